@@ -1,0 +1,29 @@
+// A small matrix product out of the caches, for callers that arrange their operands themselves: the core of winograd.cpp.
+#pragma once
+
+#include <cstdint>
+
+namespace vergence {
+
+/// The columns of b come in panels this wide; the last panel may be narrower (a multiple of float_lanes).
+inline constexpr std::int64_t panel_width = 64;
+
+/// The rows of out are computed in whole blocks: up to this many rows beyond the last one are read (of a) and written
+/// (of out) with meaningless values. Callers leave room for them.
+inline constexpr std::int64_t spare_rows = 15;
+
+/// out(rows, columns) = or += a(rows, depth) b(depth, columns).
+/// a(i, p) is a[i * row_step + p * depth_step]; b is stored panel after panel, each as (depth, width of the panel); the
+/// rows of out are `columns` apart. columns is a multiple of float_lanes.
+struct BlockProduct {
+  std::int64_t rows, columns, depth;
+  const float* a;
+  std::int64_t row_step, depth_step;
+  const float* b;
+  float* out;
+  bool add;
+};
+
+void multiply(const BlockProduct& product);
+
+}  // namespace vergence

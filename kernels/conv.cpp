@@ -1,0 +1,43 @@
+// Convolution on the CPU: which implementation runs is conv_rules.h's choice.
+#include "kernels/conv_rules.h"
+#include "kernels/cpu_backend.h"
+#include "kernels/plain_loops.h"
+#include "kernels/winograd.h"
+#ifndef VERGENCE_PLAIN_CPU
+#include "kernels/conv_onednn.h"
+#endif
+
+namespace vergence {
+
+namespace {
+
+/// One pass; first, second and out as in winograd.h and conv_onednn.h.
+void convolve(const ConvShape& shape, ConvPass pass, ConstArray first, ConstArray second, Array out, Backend& pool) {
+  if (out.size == 0) return;
+  if (first.dtype == DType::f32 && choose_cpu_conv(shape, pass, first.dtype) == CpuConvAlgorithm::winograd)
+    return winograd_conv(shape, pass, first.as<float>(), second.as<float>(), out.as<float>(), pool);
+#ifndef VERGENCE_PLAIN_CPU
+  if (first.dtype != DType::f64 && shape.batch > 0 && onednn_conv(shape, pass, first, second, out, pool)) return;
+#endif
+  switch (pass) {
+    case ConvPass::forward: return plain::conv2d(shape, first, second, out);
+    case ConvPass::data: return plain::conv2d_data(shape, first, second, out);
+    case ConvPass::weight: return plain::conv2d_weight(shape, first, second, out);
+  }
+}
+
+}  // namespace
+
+void CpuBackend::conv2d(const ConvShape& shape, ConstArray x, ConstArray w, Array y) {
+  convolve(shape, ConvPass::forward, x, w, y, *this);
+}
+
+void CpuBackend::conv2d_data(const ConvShape& shape, ConstArray g, ConstArray w, Array dx) {
+  convolve(shape, ConvPass::data, g, w, dx, *this);
+}
+
+void CpuBackend::conv2d_weight(const ConvShape& shape, ConstArray x, ConstArray g, Array dw) {
+  convolve(shape, ConvPass::weight, x, g, dw, *this);
+}
+
+}  // namespace vergence
