@@ -1,0 +1,124 @@
+#include "engine/bilevel.h"
+
+#include <cmath>
+
+#include "engine/graph.h"
+#include "engine/ops.h"
+
+namespace vergence {
+
+SecondOrder second_order(const std::string& name) {
+  if (name == "exact") return SecondOrder::exact;
+  if (name == "finite_difference") return SecondOrder::finite_difference;
+  if (name == "none") return SecondOrder::none;
+  throw UsageError(join("second_order: expected exact, finite_difference or none, got '", name, "'"));
+}
+
+namespace {
+
+Tensors leaves(const Tensors& values) {
+  Tensors result;
+  for (const Tensor& value : values) result.push_back(leaf(value));
+  return result;
+}
+
+Tensors detached(const Tensors& tensors) {
+  Tensors result;
+  for (const Tensor& tensor : tensors) result.push_back(tensor.detached());
+  return result;
+}
+
+/// <a, b> over all tensors of both lists; one element.
+Tensor inner_product(const Tensors& a, const Tensors& b) {
+  Tensor total;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    const Tensor part = dot(a[i], b[i]);
+    total = total ? total + part : part;
+  }
+  return total;
+}
+
+Tensor norm(const Tensors& a) { return sqrt(inner_product(a, a)); }
+
+/// theta' = theta - lr (momentum history + weight_decay theta + gradient).
+Tensors inner_update(const Tensors& theta, const Tensors& gradient, const InnerStep& step) {
+  Tensors result;
+  for (std::size_t i = 0; i < theta.size(); ++i) {
+    Tensor update = gradient[i];
+    if (!step.history.empty()) update = update + affine(step.history[i].detached(), step.momentum);
+    if (step.weight_decay != 0) update = update + affine(theta[i], step.weight_decay);
+    result.push_back(theta[i] - affine(update, step.lr));
+  }
+  return result;
+}
+
+/// d/dm <grad_theta L, v> as (grad_m L(theta + r v) - grad_m L(theta - r v)) / 2r, r = radius / |v|.
+Tensors difference_product(const BilevelLoss& inner, const Tensors& theta, const Tensors& meta, const Tensors& v,
+                           double radius) {
+  // Where the outer loss does not move (v = 0) the distance stays finite and the difference is zero.
+  const Tensor r = affine(reciprocal(clamp_min(norm(v), 1e-30)), radius);
+  auto gradient_at = [&](double sign) {
+    Tensors shifted;
+    for (std::size_t i = 0; i < theta.size(); ++i) shifted.push_back(theta[i] + v[i] * affine(r, sign));
+    const Tensors m = leaves(meta);
+    return grad({inner(shifted, m)}, m);
+  };
+  const Tensors up = gradient_at(1), down = gradient_at(-1);
+  Tensors product;
+  for (std::size_t i = 0; i < meta.size(); ++i) product.push_back((up[i] - down[i]) * affine(reciprocal(r), 0.5));
+  return product;
+}
+
+EstimatorComparison compare(const Tensors& exact, const Tensors& difference) {
+  const Tensor exact_norm = norm(exact), difference_norm = norm(difference);
+  const Tensor lengths = clamp_min(exact_norm * difference_norm, 1e-30);
+  return {exact_norm, difference_norm, inner_product(exact, difference) / lengths};
+}
+
+void check(const Tensors& parameters, const Tensors& meta, const InnerStep& step, const BilevelOptions& options) {
+  require(!parameters.empty() && !meta.empty(), "meta gradient: needs parameters and meta parameters");
+  require(step.history.empty() || step.history.size() == parameters.size(), "meta gradient: ", parameters.size(),
+          " parameters need as many momentum buffers, got ", step.history.size());
+  require_usage(std::isfinite(options.radius) && options.radius > 0,
+                "meta gradient: the radius must be finite and positive, got ", options.radius);
+}
+
+}  // namespace
+
+MetaGradient meta_gradient(const BilevelLoss& inner, const BilevelLoss& outer, const Tensors& parameters,
+                           const Tensors& meta, const InnerStep& step, const BilevelOptions& options) {
+  check(parameters, meta, step, options);
+  const bool exact = options.form == SecondOrder::exact || options.compare;
+  const bool difference = options.form == SecondOrder::finite_difference || options.compare;
+  const Tensors values = detached(parameters), theta = leaves(values), m = leaves(meta);
+
+  const Tensor inner_loss = inner(theta, m);
+  const Tensors recorded = grad({inner_loss}, theta, {.create = exact});
+  MetaGradient result;
+  result.inner_loss = inner_loss.detached();
+  result.parameters = inner_update(values, detached(recorded), step);
+
+  const Tensors moved = leaves(result.parameters);
+  const Tensor outer_loss = outer(moved, m);
+  Tensors wanted = moved;
+  wanted.insert(wanted.end(), m.begin(), m.end());
+  const Tensors gradients = grad({outer_loss}, wanted);
+  const auto middle = gradients.begin() + static_cast<std::ptrdiff_t>(moved.size());
+  const Tensors v(gradients.begin(), middle);
+  result.outer_loss = outer_loss.detached();
+  result.direct.assign(middle, gradients.end());
+
+  Tensors exact_product, difference_of_gradients;
+  if (exact) exact_product = grad(recorded, m, {.seeds = v});
+  if (difference) difference_of_gradients = difference_product(inner, values, meta, v, options.radius);
+  if (options.compare) result.comparison = compare(exact_product, difference_of_gradients);
+  if (options.form == SecondOrder::none) {
+    result.gradient = result.direct;
+    return result;
+  }
+  const Tensors& product = options.form == SecondOrder::exact ? exact_product : difference_of_gradients;
+  for (std::size_t i = 0; i < m.size(); ++i) result.gradient.push_back(result.direct[i] - affine(product[i], step.lr));
+  return result;
+}
+
+}  // namespace vergence

@@ -1,0 +1,219 @@
+#include "engine/graph.h"
+
+#include <algorithm>
+#include <atomic>
+#include <unordered_map>
+
+#include "engine/ops.h"
+
+namespace vergence {
+
+thread_local void (*op_observer)(const char* name) = nullptr;
+
+namespace {
+
+std::uint64_t next_order() {
+  static std::atomic<std::uint64_t> counter{0};
+  return ++counter;
+}
+
+using Nodes = std::vector<std::shared_ptr<Node>>;
+
+/// Moves every reference that `node` holds to other nodes into `out`.
+void strip(Node& node, Nodes& out) {
+  for (Edge& edge : node.in)
+    if (edge.node) out.push_back(std::move(edge.node));
+  for (Tensor& tensor : node.kept)
+    if (tensor.node) out.push_back(std::move(tensor.node));
+  node.in.clear();
+  node.kept.clear();
+}
+
+}  // namespace
+
+Node::~Node() {
+  Nodes pending;
+  strip(*this, pending);
+  while (!pending.empty()) {
+    std::shared_ptr<Node> last = std::move(pending.back());
+    pending.pop_back();
+    if (last.use_count() == 1) strip(*last, pending);
+  }
+}
+
+void record(const char* name, const Tensors& inputs, Tensors kept, std::initializer_list<Tensor*> outputs, Vjp vjp) {
+  if (op_observer) op_observer(name);
+  if (std::none_of(inputs.begin(), inputs.end(), [](const Tensor& input) { return input.node != nullptr; })) return;
+  auto node = std::make_shared<Node>();
+  node->name = name;
+  node->order = next_order();
+  node->vjp = std::move(vjp);
+  node->outputs = static_cast<int>(outputs.size());
+  for (const Tensor& input : inputs) node->in.push_back({input.node, input.slot});
+  for (Tensor& tensor : kept) {
+    int own = -1, slot = 0;
+    for (const Tensor* output : outputs) {
+      if (tensor && tensor.data == output->data) own = slot;
+      ++slot;
+    }
+    if (own >= 0) tensor = tensor.detached();
+    node->kept_outputs.push_back(own);
+    node->kept.push_back(std::move(tensor));
+  }
+  int slot = 0;
+  for (Tensor* output : outputs) {
+    output->node = node;
+    output->slot = slot++;
+  }
+}
+
+Tensor leaf(const Tensor& value) {
+  Tensor tensor = value.detached();
+  tensor.node = std::make_shared<Node>();
+  tensor.node->name = "leaf";
+  tensor.node->order = next_order();
+  return tensor;
+}
+
+namespace {
+
+/// One backward walk: which nodes matter, and the cotangents collected for them so far.
+class Walk {
+ public:
+  Walk(const Tensors& outputs, const Tensors& wrt, const Grad& options) : options_(options) {
+    for (std::size_t i = 0; i < wrt.size(); ++i) {
+      require(wrt[i].node != nullptr, "grad: argument ", i, " is a constant; make it a leaf first");
+      targets_[wrt[i].node.get()] = true;
+      first_ = std::min(first_, wrt[i].node->order);
+    }
+    collect(outputs);
+    seed(outputs);
+  }
+
+  /// Runs the walk and returns the cotangent of each of `wrt`.
+  Tensors run(const Tensors& wrt) {
+    for (auto at = nodes_.rbegin(); at != nodes_.rend(); ++at) visit(*at);
+    Tensors results;
+    for (const Tensor& tensor : wrt) {
+      auto found = states_.find(tensor.node.get());
+      const bool reached = found != states_.end() && slot_of(found->second, tensor.slot);
+      results.push_back(reached ? slot_of(found->second, tensor.slot) : zeros_like(tensor));
+    }
+    return results;
+  }
+
+ private:
+  struct State {
+    bool leads = false;   // a target can be reached from here (or this is one)
+    bool beyond = false;  // a target can be reached through an input
+    Tensors cotangents;
+  };
+
+  static Tensor& slot_of(State& state, int slot) {
+    if (state.cotangents.size() <= static_cast<std::size_t>(slot))
+      state.cotangents.resize(static_cast<std::size_t>(slot) + 1);
+    return state.cotangents[static_cast<std::size_t>(slot)];
+  }
+
+  /// All nodes under the outputs that are no older than the oldest target, oldest first, with `leads` worked out.
+  void collect(const Tensors& outputs) {
+    Nodes pending;
+    auto push = [&](const std::shared_ptr<Node>& node) {
+      if (node && node->order >= first_ && states_.try_emplace(node.get()).second) pending.push_back(node);
+    };
+    for (const Tensor& output : outputs) push(output.node);
+    while (!pending.empty()) {
+      std::shared_ptr<Node> node = std::move(pending.back());
+      pending.pop_back();
+      for (const Edge& edge : node->in) push(edge.node);
+      nodes_.push_back(std::move(node));
+    }
+    std::sort(nodes_.begin(), nodes_.end(), [](const auto& a, const auto& b) { return a->order < b->order; });
+    for (const auto& node : nodes_) {
+      State& state = states_[node.get()];
+      for (const Edge& edge : node->in) state.beyond = state.beyond || leads(edge);
+      state.leads = state.beyond || targets_.count(node.get()) > 0;
+    }
+  }
+
+  bool leads(const Edge& edge) const {
+    auto found = edge.node ? states_.find(edge.node.get()) : states_.end();
+    return found != states_.end() && found->second.leads;
+  }
+
+  void seed(const Tensors& outputs) {
+    require(options_.seeds.empty() || options_.seeds.size() == outputs.size(), "grad: ", outputs.size(),
+            " outputs need as many seeds, got ", options_.seeds.size());
+    for (std::size_t i = 0; i < outputs.size(); ++i) {
+      const Tensor& output = outputs[i];
+      if (options_.seeds.empty()) {
+        require(output.size() == 1, "grad: output ", i, " has shape ", output.shape, "; give its seed");
+        if (output.node) accumulate({output.node, output.slot}, full(output.backend(), output.shape, 1, output.dtype));
+        continue;
+      }
+      const Tensor& seed = options_.seeds[i];
+      if (!seed || !output.node) continue;
+      require(seed.shape == output.shape, "grad: seed ", i, " has shape ", seed.shape, ", its output ", output.shape);
+      accumulate({output.node, output.slot}, seed);
+    }
+  }
+
+  void accumulate(const Edge& edge, const Tensor& cotangent) {
+    auto found = states_.find(edge.node.get());
+    if (found == states_.end() || !found->second.leads) return;
+    Tensor& sum = slot_of(found->second, edge.slot);
+    sum = sum ? add(sum, cotangent) : cotangent;
+    if (!options_.create) sum = sum.detached();
+  }
+
+  void visit(const std::shared_ptr<Node>& node) {
+    State& state = states_[node.get()];
+    if (!state.beyond || state.cotangents.empty()) return;
+    Tensors cotangents = state.cotangents;
+    if (!targets_.count(node.get())) state.cotangents.clear();
+    cotangents.resize(static_cast<std::size_t>(node->outputs));
+    require(!node->freed, "grad: the graph of '", node->name,
+            "' was freed by an earlier grad; pass keep (or create) to that one");
+    std::vector<bool> needs;
+    for (const Edge& edge : node->in) needs.push_back(leads(edge));
+    const Tensors results = run_vjp(node, cotangents, needs);
+    require(results.size() == node->in.size(), "grad: '", node->name, "' returned ", results.size(), " cotangents for ",
+            node->in.size(), " inputs");
+    for (std::size_t i = 0; i < results.size(); ++i)
+      if (needs[i] && results[i]) accumulate(node->in[i], results[i]);
+  }
+
+  Tensors run_vjp(const std::shared_ptr<Node>& node, const Tensors& cotangents, const std::vector<bool>& needs) {
+    const bool keep = options_.keep || options_.create;
+    Tensors kept = keep ? node->kept : std::move(node->kept);
+    for (std::size_t i = 0; i < kept.size(); ++i) {
+      if (!options_.create) {
+        kept[i] = kept[i].detached();
+      } else if (node->kept_outputs[i] >= 0) {
+        kept[i].node = node;
+        kept[i].slot = node->kept_outputs[i];
+      }
+    }
+    Tensors results = node->vjp({cotangents, kept, needs});
+    if (!keep) {
+      node->kept.clear();
+      node->vjp = nullptr;
+      node->freed = true;
+    }
+    return results;
+  }
+
+  const Grad& options_;
+  std::uint64_t first_ = ~std::uint64_t{0};
+  std::unordered_map<const Node*, bool> targets_;
+  std::unordered_map<const Node*, State> states_;
+  Nodes nodes_;
+};
+
+}  // namespace
+
+Tensors grad(const Tensors& outputs, const Tensors& wrt, const Grad& options) {
+  return Walk(outputs, wrt, options).run(wrt);
+}
+
+}  // namespace vergence

@@ -1,0 +1,69 @@
+// Automatic differentiation of any order. An op records one Node; `grad` walks the nodes backwards and returns values.
+//
+// A vjp is written with ops, so with `create` its results are themselves recorded and can be differentiated again.
+// Nodes own what their vjp needs (`kept`), never their own output: where a vjp wants the output's value it is kept
+// without history and gets it back, as the node's own output, when the vjp runs.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "engine/tensor.h"
+
+namespace vergence {
+
+/// Where an input came from. Owns no data. A null node is a constant.
+struct Edge {
+  std::shared_ptr<Node> node;
+  int slot = 0;
+};
+
+/// What a vjp gets. `cotangents`: one per output, "none" where that output was not used. `kept`: the node's tensors,
+/// with history only if the result is to be differentiated again. `needs[i]`: whether input i's cotangent is wanted.
+struct VjpContext {
+  const Tensors& cotangents;
+  const Tensors& kept;
+  const std::vector<bool>& needs;
+
+  const Tensor& g(int output = 0) const { return cotangents[static_cast<std::size_t>(output)]; }
+  const Tensor& operator[](int index) const { return kept[static_cast<std::size_t>(index)]; }
+  bool need(int input) const { return needs[static_cast<std::size_t>(input)]; }
+};
+
+/// Returns one cotangent per input; "none" where it is zero or not needed.
+using Vjp = std::function<Tensors(const VjpContext&)>;
+
+struct Node {
+  const char* name;
+  std::uint64_t order = 0;  // later nodes have larger numbers
+  std::vector<Edge> in;
+  Vjp vjp;
+  Tensors kept;
+  std::vector<int> kept_outputs;  // for each kept tensor: which own output it is, or -1
+  int outputs = 1;
+  bool freed = false;
+
+  ~Node();  // unlinks long chains without recursion
+};
+
+/// Records an op: gives `outputs` a common node if any of `inputs` has one (otherwise does nothing).
+/// `kept` is what the vjp needs, outputs of this very op included (they are recognised by their storage).
+void record(const char* name, const Tensors& inputs, Tensors kept, std::initializer_list<Tensor*> outputs, Vjp vjp);
+
+/// A new differentiable leaf with the value of `value`: what `grad` can be asked about.
+Tensor leaf(const Tensor& value);
+
+struct Grad {
+  bool create = false;  // record the backward pass, so that its results can be differentiated
+  bool keep = false;    // keep the graph for another `grad`; implied by create
+  Tensors seeds = {};   // cotangents of the outputs; default: ones for one-element outputs
+};
+
+/// The derivative of sum_i <seed_i, outputs_i> with respect to each of `wrt`. Zeros where there is no path.
+Tensors grad(const Tensors& outputs, const Tensors& wrt, const Grad& options = {});
+
+/// Called with the op's name each time one is recorded or run; tests use it to see that every op is covered.
+extern thread_local void (*op_observer)(const char* name);
+
+}  // namespace vergence

@@ -1,0 +1,145 @@
+// Every differentiable operation. Each checks its shapes, calls the backend once or a few times, and records how to
+// differentiate itself. Errors name the op and both shapes.
+//
+// Broadcasting (elementwise binary ops): equal shapes; a one-element tensor anywhere; a vector [C] against [..., C]
+// (repeated over rows); or [..., 1] against [..., C] (repeated over columns). Both sides have the same dtype.
+#pragma once
+
+#include <string>
+
+#include "engine/tensor.h"
+
+namespace vergence {
+
+// ---- elementwise (ops_elementwise.cpp)
+Tensor add(const Tensor& a, const Tensor& b);
+Tensor sub(const Tensor& a, const Tensor& b);
+Tensor mul(const Tensor& a, const Tensor& b);
+Tensor div(const Tensor& a, const Tensor& b);
+/// alpha x + beta
+Tensor affine(const Tensor& x, double alpha, double beta = 0);
+Tensor neg(const Tensor& x);
+Tensor square(const Tensor& x);
+Tensor relu(const Tensor& x);
+/// x where `reference` > 0, else 0. `reference` is a constant (its derivative is zero almost everywhere).
+Tensor relu_mask(const Tensor& x, const Tensor& reference);
+Tensor sigmoid(const Tensor& x);
+Tensor tanh(const Tensor& x);
+Tensor exp(const Tensor& x);
+Tensor log(const Tensor& x);
+Tensor sqrt(const Tensor& x);
+Tensor reciprocal(const Tensor& x);
+Tensor abs(const Tensor& x);
+/// max(x, low); gradient 0 below.
+Tensor clamp_min(const Tensor& x, double low);
+/// To another floating-point type; the cotangent is cast back.
+Tensor cast(const Tensor& x, DType dtype);
+/// The same value with its own identity in the graph.
+Tensor identity(const Tensor& x);
+
+inline Tensor operator+(const Tensor& a, const Tensor& b) { return add(a, b); }
+inline Tensor operator-(const Tensor& a, const Tensor& b) { return sub(a, b); }
+inline Tensor operator*(const Tensor& a, const Tensor& b) { return mul(a, b); }
+inline Tensor operator/(const Tensor& a, const Tensor& b) { return div(a, b); }
+inline Tensor operator*(double a, const Tensor& x) { return affine(x, a); }
+inline Tensor operator+(const Tensor& x, double b) { return affine(x, 1, b); }
+inline Tensor operator-(const Tensor& x, double b) { return affine(x, 1, -b); }
+inline Tensor operator-(const Tensor& x) { return affine(x, -1); }
+
+// ---- reductions (ops_reduce.cpp)
+/// Sum of everything: rank 0.
+Tensor sum(const Tensor& x);
+Tensor mean(const Tensor& x);
+/// <a, b>: rank 0.
+Tensor dot(const Tensor& a, const Tensor& b);
+/// [..., C] -> [C].
+Tensor sum_rows(const Tensor& x);
+/// [..., C] -> [..., 1].
+Tensor sum_cols(const Tensor& x);
+/// Per row / column sums of a*b without storing the product.
+Tensor dot_rows(const Tensor& a, const Tensor& b);  // -> [C]
+Tensor dot_cols(const Tensor& a, const Tensor& b);  // -> [..., 1]
+/// Repeats a [C], [..., 1] or one-element tensor to `shape`.
+Tensor broadcast(const Tensor& x, const Shape& shape);
+/// The transpose of broadcast: sums `x` down to `shape`.
+Tensor sum_to(const Tensor& x, const Shape& shape);
+/// Largest value of each row, [..., 1]; a constant (not differentiable).
+Tensor max_cols(const Tensor& x);
+
+// ---- movement (ops_move.cpp)
+Tensor reshape(const Tensor& x, const Shape& shape);
+/// Joined along `axis`.
+Tensor concat(const Tensors& parts, int axis);
+/// `count` entries of `axis` from `start`.
+Tensor slice(const Tensor& x, int axis, std::int64_t start, std::int64_t count);
+/// Zeros of extent `total` along `axis` with x from `start`: the transpose of slice.
+Tensor pad(const Tensor& x, int axis, std::int64_t start, std::int64_t total);
+/// Matrix transpose of the last two axes, materialised.
+Tensor transpose(const Tensor& x);
+/// NHWC <-> NCHW.
+Tensor to_nchw(const Tensor& x);
+Tensor to_nhwc(const Tensor& x);
+/// out[i] = x[index[i]] along the first axis; index i32.
+Tensor gather_rows(const Tensor& x, const Tensor& index);
+/// [rows, ...] zeros with x[i] added at index[i].
+Tensor scatter_rows(const Tensor& x, const Tensor& index, std::int64_t rows);
+/// [R, C] and i32 [R] -> [R]: one entry of each row.
+Tensor pick(const Tensor& x, const Tensor& index);
+/// [R] -> [R, cols]: the transpose of pick.
+Tensor unpick(const Tensor& x, const Tensor& index, std::int64_t cols);
+
+// ---- products (ops_linear.cpp)
+/// op(a) op(b) for matrices; op transposes where asked.
+Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a = false, bool transpose_b = false);
+/// x w^T + bias: x [N, in], w [out, in], bias [out] or none.
+Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias = {});
+/// x m, m [C] over rows: features times a mask.
+Tensor mask_scale(const Tensor& x, const Tensor& m);
+/// The identity whose cotangent is scaled by m [C]: scales gradients, not values.
+Tensor gradient_scale(const Tensor& x, const Tensor& m);
+
+// ---- convolution (ops_conv.cpp)
+struct Conv {
+  std::int64_t stride = 1, padding = 0, dilation = 1, groups = 1;
+};
+/// x [N,H,W,Cin], w [Cout,kh,kw,Cin/groups] -> [N,H',W',Cout]. x bf16 takes w in bf16 or f32.
+Tensor conv2d(const Tensor& x, const Tensor& w, const Conv& conv = {});
+/// The transpose of conv2d in x (transposed convolution): g [N,H',W',Cout] -> `x_shape`.
+Tensor conv2d_data(const Tensor& g, const Tensor& w, const Shape& x_shape, const Conv& conv = {});
+/// The transpose of conv2d in w: -> `w_shape`, of type `dtype`.
+Tensor conv2d_weight(const Tensor& x, const Tensor& g, const Shape& w_shape, DType dtype, const Conv& conv = {});
+
+// ---- normalisation (ops_norm.cpp)
+struct BatchNorm {
+  std::int64_t groups = 1;  // statistic groups: equal consecutive parts of the first axis
+  bool relu = false;
+  double epsilon = 1e-5;
+};
+struct BatchNormResult {
+  Tensor y;
+  Tensor mean, rstd;  // [groups, C], constants: biased statistics of x
+};
+/// Training mode: y = [relu](gamma (x - mean) rstd + beta [+ add]), statistics per group over all but the last axis.
+/// gamma, beta [C] master (none: 1 and 0); add of x's shape or none.
+BatchNormResult batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& add,
+                           const BatchNorm& options = {});
+/// Eval mode: the given mean and variance [C] are constants.
+Tensor batch_norm_eval(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& add, const Tensor& mean,
+                       const Tensor& variance, const BatchNorm& options = {});
+/// Rows to unit length: x / max(|x|, epsilon).
+Tensor l2_normalize(const Tensor& x, double epsilon = 1e-12);
+Tensor log_softmax(const Tensor& x);
+Tensor softmax(const Tensor& x);
+/// Mean over rows of -log softmax(logits)[target]; targets i32 [R].
+Tensor cross_entropy(const Tensor& logits, const Tensor& targets);
+
+// ---- pooling (ops_pool.cpp)
+struct Pool {
+  std::int64_t kernel = 2, stride = 2, padding = 0;
+};
+Tensor max_pool(const Tensor& x, const Pool& pool);
+Tensor average_pool(const Tensor& x, const Pool& pool);
+/// [N,H,W,C] -> [N,C].
+Tensor global_average_pool(const Tensor& x);
+
+}  // namespace vergence

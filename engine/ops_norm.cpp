@@ -1,0 +1,268 @@
+// Batch normalisation as three fused ops: forward, backward, double backward. With xh = (x - mean) rstd and the
+// projector P z = z - mean(z) - xh mean(xh z), all over the rows of a statistic group:
+//   y = gamma xh + beta,   gx = gamma rstd P g,   ggamma = sum g xh,   gbeta = sum g,
+// and the double backward of those; see kernels/norm.cpp. An added input and a ReLU may be fused: the ReLU is a
+// constant mask on every cotangent. Derivatives of order three and up fall back to a composition of elementary ops.
+#include "engine/graph.h"
+#include "engine/ops.h"
+
+namespace vergence {
+
+namespace {
+
+/// What all three ops share. gamma, beta and y may be "none" (1, 0, and no ReLU); mean and rstd are constants.
+struct Norm {
+  NormShape shape;
+  Tensor gamma, y, mean, rstd;
+};
+
+/// The kept list of an op: what `Norm` holds, in order, then `more`.
+Tensors kept_of(const Norm& norm, Tensors more) {
+  Tensors kept{norm.gamma, norm.y.detached(), norm.mean, norm.rstd};
+  kept.insert(kept.end(), more.begin(), more.end());
+  return kept;
+}
+
+Norm norm_from(const NormShape& shape, const VjpContext& c) { return {shape, c[0], c[1].detached(), c[2], c[3]}; }
+
+Tensor as_rows(const Tensor& x) { return x ? reshape(x, {x.rows(), x.cols()}) : x; }
+
+/// One group's part of [groups * rows, C].
+Tensor group_of(const Tensor& x, const NormShape& s, std::int64_t group) {
+  return s.groups == 1 ? x : slice(x, 0, group * s.rows, s.rows);
+}
+
+struct BackwardResult {
+  Tensor gx, g_add, ggamma, gbeta;
+};
+
+/// The backward op for one group, composed: g, x as [rows, C], differentiable to any order in g, x and gamma.
+BackwardResult composed_group(const Tensor& g, const Tensor& x, const Norm& norm, std::int64_t group) {
+  const double rows = static_cast<double>(norm.shape.rows);
+  auto row_mean = [&](const Tensor& z) { return affine(sum_rows(z), 1 / rows); };
+  Tensor centred, rstd;
+  if (norm.shape.training) {
+    centred = x - row_mean(x);
+    rstd = reciprocal(sqrt(row_mean(square(centred)) + norm.shape.epsilon));
+  } else {
+    centred = x - reshape(slice(norm.mean, 0, group, 1), {x.cols()});
+    rstd = reshape(slice(norm.rstd, 0, group, 1), {x.cols()});
+  }
+  const Tensor xh = centred * rstd;
+  const Tensor projected = norm.shape.training ? g - row_mean(g) - xh * row_mean(xh * g) : g;
+  const Tensor scale = norm.gamma ? norm.gamma * rstd : rstd;
+  return {projected * scale, g, sum_rows(g * xh), sum_rows(g)};
+}
+
+BackwardResult composed_backward(const Tensor& g, const Tensor& x, const Norm& norm) {
+  const Tensor masked = norm.shape.relu ? relu_mask(g, norm.y) : g;
+  const Tensor g2 = as_rows(masked), x2 = as_rows(x);
+  Tensors gx;
+  Tensor ggamma, gbeta;
+  for (std::int64_t group = 0; group < norm.shape.groups; ++group) {
+    const BackwardResult part =
+        composed_group(group_of(g2, norm.shape, group), group_of(x2, norm.shape, group), norm, group);
+    gx.push_back(part.gx);
+    ggamma = ggamma ? ggamma + part.ggamma : part.ggamma;
+    gbeta = gbeta ? gbeta + part.gbeta : part.gbeta;
+  }
+  return {reshape(concat(gx, 0), x.shape), masked, ggamma, gbeta};
+}
+
+/// The cotangents that a double backward starts from; each may be "none".
+struct Incoming {
+  Tensor a, a_add, b, c;
+};
+
+/// Third and higher orders: differentiates the composed double backward. `inputs` are a, a_add, b, c, g, x, gamma.
+Tensors double_backward_vjp(const NormShape& shape, const VjpContext& context) {
+  Norm norm = norm_from(shape, context);
+  Tensors fresh;
+  for (int i = 0; i < 7; ++i) {
+    const Tensor& input = i < 6 ? context[4 + i] : norm.gamma;
+    fresh.push_back(!input ? Tensor{} : input.node ? identity(input) : leaf(input));
+  }
+  norm.gamma = fresh[6];
+  const BackwardResult first = composed_backward(fresh[4], fresh[5], norm);
+  Tensor total;
+  auto include = [&](const Tensor& cotangent, const Tensor& value) {
+    if (!cotangent || !value) return;
+    const Tensor term = dot(reshape(cotangent, value.shape), value);
+    total = total ? total + term : term;
+  };
+  include(fresh[0], first.gx);
+  include(fresh[1], first.g_add);
+  include(fresh[2], first.ggamma);
+  include(fresh[3], first.gbeta);
+  Tensors middle{fresh[4], fresh[5]};
+  if (norm.gamma) middle.push_back(norm.gamma);
+  const Tensors second = grad({total}, middle, {.create = true, .keep = true, .seeds = {}});
+  Tensors wanted;
+  for (const Tensor& tensor : fresh)
+    if (tensor) wanted.push_back(tensor);
+  Tensors seeds(context.cotangents.begin(), context.cotangents.begin() + static_cast<std::ptrdiff_t>(second.size()));
+  const Tensors found = grad(second, wanted, {.create = true, .keep = true, .seeds = seeds});
+  Tensors gradients;
+  std::size_t at = 0;
+  for (const Tensor& tensor : fresh) gradients.push_back(tensor ? found[at++] : Tensor{});
+  return gradients;
+}
+
+struct DoubleResult {
+  Tensor dg, dx, dgamma;
+};
+
+DoubleResult batch_norm_double_backward(const Incoming& in, const Tensor& g, const Tensor& x, const Norm& norm,
+                                        bool need_x, bool need_gamma) {
+  DoubleResult out{empty_like(g), need_x ? empty_like(x) : Tensor{},
+                   need_gamma && norm.gamma ? empty_like(norm.gamma) : Tensor{}};
+  x.backend().batch_norm_double_backward(norm.shape, in.a.array(), in.a_add.array(), in.b.array(), in.c.array(),
+                                         g.array(), x.array(), norm.y.array(), norm.gamma.array(), norm.mean.array(),
+                                         norm.rstd.array(), out.dg.array(), out.dx.array(), out.dgamma.array());
+  record("batch_norm_double_backward", {in.a, in.a_add, in.b, in.c, g, x, norm.gamma},
+         kept_of(norm, {in.a, in.a_add, in.b, in.c, g, x}), {&out.dg, &out.dx, &out.dgamma},
+         [shape = norm.shape](const VjpContext& c) { return double_backward_vjp(shape, c); });
+  return out;
+}
+
+BackwardResult batch_norm_backward(const Tensor& g, const Tensor& x, const Norm& norm, bool need_add) {
+  const Shape channels{x.cols()};
+  const DType master = master_of(x.dtype);
+  BackwardResult out;
+  out.gx = empty_like(x);
+  if (need_add) out.g_add = empty_like(x);
+  if (norm.gamma) out.ggamma = empty(x.backend(), channels, master), out.gbeta = empty(x.backend(), channels, master);
+  x.backend().batch_norm_backward(norm.shape, g.array(), x.array(), norm.y.array(), norm.gamma.array(),
+                                  norm.mean.array(), norm.rstd.array(), out.gx.array(), out.g_add.array(),
+                                  out.ggamma.array(), out.gbeta.array());
+  record("batch_norm_backward", {g, x, norm.gamma}, kept_of(norm, {g, x}),
+         {&out.gx, &out.g_add, &out.ggamma, &out.gbeta}, [shape = norm.shape](const VjpContext& c) {
+           const DoubleResult d = batch_norm_double_backward({c.g(0), c.g(1), c.g(2), c.g(3)}, c[4], c[5],
+                                                             norm_from(shape, c), c.need(1), c.need(2));
+           return Tensors{d.dg, d.dx, d.dgamma};
+         });
+  return out;
+}
+
+NormShape norm_shape(const Tensor& x, const BatchNorm& options, bool training) {
+  require(x.shape.rank() >= 2 && options.groups > 0 && x.shape[0] % options.groups == 0, "batch_norm: ", x.shape,
+          " does not divide into ", options.groups, " statistic groups");
+  NormShape shape;
+  shape.groups = options.groups, shape.rows = x.rows() / options.groups, shape.channels = x.cols();
+  shape.relu = options.relu, shape.training = training, shape.epsilon = options.epsilon;
+  return shape;
+}
+
+void require_parameters(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& add) {
+  const Shape channels{x.cols()};
+  for (const Tensor& tensor : {gamma, beta})
+    require(!tensor || (tensor.shape == channels && tensor.dtype == master_of(x.dtype)), "batch_norm: expected ",
+            name_of(master_of(x.dtype)), channels, " for gamma and beta, got ", name_of(tensor.dtype), tensor.shape);
+  require(bool(gamma) == bool(beta), "batch_norm: give both gamma and beta, or neither");
+  require(!add || (add.shape == x.shape && add.dtype == x.dtype), "batch_norm: cannot add ", name_of(add.dtype),
+          add.shape, " to ", name_of(x.dtype), x.shape);
+}
+
+/// The forward op, with statistics written (training) or read.
+Tensor forward(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& add, Norm norm) {
+  Tensor y = empty_like(x);
+  x.backend().batch_norm(norm.shape, x.array(), gamma.array(), beta.array(), add.array(), norm.mean.array(),
+                         norm.rstd.array(), y.array());
+  norm.gamma = gamma;
+  if (norm.shape.relu) norm.y = y;
+  record("batch_norm", {x, gamma, beta, add}, kept_of(norm, {x}), {&y}, [shape = norm.shape](const VjpContext& c) {
+    const BackwardResult back = batch_norm_backward(c.g(), c[4], norm_from(shape, c), c.need(3));
+    return Tensors{back.gx, back.ggamma, back.gbeta, back.g_add};
+  });
+  return y;
+}
+
+}  // namespace
+
+BatchNormResult batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& add,
+                           const BatchNorm& options) {
+  Norm norm;
+  norm.shape = norm_shape(x, options, true);
+  require_parameters(x, gamma, beta, add);
+  norm.mean = empty(x.backend(), {options.groups, x.cols()}, master_of(x.dtype));
+  norm.rstd = empty_like(norm.mean);
+  Tensor y = forward(x, gamma, beta, add, norm);
+  return {y, norm.mean, norm.rstd};
+}
+
+Tensor batch_norm_eval(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& add, const Tensor& mean,
+                       const Tensor& variance, const BatchNorm& options) {
+  Norm norm;
+  norm.shape = norm_shape(x, options, false);
+  require_parameters(x, gamma, beta, add);
+  const Shape one{1, x.cols()}, all{options.groups, x.cols()};
+  const Tensor scale = reciprocal(sqrt(variance.detached() + options.epsilon));
+  norm.mean = broadcast(reshape(mean.detached(), one), all);
+  norm.rstd = broadcast(reshape(scale, one), all);
+  return forward(x, gamma, beta, add, norm);
+}
+
+namespace {
+
+/// gx = Q g / norm with Q z = z - u <u, z>; rows no longer than epsilon are only divided by it.
+Tensor l2_normalize_backward(const Tensor& g, const Tensor& x, const Tensor& u, const Tensor& norm, double epsilon) {
+  Tensor gx = empty_like(x);
+  x.backend().l2_normalize_backward(x.rows(), x.cols(), epsilon, g.array(), u.array(), norm.array(), gx.array());
+  record("l2_normalize_backward", {g, x}, {g, x}, {&gx}, [epsilon](const VjpContext& c) {
+    const Tensor &a = c.g(), &g = c[0], &x = c[1];
+    const Tensor u = l2_normalize(x, epsilon);
+    const Tensor length = clamp_min(dot_cols(x, u), epsilon);
+    const Tensor active = relu_mask(full(x.backend(), length.shape, 1, x.dtype), length.detached() - epsilon);
+    const Tensor ug = dot_cols(u, g) * active, ua = dot_cols(u, a) * active;
+    const Tensor qa = a - u * ua, qg = g - u * ug;
+    const Tensor inverse = reciprocal(length);
+    Tensor dx;
+    if (c.need(1)) {
+      const Tensor sum = qa * ug + qg * ua + u * (dot_cols(qa, g) * active);
+      dx = neg(sum * square(inverse));
+    }
+    return Tensors{c.need(0) ? qa * inverse : Tensor{}, dx};
+  });
+  return gx;
+}
+
+/// gx = g - exp(y) sum(g).
+Tensor log_softmax_backward(const Tensor& g, const Tensor& y) {
+  Tensor gx = empty_like(y);
+  y.backend().log_softmax_backward(y.rows(), y.cols(), g.array(), y.array(), gx.array());
+  record("log_softmax_backward", {g, y}, {g, y}, {&gx}, [](const VjpContext& c) {
+    const Tensor &a = c.g(), &g = c[0];
+    const Tensor p = exp(c[1]);
+    return Tensors{c.need(0) ? a - dot_cols(p, a) : Tensor{}, c.need(1) ? neg(p * a * sum_cols(g)) : Tensor{}};
+  });
+  return gx;
+}
+
+}  // namespace
+
+Tensor l2_normalize(const Tensor& x, double epsilon) {
+  require(x.shape.rank() >= 1 && x.cols() > 0, "l2_normalize: needs rows, got ", x.shape);
+  Tensor u = empty_like(x);
+  const Tensor norm = empty(x.backend(), {x.rows()}, master_of(x.dtype));
+  x.backend().l2_normalize(x.rows(), x.cols(), epsilon, x.array(), u.array(), norm.array());
+  record("l2_normalize", {x}, {x, u, norm}, {&u}, [epsilon](const VjpContext& c) {
+    return Tensors{l2_normalize_backward(c.g(), c[0], c[1].detached(), c[2], epsilon)};
+  });
+  return u;
+}
+
+Tensor log_softmax(const Tensor& x) {
+  require(x.shape.rank() >= 1 && x.cols() > 0, "log_softmax: needs rows, got ", x.shape);
+  Tensor y = empty_like(x);
+  x.backend().log_softmax(x.rows(), x.cols(), x.array(), y.array());
+  record("log_softmax", {x}, {y}, {&y}, [](const VjpContext& c) { return Tensors{log_softmax_backward(c.g(), c[0])}; });
+  return y;
+}
+
+Tensor softmax(const Tensor& x) { return exp(log_softmax(x)); }
+
+Tensor cross_entropy(const Tensor& logits, const Tensor& targets) {
+  return neg(mean(pick(log_softmax(logits), targets)));
+}
+
+}  // namespace vergence

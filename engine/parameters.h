@@ -1,0 +1,74 @@
+// All parameters of a model in one flat buffer: what an optimiser, a moving average and a checkpoint work on.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/tensor.h"
+
+namespace vergence {
+
+/// A parameter of a model that stays where it is: the set rewrites `*tensor`.
+struct NamedTensor {
+  std::string name;
+  Tensor* tensor = nullptr;
+};
+
+/// What a set makes of the model's tensors: leaves that `grad` can be asked about, or constants (a moving average).
+enum class Role { trainable, constant };
+
+/// Owns the flat buffer of a model's parameters and one for their gradient. Copying a set copies handles.
+///
+/// The tensors handed in become parts of the buffer, so an optimiser's step over the buffer changes the model. A graph
+/// recorded before such a step keeps the weights by handle: run its `grad` first.
+class ParameterSet {
+ public:
+  ParameterSet() = default;
+  /// Moves the values into a new buffer, in the order given, and points each `*tensor` at its part of it. All tensors
+  /// share one device and one type (f32 or f64). Each parameter starts at a multiple of 16 elements; what lies between
+  /// stays zero. Throws Error for an empty list, a "none", a repeated name or mixed types.
+  explicit ParameterSet(const std::vector<NamedTensor>& parameters, Role role = Role::trainable);
+
+  std::size_t count() const { return names_.size(); }
+  const std::vector<std::string>& names() const { return names_; }
+  /// The parameters, in order: parts of `flat`, with the leaf nodes that the model's tensors have.
+  const Tensors& tensors() const { return tensors_; }
+  /// The place of each parameter in `flat`. `adapt` is false for parameters of rank 0 and 1 (biases, batch norm).
+  const std::vector<Segment>& segments() const { return segments_; }
+  /// The place of `name` in `names`; throws Error if there is none.
+  std::size_t index_of(std::string_view name) const;
+  /// All values as one constant [n], gaps included.
+  const Tensor& flat() const { return flat_; }
+  /// The gradient buffer: shape and layout of `flat`. Zero until `gather_gradients`. "None" for Role::constant.
+  const Tensor& gradient() const { return gradient_; }
+  /// The number of parameters, gaps not counted.
+  std::int64_t size() const;
+
+  /// Copies one gradient per parameter ("none": zero) into the gradient buffer, converted to its type, and returns it.
+  /// The buffer is reused: the next call overwrites it. Throws Error if a count or a shape differs.
+  const Tensor& gather_gradients(const Tensors& gradients) const;
+
+  /// The parts of `whole`, a tensor of flat's shape (a momentum buffer, say), one per parameter. They share its
+  /// storage.
+  Tensors parts_of(const Tensor& whole) const;
+
+ private:
+  std::vector<std::string> names_;
+  std::vector<Segment> segments_;
+  Tensors tensors_;
+  Tensor flat_, gradient_;
+};
+
+/// target = tau target + (1 - tau) source for every parameter of `target`, in one pass. The parameters of `target` must
+/// be a run of those of `source`, with the same names in the same order; throws Error otherwise.
+void ema_update(const ParameterSet& target, const ParameterSet& source, double tau);
+
+/// The bytes of a tensor, in the memory of the host, row-major, in the machine's (little-endian) order.
+std::vector<std::byte> to_host(const Tensor& tensor);
+/// Overwrites the storage of `target`; throws Error unless `bytes` has exactly its size.
+void from_host(const Tensor& target, const std::vector<std::byte>& bytes);
+
+}  // namespace vergence
