@@ -1,0 +1,59 @@
+// Names to data sets, and access to one image.
+#include "datasets/dataset.h"
+
+#include <algorithm>
+
+#include "datasets/cifar.h"
+#include "datasets/confounded_shapes.h"
+#include "kernels/error.h"
+
+namespace vergence {
+namespace {
+
+std::string listed(const std::vector<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
+  return text;
+}
+
+bool contains(const std::vector<std::string>& names, const std::string& name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+}  // namespace
+
+const std::uint8_t* Dataset::image(std::int64_t index) const {
+  require(index >= 0 && index < count, name, ": image ", index, " of ", count);
+  const std::int64_t end = (index + 1) * image_size();
+  require(end <= static_cast<std::int64_t>(pixels.size()), name, ": image ", index, " ends at byte ", end, " of ",
+          pixels.size());
+  return pixels.data() + index * image_size();
+}
+
+std::int32_t Dataset::label(std::int64_t index) const {
+  require(index >= 0 && index < count, name, ": label ", index, " of ", count);
+  return labels.empty() ? -1 : labels.at(static_cast<std::size_t>(index));
+}
+
+const std::vector<std::string>& dataset_names() {
+  static const std::vector<std::string> names{"confounded_shapes", "cifar10"};
+  return names;
+}
+
+const std::vector<std::string>& split_names() {
+  static const std::vector<std::string> names{"train", "probe", "val", "test"};
+  return names;
+}
+
+Dataset open_dataset(const DatasetSettings& settings, const std::string& split) {
+  require_usage(contains(dataset_names(), settings.name), "data set: unknown name '", settings.name,
+                "', expected one of ", listed(dataset_names()));
+  require_usage(contains(split_names(), split), settings.name, ": unknown split '", split, "', expected one of ",
+                listed(split_names()));
+  require_usage(settings.limit >= 0, settings.name, ": limit is ", settings.limit, ", expected 0 (all) or more");
+  if (settings.name == "cifar10") return read_cifar10(settings.directory, split, settings.limit);
+  const ShapesSettings shapes{settings.image_size ? settings.image_size : 32, settings.seed, settings.confounding};
+  return render_shapes(shapes, split, settings.limit);
+}
+
+}  // namespace vergence

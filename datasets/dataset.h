@@ -1,0 +1,52 @@
+// A data set in memory: images, labels and what a model needs to know about them. `open_dataset` is the one place where
+// names become data sets.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace vergence {
+
+/// One split of a data set. All images share one size and lie behind one another, uint8, NHWC.
+struct Dataset {
+  std::string name;   // "cifar10"
+  std::string split;  // "train"
+  std::int64_t count = 0, height = 0, width = 0, channels = 3;
+  std::int64_t classes = 0;            // 0: no labels
+  std::vector<std::uint8_t> pixels;    // count x height x width x channels
+  std::vector<std::int32_t> labels;    // count values in [0, classes), or empty
+  std::array<float, 3> mean{}, std{};  // per channel, of the training split's pixels in [0, 1], whatever this split is
+
+  std::int64_t image_size() const { return height * width * channels; }
+  /// The image's height x width x channels bytes. Throws Error if `index` or the buffer is out of range.
+  const std::uint8_t* image(std::int64_t index) const;
+  /// The image's class, or -1 where the data set has no labels.
+  std::int32_t label(std::int64_t index) const;
+};
+
+struct DatasetSettings {
+  std::string name = "confounded_shapes";
+  std::string directory;        // where the files are; unused by rendered data sets
+  std::int64_t image_size = 0;  // rendered data sets: height and width (0: 32). Files keep their own; views resize
+  std::int64_t limit = 0;       // the first N images of the split alone (0: all)
+  std::uint64_t seed = 0;       // of rendered data sets
+  double confounding = 0.9;     // confounded_shapes: how often class and background agree in "train"
+};
+
+/// The names that `open_dataset` knows.
+const std::vector<std::string>& dataset_names();
+
+/// The split names of every data set. "train": pretraining (its labels are never used there). "probe": fits probes and
+/// is the bank of kNN. "val": chooses coefficients. "test": reports.
+///   confounded_shapes: four disjoint sets; class and background agree in "train" alone.
+///   cifar10: train = probe = the 50,000 training images, val = the last 5,000 of them (so it is part of both), test =
+///   the 10,000 test images.
+const std::vector<std::string>& split_names();
+
+/// Opens one split. Throws UsageError (one line: what, where, what was expected) for an unknown name or split, bad
+/// settings, and missing or damaged files.
+Dataset open_dataset(const DatasetSettings& settings, const std::string& split);
+
+}  // namespace vergence

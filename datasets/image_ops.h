@@ -1,0 +1,42 @@
+// The pixel arithmetic behind views: each operation works in place on three planes of floats in [0, 1].
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "datasets/views.h"
+
+namespace vergence {
+
+/// A square RGB image as three planes. Planes are stored *transposed*, element (x, y) at x * size + y: resizing then
+/// needs one transposition instead of two, pointwise operations do not care, and `write_pixels` turns them back.
+struct Planes {
+  std::int64_t size = 0;
+  std::vector<float> values;   // 3 x size x size
+  std::vector<float> scratch;  // working memory that the operations reuse
+
+  std::int64_t area() const { return size * size; }
+  float* plane(int channel) { return values.data() + channel * area(); }
+};
+
+/// Resizes the crop of an interleaved 8-bit image (row length `width` pixels) to planes.size.
+void resize_crop(const std::uint8_t* image, std::int64_t width, const CropBox& crop, Interpolation interpolation,
+                 Planes& planes);
+
+/// x * factor, clamped.
+void adjust_brightness(Planes& planes, float factor);
+/// Blend of the image with the mean of its grey version.
+void adjust_contrast(Planes& planes, float factor);
+/// Blend of the image with its grey version.
+void adjust_saturation(Planes& planes, float factor);
+/// Rotation of the hue in HSV, in turns.
+void adjust_hue(Planes& planes, float turns);
+/// 0.2989 R + 0.587 G + 0.114 B in all three planes.
+void make_grey(Planes& planes);
+void gaussian_blur(Planes& planes, float sigma);
+void solarise(Planes& planes, float threshold);
+/// (x - mean) / std as interleaved pixels, mirrored where `flip` is set.
+void write_pixels(Planes& planes, const std::array<float, 3>& mean, const std::array<float, 3>& std, bool flip,
+                  float* out);
+
+}  // namespace vergence

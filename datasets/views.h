@@ -1,0 +1,86 @@
+// Views: the random augmentations of self-supervised learning, with torchvision's meaning and floating-point
+// arithmetic. Pixels are floats in [0, 1] from the first operation to the last and are never rounded in between.
+//
+// Order: random resized crop, colour jitter, grey, Gaussian blur, solarise, horizontal flip, normalise.
+//
+// A view is made in two steps: `draw_view` turns a random stream into a `ViewPlan`, `apply_view` is arithmetic alone.
+// So that any device can repeat it, a plan consumes the same 53 draws of the stream, whatever is switched on:
+//    0-39  ten crop attempts of four draws: area, logarithm of the aspect ratio, top, left; the first that fits wins
+//   40-44  jitter: does it apply, brightness, contrast, saturation, hue
+//   45-47  jitter's order: Fisher-Yates from the back, below(4), below(3), below(2)
+//      48  grey: does it apply
+//   49-50  blur: does it apply, sigma
+//      51  solarise: does it apply
+//      52  flip: does it apply
+// Switching one operation off therefore leaves the others' decisions as they were.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "kernels/random.h"
+
+namespace vergence {
+
+enum class Interpolation : std::uint8_t { bilinear, bicubic };
+
+/// The recipe of one view. Probabilities in [0, 1]; the defaults are the published SimCLR recipe for CIFAR.
+struct ViewSettings {
+  std::int64_t size = 32;                             // height and width of the view
+  float crop_low = 0.08f, crop_high = 1.0f;           // share of the image's area
+  float ratio_low = 3.0f / 4, ratio_high = 4.0f / 3;  // width / height
+  Interpolation interpolation = Interpolation::bicubic;
+  float jitter_p = 0.8f;
+  float brightness = 0.8f, contrast = 0.8f, saturation = 0.8f;  // factors are uniform in [max(0, 1 - v), 1 + v]
+  float hue = 0.2f;                                             // shift uniform in [-v, v] turns; at most 0.5
+  float grey_p = 0.2f;
+  float blur_p = 0.5f, blur_sigma_low = 0.1f, blur_sigma_high = 2.0f;  // in pixels of the view
+  float solarise_p = 0.0f, solarise_threshold = 0.5f;                  // x becomes 1 - x where x >= threshold
+  float flip_p = 0.5f;
+  std::array<float, 3> mean{0, 0, 0}, std{1, 1, 1};
+
+  /// Every operation off: the largest centred square (of a square image, all of it), resized to `size`.
+  static ViewSettings identity(std::int64_t size);
+};
+
+/// Throws UsageError naming the first value out of range; `where` begins the message ("view 1").
+void check_view_settings(const ViewSettings& settings, const char* where);
+
+/// A rectangle of pixels.
+struct CropBox {
+  std::int32_t top = 0, left = 0, height = 0, width = 0;
+  bool operator==(const CropBox&) const = default;
+};
+
+enum class Jitter : std::uint8_t { brightness, contrast, saturation, hue };
+
+/// Every random decision of one view.
+struct ViewPlan {
+  CropBox crop;
+  bool jitter = false, grey = false, blur = false, solarise = false, flip = false;
+  float brightness = 1, contrast = 1, saturation = 1;  // factors
+  float hue = 0;                                       // turns
+  std::array<Jitter, 4> order{Jitter::brightness, Jitter::contrast, Jitter::saturation, Jitter::hue};
+  float sigma = 0;
+};
+
+/// Decides a view of a height x width image. Keys of the stream: (seed, Purpose::view, epoch, sample, view).
+ViewPlan draw_view(const ViewSettings& settings, std::int64_t height, std::int64_t width, Random random);
+
+/// Carries a plan out: `image` is height x width x 3 bytes (HWC), `out` size x size x 3 floats (HWC), normalised.
+///   Resizing: Pillow's antialiased filters (triangle; Keys' cubic with a = -0.5), their support stretched when
+///   shrinking; a cubic's overshoot is clamped to [0, 1]. Blur: a true Gaussian cut off at ceil(3 sigma) pixels and
+///   renormalised, borders reflected without repeating the edge. (solo-learn calls Pillow's box approximation of the
+///   same Gaussian.)
+void apply_view(const std::uint8_t* image, std::int64_t height, std::int64_t width, const ViewSettings& settings,
+                const ViewPlan& plan, float* out);
+
+/// draw_view, then apply_view.
+void make_view(const std::uint8_t* image, std::int64_t height, std::int64_t width, const ViewSettings& settings,
+               Random random, float* out);
+
+/// The un-augmented image: resized to size x size where it differs (bilinear, antialiased), then (x - mean) / std.
+void normalize_image(const std::uint8_t* image, std::int64_t height, std::int64_t width, std::int64_t size,
+                     const std::array<float, 3>& mean, const std::array<float, 3>& std, float* out);
+
+}  // namespace vergence

@@ -1,0 +1,129 @@
+#include "models/encoder_file.h"
+
+#include <cmath>
+#include <set>
+
+namespace vergence {
+
+namespace {
+
+/// The engine keeps [out, height, width, in]; torchvision [out, in, height, width].
+std::vector<float> to_oihw(const std::vector<float>& values, const Shape& s) {
+  std::vector<float> out(values.size());
+  const std::int64_t area = s[1] * s[2], in = s[3];
+  for (std::int64_t o = 0; o < s[0]; ++o)
+    for (std::int64_t cell = 0; cell < area; ++cell)
+      for (std::int64_t i = 0; i < in; ++i)
+        out[static_cast<std::size_t>((o * in + i) * area + cell)] =
+            values[static_cast<std::size_t>((o * area + cell) * in + i)];
+  return out;
+}
+
+std::vector<float> to_ohwi(const std::vector<float>& values, const Shape& s) {
+  std::vector<float> out(values.size());
+  const std::int64_t area = s[1] * s[2], in = s[3];
+  for (std::int64_t o = 0; o < s[0]; ++o)
+    for (std::int64_t i = 0; i < in; ++i)
+      for (std::int64_t cell = 0; cell < area; ++cell)
+        out[static_cast<std::size_t>((o * area + cell) * in + i)] =
+            values[static_cast<std::size_t>((o * in + i) * area + cell)];
+  return out;
+}
+
+std::vector<std::int64_t> oihw(const Shape& s) { return {s[0], s[3], s[1], s[2]}; }
+
+/// Reads tensors of one file and remembers which were asked for.
+class Reader {
+ public:
+  explicit Reader(const SafetensorsFile& file) : file_(file) {}
+
+  std::vector<float> floats(const std::string& name, const std::vector<std::int64_t>& shape) {
+    const TensorEntry& entry = file_.at(name, "F32", shape);
+    used_.insert(name);
+    std::vector<float> values(static_cast<std::size_t>(entry.size()));
+    std::memcpy(values.data(), entry.data, values.size() * sizeof(float));
+    for (float value : values)
+      require_usage(std::isfinite(value), file_.path(), ": '", name, "': expected finite values, got ", value);
+    return values;
+  }
+
+  std::int64_t counter(const std::string& name) {
+    const TensorEntry& entry = file_.at(name, "I64", {});
+    used_.insert(name);
+    std::int64_t value;
+    std::memcpy(&value, entry.data, sizeof value);
+    require_usage(value >= 0, file_.path(), ": '", name, "': expected 0 or more, got ", value);
+    return value;
+  }
+
+  void require_all_used() const {
+    for (const TensorEntry& entry : file_.tensors())
+      require_usage(used_.count(entry.name) > 0, file_.path(), ": unexpected tensor '", entry.name,
+                    "': the network that the metadata describe has none of that name");
+  }
+
+ private:
+  const SafetensorsFile& file_;
+  std::set<std::string> used_;
+};
+
+}  // namespace
+
+void EncoderEntries::add_floats(const std::string& name, std::vector<std::int64_t> shape, std::vector<float> values) {
+  floats_.push_back(std::move(values));
+  entries_.push_back({name, "F32", std::move(shape), floats_.back().data(),
+                      static_cast<std::int64_t>(floats_.back().size() * sizeof(float))});
+}
+
+EncoderEntries::EncoderEntries(const ResNet& encoder, const Statistics& statistics) {
+  for (const ConvBn* layer : encoder.layers()) {
+    const std::int64_t channels = layer->gamma.size();
+    const auto length = static_cast<std::size_t>(channels);
+    const std::string& norm = layer->norm_name;
+    const auto found = statistics.layers.find(norm);
+    const bool known = found != statistics.layers.end();
+    add_floats(layer->conv_name + ".weight", oihw(layer->w.shape), to_oihw(layer->w.floats(), layer->w.shape));
+    add_floats(norm + ".weight", {channels}, layer->gamma.floats());
+    add_floats(norm + ".bias", {channels}, layer->beta.floats());
+    add_floats(norm + ".running_mean", {channels},
+               known ? found->second.mean.floats() : std::vector<float>(length, 0.0f));
+    add_floats(norm + ".running_var", {channels},
+               known ? found->second.variance.floats() : std::vector<float>(length, 1.0f));
+    counters_.push_back({known ? found->second.batches : 0});
+    entries_.push_back({norm + ".num_batches_tracked", "I64", {}, counters_.back().data(), 8});
+  }
+}
+
+void save_encoder(const std::string& path, const ResNet& encoder, const Statistics& statistics, const Metadata& more) {
+  Metadata metadata = more;
+  metadata.emplace("format", "pt");
+  metadata.merge(encoder.settings.metadata());
+  write_safetensors(path, EncoderEntries(encoder, statistics).entries(), metadata);
+}
+
+TrainedEncoder load_encoder(const std::string& path, Backend& backend) {
+  const SafetensorsFile file(path);
+  return encoder_from(file, ResNetSettings::from_metadata(file.metadata(), path), backend);
+}
+
+TrainedEncoder encoder_from(const SafetensorsFile& file, const ResNetSettings& settings, Backend& backend) {
+  TrainedEncoder trained{make_resnet(settings, {backend}), {}, file.metadata()};
+  Reader reader(file);
+  for (const ConvBn* layer : trained.encoder.layers()) {
+    const std::vector<std::int64_t> channels{layer->gamma.size()};
+    const Shape per_channel{layer->gamma.size()};
+    const std::string& norm = layer->norm_name;
+    const auto weight = reader.floats(layer->conv_name + ".weight", oihw(layer->w.shape));
+    assign(layer->w, from_floats(backend, layer->w.shape, to_ohwi(weight, layer->w.shape)));
+    assign(layer->gamma, from_floats(backend, per_channel, reader.floats(norm + ".weight", channels)));
+    assign(layer->beta, from_floats(backend, per_channel, reader.floats(norm + ".bias", channels)));
+    trained.statistics.layers[norm] = {
+        from_floats(backend, per_channel, reader.floats(norm + ".running_mean", channels)),
+        from_floats(backend, per_channel, reader.floats(norm + ".running_var", channels)),
+        reader.counter(norm + ".num_batches_tracked")};
+  }
+  reader.require_all_used();
+  return trained;
+}
+
+}  // namespace vergence

@@ -1,0 +1,52 @@
+// encoder.safetensors: a trained encoder as PyTorch's torchvision would save it. Tensors have torchvision's `resnet`
+// names and layout (convolutions [out, in, height, width]), type F32; batch norm brings running_mean, running_var and
+// num_batches_tracked (I64, one element); there is no classifier. The metadata describe the network.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "engine/safetensors.h"
+#include "models/resnet.h"
+
+namespace vergence {
+
+/// The entries of a file and the memory they point into. Movable, not copyable.
+class EncoderEntries {
+ public:
+  /// Converts weights and running statistics (mean 0, variance 1, 0 batches where a layer has none yet).
+  EncoderEntries(const ResNet& encoder, const Statistics& statistics);
+  EncoderEntries(EncoderEntries&&) = default;
+  EncoderEntries& operator=(EncoderEntries&&) = default;
+  EncoderEntries(const EncoderEntries&) = delete;
+  EncoderEntries& operator=(const EncoderEntries&) = delete;
+
+  const std::vector<TensorEntry>& entries() const { return entries_; }
+
+ private:
+  void add_floats(const std::string& name, std::vector<std::int64_t> shape, std::vector<float> values);
+
+  std::vector<TensorEntry> entries_;
+  std::vector<std::vector<float>> floats_;
+  std::vector<std::vector<std::int64_t>> counters_;
+};
+
+/// Writes `path` with the network's metadata, `format` = pt, and `more` (which wins).
+void save_encoder(const std::string& path, const ResNet& encoder, const Statistics& statistics, const Metadata& more);
+
+/// An encoder ready for evaluation: its weights are constants.
+struct TrainedEncoder {
+  ResNet encoder;
+  Statistics statistics;
+  Metadata metadata;  // all of it
+};
+
+/// Reads what `save_encoder` wrote, or any file with torchvision's names and this metadata. Strict: throws UsageError
+/// (one line: file, tensor, what was expected) for a missing or unexpected tensor, a wrong type or shape, a value that
+/// is not finite, or metadata that name no network.
+TrainedEncoder load_encoder(const std::string& path, Backend& backend);
+
+/// The same from an open file, for a network whose settings are known.
+TrainedEncoder encoder_from(const SafetensorsFile& file, const ResNetSettings& settings, Backend& backend);
+
+}  // namespace vergence

@@ -1,0 +1,126 @@
+#include "models/layers.h"
+
+#include <cmath>
+
+#include "kernels/random.h"
+
+namespace vergence {
+
+namespace {
+
+constexpr double kEpsilon = 1e-5;
+
+/// Running = (1 - momentum) running + momentum new, group after group. `mean`, `rstd`: [groups, C] of a batch with
+/// `rows` values per group and channel. Writes into the running tensors; nothing is recorded.
+void update_running(RunningStatistics& running, const Tensor& mean, const Tensor& rstd, std::int64_t rows,
+                    double momentum) {
+  Backend& device = mean.backend();
+  const std::int64_t groups = mean.rows(), channels = mean.cols();
+  const double unbiased = static_cast<double>(rows) / static_cast<double>(rows - 1);
+  const Tensor variance = clamp_min(affine(reciprocal(square(rstd.detached())), 1, -kEpsilon), 0);
+  auto blend = [&](const Tensor& target, const Tensor& values, std::int64_t group, double scale) {
+    const Tensor row = part_of(values, group * channels, {channels});
+    device.map(Map::add, 1, channels, {target.array()}, {row.array()}, 1 - momentum, momentum * scale, target.array());
+  };
+  for (std::int64_t group = 0; group < groups; ++group) {
+    blend(running.mean, mean, group, 1);
+    blend(running.variance, variance, group, unbiased);
+  }
+  running.batches += groups;
+}
+
+/// Batch norm by the pass's mode, with the running statistics of the layer called `name`.
+Tensor normalise(const Tensor& x, const Tensor& gamma, const Tensor& beta, const std::string& name, const Pass& pass,
+                 const ConvBnOptions& options) {
+  const BatchNorm settings{pass.groups, options.relu, kEpsilon};
+  if (!pass.training) {
+    require(pass.running != nullptr, "batch norm '", name, "': evaluation needs running statistics");
+    const RunningStatistics& running = pass.running->at(name, x.cols(), x.backend(), master_of(x.dtype));
+    return batch_norm_eval(x, gamma, beta, options.add, running.mean, running.variance, settings);
+  }
+  const std::int64_t rows = x.rows() / pass.groups;
+  require_usage(rows > 1, "batch norm '", name,
+                "': training needs more than one value per channel and statistic group,", " got input ", x.shape,
+                " in ", pass.groups, " groups");
+  const BatchNormResult result = batch_norm(x, gamma, beta, options.add, settings);
+  if (pass.running)
+    update_running(pass.running->at(name, x.cols(), x.backend(), master_of(x.dtype)), result.mean, result.rstd, rows,
+                   pass.statistics_momentum);
+  return result.y;
+}
+
+}  // namespace
+
+RunningStatistics& Statistics::at(const std::string& name, std::int64_t channels, Backend& backend, DType dtype) {
+  auto [found, fresh] = layers.try_emplace(name);
+  RunningStatistics& entry = found->second;
+  if (fresh) entry = {zeros(backend, {channels}, dtype), full(backend, {channels}, 1, dtype), 0};
+  require(entry.mean.size() == channels, "batch norm '", name, "': running statistics of ", entry.mean.size(),
+          " channels, expected ", channels);
+  return entry;
+}
+
+Statistics Statistics::cloned() const {
+  Statistics copy;
+  for (const auto& [name, entry] : layers)
+    copy.layers[name] = {clone(entry.mean), clone(entry.variance), entry.batches};
+  return copy;
+}
+
+void ConvBn::each(const Visit& visit, const std::string& prefix) {
+  visit(prefix + conv_name + ".weight", w);
+  visit(prefix + norm_name + ".weight", gamma);
+  visit(prefix + norm_name + ".bias", beta);
+}
+
+void Linear::each(const Visit& visit, const std::string& prefix) {
+  visit(prefix + name + ".weight", w);
+  if (bias) visit(prefix + name + ".bias", bias);
+}
+
+void Norm::each(const Visit& visit, const std::string& prefix) {
+  if (gamma) visit(prefix + name + ".weight", gamma);
+  if (beta) visit(prefix + name + ".bias", beta);
+}
+
+Tensor conv_bn(const Tensor& x, const ConvBn& layer, const Pass& pass, const ConvBnOptions& options) {
+  return normalise(conv2d(x, layer.w, layer.conv), layer.gamma, layer.beta, layer.norm_name, pass, options);
+}
+
+Tensor batch_norm(const Tensor& x, const Norm& layer, const Pass& pass, bool relu) {
+  return normalise(x, layer.gamma, layer.beta, layer.name, pass, {.add = {}, .relu = relu});
+}
+
+Tensor uniform_weights(const Init& init, const std::string& name, const Shape& shape, std::int64_t fan_in) {
+  const float bound = static_cast<float>(1 / std::sqrt(static_cast<double>(fan_in)));
+  Random random(init.seed, Purpose::weights, 0, hash_name(name));
+  std::vector<float> values(static_cast<std::size_t>(shape.size()));
+  for (float& value : values) value = random.uniform(-bound, bound);
+  if (init.dtype == DType::f32) return from_floats(init.backend, shape, values);
+  return from_values(init.backend, shape, {values.begin(), values.end()}, init.dtype);
+}
+
+ConvBn make_conv_bn(const Init& init, const std::string& conv_name, const std::string& norm_name, std::int64_t in,
+                    std::int64_t out, std::int64_t kernel, const Conv& conv) {
+  const std::int64_t fan_in = in / conv.groups * kernel * kernel;
+  const Shape shape{out, kernel, kernel, in / conv.groups};
+  return {uniform_weights(init, conv_name + ".weight", shape, fan_in),
+          full(init.backend, {out}, 1, init.dtype),
+          zeros(init.backend, {out}, init.dtype),
+          conv,
+          conv_name,
+          norm_name};
+}
+
+Linear make_linear(const Init& init, const std::string& name, std::int64_t in, std::int64_t out, bool bias) {
+  Linear layer{uniform_weights(init, name + ".weight", {out, in}, in), {}, name};
+  if (bias) layer.bias = uniform_weights(init, name + ".bias", {out}, in);
+  return layer;
+}
+
+Norm make_norm(const Init& init, const std::string& name, std::int64_t channels, bool affine) {
+  if (!affine) return {{}, {}, name};
+  return {full(init.backend, {channels}, 1, init.dtype), zeros(init.backend, {channels}, init.dtype), name};
+}
+
+}  // namespace vergence
