@@ -1,0 +1,253 @@
+// One row per operation and shape of a step, timed through the backend alone.
+#include "ssl/bench_ops.h"
+
+#include <algorithm>
+#include <chrono>
+#include <functional>
+#include <map>
+#include <omp.h>
+#include <sstream>
+
+#include "ssl/trainer.h"
+
+namespace vergence {
+namespace {
+
+enum class Kind { convolution, product, pass };
+
+/// A group of equal calls.
+struct Row {
+  std::string name, shape;
+  Kind kind = Kind::pass;
+  double work = 0;  // FLOP of a call; bytes for a pass
+  std::function<void()> call;
+  std::int64_t calls = 0;
+  double ms = 0;  // of one call
+};
+
+using Rows = std::vector<Row>;
+
+/// The median time of a call in ms: at least three, and at least a fifth of a second of them.
+double time_ms(Backend& backend, const std::function<void()>& call) {
+  using Clock = std::chrono::steady_clock;
+  const auto once = [&] {
+    const auto begin = Clock::now();
+    call();
+    backend.synchronize();
+    return std::chrono::duration<double, std::milli>(Clock::now() - begin).count();
+  };
+  once();
+  std::vector<double> times;
+  double total = 0;
+  while (times.size() < 3 || (total < 200 && times.size() < 200)) total += times.emplace_back(once());
+  std::nth_element(times.begin(), times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2), times.end());
+  return times[times.size() / 2];
+}
+
+Tensor filled(Backend& backend, std::int64_t size, DType dtype = DType::f32) {
+  return full(backend, {size}, 0.5, dtype);
+}
+
+/// Adds `row`, or counts it where an equal one is there.
+void add_row(Rows& rows, Row row, std::int64_t calls = 1) {
+  for (Row& there : rows)
+    if (there.name == row.name && there.shape == row.shape) {
+      there.calls += calls;
+      return;
+    }
+  row.calls = calls;
+  rows.push_back(std::move(row));
+}
+
+std::string text(const ConvShape& s) {
+  return join(s.batch, "x", s.in_height, "x", s.in_width, "x", s.in_channels, " -> ", s.out_channels, ", ",
+              s.kernel_height, "x", s.kernel_width, "/", s.stride);
+}
+
+/// A convolution layer of the step with the batch norm behind it.
+struct Layer {
+  ConvShape conv;
+  bool first = false, relu = false, add = false;
+};
+
+/// The layers of the encoder with the sizes that images of settings.image_size give them.
+std::vector<Layer> layers_of(const ResNet& encoder, std::int64_t images) {
+  std::vector<Layer> layers;
+  std::int64_t size = encoder.settings.image_size;
+  const auto shape_of = [&](const ConvBn& layer, std::int64_t in) {
+    const Shape& w = layer.w.shape;
+    return ConvShape{images,
+                     in,
+                     in,
+                     w[3] * layer.conv.groups,
+                     w[0],
+                     w[1],
+                     w[2],
+                     layer.conv.stride,
+                     layer.conv.padding,
+                     layer.conv.dilation,
+                     layer.conv.groups};
+  };
+  layers.push_back({shape_of(encoder.stem, size), true, encoder.settings.stem_relu, false});
+  size = layers.back().conv.out_height();
+  if (encoder.settings.stem == "stl" || encoder.settings.stem == "imagenet") size = (size + 2 - 3) / 2 + 1;
+  for (const ResNetBlock& block : encoder.blocks) {
+    for (const ConvBn& layer : block.downsample) layers.push_back({shape_of(layer, size), false, false, false});
+    for (std::size_t i = 0; i < block.convs.size(); ++i) {
+      const bool last = i + 1 == block.convs.size();
+      layers.push_back({shape_of(block.convs[i], size), false, true, last});
+      size = layers.back().conv.out_height();
+    }
+  }
+  return layers;
+}
+
+void add_convolution(Rows& rows, Backend& backend, const Layer& layer, DType type) {
+  const ConvShape s = layer.conv;
+  const Tensor x = filled(backend, s.in_size(), type), w = filled(backend, s.weight_size()),
+               y = filled(backend, s.out_size(), type);
+  const std::string shape = text(s);
+  add_row(rows, {"conv2d", shape, Kind::convolution, s.flops(),
+                 [=, &backend] { backend.conv2d(s, x.array(), w.array(), y.array()); }});
+  if (!layer.first)
+    add_row(rows, {"conv2d_data", shape, Kind::convolution, s.flops(),
+                   [=, &backend] { backend.conv2d_data(s, y.array(), w.array(), x.array()); }});
+  add_row(rows, {"conv2d_weight", shape, Kind::convolution, s.flops(),
+                 [=, &backend] { backend.conv2d_weight(s, x.array(), y.array(), w.array()); }});
+}
+
+void add_norm(Rows& rows, Backend& backend, const Layer& layer, DType type) {
+  const std::int64_t c = layer.conv.out_channels, size = layer.conv.out_size();
+  const NormShape s{2, size / c / 2, c, layer.relu, true, 1e-5};
+  const Tensor x = filled(backend, size, type), y = filled(backend, size, type), other = filled(backend, size, type),
+               vector = filled(backend, c), shift = filled(backend, c), mean = filled(backend, 2 * c),
+               rstd = filled(backend, 2 * c), added = layer.add ? filled(backend, size, type) : Tensor{};
+  const auto bytes = static_cast<double>(size * size_of(type));
+  const std::string shape = join("2x", s.rows, "x", c, layer.add ? ", add" : "", layer.relu ? ", relu" : "");
+  // Forward: x for the statistics, x again, the addend, y. Backward: g, x and the mask y twice, gx, the addend's.
+  add_row(rows, {"batch_norm", shape, Kind::pass, bytes * (3 + layer.add), [=, &backend] {
+                   backend.batch_norm(s, x.array(), vector.array(), shift.array(), added.array(), mean.array(),
+                                      rstd.array(), y.array());
+                 }});
+  add_row(rows, {"batch_norm_backward", shape, Kind::pass, bytes * (5 + 2 * layer.relu + layer.add), [=, &backend] {
+                   backend.batch_norm_backward(s, other.array(), x.array(), y.array(), vector.array(), mean.array(),
+                                               rstd.array(), y.array(), added.array(), shift.array(), vector.array());
+                 }});
+  if (layer.add)  // where a block's two paths meet, their cotangents are added
+    add_row(rows, {"add", join(size), Kind::pass, 3 * bytes,
+                   [=, &backend] { backend.map(Map::add, 1, size, {x.array()}, {other.array()}, 1, 1, y.array()); }});
+}
+
+void add_head(Rows& rows, Backend& backend, std::int64_t n, const std::vector<std::int64_t>& sizes, bool norm) {
+  for (std::size_t i = 0; i + 1 < sizes.size(); ++i) {
+    const std::int64_t in = sizes[i], out = sizes[i + 1];
+    const Tensor x = filled(backend, n * in), w = filled(backend, in * out), y = filled(backend, n * out);
+    const double flops = 2.0 * static_cast<double>(n * in * out);
+    const auto product = [&](const char* name, auto call) {
+      add_row(rows, {join("linear, ", name), join(n, "x", in, " -> ", out), Kind::product, flops, call});
+    };
+    product("forward", [=, &backend] { backend.gemm(false, true, n, out, in, x.array(), w.array(), {}, y.array()); });
+    product("data", [=, &backend] { backend.gemm(false, false, n, in, out, y.array(), w.array(), {}, x.array()); });
+    product("weight", [=, &backend] { backend.gemm(true, false, out, in, n, y.array(), x.array(), {}, w.array()); });
+    const bool last = i + 2 == sizes.size();
+    if (norm && !last) add_norm(rows, backend, {{n, 1, 1, out, out}, false, true, false}, DType::f32);
+  }
+}
+
+void add_optimizer(Rows& rows, Backend& backend, std::int64_t parameters) {
+  const Tensor g = filled(backend, parameters), p = filled(backend, parameters), m = filled(backend, parameters);
+  const std::vector<Segment> segments{{0, parameters, true}};
+  const auto bytes = static_cast<double>(parameters) * sizeof(float);
+  add_row(rows, {"gather gradients", join(parameters), Kind::pass, 2 * bytes,
+                 [=, &backend] { backend.map(Map::copy, 1, parameters, {g.array()}, {}, 1, 0, m.array()); }});
+  add_row(rows, {"sgd", join(parameters), Kind::pass, 5 * bytes, [=, &backend] {
+                   backend.sgd({1e-9, 0.9, 5e-4}, segments, g.array(), p.array(), m.array());
+                 }});
+}
+
+Rows rows_of(const BenchSettings& settings, Backend& backend) {
+  const DType type = settings.precision == "bf16" ? DType::bf16 : DType::f32;
+  const Options options = bench_options(settings);
+  const ResNet encoder = make_resnet(encoder_settings(options, settings.image), {backend});
+  const std::int64_t n = 2 * settings.batch, dim = encoder.settings.dim();
+  Rows rows;
+  const std::vector<Layer> layers = layers_of(encoder, n);
+  for (const Layer& layer : layers) add_convolution(rows, backend, layer, type);
+  for (const Layer& layer : layers) add_norm(rows, backend, layer, type);
+  if (settings.objective == "barlow_twins")
+    add_head(rows, backend, n, {dim, settings.projector, settings.projector, settings.projector}, true);
+  else
+    add_head(rows, backend, n, {dim, options.simclr.hidden, options.simclr.output}, false);
+  add_optimizer(rows, backend, make_objective(options, settings.image, backend)->cost(settings.batch).parameters);
+  return rows;
+}
+
+/// Bytes read and written per second by one large copy.
+double copy_bandwidth(Backend& backend) {
+  const std::int64_t size = std::int64_t{1} << 26;  // 256 MiB, beyond any cache
+  const Tensor a = filled(backend, size), b = filled(backend, size);
+  const double ms = time_ms(backend, [&] { backend.map(Map::copy, 1, size, {a.array()}, {}, 1, 0, b.array()); });
+  return 2.0 * sizeof(float) * static_cast<double>(size) / (ms * 1e-3);
+}
+
+/// FLOP per second of the best of a few square matrix products.
+double best_product(Backend& backend, DType type) {
+  double best = 0;
+  for (const std::int64_t n : {512, 1024, 2048}) {
+    const Tensor a = filled(backend, n * n, type), b = filled(backend, n * n, type), c = filled(backend, n * n, type);
+    const double ms =
+        time_ms(backend, [&] { backend.gemm(false, false, n, n, n, a.array(), b.array(), {}, c.array()); });
+    best = std::max(best, 2.0 * static_cast<double>(n * n * n) / (ms * 1e-3));
+  }
+  return best;
+}
+
+void print_row(std::ostream& out, const Row& row, double ceiling) {
+  char line[200];
+  const double speed = row.work / (row.ms * 1e-3);
+  std::snprintf(line, sizeof line, "%-22s %-34s %3lld %9.3f %9.2f %9.1f %-7s %5.2f\n", row.name.c_str(),
+                row.shape.c_str(), static_cast<long long>(row.calls), row.ms, row.ms * static_cast<double>(row.calls),
+                speed / 1e9, row.kind == Kind::pass ? "GB/s" : "GFLOP/s", speed / ceiling);
+  out << line;
+}
+
+}  // namespace
+
+std::string bench_ops(const BenchSettings& settings) {
+  if (settings.threads > 0) omp_set_num_threads(settings.threads);
+  apply_cpu_conv(bench_options(settings));
+  Backend& device = backend(settings.device.c_str());
+  const double bandwidth = copy_bandwidth(device);
+  const double product = best_product(device, settings.precision == "bf16" ? DType::bf16 : DType::f32);
+  std::ostringstream out;
+  char line[200];
+  std::snprintf(line, sizeof line, "%s, %d threads, %s: copying %.1f GB/s, best matrix product %.1f GFLOP/s\n\n",
+                device.name(), omp_get_max_threads(), settings.precision.c_str(), bandwidth / 1e9, product / 1e9);
+  out << line;
+  std::snprintf(line, sizeof line, "%-22s %-34s %3s %9s %9s %9s %-7s %5s\n", "operation", "shape", "n", "ms", "all ms",
+                "speed", "", "share");
+  out << line;
+  std::map<Kind, double> total;
+  double passes_floor = 0;
+  {
+    Rows rows = rows_of(settings, device);
+    for (Row& row : rows) {
+      row.ms = time_ms(device, row.call);
+      row.call = nullptr;  // gives its tensors back
+      print_row(out, row, row.kind == Kind::pass ? bandwidth : product);
+      total[row.kind] += row.ms * static_cast<double>(row.calls);
+      if (row.kind == Kind::pass) passes_floor += row.work * static_cast<double>(row.calls) / bandwidth * 1e3;
+    }
+  }
+  const double step = bench_report(settings, bench_step(settings))["step_ms"];
+  const double floor = total[Kind::convolution] + total[Kind::product] + passes_floor;
+  std::snprintf(line, sizeof line,
+                "\nconvolutions %.1f ms, matrix products %.1f ms, other passes %.1f ms (%.1f ms at copying speed)\n"
+                "floor %.1f ms, step %.1f ms: %.2f of it\n",
+                total[Kind::convolution], total[Kind::product], total[Kind::pass], passes_floor, floor, step,
+                floor / step);
+  out << line;
+  return out.str();
+}
+
+}  // namespace vergence

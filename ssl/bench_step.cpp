@@ -1,0 +1,117 @@
+// Timing of whole training steps.
+#include "ssl/bench_step.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <numbers>
+#include <omp.h>
+#include <sys/resource.h>
+
+#include "kernels/random.h"
+#include "ssl/trainer.h"
+
+namespace vergence {
+namespace {
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const std::size_t half = values.size() / 2;
+  return values.size() % 2 ? values[half] : (values[half - 1] + values[half]) / 2;
+}
+
+double rounded(double value, double digits) { return std::round(value * std::pow(10, digits)) / std::pow(10, digits); }
+
+double peak_mebibytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_maxrss) / 1024;
+}
+
+}  // namespace
+
+Options bench_options(const BenchSettings& settings) {
+  Options options;
+  options.objective = settings.objective;
+  options.encoder = settings.encoder;
+  options.width = settings.width;
+  options.image_size = settings.image;
+  options.stem = settings.image >= 96 ? "imagenet" : "cifar";
+  options.batch = settings.batch;
+  options.device = settings.device;
+  options.precision = settings.precision;
+  options.cpu_conv = settings.cpu_conv;
+  options.simclr = {.temperature = 0.5, .hidden = 2048, .output = 256, .batch_norm = false};
+  options.barlow_twins = {.lambda = 5e-3,
+                          .scale = 1,
+                          .hidden = settings.projector,
+                          .output = settings.projector,
+                          .unbiased = true,
+                          .epsilon = 1e-5};
+  options.optimizer = "sgd";
+  options.lr = 0.06 * 256 / static_cast<double>(settings.batch);
+  options.momentum = 0.9;
+  options.nesterov = false;
+  options.weight_decay = 5e-4;
+  options.schedule = "constant";
+  options.warmup_epochs = 0;
+  return options;
+}
+
+Views random_views(std::int64_t batch, std::int64_t image, std::uint64_t seed, Backend& backend) {
+  Random random(seed, Purpose::test);
+  std::vector<float> values(static_cast<std::size_t>(2 * batch * image * image * 3));
+  for (std::size_t i = 0; i + 1 < values.size(); i += 2) {  // Box and Muller; the count is even
+    const float radius = std::sqrt(-2 * std::log(1 - random.uniform()));
+    const float angle = 2 * std::numbers::pi_v<float> * random.uniform();
+    values[i] = radius * std::cos(angle);
+    values[i + 1] = radius * std::sin(angle);
+  }
+  return {from_floats(backend, {2 * batch, image, image, 3}, values), {}};
+}
+
+BenchResult bench_step(const BenchSettings& settings, const ViewSource& views) {
+  if (settings.threads > 0) omp_set_num_threads(settings.threads);
+  const Options options = bench_options(settings);
+  apply_cpu_conv(options);
+  Backend& device = backend(settings.device.c_str());
+  const auto objective = make_objective(options, settings.image, device);
+  const Views fixed = views ? Views{} : random_views(settings.batch, settings.image, 1, device);
+  BenchResult result;
+  const std::int64_t all = settings.warmup + settings.steps;
+  for (std::int64_t step = 0; step < all; ++step) {
+    const Views now = views ? views(step) : fixed;
+    const auto begin = std::chrono::steady_clock::now();
+    const Step done = objective->step(now, {.lr = options.effective_lr(), .step = step, .steps = all});
+    result.losses.push_back(done.loss.item());  // waits for the device
+    const double ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
+    if (step >= settings.warmup) result.step_ms.push_back(ms);
+  }
+  result.peak_mib = peak_mebibytes();
+  return result;
+}
+
+nlohmann::ordered_json bench_report(const BenchSettings& settings, const BenchResult& result) {
+  const double ms = median(result.step_ms);
+  const auto [least, most] = std::minmax_element(result.step_ms.begin(), result.step_ms.end());
+  return {{"objective", settings.objective},
+          {"encoder", settings.encoder},
+          {"image", settings.image},
+          {"batch", settings.batch},
+          {"projector", settings.projector},
+          {"device", backend(settings.device.c_str()).name()},
+          {"precision", settings.precision},
+          {"meta", settings.meta},
+          {"steps", settings.steps},
+          {"warmup", settings.warmup},
+          {"threads", omp_get_max_threads()},
+          {"width", settings.width},
+          {"step_ms", rounded(ms, 3)},
+          {"images_per_s", rounded(static_cast<double>(settings.batch) / ms * 1e3, 1)},
+          {"step_ms_min", rounded(*least, 3)},
+          {"step_ms_max", rounded(*most, 3)},
+          {"loss", rounded(result.losses.back(), 5)},
+          {"peak_mib", std::llround(result.peak_mib)}};
+}
+
+}  // namespace vergence

@@ -1,0 +1,51 @@
+// `bench step`: times the very training step that `pretrain` runs, on views that are already there.
+//
+// The work is fixed so that it can be compared with other programs: a ResNet of width 64 (3x3 stem below 96 pixels,
+// ImageNet's from there), statistics per view, SGD with learning rate 0.06, momentum 0.9 and weight decay 5e-4. Heads:
+// SimCLR dim-2048-256 without batch norm, temperature 0.5; Barlow Twins three layers of --projector with batch norm in
+// between, lambda 5e-3, unbiased deviations + 1e-5; BYOL as pretrain's defaults.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "ssl/objective.h"
+
+namespace vergence {
+
+struct BenchSettings {
+  std::string objective = "simclr", encoder = "resnet18";
+  std::int64_t image = 32, batch = 512, projector = 2048;
+  std::string device = "auto", precision = "fp32", cpu_conv = "auto";
+  std::int64_t steps = 10, warmup = 3;
+  int threads = 0;             // 0: OpenMP's choice
+  std::string meta = "exact";  // form of a meta-gradient, for objectives that have one
+  std::int64_t width = 64;
+};
+
+struct BenchResult {
+  std::vector<double> step_ms;  // timed steps
+  std::vector<double> losses;   // of every step, warm-up included
+  double peak_mib = 0;          // largest resident set of this process
+};
+
+/// The views of step `step`, counted from 0.
+using ViewSource = std::function<Views(std::int64_t step)>;
+
+/// The options under which `pretrain` runs the same steps.
+Options bench_options(const BenchSettings& settings);
+
+/// Runs warm-up and timed steps. Without `views` both views are the same normally distributed numbers in every step.
+BenchResult bench_step(const BenchSettings& settings, const ViewSource& views = {});
+
+/// One object: settings, step_ms (median), images_per_s (an image is a pair of views), step_ms_min, step_ms_max, the
+/// last loss, peak_mib.
+nlohmann::ordered_json bench_report(const BenchSettings& settings, const BenchResult& result);
+
+/// [2 batch, image, image, 3], each view normally distributed: the same for the same seed.
+Views random_views(std::int64_t batch, std::int64_t image, std::uint64_t seed, Backend& backend);
+
+}  // namespace vergence

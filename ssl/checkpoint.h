@@ -1,0 +1,43 @@
+// checkpoint.safetensors: all that a run needs to go on as if it had never stopped.
+//
+// Names: "<set>.<parameter>" for each set of parameters, "optimizer.<set>.<buffer>.<parameter>" and
+// "optimizer.<set>.steps" for its optimiser, "<statistics>.<layer>.running_mean", ".running_var" and
+// ".num_batches_tracked". Convolution weights are stored as in memory, OHWI. Random numbers need no state: their
+// counters are the epoch and step in the metadata (format, step, epoch, threads, config).
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "engine/safetensors.h"
+#include "ssl/objective.h"
+
+namespace vergence {
+
+/// Where a run stands, besides its tensors.
+struct RunPosition {
+  std::int64_t step = 0;   // steps done
+  std::int64_t epoch = 0;  // epochs finished
+  std::int64_t threads = 1;
+  std::string config;  // complete, as TOML
+};
+
+/// Replaces the file in one step. Throws Error, leaving the old file, if a parameter is not finite or writing fails.
+void save_checkpoint(const std::string& path, const ObjectiveState& state, const RunPosition& position);
+
+class Checkpoint {
+ public:
+  /// Reads and checks the file. Throws UsageError naming it for a damaged or foreign one.
+  explicit Checkpoint(const std::string& path);
+
+  const RunPosition& position() const { return position_; }
+  /// Overwrites every value of `state`. Throws UsageError naming file and tensor where one is missing, has another
+  /// shape, or is not known.
+  void restore(const ObjectiveState& state) const;
+
+ private:
+  SafetensorsFile file_;
+  RunPosition position_;
+};
+
+}  // namespace vergence

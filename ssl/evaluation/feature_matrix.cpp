@@ -1,0 +1,30 @@
+// Checks of feature matrices.
+#include "ssl/evaluation/feature_matrix.h"
+
+#include <atomic>
+#include <cmath>
+
+#include "kernels/error.h"
+#include "kernels/parallel.h"
+
+namespace vergence {
+
+void check_features(const Features& features, const char* where) {
+  const std::int64_t rows = features.rows();
+  require_usage(rows > 0, where, ": there are no images");
+  require(static_cast<std::int64_t>(features.values.size()) == rows * features.dim, where, ": ", features.values.size(),
+          " values, expected ", rows, " rows of ", features.dim);
+  for (std::int64_t i = 0; i < rows; ++i) {
+    const std::int32_t label = features.labels[static_cast<std::size_t>(i)];
+    require_usage(label >= 0 && label < features.classes, where, ": image ", i, " has label ", label,
+                  ", expected 0 to ", features.classes - 1);
+  }
+  std::atomic<bool> finite = true;
+  parallel_for(rows, 256, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin * features.dim; i < end * features.dim; ++i)
+      if (!std::isfinite(features.values[static_cast<std::size_t>(i)])) finite = false;
+  });
+  require_usage(finite, where, ": the encoder's features are not all finite numbers");
+}
+
+}  // namespace vergence

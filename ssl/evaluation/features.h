@@ -1,0 +1,42 @@
+// From images to features: an encoder in eval mode over the un-augmented (or randomly cropped) images of a data set.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+
+#include "datasets/dataset.h"
+#include "datasets/views.h"
+#include "engine/tensor.h"
+#include "models/resnet.h"
+#include "ssl/evaluation/feature_matrix.h"
+
+namespace vergence {
+
+/// An encoder with fixed weights and running statistics: normalised f32 images [N, H, W, 3] -> [N, dim], f32.
+using Encode = std::function<Tensor(const Tensor& images)>;
+
+/// `encoder` in eval mode, its activations in `precision`. The result shares the weights' memory, so training on shows;
+/// `statistics` must outlive it.
+Encode encode_with(const ResNet& encoder, Statistics& statistics, DType precision = DType::f32);
+
+struct ExtractSettings {
+  std::int64_t image_size = 32;        // images of another size are resized
+  std::array<float, 3> mean{}, std{};  // as the encoder was trained
+  std::int64_t batch = 250;
+};
+
+/// The features of every image of `dataset` in its order, with its labels. Nothing random.
+/// Throws UsageError if the data set has no labels.
+Features extract_features(const Encode& encode, const Dataset& dataset, const ExtractSettings& settings,
+                          Backend& backend);
+
+/// The same of random views drawn from (seed, Purpose::probe, epoch): the training images of the augmented probe.
+/// `view.size`, `view.mean` and `view.std` are taken from `settings`.
+Features extract_view_features(const Encode& encode, const Dataset& dataset, const ExtractSettings& settings,
+                               ViewSettings view, std::uint64_t seed, std::int64_t epoch, Backend& backend);
+
+/// The augmented probe's views: a random resized crop of 8 to 100 % of the area and a flip, nothing else.
+ViewSettings probe_view();
+
+}  // namespace vergence

@@ -1,0 +1,172 @@
+// Opening what is to be evaluated.
+#include "ssl/evaluation/subject.h"
+
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <filesystem>
+#include <omp.h>
+#include <optional>
+
+#include "engine/files.h"
+#include "models/encoder_file.h"
+#include "ssl/options.h"
+
+namespace vergence {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// Three numbers with commas between them, as in the metadata entries mean and std.
+std::array<float, 3> channels_from(const Metadata& metadata, const std::string& key, const std::string& path) {
+  const auto found = metadata.find(key);
+  require_usage(found != metadata.end(), path, ": metadata has no '", key,
+                "', expected the channels' values the encoder was trained with");
+  std::array<float, 3> values{};
+  const char *at = found->second.data(), *end = at + found->second.size();
+  bool good = true;
+  for (std::size_t i = 0; i < values.size() && good; ++i) {
+    while (at != end && (*at == ' ' || (i > 0 && *at == ','))) ++at;
+    const auto [next, error] = std::from_chars(at, end, values[i]);
+    good = error == std::errc() && std::isfinite(values[i]) && (key != "std" || values[i] > 0);
+    at = next;
+  }
+  require_usage(good && at == end, path, ": metadata '", key, "' is '", found->second, "', expected three numbers",
+                key == "std" ? " above 0" : "");
+  return values;
+}
+
+/// Fails before the work, not after it.
+void check_output(const std::string& path) {
+  const fs::path folder = fs::path(path).parent_path();
+  require_usage(folder.empty() || fs::is_directory(folder), "--out: there is no folder ", folder.string());
+}
+
+/// Where the encoder's file is.
+std::string encoder_path(const SubjectOptions& options) {
+  require_usage(options.run.empty() != options.encoder_file.empty(), "expected either --run or --encoder-file");
+  if (options.run.empty()) return options.encoder_file;
+  require_usage(fs::is_directory(options.run), "--run: ", options.run,
+                " is not a folder, expected one that pretrain made");
+  const std::string path = (fs::path(options.run) / "encoder.safetensors").string();
+  require_usage(fs::exists(path), "--run: ", options.run,
+                " has no encoder.safetensors, which pretrain writes at the end of each epoch");
+  return path;
+}
+
+std::optional<Options> run_config(const SubjectOptions& options) {
+  if (options.run.empty()) return std::nullopt;
+  const std::string path = (fs::path(options.run) / "config.toml").string();
+  return options_from_toml(read_file(path), path);
+}
+
+DatasetSettings data_of(const SubjectOptions& options, const std::optional<Options>& config, const Subject& subject) {
+  DatasetSettings data;
+  if (config) data = dataset_settings(*config);
+  const auto trained_on = subject.metadata.find("dataset");
+  std::string name = options.dataset;
+  if (name.empty() && config) name = config->dataset;
+  if (name.empty() && trained_on != subject.metadata.end()) name = trained_on->second;
+  require_usage(!name.empty(), subject.path, ": metadata has no 'dataset'; name one with --dataset");
+  if (name != data.name) data.directory.clear();  // the run's folder holds another data set
+  data.name = name;
+  if (!options.data.empty()) data.directory = options.data;
+  data.image_size = subject.extract.image_size;
+  data.limit = options.limit;
+  data.seed = static_cast<std::uint64_t>(subject.run_seed);
+  return data;
+}
+
+DType precision_of(const std::string& name) {
+  require_usage(name == "fp32" || name == "bf16", "--precision: '", name, "', expected fp32 or bf16");
+  return name == "bf16" ? DType::bf16 : DType::f32;
+}
+
+/// A metadata entry as a number where it is one, as it stands otherwise.
+nlohmann::ordered_json number_or_text(const std::string& text) {
+  std::int64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error == std::errc() && end == text.data() + text.size()) return value;
+  return text;
+}
+
+}  // namespace
+
+void add_subject_options(CLI::App& app, SubjectOptions& options) {
+  app.add_option("--run", options.run, "run folder of pretrain");
+  app.add_option("--encoder-file", options.encoder_file, "an encoder.safetensors, instead of --run");
+  app.add_flag("--untrained", options.untrained, "the same architecture with its initial weights: the baseline");
+  app.add_option("--dataset", options.dataset, "data set to judge on; default: the one trained on");
+  app.add_option("--data", options.data, "folder of the data set's files; default: the run's");
+  app.add_option("--limit", options.limit, "first N images of each split; 0: all")
+      ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 40));
+  app.add_option("--run-seed", options.run_seed,
+                 "seed of rendered images and initial weights; default: the run's, 1 with --encoder-file")
+      ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 53));
+  app.add_option("--device", options.device, "auto, cpu or cuda")->capture_default_str();
+  app.add_option("--precision", options.precision, "of the encoder's activations: fp32 or bf16")->capture_default_str();
+  app.add_option("--threads", options.threads, "0: all, or as OMP_NUM_THREADS says")->check(CLI::Range(0, 4096));
+  app.add_option("--out", options.out, "file of the result; default: beside the encoder");
+}
+
+Subject open_subject(const SubjectOptions& options) {
+  Subject subject;
+  subject.options = options;
+  subject.path = encoder_path(options);
+  check_output(options.out);
+  const std::optional<Options> config = run_config(options);
+  if (options.threads > 0) omp_set_num_threads(options.threads);
+  subject.precision = precision_of(options.precision);
+  subject.backend = &backend(options.device.c_str());
+  subject.run_seed = options.run_seed >= 0 ? options.run_seed : config ? config->seed : 1;
+
+  TrainedEncoder trained = load_encoder(subject.path, *subject.backend);
+  subject.encoder = trained.encoder;
+  subject.statistics = trained.statistics;
+  subject.metadata = trained.metadata;
+  ResNetSettings settings = trained.encoder.settings;
+  require_usage(settings.channels == 3, subject.path, ": the encoder takes ", settings.channels,
+                " channels, expected 3");
+  if (options.untrained) {
+    if (config) settings.zero_init_gamma = config->zero_init_gamma;
+    subject.encoder = make_resnet(settings, {*subject.backend, static_cast<std::uint64_t>(subject.run_seed)});
+    subject.statistics = {};
+  }
+  subject.extract.image_size = settings.image_size;
+  subject.extract.mean = channels_from(subject.metadata, "mean", subject.path);
+  subject.extract.std = channels_from(subject.metadata, "std", subject.path);
+  subject.data = data_of(options, config, subject);
+  return subject;
+}
+
+std::string Subject::output(const std::string& name) const {
+  if (!options.out.empty()) return options.out;
+  return (fs::path(path).parent_path() / (name + (options.untrained ? "_untrained.json" : ".json"))).string();
+}
+
+nlohmann::ordered_json Subject::description() const {
+  nlohmann::ordered_json json;
+  json["encoder_file"] = path;
+  json["untrained"] = options.untrained;
+  for (const char* key : {"objective", "epoch", "step", "config_sha256"})
+    if (const auto found = metadata.find(key); found != metadata.end()) json[key] = number_or_text(found->second);
+  if (options.untrained) json["epoch"] = json["step"] = 0;
+  json["encoder"] = encoder.settings.encoder;
+  json["width"] = encoder.settings.width;
+  json["stem"] = encoder.settings.stem;
+  json["image_size"] = extract.image_size;
+  json["mean"] = metadata.at("mean");
+  json["std"] = metadata.at("std");
+  json["dataset"] = data.name;
+  json["data"] = data.directory;
+  json["limit"] = data.limit;
+  json["run_seed"] = run_seed;
+  json["device"] = backend->name();
+  json["precision"] = options.precision;
+  json["threads"] = omp_get_max_threads();
+  return json;
+}
+
+double two_decimals(double per_cent) { return std::round(per_cent * 100) / 100; }
+
+}  // namespace vergence

@@ -1,0 +1,62 @@
+// What an evaluation judges: an encoder from a run folder or a file, the images it is judged on, and where the verdict
+// is written. Shared by the tools `linear_probe` and `evaluate`.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "datasets/dataset.h"
+#include "engine/safetensors.h"
+#include "models/resnet.h"
+#include "ssl/evaluation/features.h"
+
+namespace vergence {
+
+struct SubjectOptions {
+  std::string run;             // run folder; or
+  std::string encoder_file;    // an encoder.safetensors by itself
+  bool untrained = false;      // the same architecture with its initial weights
+  std::string dataset;         // empty: what the encoder was trained on
+  std::string data;            // folder of its files; empty: the run's
+  std::int64_t limit = 0;      // first N images of each split; 0: all
+  std::int64_t run_seed = -1;  // of rendered images and initial weights; -1: the run's, 1 for a file by itself
+  std::string device = "auto", precision = "fp32";
+  int threads = 0;  // 0: as OMP_NUM_THREADS says
+  std::string out;  // the verdict's file; empty: beside the encoder
+};
+
+/// Adds --run, --encoder-file, --untrained, --dataset, --data, --limit, --run-seed, --device, --precision, --threads
+/// and
+/// --out. `options` must outlive the parse.
+void add_subject_options(CLI::App& app, SubjectOptions& options);
+
+struct Subject {
+  SubjectOptions options;
+  std::string path;  // of the encoder's file
+  ResNet encoder;
+  Statistics statistics;
+  Metadata metadata;
+  ExtractSettings extract;
+  DatasetSettings data;
+  DType precision = DType::f32;
+  Backend* backend = nullptr;
+  std::int64_t run_seed = 1;
+
+  /// The encoder in eval mode; the subject must outlive it.
+  Encode encode() { return encode_with(encoder, statistics, precision); }
+  /// Where to write: --out, or <name>.json in the encoder's folder, <name>_untrained.json for initial weights.
+  std::string output(const std::string& name) const;
+  /// All that identifies the subject, for the verdict's file.
+  nlohmann::ordered_json description() const;
+};
+
+/// Loads the encoder and settles what to judge it on. Throws UsageError (one line) unless exactly one of run and
+/// encoder_file is given, for missing or damaged files, and for devices and precisions there are not.
+Subject open_subject(const SubjectOptions& options);
+
+/// Per cent with two decimals, as printed and as stored.
+double two_decimals(double per_cent);
+
+}  // namespace vergence

@@ -1,0 +1,43 @@
+// The losses of the joint-embedding objectives, composed of differentiable ops: gradients of any order come for free.
+//
+// All take the embeddings of both views in one tensor [2N, D]: rows 0 … N-1 are the first view of the N images, rows
+// N … 2N-1 the second view of the same images in the same order. All return a rank-0 tensor.
+#pragma once
+
+#include "engine/tensor.h"
+
+namespace vergence {
+
+/// NT-Xent (Chen, Kornblith, Norouzi, Hinton, "A simple framework for contrastive learning of visual representations",
+/// ICML 2020): each of the 2N rows picks its other view among the 2N-1 other rows by cosine similarity / temperature;
+/// the mean over the 2N anchors. Throws UsageError unless N >= 2 and temperature > 0.
+Tensor nt_xent(const Tensor& z, double temperature);
+
+struct BarlowTwinsLoss {
+  double lambda = 5e-3;  // weight of the terms off the diagonal
+  double scale = 1;      // factor on the whole loss
+  /// false: (z - mean) / sqrt(biased variance + epsilon), a batch norm without affine part (epsilon 1e-5: solo-learn).
+  /// true: (z - mean) / (unbiased deviation + epsilon), the form of the public MetaMask code (there epsilon is 0).
+  bool unbiased = false;
+  double epsilon = 1e-5;
+};
+
+/// Each view standardised per column as `options` say: [2N, D] -> [2N, D].
+Tensor standardize_views(const Tensor& z, const BarlowTwinsLoss& options);
+
+/// Barlow Twins (Zbontar, Jing, Misra, LeCun, Deny, "Barlow Twins: self-supervised learning via redundancy reduction",
+/// ICML 2021): C = z1^T z2 / N of the standardised views; scale (sum_i (C_ii - 1)^2 + lambda sum_{i != j} C_ij^2).
+/// The D x D matrix is formed only where N > D. Throws UsageError unless N >= 2.
+Tensor barlow_twins(const Tensor& z, const BarlowTwinsLoss& options = {});
+
+/// Its two summands, scaled and weighted: the loss is their sum.
+struct BarlowTwinsParts {
+  Tensor invariance, redundancy;  // of the diagonal, off the diagonal
+};
+BarlowTwinsParts barlow_twins_parts(const Tensor& z, const BarlowTwinsLoss& options = {});
+
+/// BYOL (Grill et al., "Bootstrap your own latent", NeurIPS 2020): mean over images of 2 - 2 cos(prediction of one
+/// view, target of the other), both directions added: between 0 and 8. `target` is taken as a constant.
+Tensor byol(const Tensor& prediction, const Tensor& target);
+
+}  // namespace vergence

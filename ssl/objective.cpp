@@ -1,0 +1,116 @@
+// What all objectives share, and the table of objectives.
+#include "ssl/objective.h"
+
+#include "engine/graph.h"
+
+namespace vergence {
+namespace {
+
+struct Entry {
+  const char* name;
+  std::unique_ptr<Objective> (*make)(const ObjectiveSetup&);
+};
+
+constexpr Entry table[] = {{"simclr", make_simclr}, {"barlow_twins", make_barlow_twins}, {"byol", make_byol}};
+
+}  // namespace
+
+Objective::Objective(const ObjectiveSetup& setup)
+    : encoder_(
+          make_resnet(setup.encoder, {setup.backend, static_cast<std::uint64_t>(setup.options.seed), setup.weights})),
+      backend_(setup.backend),
+      seed_(static_cast<std::uint64_t>(setup.options.seed)),
+      weights_(setup.weights),
+      activations_(setup.activations),
+      optimizer_settings_(optimizer_settings(setup.options)) {}
+
+void Objective::train(const std::vector<Mlp*>& heads) {
+  heads_ = heads;
+  std::vector<NamedTensor> all = parameters_of(encoder_, "encoder.");
+  for (Mlp* head : heads)
+    for (const NamedTensor& parameter : parameters_of(*head)) all.push_back(parameter);
+  parameters_ = ParameterSet(all);
+  optimizer_.emplace(parameters_, optimizer_settings_);
+}
+
+Pass Objective::pass() { return {.groups = 2, .running = &statistics_, .activations = activations_}; }
+
+Step Objective::update(const Tensor& loss, const std::vector<std::pair<std::string, Tensor>>& parts,
+                       const StepContext& context) {
+  Step step{loss.detached(), {}};
+  for (const auto& [name, value] : parts) step.parts.emplace_back(name, value.detached());
+  parameters_.gather_gradients(grad({loss}, parameters_.tensors()));
+  optimizer_->step(context.lr);
+  return step;
+}
+
+ObjectiveState Objective::state() {
+  return {{{"model", parameters_}}, {{"statistics", &statistics_}}, {{"model", &*optimizer_}}};
+}
+
+StepCost Objective::cost(std::int64_t images) const {
+  const Cost encoder = cost_of(encoder_.settings, 2 * images, activations_);
+  StepCost cost{encoder.parameters, parameters_.size(), 3 * encoder.forward_flops, encoder.activation_bytes};
+  for (const Mlp* head : heads_) {
+    cost.flops += 3 * head->flops(2 * images);
+    // Each layer keeps its input, and with batch norm also its output before it.
+    for (std::size_t i = 0; i < head->settings.sizes.size(); ++i)
+      cost.bytes += 2 * 2 * images * head->settings.sizes[i] * size_of(weights_);
+  }
+  const auto buffers = static_cast<std::int64_t>(2 + optimizer_->state().size());  // parameters, gradient, state
+  cost.bytes += buffers * parameters_.flat().size() * size_of(weights_);
+  return cost;
+}
+
+Tensor Objective::features(const Tensor& images) {
+  ResNet constant = encoder_;
+  constant.each([](const std::string&, Tensor& tensor) { tensor = tensor.detached(); });
+  return constant(images, {.training = false, .running = &statistics_, .activations = activations_});
+}
+
+OptimizerSettings optimizer_settings(const Options& options) {
+  OptimizerSettings settings;
+  settings.kind = optimizer_kind(options.optimizer);
+  settings.momentum = options.momentum;
+  settings.weight_decay = options.weight_decay;
+  settings.nesterov = options.nesterov;
+  settings.eta = options.lars.eta;
+  settings.clip = options.lars.clip;
+  settings.joint_norm = options.lars.joint_norm;
+  settings.beta1 = options.adam.beta1;
+  settings.beta2 = options.adam.beta2;
+  settings.epsilon = settings.kind == OptimizerKind::lars ? options.lars.epsilon : options.adam.epsilon;
+  settings.exclude_vectors = options.excludes_1d();
+  return settings;
+}
+
+ResNetSettings encoder_settings(const Options& options, std::int64_t image_size) {
+  ResNetSettings settings;
+  settings.encoder = options.encoder;
+  settings.width = options.width;
+  settings.stem = options.stem;
+  settings.stem_relu = options.stem_relu;
+  settings.image_size = image_size;
+  settings.zero_init_gamma = options.zero_init_gamma;
+  return settings;
+}
+
+const std::vector<std::string>& objective_names() {
+  static const std::vector<std::string> names = [] {
+    std::vector<std::string> list;
+    for (const Entry& entry : table) list.emplace_back(entry.name);
+    return list;
+  }();
+  return names;
+}
+
+std::unique_ptr<Objective> make_objective(const ObjectiveSetup& setup) {
+  std::string known;
+  for (const Entry& entry : table) {
+    if (setup.options.objective == entry.name) return entry.make(setup);
+    known += (known.empty() ? "" : ", ") + std::string(entry.name);
+  }
+  throw UsageError(join("--objective: there is no '", setup.options.objective, "'; expected one of ", known));
+}
+
+}  // namespace vergence

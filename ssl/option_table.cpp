@@ -1,0 +1,226 @@
+// One line per option of `pretrain`.
+#include "ssl/option_table.h"
+
+#include <utility>
+
+namespace vergence {
+namespace {
+
+using Flags = OptionEntry::Flags;
+
+const Range any{};
+const Range positive{0, std::numeric_limits<double>::infinity(), true, false};
+const Range not_negative{0, std::numeric_limits<double>::infinity()};
+const Range unit{0, 1};
+const Range below_one{0, 1, false, true};
+const Range share{0, 1, true, false};
+
+Range from(double low, double high = std::numeric_limits<double>::infinity()) { return {low, high}; }
+
+/// Wraps a generic accessor in the std::function of the type it returns a reference to.
+template <class Get>
+Field field_of(Get get) {
+  using Value = std::remove_reference_t<decltype(get(std::declval<Options&>()))>;
+  return std::function<Value&(Options&)>(get);
+}
+
+/// Collects the entries of the table, group by group.
+struct Table {
+  std::vector<OptionEntry> entries;
+  std::string group;
+
+  template <class Get>
+  OptionEntry& add(std::string name, Get get, std::string help) {
+    OptionEntry entry;
+    entry.group = group;
+    entry.name = std::move(name);
+    entry.fields = {field_of(get)};
+    entry.help = std::move(help);
+    return entries.emplace_back(std::move(entry));
+  }
+  template <class Get>
+  void text(std::string name, Get get, std::string help, unsigned flags = Flags::none) {
+    add(std::move(name), get, std::move(help)).flags = flags;
+  }
+  template <class Get>
+  void choice(std::string name, Get get, std::vector<std::string> choices, std::string help,
+              std::vector<std::string> planned = {}, unsigned flags = Flags::none) {
+    OptionEntry& entry = add(std::move(name), get, std::move(help));
+    entry.choices = std::move(choices);
+    entry.planned = std::move(planned);
+    entry.flags = flags;
+  }
+  template <class Get>
+  void number(std::string name, Get get, Range range, std::string help, unsigned flags = Flags::none) {
+    OptionEntry& entry = add(std::move(name), get, std::move(help));
+    entry.range = range;
+    entry.flags = flags;
+  }
+  template <class Get>
+  void flag(std::string name, Get get, std::string help, unsigned flags = Flags::none) {
+    add(std::move(name), get, std::move(help)).flags = flags;
+  }
+  /// view.NAME for both views, view1.NAME and view2.NAME for one. `get(options, view)` returns the field.
+  template <class Get>
+  OptionEntry view(const std::string& name, Get get, Range range, const std::string& help,
+                   const std::vector<std::string>& choices = {}) {
+    const auto first = [get](Options & o) -> auto& { return get(o, 0); };
+    const auto second = [get](Options & o) -> auto& { return get(o, 1); };
+    for (const int which : {0, 1, 2}) {
+      OptionEntry& entry = add(join("view", which ? std::to_string(which) : "", ".", name), first, help);
+      if (which == 0) entry.fields = {field_of(first), field_of(second)};
+      if (which == 2) entry.fields = {field_of(second)};
+      if (which != 0) entry.both = "view." + name;
+      entry.range = range;
+      entry.choices = choices;
+    }
+    return entries.back();
+  }
+};
+
+#define FIELD(path) \
+  [](Options & o) -> auto& { return o.path; }
+#define VIEW(path) \
+  [](Options & o, std::size_t view) -> auto& { return o.view[view].path; }
+
+void add_task(Table& t) {
+  t.group = "What to train";
+  t.choice("objective", FIELD(objective), {"simclr", "barlow_twins", "byol"}, "the self-supervised objective",
+           {"vicreg", "metamask", "icl_msr", "mrcl", "dsa"});
+  t.choice("dataset", FIELD(dataset), {"confounded_shapes", "cifar10"},
+           "the images; confounded_shapes is rendered and needs no download",
+           {"cifar100", "stl10", "image_folder", "npy"});
+  t.text("data", FIELD(data), "folder of the data set's files", Flags::may_change);
+  t.number("image-size", FIELD(image_size), from(0, 4096), "height and width of the views; 0: the data set's own");
+  t.number("limit", FIELD(limit), not_negative, "use the first N training images; 0: all");
+  t.number("confounded_shapes.confounding", FIELD(confounding), unit,
+           "how often shape and background agree in the training images");
+  t.group = "Encoder";
+  t.choice("encoder", FIELD(encoder), {"resnet18", "resnet34", "resnet50"}, "the network that is kept");
+  t.number("width", FIELD(width), from(1, 4096), "channels of its first stage");
+  t.choice("stem", FIELD(stem), {"cifar", "stl", "stl_stride2", "imagenet"},
+           "its first layers; cifar: 3x3 convolution, no pooling");
+  t.flag("stem-relu", FIELD(stem_relu), "a ReLU after the stem's batch norm");
+  t.flag("zero-init-gamma", FIELD(zero_init_gamma), "begin with every residual block as the identity");
+}
+
+void add_training(Table& t) {
+  t.group = "Training";
+  t.number("epochs", FIELD(epochs), from(1, 1e6), "passes over the images");
+  t.number("batch", FIELD(batch), from(2, 1e6), "images per step; the last partial batch is dropped");
+  t.choice("optimizer", FIELD(optimizer), {"sgd", "lars", "adam", "adamw"}, "how the weights are updated");
+  t.number("lr", FIELD(lr), not_negative, "learning rate per 256 images: scaled by batch/256");
+  t.number("momentum", FIELD(momentum), below_one, "of sgd and lars");
+  t.flag("nesterov", FIELD(nesterov), "Nesterov's momentum (sgd)");
+  t.number("weight-decay", FIELD(weight_decay), not_negative, "L2 penalty (adamw: decoupled)");
+  t.choice("exclude-1d", FIELD(exclude_1d), {"auto", "on", "off"},
+           "leave biases and batch norm out of weight decay; auto: with lars");
+  t.choice("schedule", FIELD(schedule), {"cosine", "step", "constant"}, "of the learning rate");
+  t.number("warmup-epochs", FIELD(warmup_epochs), from(0, 1e6), "epochs of linear warm-up");
+  t.number("warmup-start", FIELD(warmup_start), not_negative, "learning rate it starts from, not scaled by the batch");
+  t.number("step-epochs", FIELD(step_epochs), positive, "schedule step: epochs after which the rate falls, as 60,80");
+  t.number("step-factor", FIELD(step_factor), share, "schedule step: what the rate is multiplied by");
+  t.number("lars.eta", FIELD(lars.eta), positive, "trust coefficient");
+  t.number("lars.epsilon", FIELD(lars.epsilon), not_negative, "added to the denominator");
+  t.flag("lars.clip", FIELD(lars.clip), "never above the plain learning rate (LARC)");
+  t.flag("lars.joint_norm", FIELD(lars.joint_norm), "divide by |g + wd p| instead of |g| + wd |p| + epsilon");
+  t.number("adam.beta1", FIELD(adam.beta1), below_one, "adam and adamw: decay of the first moment");
+  t.number("adam.beta2", FIELD(adam.beta2), below_one, "decay of the second moment");
+  t.number("adam.epsilon", FIELD(adam.epsilon), positive, "added to the denominator");
+}
+
+void add_objectives(Table& t) {
+  const Range layer = from(1, 1e6);
+  t.group = "SimCLR";
+  t.number("simclr.temperature", FIELD(simclr.temperature), positive, "of the softmax over similarities");
+  t.number("simclr.hidden", FIELD(simclr.hidden), from(0, 1e6), "hidden layer; 0: as wide as the features");
+  t.number("simclr.output", FIELD(simclr.output), layer, "width of the embeddings");
+  t.flag("simclr.batch_norm", FIELD(simclr.batch_norm), "batch norm after the hidden layer");
+  t.group = "Barlow Twins";
+  t.number("barlow_twins.lambda", FIELD(barlow_twins.lambda), not_negative, "weight of the terms off the diagonal");
+  t.number("barlow_twins.scale", FIELD(barlow_twins.scale), positive, "factor on the loss");
+  t.number("barlow_twins.hidden", FIELD(barlow_twins.hidden), layer, "both hidden layers of the projector");
+  t.number("barlow_twins.output", FIELD(barlow_twins.output), layer, "width of the embeddings");
+  t.flag("barlow_twins.unbiased", FIELD(barlow_twins.unbiased), "standardise by the unbiased deviation");
+  t.number("barlow_twins.epsilon", FIELD(barlow_twins.epsilon), not_negative, "added to variance (or deviation)");
+  t.group = "BYOL";
+  t.number("byol.momentum", FIELD(byol.momentum), unit, "of the target network, at the start");
+  t.number("byol.final_momentum", FIELD(byol.final_momentum), unit, "and at the end, along a cosine");
+  t.number("byol.hidden", FIELD(byol.hidden), layer, "hidden layer of the projector");
+  t.number("byol.output", FIELD(byol.output), layer, "width of the embeddings");
+  t.number("byol.predictor_hidden", FIELD(byol.predictor_hidden), layer, "hidden layer of the predictor");
+}
+
+void add_views(Table& t) {
+  const Range factor = not_negative;
+  t.group = "Views (view. sets both, view1. and view2. one alone)";
+  t.view("crop_low", VIEW(crop_low), share, "smallest share of the image's area");
+  t.view("crop_high", VIEW(crop_high), share, "largest share");
+  t.view("ratio_low", VIEW(ratio_low), positive, "smallest width/height of the crop");
+  t.view("ratio_high", VIEW(ratio_high), positive, "largest");
+  t.view("interpolation", [](Options & o, std::size_t view) -> auto& { return o.interpolation[view]; }, any,
+         "of the resized crop", {"bilinear", "bicubic"});
+  t.view("jitter_p", VIEW(jitter_p), unit, "probability of colour jitter");
+  t.view("brightness", VIEW(brightness), factor, "jitter's factor is drawn from [1 - v, 1 + v]");
+  t.view("contrast", VIEW(contrast), factor, "likewise");
+  t.view("saturation", VIEW(saturation), factor, "likewise");
+  t.view("hue", VIEW(hue), from(0, 0.5), "jitter's turn of the colour circle is drawn from [-v, v]");
+  t.view("grey_p", VIEW(grey_p), unit, "probability of grey");
+  t.view("blur_p", VIEW(blur_p), unit, "probability of Gaussian blur");
+  t.view("blur_sigma_low", VIEW(blur_sigma_low), positive, "smallest deviation in pixels");
+  t.view("blur_sigma_high", VIEW(blur_sigma_high), positive, "largest");
+  t.view("solarise_p", VIEW(solarise_p), unit, "probability of solarising");
+  t.view("solarise_threshold", VIEW(solarise_threshold), unit, "pixels from here on are inverted");
+  t.view("flip_p", VIEW(flip_p), unit, "probability of a horizontal flip");
+  t.number("mean", FIELD(mean), any, "per channel, subtracted from the views, as 0.49,0.48,0.45; none: the data set's");
+  t.number("std", FIELD(std), positive, "per channel, what they are divided by; none: the data set's");
+}
+
+void add_run(Table& t) {
+  t.group = "Run";
+  t.text("out", FIELD(out), "run folder; default: runs/<dataset>_<objective>_s<seed>", Flags::may_change);
+  t.flag("resume", FIELD(resume), "go on from the run folder's checkpoint", Flags::command_line_only);
+  t.number("seed", FIELD(seed), from(0, 9007199254740992.0), "of everything random");
+  t.number("eval-every", FIELD(eval_every), not_negative, "epochs between kNN evaluations; 0: never",
+           Flags::may_change);
+  t.number("eval-limit", FIELD(eval_limit), not_negative, "at most N images in kNN's bank and queries; 0: all");
+  t.number("checkpoint-every", FIELD(checkpoint_every), not_negative,
+           "steps between checkpoints, besides every epoch and every 60 s", Flags::may_change);
+  t.number("log-every", FIELD(log_every), from(1), "steps between lines of metrics.jsonl");
+  t.number("max-steps", FIELD(max_steps), not_negative, "stop early after N steps; 0: not", Flags::may_change);
+  t.flag("plan", FIELD(plan), "print parameters, FLOPs, memory and steps; train nothing", Flags::command_line_only);
+  t.group = "Machine";
+  t.choice("device", FIELD(device), {"auto", "cpu", "cuda"}, "auto: cuda if a GPU answers", {}, Flags::may_change);
+  t.choice("precision", FIELD(precision), {"fp32", "bf16"}, "of activations and convolutions", {"tf32"});
+  t.choice("cpu-conv", FIELD(cpu_conv), {"auto", "direct", "winograd"}, "the CPU's convolution algorithm");
+  t.number("workers", FIELD(workers), from(1, 1024), "threads that make views", Flags::may_change);
+  t.flag("deterministic", FIELD(deterministic), "the same bits on every run on a GPU (always so on the CPU)");
+  t.flag("tune", FIELD(tune), "time the algorithms instead of using the fixed rule");
+}
+
+#undef FIELD
+#undef VIEW
+
+}  // namespace
+
+const std::vector<OptionEntry>& option_table() {
+  static const std::vector<OptionEntry> table = [] {
+    Table t;
+    add_task(t);
+    add_training(t);
+    add_objectives(t);
+    add_views(t);
+    add_run(t);
+    return std::move(t.entries);
+  }();
+  return table;
+}
+
+const OptionEntry* find_option(const std::string& name) {
+  for (const OptionEntry& entry : option_table()) {
+    if (entry.name == name) return &entry;
+  }
+  return nullptr;
+}
+
+}  // namespace vergence

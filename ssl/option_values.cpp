@@ -1,0 +1,168 @@
+// Texts to values and back, for the options in the table. Declared in ssl/option_table.h.
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <type_traits>
+
+#include "ssl/option_table.h"
+
+namespace vergence {
+namespace {
+
+/// The shortest text that reads back as the same value.
+template <class Number>
+std::string number_text(Number value) {
+  char buffer[32];
+  // Large whole numbers read better without an exponent.
+  const bool whole = std::fabs(value) < Number(1e16) && std::trunc(value) == value;
+  const auto end = whole ? std::to_chars(buffer, buffer + sizeof buffer, static_cast<std::int64_t>(value))
+                         : std::to_chars(buffer, buffer + sizeof buffer, value);
+  return std::string(buffer, end.ptr);
+}
+
+/// "a, b or c".
+std::string alternatives(const std::vector<std::string>& names) {
+  std::string text;
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    if (i > 0) text += i + 1 == names.size() ? " or " : ", ";
+    text += names[i];
+  }
+  return text;
+}
+
+[[noreturn]] void refuse(const OptionEntry& entry, const Setting& setting) {
+  throw UsageError(join(setting.where, ": expected ", expected_text(entry), ", got '", setting.value, "'"));
+}
+
+/// The whole of `text` as a finite number in range; refuses anything else.
+template <class Number>
+Number parse_number(std::string_view text, const OptionEntry& entry, const Setting& setting) {
+  Number value{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size()) refuse(entry, setting);
+  const double number = static_cast<double>(value);
+  // Not a comparison with infinity: the test must also catch NaN.
+  if (!std::isfinite(number) || !entry.range.contains(number)) refuse(entry, setting);
+  return value;
+}
+
+bool parse_bool(const OptionEntry& entry, const Setting& setting) {
+  if (setting.value == "on" || setting.value == "true") return true;
+  if (setting.value == "off" || setting.value == "false") return false;
+  refuse(entry, setting);
+}
+
+std::string parse_text(const OptionEntry& entry, const Setting& setting) {
+  const auto is = [&](const std::string& name) { return name == setting.value; };
+  if (entry.choices.empty() || std::any_of(entry.choices.begin(), entry.choices.end(), is)) return setting.value;
+  if (std::any_of(entry.planned.begin(), entry.planned.end(), is)) {
+    throw UsageError(join(setting.where, ": '", setting.value, "' is not available in this version, expected ",
+                          expected_text(entry)));
+  }
+  refuse(entry, setting);
+}
+
+std::vector<double> parse_list(const OptionEntry& entry, const Setting& setting) {
+  std::vector<double> values;
+  std::string_view rest = setting.value;
+  while (!rest.empty()) {
+    const std::size_t comma = rest.find(',');
+    values.push_back(parse_number<double>(rest.substr(0, comma), entry, setting));
+    if (comma == std::string_view::npos) break;
+    rest.remove_prefix(comma + 1);
+    if (rest.empty()) refuse(entry, setting);
+  }
+  return values;
+}
+
+/// Whether a configuration file's value has the type of the option; the command line knows texts alone.
+template <class Value>
+bool type_fits(Setting::Type type) {
+  using Type = Setting::Type;
+  if constexpr (std::is_same_v<Value, std::string>) return type == Type::text;
+  if constexpr (std::is_same_v<Value, std::int64_t>) return type == Type::integer;
+  if constexpr (std::is_floating_point_v<Value>) return type == Type::number || type == Type::integer;
+  if constexpr (std::is_same_v<Value, bool>) return type == Type::boolean || type == Type::text;
+  if constexpr (std::is_same_v<Value, std::vector<double>>) return type == Type::list;
+}
+
+template <class Value>
+Value parse_value(const OptionEntry& entry, const Setting& setting) {
+  if constexpr (std::is_same_v<Value, std::string>) return parse_text(entry, setting);
+  if constexpr (std::is_same_v<Value, bool>) return parse_bool(entry, setting);
+  if constexpr (std::is_same_v<Value, std::vector<double>>) return parse_list(entry, setting);
+  if constexpr (std::is_arithmetic_v<Value> && !std::is_same_v<Value, bool>) {
+    return parse_number<Value>(setting.value, entry, setting);
+  }
+}
+
+template <class Value>
+std::string text_of(const Value& value, bool toml) {
+  if constexpr (std::is_same_v<Value, std::string>) return toml ? toml_quote(value) : value;
+  if constexpr (std::is_same_v<Value, bool>) return toml ? (value ? "true" : "false") : (value ? "on" : "off");
+  if constexpr (std::is_same_v<Value, std::vector<double>>) {
+    std::string text;
+    for (const double item : value) text += (text.empty() ? "" : toml ? ", " : ",") + text_of(item, toml);
+    return toml ? "[" + text + "]" : text;
+  }
+  if constexpr (std::is_same_v<Value, std::int64_t>) return std::to_string(value);
+  if constexpr (std::is_floating_point_v<Value>) {
+    const std::string text = number_text(value);
+    // TOML tells 1 from 1.0 (and knows 1e-05).
+    return toml && text.find_first_of(".e") == std::string::npos ? text + ".0" : text;
+  }
+}
+
+std::string field_text(const Field& field, const Options& options, bool toml) {
+  return std::visit(
+      // The accessors serve writing too, so they take a mutable reference; nothing is changed here.
+      [&](const auto& get) { return text_of(get(const_cast<Options&>(options)), toml); }, field);
+}
+
+}  // namespace
+
+bool Range::contains(double value) const {
+  return (low_open ? value > low : value >= low) && (high_open ? value < high : value <= high);
+}
+
+std::string Range::text() const {
+  if (std::isinf(high)) {
+    return std::isinf(low) ? "" : low_open ? join("above ", number_text(low)) : join(number_text(low), " or more");
+  }
+  if (low_open) return join("above ", number_text(low), " and at most ", number_text(high));
+  if (high_open) return join("from ", number_text(low), " to below ", number_text(high));
+  return join("from ", number_text(low), " to ", number_text(high));
+}
+
+std::string value_text(const OptionEntry& entry, const Options& options) {
+  return field_text(entry.fields[0], options, false);
+}
+
+std::string value_toml(const OptionEntry& entry, const Options& options) {
+  return field_text(entry.fields[0], options, true);
+}
+
+std::string expected_text(const OptionEntry& entry) {
+  if (entry.is_bool()) return "on or off";
+  if (std::holds_alternative<std::function<std::string&(Options&)>>(entry.fields[0])) {
+    return entry.choices.empty() ? "text" : alternatives(entry.choices);
+  }
+  const bool whole = std::holds_alternative<std::function<std::int64_t&(Options&)>>(entry.fields[0]);
+  const std::string range = entry.range.text();
+  const std::string kind = whole ? "a whole number" : entry.is_list() ? "a list of finite numbers" : "a finite number";
+  return range.empty() ? kind : kind + " " + range;
+}
+
+void assign_option(const OptionEntry& entry, const Setting& setting, Options& options) {
+  for (const Field& field : entry.fields) {
+    std::visit(
+        [&](const auto& get) {
+          using Value = std::remove_reference_t<decltype(get(options))>;
+          if (setting.type != Setting::Type::untyped && !type_fits<Value>(setting.type)) refuse(entry, setting);
+          get(options) = parse_value<Value>(entry, setting);
+        },
+        field);
+  }
+}
+
+}  // namespace vergence

@@ -1,0 +1,61 @@
+// Costs and schedule of a run, from its options and the size of its data set.
+#include "ssl/plan.h"
+
+#include <iomanip>
+#include <sstream>
+
+namespace vergence {
+
+std::int64_t steps_per_epoch(const Options& options, const Dataset& dataset) {
+  require_usage(options.batch <= dataset.count, "--batch: ", options.batch, " is larger than ", dataset.name, " ",
+                dataset.split, " with its ", dataset.count, " images");
+  return dataset.count / options.batch;
+}
+
+Schedule make_schedule(const Options& options, std::int64_t steps_per_epoch) {
+  ScheduleSettings settings;
+  settings.kind = schedule_kind(options.schedule);
+  settings.base = options.effective_lr();
+  settings.epochs = options.epochs;
+  settings.steps_per_epoch = steps_per_epoch;
+  settings.warmup_epochs = options.warmup_epochs;
+  settings.start = options.warmup_start;
+  settings.milestones = options.step_epochs;
+  settings.factor = options.step_factor;
+  return Schedule(settings);
+}
+
+Plan make_plan(const Options& options, const Dataset& dataset, const Objective& objective) {
+  Plan plan;
+  plan.step = objective.cost(options.batch);
+  plan.images = dataset.count;
+  plan.steps_per_epoch = steps_per_epoch(options, dataset);
+  plan.steps = plan.steps_per_epoch * options.epochs;
+  plan.effective_lr = options.effective_lr();
+  const std::int64_t size = options.image_size ? options.image_size : dataset.height;
+  const std::int64_t batch_bytes = 2 * options.batch * size * size * 3 * static_cast<std::int64_t>(sizeof(float));
+  // The loader holds workers + 2 batches; one more is on the device.
+  plan.bytes = plan.step.bytes + dataset.count * dataset.image_size() + (options.workers + 3) * batch_bytes;
+  return plan;
+}
+
+std::string plan_text(const Options& options, const Plan& plan) {
+  std::ostringstream out;
+  out << std::fixed;
+  const auto millions = [](auto value) { return static_cast<double>(value) / 1e6; };
+  out << "encoder           " << options.encoder << ", width " << options.width << ", stem " << options.stem << ": "
+      << std::setprecision(2) << millions(plan.step.encoder_parameters) << " M parameters\n";
+  out << "with its heads    " << millions(plan.step.parameters) << " M parameters (" << options.objective << ")\n";
+  out << "a step            " << std::setprecision(1) << plan.step.flops / 1e9 << " GFLOP for " << options.batch
+      << " images, two views each\n";
+  out << "memory            about " << std::setprecision(0) << static_cast<double>(plan.bytes) / (1 << 20) << " MiB\n";
+  out << "steps             " << plan.steps << " (" << options.epochs << " epochs of " << plan.steps_per_epoch << "; "
+      << plan.images << " images, " << plan.images - plan.steps_per_epoch * options.batch << " dropped in each)\n";
+  out << "whole run         " << std::setprecision(2) << plan.step.flops * static_cast<double>(plan.steps) / 1e15
+      << " PFLOP\n";
+  out << "learning rate     " << std::defaultfloat << std::setprecision(6) << plan.effective_lr << " (" << options.lr
+      << " per 256 images)\n";
+  return out.str();
+}
+
+}  // namespace vergence

@@ -1,0 +1,33 @@
+// What a run will cost, worked out before anything is trained: `pretrain --plan`.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "datasets/dataset.h"
+#include "engine/schedule.h"
+#include "ssl/objective.h"
+#include "ssl/options.h"
+
+namespace vergence {
+
+struct Plan {
+  StepCost step;
+  std::int64_t images = 0, steps_per_epoch = 0, steps = 0;  // steps: of the whole schedule
+  std::int64_t bytes = 0;                                   // the step's, the data set's and the loader's together
+  double effective_lr = 0;
+};
+
+/// Throws UsageError if the batch is larger than the data set.
+Plan make_plan(const Options& options, const Dataset& dataset, const Objective& objective);
+
+/// The plan as lines for a reader.
+std::string plan_text(const Options& options, const Plan& plan);
+
+/// Steps in one epoch: the last partial batch is dropped. Throws UsageError if the batch is larger than the data set.
+std::int64_t steps_per_epoch(const Options& options, const Dataset& dataset);
+
+/// The options' learning rate over the run, in steps.
+Schedule make_schedule(const Options& options, std::int64_t steps_per_epoch);
+
+}  // namespace vergence

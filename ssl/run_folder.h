@@ -1,0 +1,45 @@
+// The folder of one run: config.toml, metrics.jsonl, checkpoint.safetensors and encoder.safetensors.
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <string>
+
+namespace vergence {
+
+class RunFolder {
+ public:
+  /// Opens `path`, creating it where needed, and locks it against other processes until destruction. Throws UsageError
+  /// if it holds a run and `resume` is false, if another process uses it, or if it cannot be created.
+  RunFolder(std::string path, bool resume);
+  ~RunFolder();
+  RunFolder(const RunFolder&) = delete;
+  RunFolder& operator=(const RunFolder&) = delete;
+
+  /// True if resuming was asked for and there is a checkpoint to resume from.
+  bool resuming() const { return resuming_; }
+  const std::string& path() const { return path_; }
+  std::string config() const { return path_ + "/config.toml"; }
+  std::string metrics() const { return path_ + "/metrics.jsonl"; }
+  std::string checkpoint() const { return path_ + "/checkpoint.safetensors"; }
+  std::string encoder() const { return path_ + "/encoder.safetensors"; }
+
+  /// Replaces config.toml.
+  void write_config(const std::string& toml);
+  /// Opens metrics.jsonl for appending, cut back to the lines whose "step" is at most `last_step`: call once before
+  /// `log`, with 0 for a new run. A cut-off last line is dropped; throws UsageError with file and line for any other
+  /// line that is not an object with a step.
+  void open_metrics(std::int64_t last_step);
+  /// Appends one line and hands it to the system, so that a kill of this process cannot lose it. NaN and infinities
+  /// become null.
+  void log(const nlohmann::ordered_json& line);
+  /// Waits until all lines are on the disk; call before writing a checkpoint.
+  void sync_metrics();
+
+ private:
+  std::string path_;
+  bool resuming_ = false;
+  int lock_ = -1, metrics_ = -1;
+};
+
+}  // namespace vergence

@@ -1,0 +1,282 @@
+// The training loop. Everything that a step depends on is a function of the options and the step's number, so a run
+// resumed from a checkpoint repeats exactly what an uninterrupted one does.
+#include "ssl/trainer.h"
+
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <limits>
+#include <omp.h>
+#include <optional>
+#include <sstream>
+
+#include "kernels/conv_rules.h"
+#include "models/encoder_file.h"
+#include "ssl/checkpoint.h"
+#include "ssl/evaluation/features.h"
+#include "ssl/evaluation/knn.h"
+#include "ssl/plan.h"
+#include "ssl/progress.h"
+#include "ssl/run_folder.h"
+#include "ssl/sha256.h"
+#include "ssl/signals.h"
+
+namespace vergence {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr double seconds_between_checkpoints = 60;
+
+double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
+
+/// The type of the encoder's activations.
+DType activations_of(const Options& options, const Backend& backend) {
+  if (options.precision == "bf16") return DType::bf16;
+  require_usage(options.precision == "fp32", "--precision: '", options.precision, "' is not there on ", backend.name(),
+                "; expected fp32 or bf16");
+  return DType::f32;
+}
+
+std::string channels_text(const std::array<float, 3>& values) {
+  std::ostringstream out;
+  out.precision(9);
+  out << values[0] << ',' << values[1] << ',' << values[2];
+  return out.str();
+}
+
+class Trainer {
+ public:
+  explicit Trainer(const Options& options);
+  TrainingResult run();
+
+ private:
+  void start();
+  void resume();
+  /// One step with all that follows it. Returns false when the run is to stop.
+  bool advance();
+  void evaluate(nlohmann::ordered_json& line);
+  Features features_of(const std::string& split);
+  void save(bool with_encoder);
+  std::int64_t epoch() const { return step_ / steps_per_epoch_; }
+
+  const Options& options_;
+  Backend& backend_;
+  Dataset dataset_;
+  std::vector<ViewSettings> views_;
+  std::int64_t steps_per_epoch_;
+  Schedule schedule_;
+  std::unique_ptr<Objective> objective_;
+  RunFolder folder_;
+  std::string config_;
+  std::int64_t step_ = 0, last_;
+  double loss_ = std::numeric_limits<double>::quiet_NaN(), step_seconds_ = 0;
+  std::unique_ptr<Loader> loader_;
+  std::optional<Progress> progress_;
+  Clock::time_point saved_at_ = Clock::now();
+};
+
+Trainer::Trainer(const Options& options)
+    : options_(options),
+      backend_(backend(options.device.c_str())),
+      dataset_(open_dataset(dataset_settings(options), "train")),
+      views_(view_settings(options, dataset_)),
+      steps_per_epoch_(steps_per_epoch(options, dataset_)),
+      schedule_(make_schedule(options, steps_per_epoch_)),
+      objective_(make_objective(options, views_[0].size, backend_)),
+      folder_(options.run_folder(), options.resume),
+      config_(options_to_toml(options)),
+      last_(options.max_steps ? std::min(options.max_steps, schedule_.steps()) : schedule_.steps()) {
+  apply_cpu_conv(options);
+}
+
+/// Before the first step: what applies, and where the run stands.
+void Trainer::start() {
+  for (const std::string& line : options_.applied) std::printf("%s\n", line.c_str());
+  std::fputs(plan_text(options_, make_plan(options_, dataset_, *objective_)).c_str(), stdout);
+  std::printf("device            %s, %s, %d threads\nrun folder        %s\n", backend_.name(),
+              options_.precision.c_str(), omp_get_max_threads(), folder_.path().c_str());
+  if (!schedule_.notice().empty()) std::printf("%s\n", schedule_.notice().c_str());
+  if (options_.eval_every > 0)  // a missing file is better noticed now than after the first epoch
+    for (const char* split : {"probe", "test"}) {
+      DatasetSettings first = dataset_settings(options_);
+      first.limit = 1;
+      require_usage(open_dataset(first, split).classes > 0, "--eval-every: ", options_.dataset, " has no labels");
+    }
+  if (folder_.resuming()) resume();
+  folder_.write_config(config_);
+  folder_.open_metrics(step_);
+  std::fflush(stdout);
+  loader_ = std::make_unique<Loader>(dataset_, loader_settings(options_, dataset_, *objective_, step_));
+  progress_.emplace(last_, step_, options_.batch);
+}
+
+void Trainer::resume() {
+  const Checkpoint checkpoint(folder_.checkpoint());
+  const RunPosition& position = checkpoint.position();
+  require_resumable(options_from_toml(position.config, folder_.checkpoint()), options_, folder_.checkpoint());
+  checkpoint.restore(objective_->state());
+  step_ = position.step;
+  if (position.threads != omp_get_max_threads())
+    std::fprintf(stderr, "warning: the run began with %lld threads and goes on with %d: its bits may differ\n",
+                 static_cast<long long>(position.threads), omp_get_max_threads());
+  std::printf("resumed at step %lld\n", static_cast<long long>(step_));
+}
+
+bool Trainer::advance() {
+  const auto begin = Clock::now();
+  const Batch& batch = loader_->next();
+  const StepContext context{schedule_.at(step_), step_, schedule_.steps()};
+  const Step done = objective_->step(views_of(batch, views_[0].size, backend_), context);
+  loss_ = done.loss.item();
+  step_seconds_ += seconds_since(begin);
+  const std::int64_t epoch_now = epoch() + 1;
+  ++step_;
+  progress_->update(step_, epoch_now, options_.epochs, loss_);
+  nlohmann::ordered_json line = {{"step", step_}, {"epoch", epoch_now}, {"loss", loss_}};
+  std::string not_finite = std::isfinite(loss_) ? "" : "loss";
+  for (const auto& [name, tensor] : done.parts) {
+    const double value = tensor.item();
+    line[name] = value;
+    if (!std::isfinite(value) && (not_finite.empty() || not_finite == "loss")) not_finite = name;
+  }
+  line["lr"] = context.lr;
+  line["images_per_s"] = progress_->images_per_s();
+  const bool epoch_ends = step_ % steps_per_epoch_ == 0, ends = step_ == last_;
+  if (not_finite.empty() && epoch_ends && options_.eval_every > 0 && epoch() % options_.eval_every == 0) evaluate(line);
+  if (step_ % options_.log_every == 0 || epoch_ends || ends || !not_finite.empty()) folder_.log(line);
+  require(not_finite.empty(), "step ", step_, ": ", options_.objective, "'s ", not_finite,
+          " is not finite; a lower --lr may help. The last checkpoint is kept in ", folder_.path());
+  const bool stops = ends || stop_requested();
+  const bool due = options_.checkpoint_every > 0 && step_ % options_.checkpoint_every == 0;
+  if (stops || epoch_ends || due || seconds_since(saved_at_) > seconds_between_checkpoints) save(stops || epoch_ends);
+  return !stops;
+}
+
+Features Trainer::features_of(const std::string& split) {
+  DatasetSettings settings = dataset_settings(options_);
+  settings.limit = options_.eval_limit;
+  ExtractSettings extract;
+  extract.image_size = views_[0].size;
+  extract.mean = views_[0].mean;
+  extract.std = views_[0].std;
+  return extract_features([this](const Tensor& images) { return objective_->features(images); },
+                          open_dataset(settings, split), extract, backend_);
+}
+
+void Trainer::evaluate(nlohmann::ordered_json& line) {
+  progress_->pause_clock();
+  const KnnAccuracy accuracy = knn_accuracy(features_of("probe"), features_of("test"), backend_);
+  line["knn_cosine_200"] = accuracy.cosine_200.top1;
+  line["knn_euclidean_5"] = accuracy.euclidean_5.top1;
+  char text[120];
+  std::snprintf(text, sizeof text, "epoch %lld: kNN top1 %.2f (k=200, cosine), %.2f (k=5, Euclidean)",
+                static_cast<long long>(epoch()), accuracy.cosine_200.top1, accuracy.euclidean_5.top1);
+  progress_->note(text);
+  progress_->resume_clock();
+}
+
+void Trainer::save(bool with_encoder) {
+  progress_->pause_clock();
+  folder_.sync_metrics();
+  save_checkpoint(folder_.checkpoint(), objective_->state(), {step_, epoch(), omp_get_max_threads(), config_});
+  if (with_encoder)
+    save_encoder(folder_.encoder(), objective_->encoder(), objective_->statistics(),
+                 {{"mean", channels_text(views_[0].mean)},
+                  {"std", channels_text(views_[0].std)},
+                  {"objective", options_.objective},
+                  {"dataset", options_.dataset},
+                  {"epoch", std::to_string(epoch())},
+                  {"step", std::to_string(step_)},
+                  {"config_sha256", config_digest(options_)}});
+  saved_at_ = Clock::now();
+  progress_->resume_clock();
+}
+
+TrainingResult Trainer::run() {
+  start();
+  TrainingResult result;
+  result.started_at = step_;
+  while (step_ < last_ && advance()) {
+  }
+  progress_->finish();
+  result.exit_status = stop_exit_status();
+  result.steps = step_;
+  result.loss = loss_;
+  result.data_wait = step_seconds_ > 0 ? loader_->seconds_waited() / step_seconds_ : 0;
+  if (result.exit_status) {
+    std::printf("stopped by a signal at step %lld; go on with --resume\n", static_cast<long long>(step_));
+  } else if (step_ > result.started_at) {
+    std::printf("done: %lld steps, loss %.4f, data wait %.1f %%\n%s\n", static_cast<long long>(step_), loss_,
+                100 * result.data_wait, folder_.encoder().c_str());
+  } else {
+    std::printf("nothing left to do at step %lld\n", static_cast<long long>(step_));
+  }
+  return result;
+}
+
+}  // namespace
+
+TrainingResult pretrain(const Options& options) {
+  catch_stop_signals();
+  return Trainer(options).run();
+}
+
+std::string describe_plan(const Options& options) {
+  const Dataset dataset = open_dataset(dataset_settings(options), "train");
+  const std::int64_t size = view_settings(options, dataset)[0].size;
+  const auto objective = make_objective(options, size, backend(options.device.c_str()));
+  const Schedule schedule = make_schedule(options, steps_per_epoch(options, dataset));
+  std::string text = plan_text(options, make_plan(options, dataset, *objective));
+  if (!schedule.notice().empty()) text += schedule.notice() + "\n";
+  return text;
+}
+
+LoaderSettings loader_settings(const Options& options, const Dataset& dataset, const Objective& objective,
+                               std::int64_t step) {
+  const std::int64_t steps = steps_per_epoch(options, dataset);
+  LoaderSettings settings;
+  settings.batch = options.batch;
+  settings.views = view_settings(options, dataset);
+  settings.plain = objective.needs_plain();
+  settings.seed = static_cast<std::uint64_t>(options.seed);
+  settings.workers = static_cast<int>(options.workers);
+  settings.first_epoch = step / steps;
+  settings.first_step = step % steps;
+  return settings;
+}
+
+Views views_of(const Batch& batch, std::int64_t image_size, Backend& backend) {
+  const auto images = static_cast<std::int64_t>(batch.indices.size());
+  Views views;
+  views.both = from_floats(backend, {2 * images, image_size, image_size, 3}, batch.views);
+  if (!batch.plain.empty()) views.plain = from_floats(backend, {images, image_size, image_size, 3}, batch.plain);
+  return views;
+}
+
+std::unique_ptr<Objective> make_objective(const Options& options, std::int64_t image_size, Backend& backend) {
+  return make_objective({options, encoder_settings(options, image_size), backend, activations_of(options, backend)});
+}
+
+void apply_cpu_conv(const Options& options) {
+  const std::string& choice = options.cpu_conv;
+  require_usage(choice == "auto" || choice == "direct" || choice == "winograd", "--cpu-conv: there is no '", choice,
+                "'; expected auto, direct or winograd");
+  set_cpu_conv(choice == "auto" ? CpuConv::automatic : choice == "direct" ? CpuConv::direct : CpuConv::winograd);
+}
+
+std::string config_digest(Options options) {
+  const Options defaults;
+  options.out = defaults.out;
+  options.data = defaults.data;
+  options.device = defaults.device;
+  options.workers = defaults.workers;
+  options.eval_every = defaults.eval_every;
+  options.eval_limit = defaults.eval_limit;
+  options.log_every = defaults.log_every;
+  options.checkpoint_every = defaults.checkpoint_every;
+  options.max_steps = defaults.max_steps;
+  return sha256(options_to_toml(options));
+}
+
+}  // namespace vergence

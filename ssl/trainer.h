@@ -1,0 +1,46 @@
+// Pretraining from start to end: data, steps, metrics, checkpoints, signals. The contract of `pretrain`.
+//
+// metrics.jsonl: one object per logged step: step (steps done, from 1), epoch (from 1), loss, the loss's parts by name,
+// lr, images_per_s; at the end of an epoch with an evaluation also knn_cosine_200 and knn_euclidean_5 (per cent).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "datasets/loader.h"
+#include "ssl/objective.h"
+#include "ssl/options.h"
+
+namespace vergence {
+
+struct TrainingResult {
+  int exit_status = 0;          // 0, or 130 or 143 after a signal
+  std::int64_t steps = 0;       // done in the whole run
+  std::int64_t started_at = 0;  // the step that was resumed from
+  double loss = 0;              // of the last step; NaN if none was made
+  double data_wait = 0;         // share of the time of all steps that was spent waiting for data
+};
+
+/// Trains as the options say; prints what it does to stdout. Throws UsageError for bad options or data and for a run
+/// folder that cannot be used, Error when the loss is not finite (the last checkpoint is kept).
+TrainingResult pretrain(const Options& options);
+
+/// What `--plan` prints.
+std::string describe_plan(const Options& options);
+
+/// The loader's settings of a run that starts, or goes on, after `step` steps.
+LoaderSettings loader_settings(const Options& options, const Dataset& dataset, const Objective& objective,
+                               std::int64_t step);
+/// A loader's batch on the device.
+Views views_of(const Batch& batch, std::int64_t image_size, Backend& backend);
+
+/// An objective with the encoder, precision and seed of the options, for views of `image_size`.
+std::unique_ptr<Objective> make_objective(const Options& options, std::int64_t image_size, Backend& backend);
+
+/// Makes `--cpu-conv` the choice of this process. Throws UsageError for a name there is not.
+void apply_cpu_conv(const Options& options);
+
+/// SHA-256 of the configuration, without what a resumed run may change.
+std::string config_digest(Options options);
+
+}  // namespace vergence

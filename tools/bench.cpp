@@ -1,0 +1,57 @@
+// bench: how fast a training step is, whole (`bench step`) or operation by operation (`bench ops`).
+#include <cstdio>
+
+#include "ssl/bench_ops.h"
+#include "ssl/objective.h"
+#include "tools/common.h"
+
+namespace {
+
+void add_options(CLI::App& app, vergence::BenchSettings& s) {
+  app.add_option("--objective", s.objective, "what is trained")
+      ->check(CLI::IsMember(vergence::objective_names()))
+      ->capture_default_str();
+  app.add_option("--encoder", s.encoder, "the encoder")
+      ->check(CLI::IsMember({"resnet18", "resnet34", "resnet50"}))
+      ->capture_default_str();
+  app.add_option("--width", s.width, "channels of the first stage")->check(CLI::Range(1, 1024))->capture_default_str();
+  app.add_option("--image", s.image, "height and width of a view")->check(CLI::Range(8, 1024))->capture_default_str();
+  app.add_option("--batch", s.batch, "images, two views each")->check(CLI::Range(2, 1 << 20))->capture_default_str();
+  app.add_option("--projector", s.projector, "width of Barlow Twins' projector")
+      ->check(CLI::Range(1, 1 << 16))
+      ->capture_default_str();
+  app.add_option("--device", s.device, "auto, cpu, …")->capture_default_str();
+  app.add_option("--precision", s.precision, "fp32 or bf16")
+      ->check(CLI::IsMember({"fp32", "tf32", "bf16"}))
+      ->capture_default_str();
+  app.add_option("--cpu-conv", s.cpu_conv, "convolution on the CPU")
+      ->check(CLI::IsMember({"auto", "direct", "winograd"}))
+      ->capture_default_str();
+  app.add_option("--steps", s.steps, "timed steps")->check(CLI::Range(1, 1 << 20))->capture_default_str();
+  app.add_option("--warmup", s.warmup, "steps before them")->check(CLI::Range(0, 1 << 20))->capture_default_str();
+  app.add_option("--threads", s.threads, "OpenMP threads; 0: as many as OpenMP chooses")
+      ->check(CLI::Range(0, 4096))
+      ->capture_default_str();
+  app.add_option("--meta", s.meta, "form of the meta-gradient, for objectives that have one")
+      ->check(CLI::IsMember({"finite-difference", "exact"}))
+      ->capture_default_str();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("Times training steps.", "bench");
+  app.require_subcommand(1);
+  vergence::BenchSettings settings;
+  CLI::App* step = app.add_subcommand("step", "one JSON line: the median time of a whole step");
+  CLI::App* ops = app.add_subcommand("ops", "a table: every operation of a step beside what the machine can do");
+  add_options(*step, settings);
+  add_options(*ops, settings);
+  return vergence::run_tool(app, argc, argv, [&] {
+    if (step->parsed())
+      std::printf("%s\n", vergence::bench_report(settings, vergence::bench_step(settings)).dump().c_str());
+    else
+      std::fputs(vergence::bench_ops(settings).c_str(), stdout);
+    return 0;
+  });
+}

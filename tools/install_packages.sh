@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# install_packages.sh [--tests]
+# Installs the Debian 12 packages that building Vergence needs and that are missing, naming them first. With --tests
+# also those of the tests. Nothing here needs a GPU. Does nothing where all are there already.
+set -euo pipefail
+
+needed=(g++ cmake ninja-build libcli11-dev libtomlplusplus-dev nlohmann-json3-dev libstb-dev libdnnl-dev
+  libopenblas-openmp-dev liblbfgs-dev)
+optional=()
+case "${1:-}" in
+  '') ;;
+  --tests)
+    needed+=(libgtest-dev xz-utils)
+    optional=(python3-torch) # the comparisons with PyTorch; they are skipped without it
+    ;;
+  *)
+    echo "usage: install_packages.sh [--tests]" >&2
+    exit 2
+    ;;
+esac
+
+is_installed() { [[ $(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null) == installed ]]; }
+
+missing_of() { # PACKAGE...: those that are not installed, one a line
+  local package
+  for package in "$@"; do
+    is_installed "$package" || echo "$package"
+  done
+}
+
+if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
+  echo "This is not a Debian system; the packages there are called: ${needed[*]} ${optional[*]}"
+  echo "Going on without installing anything."
+  exit 0
+fi
+
+mapfile -t missing < <(missing_of "${needed[@]}")
+mapfile -t wanted < <(missing_of ${optional[@]+"${optional[@]}"})
+[[ ${#missing[@]} -gt 0 || ${#wanted[@]} -gt 0 ]] || exit 0
+echo "Packages to install: ${missing[*]} ${wanted[*]}"
+
+as_root=()
+if [[ $(id -u) -ne 0 ]]; then
+  if ! command -v sudo >/dev/null; then
+    echo "install_packages.sh: neither root nor sudo: ask your administrator for the packages above" >&2
+    [[ ${#missing[@]} -eq 0 ]] && exit 0 || exit 1
+  fi
+  as_root=(sudo)
+fi
+install() { ${as_root[@]+"${as_root[@]}"} env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@"; }
+
+${as_root[@]+"${as_root[@]}"} apt-get update -q || echo "apt-get update failed; trying with the lists there are"
+[[ ${#missing[@]} -eq 0 ]] || install "${missing[@]}"
+if [[ ${#wanted[@]} -gt 0 ]] && ! install "${wanted[@]}"; then
+  echo "Not installed: ${wanted[*]}. The tests that need them will be skipped."
+fi

@@ -1,0 +1,157 @@
+// linear_probe: trains a linear classifier on a frozen encoder's features. Writes probe.json.
+#include <chrono>
+#include <cstdio>
+#include <optional>
+
+#include "engine/files.h"
+#include "ssl/evaluation/probe.h"
+#include "ssl/evaluation/subject.h"
+#include "tools/common.h"
+
+namespace vergence {
+namespace {
+
+const char* const description =
+    "Trains a linear classifier on a frozen encoder's features (split 'probe') and tests it (split 'test') after its\n"
+    "last epoch. The last line is 'top1 NN.NN top5 NN.NN'; probe.json in the run folder says all about it.\n"
+    "  adam   (default) features once; 500 epochs, batch 1000, learning rate 1e-2 falling to 1e-6, weight decay 5e-6\n"
+    "  sgd    random crops and flips in every epoch, each through the encoder: slow; 100 epochs, batch 256, lr 0.1\n"
+    "  lbfgs  logistic regression on standardised features with an L2 penalty (--weight-decay, 1e-4)\n"
+    "Example: linear_probe --run runs/cifar10_simclr_s1";
+
+struct ProbeOptions {
+  std::string protocol = "adam";
+  std::optional<std::int64_t> epochs, batch;
+  std::optional<double> lr, final_lr, momentum, weight_decay;
+  std::optional<std::string> schedule;
+  std::int64_t seed = 1;
+};
+
+void add_probe_options(CLI::App& app, ProbeOptions& options) {
+  const CLI::Range positive(std::int64_t{1}, std::int64_t{1} << 30);
+  app.add_option("--protocol", options.protocol, "adam, sgd or lbfgs")->capture_default_str();
+  app.add_option("--epochs", options.epochs, "passes over the images; lbfgs: iterations at most (1000)")
+      ->check(positive);
+  app.add_option("--batch", options.batch, "images per step")->check(positive);
+  app.add_option("--lr", options.lr, "learning rate at the start; sgd: per 256 images, scaled by batch/256");
+  app.add_option("--final-lr", options.final_lr, "where the exponential schedule ends");
+  app.add_option("--schedule", options.schedule,
+                 "exponential (adam), step (sgd: after 60 and 80 % of the epochs), cosine");
+  app.add_option("--momentum", options.momentum, "of sgd (0.9)");
+  app.add_option("--weight-decay", options.weight_decay, "adam 5e-6, sgd 0; lbfgs: the penalty lambda/2 |W|^2, 1e-4");
+  app.add_option("--seed", options.seed, "of the probe: its initial weights, order and crops")
+      ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 53))
+      ->capture_default_str();
+}
+
+ProbeSettings settings_of(const ProbeOptions& options) {
+  const ProbeProtocol protocol = probe_protocol(options.protocol);
+  const auto refuse = [&](bool given, const char* name) {
+    require_usage(!given, "--", name, ": the protocol ", options.protocol, " has no such setting");
+  };
+  if (protocol == ProbeProtocol::lbfgs) {
+    refuse(options.batch.has_value(), "batch");
+    refuse(options.lr.has_value(), "lr");
+    refuse(options.schedule.has_value(), "schedule");
+  }
+  if (protocol != ProbeProtocol::sgd) refuse(options.momentum.has_value(), "momentum");
+  ProbeSettings settings = default_probe(protocol, options.batch.value_or(0));
+  const double scale = protocol == ProbeProtocol::sgd ? static_cast<double>(settings.batch) / 256 : 1;
+  if (options.epochs) settings.epochs = *options.epochs;
+  if (options.lr) settings.lr = *options.lr * scale;
+  if (options.schedule) settings.schedule = probe_schedule(*options.schedule);
+  if (protocol == ProbeProtocol::lbfgs || settings.schedule != ProbeSchedule::exponential)
+    refuse(options.final_lr.has_value(), "final-lr");
+  if (options.final_lr) settings.final_lr = *options.final_lr;
+  if (options.momentum) settings.momentum = *options.momentum;
+  if (options.weight_decay) settings.weight_decay = *options.weight_decay;
+  settings.seed = static_cast<std::uint64_t>(options.seed);
+  check_probe(settings);
+  return settings;
+}
+
+nlohmann::ordered_json json_of(const ProbeSettings& settings) {
+  nlohmann::ordered_json json{{"protocol", name_of(settings.protocol)}, {"epochs", settings.epochs}};
+  if (settings.protocol != ProbeProtocol::lbfgs) {
+    json["batch"] = settings.batch;
+    json["lr"] = settings.lr;
+    json["schedule"] = name_of(settings.schedule);
+    if (settings.schedule == ProbeSchedule::exponential) json["final_lr"] = settings.final_lr;
+  }
+  if (settings.protocol == ProbeProtocol::sgd) {
+    json["momentum"] = settings.momentum;
+    json["augmentation"] = "random resized crop 0.08-1, flip";
+  }
+  json["weight_decay"] = settings.weight_decay;
+  json["seed"] = settings.seed;
+  return json;
+}
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
+
+/// Prints a line now and then.
+ProbeProgress progress_lines(const ProbeSettings& settings, double& last_loss) {
+  return [&last_loss, settings, shown = Clock::now()](std::int64_t epoch, double loss) mutable {
+    last_loss = loss;
+    if (seconds_since(shown) < 5) return;
+    shown = Clock::now();
+    std::printf("%s %lld/%lld  loss %.4f\n", settings.protocol == ProbeProtocol::lbfgs ? "iteration" : "epoch",
+                static_cast<long long>(epoch), static_cast<long long>(settings.epochs), loss);
+    std::fflush(stdout);
+  };
+}
+
+/// Trains as the protocol says: on fixed features, or on fresh views in every epoch.
+LinearClassifier fit(Subject& subject, const ProbeSettings& settings, const ProbeProgress& progress) {
+  const Encode encode = subject.encode();
+  const Dataset train = open_dataset(subject.data, "probe");
+  Backend& backend = *subject.backend;
+  if (settings.protocol != ProbeProtocol::sgd)
+    return train_probe(extract_features(encode, train, subject.extract, backend), settings, backend, progress);
+  const FeatureSource views = [&](std::int64_t epoch) {
+    return extract_view_features(encode, train, subject.extract, probe_view(), settings.seed, epoch, backend);
+  };
+  return train_probe(views, settings, backend, progress);
+}
+
+int probe(const SubjectOptions& subject_options, const ProbeOptions& probe_options) {
+  const ProbeSettings settings = settings_of(probe_options);
+  Subject subject = open_subject(subject_options);
+  const auto begin = Clock::now();
+  double loss = 0;
+  const LinearClassifier classifier = fit(subject, settings, progress_lines(settings, loss));
+  const Features test =
+      extract_features(subject.encode(), open_dataset(subject.data, "test"), subject.extract, *subject.backend);
+  const ProbeAccuracy accuracy = probe_accuracy(classifier, test, *subject.backend);
+  const double seconds = seconds_since(begin);
+
+  nlohmann::ordered_json json = subject.description();
+  json["probe"] = json_of(settings);
+  json["test_images"] = test.rows();
+  json["feature_dim"] = test.dim;
+  json["final_loss"] = loss;
+  json["top1"] = two_decimals(accuracy.top1);
+  json["top5"] = two_decimals(accuracy.top5);
+  json["seconds"] = two_decimals(seconds);
+  const std::string path = subject.output("probe");
+  write_atomically(path, json.dump(2) + "\n");
+  std::printf("%s%s: %s probe on %s, %lld test images, %.1f s; written to %s\n", subject.path.c_str(),
+              subject_options.untrained ? " (initial weights)" : "", name_of(settings.protocol),
+              subject.data.name.c_str(), static_cast<long long>(test.rows()), seconds, path.c_str());
+  std::printf("top1 %.2f top5 %.2f\n", accuracy.top1, accuracy.top5);
+  return 0;
+}
+
+}  // namespace
+}  // namespace vergence
+
+int main(int argc, char** argv) {
+  CLI::App app(vergence::description, "linear_probe");
+  vergence::SubjectOptions subject;
+  vergence::ProbeOptions probe;
+  vergence::add_subject_options(app, subject);
+  vergence::add_probe_options(app, probe);
+  return vergence::run_tool(app, argc, argv, [&] { return vergence::probe(subject, probe); });
+}

@@ -1,0 +1,16 @@
+// pretrain: learns an encoder from images without labels.
+#include <cstdio>
+
+#include "ssl/trainer.h"
+#include "tools/common.h"
+
+int main(int argc, char** argv) {
+  return vergence::run_tool("pretrain", [&] {
+    const vergence::Options options = vergence::parse_pretrain(argc, argv);
+    if (options.plan) {
+      std::fputs(vergence::describe_plan(options).c_str(), stdout);
+      return 0;
+    }
+    return vergence::pretrain(options).exit_status;
+  });
+}
