@@ -1,0 +1,173 @@
+// A device wrapped for tests: every block it hands out is filled with bytes that read as NaN in every floating-point
+// type and lies between guard zones, which are checked when it is released. All work is done by the wrapped device.
+#pragma once
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "kernels/backend.h"
+
+namespace vergence::test {
+
+class CheckedBackend final : public Backend {
+ public:
+  explicit CheckedBackend(Backend& real) : real_(real) {}
+  CheckedBackend(const CheckedBackend&) = delete;
+  CheckedBackend& operator=(const CheckedBackend&) = delete;
+  ~CheckedBackend() override {
+    for (const auto& [block, bytes] : live_) real_.release(static_cast<char*>(block) - guard, bytes + 2 * guard);
+  }
+
+  /// What went wrong so far: overrun blocks, foreign or doubly released ones.
+  const std::vector<std::string>& problems() const { return problems_; }
+  std::size_t live_blocks() const { return live_.size(); }
+
+  const char* name() const override { return real_.name(); }
+
+  void* allocate(std::int64_t bytes) override {
+    char* whole = static_cast<char*>(real_.allocate(bytes + 2 * guard));
+    std::vector<unsigned char> content(static_cast<std::size_t>(bytes + 2 * guard), poison);
+    std::memset(content.data(), mark, guard);
+    std::memset(content.data() + guard + bytes, mark, guard);
+    real_.upload(whole, content.data(), bytes + 2 * guard);
+    const std::lock_guard lock(mutex_);
+    live_[whole + guard] = bytes;
+    return whole + guard;
+  }
+
+  void release(void* block, std::int64_t bytes) noexcept override {
+    const std::lock_guard lock(mutex_);
+    const auto found = live_.find(block);
+    if (found == live_.end() || found->second != bytes) {
+      problems_.push_back(join("released a block of ", bytes, " bytes that was not handed out as such"));
+      return;
+    }
+    live_.erase(found);
+    char* whole = static_cast<char*>(block) - guard;
+    std::vector<unsigned char> content(static_cast<std::size_t>(bytes + 2 * guard));
+    real_.download(content.data(), whole, bytes + 2 * guard);
+    const auto intact = [](unsigned char byte) { return byte == mark; };
+    if (!std::all_of(content.begin(), content.begin() + guard, intact))
+      problems_.push_back(join("wrote before the start of a block of ", bytes, " bytes"));
+    if (!std::all_of(content.end() - guard, content.end(), intact))
+      problems_.push_back(join("wrote past the end of a block of ", bytes, " bytes"));
+    real_.release(whole, bytes + 2 * guard);
+  }
+
+  MemoryUse memory() const override { return real_.memory(); }
+  void reset_peak() override { real_.reset_peak(); }
+  void upload(void* device, const void* host, std::int64_t bytes) override { real_.upload(device, host, bytes); }
+  void download(void* host, const void* device, std::int64_t bytes) override { real_.download(host, device, bytes); }
+  void synchronize() override { real_.synchronize(); }
+  void fill(Array out, double value) override { real_.fill(out, value); }
+
+  void map(Map op, std::int64_t rows, std::int64_t cols, Operand a, Operand b, double alpha, double beta,
+           Array out) override {
+    real_.map(op, rows, cols, a, b, alpha, beta, out);
+  }
+  void reduce(Reduce op, Along along, std::int64_t rows, std::int64_t cols, ConstArray a, ConstArray b,
+              Array out) override {
+    real_.reduce(op, along, rows, cols, a, b, out);
+  }
+  void copy_block(std::int64_t rows, std::int64_t cols, ConstArray from, std::int64_t from_stride,
+                  std::int64_t from_offset, Array to, std::int64_t to_stride, std::int64_t to_offset) override {
+    real_.copy_block(rows, cols, from, from_stride, from_offset, to, to_stride, to_offset);
+  }
+  void transpose(std::int64_t batch, std::int64_t rows, std::int64_t cols, ConstArray in, Array out) override {
+    real_.transpose(batch, rows, cols, in, out);
+  }
+  void gather_rows(std::int64_t cols, ConstArray in, ConstArray index, Array out) override {
+    real_.gather_rows(cols, in, index, out);
+  }
+  void scatter_rows(std::int64_t cols, ConstArray in, ConstArray index, Array out) override {
+    real_.scatter_rows(cols, in, index, out);
+  }
+  void pick(std::int64_t cols, ConstArray in, ConstArray index, Array out) override {
+    real_.pick(cols, in, index, out);
+  }
+  void unpick(std::int64_t cols, ConstArray in, ConstArray index, Array out) override {
+    real_.unpick(cols, in, index, out);
+  }
+  void gemm(bool transpose_a, bool transpose_b, std::int64_t m, std::int64_t n, std::int64_t k, ConstArray a,
+            ConstArray b, ConstArray bias, Array out) override {
+    real_.gemm(transpose_a, transpose_b, m, n, k, a, b, bias, out);
+  }
+  void conv2d(const ConvShape& shape, ConstArray x, ConstArray w, Array y) override { real_.conv2d(shape, x, w, y); }
+  void conv2d_data(const ConvShape& shape, ConstArray g, ConstArray w, Array dx) override {
+    real_.conv2d_data(shape, g, w, dx);
+  }
+  void conv2d_weight(const ConvShape& shape, ConstArray x, ConstArray g, Array dw) override {
+    real_.conv2d_weight(shape, x, g, dw);
+  }
+  void batch_norm(const NormShape& shape, ConstArray x, ConstArray gamma, ConstArray beta, ConstArray add, Array mean,
+                  Array rstd, Array y) override {
+    real_.batch_norm(shape, x, gamma, beta, add, mean, rstd, y);
+  }
+  void batch_norm_backward(const NormShape& shape, ConstArray g, ConstArray x, ConstArray y, ConstArray gamma,
+                           ConstArray mean, ConstArray rstd, Array gx, Array g_add, Array ggamma,
+                           Array gbeta) override {
+    real_.batch_norm_backward(shape, g, x, y, gamma, mean, rstd, gx, g_add, ggamma, gbeta);
+  }
+  void batch_norm_double_backward(const NormShape& shape, ConstArray a, ConstArray a_add, ConstArray b, ConstArray c,
+                                  ConstArray g, ConstArray x, ConstArray y, ConstArray gamma, ConstArray mean,
+                                  ConstArray rstd, Array dg, Array dx, Array dgamma) override {
+    real_.batch_norm_double_backward(shape, a, a_add, b, c, g, x, y, gamma, mean, rstd, dg, dx, dgamma);
+  }
+  void log_softmax(std::int64_t rows, std::int64_t cols, ConstArray x, Array y) override {
+    real_.log_softmax(rows, cols, x, y);
+  }
+  void log_softmax_backward(std::int64_t rows, std::int64_t cols, ConstArray g, ConstArray y, Array gx) override {
+    real_.log_softmax_backward(rows, cols, g, y, gx);
+  }
+  void l2_normalize(std::int64_t rows, std::int64_t cols, double epsilon, ConstArray x, Array u, Array norm) override {
+    real_.l2_normalize(rows, cols, epsilon, x, u, norm);
+  }
+  void l2_normalize_backward(std::int64_t rows, std::int64_t cols, double epsilon, ConstArray g, ConstArray u,
+                             ConstArray norm, Array gx) override {
+    real_.l2_normalize_backward(rows, cols, epsilon, g, u, norm, gx);
+  }
+  void mask_backward(std::int64_t rows, std::int64_t cols, ConstArray g, ConstArray x, ConstArray m, Array gx,
+                     Array gm) override {
+    real_.mask_backward(rows, cols, g, x, m, gx, gm);
+  }
+  void max_pool(const PoolShape& shape, ConstArray x, Array y, Array index) override {
+    real_.max_pool(shape, x, y, index);
+  }
+  void max_pool_scatter(const PoolShape& shape, ConstArray g, ConstArray index, Array dx) override {
+    real_.max_pool_scatter(shape, g, index, dx);
+  }
+  void max_pool_gather(const PoolShape& shape, ConstArray x, ConstArray index, Array y) override {
+    real_.max_pool_gather(shape, x, index, y);
+  }
+  void average_pool(const PoolShape& shape, ConstArray x, Array y) override { real_.average_pool(shape, x, y); }
+  void average_pool_backward(const PoolShape& shape, ConstArray g, Array dx) override {
+    real_.average_pool_backward(shape, g, dx);
+  }
+  void sgd(const SgdSettings& settings, const std::vector<Segment>& segments, ConstArray gradient, Array parameters,
+           Array momentum) override {
+    real_.sgd(settings, segments, gradient, parameters, momentum);
+  }
+  void lars(const LarsSettings& settings, const std::vector<Segment>& segments, ConstArray gradient, Array parameters,
+            Array momentum) override {
+    real_.lars(settings, segments, gradient, parameters, momentum);
+  }
+  void adam(const AdamSettings& settings, const std::vector<Segment>& segments, ConstArray gradient, Array parameters,
+            Array first_moment, Array second_moment) override {
+    real_.adam(settings, segments, gradient, parameters, first_moment, second_moment);
+  }
+
+ private:
+  static constexpr std::int64_t guard = 128;
+  static constexpr unsigned char poison = 0xff, mark = 0xa5;
+
+  Backend& real_;
+  std::mutex mutex_;
+  std::map<void*, std::int64_t> live_;
+  std::vector<std::string> problems_;
+};
+
+}  // namespace vergence::test

@@ -1,0 +1,401 @@
+// Data sets and the loader: CIFAR-10 files whole and damaged, the rendered shapes, batches in order.
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <gtest/gtest.h>
+#include <set>
+#include <unistd.h>
+
+#include "datasets/cifar.h"
+#include "datasets/confounded_shapes.h"
+#include "datasets/loader.h"
+#include "kernels/error.h"
+
+namespace vergence {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// What `action` complains about; "" if it does not.
+template <class Action>
+std::string complaint(Action&& action) {
+  try {
+    action();
+  } catch (const UsageError& error) {
+    return error.what();
+  }
+  return "";
+}
+
+void expect_contains(const std::string& text, const std::vector<std::string>& parts) {
+  for (const std::string& part : parts) EXPECT_NE(text.find(part), std::string::npos) << part << " not in: " << text;
+  EXPECT_EQ(text.find('\n'), std::string::npos) << text;
+}
+
+// ---- CIFAR-10
+
+constexpr std::size_t record = 3073, records = 10000;
+
+class Cifar : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    const auto* test = ::testing::UnitTest::GetInstance()->current_test_info();
+    folder = fs::temp_directory_path() / join("vergence_cifar_", test->name(), "_", ::getpid());
+    fs::create_directories(folder);
+  }
+  void TearDown() override { fs::remove_all(folder); }
+
+  /// A file whose record i has label i % 10 and, in channel c at pixel p, the byte i + 50 c + p.
+  static std::vector<char> sound_file() {
+    std::vector<char> bytes(record * records);
+    for (std::size_t i = 0; i < records; ++i) {
+      bytes[i * record] = static_cast<char>(i % 10);
+      for (std::size_t c = 0; c < 3; ++c)
+        for (std::size_t p = 0; p < 1024; ++p) bytes[i * record + 1 + c * 1024 + p] = static_cast<char>(i + 50 * c + p);
+    }
+    return bytes;
+  }
+  void write(const fs::path& name, const std::vector<char>& bytes) const {
+    fs::create_directories((folder / name).parent_path());
+    std::ofstream(folder / name, std::ios::binary).write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+  }
+  std::string complaint_about(const std::string& split) const {
+    return complaint([&] { read_cifar10(folder.string(), split); });
+  }
+
+  fs::path folder;
+};
+
+TEST_F(Cifar, PlanesBecomeInterleavedPixels) {
+  write("cifar-10-batches-bin/test_batch.bin", sound_file());
+  const Dataset data = read_cifar10(folder.string(), "test");
+  ASSERT_EQ(data.count, 10000);
+  EXPECT_EQ(data.height, 32);
+  EXPECT_EQ(data.classes, 10);
+  for (std::int64_t i : {0, 1, 77, 9999}) {
+    EXPECT_EQ(data.label(i), i % 10);
+    for (std::int64_t p : {0, 1, 1023})
+      for (std::int64_t c = 0; c < 3; ++c)
+        EXPECT_EQ(data.image(i)[3 * p + c], static_cast<std::uint8_t>(i + 50 * c + p));
+  }
+  EXPECT_THROW(data.image(10000), Error);
+}
+
+TEST_F(Cifar, LimitAndValidationSplit) {
+  write("data_batch_5.bin", sound_file());
+  const Dataset whole = read_cifar10(folder.string(), "val"), part = read_cifar10(folder.string(), "val", 7);
+  EXPECT_EQ(whole.count, 5000);
+  EXPECT_EQ(whole.image(0)[0], static_cast<std::uint8_t>(5000));
+  EXPECT_EQ(part.count, 7);
+  EXPECT_TRUE(std::equal(part.pixels.begin(), part.pixels.end(), whole.pixels.begin()));
+}
+
+TEST_F(Cifar, MissingFilesAreNamed) {
+  expect_contains(complaint_about("test"), {"test_batch.bin not found", "cifar-10-batches-bin"});
+  expect_contains(complaint([] { read_cifar10("", "train"); }), {"no data folder", "--data DIR"});
+  write("data_batch_1.bin", sound_file());
+  expect_contains(complaint_about("train"), {"data_batch_2.bin is missing", "30730000 bytes"});
+}
+
+TEST_F(Cifar, WrongSizesAreRefused) {
+  std::vector<char> bytes = sound_file();
+  bytes.pop_back();
+  write("test_batch.bin", bytes);
+  expect_contains(complaint_about("test"), {"test_batch.bin has 30729999 bytes, expected 30730000"});
+  bytes.resize(record * records + 1);
+  write("test_batch.bin", bytes);
+  expect_contains(complaint_about("test"), {"has 30730001 bytes"});
+  write("test_batch.bin", {});
+  expect_contains(complaint_about("test"), {"has 0 bytes"});
+  fs::remove(folder / "test_batch.bin");
+  fs::create_directory(folder / "test_batch.bin");
+  expect_contains(complaint_about("test"), {"test_batch.bin is not a readable file"});
+}
+
+TEST_F(Cifar, LabelsAboveNineAreRefused) {
+  std::vector<char> bytes = sound_file();
+  bytes[record * 4321] = 10;
+  write("test_batch.bin", bytes);
+  expect_contains(complaint_about("test"), {"label 10 in record 4321", "expected 0 to 9"});
+}
+
+TEST(CifarReal, StatisticsAreThePublishedOnes) {
+  std::vector<fs::path> places;
+  if (const char* data = std::getenv("VERGENCE_DATA")) places.push_back(fs::path(data) / "cifar10");
+  if (const char* build = std::getenv("VERGENCE_BUILD")) places.push_back(fs::path(build) / "data" / "cifar10");
+  const auto place = std::find_if(places.begin(), places.end(), [](const fs::path& p) { return fs::exists(p); });
+  if (place == places.end()) GTEST_SKIP() << "CIFAR-10 is neither in $VERGENCE_DATA/cifar10 nor in build/data/cifar10";
+  const Dataset data = read_cifar10(place->string(), "train");
+  ASSERT_EQ(data.count, 50000);
+  double sum[3] = {}, squares[3] = {};
+  for (std::size_t i = 0; i < data.pixels.size(); ++i) {
+    const double x = data.pixels[i] / 255.0;
+    sum[i % 3] += x, squares[i % 3] += x * x;
+  }
+  for (std::size_t c = 0; c < 3; ++c) {
+    const double mean = sum[c] / (50000 * 1024.0);
+    EXPECT_NEAR(mean, data.mean[c], 1e-4);
+    EXPECT_NEAR(std::sqrt(squares[c] / (50000 * 1024.0) - mean * mean), data.std[c], 1e-4);
+  }
+  for (std::int32_t label = 0; label < 10; ++label)
+    EXPECT_EQ(std::count(data.labels.begin(), data.labels.end(), label), 5000);
+  EXPECT_EQ(read_cifar10(place->string(), "test").count, 10000);
+}
+
+// ---- names
+
+TEST(OpenDataset, UnknownNamesListWhatExists) {
+  DatasetSettings settings;
+  settings.name = "imagenet";
+  expect_contains(complaint([&] { open_dataset(settings, "train"); }),
+                  {"unknown name 'imagenet'", "confounded_shapes, cifar10"});
+  settings.name = "confounded_shapes";
+  expect_contains(complaint([&] { open_dataset(settings, "dev"); }),
+                  {"unknown split 'dev'", "train, probe, val, test"});
+  settings.image_size = 8;
+  expect_contains(complaint([&] { open_dataset(settings, "train"); }), {"image_size is 8", "16 to 96"});
+  settings.image_size = 0;
+  settings.confounding = NAN;
+  expect_contains(complaint([&] { open_dataset(settings, "train"); }), {"confounding is nan"});
+}
+
+// ---- confounded_shapes
+
+TEST(Shapes, OneImageIsTheSameHoweverItIsMade) {
+  DatasetSettings settings;
+  settings.limit = 40;
+  const Dataset first = open_dataset(settings, "train"), again = open_dataset(settings, "train");
+  EXPECT_EQ(first.pixels, again.pixels);
+  EXPECT_EQ(first.labels, again.labels);
+  const auto one = shapes_image({}, "train", 39);
+  EXPECT_TRUE(std::equal(one.begin(), one.end(), first.image(39)));
+  EXPECT_NE(open_dataset(settings, "probe").pixels, first.pixels);
+  settings.seed = 1;
+  EXPECT_NE(open_dataset(settings, "train").pixels, first.pixels);
+}
+
+TEST(Shapes, BackgroundAgreesWithClassInTrainAlone) {
+  const auto agreement = [](const ShapesSettings& settings, const std::string& split) {
+    const std::int64_t count = shapes_count(split);
+    std::int64_t agree = 0;
+    for (std::int64_t i = 0; i < count; ++i) {
+      const ShapeSample sample = shapes_sample(settings, split, i);
+      agree += sample.shape == sample.background;
+    }
+    return static_cast<double>(agree) / static_cast<double>(count);
+  };
+  EXPECT_NEAR(agreement({}, "train"), 0.9, 0.015);
+  for (const char* split : {"probe", "val", "test"}) EXPECT_NEAR(agreement({}, split), 0.1, 0.03);
+  EXPECT_EQ(agreement({.confounding = 1.0}, "train"), 1.0);
+  EXPECT_EQ(agreement({.confounding = 0.0}, "train"), 0.0);
+}
+
+TEST(Shapes, ClassesAndBackgroundsAreBalanced) {
+  const Dataset data = render_shapes({.image_size = 16}, "train");
+  const auto backgrounds = shapes_backgrounds({.image_size = 16}, "train");
+  ASSERT_EQ(data.count, 8000);
+  for (std::int32_t k = 0; k < shape_classes; ++k) {
+    EXPECT_NEAR(std::count(data.labels.begin(), data.labels.end(), k), 800, 120);
+    EXPECT_NEAR(std::count(backgrounds.begin(), backgrounds.end(), k), 800, 120);
+  }
+}
+
+TEST(Shapes, StatisticsAreTheStatedOnes) {
+  const Dataset data = render_shapes({}, "train");
+  double sum[3] = {}, squares[3] = {};
+  for (std::size_t i = 0; i < data.pixels.size(); ++i) {
+    const double x = data.pixels[i] / 255.0;
+    sum[i % 3] += x, squares[i % 3] += x * x;
+  }
+  const double count = static_cast<double>(data.pixels.size()) / 3;
+  for (std::size_t c = 0; c < 3; ++c) {
+    const double mean = sum[c] / count;
+    EXPECT_NEAR(mean, data.mean[c], 0.01);
+    EXPECT_NEAR(std::sqrt(squares[c] / count - mean * mean), data.std[c], 0.01);
+  }
+}
+
+TEST(Shapes, MaskSaysExactlyWhichPixelsTheShapeChanges) {
+  for (std::int64_t size : {16, 32, 96})
+    for (std::int64_t i = 0; i < 60; ++i) {
+      const ShapesSettings settings{.image_size = size};
+      const auto full = shapes_image(settings, "test", i), mask = shapes_mask(settings, "test", i);
+      const auto under = shapes_image(settings, "test", i, ShapeVersion::background_only);
+      const auto over = shapes_image(settings, "test", i, ShapeVersion::foreground_only);
+      const ShapeLayers layers = shapes_layers(shapes_sample(settings, "test", i), size);
+      for (std::size_t p = 0; p < mask.size(); ++p)
+        for (std::size_t c = 0; c < 3; ++c) {
+          const double colour = 255 * layers.foreground[3 * p + c], alpha = mask[p] / 255.0;
+          ASSERT_NEAR(full[3 * p + c], alpha * colour + (1 - alpha) * under[3 * p + c], 1.6);
+          if (mask[p] == 0) {
+            ASSERT_EQ(full[3 * p + c], under[3 * p + c]);
+          }
+          if (mask[p] == 255) {
+            ASSERT_EQ(full[3 * p + c], over[3 * p + c]);
+          }
+        }
+    }
+}
+
+/// Area does not tell the class: the average shape of every class covers a similar share of the image.
+TEST(Shapes, ShapesCoverSimilarAreasAndLieInsideTheImage) {
+  std::array<double, shape_classes> covered{}, count{};
+  for (std::int64_t i = 0; i < 2000; ++i) {
+    const auto mask = shapes_mask({}, "val", i);
+    const auto shape = static_cast<std::size_t>(shapes_sample({}, "val", i).shape);
+    double sum = 0;
+    for (std::uint8_t m : mask) sum += m / 255.0;
+    ASSERT_GT(sum, 25) << "image " << i << " has hardly any foreground";
+    covered[shape] += sum / static_cast<double>(mask.size()), ++count[shape];
+  }
+  for (std::size_t k = 0; k < covered.size(); ++k) {
+    EXPECT_GT(covered[k] / count[k], 0.17) << shape_names()[k];
+    EXPECT_LT(covered[k] / count[k], 0.26) << shape_names()[k];
+  }
+}
+
+TEST(Shapes, RepairedKeepsTheShapeAndChangesTheBackground) {
+  std::int64_t same_family = 0;
+  for (std::int64_t i = 0; i < 200; ++i) {
+    const auto full = shapes_image({}, "train", i), other = shapes_image({}, "train", i, ShapeVersion::repaired);
+    const auto mask = shapes_mask({}, "train", i);
+    std::int64_t changed = 0, outside = 0;
+    for (std::size_t p = 0; p < mask.size(); ++p) {
+      if (mask[p] == 255) {
+        ASSERT_EQ(full[3 * p], other[3 * p]);
+      }
+      if (mask[p] == 0) ++outside, changed += full[3 * p] != other[3 * p];
+    }
+    EXPECT_GT(changed, outside / 2);
+    same_family += changed == 0;
+  }
+  EXPECT_EQ(same_family, 0);
+}
+
+// ---- the loader
+
+Dataset small_dataset(std::int64_t count) { return render_shapes({.image_size = 16}, "probe", count); }
+
+LoaderSettings loader_settings(int workers) {
+  LoaderSettings settings;
+  settings.batch = 8;
+  settings.views.assign(2, ViewSettings{});
+  settings.views[0].size = settings.views[1].size = 16;
+  settings.seed = 5;
+  settings.workers = workers;
+  return settings;
+}
+
+std::vector<Batch> batches(const Dataset& data, const LoaderSettings& settings, int count) {
+  Loader loader(data, settings);
+  std::vector<Batch> all;
+  for (int i = 0; i < count; ++i) all.push_back(loader.next());
+  return all;
+}
+
+void expect_equal(const Batch& a, const Batch& b) {
+  EXPECT_EQ(a.epoch, b.epoch);
+  EXPECT_EQ(a.step, b.step);
+  EXPECT_EQ(a.indices, b.indices);
+  EXPECT_EQ(a.labels, b.labels);
+  EXPECT_EQ(a.views, b.views);
+  EXPECT_EQ(a.plain, b.plain);
+}
+
+TEST(Loader, BatchesDoNotDependOnTheNumberOfWorkers) {
+  const Dataset data = small_dataset(45);
+  const auto one = batches(data, loader_settings(1), 23), four = batches(data, loader_settings(4), 23);
+  for (std::size_t i = 0; i < one.size(); ++i) expect_equal(one[i], four[i]);
+}
+
+TEST(Loader, ResumingContinuesTheSequence) {
+  const Dataset data = small_dataset(45);
+  LoaderSettings settings = loader_settings(2);
+  settings.plain = true;
+  const auto all = batches(data, settings, 14);
+  settings.first_epoch = 1;
+  for (std::int64_t step : {0, 3, 5}) {  // five steps an epoch: step 5 is the next epoch's first
+    settings.first_step = step;
+    const auto rest = batches(data, settings, 4);
+    for (std::size_t i = 0; i < rest.size(); ++i) expect_equal(rest[i], all[5 + static_cast<std::size_t>(step) + i]);
+  }
+}
+
+TEST(Loader, EpochsArePermutationsWithoutTheLastPartialBatch) {
+  const Dataset data = small_dataset(45);
+  const auto all = batches(data, loader_settings(2), 10);
+  std::set<std::int64_t> seen[2];
+  for (const Batch& batch : all) seen[batch.epoch].insert(batch.indices.begin(), batch.indices.end());
+  EXPECT_EQ(seen[0].size(), 40u);
+  EXPECT_EQ(seen[1].size(), 40u);
+  EXPECT_EQ(all[4].step, 4);
+  EXPECT_EQ(all[5].epoch, 1);
+  EXPECT_NE(all[0].indices, all[5].indices);
+  std::vector<std::int64_t> order = epoch_order(45, 5, 0);
+  EXPECT_TRUE(std::equal(all[1].indices.begin(), all[1].indices.end(), order.begin() + 8));
+  std::sort(order.begin(), order.end());
+  for (std::int64_t i = 0; i < 45; ++i) EXPECT_EQ(order[static_cast<std::size_t>(i)], i);
+}
+
+TEST(Loader, ViewsLieOneAfterTheOther) {
+  const Dataset data = small_dataset(20);
+  LoaderSettings settings = loader_settings(1);
+  settings.plain = true;
+  const Batch batch = batches(data, settings, 3)[2];
+  const std::size_t pixels = 16 * 16 * 3;
+  ASSERT_EQ(batch.views.size(), 2 * 8 * pixels);
+  std::vector<float> expected(pixels);
+  for (std::size_t v = 0; v < 2; ++v)
+    for (std::size_t i = 0; i < 8; ++i) {
+      const std::int64_t index = batch.indices[i];
+      EXPECT_EQ(batch.labels[i], data.label(index));
+      const Random random(5, Purpose::view, static_cast<std::uint32_t>(batch.epoch), static_cast<std::uint64_t>(index),
+                          static_cast<std::uint32_t>(v));
+      make_view(data.image(index), 16, 16, settings.views[v], random, expected.data());
+      EXPECT_TRUE(std::equal(expected.begin(), expected.end(), batch.views.data() + (v * 8 + i) * pixels));
+      normalize_image(data.image(index), 16, 16, 16, settings.views[0].mean, settings.views[0].std, expected.data());
+      EXPECT_TRUE(std::equal(expected.begin(), expected.end(), batch.plain.data() + i * pixels));
+    }
+}
+
+TEST(Loader, WhatAWorkerThrowsSurfacesInNext) {
+  Dataset data = small_dataset(24);
+  data.pixels.resize(data.pixels.size() - 1);  // the last image is cut short
+  for (int workers : {1, 3}) {
+    Loader loader(data, loader_settings(workers));
+    int failed = 0;
+    for (int i = 0; i < 9; ++i) try {
+        loader.next();
+      } catch (const Error& error) {
+        ++failed;
+        expect_contains(error.what(), {"image 23"});
+      }
+    EXPECT_EQ(failed, 3);  // once an epoch, and the loader goes on after it
+  }
+}
+
+TEST(Loader, ImpossibleSettingsAreRefused) {
+  const Dataset data = small_dataset(7);
+  expect_contains(complaint([&] { Loader(data, loader_settings(1)); }), {"batch of 8 is larger than", "7 images"});
+  LoaderSettings settings = loader_settings(0);
+  settings.batch = 2;
+  expect_contains(complaint([&] { Loader(data, settings); }), {"workers is 0"});
+  settings.workers = 1;
+  settings.views[1].size = 32;
+  expect_contains(complaint([&] { Loader(data, settings); }), {"view 2 has size 32"});
+}
+
+TEST(Loader, StopsWithBatchesUnread) {
+  const Dataset data = small_dataset(45);
+  for (int i = 0; i < 20; ++i) {
+    Loader loader(data, loader_settings(1 + i % 3));
+    EXPECT_EQ(loader.steps_per_epoch(), 5);
+    if (i % 2) loader.next();
+    EXPECT_GE(loader.seconds_waited(), 0);
+  }
+}
+
+}  // namespace
+}  // namespace vergence

@@ -1,0 +1,157 @@
+// Features from an encoder, and the way of an encoder through its file into an evaluation.
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include "engine/files.h"
+#include "engine/ops.h"
+#include "kernels/random.h"
+#include "models/encoder_file.h"
+#include "ssl/evaluation/features.h"
+#include "ssl/evaluation/subject.h"
+#include "ssl/options.h"
+
+namespace vergence {
+namespace {
+
+/// A folder of its own, removed at the end.
+class StoredEncoder : public testing::Test {
+ protected:
+  void SetUp() override {
+    const std::string test = testing::UnitTest::GetInstance()->current_test_info()->name();
+    folder_ = (std::filesystem::temp_directory_path() / join("vergence_", test, "_", getpid())).string();
+    std::filesystem::remove_all(folder_);
+    create_folders(folder_);
+    settings_.width = 4;
+    encoder_ = make_resnet(settings_, {cpu_backend(), 3});
+    // Running statistics that are not the initial ones, from one training pass.
+    Random random(5, Purpose::test);
+    std::vector<float> images(8 * 32 * 32 * 3);
+    for (float& value : images) value = random.uniform(-2, 2);
+    Pass pass;
+    pass.running = &statistics_;
+    pass.statistics_momentum = 0.7;
+    encoder_(from_floats(cpu_backend(), {8, 32, 32, 3}, images), pass);
+    data_.limit = 40;
+    extract_.mean = {0.4f, 0.5f, 0.6f};
+    extract_.std = {0.2f, 0.25f, 0.3f};
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
+  void save() {
+    save_encoder(folder_ + "/encoder.safetensors", encoder_, statistics_, metadata_);
+    Options options;
+    options.seed = 3;
+    options.width = 4;
+    write_atomically(folder_ + "/config.toml", options_to_toml(options));
+  }
+  SubjectOptions run() const {
+    SubjectOptions options;
+    options.run = folder_;
+    options.device = "cpu";
+    options.limit = 40;
+    return options;
+  }
+
+  std::string folder_;
+  ResNetSettings settings_;
+  ResNet encoder_;
+  Statistics statistics_;
+  DatasetSettings data_;
+  ExtractSettings extract_;
+  Metadata metadata_{{"mean", "0.4,0.5,0.6"}, {"std", "0.2,0.25,0.3"}, {"dataset", "confounded_shapes"},
+                     {"epoch", "7"},          {"step", "70"},          {"objective", "simclr"}};
+};
+
+TEST_F(StoredEncoder, FeaturesAreTheEvalForwardOfNormalisedImagesInOrder) {
+  const Dataset dataset = open_dataset(data_, "test");
+  const Encode encode = encode_with(encoder_, statistics_);
+  const Features features = extract_features(encode, dataset, extract_, cpu_backend());
+  ASSERT_EQ(features.rows(), 40);
+  ASSERT_EQ(features.dim, 32);
+  EXPECT_EQ(features.classes, 10);
+  EXPECT_EQ(features.labels, dataset.labels);
+  std::vector<float> image;
+  for (std::int64_t i = 0; i < dataset.image_size(); ++i)
+    image.push_back((dataset.image(17)[i] / 255.0f - extract_.mean[static_cast<std::size_t>(i % 3)]) /
+                    extract_.std[static_cast<std::size_t>(i % 3)]);
+  const std::vector<float> alone = encode(from_floats(cpu_backend(), {1, 32, 32, 3}, image)).floats();
+  for (std::size_t j = 0; j < alone.size(); ++j)
+    EXPECT_NEAR(features.row(17)[j], alone[j], 1e-4 * (1 + std::abs(alone[j])));
+  extract_.batch = 7;
+  const Features ragged = extract_features(encode, dataset, extract_, cpu_backend());
+  for (std::size_t i = 0; i < features.values.size(); ++i)
+    EXPECT_NEAR(ragged.values[i], features.values[i], 1e-4 * (1 + std::abs(features.values[i])));
+}
+
+TEST_F(StoredEncoder, ViewsChangeWithTheEpochAndSeedAlone) {
+  const Dataset dataset = open_dataset(data_, "probe");
+  const Encode encode = encode_with(encoder_, statistics_);
+  const auto views = [&](std::uint64_t seed, std::int64_t epoch) {
+    return extract_view_features(encode, dataset, extract_, probe_view(), seed, epoch, cpu_backend()).values;
+  };
+  EXPECT_EQ(views(1, 2), views(1, 2));
+  EXPECT_NE(views(1, 2), views(1, 3));
+  EXPECT_NE(views(1, 2), views(2, 2));
+}
+
+TEST_F(StoredEncoder, RoundTripThroughTheRunFolder) {
+  save();
+  Subject subject = open_subject(run());
+  EXPECT_EQ(subject.extract.mean, extract_.mean);
+  EXPECT_EQ(subject.extract.std, extract_.std);
+  EXPECT_EQ(subject.data.seed, 3u);
+  EXPECT_EQ(subject.description()["epoch"], 7);
+  EXPECT_EQ(subject.description()["step"], 70);
+  EXPECT_EQ(subject.output("probe"), folder_ + "/probe.json");
+  const Dataset dataset = open_dataset(subject.data, "test");
+  const Features before = extract_features(encode_with(encoder_, statistics_), dataset, extract_, cpu_backend());
+  const Features after = extract_features(subject.encode(), dataset, subject.extract, cpu_backend());
+  EXPECT_EQ(before.values, after.values);
+}
+
+TEST_F(StoredEncoder, UntrainedHasTheInitialWeightsOfTheRunsSeed) {
+  for (const ConvBn* layer : encoder_.layers()) assign(layer->w, affine(layer->w, 3));  // "trained"
+  save();
+  SubjectOptions options = run();
+  options.untrained = true;
+  Subject subject = open_subject(options);
+  const ResNet initial = make_resnet(settings_, {cpu_backend(), 3});
+  EXPECT_EQ(subject.encoder.stem.w.floats(), initial.stem.w.floats());
+  EXPECT_NE(subject.encoder.stem.w.floats(), encoder_.stem.w.floats());
+  EXPECT_EQ(subject.output("probe"), folder_ + "/probe_untrained.json");
+  Statistics fresh;
+  const Dataset dataset = open_dataset(subject.data, "test");
+  EXPECT_EQ(extract_features(subject.encode(), dataset, extract_, cpu_backend()).values,
+            extract_features(encode_with(initial, fresh), dataset, extract_, cpu_backend()).values);
+}
+
+TEST_F(StoredEncoder, BadInputIsAUsageError) {
+  EXPECT_THROW(open_subject({}), UsageError);     // neither a run nor a file
+  EXPECT_THROW(open_subject(run()), UsageError);  // no encoder in the folder yet
+  save();
+  SubjectOptions both = run();
+  both.encoder_file = folder_ + "/encoder.safetensors";
+  EXPECT_THROW(open_subject(both), UsageError);
+  SubjectOptions precise = run();
+  precise.precision = "fp8";
+  EXPECT_THROW(open_subject(precise), UsageError);
+  SubjectOptions nowhere = run();
+  nowhere.out = folder_ + "/missing/probe.json";
+  EXPECT_THROW(open_subject(nowhere), UsageError);
+  for (const char* std : {"0.2,0.2", "0.2,0.2,0", "0.2,0.2,x", "0.2,0.2,0.2,0.2", "nan,1,1", ""}) {
+    metadata_["std"] = std;
+    save();
+    EXPECT_THROW(open_subject(run()), UsageError) << std;
+  }
+  metadata_["std"] = "0.2,0.25,0.3";
+  save();
+  const std::string bytes = read_file(folder_ + "/encoder.safetensors");
+  std::ofstream(folder_ + "/encoder.safetensors", std::ios::binary) << bytes.substr(0, bytes.size() - 4);
+  EXPECT_THROW(open_subject(run()), UsageError);
+}
+
+}  // namespace
+}  // namespace vergence

@@ -1,0 +1,209 @@
+// Losses against double loops that follow the papers' formulas word by word, and their gradients against central
+// differences. All in f64; f32 against f64 at the end.
+#include "ssl/losses.h"
+
+#include <cmath>
+#include <functional>
+#include <gtest/gtest.h>
+#include <vector>
+
+#include "engine/graph.h"
+#include "engine/ops.h"
+#include "kernels/random.h"
+
+namespace vergence {
+namespace {
+
+using Matrix = std::vector<double>;
+
+Matrix random_matrix(std::int64_t size, std::uint64_t stream) {
+  Random random(7, Purpose::test, 0, stream);
+  Matrix values(static_cast<std::size_t>(size));
+  for (double& v : values) v = random.uniform(-1, 1) + 0.3;
+  return values;
+}
+
+double cosine(const double* a, const double* b, int d) {
+  double ab = 0, aa = 0, bb = 0;
+  for (int k = 0; k < d; ++k) ab += a[k] * b[k], aa += a[k] * a[k], bb += b[k] * b[k];
+  return ab / std::sqrt(aa * bb);
+}
+
+double naive_nt_xent(const Matrix& z, int n, int d, double temperature) {
+  double total = 0;
+  for (int i = 0; i < 2 * n; ++i) {
+    const int other = (i + n) % (2 * n);
+    double denominator = 0;
+    for (int j = 0; j < 2 * n; ++j)
+      if (j != i) denominator += std::exp(cosine(&z[i * d], &z[j * d], d) / temperature);
+    total -= cosine(&z[i * d], &z[other * d], d) / temperature - std::log(denominator);
+  }
+  return total / (2 * n);
+}
+
+Matrix naive_standardize(const double* z, int n, int d, const BarlowTwinsLoss& options) {
+  Matrix out(static_cast<std::size_t>(n * d));
+  for (int k = 0; k < d; ++k) {
+    double mean = 0, variance = 0;
+    for (int i = 0; i < n; ++i) mean += z[i * d + k] / n;
+    for (int i = 0; i < n; ++i) variance += (z[i * d + k] - mean) * (z[i * d + k] - mean);
+    const double divisor =
+        options.unbiased ? std::sqrt(variance / (n - 1)) + options.epsilon : std::sqrt(variance / n + options.epsilon);
+    for (int i = 0; i < n; ++i) out[i * d + k] = (z[i * d + k] - mean) / divisor;
+  }
+  return out;
+}
+
+double naive_barlow_twins(const Matrix& z, int n, int d, const BarlowTwinsLoss& options) {
+  const Matrix a = naive_standardize(&z[0], n, d, options), b = naive_standardize(&z[n * d], n, d, options);
+  double total = 0;
+  for (int p = 0; p < d; ++p)
+    for (int q = 0; q < d; ++q) {
+      double c = 0;
+      for (int i = 0; i < n; ++i) c += a[i * d + p] * b[i * d + q] / n;
+      total += p == q ? (c - 1) * (c - 1) : options.lambda * c * c;
+    }
+  return options.scale * total;
+}
+
+double naive_byol(const Matrix& p, const Matrix& z, int n, int d) {
+  double total = 0;
+  for (int i = 0; i < n; ++i)
+    total += 4 - 2 * cosine(&p[i * d], &z[(n + i) * d], d) - 2 * cosine(&p[(n + i) * d], &z[i * d], d);
+  return total / n;
+}
+
+using Loss = std::function<Tensor(const Tensor&)>;
+using Naive = std::function<double(const Matrix&)>;
+
+/// The value, and the gradient along a few single coordinates and one random direction.
+void expect_matches(const Loss& loss, const Naive& naive, int n, int d) {
+  const Matrix z = random_matrix(2 * n * d, static_cast<std::uint64_t>(100 * n + d));
+  const Tensor x = leaf(from_values(cpu_backend(), {2 * n, d}, z));
+  const Tensor value = loss(x);
+  ASSERT_EQ(value.shape.rank(), 0);
+  EXPECT_NEAR(value.item(), naive(z), 1e-11 * (1 + std::abs(naive(z))));
+  const Matrix gradient = grad({value}, {x})[0].values();
+  const Matrix direction = random_matrix(2 * n * d, 99);
+  const double step = 1e-5;
+  double along = 0, size = 0;
+  Matrix plus = z, minus = z;
+  for (std::size_t i = 0; i < z.size(); ++i) {
+    along += gradient[i] * direction[i], size += std::abs(gradient[i] * direction[i]);
+    plus[i] += step * direction[i], minus[i] -= step * direction[i];
+  }
+  EXPECT_GT(size, 1e-6) << "the gradient must not vanish, or this test shows nothing";
+  EXPECT_NEAR((naive(plus) - naive(minus)) / (2 * step), along, 1e-7 * (1 + size));
+  for (const std::size_t i : {std::size_t{0}, z.size() / 2, z.size() - 1}) {
+    plus = minus = z;
+    plus[i] += step, minus[i] -= step;
+    EXPECT_NEAR((naive(plus) - naive(minus)) / (2 * step), gradient[i], 1e-7 * (1 + std::abs(gradient[i])));
+  }
+}
+
+TEST(NtXent, MatchesTheFormulaAndItsGradient) {
+  for (const double temperature : {0.07, 0.2, 0.5})
+    for (const auto& [n, d] : {std::pair{2, 5}, {3, 4}, {5, 17}, {33, 9}})
+      expect_matches([=](const Tensor& z) { return nt_xent(z, temperature); },
+                     [=, n = n, d = d](const Matrix& z) { return naive_nt_xent(z, n, d, temperature); }, n, d);
+}
+
+TEST(NtXent, IsLogOfCandidatesWhereAllAreAlike) {
+  const Tensor z = full(cpu_backend(), {12, 3}, 0.5, DType::f64);
+  EXPECT_NEAR(nt_xent(z, 0.1).item(), std::log(11.0), 1e-12);
+}
+
+TEST(BarlowTwins, MatchesTheFormulaAndItsGradient) {
+  for (const BarlowTwinsLoss& options :
+       {BarlowTwinsLoss{}, BarlowTwinsLoss{.lambda = 0.0051, .scale = 0.1}, BarlowTwinsLoss{.unbiased = true},
+        BarlowTwinsLoss{.lambda = 0.5, .unbiased = true, .epsilon = 0}})
+    for (const auto& [n, d] : {std::pair{4, 9}, {9, 4}, {6, 6}, {7, 40}})  // both ways to form |C|^2
+      expect_matches([=](const Tensor& z) { return barlow_twins(z, options); },
+                     [=, n = n, d = d](const Matrix& z) { return naive_barlow_twins(z, n, d, options); }, n, d);
+}
+
+TEST(BarlowTwins, IsZeroForIdenticalUncorrelatedViews) {
+  // Two orthogonal columns of mean 0 in both views: C is the identity (epsilon aside).
+  const Matrix half = {1, 1, 1, -1, -1, 1, -1, -1};
+  Matrix z = half;
+  z.insert(z.end(), half.begin(), half.end());
+  const BarlowTwinsLoss options{.lambda = 1, .epsilon = 0};
+  EXPECT_NEAR(barlow_twins(from_values(cpu_backend(), {8, 2}, z), options).item(), 0, 1e-12);
+}
+
+TEST(BarlowTwins, AConstantColumnGivesAFiniteGradient) {
+  for (const bool unbiased : {false, true}) {
+    Matrix z = random_matrix(2 * 4 * 3, 5);
+    for (std::size_t row = 0; row < 8; ++row) z[row * 3] = 0.25;
+    const Tensor x = leaf(from_values(cpu_backend(), {8, 3}, z));
+    const Tensor loss = barlow_twins(x, {.unbiased = unbiased});
+    EXPECT_TRUE(std::isfinite(loss.item()));
+    for (const double g : grad({loss}, {x})[0].values()) EXPECT_TRUE(std::isfinite(g));
+  }
+}
+
+TEST(Byol, MatchesTheFormulaAndItsGradient) {
+  for (const auto& [n, d] : {std::pair{1, 3}, {4, 7}, {9, 20}}) {
+    const Matrix target = random_matrix(2 * n * d, 1234);
+    const Tensor t = leaf(from_values(cpu_backend(), {2 * n, d}, target));
+    expect_matches([&](const Tensor& p) { return byol(p, t); },
+                   [&, n = n, d = d](const Matrix& p) { return naive_byol(p, target, n, d); }, n, d);
+  }
+}
+
+TEST(Byol, SendsNoGradientToTheTarget) {
+  const Tensor p = leaf(from_values(cpu_backend(), {4, 3}, random_matrix(12, 1)));
+  const Tensor t = leaf(from_values(cpu_backend(), {4, 3}, random_matrix(12, 2)));
+  for (const double g : grad({byol(p, t)}, {t})[0].values()) EXPECT_EQ(g, 0);
+}
+
+TEST(Losses, SecondOrderMatchesDifferencesOfTheGradient) {
+  const int n = 5, d = 6;
+  const Matrix z = random_matrix(2 * n * d, 3), v = random_matrix(2 * n * d, 4);
+  const std::vector<Loss> losses = {[](const Tensor& x) { return nt_xent(x, 0.3); },
+                                    [](const Tensor& x) { return barlow_twins(x, {.lambda = 0.1}); },
+                                    [](const Tensor& x) { return barlow_twins(x, {.lambda = 0.1, .unbiased = true}); }};
+  for (const Loss& loss : losses) {
+    const auto gradient_at = [&](double step) {
+      Matrix moved = z;
+      for (std::size_t i = 0; i < z.size(); ++i) moved[i] += step * v[i];
+      const Tensor x = leaf(from_values(cpu_backend(), {2 * n, d}, moved));
+      return grad({loss(x)}, {x})[0].values();
+    };
+    const Tensor x = leaf(from_values(cpu_backend(), {2 * n, d}, z));
+    const Tensor g = grad({loss(x)}, {x}, {.create = true})[0];
+    const Matrix product = grad({dot(g, from_values(cpu_backend(), {2 * n, d}, v))}, {x})[0].values();
+    const double step = 1e-5;
+    const Matrix plus = gradient_at(step), minus = gradient_at(-step);
+    double error = 0, size = 0;
+    for (std::size_t i = 0; i < z.size(); ++i) {
+      error += std::pow((plus[i] - minus[i]) / (2 * step) - product[i], 2), size += product[i] * product[i];
+    }
+    EXPECT_LT(std::sqrt(error / size), 1e-6);
+  }
+}
+
+TEST(Losses, SinglePrecisionFollowsDouble) {
+  const int n = 32, d = 64;
+  const Matrix z = random_matrix(2 * n * d, 8), p = random_matrix(2 * n * d, 9);
+  const auto at = [&](DType type, const Matrix& values) {
+    return from_values(cpu_backend(), {2 * n, d}, values, type);
+  };
+  const auto close = [](double single, double exact) { EXPECT_NEAR(single, exact, 2e-5 * (1 + std::abs(exact))); };
+  close(nt_xent(at(DType::f32, z), 0.2).item(), nt_xent(at(DType::f64, z), 0.2).item());
+  close(barlow_twins(at(DType::f32, z)).item(), barlow_twins(at(DType::f64, z)).item());
+  close(byol(at(DType::f32, p), at(DType::f32, z)).item(), byol(at(DType::f64, p), at(DType::f64, z)).item());
+}
+
+TEST(Losses, RefuseImpossibleInput) {
+  const Tensor one = zeros(cpu_backend(), {2, 3}), odd = zeros(cpu_backend(), {3, 3}),
+               two = zeros(cpu_backend(), {4, 3});
+  EXPECT_THROW(nt_xent(odd, 0.5), UsageError);
+  EXPECT_THROW(nt_xent(one, 0.5), UsageError);
+  EXPECT_THROW(nt_xent(two, 0), UsageError);
+  EXPECT_THROW(barlow_twins(one), UsageError);
+  EXPECT_THROW(byol(two, one), UsageError);
+}
+
+}  // namespace
+}  // namespace vergence

@@ -1,0 +1,118 @@
+// Checks every row of the op table on every device in every precision: the forward pass against plain loops and the
+// CPU in f64, first and second order against central differences (f64) and against f64 (f32, bf16), with poisoned and
+// guarded memory, twice with the same bits. And: every op that is ever recorded has a row.
+#include <cmath>
+#include <gtest/gtest.h>
+
+#include "engine/graph.h"
+#include "tests/checked_backend.h"
+#include "tests/op_runner.h"
+
+namespace vergence::test {
+namespace {
+
+struct Tolerance {
+  double output, first, second;
+};
+
+Tolerance tolerance(DType dtype, double slack) {
+  switch (dtype) {
+    case DType::f64:
+      return {1e-12, 1e-11, 1e-11};
+    case DType::f32:
+      return {1e-5 * slack, 2e-5 * slack, 5e-5 * slack};
+    default:
+      return {2e-2 * slack, 2e-2 * slack, 4e-2 * slack};
+  }
+}
+
+void expect_close(const char* what, const std::vector<Values>& found, const std::vector<Values>& expected,
+                  double limit) {
+  ASSERT_EQ(found.size(), expected.size()) << what;
+  for (std::size_t i = 0; i < found.size(); ++i)
+    EXPECT_LE(relative_error(found[i], expected[i]), limit) << what << " " << i;
+}
+
+/// The row's results on a device whose memory is poisoned and guarded.
+Results evaluate_checked(const OpCase& row, Backend& device, const std::vector<Values>& inputs, DType dtype) {
+  CheckedBackend checked(device);
+  const Results results = evaluate(row, checked, inputs, dtype, dtype);
+  for (const std::string& problem : checked.problems()) ADD_FAILURE() << problem;
+  EXPECT_EQ(checked.live_blocks(), 0u) << "memory is still held after everything was let go";
+  return results;
+}
+
+class OpTable : public testing::TestWithParam<OpCase> {};
+
+TEST_P(OpTable, AgreesOnEveryDeviceInEveryPrecision) {
+  const OpCase& row = GetParam();
+  for (DType dtype : row.dtypes) {
+    const std::vector<Values> inputs = draw_inputs(row, dtype);
+    // Rows of casts name their types; all others compute their reference in f64.
+    const bool as_is = row.ops == std::vector<std::string>{"cast"};
+    const Results reference = evaluate(row, cpu_backend(), inputs, as_is ? dtype : DType::f64, dtype);
+    if (row.expect) {
+      SCOPED_TRACE("against plain loops");
+      EXPECT_LE(relative_error(reference.outputs[0], row.expect(inputs)), 1e-12);
+    }
+    for (Backend* device : backends()) {
+      SCOPED_TRACE(join(device->name(), " ", name_of(dtype)));
+      const Results results = evaluate_checked(row, *device, inputs, dtype);
+      const Tolerance limit = tolerance(dtype, row.slack);
+      expect_close("output", results.outputs, reference.outputs, limit.output);
+      expect_close("order 1", results.first, reference.first, limit.first);
+      expect_close("order 2", results.second, reference.second, limit.second);
+      const Results again = evaluate_checked(row, *device, inputs, dtype);
+      EXPECT_TRUE(results.outputs == again.outputs && results.first == again.first && results.second == again.second)
+          << "a second run gave other bits";
+    }
+  }
+}
+
+TEST_P(OpTable, DerivativesAgreeWithDifferences) {
+  const OpCase& row = GetParam();
+  if (!row.finite_differences) GTEST_SKIP() << "not a true derivative, or rounded on the way";
+  for (const std::string& problem : check_differences(row, draw_inputs(row, DType::f64))) ADD_FAILURE() << problem;
+}
+
+INSTANTIATE_TEST_SUITE_P(Row, OpTable, testing::ValuesIn(op_cases()),
+                         [](const testing::TestParamInfo<OpCase>& info) { return info.param.name; });
+
+/// The result of a cast depends on the types by design, so no reference in f64 can say whether it is right.
+TEST(OpTableRule, CastRoundsToNearestEven) {
+  const double ulp = 0x1p-7;  // of bf16 at 1
+  const Tensor x = from_values(cpu_backend(), {7},
+                               {1 + ulp / 2, 1 + 1.5 * ulp, 1 + 0.51 * ulp, -1 - ulp, 0, 3e38, 1e39}, DType::f64);
+  const Values nearest = {1, 1 + 2 * ulp, 1 + ulp, -1 - ulp, 0};
+  const Values found = cast(x, DType::bf16).values(), single = cast(x, DType::f32).values();
+  for (std::size_t i = 0; i < nearest.size(); ++i) {
+    EXPECT_EQ(found[i], nearest[i]);
+    EXPECT_EQ(single[i], x.values()[i]);
+  }
+  EXPECT_NEAR(found[5] / 3e38, 1, 4e-3);
+  EXPECT_EQ(single[6], INFINITY);
+  EXPECT_EQ(found[6], INFINITY);
+}
+
+/// The rule of second_order.md 2.1, since no difference quotient can see it: forward the identity, gx = g m, gm = 0;
+/// with cotangent a of gx: dg = a m, dm = sum over rows of a g.
+TEST(OpTableRule, GradientScale) {
+  Backend& cpu = cpu_backend();
+  const Values x = normal_values("x", 0, 12), m = normal_values("m", 0, 4), g = normal_values("g", 0, 12),
+               a = normal_values("a", 0, 12);
+  const Tensor tx = leaf(from_values(cpu, {3, 4}, x)), tm = leaf(from_values(cpu, {4}, m)),
+               tg = leaf(from_values(cpu, {3, 4}, g));
+  const Tensors first = grad({gradient_scale(tx, tm)}, {tx, tm}, {.create = true, .keep = true, .seeds = {tg}});
+  Values gx(12), dg(12), dm(4);
+  for (std::size_t i = 0; i < 12; ++i) gx[i] = g[i] * m[i % 4], dg[i] = a[i] * m[i % 4], dm[i % 4] += a[i] * g[i];
+  EXPECT_EQ(first[0].values(), gx);
+  EXPECT_EQ(first[1].values(), Values(4));
+  const Tensors second =
+      grad({first[0]}, {tg, tm, tx}, {.create = false, .keep = false, .seeds = {from_values(cpu, {3, 4}, a)}});
+  EXPECT_LE(relative_error(second[0].values(), dg), 1e-15);
+  EXPECT_LE(relative_error(second[1].values(), dm), 1e-15);
+  EXPECT_EQ(second[2].values(), Values(12));
+}
+
+}  // namespace
+}  // namespace vergence::test

@@ -1,0 +1,229 @@
+#!/usr/bin/env python3
+"""Compares the engine with PyTorch on the same inputs:  oracle.py resnet|losses|optimizer|encoder DRIVER
+
+DRIVER is the built tests/oracle_driver. Exit status: 0 they agree, 1 they do not, 77 there is no PyTorch here (CTest
+counts that as skipped). Works in float64 and float32. In float32 the yardstick is PyTorch in float64, and the engine may
+be at most a few times further from it than PyTorch's own float32 is.
+"""
+import os
+import subprocess
+import sys
+import tempfile
+
+try:
+    import numpy as np
+    import torch
+except ImportError as error:
+    print(f"skipped: {error}. The oracles need PyTorch (Debian: python3-torch).")
+    sys.exit(77)
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import reference  # noqa: E402
+import safetensors_io  # noqa: E402
+
+FAILURES = []
+
+
+def relative(found, expected):
+    found, expected = np.asarray(found, np.float64), np.asarray(expected, np.float64)
+    assert found.shape == expected.shape, (found.shape, expected.shape)
+    return float(np.linalg.norm(found - expected) / max(np.linalg.norm(expected), 1e-30))
+
+
+def check(name, error, limit):
+    ok = error <= limit  # false for NaN
+    if not ok:
+        FAILURES.append(name)
+        print(f"FAILED {name}: relative error {error:.3g}, allowed {limit:.3g}")
+    return error if ok else float("inf")
+
+
+def drive(driver, what, tensors, metadata):
+    """Runs the engine; returns its results and the path of any encoder it wrote, read already."""
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = os.path.join(folder, "in"), os.path.join(folder, "out")
+        safetensors_io.write(source, tensors, {k: str(v) for k, v in metadata.items()})
+        subprocess.run([driver, what, source, target], check=True)
+        encoder = safetensors_io.read(target + ".encoder") if os.path.exists(target + ".encoder") else None
+        return safetensors_io.read(target)[0], encoder
+
+
+def torch_resnet(width, stem, state, images, cotangent, dtype):
+    """Features, parameter gradients and running statistics of two forward passes, one per view."""
+    net = reference.ResNet18(width, stem).to(dtype)
+    net.load_state_dict(state)
+    net.train()
+    features = torch.cat([net(view) for view in torch.tensor(images, dtype=dtype).chunk(2)])
+    (features * torch.tensor(cotangent, dtype=dtype)).sum().backward()
+    results = {"features": features.detach().numpy()}
+    for name, parameter in net.named_parameters():
+        gradient = parameter.grad
+        results["gradient." + name] = (gradient.permute(0, 2, 3, 1) if gradient.dim() == 4 else gradient).numpy()
+    for name, buffer in net.named_buffers():
+        if not name.endswith("num_batches_tracked"):
+            results[name] = buffer.numpy()
+    return results
+
+
+def random_state(net, generator):
+    """Scales around 1 and shifts around 0, so that batch norm's parameters matter too."""
+    state = net.state_dict()
+    for name, value in state.items():
+        if "bn" in name or "downsample.1" in name:
+            if name.endswith("weight"):
+                state[name] = 1 + 0.2 * torch.randn(value.shape, generator=generator, dtype=torch.float64)
+            elif name.endswith("bias"):
+                state[name] = 0.2 * torch.randn(value.shape, generator=generator, dtype=torch.float64)
+    return {name: value.float().double() if value.is_floating_point() else value for name, value in state.items()}
+
+
+def oracle_resnet(driver):
+    for width, stem, size, numpy_type, dtype in ((16, "cifar", 32, np.float64, torch.float64),
+                                                 (8, "imagenet", 64, np.float64, torch.float64),
+                                                 (64, "cifar", 32, np.float32, torch.float32)):
+        torch.manual_seed(width)
+        generator = torch.Generator().manual_seed(1)
+        state = random_state(reference.ResNet18(width, stem), generator)
+        images = torch.randn(8, 3, size, size, generator=generator).numpy()
+        cotangent = torch.randn(8, 8 * width, generator=generator).numpy()
+        exact = torch_resnet(width, stem, state, images, cotangent, torch.float64)
+        rounded = torch_resnet(width, stem, state, images, cotangent, dtype)
+        tensors = {name: value.permute(0, 2, 3, 1).numpy() if value.dim() == 4 else value.numpy()
+                   for name, value in state.items() if value.is_floating_point() and "running" not in name}
+        tensors = {name: value.astype(numpy_type) for name, value in tensors.items()}
+        tensors["images"] = images.transpose(0, 2, 3, 1).astype(numpy_type)
+        tensors["cotangent"] = cotangent.astype(numpy_type)
+        found, _ = drive(driver, "resnet", tensors, {"encoder": "resnet18", "width": width, "stem": stem,
+                                                     "image_size": size, "channels": 3})
+        assert set(found) == set(exact), set(found) ^ set(exact)
+        worst = 0.0
+        for name, value in exact.items():
+            limit = 1e-9 if dtype == torch.float64 else 4 * relative(rounded[name], value) + 1e-6
+            worst = max(worst, check(f"resnet18 {stem} {dtype} {name}", relative(found[name], value), limit))
+        print(f"resnet18 width {width} {stem} {dtype}: {len(exact)} tensors, worst relative error {worst:.2e}")
+
+
+def torch_losses(inputs, settings, dtype):
+    z, target, direction = (torch.tensor(inputs[k], dtype=dtype) for k in ("z", "target", "direction"))
+    losses = {
+        "nt_xent": lambda x: reference.nt_xent(x, settings["temperature"]),
+        "barlow_biased": lambda x: reference.barlow_twins(x, settings["lambda"], settings["scale"], False),
+        "barlow_unbiased": lambda x: reference.barlow_twins(x, settings["lambda"], settings["scale"], True),
+        "byol": lambda x: reference.byol(x, target),
+    }
+    results = {}
+    for name, loss in losses.items():
+        x = z.clone().requires_grad_()
+        value = loss(x)
+        gradient, = torch.autograd.grad(value, x, create_graph=True)
+        product, = torch.autograd.grad((gradient * direction).sum(), x)
+        results |= {f"{name}.loss": value.detach().numpy(), f"{name}.gradient": gradient.detach().numpy(),
+                    f"{name}.product": product.numpy()}
+    return results
+
+
+def oracle_losses(driver):
+    settings = {"temperature": 0.2, "lambda": 0.0051, "scale": 0.1}
+    for n, d in ((16, 24), (33, 10), (2, 7)):
+        for numpy_type, dtype in ((np.float64, torch.float64), (np.float32, torch.float32)):
+            generator = torch.Generator().manual_seed(n)
+            inputs = {k: torch.randn(2 * n, d, generator=generator).numpy() for k in ("z", "target", "direction")}
+            inputs["z"][n:] += inputs["z"][:n]  # views of one image resemble each other
+            exact, rounded = torch_losses(inputs, settings, torch.float64), torch_losses(inputs, settings, dtype)
+            found, _ = drive(driver, "losses", {k: v.astype(numpy_type) for k, v in inputs.items()}, settings)
+            worst = 0.0
+            for name, value in exact.items():
+                scale = 1e-9 if dtype == torch.float64 else 4 * relative(rounded[name], value) + 1e-5
+                worst = max(worst, check(f"{name} {n}x{d} {dtype}", relative(found[name], value), scale))
+            print(f"losses {n}x{d} {dtype}: {len(exact)} results, worst relative error {worst:.2e}")
+
+
+def torch_trajectory(settings, parameters, gradients, rates):
+    parameters = [torch.tensor(p) for p in parameters]
+    if settings["kind"] == "lars":
+        lars = reference.Lars(parameters, settings["momentum"], settings["weight_decay"], settings["eta"],
+                              bool(settings["clip"]), bool(settings["joint_norm"]))
+    else:
+        common = {"lr": 1.0, "weight_decay": settings["weight_decay"]}
+        if settings["kind"] == "sgd":
+            optimizer = torch.optim.SGD(parameters, momentum=settings["momentum"],
+                                        nesterov=bool(settings["nesterov"]), **common)
+        else:
+            optimizer = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings["kind"]](parameters, **common)
+    trajectory = {}
+    for step, rate in enumerate(rates):
+        given = [torch.tensor(g) for g in gradients[step]]
+        if settings["kind"] == "lars":
+            lars.step(rate, given)
+        else:
+            for p, g in zip(parameters, given):
+                p.grad = g
+            optimizer.param_groups[0]["lr"] = rate
+            optimizer.step()
+        trajectory |= {f"parameter.{i}.{step}": p.numpy().copy() for i, p in enumerate(parameters)}
+    return trajectory
+
+
+def oracle_optimizer(driver):
+    base = {"kind": "sgd", "momentum": 0.9, "weight_decay": 0.0, "nesterov": 0, "clip": 0, "joint_norm": 0, "eta": 0.02}
+    lars = base | {"kind": "lars", "weight_decay": 1e-2}
+    runs = [base | {"momentum": 0.0}, base, base | {"weight_decay": 5e-2}, base | {"weight_decay": 5e-2, "nesterov": 1},
+            lars, lars | {"clip": 1}, lars | {"clip": 1, "eta": 20.0}, lars | {"joint_norm": 1},
+            lars | {"joint_norm": 1, "clip": 1}, lars | {"weight_decay": 0.0},
+            base | {"kind": "adam"}, base | {"kind": "adam", "weight_decay": 5e-2},
+            base | {"kind": "adamw", "weight_decay": 5e-2}]
+    shapes, steps = [(5, 3, 3, 4), (7,), (6, 9), (1,), (33, 5)], 20
+    random = np.random.default_rng(3)
+    for settings in runs:
+        for dtype, limit in ((np.float64, 1e-12), (np.float32, 2e-6)):
+            parameters = [random.normal(size=s).astype(dtype) for s in shapes]
+            gradients = [[random.normal(size=s).astype(dtype) for s in shapes] for _ in range(steps)]
+            rates = (0.05 + 0.05 * random.random(steps)).astype(np.float64)
+            tensors = {f"parameter.{i}": p for i, p in enumerate(parameters)} | {"learning_rates": rates}
+            for step in range(steps):
+                tensors |= {f"gradient.{step}.{i}": g for i, g in enumerate(gradients[step])}
+            exact = torch_trajectory(settings, [p.astype(np.float64) for p in parameters],
+                                     [[g.astype(np.float64) for g in row] for row in gradients], rates)
+            found, _ = drive(driver, "optimizer", tensors, settings | {"tensors": len(shapes)})
+            worst = max(check(f"{settings} {dtype.__name__} {name}", relative(found[name], value), limit)
+                        for name, value in exact.items())
+            shown = {k: v for k, v in settings.items() if v}
+            print(f"{shown} {dtype.__name__}: {steps} steps, worst relative error {worst:.2e}")
+
+
+def oracle_encoder(driver):
+    for width, stem, size in ((16, "cifar", 32), (8, "imagenet", 64)):
+        generator = torch.Generator().manual_seed(5)
+        images = torch.randn(8, 3, size, size, generator=generator)
+        settings = {"encoder": "resnet18", "width": width, "stem": stem, "image_size": size, "channels": 3}
+        found, (tensors, metadata) = drive(driver, "encoder", {"images": images.permute(0, 2, 3, 1).numpy()}, settings)
+        for key, value in (settings | {"format": "pt"}).items():
+            if metadata.get(key) != str(value):
+                FAILURES.append(key)
+                print(f"FAILED metadata {key}: {metadata.get(key)!r}, expected {str(value)!r}")
+        net = reference.ResNet18(width, stem)
+        net.load_state_dict({name: torch.from_numpy(value) for name, value in tensors.items()}, strict=True)
+        batches = int(net.bn1.num_batches_tracked)
+        if batches != 6:
+            FAILURES.append("num_batches_tracked")
+            print(f"FAILED num_batches_tracked: {batches} after 3 passes over 2 views")
+        net.eval()
+        with torch.no_grad():
+            error = relative(found["features"], net(images).numpy())
+        check(f"encoder.safetensors {stem}", error, 1e-4)
+        print(f"encoder.safetensors width {width} {stem}: {len(tensors)} tensors load strictly, features {error:.2e}")
+
+
+def main():
+    oracles = {"resnet": oracle_resnet, "losses": oracle_losses, "optimizer": oracle_optimizer,
+               "encoder": oracle_encoder}
+    if len(sys.argv) != 3 or sys.argv[1] not in oracles:
+        print(__doc__)
+        return 2
+    torch.set_num_threads(2)
+    oracles[sys.argv[1]](sys.argv[2])
+    return 1 if FAILURES else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

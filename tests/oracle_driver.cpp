@@ -1,0 +1,166 @@
+// The engine's side of the PyTorch oracles (tests/oracle/oracle.py): reads inputs from one safetensors file, computes,
+// and writes the results into another.
+//   oracle_driver resnet|losses|optimizer|encoder IN OUT
+#include <functional>
+#include <iostream>
+
+#include "engine/graph.h"
+#include "engine/optimizer.h"
+#include "models/encoder_file.h"
+#include "ssl/losses.h"
+
+namespace vergence {
+namespace {
+
+/// A file's tensors as constants on the CPU.
+Tensor read_tensor(const SafetensorsFile& file, const std::string& name) {
+  const TensorEntry* entry = file.find(name);
+  require_usage(entry && (entry->dtype == "F64" || entry->dtype == "F32"), file.path(), ": expected a tensor ", name);
+  const Tensor tensor = empty(cpu_backend(), Shape(entry->shape), entry->dtype == "F64" ? DType::f64 : DType::f32);
+  cpu_backend().upload(tensor.data->data(), entry->data, entry->bytes);
+  return tensor;
+}
+
+/// Collects results and writes them.
+class Results {
+ public:
+  void add(const std::string& name, const Tensor& tensor) {
+    held_.push_back(to_host(tensor));
+    std::vector<std::int64_t> shape;
+    for (int axis = 0; axis < tensor.shape.rank(); ++axis) shape.push_back(tensor.shape[axis]);
+    entries_.push_back({name, safetensors_name_of(tensor.dtype), shape, nullptr, 0});
+  }
+  void write(const std::string& path) {
+    for (std::size_t i = 0; i < held_.size(); ++i)
+      entries_[i].data = held_[i].data(), entries_[i].bytes = static_cast<std::int64_t>(held_[i].size());
+    write_safetensors(path, entries_);
+  }
+
+ private:
+  std::vector<std::vector<std::byte>> held_;
+  std::vector<TensorEntry> entries_;
+};
+
+double number(const SafetensorsFile& file, const std::string& key) { return std::stod(file.meta(key)); }
+
+/// Features and parameter gradients of <features, cotangent>, both views in one call, statistics per view.
+void resnet(const SafetensorsFile& in, Results& out) {
+  const ResNetSettings settings = ResNetSettings::from_metadata(in.metadata(), in.path());
+  const Tensor images = read_tensor(in, "images");
+  ResNet encoder = make_resnet(settings, {cpu_backend(), 0, images.dtype});
+  Tensors weights;
+  for (const NamedTensor& parameter : parameters_of(encoder)) {
+    const Tensor given = read_tensor(in, parameter.name);
+    require(given.shape == parameter.tensor->shape, parameter.name, ": ", given.shape, " for ",
+            parameter.tensor->shape);
+    *parameter.tensor = leaf(given);
+    weights.push_back(*parameter.tensor);
+  }
+  Statistics statistics;
+  const Tensor features = encoder(images, {.groups = 2, .running = &statistics, .activations = images.dtype});
+  out.add("features", features.detached());
+  const Tensors gradients =
+      grad({features}, weights, {.create = false, .keep = false, .seeds = {read_tensor(in, "cotangent")}});
+  std::size_t at = 0;
+  for (const NamedTensor& parameter : parameters_of(encoder)) out.add("gradient." + parameter.name, gradients[at++]);
+  for (const auto& [name, layer] : statistics.layers) {
+    out.add(name + ".running_mean", layer.mean);
+    out.add(name + ".running_var", layer.variance);
+  }
+}
+
+/// A loss of z, its gradient, and the product of its Hessian with a direction.
+void loss_results(const std::string& name, const std::function<Tensor(const Tensor&)>& loss, const Tensor& z,
+                  const Tensor& direction, Results& out) {
+  const Tensor x = leaf(z);
+  const Tensor value = loss(x);
+  const Tensor gradient = grad({value}, {x}, {.create = true, .keep = true, .seeds = {}})[0];
+  const Tensor product = grad({dot(gradient, direction)}, {x})[0];
+  out.add(name + ".loss", value.detached());
+  out.add(name + ".gradient", gradient.detached());
+  out.add(name + ".product", product);
+}
+
+void losses(const SafetensorsFile& in, Results& out) {
+  const Tensor z = read_tensor(in, "z"), target = read_tensor(in, "target"), direction = read_tensor(in, "direction");
+  const double temperature = number(in, "temperature"), lambda = number(in, "lambda"), scale = number(in, "scale");
+  auto run = [&](const std::string& name, const std::function<Tensor(const Tensor&)>& loss) {
+    loss_results(name, loss, z, direction, out);
+  };
+  run("nt_xent", [&](const Tensor& x) { return nt_xent(x, temperature); });
+  run("barlow_biased",
+      [&](const Tensor& x) { return barlow_twins(x, {.lambda = lambda, .scale = scale, .unbiased = false}); });
+  run("barlow_unbiased", [&](const Tensor& x) {
+    return barlow_twins(x, {.lambda = lambda, .scale = scale, .unbiased = true, .epsilon = 0});
+  });
+  run("byol", [&](const Tensor& x) { return byol(x, target); });
+}
+
+/// A trajectory: 20 steps over given gradients, with another learning rate each step.
+void optimizer(const SafetensorsFile& in, Results& out) {
+  OptimizerSettings settings;
+  settings.kind = optimizer_kind(in.meta("kind"));
+  settings.momentum = number(in, "momentum"), settings.weight_decay = number(in, "weight_decay");
+  settings.nesterov = number(in, "nesterov") != 0, settings.clip = number(in, "clip") != 0;
+  settings.joint_norm = number(in, "joint_norm") != 0, settings.eta = number(in, "eta");
+  std::vector<Tensor> tensors;
+  std::vector<NamedTensor> named;
+  for (int i = 0; i < static_cast<int>(number(in, "tensors")); ++i)
+    tensors.push_back(read_tensor(in, join("parameter.", i)));
+  for (std::size_t i = 0; i < tensors.size(); ++i) named.push_back({join("parameter.", i), &tensors[i]});
+  const ParameterSet set(named);
+  Optimizer optimizer(set, settings);
+  const std::vector<double> rates = read_tensor(in, "learning_rates").values();
+  for (std::size_t step = 0; step < rates.size(); ++step) {
+    Tensors gradients;
+    for (std::size_t i = 0; i < tensors.size(); ++i)
+      gradients.push_back(read_tensor(in, join("gradient.", step, ".", i)));
+    set.gather_gradients(gradients);
+    optimizer.step(rates[step]);
+    for (std::size_t i = 0; i < tensors.size(); ++i) out.add(join("parameter.", i, ".", step), clone(tensors[i]));
+  }
+}
+
+/// Trains statistics into a fresh encoder, saves it as OUT.encoder, and gives the features it has in evaluation.
+void encoder(const SafetensorsFile& in, Results& out, const std::string& encoder_path) {
+  const ResNetSettings settings = ResNetSettings::from_metadata(in.metadata(), in.path());
+  const Tensor images = read_tensor(in, "images");
+  const ResNet encoder = make_resnet(settings, {cpu_backend(), 11});
+  Statistics statistics;
+  for (int step = 0; step < 3; ++step) encoder(affine(images, 1.0 + step), {.groups = 2, .running = &statistics});
+  save_encoder(encoder_path, encoder, statistics, {});
+  out.add("features", encoder(images, {.training = false, .running = &statistics}));
+}
+
+void run(const std::string& what, const std::string& in_path, const std::string& out_path) {
+  const SafetensorsFile in(in_path);
+  Results out;
+  if (what == "resnet")
+    resnet(in, out);
+  else if (what == "losses")
+    losses(in, out);
+  else if (what == "optimizer")
+    optimizer(in, out);
+  else if (what == "encoder")
+    encoder(in, out, out_path + ".encoder");
+  else
+    throw UsageError(join("oracle_driver: no oracle is called ", what));
+  out.write(out_path);
+}
+
+}  // namespace
+}  // namespace vergence
+
+int main(int count, char** arguments) {
+  if (count != 4) {
+    std::cerr << "usage: oracle_driver resnet|losses|optimizer|encoder IN OUT\n";
+    return 2;
+  }
+  try {
+    vergence::run(arguments[1], arguments[2], arguments[3]);
+  } catch (const std::exception& error) {
+    std::cerr << error.what() << "\n";
+    return 1;
+  }
+  return 0;
+}

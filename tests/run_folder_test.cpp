@@ -1,0 +1,202 @@
+// Run folders: refusal, locking, and cutting metrics.jsonl back to a checkpoint. The progress line's arithmetic.
+#include "ssl/run_folder.h"
+
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <gtest/gtest.h>
+#include <limits>
+#include <unistd.h>
+
+#include "engine/files.h"
+#include "kernels/error.h"
+#include "ssl/progress.h"
+#include "ssl/signals.h"
+
+namespace vergence {
+namespace {
+
+namespace fs = std::filesystem;
+
+class RunFolders : public testing::Test {
+ protected:
+  void SetUp() override {
+    path_ = (fs::temp_directory_path() / join("vergence_run_", getpid()) / "deep" / "run").string();
+  }
+  void TearDown() override { fs::remove_all(fs::path(path_).parent_path().parent_path()); }
+
+  std::string refusal(bool resume) {
+    try {
+      RunFolder folder(path_, resume);
+    } catch (const UsageError& error) {
+      return error.what();
+    }
+    return "opened";
+  }
+  /// metrics.jsonl after cutting `text` back to `step`.
+  std::string cut(const std::string& text, std::int64_t step) {
+    create_folders(path_);
+    std::ofstream(path_ + "/metrics.jsonl") << text;
+    RunFolder folder(path_, true);
+    folder.open_metrics(step);
+    return read_file(folder.metrics());
+  }
+
+  std::string path_;
+};
+
+TEST_F(RunFolders, IsCreatedAndWritten) {
+  RunFolder folder(path_ + "/", false);
+  EXPECT_EQ(folder.path(), path_);
+  EXPECT_FALSE(folder.resuming());
+  folder.write_config("seed = 1\n");
+  folder.open_metrics(0);
+  folder.log({{"step", 1}, {"loss", 0.5}, {"parts", {{"a", std::numeric_limits<double>::quiet_NaN()}}}});
+  folder.log({{"step", 2}, {"loss", -std::numeric_limits<double>::infinity()}});
+  folder.sync_metrics();
+  EXPECT_EQ(read_file(folder.config()), "seed = 1\n");
+  EXPECT_EQ(read_file(folder.metrics()),
+            "{\"step\":1,\"loss\":0.5,\"parts\":{\"a\":null}}\n{\"step\":2,\"loss\":null}\n");
+}
+
+TEST_F(RunFolders, ARunIsNotOverwritten) {
+  EXPECT_EQ(refusal(false), "opened");
+  EXPECT_EQ(refusal(false), "opened") << "an empty folder holds no run";
+  for (const std::string file : {"config.toml", "metrics.jsonl", "checkpoint.safetensors", "encoder.safetensors"}) {
+    std::ofstream(path_ + "/" + file) << "";
+    EXPECT_EQ(refusal(false), path_ + ": holds a run already: go on with it by --resume (with --config " + path_ +
+                                  "/config.toml for its options), or choose another --out");
+    EXPECT_EQ(refusal(true), "opened");
+    fs::remove(path_ + "/" + file);
+  }
+}
+
+TEST_F(RunFolders, ResumesOnlyFromACheckpoint) {
+  { EXPECT_FALSE(RunFolder(path_, true).resuming()); }
+  std::ofstream(path_ + "/checkpoint.safetensors") << "x";
+  EXPECT_TRUE(RunFolder(path_, true).resuming());
+}
+
+TEST_F(RunFolders, TwoProcessesCannotShareOne) {
+  {
+    RunFolder folder(path_, false);
+    EXPECT_EQ(refusal(true), path_ + ": another process is using this run folder");
+  }
+  EXPECT_EQ(refusal(true), "opened");
+}
+
+TEST_F(RunFolders, AFolderThatCannotBeIsRefused) {
+  create_folders(fs::path(path_).parent_path().string());
+  std::ofstream(path_) << "a file";
+  EXPECT_EQ(refusal(false).rfind(path_ + ": cannot create the folder: ", 0), 0u);
+}
+
+TEST_F(RunFolders, MetricsAreCutBackToTheCheckpoint) {
+  const std::string one = "{\"step\":1,\"loss\":null}\n", two = "{\"step\":2}\n", three = "{\"step\":3}\n";
+  EXPECT_EQ(cut(one + two + three, 2), one + two);
+  EXPECT_EQ(cut(one + two + three, 3), one + two + three);
+  EXPECT_EQ(cut(one + two + three, 0), "");
+  EXPECT_EQ(cut("", 5), "");
+  EXPECT_EQ(cut(one + two + "{\"step\":3,\"lo", 9), one + two) << "a line cut off by a kill";
+  EXPECT_EQ(cut(one + "{\"step\":2}", 9), one) << "unfinished even where it parses: the next line would join it";
+}
+
+TEST_F(RunFolders, LogAppendsAfterTheCut) {
+  cut("{\"step\":1}\n{\"step\":2}\n", 1);
+  RunFolder folder(path_, true);
+  folder.open_metrics(1);
+  folder.log({{"step", 2}, {"again", true}});
+  EXPECT_EQ(read_file(folder.metrics()), "{\"step\":1}\n{\"step\":2,\"again\":true}\n");
+}
+
+TEST_F(RunFolders, DamagedMetricsAreNamedByLine) {
+  for (const std::string bad : {"garbage", "[1]", "{\"loss\":1}", "{\"step\":\"1\"}", ""}) {
+    try {
+      cut("{\"step\":1}\n" + bad + "\n{\"step\":3}\n", 3);
+      ADD_FAILURE() << bad;
+    } catch (const UsageError& error) {
+      EXPECT_EQ(error.what(), path_ + "/metrics.jsonl:2: expected a JSON object with a whole number \"step\"");
+    }
+  }
+}
+
+TEST_F(RunFolders, LoggingUnopenedMetricsIsAnError) {
+  RunFolder folder(path_, false);
+  EXPECT_THROW(folder.log({{"step", 1}}), Error);
+}
+
+TEST(ProgressLine, Clock) {
+  EXPECT_EQ(clock_text(7.4), "0:07");
+  EXPECT_EQ(clock_text(123), "2:03");
+  EXPECT_EQ(clock_text(3723), "1:02:03");
+  EXPECT_EQ(clock_text(-1), "0:00");
+  EXPECT_EQ(clock_text(std::numeric_limits<double>::quiet_NaN()), "0:00");
+}
+
+/// All that was printed into a file, which is no terminal.
+std::string printed(const std::function<void(std::FILE*)>& print) {
+  std::FILE* file = std::tmpfile();
+  print(file);
+  std::rewind(file);
+  std::string text;
+  for (int c; (c = std::fgetc(file)) != EOF;) text += static_cast<char>(c);
+  std::fclose(file);
+  return text;
+}
+
+TEST(ProgressLine, PlainLinesNowAndThenAndTheLastOne) {
+  const std::string text = printed([](std::FILE* file) {
+    Progress progress(100, 0, 32, file, 3600);
+    for (int step = 1; step <= 100; ++step) progress.update(step, 1, 1, 2.5);
+    EXPECT_GT(progress.images_per_s(), 0);
+    progress.note("kNN 50.0");
+  });
+  EXPECT_EQ(text.find('\r'), std::string::npos);
+  EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 3) << text;
+  EXPECT_EQ(text.rfind("epoch 1/1  step 1/100  loss 2.5000  ", 0), 0u) << text;
+  EXPECT_NE(text.find("\nepoch 1/1  step 100/100  loss 2.5000  "), std::string::npos) << text;
+  EXPECT_NE(text.find(" images/s  0:00 spent, 0:00 left\nkNN 50.0\n"), std::string::npos) << text;
+}
+
+TEST(ProgressLine, PausesDoNotCount) {
+  std::FILE* file = std::tmpfile();
+  Progress progress(10, 0, 1, file);
+  usleep(20000);
+  progress.update(1, 1, 1, 0);
+  const double before = progress.images_per_s();
+  progress.pause_clock();
+  usleep(400000);
+  progress.resume_clock();
+  usleep(20000);
+  progress.update(2, 1, 1, 0);
+  EXPECT_GT(progress.images_per_s(), before / 5) << "0.4 s of pause would make it an eleventh or so";
+  std::fclose(file);
+}
+
+TEST(Signals, TheFirstAsksTheSecondEnds) {
+  EXPECT_EXIT(
+      {
+        catch_stop_signals();
+        std::raise(SIGINT);
+        std::_Exit(stop_requested() ? stop_exit_status() : 1);
+      },
+      testing::ExitedWithCode(130), "");
+  EXPECT_EXIT(
+      {
+        catch_stop_signals();
+        std::raise(SIGTERM);
+        std::_Exit(stop_requested() ? stop_exit_status() : 1);
+      },
+      testing::ExitedWithCode(143), "");
+  EXPECT_EXIT(
+      {
+        catch_stop_signals();
+        std::raise(SIGINT);
+        std::raise(SIGINT);
+      },
+      testing::KilledBySignal(SIGINT), "");
+  EXPECT_EXIT(std::_Exit(stop_requested() ? 1 : stop_exit_status()), testing::ExitedWithCode(0), "");
+}
+
+}  // namespace
+}  // namespace vergence
