@@ -1,4 +1,5 @@
-// A small matrix product out of the caches, for callers that arrange their operands themselves: the core of winograd.cpp.
+// A small matrix product out of the caches, for callers that arrange their operands themselves: the core of
+// winograd.cpp.
 #pragma once
 
 #include <cstdint>

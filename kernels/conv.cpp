@@ -1,5 +1,6 @@
 // Convolution on the CPU: which implementation runs is conv_rules.h's choice.
 #include "kernels/conv_rules.h"
+#include "kernels/conv_unfold.h"
 #include "kernels/cpu_backend.h"
 #include "kernels/plain_loops.h"
 #include "kernels/winograd.h"
@@ -14,15 +15,24 @@ namespace {
 /// One pass; first, second and out as in winograd.h and conv_onednn.h.
 void convolve(const ConvShape& shape, ConvPass pass, ConstArray first, ConstArray second, Array out, Backend& pool) {
   if (out.size == 0) return;
-  if (first.dtype == DType::f32 && choose_cpu_conv(shape, pass, first.dtype) == CpuConvAlgorithm::winograd)
-    return winograd_conv(shape, pass, first.as<float>(), second.as<float>(), out.as<float>(), pool);
+  switch (choose_cpu_conv(shape, pass, first.dtype)) {
+    case CpuConvAlgorithm::winograd:
+      return winograd_conv(shape, pass, first.as<float>(), second.as<float>(), out.as<float>(), pool);
+    case CpuConvAlgorithm::unfold:
+      return unfold_conv(shape, pass, first, second, out, pool);
+    case CpuConvAlgorithm::direct:
+      break;
+  }
 #ifndef VERGENCE_PLAIN_CPU
   if (first.dtype != DType::f64 && shape.batch > 0 && onednn_conv(shape, pass, first, second, out, pool)) return;
 #endif
   switch (pass) {
-    case ConvPass::forward: return plain::conv2d(shape, first, second, out);
-    case ConvPass::data: return plain::conv2d_data(shape, first, second, out);
-    case ConvPass::weight: return plain::conv2d_weight(shape, first, second, out);
+    case ConvPass::forward:
+      return plain::conv2d(shape, first, second, out);
+    case ConvPass::data:
+      return plain::conv2d_data(shape, first, second, out);
+    case ConvPass::weight:
+      return plain::conv2d_weight(shape, first, second, out);
   }
 }
 

@@ -29,16 +29,16 @@ struct KeyHash {
     for (const std::int64_t value : {s.batch, s.in_height, s.in_width, s.in_channels, s.out_channels, s.kernel_height,
                                      s.kernel_width, s.stride, s.padding, s.dilation, s.groups})
       onednn::mix(hash, value);
-    for (const int value : {static_cast<int>(k.pass), static_cast<int>(k.activations), static_cast<int>(k.weights),
-                            k.threads})
+    for (const int value :
+         {static_cast<int>(k.pass), static_cast<int>(k.activations), static_cast<int>(k.weights), k.threads})
       onednn::mix(hash, value);
     return hash;
   }
 };
 
 struct Plan {
-  dnnl::primitive conv, reorder;               // reorder: of the weights, in before or out after; null if not needed
-  memory::desc x, w, y, own_w;                 // w: the primitive's weights; own_w: ours
+  dnnl::primitive conv, reorder;  // reorder: of the weights, in before or out after; null if not needed
+  memory::desc x, w, y, own_w;    // w: the primitive's weights; own_w: ours
   memory::desc conv_scratch, reorder_scratch;
 };
 

@@ -15,7 +15,8 @@ enum class CpuConvAlgorithm {
   unfold,    // conv_unfold.h: bf16, patches gathered into a matrix, then a matrix product
 };
 
-/// What the user asked for (`--cpu-conv`). `direct` and `winograd` force f32 convolutions; winograd only where it exists.
+/// What the user asked for (`--cpu-conv`). `direct` forces f32 and bf16 convolutions; `winograd` f32 ones, where it
+/// exists.
 enum class CpuConv { automatic, direct, winograd };
 
 /// Sets the choice for the whole process; read at every convolution.

@@ -32,6 +32,11 @@ namespace {
 
 using dnnl::memory;
 
+/// oneDNN's bf16 products on AMX need whole tiles of the depth: with a remainder its older versions (2.6 here) run into
+/// illegal instructions, and up to 3.14 NaN leaks between rows (github.com/uxlfoundation/oneDNN, issues 1661 and 5717).
+/// Other depths are computed in f32.
+constexpr std::int64_t bf16_depth = 32;
+
 struct Key {
   bool transpose_a, transpose_b;
   std::int64_t m, n, k;
@@ -64,8 +69,8 @@ std::shared_ptr<const Plan> make_plan(const Key& key) try {
   plan.b = {{key.k, key.n}, onednn::type_of(key.in), key.transpose_b ? Tag::ba : Tag::ab};
   plan.out = {{key.m, key.n}, onednn::type_of(key.out), Tag::ab};
   if (key.has_bias) plan.bias = {{1, key.n}, onednn::type_of(key.bias), Tag::ab};
-  const dnnl::matmul::desc product =
-      key.has_bias ? dnnl::matmul::desc(plan.a, plan.b, plan.bias, plan.out) : dnnl::matmul::desc(plan.a, plan.b, plan.out);
+  const dnnl::matmul::desc product = key.has_bias ? dnnl::matmul::desc(plan.a, plan.b, plan.bias, plan.out)
+                                                  : dnnl::matmul::desc(plan.a, plan.b, plan.out);
   const dnnl::matmul::primitive_desc desc(product, onednn::attributes(), onednn::engine());
   if (onednn::is_reference(desc)) return nullptr;
   plan.product = dnnl::matmul(desc);
@@ -98,12 +103,34 @@ void gemm_f64(bool transpose_a, bool transpose_b, std::int64_t m, std::int64_t n
     for (std::int64_t i = 0; i < m; ++i) std::copy_n(bias, n, out + i * n);
   const auto size = [](std::int64_t value) { return static_cast<blasint>(value); };
   cblas_dgemm(CblasRowMajor, transpose_a ? CblasTrans : CblasNoTrans, transpose_b ? CblasTrans : CblasNoTrans, size(m),
-              size(n), size(k), 1, a, size(transpose_a ? m : k), b, size(transpose_b ? k : n), bias ? 1 : 0, out, size(n));
+              size(n), size(k), 1, a, size(transpose_a ? m : k), b, size(transpose_b ? k : n), bias ? 1 : 0, out,
+              size(n));
 }
 
-void sgemm(bool transpose_a, std::int64_t m, std::int64_t n, std::int64_t k, const float* a, const float* b, float* out) {
-  const dnnl_status_t status = dnnl_sgemm(transpose_a ? 'T' : 'N', 'N', m, n, k, 1, a, transpose_a ? m : k, b, n, 0, out, n);
-  require(status == dnnl_success, "gemm: oneDNN: sgemm of ", m, " x ", n, " x ", k, " failed with status ", int{status});
+void sgemm(bool transpose_a, std::int64_t m, std::int64_t n, std::int64_t k, const float* a, const float* b,
+           float* out) {
+  const dnnl_status_t status =
+      dnnl_sgemm(transpose_a ? 'T' : 'N', 'N', m, n, k, 1, a, transpose_a ? m : k, b, n, 0, out, n);
+  require(status == dnnl_success, "gemm: oneDNN: sgemm of ", m, " x ", n, " x ", k, " failed with status ",
+          int{status});
+}
+
+/// A bf16 product computed in f32.
+void gemm_widened(const Key& key, ConstArray a, ConstArray b, ConstArray bias, Array out, Backend& backend) {
+  const auto bytes = [](const ConstArray& array, bool wanted) { return wanted ? array.size * 4 : 0; };
+  const bool widen_bias = bias && bias.dtype != DType::f32, narrow = out.dtype != DType::f32;
+  const Workspace a_memory(backend, bytes(a, true)), b_memory(backend, bytes(b, true)),
+      bias_memory(backend, bytes(bias, widen_bias)), out_memory(backend, bytes(out, narrow));
+  const auto copy = [&](ConstArray from, Array to) {
+    backend.map(Map::copy, 1, to.size, {from}, {}, 1, 0, to);
+    return to;
+  };
+  const ConstArray wide_a = copy(a, {a_memory.data(), a.size, DType::f32}),
+                   wide_b = copy(b, {b_memory.data(), b.size, DType::f32}),
+                   wide_bias = widen_bias ? copy(bias, {bias_memory.data(), bias.size, DType::f32}) : bias;
+  const Array result = narrow ? Array{out_memory.data(), out.size, DType::f32} : out;
+  backend.gemm(key.transpose_a, key.transpose_b, key.m, key.n, key.k, wide_a, wide_b, wide_bias, result);
+  if (narrow) copy(result, out);
 }
 
 }  // namespace
@@ -117,9 +144,13 @@ void CpuBackend::gemm(bool transpose_a, bool transpose_b, std::int64_t m, std::i
                     out.as<double>());
   if (a.dtype == DType::f32 && !transpose_b && !bias)
     return sgemm(transpose_a, m, n, k, a.as<float>(), b.as<float>(), out.as<float>());
-  const Key key{transpose_a, transpose_b, m,          n,          k,
-                a.dtype,     out.dtype,   bias.dtype, static_cast<bool>(bias), omp_get_max_threads()};
-  if (!matmul(key, a, b, bias, out, *this)) plain::gemm(transpose_a, transpose_b, m, n, k, a, b, bias, out);
+  const Key key{transpose_a,          transpose_b, m, n, k, a.dtype, out.dtype, bias.dtype, static_cast<bool>(bias),
+                omp_get_max_threads()};
+  if (a.dtype == DType::f32) {
+    if (!matmul(key, a, b, bias, out, *this)) plain::gemm(transpose_a, transpose_b, m, n, k, a, b, bias, out);
+  } else if (k % bf16_depth != 0 || !matmul(key, a, b, bias, out, *this)) {
+    gemm_widened(key, a, b, bias, out, *this);
+  }
 }
 
 #else

@@ -1,12 +1,11 @@
 // What the files that call oneDNN (2.6 API) share: the engine, the stream, types, and a bounded cache of primitives.
 #pragma once
 
-#include <omp.h>
-
 #include <cstring>
 #include <dnnl.hpp>
 #include <memory>
 #include <mutex>
+#include <omp.h>
 #include <string>
 #include <unordered_map>
 

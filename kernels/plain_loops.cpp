@@ -24,8 +24,7 @@ std::vector<Compute<T>> rounded(ConstArray in) {
   std::vector<Compute<T>> out(static_cast<std::size_t>(in.size));
   with_float(in.dtype, [&](auto type) {
     const auto* values = in.as<decltype(type)>();
-    for (std::int64_t i = 0; i < in.size; ++i)
-      out[i] = static_cast<Compute<T>>(T(static_cast<Compute<T>>(values[i])));
+    for (std::int64_t i = 0; i < in.size; ++i) out[i] = static_cast<Compute<T>>(T(static_cast<Compute<T>>(values[i])));
   });
   return out;
 }
@@ -39,14 +38,18 @@ struct Panels {
   /// `at(group, tap, channel, output)` is a weight.
   template <class At>
   Panels(std::int64_t groups, std::int64_t taps, std::int64_t channels, std::int64_t outputs, const At& at)
-      : groups(groups), taps(taps), channels(channels), outputs(outputs),
+      : groups(groups),
+        taps(taps),
+        channels(channels),
+        outputs(outputs),
         values(static_cast<std::size_t>(groups * panels_of(outputs) * taps * channels * lanes)) {
     Real* to = values.data();
     for (std::int64_t group = 0; group < groups; ++group)
       for (std::int64_t first = 0; first < outputs; first += lanes)
         for (std::int64_t tap = 0; tap < taps; ++tap)
           for (std::int64_t channel = 0; channel < channels; ++channel)
-            for (std::int64_t o = first; o < first + lanes; ++o) *to++ = o < outputs ? at(group, tap, channel, o) : Real{};
+            for (std::int64_t o = first; o < first + lanes; ++o)
+              *to++ = o < outputs ? at(group, tap, channel, o) : Real{};
   }
   const Real* panel(std::int64_t group, std::int64_t index) const {
     return values.data() + (group * panels_of(outputs) + index) * taps * channels * lanes;
@@ -107,8 +110,7 @@ void compute_grid(const Panels<Real>& weights, std::int64_t rows, std::int64_t w
       for (std::int64_t first = 0; first < width; first += pixels) {
         const int count = static_cast<int>(std::min<std::int64_t>(pixels, width - first));
         for (std::int64_t tap = 0; tap < weights.taps; ++tap)
-          for (int p = 0; p < pixels; ++p)
-            source[tap * pixels + p] = p < count ? pixel(row, first + p, tap) : nullptr;
+          for (int p = 0; p < pixels; ++p) source[tap * pixels + p] = p < count ? pixel(row, first + p, tap) : nullptr;
         compute_pixels(weights, source, zeros, bias, count, out + (row * width + first) * out_channels);
       }
   });
@@ -217,7 +219,8 @@ struct WeightBlock {
     for (std::int64_t row = 0; row < s.batch * height; ++row) {
       const std::int64_t h = source_cell(row % height, tap / s.kernel_width, s.in_height, s);
       if (h < 0) continue;
-      add_row(x + (row / height * s.in_height + h) * s.in_width * s.in_channels, g + row * s.out_width() * s.out_channels);
+      add_row(x + (row / height * s.in_height + h) * s.in_width * s.in_channels,
+              g + row * s.out_width() * s.out_channels);
     }
   }
 };
@@ -232,7 +235,11 @@ void weight_gradient(const ConvShape& s, const T* x, const T* g, Out* dw) {
       const std::int64_t in = task % in_blocks * lanes, tap = task / in_blocks % taps,
                          out = task / in_blocks / taps % out_blocks * pixels,
                          group = task / in_blocks / taps / out_blocks;
-      WeightBlock<T> block{s, tap, group * outs + out, std::min<std::int64_t>(pixels, outs - out), group * ins + in,
+      WeightBlock<T> block{s,
+                           tap,
+                           group * outs + out,
+                           std::min<std::int64_t>(pixels, outs - out),
+                           group * ins + in,
                            std::min<std::int64_t>(lanes, ins - in)};
       block.add_all(x, g);
       for (std::int64_t o = 0; o < block.outs; ++o)

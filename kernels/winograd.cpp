@@ -1,7 +1,7 @@
 // Winograd convolution F(4x4, 3x3) on NHWC f32.
 //
-// The image is cut into output tiles of 4 x 4, each reading a 6 x 6 patch. Patches (V = B'dB) and weights (U = GwG') are
-// transformed, which turns the convolution into 36 matrix products, one per point of the transformed tile:
+// The image is cut into output tiles of 4 x 4, each reading a 6 x 6 patch. Patches (V = B'dB) and weights (U = GwG')
+// are transformed, which turns the convolution into 36 matrix products, one per point of the transformed tile:
 //   forward  M[point](tile, out) = V[point](tile, in) U[point](in, out), then Y = A'MA;
 //   data     the same with the weights turned by 180 degrees and their channels exchanged;
 //   weight   W[point](out, in) = sum over tiles of (A g A')[point](tile, out) V[point](tile, in), then dw = G'WG.
@@ -24,10 +24,10 @@ namespace {
 
 using namespace winograd;
 
-constexpr std::int64_t private_weights = 1 << 20;   // bytes of transformed weights up to which chunks are private
-constexpr std::int64_t private_chunk = 640 << 10;   // bytes of a private chunk's transformed tiles
-constexpr std::int64_t shared_chunk = 24ll << 20;   // bytes of a shared chunk's
-constexpr std::int64_t row_block = 96;              // rows of a product that one task computes
+constexpr std::int64_t private_weights = 1 << 20;  // bytes of transformed weights up to which chunks are private
+constexpr std::int64_t private_chunk = 640 << 10;  // bytes of a private chunk's transformed tiles
+constexpr std::int64_t shared_chunk = 24ll << 20;  // bytes of a shared chunk's
+constexpr std::int64_t row_block = 96;             // rows of a product that one task computes
 
 /// NHWC images cut into tiles of 4 x 4.
 struct Image {
@@ -69,7 +69,8 @@ struct Transformed {
 
 /// V: rows are the `count` tiles from `first` on, in row-major order or in panels.
 template <bool panels>
-void transform_inputs(const Image& image, const float* x, std::int64_t first, std::int64_t count, const Transformed& v) {
+void transform_inputs(const Image& image, const float* x, std::int64_t first, std::int64_t count,
+                      const Transformed& v) {
   parallel_for(count, 8, [&](std::int64_t begin, std::int64_t end) {
     const std::vector<float> zeros(static_cast<std::size_t>(image.channels));
     const std::int64_t step = v.step();
@@ -180,11 +181,13 @@ void multiply_points(std::int64_t rows, const Product& product) {
   });
 }
 
-/// Tiles of a chunk so that its transformed tiles take about `bytes`: a multiple of 48, the common multiple of the row
-/// blocks of a product.
+/// Tiles of a chunk: about equal chunks whose transformed tiles take up to about `bytes`. A multiple of 48, the common
+/// multiple of the row blocks of a product.
 std::int64_t chunk_size(std::int64_t tiles, std::int64_t channels, std::int64_t bytes) {
-  const std::int64_t fitting = bytes / (points * channels * static_cast<std::int64_t>(sizeof(float)));
-  return std::min(tiles, std::max<std::int64_t>(48, fitting / 48 * 48));
+  const std::int64_t fitting = bytes / (points * channels * static_cast<std::int64_t>(sizeof(float))),
+                     chunks = (tiles - 1) / std::max<std::int64_t>(48, fitting) + 1,
+                     equal = (tiles + chunks - 1) / chunks;
+  return std::min(tiles, (equal + 47) / 48 * 48);
 }
 
 /// Forward and data: y = convolution of x with transformed weights u.
@@ -198,8 +201,14 @@ struct Convolution {
     v.rows = m.rows = count;
     transform_inputs<false>(in, x, first, count, v);
     multiply_points(count, [&](std::int64_t point, std::int64_t row, std::int64_t rows) {
-      return BlockProduct{rows,         out.channels, in.channels, v.row(row, 0) + point * v.step(),
-                          in.channels,  1,            u.data + point * u.step(), m.row(row, 0) + point * m.step(),
+      return BlockProduct{rows,
+                          out.channels,
+                          in.channels,
+                          v.row(row, 0) + point * v.step(),
+                          in.channels,
+                          1,
+                          u.data + point * u.step(),
+                          m.row(row, 0) + point * m.step(),
                           false};
     });
     transform_outputs(out, m, first, count, y);
@@ -238,9 +247,15 @@ struct WeightGradient {
       transform_inputs<true>(in, x, first, count, v);
       transform_gradients(out, g, first, count, a);
       multiply_points(out.channels, [&](std::int64_t point, std::int64_t row, std::int64_t rows) {
-        return BlockProduct{rows,         in.channels,           count,
-                            a.row(0, row) + point * a.step(), 1, out.channels,
-                            v.data + point * v.step(), sums.row(row, 0) + point * sums.step(), c > begin};
+        return BlockProduct{rows,
+                            in.channels,
+                            count,
+                            a.row(0, row) + point * a.step(),
+                            1,
+                            out.channels,
+                            v.data + point * v.step(),
+                            sums.row(row, 0) + point * sums.step(),
+                            c > begin};
       });
     }
   }
@@ -271,8 +286,7 @@ struct WeightGradient {
                        parts = alone ? std::min<std::int64_t>(omp_get_max_threads(), count) : 1;
     const Workspace memory(pool, parts * sums.bytes());
     std::vector<Transformed> all(static_cast<std::size_t>(parts), sums);
-    for (std::int64_t part = 0; part < parts; ++part)
-      all[part].data = memory.as<float>() + part * points * sums.step();
+    for (std::int64_t part = 0; part < parts; ++part) all[part].data = memory.as<float>() + part * points * sums.step();
     if (alone)
       parallel_for(parts, 1, [&](std::int64_t begin, std::int64_t end) {
         for (std::int64_t part = begin; part < end; ++part)

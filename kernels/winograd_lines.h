@@ -1,6 +1,6 @@
 // The transforms of Winograd's F(4x4, 3x3) (Lavin and Gray: "Fast algorithms for convolutional neural networks", CVPR
-// 2016). In one dimension, y = A'[(G w) * (B'd)] for 6 inputs d, 3 weights w and 4 outputs y, and the weight gradient is
-// dw = G'[(B'd) * (A g)]. In two dimensions a transform is applied to the columns of a tile, then to its rows.
+// 2016). In one dimension, y = A'[(G w) * (B'd)] for 6 inputs d, 3 weights w and 4 outputs y, and the weight gradient
+// is dw = G'[(B'd) * (A g)]. In two dimensions a transform is applied to the columns of a tile, then to its rows.
 #pragma once
 
 #include "kernels/simd.h"
@@ -77,7 +77,8 @@ struct WeightGradientLine {
   }
 };
 
-/// Transforms a tile of in x in vectors, `load(row, column, vector)` sets one, into out x out: `store(row, column, vector)`.
+/// Transforms a tile of in x in vectors, `load(row, column, vector)` sets one, into out x out: `store(row, column,
+/// vector)`.
 template <class T, class Load, class Store>
 inline void transform(const Load& load, const Store& store) {
   FloatVector tile[in_side][in_side];

@@ -7,7 +7,8 @@ namespace vergence {
 
 class Workspace {
  public:
-  Workspace(Backend& pool, std::int64_t bytes) : pool_(pool), bytes_(bytes), data_(bytes ? pool.allocate(bytes) : nullptr) {}
+  Workspace(Backend& pool, std::int64_t bytes)
+      : pool_(pool), bytes_(bytes), data_(bytes ? pool.allocate(bytes) : nullptr) {}
   ~Workspace() {
     if (data_) pool_.release(data_, bytes_);
   }

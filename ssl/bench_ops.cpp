@@ -15,12 +15,14 @@ namespace {
 
 enum class Kind { convolution, product, pass };
 
+using Call = std::function<void()>;
+
 /// A group of equal calls.
 struct Row {
   std::string name, shape;
   Kind kind = Kind::pass;
-  double work = 0;  // FLOP of a call; bytes for a pass
-  std::function<void()> call;
+  double work = 0;                // FLOP of a call; bytes for a pass
+  std::function<Call()> prepare;  // allocates, so that one row's tensors are there at a time
   std::int64_t calls = 0;
   double ms = 0;  // of one call
 };
@@ -28,7 +30,7 @@ struct Row {
 using Rows = std::vector<Row>;
 
 /// The median time of a call in ms: at least three, and at least a fifth of a second of them.
-double time_ms(Backend& backend, const std::function<void()>& call) {
+double time_ms(Backend& backend, const Call& call) {
   using Clock = std::chrono::steady_clock;
   const auto once = [&] {
     const auto begin = Clock::now();
@@ -104,65 +106,84 @@ std::vector<Layer> layers_of(const ResNet& encoder, std::int64_t images) {
 
 void add_convolution(Rows& rows, Backend& backend, const Layer& layer, DType type) {
   const ConvShape s = layer.conv;
-  const Tensor x = filled(backend, s.in_size(), type), w = filled(backend, s.weight_size()),
-               y = filled(backend, s.out_size(), type);
-  const std::string shape = text(s);
-  add_row(rows, {"conv2d", shape, Kind::convolution, s.flops(),
-                 [=, &backend] { backend.conv2d(s, x.array(), w.array(), y.array()); }});
-  if (!layer.first)
-    add_row(rows, {"conv2d_data", shape, Kind::convolution, s.flops(),
-                   [=, &backend] { backend.conv2d_data(s, y.array(), w.array(), x.array()); }});
-  add_row(rows, {"conv2d_weight", shape, Kind::convolution, s.flops(),
-                 [=, &backend] { backend.conv2d_weight(s, x.array(), y.array(), w.array()); }});
+  const auto add = [&](const char* name, auto run) {
+    add_row(rows, {name, text(s), Kind::convolution, s.flops(), [=, &backend]() -> Call {
+                     const Tensor x = filled(backend, s.in_size(), type), y = filled(backend, s.out_size(), type);
+                     const Tensor w = filled(backend, s.weight_size());
+                     return [=, &backend] { run(backend, x.array(), w.array(), y.array()); };
+                   }});
+  };
+  add("conv2d", [s](Backend& b, Array x, Array w, Array y) { b.conv2d(s, x, w, y); });
+  if (!layer.first) add("conv2d_data", [s](Backend& b, Array x, Array w, Array y) { b.conv2d_data(s, y, w, x); });
+  add("conv2d_weight", [s](Backend& b, Array x, Array w, Array y) { b.conv2d_weight(s, x, y, w); });
 }
 
+/// Forward: x for the statistics, x again, the addend, y. Backward: g, x and the mask y twice, gx, the addend's.
 void add_norm(Rows& rows, Backend& backend, const Layer& layer, DType type) {
   const std::int64_t c = layer.conv.out_channels, size = layer.conv.out_size();
   const NormShape s{2, size / c / 2, c, layer.relu, true, 1e-5};
-  const Tensor x = filled(backend, size, type), y = filled(backend, size, type), other = filled(backend, size, type),
-               vector = filled(backend, c), shift = filled(backend, c), mean = filled(backend, 2 * c),
-               rstd = filled(backend, 2 * c), added = layer.add ? filled(backend, size, type) : Tensor{};
+  const bool has_addend = layer.add;
   const auto bytes = static_cast<double>(size * size_of(type));
   const std::string shape = join("2x", s.rows, "x", c, layer.add ? ", add" : "", layer.relu ? ", relu" : "");
-  // Forward: x for the statistics, x again, the addend, y. Backward: g, x and the mask y twice, gx, the addend's.
-  add_row(rows, {"batch_norm", shape, Kind::pass, bytes * (3 + layer.add), [=, &backend] {
-                   backend.batch_norm(s, x.array(), vector.array(), shift.array(), added.array(), mean.array(),
-                                      rstd.array(), y.array());
-                 }});
-  add_row(rows, {"batch_norm_backward", shape, Kind::pass, bytes * (5 + 2 * layer.relu + layer.add), [=, &backend] {
-                   backend.batch_norm_backward(s, other.array(), x.array(), y.array(), vector.array(), mean.array(),
-                                               rstd.array(), y.array(), added.array(), shift.array(), vector.array());
-                 }});
+  const auto add = [&](const char* name, double passes, auto run) {
+    add_row(rows, {name, shape, Kind::pass, bytes * passes, [=, &backend]() -> Call {
+                     const Tensor x = filled(backend, size, type), y = filled(backend, size, type);
+                     const Tensor g = filled(backend, size, type), out = filled(backend, size, type);
+                     const Tensor addend = has_addend ? filled(backend, size, type) : Tensor{};
+                     const Tensor scale = filled(backend, c), shift = filled(backend, c);
+                     const Tensor mean = filled(backend, 2 * c), rstd = filled(backend, 2 * c);
+                     return [=, &backend] { run(backend, x, y, g, out, addend, scale, shift, mean, rstd); };
+                   }});
+  };
+  using T = const Tensor&;
+  add("batch_norm", 3 + layer.add, [s](Backend& b, T x, T y, T, T, T addend, T scale, T shift, T mean, T rstd) {
+    b.batch_norm(s, x.array(), scale.array(), shift.array(), addend.array(), mean.array(), rstd.array(), y.array());
+  });
+  add("batch_norm_backward", 5 + 2 * layer.relu + layer.add,
+      [s](Backend& b, T x, T y, T g, T out, T addend, T scale, T shift, T mean, T rstd) {
+        const Tensor gscale = empty_like(shift);
+        b.batch_norm_backward(s, g.array(), x.array(), y.array(), scale.array(), mean.array(), rstd.array(),
+                              out.array(), addend.array(), gscale.array(), shift.array());
+      });
   if (layer.add)  // where a block's two paths meet, their cotangents are added
-    add_row(rows, {"add", join(size), Kind::pass, 3 * bytes,
-                   [=, &backend] { backend.map(Map::add, 1, size, {x.array()}, {other.array()}, 1, 1, y.array()); }});
+    add("add", 3, [size](Backend& b, T x, T y, T g, T, T, T, T, T, T) {
+      b.map(Map::add, 1, size, {x.array()}, {g.array()}, 1, 1, y.array());
+    });
 }
 
 void add_head(Rows& rows, Backend& backend, std::int64_t n, const std::vector<std::int64_t>& sizes, bool norm) {
   for (std::size_t i = 0; i + 1 < sizes.size(); ++i) {
     const std::int64_t in = sizes[i], out = sizes[i + 1];
-    const Tensor x = filled(backend, n * in), w = filled(backend, in * out), y = filled(backend, n * out);
-    const double flops = 2.0 * static_cast<double>(n * in * out);
-    const auto product = [&](const char* name, auto call) {
-      add_row(rows, {join("linear, ", name), join(n, "x", in, " -> ", out), Kind::product, flops, call});
+    const auto add = [&](const char* name, auto run) {
+      add_row(rows, {name, join(n, "x", in, " -> ", out), Kind::product, 2.0 * static_cast<double>(n * in * out),
+                     [=, &backend]() -> Call {
+                       const Tensor x = filled(backend, n * in), w = filled(backend, in * out),
+                                    y = filled(backend, n * out);
+                       return [=, &backend] { run(backend, x.array(), w.array(), y.array()); };
+                     }});
     };
-    product("forward", [=, &backend] { backend.gemm(false, true, n, out, in, x.array(), w.array(), {}, y.array()); });
-    product("data", [=, &backend] { backend.gemm(false, false, n, in, out, y.array(), w.array(), {}, x.array()); });
-    product("weight", [=, &backend] { backend.gemm(true, false, out, in, n, y.array(), x.array(), {}, w.array()); });
+    add("linear", [=](Backend& b, Array x, Array w, Array y) { b.gemm(false, true, n, out, in, x, w, {}, y); });
+    add("linear, data", [=](Backend& b, Array x, Array w, Array y) { b.gemm(false, false, n, in, out, y, w, {}, x); });
+    add("linear, weight", [=](Backend& b, Array x, Array w, Array y) { b.gemm(true, false, out, in, n, y, x, {}, w); });
     const bool last = i + 2 == sizes.size();
     if (norm && !last) add_norm(rows, backend, {{n, 1, 1, out, out}, false, true, false}, DType::f32);
   }
 }
 
 void add_optimizer(Rows& rows, Backend& backend, std::int64_t parameters) {
-  const Tensor g = filled(backend, parameters), p = filled(backend, parameters), m = filled(backend, parameters);
-  const std::vector<Segment> segments{{0, parameters, true}};
   const auto bytes = static_cast<double>(parameters) * sizeof(float);
-  add_row(rows, {"gather gradients", join(parameters), Kind::pass, 2 * bytes,
-                 [=, &backend] { backend.map(Map::copy, 1, parameters, {g.array()}, {}, 1, 0, m.array()); }});
-  add_row(rows, {"sgd", join(parameters), Kind::pass, 5 * bytes, [=, &backend] {
-                   backend.sgd({1e-9, 0.9, 5e-4}, segments, g.array(), p.array(), m.array());
-                 }});
+  const auto add = [&](const char* name, double passes, auto run) {
+    add_row(rows, {name, join(parameters), Kind::pass, passes * bytes, [=, &backend]() -> Call {
+                     const Tensor g = filled(backend, parameters), p = filled(backend, parameters),
+                                  m = filled(backend, parameters);
+                     return [=, &backend] { run(backend, g.array(), p.array(), m.array()); };
+                   }});
+  };
+  add("gather gradients", 2,
+      [=](Backend& b, Array g, Array, Array m) { b.map(Map::copy, 1, parameters, {g}, {}, 1, 0, m); });
+  add("sgd", 5, [=](Backend& b, Array g, Array p, Array m) {
+    b.sgd({1e-9, 0.9, 5e-4}, {{0, parameters, true}}, g, p, m);
+  });
 }
 
 Rows rows_of(const BenchSettings& settings, Backend& backend) {
@@ -232,8 +253,7 @@ std::string bench_ops(const BenchSettings& settings) {
   {
     Rows rows = rows_of(settings, device);
     for (Row& row : rows) {
-      row.ms = time_ms(device, row.call);
-      row.call = nullptr;  // gives its tensors back
+      row.ms = time_ms(device, row.prepare());
       print_row(out, row, row.kind == Kind::pass ? bandwidth : product);
       total[row.kind] += row.ms * static_cast<double>(row.calls);
       if (row.kind == Kind::pass) passes_floor += row.work * static_cast<double>(row.calls) / bandwidth * 1e3;

@@ -1,13 +1,13 @@
 // Convolutions and matrix products of the CPU against naive f64 loops, written here once more and differently.
-#include <gtest/gtest.h>
-
 #include <cmath>
 #include <cstring>
+#include <gtest/gtest.h>
 #include <limits>
 #include <vector>
 
 #include "kernels/backend.h"
 #include "kernels/conv_rules.h"
+#include "kernels/conv_unfold.h"
 #include "kernels/random.h"
 
 namespace vergence {
@@ -100,12 +100,17 @@ void each_product(const ConvShape& s, const F& f) {
 
 struct Case {
   ConvShape shape;
-  Values x, w, g;     // rounded to the type
-  Values y, dx, dw;   // expected
+  Values x, w, g;    // rounded to the type
+  Values y, dx, dw;  // expected
 
   Case(const ConvShape& s, DType type)
-      : shape(s), x(random_values(s.in_size(), type, 1)), w(random_values(s.weight_size(), type, 2)),
-        g(random_values(s.out_size(), type, 3)), y(g.size()), dx(x.size()), dw(w.size()) {
+      : shape(s),
+        x(random_values(s.in_size(), type, 1)),
+        w(random_values(s.weight_size(), type, 2)),
+        g(random_values(s.out_size(), type, 3)),
+        y(g.size()),
+        dx(x.size()),
+        dw(w.size()) {
     each_product(s, [&](std::int64_t ix, std::int64_t iw, std::int64_t iy) {
       y[iy] += x[ix] * w[iw], dx[ix] += g[iy] * w[iw], dw[iw] += g[iy] * x[ix];
     });
@@ -132,8 +137,8 @@ void check(const ConvShape& s, DType type, DType weights) {
   Block x(c.x, type), g(c.g, type), w(c.w, weights);
   const Values y = run_twice(s.out_size(), type, [&](Array out) { cpu.conv2d(s, x.array(), w.array(), out); });
   const Values dx = run_twice(s.in_size(), type, [&](Array out) { cpu.conv2d_data(s, g.array(), w.array(), out); });
-  const Values dw = run_twice(s.weight_size(), weights,
-                              [&](Array out) { cpu.conv2d_weight(s, x.array(), g.array(), out); });
+  const Values dw =
+      run_twice(s.weight_size(), weights, [&](Array out) { cpu.conv2d_weight(s, x.array(), g.array(), out); });
   EXPECT_LE(relative_error(y, c.y), tolerance(type)) << "forward";
   EXPECT_LE(relative_error(dx, c.dx), tolerance(type)) << "data";
   EXPECT_LE(relative_error(dw, c.dw), tolerance(type)) << "weight";
@@ -158,19 +163,19 @@ struct Forced {
 
 /// batch, height, width, in, out, kernel height, kernel width, stride, padding, dilation, groups
 const std::vector<ConvShape> geometries = {
-    {1, 1, 1, 1, 1, 1, 1, 1, 0, 1, 1},       {3, 5, 5, 3, 7, 3, 3, 1, 1, 1, 1},      {1, 9, 7, 5, 17, 3, 3, 2, 1, 1, 1},
-    {3, 8, 8, 16, 32, 3, 3, 2, 1, 1, 1},     {3, 8, 8, 16, 32, 1, 1, 2, 0, 1, 1},    {1, 11, 13, 3, 8, 7, 7, 2, 3, 1, 1},
-    {3, 10, 10, 4, 6, 5, 5, 3, 2, 1, 1},     {1, 7, 9, 6, 10, 3, 3, 1, 2, 2, 1},     {3, 6, 6, 8, 8, 3, 3, 1, 0, 1, 2},
-    {1, 6, 5, 9, 9, 3, 3, 1, 1, 1, 9},       {3, 9, 9, 32, 32, 3, 3, 2, 1, 1, 32},   {3, 7, 7, 32, 64, 3, 3, 1, 1, 1, 2},
-    {1, 4, 6, 2, 5, 1, 3, 1, 1, 1, 1},       {1, 6, 4, 19, 3, 3, 2, 2, 1, 2, 1},     {3, 8, 8, 3, 64, 3, 3, 1, 1, 1, 1},
-    {3, 4, 4, 64, 48, 1, 1, 1, 0, 1, 1},     {3, 7, 7, 33, 65, 3, 3, 1, 1, 1, 1},    {2, 8, 8, 64, 128, 3, 3, 2, 1, 1, 1},
-    {2, 5, 5, 12, 20, 3, 3, 3, 3, 1, 4},     {1, 2, 2, 16, 16, 3, 3, 1, 1, 1, 1},    {17, 3, 2, 1, 3, 2, 2, 1, 0, 1, 1},
+    {1, 1, 1, 1, 1, 1, 1, 1, 0, 1, 1},   {3, 5, 5, 3, 7, 3, 3, 1, 1, 1, 1},    {1, 9, 7, 5, 17, 3, 3, 2, 1, 1, 1},
+    {3, 8, 8, 16, 32, 3, 3, 2, 1, 1, 1}, {3, 8, 8, 16, 32, 1, 1, 2, 0, 1, 1},  {1, 11, 13, 3, 8, 7, 7, 2, 3, 1, 1},
+    {3, 10, 10, 4, 6, 5, 5, 3, 2, 1, 1}, {1, 7, 9, 6, 10, 3, 3, 1, 2, 2, 1},   {3, 6, 6, 8, 8, 3, 3, 1, 0, 1, 2},
+    {1, 6, 5, 9, 9, 3, 3, 1, 1, 1, 9},   {3, 9, 9, 32, 32, 3, 3, 2, 1, 1, 32}, {3, 7, 7, 32, 64, 3, 3, 1, 1, 1, 2},
+    {1, 4, 6, 2, 5, 1, 3, 1, 1, 1, 1},   {1, 6, 4, 19, 3, 3, 2, 2, 1, 2, 1},   {3, 8, 8, 3, 64, 3, 3, 1, 1, 1, 1},
+    {3, 4, 4, 64, 48, 1, 1, 1, 0, 1, 1}, {3, 7, 7, 33, 65, 3, 3, 1, 1, 1, 1},  {2, 8, 8, 64, 128, 3, 3, 2, 1, 1, 1},
+    {2, 5, 5, 12, 20, 3, 3, 3, 3, 1, 4}, {1, 2, 2, 16, 16, 3, 3, 1, 1, 1, 1},  {17, 3, 2, 1, 3, 2, 2, 1, 0, 1, 1},
 };
 
 /// Shapes for Winograd: single tiles, images that cut tiles, several panels of channels, several chunks of tiles.
 const std::vector<ConvShape> winograd_geometries = {
-    {1, 1, 1, 16, 16, 3, 3, 1, 1, 1, 1},    {3, 4, 4, 32, 16, 3, 3, 1, 1, 1, 1},   {2, 7, 9, 16, 48, 3, 3, 1, 1, 1, 1},
-    {1, 8, 8, 64, 64, 3, 3, 1, 1, 1, 1},    {2, 6, 5, 80, 144, 3, 3, 1, 1, 1, 1},  {3, 16, 16, 64, 32, 3, 3, 1, 1, 1, 1},
+    {1, 1, 1, 16, 16, 3, 3, 1, 1, 1, 1},    {3, 4, 4, 32, 16, 3, 3, 1, 1, 1, 1},  {2, 7, 9, 16, 48, 3, 3, 1, 1, 1, 1},
+    {1, 8, 8, 64, 64, 3, 3, 1, 1, 1, 1},    {2, 6, 5, 80, 144, 3, 3, 1, 1, 1, 1}, {3, 16, 16, 64, 32, 3, 3, 1, 1, 1, 1},
     {20, 17, 16, 16, 16, 3, 3, 1, 1, 1, 1}, {4, 5, 4, 96, 112, 3, 3, 1, 1, 1, 1},
 };
 
@@ -187,6 +192,7 @@ TEST(Conv, DirectForced) {
   for (const ConvShape& s : winograd_geometries) {
     EXPECT_EQ(CpuConvAlgorithm::direct, choose_cpu_conv(s, ConvPass::forward, DType::f32));
     check(s, DType::f32, DType::f32);
+    check(s, DType::bf16, DType::f32);
   }
 }
 
@@ -200,10 +206,62 @@ TEST(Conv, WinogradForced) {
   for (const ConvShape& s : geometries) check(s, DType::f32, DType::f32);  // where it does not exist: direct
 }
 
+/// The unfolded products on every shape without groups, whatever the rule would choose there.
+TEST(Conv, UnfoldedMatchesNaiveLoops) {
+  std::vector<ConvShape> shapes = geometries;
+  shapes.push_back({8, 4, 4, 64, 64, 1, 1, 2, 0, 1, 1});  // data: phases without any tap
+  shapes.push_back({4, 4, 4, 128, 96, 3, 3, 1, 1, 1, 1});
+  shapes.push_back({2, 7, 8, 32, 64, 3, 3, 3, 1, 2, 1});
+  shapes.push_back({2, 1, 5, 32, 32, 1, 3, 2, 1, 1, 1});  // a phase without any pixel
+  const DType type = DType::bf16;
+  for (const ConvShape& s : shapes) {
+    if (s.groups != 1) continue;
+    SCOPED_TRACE(join(s.batch, "x", s.in_height, "x", s.in_width, "x", s.in_channels, " -> ", s.out_channels,
+                      ", kernel ", s.kernel_height, "x", s.kernel_width, " stride ", s.stride));
+    const Case c(s, type);
+    Backend& cpu = cpu_backend();
+    Block x(c.x, type), g(c.g, type);
+    for (const DType weights : {DType::f32, DType::bf16}) {
+      Block w(c.w, weights);
+      const auto run = [&](ConvPass pass, Array first, Array second, std::int64_t size, DType out_type) {
+        return run_twice(size, out_type, [&](Array out) { unfold_conv(s, pass, first, second, out, cpu); });
+      };
+      EXPECT_LE(relative_error(run(ConvPass::forward, x.array(), w.array(), s.out_size(), type), c.y), tolerance(type));
+      EXPECT_LE(relative_error(run(ConvPass::data, g.array(), w.array(), s.in_size(), type), c.dx), tolerance(type));
+      EXPECT_LE(relative_error(run(ConvPass::weight, x.array(), g.array(), s.weight_size(), weights), c.dw),
+                tolerance(type));
+    }
+  }
+}
+
+/// More images than one set of patches holds, against the direct algorithm.
+TEST(Conv, UnfoldedInManyParts) {
+  for (const ConvShape& s :
+       {ConvShape{200, 16, 16, 128, 64, 3, 3, 2, 1, 1, 1}, ConvShape{96, 9, 9, 256, 32, 3, 3, 1, 1, 1, 1}}) {
+    const DType type = DType::bf16;
+    Block x(random_values(s.in_size(), type, 1), type), w(random_values(s.weight_size(), type, 2), type),
+        g(random_values(s.out_size(), type, 3), type), y(s.out_size(), type), dx(s.in_size(), type),
+        dw(s.weight_size(), DType::f32), direct_y = y, direct_dx = dx, direct_dw = dw;
+    Backend& cpu = cpu_backend();
+    unfold_conv(s, ConvPass::forward, x.array(), w.array(), y.array(), cpu);
+    unfold_conv(s, ConvPass::data, g.array(), w.array(), dx.array(), cpu);
+    unfold_conv(s, ConvPass::weight, x.array(), g.array(), dw.array(), cpu);
+    const Forced direct(CpuConv::direct);
+    cpu.conv2d(s, x.array(), w.array(), direct_y.array());
+    cpu.conv2d_data(s, g.array(), w.array(), direct_dx.array());
+    cpu.conv2d_weight(s, x.array(), g.array(), direct_dw.array());
+    EXPECT_LE(relative_error(y.values(), direct_y.values()), 1e-2);
+    EXPECT_LE(relative_error(dx.values(), direct_dx.values()), 1e-2);
+    EXPECT_LE(relative_error(dw.values(), direct_dw.values()), 1e-4);
+    EXPECT_TRUE(y.guard_intact() && dx.guard_intact() && dw.guard_intact());
+  }
+}
+
 /// Two results of one computation differ if the algorithms differ: forcing has an effect.
 TEST(Conv, ForcingChangesTheAlgorithm) {
   const ConvShape s{2, 8, 8, 32, 32, 3, 3, 1, 1, 1, 1};
-  Block x(random_values(s.in_size(), DType::f32, 1), DType::f32), w(random_values(s.weight_size(), DType::f32, 2), DType::f32);
+  Block x(random_values(s.in_size(), DType::f32, 1), DType::f32),
+      w(random_values(s.weight_size(), DType::f32, 2), DType::f32);
   const auto forward = [&](CpuConv choice) {
     const Forced forced(choice);
     Block y(s.out_size(), DType::f32);
@@ -216,8 +274,9 @@ TEST(Conv, ForcingChangesTheAlgorithm) {
 /// Larger than the chunks that Winograd splits tiles into, in both of its modes; checked by the closed triple and
 /// against the direct algorithm.
 TEST(Conv, WinogradInManyChunks) {
-  for (const ConvShape& s : {ConvShape{24, 32, 30, 16, 32, 3, 3, 1, 1, 1, 1}, ConvShape{24, 31, 32, 64, 64, 3, 3, 1, 1, 1, 1},
-                             ConvShape{24, 16, 16, 160, 128, 3, 3, 1, 1, 1, 1}}) {
+  for (const ConvShape& s :
+       {ConvShape{24, 32, 30, 16, 32, 3, 3, 1, 1, 1, 1}, ConvShape{24, 31, 32, 64, 64, 3, 3, 1, 1, 1, 1},
+        ConvShape{24, 16, 16, 160, 128, 3, 3, 1, 1, 1, 1}}) {
     const DType type = DType::f32;
     Block x(random_values(s.in_size(), type, 1), type), w(random_values(s.weight_size(), type, 2), type),
         g(random_values(s.out_size(), type, 3), type);
@@ -230,8 +289,10 @@ TEST(Conv, WinogradInManyChunks) {
           run_twice(s.weight_size(), type, [&](Array out) { cpu.conv2d_weight(s, x.array(), g.array(), out); })};
     };
     const auto expected = all(CpuConv::direct), actual = all(CpuConv::winograd);
-    for (int pass = 0; pass < 3; ++pass) EXPECT_LE(relative_error(actual[pass], expected[pass]), 1e-5) << "pass " << pass;
-    const double scale = std::sqrt(dot(g.values(), g.values()) * dot(actual[0], actual[0])), form = dot(g.values(), actual[0]);
+    for (int pass = 0; pass < 3; ++pass)
+      EXPECT_LE(relative_error(actual[pass], expected[pass]), 1e-5) << "pass " << pass;
+    const double scale = std::sqrt(dot(g.values(), g.values()) * dot(actual[0], actual[0])),
+                 form = dot(g.values(), actual[0]);
     EXPECT_LE(std::abs(form - dot(actual[1], x.values())) / scale, 1e-5);
     EXPECT_LE(std::abs(form - dot(actual[2], w.values())) / scale, 1e-5);
   }
@@ -250,7 +311,8 @@ Values naive_product(bool ta, bool tb, std::int64_t m, std::int64_t n, std::int6
 }
 
 TEST(Gemm, MatchesNaiveLoops) {
-  const std::int64_t sizes[][3] = {{1, 1, 1}, {1, 7, 3}, {5, 1, 9}, {17, 33, 1}, {33, 65, 129}, {64, 10, 300}, {130, 48, 96}};
+  const std::int64_t sizes[][3] = {{1, 1, 1},   {1, 7, 3},     {5, 1, 9},     {75, 3, 63},
+                                   {17, 33, 1}, {33, 65, 129}, {64, 10, 300}, {130, 48, 96}};
   for (const DType type : {DType::f64, DType::f32, DType::bf16})
     for (const DType result : {type, master_of(type)})
       for (const auto& [m, n, k] : sizes)

@@ -191,7 +191,7 @@ std::vector<std::string> check_differences(const OpCase& row, const std::vector<
   const Results exact = evaluate(row, cpu_backend(), inputs, DType::f64, DType::f64);
   std::vector<std::string> problems;
   if (exact.first.empty()) return problems;
-  const double step = row.kinks ? 1e-5 : 3e-4;
+  const double step = row.kinks ? 1e-6 : 3e-4;
   std::vector<Values> cotangents;
   for (const Tensor& c : first_order(row, cpu_backend(), inputs, DType::f64, DType::f64).cotangents)
     cotangents.push_back(c.values());

@@ -1,10 +1,12 @@
 // Checks every row of the op table on every device in every precision: the forward pass against plain loops and the
 // CPU in f64, first and second order against central differences (f64) and against f64 (f32, bf16), with poisoned and
 // guarded memory, twice with the same bits. And: every op that is ever recorded has a row.
+#include <algorithm>
 #include <cmath>
 #include <gtest/gtest.h>
 
 #include "engine/graph.h"
+#include "kernels/conv_rules.h"
 #include "tests/checked_backend.h"
 #include "tests/op_runner.h"
 
@@ -42,6 +44,17 @@ Results evaluate_checked(const OpCase& row, Backend& device, const std::vector<V
   return results;
 }
 
+/// All devices; the CPU once more for f32 convolutions, by each algorithm whatever the rule would choose.
+std::vector<std::pair<Backend*, CpuConv>> devices_for(const OpCase& row, DType dtype) {
+  std::vector<std::pair<Backend*, CpuConv>> devices;
+  for (Backend* device : backends()) devices.push_back({device, CpuConv::automatic});
+  if (dtype == DType::f32 && std::find(row.ops.begin(), row.ops.end(), "conv2d") != row.ops.end()) {
+    devices.push_back({&cpu_backend(), CpuConv::direct});
+    devices.push_back({&cpu_backend(), CpuConv::winograd});
+  }
+  return devices;
+}
+
 class OpTable : public testing::TestWithParam<OpCase> {};
 
 TEST_P(OpTable, AgreesOnEveryDeviceInEveryPrecision) {
@@ -55,8 +68,9 @@ TEST_P(OpTable, AgreesOnEveryDeviceInEveryPrecision) {
       SCOPED_TRACE("against plain loops");
       EXPECT_LE(relative_error(reference.outputs[0], row.expect(inputs)), 1e-12);
     }
-    for (Backend* device : backends()) {
-      SCOPED_TRACE(join(device->name(), " ", name_of(dtype)));
+    for (const auto& [device, conv] : devices_for(row, dtype)) {
+      SCOPED_TRACE(join(device->name(), " ", name_of(dtype), conv == CpuConv::winograd ? " winograd" : ""));
+      set_cpu_conv(conv);
       const Results results = evaluate_checked(row, *device, inputs, dtype);
       const Tolerance limit = tolerance(dtype, row.slack);
       expect_close("output", results.outputs, reference.outputs, limit.output);
@@ -67,16 +81,71 @@ TEST_P(OpTable, AgreesOnEveryDeviceInEveryPrecision) {
           << "a second run gave other bits";
     }
   }
-}
-
-TEST_P(OpTable, DerivativesAgreeWithDifferences) {
-  const OpCase& row = GetParam();
-  if (!row.finite_differences) GTEST_SKIP() << "not a true derivative, or rounded on the way";
-  for (const std::string& problem : check_differences(row, draw_inputs(row, DType::f64))) ADD_FAILURE() << problem;
+  set_cpu_conv(CpuConv::automatic);
 }
 
 INSTANTIATE_TEST_SUITE_P(Row, OpTable, testing::ValuesIn(op_cases()),
                          [](const testing::TestParamInfo<OpCase>& info) { return info.param.name; });
+
+/// Rows whose derivative is a true one, and which run in f64.
+std::vector<OpCase> differentiable_cases() {
+  std::vector<OpCase> rows = op_cases();
+  std::erase_if(rows, [](const OpCase& row) { return !row.finite_differences || row.dtypes.front() != DType::f64; });
+  return rows;
+}
+
+class OpDerivatives : public testing::TestWithParam<OpCase> {};
+
+TEST_P(OpDerivatives, AgreeWithDifferences) {
+  for (const std::string& problem : check_differences(GetParam(), draw_inputs(GetParam(), DType::f64)))
+    ADD_FAILURE() << problem;
+}
+
+INSTANTIATE_TEST_SUITE_P(Row, OpDerivatives, testing::ValuesIn(differentiable_cases()),
+                         [](const testing::TestParamInfo<OpCase>& info) { return info.param.name; });
+
+/// x^2, whose derivative is off by `first` (and its derivative, as an op of its own, by `second`).
+Tensor wrong_square(const Tensor& x, double first, double second) {
+  Tensor y = mul(x.detached(), x.detached());
+  record("wrong", {x}, {x}, {&y}, [=](const VjpContext& c) {
+    const Tensor& x = c[0];
+    Tensor gx = affine(mul(c.g(), x).detached(), 2 + first);
+    record("wrong_too", {c.g(), x}, {c.g(), x}, {&gx}, [=](const VjpContext& d) {
+      return Tensors{affine(mul(d.g(), d[1]), 2 + first), affine(mul(d.g(), d[0]), 2 + first + second)};
+    });
+    return Tensors{gx};
+  });
+  return y;
+}
+
+TEST(OpTableItself, SeesAWrongDerivative) {
+  auto problems = [](double first, double second) {
+    const OpCase row{.name = "wrong", .ops = {}, .inputs = {{{3, 4}}}, .run = [=](const Tensors& in) {
+                       return Tensors{wrong_square(in[0], first, second)};
+                     }};
+    return check_differences(row, draw_inputs(row, DType::f64));
+  };
+  EXPECT_TRUE(problems(0, 0).empty());
+  EXPECT_FALSE(problems(1e-5, 0).empty());
+  EXPECT_FALSE(problems(0, 1e-4).empty());
+}
+
+TEST(OpTableItself, SeesWritesOutsideABlock) {
+  for (std::int64_t where : {-1, 16}) {
+    CheckedBackend device(cpu_backend());
+    char* block = static_cast<char*>(device.allocate(16));
+    device.upload(block + where, "x", 1);
+    device.release(block, 16);
+    EXPECT_EQ(device.problems().size(), 1u) << "byte " << where;
+  }
+}
+
+TEST(OpTableItself, FreshMemoryReadsAsNaN) {
+  CheckedBackend device(cpu_backend());
+  for (DType dtype : {DType::f64, DType::f32, DType::bf16})
+    for (double value : empty(device, {33}, dtype).values()) EXPECT_TRUE(std::isnan(value));
+  EXPECT_EQ(relative_error({1, NAN}, {1, 1}), INFINITY);
+}
 
 /// The result of a cast depends on the types by design, so no reference in f64 can say whether it is right.
 TEST(OpTableRule, CastRoundsToNearestEven) {
@@ -87,7 +156,7 @@ TEST(OpTableRule, CastRoundsToNearestEven) {
   const Values found = cast(x, DType::bf16).values(), single = cast(x, DType::f32).values();
   for (std::size_t i = 0; i < nearest.size(); ++i) {
     EXPECT_EQ(found[i], nearest[i]);
-    EXPECT_EQ(single[i], x.values()[i]);
+    EXPECT_EQ(single[i], static_cast<double>(static_cast<float>(x.values()[i])));
   }
   EXPECT_NEAR(found[5] / 3e38, 1, 4e-3);
   EXPECT_EQ(single[6], INFINITY);

@@ -6,6 +6,7 @@
 
 #include "engine/graph.h"
 #include "engine/optimizer.h"
+#include "kernels/conv_rules.h"
 #include "models/encoder_file.h"
 #include "ssl/losses.h"
 
@@ -47,6 +48,7 @@ double number(const SafetensorsFile& file, const std::string& key) { return std:
 void resnet(const SafetensorsFile& in, Results& out) {
   const ResNetSettings settings = ResNetSettings::from_metadata(in.metadata(), in.path());
   const Tensor images = read_tensor(in, "images");
+  set_cpu_conv(in.meta("cpu_conv") == "direct" ? CpuConv::direct : CpuConv::automatic);
   ResNet encoder = make_resnet(settings, {cpu_backend(), 0, images.dtype});
   Tensors weights;
   for (const NamedTensor& parameter : parameters_of(encoder)) {

@@ -3,7 +3,7 @@
 # Installs what is missing, builds everything into build/ and runs every test. A second run rebuilds only what changed.
 #   tests/run.sh                  all tests
 #   tests/run.sh -R options       those whose name matches
-#   tests/run.sh -LE oracle      without the comparisons with PyTorch
+#   tests/run.sh -LE oracle       without the comparisons with PyTorch
 set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 began=$SECONDS

@@ -24,10 +24,11 @@ import safetensors_io  # noqa: E402
 FAILURES = []
 
 
-def relative(found, expected):
+def relative(found, expected, least=1e-30):
+    """|found - expected| / |expected|, the latter taken as at least `least`."""
     found, expected = np.asarray(found, np.float64), np.asarray(expected, np.float64)
     assert found.shape == expected.shape, (found.shape, expected.shape)
-    return float(np.linalg.norm(found - expected) / max(np.linalg.norm(expected), 1e-30))
+    return float(np.linalg.norm(found - expected) / max(np.linalg.norm(expected), least))
 
 
 def check(name, error, limit):
@@ -77,30 +78,42 @@ def random_state(net, generator):
     return {name: value.float().double() if value.is_floating_point() else value for name, value in state.items()}
 
 
+def compare_resnet(driver, what, tensors, settings, exact, limit_of):
+    found, _ = drive(driver, "resnet", tensors, settings)
+    assert set(found) == set(exact), set(found) ^ set(exact)
+    errors = {name: relative(found[name], value) for name, value in exact.items()}
+    for name, error in errors.items():
+        check(f"{what} {name}", error, limit_of(name))
+    worst = max(errors, key=errors.get)
+    print(f"{what}: {len(exact)} tensors, features {errors['features']:.1e}, worst {worst} {errors[worst]:.1e}")
+
+
 def oracle_resnet(driver):
-    for width, stem, size, numpy_type, dtype in ((16, "cifar", 32, np.float64, torch.float64),
-                                                 (8, "imagenet", 64, np.float64, torch.float64),
-                                                 (64, "cifar", 32, np.float32, torch.float32)):
+    for width, stem, size, dtype in ((16, "cifar", 32, torch.float64), (8, "imagenet", 64, torch.float64),
+                                     (64, "cifar", 32, torch.float32)):
         torch.manual_seed(width)
         generator = torch.Generator().manual_seed(1)
         state = random_state(reference.ResNet18(width, stem), generator)
         images = torch.randn(8, 3, size, size, generator=generator).numpy()
         cotangent = torch.randn(8, 8 * width, generator=generator).numpy()
         exact = torch_resnet(width, stem, state, images, cotangent, torch.float64)
-        rounded = torch_resnet(width, stem, state, images, cotangent, dtype)
         tensors = {name: value.permute(0, 2, 3, 1).numpy() if value.dim() == 4 else value.numpy()
                    for name, value in state.items() if value.is_floating_point() and "running" not in name}
+        tensors |= {"images": images.transpose(0, 2, 3, 1), "cotangent": cotangent}
+        numpy_type = np.float64 if dtype == torch.float64 else np.float32
         tensors = {name: value.astype(numpy_type) for name, value in tensors.items()}
-        tensors["images"] = images.transpose(0, 2, 3, 1).astype(numpy_type)
-        tensors["cotangent"] = cotangent.astype(numpy_type)
-        found, _ = drive(driver, "resnet", tensors, {"encoder": "resnet18", "width": width, "stem": stem,
-                                                     "image_size": size, "channels": 3})
-        assert set(found) == set(exact), set(found) ^ set(exact)
-        worst = 0.0
-        for name, value in exact.items():
-            limit = 1e-9 if dtype == torch.float64 else 4 * relative(rounded[name], value) + 1e-6
-            worst = max(worst, check(f"resnet18 {stem} {dtype} {name}", relative(found[name], value), limit))
-        print(f"resnet18 width {width} {stem} {dtype}: {len(exact)} tensors, worst relative error {worst:.2e}")
+        settings = {"encoder": "resnet18", "width": width, "stem": stem, "image_size": size, "channels": 3}
+        if dtype == torch.float64:
+            compare_resnet(driver, f"resnet18 width {width} {stem} f64", tensors, settings | {"cpu_conv": "auto"}, exact,
+                           lambda name: 1e-10)
+            continue
+        rounded = torch_resnet(width, stem, state, images, cotangent, dtype)
+        print(f"torch's own f32: worst {max(relative(rounded[k], v) for k, v in exact.items()):.1e}")
+        for conv in ("direct", "auto"):
+            # A unit whose input lies within rounding of 0 may switch, which moves the gradients of all layers before it
+            # by about 1 / sqrt(units): no error, but no digit of theirs below that can be compared.
+            compare_resnet(driver, f"resnet18 width {width} {stem} f32 {conv}", tensors, settings | {"cpu_conv": conv},
+                           exact, lambda name: 2e-2 if "gradient" in name else 4 * relative(rounded[name], exact[name]) + 1e-5)
 
 
 def torch_losses(inputs, settings, dtype):
@@ -124,7 +137,7 @@ def torch_losses(inputs, settings, dtype):
 
 def oracle_losses(driver):
     settings = {"temperature": 0.2, "lambda": 0.0051, "scale": 0.1}
-    for n, d in ((16, 24), (33, 10), (2, 7)):
+    for n, d in ((16, 24), (33, 10), (3, 7)):
         for numpy_type, dtype in ((np.float64, torch.float64), (np.float32, torch.float32)):
             generator = torch.Generator().manual_seed(n)
             inputs = {k: torch.randn(2 * n, d, generator=generator).numpy() for k in ("z", "target", "direction")}
@@ -185,7 +198,7 @@ def oracle_optimizer(driver):
             exact = torch_trajectory(settings, [p.astype(np.float64) for p in parameters],
                                      [[g.astype(np.float64) for g in row] for row in gradients], rates)
             found, _ = drive(driver, "optimizer", tensors, settings | {"tensors": len(shapes)})
-            worst = max(check(f"{settings} {dtype.__name__} {name}", relative(found[name], value), limit)
+            worst = max(check(f"{settings} {dtype.__name__} {name}", relative(found[name], value, least=1.0), limit)
                         for name, value in exact.items())
             shown = {k: v for k, v in settings.items() if v}
             print(f"{shown} {dtype.__name__}: {steps} steps, worst relative error {worst:.2e}")

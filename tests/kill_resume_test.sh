@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# kill -9 at ten random moments and SIGTERM once, --resume each time: the run must end exactly like an uninterrupted one.
+#   kill_resume_test.sh BUILD_FOLDER
+set -euo pipefail
+pretrain=$1/pretrain
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+RANDOM=${KILL_SEED:-$$}
+echo "kill seed ${KILL_SEED:-$$}"
+
+epochs=60 steps=240  # 4 steps an epoch
+options=(--objective simclr --dataset confounded_shapes --image-size 16 --limit 64 --batch 16 --width 4
+  --simclr.hidden 32 --epochs "$epochs" --checkpoint-every 1)
+run() { "$pretrain" "${options[@]}" --out "$@"; }
+fail() { echo "FAILED: $*" >&2; exit 1; }
+lines() { if [ -f "$work/killed/metrics.jsonl" ]; then wc -l <"$work/killed/metrics.jsonl"; else echo 0; fi; }
+
+# Starts or resumes the run in the background (process id in $pid) and waits for a random few of its steps.
+advance() {
+  local before target
+  before=$(lines)
+  target=$((before + 1 + RANDOM % 10))
+  "$pretrain" "${options[@]}" --out "$work/killed" --resume >"$work/log" 2>&1 &  # not run: $! would be a subshell's
+  pid=$!
+  while [ "$(lines)" -lt "$target" ] || [ ! -f "$work/killed/checkpoint.safetensors" ]; do
+    kill -0 "$pid" 2>/dev/null || { cat "$work/log" >&2; fail "the run ended before it was killed"; }
+    sleep 0.002
+  done
+  sleep "0.0$((RANDOM % 4))$((RANDOM % 10))"
+}
+resumed_at() { sed -n 's/^resumed at step \([0-9]*\)$/\1/p' "$work/log"; }
+
+run "$work/whole" >/dev/null
+
+last=0
+for i in 1 2 3 4 5 6 7 8 9 10; do
+  advance
+  kill -9 "$pid" 2>/dev/null || { cat "$work/log" >&2; fail "kill $i came too late"; }
+  wait "$pid" 2>/dev/null || true
+  if [ "$i" -gt 1 ]; then
+    at=$(resumed_at)
+    [ -n "$at" ] || { cat "$work/log" >&2; fail "kill $i: no 'resumed at step N'"; }
+    [ "$at" -gt 0 ] && [ "$at" -ge "$last" ] || fail "kill $i: resumed at step $at, after $last before"
+    last=$at
+  fi
+done
+advance
+kill -TERM "$pid"
+status=0
+wait "$pid" || status=$?
+[ "$status" = 143 ] || fail "SIGTERM: exit status $status, expected 143"
+
+run "$work/killed" --resume >"$work/log" 2>&1 || { cat "$work/log" >&2; fail "the last resume"; }
+at=$(resumed_at)
+[ -n "$at" ] && [ "$at" -ge "$last" ] || fail "the last resume: at step '$at', after $last before"
+[ "$at" -lt "$steps" ] || fail "the run was over before the last resume: nothing was shown"
+
+grep -o '"step":[0-9]*' "$work/killed/metrics.jsonl" | cut -d: -f2 >"$work/steps"
+seq 1 $steps | cmp - "$work/steps" || fail "metrics.jsonl does not hold every step once"
+for run in whole killed; do sed 's/,"images_per_s":[^,}]*//' "$work/$run/metrics.jsonl" >"$work/$run.metrics"; done
+cmp "$work/whole.metrics" "$work/killed.metrics" || fail "the metrics differ"
+cmp "$work/whole/encoder.safetensors" "$work/killed/encoder.safetensors" || fail "the encoders differ"
+echo "ten kills, last resume at step $at of $steps: metrics and encoder equal"

@@ -1,0 +1,315 @@
+// Whole pretraining runs, small enough for a test: resume, refusals, stops, and that the benchmark runs the same step.
+#include "ssl/trainer.h"
+
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <unistd.h>
+
+#include "models/encoder_file.h"
+#include "ssl/bench_step.h"
+#include "ssl/checkpoint.h"
+#include "ssl/plan.h"
+#include "ssl/sha256.h"
+
+namespace vergence {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+class TrainerTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    const auto* test = ::testing::UnitTest::GetInstance()->current_test_info();
+    folder_ = fs::temp_directory_path() / join("vergence_", test->name(), "_", ::getpid());
+    fs::remove_all(folder_);
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+
+  /// Three epochs of four steps.
+  Options tiny(const std::string& run, const std::string& objective = "simclr") const {
+    Options options;
+    options.objective = objective;
+    options.dataset = "confounded_shapes";
+    options.image_size = 16;
+    options.limit = 70;  // six images are dropped in every epoch
+    options.width = 4;
+    options.batch = 16;
+    options.epochs = 3;
+    options.lr = 0.5;
+    options.warmup_epochs = 1;
+    options.simclr.hidden = options.barlow_twins.hidden = options.barlow_twins.output = 32;
+    options.byol.hidden = options.byol.output = options.byol.predictor_hidden = 32;
+    options.workers = 2;
+    options.out = (folder_ / run).string();
+    return options;
+  }
+
+  std::string bytes(const std::string& run, const std::string& file) const {
+    std::ifstream in(folder_ / run / file, std::ios::binary);
+    EXPECT_TRUE(in) << run << "/" << file;
+    std::ostringstream out;
+    out << in.rdbuf();
+    return out.str();
+  }
+
+  /// metrics.jsonl without what depends on the clock.
+  std::vector<json> metrics(const std::string& run) const {
+    std::vector<json> lines;
+    std::istringstream in(bytes(run, "metrics.jsonl"));
+    for (std::string line; std::getline(in, line);) {
+      lines.push_back(json::parse(line));
+      EXPECT_EQ(lines.back().erase("images_per_s"), 1u);
+    }
+    return lines;
+  }
+
+  fs::path folder_;
+};
+
+/// The message of the exception of type `E` that `call` throws.
+template <class E, class F>
+std::string message_of(F&& call) {
+  try {
+    call();
+  } catch (const E& error) {
+    return error.what();
+  }
+  ADD_FAILURE() << "nothing was thrown";
+  return "";
+}
+
+TEST_F(TrainerTest, ResumedRunEqualsAnUninterruptedOneBitForBit) {
+  for (const char* objective : {"simclr", "barlow_twins", "byol"})
+    for (const char* optimizer : {"sgd", "lars", "adam"}) {
+      if (std::string(optimizer) != "sgd" && std::string(objective) != "simclr") continue;
+      const std::string whole = join(objective, optimizer), parts = whole + "_parts";
+      Options options = tiny(whole, objective);
+      options.optimizer = optimizer;
+      if (options.optimizer == "adam") options.lr = 1e-2;
+      EXPECT_EQ(pretrain(options).steps, 12);
+      options.out = (folder_ / parts).string();
+      std::int64_t from = 0;
+      for (const std::int64_t until : {3, 4, 9, 0}) {  // within an epoch, at its end, over one, to the end
+        options.max_steps = until;
+        options.resume = from > 0;
+        options.workers = 1 + until % 2;
+        const TrainingResult result = pretrain(options);
+        EXPECT_EQ(result.started_at, from);
+        EXPECT_EQ(result.steps, until ? until : 12);
+        from = result.steps;
+      }
+      EXPECT_EQ(bytes(whole, "encoder.safetensors"), bytes(parts, "encoder.safetensors")) << whole;
+      EXPECT_EQ(metrics(whole), metrics(parts)) << whole;
+    }
+}
+
+TEST_F(TrainerTest, LearnsAndLogsEveryStepOnce) {
+  Options options = tiny("run");
+  options.epochs = 15;
+  options.eval_every = 15;
+  options.eval_limit = 50;
+  pretrain(options);
+  const std::vector<json> lines = metrics("run");
+  ASSERT_EQ(lines.size(), 60u);
+  for (std::size_t i = 0; i < lines.size(); ++i) {
+    EXPECT_EQ(lines[i]["step"], i + 1);
+    EXPECT_EQ(lines[i]["epoch"], i / 4 + 1);
+  }
+  EXPECT_EQ(lines[0]["lr"], 0);
+  EXPECT_LT(lines.back()["loss"], 0.9 * lines[0]["loss"].get<double>());
+  EXPECT_FALSE(lines[3].contains("knn_cosine_200"));
+  EXPECT_GT(lines.back()["knn_euclidean_5"], 0);
+  const TrainedEncoder trained = load_encoder((folder_ / "run/encoder.safetensors").string(), cpu_backend());
+  for (const char* key : {"format", "encoder", "width", "stem", "image_size", "channels", "mean", "std", "objective",
+                          "dataset", "epoch", "step", "config_sha256"})
+    EXPECT_TRUE(trained.metadata.contains(key)) << key;
+  EXPECT_EQ(trained.metadata.at("step"), "60");
+  EXPECT_EQ(trained.metadata.at("epoch"), "15");
+}
+
+TEST_F(TrainerTest, TheLoggedLossIsThatOfItsParts) {
+  pretrain(tiny("run", "barlow_twins"));
+  for (const json& line : metrics("run"))
+    EXPECT_NEAR(line["loss"].get<double>(), line["invariance"].get<double>() + line["redundancy"].get<double>(), 1e-4);
+}
+
+TEST_F(TrainerTest, ARunInHalfPrecisionLearnsAndResumes) {
+  Options options = tiny("whole");
+  options.precision = "bf16";
+  options.width = 16;
+  EXPECT_TRUE(std::isfinite(pretrain(options).loss));
+  options.out = (folder_ / "parts").string();
+  options.max_steps = 5;
+  pretrain(options);
+  options.max_steps = 0;
+  options.resume = true;
+  pretrain(options);
+  EXPECT_EQ(bytes("whole", "encoder.safetensors"), bytes("parts", "encoder.safetensors"));
+}
+
+TEST_F(TrainerTest, ACheckpointIsRefusedUnderOtherOptions) {
+  Options options = tiny("run");
+  options.max_steps = 2;
+  pretrain(options);
+  EXPECT_NE(message_of<UsageError>([&] { pretrain(options); }).find("--resume"), std::string::npos);
+  options.resume = true;
+  const auto refused = [&](const char* name, auto change) {
+    Options other = options;
+    change(other);
+    const std::string message = message_of<UsageError>([&] { pretrain(other); });
+    EXPECT_NE(message.find(name), std::string::npos) << message;
+  };
+  refused("lr", [](Options& o) { o.lr = 0.25; });
+  refused("seed", [](Options& o) { o.seed = 2; });
+  refused("simclr.temperature", [](Options& o) { o.simclr.temperature = 0.21; });
+  refused("epochs", [](Options& o) { o.epochs = 4; });
+  options.max_steps = 3;
+  options.workers = 1;
+  options.checkpoint_every = 1;
+  EXPECT_EQ(pretrain(options).started_at, 2);
+}
+
+TEST_F(TrainerTest, ALossThatIsNotFiniteStopsTheRunAndKeepsTheCheckpoint) {
+  Options options = tiny("run", "barlow_twins");
+  options.max_steps = 2;
+  pretrain(options);
+  const std::string before = bytes("run", "checkpoint.safetensors");
+  options.lr = 1e36;
+  options.out = (folder_ / "wild").string();
+  options.warmup_epochs = 0;
+  options.max_steps = 0;
+  const std::string message = message_of<Error>([&] { pretrain(options); });
+  EXPECT_NE(message.find("step "), std::string::npos) << message;
+  EXPECT_NE(message.find("not finite"), std::string::npos) << message;
+  EXPECT_TRUE(message.find("invariance") != std::string::npos || message.find("redundancy") != std::string::npos ||
+              message.find("loss") != std::string::npos)
+      << message;
+  const std::vector<json> lines = metrics("wild");
+  EXPECT_TRUE(lines.back()["loss"].is_null());
+  EXPECT_FALSE(fs::exists(folder_ / "wild/encoder.safetensors"));
+  EXPECT_EQ(bytes("run", "checkpoint.safetensors"), before);
+}
+
+TEST_F(TrainerTest, ABatchLargerThanTheDataIsRefused) {
+  Options options = tiny("run");
+  options.batch = 71;
+  EXPECT_NE(message_of<UsageError>([&] { pretrain(options); }).find("batch"), std::string::npos);
+  EXPECT_FALSE(fs::exists(folder_ / "run"));
+}
+
+TEST_F(TrainerTest, ADamagedCheckpointIsRefused) {
+  Options options = tiny("run");
+  options.max_steps = 1;
+  pretrain(options);
+  options.resume = true;
+  fs::resize_file(folder_ / "run/checkpoint.safetensors", 5000);
+  EXPECT_NE(message_of<UsageError>([&] { pretrain(options); }).find("checkpoint.safetensors"), std::string::npos);
+}
+
+TEST_F(TrainerTest, TheBenchmarkRunsTheStepOfPretraining) {
+  for (const char* objective : {"simclr", "barlow_twins"}) {
+    BenchSettings bench;
+    bench.objective = objective;
+    bench.image = 16;
+    bench.batch = 16;
+    bench.width = 4;
+    bench.projector = 32;
+    bench.warmup = 2;
+    bench.steps = 6;
+    Options options = bench_options(bench);
+    options.dataset = "confounded_shapes";
+    options.limit = 64;
+    options.epochs = 2;
+    options.out = (folder_ / objective).string();
+    pretrain(options);
+    const Dataset dataset = open_dataset(dataset_settings(options), "train");
+    const auto objective_of_options = make_objective(options, bench.image, cpu_backend());
+    Loader loader(dataset, loader_settings(options, dataset, *objective_of_options, 0));
+    const BenchResult result =
+        bench_step(bench, [&](std::int64_t) { return views_of(loader.next(), bench.image, cpu_backend()); });
+    const std::vector<json> lines = metrics(objective);
+    ASSERT_EQ(result.losses.size(), 8u);
+    ASSERT_EQ(lines.size(), 8u);
+    for (std::size_t i = 0; i < lines.size(); ++i) EXPECT_EQ(lines[i]["loss"], result.losses[i]) << "step " << i + 1;
+    EXPECT_EQ(bench_report(bench, result)["steps"], 6);
+  }
+}
+
+TEST_F(TrainerTest, AStepFollowsTheGradientOfItsLoss) {
+  for (const char* name : {"simclr", "barlow_twins"}) {
+    Options options = tiny("unused", name);
+    options.momentum = options.weight_decay = 0;
+    const auto objective =
+        make_objective({options, encoder_settings(options, 8), cpu_backend(), DType::f64, DType::f64});
+    Views views = random_views(8, 8, 3, cpu_backend());
+    std::vector<double> values = views.both.values();
+    views.both = from_values(cpu_backend(), views.both.shape, values);
+    const ParameterSet parameters = objective->state().parameters[0].second;
+    const std::vector<double> before = parameters.flat().values();
+    const double lr = 1e-3;
+    objective->step(views, {.lr = lr});
+    std::vector<double> gradient = parameters.flat().values(), direction(before.size());
+    Random random(5, Purpose::test);
+    double along = 0;
+    for (std::size_t i = 0; i < before.size(); ++i) {
+      gradient[i] = (before[i] - gradient[i]) / lr;
+      direction[i] = gradient[i] != 0 ? random.uniform(-1, 1) : 0;
+      along += gradient[i] * direction[i];
+    }
+    const auto loss_at = [&](double step) {
+      std::vector<double> moved = before;
+      for (std::size_t i = 0; i < moved.size(); ++i) moved[i] += step * direction[i];
+      assign(parameters.flat(), from_values(cpu_backend(), parameters.flat().shape, moved));
+      return objective->step(views, {.lr = 0}).loss.item();
+    };
+    const double step = 1e-7;
+    EXPECT_NEAR((loss_at(step) - loss_at(-step)) / (2 * step), along, 1e-4 * (1 + std::abs(along))) << name;
+  }
+}
+
+TEST_F(TrainerTest, TheTargetOfByolFollowsTheTrainedNetwork) {
+  Options options = tiny("unused", "byol");
+  options.byol.momentum = 0.75;
+  const auto objective = make_objective(options, 16, cpu_backend());
+  const ObjectiveState state = objective->state();
+  const ParameterSet &trained = state.parameters[0].second, &target = state.parameters[1].second;
+  const std::vector<double> before = target.flat().values();
+  objective->step(random_views(4, 16, 1, cpu_backend()), {.lr = 0.5, .step = 0, .steps = 10});
+  const std::vector<double> after = target.flat().values(), moved = trained.flat().values();
+  double change = 0;
+  for (std::size_t i = 0; i < after.size(); ++i) {
+    EXPECT_NEAR(after[i], 0.75 * before[i] + 0.25 * moved[i], 1e-6);
+    change += std::abs(after[i] - before[i]);
+  }
+  EXPECT_GT(change, 0.01);
+}
+
+TEST_F(TrainerTest, ThePlanCountsWhatIsThere) {
+  Options options = tiny("run", "byol");
+  const Dataset dataset = open_dataset(dataset_settings(options), "train");
+  const auto objective = make_objective(options, 16, cpu_backend());
+  const Plan plan = make_plan(options, dataset, *objective);
+  EXPECT_EQ(plan.steps, 12);
+  EXPECT_EQ(plan.effective_lr, options.lr * 16 / 256);
+  std::int64_t counted = 0;
+  objective->encoder().each([&](const std::string&, Tensor& tensor) { counted += tensor.size(); });
+  EXPECT_EQ(plan.step.encoder_parameters, counted);
+  EXPECT_GT(plan.step.parameters, 2 * counted);
+  EXPECT_NE(describe_plan(options).find("12 (3 epochs of 4; 70 images, 6 dropped in each)"), std::string::npos);
+  EXPECT_FALSE(fs::exists(folder_ / "run"));
+}
+
+TEST(Sha256, GivesThePublishedDigests) {
+  EXPECT_EQ(sha256(""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+  EXPECT_EQ(sha256("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  EXPECT_EQ(sha256("abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq"),
+            "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1");
+}
+
+}  // namespace
+}  // namespace vergence
