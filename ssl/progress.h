@@ -13,14 +13,15 @@ std::string clock_text(double seconds);
 
 class Progress {
  public:
-  /// `total` and `start` count steps, `images` is the images of one step. `interval`: least seconds between plain lines.
+  /// `total` and `start` count steps, `images` is the images of one step. `interval`: least seconds between plain
+  /// lines.
   Progress(std::int64_t total, std::int64_t start, std::int64_t images, std::FILE* out = stdout, double interval = 5);
   ~Progress();
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
-  /// Shows step `step` (finished steps, counted from 1) of `epoch` with its loss, the recent images/s and the time left.
-  /// Cheap: most calls print nothing. The last step is always shown.
+  /// Shows step `step` (finished steps, counted from 1) of `epoch` with its loss, the recent images/s and the time
+  /// left. Cheap: most calls print nothing. The last step is always shown.
   void update(std::int64_t step, std::int64_t epoch, std::int64_t epochs, double loss);
   /// Prints a line of its own, keeping the progress line below it.
   void note(const std::string& line);

@@ -111,6 +111,7 @@ TEST_F(TrainerTest, ResumedRunEqualsAnUninterruptedOneBitForBit) {
 TEST_F(TrainerTest, LearnsAndLogsEveryStepOnce) {
   Options options = tiny("run");
   options.epochs = 15;
+  for (ViewSettings& view : options.view) view.crop_low = 0.6f, view.jitter_p = view.blur_p = view.grey_p = 0;
   options.eval_every = 15;
   options.eval_limit = 50;
   pretrain(options);
@@ -121,7 +122,12 @@ TEST_F(TrainerTest, LearnsAndLogsEveryStepOnce) {
     EXPECT_EQ(lines[i]["epoch"], i / 4 + 1);
   }
   EXPECT_EQ(lines[0]["lr"], 0);
-  EXPECT_LT(lines.back()["loss"], 0.9 * lines[0]["loss"].get<double>());
+  double first = 0, last = 0;  // of an epoch
+  for (std::size_t i = 0; i < 4; ++i) {
+    first += lines[i]["loss"].get<double>() / 4;
+    last += lines[lines.size() - 1 - i]["loss"].get<double>() / 4;
+  }
+  EXPECT_LT(last, 0.8 * first);
   EXPECT_FALSE(lines[3].contains("knn_cosine_200"));
   EXPECT_GT(lines.back()["knn_euclidean_5"], 0);
   const TrainedEncoder trained = load_encoder((folder_ / "run/encoder.safetensors").string(), cpu_backend());
@@ -141,10 +147,10 @@ TEST_F(TrainerTest, TheLoggedLossIsThatOfItsParts) {
 TEST_F(TrainerTest, ARunInHalfPrecisionLearnsAndResumes) {
   Options options = tiny("whole");
   options.precision = "bf16";
-  options.width = 16;
+  options.epochs = 1;
   EXPECT_TRUE(std::isfinite(pretrain(options).loss));
   options.out = (folder_ / "parts").string();
-  options.max_steps = 5;
+  options.max_steps = 2;
   pretrain(options);
   options.max_steps = 0;
   options.resume = true;

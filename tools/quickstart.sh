@@ -22,7 +22,7 @@ cmake --log-level=WARNING "${configure[@]}"
 cmake --build build --parallel "$(nproc)" --target pretrain linear_probe evaluate bench
 
 step "Pretraining without labels: SimCLR on confounded_shapes, into $run"
-build/pretrain --dataset confounded_shapes --objective simclr --out "$run" --resume
+build/pretrain --dataset confounded_shapes --objective simclr --epochs 6 --out "$run" --resume
 
 step "Linear probe of the pretrained encoder"
 trained=$(build/linear_probe --run "$run" | tee /dev/stderr | top1_of)

@@ -78,42 +78,51 @@ def random_state(net, generator):
     return {name: value.float().double() if value.is_floating_point() else value for name, value in state.items()}
 
 
-def compare_resnet(driver, what, tensors, settings, exact, limit_of):
-    found, _ = drive(driver, "resnet", tensors, settings)
+def resnet_case(width, stem, size, seed, dtype):
+    """Inputs for the driver, and PyTorch's results in float64 and in `dtype`."""
+    torch.manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
+    state = random_state(reference.ResNet18(width, stem), generator)
+    images = torch.randn(8, 3, size, size, generator=generator).numpy()
+    cotangent = torch.randn(8, 8 * width, generator=generator).numpy()
+    exact = torch_resnet(width, stem, state, images, cotangent, torch.float64)
+    rounded = exact if dtype == np.float64 else torch_resnet(width, stem, state, images, cotangent, torch.float32)
+    tensors = {name: value.permute(0, 2, 3, 1).numpy() if value.dim() == 4 else value.numpy()
+               for name, value in state.items() if value.is_floating_point() and "running" not in name}
+    tensors |= {"images": images.transpose(0, 2, 3, 1), "cotangent": cotangent}
+    return {name: value.astype(dtype) for name, value in tensors.items()}, exact, rounded
+
+
+def resnet_errors(driver, tensors, exact, **settings):
+    found, _ = drive(driver, "resnet", tensors, {"encoder": "resnet18", "channels": 3} | settings)
     assert set(found) == set(exact), set(found) ^ set(exact)
-    errors = {name: relative(found[name], value) for name, value in exact.items()}
-    for name, error in errors.items():
-        check(f"{what} {name}", error, limit_of(name))
-    worst = max(errors, key=errors.get)
-    print(f"{what}: {len(exact)} tensors, features {errors['features']:.1e}, worst {worst} {errors[worst]:.1e}")
+    return {name: relative(found[name], value) for name, value in exact.items()}
 
 
 def oracle_resnet(driver):
-    for width, stem, size, dtype in ((16, "cifar", 32, torch.float64), (8, "imagenet", 64, torch.float64),
-                                     (64, "cifar", 32, torch.float32)):
-        torch.manual_seed(width)
-        generator = torch.Generator().manual_seed(1)
-        state = random_state(reference.ResNet18(width, stem), generator)
-        images = torch.randn(8, 3, size, size, generator=generator).numpy()
-        cotangent = torch.randn(8, 8 * width, generator=generator).numpy()
-        exact = torch_resnet(width, stem, state, images, cotangent, torch.float64)
-        tensors = {name: value.permute(0, 2, 3, 1).numpy() if value.dim() == 4 else value.numpy()
-                   for name, value in state.items() if value.is_floating_point() and "running" not in name}
-        tensors |= {"images": images.transpose(0, 2, 3, 1), "cotangent": cotangent}
-        numpy_type = np.float64 if dtype == torch.float64 else np.float32
-        tensors = {name: value.astype(numpy_type) for name, value in tensors.items()}
-        settings = {"encoder": "resnet18", "width": width, "stem": stem, "image_size": size, "channels": 3}
-        if dtype == torch.float64:
-            compare_resnet(driver, f"resnet18 width {width} {stem} f64", tensors, settings | {"cpu_conv": "auto"}, exact,
-                           lambda name: 1e-10)
-            continue
-        rounded = torch_resnet(width, stem, state, images, cotangent, dtype)
-        print(f"torch's own f32: worst {max(relative(rounded[k], v) for k, v in exact.items()):.1e}")
-        for conv in ("direct", "auto"):
-            # A unit whose input lies within rounding of 0 may switch, which moves the gradients of all layers before it
-            # by about 1 / sqrt(units): no error, but no digit of theirs below that can be compared.
-            compare_resnet(driver, f"resnet18 width {width} {stem} f32 {conv}", tensors, settings | {"cpu_conv": conv},
-                           exact, lambda name: 2e-2 if "gradient" in name else 4 * relative(rounded[name], exact[name]) + 1e-5)
+    for width, stem, size in ((16, "cifar", 32), (8, "imagenet", 64)):
+        tensors, exact, _ = resnet_case(width, stem, size, 1, np.float64)
+        errors = resnet_errors(driver, tensors, exact, width=width, stem=stem, image_size=size, cpu_conv="auto")
+        worst = max(check(f"resnet18 width {width} {stem} f64 {name}", e, 1e-10) for name, e in errors.items())
+        print(f"resnet18 width {width} {stem} f64: {len(exact)} tensors, worst relative error {worst:.1e}")
+    # In float32 a unit whose input lies within rounding of 0 may switch. That moves the gradients of all layers before
+    # it by about 1 / sqrt(units): no error, but no digit below that can be compared. Without a switch all digits can,
+    # so most of a few small networks must agree closely, and each one, the large one too, up to switches.
+    cases = [(16, 16, seed) for seed in range(5)] + [(64, 32, 64)]
+    for conv in ("direct", "auto"):
+        close = 0
+        for width, size, seed in cases:
+            tensors, exact, rounded = resnet_case(width, "cifar", size, seed, np.float32)
+            errors = resnet_errors(driver, tensors, exact, width=width, stem="cifar", image_size=size, cpu_conv=conv)
+            for name, error in errors.items():
+                limit = 5e-2 if "gradient" in name else 8 * relative(rounded[name], exact[name]) + 1e-5
+                check(f"resnet18 width {width} seed {seed} f32 {conv} {name}", error, limit)
+            worst = max(errors.values())
+            close += width == 16 and worst < 1e-4
+            print(f"resnet18 width {width} f32 {conv}: features {errors['features']:.1e}, worst {worst:.1e}")
+        if close < 3:
+            FAILURES.append("close")
+            print(f"FAILED resnet18 f32 {conv}: only {close} of 5 networks agree to 1e-4, expected 3")
 
 
 def torch_losses(inputs, settings, dtype):
