@@ -27,8 +27,7 @@ void block(std::int64_t depth, const float* a, std::int64_t row_step, std::int64
 #pragma GCC unroll 16
   for (int row = 0; row < rows; ++row)
 #pragma GCC unroll 4
-    for (int v = 0; v < vectors; ++v)
-      sums[row][v] = add ? FloatVector(vector_at(out + row * out_step + v * float_lanes)) : FloatVector{};
+    for (int v = 0; v < vectors; ++v) sums[row][v] = FloatVector{};
   for (std::int64_t p = 0; p < depth; ++p, a += depth_step, b += width) {
     FloatVector right[vectors];
     for (int v = 0; v < vectors; ++v) right[v] = vector_at(b + v * float_lanes);
@@ -40,7 +39,10 @@ void block(std::int64_t depth, const float* a, std::int64_t row_step, std::int64
 #pragma GCC unroll 16
   for (int row = 0; row < rows; ++row)
 #pragma GCC unroll 4
-    for (int v = 0; v < vectors; ++v) vector_at(out + row * out_step + v * float_lanes) = sums[row][v];
+    for (int v = 0; v < vectors; ++v) {
+      LooseFloatVector& to = vector_at(out + row * out_step + v * float_lanes);
+      to = add ? to + sums[row][v] : sums[row][v];
+    }
 }
 
 /// All rows of one strip of `vectors` vectors, one slice of the depth.

@@ -1,15 +1,16 @@
 // The fixed choice of convolution algorithms. Milliseconds measured on 2 cores of a Xeon with AVX-512 and AMX, 2
-// threads, 128 images (the last two rows: 512), forward / data / weight, weights reordered or transformed in every
-// call:
+// threads, 128 images (the last three 3x3 rows: 512), forward / data / weight, weights reordered or transformed in
+// every call:
 //
 //   3x3 layers                  f32 direct       f32 Winograd      bf16 direct       bf16 unfolded
-//    64 ->  64, 32x32           32 / 42 / 37     11 / 15 / 11      3.1 / 3.3 / 6.2   10 / 9.1 / 25
-//   128 -> 128, 16x16           31 / 36 / 27     15 / 11 / 14      2.8 / 3.6 / 7.7   7.0 / 7.1 / 12
-//   256 -> 256,  8x8            26 / 33 / 32     10 / 9.5 / 11     3.5 / 4.6 / 11    6.3 / 6.8 / 7.8
-//   512 -> 512,  4x4            35 / 29 / 42     14 / 14 / 11      13 / 19 / 45      6.5 / 7.7 / 7.4
+//    64 ->  64, 32x32           32 / 42 / 37     11 / 11 / 11      3.1 / 3.3 / 6.2   10 / 9.1 / 25
+//   128 -> 128, 16x16           31 / 36 / 27     10 / 11 / 11      2.8 / 3.6 / 7.7   7.0 / 7.1 / 12
+//   256 -> 256,  8x8            26 / 33 / 32     9.0 / 8.8 / 9.4   3.5 / 4.6 / 11    6.3 / 6.8 / 7.8
+//   512 -> 512,  4x4            35 / 29 / 42     12 / 11 / 10      13 / 19 / 45      6.5 / 7.7 / 7.4
 //    64 -> 128, 32x32 stride 2  19 / 20 / 27                       1.9 / 5.1 / 9.4   3.7 / 6.2 / 8.3
 //   128 -> 256, 16x16 stride 2  18 / 19 / 23                       2.8 / 5.2 / 14    3.1 / 4.3 / 4.3
 //   256 -> 512,  8x8  stride 2  22 / 17 / 26                       4.8 / 11 / 31     2.8 / 3.6 / 4.2
+//    16 ->  16, 32x32           7.5 / 8.0 / 7.7  5.8 / 5.6 / 5.5   1.7 / 2.0 / 3.4
 //    64 ->  64,  8x8            8.7 / 8.6 / 12   2.7 / 2.7 / 2.9   1.0 / 1.2 / 4.5   2.9 / 2.6 / 5.9
 //   128 -> 128,  4x4            6.0 / 6.2 / 7.7  2.6 / 2.5 / 3.1   1.4 / 2.4 / 7.6   1.8 / 1.7 / 3.0
 //   1x1 layers, stride 2
@@ -46,7 +47,7 @@ bool has_matrix_unit() {
 /// Worth it where a tile is mostly image, and where the tiles share the cost of transforming the weights.
 bool winograd_pays(const ConvShape& s) {
   const std::int64_t tiles = ((s.in_height + 3) / 4) * ((s.in_width + 3) / 4);
-  return 2 * s.in_height * s.in_width >= 16 * tiles && s.batch * tiles >= 64;
+  return 2 * s.in_height * s.in_width >= 16 * tiles && s.batch * tiles >= 16;
 }
 
 /// Worth it for few pixels of many channels, and for strided gradients.

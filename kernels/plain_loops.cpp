@@ -6,6 +6,7 @@
 #include "kernels/plain_loops.h"
 
 #include <algorithm>
+#include <cstring>
 #include <vector>
 
 #include "kernels/parallel.h"
@@ -56,17 +57,28 @@ struct Panels {
   }
 };
 
-/// sums[p][lane] += source[p][c] panel[c][lane], summed over c.
+/// `lanes` values as vectors in the compilers' own notation.
+template <class Real>
+struct Lanes {
+  typedef Real Vector __attribute__((vector_size(64), aligned(sizeof(Real)), may_alias));
+  static constexpr int vectors = lanes * static_cast<int>(sizeof(Real)) / 64;
+};
+
+/// sums[p][lane] += source[p][c] panel[c][lane], summed over c. The loops over pixels and lanes are unrolled so that
+/// the sums stay in registers.
 template <class T, class Real>
 void multiply(const T* const* source, std::int64_t channels, const Real* panel, Real (&sums)[pixels][lanes]) {
-  Real local[pixels][lanes];
-  std::copy_n(&sums[0][0], pixels * lanes, &local[0][0]);
+  using Vector = typename Lanes<Real>::Vector;
+  constexpr int vectors = Lanes<Real>::vectors;
+  Vector local[pixels][vectors];
+  std::memcpy(local, sums, sizeof local);
   for (std::int64_t c = 0; c < channels; ++c, panel += lanes)
-    for (int p = 0; p < pixels; ++p) {
-      const Real value = static_cast<Real>(source[p][c]);
-      for (int lane = 0; lane < lanes; ++lane) local[p][lane] += value * panel[lane];
-    }
-  std::copy_n(&local[0][0], pixels * lanes, &sums[0][0]);
+#pragma GCC unroll 4
+    for (int p = 0; p < pixels; ++p)
+#pragma GCC unroll 2
+      for (int v = 0; v < vectors; ++v)
+        local[p][v] += static_cast<Real>(source[p][c]) * reinterpret_cast<const Vector*>(panel)[v];
+  std::memcpy(sums, local, sizeof local);
 }
 
 /// Computes up to four output pixels, `out_channels` apart from `out` on. source[tap * pixels + p] is the pixel that
@@ -200,19 +212,25 @@ struct WeightBlock {
   /// Adds one row of output pixels. The row's own sum comes first: rounding errors then grow with the square root of
   /// the number of rows, not of pixels.
   void add_row(const T* x_row, const T* g_row) {
-    Compute<T> row[pixels][lanes] = {}, values[lanes] = {};
+    using Vector = typename Lanes<Compute<T>>::Vector;
+    constexpr int vectors = Lanes<Compute<T>>::vectors;
+    Vector row[pixels][vectors] = {};
+    Compute<T> values[lanes] = {}, factors[pixels] = {};
     for (std::int64_t column = 0; column < s.out_width(); ++column) {
       const std::int64_t cell = source_cell(column, tap % s.kernel_width, s.in_width, s);
       if (cell < 0) continue;
       const T *x = x_row + cell * s.in_channels + first_in, *g = g_row + column * s.out_channels + first_out;
       for (std::int64_t lane = 0; lane < ins; ++lane) values[lane] = static_cast<Compute<T>>(x[lane]);
-      for (std::int64_t o = 0; o < outs; ++o) {
-        const Compute<T> value = static_cast<Compute<T>>(g[o]);
-        for (int lane = 0; lane < lanes; ++lane) row[o][lane] += value * values[lane];
-      }
+      for (std::int64_t o = 0; o < outs; ++o) factors[o] = static_cast<Compute<T>>(g[o]);
+#pragma GCC unroll 4
+      for (int o = 0; o < pixels; ++o)
+#pragma GCC unroll 2
+        for (int v = 0; v < vectors; ++v) row[o][v] += factors[o] * reinterpret_cast<const Vector*>(values)[v];
     }
+    Compute<T> added[pixels][lanes];
+    std::memcpy(added, row, sizeof added);
     for (int o = 0; o < pixels; ++o)
-      for (int lane = 0; lane < lanes; ++lane) sums[o][lane] += row[o][lane];
+      for (int lane = 0; lane < lanes; ++lane) sums[o][lane] += added[o][lane];
   }
   void add_all(const T* x, const T* g) {
     const std::int64_t height = s.out_height();

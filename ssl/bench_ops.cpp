@@ -29,8 +29,12 @@ struct Row {
 
 using Rows = std::vector<Row>;
 
-/// The median time of a call in ms: at least three, and at least a fifth of a second of them.
-double time_ms(Backend& backend, const Call& call) {
+struct Timing {
+  double median = 0, least = 0;  // ms of one call
+};
+
+/// At least three calls, and at least a fifth of a second of them.
+Timing time_of(Backend& backend, const Call& call) {
   using Clock = std::chrono::steady_clock;
   const auto once = [&] {
     const auto begin = Clock::now();
@@ -42,8 +46,8 @@ double time_ms(Backend& backend, const Call& call) {
   std::vector<double> times;
   double total = 0;
   while (times.size() < 3 || (total < 200 && times.size() < 200)) total += times.emplace_back(once());
-  std::nth_element(times.begin(), times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2), times.end());
-  return times[times.size() / 2];
+  std::sort(times.begin(), times.end());
+  return {times[times.size() / 2], times.front()};
 }
 
 Tensor filled(Backend& backend, std::int64_t size, DType dtype = DType::f32) {
@@ -203,11 +207,11 @@ Rows rows_of(const BenchSettings& settings, Backend& backend) {
   return rows;
 }
 
-/// Bytes read and written per second by one large copy.
+/// Bytes read and written per second by one large copy, at best.
 double copy_bandwidth(Backend& backend) {
   const std::int64_t size = std::int64_t{1} << 26;  // 256 MiB, beyond any cache
   const Tensor a = filled(backend, size), b = filled(backend, size);
-  const double ms = time_ms(backend, [&] { backend.map(Map::copy, 1, size, {a.array()}, {}, 1, 0, b.array()); });
+  const double ms = time_of(backend, [&] { backend.map(Map::copy, 1, size, {a.array()}, {}, 1, 0, b.array()); }).least;
   return 2.0 * sizeof(float) * static_cast<double>(size) / (ms * 1e-3);
 }
 
@@ -217,7 +221,7 @@ double best_product(Backend& backend, DType type) {
   for (const std::int64_t n : {512, 1024, 2048}) {
     const Tensor a = filled(backend, n * n, type), b = filled(backend, n * n, type), c = filled(backend, n * n, type);
     const double ms =
-        time_ms(backend, [&] { backend.gemm(false, false, n, n, n, a.array(), b.array(), {}, c.array()); });
+        time_of(backend, [&] { backend.gemm(false, false, n, n, n, a.array(), b.array(), {}, c.array()); }).least;
     best = std::max(best, 2.0 * static_cast<double>(n * n * n) / (ms * 1e-3));
   }
   return best;
@@ -253,7 +257,7 @@ std::string bench_ops(const BenchSettings& settings) {
   {
     Rows rows = rows_of(settings, device);
     for (Row& row : rows) {
-      row.ms = time_ms(device, row.prepare());
+      row.ms = time_of(device, row.prepare()).median;
       print_row(out, row, row.kind == Kind::pass ? bandwidth : product);
       total[row.kind] += row.ms * static_cast<double>(row.calls);
       if (row.kind == Kind::pass) passes_floor += row.work * static_cast<double>(row.calls) / bandwidth * 1e3;

@@ -1,7 +1,6 @@
 // Checkpoints; the names in the file stand in checkpoint.h.
 #include "ssl/checkpoint.h"
 
-#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <cstring>
@@ -13,20 +12,24 @@ namespace {
 
 constexpr const char* format = "vergence-checkpoint-1";
 
-/// Everything in a state by its name in the file: tensors, and counters behind functions.
+const ParameterSet& parameters_called(const ObjectiveState& state, const std::string& name) {
+  for (const auto& [set, parameters] : state.parameters)
+    if (set == name) return parameters;
+  throw Error(join("checkpoint: optimizer '", name, "' has no parameters of its name"));
+}
+
+/// Calls `on_tensor(name, tensor, whether it is a parameter)` and `on_optimizer(name, optimizer)` for all of a state.
 template <class OnTensor, class OnOptimizer>
 void each_value(const ObjectiveState& state, const OnTensor& on_tensor, const OnOptimizer& on_optimizer) {
   for (const auto& [set, parameters] : state.parameters)
     for (std::size_t i = 0; i < parameters.count(); ++i)
       on_tensor(set + "." + parameters.names()[i], parameters.tensors()[i], true);
   for (const auto& [set, optimizer] : state.optimizers) {
-    const auto owner = std::find_if(state.parameters.begin(), state.parameters.end(),
-                                    [&](const auto& entry) { return entry.first == set; });
-    require(owner != state.parameters.end(), "checkpoint: optimizer '", set, "' has no parameters of its name");
+    const ParameterSet& parameters = parameters_called(state, set);
     for (const auto& [buffer, whole] : optimizer->state()) {
-      const Tensors parts = owner->second.parts_of(whole);
+      const Tensors parts = parameters.parts_of(whole);
       for (std::size_t i = 0; i < parts.size(); ++i)
-        on_tensor(join("optimizer.", set, ".", buffer, ".", owner->second.names()[i]), parts[i], false);
+        on_tensor(join("optimizer.", set, ".", buffer, ".", parameters.names()[i]), parts[i], false);
     }
     on_optimizer(join("optimizer.", set, ".steps"), *optimizer);
   }
@@ -138,7 +141,8 @@ void Checkpoint::restore(const ObjectiveState& state) const {
     for (const TensorEntry& entry : file_.tensors()) {
       if (!entry.name.starts_with(prefix + ".") || !entry.name.ends_with(mean)) continue;
       const std::string name = entry.name.substr(0, entry.name.size() - mean.size());
-      RunningStatistics& running = statistics->at(name.substr(prefix.size() + 1), entry.size(), like.backend(), like.dtype);
+      RunningStatistics& running =
+          statistics->at(name.substr(prefix.size() + 1), entry.size(), like.backend(), like.dtype);
       const char* type = safetensors_name_of(like.dtype);
       from_host(running.mean, bytes_of(file_.at(entry.name, type, {entry.size()})));
       from_host(running.variance, bytes_of(file_.at(name + ".running_var", type, {entry.size()})));

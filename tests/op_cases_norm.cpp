@@ -70,6 +70,8 @@ Values expected(const NormForm& f, const std::vector<Values>& in, const Values& 
 void add_training(std::vector<OpCase>& rows) {
   for (const NormForm& f : norm_forms()) {
     const bool far = f.draw == Draw::offset;
+    // One row has no variance: what should vanish is rounding times 1 / sqrt(epsilon).
+    const bool one_row = f.shape.rows() == f.groups;
     const std::vector<DType> exact = {DType::f64, DType::f32};
     rows.push_back({.name = join("batch_norm_", f.name),
                     .ops = {"batch_norm", "batch_norm_backward", "batch_norm_double_backward"},
@@ -82,8 +84,9 @@ void add_training(std::vector<OpCase>& rows) {
                           return Tensors{r.y, r.mean, r.rstd};
                         },
                     .expect = [f](const std::vector<Values>& in) { return expected(f, in, {}, {}); },
-                    .dtypes = far ? exact : std::vector{DType::f64, DType::f32, DType::bf16},
-                    .kinks = f.relu});
+                    .dtypes = far || one_row ? exact : std::vector{DType::f64, DType::f32, DType::bf16},
+                    .kinks = f.relu,
+                    .slack = one_row ? 200.0 : 1.0});
   }
 }
 

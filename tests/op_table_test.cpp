@@ -163,7 +163,21 @@ TEST(OpTableRule, CastRoundsToNearestEven) {
   EXPECT_EQ(found[6], INFINITY);
 }
 
-/// The rule of second_order.md 2.1, since no difference quotient can see it: forward the identity, gx = g m, gm = 0;
+/// Among equal values the first cell of a window, in row-major order, takes the gradient.
+TEST(OpTableRule, MaxPoolGivesTiesToTheFirstCell) {
+  for (Backend* device : backends())
+    for (DType dtype : {DType::f64, DType::f32, DType::bf16}) {
+      const Tensor x = leaf(full(*device, {1, 4, 4, 1}, 3, dtype));
+      const Tensor y = max_pool(x, {.kernel = 3, .stride = 2, .padding = 1});
+      const Values gx = grad({y}, {x}, {.seeds = {from_values(*device, y.shape, {1, 2, 4, 8}, dtype)}})[0].values();
+      // Windows begin at (-1, -1), (-1, 1), (1, -1), (1, 1): their first cells inside are these.
+      Values expected(16);
+      expected[0] = 1, expected[1] = 2, expected[4] = 4, expected[5] = 8;
+      EXPECT_EQ(gx, expected) << device->name() << " " << name_of(dtype);
+    }
+}
+
+/// The rule of gradient scaling, since no difference quotient can see it: forward the identity, gx = g m, gm = 0;
 /// with cotangent a of gx: dg = a m, dm = sum over rows of a g.
 TEST(OpTableRule, GradientScale) {
   Backend& cpu = cpu_backend();
