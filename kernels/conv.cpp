@@ -1,5 +1,6 @@
-// Convolution on the CPU: which implementation runs is conv_rules.h's choice.
+// Convolution on the CPU: which implementation runs is conv_rules.h's choice, or conv_tuning.h's.
 #include "kernels/conv_rules.h"
+#include "kernels/conv_tuning.h"
 #include "kernels/conv_unfold.h"
 #include "kernels/cpu_backend.h"
 #include "kernels/plain_loops.h"
@@ -13,9 +14,9 @@ namespace vergence {
 namespace {
 
 /// One pass; first, second and out as in winograd.h and conv_onednn.h.
-void convolve(const ConvShape& shape, ConvPass pass, ConstArray first, ConstArray second, Array out, Backend& pool) {
-  if (out.size == 0) return;
-  switch (choose_cpu_conv(shape, pass, first.dtype)) {
+void convolve_by(CpuConvAlgorithm algorithm, const ConvShape& shape, ConvPass pass, ConstArray first, ConstArray second,
+                 Array out, Backend& pool) {
+  switch (algorithm) {
     case CpuConvAlgorithm::winograd:
       return winograd_conv(shape, pass, first.as<float>(), second.as<float>(), out.as<float>(), pool);
     case CpuConvAlgorithm::unfold:
@@ -34,6 +35,12 @@ void convolve(const ConvShape& shape, ConvPass pass, ConstArray first, ConstArra
     case ConvPass::weight:
       return plain::conv2d_weight(shape, first, second, out);
   }
+}
+
+void convolve(const ConvShape& shape, ConvPass pass, ConstArray first, ConstArray second, Array out, Backend& pool) {
+  if (out.size == 0) return;
+  const auto run = [&](CpuConvAlgorithm algorithm) { convolve_by(algorithm, shape, pass, first, second, out, pool); };
+  run(conv_tuning() ? tuned_cpu_conv(shape, pass, first.dtype, run) : choose_cpu_conv(shape, pass, first.dtype));
 }
 
 }  // namespace

@@ -50,10 +50,15 @@ bool winograd_pays(const ConvShape& s) {
   return 2 * s.in_height * s.in_width >= 16 * tiles && s.batch * tiles >= 16;
 }
 
+/// Products whose depth is not a multiple of 32 leave the matrix unit.
+bool unfolding_applies(const ConvShape& s, ConvPass pass) {
+  return has_matrix_unit() && s.groups == 1 && s.in_channels % 32 == 0 && s.out_channels % 32 == 0 &&
+         (pass != ConvPass::weight || s.batch * s.out_height() * s.out_width() % 32 == 0);
+}
+
 /// Worth it for few pixels of many channels, and for strided gradients.
 bool unfolding_pays(const ConvShape& s, ConvPass pass) {
   const std::int64_t cells = s.out_height() * s.out_width(), ins = s.in_channels;
-  if (s.groups != 1 || ins % 32 != 0 || s.out_channels % 32 != 0) return false;
   const bool tiny = cells <= 16, small = cells <= 64, strided = s.stride > 1;
   switch (pass) {
     case ConvPass::forward:
@@ -61,7 +66,7 @@ bool unfolding_pays(const ConvShape& s, ConvPass pass) {
     case ConvPass::data:
       return (tiny && ins >= 128) || (strided && ((tiny && ins >= 64) || (small && ins >= 128)));
     case ConvPass::weight:
-      return s.batch * cells % 32 == 0 && (strided || (tiny && ins >= 128) || (small && ins >= 256));
+      return strided || (tiny && ins >= 128) || (small && ins >= 256);
   }
   return false;
 }
@@ -76,12 +81,25 @@ bool winograd_applies(const ConvShape& s) {
          s.groups == 1 && s.in_channels % float_lanes == 0 && s.out_channels % float_lanes == 0;
 }
 
+bool cpu_conv_applies(CpuConvAlgorithm algorithm, const ConvShape& s, ConvPass pass, DType type) {
+  switch (algorithm) {
+    case CpuConvAlgorithm::direct:
+      return true;
+    case CpuConvAlgorithm::winograd:
+      return type == DType::f32 && winograd_applies(s);
+    case CpuConvAlgorithm::unfold:
+      return type == DType::bf16 && unfolding_applies(s, pass);
+  }
+  return false;
+}
+
 CpuConvAlgorithm choose_cpu_conv(const ConvShape& s, ConvPass pass, DType type) {
   const CpuConv choice = forced;
   if (choice == CpuConv::direct) return CpuConvAlgorithm::direct;
-  if (type == DType::f32 && winograd_applies(s) && (choice == CpuConv::winograd || winograd_pays(s)))
+  if (cpu_conv_applies(CpuConvAlgorithm::winograd, s, pass, type) && (choice == CpuConv::winograd || winograd_pays(s)))
     return CpuConvAlgorithm::winograd;
-  if (type == DType::bf16 && has_matrix_unit() && unfolding_pays(s, pass)) return CpuConvAlgorithm::unfold;
+  if (cpu_conv_applies(CpuConvAlgorithm::unfold, s, pass, type) && unfolding_pays(s, pass))
+    return CpuConvAlgorithm::unfold;
   return CpuConvAlgorithm::direct;
 }
 

@@ -195,7 +195,7 @@ void add_run(Table& t) {
   t.choice("cpu-conv", FIELD(cpu_conv), {"auto", "direct", "winograd"}, "the CPU's convolution algorithm");
   t.number("workers", FIELD(workers), from(1, 1024), "threads that make views", Flags::may_change);
   t.flag("deterministic", FIELD(deterministic), "the same bits on every run on a GPU (always so on the CPU)");
-  t.flag("tune", FIELD(tune), "time the algorithms instead of using the fixed rule");
+  t.flag("tune", FIELD(tune), "time the algorithms instead of using the fixed rule; kept in tuning.json");
 }
 
 #undef FIELD

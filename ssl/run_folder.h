@@ -1,4 +1,5 @@
-// The folder of one run: config.toml, metrics.jsonl, checkpoint.safetensors and encoder.safetensors.
+// The folder of one run: config.toml, metrics.jsonl, checkpoint.safetensors, encoder.safetensors
+// and, with --tune, tuning.json.
 #pragma once
 
 #include <cstdint>
@@ -23,6 +24,7 @@ class RunFolder {
   std::string metrics() const { return path_ + "/metrics.jsonl"; }
   std::string checkpoint() const { return path_ + "/checkpoint.safetensors"; }
   std::string encoder() const { return path_ + "/encoder.safetensors"; }
+  std::string tuning() const { return path_ + "/tuning.json"; }
 
   /// Replaces config.toml.
   void write_config(const std::string& toml);

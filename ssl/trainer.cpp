@@ -2,6 +2,7 @@
 // resumed from a checkpoint repeats exactly what an uninterrupted one does.
 #include "ssl/trainer.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
@@ -10,7 +11,9 @@
 #include <optional>
 #include <sstream>
 
+#include "engine/files.h"
 #include "kernels/conv_rules.h"
+#include "kernels/conv_tuning.h"
 #include "models/encoder_file.h"
 #include "ssl/checkpoint.h"
 #include "ssl/evaluation/features.h"
@@ -57,6 +60,8 @@ class Trainer {
   bool advance();
   void evaluate(nlohmann::ordered_json& line);
   Features features_of(const std::string& split);
+  void start_tuning();
+  void save_tuning();
   void save(bool with_encoder);
   std::int64_t epoch() const { return step_ / steps_per_epoch_; }
 
@@ -104,6 +109,7 @@ void Trainer::start() {
       require_usage(open_dataset(first, split).classes > 0, "--eval-every: ", options_.dataset, " has no labels");
     }
   if (folder_.resuming()) resume();
+  start_tuning();
   folder_.write_config(config_);
   folder_.open_metrics(step_);
   std::fflush(stdout);
@@ -176,8 +182,28 @@ void Trainer::evaluate(nlohmann::ordered_json& line) {
   progress_->resume_clock();
 }
 
+/// The choices that --tune made in this run before its checkpoint are part of what a resumed run must repeat.
+void Trainer::start_tuning() {
+  stop_conv_tuning();
+  if (!options_.tune) return;
+  require_usage(options_.cpu_conv == "auto", "--tune: goes with --cpu-conv auto, not with '", options_.cpu_conv, "'");
+  ConvChoices known;
+  if (step_ > 0) {
+    const auto saved = nlohmann::json::parse(read_file(folder_.tuning()), nullptr, false);
+    require_usage(saved.is_object() && std::all_of(saved.begin(), saved.end(), [](auto& v) { return v.is_string(); }),
+                  folder_.tuning(), ": expected an object of algorithm names by convolution");
+    known = saved.get<ConvChoices>();
+  }
+  start_conv_tuning(known);
+}
+
+void Trainer::save_tuning() {
+  if (options_.tune) write_atomically(folder_.tuning(), nlohmann::json(conv_choices()).dump(1) + "\n");
+}
+
 void Trainer::save(bool with_encoder) {
   progress_->pause_clock();
+  save_tuning();
   folder_.sync_metrics();
   save_checkpoint(folder_.checkpoint(), objective_->state(), {step_, epoch(), omp_get_max_threads(), config_});
   if (with_encoder)

@@ -180,6 +180,38 @@ TEST_F(TrainerTest, ACheckpointIsRefusedUnderOtherOptions) {
   EXPECT_EQ(pretrain(options).started_at, 2);
 }
 
+TEST_F(TrainerTest, AResumedRunKeepsItsTunedConvolutions) {
+  Options options = tiny("tuned");
+  options.tune = true;
+  options.width = 16;  // whole vectors of channels: 3x3 convolutions have a choice
+  options.max_steps = 2;
+  pretrain(options);
+  json choices = json::parse(bytes("tuned", "tuning.json"));
+  int turned = 0;
+  for (auto& [name, algorithm] : choices.items()) {
+    EXPECT_TRUE(algorithm == "direct" || algorithm == "winograd") << name;
+    if (name.find("x16 -> 16, 3x3/1") == std::string::npos) continue;
+    algorithm = algorithm == "direct" ? "winograd" : "direct";
+    ++turned;
+  }
+  EXPECT_EQ(turned, 3) << choices.dump(1);  // forward, data, weight
+  const fs::path file = folder_ / "tuned" / "tuning.json";
+  std::ofstream(file) << choices;
+  options.resume = true;
+  options.max_steps = 4;
+  pretrain(options);
+  EXPECT_EQ(json::parse(bytes("tuned", "tuning.json")), choices);
+  std::ofstream(file) << "[1]";
+  options.max_steps = 6;
+  EXPECT_NE(message_of<UsageError>([&] { pretrain(options); }).find("tuning.json: expected an object"),
+            std::string::npos);
+  options.tune = false;
+  options.out = (folder_ / "plain").string();
+  options.resume = false;
+  pretrain(options);  // the rule is back
+  EXPECT_FALSE(fs::exists(folder_ / "plain" / "tuning.json"));
+}
+
 TEST_F(TrainerTest, ALossThatIsNotFiniteStopsTheRunAndKeepsTheCheckpoint) {
   Options options = tiny("run", "barlow_twins");
   options.max_steps = 2;

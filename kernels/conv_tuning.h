@@ -1,0 +1,29 @@
+// `--tune`: times the algorithms of a convolution where it first runs, instead of following the rule of conv_rules.h,
+// and remembers the fastest. A choice can be saved and given back, so that a resumed run repeats it.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+
+#include "kernels/conv_rules.h"
+
+namespace vergence {
+
+/// Algorithm names by case: "128x32x32x64 -> 64, 3x3/1+1*1, groups 1, forward, f32" -> "winograd".
+using ConvChoices = std::map<std::string, std::string>;
+
+/// Starts timing, from the choices known so far. For the whole process.
+void start_conv_tuning(const ConvChoices& known);
+/// Back to the fixed rule.
+void stop_conv_tuning();
+bool conv_tuning();
+/// All choices so far.
+ConvChoices conv_choices();
+
+/// The remembered choice; else every algorithm that applies is run, timed and the fastest remembered.
+/// `run` computes the convolution with an algorithm; it may be called often and must give the same result every time.
+CpuConvAlgorithm tuned_cpu_conv(const ConvShape& shape, ConvPass pass, DType type,
+                                const std::function<void(CpuConvAlgorithm)>& run);
+
+}  // namespace vergence
