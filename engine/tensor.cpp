@@ -82,23 +82,10 @@ double Tensor::item() const {
 
 namespace {
 
-/// Calls `f(T{})` with the C++ type of any `type`.
-template <class F>
-void with_type(DType type, F&& f) {
-  switch (type) {
-    case DType::i32:
-      return f(std::int32_t{});
-    case DType::u8:
-      return f(std::uint8_t{});
-    default:
-      return with_float(type, std::forward<F>(f));
-  }
-}
-
 template <class Out>
 std::vector<Out> download_as(const Tensor& tensor) {
   std::vector<Out> out(static_cast<std::size_t>(tensor.size()));
-  with_type(tensor.dtype, [&](auto zero) {
+  with_any(tensor.dtype, [&](auto zero) {
     using T = decltype(zero);
     if constexpr (std::is_same_v<T, Out>) {
       tensor.backend().download(out.data(), tensor.data->data(), tensor.size() * size_of(tensor.dtype));
@@ -116,7 +103,7 @@ Tensor upload_as(Backend& backend, const Shape& shape, const std::vector<In>& va
   require(static_cast<std::int64_t>(values.size()) == shape.size(), "tensor: shape ", shape, " needs ", shape.size(),
           " values, got ", values.size());
   Tensor tensor = empty(backend, shape, dtype);
-  with_type(dtype, [&](auto zero) {
+  with_any(dtype, [&](auto zero) {
     using T = decltype(zero);
     if constexpr (std::is_same_v<T, In>) {
       backend.upload(tensor.data->data(), values.data(), tensor.size() * size_of(dtype));

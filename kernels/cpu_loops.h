@@ -27,19 +27,6 @@ decltype(auto) with_flag(bool flag, F&& f) {
   return flag ? f(std::true_type{}) : f(std::false_type{});
 }
 
-/// Calls `f(T{})` with the C++ type of any element type.
-template <class F>
-decltype(auto) with_any(DType type, F&& f) {
-  switch (type) {
-    case DType::i32:
-      return f(std::int32_t{});
-    case DType::u8:
-      return f(std::uint8_t{});
-    default:
-      return with_float(type, f);
-  }
-}
-
 /// Calls `f` with an unsigned integer as wide as an element of `type`: for kernels that only move elements.
 template <class F>
 decltype(auto) with_bits(DType type, F&& f) {

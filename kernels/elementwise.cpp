@@ -115,7 +115,7 @@ void copy(const Grid& grid, const From* a, To* out) {
 }  // namespace
 
 void CpuBackend::fill(Array out, double value) {
-  cpu::with_any(out.dtype, [&](auto zero) {
+  with_any(out.dtype, [&](auto zero) {
     using T = decltype(zero);
     T* to = out.as<T>();
     const T element = convert<T>(value);
@@ -129,8 +129,8 @@ void CpuBackend::map(Map op, std::int64_t rows, std::int64_t cols, Operand a, Op
   if (rows * cols == 0) return;
   const Grid grid(rows, cols, a.repeat, b.values ? b.repeat : Repeat::none);
   if (op == Map::copy) {
-    cpu::with_any(a.values.dtype, [&](auto from) {
-      cpu::with_any(out.dtype, [&](auto to) { copy(grid, a.values.as<decltype(from)>(), out.as<decltype(to)>()); });
+    with_any(a.values.dtype, [&](auto from) {
+      with_any(out.dtype, [&](auto to) { copy(grid, a.values.as<decltype(from)>(), out.as<decltype(to)>()); });
     });
     return;
   }

@@ -133,4 +133,17 @@ decltype(auto) with_float(DType type, F&& f) {
   }
 }
 
+/// Calls `f(T{})` with the C++ type of any element type.
+template <class F>
+decltype(auto) with_any(DType type, F&& f) {
+  switch (type) {
+    case DType::i32:
+      return f(std::int32_t{});
+    case DType::u8:
+      return f(std::uint8_t{});
+    default:
+      return with_float(type, f);
+  }
+}
+
 }  // namespace vergence

@@ -237,6 +237,15 @@ std::vector<OptionDifference> differences(const Options& first, const Options& s
   return found;
 }
 
+Options without_changeable(const Options& options) {
+  Options result = options, defaults;
+  for (const OptionEntry& entry : option_table())
+    if (entry.flags & OptionEntry::may_change)
+      for (const Field& field : entry.fields)
+        std::visit([&](const auto& member) { member(result) = member(defaults); }, field);
+  return result;
+}
+
 void require_resumable(const Options& saved, const Options& now, const std::string& path) {
   const auto shown = [](const std::string& value) { return value.empty() ? std::string("unset") : value; };
   std::string text;

@@ -141,6 +141,9 @@ struct OptionDifference {
 /// checkpoint-every and max-steps.
 std::vector<OptionDifference> differences(const Options& first, const Options& second);
 
+/// The options with those that a resumed run may change at their defaults.
+Options without_changeable(const Options& options);
+
 /// Throws UsageError naming the options that differ (as `differences`) if `saved`, of the checkpoint at `path`, cannot
 /// go on as `now`.
 void require_resumable(const Options& saved, const Options& now, const std::string& path);

@@ -291,18 +291,6 @@ void apply_cpu_conv(const Options& options) {
   set_cpu_conv(choice == "auto" ? CpuConv::automatic : choice == "direct" ? CpuConv::direct : CpuConv::winograd);
 }
 
-std::string config_digest(Options options) {
-  const Options defaults;
-  options.out = defaults.out;
-  options.data = defaults.data;
-  options.device = defaults.device;
-  options.workers = defaults.workers;
-  options.eval_every = defaults.eval_every;
-  options.eval_limit = defaults.eval_limit;
-  options.log_every = defaults.log_every;
-  options.checkpoint_every = defaults.checkpoint_every;
-  options.max_steps = defaults.max_steps;
-  return sha256(options_to_toml(options));
-}
+std::string config_digest(const Options& options) { return sha256(options_to_toml(without_changeable(options))); }
 
 }  // namespace vergence

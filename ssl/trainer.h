@@ -41,6 +41,6 @@ std::unique_ptr<Objective> make_objective(const Options& options, std::int64_t i
 void apply_cpu_conv(const Options& options);
 
 /// SHA-256 of the configuration, without what a resumed run may change.
-std::string config_digest(Options options);
+std::string config_digest(const Options& options);
 
 }  // namespace vergence
