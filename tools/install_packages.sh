@@ -4,7 +4,7 @@
 # also those of the tests. Nothing here needs a GPU. Does nothing where all are there already.
 set -euo pipefail
 
-needed=(g++ cmake ninja-build libcli11-dev libtomlplusplus-dev nlohmann-json3-dev libstb-dev libdnnl-dev
+needed=(g++ cmake ninja-build libcli11-dev libtomlplusplus-dev nlohmann-json3-dev libdnnl-dev
   libopenblas-openmp-dev liblbfgs-dev)
 optional=()
 case "${1:-}" in
