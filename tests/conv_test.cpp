@@ -324,7 +324,7 @@ TEST(Gemm, MatchesNaiveLoops) {
             const Values va = random_values(m * k, type, 1), vb = random_values(k * n, type, 2),
                          vbias = with_bias ? random_values(n, type, 3) : Values{};
             Block a(va, type), b(vb, type), bias(vbias, type);
-            const Values out = run_twice(m * n, result, [&](Array to) {
+            const Values out = run_twice(m * n, result, [&, m = m, n = n, k = k](Array to) {
               cpu_backend().gemm(ta, tb, m, n, k, a.array(), b.array(), with_bias ? bias.array() : Array{}, to);
             });
             EXPECT_LE(relative_error(out, naive_product(ta, tb, m, n, k, va, vb, vbias)), tolerance(type));
