@@ -25,10 +25,10 @@ step "Pretraining without labels: SimCLR on confounded_shapes, into $run"
 build/pretrain --dataset confounded_shapes --objective simclr --epochs 6 --out "$run" --resume
 
 step "Linear probe of the pretrained encoder"
-trained=$(build/linear_probe --run "$run" | tee /dev/stderr | top1_of)
+trained=$(build/linear_probe --run "$run" | tee >(cat >&2) | top1_of)
 
 step "The same probe of an encoder with random weights"
-untrained=$(build/linear_probe --run "$run" --untrained | tee /dev/stderr | top1_of)
+untrained=$(build/linear_probe --run "$run" --untrained | tee >(cat >&2) | top1_of)
 
 cat <<END
 
