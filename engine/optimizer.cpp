@@ -43,6 +43,7 @@ Optimizer::Optimizer(const ParameterSet& parameters, const OptimizerSettings& se
   const std::vector<std::string> names =
       one_moment ? std::vector<std::string>{"momentum"} : std::vector<std::string>{"first_moment", "second_moment"};
   for (const std::string& name : names) state_.emplace_back(name, zeros_like(parameters.flat()));
+  scalars_ = zeros(parameters.flat().backend(), {3}, DType::f64);
 }
 
 const Tensor& Optimizer::state(const std::string& name) const {
@@ -52,63 +53,65 @@ const Tensor& Optimizer::state(const std::string& name) const {
 }
 
 void Optimizer::step(double lr) {
+  prepare(lr);
+  apply();
+}
+
+void Optimizer::prepare(double lr) {
   require(std::isfinite(lr), "optimizer: the learning rate is not finite");
+  ++steps_;
+  const auto step = static_cast<double>(steps_);
+  const double values[3] = {lr, 1 - std::pow(settings_.beta1, step), 1 - std::pow(settings_.beta2, step)};
+  scalars_.backend().upload(scalars_.data->data(), values, sizeof values);
+}
+
+void Optimizer::apply() {
   switch (settings_.kind) {
     case OptimizerKind::sgd:
-      step_sgd(lr, decayed_, settings_.weight_decay);
-      step_sgd(lr, undecayed_, 0);
+      apply_sgd(decayed_, settings_.weight_decay);
+      apply_sgd(undecayed_, 0);
       break;
     case OptimizerKind::lars:
-      step_lars(lr);
+      apply_lars();
       break;
     case OptimizerKind::adam:
     case OptimizerKind::adamw:
-      step_adam(lr, decayed_, settings_.weight_decay);
-      step_adam(lr, undecayed_, 0);
+      apply_adam(decayed_, settings_.weight_decay);
+      apply_adam(undecayed_, 0);
       break;
   }
-  ++steps_;
 }
 
-void Optimizer::step_sgd(double lr, const std::vector<Segment>& segments, double weight_decay) {
+void Optimizer::apply_sgd(const std::vector<Segment>& segments, double weight_decay) {
   if (segments.empty()) return;
-  SgdSettings s;
-  s.lr = lr;
-  s.momentum = settings_.momentum;
-  s.weight_decay = weight_decay;
-  s.nesterov = settings_.nesterov;
-  s.first_step = steps_ == 0;
+  const SgdSettings s{.momentum = settings_.momentum, .weight_decay = weight_decay, .nesterov = settings_.nesterov};
   const Tensor& flat = parameters_.flat();
-  flat.backend().sgd(s, segments, parameters_.gradient().array(), flat.array(), state_[0].second.array());
+  flat.backend().sgd(s, segments, scalars_.array(), parameters_.gradient().array(), flat.array(),
+                     state_[0].second.array());
 }
 
-void Optimizer::step_lars(double lr) {
-  LarsSettings s;
-  s.lr = lr;
-  s.momentum = settings_.momentum;
-  s.weight_decay = settings_.weight_decay;
-  s.eta = settings_.eta;
-  s.epsilon = settings_.epsilon;
-  s.clip = settings_.clip;
-  s.joint_norm = settings_.joint_norm;
-  s.first_step = steps_ == 0;
+void Optimizer::apply_lars() {
+  const LarsSettings s{.momentum = settings_.momentum,
+                       .weight_decay = settings_.weight_decay,
+                       .eta = settings_.eta,
+                       .epsilon = settings_.epsilon,
+                       .clip = settings_.clip,
+                       .joint_norm = settings_.joint_norm};
   const Tensor& flat = parameters_.flat();
-  flat.backend().lars(s, segments_, parameters_.gradient().array(), flat.array(), state_[0].second.array());
+  flat.backend().lars(s, segments_, scalars_.array(), parameters_.gradient().array(), flat.array(),
+                      state_[0].second.array());
 }
 
-void Optimizer::step_adam(double lr, const std::vector<Segment>& segments, double weight_decay) {
+void Optimizer::apply_adam(const std::vector<Segment>& segments, double weight_decay) {
   if (segments.empty()) return;
-  AdamSettings s;
-  s.lr = lr;
-  s.beta1 = settings_.beta1;
-  s.beta2 = settings_.beta2;
-  s.epsilon = settings_.epsilon;
-  s.weight_decay = weight_decay;
-  s.decoupled = settings_.kind == OptimizerKind::adamw;
-  s.step = steps_ + 1;
+  const AdamSettings s{.beta1 = settings_.beta1,
+                       .beta2 = settings_.beta2,
+                       .epsilon = settings_.epsilon,
+                       .weight_decay = weight_decay,
+                       .decoupled = settings_.kind == OptimizerKind::adamw};
   const Tensor& flat = parameters_.flat();
-  flat.backend().adam(s, segments, parameters_.gradient().array(), flat.array(), state_[0].second.array(),
-                      state_[1].second.array());
+  flat.backend().adam(s, segments, scalars_.array(), parameters_.gradient().array(), flat.array(),
+                      state_[0].second.array(), state_[1].second.array());
 }
 
 }  // namespace vergence

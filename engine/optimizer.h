@@ -37,11 +37,15 @@ class Optimizer {
   /// Throws UsageError for settings out of range.
   Optimizer(const ParameterSet& parameters, const OptimizerSettings& settings);
 
-  /// One update from `parameters.gradient()` with learning rate `lr`.
+  /// One update from `parameters.gradient()` with learning rate `lr`: `prepare`, then `apply`.
   void step(double lr);
+  /// Counts the update and puts what changes from one to the next into the device's memory. Never part of a recording.
+  void prepare(double lr);
+  /// The update itself: work on the device alone, which can be recorded and repeated.
+  void apply();
 
   const OptimizerSettings& settings() const { return settings_; }
-  /// Updates done so far; to be restored with the state.
+  /// Updates prepared so far; to be restored with the state.
   std::int64_t steps() const { return steps_; }
   void set_steps(std::int64_t steps) { steps_ = steps; }
   /// The state by name: "momentum" (SGD, LARS), or "first_moment" and "second_moment" (Adam, AdamW). Each has the shape
@@ -51,14 +55,15 @@ class Optimizer {
   const Tensor& state(const std::string& name) const;
 
  private:
-  void step_sgd(double lr, const std::vector<Segment>& segments, double weight_decay);
-  void step_lars(double lr);
-  void step_adam(double lr, const std::vector<Segment>& segments, double weight_decay);
+  void apply_sgd(const std::vector<Segment>& segments, double weight_decay);
+  void apply_lars();
+  void apply_adam(const std::vector<Segment>& segments, double weight_decay);
 
   ParameterSet parameters_;
   OptimizerSettings settings_;
   std::vector<Segment> segments_, decayed_, undecayed_;  // the last two share out the first
   std::vector<std::pair<std::string, Tensor>> state_;
+  Tensor scalars_;  // see Backend::sgd
   std::int64_t steps_ = 0;
 };
 

@@ -66,17 +66,13 @@ std::int64_t ParameterSet::size() const {
 const Tensor& ParameterSet::gather_gradients(const Tensors& gradients) const {
   require(gradient_ && gradients.size() == count(), "gradients: expected ", count(), " for trainable parameters, got ",
           gradients.size());
-  Backend& device = gradient_.backend();
+  std::vector<ConstArray> parts;
   for (std::size_t i = 0; i < gradients.size(); ++i) {
-    const Array target = part(gradient_, segments_[i]);
-    if (!gradients[i]) {
-      device.fill(target, 0);
-      continue;
-    }
-    require(gradients[i].shape == tensors_[i].shape, "gradients: '", names_[i], "' has shape ", tensors_[i].shape,
-            ", its gradient ", gradients[i].shape);
-    device.map(Map::copy, 1, target.size, {gradients[i].array()}, {}, 1, 0, target);
+    require(!gradients[i] || gradients[i].shape == tensors_[i].shape, "gradients: '", names_[i], "' has shape ",
+            tensors_[i].shape, ", its gradient ", gradients[i].shape);
+    parts.push_back(gradients[i].array());
   }
+  gradient_.backend().gather_segments(parts, segments_, gradient_.array());
   return gradient_;
 }
 
@@ -87,7 +83,9 @@ Tensors ParameterSet::parts_of(const Tensor& whole) const {
   return parts;
 }
 
-void ema_update(const ParameterSet& target, const ParameterSet& source, double tau) {
+void ema_update(const ParameterSet& target, const ParameterSet& source, const Tensor& keep) {
+  require(keep.dtype == DType::f64 && keep.size() == 1, "moving average: expected one f64 to keep, got ",
+          name_of(keep.dtype), keep.shape);
   const std::size_t first = source.index_of(target.names().at(0));
   for (std::size_t i = 0; i < target.count(); ++i) {
     const bool there = first + i < source.count();
@@ -100,7 +98,7 @@ void ema_update(const ParameterSet& target, const ParameterSet& source, double t
   const Segment run{source.segments()[first].offset, mine.size(), true};
   require(run.offset + run.size <= source.flat().size() && mine.dtype == source.flat().dtype,
           "moving average: the buffers have other types or layouts");
-  mine.backend().map(Map::add, 1, mine.size(), {mine.array()}, {part(source.flat(), run)}, tau, 1 - tau, mine.array());
+  mine.backend().moving_average(keep.array(), part(source.flat(), run), mine.array());
 }
 
 std::vector<std::byte> to_host(const Tensor& tensor) {

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "kernels/types.h"
@@ -86,6 +87,22 @@ struct PoolShape {
   std::int64_t out_width() const { return (in_width + 2 * padding - kernel_width) / stride + 1; }
 };
 
+/// The InfoNCE loss of `strata` independent sets of `rows` rows of `width` values. Row i's candidates are the other rows
+/// of its set, its positive is row (i + rows / 2) mod rows.
+struct InfoNceShape {
+  std::int64_t strata = 1, rows = 2, width = 1;
+  double temperature = 1;
+};
+
+/// The standardised embeddings of two views: z holds z1 (rows, cols), then z2. c = z1^T z2 / rows.
+struct CrossCorrelationShape {
+  std::int64_t rows = 1, cols = 1;
+  bool gram = false;  // the squares of c are summed as <z1 z1^T, z2 z2^T> / rows^2 instead of one by one
+
+  /// What takes fewer operations, forward and backward: 8 rows^2 cols by the Gram matrices, 6 rows cols^2 by c.
+  static CrossCorrelationShape of(std::int64_t rows, std::int64_t cols) { return {rows, cols, 4 * rows < 3 * cols}; }
+};
+
 /// A parameter's place in the flat buffer. `adapt`: lars applies weight decay and the trust ratio to it; sgd and adam
 /// decay every segment.
 struct Segment {
@@ -93,30 +110,43 @@ struct Segment {
   bool adapt = true;
 };
 
+/// What changes from step to step lies in the device's memory, so that a recorded step can be repeated with other values:
+/// `scalars`, f64, of one value, the learning rate (sgd, lars), or three (adam): the learning rate, 1 - beta1^t and
+/// 1 - beta2^t at step t, from 1.
 struct SgdSettings {
-  double lr = 0, momentum = 0, weight_decay = 0;
-  bool nesterov = false, first_step = false;  // first step: the momentum buffer becomes the gradient
+  double momentum = 0, weight_decay = 0;
+  bool nesterov = false;
 };
 struct LarsSettings {
-  double lr = 0, momentum = 0.9, weight_decay = 0, eta = 0.02, epsilon = 1e-8;
+  double momentum = 0.9, weight_decay = 0, eta = 0.02, epsilon = 1e-8;
   bool clip = false;        // LARC: never more than the plain learning rate
   bool joint_norm = false;  // denominator |g + wd p| instead of |g| + wd |p| + epsilon
-  bool first_step = false;
 };
 struct AdamSettings {
-  double lr = 0, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weight_decay = 0;
+  double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weight_decay = 0;
   bool decoupled = false;  // AdamW
-  std::int64_t step = 1;   // counts from 1
 };
+
+struct ViewBatch;  // kernels/views.h
 
 struct MemoryUse {
   std::int64_t used = 0, peak = 0, reserved = 0;  // bytes
+};
+
+/// Work that was noted down once, on a device, and can be repeated: the same kernels on the same memory. Keeps the memory
+/// that was allocated while it was noted down.
+class Recording {
+ public:
+  virtual ~Recording() = default;
+  virtual void replay() = 0;
 };
 
 class Backend {
  public:
   virtual ~Backend() = default;
   virtual const char* name() const = 0;
+  /// Which one it is: "NVIDIA H200, compute capability 9.0, 140 GiB".
+  virtual std::string description() const { return name(); }
 
   // ---- memory. Blocks are at least 64-byte aligned; contents are undefined after allocate.
   virtual void* allocate(std::int64_t bytes) = 0;
@@ -124,8 +154,16 @@ class Backend {
   virtual MemoryUse memory() const = 0;
   virtual void reset_peak() = 0;
   virtual void upload(void* device, const void* host, std::int64_t bytes) = 0;
+  /// An upload that need not wait for the work under way: work submitted from now on sees it; it waits for work submitted
+  /// before the previous `upload_ahead` alone. For buffers used in turn, two or more of them.
+  virtual void upload_ahead(void* device, const void* host, std::int64_t bytes) { upload(device, host, bytes); }
   virtual void download(void* host, const void* device, std::int64_t bytes) = 0;
   virtual void synchronize() = 0;
+  /// Between these two calls nothing runs: work is noted down. Uploads become constants of the recording; downloads and
+  /// `synchronize` throw. A device that `can_record` nothing never gets these calls.
+  virtual bool can_record() const { return false; }
+  virtual void begin_recording() { throw Error(join(name(), ": cannot record")); }
+  virtual std::unique_ptr<Recording> end_recording() { throw Error(join(name(), ": cannot record")); }
   virtual void fill(Array out, double value) = 0;
 
   // ---- elementwise and reductions over a (rows, cols) grid. `out` may be an unrepeated input (in place).
@@ -160,8 +198,11 @@ class Backend {
 
   // ---- batch norm over rows, per group and channel; x, y, g and their cotangents any, all else master.
   // mean and rstd are (groups, channels): written when training, read otherwise. add: optional, of x's shape.
+  /// positive: optional, with relu; u8, bit i % 8 of byte i / 8 receives y[i] > 0, for all ceil(size / 8) bytes.
   virtual void batch_norm(const NormShape& shape, ConstArray x, ConstArray gamma, ConstArray beta, ConstArray add,
-                          Array mean, Array rstd, Array y) = 0;
+                          Array mean, Array rstd, Array y, Array positive = {}) = 0;
+  /// Whether the backward passes should rather get those bits, u8, in the place of y. They take either.
+  virtual bool wants_relu_bits() const { return false; }
   /// With relu, g counts only where y > 0. g_add (optional) receives that masked g. ggamma, gbeta: (channels), both
   /// summed over groups.
   virtual void batch_norm_backward(const NormShape& shape, ConstArray g, ConstArray x, ConstArray y, ConstArray gamma,
@@ -171,6 +212,11 @@ class Backend {
   virtual void batch_norm_double_backward(const NormShape& shape, ConstArray a, ConstArray a_add, ConstArray b,
                                           ConstArray c, ConstArray g, ConstArray x, ConstArray y, ConstArray gamma,
                                           ConstArray mean, ConstArray rstd, Array dg, Array dx, Array dgamma) = 0;
+
+  /// One layer's running statistics [channels], master, follow those of a training batch, group after group:
+  /// r = (1 - share) r + share s, s the mean, and the unbiased variance behind rstd.
+  virtual void update_running(const NormShape& shape, double share, ConstArray mean, ConstArray rstd,
+                              Array running_mean, Array running_variance) = 0;
 
   // ---- rows: softmax and L2 normalisation.
   virtual void log_softmax(std::int64_t rows, std::int64_t cols, ConstArray x, Array y) = 0;
@@ -182,6 +228,24 @@ class Backend {
   /// gx = (g - u <u,g>) / norm, or g / epsilon where norm == epsilon.
   virtual void l2_normalize_backward(std::int64_t rows, std::int64_t cols, double epsilon, ConstArray g, ConstArray u,
                                      ConstArray norm, Array gx) = 0;
+
+  // ---- losses of embeddings; f64 or f32 alone, since heads run in the master type.
+  // InfoNCE over s = u u^T / temperature, of which never more than tiles exist; log_p, lse, g are (strata, rows).
+  /// log_p[i] = s[i, positive of i] - lse[i]; lse[i] = log of the sum of exp(s[i, j]) over the candidates j.
+  virtual void info_nce(const InfoNceShape& shape, ConstArray u, Array log_p, Array lse) = 0;
+  /// gu = (E + E^T) u / temperature; E[i, j] = g[i] (1 if j is the positive, else 0, - exp(s[i, j] - lse[i])), 0 for j = i.
+  virtual void info_nce_backward(const InfoNceShape& shape, ConstArray g, ConstArray u, ConstArray lse, Array gu) = 0;
+  /// Cotangent a of gu -> dg, du (optional); lse counts as a function of u.
+  virtual void info_nce_double_backward(const InfoNceShape& shape, ConstArray a, ConstArray g, ConstArray u,
+                                        ConstArray lse, Array dg, Array du) = 0;
+  /// diagonal = sum of (c_ii - 1)^2, off_diagonal = sum over i != j of c_ij^2, one value each; c_ii: (cols). factor,
+  /// (cols, cols), optional and of the direct form alone: rows c, with zeros on its diagonal.
+  virtual void cross_correlation_loss(const CrossCorrelationShape& shape, ConstArray z, Array diagonal,
+                                      Array off_diagonal, Array c_ii, Array factor) = 0;
+  /// gz, of z's shape, from the cotangents of both sums. The direct form needs `factor`.
+  virtual void cross_correlation_loss_backward(const CrossCorrelationShape& shape, ConstArray g_diagonal,
+                                               ConstArray g_off_diagonal, ConstArray z, ConstArray c_ii,
+                                               ConstArray factor, Array gz) = 0;
 
   // ---- mask scaling (y = x m, m per column): both gradients in one pass. gx = g m, gm = sum over rows of g x.
   virtual void mask_backward(std::int64_t rows, std::int64_t cols, ConstArray g, ConstArray x, ConstArray m, Array gx,
@@ -196,20 +260,35 @@ class Backend {
   virtual void average_pool(const PoolShape& shape, ConstArray x, Array y) = 0;
   virtual void average_pool_backward(const PoolShape& shape, ConstArray g, Array dx) = 0;
 
-  // ---- optimisers over flat buffers (f32 or f64); `gradient` is read only.
-  virtual void sgd(const SgdSettings& settings, const std::vector<Segment>& segments, ConstArray gradient,
-                   Array parameters, Array momentum) = 0;
-  virtual void lars(const LarsSettings& settings, const std::vector<Segment>& segments, ConstArray gradient,
-                    Array parameters, Array momentum) = 0;
-  virtual void adam(const AdamSettings& settings, const std::vector<Segment>& segments, ConstArray gradient,
-                    Array parameters, Array first_moment, Array second_moment) = 0;
+  // ---- optimisers over flat buffers (f32 or f64); `gradient` is read only; state buffers start out as zeros.
+  virtual void sgd(const SgdSettings& settings, const std::vector<Segment>& segments, ConstArray scalars,
+                   ConstArray gradient, Array parameters, Array momentum) = 0;
+  virtual void lars(const LarsSettings& settings, const std::vector<Segment>& segments, ConstArray scalars,
+                    ConstArray gradient, Array parameters, Array momentum) = 0;
+  virtual void adam(const AdamSettings& settings, const std::vector<Segment>& segments, ConstArray scalars,
+                    ConstArray gradient, Array parameters, Array first_moment, Array second_moment) = 0;
+  /// The parts, one per segment and of its size, into their places in `out` (f32 or f64), converted to its type; an
+  /// absent part is zero. What lies between the segments stays.
+  virtual void gather_segments(const std::vector<ConstArray>& parts, const std::vector<Segment>& segments,
+                               Array out) = 0;
+  /// average = keep average + (1 - keep) values; keep is one f64 in the device's memory.
+  virtual void moving_average(ConstArray keep, ConstArray values, Array average) = 0;
+
+  // ---- random views (kernels/views.h) of images in the device's memory.
+  /// out[v n + i] = view v of image indices[i], (size, size, channels), f32 or bf16, for n indices. pixels: u8 (count,
+  /// height, width, 3); indices: i32 in [0, count); epoch: one i32 in the device's memory, so that a recorded step can be
+  /// repeated with other values.
+  virtual void make_views(const ViewBatch& batch, ConstArray pixels, ConstArray indices, ConstArray epoch,
+                          Array out) = 0;
 };
 
 /// The CPU, always there. Created at first use.
 Backend& cpu_backend();
 
-/// The devices of this build and machine, by name; the CPU is first. The only place that knows which were compiled in.
+/// The devices of this build and machine, by name; the CPU is first.
 const std::vector<Backend*>& backends();
+/// The same in words, with the reason where CUDA was built in and no GPU answers.
+const std::string& devices_text();
 
 /// The device called `name` ("cpu", "cuda", or "auto": the last of the list); throws UsageError naming those there are.
 Backend& backend(const char* name);

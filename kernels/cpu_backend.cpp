@@ -1,4 +1,4 @@
-// The CPU's memory, and the list of devices.
+// The CPU's memory.
 //
 // Small blocks come from free lists by size class (powers of two with eight steps between, so at most 12.5 % is lost).
 // Large ones are cut from one reserved range of addresses, lowest first, and joined with their neighbours on release: a
@@ -153,21 +153,6 @@ Backend& cpu_backend() {
   // Never destroyed: tensors with static lifetime may release their blocks after main.
   static CpuBackend* const cpu = new CpuBackend;
   return *cpu;
-}
-
-const std::vector<Backend*>& backends() {
-  static const std::vector<Backend*> list = {&cpu_backend()};
-  return list;
-}
-
-Backend& backend(const char* name) {
-  if (std::strcmp(name, "auto") == 0) return *backends().back();
-  std::string known;
-  for (Backend* device : backends()) {
-    if (std::strcmp(name, device->name()) == 0) return *device;
-    known += join(known.empty() ? "" : ", ", device->name());
-  }
-  throw UsageError(join("device: no '", name, "' here; this build and machine have: auto, ", known));
 }
 
 }  // namespace vergence

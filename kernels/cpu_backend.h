@@ -1,5 +1,5 @@
 // The CPU as a device. One class; its members are defined over several files, one per family, each beside the file of
-// the same base name of the other devices: elementwise, reduce, move, gemm, conv, norm, rows, pool, optimizers.
+// the same base name of the other devices: elementwise, reduce, move, gemm, conv, norm, rows, info_nce, pool, ...
 // Memory lies in cpu_backend.cpp. Loops run under OpenMP (parallel.h) and are bitwise repeatable at a given thread
 // count.
 #pragma once
@@ -61,7 +61,7 @@ class CpuBackend final : public Backend {
 
   // ---- norm.cpp
   void batch_norm(const NormShape& shape, ConstArray x, ConstArray gamma, ConstArray beta, ConstArray add, Array mean,
-                  Array rstd, Array y) override;
+                  Array rstd, Array y, Array positive) override;
   void batch_norm_backward(const NormShape& shape, ConstArray g, ConstArray x, ConstArray y, ConstArray gamma,
                            ConstArray mean, ConstArray rstd, Array gx, Array g_add, Array ggamma, Array gbeta) override;
   void batch_norm_double_backward(const NormShape& shape, ConstArray a, ConstArray a_add, ConstArray b, ConstArray c,
@@ -75,6 +75,19 @@ class CpuBackend final : public Backend {
   void l2_normalize_backward(std::int64_t rows, std::int64_t cols, double epsilon, ConstArray g, ConstArray u,
                              ConstArray norm, Array gx) override;
 
+  // ---- info_nce.cpp
+  void info_nce(const InfoNceShape& shape, ConstArray u, Array log_p, Array lse) override;
+  void info_nce_backward(const InfoNceShape& shape, ConstArray g, ConstArray u, ConstArray lse, Array gu) override;
+  void info_nce_double_backward(const InfoNceShape& shape, ConstArray a, ConstArray g, ConstArray u, ConstArray lse,
+                                Array dg, Array du) override;
+
+  // ---- cross_correlation.cpp
+  void cross_correlation_loss(const CrossCorrelationShape& shape, ConstArray z, Array diagonal, Array off_diagonal,
+                              Array c_ii, Array factor) override;
+  void cross_correlation_loss_backward(const CrossCorrelationShape& shape, ConstArray g_diagonal,
+                                       ConstArray g_off_diagonal, ConstArray z, ConstArray c_ii, ConstArray factor,
+                                       Array gz) override;
+
   // ---- pool.cpp
   void max_pool(const PoolShape& shape, ConstArray x, Array y, Array index) override;
   void max_pool_scatter(const PoolShape& shape, ConstArray g, ConstArray index, Array dx) override;
@@ -83,12 +96,21 @@ class CpuBackend final : public Backend {
   void average_pool_backward(const PoolShape& shape, ConstArray g, Array dx) override;
 
   // ---- optimizers.cpp
-  void sgd(const SgdSettings& settings, const std::vector<Segment>& segments, ConstArray gradient, Array parameters,
-           Array momentum) override;
-  void lars(const LarsSettings& settings, const std::vector<Segment>& segments, ConstArray gradient, Array parameters,
-            Array momentum) override;
-  void adam(const AdamSettings& settings, const std::vector<Segment>& segments, ConstArray gradient, Array parameters,
-            Array first_moment, Array second_moment) override;
+  void sgd(const SgdSettings& settings, const std::vector<Segment>& segments, ConstArray scalars, ConstArray gradient,
+           Array parameters, Array momentum) override;
+  void lars(const LarsSettings& settings, const std::vector<Segment>& segments, ConstArray scalars, ConstArray gradient,
+            Array parameters, Array momentum) override;
+  void adam(const AdamSettings& settings, const std::vector<Segment>& segments, ConstArray scalars, ConstArray gradient,
+            Array parameters, Array first_moment, Array second_moment) override;
+  void moving_average(ConstArray keep, ConstArray values, Array average) override;
+
+  // ---- views.cpp
+  void make_views(const ViewBatch& batch, ConstArray pixels, ConstArray indices, ConstArray epoch, Array out) override;
+
+  // ---- training_state.cpp
+  void update_running(const NormShape& shape, double share, ConstArray mean, ConstArray rstd, Array running_mean,
+                      Array running_variance) override;
+  void gather_segments(const std::vector<ConstArray>& parts, const std::vector<Segment>& segments, Array out) override;
 
  private:
   void* allocate_small(std::int64_t size);

@@ -1,5 +1,5 @@
 // Optimisers over one flat buffer of parameters, segment by segment (a segment is one parameter tensor).
-//   sgd   d = g + wd p; v = mu v + d (v = d at the first step); p -= lr (nesterov ? d + mu v : v)
+//   sgd   d = g + wd p; v = mu v + d; p -= lr (nesterov ? d + mu v : v)
 //   lars  d = ratio (g + wd p), ratio = eta |p| / (|g| + wd |p| + eps); v = mu v + d; p -= lr v    (You et al. 2017)
 //         ratio with joint_norm: eta |p| / |g + wd p|; with clip: min(ratio / lr, 1). Where |p| or |g| is zero, and for
 //         segments that do not adapt, d = g: neither decay nor ratio.
@@ -8,6 +8,7 @@
 // sgd and adam decay every segment; `adapt` matters to lars alone. With momentum 0 the momentum buffer is not touched.
 // Norms are summed in double. Bound by memory: reads g, p and the state, writes p and the state; lars reads g and p
 // once more for the norms.
+//   moving average   a = keep a + (1 - keep) x
 #include <cmath>
 
 #include "kernels/cpu_backend.h"
@@ -15,14 +16,6 @@
 
 namespace vergence {
 namespace {
-
-/// Calls `f(T{})` with the parameters' type, which must be f32 or f64.
-template <class F>
-void with_master(DType type, F&& f) {
-  if (type == DType::f64) return f(double{});
-  if (type == DType::f32) return f(float{});
-  throw Error(join("kernel: optimisers take f32 or f64, got ", name_of(type)));
-}
 
 /// Calls `update(i)` for every element of a segment, vectorised and in parallel.
 template <class Update>
@@ -36,29 +29,26 @@ void for_segment(const Segment& segment, const Update update) {
 template <class T>
 struct MomentumStep {
   T lr, momentum, decay, ratio;
-  bool nesterov, first_step;
+  bool nesterov;
 
   void run(const Segment& segment, const T* g, T* p, T* v) const {
     if (momentum == T(0)) {
       for_segment(segment, [=, *this](std::int64_t i) { p[i] -= lr * (ratio * (g[i] + decay * p[i])); });
       return;
     }
-    const T kept = first_step ? T(0) : momentum, ahead = nesterov ? momentum : T(1), now = nesterov ? T(1) : T(0);
-    cpu::with_flag(first_step, [&](auto first) {
-      for_segment(segment, [=, *this](std::int64_t i) {
-        const T d = ratio * (g[i] + decay * p[i]);
-        // At the first step the buffer may hold anything, NaN included: it is not read.
-        const T velocity = decltype(first)::value ? d : kept * v[i] + d;
-        v[i] = velocity;
-        p[i] -= lr * (now * d + ahead * velocity);
-      });
+    const T ahead = nesterov ? momentum : T(1), now = nesterov ? T(1) : T(0);
+    for_segment(segment, [=, *this](std::int64_t i) {
+      const T d = ratio * (g[i] + decay * p[i]);
+      const T velocity = momentum * v[i] + d;
+      v[i] = velocity;
+      p[i] -= lr * (now * d + ahead * velocity);
     });
   }
 };
 
 /// How much of the gradient a segment takes under LARS, or 0 where neither decay nor adaptation applies.
 template <class T>
-double trust_ratio(const LarsSettings& s, const Segment& segment, const T* g, const T* p) {
+double trust_ratio(const LarsSettings& s, double lr, const Segment& segment, const T* g, const T* p) {
   const T *gs = g + segment.offset, *ps = p + segment.offset;
   const auto square = [](T value) { return static_cast<double>(value) * static_cast<double>(value); };
   const double p_norm = std::sqrt(cpu::sum_all(segment.size, [=](std::int64_t i) { return square(ps[i]); }));
@@ -71,57 +61,53 @@ double trust_ratio(const LarsSettings& s, const Segment& segment, const T* g, co
     if (below == 0) return 1;  // nothing to scale
   }
   const double ratio = s.eta * p_norm / below;
-  return s.clip ? std::min(ratio / s.lr, 1.0) : ratio;
+  return s.clip ? std::min(ratio / lr, 1.0) : ratio;
 }
 
 }  // namespace
 
-void CpuBackend::sgd(const SgdSettings& s, const std::vector<Segment>& segments, ConstArray gradient, Array parameters,
-                     Array momentum) {
+void CpuBackend::sgd(const SgdSettings& s, const std::vector<Segment>& segments, ConstArray scalars,
+                     ConstArray gradient, Array parameters, Array momentum) {
+  const double lr = scalars.as<double>()[0];
   with_master(parameters.dtype, [&](auto zero) {
     using T = decltype(zero);
     const T* g = gradient.as<T>();
     T *p = parameters.as<T>(), *v = momentum.as<T>();
-    const MomentumStep<T> step{
-        static_cast<T>(s.lr), static_cast<T>(s.momentum), static_cast<T>(s.weight_decay), T(1), s.nesterov,
-        s.first_step};
+    const MomentumStep<T> step{static_cast<T>(lr), static_cast<T>(s.momentum), static_cast<T>(s.weight_decay), T(1),
+                               s.nesterov};
     for (const Segment& segment : segments) step.run(segment, g, p, v);
   });
 }
 
-void CpuBackend::lars(const LarsSettings& s, const std::vector<Segment>& segments, ConstArray gradient,
-                      Array parameters, Array momentum) {
+void CpuBackend::lars(const LarsSettings& s, const std::vector<Segment>& segments, ConstArray scalars,
+                      ConstArray gradient, Array parameters, Array momentum) {
+  const double lr = scalars.as<double>()[0];
   with_master(parameters.dtype, [&](auto zero) {
     using T = decltype(zero);
     const T* g = gradient.as<T>();
     T *p = parameters.as<T>(), *v = momentum.as<T>();
     for (const Segment& segment : segments) {
-      const double ratio = segment.adapt ? trust_ratio(s, segment, g, p) : 0;
+      const double ratio = segment.adapt ? trust_ratio(s, lr, segment, g, p) : 0;
       const double decay = ratio != 0 ? s.weight_decay : 0;
-      const MomentumStep<T> step{static_cast<T>(s.lr),
-                                 static_cast<T>(s.momentum),
-                                 static_cast<T>(decay),
-                                 static_cast<T>(ratio != 0 ? ratio : 1),
-                                 false,
-                                 s.first_step};
+      const MomentumStep<T> step{static_cast<T>(lr), static_cast<T>(s.momentum), static_cast<T>(decay),
+                                 static_cast<T>(ratio != 0 ? ratio : 1), false};
       step.run(segment, g, p, v);
     }
   });
 }
 
-void CpuBackend::adam(const AdamSettings& s, const std::vector<Segment>& segments, ConstArray gradient,
-                      Array parameters, Array first_moment, Array second_moment) {
+void CpuBackend::adam(const AdamSettings& s, const std::vector<Segment>& segments, ConstArray scalars,
+                      ConstArray gradient, Array parameters, Array first_moment, Array second_moment) {
+  const double *const scalar = scalars.as<double>(), lr = scalar[0], correction1 = scalar[1], correction2 = scalar[2];
   with_master(parameters.dtype, [&](auto zero) {
     using T = decltype(zero);
     const T* g = gradient.as<T>();
     T *p = parameters.as<T>(), *m = first_moment.as<T>(), *v = second_moment.as<T>();
-    const double correction1 = 1 - std::pow(s.beta1, static_cast<double>(s.step));
-    const double correction2 = 1 - std::pow(s.beta2, static_cast<double>(s.step));
-    const T step_size = static_cast<T>(s.lr / correction1), root = static_cast<T>(std::sqrt(correction2));
+    const T step_size = static_cast<T>(lr / correction1), root = static_cast<T>(std::sqrt(correction2));
     const T keep1 = static_cast<T>(s.beta1), keep2 = static_cast<T>(s.beta2), epsilon = static_cast<T>(s.epsilon);
     const T new1 = static_cast<T>(1 - s.beta1), new2 = static_cast<T>(1 - s.beta2);
     const T added = static_cast<T>(s.decoupled ? 0 : s.weight_decay);
-    const T shrink = static_cast<T>(s.decoupled ? 1 - s.lr * s.weight_decay : 1);
+    const T shrink = static_cast<T>(s.decoupled ? 1 - lr * s.weight_decay : 1);
     for (const Segment& segment : segments)
       for_segment(segment, [=](std::int64_t i) {
         const T gi = g[i] + added * p[i];
@@ -129,6 +115,16 @@ void CpuBackend::adam(const AdamSettings& s, const std::vector<Segment>& segment
         v[i] = keep2 * v[i] + new2 * gi * gi;
         p[i] = shrink * p[i] - step_size * (m[i] / (std::sqrt(v[i]) / root + epsilon));
       });
+  });
+}
+
+void CpuBackend::moving_average(ConstArray keep, ConstArray values, Array average) {
+  with_master(average.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    const T kept = static_cast<T>(*keep.as<double>()), taken = static_cast<T>(1 - *keep.as<double>());
+    const T* x = values.as<T>();
+    T* a = average.as<T>();
+    for_segment({0, average.size}, [=](std::int64_t i) { a[i] = kept * a[i] + taken * x[i]; });
   });
 }
 

@@ -19,7 +19,7 @@ enum class DType : std::uint8_t { f64, f32, bf16, i32, u8 };
 
 /// Brain float: the upper half of a float. Conversion rounds to nearest, ties to even; NaN stays NaN.
 struct bf16 {
-  std::uint16_t bits = 0;
+  std::uint16_t bits;  // uninitialised by default, as float is: arrays of it may lie in a block's shared memory
 
   bf16() = default;
   VERGENCE_BOTH explicit bf16(float value) {
@@ -131,6 +131,13 @@ decltype(auto) with_float(DType type, F&& f) {
     default:
       throw Error(join("kernel: expected a floating-point type, got ", name_of(type)));
   }
+}
+
+/// The same for types that masters, statistics and optimisers have: f64 and f32.
+template <class F>
+decltype(auto) with_master(DType type, F&& f) {
+  require(type == DType::f64 || type == DType::f32, "kernel: expected f32 or f64, got ", name_of(type));
+  return type == DType::f64 ? f(double{}) : f(float{});
 }
 
 /// Calls `f(T{})` with the C++ type of any element type.

@@ -10,25 +10,6 @@ namespace {
 
 constexpr double kEpsilon = 1e-5;
 
-/// Running = (1 - momentum) running + momentum new, group after group. `mean`, `rstd`: [groups, C] of a batch with
-/// `rows` values per group and channel. Writes into the running tensors; nothing is recorded.
-void update_running(RunningStatistics& running, const Tensor& mean, const Tensor& rstd, std::int64_t rows,
-                    double momentum) {
-  Backend& device = mean.backend();
-  const std::int64_t groups = mean.rows(), channels = mean.cols();
-  const double unbiased = static_cast<double>(rows) / static_cast<double>(rows - 1);
-  const Tensor variance = clamp_min(affine(reciprocal(square(rstd.detached())), 1, -kEpsilon), 0);
-  auto blend = [&](const Tensor& target, const Tensor& values, std::int64_t group, double scale) {
-    const Tensor row = part_of(values, group * channels, {channels});
-    device.map(Map::add, 1, channels, {target.array()}, {row.array()}, 1 - momentum, momentum * scale, target.array());
-  };
-  for (std::int64_t group = 0; group < groups; ++group) {
-    blend(running.mean, mean, group, 1);
-    blend(running.variance, variance, group, unbiased);
-  }
-  running.batches += groups;
-}
-
 /// Batch norm by the pass's mode, with the running statistics of the layer called `name`.
 Tensor normalise(const Tensor& x, const Tensor& gamma, const Tensor& beta, const std::string& name, const Pass& pass,
                  const ConvBnOptions& options) {
@@ -43,9 +24,13 @@ Tensor normalise(const Tensor& x, const Tensor& gamma, const Tensor& beta, const
                 "': training needs more than one value per channel and statistic group,", " got input ", x.shape,
                 " in ", pass.groups, " groups");
   const BatchNormResult result = batch_norm(x, gamma, beta, options.add, settings);
-  if (pass.running)
-    update_running(pass.running->at(name, x.cols(), x.backend(), master_of(x.dtype)), result.mean, result.rstd, rows,
-                   pass.statistics_momentum);
+  if (pass.running) {
+    RunningStatistics& running = pass.running->at(name, x.cols(), x.backend(), master_of(x.dtype));
+    const NormShape shape{.groups = pass.groups, .rows = rows, .channels = x.cols(), .epsilon = kEpsilon};
+    x.backend().update_running(shape, pass.statistics_momentum, result.mean.array(), result.rstd.array(),
+                               running.mean.array(), running.variance.array());
+    running.batches += pass.groups;
+  }
   return result.y;
 }
 

@@ -162,11 +162,13 @@ std::vector<const ConvBn*> ResNet::layers() const {
 }
 
 Tensor ResNet::feature_map(const Tensor& images, const Pass& pass) const {
-  require(images.shape.rank() == 4 && images.shape[3] == settings.channels, settings.encoder,
+  require(images.shape.rank() == 4 && images.shape[3] >= settings.channels, settings.encoder,
           ": expected images [N,H,W,", settings.channels, "], got ", images.shape);
   const DType type = stem.w.dtype == DType::f64 ? DType::f64 : pass.activations;
   Tensor x = images.dtype == type ? images : cast(images, type);
-  x = conv_bn(x, stem, pass, {.relu = settings.stem_relu});
+  ConvBn first = stem;  // images may have more channels, for alignment: they meet weights of zero
+  if (images.shape[3] > settings.channels) first.w = pad(stem.w, 3, 0, images.shape[3]);
+  x = conv_bn(x, first, pass, {.relu = settings.stem_relu});
   if (stem_of(settings.stem).pool) x = max_pool(x, kStemPool);
   for (const ResNetBlock& block : blocks) {
     Tensor y = x;

@@ -14,10 +14,10 @@ class BarlowTwins final : public Objective {
     train({&projector_});
   }
 
-  Step step(const Views& views, const StepContext& context) override {
+  Step run(const Views& views) override {
     const BarlowTwinsParts parts = barlow_twins_parts(projector_(encode(views), pass()), loss_);
     return update(parts.invariance + parts.redundancy,
-                  {{"invariance", parts.invariance}, {"redundancy", parts.redundancy}}, context);
+                  {{"invariance", parts.invariance}, {"redundancy", parts.redundancy}});
   }
 
  private:

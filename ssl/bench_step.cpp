@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 
 #include "kernels/random.h"
+#include "ssl/step_runner.h"
 #include "ssl/trainer.h"
 
 namespace vergence {
@@ -41,6 +42,7 @@ Options bench_options(const BenchSettings& settings) {
   options.device = settings.device;
   options.precision = settings.precision;
   options.cpu_conv = settings.cpu_conv;
+  options.conv = settings.conv;
   options.simclr = {.temperature = 0.5, .hidden = 2048, .output = 256, .batch_norm = false};
   options.barlow_twins = {.lambda = 5e-3,
                           .scale = 1,
@@ -73,21 +75,25 @@ Views random_views(std::int64_t batch, std::int64_t image, std::uint64_t seed, B
 BenchResult bench_step(const BenchSettings& settings, const ViewSource& views) {
   if (settings.threads > 0) omp_set_num_threads(settings.threads);
   const Options options = bench_options(settings);
-  apply_cpu_conv(options);
+  apply_kernel_choices(options);
   Backend& device = backend(settings.device.c_str());
   const auto objective = make_objective(options, settings.image, device);
   const Views fixed = views ? Views{} : random_views(settings.batch, settings.image, 1, device);
   BenchResult result;
   const std::int64_t all = settings.warmup + settings.steps;
+  // A recorded step repeats one batch: with views that change, steps run one by one.
+  StepRunner runner(*objective, device, settings.capture && !views);
   for (std::int64_t step = 0; step < all; ++step) {
     const Views now = views ? views(step) : fixed;
+    if (step == settings.warmup) device.reset_peak();
     const auto begin = std::chrono::steady_clock::now();
-    const Step done = objective->step(now, {.lr = options.effective_lr(), .step = step, .steps = all});
+    const Step& done = runner.run([&] { return now; }, {.lr = options.effective_lr(), .step = step, .steps = all});
     result.losses.push_back(done.loss.item());  // waits for the device
     const double ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
     if (step >= settings.warmup) result.step_ms.push_back(ms);
   }
-  result.peak_mib = peak_mebibytes();
+  result.recorded = runner.recorded();
+  result.peak_mib = device.can_record() ? static_cast<double>(device.memory().reserved) / (1 << 20) : peak_mebibytes();
   return result;
 }
 
@@ -105,6 +111,7 @@ nlohmann::ordered_json bench_report(const BenchSettings& settings, const BenchRe
           {"steps", settings.steps},
           {"warmup", settings.warmup},
           {"threads", omp_get_max_threads()},
+          {"mode", result.recorded ? "recorded" : "eager"},
           {"width", settings.width},
           {"step_ms", rounded(ms, 3)},
           {"images_per_s", rounded(static_cast<double>(settings.batch) / ms * 1e3, 1)},

@@ -19,7 +19,8 @@ namespace vergence {
 struct BenchSettings {
   std::string objective = "simclr", encoder = "resnet18";
   std::int64_t image = 32, batch = 512, projector = 2048;
-  std::string device = "auto", precision = "fp32", cpu_conv = "auto";
+  std::string device = "auto", precision = "fp32", cpu_conv = "auto", conv = "auto";
+  bool capture = true;  // on a device that can: record the step and repeat it
   std::int64_t steps = 10, warmup = 3;
   int threads = 0;             // 0: OpenMP's choice
   std::string meta = "exact";  // form of a meta-gradient, for objectives that have one
@@ -29,7 +30,8 @@ struct BenchSettings {
 struct BenchResult {
   std::vector<double> step_ms;  // timed steps
   std::vector<double> losses;   // of every step, warm-up included
-  double peak_mib = 0;          // largest resident set of this process
+  double peak_mib = 0;          // taken of the device's memory; on the CPU the largest resident set of this process
+  bool recorded = false;
 };
 
 /// The views of step `step`, counted from 0.
@@ -42,7 +44,7 @@ Options bench_options(const BenchSettings& settings);
 BenchResult bench_step(const BenchSettings& settings, const ViewSource& views = {});
 
 /// One object: settings, step_ms (median), images_per_s (an image is a pair of views), step_ms_min, step_ms_max, the
-/// last loss, peak_mib.
+/// last loss, peak_mib, mode (recorded or eager).
 nlohmann::ordered_json bench_report(const BenchSettings& settings, const BenchResult& result);
 
 /// [2 batch, image, image, 3], each view normally distributed: the same for the same seed.

@@ -22,16 +22,23 @@ class Byol final : public Objective {
     std::vector<NamedTensor> copied = parameters_of(target_encoder_, "encoder.");
     for (const NamedTensor& parameter : parameters_of(target_projector_)) copied.push_back(parameter);
     target_ = ParameterSet(copied, Role::constant);
+    keep_ = zeros(backend(), {1}, DType::f64);
   }
 
-  Step step(const Views& views, const StepContext& context) override {
+  void prepare(const StepContext& context) override {
+    Objective::prepare(context);
+    const double keep = momentum(context);
+    backend().upload(keep_.data->data(), &keep, sizeof keep);
+  }
+
+  Step run(const Views& views) override {
     // The target normalises by the statistics of the batch and needs no running ones.
     Pass target_pass = pass();
     target_pass.running = nullptr;
     const Tensor target = target_projector_(target_encoder_(views.both, target_pass), target_pass);
     const Tensor prediction = predictor_(projector_(encode(views), pass()), pass());
-    const Step done = update(byol(prediction, target), {}, context);
-    ema_update(target_, parameters_, momentum(context));
+    const Step done = update(byol(prediction, target));
+    ema_update(target_, parameters_, keep_);
     return done;
   }
 
@@ -67,6 +74,7 @@ class Byol final : public Objective {
   ResNet target_encoder_;
   Mlp target_projector_;
   ParameterSet target_;
+  Tensor keep_;  // the share of the target that stays in this step
 };
 
 }  // namespace

@@ -35,12 +35,18 @@ void Objective::train(const std::vector<Mlp*>& heads) {
 
 Pass Objective::pass() { return {.groups = 2, .running = &statistics_, .activations = activations_}; }
 
-Step Objective::update(const Tensor& loss, const std::vector<std::pair<std::string, Tensor>>& parts,
-                       const StepContext& context) {
+Step Objective::step(const Views& views, const StepContext& context) {
+  prepare(context);
+  return run(views);
+}
+
+void Objective::prepare(const StepContext& context) { optimizer_->prepare(context.lr); }
+
+Step Objective::update(const Tensor& loss, const std::vector<std::pair<std::string, Tensor>>& parts) {
   Step step{loss.detached(), {}};
   for (const auto& [name, value] : parts) step.parts.emplace_back(name, value.detached());
   parameters_.gather_gradients(grad({loss}, parameters_.tensors()));
-  optimizer_->step(context.lr);
+  optimizer_->apply();
   return step;
 }
 

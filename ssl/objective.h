@@ -7,8 +7,8 @@
 //
 //   class SimClr final : public Objective {
 //     explicit SimClr(const ObjectiveSetup& setup) : Objective(setup), projector_(…) { train({&projector_}); }
-//     Step step(const Views& views, const StepContext& context) override {
-//       return update(nt_xent(projector_(encode(views), pass()), temperature_), {}, context);
+//     Step run(const Views& views) override {
+//       return update(nt_xent(projector_(encode(views), pass()), temperature_));
 //     }
 //   };
 #pragma once
@@ -79,8 +79,14 @@ class Objective {
   Objective(const Objective&) = delete;  // the parameter set points at the models in here
   Objective& operator=(const Objective&) = delete;
 
-  /// One whole training step: forward, gradient, optimiser, whatever follows it.
-  virtual Step step(const Views& views, const StepContext& context) = 0;
+  /// One whole training step: `prepare`, then `run`.
+  Step step(const Views& views, const StepContext& context);
+  /// The host's part of a step: puts what changes from step to step (the learning rate) into the device's memory.
+  /// Derived classes with more of it extend the base's.
+  virtual void prepare(const StepContext& context);
+  /// The device's part: forward, gradient, optimiser, whatever follows it. It depends on the device's memory alone and
+  /// never waits for results, so that it can be recorded once and repeated (ssl/step_runner.h).
+  virtual Step run(const Views& views) = 0;
   /// Whether `Views::plain` is needed.
   virtual bool needs_plain() const { return false; }
   /// Derived classes with more than the base's state append to the base's list.
@@ -101,9 +107,10 @@ class Objective {
   /// Both views through the encoder in one call: [2N, dim].
   Tensor encode(const Views& views) { return encoder_(views.both, pass()); }
   /// The gradient of `loss`, one optimiser step, and what is to be reported.
-  Step update(const Tensor& loss, const std::vector<std::pair<std::string, Tensor>>& parts, const StepContext& context);
+  Step update(const Tensor& loss, const std::vector<std::pair<std::string, Tensor>>& parts = {});
 
   Init init() const { return {backend_, seed_, weights_}; }
+  Backend& backend() const { return backend_; }
 
   ResNet encoder_;
   Statistics statistics_;

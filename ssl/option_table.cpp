@@ -191,8 +191,11 @@ void add_run(Table& t) {
   t.flag("plan", FIELD(plan), "print parameters, FLOPs, memory and steps; train nothing", Flags::command_line_only);
   t.group = "Machine";
   t.choice("device", FIELD(device), {"auto", "cpu", "cuda"}, "auto: cuda if a GPU answers", {}, Flags::may_change);
-  t.choice("precision", FIELD(precision), {"fp32", "bf16"}, "of activations and convolutions", {"tf32"});
+  t.choice("precision", FIELD(precision), {"fp32", "tf32", "bf16"},
+           "of activations and convolutions; tf32: on a GPU alone");
   t.choice("cpu-conv", FIELD(cpu_conv), {"auto", "direct", "winograd"}, "the CPU's convolution algorithm");
+  t.choice("conv", FIELD(conv), {"auto", "cuda", "cudnn"}, "the GPU's convolutions: our own kernels or the library's");
+  t.flag("capture", FIELD(capture), "on a GPU: record the step once and repeat it");
   t.number("workers", FIELD(workers), from(1, 1024), "threads that make views", Flags::may_change);
   t.flag("deterministic", FIELD(deterministic), "the same bits on every run on a GPU (always so on the CPU)");
   t.flag("tune", FIELD(tune), "time the algorithms instead of using the fixed rule; kept in tuning.json");

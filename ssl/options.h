@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "datasets/dataset.h"
-#include "datasets/views.h"
+#include "kernels/views.h"
 
 namespace vergence {
 
@@ -95,6 +95,8 @@ struct Options {
   std::string device = "auto";
   std::string precision = "fp32";
   std::string cpu_conv = "auto";
+  std::string conv = "auto";
+  bool capture = true;
   std::int64_t seed = 1;
   std::string out;                    // run folder; empty: runs/<dataset>_<objective>_s<seed>
   std::int64_t eval_every = 0;        // epochs between kNN evaluations; 0: never

@@ -15,9 +15,7 @@ class SimClr final : public Objective {
     train({&projector_});
   }
 
-  Step step(const Views& views, const StepContext& context) override {
-    return update(nt_xent(projector_(encode(views), pass()), temperature_), {}, context);
-  }
+  Step run(const Views& views) override { return update(nt_xent(projector_(encode(views), pass()), temperature_)); }
 
  private:
   static MlpSettings projector(const ObjectiveSetup& setup) {

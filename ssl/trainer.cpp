@@ -14,6 +14,7 @@
 #include "engine/files.h"
 #include "kernels/conv_rules.h"
 #include "kernels/conv_tuning.h"
+#include "kernels/cuda_rules.h"
 #include "models/encoder_file.h"
 #include "ssl/checkpoint.h"
 #include "ssl/evaluation/features.h"
@@ -23,6 +24,7 @@
 #include "ssl/run_folder.h"
 #include "ssl/sha256.h"
 #include "ssl/signals.h"
+#include "ssl/step_runner.h"
 
 namespace vergence {
 namespace {
@@ -36,8 +38,8 @@ double seconds_since(Clock::time_point begin) { return std::chrono::duration<dou
 /// The type of the encoder's activations.
 DType activations_of(const Options& options, const Backend& backend) {
   if (options.precision == "bf16") return DType::bf16;
-  require_usage(options.precision == "fp32", "--precision: '", options.precision, "' is not there on ", backend.name(),
-                "; expected fp32 or bf16");
+  require_usage(options.precision == "fp32" || (options.precision == "tf32" && backend.can_record()), "--precision: '",
+                options.precision, "' is not there on ", backend.name(), "; expected fp32 or bf16");
   return DType::f32;
 }
 
@@ -58,6 +60,7 @@ class Trainer {
   void resume();
   /// One step with all that follows it. Returns false when the run is to stop.
   bool advance();
+  void log(const Step& done, double lr, std::int64_t epoch_now, bool epoch_ends, bool writes);
   void evaluate(nlohmann::ordered_json& line);
   Features features_of(const std::string& split);
   void start_tuning();
@@ -76,7 +79,9 @@ class Trainer {
   std::string config_;
   std::int64_t step_ = 0, last_;
   double loss_ = std::numeric_limits<double>::quiet_NaN(), step_seconds_ = 0;
-  std::unique_ptr<Loader> loader_;
+  std::unique_ptr<Batches> batches_;
+  StepRunner runner_;
+  bool eager_told_ = false;
   std::optional<Progress> progress_;
   Clock::time_point saved_at_ = Clock::now();
 };
@@ -91,16 +96,17 @@ Trainer::Trainer(const Options& options)
       objective_(make_objective(options, views_[0].size, backend_)),
       folder_(options.run_folder(), options.resume),
       config_(options_to_toml(options)),
-      last_(options.max_steps ? std::min(options.max_steps, schedule_.steps()) : schedule_.steps()) {
-  apply_cpu_conv(options);
+      last_(options.max_steps ? std::min(options.max_steps, schedule_.steps()) : schedule_.steps()),
+      runner_(*objective_, backend_, options.capture) {
+  apply_kernel_choices(options);
 }
 
 /// Before the first step: what applies, and where the run stands.
 void Trainer::start() {
   for (const std::string& line : options_.applied) std::printf("%s\n", line.c_str());
   std::fputs(plan_text(options_, make_plan(options_, dataset_, *objective_)).c_str(), stdout);
-  std::printf("device            %s, %s, %d threads\nrun folder        %s\n", backend_.name(),
-              options_.precision.c_str(), omp_get_max_threads(), folder_.path().c_str());
+  std::printf("device            %s, %s, %d threads (%s)\nrun folder        %s\n", backend_.name(),
+              options_.precision.c_str(), omp_get_max_threads(), devices_text().c_str(), folder_.path().c_str());
   if (!schedule_.notice().empty()) std::printf("%s\n", schedule_.notice().c_str());
   if (options_.eval_every > 0)  // a missing file is better noticed now than after the first epoch
     for (const char* split : {"probe", "test"}) {
@@ -113,7 +119,8 @@ void Trainer::start() {
   folder_.write_config(config_);
   folder_.open_metrics(step_);
   std::fflush(stdout);
-  loader_ = std::make_unique<Loader>(dataset_, loader_settings(options_, dataset_, *objective_, step_));
+  batches_ = make_batches(dataset_, loader_settings(options_, dataset_, *objective_, step_),
+                          activations_of(options_, backend_), backend_);
   progress_.emplace(last_, step_, options_.batch);
 }
 
@@ -131,14 +138,33 @@ void Trainer::resume() {
 
 bool Trainer::advance() {
   const auto begin = Clock::now();
-  const Batch& batch = loader_->next();
+  batches_->prepare(step_);
   const StepContext context{schedule_.at(step_), step_, schedule_.steps()};
-  const Step done = objective_->step(views_of(batch, views_[0].size, backend_), context);
-  loss_ = done.loss.item();
-  step_seconds_ += seconds_since(begin);
+  const Step& done = runner_.run([this] { return batches_->make(); }, context);
+  if (!runner_.refusal().empty() && !eager_told_) {
+    progress_->note("steps run one by one: " + runner_.refusal());
+    eager_told_ = true;
+  }
   const std::int64_t epoch_now = epoch() + 1;
   ++step_;
+  const bool epoch_ends = step_ % steps_per_epoch_ == 0, ends = step_ == last_;
+  const bool stops = ends || stop_requested();
+  const bool due = (options_.checkpoint_every > 0 && step_ % options_.checkpoint_every == 0) ||
+                   seconds_since(saved_at_) > seconds_between_checkpoints;
+  const bool logs = step_ % options_.log_every == 0 || epoch_ends || ends;
+  // Nothing is read in between: a device may run ahead of the host.
+  const bool reads = logs || stops || due;
+  if (reads) loss_ = done.loss.item();
+  step_seconds_ += seconds_since(begin);
   progress_->update(step_, epoch_now, options_.epochs, loss_);
+  if (reads) log(done, context.lr, epoch_now, epoch_ends, logs);
+  if (stops || epoch_ends || due) save(stops || epoch_ends);
+  return !stops;
+}
+
+/// A line of metrics.jsonl where `writes`, with an evaluation where one is due. Throws, after the line, when the loss or
+/// a part of it is not finite.
+void Trainer::log(const Step& done, double lr, std::int64_t epoch_now, bool epoch_ends, bool writes) {
   nlohmann::ordered_json line = {{"step", step_}, {"epoch", epoch_now}, {"loss", loss_}};
   std::string not_finite = std::isfinite(loss_) ? "" : "loss";
   for (const auto& [name, tensor] : done.parts) {
@@ -146,17 +172,12 @@ bool Trainer::advance() {
     line[name] = value;
     if (!std::isfinite(value) && (not_finite.empty() || not_finite == "loss")) not_finite = name;
   }
-  line["lr"] = context.lr;
+  line["lr"] = lr;
   line["images_per_s"] = progress_->images_per_s();
-  const bool epoch_ends = step_ % steps_per_epoch_ == 0, ends = step_ == last_;
   if (not_finite.empty() && epoch_ends && options_.eval_every > 0 && epoch() % options_.eval_every == 0) evaluate(line);
-  if (step_ % options_.log_every == 0 || epoch_ends || ends || !not_finite.empty()) folder_.log(line);
+  if (writes || !not_finite.empty()) folder_.log(line);
   require(not_finite.empty(), "step ", step_, ": ", options_.objective, "'s ", not_finite,
           " is not finite; a lower --lr may help. The last checkpoint is kept in ", folder_.path());
-  const bool stops = ends || stop_requested();
-  const bool due = options_.checkpoint_every > 0 && step_ % options_.checkpoint_every == 0;
-  if (stops || epoch_ends || due || seconds_since(saved_at_) > seconds_between_checkpoints) save(stops || epoch_ends);
-  return !stops;
 }
 
 Features Trainer::features_of(const std::string& split) {
@@ -229,7 +250,7 @@ TrainingResult Trainer::run() {
   result.exit_status = stop_exit_status();
   result.steps = step_;
   result.loss = loss_;
-  result.data_wait = step_seconds_ > 0 ? loader_->seconds_waited() / step_seconds_ : 0;
+  result.data_wait = step_seconds_ > 0 ? batches_->seconds_waited() / step_seconds_ : 0;
   if (result.exit_status) {
     std::printf("stopped by a signal at step %lld; go on with --resume\n", static_cast<long long>(step_));
   } else if (step_ > result.started_at) {
@@ -272,23 +293,20 @@ LoaderSettings loader_settings(const Options& options, const Dataset& dataset, c
   return settings;
 }
 
-Views views_of(const Batch& batch, std::int64_t image_size, Backend& backend) {
-  const auto images = static_cast<std::int64_t>(batch.indices.size());
-  Views views;
-  views.both = from_floats(backend, {2 * images, image_size, image_size, 3}, batch.views);
-  if (!batch.plain.empty()) views.plain = from_floats(backend, {images, image_size, image_size, 3}, batch.plain);
-  return views;
-}
-
 std::unique_ptr<Objective> make_objective(const Options& options, std::int64_t image_size, Backend& backend) {
   return make_objective({options, encoder_settings(options, image_size), backend, activations_of(options, backend)});
 }
 
-void apply_cpu_conv(const Options& options) {
-  const std::string& choice = options.cpu_conv;
-  require_usage(choice == "auto" || choice == "direct" || choice == "winograd", "--cpu-conv: there is no '", choice,
+void apply_kernel_choices(const Options& options) {
+  const std::string &cpu = options.cpu_conv, &gpu = options.conv;
+  require_usage(cpu == "auto" || cpu == "direct" || cpu == "winograd", "--cpu-conv: there is no '", cpu,
                 "'; expected auto, direct or winograd");
-  set_cpu_conv(choice == "auto" ? CpuConv::automatic : choice == "direct" ? CpuConv::direct : CpuConv::winograd);
+  require_usage(gpu == "auto" || gpu == "cuda" || gpu == "cudnn", "--conv: there is no '", gpu,
+                "'; expected auto, cuda or cudnn");
+  set_cpu_conv(cpu == "auto" ? CpuConv::automatic : cpu == "direct" ? CpuConv::direct : CpuConv::winograd);
+  set_cuda_conv(gpu == "auto" ? CudaConv::automatic : gpu == "cuda" ? CudaConv::cuda : CudaConv::cudnn);
+  set_cuda_math(options.precision == "tf32" ? CudaMath::tf32 : CudaMath::fp32);
+  set_cuda_deterministic(options.deterministic);
 }
 
 std::string config_digest(const Options& options) { return sha256(options_to_toml(without_changeable(options))); }

@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <memory>
 
-#include "datasets/loader.h"
+#include "ssl/batches.h"
 #include "ssl/objective.h"
 #include "ssl/options.h"
 
@@ -31,14 +31,13 @@ std::string describe_plan(const Options& options);
 /// The loader's settings of a run that starts, or goes on, after `step` steps.
 LoaderSettings loader_settings(const Options& options, const Dataset& dataset, const Objective& objective,
                                std::int64_t step);
-/// A loader's batch on the device.
-Views views_of(const Batch& batch, std::int64_t image_size, Backend& backend);
 
 /// An objective with the encoder, precision and seed of the options, for views of `image_size`.
 std::unique_ptr<Objective> make_objective(const Options& options, std::int64_t image_size, Backend& backend);
 
-/// Makes `--cpu-conv` the choice of this process. Throws UsageError for a name there is not.
-void apply_cpu_conv(const Options& options);
+/// Makes `--cpu-conv`, `--conv`, `--precision tf32` and `--deterministic` the choices of this process. Throws UsageError
+/// for names there are not.
+void apply_kernel_choices(const Options& options);
 
 /// SHA-256 of the configuration, without what a resumed run may change.
 std::string config_digest(const Options& options);

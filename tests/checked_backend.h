@@ -58,6 +58,9 @@ class CheckedBackend final : public Backend {
   MemoryUse memory() const override { return real_.memory(); }
   void reset_peak() override { real_.reset_peak(); }
   void upload(void* device, const void* host, std::int64_t bytes) override { real_.upload(device, host, bytes); }
+  void upload_ahead(void* device, const void* host, std::int64_t bytes) override {
+    real_.upload_ahead(device, host, bytes);
+  }
   void download(void* host, const void* device, std::int64_t bytes) override { real_.download(host, device, bytes); }
   void synchronize() override { real_.synchronize(); }
   void fill(Array out, double value) override { real_.fill(out, value); }
@@ -101,9 +104,10 @@ class CheckedBackend final : public Backend {
     real_.conv2d_weight(shape, x, g, dw);
   }
   void batch_norm(const NormShape& shape, ConstArray x, ConstArray gamma, ConstArray beta, ConstArray add, Array mean,
-                  Array rstd, Array y) override {
-    real_.batch_norm(shape, x, gamma, beta, add, mean, rstd, y);
+                  Array rstd, Array y, Array positive) override {
+    real_.batch_norm(shape, x, gamma, beta, add, mean, rstd, y, positive);
   }
+  bool wants_relu_bits() const override { return real_.wants_relu_bits(); }
   void batch_norm_backward(const NormShape& shape, ConstArray g, ConstArray x, ConstArray y, ConstArray gamma,
                            ConstArray mean, ConstArray rstd, Array gx, Array g_add, Array ggamma,
                            Array gbeta) override {
@@ -127,6 +131,25 @@ class CheckedBackend final : public Backend {
                              ConstArray norm, Array gx) override {
     real_.l2_normalize_backward(rows, cols, epsilon, g, u, norm, gx);
   }
+  void info_nce(const InfoNceShape& shape, ConstArray u, Array log_p, Array lse) override {
+    real_.info_nce(shape, u, log_p, lse);
+  }
+  void info_nce_backward(const InfoNceShape& shape, ConstArray g, ConstArray u, ConstArray lse, Array gu) override {
+    real_.info_nce_backward(shape, g, u, lse, gu);
+  }
+  void info_nce_double_backward(const InfoNceShape& shape, ConstArray a, ConstArray g, ConstArray u, ConstArray lse,
+                                Array dg, Array du) override {
+    real_.info_nce_double_backward(shape, a, g, u, lse, dg, du);
+  }
+  void cross_correlation_loss(const CrossCorrelationShape& shape, ConstArray z, Array diagonal, Array off_diagonal,
+                              Array c_ii, Array factor) override {
+    real_.cross_correlation_loss(shape, z, diagonal, off_diagonal, c_ii, factor);
+  }
+  void cross_correlation_loss_backward(const CrossCorrelationShape& shape, ConstArray g_diagonal,
+                                       ConstArray g_off_diagonal, ConstArray z, ConstArray c_ii, ConstArray factor,
+                                       Array gz) override {
+    real_.cross_correlation_loss_backward(shape, g_diagonal, g_off_diagonal, z, c_ii, factor, gz);
+  }
   void mask_backward(std::int64_t rows, std::int64_t cols, ConstArray g, ConstArray x, ConstArray m, Array gx,
                      Array gm) override {
     real_.mask_backward(rows, cols, g, x, m, gx, gm);
@@ -144,17 +167,30 @@ class CheckedBackend final : public Backend {
   void average_pool_backward(const PoolShape& shape, ConstArray g, Array dx) override {
     real_.average_pool_backward(shape, g, dx);
   }
-  void sgd(const SgdSettings& settings, const std::vector<Segment>& segments, ConstArray gradient, Array parameters,
-           Array momentum) override {
-    real_.sgd(settings, segments, gradient, parameters, momentum);
+  void sgd(const SgdSettings& settings, const std::vector<Segment>& segments, ConstArray scalars, ConstArray gradient,
+           Array parameters, Array momentum) override {
+    real_.sgd(settings, segments, scalars, gradient, parameters, momentum);
   }
-  void lars(const LarsSettings& settings, const std::vector<Segment>& segments, ConstArray gradient, Array parameters,
-            Array momentum) override {
-    real_.lars(settings, segments, gradient, parameters, momentum);
+  void lars(const LarsSettings& settings, const std::vector<Segment>& segments, ConstArray scalars, ConstArray gradient,
+            Array parameters, Array momentum) override {
+    real_.lars(settings, segments, scalars, gradient, parameters, momentum);
   }
-  void adam(const AdamSettings& settings, const std::vector<Segment>& segments, ConstArray gradient, Array parameters,
-            Array first_moment, Array second_moment) override {
-    real_.adam(settings, segments, gradient, parameters, first_moment, second_moment);
+  void adam(const AdamSettings& settings, const std::vector<Segment>& segments, ConstArray scalars, ConstArray gradient,
+            Array parameters, Array first_moment, Array second_moment) override {
+    real_.adam(settings, segments, scalars, gradient, parameters, first_moment, second_moment);
+  }
+  void update_running(const NormShape& shape, double share, ConstArray mean, ConstArray rstd, Array running_mean,
+                      Array running_variance) override {
+    real_.update_running(shape, share, mean, rstd, running_mean, running_variance);
+  }
+  void gather_segments(const std::vector<ConstArray>& parts, const std::vector<Segment>& segments, Array out) override {
+    real_.gather_segments(parts, segments, out);
+  }
+  void moving_average(ConstArray keep, ConstArray values, Array average) override {
+    real_.moving_average(keep, values, average);
+  }
+  void make_views(const ViewBatch& batch, ConstArray pixels, ConstArray indices, ConstArray epoch, Array out) override {
+    real_.make_views(batch, pixels, indices, epoch, out);
   }
 
  private:

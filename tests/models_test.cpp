@@ -457,7 +457,7 @@ TEST(Models, MomentumCopyFollows) {
   const ParameterSet average(target_list, Role::constant);
   const std::vector<double> start = target.blocks[5].convs[0].w.values();
   cpu_backend().fill(trained.flat().array(), 2);
-  ema_update(average, trained, 0.9);
+  ema_update(average, trained, from_values(cpu_backend(), {1}, {0.9}));
   const std::vector<double> moved = target.blocks[5].convs[0].w.values();
   for (std::size_t i = 0; i < moved.size(); ++i) ASSERT_NEAR(moved[i], 0.9 * start[i] + 0.1 * 2, 1e-15);
   EXPECT_EQ(target(random_tensor({4, 8, 8, 3}, 12), {}).node, nullptr) << "the target must be a constant";

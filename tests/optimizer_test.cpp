@@ -248,11 +248,12 @@ TEST(Ema, FollowsARunOfTheSource) {
   Tensor tw = full(cpu_backend(), {5, 7}, 2, DType::f64), tb = full(cpu_backend(), {5}, -1, DType::f64);
   const ParameterSet target({{"layer.weight", &tw}, {"layer.bias", &tb}}, Role::constant);
   EXPECT_EQ(tw.node, nullptr);
-  ema_update(target, all, 0.99);
+  const Tensor keep = from_values(cpu_backend(), {1}, {0.99});
+  ema_update(target, all, keep);
   for (std::size_t k = 0; k < 35; ++k) EXPECT_NEAR(tw.values()[k], 0.99 * 2 + 0.01 * source.reference[0][k], 1e-15);
   for (std::size_t k = 0; k < 5; ++k) EXPECT_NEAR(tb.values()[k], -0.99 + 0.01 * source.reference[1][k], 1e-15);
   Tensor stranger = zeros(cpu_backend(), {5, 7}, DType::f64);
-  EXPECT_THROW(ema_update(ParameterSet({{"stranger", &stranger}}, Role::constant), all, 0.99), Error);
+  EXPECT_THROW(ema_update(ParameterSet({{"stranger", &stranger}}, Role::constant), all, keep), Error);
 }
 
 TEST(Schedule, WarmUpThenCosineInEpochs) {

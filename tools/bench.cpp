@@ -21,12 +21,16 @@ void add_options(CLI::App& app, vergence::BenchSettings& s) {
       ->check(CLI::Range(1, 1 << 16))
       ->capture_default_str();
   app.add_option("--device", s.device, "auto, cpu, …")->capture_default_str();
-  app.add_option("--precision", s.precision, "fp32 or bf16")
+  app.add_option("--precision", s.precision, "fp32, bf16, or on a GPU tf32")
       ->check(CLI::IsMember({"fp32", "tf32", "bf16"}))
       ->capture_default_str();
   app.add_option("--cpu-conv", s.cpu_conv, "convolution on the CPU")
       ->check(CLI::IsMember({"auto", "direct", "winograd"}))
       ->capture_default_str();
+  app.add_option("--conv", s.conv, "convolution on the GPU: our own kernels or the library's")
+      ->check(CLI::IsMember({"auto", "cuda", "cudnn"}))
+      ->capture_default_str();
+  app.add_option("--capture", s.capture, "on a GPU: record the step once and repeat it")->capture_default_str();
   app.add_option("--steps", s.steps, "timed steps")->check(CLI::Range(1, 1 << 20))->capture_default_str();
   app.add_option("--warmup", s.warmup, "steps before them")->check(CLI::Range(0, 1 << 20))->capture_default_str();
   app.add_option("--threads", s.threads, "OpenMP threads; 0: as many as OpenMP chooses")

@@ -74,16 +74,16 @@ class Trainer {
     assign(part_of(gradient_, classes_ * dim_, {classes_}), gradients[1]);
     ++steps_;
     const std::vector<Segment> all{{0, parameters_.size(), true}};  // the published protocols decay the biases too
-    if (settings_.protocol == ProbeProtocol::adam) {
-      AdamSettings adam;
-      adam.lr = lr, adam.weight_decay = settings_.weight_decay, adam.step = steps_;
-      backend_.adam(adam, all, gradient_.array(), parameters_.array(), first_.array(), second_.array());
-    } else {
-      SgdSettings sgd;
-      sgd.lr = lr, sgd.weight_decay = settings_.weight_decay;
-      sgd.momentum = settings_.momentum, sgd.first_step = steps_ == 1;
-      backend_.sgd(sgd, all, gradient_.array(), parameters_.array(), first_.array());
-    }
+    const auto count = static_cast<double>(steps_);
+    const AdamSettings adam{.weight_decay = settings_.weight_decay};
+    const Tensor scalars = from_values(
+        backend_, {3}, {lr, 1 - std::pow(adam.beta1, count), 1 - std::pow(adam.beta2, count)});
+    if (settings_.protocol == ProbeProtocol::adam)
+      backend_.adam(adam, all, scalars.array(), gradient_.array(), parameters_.array(), first_.array(),
+                    second_.array());
+    else
+      backend_.sgd({.momentum = settings_.momentum, .weight_decay = settings_.weight_decay}, all, scalars.array(),
+                   gradient_.array(), parameters_.array(), first_.array());
     return loss.detached();
   }
 

@@ -1,0 +1,84 @@
+#include "ssl/batches.h"
+
+#include <array>
+
+#include "datasets/device_loader.h"
+
+namespace vergence {
+namespace {
+
+/// Batches travel to one of two buffers while the step before is under way, and from there into the tensors that every
+/// step reads.
+class HostBatches final : public Batches {
+ public:
+  HostBatches(const Dataset& dataset, const LoaderSettings& settings, Backend& backend)
+      : loader_(dataset, settings), size_(settings.views[0].size), backend_(backend) {}
+
+  void prepare(std::int64_t number) override {
+    const Batch& batch = loader_.next();
+    if (!views_.both) {
+      views_ = views_of(batch, size_, backend_);
+      return;
+    }
+    Views& buffer = buffers_[static_cast<std::size_t>(number % 2)];
+    pass_on(batch.views, buffer.both, views_.both);
+    pass_on(batch.plain, buffer.plain, views_.plain);
+  }
+  Views make() override { return views_; }
+  double seconds_waited() const override { return loader_.seconds_waited(); }
+
+ private:
+  void pass_on(const std::vector<float>& values, Tensor& buffer, const Tensor& target) {
+    if (!target) return;
+    const std::int64_t bytes = target.size() * size_of(target.dtype);
+    if (!backend_.can_record()) return backend_.upload(target.data->data(), values.data(), bytes);
+    if (!buffer) buffer = empty_like(target);
+    backend_.upload_ahead(buffer.data->data(), values.data(), bytes);
+    assign(target, buffer);
+  }
+
+  Loader loader_;
+  std::int64_t size_;
+  Backend& backend_;
+  Views views_;
+  std::array<Views, 2> buffers_;
+};
+
+/// bf16 views have 8 channels, five of them zeros: 16 bytes a pixel, which the stem's convolution reads at once.
+class DeviceBatches final : public Batches {
+ public:
+  DeviceBatches(const Dataset& dataset, const LoaderSettings& settings, DType activations, Backend& backend)
+      : loader_(dataset, settings, backend, activations, activations == DType::bf16 ? 8 : 3) {}
+
+  void prepare(std::int64_t number) override { loader_.prepare(number); }
+  Views make() override {
+    loader_.make();
+    return {loader_.views(), loader_.plain()};
+  }
+
+ private:
+  DeviceLoader loader_;
+};
+
+}  // namespace
+
+std::unique_ptr<Batches> make_batches(const Dataset& dataset, const LoaderSettings& settings, DType activations,
+                                      Backend& backend) {
+  if (backend.can_record()) {
+    try {
+      return std::make_unique<DeviceBatches>(dataset, settings, activations, backend);
+    } catch (const UsageError&) {  // too large for the device; anything else is wrong for the host too
+    }
+  }
+  return std::make_unique<HostBatches>(dataset, settings, backend);
+}
+
+Views views_of(const Batch& batch, std::int64_t image_size, Backend& backend) {
+  const auto images = static_cast<std::int64_t>(batch.indices.size());
+  Views views;
+  views.both = from_floats(backend, {2 * images, image_size, image_size, 3}, batch.views);
+  if (!batch.plain.empty()) views.plain = from_floats(backend, {images, image_size, image_size, 3}, batch.plain);
+  return views;
+}
+
+}  // namespace vergence

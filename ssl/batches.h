@@ -1,0 +1,31 @@
+// The batches of a run: made by worker threads on the host, or, on a device that records its steps, by the device
+// itself from images that lie in its memory.
+#pragma once
+
+#include <memory>
+
+#include "datasets/loader.h"
+#include "ssl/objective.h"
+
+namespace vergence {
+
+class Batches {
+ public:
+  virtual ~Batches() = default;
+  /// The host's part of batch `number`, counted through all epochs; asked for in order.
+  virtual void prepare(std::int64_t number) = 0;
+  /// The device's part of the batch prepared last. The same tensors every time: a recording of it makes every batch.
+  virtual Views make() = 0;
+  /// Seconds spent waiting for workers so far.
+  virtual double seconds_waited() const { return 0; }
+};
+
+/// On a device that records, its own, in the type of the encoder's activations; where the images do not fit into its
+/// memory, and on the CPU, the host's. `dataset` must outlive the result. Throws UsageError for settings out of range.
+std::unique_ptr<Batches> make_batches(const Dataset& dataset, const LoaderSettings& settings, DType activations,
+                                      Backend& backend);
+
+/// A loader's batch on the device.
+Views views_of(const Batch& batch, std::int64_t image_size, Backend& backend);
+
+}  // namespace vergence

@@ -1,0 +1,44 @@
+// Runs training steps: eagerly, or, on a device that can, recorded once and repeated, with the same results.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "ssl/objective.h"
+
+namespace vergence {
+
+/// The first two steps run eagerly and bring everything into being that lasts; the third is recorded; from then on it
+/// is repeated. What changes from step to step reaches the device through `Objective::prepare`.
+class StepRunner {
+ public:
+  /// Both must outlive the runner. `record` false: every step runs eagerly.
+  StepRunner(Objective& objective, Backend& backend, bool record = true);
+
+  /// One step. `views` is the device's part of making the batch: it becomes part of the recording and must give the
+  /// same tensors every time. The result is valid until the next step.
+  const Step& run(const std::function<Views()>& views, const StepContext& context);
+
+  bool recorded() const { return recording_ != nullptr; }
+  /// Why a step that was to be recorded runs eagerly; empty if none was refused.
+  const std::string& refusal() const { return refusal_; }
+
+ private:
+  void record(const std::function<Views()>& views);
+  void replay();
+  std::vector<std::int64_t*> counters() const;
+
+  Objective& objective_;
+  Backend& backend_;
+  bool wanted_;
+  int eager_steps_ = 0;
+  std::unique_ptr<Recording> recording_;
+  Views views_;                           // keep the recorded batch alive
+  std::vector<std::int64_t> increments_;  // of the host's counters, in one step
+  Step step_;
+  std::string refusal_;
+};
+
+}  // namespace vergence
