@@ -14,7 +14,7 @@ std::vector<OpCase> pool_cases() {
       {"stem", {2, 9, 8, 7}, {3, 2, 1}},          {"overlap", {1, 6, 6, 17}, {3, 1, 1}},
       {"whole", {3, 4, 4, 2}, {4, 4, 0}},         {"wide", {1, 5, 5, 130}, {3, 2, 1}},
       {"one_cell", {2, 1, 1, 3}, {1, 1, 0}},      {"gaps", {1, 8, 8, 3}, {2, 3, 0}},
-      {"one_channel", {1, 33, 31, 1}, {3, 2, 1}},
+      {"one_channel", {1, 33, 31, 1}, {3, 2, 1}}, {"vectors", {2, 5, 6, 16}, {3, 2, 1}},
   };
   std::vector<OpCase> rows;
   for (const Form& f : forms) {

@@ -8,8 +8,10 @@ namespace {
 using Unary = Tensor (*)(const Tensor&);
 using Binary = Tensor (*)(const Tensor&, const Tensor&);
 
-/// Odd, one element, one row, one column, more than a vector or a thread's share.
-std::vector<Shape> grids() { return {{3, 5, 7}, {1, 1}, {1, 1030}, {1030, 1}, {37, 129}, {2, 3, 3, 17}, {2100, 3}}; }
+/// Odd, one element, one row, one column, more than a vector or a thread's share, several parts of a row or a column.
+std::vector<Shape> grids() {
+  return {{3, 5, 7}, {1, 1}, {1, 1030}, {1030, 1}, {37, 129}, {2, 3, 3, 17}, {2100, 3}, {2100, 16}, {1, 9001}};
+}
 
 std::string text(const Shape& shape) {
   std::string name;

@@ -8,41 +8,10 @@
 #include "engine/graph.h"
 #include "kernels/conv_rules.h"
 #include "tests/checked_backend.h"
-#include "tests/op_runner.h"
+#include "tests/op_checks.h"
 
 namespace vergence::test {
 namespace {
-
-struct Tolerance {
-  double output, first, second;
-};
-
-Tolerance tolerance(DType dtype, double slack) {
-  switch (dtype) {
-    case DType::f64:
-      return {1e-12, 1e-11, 1e-11};
-    case DType::f32:
-      return {1e-5 * slack, 2e-5 * slack, 5e-5 * slack};
-    default:
-      return {2e-2 * slack, 2e-2 * slack, 4e-2 * slack};
-  }
-}
-
-void expect_close(const char* what, const std::vector<Values>& found, const std::vector<Values>& expected,
-                  double limit) {
-  ASSERT_EQ(found.size(), expected.size()) << what;
-  for (std::size_t i = 0; i < found.size(); ++i)
-    EXPECT_LE(relative_error(found[i], expected[i]), limit) << what << " " << i;
-}
-
-/// The row's results on a device whose memory is poisoned and guarded.
-Results evaluate_checked(const OpCase& row, Backend& device, const std::vector<Values>& inputs, DType dtype) {
-  CheckedBackend checked(device);
-  const Results results = evaluate(row, checked, inputs, dtype, dtype);
-  for (const std::string& problem : checked.problems()) ADD_FAILURE() << problem;
-  EXPECT_EQ(checked.live_blocks(), 0u) << "memory is still held after everything was let go";
-  return results;
-}
 
 /// All devices; the CPU once more for f32 convolutions, by each algorithm whatever the rule would choose.
 std::vector<std::pair<Backend*, CpuConv>> devices_for(const OpCase& row, DType dtype) {
@@ -60,25 +29,15 @@ class OpTable : public testing::TestWithParam<OpCase> {};
 TEST_P(OpTable, AgreesOnEveryDeviceInEveryPrecision) {
   const OpCase& row = GetParam();
   for (DType dtype : row.dtypes) {
-    const std::vector<Values> inputs = draw_inputs(row, dtype);
-    // Rows of casts name their types; all others compute their reference in f64.
-    const bool as_is = row.ops == std::vector<std::string>{"cast"};
-    const Results reference = evaluate(row, cpu_backend(), inputs, as_is ? dtype : DType::f64, dtype);
+    const Reference reference = reference_of(row, dtype);
     if (row.expect) {
       SCOPED_TRACE("against plain loops");
-      EXPECT_LE(relative_error(reference.outputs[0], row.expect(inputs)), 1e-12);
+      EXPECT_LE(relative_error(reference.results.outputs[0], row.expect(reference.inputs)), 1e-12);
     }
     for (const auto& [device, conv] : devices_for(row, dtype)) {
       SCOPED_TRACE(join(device->name(), " ", name_of(dtype), conv == CpuConv::winograd ? " winograd" : ""));
       set_cpu_conv(conv);
-      const Results results = evaluate_checked(row, *device, inputs, dtype);
-      const Tolerance limit = tolerance(dtype, row.slack);
-      expect_close("output", results.outputs, reference.outputs, limit.output);
-      expect_close("order 1", results.first, reference.first, limit.first);
-      expect_close("order 2", results.second, reference.second, limit.second);
-      const Results again = evaluate_checked(row, *device, inputs, dtype);
-      EXPECT_TRUE(results.outputs == again.outputs && results.first == again.first && results.second == again.second)
-          << "a second run gave other bits";
+      check_on(row, reference, *device);
     }
   }
   set_cpu_conv(CpuConv::automatic);

@@ -1,0 +1,18 @@
+// What the emulated device does now or, while a capture is under way, notes down to be repeated.
+#pragma once
+
+#include <functional>
+#include <vector>
+
+namespace vergence::emulated {
+
+using Work = std::vector<std::function<void()>>;
+
+/// Runs `work`, or appends it to the capture under way.
+void run_or_record(std::function<void()> work);
+/// Starts a capture; `end_recording` ends it and returns what was noted down.
+void begin_recording();
+Work end_recording();
+bool recording();
+
+}  // namespace vergence::emulated

@@ -1,0 +1,327 @@
+// Running a grid: see emulator.h. One block at a time; its threads are fibers that stop at barriers and at the
+// collectives of their warp.
+#include "tests/cuda_emulator/emulator.h"
+
+#include <algorithm>
+#include <map>
+#include <numeric>
+#include <utility>
+#include <vector>
+
+#include "kernels/error.h"
+#include "kernels/random.h"
+#include "tests/cuda_emulator/capture.h"
+#include "tests/cuda_emulator/fiber.h"
+
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(address, bytes) ((void)(address), (void)(bytes))
+#define ASAN_UNPOISON_MEMORY_REGION(address, bytes) ((void)(address), (void)(bytes))
+#endif
+
+namespace vergence::emulated {
+
+Thread* running = nullptr;
+
+namespace {
+
+constexpr std::size_t guard_bytes = 64;
+constexpr unsigned char poison = 0xff;
+constexpr std::size_t shared_limit = 48 << 10;
+
+enum class Waiting { no, at_barrier, at_collective, done };
+
+struct AsyncCopy {
+  void* shared;
+  const void* global;
+  int bytes, valid_bytes;
+};
+
+struct FiberThread {
+  Thread seen;
+  Waiting waiting = Waiting::no;
+  const char* where = nullptr;  // file of the barrier, or name of the collective
+  int line = 0, predicate = 0, counted = 0;
+  unsigned mask = 0;
+  unsigned collectives = 0;  // so far: their slots alternate
+  std::vector<std::vector<AsyncCopy>> groups;
+  std::vector<AsyncCopy> pending;
+};
+
+struct SharedArray {
+  std::vector<unsigned char> storage;
+  unsigned char* start = nullptr;
+  std::size_t bytes = 0;
+  const char* name = nullptr;
+};
+
+struct Warp {
+  alignas(16) unsigned char slots[2][32 * slot_bytes];
+};
+
+class Block {
+ public:
+  void run(const LaunchSite& site, const std::function<void()>& body, const uint3& index,
+           const std::vector<int>& order);
+
+  std::vector<FiberThread> threads;
+  std::vector<Warp> warps;
+  std::map<const void*, SharedArray> shared;
+  std::size_t shared_bytes = 0, current = 0;
+  Fibers fibers;
+  const std::function<void()>* body = nullptr;
+  const LaunchSite* site = nullptr;
+
+  FiberThread& self() { return threads[current]; }
+  /// Stops the running thread until the scheduler lets it go on.
+  void wait(Waiting what) {
+    self().waiting = what;
+    fibers.yield();
+  }
+  [[noreturn]] void fail(const std::string& what, std::size_t thread) const {
+    const FiberThread& t = threads[thread];
+    const uint3 &b = t.seen.block_index, &i = t.seen.thread_index;
+    throw Error(join("emulator: kernel ", site->name, ", block (", b.x, ", ", b.y, ", ", b.z, "), thread (", i.x, ", ",
+                     i.y, ", ", i.z, "): ", what));
+  }
+
+ private:
+  bool release_collectives();
+  bool release_barrier();
+  void check_guards();
+  [[noreturn]] void report_stuck();
+};
+
+Block block;
+ThreadOrder thread_order = ThreadOrder::changing;
+std::uint64_t launches = 0;
+std::string late_error;  // found inside a fiber, thrown outside
+
+void run_thread(std::size_t index) {
+  (*block.body)();
+  FiberThread& self = block.threads[index];
+  const bool open_groups = std::any_of(self.groups.begin(), self.groups.end(), [](auto& g) { return !g.empty(); });
+  if (!self.pending.empty() || open_groups)
+    late_error =
+        join("emulator: kernel ", block.site->name, ": a thread ended with copies (cp.async) never waited for");
+  self.waiting = Waiting::done;
+}
+
+std::string place_of(const FiberThread& t) {
+  switch (t.waiting) {
+    case Waiting::at_barrier:
+      return join("the barrier at ", t.where, ":", t.line);
+    case Waiting::at_collective:
+      return join(t.where, " (mask ", std::hex, t.mask, ")");
+    case Waiting::done:
+      return "the end of the kernel";
+    case Waiting::no:
+      break;
+  }
+  return "nowhere";
+}
+
+/// Lets go of every warp whose mask's lanes have all arrived at the same collective.
+bool Block::release_collectives() {
+  bool any = false;
+  for (std::size_t first = 0; first < threads.size(); first += 32) {
+    const std::size_t lanes = std::min<std::size_t>(32, threads.size() - first);
+    for (std::size_t i = 0; i < lanes; ++i) {
+      const FiberThread& t = threads[first + i];
+      if (t.waiting != Waiting::at_collective) continue;
+      bool all = true;
+      for (std::size_t k = 0; k < lanes && all; ++k)
+        if (t.mask >> k & 1u) {
+          const FiberThread& other = threads[first + k];
+          all = other.waiting == Waiting::at_collective && other.mask == t.mask && other.where == t.where;
+        }
+      if (!all) continue;
+      if (!(t.mask >> i & 1u)) fail(join("calls ", t.where, " with a mask that leaves itself out"), first + i);
+      const unsigned mask = t.mask;
+      for (std::size_t k = 0; k < lanes; ++k)
+        if (mask >> k & 1u) threads[first + k].waiting = Waiting::no;
+      any = true;
+    }
+  }
+  return any;
+}
+
+bool Block::release_barrier() {
+  const FiberThread& first = threads.front();
+  int count = 0;
+  for (const FiberThread& t : threads) {
+    if (t.waiting != Waiting::at_barrier || t.where != first.where || t.line != first.line) return false;
+    count += t.predicate != 0;
+  }
+  for (FiberThread& t : threads) {
+    t.waiting = Waiting::no;
+    t.counted = count;
+  }
+  return true;
+}
+
+void Block::report_stuck() {
+  std::size_t waiting = 0;
+  while (threads[waiting].waiting == Waiting::done) ++waiting;
+  const std::string place = place_of(threads[waiting]);
+  for (std::size_t i = 0; i < threads.size(); ++i)
+    if (place_of(threads[i]) != place)
+      fail(join("waits at ", place, " while thread ", i, " is at ", place_of(threads[i]), ": divergent"), waiting);
+  fail(join("waits at ", place, " for lanes that its warp does not have"), waiting);
+}
+
+void Block::check_guards() {
+  for (const auto& [declaration, array] : shared) {
+    ASAN_UNPOISON_MEMORY_REGION(array.start - guard_bytes, array.bytes + 2 * guard_bytes);
+    const auto intact = [](unsigned char byte) { return byte == poison; };
+    if (!std::all_of(array.start - guard_bytes, array.start, intact) ||
+        !std::all_of(array.start + array.bytes, array.start + array.bytes + guard_bytes, intact))
+      fail(join("some thread wrote outside the shared array '", array.name, "' of ", array.bytes, " bytes"), 0);
+  }
+}
+
+void Block::run(const LaunchSite& launch_site, const std::function<void()>& thread_body, const uint3& index,
+                const std::vector<int>& order) {
+  site = &launch_site;
+  body = &thread_body;
+  const dim3& extent = launch_site.block;
+  const std::size_t count = order.size();
+  for (const auto& [declaration, array] : shared)  // of a block that failed
+    ASAN_UNPOISON_MEMORY_REGION(array.start - guard_bytes, array.bytes + 2 * guard_bytes);
+  threads.resize(count);
+  warps.resize((count + 31) / 32);
+  shared.clear();
+  shared_bytes = 0;
+  std::size_t at = 0;
+  for (unsigned z = 0; z < extent.z; ++z)
+    for (unsigned y = 0; y < extent.y; ++y)
+      for (unsigned x = 0; x < extent.x; ++x, ++at) {
+        FiberThread& t = threads[at];
+        t.seen = {{x, y, z}, index, extent, launch_site.grid};
+        t.waiting = Waiting::no;
+        t.collectives = 0;
+        t.groups.clear();
+        t.pending.clear();
+      }
+  fibers.start(count, run_thread);
+  std::size_t done = 0;
+  while (done < count) {
+    bool progress = false;
+    for (int i : order) {
+      current = static_cast<std::size_t>(i);
+      FiberThread& t = threads[current];
+      if (t.waiting != Waiting::no) continue;
+      running = &t.seen;
+      progress = true;
+      if (!fibers.resume(current)) ++done;
+      if (!late_error.empty()) throw Error(std::exchange(late_error, {}));
+    }
+    if (done < count && !release_collectives() && !release_barrier() && !progress) report_stuck();
+  }
+  check_guards();
+}
+
+std::vector<int> thread_sequence(std::size_t count) {
+  ThreadOrder order = thread_order;
+  if (order == ThreadOrder::changing) order = static_cast<ThreadOrder>(launches * 2654435761u >> 7 & 3u);
+  std::vector<int> sequence(count);
+  std::iota(sequence.begin(), sequence.end(), 0);
+  if (order == ThreadOrder::descending) std::reverse(sequence.begin(), sequence.end());
+  if (order == ThreadOrder::random_1 || order == ThreadOrder::random_2) {
+    Random random(static_cast<std::uint64_t>(order), Purpose::test);
+    for (std::size_t i = count; i > 1; --i)
+      std::swap(sequence[i - 1], sequence[random.below(static_cast<std::uint32_t>(i))]);
+  }
+  return sequence;
+}
+
+void require_launchable(const LaunchSite& site) {
+  const dim3 &g = site.grid, &b = site.block;
+  const std::uint64_t threads = std::uint64_t{b.x} * b.y * b.z;
+  require(threads >= 1 && threads <= 1024 && b.z <= 64, "emulator: kernel ", site.name, ": ", b.x, "x", b.y, "x", b.z,
+          " threads in a block, the hardware allows 1024");
+  require(g.x >= 1 && g.x <= 0x7fffffffu && g.y >= 1 && g.y <= 65535 && g.z >= 1 && g.z <= 65535, "emulator: kernel ",
+          site.name, ": the hardware does not allow a grid of ", g.x, "x", g.y, "x", g.z);
+}
+
+}  // namespace
+
+void run_now(const LaunchSite& site, const std::function<void()>& body) {
+  ++launches;
+  const std::vector<int> order = thread_sequence(std::size_t{site.block.x} * site.block.y * site.block.z);
+  for (unsigned z = 0; z < site.grid.z; ++z)
+    for (unsigned y = 0; y < site.grid.y; ++y)
+      for (unsigned x = 0; x < site.grid.x; ++x) block.run(site, body, {x, y, z}, order);
+  running = nullptr;
+}
+
+void run_grid(const LaunchSite& site, std::function<void()> body) {
+  require_launchable(site);
+  run_or_record([site, body = std::move(body)] { run_now(site, body); });
+}
+
+void set_thread_order(ThreadOrder order) { thread_order = order; }
+
+void barrier(const char* file, int line) { barrier_count(file, line, 0); }
+
+int barrier_count(const char* file, int line, int predicate) {
+  FiberThread& self = block.self();
+  self.where = file, self.line = line, self.predicate = predicate;
+  block.wait(Waiting::at_barrier);
+  return self.counted;
+}
+
+unsigned lane() { return static_cast<unsigned>(block.current % 32); }
+
+Deposits exchange_bytes(unsigned mask, const void* value, std::size_t bytes, const char* name) {
+  FiberThread& self = block.self();
+  const std::size_t warp = block.current / 32;
+  unsigned char* slots = block.warps[warp].slots[self.collectives++ % 2];
+  std::memcpy(slots + block.current % 32 * slot_bytes, value, bytes);
+  self.where = name, self.mask = mask;
+  block.wait(Waiting::at_collective);
+  return {slots};
+}
+
+void* shared_array(const void* declaration, std::size_t bytes, const char* name) {
+  SharedArray& array = block.shared[declaration];
+  if (!array.start) {
+    array.storage.assign(bytes + 2 * guard_bytes + 16, poison);
+    const auto from = reinterpret_cast<std::uintptr_t>(array.storage.data()) + guard_bytes;
+    array.start = array.storage.data() + guard_bytes + (16 - from % 16) % 16;
+    array.bytes = bytes;
+    array.name = name;
+    ASAN_POISON_MEMORY_REGION(array.start - guard_bytes, guard_bytes);
+    ASAN_POISON_MEMORY_REGION(array.start + bytes, guard_bytes);
+    block.shared_bytes += (bytes + 15) / 16 * 16;
+    if (block.shared_bytes > shared_limit)
+      late_error = join("emulator: kernel ", block.site->name, ": ", block.shared_bytes,
+                        " bytes of shared memory in a block, static shared memory ends at ", shared_limit);
+  }
+  return array.start;
+}
+
+void async_copy(void* shared, const void* global, int bytes, int valid_bytes) {
+  block.self().pending.push_back({shared, global, bytes, valid_bytes});
+}
+
+void async_commit() {
+  FiberThread& self = block.self();
+  self.groups.push_back(std::move(self.pending));
+  self.pending.clear();
+}
+
+void async_wait(int groups_left) {
+  FiberThread& self = block.self();
+  while (static_cast<int>(self.groups.size()) > groups_left) {
+    for (const AsyncCopy& copy : self.groups.front()) {
+      std::memcpy(copy.shared, copy.global, static_cast<std::size_t>(copy.valid_bytes));
+      std::memset(static_cast<char*>(copy.shared) + copy.valid_bytes, 0,
+                  static_cast<std::size_t>(copy.bytes - copy.valid_bytes));
+    }
+    self.groups.erase(self.groups.begin());
+  }
+}
+
+}  // namespace vergence::emulated

@@ -1,0 +1,101 @@
+// Training on a GPU: the same losses as on the CPU, and the same bits whether steps run eagerly or recorded.
+#include <gtest/gtest.h>
+
+#include "engine/ops.h"
+#include "ssl/bench_step.h"
+#include "ssl/step_runner.h"
+#include "ssl/trainer.h"
+#include "tests/device/device_under_test.h"
+
+namespace vergence::test {
+namespace {
+
+Options tiny(const char* objective) {
+  Options options;
+  options.objective = objective;
+  options.width = 4;
+  options.batch = 4;
+  options.simclr.hidden = 16, options.simclr.output = 8;
+  options.barlow_twins.hidden = options.barlow_twins.output = 16;
+  options.byol.hidden = 16, options.byol.output = 8, options.byol.predictor_hidden = 8;
+  return options;
+}
+
+struct Outcome {
+  std::vector<double> losses, parameters;
+  std::vector<std::int64_t> batches;
+  bool recorded = false;
+  std::string refusal;
+};
+
+Outcome train(const Options& options, std::int64_t image, double lr, Backend& device, int steps, bool record) {
+  const auto objective = make_objective(options, image, device);
+  StepRunner runner(*objective, device, record);
+  const Views views = random_views(options.batch, image, 3, device);
+  Outcome run;
+  for (int step = 0; step < steps; ++step) {
+    const StepContext context{.lr = lr / (1 + step), .step = step, .steps = steps};
+    run.losses.push_back(runner.run([&] { return views; }, context).loss.item());
+  }
+  run.parameters = objective->state().parameters[0].second.flat().values();
+  for (const auto& [name, layer] : objective->statistics().layers) run.batches.push_back(layer.batches);
+  run.recorded = runner.recorded();
+  run.refusal = runner.refusal();
+  return run;
+}
+
+class DeviceSteps : public testing::TestWithParam<const char*> {};
+
+TEST_P(DeviceSteps, GiveTheLossesOfTheCpu) {
+  Options options = tiny(GetParam());
+  options.batch = 16;  // with fewer values per channel batch norm makes mountains of the last bit
+  const Outcome cpu = train(options, 16, 1e-3, cpu_backend(), 3, false);
+  const Outcome gpu = train(options, 16, 1e-3, device_under_test(), 3, false);
+  for (std::size_t i = 0; i < 3; ++i) EXPECT_NEAR(gpu.losses[i], cpu.losses[i], 1e-5 * std::abs(cpu.losses[i])) << i;
+}
+
+TEST_P(DeviceSteps, AreTheSameRecordedAndRepeated) {
+  for (const char* optimizer : {"sgd", "lars", "adamw"}) {
+    Options options = tiny(GetParam());
+    options.optimizer = optimizer;
+    const Outcome eager = train(options, 8, 0.05, device_under_test(), 5, false),
+                  recorded = train(options, 8, 0.05, device_under_test(), 5, true);
+    EXPECT_FALSE(eager.recorded);
+    EXPECT_TRUE(recorded.recorded) << recorded.refusal;
+    EXPECT_EQ(recorded.losses, eager.losses);
+    EXPECT_EQ(recorded.parameters, eager.parameters);
+    EXPECT_EQ(recorded.batches, eager.batches);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Objective, DeviceSteps, testing::Values("simclr", "barlow_twins", "byol"));
+
+/// An objective that looks at a value in the middle of its step: it cannot be recorded.
+class Peeking final : public Objective {
+ public:
+  explicit Peeking(const ObjectiveSetup& setup) : Objective(setup) { train({}); }
+  Step run(const Views& views) override {
+    const Tensor features = encode(views), loss = mean(square(features));
+    seen += loss.item();
+    return update(loss);
+  }
+  double seen = 0;
+};
+
+TEST(StepRunner, GoesOnEagerlyWhereAStepCannotBeRecorded) {
+  const Options options = tiny("simclr");
+  Peeking objective({options, encoder_settings(options, 8), device_under_test()});
+  StepRunner runner(objective, device_under_test());
+  const Views views = random_views(4, 8, 3, device_under_test());
+  for (int step = 0; step < 4; ++step) {
+    const double before = objective.seen;
+    const double loss = runner.run([&] { return views; }, {.lr = 0.01, .step = step, .steps = 4}).loss.item();
+    EXPECT_NEAR(objective.seen - before, loss, 1e-6);
+  }
+  EXPECT_FALSE(runner.recorded());
+  EXPECT_NE(runner.refusal().find("download"), std::string::npos) << runner.refusal();
+  for (const auto& [name, layer] : objective.statistics().layers) EXPECT_EQ(layer.batches, 8) << name;
+}
+
+}  // namespace
+}  // namespace vergence::test
