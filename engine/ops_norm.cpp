@@ -10,7 +10,8 @@ namespace vergence {
 
 namespace {
 
-/// What all three ops share. gamma, beta and y may be "none" (1, 0, and no ReLU); mean and rstd are constants.
+/// What all three ops share. gamma, beta and y may be "none" (1, 0, and no ReLU); mean and rstd are constants. Where
+/// the device wants bits, y is those of the ReLU's mask, u8.
 struct Norm {
   NormShape shape;
   Tensor gamma, y, mean, rstd;
@@ -54,8 +55,17 @@ BackwardResult composed_group(const Tensor& g, const Tensor& x, const Norm& norm
   return {projected * scale, g, sum_rows(g * xh), sum_rows(g)};
 }
 
+/// What elementary ops can take in the place of y: the bits as 0 and 1, which is what a cotangent of ones becomes.
+Tensor mask_values(const Tensor& x, const Norm& norm) {
+  if (norm.y.dtype != DType::u8) return norm.y;
+  const Tensor mask = empty_like(x);
+  x.backend().batch_norm_backward(norm.shape, full(x.backend(), x.shape, 1, x.dtype).array(), x.array(), norm.y.array(),
+                                  {}, norm.mean.array(), norm.rstd.array(), {}, mask.array(), {}, {});
+  return mask;
+}
+
 BackwardResult composed_backward(const Tensor& g, const Tensor& x, const Norm& norm) {
-  const Tensor masked = norm.shape.relu ? relu_mask(g, norm.y) : g;
+  const Tensor masked = norm.shape.relu ? relu_mask(g, mask_values(x, norm)) : g;
   const Tensor g2 = as_rows(masked), x2 = as_rows(x);
   Tensors gx;
   Tensor ggamma, gbeta;
@@ -165,11 +175,14 @@ void require_parameters(const Tensor& x, const Tensor& gamma, const Tensor& beta
 
 /// The forward op, with statistics written (training) or read.
 Tensor forward(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& add, Norm norm) {
-  Tensor y = empty_like(x);
+  Tensor y = empty_like(x), bits;
+  const bool recorded = x.node || gamma.node || beta.node || add.node;
+  if (norm.shape.relu && recorded && x.backend().wants_relu_bits())
+    bits = empty(x.backend(), {(x.size() + 7) / 8}, DType::u8);
   x.backend().batch_norm(norm.shape, x.array(), gamma.array(), beta.array(), add.array(), norm.mean.array(),
-                         norm.rstd.array(), y.array());
+                         norm.rstd.array(), y.array(), bits.array());
   norm.gamma = gamma;
-  if (norm.shape.relu) norm.y = y;
+  if (norm.shape.relu) norm.y = bits ? bits : y;
   record("batch_norm", {x, gamma, beta, add}, kept_of(norm, {x}), {&y}, [shape = norm.shape](const VjpContext& c) {
     const BackwardResult back = batch_norm_backward(c.g(), c[4], norm_from(shape, c), c.need(3));
     return Tensors{back.gx, back.ggamma, back.gbeta, back.g_add};

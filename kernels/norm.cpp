@@ -142,6 +142,38 @@ void statistics(const NormShape& shape, const T* x, Compute<T>* mean, Compute<T>
   }
 }
 
+// ---- the ReLU's mask as bits
+
+template <class T>
+void store_bits(const Array& positive, const T* y, std::int64_t size) {
+  std::uint8_t* const bits = positive.as<std::uint8_t>();
+  parallel_for((size + 7) / 8, cpu::grain / 8, [=](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t byte = begin; byte < end; ++byte) {
+      unsigned value = 0;
+      for (std::int64_t i = 8 * byte; i < std::min(size, 8 * byte + 8); ++i)
+        value |= (static_cast<Compute<T>>(y[i]) > 0 ? 1u : 0u) << i % 8;
+      bits[byte] = static_cast<std::uint8_t>(value);
+    }
+  });
+}
+
+/// The output as far as its sign matters: y itself, or 0 and 1 made from the bits that were given in its place.
+template <class T>
+class SignOfOutput {
+ public:
+  SignOfOutput(const ConstArray& y, std::int64_t size) : values_(y.dtype == DType::u8 ? nullptr : y.as<T>()) {
+    if (y.dtype != DType::u8) return;
+    const std::uint8_t* const bits = y.as<std::uint8_t>();
+    for (std::int64_t i = 0; i < size; ++i) made_.push_back(T(static_cast<float>(bits[i / 8] >> i % 8 & 1)));
+    values_ = made_.data();
+  }
+  const T* data() const { return values_; }
+
+ private:
+  std::vector<T> made_;
+  const T* values_;
+};
+
 // ---- forward
 
 template <class T>
@@ -349,13 +381,14 @@ struct DoubleBackward {
 }  // namespace
 
 void CpuBackend::batch_norm(const NormShape& shape, ConstArray x, ConstArray gamma, ConstArray beta, ConstArray add,
-                            Array mean, Array rstd, Array y) {
+                            Array mean, Array rstd, Array y, Array positive) {
   with_float(x.dtype, [&](auto zero) {
     using T = decltype(zero);
     using Real = Compute<T>;
     if (shape.training) statistics(shape, x.as<T>(), mean.as<Real>(), rstd.as<Real>());
     forward(shape, x.as<T>(), gamma.as<Real>(), beta.as<Real>(), add.as<T>(), mean.as<Real>(), rstd.as<Real>(),
             y.as<T>());
+    if (positive) store_bits(positive, y.as<T>(), y.size);
   });
 }
 
@@ -365,7 +398,8 @@ void CpuBackend::batch_norm_backward(const NormShape& shape, ConstArray g, Const
   with_float(x.dtype, [&](auto zero) {
     using T = decltype(zero);
     using Real = Compute<T>;
-    backward(shape, g.as<T>(), x.as<T>(), y.as<T>(), gamma.as<Real>(), mean.as<Real>(), rstd.as<Real>(), gx.as<T>(),
+    const SignOfOutput<T> sign(y, x.size);
+    backward(shape, g.as<T>(), x.as<T>(), sign.data(), gamma.as<Real>(), mean.as<Real>(), rstd.as<Real>(), gx.as<T>(),
              g_add.as<T>(), ggamma.as<Real>(), gbeta.as<Real>());
   });
 }
@@ -376,8 +410,9 @@ void CpuBackend::batch_norm_double_backward(const NormShape& shape, ConstArray a
   with_float(x.dtype, [&](auto zero) {
     using T = decltype(zero);
     using Real = Compute<T>;
+    const SignOfOutput<T> sign(y, x.size);
     DoubleBackward<T>{shape,           a.as<T>(),  a_add.as<T>(), b.as<Real>(),     c.as<Real>(),
-                      g.as<T>(),       x.as<T>(),  y.as<T>(),     gamma.as<Real>(), mean.as<Real>(),
+                      g.as<T>(),       x.as<T>(),  sign.data(),   gamma.as<Real>(), mean.as<Real>(),
                       rstd.as<Real>(), dg.as<T>(), dx.as<T>(),    dgamma.as<Real>()}
         .run();
   });

@@ -36,6 +36,14 @@ std::vector<NormForm> norm_forms() {
       {"plain_relu", {8, 7}, 1, false, false, true},
       {"plain_add_relu_groups", {6, 7}, 2, false, true, true},
       {"far_from_zero", {64, 9}, 1, true, false, false, Draw::offset},
+      // Channels in whole 16-byte vectors; rows and channels enough for several blocks.
+      {"vectors", {5, 3, 2, 16}},
+      {"vectors_relu_groups", {6, 2, 2, 24}, 2, true, false, true},
+      {"vectors_add_relu_groups", {4, 3, 3, 8}, 2, true, true, true},
+      {"vectors_plain_add", {6, 40}, 1, false, true, false},
+      {"vectors_far_from_zero", {64, 16}, 1, true, false, false, Draw::offset},
+      {"vectors_row_blocks", {80, 256}, 1, true, true, true},
+      {"row_blocks_groups", {140, 33}, 2, true, true, true},
   };
 }
 
