@@ -32,6 +32,19 @@ std::vector<std::int64_t> epoch_order(std::int64_t count, std::uint64_t seed, st
   return order;
 }
 
+void check_loader_settings(const LoaderSettings& settings, const Dataset& data) {
+  require_usage(settings.batch >= 1, "loader: batch is ", settings.batch, ", expected 1 or more");
+  require_usage(settings.batch <= data.count, "loader: a batch of ", settings.batch, " is larger than ", data.name, " ",
+                data.split, " with its ", data.count, " images");
+  require_usage(data.count < std::int64_t{1} << 32, "loader: ", data.count, " images, expected fewer than 2^32");
+  require_usage(settings.workers >= 1 && settings.workers <= 1024, "loader: workers is ", settings.workers,
+                ", expected 1 to 1024");
+  require_usage(data.channels == 3, "loader: ", data.name, " has ", data.channels, " channels, views expect 3");
+  require_usage(settings.first_epoch >= 0 && settings.first_step >= 0, "loader: starts at epoch ", settings.first_epoch,
+                ", step ", settings.first_step, ", expected 0 or more");
+  check_views(settings.views);
+}
+
 struct Loader::State {
   struct Place {
     Batch batch;
@@ -40,7 +53,7 @@ struct Loader::State {
   };
 
   State(const Dataset& dataset, LoaderSettings given) : data(dataset), settings(std::move(given)) {
-    check();
+    check_loader_settings(settings, data);
     steps = data.count / settings.batch;
     first = settings.first_epoch * steps + settings.first_step;
     taken = asked = first;
@@ -55,25 +68,6 @@ struct Loader::State {
     }
     changed.notify_all();
     for (std::thread& worker : workers) worker.join();
-  }
-
-  void check() const {
-    require_usage(settings.batch >= 1, "loader: batch is ", settings.batch, ", expected 1 or more");
-    require_usage(settings.batch <= data.count, "loader: a batch of ", settings.batch, " is larger than ", data.name,
-                  " ", data.split, " with its ", data.count, " images");
-    require_usage(data.count < std::int64_t{1} << 32, "loader: ", data.count, " images, expected fewer than 2^32");
-    require_usage(!settings.views.empty() && settings.views.size() <= 256, "loader: ", settings.views.size(),
-                  " views, expected 1 to 256");
-    require_usage(settings.workers >= 1 && settings.workers <= 1024, "loader: workers is ", settings.workers,
-                  ", expected 1 to 1024");
-    require_usage(data.channels == 3, "loader: ", data.name, " has ", data.channels, " channels, views expect 3");
-    require_usage(settings.first_epoch >= 0 && settings.first_step >= 0, "loader: starts at epoch ",
-                  settings.first_epoch, ", step ", settings.first_step, ", expected 0 or more");
-    for (std::size_t v = 0; v < settings.views.size(); ++v) {
-      check_view_settings(settings.views[v], join("view ", v + 1).c_str());
-      require_usage(settings.views[v].size == settings.views[0].size, "loader: view ", v + 1, " has size ",
-                    settings.views[v].size, ", expected the size of view 1, ", settings.views[0].size);
-    }
   }
 
   Place& place_of(std::int64_t number) { return places[static_cast<std::size_t>(number) % places.size()]; }

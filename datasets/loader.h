@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "datasets/dataset.h"
-#include "datasets/views.h"
+#include "kernels/views.h"
 
 namespace vergence {
 
@@ -33,10 +33,12 @@ struct Batch {
 /// The data set's order in one epoch: a permutation of 0 … count - 1, keyed by (seed, Purpose::order, epoch).
 std::vector<std::int64_t> epoch_order(std::int64_t count, std::uint64_t seed, std::int64_t epoch);
 
+/// Throws UsageError for settings out of range and for a batch larger than the data set.
+void check_loader_settings(const LoaderSettings& settings, const Dataset& dataset);
+
 class Loader {
  public:
-  /// Starts the workers. `dataset` must outlive the loader. Throws UsageError for settings out of range and for a batch
-  /// larger than the data set.
+  /// Starts the workers. `dataset` must outlive the loader. Throws UsageError as check_loader_settings does.
   Loader(const Dataset& dataset, LoaderSettings settings);
   /// Stops and joins the workers.
   ~Loader();

@@ -3,6 +3,7 @@
 // on every device, in any thread order, and after a resume. Compiled by the C++ compiler and by nvcc.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <string_view>
 
@@ -30,7 +31,8 @@ class Random {
   }
   /// Uniform in [0, 1), a multiple of 2^-24.
   VERGENCE_BOTH float uniform() { return static_cast<float>(bits() >> 8) * 0x1p-24f; }
-  VERGENCE_BOTH float uniform(float low, float high) { return low + (high - low) * uniform(); }
+  /// The same bits on every device: nothing is left for a compiler to contract.
+  VERGENCE_BOTH float uniform(float low, float high) { return std::fma(high - low, uniform(), low); }
   /// Uniform in {0, ..., count - 1}; count below 2^32.
   VERGENCE_BOTH std::uint32_t below(std::uint32_t count) {
     return static_cast<std::uint32_t>(static_cast<std::uint64_t>(bits()) * count >> 32);

@@ -1,5 +1,5 @@
 // Views against a plain double-precision implementation written the way torchvision's documentation states it.
-#include "datasets/views.h"
+#include "kernels/views.h"
 
 #include <algorithm>
 #include <cmath>

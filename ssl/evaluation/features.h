@@ -6,7 +6,7 @@
 #include <functional>
 
 #include "datasets/dataset.h"
-#include "datasets/views.h"
+#include "kernels/views.h"
 #include "engine/tensor.h"
 #include "models/resnet.h"
 #include "ssl/evaluation/feature_matrix.h"

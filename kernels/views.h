@@ -4,7 +4,8 @@
 // Order: random resized crop, colour jitter, grey, Gaussian blur, solarise, horizontal flip, normalise.
 //
 // A view is made in two steps: `draw_view` turns a random stream into a `ViewPlan`, `apply_view` is arithmetic alone.
-// So that any device can repeat it, a plan consumes the same 53 draws of the stream, whatever is switched on:
+// A plan has the same bits on every device (view_plan.h); pixels agree within rounding. So that any device can repeat
+// it, a plan consumes the same 53 draws of the stream, whatever is switched on:
 //    0-39  ten crop attempts of four draws: area, logarithm of the aspect ratio, top, left; the first that fits wins
 //   40-44  jitter: does it apply, brightness, contrast, saturation, hue
 //   45-47  jitter's order: Fisher-Yates from the back, below(4), below(3), below(2)
@@ -17,6 +18,7 @@
 
 #include <array>
 #include <cstdint>
+#include <vector>
 
 #include "kernels/random.h"
 
@@ -38,13 +40,19 @@ struct ViewSettings {
   float solarise_p = 0.0f, solarise_threshold = 0.5f;                  // x becomes 1 - x where x >= threshold
   float flip_p = 0.5f;
   std::array<float, 3> mean{0, 0, 0}, std{1, 1, 1};
+  bool whole_image = false;  // the crop is the whole image, whatever its shape
 
   /// Every operation off: the largest centred square (of a square image, all of it), resized to `size`.
   static ViewSettings identity(std::int64_t size);
+  /// The un-augmented image, as `normalize_image` makes it.
+  static ViewSettings plain(std::int64_t size, const std::array<float, 3>& mean, const std::array<float, 3>& std);
 };
 
 /// Throws UsageError naming the first value out of range; `where` begins the message ("view 1").
 void check_view_settings(const ViewSettings& settings, const char* where);
+
+/// The same for all views of an image, which must be 1 to 256 of one size.
+void check_views(const std::vector<ViewSettings>& views);
 
 /// A rectangle of pixels.
 struct CropBox {
@@ -63,6 +71,23 @@ struct ViewPlan {
   std::array<Jitter, 4> order{Jitter::brightness, Jitter::contrast, Jitter::saturation, Jitter::hue};
   float sigma = 0;
 };
+
+/// Views of a batch of images that lie in a device's memory (Backend::make_views). View v of image i is drawn from the
+/// key (seed, purpose, epoch, i, v).
+struct ViewBatch {
+  std::vector<ViewSettings> views;  // one per view, all of one size
+  std::uint64_t seed = 0;
+  Purpose purpose = Purpose::view;
+  std::int64_t height = 0, width = 0;  // of the images
+  std::int64_t channels = 3;           // of the views: 3, or 8 of which the last five are zeros
+
+  std::int64_t size() const { return views.front().size; }
+  /// Values of one view.
+  std::int64_t view_size() const { return size() * size() * channels; }
+};
+
+/// Throws UsageError for settings out of range.
+void check_view_batch(const ViewBatch& batch);
 
 /// Decides a view of a height x width image. Keys of the stream: (seed, Purpose::view, epoch, sample, view).
 ViewPlan draw_view(const ViewSettings& settings, std::int64_t height, std::int64_t width, Random random);

@@ -1,53 +1,17 @@
-// Random decisions of a view, their order, and what carries them out.
-#include "datasets/views.h"
+// Views on the CPU: settings, plans and what carries them out; batches of views, one image a turn.
+// Bound by arithmetic; each image's planes stay in the nearest caches.
+#include "kernels/views.h"
 
 #include <algorithm>
-#include <cmath>
 
-#include "datasets/image_ops.h"
+#include "kernels/cpu_backend.h"
 #include "kernels/error.h"
+#include "kernels/image_ops.h"
+#include "kernels/parallel.h"
+#include "kernels/view_plan.h"
 
 namespace vergence {
 namespace {
-
-constexpr int crop_attempts = 10;
-
-/// Scales 32 random bits to {0, …, count - 1}, as Random::below does.
-std::int32_t scaled(std::uint32_t bits, std::int64_t count) {
-  return static_cast<std::int32_t>(static_cast<std::uint64_t>(bits) * static_cast<std::uint64_t>(count) >> 32);
-}
-
-/// torchvision's rounding: to nearest, ties to even.
-std::int64_t rounded(float x) { return static_cast<std::int64_t>(std::nearbyint(x)); }
-
-/// The largest centred crop whose aspect ratio lies in the range.
-CropBox centre_crop(const ViewSettings& settings, std::int64_t height, std::int64_t width) {
-  const float ratio = static_cast<float>(width) / static_cast<float>(height);
-  std::int64_t h = height, w = width;
-  if (ratio < settings.ratio_low) h = std::min(height, rounded(static_cast<float>(width) / settings.ratio_low));
-  if (ratio > settings.ratio_high) w = std::min(width, rounded(static_cast<float>(height) * settings.ratio_high));
-  return {static_cast<std::int32_t>((height - h) / 2), static_cast<std::int32_t>((width - w) / 2),
-          static_cast<std::int32_t>(h), static_cast<std::int32_t>(w)};
-}
-
-/// torchvision's RandomResizedCrop. Every attempt is drawn, so that what follows has fixed places in the stream.
-CropBox draw_crop(const ViewSettings& settings, std::int64_t height, std::int64_t width, Random& random) {
-  const float whole = static_cast<float>(height * width);
-  const float log_low = std::log(settings.ratio_low), log_high = std::log(settings.ratio_high);
-  CropBox crop;
-  for (int attempt = 0; attempt < crop_attempts; ++attempt) {
-    const float area = whole * random.uniform(settings.crop_low, settings.crop_high);
-    const float ratio = std::exp(random.uniform(log_low, log_high));
-    const std::uint32_t top = random.bits(), left = random.bits();
-    const std::int64_t w = rounded(std::sqrt(area * ratio)), h = rounded(std::sqrt(area / ratio));
-    if (crop.width > 0 || w <= 0 || h <= 0 || w > width || h > height) continue;
-    crop = {scaled(top, height - h + 1), scaled(left, width - w + 1), static_cast<std::int32_t>(h),
-            static_cast<std::int32_t>(w)};
-  }
-  return crop.width > 0 ? crop : centre_crop(settings, height, width);
-}
-
-float draw_factor(float range, Random& random) { return random.uniform(std::max(0.0f, 1.0f - range), 1.0f + range); }
 
 void apply_jitter(Planes& planes, const ViewPlan& plan) {
   for (Jitter operation : plan.order) switch (operation) {
@@ -66,6 +30,13 @@ void apply_jitter(Planes& planes, const ViewPlan& plan) {
     }
 }
 
+/// Three channels become `channels`, the rest zeros.
+template <class T>
+void write_view(const float* view, std::int64_t pixels, std::int64_t channels, T* out) {
+  for (std::int64_t i = 0; i < pixels; ++i)
+    for (std::int64_t c = 0; c < channels; ++c) out[i * channels + c] = T(c < 3 ? view[3 * i + c] : 0.0f);
+}
+
 void check_range(const char* where, const char* name, float value, float low, float high) {
   require_usage(value >= low && value <= high, where, ": ", name, " is ", value, ", expected ", low, " to ", high);
 }
@@ -82,6 +53,14 @@ ViewSettings ViewSettings::identity(std::int64_t size) {
   settings.crop_low = settings.crop_high = settings.ratio_low = settings.ratio_high = 1;
   settings.interpolation = Interpolation::bilinear;
   settings.jitter_p = settings.grey_p = settings.blur_p = settings.solarise_p = settings.flip_p = 0;
+  return settings;
+}
+
+ViewSettings ViewSettings::plain(std::int64_t size, const std::array<float, 3>& mean, const std::array<float, 3>& std) {
+  ViewSettings settings = identity(size);
+  settings.mean = mean;
+  settings.std = std;
+  settings.whole_image = true;
   return settings;
 }
 
@@ -109,21 +88,24 @@ void check_view_settings(const ViewSettings& s, const char* where) {
   for (float std : s.std) check_range(where, "std", std, 1e-6f, 1e6f);
 }
 
+void check_views(const std::vector<ViewSettings>& views) {
+  require_usage(!views.empty() && views.size() <= 256, views.size(), " views of an image, expected 1 to 256");
+  for (std::size_t v = 0; v < views.size(); ++v) {
+    check_view_settings(views[v], join("view ", v + 1).c_str());
+    require_usage(views[v].size == views[0].size, "view ", v + 1, " has size ", views[v].size,
+                  ", expected the size of view 1, ", views[0].size);
+  }
+}
+
+void check_view_batch(const ViewBatch& batch) {
+  check_views(batch.views);
+  require_usage(batch.channels == 3 || batch.channels == 8, "views: ", batch.channels, " channels, expected 3 or 8");
+  require_usage(batch.height >= 1 && batch.width >= 1 && batch.height <= 32768 && batch.width <= 32768,
+                "views: images of ", batch.height, "x", batch.width, " pixels, expected 1 to 32768");
+}
+
 ViewPlan draw_view(const ViewSettings& settings, std::int64_t height, std::int64_t width, Random random) {
-  ViewPlan plan;
-  plan.crop = draw_crop(settings, height, width, random);
-  plan.jitter = random.chance(settings.jitter_p);
-  plan.brightness = draw_factor(settings.brightness, random);
-  plan.contrast = draw_factor(settings.contrast, random);
-  plan.saturation = draw_factor(settings.saturation, random);
-  plan.hue = random.uniform(-settings.hue, settings.hue);
-  for (std::uint32_t i = 3; i > 0; --i) std::swap(plan.order[i], plan.order[random.below(i + 1)]);
-  plan.grey = random.chance(settings.grey_p);
-  plan.blur = random.chance(settings.blur_p);
-  plan.sigma = random.uniform(settings.blur_sigma_low, settings.blur_sigma_high);
-  plan.solarise = random.chance(settings.solarise_p);
-  plan.flip = random.chance(settings.flip_p);
-  return plan;
+  return draw_plan(ViewRules(settings), static_cast<std::int32_t>(height), static_cast<std::int32_t>(width), random);
 }
 
 void apply_view(const std::uint8_t* image, std::int64_t height, std::int64_t width, const ViewSettings& settings,
@@ -151,12 +133,7 @@ void make_view(const std::uint8_t* image, std::int64_t height, std::int64_t widt
 void normalize_image(const std::uint8_t* image, std::int64_t height, std::int64_t width, std::int64_t size,
                      const std::array<float, 3>& mean, const std::array<float, 3>& std, float* out) {
   if (height != size || width != size) {
-    ViewSettings settings = ViewSettings::identity(size);
-    settings.mean = mean;
-    settings.std = std;
-    ViewPlan plan;
-    plan.crop = {0, 0, static_cast<std::int32_t>(height), static_cast<std::int32_t>(width)};
-    apply_view(image, height, width, settings, plan, out);
+    make_view(image, height, width, ViewSettings::plain(size, mean, std), Random(0, Purpose::view), out);
     return;
   }
   for (std::int64_t i = 0; i < 3 * size * size; i += 3)
@@ -164,6 +141,33 @@ void normalize_image(const std::uint8_t* image, std::int64_t height, std::int64_
       const auto at = static_cast<std::size_t>(c);
       out[i + c] = (static_cast<float>(image[i + c]) / 255.0f - mean[at]) / std[at];
     }
+}
+
+void CpuBackend::make_views(const ViewBatch& batch, ConstArray pixels, ConstArray indices, ConstArray epoch,
+                            Array out) {
+  check_view_batch(batch);
+  const std::int64_t image_size = batch.height * batch.width * 3, count = pixels.size / image_size;
+  const std::uint8_t* images = pixels.as<std::uint8_t>();
+  const std::int32_t* index = indices.as<std::int32_t>();
+  const auto now = static_cast<std::uint32_t>(*epoch.as<std::int32_t>());
+  const std::int64_t area = batch.size() * batch.size();
+  parallel_for(
+      indices.size * static_cast<std::int64_t>(batch.views.size()), 1, [&](std::int64_t begin, std::int64_t end) {
+        std::vector<float> view(static_cast<std::size_t>(3 * area));
+        for (std::int64_t at = begin; at < end; ++at) {
+          const auto v = static_cast<std::size_t>(at / indices.size);
+          const std::int32_t image = index[at % indices.size];
+          require(image >= 0 && image < count, "kernel make_views: index ", image, " at position ", at % indices.size,
+                  " is not in [0, ", count, ")");
+          const Random random(batch.seed, batch.purpose, now, static_cast<std::uint64_t>(image),
+                              static_cast<std::uint32_t>(v));
+          make_view(images + image * image_size, batch.height, batch.width, batch.views[v], random, view.data());
+          if (out.dtype == DType::bf16)
+            write_view(view.data(), area, batch.channels, out.as<bf16>() + at * batch.view_size());
+          else
+            write_view(view.data(), area, batch.channels, out.as<float>() + at * batch.view_size());
+        }
+      });
 }
 
 }  // namespace vergence

@@ -1,28 +1,14 @@
 // Plain loops over planes, written so that the compiler turns each into vector instructions.
-#include "datasets/image_ops.h"
+#include "kernels/image_ops.h"
 
 #include <algorithm>
-#include <cmath>
+
+#include "kernels/pixel_ops.h"
 
 namespace vergence {
 namespace {
 
-constexpr float grey_red = 0.2989f, grey_green = 0.587f, grey_blue = 0.114f;
-
-float clamp01(float x) { return std::min(std::max(x, 0.0f), 1.0f); }
-
 // ---- resizing
-
-float triangle(float x) { return std::max(0.0f, 1.0f - std::abs(x)); }
-
-/// Keys, "Cubic convolution interpolation for digital image processing", 1981, with Pillow's a = -0.5.
-float cubic(float x) {
-  constexpr float a = -0.5f;
-  x = std::abs(x);
-  if (x < 1) return ((a + 2) * x - (a + 3)) * x * x + 1;
-  if (x < 2) return (((x - 5) * x + 8) * x - 4) * a;
-  return 0;
-}
 
 /// Output i is the sum of weights[i * most + k] * input[start[i] + k] over k < count[i].
 struct Filter {
@@ -31,26 +17,18 @@ struct Filter {
   std::vector<float> weights;
 };
 
-/// Pillow's filter for `from` samples to `to`: centred, stretched when shrinking, cut at the ends and renormalised.
 void make_filter(std::int64_t from, std::int64_t to, Interpolation interpolation, Filter& filter) {
-  const bool smooth = interpolation == Interpolation::bicubic;
-  const float scale = static_cast<float>(from) / static_cast<float>(to), stretch = std::max(scale, 1.0f);
-  const float support = (smooth ? 2.0f : 1.0f) * stretch;
-  filter.most = 2 * static_cast<std::int64_t>(std::ceil(support)) + 1;
+  const ResizeFilter resize(static_cast<std::int32_t>(from), static_cast<std::int32_t>(to), interpolation);
+  filter.most = 2 * static_cast<std::int64_t>(std::ceil(resize.support)) + 1;
   filter.start.resize(static_cast<std::size_t>(to));
   filter.count.resize(static_cast<std::size_t>(to));
   filter.weights.resize(static_cast<std::size_t>(to * filter.most));
-  for (std::int64_t i = 0; i < to; ++i) {
-    const float centre = (static_cast<float>(i) + 0.5f) * scale;
-    const auto first = std::max<std::int64_t>(0, static_cast<std::int64_t>(centre - support + 0.5f));
-    const auto last = std::min<std::int64_t>(from, static_cast<std::int64_t>(centre + support + 0.5f));
+  for (std::int32_t i = 0; i < to; ++i) {
+    const std::int32_t first = resize.first(i), last = resize.last(i);
     float* weights = filter.weights.data() + i * filter.most;
     float sum = 0;
-    for (std::int64_t k = first; k < last; ++k) {
-      const float distance = (static_cast<float>(k) + 0.5f - centre) / stretch;
-      sum += weights[k - first] = smooth ? cubic(distance) : triangle(distance);
-    }
-    for (std::int64_t k = first; k < last; ++k) weights[k - first] /= sum;
+    for (std::int32_t k = first; k < last; ++k) sum += weights[k - first] = resize.weight(i, k);
+    for (std::int32_t k = first; k < last; ++k) weights[k - first] /= sum;
     filter.start[static_cast<std::size_t>(i)] = first;
     filter.count[static_cast<std::size_t>(i)] = last - first;
   }
@@ -91,8 +69,6 @@ void each_pixel(Planes& planes, F f) {
   }
 }
 
-float grey_of(float r, float g, float b) { return grey_red * r + grey_green * g + grey_blue * b; }
-
 float mean_grey(Planes& planes) {
   const float *red = planes.plane(0), *green = planes.plane(1), *blue = planes.plane(2);
   const std::int64_t count = planes.area();
@@ -102,28 +78,13 @@ float mean_grey(Planes& planes) {
   return sum / static_cast<float>(count);
 }
 
-/// One channel of the colour with the given maximum, chroma and hue (sextants, not negative):
-/// HSV to RGB without branches; `offset` is 5 for red, 3 for green, 1 for blue.
-float from_hue(float maximum, float chroma, float sextants, float offset) {
-  float k = sextants + offset;
-  k -= 6.0f * static_cast<float>(static_cast<int>(k * (1.0f / 6)));
-  return maximum - chroma * clamp01(std::min(k, 4.0f - k));
-}
-
 // ---- blur
-
-std::int64_t reflect(std::int64_t i, std::int64_t size) {
-  if (i < 0) i = -i;
-  return i < size ? i : 2 * (size - 1) - i;
-}
 
 std::vector<float> gaussian(std::int64_t radius, float sigma) {
   std::vector<float> weights;
   float sum = 0;
-  for (std::int64_t k = -radius; k <= radius; ++k) {
-    const float x = static_cast<float>(k) / sigma;
-    sum += weights.emplace_back(std::exp(-0.5f * x * x));
-  }
+  for (std::int64_t k = -radius; k <= radius; ++k)
+    sum += weights.emplace_back(blur_weight(static_cast<std::int32_t>(k), sigma));
   for (float& w : weights) w /= sum;
   return weights;
 }
@@ -162,30 +123,18 @@ void adjust_brightness(Planes& planes, float factor) {
 
 void adjust_contrast(Planes& planes, float factor) {
   const float base = (1.0f - factor) * mean_grey(planes);
-  each_value(planes, [=](float x) { return clamp01(factor * x + base); });
+  each_value(planes, [=](float x) { return blend(x, factor, base); });
 }
 
 void adjust_saturation(Planes& planes, float factor) {
   each_pixel(planes, [=](float& r, float& g, float& b) {
     const float base = (1.0f - factor) * grey_of(r, g, b);
-    r = clamp01(factor * r + base);
-    g = clamp01(factor * g + base);
-    b = clamp01(factor * b + base);
+    r = blend(r, factor, base), g = blend(g, factor, base), b = blend(b, factor, base);
   });
 }
 
 void adjust_hue(Planes& planes, float turns) {
-  // Sextants start at -1 and the shift at -3; six more keep the sum positive, so truncation is the floor.
-  const float shift = 6.0f * turns + 6.0f;
-  each_pixel(planes, [=](float& r, float& g, float& b) {
-    const float maximum = std::max(r, std::max(g, b)), chroma = maximum - std::min(r, std::min(g, b));
-    const float scale = 1.0f / (chroma > 0 ? chroma : 1.0f);
-    const float if_red = (g - b) * scale, if_green = 2.0f + (b - r) * scale, if_blue = 4.0f + (r - g) * scale;
-    const float sextants = shift + (maximum == r ? if_red : maximum == g ? if_green : if_blue);
-    r = from_hue(maximum, chroma, sextants, 5.0f);
-    g = from_hue(maximum, chroma, sextants, 3.0f);
-    b = from_hue(maximum, chroma, sextants, 1.0f);
-  });
+  each_pixel(planes, [=](float& r, float& g, float& b) { turn_hue(r, g, b, turns); });
 }
 
 void make_grey(Planes& planes) {
@@ -195,7 +144,7 @@ void make_grey(Planes& planes) {
 void gaussian_blur(Planes& planes, float sigma) {
   if (sigma <= 0) return;
   const std::int64_t size = planes.size;
-  const std::int64_t radius = std::min(static_cast<std::int64_t>(std::ceil(3.0f * sigma)), size - 1);
+  const std::int64_t radius = blur_radius(sigma, static_cast<std::int32_t>(size));
   const std::vector<float> weights = gaussian(radius, sigma);
   const std::int64_t taps = 2 * radius + 1, padded = size + 2 * radius;
   planes.scratch.resize(static_cast<std::size_t>(padded * size + padded));
@@ -203,7 +152,8 @@ void gaussian_blur(Planes& planes, float sigma) {
   for (int c = 0; c < 3; ++c) {
     float* plane = planes.plane(c);
     for (std::int64_t i = 0; i < padded; ++i)
-      std::copy_n(plane + reflect(i - radius, size) * size, size, tall + i * size);
+      std::copy_n(plane + reflect(static_cast<std::int32_t>(i - radius), static_cast<std::int32_t>(size)) * size, size,
+                  tall + i * size);
     for (std::int64_t i = 0; i < size; ++i) {
       weighted_rows(tall + i * size, size, weights.data(), taps, size, wide + radius);
       for (std::int64_t k = 1; k <= radius; ++k) {
@@ -216,7 +166,7 @@ void gaussian_blur(Planes& planes, float sigma) {
 }
 
 void solarise(Planes& planes, float threshold) {
-  each_value(planes, [=](float x) { return x >= threshold ? 1.0f - x : x; });
+  each_value(planes, [=](float x) { return solarised(x, threshold); });
 }
 
 void write_pixels(Planes& planes, const std::array<float, 3>& mean, const std::array<float, 3>& std, bool flip,

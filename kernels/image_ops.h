@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "datasets/views.h"
+#include "kernels/views.h"
 
 namespace vergence {
 

@@ -1,0 +1,63 @@
+// Views made by each device of this build, and the loader that goes with them.
+#include "datasets/device_loader.h"
+
+#include "tests/view_checks.h"
+
+namespace vergence::test {
+namespace {
+
+TEST(DeviceViews, AgreeWithTheCpusOfSingleImages) {
+  for (Backend* device : backends())
+    for (const ViewCase& row : view_cases()) {
+      SCOPED_TRACE(join(device->name(), ", ", row.name));
+      check_views_on(row, *device);
+    }
+}
+
+TEST(DeviceViews, AreTheSameBitsOnTheCpu) {
+  const Dataset data = render_shapes({.image_size = 16}, "probe", 45);
+  Loader loader(data, small_batches());
+  DeviceLoader made(data, small_batches(), cpu_backend());
+  made.prepare(0);
+  made.make();
+  EXPECT_EQ(made.views().floats(), loader.next().views);
+}
+
+TEST(DeviceLoader, BatchesAreTheLoaders) {
+  for (Backend* device : backends()) {
+    SCOPED_TRACE(device->name());
+    check_device_loader_on(*device);
+  }
+}
+
+TEST(DeviceLoader, ARecordingMakesEveryBatch) { check_recorded_loader_on(*backends().back()); }
+
+TEST(DeviceLoader, WhatCannotBeIsRefused) {
+  const auto complaint = [](const Dataset& data, const LoaderSettings& settings, std::int64_t channels) {
+    try {
+      DeviceLoader(data, settings, cpu_backend(), DType::f32, channels);
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+    return std::string("accepted");
+  };
+  Dataset data = render_shapes({.image_size = 16}, "probe", 10);
+  EXPECT_EQ(complaint(data, small_batches(), 3), "accepted");
+  EXPECT_EQ(complaint(data, small_batches(), 4), "views: 4 channels, expected 3 or 8");
+  data.pixels.pop_back();
+  EXPECT_EQ(complaint(data, small_batches(), 3), "confounded_shapes probe: 7679 bytes of pixels, expected 7680");
+  data.count = 7;
+  EXPECT_EQ(complaint(data, small_batches(), 3),
+            "loader: a batch of 8 is larger than confounded_shapes probe with its 7 images");
+}
+
+TEST(DeviceLoader, AnIndexOutsideTheImagesIsAnError) {
+  const ViewBatch batch{{simclr_view(8)}, 1, Purpose::view, 4, 4, 3};
+  const Tensor pixels = from_bytes(cpu_backend(), {2, 4, 4, 3}, random_bytes(96).data());
+  const Tensor out = empty(cpu_backend(), {8, 8, 3});
+  const Tensor indices = from_indices(cpu_backend(), {2}), epoch = from_indices(cpu_backend(), {0});
+  EXPECT_THROW(cpu_backend().make_views(batch, pixels.array(), indices.array(), epoch.array(), out.array()), Error);
+}
+
+}  // namespace
+}  // namespace vergence::test
