@@ -1,0 +1,10 @@
+// A build without cuDNN: our own convolutions run.
+#include "kernels/cuda_libraries.h"
+
+namespace vergence::cuda {
+
+bool library_conv2d(Device&, const ConvShape&, ConstArray, ConstArray, Array) { return false; }
+bool library_conv2d_data(Device&, const ConvShape&, ConstArray, ConstArray, Array) { return false; }
+bool library_conv2d_weight(Device&, const ConvShape&, ConstArray, ConstArray, Array) { return false; }
+
+}  // namespace vergence::cuda

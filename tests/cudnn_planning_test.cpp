@@ -1,0 +1,268 @@
+// What cuDNN offers for the convolutions of the ResNets, and for fused graphs around them, on a GPU that is only
+// described: no GPU is needed. Engines that cuDNN compiles at run time get as far as the driver, whose library does not
+// load code for a GPU that is not there; they count as offered. Skipped where cuDNN is too old for descriptions.
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <dlfcn.h>
+#include <gtest/gtest.h>
+
+#include "kernels/nvidia/cudnn_conv.h"
+
+namespace vergence::cuda {
+namespace {
+
+using cudnn::Descriptor;
+using cudnn::Graph;
+using cudnn::Offer;
+using cudnn::Place;
+using cudnn::Plan;
+using cudnn::Target;
+using cudnn::Tensor;
+
+constexpr const char* h200 = R"({
+  "deviceName": "NVIDIA H200", "deviceVer": 900, "driverVer": 13000, "cudaDeviceId": 0, "pciDeviceId": 0,
+  "multiProcessorCount": 132, "warpSize": 32, "maxGridSize": [2147483647, 65535, 65535],
+  "maxBlockSize": [1024, 1024, 64], "maxThreadsPerBlock": 1024, "maxThreadsPerSM": 2048, "maxCtasPerSM": 32,
+  "regsPerBlock": 65536, "maxRegistersPerSM": 65536, "maxSharedMemoryPerBlock": 49152,
+  "maxSharedMemoryPerBlockOptin": 232448, "reservedSharedMemoryPerBlock": 1024, "l2CacheSize": 62914560,
+  "totalGlobalMem": 150754820096, "smClockRateKHz": 1980000, "memClockRateKHz": 3201000, "isTccDriver": 0,
+  "supportCoopLaunch": 1})";
+
+/// cuDNN offers no engine that is compiled at run time unless it finds some driver library: the toolkit's stub will do.
+bool driver_library() {
+  return dlopen("libcuda.so.1", RTLD_NOW | RTLD_GLOBAL) || dlopen(VERGENCE_CUDA_STUB, RTLD_NOW | RTLD_GLOBAL);
+}
+
+class CudnnPlanning : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (cudnnGetVersion() < 91100) GTEST_SKIP() << "cuDNN " << cudnnGetVersion() << ": descriptions came with 9.11";
+  }
+};
+
+const Target& target() {
+  static const Target described = Target::described(h200);
+  return described;
+}
+
+struct Outcome {
+  std::size_t offered = 0, at_run_time = 0;
+  bool ready = false;  // the first choice is a plan, or would be with a driver
+};
+
+/// Tells what cuDNN offers, and tries the first of it.
+Outcome plan(const std::string& name, const Graph& graph) {
+  const auto start = std::chrono::steady_clock::now();
+  const std::vector<Offer> offered = offers(target(), graph, true);
+  Outcome outcome{offered.size()};
+  for (const Offer& offer : offered) outcome.at_run_time += offer.compiled_at_run_time;
+  std::string what = "none";
+  if (!offered.empty()) {
+    const Plan first(target(), offered[0]);
+    const bool needs_driver = first.failure().find("cuLibraryLoadData") != std::string::npos;
+    outcome.ready = first.failure().empty() || needs_driver;
+    what = needs_driver ? "code generated" : join(first.workspace() >> 20, " MiB", first.failure());
+  }
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+  std::printf("%-68s %2zu offered, %2zu compiled at run time; first: %s (%.1f s)\n", name.c_str(), offered.size(),
+              outcome.at_run_time, what.c_str(), seconds.count());
+  return outcome;
+}
+
+// ---- plain convolutions
+
+struct Network {
+  bool bottleneck;
+  std::array<int, 4> depths;
+};
+
+/// The convolutions of a ResNet, as models/resnet.cpp builds it.
+void add_shapes(std::vector<ConvShape>& shapes, const Network& network, bool imagenet) {
+  const std::int64_t batch = imagenet ? 512 : 1024;
+  const auto add = [&](std::int64_t size, std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride) {
+    const ConvShape shape{batch, size, size, in, out, kernel, kernel, stride, kernel / 2};
+    if (std::ranges::find(shapes, shape) == shapes.end()) shapes.push_back(shape);
+  };
+  const std::int64_t stem_channels = 8;  // three, and zeros up to what tensor cores read at once
+  if (imagenet)
+    add(224, stem_channels, 64, 7, 2);
+  else
+    add(32, stem_channels, 64, 3, 1);
+  std::int64_t size = imagenet ? 56 : 32, in = 64, channels = 64;
+  for (int stage = 0; stage < 4; ++stage, channels *= 2)
+    for (int block = 0; block < network.depths[static_cast<std::size_t>(stage)]; ++block) {
+      const std::int64_t stride = stage > 0 && block == 0 ? 2 : 1, out = network.bottleneck ? 4 * channels : channels;
+      if (network.bottleneck) {
+        add(size, in, channels, 1, 1);
+        add(size, channels, channels, 3, stride);
+        add(size / stride, channels, out, 1, 1);
+      } else {
+        add(size, in, channels, 3, stride);
+        add(size / stride, channels, channels, 3, 1);
+      }
+      if (stride != 1 || in != out) add(size, in, out, 1, stride);
+      size /= stride, in = out;
+    }
+}
+
+std::vector<ConvShape> resnet_shapes() {
+  std::vector<ConvShape> shapes;
+  for (const bool imagenet : {false, true})
+    for (const Network& network : {Network{false, {2, 2, 2, 2}}, {false, {3, 4, 6, 3}}, {true, {3, 4, 6, 3}}})
+      add_shapes(shapes, network, imagenet);
+  return shapes;
+}
+
+TEST_F(CudnnPlanning, EveryConvolutionOfTheResNetsHasAPlan) {
+  for (const ConvShape& shape : resnet_shapes())
+    for (const ConvPass pass : {ConvPass::forward, ConvPass::data, ConvPass::weight}) {
+      if (pass == ConvPass::data && shape.in_channels == 8) continue;  // images need no gradient
+      const ConvGraph made = conv_graph(shape, pass, DType::bf16);
+      const std::string name = text_of(shape, pass, DType::bf16);
+      EXPECT_TRUE(plan(name, made.graph).ready) << name;
+      const std::optional<Plan> chosen = choose_plan(target(), made, true);
+      ASSERT_TRUE(chosen) << name;
+      EXPECT_LE(chosen->workspace(), std::int64_t{64} << 20) << name;
+    }
+}
+
+TEST_F(CudnnPlanning, ThreeChannelsHaveAPlanToo) {
+  const ConvShape shape{1024, 32, 32, 3, 64, 3, 3, 1, 1};
+  for (const ConvPass pass : {ConvPass::forward, ConvPass::weight})
+    EXPECT_TRUE(plan(text_of(shape, pass, DType::bf16), conv_graph(shape, pass, DType::bf16).graph).ready);
+}
+
+// ---- graphs that are compiled at run time
+
+constexpr ConvShape basic{1024, 32, 32, 64, 64, 3, 3, 1, 1};
+
+class CudnnRunTime : public CudnnPlanning {
+ protected:
+  void SetUp() override {
+    CudnnPlanning::SetUp();
+    if (!driver_library()) GTEST_SKIP() << "neither a driver's libcuda nor the toolkit's stub";
+  }
+};
+
+/// max(0, x scale + bias), both per channel: a batch norm and its ReLU, in front of a convolution.
+Tensor normalised(Graph& graph, const Tensor& x) {
+  const Tensor scale = graph.per_channel(x, DType::bf16), bias = graph.per_channel(x, DType::bf16);
+  const Tensor scaled = graph.tensor(DType::bf16, x.dimensions, Place::inside);
+  const Tensor shifted = graph.tensor(DType::bf16, x.dimensions, Place::inside);
+  const Tensor y = graph.tensor(DType::bf16, x.dimensions, Place::inside);
+  graph.map(CUDNN_POINTWISE_MUL, x, scale, scaled);
+  graph.map(CUDNN_POINTWISE_ADD, scaled, bias, shifted);
+  graph.map(CUDNN_POINTWISE_RELU_FWD, shifted, y);
+  return y;
+}
+
+/// Sums over all pixels of x and of x other, per channel.
+void add_sums(Graph& graph, const Tensor& x, const Tensor& other) {
+  const Tensor product = graph.tensor(DType::f32, x.dimensions, Place::inside);
+  graph.sum(x, graph.per_channel(x, DType::f32));
+  graph.map(CUDNN_POINTWISE_MUL, x, other, product);
+  graph.sum(product, graph.per_channel(x, DType::f32));
+}
+
+TEST_F(CudnnRunTime, WeightGradientInF32) {
+  const ConvGraph made = conv_graph(basic, ConvPass::weight, DType::f32);
+  EXPECT_TRUE(plan(text_of(basic, ConvPass::weight, DType::f32), made.graph).ready);
+}
+
+TEST_F(CudnnRunTime, ConvolutionAndItsSums) {
+  Graph graph;
+  const Tensor x = graph.images(basic, DType::bf16), w = graph.weights(basic, DType::bf16);
+  const Tensor y = graph.results(basic, DType::bf16);
+  graph.convolution(ConvPass::forward, basic, x, w, y);
+  add_sums(graph, y, y);
+  EXPECT_TRUE(plan("convolution + sum y + sum y^2", graph).ready);
+}
+
+TEST_F(CudnnRunTime, NormalisedConvolutionAndItsSums) {
+  Graph graph;
+  const Tensor x = graph.images(basic, DType::bf16), w = graph.weights(basic, DType::bf16);
+  const Tensor y = graph.results(basic, DType::bf16);
+  graph.convolution(ConvPass::forward, basic, normalised(graph, x), w, y);
+  add_sums(graph, y, y);
+  EXPECT_TRUE(plan("scale + bias + ReLU + convolution + sum y + sum y^2", graph).ready);
+}
+
+TEST_F(CudnnRunTime, DataGradientWithReluAndSums) {
+  Graph graph;
+  const Tensor dx = graph.images(basic, DType::bf16, Place::inside), w = graph.weights(basic, DType::bf16);
+  const Tensor dy = graph.results(basic, DType::bf16), x = graph.images(basic, DType::bf16);
+  const Tensor dz = graph.images(basic, DType::bf16);
+  graph.convolution(ConvPass::data, basic, dx, w, dy);
+  graph.map(CUDNN_POINTWISE_RELU_BWD, dx, x, dz);
+  add_sums(graph, dz, x);
+  EXPECT_TRUE(plan("data gradient + ReLU' + sum dz + sum dz x", graph).ready);
+}
+
+TEST_F(CudnnRunTime, BatchNormForward) {
+  Graph graph;
+  const Tensor x = graph.results(basic, DType::bf16), y = graph.results(basic, DType::bf16);
+  const Tensor epsilon = graph.tensor(DType::f32, {1, 1, 1, 1}, Place::host);
+  Descriptor norm(CUDNN_BACKEND_OPERATION_NORM_FORWARD_DESCRIPTOR);
+  norm.set(CUDNN_ATTR_OPERATION_NORM_FWD_MODE, CUDNN_BATCH_NORM);
+  norm.set(CUDNN_ATTR_OPERATION_NORM_FWD_PHASE, CUDNN_NORM_FWD_TRAINING);
+  norm.set(CUDNN_ATTR_OPERATION_NORM_FWD_XDESC, x.descriptor);
+  norm.set(CUDNN_ATTR_OPERATION_NORM_FWD_EPSILON_DESC, epsilon.descriptor);
+  norm.set(CUDNN_ATTR_OPERATION_NORM_FWD_YDESC, y.descriptor);
+  for (const auto name : {CUDNN_ATTR_OPERATION_NORM_FWD_MEAN_DESC, CUDNN_ATTR_OPERATION_NORM_FWD_INV_VARIANCE_DESC,
+                          CUDNN_ATTR_OPERATION_NORM_FWD_SCALE_DESC, CUDNN_ATTR_OPERATION_NORM_FWD_BIAS_DESC})
+    norm.set(name, graph.per_channel(x, DType::f32).descriptor);
+  graph.add(norm);
+  EXPECT_TRUE(plan("batch norm", graph).ready);
+}
+
+TEST_F(CudnnRunTime, BatchNormBackward) {
+  Graph graph;
+  const Tensor x = graph.results(basic, DType::bf16), dy = graph.results(basic, DType::bf16);
+  const Tensor dx = graph.results(basic, DType::bf16);
+  Descriptor norm(CUDNN_BACKEND_OPERATION_NORM_BACKWARD_DESCRIPTOR);
+  norm.set(CUDNN_ATTR_OPERATION_NORM_BWD_MODE, CUDNN_BATCH_NORM);
+  norm.set(CUDNN_ATTR_OPERATION_NORM_BWD_XDESC, x.descriptor);
+  norm.set(CUDNN_ATTR_OPERATION_NORM_BWD_DYDESC, dy.descriptor);
+  norm.set(CUDNN_ATTR_OPERATION_NORM_BWD_DXDESC, dx.descriptor);
+  for (const auto name : {CUDNN_ATTR_OPERATION_NORM_BWD_MEAN_DESC, CUDNN_ATTR_OPERATION_NORM_BWD_INV_VARIANCE_DESC,
+                          CUDNN_ATTR_OPERATION_NORM_BWD_SCALE_DESC, CUDNN_ATTR_OPERATION_NORM_BWD_DSCALE_DESC,
+                          CUDNN_ATTR_OPERATION_NORM_BWD_DBIAS_DESC})
+    norm.set(name, graph.per_channel(x, DType::f32).descriptor);
+  graph.add(norm);
+  EXPECT_TRUE(plan("batch norm, backward", graph).ready);
+}
+
+// ---- what is missing is said, not crashed on
+
+TEST_F(CudnnPlanning, AShapeThatNoEngineTakesHasNoPlan) {
+  const ConvShape shape{2, 8, 8, 12, 10, 3, 3, 1, 1, 1, 2};
+  const ConvGraph made = conv_graph(shape, ConvPass::weight, DType::f32);
+  EXPECT_TRUE(offers(target(), made.graph, true).empty());
+  EXPECT_FALSE(choose_plan(target(), made, true));
+}
+
+// A sum over a million pixels in one block would leave 127 of 132 multiprocessors idle.
+TEST_F(CudnnRunTime, EnginesThatDoNotCutLongSumsAreNotTaken) {
+  const ConvGraph made = conv_graph(basic, ConvPass::weight, DType::f32);
+  EXPECT_EQ(made.fewest_parts, 13);
+  const std::vector<Offer> offered = offers(target(), made.graph, true);
+  const bool some_do =
+      std::ranges::any_of(offered, [&](const Offer& offer) { return offer.parts >= made.fewest_parts; });
+  EXPECT_TRUE(some_do || !choose_plan(target(), made, true));
+}
+
+TEST_F(CudnnPlanning, WithoutAGpuThereIsNoHandle) {
+  int devices = 0;
+  if (cudaGetDeviceCount(&devices) == cudaSuccess && devices > 0) GTEST_SKIP() << "there is a GPU";
+  try {
+    Target::gpu(nullptr);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("cuDNN: a handle for this machine's GPU"), std::string::npos)
+        << error.what();
+  }
+}
+
+}  // namespace
+}  // namespace vergence::cuda
