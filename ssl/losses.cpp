@@ -2,10 +2,9 @@
 #include "ssl/losses.h"
 
 #include <cmath>
-#include <numeric>
-#include <vector>
 
 #include "engine/ops.h"
+#include "engine/ops_loss.h"
 
 namespace vergence {
 namespace {
@@ -17,14 +16,11 @@ std::int64_t images_of(const char* loss, const Tensor& z, std::int64_t least) {
   return z.rows() / 2;
 }
 
-Tensor indices(Backend& backend, std::int64_t count, std::int64_t shift) {
-  std::vector<std::int32_t> values(static_cast<std::size_t>(count));
-  for (std::int64_t i = 0; i < count; ++i)
-    values[static_cast<std::size_t>(i)] = static_cast<std::int32_t>((i + shift) % count);
-  return from_indices(backend, values);
-}
-
 Tensor view(const Tensor& z, int which) { return slice(z, 0, which * (z.rows() / 2), z.rows() / 2); }
+
+void require_temperature(const char* loss, double temperature) {
+  require_usage(temperature > 0, loss, ": expected a temperature above 0, got ", temperature);
+}
 
 /// (z - mean) / (unbiased deviation + epsilon) per column.
 Tensor standardize_unbiased(const Tensor& z, double epsilon) {
@@ -35,26 +31,23 @@ Tensor standardize_unbiased(const Tensor& z, double epsilon) {
   return centred / affine(sqrt(variance), 1, epsilon);
 }
 
-/// |z1^T z2|^2 (Frobenius) = <z1 z1^T, z2 z2^T>: the smaller of D x D and N x N is formed. The terms of the second form
-/// are at most N D^2 in sum over the diagonal; with N <= D that is the size of |z1^T z2|^2 itself for matching views.
-Tensor squared_cross_correlation(const Tensor& z1, const Tensor& z2) {
-  if (z1.rows() > z1.cols()) {
-    const Tensor c = matmul(z1, z2, true, false);
-    return dot(c, c);
-  }
-  return dot(matmul(z1, z1, false, true), matmul(z2, z2, false, true));
-}
-
 }  // namespace
 
 Tensor nt_xent(const Tensor& z, double temperature) {
-  const std::int64_t n = images_of("nt_xent", z, 2);
-  require_usage(temperature > 0, "nt_xent: expected a temperature above 0, got ", temperature);
-  const Tensor u = l2_normalize(z);
-  // exp(-1e9) is 0 in every type: a row is no candidate of its own.
-  const Tensor self = unpick(full(z.backend(), {2 * n}, -1e9, z.dtype), indices(z.backend(), 2 * n, 0), 2 * n);
-  const Tensor logits = matmul(affine(u, 1 / temperature), u, false, true) + self;
-  return cross_entropy(logits, indices(z.backend(), 2 * n, n));
+  images_of("nt_xent", z, 2);
+  require_temperature("nt_xent", temperature);
+  return neg(mean(info_nce(l2_normalize(z), temperature)));
+}
+
+Tensor stratified_nt_xent(const Tensor& z, double temperature) {
+  require_usage(z.shape.rank() == 3 && z.shape[0] >= 1 && z.shape[1] >= 4 && z.shape[1] % 2 == 0,
+                "stratified_nt_xent: expected both views of at least 2 images in each stratum as [T, 2N, D], got ",
+                z.shape);
+  require_temperature("stratified_nt_xent", temperature);
+  const Tensor log_p = transpose(info_nce(l2_normalize(z), temperature));  // [2N, T]
+  const Tensor most = max_cols(log_p);
+  const Tensor log_sum = log(sum_cols(exp(log_p - most))) + most;
+  return affine(mean(log_sum), -1, std::log(static_cast<double>(z.shape[0])));
 }
 
 Tensor standardize_views(const Tensor& z, const BarlowTwinsLoss& options) {
@@ -71,17 +64,8 @@ Tensor barlow_twins(const Tensor& z, const BarlowTwinsLoss& options) {
 }
 
 BarlowTwinsParts barlow_twins_parts(const Tensor& z, const BarlowTwinsLoss& options) {
-  const auto n = static_cast<double>(images_of("barlow_twins", z, 2));
-  Tensor z1, z2;
-  if (options.unbiased) {
-    z1 = standardize_unbiased(view(z, 0), options.epsilon), z2 = standardize_unbiased(view(z, 1), options.epsilon);
-  } else {
-    const Tensor both = standardize_views(z, options);
-    z1 = view(both, 0), z2 = view(both, 1);
-  }
-  const Tensor diagonal = affine(dot_rows(z1, z2), 1 / n);
-  const Tensor off_diagonal = affine(squared_cross_correlation(z1, z2), 1 / (n * n)) - dot(diagonal, diagonal);
-  return {affine(sum(square(diagonal - 1.0)), options.scale), affine(off_diagonal, options.scale * options.lambda)};
+  const CrossCorrelationLoss loss = cross_correlation_loss(standardize_views(z, options));
+  return {affine(loss.diagonal, options.scale), affine(loss.off_diagonal, options.scale * options.lambda)};
 }
 
 Tensor byol(const Tensor& prediction, const Tensor& target) {

@@ -1,4 +1,5 @@
 // The losses of the joint-embedding objectives, composed of differentiable ops: gradients of any order come for free.
+// Nothing is uploaded: a step with one of them can be recorded.
 //
 // All take the embeddings of both views in one tensor [2N, D]: rows 0 … N-1 are the first view of the N images, rows
 // N … 2N-1 the second view of the same images in the same order. All return a rank-0 tensor.
@@ -12,6 +13,13 @@ namespace vergence {
 /// ICML 2020): each of the 2N rows picks its other view among the 2N-1 other rows by cosine similarity / temperature;
 /// the mean over the 2N anchors. Throws UsageError unless N >= 2 and temperature > 0.
 Tensor nt_xent(const Tensor& z, double temperature);
+
+/// The same with the likelihood averaged over strata: z [T, 2N, D] holds the embeddings of both views under each of T
+/// interventions (strata). Row i picks its other view within stratum t with the likelihood p_ti, as in nt_xent, and
+/// P_i = (p_1i + ... + p_Ti) / T, the strata being equally likely; the loss is the mean of -log P_i over the 2N
+/// anchors. Its gradient reaches stratum t weighted by the stratum's posterior p_ti / (T P_i). With T = 1 it is
+/// nt_xent.
+Tensor stratified_nt_xent(const Tensor& z, double temperature);
 
 struct BarlowTwinsLoss {
   double lambda = 5e-3;  // weight of the terms off the diagonal
@@ -27,7 +35,7 @@ Tensor standardize_views(const Tensor& z, const BarlowTwinsLoss& options);
 
 /// Barlow Twins (Zbontar, Jing, Misra, LeCun, Deny, "Barlow Twins: self-supervised learning via redundancy reduction",
 /// ICML 2021): C = z1^T z2 / N of the standardised views; scale (sum_i (C_ii - 1)^2 + lambda sum_{i != j} C_ij^2).
-/// The D x D matrix is formed only where N > D. Throws UsageError unless N >= 2.
+/// The D x D matrix is formed only where N is at least 3/4 D. Throws UsageError unless N >= 2.
 Tensor barlow_twins(const Tensor& z, const BarlowTwinsLoss& options = {});
 
 /// Its two summands, scaled and weighted: the loss is their sum.

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/graph.h"
+#include "engine/ops_loss.h"
 #include "tests/op_runner.h"
 
 namespace vergence::test {
@@ -130,6 +131,58 @@ TEST(Fused, CrossEntropy) {
               {random_tensor("x", {4, 7})});
 }
 
+TEST(Fused, InfoNce) {
+  // All scores at once, a row's own pushed out of reach.
+  const Tensor own = from_indices(cpu(), {0, 1, 2, 3, 4, 5}), positives = from_indices(cpu(), {3, 4, 5, 0, 1, 2});
+  const auto composed = [&](const Tensor& u) {
+    const Tensor self = unpick(full(cpu(), {6}, -1e9, DType::f64), own, 6);
+    return pick(log_softmax(affine(matmul(u, u, false, true), 1 / 0.3) + self), positives);
+  };
+  expect_same([](const Tensors& in) { return info_nce(in[0], 0.3); },
+              [&](const Tensors& in) { return composed(in[0]); }, {random_tensor("u", {6, 4})});
+  expect_same([](const Tensors& in) { return reshape(info_nce(in[0], 0.3), {12}); },
+              [&](const Tensors& in) {
+                const Tensor all = reshape(in[0], {12, 4});
+                return concat({composed(slice(all, 0, 0, 6)), composed(slice(all, 0, 6, 6))}, 0);
+              },
+              {random_tensor("u", {2, 6, 4})});
+}
+
+TEST(Fused, CrossCorrelation) {
+  for (const Shape& shape : {Shape{8, 3}, Shape{8, 9}})
+    expect_same(
+        [](const Tensors& in) {
+          const CrossCorrelationLoss loss = cross_correlation_loss(in[0]);
+          return loss.diagonal + affine(loss.off_diagonal, 0.3);
+        },
+        [](const Tensors& in) {
+          const Tensor c = affine(matmul(slice(in[0], 0, 0, 4), slice(in[0], 0, 4, 4), true), 0.25);
+          const Tensor on = affine(dot_rows(slice(in[0], 0, 0, 4), slice(in[0], 0, 4, 4)), 0.25);
+          return sum(square(on - 1.0)) + affine(dot(c, c) - dot(on, on), 0.3);
+        },
+        {random_tensor("z", shape)});
+}
+
+/// Both ways to sum the squares of c agree where c is large.
+TEST(Fused, CrossCorrelationFormsAgree) {
+  for (const auto& [rows, cols] : {std::pair<std::int64_t, std::int64_t>{300, 500}, {512, 384}, {1024, 1100}}) {
+    const Tensor z = cast(batch_norm(random_tensor("z", {2 * rows, cols}), {}, {}, {}, {.groups = 2}).y, DType::f32);
+    const Tensor alpha = full(cpu(), {}, 1.0), beta = full(cpu(), {}, 0.5);
+    std::vector<Values> found[2];
+    for (const bool gram : {false, true}) {
+      const CrossCorrelationShape shape{rows, cols, gram};
+      const Tensor diagonal = empty_like(alpha), off_diagonal = empty_like(alpha), c_ii = empty(cpu(), {cols}),
+                   gz = empty_like(z), factor = gram ? Tensor{} : empty(cpu(), {cols, cols});
+      cpu().cross_correlation_loss(shape, z.array(), diagonal.array(), off_diagonal.array(), c_ii.array(),
+                                   factor.array());
+      cpu().cross_correlation_loss_backward(shape, alpha.array(), beta.array(), z.array(), c_ii.array(), factor.array(),
+                                            gz.array());
+      found[gram] = {diagonal.values(), off_diagonal.values(), c_ii.values(), gz.values()};
+    }
+    for (std::size_t i = 0; i < found[0].size(); ++i) EXPECT_LE(relative_error(found[1][i], found[0][i]), 2e-5) << i;
+  }
+}
+
 TEST(Fused, LinearIsAMatrixProduct) {
   expect_same([](const Tensors& t) { return linear(t[0], t[1], t[2]); },
               [](const Tensors& t) { return matmul(t[0], transpose(t[1])) + t[2]; },
@@ -224,6 +277,21 @@ TEST(ThirdOrder, BatchNorm) {
   for (std::int64_t groups : {1, 2})
     expect_third_order(
         [&](const Tensor& x) { return dot(square(batch_norm(x, gamma, beta, {}, {.groups = groups}).y), c); }, {6, 4});
+}
+
+TEST(ThirdOrder, InfoNce) {
+  expect_third_order([&](const Tensor& x) { return mean(info_nce(x, 0.7)); }, {6, 3});
+  expect_third_order([&](const Tensor& x) { return mean(exp(info_nce(x, 0.7))); }, {2, 4, 3});
+}
+
+TEST(ThirdOrder, CrossCorrelation) {
+  for (const Shape& shape : {Shape{8, 3}, Shape{4, 5}})
+    expect_third_order(
+        [](const Tensor& x) {
+          const CrossCorrelationLoss loss = cross_correlation_loss(x);
+          return loss.diagonal * loss.off_diagonal + loss.off_diagonal;
+        },
+        shape);
 }
 
 TEST(ThirdOrder, Convolution) {

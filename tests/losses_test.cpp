@@ -113,11 +113,46 @@ TEST(NtXent, IsLogOfCandidatesWhereAllAreAlike) {
   EXPECT_NEAR(nt_xent(z, 0.1).item(), std::log(11.0), 1e-12);
 }
 
+/// -log of the likelihood averaged over the strata, mean over anchors; z is one stratum of 2n rows after the other.
+double naive_stratified(const Matrix& z, int strata, int n, int d, double temperature) {
+  double total = 0;
+  for (int i = 0; i < 2 * n; ++i) {
+    double likelihood = 0;
+    for (int t = 0; t < strata; ++t) {
+      const double* rows = &z[static_cast<std::size_t>(t * 2 * n * d)];
+      const auto weight = [&](int j) { return std::exp(cosine(rows + i * d, rows + j * d, d) / temperature); };
+      double sum = 0;
+      for (int j = 0; j < 2 * n; ++j) sum += j == i ? 0 : weight(j);
+      likelihood += weight((i + n) % (2 * n)) / sum / strata;
+    }
+    total -= std::log(likelihood);
+  }
+  return total / (2 * n);
+}
+
+TEST(StratifiedNtXent, MatchesTheFormulaAndItsGradient) {
+  for (const double temperature : {0.07, 0.5})
+    for (const auto& [strata, n, d] : {std::tuple{1, 3, 4}, {2, 2, 5}, {5, 4, 7}})
+      expect_matches(
+          [=, strata = strata, n = n, d = d](const Tensor& z) {
+            return stratified_nt_xent(reshape(z, {strata, 2 * n, d}), temperature);
+          },
+          [=, strata = strata, n = n, d = d](const Matrix& z) {
+            return naive_stratified(z, strata, n, d, temperature);
+          },
+          strata * n, d);
+}
+
+TEST(StratifiedNtXent, OfOneStratumIsNtXent) {
+  const Tensor z = from_values(cpu_backend(), {10, 6}, random_matrix(60, 17));
+  EXPECT_NEAR(stratified_nt_xent(reshape(z, {1, 10, 6}), 0.2).item(), nt_xent(z, 0.2).item(), 1e-13);
+}
+
 TEST(BarlowTwins, MatchesTheFormulaAndItsGradient) {
   for (const BarlowTwinsLoss& options :
        {BarlowTwinsLoss{}, BarlowTwinsLoss{.lambda = 0.0051, .scale = 0.1}, BarlowTwinsLoss{.unbiased = true},
         BarlowTwinsLoss{.lambda = 0.5, .unbiased = true, .epsilon = 0}})
-    for (const auto& [n, d] : {std::pair{4, 9}, {9, 4}, {6, 6}, {7, 40}})  // both ways to form |C|^2
+    for (const auto& [n, d] : {std::pair{4, 9}, {9, 4}, {6, 6}, {7, 40}, {5, 7}})  // both ways to form |C|^2
       expect_matches([=](const Tensor& z) { return barlow_twins(z, options); },
                      [=, n = n, d = d](const Matrix& z) { return naive_barlow_twins(z, n, d, options); }, n, d);
 }
@@ -158,9 +193,12 @@ TEST(Byol, SendsNoGradientToTheTarget) {
 }
 
 TEST(Losses, SecondOrderMatchesDifferencesOfTheGradient) {
-  const int n = 5, d = 6;
+  const int n = 6, d = 7;
   const Matrix z = random_matrix(2 * n * d, 3), v = random_matrix(2 * n * d, 4);
   const std::vector<Loss> losses = {[](const Tensor& x) { return nt_xent(x, 0.3); },
+                                    [](const Tensor& x) {
+                                      return stratified_nt_xent(reshape(x, {3, 4, 7}), 0.3);
+                                    },
                                     [](const Tensor& x) { return barlow_twins(x, {.lambda = 0.1}); },
                                     [](const Tensor& x) { return barlow_twins(x, {.lambda = 0.1, .unbiased = true}); }};
   for (const Loss& loss : losses) {
@@ -201,6 +239,8 @@ TEST(Losses, RefuseImpossibleInput) {
   EXPECT_THROW(nt_xent(odd, 0.5), UsageError);
   EXPECT_THROW(nt_xent(one, 0.5), UsageError);
   EXPECT_THROW(nt_xent(two, 0), UsageError);
+  EXPECT_THROW(stratified_nt_xent(two, 0.5), UsageError);
+  EXPECT_THROW(stratified_nt_xent(zeros(cpu_backend(), {3, 2, 4}), 0.5), UsageError);
   EXPECT_THROW(barlow_twins(one), UsageError);
   EXPECT_THROW(byol(two, one), UsageError);
 }

@@ -78,7 +78,8 @@ TEST(OpCoverage, EveryOpOfATrainingStepHasARow) {
   train_step(pooled, DType::f32, [](const Tensor& z) { return barlow_twins(z); });
   train_step(small, DType::f32, [](const Tensor& z) { return barlow_twins(z, {.unbiased = true}); });
   train_step(small, DType::f32, [](const Tensor& z) { return byol(z, z.detached()); });
-  for (const char* name : {"conv2d", "batch_norm_double_backward", "max_pool", "log_softmax", "cast"})
+  for (const char* name : {"conv2d", "batch_norm_double_backward", "max_pool", "info_nce_double_backward",
+                           "cross_correlation_loss_backward", "cast"})
     EXPECT_TRUE(ops.seen().count(name)) << "the step did not run " << name << "; it ran " << list(ops.seen());
   EXPECT_TRUE(without_row(ops.seen()).empty()) << "ops without a row: " << list(without_row(ops.seen()));
 }
