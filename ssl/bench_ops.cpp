@@ -125,11 +125,12 @@ void add_convolution(Rows& rows, Backend& backend, const Layer& layer, DType typ
   add("conv2d_weight", [s](Backend& b, Array x, Array w, Array y) { b.conv2d_weight(s, x, y, w); });
 }
 
-/// Forward: x for the statistics, x again, the addend, y. Backward: g, x and the mask y twice, gx, the addend's.
+/// Forward: x for the statistics, x again, the addend, y. Backward: g, x and the ReLU's mask twice, gx, the addend's.
+/// The mask is y, or on devices that want it so one bit per element.
 void add_norm(Rows& rows, Backend& backend, const Layer& layer, DType type) {
   const std::int64_t c = layer.conv.out_channels, size = layer.conv.out_size();
   const NormShape s{2, size / c / 2, c, layer.relu, true, 1e-5};
-  const bool has_addend = layer.add;
+  const bool has_addend = layer.add, bits = layer.relu && backend.wants_relu_bits();
   const auto bytes = static_cast<double>(size * size_of(type));
   const std::string shape = join("2x", s.rows, "x", c, layer.add ? ", add" : "", layer.relu ? ", relu" : "");
   const auto add = [&](const char* name, double passes, auto run) {
@@ -139,21 +140,23 @@ void add_norm(Rows& rows, Backend& backend, const Layer& layer, DType type) {
                      const Tensor addend = has_addend ? filled(backend, size, type) : Tensor{};
                      const Tensor scale = filled(backend, c), shift = filled(backend, c);
                      const Tensor mean = filled(backend, 2 * c), rstd = filled(backend, 2 * c);
-                     return [=, &backend] { run(backend, x, y, g, out, addend, scale, shift, mean, rstd); };
+                     const Tensor mask = bits ? full(backend, {(size + 7) / 8}, 0x55, DType::u8) : Tensor{};
+                     return [=, &backend] { run(backend, x, y, g, out, addend, scale, shift, mean, rstd, mask); };
                    }});
   };
   using T = const Tensor&;
-  add("batch_norm", 3 + layer.add, [s](Backend& b, T x, T y, T, T, T addend, T scale, T shift, T mean, T rstd) {
-    b.batch_norm(s, x.array(), scale.array(), shift.array(), addend.array(), mean.array(), rstd.array(), y.array());
+  add("batch_norm", 3 + layer.add, [s](Backend& b, T x, T y, T, T, T addend, T scale, T shift, T mean, T rstd, T mask) {
+    b.batch_norm(s, x.array(), scale.array(), shift.array(), addend.array(), mean.array(), rstd.array(), y.array(),
+                 mask.array());
   });
-  add("batch_norm_backward", 5 + 2 * layer.relu + layer.add,
-      [s](Backend& b, T x, T y, T g, T out, T addend, T scale, T shift, T mean, T rstd) {
+  add("batch_norm_backward", 5 + layer.add + (bits ? 2.0 / 8 / static_cast<double>(size_of(type)) : 2.0 * layer.relu),
+      [s](Backend& b, T x, T y, T g, T out, T addend, T scale, T shift, T mean, T rstd, T mask) {
         const Tensor gscale = empty_like(shift);
-        b.batch_norm_backward(s, g.array(), x.array(), y.array(), scale.array(), mean.array(), rstd.array(),
-                              out.array(), addend.array(), gscale.array(), shift.array());
+        b.batch_norm_backward(s, g.array(), x.array(), mask ? mask.array() : y.array(), scale.array(), mean.array(),
+                              rstd.array(), out.array(), addend.array(), gscale.array(), shift.array());
       });
   if (layer.add)  // where a block's two paths meet, their cotangents are added
-    add("add", 3, [size](Backend& b, T x, T y, T g, T, T, T, T, T, T) {
+    add("add", 3, [size](Backend& b, T x, T y, T g, T, T, T, T, T, T, T) {
       b.map(Map::add, 1, size, {x.array()}, {g.array()}, 1, 1, y.array());
     });
 }
