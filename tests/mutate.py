@@ -15,13 +15,20 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 SECONDS = 300
 # Which rows of the op table, and which test binaries of their own, a file must satisfy. Headers are compiled with the
 # sources that use them.
-ROWS = {"elementwise": "*", "reduce": "*sum*:*dot*:*max*:*mean*:*cross*", "move": "*", "gemm": "*matmul*:*linear*",
-        "conv": "*conv*", "conv_tensor": "*conv*", "norm": "*batch_norm*:*norm*", "rows": "*softmax*:*l2*:*entropy*",
-        "pool": "*pool*", "info_nce": "*info_nce*", "cross_correlation": "*cross_correlation*"}
-OWN = {"optimizers": ["emulated_optimizers_test", "emulated_recorded_step_test"], "training_state": ["emulated_recorded_step_test"],
+ROWS = {"elementwise": "*", "reduce": "*sum*:*dot*:*max*:*mean*:*norm*", "move": "*", "gemm": "*matmul*:*linear*",
+        "conv": "*conv*", "conv_tensor": "*conv*", "conv_tensor_weight": "*conv*", "conv_tiles": "*conv*",
+        "norm": "*norm*", "norm_double": "*norm*", "norm_bits": "*norm*", "norm_loops": "*norm*",
+        "rows": "*softmax*:*l2*:*entropy*:*normalize*", "pool": "*pool*", "info_nce": "*info_nce*",
+        "cross_correlation": "*cross_correlation*", "cuda_tiles": "*info_nce*:*cross_correlation*", "cuda_loops": "*"}
+OWN = {"optimizers": ["emulated_optimizers_test"], "training_state": ["emulated_recorded_step_test"],
        "views": ["emulated_views_test"], "conv": ["emulated_conv_test"], "conv_tensor": ["emulated_conv_test"],
-       "norm": ["emulated_norm_test"], "ptx": ["ptx_test"]}
-USERS = {"cuda_loops.h": ["reduce.cu", "rows.cu", "elementwise.cu"]}
+       "conv_tensor_weight": ["emulated_conv_test"], "conv_tiles": ["emulated_conv_test"],
+       "norm": ["emulated_norm_test"], "norm_bits": ["emulated_norm_test"], "norm_loops": ["emulated_norm_test"],
+       "info_nce": ["emulated_loss_kernels_test"], "cross_correlation": ["emulated_loss_kernels_test"],
+       "cuda_tiles": ["emulated_loss_kernels_test"]}
+USERS = {"cuda_loops.h": ["reduce.cu", "rows.cu", "elementwise.cu"], "norm_loops.h": ["norm.cu", "norm_double.cu"],
+         "cuda_tiles.h": ["info_nce.cu", "cross_correlation.cu"],
+         "conv_tiles.h": ["conv_tensor.cu", "conv_tensor_weight.cu"]}
 
 
 def mutants_of(text):
@@ -101,7 +108,7 @@ def main():
     build = pathlib.Path(sys.argv[1]).resolve()
     names = sys.argv[2:] or sorted(p.name for p in (ROOT / "kernels").glob("*.cu") if p.stem != "cuda_device")
     if not sys.argv[2:]:
-        names.append("cuda_loops.h")
+        names += USERS
     builder = Builder(build)
     everything = [0, 0]
     print("| file | barriers | indices | masks and bounds | caught |\n|---|---|---|---|---|", flush=True)

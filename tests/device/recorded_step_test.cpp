@@ -70,6 +70,36 @@ TEST_P(DeviceSteps, AreTheSameRecordedAndRepeated) {
 
 INSTANTIATE_TEST_SUITE_P(Objective, DeviceSteps, testing::Values("simclr", "barlow_twins", "byol"));
 
+/// Losses of a run from a data set's bytes: views, model, optimiser.
+std::vector<double> train_from_images(const Options& options, Backend& device, bool record) {
+  const Dataset dataset = open_dataset(dataset_settings(options), "train");
+  const auto objective = make_objective(options, options.image_size, device);
+  const DType activations = options.precision == "bf16" ? DType::bf16 : DType::f32;
+  const auto batches = make_batches(dataset, loader_settings(options, dataset, *objective, 0), activations, device);
+  StepRunner runner(*objective, device, record);
+  std::vector<double> losses;
+  for (int step = 0; step < 5; ++step) {
+    batches->prepare(step);
+    losses.push_back(runner.run([&] { return batches->make(); }, {.lr = 1e-3, .step = step, .steps = 5}).loss.item());
+  }
+  EXPECT_EQ(runner.recorded(), record) << runner.refusal();
+  return losses;
+}
+
+TEST(StepRunner, RecordsViewsAndStepTogether) {
+  for (const char* precision : {"fp32", "bf16"}) {
+    Options options = tiny("simclr");
+    options.precision = precision;
+    options.image_size = 16, options.batch = 16;
+    options.limit = 40;  // two steps an epoch: the recording goes on over its end
+    const std::vector<double> eager = train_from_images(options, device_under_test(), false);
+    EXPECT_EQ(train_from_images(options, device_under_test(), true), eager) << precision;
+    const std::vector<double> cpu = train_from_images(options, cpu_backend(), false);
+    for (std::size_t i = 0; i < cpu.size(); ++i)
+      EXPECT_NEAR(eager[i], cpu[i], (options.precision == "bf16" ? 2e-2 : 1e-4) * std::abs(cpu[i])) << precision << i;
+  }
+}
+
 /// An objective that looks at a value in the middle of its step: it cannot be recorded.
 class Peeking final : public Objective {
  public:

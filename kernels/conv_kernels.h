@@ -1,0 +1,40 @@
+// The convolution kernels of the GPU; which of them runs is decided in conv.cu.
+#pragma once
+
+#include "kernels/cuda_device.h"
+
+namespace vergence::VERGENCE_GPU {
+
+/// conv.cu's kernels: every case.
+void plain_conv2d(Device& device, const ConvShape& shape, ConstArray x, ConstArray w, Array y);
+void plain_conv2d_data(Device& device, const ConvShape& shape, ConstArray g, ConstArray w, Array dx);
+void plain_conv2d_weight(Device& device, const ConvShape& shape, ConstArray x, ConstArray g, Array dw);
+
+/// The moments of y, bf16, per channel and tile of pixels, as batch norm would need them, from the forward pass: of the
+/// values as stored, centred within their tile, so that nothing cancels however large the mean. Both buffers are
+/// [ceil(pixels / conv_statistics_rows)][out_channels]; the last tile may have fewer pixels. Null: not wanted.
+struct ConvStatistics {
+  float* mean = nullptr;
+  float* squares = nullptr;  // sums of squared deviations from the tile's mean
+};
+constexpr int conv_statistics_rows = 128;
+
+/// conv_tensor.cu's kernels: bf16, and f32 rounded to tf32. False where they lack the case: groups, channels that are
+/// no whole 16-byte vectors on the sides that a pass reads, arrays that are not aligned to 16 bytes, other types.
+bool tensor_conv2d(Device& device, const ConvShape& shape, ConstArray x, ConstArray w, Array y,
+                   const ConvStatistics& statistics = {});
+bool tensor_conv2d_data(Device& device, const ConvShape& shape, ConstArray g, ConstArray w, Array dx);
+bool tensor_conv2d_weight(Device& device, const ConvShape& shape, ConstArray x, ConstArray g, Array dw);
+
+/// A weight gradient's pixels are split until two blocks lie on each multiprocessor, and further where a sum in f32
+/// would become too long. rows x cols: a block's part of (output channels of a group) x (taps, input channels).
+int conv_weight_splits(const ConvShape& shape, int multiprocessors, std::int64_t rows, std::int64_t cols);
+
+/// dw = the sum of partial[split][:] in the order of the splits, converted to dw's type. Real: float or double.
+template <class Real>
+void add_splits(Device& device, int splits, const Real* partial, Array dw);
+
+/// The values of `w`, f32, rounded to bf16.
+void weights_to_bf16(Device& device, ConstArray w, bf16* out);
+
+}  // namespace vergence::VERGENCE_GPU

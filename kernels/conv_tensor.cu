@@ -1,0 +1,339 @@
+// Convolution on tensor cores, forward and data gradient, as implicit matrix products (conv_walk.h has the gathers):
+//   out[pixel, channel] = sum over (tap, channel) of source[..] weights[channel, (tap, channel)]
+// bf16 (mma m16n8k16) and, where the math mode allows it, f32 rounded to tf32 (m16n8k8); sums in f32.
+// Bytes: per block of 128 pixels x 64 or 128 channels each operand once out of L2, 16 bytes a load; of HBM about the
+// operands and the result once. Bound: 64 channels by what L2 delivers (43 flop a byte), 128 and more by the mma pipe.
+// Eight warps; three stages of 64 bytes of depth in shared memory, filled by cp.async two stages ahead of the mma. A
+// chunk is 16 bytes; chunks are swizzled so that neither ldmatrix nor the copies meet bank conflicts.
+#include "kernels/conv_tiles.h"
+
+namespace vergence::VERGENCE_GPU {
+namespace {
+
+constexpr int pixels_of_tile = conv_statistics_rows;
+
+/// Rows of 4 chunks: two rows fill the 32 banks, so every second row shifts the swizzle.
+__device__ inline int deep_chunk(int row, int chunk) { return row * chunks_deep + (chunk ^ (row >> 1 & 3)); }
+
+/// What a thread copies: one chunk of depth of 2 pixels and of `cols` / 64 weight rows, 64 rows apart. It walks along
+/// (tap, channel), and looks pixels up where the tap changes.
+template <class T, int cols, bool data>
+struct GatherLoader {
+  static constexpr int weight_rows = cols / 64;
+  const ConvSizes& sizes;
+  const ConvWalk& walk;
+  const T *source, *weights;
+  int channels, results, first_result;
+  ConvOrigin origins[2];
+  int tap_row = 0, tap_col = 0, channel;
+  int pixels[2];        // the tap's sources; -1 for padding
+  const T* weight_row;  // of row(0), at the tap's channel 0; null past the last tap
+
+  __device__ GatherLoader(const ConvSizes& sizes, const ConvWalk& walk, const T* source, const T* weights,
+                          std::int64_t first_pixel, int first_result)
+      : sizes(sizes),
+        walk(walk),
+        source(source),
+        weights(weights),
+        channels(data ? sizes.out_channels : sizes.in_channels),
+        results(data ? sizes.in_channels : sizes.out_channels),
+        first_result(first_result),
+        channel(chunk() * vector_width<T>) {
+#pragma unroll
+    for (int e = 0; e < 2; ++e) origins[e] = origin_of(walk, first_pixel + row(e));
+    settle();
+  }
+
+  __device__ static int chunk() { return static_cast<int>(threadIdx.x) % chunks_deep; }
+  __device__ static int row(int e) { return static_cast<int>(threadIdx.x) / chunks_deep + 64 * e; }
+
+  /// Makes `channel` lie within a tap again and finds that tap's pixels and weights.
+  __device__ void settle() {
+    while (channel >= channels) {
+      channel -= channels;
+      if (++tap_col == walk.cols.taps) {
+        tap_col = 0;
+        ++tap_row;
+      }
+    }
+    const bool inside = tap_row < walk.rows.taps && walk.cols.taps > 0;
+#pragma unroll
+    for (int e = 0; e < 2; ++e)
+      pixels[e] = inside ? static_cast<int>(source_of(walk, origins[e], tap_row, tap_col)) : -1;
+    weight_row = inside ? weights + (std::int64_t{first_result + row(0)} * sizes.kernel_size() +
+                                     tap_of(walk, sizes, tap_row, tap_col)) *
+                                        channels
+                        : nullptr;
+  }
+
+  __device__ void operator()(uint4* of_pixels, uint4* of_weights) {
+#pragma unroll
+    for (int e = 0; e < 2; ++e)
+      begin_copy(of_pixels + deep_chunk(row(e), chunk()),
+                 pixels[e] < 0 ? source : source + std::int64_t{pixels[e]} * channels + channel, pixels[e] >= 0);
+#pragma unroll
+    for (int e = 0; e < weight_rows; ++e) {
+      const bool valid = weight_row && first_result + row(e) < results;
+      const std::int64_t apart = std::int64_t{64 * e} * sizes.kernel_size() * channels;
+      begin_copy(of_weights + deep_chunk(row(e), chunk()), valid ? weight_row + apart + channel : weights, valid);
+    }
+    channel += depth_of_stage<T>;
+    if (channel >= channels) settle();
+  }
+};
+
+/// One stage of both operands.
+template <class T, int cols>
+__device__ void multiply_deep(const uint4* of_pixels, const uint4* of_weights,
+                              WarpSums<Warps<pixels_of_tile, cols>::fragments>& sums) {
+  using Layout = Warps<pixels_of_tile, cols>;
+  const int lane = lane_of_thread(), warp = warp_of_thread();
+  const int first_row = warp / Layout::across * Layout::fragments * 16, first_col = warp % Layout::across * 32;
+#pragma unroll
+  for (int slice = 0; slice < chunks_deep / 2; ++slice) {
+    unsigned a[Layout::fragments][4], b[2][4];
+#pragma unroll
+    for (int i = 0; i < Layout::fragments; ++i)
+      load_matrices(a[i], of_pixels + deep_chunk(first_row + i * 16 + lane % 16, slice * 2 + lane / 16));
+#pragma unroll
+    for (int j = 0; j < 2; ++j)
+      load_matrices(b[j],
+                    of_weights + deep_chunk(first_col + j * 16 + lane / 16 * 8 + lane % 8, slice * 2 + lane / 8 % 2));
+    multiply<T, Layout::fragments>(sums, a, b);
+  }
+}
+
+/// Where the results of a pixel lie; null for pixels past the end.
+template <bool data, class T>
+__device__ T* results_of(const ConvWalk& walk, T* out, int results, std::int64_t pixel) {
+  if (pixel >= walk.pixels) return nullptr;
+  return out + (data ? place_of(walk, pixel_of(walk, pixel)) : pixel) * results;
+}
+
+/// A tile of bf16 results on its way through shared memory; the pad keeps the rows of a fragment in different banks.
+template <int cols>
+constexpr int staged_row = cols + 8;
+
+template <int cols, bool data>
+__device__ void store_staged(const ConvWalk& walk, const bf16* staged, std::int64_t first_pixel, int first_result,
+                             int results, bool vectors, bf16* out) {
+  constexpr int chunks = cols / 8;
+  for (int i = static_cast<int>(threadIdx.x); i < pixels_of_tile * chunks; i += threads_of_block) {
+    const int row = i / chunks, col = i % chunks * 8;
+    bf16* to = results_of<data>(walk, out, results, first_pixel + row);
+    if (!to) continue;
+    to += first_result + col;
+    const bf16* from = staged + row * staged_row<cols> + col;
+    if (vectors) {
+      if (first_result + col < results) store_vector(to, load_vector(from));
+    } else {
+      for (int k = 0; k < 8 && first_result + col + k < results; ++k) to[k] = from[k];
+    }
+  }
+}
+
+struct Moments {
+  float count, mean, squares;  // squares: the sum of squared deviations from the mean
+};
+__device__ inline Moments joined(const Moments& a, const Moments& b) {
+  const float count = a.count + b.count, difference = b.mean - a.mean;
+  if (count == 0) return a;
+  return {count, a.mean + difference * (b.count / count),
+          a.squares + b.squares + difference * difference * (a.count * b.count / count)};
+}
+
+/// The moments of `cols` staged channels over the tile's `rows` pixels: every thread those of some rows of a channel,
+/// in two passes; then those are joined in their order.
+template <int cols>
+__device__ void store_moments(const bf16* staged, Moments* parts, int rows, int first_result, int results,
+                              std::int64_t tile, const ConvStatistics& statistics) {
+  constexpr int count_of_parts = threads_of_block / cols, rows_of_part = pixels_of_tile / count_of_parts;
+  const int col = static_cast<int>(threadIdx.x) % cols, part = static_cast<int>(threadIdx.x) / cols;
+  const int first = part * rows_of_part, last = rows < first + rows_of_part ? rows : first + rows_of_part;
+  Moments mine{static_cast<float>(last > first ? last - first : 0), 0, 0};
+  for (int row = first; row < last; ++row) mine.mean += static_cast<float>(staged[row * staged_row<cols> + col]);
+  if (last > first) mine.mean /= mine.count;
+  for (int row = first; row < last; ++row) {
+    const float difference = static_cast<float>(staged[row * staged_row<cols> + col]) - mine.mean;
+    mine.squares += difference * difference;
+  }
+  parts[threadIdx.x] = mine;
+  __syncthreads();
+  if (part > 0 || first_result + col >= results) return;
+  for (int other = 1; other < count_of_parts; ++other) mine = joined(mine, parts[other * cols + col]);
+  statistics.mean[tile * results + first_result + col] = mine.mean;
+  statistics.squares[tile * results + first_result + col] = mine.squares;
+}
+
+/// Forward, or with `data` the data gradient: 128 pixels of a class by `cols` channels a block. weights:
+/// [results][taps] [summed channels]. vectors: rows of `out` consist of whole 16-byte (f32: 8-byte) vectors.
+template <class T, int cols, bool data>
+__global__ void __launch_bounds__(threads_of_block, 2)
+    conv_tensor_gather(ConvSizes sizes, int pixel_blocks, const T* source, const T* weights, T* out, bool vectors,
+                       ConvStatistics statistics) {
+  constexpr int chunks_of_stage = (pixels_of_tile + cols) * chunks_deep;
+  SHARED(uint4, memory, [stages * chunks_of_stage]);
+  const int results = data ? sizes.in_channels : sizes.out_channels;
+  const unsigned result_blocks = static_cast<unsigned>(ceil_div(results, cols));
+  const unsigned tile = blockIdx.x / result_blocks, class_index = tile / static_cast<unsigned>(pixel_blocks);
+  const int first_result = static_cast<int>(blockIdx.x - tile * result_blocks) * cols;
+  const ConvWalk walk = conv_walk<data>(sizes, static_cast<int>(class_index));
+  const std::int64_t first_pixel =
+      std::int64_t{tile - class_index * static_cast<unsigned>(pixel_blocks)} * pixels_of_tile;
+
+  WarpSums<Warps<pixels_of_tile, cols>::fragments> sums = {};
+  GatherLoader<T, cols, data> loader(sizes, walk, source, weights, first_pixel, first_result);
+  const int steps = static_cast<int>(ceil_div(walk.taps() * loader.channels, depth_of_stage<T>));
+  run_stages(
+      steps,
+      [&](int stage) {
+        uint4* const to = memory + stage * chunks_of_stage;
+        loader(to, to + pixels_of_tile * chunks_deep);
+      },
+      [&](int stage) {
+        const uint4* const from = memory + stage * chunks_of_stage;
+        multiply_deep<T, cols>(from, from + pixels_of_tile * chunks_deep, sums);
+      });
+
+  if constexpr (std::is_same_v<T, float>) {
+    for_each_pair<pixels_of_tile, cols>(sums, [&](int row, int col, float first, float second) {
+      T* to = results_of<data>(walk, out, results, first_pixel + row);
+      const int result = first_result + col;
+      if (!to || result >= results) return;
+      if (vectors) {
+        store_pack(to + result, Pack<float, 2>{{first, second}});
+      } else {
+        to[result] = first;
+        if (result + 1 < results) to[result + 1] = second;
+      }
+    });
+  } else {
+    __syncthreads();  // the stages' memory is used again
+    bf16* const staged = reinterpret_cast<bf16*>(memory);
+    for_each_pair<pixels_of_tile, cols>(sums, [&](int row, int col, float first, float second) {
+      store_pack(staged + row * staged_row<cols> + col, Pack<bf16, 2>{{bf16(first), bf16(second)}});
+    });
+    __syncthreads();
+    store_staged<cols, data>(walk, staged, first_pixel, first_result, results, vectors, out);
+    if constexpr (!data) {
+      if (statistics.mean) {
+        const std::int64_t rows = walk.pixels - first_pixel;
+        store_moments<cols>(staged, reinterpret_cast<Moments*>(staged + pixels_of_tile * staged_row<cols>),
+                            rows < pixels_of_tile ? static_cast<int>(rows) : pixels_of_tile, first_result, results,
+                            first_pixel / pixels_of_tile, statistics);
+      }
+    }
+  }
+}
+
+// ---- weights as the gathers read them
+
+template <class T, class W>
+__global__ void convert_weights(std::int64_t size, const W* w, T* out) {
+  const std::int64_t threads = std::int64_t{gridDim.x} * blockDim.x;
+  for (std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < size; i += threads)
+    out[i] = static_cast<T>(static_cast<float>(w[i]));
+}
+
+/// [out channels][taps][in channels] -> [in channels][taps][out channels], a 32x32 tile of one tap a block.
+template <class T, class W>
+__global__ void turn_weights(int taps, int outs, int ins, const W* w, T* turned) {
+  constexpr int side = 32, lines = threads_of_block / side;
+  SHARED(T, tile, [side][side + 1]);
+  const int in_blocks = static_cast<int>(ceil_div(ins, side)), out_blocks = static_cast<int>(ceil_div(outs, side));
+  const int unit = static_cast<int>(blockIdx.x) / in_blocks,
+            first_in = (static_cast<int>(blockIdx.x) % in_blocks) * side;
+  const int tap = unit / out_blocks, first_out = unit % out_blocks * side;
+  const int lane = lane_of_thread(), line = warp_of_thread();
+  for (int i = line; i < side; i += lines) {
+    const int out = first_out + i, in = first_in + lane;
+    if (out < outs && in < ins)
+      tile[i][lane] = static_cast<T>(static_cast<float>(w[(std::int64_t{out} * taps + tap) * ins + in]));
+  }
+  __syncthreads();
+  for (int i = line; i < side; i += lines) {
+    const int in = first_in + i, out = first_out + lane;
+    if (out < outs && in < ins) turned[(std::int64_t{in} * taps + tap) * outs + out] = tile[lane][i];
+  }
+}
+
+template <class T, class W>
+void arrange_weights(Device& device, const ConvShape& shape, bool turn, const W* w, T* arranged) {
+  const std::int64_t taps = shape.kernel_height * shape.kernel_width;
+  if (turn)
+    launch("conv_turn_weights", turn_weights<T, W>,
+           static_cast<unsigned>(taps * ceil_div(shape.out_channels, 32) * ceil_div(shape.in_channels, 32)),
+           threads_of_block, device.stream(), static_cast<int>(taps), static_cast<int>(shape.out_channels),
+           static_cast<int>(shape.in_channels), w, arranged);
+  else
+    launch("conv_convert_weights", convert_weights<T, W>, blocks_for(shape.weight_size(), 1024), threads_of_block,
+           device.stream(), shape.weight_size(), w, arranged);
+}
+
+// ---- launches
+
+template <class T, int cols, bool data>
+void launch_gather(Device& device, const ConvShape& shape, const T* source, const T* weights, T* out,
+                   const ConvStatistics& statistics) {
+  constexpr int width = std::is_same_v<T, float> ? 2 : vector_width<T>;
+  const std::int64_t results = data ? shape.in_channels : shape.out_channels;
+  const std::int64_t classes = data ? shape.stride * shape.stride : 1;
+  const std::int64_t pixel_blocks = ceil_div(conv_walk<data>(ConvSizes(shape), 0).pixels, pixels_of_tile);
+  const bool vectors = results % width == 0 && aligned_to<width * sizeof(T)>(out);
+  launch(data ? "conv_tensor_data" : "conv_tensor_forward", conv_tensor_gather<T, cols, data>,
+         static_cast<unsigned>(classes * pixel_blocks * ceil_div(results, cols)), threads_of_block, device.stream(),
+         ConvSizes(shape), static_cast<int>(pixel_blocks), source, weights, out, vectors, statistics);
+}
+
+/// Tiles of 128 channels where they still give every multiprocessor a block; bf16 alone, as f32 lacks the registers.
+template <class T, bool data>
+void gather(Device& device, const ConvShape& shape, ConstArray source, ConstArray w, Array out,
+            const ConvStatistics& statistics) {
+  const bool ready = !data && w.dtype == source.dtype && aligned_to<16>(w.data);
+  const Scratch<T> arranged(device, ready ? 0 : shape.weight_size());
+  if (!ready) {
+    if (w.dtype == source.dtype)
+      arrange_weights(device, shape, data, w.as<T>(), arranged.data());
+    else
+      arrange_weights(device, shape, data, w.as<float>(), arranged.data());
+  }
+  const T* weights = ready ? w.as<T>() : arranged.data();
+  const std::int64_t results = data ? shape.in_channels : shape.out_channels;
+  const std::int64_t pixels =
+      data ? shape.batch * shape.in_height * shape.in_width : shape.batch * shape.out_height() * shape.out_width();
+  const bool wide =
+      results > 64 && ceil_div(pixels, pixels_of_tile) * ceil_div(results, 128) >= device.multiprocessors();
+  if constexpr (std::is_same_v<T, bf16>)
+    if (wide) return launch_gather<T, 128, data>(device, shape, source.as<T>(), weights, out.as<T>(), statistics);
+  launch_gather<T, 64, data>(device, shape, source.as<T>(), weights, out.as<T>(), statistics);
+}
+
+}  // namespace
+
+void weights_to_bf16(Device& device, ConstArray w, bf16* out) {
+  launch("conv_convert_weights", convert_weights<bf16, float>, blocks_for(w.size, 1024), threads_of_block,
+         device.stream(), w.size, w.as<float>(), out);
+}
+
+bool tensor_conv2d(Device& device, const ConvShape& shape, ConstArray x, ConstArray w, Array y,
+                   const ConvStatistics& statistics) {
+  if (!tensor_fits(shape, x.dtype, shape.in_channels, x)) return false;
+  if (x.dtype == DType::bf16)
+    gather<bf16, false>(device, shape, x, w, y, statistics);
+  else if (!statistics.mean)
+    gather<float, false>(device, shape, x, w, y, statistics);
+  else
+    return false;
+  return true;
+}
+
+bool tensor_conv2d_data(Device& device, const ConvShape& shape, ConstArray g, ConstArray w, Array dx) {
+  if (!tensor_fits(shape, g.dtype, shape.out_channels, g)) return false;
+  if (g.dtype == DType::bf16)
+    gather<bf16, true>(device, shape, g, w, dx, {});
+  else
+    gather<float, true>(device, shape, g, w, dx, {});
+  return true;
+}
+
+}  // namespace vergence::VERGENCE_GPU
