@@ -123,6 +123,9 @@ struct BatchNormResult {
 /// gamma, beta [C] master (none: 1 and 0); add of x's shape or none.
 BatchNormResult batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& add,
                            const BatchNorm& options = {});
+/// batch_norm of conv2d(x, w, conv), recorded as those two; the device may compute them together.
+BatchNormResult conv2d_batch_norm(const Tensor& x, const Tensor& w, const Conv& conv, const Tensor& gamma,
+                                  const Tensor& beta, const Tensor& add, const BatchNorm& options = {});
 /// Eval mode: the given mean and variance [C] are constants.
 Tensor batch_norm_eval(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& add, const Tensor& mean,
                        const Tensor& variance, const BatchNorm& options = {});

@@ -1,7 +1,8 @@
 // Convolution as a closed triple. With the trilinear form <g, F(x, w)>: F = conv2d, D = conv2d_data (its transpose in
 // x), W = conv2d_weight (its transpose in w); the derivative of each one is the two others, at any order.
+#include "engine/ops_conv.h"
+
 #include "engine/graph.h"
-#include "engine/ops.h"
 
 namespace vergence {
 
@@ -39,17 +40,22 @@ void require_types(const char* op, DType activations, DType weights) {
 
 }  // namespace
 
-Tensor conv2d(const Tensor& x, const Tensor& w, const Conv& conv) {
+PendingConv record_conv2d(const Tensor& x, const Tensor& w, const Conv& conv) {
   const ConvShape shape = geometry("conv2d", x.shape, w.shape, conv);
   require_types("conv2d", x.dtype, w.dtype);
   Tensor y = empty(x.backend(), output_shape(shape), x.dtype);
-  x.backend().conv2d(shape, x.array(), w.array(), y.array());
   record("conv2d", {x, w}, {x, w}, {&y}, [conv](const VjpContext& c) {
     const Tensor &x = c[0], &w = c[1];
     return Tensors{c.need(0) ? conv2d_data(c.g(), w, x.shape, conv) : Tensor{},
                    c.need(1) ? conv2d_weight(x, c.g(), w.shape, w.dtype, conv) : Tensor{}};
   });
-  return y;
+  return {shape, x, w, y};
+}
+
+Tensor conv2d(const Tensor& x, const Tensor& w, const Conv& conv) {
+  const PendingConv pending = record_conv2d(x, w, conv);
+  pending.compute();
+  return pending.y;
 }
 
 Tensor conv2d_data(const Tensor& g, const Tensor& w, const Shape& x_shape, const Conv& conv) {

@@ -4,7 +4,7 @@
 // and the double backward of those; see kernels/norm.cpp. An added input and a ReLU may be fused: the ReLU is a
 // constant mask on every cotangent. Derivatives of order three and up fall back to a composition of elementary ops.
 #include "engine/graph.h"
-#include "engine/ops.h"
+#include "engine/ops_conv.h"
 
 namespace vergence {
 
@@ -173,14 +173,20 @@ void require_parameters(const Tensor& x, const Tensor& gamma, const Tensor& beta
           add.shape, " to ", name_of(x.dtype), x.shape);
 }
 
-/// The forward op, with statistics written (training) or read.
-Tensor forward(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& add, Norm norm) {
+/// The forward op, with statistics written (training) or read. before: what is yet to compute x, if anything.
+Tensor forward(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& add, Norm norm,
+               const PendingConv* before = nullptr) {
   Tensor y = empty_like(x), bits;
   const bool recorded = x.node || gamma.node || beta.node || add.node;
   if (norm.shape.relu && recorded && x.backend().wants_relu_bits())
     bits = empty(x.backend(), {(x.size() + 7) / 8}, DType::u8);
-  x.backend().batch_norm(norm.shape, x.array(), gamma.array(), beta.array(), add.array(), norm.mean.array(),
-                         norm.rstd.array(), y.array(), bits.array());
+  if (!before || !x.backend().conv2d_batch_norm(before->shape, norm.shape, before->x.array(), before->w.array(),
+                                                gamma.array(), beta.array(), add.array(), x.array(), norm.mean.array(),
+                                                norm.rstd.array(), y.array(), bits.array())) {
+    if (before) before->compute();
+    x.backend().batch_norm(norm.shape, x.array(), gamma.array(), beta.array(), add.array(), norm.mean.array(),
+                           norm.rstd.array(), y.array(), bits.array());
+  }
   norm.gamma = gamma;
   if (norm.shape.relu) norm.y = bits ? bits : y;
   record("batch_norm", {x, gamma, beta, add}, kept_of(norm, {x}), {&y}, [shape = norm.shape](const VjpContext& c) {
@@ -190,17 +196,28 @@ Tensor forward(const Tensor& x, const Tensor& gamma, const Tensor& beta, const T
   return y;
 }
 
-}  // namespace
-
-BatchNormResult batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& add,
-                           const BatchNorm& options) {
+BatchNormResult training_batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& add,
+                                    const BatchNorm& options, const PendingConv* before) {
   Norm norm;
   norm.shape = norm_shape(x, options, true);
   require_parameters(x, gamma, beta, add);
   norm.mean = empty(x.backend(), {options.groups, x.cols()}, master_of(x.dtype));
   norm.rstd = empty_like(norm.mean);
-  Tensor y = forward(x, gamma, beta, add, norm);
+  Tensor y = forward(x, gamma, beta, add, norm, before);
   return {y, norm.mean, norm.rstd};
+}
+
+}  // namespace
+
+BatchNormResult batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& add,
+                           const BatchNorm& options) {
+  return training_batch_norm(x, gamma, beta, add, options, nullptr);
+}
+
+BatchNormResult conv2d_batch_norm(const Tensor& x, const Tensor& w, const Conv& conv, const Tensor& gamma,
+                                  const Tensor& beta, const Tensor& add, const BatchNorm& options) {
+  const PendingConv pending = record_conv2d(x, w, conv);
+  return training_batch_norm(pending.y, gamma, beta, add, options, &pending);
 }
 
 Tensor batch_norm_eval(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& add, const Tensor& mean,

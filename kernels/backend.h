@@ -87,8 +87,8 @@ struct PoolShape {
   std::int64_t out_width() const { return (in_width + 2 * padding - kernel_width) / stride + 1; }
 };
 
-/// The InfoNCE loss of `strata` independent sets of `rows` rows of `width` values. Row i's candidates are the other rows
-/// of its set, its positive is row (i + rows / 2) mod rows.
+/// The InfoNCE loss of `strata` independent sets of `rows` rows of `width` values. Row i's candidates are the other
+/// rows of its set, its positive is row (i + rows / 2) mod rows.
 struct InfoNceShape {
   std::int64_t strata = 1, rows = 2, width = 1;
   double temperature = 1;
@@ -110,9 +110,9 @@ struct Segment {
   bool adapt = true;
 };
 
-/// What changes from step to step lies in the device's memory, so that a recorded step can be repeated with other values:
-/// `scalars`, f64, of one value, the learning rate (sgd, lars), or three (adam): the learning rate, 1 - beta1^t and
-/// 1 - beta2^t at step t, from 1.
+/// What changes from step to step lies in the device's memory, so that a recorded step can be repeated with other
+/// values: `scalars`, f64, of one value, the learning rate (sgd, lars), or three (adam): the learning rate, 1 - beta1^t
+/// and 1 - beta2^t at step t, from 1.
 struct SgdSettings {
   double momentum = 0, weight_decay = 0;
   bool nesterov = false;
@@ -133,8 +133,8 @@ struct MemoryUse {
   std::int64_t used = 0, peak = 0, reserved = 0;  // bytes
 };
 
-/// Work that was noted down once, on a device, and can be repeated: the same kernels on the same memory. Keeps the memory
-/// that was allocated while it was noted down.
+/// Work that was noted down once, on a device, and can be repeated: the same kernels on the same memory. Keeps the
+/// memory that was allocated while it was noted down.
 class Recording {
  public:
   virtual ~Recording() = default;
@@ -154,8 +154,8 @@ class Backend {
   virtual MemoryUse memory() const = 0;
   virtual void reset_peak() = 0;
   virtual void upload(void* device, const void* host, std::int64_t bytes) = 0;
-  /// An upload that need not wait for the work under way: work submitted from now on sees it; it waits for work submitted
-  /// before the previous `upload_ahead` alone. For buffers used in turn, two or more of them.
+  /// An upload that need not wait for the work under way: work submitted from now on sees it; it waits for work
+  /// submitted before the previous `upload_ahead` alone. For buffers used in turn, two or more of them.
   virtual void upload_ahead(void* device, const void* host, std::int64_t bytes) { upload(device, host, bytes); }
   virtual void download(void* host, const void* device, std::int64_t bytes) = 0;
   virtual void synchronize() = 0;
@@ -201,6 +201,11 @@ class Backend {
   /// positive: optional, with relu; u8, bit i % 8 of byte i / 8 receives y[i] > 0, for all ceil(size / 8) bytes.
   virtual void batch_norm(const NormShape& shape, ConstArray x, ConstArray gamma, ConstArray beta, ConstArray add,
                           Array mean, Array rstd, Array y, Array positive = {}) = 0;
+  /// A training batch norm of raw = F(x, w), bf16, with the convolution that it follows, where the device gathers the
+  /// statistics on the way: writes raw, and what `batch_norm` writes. False where it does not: nothing was done.
+  virtual bool conv2d_batch_norm(const ConvShape& conv, const NormShape& norm, ConstArray x, ConstArray w,
+                                 ConstArray gamma, ConstArray beta, ConstArray add, Array raw, Array mean, Array rstd,
+                                 Array y, Array positive = {});
   /// Whether the backward passes should rather get those bits, u8, in the place of y. They take either.
   virtual bool wants_relu_bits() const { return false; }
   /// With relu, g counts only where y > 0. g_add (optional) receives that masked g. ggamma, gbeta: (channels), both
@@ -233,7 +238,7 @@ class Backend {
   // InfoNCE over s = u u^T / temperature, of which never more than tiles exist; log_p, lse, g are (strata, rows).
   /// log_p[i] = s[i, positive of i] - lse[i]; lse[i] = log of the sum of exp(s[i, j]) over the candidates j.
   virtual void info_nce(const InfoNceShape& shape, ConstArray u, Array log_p, Array lse) = 0;
-  /// gu = (E + E^T) u / temperature; E[i, j] = g[i] (1 if j is the positive, else 0, - exp(s[i, j] - lse[i])), 0 for j = i.
+  /// gu = (E + E^T) u / temperature; E[i, j] = g[i] ([j is the positive] - exp(s[i, j] - lse[i])), E[i, i] = 0.
   virtual void info_nce_backward(const InfoNceShape& shape, ConstArray g, ConstArray u, ConstArray lse, Array gu) = 0;
   /// Cotangent a of gu -> dg, du (optional); lse counts as a function of u.
   virtual void info_nce_double_backward(const InfoNceShape& shape, ConstArray a, ConstArray g, ConstArray u,
@@ -276,8 +281,8 @@ class Backend {
 
   // ---- random views (kernels/views.h) of images in the device's memory.
   /// out[v n + i] = view v of image indices[i], (size, size, channels), f32 or bf16, for n indices. pixels: u8 (count,
-  /// height, width, 3); indices: i32 in [0, count); epoch: one i32 in the device's memory, so that a recorded step can be
-  /// repeated with other values.
+  /// height, width, 3); indices: i32 in [0, count); epoch: one i32 in the device's memory, so that a recorded step can
+  /// be repeated with other values.
   virtual void make_views(const ViewBatch& batch, ConstArray pixels, ConstArray indices, ConstArray epoch,
                           Array out) = 0;
 };

@@ -40,7 +40,14 @@ void convolve_by(CpuConvAlgorithm algorithm, const ConvShape& shape, ConvPass pa
 void convolve(const ConvShape& shape, ConvPass pass, ConstArray first, ConstArray second, Array out, Backend& pool) {
   if (out.size == 0) return;
   const auto run = [&](CpuConvAlgorithm algorithm) { convolve_by(algorithm, shape, pass, first, second, out, pool); };
-  run(conv_tuning() ? tuned_cpu_conv(shape, pass, first.dtype, run) : choose_cpu_conv(shape, pass, first.dtype));
+  if (!conv_tuning()) return run(choose_cpu_conv(shape, pass, first.dtype));
+  std::vector<ConvCandidate> candidates;
+  for (const auto& [name, algorithm] :
+       {std::pair{"direct", CpuConvAlgorithm::direct}, std::pair{"winograd", CpuConvAlgorithm::winograd},
+        std::pair{"unfold", CpuConvAlgorithm::unfold}})
+    if (cpu_conv_applies(algorithm, shape, pass, first.dtype))
+      candidates.push_back({name, [&run, algorithm = algorithm] { run(algorithm); }});
+  candidates[tuned_conv(shape, pass, first.dtype, candidates)].run();
 }
 
 }  // namespace

@@ -7,10 +7,12 @@
 // per 64 columns or rows of the result, out of L2 for the most part. Bound by arithmetic outside the tensor cores:
 // 67 TFLOP/s f32, 34 TFLOP/s f64 on an H200. conv_walk.h says how both gathers are one.
 #include "kernels/conv_kernels.h"
+#include "kernels/conv_tuning.h"
 #include "kernels/conv_walk.h"
 #include "kernels/cuda_backend.h"
 #include "kernels/cuda_libraries.h"
 #include "kernels/cuda_rules.h"
+#include "kernels/norm_kernels.h"
 
 namespace vergence::VERGENCE_GPU {
 namespace {
@@ -369,32 +371,80 @@ class Weights {
   ConstArray array_;
 };
 
+/// One pass by one algorithm; where that lacks the case, by the next one. `first` is x or g, `second` w or, of the
+/// weight gradient, g.
+void convolve_by(CudaConvAlgorithm choice, Device& device, const ConvShape& shape, ConvPass pass, ConstArray first,
+                 ConstArray second, Array out) {
+  const bool library = choice == CudaConvAlgorithm::library, tensor = choice != CudaConvAlgorithm::plain;
+  if (pass == ConvPass::weight) {
+    if (library && library_conv2d_weight(device, shape, first, second, out)) return;
+    if (tensor && tensor_conv2d_weight(device, shape, first, second, out)) return;
+    return plain_conv2d_weight(device, shape, first, second, out);
+  }
+  const Weights weights(device, choice, second);
+  if (pass == ConvPass::forward) {
+    if (library && library_conv2d(device, shape, first, weights.array(), out)) return;
+    if (tensor && tensor_conv2d(device, shape, first, weights.array(), out)) return;
+    return plain_conv2d(device, shape, first, weights.array(), out);
+  }
+  if (library && library_conv2d_data(device, shape, first, weights.array(), out)) return;
+  if (tensor && tensor_conv2d_data(device, shape, first, weights.array(), out)) return;
+  plain_conv2d_data(device, shape, first, weights.array(), out);
+}
+
+/// By the rule or, while tuning, by measurement; `out` may then be written.
+CudaConvAlgorithm chosen(Device& device, const ConvShape& shape, ConvPass pass, ConstArray first, ConstArray second,
+                         Array out) {
+  if (!conv_tuning()) {
+    const CudaConvAlgorithm choice = choose_cuda_conv(shape, pass, first.dtype);
+    const bool absent =
+        choice == CudaConvAlgorithm::library && cuda_conv() == CudaConv::automatic && !library_convolves();
+    return absent ? CudaConvAlgorithm::tensor : choice;
+  }
+  std::vector<ConvCandidate> candidates;
+  std::vector<CudaConvAlgorithm> algorithms;
+  for (const auto& [name, choice] :
+       {std::pair{"library", CudaConvAlgorithm::library}, std::pair{"tensor", CudaConvAlgorithm::tensor},
+        std::pair{"plain", CudaConvAlgorithm::plain}}) {
+    if (!cuda_conv_applies(choice, shape, pass, first.dtype)) continue;
+    algorithms.push_back(choice);
+    candidates.push_back({name, [&, choice = choice] {
+                            convolve_by(choice, device, shape, pass, first, second, out);
+                            device.synchronize();
+                          }});
+  }
+  return algorithms[tuned_conv(shape, pass, first.dtype, candidates)];
+}
+
+void convolve(Device& device, const ConvShape& shape, ConvPass pass, ConstArray first, ConstArray second, Array out) {
+  if (out.size == 0) return;
+  convolve_by(chosen(device, shape, pass, first, second, out), device, shape, pass, first, second, out);
+}
+
 }  // namespace
 
 void CudaBackend::conv2d(const ConvShape& shape, ConstArray x, ConstArray w, Array y) {
-  if (y.size == 0) return;
-  const CudaConvAlgorithm choice = choose_cuda_conv(shape, ConvPass::forward, x.dtype);
-  const Weights weights(device_, choice, w);
-  if (choice == CudaConvAlgorithm::library && library_conv2d(device_, shape, x, weights.array(), y)) return;
-  if (choice != CudaConvAlgorithm::plain && tensor_conv2d(device_, shape, x, weights.array(), y)) return;
-  plain_conv2d(device_, shape, x, weights.array(), y);
+  convolve(device_, shape, ConvPass::forward, x, w, y);
 }
 
 void CudaBackend::conv2d_data(const ConvShape& shape, ConstArray g, ConstArray w, Array dx) {
-  if (dx.size == 0) return;
-  const CudaConvAlgorithm choice = choose_cuda_conv(shape, ConvPass::data, g.dtype);
-  const Weights weights(device_, choice, w);
-  if (choice == CudaConvAlgorithm::library && library_conv2d_data(device_, shape, g, weights.array(), dx)) return;
-  if (choice != CudaConvAlgorithm::plain && tensor_conv2d_data(device_, shape, g, weights.array(), dx)) return;
-  plain_conv2d_data(device_, shape, g, weights.array(), dx);
+  convolve(device_, shape, ConvPass::data, g, w, dx);
 }
 
 void CudaBackend::conv2d_weight(const ConvShape& shape, ConstArray x, ConstArray g, Array dw) {
-  if (dw.size == 0) return;
-  const CudaConvAlgorithm choice = choose_cuda_conv(shape, ConvPass::weight, x.dtype);
-  if (choice == CudaConvAlgorithm::library && library_conv2d_weight(device_, shape, x, g, dw)) return;
-  if (choice != CudaConvAlgorithm::plain && tensor_conv2d_weight(device_, shape, x, g, dw)) return;
-  plain_conv2d_weight(device_, shape, x, g, dw);
+  convolve(device_, shape, ConvPass::weight, x, g, dw);
+}
+
+bool CudaBackend::conv2d_batch_norm(const ConvShape& conv, const NormShape& norm, ConstArray x, ConstArray w,
+                                    ConstArray gamma, ConstArray beta, ConstArray add, Array raw, Array mean,
+                                    Array rstd, Array y, Array positive) {
+  if (raw.size == 0 || !norm_takes_tiles(norm, x.dtype)) return false;
+  if (chosen(device_, conv, ConvPass::forward, x, w, raw) != CudaConvAlgorithm::tensor) return false;
+  const std::int64_t moments = ceil_div(norm.groups * norm.rows, conv_statistics_rows) * norm.channels;
+  const Scratch<float> means(device_, moments), squares(device_, moments);
+  const ConvStatistics statistics{means.data(), squares.data()};
+  return tensor_conv2d(device_, conv, x, w, raw, statistics) &&
+         batch_norm_of_tiles(device_, norm, statistics, raw, gamma, beta, add, mean, rstd, y, positive);
 }
 
 }  // namespace vergence::VERGENCE_GPU

@@ -19,21 +19,6 @@ Tuning& tuning() {
   return one;
 }
 
-constexpr CpuConvAlgorithm algorithms[] = {CpuConvAlgorithm::direct, CpuConvAlgorithm::winograd,
-                                           CpuConvAlgorithm::unfold};
-
-const char* name_of(CpuConvAlgorithm algorithm) {
-  switch (algorithm) {
-    case CpuConvAlgorithm::direct:
-      return "direct";
-    case CpuConvAlgorithm::winograd:
-      return "winograd";
-    case CpuConvAlgorithm::unfold:
-      return "unfold";
-  }
-  return "?";
-}
-
 std::string case_of(const ConvShape& s, ConvPass pass, DType type) {
   const char* pass_name = pass == ConvPass::forward ? "forward" : pass == ConvPass::data ? "data" : "weight";
   return join(s.batch, "x", s.in_height, "x", s.in_width, "x", s.in_channels, " -> ", s.out_channels, ", ",
@@ -42,13 +27,13 @@ std::string case_of(const ConvShape& s, ConvPass pass, DType type) {
 }
 
 /// Seconds of the fastest of three runs after a first one.
-double seconds_of(const std::function<void(CpuConvAlgorithm)>& run, CpuConvAlgorithm algorithm) {
+double seconds_of(const std::function<void()>& run) {
   using Clock = std::chrono::steady_clock;
-  run(algorithm);
+  run();
   double best = 1e30;
   for (int i = 0; i < 3; ++i) {
     const auto begin = Clock::now();
-    run(algorithm);
+    run();
     best = std::min(best, std::chrono::duration<double>(Clock::now() - begin).count());
   }
   return best;
@@ -77,21 +62,20 @@ ConvChoices conv_choices() {
   return tuning().choices;
 }
 
-CpuConvAlgorithm tuned_cpu_conv(const ConvShape& shape, ConvPass pass, DType type,
-                                const std::function<void(CpuConvAlgorithm)>& run) {
+std::size_t tuned_conv(const ConvShape& shape, ConvPass pass, DType type,
+                       const std::vector<ConvCandidate>& candidates) {
   const std::lock_guard lock(tuning().mutex);
   const std::string name = case_of(shape, pass, type);
   if (const auto known = tuning().choices.find(name); known != tuning().choices.end())
-    for (CpuConvAlgorithm algorithm : algorithms)
-      if (known->second == name_of(algorithm) && cpu_conv_applies(algorithm, shape, pass, type)) return algorithm;
-  CpuConvAlgorithm best = CpuConvAlgorithm::direct;
+    for (std::size_t i = 0; i < candidates.size(); ++i)
+      if (known->second == candidates[i].name) return i;
+  std::size_t best = 0;
   double least = 1e30;
-  for (CpuConvAlgorithm algorithm : algorithms) {
-    if (!cpu_conv_applies(algorithm, shape, pass, type)) continue;
-    const double seconds = seconds_of(run, algorithm);
-    if (seconds < least) least = seconds, best = algorithm;
+  for (std::size_t i = 0; i < candidates.size(); ++i) {
+    const double seconds = seconds_of(candidates[i].run);
+    if (seconds < least) least = seconds, best = i;
   }
-  tuning().choices[name] = name_of(best);
+  tuning().choices[name] = candidates[best].name;
   return best;
 }
 

@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "kernels/conv_rules.h"
 
@@ -21,9 +22,15 @@ bool conv_tuning();
 /// All choices so far.
 ConvChoices conv_choices();
 
-/// The remembered choice; else every algorithm that applies is run, timed and the fastest remembered.
-/// `run` computes the convolution with an algorithm; it may be called often and must give the same result every time.
-CpuConvAlgorithm tuned_cpu_conv(const ConvShape& shape, ConvPass pass, DType type,
-                                const std::function<void(CpuConvAlgorithm)>& run);
+/// One way to compute a convolution. `run` computes it, waiting until it is done; it may be called often and must give
+/// the same result every time.
+struct ConvCandidate {
+  const char* name;
+  std::function<void()> run;
+};
+
+/// Which of the candidates (at least one) to take: the remembered choice if it is among them; else all are run and
+/// timed, and the fastest is remembered.
+std::size_t tuned_conv(const ConvShape& shape, ConvPass pass, DType type, const std::vector<ConvCandidate>& candidates);
 
 }  // namespace vergence

@@ -51,6 +51,11 @@ struct ConvSizes {
         groups(static_cast<int>(s.groups)) {}
 
   VERGENCE_BOTH int kernel_size() const { return kernel_height * kernel_width; }
+  std::string text() const {
+    return join(batch, "x", in_height, "x", in_width, "x", in_channels, " -> ", out_height, "x", out_width, "x",
+                out_channels, ", kernel ", kernel_height, "x", kernel_width, ", stride ", stride, ", padding ", padding,
+                ", dilation ", dilation, ", groups ", groups);
+  }
 };
 
 VERGENCE_BOTH inline ConvAxis forward_axis(const ConvSizes& sizes, int in, int out, int kernel) {

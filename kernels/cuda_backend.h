@@ -67,6 +67,9 @@ class CudaBackend final : public Backend {
   void conv2d(const ConvShape& shape, ConstArray x, ConstArray w, Array y) override;
   void conv2d_data(const ConvShape& shape, ConstArray g, ConstArray w, Array dx) override;
   void conv2d_weight(const ConvShape& shape, ConstArray x, ConstArray g, Array dw) override;
+  bool conv2d_batch_norm(const ConvShape& conv, const NormShape& norm, ConstArray x, ConstArray w, ConstArray gamma,
+                         ConstArray beta, ConstArray add, Array raw, Array mean, Array rstd, Array y,
+                         Array positive) override;
 
   // ---- norm.cu
   void batch_norm(const NormShape& shape, ConstArray x, ConstArray gamma, ConstArray beta, ConstArray add, Array mean,

@@ -10,6 +10,9 @@ namespace vergence::VERGENCE_GPU {
 bool library_gemm(Device& device, bool transpose_a, bool transpose_b, std::int64_t m, std::int64_t n, std::int64_t k,
                   ConstArray a, ConstArray b, ConstArray bias, Array out);
 
+/// Whether there is a library for convolutions at all.
+bool library_convolves();
+
 /// cuDNN, bf16: all operands bf16 but dw, which may be f32. `w` is in bf16 already.
 bool library_conv2d(Device& device, const ConvShape& shape, ConstArray x, ConstArray w, Array y);
 bool library_conv2d_data(Device& device, const ConvShape& shape, ConstArray g, ConstArray w, Array dx);

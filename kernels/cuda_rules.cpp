@@ -35,6 +35,18 @@ CudaMath cuda_math() { return math_of_f32; }
 void set_cuda_deterministic(bool deterministic) { repeatable = deterministic; }
 bool cuda_deterministic() { return repeatable; }
 
+bool cuda_conv_applies(CudaConvAlgorithm algorithm, const ConvShape& shape, ConvPass pass, DType type) {
+  switch (algorithm) {
+    case CudaConvAlgorithm::library:
+      return type == DType::bf16;
+    case CudaConvAlgorithm::tensor:
+      return tensor_applies(shape, pass, type);
+    case CudaConvAlgorithm::plain:
+      break;
+  }
+  return true;
+}
+
 CudaConvAlgorithm choose_cuda_conv(const ConvShape& s, ConvPass pass, DType type) {
   const CudaConv choice = forced;
   if (type == DType::bf16 && (choice == CudaConv::cudnn || (choice == CudaConv::automatic && library_pays(s))))

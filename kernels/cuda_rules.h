@@ -30,6 +30,9 @@ enum class CudaConvAlgorithm {
   plain,    // conv.cu: everything
 };
 
+/// True where `algorithm` may have this pass; the library may still lack an engine. `type`: of the activations.
+bool cuda_conv_applies(CudaConvAlgorithm algorithm, const ConvShape& shape, ConvPass pass, DType type);
+
 /// The first to be tried. `type` is the type of the activations.
 CudaConvAlgorithm choose_cuda_conv(const ConvShape& shape, ConvPass pass, DType type);
 

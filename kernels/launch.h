@@ -37,10 +37,11 @@ void note_launch(const char* kernel);
 void check_launch(const char* kernel, dim3 grid, dim3 block, const std::string& arguments);
 
 namespace detail {
-/// The arguments of a launch that say something about shapes: numbers, and structs that can be printed.
+/// The arguments of a launch that say something about shapes: numbers, and structs with a `text`.
 template <class T>
 void describe(std::ostringstream& out, const T& value) {
   if constexpr (std::is_arithmetic_v<T>) out << ' ' << value;
+  if constexpr (requires { value.text(); }) out << " (" << value.text() << ')';
 }
 }  // namespace detail
 

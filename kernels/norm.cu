@@ -405,7 +405,7 @@ void CudaBackend::batch_norm(const NormShape& shape, ConstArray x, ConstArray ga
 bool batch_norm_of_tiles(Device& device, const NormShape& shape, const ConvStatistics& given, ConstArray x,
                          ConstArray gamma, ConstArray beta, ConstArray add, Array mean, Array rstd, Array y,
                          Array positive) {
-  if (x.dtype != DType::bf16 || (shape.groups > 1 && shape.rows % conv_statistics_rows != 0)) return false;
+  if (!norm_takes_tiles(shape, x.dtype)) return false;
   if (x.size == 0) return true;
   statistics_of_tiles(device, shape, given, mean.as<float>(), rstd.as<float>());
   const Forward<bf16> in{x.as<bf16>(),     add.as<bf16>(),   gamma.as<float>(), beta.as<float>(),

@@ -33,6 +33,11 @@ struct Geometry {
         down{axis(s.in_height, s.out_height(), s.kernel_height, s)},
         across{axis(s.in_width, s.out_width(), s.kernel_width, s)} {}
 
+  std::string text() const {
+    return join(batch, "x", down.in, "x", across.in, "x", channels, " -> ", down.out, "x", across.out, ", window ",
+                down.kernel, "x", across.kernel);
+  }
+
  private:
   static Axis axis(std::int64_t in, std::int64_t out, std::int64_t kernel, const PoolShape& s) {
     return {static_cast<int>(in), static_cast<int>(out), static_cast<int>(kernel), static_cast<int>(s.stride),

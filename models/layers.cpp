@@ -10,28 +10,32 @@ namespace {
 
 constexpr double kEpsilon = 1e-5;
 
-/// Batch norm by the pass's mode, with the running statistics of the layer called `name`.
-Tensor normalise(const Tensor& x, const Tensor& gamma, const Tensor& beta, const std::string& name, const Pass& pass,
+BatchNorm norm_settings(const Pass& pass, bool relu) { return {pass.groups, relu, kEpsilon}; }
+
+/// Batch norm with the running statistics of the layer called `name`.
+Tensor evaluated(const Tensor& x, const Tensor& gamma, const Tensor& beta, const std::string& name, const Pass& pass,
                  const ConvBnOptions& options) {
-  const BatchNorm settings{pass.groups, options.relu, kEpsilon};
-  if (!pass.training) {
-    require(pass.running != nullptr, "batch norm '", name, "': evaluation needs running statistics");
-    const RunningStatistics& running = pass.running->at(name, x.cols(), x.backend(), master_of(x.dtype));
-    return batch_norm_eval(x, gamma, beta, options.add, running.mean, running.variance, settings);
-  }
-  const std::int64_t rows = x.rows() / pass.groups;
+  require(pass.running != nullptr, "batch norm '", name, "': evaluation needs running statistics");
+  const RunningStatistics& running = pass.running->at(name, x.cols(), x.backend(), master_of(x.dtype));
+  return batch_norm_eval(x, gamma, beta, options.add, running.mean, running.variance,
+                         norm_settings(pass, options.relu));
+}
+
+/// A training batch norm's y; the running statistics of the layer called `name` follow it.
+Tensor followed(const BatchNormResult& result, const std::string& name, const Pass& pass) {
+  const Tensor& y = result.y;
+  const std::int64_t rows = y.rows() / pass.groups;
   require_usage(rows > 1, "batch norm '", name,
-                "': training needs more than one value per channel and statistic group,", " got input ", x.shape,
-                " in ", pass.groups, " groups");
-  const BatchNormResult result = batch_norm(x, gamma, beta, options.add, settings);
+                "': training needs more than one value per channel and statistic group, got input ", y.shape, " in ",
+                pass.groups, " groups");
   if (pass.running) {
-    RunningStatistics& running = pass.running->at(name, x.cols(), x.backend(), master_of(x.dtype));
-    const NormShape shape{.groups = pass.groups, .rows = rows, .channels = x.cols(), .epsilon = kEpsilon};
-    x.backend().update_running(shape, pass.statistics_momentum, result.mean.array(), result.rstd.array(),
+    RunningStatistics& running = pass.running->at(name, y.cols(), y.backend(), master_of(y.dtype));
+    const NormShape shape{.groups = pass.groups, .rows = rows, .channels = y.cols(), .epsilon = kEpsilon};
+    y.backend().update_running(shape, pass.statistics_momentum, result.mean.array(), result.rstd.array(),
                                running.mean.array(), running.variance.array());
     running.batches += pass.groups;
   }
-  return result.y;
+  return y;
 }
 
 }  // namespace
@@ -69,11 +73,16 @@ void Norm::each(const Visit& visit, const std::string& prefix) {
 }
 
 Tensor conv_bn(const Tensor& x, const ConvBn& layer, const Pass& pass, const ConvBnOptions& options) {
-  return normalise(conv2d(x, layer.w, layer.conv), layer.gamma, layer.beta, layer.norm_name, pass, options);
+  if (!pass.training)
+    return evaluated(conv2d(x, layer.w, layer.conv), layer.gamma, layer.beta, layer.norm_name, pass, options);
+  return followed(conv2d_batch_norm(x, layer.w, layer.conv, layer.gamma, layer.beta, options.add,
+                                    norm_settings(pass, options.relu)),
+                  layer.norm_name, pass);
 }
 
 Tensor batch_norm(const Tensor& x, const Norm& layer, const Pass& pass, bool relu) {
-  return normalise(x, layer.gamma, layer.beta, layer.name, pass, {.add = {}, .relu = relu});
+  if (!pass.training) return evaluated(x, layer.gamma, layer.beta, layer.name, pass, {.add = {}, .relu = relu});
+  return followed(batch_norm(x, layer.gamma, layer.beta, {}, norm_settings(pass, relu)), layer.name, pass);
 }
 
 Tensor uniform_weights(const Init& init, const std::string& name, const Shape& shape, std::int64_t fan_in) {

@@ -162,11 +162,12 @@ std::vector<const ConvBn*> ResNet::layers() const {
 }
 
 Tensor ResNet::feature_map(const Tensor& images, const Pass& pass) const {
-  require(images.shape.rank() == 4 && images.shape[3] >= settings.channels, settings.encoder,
-          ": expected images [N,H,W,", settings.channels, "], got ", images.shape);
+  const std::int64_t aligned = (settings.channels + 7) / 8 * 8;
+  require(images.shape.rank() == 4 && (images.shape[3] == settings.channels || images.shape[3] == aligned),
+          settings.encoder, ": expected images [N,H,W,", settings.channels, "], got ", images.shape);
   const DType type = stem.w.dtype == DType::f64 ? DType::f64 : pass.activations;
   Tensor x = images.dtype == type ? images : cast(images, type);
-  ConvBn first = stem;  // images may have more channels, for alignment: they meet weights of zero
+  ConvBn first = stem;  // channels that are there for alignment meet weights of zero
   if (images.shape[3] > settings.channels) first.w = pad(stem.w, 3, 0, images.shape[3]);
   x = conv_bn(x, first, pass, {.relu = settings.stem_relu});
   if (stem_of(settings.stem).pool) x = max_pool(x, kStemPool);

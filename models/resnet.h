@@ -57,8 +57,8 @@ struct ResNet {
   void each(const Visit& visit, const std::string& prefix = "");
   /// All convolutions with their batch norms, in the order of `each`.
   std::vector<const ConvBn*> layers() const;
-  /// Images [N,H,W,channels or more; more are ignored] -> features [N, dim]. The input is cast to pass.activations, the result to the type of
-  /// the weights.
+  /// Images [N,H,W,channels], or with channels up to the next multiple of 8 that are ignored -> features [N, dim]. The
+  /// input is cast to pass.activations, the result to the type of the weights.
   Tensor operator()(const Tensor& images, const Pass& pass) const;
   /// Images -> the last stage's feature map [N, H', W', dim], in the type of the activations.
   Tensor feature_map(const Tensor& images, const Pass& pass) const;

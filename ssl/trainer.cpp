@@ -162,8 +162,8 @@ bool Trainer::advance() {
   return !stops;
 }
 
-/// A line of metrics.jsonl where `writes`, with an evaluation where one is due. Throws, after the line, when the loss or
-/// a part of it is not finite.
+/// A line of metrics.jsonl where `writes`, with an evaluation where one is due. Throws, after the line, when the loss
+/// or a part of it is not finite.
 void Trainer::log(const Step& done, double lr, std::int64_t epoch_now, bool epoch_ends, bool writes) {
   nlohmann::ordered_json line = {{"step", step_}, {"epoch", epoch_now}, {"loss", loss_}};
   std::string not_finite = std::isfinite(loss_) ? "" : "loss";
@@ -207,7 +207,8 @@ void Trainer::evaluate(nlohmann::ordered_json& line) {
 void Trainer::start_tuning() {
   stop_conv_tuning();
   if (!options_.tune) return;
-  require_usage(options_.cpu_conv == "auto", "--tune: goes with --cpu-conv auto, not with '", options_.cpu_conv, "'");
+  require_usage(options_.cpu_conv == "auto" && options_.conv == "auto",
+                "--tune: goes with --cpu-conv auto and --conv auto alone");
   ConvChoices known;
   if (step_ > 0) {
     const auto saved = nlohmann::json::parse(read_file(folder_.tuning()), nullptr, false);

@@ -12,7 +12,7 @@
 
 namespace vergence::test {
 
-class CheckedBackend final : public Backend {
+class CheckedBackend : public Backend {
  public:
   explicit CheckedBackend(Backend& real) : real_(real) {}
   CheckedBackend(const CheckedBackend&) = delete;
@@ -106,6 +106,11 @@ class CheckedBackend final : public Backend {
   void batch_norm(const NormShape& shape, ConstArray x, ConstArray gamma, ConstArray beta, ConstArray add, Array mean,
                   Array rstd, Array y, Array positive) override {
     real_.batch_norm(shape, x, gamma, beta, add, mean, rstd, y, positive);
+  }
+  bool conv2d_batch_norm(const ConvShape& conv, const NormShape& norm, ConstArray x, ConstArray w, ConstArray gamma,
+                         ConstArray beta, ConstArray add, Array raw, Array mean, Array rstd, Array y,
+                         Array positive) override {
+    return real_.conv2d_batch_norm(conv, norm, x, w, gamma, beta, add, raw, mean, rstd, y, positive);
   }
   bool wants_relu_bits() const override { return real_.wants_relu_bits(); }
   void batch_norm_backward(const NormShape& shape, ConstArray g, ConstArray x, ConstArray y, ConstArray gamma,

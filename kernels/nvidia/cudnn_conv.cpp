@@ -147,6 +147,8 @@ std::optional<Plan> choose_plan(const Target& target, const ConvGraph& made, boo
   return best;
 }
 
+bool library_convolves() { return true; }
+
 bool library_conv2d(Device& device, const ConvShape& shape, ConstArray x, ConstArray w, Array y) {
   return run(device, shape, ConvPass::forward, x, w, y);
 }

@@ -3,6 +3,7 @@
 
 namespace vergence::cuda {
 
+bool library_convolves() { return false; }
 bool library_conv2d(Device&, const ConvShape&, ConstArray, ConstArray, Array) { return false; }
 bool library_conv2d_data(Device&, const ConvShape&, ConstArray, ConstArray, Array) { return false; }
 bool library_conv2d_weight(Device&, const ConvShape&, ConstArray, ConstArray, Array) { return false; }

@@ -6,9 +6,11 @@
 #include <vector>
 
 #include "kernels/conv_kernels.h"
+#include "kernels/conv_tuning.h"
 #include "kernels/cuda_rules.h"
 #include "kernels/plain_loops.h"
 #include "kernels/random.h"
+#include "tests/cuda_emulator/emulated_backend.h"
 
 namespace vergence::emulated {
 namespace {
@@ -242,6 +244,27 @@ TEST(CudaRules, ChooseByShapePassAndType) {
   EXPECT_EQ(choose(wide, ConvPass::forward, DType::f32), CudaConvAlgorithm::tensor);
   EXPECT_EQ(choose(wide, ConvPass::forward, DType::f64), CudaConvAlgorithm::plain);
   set_cuda_math(CudaMath::fp32);
+}
+
+TEST(CudaTuning, TimesWhatAppliesOnceAndRepeatsItsChoice) {
+  const ConvShape shape = Case{"", 2, 4, 8, 16, 3, 1, 1}.shape();
+  Backend& gpu = test::emulated_backend();
+  const Memory x(draw(shape.in_size(), 1), DType::bf16), w(draw(shape.weight_size(), 2), DType::bf16);
+  const Memory y(shape.out_size(), DType::bf16), again(shape.out_size(), DType::bf16);
+  start_conv_tuning({});
+  gpu.conv2d(shape, x.array(), w.array(), y.array());
+  const ConvChoices choices = conv_choices();
+  ASSERT_EQ(choices.size(), 1u);
+  EXPECT_TRUE(choices.begin()->second == "library" || choices.begin()->second == "tensor" ||
+              choices.begin()->second == "plain");
+  for (const char* choice : {"plain", "tensor"}) {  // a choice that was kept is taken
+    start_conv_tuning({{choices.begin()->first, choice}});
+    gpu.conv2d(shape, x.array(), w.array(), again.array());
+    EXPECT_EQ(conv_choices().begin()->second, choice);
+    const std::vector<double> a = y.values(), b = again.values();
+    for (std::size_t i = 0; i < a.size(); ++i) EXPECT_NEAR(a[i], b[i], 1e-2 * (1 + std::abs(a[i])));
+  }
+  stop_conv_tuning();
 }
 
 }  // namespace

@@ -60,15 +60,22 @@ struct Warp {
   alignas(16) unsigned char slots[2][32 * slot_bytes];
 };
 
+/// The order in which a block's threads run between barriers. Greedy: a warp runs until its next barrier, through all
+/// of its collectives, before the next warp begins; otherwise all warps go from collective to collective together.
+struct Sequence {
+  std::vector<int> threads;
+  std::vector<std::vector<int>> warps;  // the same by warp, warps in the order of their first thread
+  bool greedy = false;
+};
+
 class Block {
  public:
-  void run(const LaunchSite& site, const std::function<void()>& body, const uint3& index,
-           const std::vector<int>& order);
+  void run(const LaunchSite& site, const std::function<void()>& body, const uint3& index, const Sequence& sequence);
 
   std::vector<FiberThread> threads;
   std::vector<Warp> warps;
   std::map<const void*, SharedArray> shared;
-  std::size_t shared_bytes = 0, current = 0;
+  std::size_t shared_bytes = 0, current = 0, done = 0;
   Fibers fibers;
   const std::function<void()>* body = nullptr;
   const LaunchSite* site = nullptr;
@@ -87,7 +94,9 @@ class Block {
   }
 
  private:
-  bool release_collectives();
+  void reset(const LaunchSite& site, const std::function<void()>& body, const uint3& index, std::size_t count);
+  bool run_ready(const std::vector<int>& order);
+  bool release_collectives(std::size_t warp);
   bool release_barrier();
   void check_guards();
   [[noreturn]] void report_stuck();
@@ -122,27 +131,25 @@ std::string place_of(const FiberThread& t) {
   return "nowhere";
 }
 
-/// Lets go of every warp whose mask's lanes have all arrived at the same collective.
-bool Block::release_collectives() {
+/// Lets go of the lanes of a warp that have all arrived at the same collective, as its mask says.
+bool Block::release_collectives(std::size_t warp) {
   bool any = false;
-  for (std::size_t first = 0; first < threads.size(); first += 32) {
-    const std::size_t lanes = std::min<std::size_t>(32, threads.size() - first);
-    for (std::size_t i = 0; i < lanes; ++i) {
-      const FiberThread& t = threads[first + i];
-      if (t.waiting != Waiting::at_collective) continue;
-      bool all = true;
-      for (std::size_t k = 0; k < lanes && all; ++k)
-        if (t.mask >> k & 1u) {
-          const FiberThread& other = threads[first + k];
-          all = other.waiting == Waiting::at_collective && other.mask == t.mask && other.where == t.where;
-        }
-      if (!all) continue;
-      if (!(t.mask >> i & 1u)) fail(join("calls ", t.where, " with a mask that leaves itself out"), first + i);
-      const unsigned mask = t.mask;
-      for (std::size_t k = 0; k < lanes; ++k)
-        if (mask >> k & 1u) threads[first + k].waiting = Waiting::no;
-      any = true;
-    }
+  const std::size_t first = warp * 32, lanes = std::min<std::size_t>(32, threads.size() - first);
+  for (std::size_t i = 0; i < lanes; ++i) {
+    const FiberThread& t = threads[first + i];
+    if (t.waiting != Waiting::at_collective) continue;
+    bool all = true;
+    for (std::size_t k = 0; k < lanes && all; ++k)
+      if (t.mask >> k & 1u) {
+        const FiberThread& other = threads[first + k];
+        all = other.waiting == Waiting::at_collective && other.mask == t.mask && other.where == t.where;
+      }
+    if (!all) continue;
+    if (!(t.mask >> i & 1u)) fail(join("calls ", t.where, " with a mask that leaves itself out"), first + i);
+    const unsigned mask = t.mask;
+    for (std::size_t k = 0; k < lanes; ++k)
+      if (mask >> k & 1u) threads[first + k].waiting = Waiting::no;
+    any = true;
   }
   return any;
 }
@@ -181,18 +188,18 @@ void Block::check_guards() {
   }
 }
 
-void Block::run(const LaunchSite& launch_site, const std::function<void()>& thread_body, const uint3& index,
-                const std::vector<int>& order) {
+void Block::reset(const LaunchSite& launch_site, const std::function<void()>& thread_body, const uint3& index,
+                  std::size_t count) {
   site = &launch_site;
   body = &thread_body;
-  const dim3& extent = launch_site.block;
-  const std::size_t count = order.size();
   for (const auto& [declaration, array] : shared)  // of a block that failed
     ASAN_UNPOISON_MEMORY_REGION(array.start - guard_bytes, array.bytes + 2 * guard_bytes);
   threads.resize(count);
   warps.resize((count + 31) / 32);
   shared.clear();
   shared_bytes = 0;
+  done = 0;
+  const dim3& extent = launch_site.block;
   std::size_t at = 0;
   for (unsigned z = 0; z < extent.z; ++z)
     for (unsigned y = 0; y < extent.y; ++y)
@@ -205,33 +212,62 @@ void Block::run(const LaunchSite& launch_site, const std::function<void()>& thre
         t.pending.clear();
       }
   fibers.start(count, run_thread);
-  std::size_t done = 0;
-  while (done < count) {
+}
+
+/// Runs each of the threads that can run until it has to wait; true if any could.
+bool Block::run_ready(const std::vector<int>& order) {
+  bool any = false;
+  for (int i : order) {
+    current = static_cast<std::size_t>(i);
+    FiberThread& t = threads[current];
+    if (t.waiting != Waiting::no) continue;
+    running = &t.seen;
+    any = true;
+    if (!fibers.resume(current)) ++done;
+    if (!late_error.empty()) throw Error(std::exchange(late_error, {}));
+  }
+  return any;
+}
+
+void Block::run(const LaunchSite& launch_site, const std::function<void()>& thread_body, const uint3& index,
+                const Sequence& sequence) {
+  reset(launch_site, thread_body, index, sequence.threads.size());
+  while (done < threads.size()) {
     bool progress = false;
-    for (int i : order) {
-      current = static_cast<std::size_t>(i);
-      FiberThread& t = threads[current];
-      if (t.waiting != Waiting::no) continue;
-      running = &t.seen;
-      progress = true;
-      if (!fibers.resume(current)) ++done;
-      if (!late_error.empty()) throw Error(std::exchange(late_error, {}));
+    if (sequence.greedy) {
+      for (const std::vector<int>& warp : sequence.warps) {
+        do {
+          progress |= run_ready(warp);
+        } while (release_collectives(static_cast<std::size_t>(warp.front()) / 32));
+      }
+    } else {
+      progress = run_ready(sequence.threads);
+      for (std::size_t warp = 0; warp < warps.size(); ++warp) progress |= release_collectives(warp);
     }
-    if (done < count && !release_collectives() && !release_barrier() && !progress) report_stuck();
+    if (done < threads.size() && !progress && !release_barrier()) report_stuck();
   }
   check_guards();
 }
 
-std::vector<int> thread_sequence(std::size_t count) {
+Sequence thread_sequence(std::size_t count) {
   ThreadOrder order = thread_order;
   if (order == ThreadOrder::changing) order = static_cast<ThreadOrder>(launches * 2654435761u >> 7 & 3u);
-  std::vector<int> sequence(count);
-  std::iota(sequence.begin(), sequence.end(), 0);
-  if (order == ThreadOrder::descending) std::reverse(sequence.begin(), sequence.end());
+  Sequence sequence;
+  std::vector<int>& threads = sequence.threads;
+  threads.resize(count);
+  std::iota(threads.begin(), threads.end(), 0);
+  if (order == ThreadOrder::descending) std::reverse(threads.begin(), threads.end());
   if (order == ThreadOrder::random_1 || order == ThreadOrder::random_2) {
     Random random(static_cast<std::uint64_t>(order), Purpose::test);
     for (std::size_t i = count; i > 1; --i)
-      std::swap(sequence[i - 1], sequence[random.below(static_cast<std::uint32_t>(i))]);
+      std::swap(threads[i - 1], threads[random.below(static_cast<std::uint32_t>(i))]);
+  }
+  sequence.greedy = order == ThreadOrder::descending || order == ThreadOrder::random_2;
+  std::map<int, std::size_t> places;
+  for (int thread : threads) {
+    const auto [place, fresh] = places.try_emplace(thread / 32, sequence.warps.size());
+    if (fresh) sequence.warps.emplace_back();
+    sequence.warps[place->second].push_back(thread);
   }
   return sequence;
 }
@@ -249,10 +285,10 @@ void require_launchable(const LaunchSite& site) {
 
 void run_now(const LaunchSite& site, const std::function<void()>& body) {
   ++launches;
-  const std::vector<int> order = thread_sequence(std::size_t{site.block.x} * site.block.y * site.block.z);
+  const Sequence sequence = thread_sequence(std::size_t{site.block.x} * site.block.y * site.block.z);
   for (unsigned z = 0; z < site.grid.z; ++z)
     for (unsigned y = 0; y < site.grid.y; ++y)
-      for (unsigned x = 0; x < site.grid.x; ++x) block.run(site, body, {x, y, z}, order);
+      for (unsigned x = 0; x < site.grid.x; ++x) block.run(site, body, {x, y, z}, sequence);
   running = nullptr;
 }
 

@@ -7,6 +7,7 @@ bool library_gemm(Device&, bool, bool, std::int64_t, std::int64_t, std::int64_t,
                   Array) {
   return false;
 }
+bool library_convolves() { return false; }
 bool library_conv2d(Device&, const ConvShape&, ConstArray, ConstArray, Array) { return false; }
 bool library_conv2d_data(Device&, const ConvShape&, ConstArray, ConstArray, Array) { return false; }
 bool library_conv2d_weight(Device&, const ConvShape&, ConstArray, ConstArray, Array) { return false; }

@@ -22,7 +22,7 @@ Options tiny(const char* objective) {
 }
 
 struct Outcome {
-  std::vector<double> losses, parameters;
+  std::vector<double> losses, parameters, running;
   std::vector<std::int64_t> batches;
   bool recorded = false;
   std::string refusal;
@@ -38,7 +38,11 @@ Outcome train(const Options& options, std::int64_t image, double lr, Backend& de
     run.losses.push_back(runner.run([&] { return views; }, context).loss.item());
   }
   run.parameters = objective->state().parameters[0].second.flat().values();
-  for (const auto& [name, layer] : objective->statistics().layers) run.batches.push_back(layer.batches);
+  for (const auto& [name, layer] : objective->statistics().layers) {
+    run.batches.push_back(layer.batches);
+    for (const Tensor& tensor : {layer.mean, layer.variance})
+      for (double value : tensor.values()) run.running.push_back(value);
+  }
   run.recorded = runner.recorded();
   run.refusal = runner.refusal();
   return run;
@@ -52,6 +56,9 @@ TEST_P(DeviceSteps, GiveTheLossesOfTheCpu) {
   const Outcome cpu = train(options, 16, 1e-3, cpu_backend(), 3, false);
   const Outcome gpu = train(options, 16, 1e-3, device_under_test(), 3, false);
   for (std::size_t i = 0; i < 3; ++i) EXPECT_NEAR(gpu.losses[i], cpu.losses[i], 1e-5 * std::abs(cpu.losses[i])) << i;
+  ASSERT_EQ(gpu.running.size(), cpu.running.size());
+  for (std::size_t i = 0; i < cpu.running.size(); ++i)
+    EXPECT_NEAR(gpu.running[i], cpu.running[i], 1e-4 * (1 + std::abs(cpu.running[i]))) << "running statistic " << i;
 }
 
 TEST_P(DeviceSteps, AreTheSameRecordedAndRepeated) {
@@ -65,6 +72,7 @@ TEST_P(DeviceSteps, AreTheSameRecordedAndRepeated) {
     EXPECT_EQ(recorded.losses, eager.losses);
     EXPECT_EQ(recorded.parameters, eager.parameters);
     EXPECT_EQ(recorded.batches, eager.batches);
+    EXPECT_EQ(recorded.running, eager.running);
   }
 }
 

@@ -1,0 +1,18 @@
+// A convolution that is recorded but not yet computed, for ops that compute it together with what follows.
+#pragma once
+
+#include "engine/ops.h"
+
+namespace vergence {
+
+struct PendingConv {
+  ConvShape shape;
+  Tensor x, w;
+  Tensor y;  // allocated and recorded; its values are still to be written
+
+  void compute() const { x.backend().conv2d(shape, x.array(), w.array(), y.array()); }
+};
+
+PendingConv record_conv2d(const Tensor& x, const Tensor& w, const Conv& conv);
+
+}  // namespace vergence
