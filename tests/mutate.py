@@ -2,9 +2,11 @@
 
 Kinds of mutants, per file:
   barrier   one __syncthreads() is left out (each in turn)
-  index     one use of threadIdx.x is off by one in its lowest bit (the first and the last use)
+  index     one use of threadIdx.x is off by one (the first and the last use)
   mask      one full warp mask loses its lowest bit; one bound `<` in a condition becomes `<=` (first and last)
 """
+import concurrent.futures
+import os
 import pathlib
 import re
 import subprocess
@@ -43,7 +45,7 @@ def mutants_of(text):
     for match in re.finditer(r"__syncthreads\(\);", text):
         yield "barrier", *replaced(match, ";")
     for match in first_and_last(r"threadIdx\.x(?! %)"):
-        yield "index", *replaced(match, "(threadIdx.x ^ 1u)")
+        yield "index", *replaced(match, "(threadIdx.x + 1)")
     for match in first_and_last(r"0xffffffffu"):
         yield "mask", *replaced(match, "0xfffffffeu")
     for match in first_and_last(r"if \([^()<>]*[\w\]] < [^<>()]*\)"):
@@ -67,7 +69,7 @@ class Builder:
         command = re.sub(r"^\S*ccache ", "", command)
         if (overlay / "kernels" / source).exists():
             command = command.replace(str(ROOT / "kernels" / source), str(overlay / "kernels" / source))
-        command = re.sub(r" -o \S+", f" -o {target}", re.sub(r" -M[DTF]+(?: \S+)?", "", command))
+        command = re.sub(r" -o \S+", f" -o {target}", re.sub(r" -MD -MT \S+ -MF \S+", "", command))
         return run(["bash", "-c", command.replace(" -c ", f" -I{overlay} -c ", 1).replace(f" -I{ROOT} ", f" -I{overlay} -I{ROOT} ", 1)],
                    cwd=self.build)
 
@@ -104,6 +106,14 @@ def caught(builder, name, overlay, folder):
     return False
 
 
+def tried(builder, name, mutated):
+    with tempfile.TemporaryDirectory() as folder:
+        overlay = pathlib.Path(folder)
+        (overlay / "kernels").mkdir()
+        (overlay / "kernels" / name).write_text(mutated)
+        return caught(builder, name, overlay, overlay)
+
+
 def main():
     build = pathlib.Path(sys.argv[1]).resolve()
     names = sys.argv[2:] or sorted(p.name for p in (ROOT / "kernels").glob("*.cu") if p.stem != "cuda_device")
@@ -116,12 +126,12 @@ def main():
         kinds = {"barrier": [0, 0], "index": [0, 0], "mask": [0, 0]}
         survivors = []
         text = (ROOT / "kernels" / name).read_text()
-        for kind, line, mutated in mutants_of(text):
-            with tempfile.TemporaryDirectory() as folder:
-                overlay = pathlib.Path(folder)
-                (overlay / "kernels").mkdir()
-                (overlay / "kernels" / name).write_text(mutated)
-                found = caught(builder, name, overlay, overlay)
+        mutants = list(mutants_of(text))
+        if tried(builder, name, text):
+            sys.exit(f"{name}: a test fails without any mutation")
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as workers:
+            results = list(workers.map(lambda mutant: tried(builder, name, mutant[2]), mutants))
+        for (kind, line, _), found in zip(mutants, results):
             kinds[kind][0] += found
             kinds[kind][1] += 1
             if not found:
