@@ -49,13 +49,15 @@ inline Expect pairs(std::int64_t size, std::int64_t cols, At a, At b, std::funct
   };
 }
 
-/// Sums of f(i) over the grid's rows (cols results), columns (rows results) or everything.
+/// Sums of f(i) over the grid's rows (cols results), columns (rows results) or everything, in long double: where terms
+/// cancel, the reference must be better than what it judges.
 enum class Over { rows, cols, all };
 
 inline Values sums(std::size_t size, std::size_t cols, Over over, const std::function<double(std::size_t)>& f) {
-  Values out(over == Over::rows ? cols : over == Over::cols ? size / cols : 1);
-  for (std::size_t i = 0; i < size; ++i) out[over == Over::rows ? i % cols : over == Over::cols ? i / cols : 0] += f(i);
-  return out;
+  std::vector<long double> wide(over == Over::rows ? cols : over == Over::cols ? size / cols : 1);
+  for (std::size_t i = 0; i < size; ++i)
+    wide[over == Over::rows ? i % cols : over == Over::cols ? i / cols : 0] += static_cast<long double>(f(i));
+  return {wide.begin(), wide.end()};
 }
 
 inline Values matmul_loops(const Values& a, const Values& b, std::size_t m, std::size_t n, std::size_t k, bool ta,

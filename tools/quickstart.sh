@@ -16,12 +16,8 @@ bash tools/install_packages.sh
 
 step "Build"
 configure=(-S . -B build -DCMAKE_BUILD_TYPE=Release -DVERGENCE_TESTS=OFF)
-# Compiling the CUDA kernels takes minutes: only where a GPU answers.
-if command -v nvcc >/dev/null && nvidia-smi -L >/dev/null 2>&1; then
-  configure+=(-DVERGENCE_CUDA=ON)
-else
-  configure+=(-DVERGENCE_CUDA=OFF)
-fi
+# Compiling the CUDA kernels takes minutes: a new build has them only where a GPU answers.
+[[ -e build/CMakeCache.txt ]] || nvidia-smi -L >/dev/null 2>&1 || configure+=(-DVERGENCE_CUDA=OFF)
 # A build folder keeps the generator it was made with.
 [[ -e build/CMakeCache.txt ]] || ! command -v ninja >/dev/null || configure+=(-G Ninja)
 cmake --log-level=WARNING "${configure[@]}"
