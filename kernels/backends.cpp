@@ -48,6 +48,7 @@ const std::vector<Backend*>& backends() { return devices().list; }
 const std::string& devices_text() { return devices().text; }
 
 Backend& backend(const char* name) {
+  if (std::strcmp(name, "cpu") == 0) return cpu_backend();  // without waking a GPU
   if (std::strcmp(name, "auto") == 0) return *backends().back();
   for (Backend* device : backends())
     if (std::strcmp(name, device->name()) == 0) return *device;

@@ -28,6 +28,11 @@ void check(cudaError_t status, const char* what) {
   throw Error(join("cuda: ", what, ": ", cudaGetErrorString(status), " (", cudaGetErrorName(status), ")"));
 }
 
+/// For calls whose failure changes nothing: it must not show up at the next launch.
+void forget(cudaError_t status) {
+  if (status != cudaSuccess) cudaGetLastError();
+}
+
 double mebibytes(std::int64_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
 
 std::unique_ptr<DevicePool> make_pool() {
@@ -40,7 +45,7 @@ std::unique_ptr<DevicePool> make_pool() {
         }
         return segment;
       },
-      [](void* segment) { cudaFree(segment); });
+      [](void* segment) { forget(cudaFree(segment)); });
 }
 
 /// Pinned host memory in equal parts, used in turn; a part is free again when the copy from it has been made.
@@ -53,8 +58,8 @@ class Staging {
     for (cudaEvent_t& event : copied_) check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "event");
   }
   ~Staging() {
-    for (cudaEvent_t event : copied_) cudaEventDestroy(event);
-    cudaFreeHost(memory_);
+    for (cudaEvent_t event : copied_) forget(cudaEventDestroy(event));
+    forget(cudaFreeHost(memory_));
   }
   Staging(const Staging&) = delete;
   Staging& operator=(const Staging&) = delete;
@@ -93,7 +98,8 @@ struct Device::State {
   std::unique_ptr<DevicePool> pool = make_pool();
   std::shared_ptr<DevicePool> recorded;                   // while a recording is under way: its pool
   std::vector<std::weak_ptr<DevicePool>> recorded_pools;  // of all recordings that live
-  std::vector<void*> constants;                           // pinned copies of what was uploaded while recording
+  std::vector<std::pair<void*, std::int64_t>> held;  // blocks of the pool released while recording, which may use them
+  std::vector<void*> constants;                      // pinned copies of what was uploaded while recording
   bool recording = false;
 };
 
@@ -101,19 +107,27 @@ namespace {
 
 class CudaRecording final : public Recording {
  public:
-  CudaRecording(cudaGraphExec_t graph, Stream stream, std::shared_ptr<DevicePool> pool, std::vector<void*> constants)
-      : graph_(graph), stream_(stream), pool_(std::move(pool)), constants_(std::move(constants)) {}
+  CudaRecording(Device& device, std::shared_ptr<DevicePool> pool, std::vector<std::pair<void*, std::int64_t>> held,
+                std::vector<void*> constants)
+      : device_(device), pool_(std::move(pool)), held_(std::move(held)), constants_(std::move(constants)) {}
   ~CudaRecording() override {
-    cudaStreamSynchronize(stream_);
-    cudaGraphExecDestroy(graph_);
-    for (void* constant : constants_) cudaFreeHost(constant);
+    forget(cudaStreamSynchronize(device_.stream()));
+    if (graph_) forget(cudaGraphExecDestroy(graph_));
+    for (void* constant : constants_) forget(cudaFreeHost(constant));
+    for (const auto& [block, bytes] : held_) device_.release(block, bytes);
   }
-  void replay() override { check(cudaGraphLaunch(graph_, stream_), "replay of a recorded step"); }
+  void instantiate(cudaGraph_t graph) {
+    const cudaError_t status = cudaGraphInstantiate(&graph_, graph, 0);
+    cudaGraphDestroy(graph);
+    check(status, "recording");
+  }
+  void replay() override { check(cudaGraphLaunch(graph_, device_.stream()), "replay of a recorded step"); }
 
  private:
-  cudaGraphExec_t graph_;
-  Stream stream_;
+  Device& device_;
+  cudaGraphExec_t graph_ = nullptr;
   std::shared_ptr<DevicePool> pool_;
+  std::vector<std::pair<void*, std::int64_t>> held_;
   std::vector<void*> constants_;
 };
 
@@ -148,6 +162,8 @@ Device::Device(int ordinal) : state_(std::make_unique<State>()) {
   check(cudaSetDevice(ordinal), "device");
   cudaDeviceProp properties;
   check(cudaGetDeviceProperties(&properties, ordinal), "device properties");
+  require(properties.major >= 8, properties.name, ": compute capability ", properties.major, ".", properties.minor,
+          ", needs 8.0 or later");
   State& s = *state_;
   s.ordinal = ordinal;
   s.multiprocessors = properties.multiProcessorCount;
@@ -167,14 +183,10 @@ void* Device::allocate(std::int64_t bytes) {
   State& s = *state_;
   const std::lock_guard lock(s.mutex);
   DevicePool& pool = s.recording ? *s.recorded : *s.pool;
-  void* block = pool.allocate(bytes);
-  if (!block && &pool != s.pool.get()) {
-    s.pool->trim();
-    block = pool.allocate(bytes);
-  }
+  void* block = pool.allocate(bytes, !s.recording);
   if (!block) {
     std::size_t free = 0, total = 0;
-    cudaMemGetInfo(&free, &total);
+    forget(cudaMemGetInfo(&free, &total));
     throw Error(join("cuda: out of memory: asked for ", mebibytes(bytes), " MiB; in use ", mebibytes(pool.use().used),
                      " MiB, free ", mebibytes(static_cast<std::int64_t>(free)), " of ",
                      mebibytes(static_cast<std::int64_t>(total)), " MiB on ", s.description,
@@ -188,7 +200,13 @@ void Device::release(void* block, std::int64_t bytes) noexcept {
   State& s = *state_;
   const std::lock_guard lock(s.mutex);
   try {
-    if (s.pool->owns(block)) return s.pool->release(block, bytes);
+    if (s.pool->owns(block)) {
+      if (s.recording)
+        s.held.push_back({block, bytes});
+      else
+        s.pool->release(block, bytes);
+      return;
+    }
     for (const auto& weak : s.recorded_pools)
       if (const auto pool = weak.lock(); pool && pool->owns(block)) return pool->release(block, bytes);
   } catch (...) {  // no memory for the books: the block is lost, the program goes on
@@ -228,10 +246,10 @@ void Device::upload_ahead(void* device, const void* host, std::int64_t bytes) {
   State& s = *state_;
   require(!s.recording, "recording: an upload ahead cannot be repeated");
   if (!s.staging_ahead) {
-    s.staging_ahead = std::make_unique<Staging>();
     check(cudaStreamCreateWithFlags(&s.copy_stream, cudaStreamNonBlocking), "stream");
     for (cudaEvent_t& event : s.submitted) check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "event");
     check(cudaEventCreateWithFlags(&s.arrived, cudaEventDisableTiming), "event");
+    s.staging_ahead = std::make_unique<Staging>();
   }
   const std::size_t turn = s.uploads_ahead++ % 2;
   check(cudaStreamWaitEvent(s.copy_stream, s.submitted[1 - turn], 0), "upload");
@@ -276,6 +294,7 @@ void Device::begin_recording() {
   check(cudaStreamBeginCapture(s.stream, cudaStreamCaptureModeRelaxed), "recording");
   s.recorded = std::move(pool);
   s.constants.clear();
+  s.held.clear();
   s.recording = true;
 }
 
@@ -283,14 +302,13 @@ std::unique_ptr<Recording> Device::end_recording() {
   State& s = *state_;
   require(s.recording, "recording: none is under way");
   s.recording = false;
-  const std::shared_ptr<DevicePool> pool = std::exchange(s.recorded, nullptr);
+  // From here on the recording owns what was kept for it, and lets go of it if something fails.
+  auto recording = std::make_unique<CudaRecording>(*this, std::exchange(s.recorded, nullptr), std::exchange(s.held, {}),
+                                                   std::exchange(s.constants, {}));
   cudaGraph_t graph = nullptr;
   check(cudaStreamEndCapture(s.stream, &graph), "recording");
-  cudaGraphExec_t executable = nullptr;
-  const cudaError_t status = cudaGraphInstantiate(&executable, graph, 0);
-  cudaGraphDestroy(graph);
-  check(status, "recording");
-  return std::make_unique<CudaRecording>(executable, s.stream, pool, std::exchange(s.constants, {}));
+  recording->instantiate(graph);
+  return recording;
 }
 
 }  // namespace cuda

@@ -32,7 +32,7 @@ DevicePool::~DevicePool() {
   for (const auto& [start, bytes] : segments_) give_back_(reinterpret_cast<void*>(start));
 }
 
-void* DevicePool::allocate(std::int64_t bytes) {
+void* DevicePool::allocate(std::int64_t bytes, bool may_trim) {
   const std::int64_t size = rounded(bytes);
   auto fits = gaps_by_size_.lower_bound(size);
   if (fits == gaps_by_size_.end()) {
@@ -40,7 +40,7 @@ void* DevicePool::allocate(std::int64_t bytes) {
     std::int64_t extent = std::max(size, least);
     void* segment = take_(extent);
     if (!segment && extent > size) segment = take_(extent = size);
-    if (!segment) {
+    if (!segment && may_trim) {
       trim();
       segment = take_(extent);
     }

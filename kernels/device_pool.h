@@ -21,7 +21,9 @@ class DevicePool {
 
   /// At least `bytes`, 256-byte aligned: the smallest gap that holds them, else a new segment. Null if the system has
   /// no more, even after `trim`.
-  void* allocate(std::int64_t bytes);
+  /// Without `may_trim` no segment is given back: one that holds no block now may still be used by work that was noted
+  /// down and not done yet.
+  void* allocate(std::int64_t bytes, bool may_trim = true);
   /// `block` as handed out by `allocate` with the same `bytes`.
   void release(void* block, std::int64_t bytes);
   bool owns(const void* block) const;

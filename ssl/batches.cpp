@@ -32,7 +32,10 @@ class HostBatches final : public Batches {
     if (!target) return;
     const std::int64_t bytes = target.size() * size_of(target.dtype);
     if (!backend_.can_record()) return backend_.upload(target.data->data(), values.data(), bytes);
-    if (!buffer) buffer = empty_like(target);
+    if (!buffer) {
+      buffer = empty_like(target);
+      backend_.synchronize();  // kernels under way may still use what was in its memory
+    }
     backend_.upload_ahead(buffer.data->data(), values.data(), bytes);
     assign(target, buffer);
   }

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/ops.h"
+#include "kernels/cuda_rules.h"
 #include "ssl/bench_step.h"
 #include "ssl/step_runner.h"
 #include "ssl/trainer.h"
@@ -95,6 +96,7 @@ std::vector<double> train_from_images(const Options& options, Backend& device, b
 }
 
 TEST(StepRunner, RecordsViewsAndStepTogether) {
+  set_cuda_deterministic(true);
   for (const char* precision : {"fp32", "bf16"}) {
     Options options = tiny("simclr");
     options.precision = precision;
@@ -106,6 +108,7 @@ TEST(StepRunner, RecordsViewsAndStepTogether) {
     for (std::size_t i = 0; i < cpu.size(); ++i)
       EXPECT_NEAR(eager[i], cpu[i], (options.precision == "bf16" ? 2e-2 : 1e-4) * std::abs(cpu[i])) << precision << i;
   }
+  set_cuda_deterministic(false);
 }
 
 /// An objective that looks at a value in the middle of its step: it cannot be recorded.
