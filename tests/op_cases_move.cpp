@@ -141,8 +141,8 @@ std::size_t whole(double value) { return static_cast<std::size_t>(value); }
 
 void add_gathers(std::vector<OpCase>& rows) {
   // Repeated indices (more indices than rows), unused rows (fewer), one row, wide rows, images.
-  const std::vector<std::pair<Shape, std::int64_t>> cases = {{{5, 7}, 11},   {{40, 3}, 6},      {{1, 4}, 3},
-                                                             {{9, 1030}, 9}, {{6, 2, 2, 3}, 5}, {{8}, 17}};
+  const std::vector<std::pair<Shape, std::int64_t>> cases = {
+      {{5, 7}, 11}, {{40, 3}, 6}, {{1, 4}, 3}, {{9, 1030}, 9}, {{6, 2, 2, 3}, 5}, {{8}, 17}, {{2500, 3}, 9}};
   for (const auto& [shape, count] : cases) {
     const std::int64_t rows_in = shape[0], cols = shape.size() / rows_in;
     rows.push_back(
