@@ -86,18 +86,6 @@ void map_binary(const Grid& grid, Functor f, const T* a, const T* b, Compute<T> 
 }
 
 template <class To, class From>
-To convert(From value) {
-  if constexpr (std::is_same_v<To, From>)
-    return value;
-  else if constexpr (std::is_same_v<To, bf16>)
-    return bf16(static_cast<float>(value));
-  else if constexpr (std::is_same_v<From, bf16>)
-    return static_cast<To>(static_cast<float>(value));
-  else
-    return static_cast<To>(value);
-}
-
-template <class To, class From>
 void copy(const Grid& grid, const From* a, To* out) {
   for_runs(grid, [&](std::int64_t row, std::int64_t begin, std::int64_t end) {
     const From* pa = row_of(a, grid.a, row, grid.cols);

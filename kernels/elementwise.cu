@@ -65,18 +65,6 @@ __global__ void map_repeated(std::int64_t rows, std::int64_t cols, Functor f, co
 }
 
 template <class To, class From>
-VERGENCE_BOTH To convert(From value) {
-  if constexpr (std::is_same_v<To, From>)
-    return value;
-  else if constexpr (std::is_same_v<To, bf16>)
-    return bf16(static_cast<float>(value));
-  else if constexpr (std::is_same_v<From, bf16>)
-    return static_cast<To>(static_cast<float>(value));
-  else
-    return static_cast<To>(value);
-}
-
-template <class To, class From>
 __global__ void copy_repeated(std::int64_t rows, std::int64_t cols, const From* a, Steps step, To* out) {
   const std::int64_t threads = std::int64_t{gridDim.x} * blockDim.x;
   for (std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < rows * cols; i += threads) {

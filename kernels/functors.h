@@ -9,6 +9,19 @@
 
 namespace vergence {
 
+/// A value in another element type: what `Map::copy` does.
+template <class To, class From>
+VERGENCE_BOTH To convert(From value) {
+  if constexpr (std::is_same_v<To, From>)
+    return value;
+  else if constexpr (std::is_same_v<To, bf16>)
+    return bf16(static_cast<float>(value));
+  else if constexpr (std::is_same_v<From, bf16>)
+    return static_cast<To>(static_cast<float>(value));
+  else
+    return static_cast<To>(value);
+}
+
 /// A function of (a, b, alpha, beta). `inputs` is the number of arrays it reads: with 1, b is never touched.
 namespace functors {
 
@@ -127,8 +140,7 @@ struct Greater {
 
 }  // namespace functors
 
-/// Calls `f(functor)` with the functor of `op`. `Map::copy` has none: it converts between types and is each backend's
-/// own.
+/// Calls `f(functor)` with the functor of `op`. `Map::copy` has none: it is `convert`.
 template <class F>
 void with_functor(Map op, F&& f) {
   switch (op) {
