@@ -106,6 +106,7 @@ class Walk {
   struct State {
     bool leads = false;   // a target can be reached from here (or this is one)
     bool beyond = false;  // a target can be reached through an input
+    int uses = 0;         // how many cotangents may come, at most
     Tensors cotangents;
   };
 
@@ -131,7 +132,10 @@ class Walk {
     std::sort(nodes_.begin(), nodes_.end(), [](const auto& a, const auto& b) { return a->order < b->order; });
     for (const auto& node : nodes_) {
       State& state = states_[node.get()];
-      for (const Edge& edge : node->in) state.beyond = state.beyond || leads(edge);
+      for (const Edge& edge : node->in) {
+        state.beyond = state.beyond || leads(edge);
+        if (leads(edge)) ++states_[edge.node.get()].uses;
+      }
       state.leads = state.beyond || targets_.count(node.get()) > 0;
     }
   }
@@ -146,6 +150,7 @@ class Walk {
             " outputs need as many seeds, got ", options_.seeds.size());
     for (std::size_t i = 0; i < outputs.size(); ++i) {
       const Tensor& output = outputs[i];
+      if (output.node) ++states_[output.node.get()].uses;
       if (options_.seeds.empty()) {
         require(output.size() == 1, "grad: output ", i, " has shape ", output.shape, "; give its seed");
         if (output.node) accumulate({output.node, output.slot}, full(output.backend(), output.shape, 1, output.dtype));
@@ -175,15 +180,26 @@ class Walk {
     require(!node->freed, "grad: the graph of '", node->name,
             "' was freed by an earlier grad; pass keep (or create) to that one");
     std::vector<bool> needs;
-    for (const Edge& edge : node->in) needs.push_back(leads(edge));
-    const Tensors results = run_vjp(node, cotangents, needs);
+    std::vector<const Node*> readers;
+    for (const Edge& edge : node->in) {
+      needs.push_back(leads(edge));
+      readers.push_back(reader(edge));
+    }
+    const Tensors results = run_vjp(node, cotangents, needs, readers);
     require(results.size() == node->in.size(), "grad: '", node->name, "' returned ", results.size(), " cotangents for ",
             node->in.size(), " inputs");
     for (std::size_t i = 0; i < results.size(); ++i)
       if (needs[i] && results[i]) accumulate(node->in[i], results[i]);
   }
 
-  Tensors run_vjp(const std::shared_ptr<Node>& node, const Tensors& cotangents, const std::vector<bool>& needs) {
+  /// See VjpContext.
+  const Node* reader(const Edge& edge) const {
+    if (options_.create || !leads(edge) || targets_.count(edge.node.get()) > 0) return nullptr;
+    return states_.at(edge.node.get()).uses == 1 ? edge.node.get() : nullptr;
+  }
+
+  Tensors run_vjp(const std::shared_ptr<Node>& node, const Tensors& cotangents, const std::vector<bool>& needs,
+                  const std::vector<const Node*>& readers) {
     const bool keep = options_.keep || options_.create;
     Tensors kept = keep ? node->kept : std::move(node->kept);
     for (std::size_t i = 0; i < kept.size(); ++i) {
@@ -194,7 +210,7 @@ class Walk {
         kept[i].slot = node->kept_outputs[i];
       }
     }
-    Tensors results = node->vjp({cotangents, kept, needs});
+    Tensors results = node->vjp({cotangents, kept, needs, readers});
     if (!keep) {
       node->kept.clear();
       node->vjp = nullptr;

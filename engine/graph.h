@@ -21,14 +21,18 @@ struct Edge {
 
 /// What a vjp gets. `cotangents`: one per output, "none" where that output was not used. `kept`: the node's tensors,
 /// with history only if the result is to be differentiated again. `needs[i]`: whether input i's cotangent is wanted.
+/// `readers[i]`: the node of input i if its vjp alone reads that cotangent and gets nothing else, and no history is
+/// kept; null otherwise. What that vjp would do first may then be done at once.
 struct VjpContext {
   const Tensors& cotangents;
   const Tensors& kept;
   const std::vector<bool>& needs;
+  const std::vector<const Node*>& readers;
 
   const Tensor& g(int output = 0) const { return cotangents[static_cast<std::size_t>(output)]; }
   const Tensor& operator[](int index) const { return kept[static_cast<std::size_t>(index)]; }
   bool need(int input) const { return needs[static_cast<std::size_t>(input)]; }
+  const Node* reader(int input) const { return readers[static_cast<std::size_t>(input)]; }
 };
 
 /// Returns one cotangent per input; "none" where it is zero or not needed.

@@ -3,6 +3,7 @@
 #include "engine/ops_conv.h"
 
 #include "engine/graph.h"
+#include "engine/ops_norm.h"
 
 namespace vergence {
 
@@ -38,6 +39,22 @@ void require_types(const char* op, DType activations, DType weights) {
           " activations do not go with ", name_of(weights), " weights");
 }
 
+/// conv2d_data of a vjp, with what the node that reads the result leaves to the kernel, where the device has one for
+/// it.
+Tensor cotangent_of_images(const VjpContext& c, const Conv& conv) {
+  const Tensor &g = c.g(), &x = c[0], &w = c[1];
+  const std::optional<ReluNorm> norm = relu_norm_of(c.reader(0));
+  if (!norm) return conv2d_data(g, w, x.shape, conv);
+  Tensor dx = empty(g.backend(), x.shape, g.dtype);
+  dx.sums = sums_for(*norm);
+  const Array sums{dx.sums->data(), 2 * norm->mean.size(), DType::f64};
+  if (!g.backend().conv2d_data_relu(geometry("conv2d_data", x.shape, w.shape, conv), norm->shape, g.array(), w.array(),
+                                    norm->x.array(), norm->positive.array(), norm->mean.array(), dx.array(), sums))
+    return conv2d_data(g, w, x.shape, conv);
+  record("conv2d_data", {}, {}, {&dx}, {});
+  return dx;
+}
+
 }  // namespace
 
 PendingConv record_conv2d(const Tensor& x, const Tensor& w, const Conv& conv) {
@@ -46,7 +63,7 @@ PendingConv record_conv2d(const Tensor& x, const Tensor& w, const Conv& conv) {
   Tensor y = empty(x.backend(), output_shape(shape), x.dtype);
   record("conv2d", {x, w}, {x, w}, {&y}, [conv](const VjpContext& c) {
     const Tensor &x = c[0], &w = c[1];
-    return Tensors{c.need(0) ? conv2d_data(c.g(), w, x.shape, conv) : Tensor{},
+    return Tensors{c.need(0) ? cotangent_of_images(c, conv) : Tensor{},
                    c.need(1) ? conv2d_weight(x, c.g(), w.shape, w.dtype, conv) : Tensor{}};
   });
   return {shape, x, w, y};

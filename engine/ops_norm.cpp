@@ -3,6 +3,8 @@
 //   y = gamma xh + beta,   gx = gamma rstd P g,   ggamma = sum g xh,   gbeta = sum g,
 // and the double backward of those; see kernels/norm.cpp. An added input and a ReLU may be fused: the ReLU is a
 // constant mask on every cotangent. Derivatives of order three and up fall back to a composition of elementary ops.
+#include "engine/ops_norm.h"
+
 #include "engine/graph.h"
 #include "engine/ops_conv.h"
 
@@ -16,6 +18,8 @@ struct Norm {
   NormShape shape;
   Tensor gamma, y, mean, rstd;
 };
+
+constexpr char forward_name[] = "batch_norm";
 
 /// The kept list of an op: what `Norm` holds, in order, then `more`.
 Tensors kept_of(const Norm& norm, Tensors more) {
@@ -140,11 +144,12 @@ BackwardResult batch_norm_backward(const Tensor& g, const Tensor& x, const Norm&
   const DType master = master_of(x.dtype);
   BackwardResult out;
   out.gx = empty_like(x);
-  if (need_add) out.g_add = empty_like(x);
+  const ConstArray sums{g.sums ? g.sums->data() : nullptr, 2 * norm.mean.size(), DType::f64};
+  if (need_add) out.g_add = sums ? g.detached() : empty_like(x);
   if (norm.gamma) out.ggamma = empty(x.backend(), channels, master), out.gbeta = empty(x.backend(), channels, master);
   x.backend().batch_norm_backward(norm.shape, g.array(), x.array(), norm.y.array(), norm.gamma.array(),
-                                  norm.mean.array(), norm.rstd.array(), out.gx.array(), out.g_add.array(),
-                                  out.ggamma.array(), out.gbeta.array());
+                                  norm.mean.array(), norm.rstd.array(), out.gx.array(),
+                                  sums ? Array{} : out.g_add.array(), out.ggamma.array(), out.gbeta.array(), sums);
   record("batch_norm_backward", {g, x, norm.gamma}, kept_of(norm, {g, x}),
          {&out.gx, &out.g_add, &out.ggamma, &out.gbeta}, [shape = norm.shape](const VjpContext& c) {
            const DoubleResult d = batch_norm_double_backward({c.g(0), c.g(1), c.g(2), c.g(3)}, c[4], c[5],
@@ -189,7 +194,7 @@ Tensor forward(const Tensor& x, const Tensor& gamma, const Tensor& beta, const T
   }
   norm.gamma = gamma;
   if (norm.shape.relu) norm.y = bits ? bits : y;
-  record("batch_norm", {x, gamma, beta, add}, kept_of(norm, {x}), {&y}, [shape = norm.shape](const VjpContext& c) {
+  record(forward_name, {x, gamma, beta, add}, kept_of(norm, {x}), {&y}, [shape = norm.shape](const VjpContext& c) {
     const BackwardResult back = batch_norm_backward(c.g(), c[4], norm_from(shape, c), c.need(3));
     return Tensors{back.gx, back.ggamma, back.gbeta, back.g_add};
   });
@@ -208,6 +213,20 @@ BatchNormResult training_batch_norm(const Tensor& x, const Tensor& gamma, const 
 }
 
 }  // namespace
+
+std::optional<ReluNorm> relu_norm_of(const Node* node) {
+  if (!node || node->name != forward_name || node->kept.size() != 5) return std::nullopt;
+  const Tensors& kept = node->kept;
+  const Tensor &positive = kept[1], &mean = kept[2], &x = kept[4];
+  if (!positive || positive.dtype != DType::u8) return std::nullopt;
+  NormShape shape;
+  shape.groups = mean.shape[0], shape.rows = x.rows() / shape.groups, shape.channels = x.cols(), shape.relu = true;
+  return ReluNorm{shape, x, positive, mean};
+}
+
+std::shared_ptr<Storage> sums_for(const ReluNorm& norm) {
+  return std::make_shared<Storage>(norm.x.backend(), 2 * norm.mean.size() * size_of(DType::f64));
+}
 
 BatchNormResult batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& add,
                            const BatchNorm& options) {

@@ -68,6 +68,8 @@ struct Tensor {
   DType dtype = DType::f32;
   std::shared_ptr<Node> node;  // the operation that made it; null for a constant
   int slot = 0;                // which of the node's outputs
+  // Of a cotangent alone: what its kernel has gathered on the way for the backward pass that reads it next (ops_norm.h).
+  std::shared_ptr<Storage> sums;
 
   /// True for an actual tensor, false for the default-constructed "none".
   explicit operator bool() const { return data != nullptr; }

@@ -206,13 +206,20 @@ class Backend {
   virtual bool conv2d_batch_norm(const ConvShape& conv, const NormShape& norm, ConstArray x, ConstArray w,
                                  ConstArray gamma, ConstArray beta, ConstArray add, Array raw, Array mean, Array rstd,
                                  Array y, Array positive = {});
+  /// The data gradient of a convolution that alone reads the output of a batch norm with relu, whose input is raw and
+  /// whose mask is positive: writes dx, bf16, as 0 where the ReLU cut off, and to sums, f64 (groups, 2, channels),
+  /// those of dx and of dx (raw - mean), where the device gathers them on the way. False where it does not: nothing was
+  /// done.
+  virtual bool conv2d_data_relu(const ConvShape& conv, const NormShape& norm, ConstArray g, ConstArray w,
+                                ConstArray raw, ConstArray positive, ConstArray mean, Array dx, Array sums);
   /// Whether the backward passes should rather get those bits, u8, in the place of y. They take either.
   virtual bool wants_relu_bits() const { return false; }
   /// With relu, g counts only where y > 0. g_add (optional) receives that masked g. ggamma, gbeta: (channels), both
-  /// summed over groups.
+  /// summed over groups. sums: optional, without g_add; what `conv2d_data_relu` has gathered of g, which then is
+  /// masked.
   virtual void batch_norm_backward(const NormShape& shape, ConstArray g, ConstArray x, ConstArray y, ConstArray gamma,
-                                   ConstArray mean, ConstArray rstd, Array gx, Array g_add, Array ggamma,
-                                   Array gbeta) = 0;
+                                   ConstArray mean, ConstArray rstd, Array gx, Array g_add, Array ggamma, Array gbeta,
+                                   ConstArray sums = {}) = 0;
   /// Cotangents a of gx, a_add of g_add, b of ggamma, c of gbeta (each optional) -> dg, dx, dgamma (each optional).
   virtual void batch_norm_double_backward(const NormShape& shape, ConstArray a, ConstArray a_add, ConstArray b,
                                           ConstArray c, ConstArray g, ConstArray x, ConstArray y, ConstArray gamma,

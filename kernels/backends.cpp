@@ -43,6 +43,11 @@ bool Backend::conv2d_batch_norm(const ConvShape&, const NormShape&, ConstArray, 
   return false;
 }
 
+bool Backend::conv2d_data_relu(const ConvShape&, const NormShape&, ConstArray, ConstArray, ConstArray, ConstArray,
+                               ConstArray, Array, Array) {
+  return false;
+}
+
 const std::vector<Backend*>& backends() { return devices().list; }
 
 const std::string& devices_text() { return devices().text; }

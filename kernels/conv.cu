@@ -447,4 +447,19 @@ bool CudaBackend::conv2d_batch_norm(const ConvShape& conv, const NormShape& norm
          batch_norm_of_tiles(device_, norm, statistics, raw, gamma, beta, add, mean, rstd, y, positive);
 }
 
+bool CudaBackend::conv2d_data_relu(const ConvShape& conv, const NormShape& norm, ConstArray g, ConstArray w,
+                                   ConstArray raw, ConstArray positive, ConstArray mean, Array dx, Array sums) {
+  const std::int64_t tiles = conv_data_tiles(conv, norm.groups);
+  if (dx.size == 0 || tiles == 0 || dx.dtype != DType::bf16 || norm.channels % 8 != 0) return false;
+  if (!aligned_to<16>(dx.data) || !aligned_to<16>(raw.data)) return false;
+  if (chosen(device_, conv, ConvPass::data, g, w, dx) != CudaConvAlgorithm::tensor) return false;
+  const Scratch<float> partial(device_, norm.groups * tiles * 2 * norm.channels);
+  if (!tensor_conv2d_data(device_, conv, g, w, dx,
+                          {raw.as<bf16>(), positive.as<std::uint8_t>(), mean.as<float>(), partial.data(),
+                           static_cast<int>(norm.groups)}))
+    return false;
+  sum_tiles(device_, norm, tiles, partial.data(), sums.as<double>());
+  return true;
+}
+
 }  // namespace vergence::VERGENCE_GPU

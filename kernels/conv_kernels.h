@@ -19,11 +19,28 @@ struct ConvStatistics {
 };
 constexpr int conv_statistics_rows = 128;
 
+/// What a batch norm with ReLU, whose output is x and whose input was raw, has the data gradient do: dx is cut off
+/// where a bit of `positive` is not set (bit i % 8 of byte i / 8), and of each tile of conv_statistics_rows pixels the
+/// sums over dx and over dx (raw - mean) go to sums[unit][2][in_channels]. Tiles lie in one class (conv_walk.h) and in
+/// one of `groups` equal runs of images, which `mean`, (groups, in_channels), belongs to; their units are counted
+/// through a group's classes, group after group. Null: not wanted.
+struct ConvReluSums {
+  const bf16* raw = nullptr;
+  const std::uint8_t* positive = nullptr;
+  const float* mean = nullptr;
+  float* sums = nullptr;
+  int groups = 1;
+};
+
+/// Tiles per group of such a data gradient; 0 where there are none, as a tile would lie in two groups.
+std::int64_t conv_data_tiles(const ConvShape& shape, std::int64_t groups);
+
 /// conv_tensor.cu's kernels: bf16, and f32 rounded to tf32. False where they lack the case: groups, channels that are
 /// no whole 16-byte vectors on the sides that a pass reads, arrays that are not aligned to 16 bytes, other types.
 bool tensor_conv2d(Device& device, const ConvShape& shape, ConstArray x, ConstArray w, Array y,
                    const ConvStatistics& statistics = {});
-bool tensor_conv2d_data(Device& device, const ConvShape& shape, ConstArray g, ConstArray w, Array dx);
+bool tensor_conv2d_data(Device& device, const ConvShape& shape, ConstArray g, ConstArray w, Array dx,
+                        const ConvReluSums& relu = {});
 bool tensor_conv2d_weight(Device& device, const ConvShape& shape, ConstArray x, ConstArray g, Array dw);
 
 /// A weight gradient's pixels are split until two blocks lie on each multiprocessor, and further where a sum in f32

@@ -3,6 +3,7 @@
 // bf16 (mma m16n8k16) and, where the math mode allows it, f32 rounded to tf32 (m16n8k8); sums in f32.
 // Bytes: per block of 128 pixels x 64 or 128 channels each operand once out of L2, 16 bytes a load; of HBM about the
 // operands and the result once. Bound: 64 channels by what L2 delivers (43 flop a byte), 128 and more by the mma pipe.
+// Beside its results a tile may leave the moments or sums that the batch norm before or behind it begins with.
 // Eight warps; three stages of 64 bytes of depth in shared memory, filled by cp.async two stages ahead of the mma. A
 // chunk is 16 bytes; chunks are swizzled so that neither ldmatrix nor the copies meet bank conflicts.
 #include "kernels/conv_tiles.h"
@@ -165,12 +166,58 @@ __device__ void store_moments(const bf16* staged, Moments* parts, int rows, int 
   statistics.squares[tile * results + first_result + col] = mine.squares;
 }
 
+/// The data gradient's counterpart of store_staged and store_moments; see ConvReluSums. Channels come in whole vectors.
+template <int cols>
+__device__ void store_masked(const ConvWalk& walk, const bf16* staged, float (*parts)[threads_of_block],
+                             std::int64_t first_pixel, int first_result, int results, std::int64_t group,
+                             std::int64_t unit, const ConvReluSums& relu, bf16* out) {
+  constexpr int chunks = cols / 8, rows_apart = threads_of_block / chunks;
+  const int thread = static_cast<int>(threadIdx.x), first_row = thread / chunks, col = thread % chunks * 8;
+  const int result = first_result + col;
+  float sums[2][8] = {};
+  if (result < results) {
+    const float* const mean = relu.mean + group * results + result;
+#pragma unroll
+    for (int row = first_row; row < pixels_of_tile; row += rows_apart) {
+      bf16* const to = results_of<true>(walk, out, results, first_pixel + row);
+      if (!to) continue;
+      const std::int64_t place = (to - out) + result;
+      Pack<bf16, 8> g = load_pack<8>(staged + row * staged_row<cols> + col);
+      const Pack<bf16, 8> raw = load_pack<8>(relu.raw + place);
+      const unsigned bits = relu.positive[place / 8];
+#pragma unroll
+      for (int k = 0; k < 8; ++k) {
+        if ((bits >> k & 1u) == 0) g.values[k] = bf16(0.0f);
+        const float value = static_cast<float>(g.values[k]);
+        sums[0][k] += value;
+        sums[1][k] += value * (static_cast<float>(raw.values[k]) - mean[k]);
+      }
+      store_pack(out + place, g);
+    }
+  }
+#pragma unroll
+  for (int s = 0; s < 2; ++s) {
+    __syncthreads();  // the term before this one may still be read
+#pragma unroll
+    for (int k = 0; k < 8; ++k) parts[k][thread] = sums[s][k];
+    __syncthreads();
+    if (thread >= cols || first_result + thread >= results) continue;
+    float sum = 0;
+    for (int part = 0; part < rows_apart; ++part) sum += parts[thread % 8][part * chunks + thread / 8];
+    relu.sums[(unit * 2 + s) * results + first_result + thread] = sum;
+  }
+}
+
+/// What the epilogue of a pass does beside storing.
+template <bool data>
+using ConvExtras = std::conditional_t<data, ConvReluSums, ConvStatistics>;
+
 /// Forward, or with `data` the data gradient: 128 pixels of a class by `cols` channels a block. weights:
 /// [results][taps] [summed channels]. vectors: rows of `out` consist of whole 16-byte (f32: 8-byte) vectors.
 template <class T, int cols, bool data>
 __global__ void __launch_bounds__(threads_of_block, 2)
     conv_tensor_gather(ConvSizes sizes, int pixel_blocks, const T* source, const T* weights, T* out, bool vectors,
-                       ConvStatistics statistics) {
+                       ConvExtras<data> extras) {
   constexpr int chunks_of_stage = (pixels_of_tile + cols) * chunks_deep;
   SHARED(uint4, memory, [stages * chunks_of_stage]);
   const int results = data ? sizes.in_channels : sizes.out_channels;
@@ -214,13 +261,24 @@ __global__ void __launch_bounds__(threads_of_block, 2)
       store_pack(staged + row * staged_row<cols> + col, Pack<bf16, 2>{{bf16(first), bf16(second)}});
     });
     __syncthreads();
+    if constexpr (data) {
+      if (extras.sums) {
+        const std::int64_t tiles = quotient(pixel_blocks, extras.groups);  // of one class and group
+        const std::int64_t place = tile - class_index * static_cast<unsigned>(pixel_blocks);
+        const std::int64_t group = quotient(place, tiles);
+        const std::int64_t unit = (group * sizes.stride * sizes.stride + class_index) * tiles + place - group * tiles;
+        float(*const parts)[threads_of_block] =
+            reinterpret_cast<float(*)[threads_of_block]>(staged + pixels_of_tile * staged_row<cols>);
+        return store_masked<cols>(walk, staged, parts, first_pixel, first_result, results, group, unit, extras, out);
+      }
+    }
     store_staged<cols, data>(walk, staged, first_pixel, first_result, results, vectors, out);
     if constexpr (!data) {
-      if (statistics.mean) {
+      if (extras.mean) {
         const std::int64_t rows = walk.pixels - first_pixel;
         store_moments<cols>(staged, reinterpret_cast<Moments*>(staged + pixels_of_tile * staged_row<cols>),
                             rows < pixels_of_tile ? static_cast<int>(rows) : pixels_of_tile, first_result, results,
-                            first_pixel / pixels_of_tile, statistics);
+                            first_pixel / pixels_of_tile, extras);
       }
     }
   }
@@ -274,7 +332,7 @@ void arrange_weights(Device& device, const ConvShape& shape, bool turn, const W*
 
 template <class T, int cols, bool data>
 void launch_gather(Device& device, const ConvShape& shape, const T* source, const T* weights, T* out,
-                   const ConvStatistics& statistics) {
+                   const ConvExtras<data>& extras) {
   constexpr int width = std::is_same_v<T, float> ? 2 : vector_width<T>;
   const std::int64_t results = data ? shape.in_channels : shape.out_channels;
   const std::int64_t classes = data ? shape.stride * shape.stride : 1;
@@ -282,13 +340,13 @@ void launch_gather(Device& device, const ConvShape& shape, const T* source, cons
   const bool vectors = results % width == 0 && aligned_to<width * sizeof(T)>(out);
   launch(data ? "conv_tensor_data" : "conv_tensor_forward", conv_tensor_gather<T, cols, data>,
          static_cast<unsigned>(classes * pixel_blocks * ceil_div(results, cols)), threads_of_block, device.stream(),
-         ConvSizes(shape), static_cast<int>(pixel_blocks), source, weights, out, vectors, statistics);
+         ConvSizes(shape), static_cast<int>(pixel_blocks), source, weights, out, vectors, extras);
 }
 
 /// Tiles of 128 channels where they still give every multiprocessor a block; bf16 alone, as f32 lacks the registers.
 template <class T, bool data>
 void gather(Device& device, const ConvShape& shape, ConstArray source, ConstArray w, Array out,
-            const ConvStatistics& statistics) {
+            const ConvExtras<data>& extras) {
   const bool ready = !data && w.dtype == source.dtype && aligned_to<16>(w.data);
   const Scratch<T> arranged(device, ready ? 0 : shape.weight_size());
   if (!ready) {
@@ -304,11 +362,19 @@ void gather(Device& device, const ConvShape& shape, ConstArray source, ConstArra
   const bool wide =
       results > 64 && ceil_div(pixels, pixels_of_tile) * ceil_div(results, 128) >= device.multiprocessors();
   if constexpr (std::is_same_v<T, bf16>)
-    if (wide) return launch_gather<T, 128, data>(device, shape, source.as<T>(), weights, out.as<T>(), statistics);
-  launch_gather<T, 64, data>(device, shape, source.as<T>(), weights, out.as<T>(), statistics);
+    if (wide) return launch_gather<T, 128, data>(device, shape, source.as<T>(), weights, out.as<T>(), extras);
+  launch_gather<T, 64, data>(device, shape, source.as<T>(), weights, out.as<T>(), extras);
 }
 
 }  // namespace
+
+std::int64_t conv_data_tiles(const ConvShape& shape, std::int64_t groups) {
+  const std::int64_t classes = shape.stride * shape.stride;
+  const std::int64_t pixels = conv_walk<true>(ConvSizes(shape), 0).pixels;
+  const bool equal = shape.in_height % shape.stride == 0 && shape.in_width % shape.stride == 0;
+  if (groups > 1 && (!equal || shape.batch % groups != 0 || pixels / groups % pixels_of_tile != 0)) return 0;
+  return classes * ceil_div(pixels, pixels_of_tile) / groups;
+}
 
 void weights_to_bf16(Device& device, ConstArray w, bf16* out) {
   launch("conv_convert_weights", convert_weights<bf16, float>, blocks_for(w.size, 1024), threads_of_block,
@@ -327,12 +393,15 @@ bool tensor_conv2d(Device& device, const ConvShape& shape, ConstArray x, ConstAr
   return true;
 }
 
-bool tensor_conv2d_data(Device& device, const ConvShape& shape, ConstArray g, ConstArray w, Array dx) {
+bool tensor_conv2d_data(Device& device, const ConvShape& shape, ConstArray g, ConstArray w, Array dx,
+                        const ConvReluSums& relu) {
   if (!tensor_fits(shape, g.dtype, shape.out_channels, g)) return false;
   if (g.dtype == DType::bf16)
-    gather<bf16, true>(device, shape, g, w, dx, {});
-  else
+    gather<bf16, true>(device, shape, g, w, dx, relu);
+  else if (!relu.sums)
     gather<float, true>(device, shape, g, w, dx, {});
+  else
+    return false;
   return true;
 }
 

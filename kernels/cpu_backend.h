@@ -63,7 +63,8 @@ class CpuBackend final : public Backend {
   void batch_norm(const NormShape& shape, ConstArray x, ConstArray gamma, ConstArray beta, ConstArray add, Array mean,
                   Array rstd, Array y, Array positive) override;
   void batch_norm_backward(const NormShape& shape, ConstArray g, ConstArray x, ConstArray y, ConstArray gamma,
-                           ConstArray mean, ConstArray rstd, Array gx, Array g_add, Array ggamma, Array gbeta) override;
+                           ConstArray mean, ConstArray rstd, Array gx, Array g_add, Array ggamma, Array gbeta,
+                           ConstArray sums) override;
   void batch_norm_double_backward(const NormShape& shape, ConstArray a, ConstArray a_add, ConstArray b, ConstArray c,
                                   ConstArray g, ConstArray x, ConstArray y, ConstArray gamma, ConstArray mean,
                                   ConstArray rstd, Array dg, Array dx, Array dgamma) override;

@@ -70,13 +70,16 @@ class CudaBackend final : public Backend {
   bool conv2d_batch_norm(const ConvShape& conv, const NormShape& norm, ConstArray x, ConstArray w, ConstArray gamma,
                          ConstArray beta, ConstArray add, Array raw, Array mean, Array rstd, Array y,
                          Array positive) override;
+  bool conv2d_data_relu(const ConvShape& conv, const NormShape& norm, ConstArray g, ConstArray w, ConstArray raw,
+                        ConstArray positive, ConstArray mean, Array dx, Array sums) override;
 
   // ---- norm.cu
   void batch_norm(const NormShape& shape, ConstArray x, ConstArray gamma, ConstArray beta, ConstArray add, Array mean,
                   Array rstd, Array y, Array positive) override;
   bool wants_relu_bits() const override { return true; }
   void batch_norm_backward(const NormShape& shape, ConstArray g, ConstArray x, ConstArray y, ConstArray gamma,
-                           ConstArray mean, ConstArray rstd, Array gx, Array g_add, Array ggamma, Array gbeta) override;
+                           ConstArray mean, ConstArray rstd, Array gx, Array g_add, Array ggamma, Array gbeta,
+                           ConstArray sums) override;
   void batch_norm_double_backward(const NormShape& shape, ConstArray a, ConstArray a_add, ConstArray b, ConstArray c,
                                   ConstArray g, ConstArray x, ConstArray y, ConstArray gamma, ConstArray mean,
                                   ConstArray rstd, Array dg, Array dx, Array dgamma) override;

@@ -393,8 +393,8 @@ void CpuBackend::batch_norm(const NormShape& shape, ConstArray x, ConstArray gam
 }
 
 void CpuBackend::batch_norm_backward(const NormShape& shape, ConstArray g, ConstArray x, ConstArray y, ConstArray gamma,
-                                     ConstArray mean, ConstArray rstd, Array gx, Array g_add, Array ggamma,
-                                     Array gbeta) {
+                                     ConstArray mean, ConstArray rstd, Array gx, Array g_add, Array ggamma, Array gbeta,
+                                     ConstArray) {
   with_float(x.dtype, [&](auto zero) {
     using T = decltype(zero);
     using Real = Compute<T>;

@@ -6,7 +6,7 @@
 // A pass over the rows leaves partial results per block, a small kernel merges them in double in a fixed order, a
 // second pass over the rows applies them; it starts at the end, where the cache still holds what the first pass read.
 // Moments are centred: few rows in registers around their own mean, then merged, never E[x^2] - mu^2. A convolution may
-// leave those of its tiles: then the forward reads x once.
+// leave those of its tiles, and its data gradient the sums of g and g d: then either pass reads its tensors once.
 #include "kernels/cuda_backend.h"
 #include "kernels/norm_bits.h"
 #include "kernels/norm_kernels.h"
@@ -152,6 +152,21 @@ __global__ void merge_tiles(Parts<P> parts, std::int64_t tiles, std::int64_t cou
   partial[(unit * 2 + 1) * channels + channel] = moments.squares;
 }
 
+/// Unit u of the result: the sums over up to tiles_per_part units of partial, those of a group's `tiles` being
+/// consecutive, and its `count` parts in the result. One block per unit of the result and 8 channels.
+template <class P>
+__global__ void sum_parts(std::int64_t tiles, std::int64_t count, std::int64_t channels, const P* partial,
+                          double* result) {
+  const std::int64_t blocks = ceil_div(channels, merge_channels), unit = blockIdx.x / blocks;
+  const std::int64_t channel = (blockIdx.x - unit * blocks) * merge_channels + threadIdx.x % merge_channels;
+  const std::int64_t group = unit / count, part = unit - group * count;
+  const std::int64_t first = part * tiles_per_part,
+                     last = first + tiles_per_part < tiles ? first + tiles_per_part : tiles;
+  double sums[2];
+  if (!merge_sums(group * tiles + first, group * tiles + last, channels, channel, partial, sums)) return;
+  for (int s = 0; s < 2; ++s) result[(unit * 2 + s) * channels + channel] = sums[s];
+}
+
 /// Everything about one forward that its second pass reads.
 template <class T>
 struct Forward {
@@ -253,14 +268,14 @@ __global__ void norm_backward_sums(ColumnPlan plan, std::int64_t rows, std::int6
 
 /// One block per 8 channels, group after group: the coefficients, and the gradients of gamma and beta.
 template <class Real>
-__global__ void merge_backward(ColumnPlan plan, NormShape shape, const double* partial, const Real* gamma,
+__global__ void merge_backward(std::int64_t row_blocks, NormShape shape, const double* partial, const Real* gamma,
                                const Real* rstd, Real* coefficients, Real* ggamma, Real* gbeta) {
   const std::int64_t channels = shape.channels, size = shape.groups * channels;
   const std::int64_t channel = std::int64_t{blockIdx.x} * merge_channels + threadIdx.x % merge_channels;
   double gamma_sum = 0, beta_sum = 0;
   for (std::int64_t group = 0; group < shape.groups; ++group) {
     double sums[2];
-    if (!merge_block_sums(plan.row_blocks, channels, group, channel, partial, sums)) continue;
+    if (!merge_sums(group * row_blocks, (group + 1) * row_blocks, channels, channel, partial, sums)) continue;
     const std::int64_t k = group * channels + channel;
     const double r = rstd[k], m = static_cast<double>(shape.rows);
     gamma_sum += sums[1] * r;
@@ -341,6 +356,16 @@ void statistics_of_tiles(Device& device, const NormShape& shape, const ConvStati
                     rstd);
 }
 
+template <class P>
+void sum_tiles_of(Device& device, const NormShape& shape, std::int64_t tiles, const P* partial, double* sums) {
+  const std::int64_t count = ceil_div(tiles, tiles_per_part);
+  const Scratch<double> between(device, count > 1 ? shape.groups * count * 2 * shape.channels : 0);
+  launch("sum_parts", sum_parts<P>,
+         static_cast<unsigned>(shape.groups * count * ceil_div(shape.channels, merge_channels)), 256, device.stream(),
+         tiles, count, shape.channels, partial, count > 1 ? between.data() : sums);
+  if (count > 1) sum_tiles_of(device, shape, count, between.data(), sums);
+}
+
 template <class T, int width>
 void forward(Device& device, const NormShape& shape, const Forward<T>& in) {
   const std::int64_t rows = shape.rows, channels = shape.channels;
@@ -367,19 +392,25 @@ void backward_apply(Device& device, const NormShape& shape, Backward<T> in) {
   });
 }
 
+/// given: the sums, if they are there; then g is masked.
 template <class T, int width>
-void backward(Device& device, const NormShape& shape, Backward<T> in, const Compute<T>* gamma, const Compute<T>* rstd,
-              Compute<T>* ggamma, Compute<T>* gbeta) {
+void backward(Device& device, NormShape shape, Backward<T> in, const Compute<T>* gamma, const Compute<T>* rstd,
+              Compute<T>* ggamma, Compute<T>* gbeta, const double* given) {
   using Real = Compute<T>;
   const ColumnPlan plan = column_plan(shape.groups, shape.rows, shape.channels, width);
-  const Scratch<double> partial(device, shape.groups * plan.row_blocks * 2 * shape.channels);
+  const Scratch<double> partial(device, given ? 0 : shape.groups * plan.row_blocks * 2 * shape.channels);
   const Scratch<Real> coefficients(device, backward_rows * shape.groups * shape.channels);
-  with_flag(shape.relu, [&](auto relu) {
-    launch("norm_backward_sums", norm_backward_sums<T, width, decltype(relu)::value>, blocks_of(plan, shape.groups),
-           256, device.stream(), plan, shape.rows, shape.channels, in, partial.data());
-  });
-  launch("merge_backward", merge_backward<Real>, blocks_for(shape.channels, merge_channels), 256, device.stream(), plan,
-         shape, partial.data(), gamma, rstd, coefficients.data(), ggamma, gbeta);
+  if (given) {
+    shape.relu = false;
+  } else {
+    with_flag(shape.relu, [&](auto relu) {
+      launch("norm_backward_sums", norm_backward_sums<T, width, decltype(relu)::value>, blocks_of(plan, shape.groups),
+             256, device.stream(), plan, shape.rows, shape.channels, in, partial.data());
+    });
+  }
+  launch("merge_backward", merge_backward<Real>, blocks_for(shape.channels, merge_channels), 256, device.stream(),
+         given ? 1 : plan.row_blocks, shape, given ? given : partial.data(), gamma, rstd, coefficients.data(), ggamma,
+         gbeta);
   in.coefficients = coefficients.data();
   if (in.gx) backward_apply<T, width>(device, shape, in);
 }
@@ -402,6 +433,10 @@ void CudaBackend::batch_norm(const NormShape& shape, ConstArray x, ConstArray ga
   });
 }
 
+void sum_tiles(Device& device, const NormShape& shape, std::int64_t tiles, const float* partial, double* sums) {
+  sum_tiles_of(device, shape, tiles, partial, sums);
+}
+
 bool batch_norm_of_tiles(Device& device, const NormShape& shape, const ConvStatistics& given, ConstArray x,
                          ConstArray gamma, ConstArray beta, ConstArray add, Array mean, Array rstd, Array y,
                          Array positive) {
@@ -417,7 +452,7 @@ bool batch_norm_of_tiles(Device& device, const NormShape& shape, const ConvStati
 
 void CudaBackend::batch_norm_backward(const NormShape& shape, ConstArray g, ConstArray x, ConstArray y,
                                       ConstArray gamma, ConstArray mean, ConstArray rstd, Array gx, Array g_add,
-                                      Array ggamma, Array gbeta) {
+                                      Array ggamma, Array gbeta, ConstArray sums) {
   if (x.size == 0) return;
   const PositiveBits positive(device_, shape, y);
   with_float(x.dtype, [&](auto zero) {
@@ -426,7 +461,7 @@ void CudaBackend::batch_norm_backward(const NormShape& shape, ConstArray g, Cons
     const Backward<T> in{g.as<T>(), x.as<T>(), positive.data(), mean.as<Real>(), g_add.as<T>(), nullptr, gx.as<T>()};
     with_norm_width<T>(shape, {in.g, in.x, in.g_add, in.gx}, [&](auto width) {
       backward<T, decltype(width)::value>(device_, shape, in, gamma.as<Real>(), rstd.as<Real>(), ggamma.as<Real>(),
-                                          gbeta.as<Real>());
+                                          gbeta.as<Real>(), sums.as<double>());
     });
   });
 }

@@ -93,7 +93,7 @@ __global__ void merge_double(ColumnPlan plan, NormShape shape, const double* par
   double gamma_sum = 0;
   for (std::int64_t group = 0; group < shape.groups; ++group) {
     double s[5];
-    if (!merge_block_sums(plan.row_blocks, channels, group, channel, partial, s)) continue;
+    if (!merge_sums(group * plan.row_blocks, (group + 1) * plan.row_blocks, channels, channel, partial, s)) continue;
     const std::int64_t k = group * channels + channel;
     const double m = static_cast<double>(shape.rows), r = in.rstd[k];
     const double gain = (in.gamma ? static_cast<double>(in.gamma[channel]) : 1.0) * r;

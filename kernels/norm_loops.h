@@ -124,21 +124,21 @@ __device__ void store_block_sums(const ColumnPlan& plan, const Place& at, std::i
 // The merging kernels: 8 channels to a block, 32 threads to a channel.
 constexpr int merge_channels = 8, merge_phases = 32;
 
-/// The sums of one group and channel over its row blocks, in the first thread of a channel, which gets true. All
-/// threads of the block must call it.
-template <int terms>
-__device__ bool merge_block_sums(std::int64_t row_blocks, std::int64_t channels, std::int64_t group,
-                                 std::int64_t channel, const double* partial, double (&result)[terms]) {
+/// The sums of one channel over units [first, last) of partial[unit][terms][channels], in the first thread of a
+/// channel, which gets true. All threads of the block must call it.
+template <int terms, class P>
+__device__ bool merge_sums(std::int64_t first, std::int64_t last, std::int64_t channels, std::int64_t channel,
+                           const P* partial, double (&result)[terms]) {
   SHARED(double, joined, [terms][merge_phases][merge_channels]);
   const int phase = threadIdx.x / merge_channels, lane = threadIdx.x % merge_channels;
   for (int s = 0; s < terms; ++s) result[s] = 0;
   if (channel < channels) {
 #pragma unroll 4
-    for (std::int64_t block = phase; block < row_blocks; block += merge_phases)
+    for (std::int64_t unit = first + phase; unit < last; unit += merge_phases)
       for (int s = 0; s < terms; ++s)
-        result[s] += partial[((group * row_blocks + block) * terms + s) * channels + channel];
+        result[s] += static_cast<double>(partial[(unit * terms + s) * channels + channel]);
   }
-  __syncthreads();  // the group before this one may still be read
+  __syncthreads();  // the sums before these may still be read
   for (int s = 0; s < terms; ++s) joined[s][phase][lane] = result[s];
   __syncthreads();
   if (phase > 0 || channel >= channels) return false;

@@ -112,11 +112,15 @@ class CheckedBackend : public Backend {
                          Array positive) override {
     return real_.conv2d_batch_norm(conv, norm, x, w, gamma, beta, add, raw, mean, rstd, y, positive);
   }
+  bool conv2d_data_relu(const ConvShape& conv, const NormShape& norm, ConstArray g, ConstArray w, ConstArray raw,
+                        ConstArray positive, ConstArray mean, Array dx, Array sums) override {
+    return real_.conv2d_data_relu(conv, norm, g, w, raw, positive, mean, dx, sums);
+  }
   bool wants_relu_bits() const override { return real_.wants_relu_bits(); }
   void batch_norm_backward(const NormShape& shape, ConstArray g, ConstArray x, ConstArray y, ConstArray gamma,
-                           ConstArray mean, ConstArray rstd, Array gx, Array g_add, Array ggamma,
-                           Array gbeta) override {
-    real_.batch_norm_backward(shape, g, x, y, gamma, mean, rstd, gx, g_add, ggamma, gbeta);
+                           ConstArray mean, ConstArray rstd, Array gx, Array g_add, Array ggamma, Array gbeta,
+                           ConstArray sums) override {
+    real_.batch_norm_backward(shape, g, x, y, gamma, mean, rstd, gx, g_add, ggamma, gbeta, sums);
   }
   void batch_norm_double_backward(const NormShape& shape, ConstArray a, ConstArray a_add, ConstArray b, ConstArray c,
                                   ConstArray g, ConstArray x, ConstArray y, ConstArray gamma, ConstArray mean,

@@ -6,6 +6,7 @@
 #include "kernels/cuda_rules.h"
 #include "tests/checked_backend.h"
 #include "tests/device/device_under_test.h"
+#include "tests/device/own_kernels.h"
 #include "tests/op_runner.h"
 
 namespace vergence::test {
@@ -35,16 +36,6 @@ struct Layer {
 };
 
 void PrintTo(const Layer& layer, std::ostream* out) { *out << layer.name; }
-
-/// While one of these lives, convolutions run on our own kernels.
-class OwnKernels {
- public:
-  OwnKernels() { set_cuda_conv(CudaConv::cuda); }
-  ~OwnKernels() { set_cuda_conv(before_); }
-
- private:
-  CudaConv before_ = cuda_conv();
-};
 
 Tensor random_tensor(const char* name, const Shape& shape, DType type, Backend& device = device_under_test()) {
   return from_values(device, shape, normal_values(name, 0, shape.size()), type);

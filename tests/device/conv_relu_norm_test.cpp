@@ -1,0 +1,138 @@
+// The data gradient of a convolution behind a batch norm with ReLU, which masks it and gathers the batch norm's sums,
+// against the passes one after the other.
+#include <gtest/gtest.h>
+
+#include "engine/graph.h"
+#include "engine/ops.h"
+#include "kernels/cuda_rules.h"
+#include "tests/checked_backend.h"
+#include "tests/device/device_under_test.h"
+#include "tests/device/own_kernels.h"
+#include "tests/op_runner.h"
+
+namespace vergence::test {
+namespace {
+
+struct Layer {
+  const char* name;
+  std::int64_t images, side, in, out, kernel;
+  Conv conv;
+  std::int64_t groups;
+  bool affine, add;
+  bool fits;  // the tiles of 128 pixels into the statistic groups
+};
+
+void PrintTo(const Layer& layer, std::ostream* out) { *out << layer.name; }
+
+/// Counts the data gradients that a device has masked and summed.
+class WatchedBackend final : public CheckedBackend {
+ public:
+  using CheckedBackend::CheckedBackend;
+  int together() const { return together_; }
+
+  bool conv2d_data_relu(const ConvShape& conv, const NormShape& norm, ConstArray g, ConstArray w, ConstArray raw,
+                        ConstArray positive, ConstArray mean, Array dx, Array sums) override {
+    const bool done = CheckedBackend::conv2d_data_relu(conv, norm, g, w, raw, positive, mean, dx, sums);
+    together_ += done ? 1 : 0;
+    return done;
+  }
+
+ private:
+  int together_ = 0;
+};
+
+struct Outcome {
+  Tensors gradients;  // of x, gamma, beta, add, w: those there are
+  int together;
+  std::vector<std::string> problems;
+};
+
+/// Batch norm with ReLU, then a convolution. With `watch_activation` the cotangent between them is asked for as well,
+/// unmasked, so that it has to be computed by itself.
+Outcome run(const Layer& layer, bool watch_activation) {
+  WatchedBackend device(device_under_test());
+  Outcome outcome;
+  {
+    const auto values = [&](const char* name, const Shape& shape, DType type) {
+      return leaf(from_values(device, shape, normal_values(name, 0, shape.size()), type));
+    };
+    const Shape images{layer.images, layer.side, layer.side, layer.in}, channels{layer.in};
+    // Means of several deviations: sums that were not centred would show.
+    const Tensor x = leaf(0.25 * values("x", images, DType::bf16).detached() + 2.0);
+    const Tensor w = values("w", {layer.out, layer.kernel, layer.kernel, layer.in}, DType::f32);
+    const Tensor gamma = layer.affine ? values("gamma", channels, DType::f32) : Tensor{};
+    const Tensor beta = layer.affine ? values("beta", channels, DType::f32) : Tensor{};
+    const Tensor add = layer.add ? values("add", images, DType::bf16) : Tensor{};
+    const Tensor between = batch_norm(x, gamma, beta, add, {.groups = layer.groups, .relu = true}).y;
+    const Tensor y = conv2d(between, w, layer.conv);
+    Tensors wanted{x, w};
+    for (const Tensor& tensor : {gamma, beta, add})
+      if (tensor) wanted.push_back(tensor);
+    const std::size_t count = wanted.size();
+    if (watch_activation) wanted.push_back(between);
+    const Tensor seed = values("seed", y.shape, DType::bf16).detached();
+    outcome.gradients = grad({y}, wanted, {.create = false, .keep = false, .seeds = {seed}});
+    outcome.gradients.resize(count);
+    for (Tensor& tensor : outcome.gradients)
+      tensor = from_values(cpu_backend(), tensor.shape, tensor.values(), DType::f64);
+  }
+  outcome.together = device.together(), outcome.problems = device.problems();
+  return outcome;
+}
+
+class ConvReluNorm : public testing::TestWithParam<Layer> {
+  const OwnKernels own_kernels_;
+};
+
+TEST_P(ConvReluNorm, IsWhatThePassesAreApart) {
+  const Layer& layer = GetParam();
+  const Outcome fused = run(layer, false), plain = run(layer, true);
+  EXPECT_EQ(fused.together, layer.fits ? 1 : 0);
+  EXPECT_EQ(plain.together, 0);
+  EXPECT_TRUE(fused.problems.empty());
+  ASSERT_EQ(fused.gradients.size(), plain.gradients.size());
+  for (std::size_t i = 0; i < fused.gradients.size(); ++i)  // sums in another order, then rounded to bf16
+    EXPECT_LE(relative_error(fused.gradients[i].values(), plain.gradients[i].values()), 1e-3) << "gradient " << i;
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Layers, ConvReluNorm,
+    testing::Values(
+        Layer{"3x3, two groups", 4, 8, 16, 24, 3, {.padding = 1}, 2, true, false, true},
+        Layer{"3x3 of stride 2, two groups, added", 4, 16, 72, 8, 3, {.stride = 2, .padding = 1}, 2, true, true, true},
+        Layer{"1x1, one group, a part of a tile", 3, 9, 24, 16, 1, {}, 1, true, true, true},
+        Layer{"1x1 of stride 2: most pixels have no tap", 2, 8, 8, 8, 1, {.stride = 2}, 1, true, false, true},
+        Layer{"3x3 of stride 2, odd images, one group",
+              3,
+              7,
+              8,
+              16,
+              3,
+              {.stride = 2, .padding = 1},
+              1,
+              false,
+              false,
+              true},
+        Layer{"many tiles", 9, 64, 8, 8, 1, {}, 1, true, false, true},
+        Layer{"odd images, two groups", 4, 7, 8, 8, 3, {.padding = 1}, 2, true, false, false},
+        Layer{"channels that are no vector", 4, 8, 12, 8, 3, {.padding = 1}, 2, true, false, false}),
+    [](const auto& info) { return "Case" + std::to_string(info.index); });
+
+/// Where the activation is read twice its cotangent is a sum, and nothing may be cut off and summed before that.
+TEST(ConvReluNormElsewhere, LeavesAnActivationWithTwoReadersAlone) {
+  const OwnKernels own_kernels;
+  WatchedBackend device(device_under_test());
+  const Shape images{2, 8, 8, 8};
+  const Tensor x = leaf(from_values(device, images, normal_values("x", 0, images.size()), DType::bf16));
+  const Tensor w = from_values(device, {8, 1, 1, 8}, normal_values("w", 0, 64), DType::f32);
+  const Tensor between = batch_norm(x, {}, {}, {}, {.groups = 1, .relu = true}).y;
+  const Tensor seed = from_values(device, images, normal_values("seed", 0, images.size()), DType::bf16);
+  grad({conv2d(between, w, {}) + between}, {x}, {.create = false, .keep = false, .seeds = {seed}});
+  EXPECT_EQ(device.together(), 0);
+  const Tensor again = batch_norm(x, {}, {}, {}, {.groups = 1, .relu = true}).y;
+  grad({conv2d(again, w, {})}, {x}, {.create = true, .keep = false, .seeds = {seed}});
+  EXPECT_EQ(device.together(), 0) << "a backward pass with history is made of ops that can be differentiated";
+}
+
+}  // namespace
+}  // namespace vergence::test
