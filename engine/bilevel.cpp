@@ -40,14 +40,18 @@ Tensor inner_product(const Tensors& a, const Tensors& b) {
 
 Tensor norm(const Tensors& a) { return sqrt(inner_product(a, a)); }
 
+/// The learning rate without dimensions, so that what it multiplies keeps its own.
+Tensor rate(const InnerStep& step) { return reshape(step.lr.detached(), {}); }
+
 /// theta' = theta - lr (momentum history + weight_decay theta + gradient).
 Tensors inner_update(const Tensors& theta, const Tensors& gradient, const InnerStep& step) {
+  const Tensor lr = rate(step);
   Tensors result;
   for (std::size_t i = 0; i < theta.size(); ++i) {
     Tensor update = gradient[i];
     if (!step.history.empty()) update = update + affine(step.history[i].detached(), step.momentum);
     if (step.weight_decay != 0) update = update + affine(theta[i], step.weight_decay);
-    result.push_back(theta[i] - affine(update, step.lr));
+    result.push_back(theta[i] - update * lr);
   }
   return result;
 }
@@ -77,6 +81,7 @@ EstimatorComparison compare(const Tensors& exact, const Tensors& difference) {
 
 void check(const Tensors& parameters, const Tensors& meta, const InnerStep& step, const BilevelOptions& options) {
   require(!parameters.empty() && !meta.empty(), "meta gradient: needs parameters and meta parameters");
+  require(step.lr && step.lr.size() == 1, "meta gradient: the rate must have one element");
   require(step.history.empty() || step.history.size() == parameters.size(), "meta gradient: ", parameters.size(),
           " parameters need as many momentum buffers, got ", step.history.size());
   require_usage(std::isfinite(options.radius) && options.radius > 0,
@@ -117,7 +122,7 @@ MetaGradient meta_gradient(const BilevelLoss& inner, const BilevelLoss& outer, c
     return result;
   }
   const Tensors& product = options.form == SecondOrder::exact ? exact_product : difference_of_gradients;
-  for (std::size_t i = 0; i < m.size(); ++i) result.gradient.push_back(result.direct[i] - affine(product[i], step.lr));
+  for (std::size_t i = 0; i < m.size(); ++i) result.gradient.push_back(result.direct[i] - product[i] * rate(step));
   return result;
 }
 

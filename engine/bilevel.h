@@ -28,9 +28,11 @@ SecondOrder second_order(const std::string& name);
 /// running statistics is for the caller to decide.
 using BilevelLoss = std::function<Tensor(const Tensors& parameters, const Tensors& meta)>;
 
-/// The inner step. `history`: momentum buffers, one per parameter, or empty for none.
+/// The inner step. `lr`: one element, of the parameters' type, on their device, so that a recorded step sees a changed
+/// rate. `history`: momentum buffers, one per parameter, or empty for none.
 struct InnerStep {
-  double lr = 0, momentum = 0, weight_decay = 0;
+  Tensor lr;
+  double momentum = 0, weight_decay = 0;
   Tensors history = {};
 };
 

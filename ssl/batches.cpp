@@ -16,6 +16,8 @@ class HostBatches final : public Batches {
 
   void prepare(std::int64_t number) override {
     const Batch& batch = loader_.next();
+    epoch_ = batch.epoch;
+    indices_ = batch.indices;
     if (!views_.both) {
       views_ = views_of(batch, size_, backend_);
       return;
@@ -25,6 +27,8 @@ class HostBatches final : public Batches {
     pass_on(batch.plain, buffer.plain, views_.plain);
   }
   Views make() override { return views_; }
+  std::int64_t epoch() const override { return epoch_; }
+  const std::vector<std::int64_t>& indices() const override { return indices_; }
   double seconds_waited() const override { return loader_.seconds_waited(); }
 
  private:
@@ -43,6 +47,8 @@ class HostBatches final : public Batches {
   Loader loader_;
   std::int64_t size_;
   Backend& backend_;
+  std::int64_t epoch_ = 0;
+  std::vector<std::int64_t> indices_;
   Views views_;
   std::array<Views, 2> buffers_;
 };
@@ -58,6 +64,8 @@ class DeviceBatches final : public Batches {
     loader_.make();
     return {loader_.views(), loader_.plain()};
   }
+  std::int64_t epoch() const override { return loader_.epoch(); }
+  const std::vector<std::int64_t>& indices() const override { return loader_.indices(); }
 
  private:
   DeviceLoader loader_;

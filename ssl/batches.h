@@ -16,6 +16,9 @@ class Batches {
   virtual void prepare(std::int64_t number) = 0;
   /// The device's part of the batch prepared last. The same tensors every time: a recording of it makes every batch.
   virtual Views make() = 0;
+  /// Of the batch prepared last: its epoch, from 0, and its images' places in the data set.
+  virtual std::int64_t epoch() const = 0;
+  virtual const std::vector<std::int64_t>& indices() const = 0;
   /// Seconds spent waiting for workers so far.
   virtual double seconds_waited() const { return 0; }
 };

@@ -209,7 +209,7 @@ Rows rows_of(const BenchSettings& settings, Backend& backend) {
   if (settings.objective == "barlow_twins")
     add_head(rows, backend, n, {dim, settings.projector, settings.projector, settings.projector}, true);
   else
-    add_head(rows, backend, n, {dim, options.simclr.hidden, options.simclr.output}, false);
+    add_head(rows, backend, n, {dim, 2048, 256}, false);
   add_optimizer(rows, backend, make_objective(options, settings.image, backend)->cost(settings.batch).parameters);
   return rows;
 }

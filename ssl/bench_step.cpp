@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 
 #include "kernels/random.h"
+#include "ssl/option_table.h"
 #include "ssl/step_runner.h"
 #include "ssl/trainer.h"
 
@@ -29,6 +30,10 @@ double peak_mebibytes() {
   return static_cast<double>(usage.ru_maxrss) / 1024;
 }
 
+StepContext context_of(const Options& options, std::int64_t step, std::int64_t steps) {
+  return {.lr = options.effective_lr(), .step = step, .steps = steps, .images = options.batch};
+}
+
 }  // namespace
 
 Options bench_options(const BenchSettings& settings) {
@@ -43,13 +48,17 @@ Options bench_options(const BenchSettings& settings) {
   options.precision = settings.precision;
   options.cpu_conv = settings.cpu_conv;
   options.conv = settings.conv;
-  options.simclr = {.temperature = 0.5, .hidden = 2048, .output = 256, .batch_norm = false};
-  options.barlow_twins = {.lambda = 5e-3,
-                          .scale = 1,
-                          .hidden = settings.projector,
-                          .output = settings.projector,
-                          .unbiased = true,
-                          .epsilon = 1e-5};
+  const auto set = [&](const char* name, auto value) { set_option(options, name, join(value)); };
+  set("simclr.temperature", 0.5);
+  set("simclr.hidden", 2048);
+  set("simclr.output", 256);
+  set("simclr.batch_norm", "off");
+  set("barlow_twins.lambda", 5e-3);
+  set("barlow_twins.scale", 1);
+  set("barlow_twins.hidden", settings.projector);
+  set("barlow_twins.output", settings.projector);
+  set("barlow_twins.unbiased", "on");
+  set("barlow_twins.epsilon", 1e-5);
   options.optimizer = "sgd";
   options.lr = 0.06 * 256 / static_cast<double>(settings.batch);
   options.momentum = 0.9;
@@ -87,7 +96,7 @@ BenchResult bench_step(const BenchSettings& settings, const ViewSource& views) {
     const Views now = views ? views(step) : fixed;
     if (step == settings.warmup) device.reset_peak();
     const auto begin = std::chrono::steady_clock::now();
-    const Step& done = runner.run([&] { return now; }, {.lr = options.effective_lr(), .step = step, .steps = all});
+    const Step& done = runner.run([&] { return now; }, context_of(options, step, all));
     result.losses.push_back(done.loss.item());  // waits for the device
     const double ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
     if (step >= settings.warmup) result.step_ms.push_back(ms);

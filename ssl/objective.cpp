@@ -1,39 +1,82 @@
-// What all objectives share, and the table of objectives.
+// What all objectives share.
 #include "ssl/objective.h"
 
 #include "engine/graph.h"
+#include "ssl/based_objective.h"
+#include "ssl/objective_list.h"
 
 namespace vergence {
 namespace {
 
-struct Entry {
-  const char* name;
-  std::unique_ptr<Objective> (*make)(const ObjectiveSetup&);
+/// A base method by itself.
+class PlainObjective final : public BasedObjective {
+ public:
+  explicit PlainObjective(const ObjectiveSetup& setup) : BasedObjective(setup, setup.options.objective, "--objective") {
+    train_with_base();
+  }
+  Step run(const Views& views) override {
+    Parts parts;
+    const Tensor loss = base_loss(views, &parts);
+    return update(loss, parts);
+  }
 };
 
-constexpr Entry table[] = {{"simclr", make_simclr}, {"barlow_twins", make_barlow_twins}, {"byol", make_byol}};
+/// Puts the models' own tensors back.
+class Replaced {
+ public:
+  Replaced(const std::vector<Tensor*>& targets, const Tensors& values) : targets_(targets) {
+    require(values.size() == targets.size(), "objective: ", values.size(), " values for ", targets.size(),
+            " parameters");
+    for (std::size_t i = 0; i < targets.size(); ++i) {
+      kept_.push_back(*targets[i]);
+      *targets[i] = values[i];
+    }
+  }
+  ~Replaced() {
+    for (std::size_t i = 0; i < targets_.size(); ++i) *targets_[i] = kept_[i];
+  }
+  Replaced(const Replaced&) = delete;
+  Replaced& operator=(const Replaced&) = delete;
+
+ private:
+  const std::vector<Tensor*>& targets_;
+  Tensors kept_;
+};
 
 }  // namespace
 
 Objective::Objective(const ObjectiveSetup& setup)
-    : encoder_(
-          make_resnet(setup.encoder, {setup.backend, static_cast<std::uint64_t>(setup.options.seed), setup.weights})),
+    : encoder_(make_resnet(setup.encoder, setup.init())),
       backend_(setup.backend),
       seed_(static_cast<std::uint64_t>(setup.options.seed)),
       weights_(setup.weights),
       activations_(setup.activations),
+      joint_head_norm_(setup.options.joint_head_norm),
       optimizer_settings_(optimizer_settings(setup.options)) {}
 
-void Objective::train(const std::vector<Mlp*>& heads) {
+void Objective::train(const std::vector<Mlp*>& heads, const std::vector<NamedTensor>& more) {
   heads_ = heads;
   std::vector<NamedTensor> all = parameters_of(encoder_, "encoder.");
   for (Mlp* head : heads)
     for (const NamedTensor& parameter : parameters_of(*head)) all.push_back(parameter);
+  all.insert(all.end(), more.begin(), more.end());
   parameters_ = ParameterSet(all);
+  for (const NamedTensor& parameter : all) trained_.push_back(parameter.tensor);
   optimizer_.emplace(parameters_, optimizer_settings_);
 }
 
 Pass Objective::pass() { return {.groups = 2, .running = &statistics_, .activations = activations_}; }
+
+Pass Objective::head_pass() {
+  Pass heads = pass();
+  if (joint_head_norm_) heads.groups = 1;
+  return heads;
+}
+
+Tensor Objective::with_parameters(const Tensors& values, const std::function<Tensor()>& f) {
+  const Replaced replaced(trained_, values);
+  return f();
+}
 
 Step Objective::step(const Views& views, const StepContext& context) {
   prepare(context);
@@ -42,11 +85,12 @@ Step Objective::step(const Views& views, const StepContext& context) {
 
 void Objective::prepare(const StepContext& context) { optimizer_->prepare(context.lr); }
 
-Step Objective::update(const Tensor& loss, const std::vector<std::pair<std::string, Tensor>>& parts) {
+Step Objective::update(const Tensor& loss, const Parts& parts) {
   Step step{loss.detached(), {}};
   for (const auto& [name, value] : parts) step.parts.emplace_back(name, value.detached());
   parameters_.gather_gradients(grad({loss}, parameters_.tensors()));
   optimizer_->apply();
+  after_update();
   return step;
 }
 
@@ -104,7 +148,7 @@ ResNetSettings encoder_settings(const Options& options, std::int64_t image_size)
 const std::vector<std::string>& objective_names() {
   static const std::vector<std::string> names = [] {
     std::vector<std::string> list;
-    for (const Entry& entry : table) list.emplace_back(entry.name);
+    for (const ObjectiveEntry& entry : objective_entries()) list.emplace_back(entry.name);
     return list;
   }();
   return names;
@@ -112,8 +156,11 @@ const std::vector<std::string>& objective_names() {
 
 std::unique_ptr<Objective> make_objective(const ObjectiveSetup& setup) {
   std::string known;
-  for (const Entry& entry : table) {
-    if (setup.options.objective == entry.name) return entry.make(setup);
+  for (const ObjectiveEntry& entry : objective_entries()) {
+    if (setup.options.objective == entry.name) {
+      if (entry.make) return entry.make(setup);
+      return std::make_unique<PlainObjective>(setup);
+    }
     known += (known.empty() ? "" : ", ") + std::string(entry.name);
   }
   throw UsageError(join("--objective: there is no '", setup.options.objective, "'; expected one of ", known));

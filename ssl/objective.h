@@ -1,16 +1,10 @@
-// An objective: what one training step is. A new one is a file with a class derived from Objective, one line in the
-// table of objective.cpp, its switches in ssl/options.h, and a recipe.
+// An objective: what one training step is. A new one is a file in ssl/objectives (ssl/objective_list.h) and a recipe;
+// docs/adding_an_objective.md walks through one.
 //
 // The base class holds what all two-view objectives share: the encoder, its running statistics, the optimiser and the
 // one encoder call for both views. A derived class adds heads, says what its loss is, and hands everything that is to
-// be trained to `train` at the end of its constructor:
-//
-//   class SimClr final : public Objective {
-//     explicit SimClr(const ObjectiveSetup& setup) : Objective(setup), projector_(…) { train({&projector_}); }
-//     Step run(const Views& views) override {
-//       return update(nt_xent(projector_(encode(views), pass()), temperature_));
-//     }
-//   };
+// be trained to `train` at the end of its constructor. One that is built on a base method derives from BasedObjective
+// (ssl/based_objective.h).
 #pragma once
 
 #include <functional>
@@ -25,29 +19,9 @@
 #include "models/heads.h"
 #include "models/resnet.h"
 #include "ssl/options.h"
+#include "ssl/step.h"
 
 namespace vergence {
-
-/// One batch of N images as the model sees it.
-struct Views {
-  Tensor both;   // [2N, H, W, 3]: the first view of every image, then the second
-  Tensor plain;  // [N, H, W, 3]: the images un-augmented, normalised; none unless the objective asks for it
-
-  std::int64_t images() const { return both.shape[0] / 2; }
-};
-
-/// Where in the run a step stands.
-struct StepContext {
-  double lr = 0;           // learning rate of this step
-  std::int64_t step = 0;   // steps done before this one
-  std::int64_t steps = 1;  // of the whole schedule
-};
-
-/// What a step reports: rank-0 constants, still on the device.
-struct Step {
-  Tensor loss;
-  std::vector<std::pair<std::string, Tensor>> parts;  // summands or other quantities worth a log line, by name
-};
 
 /// What an objective is made from.
 struct ObjectiveSetup {
@@ -56,6 +30,8 @@ struct ObjectiveSetup {
   Backend& backend;
   DType activations = DType::f32;  // of the encoder
   DType weights = DType::f32;      // f64: gradient checks
+
+  Init init() const { return {backend, static_cast<std::uint64_t>(options.seed), weights}; }
 };
 
 /// Everything that a checkpoint keeps of an objective: handles to live values, each under a name of its own.
@@ -70,6 +46,12 @@ struct StepCost {
   std::int64_t encoder_parameters = 0, parameters = 0;  // parameters: of everything that is stored
   double flops = 0;                                     // multiply-adds times two, forward and backward
   std::int64_t bytes = 0;                               // estimate: parameters, gradient, state, activations
+};
+
+/// Images to look at, [rows x columns, H, W, 3], normalised as the views are, row by row.
+struct Pictures {
+  Tensor images;
+  std::int64_t columns = 1;
 };
 
 class Objective {
@@ -87,6 +69,9 @@ class Objective {
   /// The device's part: forward, gradient, optimiser, whatever follows it. It depends on the device's memory alone and
   /// never waits for results, so that it can be recorded once and repeated (ssl/step_runner.h).
   virtual Step run(const Views& views) = 0;
+  /// Which of several kinds of step this one is, where not all do the same work; each kind is recorded apart. `prepare`
+  /// has run.
+  virtual int variant() const { return 0; }
   /// Whether `Views::plain` is needed.
   virtual bool needs_plain() const { return false; }
   /// Derived classes with more than the base's state append to the base's list.
@@ -99,15 +84,32 @@ class Objective {
   ResNet& encoder() { return encoder_; }
   Statistics& statistics() { return statistics_; }
 
+  /// A factor per feature, [dim], that may be applied when features are compared: saved beside the encoder as
+  /// mask.safetensors, and kNN is also reported with it. None for most.
+  virtual Tensor feature_mask() const { return {}; }
+  /// What the run folder should show of these normalised images [N, H, W, 3] after an evaluation; mostly nothing.
+  virtual Pictures pictures(const Tensor&) { return {}; }
+  /// From how many batches of un-augmented training images the encoder's running statistics are to be estimated anew
+  /// after the last step; 0: they stay as they are.
+  virtual std::int64_t recalibration_batches() const { return 0; }
+
  protected:
-  /// Encoder and heads become the trained parameters, in this order. Once, at the end of the constructor.
-  void train(const std::vector<Mlp*>& heads);
+  /// Encoder, heads and whatever else becomes the trained parameters, in this order. Once, at the end of the
+  /// constructor; everything stays where it is.
+  void train(const std::vector<Mlp*>& heads, const std::vector<NamedTensor>& more = {});
   /// How the trained model's forward pass runs: statistics per view, running statistics updated.
   Pass pass();
+  /// The same for heads: --joint-head-norm takes both views as one batch.
+  Pass head_pass();
   /// Both views through the encoder in one call: [2N, dim].
   Tensor encode(const Views& views) { return encoder_(views.both, pass()); }
-  /// The gradient of `loss`, one optimiser step, and what is to be reported.
-  Step update(const Tensor& loss, const std::vector<std::pair<std::string, Tensor>>& parts = {});
+  /// The gradient of `loss`, one optimiser step, `after_update`, and what is to be reported.
+  Step update(const Tensor& loss, const Parts& parts = {});
+  /// What follows the optimiser's step: moving averages.
+  virtual void after_update() {}
+  /// What `f` returns while `values`, in the order of the trained parameters, stand in their place. With leaves, or
+  /// values with a history, that is the forward pass as a function of the weights.
+  Tensor with_parameters(const Tensors& values, const std::function<Tensor()>& f);
 
   Init init() const { return {backend_, seed_, weights_}; }
   Backend& backend() const { return backend_; }
@@ -121,8 +123,10 @@ class Objective {
   Backend& backend_;
   std::uint64_t seed_;
   DType weights_, activations_;
+  bool joint_head_norm_;
   OptimizerSettings optimizer_settings_;
   std::vector<Mlp*> heads_;
+  std::vector<Tensor*> trained_;  // the models' tensors, in the order of parameters_
 };
 
 /// The options' optimiser.
@@ -134,10 +138,5 @@ ResNetSettings encoder_settings(const Options& options, std::int64_t image_size)
 const std::vector<std::string>& objective_names();
 /// The objective that `setup.options` name; throws UsageError naming those there are.
 std::unique_ptr<Objective> make_objective(const ObjectiveSetup& setup);
-
-// ---- the table's entries, each defined in the file of its name
-std::unique_ptr<Objective> make_simclr(const ObjectiveSetup& setup);
-std::unique_ptr<Objective> make_barlow_twins(const ObjectiveSetup& setup);
-std::unique_ptr<Objective> make_byol(const ObjectiveSetup& setup);
 
 }  // namespace vergence

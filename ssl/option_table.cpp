@@ -3,90 +3,23 @@
 
 #include <utility>
 
+#include "ssl/objective_list.h"
+#include "ssl/option_builder.h"
+
 namespace vergence {
 namespace {
 
+using namespace ranges;
 using Flags = OptionEntry::Flags;
-
-const Range any{};
-const Range positive{0, std::numeric_limits<double>::infinity(), true, false};
-const Range not_negative{0, std::numeric_limits<double>::infinity()};
-const Range unit{0, 1};
-const Range below_one{0, 1, false, true};
-const Range share{0, 1, true, false};
-
-Range from(double low, double high = std::numeric_limits<double>::infinity()) { return {low, high}; }
-
-/// Wraps a generic accessor in the std::function of the type it returns a reference to.
-template <class Get>
-Field field_of(Get get) {
-  using Value = std::remove_reference_t<decltype(get(std::declval<Options&>()))>;
-  return std::function<Value&(Options&)>(get);
-}
-
-/// Collects the entries of the table, group by group.
-struct Table {
-  std::vector<OptionEntry> entries;
-  std::string group;
-
-  template <class Get>
-  OptionEntry& add(std::string name, Get get, std::string help) {
-    OptionEntry entry;
-    entry.group = group;
-    entry.name = std::move(name);
-    entry.fields = {field_of(get)};
-    entry.help = std::move(help);
-    return entries.emplace_back(std::move(entry));
-  }
-  template <class Get>
-  void text(std::string name, Get get, std::string help, unsigned flags = Flags::none) {
-    add(std::move(name), get, std::move(help)).flags = flags;
-  }
-  template <class Get>
-  void choice(std::string name, Get get, std::vector<std::string> choices, std::string help,
-              std::vector<std::string> planned = {}, unsigned flags = Flags::none) {
-    OptionEntry& entry = add(std::move(name), get, std::move(help));
-    entry.choices = std::move(choices);
-    entry.planned = std::move(planned);
-    entry.flags = flags;
-  }
-  template <class Get>
-  void number(std::string name, Get get, Range range, std::string help, unsigned flags = Flags::none) {
-    OptionEntry& entry = add(std::move(name), get, std::move(help));
-    entry.range = range;
-    entry.flags = flags;
-  }
-  template <class Get>
-  void flag(std::string name, Get get, std::string help, unsigned flags = Flags::none) {
-    add(std::move(name), get, std::move(help)).flags = flags;
-  }
-  /// view.NAME for both views, view1.NAME and view2.NAME for one. `get(options, view)` returns the field.
-  template <class Get>
-  OptionEntry view(const std::string& name, Get get, Range range, const std::string& help,
-                   const std::vector<std::string>& choices = {}) {
-    const auto first = [get](Options & o) -> auto& { return get(o, 0); };
-    const auto second = [get](Options & o) -> auto& { return get(o, 1); };
-    for (const int which : {0, 1, 2}) {
-      OptionEntry& entry = add(join("view", which ? std::to_string(which) : "", ".", name), first, help);
-      if (which == 0) entry.fields = {field_of(first), field_of(second)};
-      if (which == 2) entry.fields = {field_of(second)};
-      if (which != 0) entry.both = "view." + name;
-      entry.range = range;
-      entry.choices = choices;
-    }
-    return entries.back();
-  }
-};
 
 #define FIELD(path) \
   [](Options & o) -> auto& { return o.path; }
 #define VIEW(path) \
   [](Options & o, std::size_t view) -> auto& { return o.view[view].path; }
 
-void add_task(Table& t) {
+void add_task(OptionBuilder& t) {
   t.group = "What to train";
-  t.choice("objective", FIELD(objective), {"simclr", "barlow_twins", "byol"}, "the self-supervised objective",
-           {"vicreg", "metamask", "icl_msr", "mrcl", "dsa"});
+  t.choice("objective", FIELD(objective), objective_names(), "the self-supervised objective");
   t.choice("dataset", FIELD(dataset), {"confounded_shapes", "cifar10"},
            "the images; confounded_shapes is rendered and needs no download",
            {"cifar100", "stl10", "image_folder", "npy"});
@@ -104,7 +37,7 @@ void add_task(Table& t) {
   t.flag("zero-init-gamma", FIELD(zero_init_gamma), "begin with every residual block as the identity");
 }
 
-void add_training(Table& t) {
+void add_training(OptionBuilder& t) {
   t.group = "Training";
   t.number("epochs", FIELD(epochs), from(1, 1e6), "passes over the images");
   t.number("batch", FIELD(batch), from(2, 1e6), "images per step; the last partial batch is dropped");
@@ -129,30 +62,16 @@ void add_training(Table& t) {
   t.number("adam.epsilon", FIELD(adam.epsilon), positive, "added to the denominator");
 }
 
-void add_objectives(Table& t) {
-  const Range layer = from(1, 1e6);
-  t.group = "SimCLR";
-  t.number("simclr.temperature", FIELD(simclr.temperature), positive, "of the softmax over similarities");
-  t.number("simclr.hidden", FIELD(simclr.hidden), from(0, 1e6), "hidden layer; 0: as wide as the features");
-  t.number("simclr.output", FIELD(simclr.output), layer, "width of the embeddings");
-  t.flag("simclr.batch_norm", FIELD(simclr.batch_norm), "batch norm after the hidden layer");
-  t.group = "Barlow Twins";
-  t.number("barlow_twins.lambda", FIELD(barlow_twins.lambda), not_negative, "weight of the terms off the diagonal");
-  t.number("barlow_twins.scale", FIELD(barlow_twins.scale), positive, "factor on the loss");
-  t.number("barlow_twins.hidden", FIELD(barlow_twins.hidden), layer, "both hidden layers of the projector");
-  t.number("barlow_twins.output", FIELD(barlow_twins.output), layer, "width of the embeddings");
-  t.flag("barlow_twins.unbiased", FIELD(barlow_twins.unbiased), "standardise by the unbiased deviation");
-  t.number("barlow_twins.epsilon", FIELD(barlow_twins.epsilon), not_negative, "added to variance (or deviation)");
-  t.group = "BYOL";
-  t.number("byol.momentum", FIELD(byol.momentum), unit, "of the target network, at the start");
-  t.number("byol.final_momentum", FIELD(byol.final_momentum), unit, "and at the end, along a cosine");
-  t.number("byol.hidden", FIELD(byol.hidden), layer, "hidden layer of the projector");
-  t.number("byol.output", FIELD(byol.output), layer, "width of the embeddings");
-  t.number("byol.predictor_hidden", FIELD(byol.predictor_hidden), layer, "hidden layer of the predictor");
+void add_objectives(OptionBuilder& t) {
+  t.group = "Heads";
+  t.flag("joint-head-norm", FIELD(joint_head_norm), "the heads' batch norm over both views together, not per view");
+  for (const ObjectiveEntry& objective : objective_entries()) {
+    t.group = objective.title;
+    objective.options(t);
+  }
 }
 
-void add_views(Table& t) {
-  const Range factor = not_negative;
+void add_views(OptionBuilder& t) {
   t.group = "Views (view. sets both, view1. and view2. one alone)";
   t.view("crop_low", VIEW(crop_low), share, "smallest share of the image's area");
   t.view("crop_high", VIEW(crop_high), share, "largest share");
@@ -161,9 +80,9 @@ void add_views(Table& t) {
   t.view("interpolation", [](Options & o, std::size_t view) -> auto& { return o.interpolation[view]; }, any,
          "of the resized crop", {"bilinear", "bicubic"});
   t.view("jitter_p", VIEW(jitter_p), unit, "probability of colour jitter");
-  t.view("brightness", VIEW(brightness), factor, "jitter's factor is drawn from [1 - v, 1 + v]");
-  t.view("contrast", VIEW(contrast), factor, "likewise");
-  t.view("saturation", VIEW(saturation), factor, "likewise");
+  t.view("brightness", VIEW(brightness), not_negative, "jitter's factor is drawn from [1 - v, 1 + v]");
+  t.view("contrast", VIEW(contrast), not_negative, "likewise");
+  t.view("saturation", VIEW(saturation), not_negative, "likewise");
   t.view("hue", VIEW(hue), from(0, 0.5), "jitter's turn of the colour circle is drawn from [-v, v]");
   t.view("grey_p", VIEW(grey_p), unit, "probability of grey");
   t.view("blur_p", VIEW(blur_p), unit, "probability of Gaussian blur");
@@ -176,7 +95,7 @@ void add_views(Table& t) {
   t.number("std", FIELD(std), positive, "per channel, what they are divided by; none: the data set's");
 }
 
-void add_run(Table& t) {
+void add_run(OptionBuilder& t) {
   t.group = "Run";
   t.text("out", FIELD(out), "run folder; default: runs/<dataset>_<objective>_s<seed>", Flags::may_change);
   t.flag("resume", FIELD(resume), "go on from the run folder's checkpoint", Flags::command_line_only);
@@ -208,7 +127,7 @@ void add_run(Table& t) {
 
 const std::vector<OptionEntry>& option_table() {
   static const std::vector<OptionEntry> table = [] {
-    Table t;
+    OptionBuilder t;
     add_task(t);
     add_training(t);
     add_objectives(t);
@@ -224,6 +143,12 @@ const OptionEntry* find_option(const std::string& name) {
     if (entry.name == name) return &entry;
   }
   return nullptr;
+}
+
+void set_option(Options& options, const std::string& name, const std::string& value) {
+  const OptionEntry* entry = find_option(name);
+  require(entry != nullptr, "there is no option '", name, "'");
+  assign_option(*entry, {name, value, Setting::Type::untyped, "--" + name}, options);
 }
 
 }  // namespace vergence

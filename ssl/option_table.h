@@ -53,6 +53,10 @@ const std::vector<OptionEntry>& option_table();
 /// The option of that name, or null.
 const OptionEntry* find_option(const std::string& name);
 
+/// Sets an option by its name, to a value as on the command line. Throws Error for a name there is not, UsageError for
+/// a value it does not take.
+void set_option(Options& options, const std::string& name, const std::string& value);
+
 /// An option's value as on the command line, and as a TOML value (of its first field).
 std::string value_text(const OptionEntry& entry, const Options& options);
 std::string value_toml(const OptionEntry& entry, const Options& options);

@@ -10,31 +10,9 @@
 
 #include "datasets/dataset.h"
 #include "kernels/views.h"
+#include "ssl/own_settings.h"
 
 namespace vergence {
-
-struct SimclrOptions {
-  double temperature = 0.2;
-  std::int64_t hidden = 2048;  // 0: as wide as the encoder's features
-  std::int64_t output = 256;
-  bool batch_norm = false;  // after the hidden layer
-  bool operator==(const SimclrOptions&) const = default;
-};
-
-struct BarlowTwinsOptions {
-  double lambda = 0.0051, scale = 0.1;
-  std::int64_t hidden = 2048, output = 2048;  // projector: two hidden layers with batch norm, one output layer
-  bool unbiased = false;                      // standardise as (z - mean) / (unbiased deviation + epsilon)
-  double epsilon = 1e-5;
-  bool operator==(const BarlowTwinsOptions&) const = default;
-};
-
-struct ByolOptions {
-  double momentum = 0.99, final_momentum = 1.0;  // of the target network: cosine from the first to the second
-  std::int64_t hidden = 4096, output = 256;      // projector: hidden layer with batch norm, output layer
-  std::int64_t predictor_hidden = 4096;
-  bool operator==(const ByolOptions&) const = default;
-};
 
 struct LarsOptions {
   double eta = 0.02, epsilon = 1e-8;
@@ -64,9 +42,8 @@ struct Options {
   bool zero_init_gamma = false;
 
   // ---- objectives
-  SimclrOptions simclr;
-  BarlowTwinsOptions barlow_twins;
-  ByolOptions byol;
+  bool joint_head_norm = false;  // the heads' batch norm over both views together, not per view
+  OwnSettings own;               // each objective's switches: own.get<...>() of the struct in its file
 
   // ---- views: probabilities and ranges of view 1 and view 2. `size`, `mean`, `std` and `interpolation` of these two
   // are not used: view_settings() fills them in.

@@ -14,54 +14,54 @@ StepRunner::StepRunner(Objective& objective, Backend& backend, bool record)
 
 const Step& StepRunner::run(const std::function<Views()>& views, const StepContext& context) {
   objective_.prepare(context);
-  if (wanted_ && !recording_ && eager_steps_ >= eager_steps_first) record(views);
-  if (recording_) {
-    replay();
+  Kind& kind = kinds_[objective_.variant()];
+  last_ = &kind;
+  if (wanted_ && !kind.recording && kind.eager_steps >= eager_steps_first) record(kind, views);
+  if (kind.recording) {
+    replay(kind);
   } else {
-    step_ = objective_.run(views());
-    ++eager_steps_;
+    kind.step = objective_.run(views());
+    ++kind.eager_steps;
   }
-  return step_;
+  return kind.step;
 }
 
 /// Notes one step down without running it. Where that cannot be done, steps go on eagerly.
-void StepRunner::record(const std::function<Views()>& views) {
+void StepRunner::record(Kind& kind, const std::function<Views()>& views) {
   const std::vector<std::int64_t*> counted = counters();
   std::vector<std::int64_t> before;
   for (const std::int64_t* counter : counted) before.push_back(*counter);
-  step_ = {};
+  kind.step = {};
   backend_.begin_recording();
   std::string refusal;
   try {
-    views_ = views();
-    step_ = objective_.run(views_);
+    kind.views = views();
+    kind.step = objective_.run(kind.views);
   } catch (const Error& error) {
     refusal = error.what();
   }
   try {
-    recording_ = backend_.end_recording();
+    kind.recording = backend_.end_recording();
   } catch (const Error& error) {
     if (refusal.empty()) refusal = error.what();
   }
   // Recording ran the host's code once, but no step was made: its counters go back and count with every replay.
-  increments_.clear();
+  kind.increments.clear();
   for (std::size_t i = 0; i < counted.size(); ++i) {
-    increments_.push_back(*counted[i] - before[i]);
+    kind.increments.push_back(*counted[i] - before[i]);
     *counted[i] = before[i];
   }
   if (refusal.empty()) return;
   wanted_ = false;
   refusal_ = refusal;
-  step_ = {};
-  views_ = {};
-  recording_.reset();
+  kind = {};
 }
 
-void StepRunner::replay() {
-  recording_->replay();
+void StepRunner::replay(Kind& kind) {
+  kind.recording->replay();
   const std::vector<std::int64_t*> counted = counters();
-  require(counted.size() == increments_.size(), "recording: the model's layers changed after they were recorded");
-  for (std::size_t i = 0; i < counted.size(); ++i) *counted[i] += increments_[i];
+  require(counted.size() == kind.increments.size(), "recording: the model's layers changed after they were recorded");
+  for (std::size_t i = 0; i < counted.size(); ++i) *counted[i] += kind.increments[i];
 }
 
 /// What a step counts in the host's memory.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -10,8 +11,9 @@
 
 namespace vergence {
 
-/// The first two steps run eagerly and bring everything into being that lasts; the third is recorded; from then on it
-/// is repeated. What changes from step to step reaches the device through `Objective::prepare`.
+/// The first two steps of a kind (Objective::variant) run eagerly and bring everything into being that lasts; the third
+/// is recorded; from then on it is repeated. What changes from step to step reaches the device through
+/// `Objective::prepare`.
 class StepRunner {
  public:
   /// Both must outlive the runner. `record` false: every step runs eagerly.
@@ -21,23 +23,29 @@ class StepRunner {
   /// same tensors every time. The result is valid until the next step.
   const Step& run(const std::function<Views()>& views, const StepContext& context);
 
-  bool recorded() const { return recording_ != nullptr; }
+  /// Whether the last step was a recorded one.
+  bool recorded() const { return last_ && last_->recording; }
   /// Why a step that was to be recorded runs eagerly; empty if none was refused.
   const std::string& refusal() const { return refusal_; }
 
  private:
-  void record(const std::function<Views()>& views);
-  void replay();
+  struct Kind {
+    int eager_steps = 0;
+    std::unique_ptr<Recording> recording;
+    Views views;                           // keep the recorded batch alive
+    std::vector<std::int64_t> increments;  // of the host's counters, in one step
+    Step step;
+  };
+
+  void record(Kind& kind, const std::function<Views()>& views);
+  void replay(Kind& kind);
   std::vector<std::int64_t*> counters() const;
 
   Objective& objective_;
   Backend& backend_;
   bool wanted_;
-  int eager_steps_ = 0;
-  std::unique_ptr<Recording> recording_;
-  Views views_;                           // keep the recorded batch alive
-  std::vector<std::int64_t> increments_;  // of the host's counters, in one step
-  Step step_;
+  std::map<int, Kind> kinds_;
+  const Kind* last_ = nullptr;
   std::string refusal_;
 };
 

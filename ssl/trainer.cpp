@@ -139,7 +139,14 @@ void Trainer::resume() {
 bool Trainer::advance() {
   const auto begin = Clock::now();
   batches_->prepare(step_);
-  const StepContext context{schedule_.at(step_), step_, schedule_.steps()};
+  const double lr = schedule_.at(step_), full = options_.effective_lr();
+  const StepContext context{.lr = lr,
+                            .step = step_,
+                            .steps = schedule_.steps(),
+                            .lr_share = full > 0 ? lr / full : 0,
+                            .epoch = batches_->epoch(),
+                            .images = options_.batch,
+                            .indices = batches_->indices()};
   const Step& done = runner_.run([this] { return batches_->make(); }, context);
   if (!runner_.refusal().empty() && !eager_told_) {
     progress_->note("steps run one by one: " + runner_.refusal());

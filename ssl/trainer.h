@@ -35,8 +35,8 @@ LoaderSettings loader_settings(const Options& options, const Dataset& dataset, c
 /// An objective with the encoder, precision and seed of the options, for views of `image_size`.
 std::unique_ptr<Objective> make_objective(const Options& options, std::int64_t image_size, Backend& backend);
 
-/// Makes `--cpu-conv`, `--conv`, `--precision tf32` and `--deterministic` the choices of this process. Throws UsageError
-/// for names there are not.
+/// Makes `--cpu-conv`, `--conv`, `--precision tf32` and `--deterministic` the choices of this process. Throws
+/// UsageError for names there are not.
 void apply_kernel_choices(const Options& options);
 
 /// SHA-256 of the configuration, without what a resumed run may change.

@@ -95,6 +95,8 @@ Tensors leaves(const Tensors& values) {
   return result;
 }
 
+Tensor rate(double value) { return full(cpu_backend(), {1}, value, DType::f64); }
+
 /// O(theta'(m), m), recorded all the way.
 Tensor unrolled(const Net& net, const Tensors& m) {
   const Tensors theta = leaves(net.parameters()), history = net.history();
@@ -106,7 +108,7 @@ Tensor unrolled(const Net& net, const Tensors& m) {
 }
 
 MetaGradient solve(const Net& net, const BilevelOptions& options) {
-  const InnerStep step{.lr = kRate, .momentum = kMomentum, .weight_decay = kDecay, .history = net.history()};
+  const InnerStep step{.lr = rate(kRate), .momentum = kMomentum, .weight_decay = kDecay, .history = net.history()};
   return meta_gradient(net.inner(), net.outer(), net.parameters(), net.meta(), step, options);
 }
 
@@ -204,18 +206,19 @@ TEST(Bilevel, ParametersThatTheInnerLossDoesNotUse) {
     return net.loss(p, m, 0.7) + sum(square(p[10]));
   };
   const MetaGradient result =
-      meta_gradient(inner, outer, theta, net.meta(), {.lr = kRate, .momentum = 0, .weight_decay = kDecay});
+      meta_gradient(inner, outer, theta, net.meta(), {.lr = rate(kRate), .momentum = 0, .weight_decay = kDecay});
   const MetaGradient without = meta_gradient(net.inner(), net.outer(), net.parameters(), net.meta(),
-                                             {.lr = kRate, .momentum = 0, .weight_decay = kDecay});
+                                             {.lr = rate(kRate), .momentum = 0, .weight_decay = kDecay});
   EXPECT_LT(relative_error(result.gradient, without.gradient), 1e-12);
   EXPECT_LT(relative_error({result.parameters[10]}, {affine(theta[10], 1 - kRate * kDecay)}), 1e-14);
 }
 
 TEST(Bilevel, RefusesBadInput) {
   const Net net{false, false};
-  EXPECT_THROW(meta_gradient(net.inner(), net.outer(), net.parameters(), {}, {.lr = 1}), Error);
-  EXPECT_THROW(meta_gradient(net.inner(), net.outer(), net.parameters(), net.meta(), {.lr = 1, .history = net.meta()}),
-               Error);
+  EXPECT_THROW(meta_gradient(net.inner(), net.outer(), net.parameters(), {}, {.lr = rate(1)}), Error);
+  EXPECT_THROW(
+      meta_gradient(net.inner(), net.outer(), net.parameters(), net.meta(), {.lr = rate(1), .history = net.meta()}),
+      Error);
   EXPECT_THROW(solve(net, {.radius = 0}), UsageError);
   EXPECT_THROW(second_order("approximate"), UsageError);
 }

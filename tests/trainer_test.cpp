@@ -12,6 +12,7 @@
 #include "models/encoder_file.h"
 #include "ssl/bench_step.h"
 #include "ssl/checkpoint.h"
+#include "ssl/option_table.h"
 #include "ssl/plan.h"
 #include "ssl/sha256.h"
 
@@ -42,8 +43,9 @@ class TrainerTest : public ::testing::Test {
     options.epochs = 3;
     options.lr = 0.5;
     options.warmup_epochs = 1;
-    options.simclr.hidden = options.barlow_twins.hidden = options.barlow_twins.output = 32;
-    options.byol.hidden = options.byol.output = options.byol.predictor_hidden = 32;
+    for (const char* layer : {"simclr.hidden", "barlow_twins.hidden", "barlow_twins.output", "byol.hidden",
+                              "byol.output", "byol.predictor_hidden"})
+      set_option(options, layer, "32");
     options.workers = 2;
     options.out = (folder_ / run).string();
     return options;
@@ -172,7 +174,7 @@ TEST_F(TrainerTest, ACheckpointIsRefusedUnderOtherOptions) {
   };
   refused("lr", [](Options& o) { o.lr = 0.25; });
   refused("seed", [](Options& o) { o.seed = 2; });
-  refused("simclr.temperature", [](Options& o) { o.simclr.temperature = 0.21; });
+  refused("simclr.temperature", [](Options& o) { set_option(o, "simclr.temperature", "0.21"); });
   refused("epochs", [](Options& o) { o.epochs = 4; });
   options.max_steps = 3;
   options.workers = 1;
@@ -312,7 +314,7 @@ TEST_F(TrainerTest, AStepFollowsTheGradientOfItsLoss) {
 
 TEST_F(TrainerTest, TheTargetOfByolFollowsTheTrainedNetwork) {
   Options options = tiny("unused", "byol");
-  options.byol.momentum = 0.75;
+  set_option(options, "byol.momentum", "0.75");
   const auto objective = make_objective(options, 16, cpu_backend());
   const ObjectiveState state = objective->state();
   const ParameterSet &trained = state.parameters[0].second, &target = state.parameters[1].second;

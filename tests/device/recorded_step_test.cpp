@@ -4,6 +4,7 @@
 #include "engine/ops.h"
 #include "kernels/cuda_rules.h"
 #include "ssl/bench_step.h"
+#include "ssl/option_table.h"
 #include "ssl/step_runner.h"
 #include "ssl/trainer.h"
 #include "tests/device/device_under_test.h"
@@ -16,9 +17,9 @@ Options tiny(const char* objective) {
   options.objective = objective;
   options.width = 4;
   options.batch = 4;
-  options.simclr.hidden = 16, options.simclr.output = 8;
-  options.barlow_twins.hidden = options.barlow_twins.output = 16;
-  options.byol.hidden = 16, options.byol.output = 8, options.byol.predictor_hidden = 8;
+  for (const char* layer : {"simclr.hidden", "barlow_twins.hidden", "barlow_twins.output", "byol.hidden"})
+    set_option(options, layer, "16");
+  for (const char* layer : {"simclr.output", "byol.output", "byol.predictor_hidden"}) set_option(options, layer, "8");
   return options;
 }
 

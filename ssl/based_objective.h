@@ -1,0 +1,37 @@
+// An objective that is built on a base method: SimCLR, BYOL, Barlow Twins or any other.
+#pragma once
+
+#include <memory>
+
+#include "ssl/base_method.h"
+#include "ssl/objective.h"
+
+namespace vergence {
+
+class BasedObjective : public Objective {
+ public:
+  void prepare(const StepContext& context) override;
+  ObjectiveState state() override;
+  StepCost cost(std::int64_t images) const override;
+
+ protected:
+  /// `base`: the method's name; `option` begins the UsageError for one there is not. The derived constructor ends with
+  /// `train_with_base`.
+  BasedObjective(const ObjectiveSetup& setup, const std::string& base, const char* option);
+
+  /// The base's heads, then others of the derived class.
+  void train_with_base(const std::vector<Mlp*>& heads = {}, const std::vector<NamedTensor>& more = {});
+  const BaseMethod& base() const { return *base_; }
+  /// What the moving average makes of both views: [2N, dim] constants; none for methods without one.
+  Tensor target_features(const Views& views);
+  /// Features of both sides -> what the base's loss compares.
+  Embeddings embed(const Tensor& features, const Tensor& target_features);
+  /// The base's loss of these views, as the base method by itself computes it.
+  Tensor base_loss(const Views& views, Parts* parts = nullptr);
+  void after_update() override;
+
+ private:
+  std::unique_ptr<BaseMethod> base_;
+};
+
+}  // namespace vergence

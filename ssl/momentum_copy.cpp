@@ -1,0 +1,41 @@
+#include "ssl/momentum_copy.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+namespace vergence {
+
+double MomentumSchedule::at(const StepContext& context) const {
+  const double done = static_cast<double>(context.step) / static_cast<double>(context.steps);
+  const double rest = (1 + std::cos(std::numbers::pi * std::min(1.0, done))) / 2;
+  return last - (last - first) * rest;
+}
+
+MomentumCopy::MomentumCopy(const ResNet& encoder, const std::vector<const Mlp*>& heads,
+                           const MomentumSchedule& schedule)
+    : encoder_(encoder), schedule_(schedule), keep_(encoder.stem.w.backend(), DType::f64) {
+  for (const Mlp* head : heads) heads_.push_back(*head);
+  std::vector<NamedTensor> copied = vergence::parameters_of(encoder_, "encoder.");
+  for (Mlp& head : heads_)
+    for (const NamedTensor& parameter : vergence::parameters_of(head)) copied.push_back(parameter);
+  parameters_ = ParameterSet(copied, Role::constant);
+}
+
+Tensor MomentumCopy::features(const Tensor& images, Pass pass) const {
+  pass.running = nullptr;
+  return encoder_(images, pass);
+}
+
+Tensor MomentumCopy::head(std::size_t index, const Tensor& features, Pass pass) const {
+  pass.running = nullptr;
+  return heads_[index](features, pass);
+}
+
+double MomentumCopy::flops(std::int64_t images) const {
+  double flops = cost_of(encoder_.settings, images).forward_flops;
+  for (const Mlp& head : heads_) flops += head.flops(images);
+  return flops;
+}
+
+}  // namespace vergence

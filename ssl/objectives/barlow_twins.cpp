@@ -1,0 +1,67 @@
+// Barlow Twins (Zbontar, Jing, Misra, LeCun, Deny: "Barlow Twins: self-supervised learning via redundancy reduction",
+// ICML 2021): a three-layer projector; the cross-correlation of the two views is pulled towards the identity.
+#include "engine/ops.h"
+#include "ssl/losses.h"
+#include "ssl/objective_list.h"
+
+namespace vergence {
+namespace {
+
+struct BarlowTwinsOptions {
+  double lambda = 0.0051, scale = 0.1;
+  std::int64_t hidden = 2048, output = 2048;  // projector: two hidden layers with batch norm, one output layer
+  bool unbiased = false;                      // standardise as (z - mean) / (unbiased deviation + epsilon)
+  double epsilon = 1e-5;
+};
+
+class BarlowTwins final : public BaseMethod {
+ public:
+  explicit BarlowTwins(const ObjectiveSetup& setup) : projector_(make_mlp(projector(setup), setup.init())) {
+    const BarlowTwinsOptions own = setup.options.own.get<BarlowTwinsOptions>();
+    loss_ = {.lambda = own.lambda, .scale = own.scale, .unbiased = own.unbiased, .epsilon = own.epsilon};
+  }
+
+  std::vector<Mlp*> heads() override { return {&projector_}; }
+  Tensor embed(const Tensor& features, const Pass& pass) const override { return projector_(features, pass); }
+  Tensor loss(const Embeddings& embeddings, Parts* parts) const override {
+    const BarlowTwinsParts terms = barlow_twins_parts(embeddings.online, loss_);
+    if (parts) *parts = {{"invariance", terms.invariance}, {"redundancy", terms.redundancy}};
+    return terms.invariance + terms.redundancy;
+  }
+
+ private:
+  static MlpSettings projector(const ObjectiveSetup& setup) {
+    const BarlowTwinsOptions own = setup.options.own.get<BarlowTwinsOptions>();
+    return {
+        .name = "projector", .sizes = {setup.encoder.dim(), own.hidden, own.hidden, own.output}, .hidden_norm = true};
+  }
+
+  Mlp projector_;
+  BarlowTwinsLoss loss_;
+};
+
+void options(OptionBuilder& t) {
+  using Own = BarlowTwinsOptions;
+  t.number("barlow_twins.lambda", own(&Own::lambda), ranges::not_negative, "weight of the terms off the diagonal");
+  t.number("barlow_twins.scale", own(&Own::scale), ranges::positive, "factor on the loss");
+  t.number("barlow_twins.hidden", own(&Own::hidden), ranges::layer, "both hidden layers of the projector");
+  t.number("barlow_twins.output", own(&Own::output), ranges::layer, "width of the embeddings");
+  t.flag("barlow_twins.unbiased", own(&Own::unbiased), "standardise by the unbiased deviation");
+  t.number("barlow_twins.epsilon", own(&Own::epsilon), ranges::not_negative, "added to variance (or deviation)");
+}
+
+}  // namespace
+
+namespace objectives {
+
+ObjectiveEntry barlow_twins() {
+  return {.name = "barlow_twins",
+          .title = "Barlow Twins",
+          .options = options,
+          .make_base = [](const ObjectiveSetup& setup, const ResNet&) -> std::unique_ptr<BaseMethod> {
+            return std::make_unique<BarlowTwins>(setup);
+          }};
+}
+
+}  // namespace objectives
+}  // namespace vergence

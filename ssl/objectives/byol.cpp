@@ -1,0 +1,66 @@
+// BYOL (Grill et al.: "Bootstrap your own latent: a new approach to self-supervised learning", NeurIPS 2020): a
+// predictor learns to map one view's projection to what a slowly moving copy of the network makes of the other view.
+#include "ssl/losses.h"
+#include "ssl/objective_list.h"
+
+namespace vergence {
+namespace {
+
+struct ByolOptions {
+  double momentum = 0.99, final_momentum = 1.0;  // of the target network: cosine from the first to the second
+  std::int64_t hidden = 4096, output = 256;      // projector: hidden layer with batch norm, output layer
+  std::int64_t predictor_hidden = 4096;
+};
+
+class Byol final : public BaseMethod {
+ public:
+  Byol(const ObjectiveSetup& setup, const ResNet& encoder, const ByolOptions& own)
+      : projector_(make_mlp(mlp("projector", {setup.encoder.dim(), own.hidden, own.output}), setup.init())),
+        predictor_(make_mlp(mlp("predictor", {own.output, own.predictor_hidden, own.output}), setup.init())),
+        target_(encoder, {&projector_}, {own.momentum, own.final_momentum}) {}
+
+  std::vector<Mlp*> heads() override { return {&projector_, &predictor_}; }
+  Tensor embed(const Tensor& features, const Pass& pass) const override {
+    return predictor_(projector_(features, pass), pass);
+  }
+  Tensor loss(const Embeddings& embeddings, Parts*) const override {
+    return byol(embeddings.online, embeddings.target);
+  }
+  MomentumCopy* target() override { return &target_; }
+  Tensor embed_target(const Tensor& features, const Pass& pass) const override {
+    return target_.head(0, features, pass);
+  }
+
+ private:
+  static MlpSettings mlp(const char* name, std::vector<std::int64_t> sizes) {
+    return {.name = name, .sizes = std::move(sizes), .hidden_norm = true};
+  }
+
+  Mlp projector_, predictor_;
+  MomentumCopy target_;
+};
+
+void options(OptionBuilder& t) {
+  using Own = ByolOptions;
+  t.number("byol.momentum", own(&Own::momentum), ranges::unit, "of the target network, at the start");
+  t.number("byol.final_momentum", own(&Own::final_momentum), ranges::unit, "and at the end, along a cosine");
+  t.number("byol.hidden", own(&Own::hidden), ranges::layer, "hidden layer of the projector");
+  t.number("byol.output", own(&Own::output), ranges::layer, "width of the embeddings");
+  t.number("byol.predictor_hidden", own(&Own::predictor_hidden), ranges::layer, "hidden layer of the predictor");
+}
+
+}  // namespace
+
+namespace objectives {
+
+ObjectiveEntry byol() {
+  return {.name = "byol",
+          .title = "BYOL",
+          .options = options,
+          .make_base = [](const ObjectiveSetup& setup, const ResNet& encoder) -> std::unique_ptr<BaseMethod> {
+            return std::make_unique<Byol>(setup, encoder, setup.options.own.get<ByolOptions>());
+          }};
+}
+
+}  // namespace objectives
+}  // namespace vergence

@@ -1,0 +1,73 @@
+// SimCLR (Chen, Kornblith, Norouzi, Hinton: "A simple framework for contrastive learning of visual representations",
+// ICML 2020): a two-layer projector and the NT-Xent loss.
+#include "engine/ops.h"
+#include "ssl/losses.h"
+#include "ssl/objective_list.h"
+
+namespace vergence {
+namespace {
+
+struct SimclrOptions {
+  double temperature = 0.2;
+  std::int64_t hidden = 2048, output = 256;
+  bool batch_norm = false, last_norm = false;
+};
+
+class Simclr final : public BaseMethod {
+ public:
+  explicit Simclr(const ObjectiveSetup& setup)
+      : projector_(make_mlp(projector(setup), setup.init())),
+        temperature_(setup.options.own.get<SimclrOptions>().temperature) {}
+
+  std::vector<Mlp*> heads() override { return {&projector_}; }
+  Tensor embed(const Tensor& features, const Pass& pass) const override { return projector_(features, pass); }
+  Tensor loss(const Embeddings& embeddings, Parts*) const override { return nt_xent(embeddings.online, temperature_); }
+
+  Tensor stratified_loss(const std::vector<Embeddings>& strata) const override {
+    Tensors all;
+    for (const Embeddings& embeddings : strata) {
+      const Tensor& z = embeddings.online;
+      all.push_back(reshape(z, {1, z.rows(), z.cols()}));
+    }
+    return stratified_nt_xent(concat(all, 0), temperature_);
+  }
+
+ private:
+  static MlpSettings projector(const ObjectiveSetup& setup) {
+    const SimclrOptions own = setup.options.own.get<SimclrOptions>();
+    const std::int64_t dim = setup.encoder.dim();
+    return {.name = "projector",
+            .sizes = {dim, own.hidden ? own.hidden : dim, own.output},
+            .hidden_norm = own.batch_norm,
+            .last_norm = own.last_norm ? LastNorm::affine : LastNorm::none};
+  }
+
+  Mlp projector_;
+  double temperature_;
+};
+
+void options(OptionBuilder& t) {
+  t.number("simclr.temperature", own(&SimclrOptions::temperature), ranges::positive,
+           "of the softmax over similarities");
+  t.number("simclr.hidden", own(&SimclrOptions::hidden), ranges::from(0, 1e6),
+           "hidden layer; 0: as wide as the features");
+  t.number("simclr.output", own(&SimclrOptions::output), ranges::layer, "width of the embeddings");
+  t.flag("simclr.batch_norm", own(&SimclrOptions::batch_norm), "batch norm after the hidden layer");
+  t.flag("simclr.last_norm", own(&SimclrOptions::last_norm), "batch norm after the output layer");
+}
+
+}  // namespace
+
+namespace objectives {
+
+ObjectiveEntry simclr() {
+  return {.name = "simclr",
+          .title = "SimCLR",
+          .options = options,
+          .make_base = [](const ObjectiveSetup& setup, const ResNet&) -> std::unique_ptr<BaseMethod> {
+            return std::make_unique<Simclr>(setup);
+          }};
+}
+
+}  // namespace objectives
+}  // namespace vergence

@@ -1,0 +1,29 @@
+// Settings whose types are known only to the files that declare them: how an objective brings switches of its own.
+#pragma once
+
+#include <any>
+#include <typeindex>
+#include <unordered_map>
+
+namespace vergence {
+
+/// One value of each type asked for, made with its defaults on first use. Copies are deep.
+class OwnSettings {
+ public:
+  template <class T>
+  T& get() {
+    std::any& value = values_[typeid(T)];
+    if (!value.has_value()) value = T{};
+    return *std::any_cast<T>(&value);
+  }
+  template <class T>
+  T get() const {
+    const auto found = values_.find(typeid(T));
+    return found == values_.end() ? T{} : *std::any_cast<T>(&found->second);
+  }
+
+ private:
+  std::unordered_map<std::type_index, std::any> values_;
+};
+
+}  // namespace vergence
