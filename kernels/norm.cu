@@ -205,7 +205,7 @@ __global__ void norm_forward(ColumnPlan plan, std::int64_t rows, std::int64_t ch
         if constexpr (has_add) value += static_cast<Real>(add[i].values[k]);
         if constexpr (relu) value = value < Real(0) ? Real(0) : value;
         x[i].values[k] = static_cast<T>(value);
-        if constexpr (relu) bits |= (static_cast<Real>(x[i].values[k]) > Real(0) ? 1u : 0u) << k;
+        if constexpr (relu) bits |= bit(static_cast<Real>(x[i].values[k]) > Real(0), k);
       }
       if (i >= present) continue;
       const std::int64_t place = row[i] * channels + at.channel;

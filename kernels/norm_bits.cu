@@ -13,10 +13,9 @@ __global__ void relu_bits(std::int64_t size, std::int64_t packs, const T* y, std
     unsigned byte = 0;
     if (i < packs) {
       const Pack<T, 8> values = load_pack<8>(y + i * 8);
-      for (int k = 0; k < 8; ++k) byte |= (static_cast<Compute<T>>(values.values[k]) > 0 ? 1u : 0u) << k;
+      for (int k = 0; k < 8; ++k) byte |= bit(static_cast<Compute<T>>(values.values[k]) > 0, k);
     } else {
-      for (int k = 0; k < 8 && i * 8 + k < size; ++k)
-        byte |= (static_cast<Compute<T>>(y[i * 8 + k]) > 0 ? 1u : 0u) << k;
+      for (int k = 0; k < 8 && i * 8 + k < size; ++k) byte |= bit(static_cast<Compute<T>>(y[i * 8 + k]) > 0, k);
     }
     bits[i] = static_cast<std::uint8_t>(byte);
   }

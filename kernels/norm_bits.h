@@ -21,6 +21,10 @@ class PositiveBits {
   const std::uint8_t* bits_;
 };
 
+/// Bit k, if set. (As a function: g++ 12 with -fsanitize=undefined evaluates a checked shift of a conditional before
+/// the index within its condition.)
+__device__ inline unsigned bit(bool set, int k) { return (set ? 1u : 0u) << k; }
+
 /// The bits of a few neighbouring elements, from element `place` on; all set where there is no ReLU.
 template <bool relu>
 struct ReluBits {

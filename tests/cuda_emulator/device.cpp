@@ -76,7 +76,7 @@ void Device::reset_peak() { state_->use.peak = state_->use.used; }
 void Device::upload(void* device, const void* host, std::int64_t bytes) {
   const auto* from = static_cast<const char*>(host);
   run_or_record([device, content = std::vector<char>(from, from + bytes)] {
-    std::memcpy(device, content.data(), content.size());
+    if (!content.empty()) std::memcpy(device, content.data(), content.size());
   });
 }
 
