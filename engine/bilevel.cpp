@@ -79,11 +79,12 @@ EstimatorComparison compare(const Tensors& exact, const Tensors& difference) {
   return {exact_norm, difference_norm, inner_product(exact, difference) / lengths};
 }
 
-void check(const Tensors& parameters, const Tensors& meta, const InnerStep& step, const BilevelOptions& options) {
-  require(!parameters.empty() && !meta.empty(), "meta gradient: needs parameters and meta parameters");
+void check(const InnerGradient& given, const InnerStep& step, const BilevelOptions& options) {
+  require(!given.parameters.empty() && !given.meta.empty(), "meta gradient: needs parameters and meta parameters");
   require(step.lr && step.lr.size() == 1, "meta gradient: the rate must have one element");
-  require(step.history.empty() || step.history.size() == parameters.size(), "meta gradient: ", parameters.size(),
-          " parameters need as many momentum buffers, got ", step.history.size());
+  require(step.history.empty() || step.history.size() == given.parameters.size(),
+          "meta gradient: ", given.parameters.size(), " parameters need as many momentum buffers, got ",
+          step.history.size());
   require_usage(std::isfinite(options.radius) && options.radius > 0,
                 "meta gradient: the radius must be finite and positive, got ", options.radius);
 }
@@ -92,16 +93,25 @@ void check(const Tensors& parameters, const Tensors& meta, const InnerStep& step
 
 MetaGradient meta_gradient(const BilevelLoss& inner, const BilevelLoss& outer, const Tensors& parameters,
                            const Tensors& meta, const InnerStep& step, const BilevelOptions& options) {
-  check(parameters, meta, step, options);
+  const bool recorded = options.form == SecondOrder::exact || options.compare;
+  InnerGradient given;
+  given.parameters = leaves(detached(parameters)), given.meta = leaves(meta);
+  check(given, step, options);
+  given.loss = inner(given.parameters, given.meta);
+  given.gradient = grad({given.loss}, given.parameters, {.create = recorded});
+  return meta_gradient(given, inner, outer, step, options);
+}
+
+MetaGradient meta_gradient(const InnerGradient& given, const BilevelLoss& inner, const BilevelLoss& outer,
+                           const InnerStep& step, const BilevelOptions& options) {
+  check(given, step, options);
   const bool exact = options.form == SecondOrder::exact || options.compare;
   const bool difference = options.form == SecondOrder::finite_difference || options.compare;
-  const Tensors values = detached(parameters), theta = leaves(values), m = leaves(meta);
-
-  const Tensor inner_loss = inner(theta, m);
-  const Tensors recorded = grad({inner_loss}, theta, {.create = exact});
+  const Tensors values = detached(given.parameters);
+  const Tensors& m = given.meta;
   MetaGradient result;
-  result.inner_loss = inner_loss.detached();
-  result.parameters = inner_update(values, detached(recorded), step);
+  result.inner_loss = given.loss.detached();
+  result.parameters = inner_update(values, detached(given.gradient), step);
 
   const Tensors moved = leaves(result.parameters);
   const Tensor outer_loss = outer(moved, m);
@@ -114,8 +124,8 @@ MetaGradient meta_gradient(const BilevelLoss& inner, const BilevelLoss& outer, c
   result.direct.assign(middle, gradients.end());
 
   Tensors exact_product, difference_of_gradients;
-  if (exact) exact_product = grad(recorded, m, {.seeds = v});
-  if (difference) difference_of_gradients = difference_product(inner, values, meta, v, options.radius);
+  if (exact) exact_product = grad(given.gradient, m, {.seeds = v});
+  if (difference) difference_of_gradients = difference_product(inner, values, m, v, options.radius);
   if (options.compare) result.comparison = compare(exact_product, difference_of_gradients);
   if (options.form == SecondOrder::none) {
     result.gradient = result.direct;

@@ -56,9 +56,22 @@ struct MetaGradient {
   std::optional<EstimatorComparison> comparison;
 };
 
+/// An inner gradient that is there already: of `loss` = inner(parameters, meta), both leaves, with respect to the
+/// parameters; recorded (Grad::create) where the exact form or a comparison is asked for.
+struct InnerGradient {
+  Tensor loss;
+  Tensors parameters, meta;
+  Tensors gradient;
+};
+
 /// The gradient of outer(theta'(meta), meta) with respect to `meta`, by `options.form` (none: the direct part alone).
 /// `parameters` and `meta` are read as values, history or not. No device value is waited for.
 MetaGradient meta_gradient(const BilevelLoss& inner, const BilevelLoss& outer, const Tensors& parameters,
                            const Tensors& meta, const InnerStep& step, const BilevelOptions& options = {});
+
+/// The same from an inner gradient that another computation has left behind. `inner` is called for finite differences
+/// alone.
+MetaGradient meta_gradient(const InnerGradient& given, const BilevelLoss& inner, const BilevelLoss& outer,
+                           const InnerStep& step, const BilevelOptions& options = {});
 
 }  // namespace vergence

@@ -59,6 +59,10 @@ Options bench_options(const BenchSettings& settings) {
   set("barlow_twins.output", settings.projector);
   set("barlow_twins.unbiased", "on");
   set("barlow_twins.epsilon", 1e-5);
+  set("metamask.redundancy_hidden", settings.projector);
+  set("metamask.redundancy_output", settings.projector);
+  set("metamask.second_order", settings.meta == "exact" ? "exact" : "finite_difference");
+  set("metamask.fused", settings.fused ? "on" : "off");
   options.optimizer = "sgd";
   options.lr = 0.06 * 256 / static_cast<double>(settings.batch);
   options.momentum = 0.9;
@@ -117,6 +121,7 @@ nlohmann::ordered_json bench_report(const BenchSettings& settings, const BenchRe
           {"device", backend(settings.device.c_str()).name()},
           {"precision", settings.precision},
           {"meta", settings.meta},
+          {"fused", settings.fused},
           {"steps", settings.steps},
           {"warmup", settings.warmup},
           {"threads", omp_get_max_threads()},

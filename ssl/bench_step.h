@@ -3,7 +3,8 @@
 // The work is fixed so that it can be compared with other programs: a ResNet of width 64 (3x3 stem below 96 pixels,
 // ImageNet's from there), statistics per view, SGD with learning rate 0.06, momentum 0.9 and weight decay 5e-4. Heads:
 // SimCLR dim-2048-256 without batch norm, temperature 0.5; Barlow Twins three layers of --projector with batch norm in
-// between, lambda 5e-3, unbiased deviations + 1e-5; BYOL as pretrain's defaults.
+// between, lambda 5e-3, unbiased deviations + 1e-5; BYOL and MetaMask
+// as pretrain's defaults, with a redundancy head of --projector.
 #pragma once
 
 #include <cstdint>
@@ -24,6 +25,7 @@ struct BenchSettings {
   std::int64_t steps = 10, warmup = 3;
   int threads = 0;             // 0: OpenMP's choice
   std::string meta = "exact";  // form of a meta-gradient, for objectives that have one
+  bool fused = false;          // MetaMask: its virtual step from the regular step's forward pass
   std::int64_t width = 64;
 };
 

@@ -1,6 +1,6 @@
 // The engine's side of the PyTorch oracles (tests/oracle/oracle.py): reads inputs from one safetensors file, computes,
 // and writes the results into another.
-//   oracle_driver resnet|losses|optimizer|encoder IN OUT
+//   oracle_driver resnet|losses|optimizer|encoder|objective IN OUT
 #include <functional>
 #include <iostream>
 
@@ -9,6 +9,8 @@
 #include "kernels/conv_rules.h"
 #include "models/encoder_file.h"
 #include "ssl/losses.h"
+#include "ssl/objective.h"
+#include "ssl/option_table.h"
 
 namespace vergence {
 namespace {
@@ -134,6 +136,31 @@ void encoder(const SafetensorsFile& in, Results& out, const std::string& encoder
   out.add("features", encoder(images, {.training = false, .running = &statistics}));
 }
 
+/// Training steps of an objective from given weights over given views; all parameters after the last one. Options stand
+/// in the metadata as "option.NAME".
+void objective(const SafetensorsFile& in, Results& out) {
+  const DType type = read_tensor(in, "views.0").dtype;
+  Options options;
+  options.objective = in.meta("objective"), options.width = static_cast<std::int64_t>(number(in, "width"));
+  for (const auto& [key, value] : in.metadata())
+    if (key.rfind("option.", 0) == 0) set_option(options, key.substr(7), value);
+  const auto size = static_cast<std::int64_t>(number(in, "image_size"));
+  const auto trained = make_objective({options, encoder_settings(options, size), cpu_backend(), type, type});
+  const ObjectiveState state = trained->state();
+  for (const auto& [set, parameters] : state.parameters)
+    for (std::size_t i = 0; i < parameters.count(); ++i)
+      if (in.find(set + "." + parameters.names()[i]))
+        assign(parameters.tensors()[i], read_tensor(in, set + "." + parameters.names()[i]));
+  const auto steps = static_cast<std::int64_t>(number(in, "steps"));
+  for (std::int64_t step = 0; step < steps; ++step) {
+    const Views views{read_tensor(in, join("views.", step)), {}};
+    trained->step(views, {.lr = number(in, "lr"), .step = step, .steps = steps, .images = views.images()});
+  }
+  for (const auto& [set, parameters] : state.parameters)
+    for (std::size_t i = 0; i < parameters.count(); ++i)
+      out.add(set + "." + parameters.names()[i], clone(parameters.tensors()[i]));
+}
+
 void run(const std::string& what, const std::string& in_path, const std::string& out_path) {
   const SafetensorsFile in(in_path);
   Results out;
@@ -145,6 +172,8 @@ void run(const std::string& what, const std::string& in_path, const std::string&
     optimizer(in, out);
   else if (what == "encoder")
     encoder(in, out, out_path + ".encoder");
+  else if (what == "objective")
+    objective(in, out);
   else
     throw UsageError(join("oracle_driver: no oracle is called ", what));
   out.write(out_path);
@@ -155,7 +184,7 @@ void run(const std::string& what, const std::string& in_path, const std::string&
 
 int main(int count, char** arguments) {
   if (count != 4) {
-    std::cerr << "usage: oracle_driver resnet|losses|optimizer|encoder IN OUT\n";
+    std::cerr << "usage: oracle_driver resnet|losses|optimizer|encoder|objective IN OUT\n";
     return 2;
   }
   try {

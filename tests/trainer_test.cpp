@@ -43,8 +43,10 @@ class TrainerTest : public ::testing::Test {
     options.epochs = 3;
     options.lr = 0.5;
     options.warmup_epochs = 1;
-    for (const char* layer : {"simclr.hidden", "barlow_twins.hidden", "barlow_twins.output", "byol.hidden",
-                              "byol.output", "byol.predictor_hidden"})
+    for (const char* layer :
+         {"simclr.hidden", "barlow_twins.hidden", "barlow_twins.output", "byol.hidden", "byol.output",
+          "byol.predictor_hidden", "vicreg.hidden", "vicreg.output", "metamask.redundancy_hidden",
+          "metamask.redundancy_output", "metamask.contrastive_hidden", "metamask.contrastive_output"})
       set_option(options, layer, "32");
     options.workers = 2;
     options.out = (folder_ / run).string();
@@ -86,7 +88,7 @@ std::string message_of(F&& call) {
 }
 
 TEST_F(TrainerTest, ResumedRunEqualsAnUninterruptedOneBitForBit) {
-  for (const char* objective : {"simclr", "barlow_twins", "byol"})
+  for (const char* objective : {"simclr", "barlow_twins", "byol", "vicreg", "metamask"})
     for (const char* optimizer : {"sgd", "lars", "adam"}) {
       if (std::string(optimizer) != "sgd" && std::string(objective) != "simclr") continue;
       const std::string whole = join(objective, optimizer), parts = whole + "_parts";

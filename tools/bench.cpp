@@ -39,6 +39,7 @@ void add_options(CLI::App& app, vergence::BenchSettings& s) {
   app.add_option("--meta", s.meta, "form of the meta-gradient, for objectives that have one")
       ->check(CLI::IsMember({"finite-difference", "exact"}))
       ->capture_default_str();
+  app.add_flag("--fused", s.fused, "MetaMask's virtual step from the regular step's forward pass");
 }
 
 }  // namespace

@@ -1,0 +1,262 @@
+// MetaMask (Li, Qiang, Zhang, Mo, Zheng, Su, Xiong: "MetaMask: revisiting dimensional confounder for self-supervised
+// learning", NeurIPS 2022): Barlow Twins and InfoNCE on features whose dimensions a learned mask scales. The mask is
+// trained by what it does to the encoder: after one virtual step of the weights under it, is the contrastive loss low?
+// docs/objectives/metamask.md has the formulas and where each choice comes from.
+#include <algorithm>
+
+#include "engine/bilevel.h"
+#include "engine/graph.h"
+#include "engine/ops.h"
+#include "ssl/losses.h"
+#include "ssl/objective_list.h"
+#include "ssl/step_value.h"
+
+namespace vergence {
+namespace {
+
+struct MetaMaskOptions {
+  std::int64_t redundancy_hidden = 2048, redundancy_output = 2048, contrastive_hidden = 2048, contrastive_output = 256;
+  double lambda = 5e-3, contrastive_weight = 10, temperature = 0.07;
+  bool meta = true, sigmoid = true, fused = false, compare = false;
+  std::string second_order = "exact", virtual_step = "momentum", meta_loss = "contrastive";
+  double radius = 0.01, mask_lr = 1e-3, mask_momentum = 0.9, mask_weight_decay = 5e-4;
+};
+
+class MetaMask final : public Objective {
+ public:
+  explicit MetaMask(const ObjectiveSetup& setup)
+      : Objective(setup),
+        own_(setup.options.own.get<MetaMaskOptions>()),
+        redundancy_head_(
+            make_mlp(head(setup, "redundancy_head", 2, own_.redundancy_hidden, own_.redundancy_output), init())),
+        contrastive_head_(
+            make_mlp(head(setup, "contrastive_head", 1, own_.contrastive_hidden, own_.contrastive_output), init())),
+        logits_(full(backend(), {setup.encoder.dim()}, own_.sigmoid ? 0 : 1, setup.weights)),
+        rate_(backend(), setup.weights) {
+    bilevel_ = {.form = second_order(own_.second_order), .radius = own_.radius, .compare = own_.compare};
+    require_usage(own_.virtual_step == "plain" || setup.options.optimizer == "sgd", "--metamask.virtual_step: '",
+                  own_.virtual_step, "' needs --optimizer sgd; expected plain with ", setup.options.optimizer);
+    train({&contrastive_head_, &redundancy_head_});  // what the contrastive loss uses comes first
+    used_ =
+        own_.meta_loss == "full" ? parameters_.count() : parameters_of(encoder_).size() + heads_of(contrastive_head_);
+    mask_ = ParameterSet({{"mask.logits", &logits_}});
+    mask_optimizer_.emplace(
+        mask_, OptimizerSettings{
+                   .kind = OptimizerKind::sgd, .momentum = own_.mask_momentum, .weight_decay = own_.mask_weight_decay});
+  }
+
+  void prepare(const StepContext& context) override {
+    Objective::prepare(context);
+    mask_optimizer_->prepare(own_.mask_lr * context.lr_share);
+    rate_.set(context.lr);
+  }
+
+  Step run(const Views& views) override {
+    if (!own_.meta) return regular_step(views);
+    return own_.fused ? fused_step(views) : successive_steps(views);
+  }
+
+  ObjectiveState state() override {
+    ObjectiveState all = Objective::state();
+    all.parameters.emplace_back("mask", mask_);
+    all.optimizers.emplace_back("mask", &*mask_optimizer_);
+    return all;
+  }
+
+  Tensor feature_mask() const override { return own_.meta ? mask_of(logits_.detached()) : Tensor{}; }
+
+  /// In forward passes of the network: the regular step 3; the virtual and the outer one 3 each and the mixed product
+  /// 2; finite differences take 4 backward passes through the head alone behind 2 forward passes instead.
+  StepCost cost(std::int64_t images) const override {
+    StepCost all = Objective::cost(images);
+    if (!own_.meta) return all;
+    const bool exact = bilevel_.form == SecondOrder::exact,
+               difference = bilevel_.form == SecondOrder::finite_difference;
+    const double forwards =
+        9 - (own_.fused ? 1 : 0) + (exact || bilevel_.compare ? 2 : 0) + (difference || bilevel_.compare ? 2 : 0);
+    all.flops *= forwards / 3;
+    return all;
+  }
+
+ private:
+  struct Losses {
+    Tensor redundancy, contrastive;
+  };
+
+  static MlpSettings head(const ObjectiveSetup& setup, const char* name, int hidden_layers, std::int64_t hidden,
+                          std::int64_t output) {
+    MlpSettings settings{
+        .name = name, .sizes = {setup.encoder.dim()}, .hidden_norm = true, .last_norm = LastNorm::affine};
+    settings.sizes.insert(settings.sizes.end(), static_cast<std::size_t>(hidden_layers), hidden);
+    settings.sizes.push_back(output);
+    return settings;
+  }
+  static std::size_t heads_of(Mlp& mlp) { return parameters_of(mlp).size(); }
+
+  Tensor mask_of(const Tensor& logits) const { return own_.sigmoid ? sigmoid(logits) : logits; }
+  Tensor masked(const Tensor& features, const Tensor& logits) const {
+    return own_.meta ? mask_scale(features, mask_of(logits)) : features;
+  }
+  Tensor contrastive(const Tensor& features, const Pass& pass) const {
+    return nt_xent(contrastive_head_(features, pass), own_.temperature);
+  }
+  Tensor redundancy(const Tensor& features, const Pass& pass) const {
+    return barlow_twins(redundancy_head_(features, pass),
+                        {.lambda = own_.lambda, .scale = 1, .unbiased = true, .epsilon = 0});
+  }
+  Tensor regular(const Losses& losses) const {
+    return losses.redundancy + affine(losses.contrastive, own_.contrastive_weight);
+  }
+  Losses losses_of(const Views& views, const Tensor& logits) {
+    const Tensor features = masked(encode(views), logits);
+    const Pass heads = head_pass();
+    return {redundancy(features, heads), contrastive(features, heads)};
+  }
+  Parts parts_of(const Losses& losses) const {
+    return {{"redundancy", losses.redundancy}, {"contrastive", losses.contrastive}};
+  }
+
+  Step regular_step(const Views& views) {
+    const Losses losses = losses_of(views, logits_.detached());
+    return update(regular(losses), parts_of(losses));
+  }
+
+  /// The published order: a regular step, then the meta step at the new weights, on the same views.
+  Step successive_steps(const Views& views) {
+    Step step = regular_step(views);
+    const Tensors& all = parameters_.tensors();
+    const Tensors theta(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(used_));
+    const BilevelLoss loss = meta_loss(views);
+    report(meta_gradient(loss, loss, theta, {logits_}, inner_step(), bilevel_), step.parts);
+    return step;
+  }
+
+  /// The virtual step from the regular step's own forward pass, at the old weights: one forward pass less.
+  Step fused_step(const Views& views) {
+    const Losses losses = losses_of(views, logits_);
+    const Tensors& all = parameters_.tensors();
+    const Tensors theta(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(used_));
+    const bool recorded = bilevel_.form == SecondOrder::exact || bilevel_.compare;
+    const bool whole = own_.meta_loss == "full";
+    const Tensor inner = whole ? regular(losses) : losses.contrastive;
+    const Tensors of_inner = grad({inner}, theta, {.create = recorded, .keep = true});
+    Tensors gradient = whole ? of_inner : grad({losses.redundancy}, all, {.keep = true});
+    if (!whole)
+      for (std::size_t i = 0; i < used_; ++i)
+        gradient[i] = gradient[i] + affine(of_inner[i].detached(), own_.contrastive_weight);
+    Step step{regular(losses).detached(), {}};
+    for (const auto& [name, value] : parts_of(losses)) step.parts.emplace_back(name, value.detached());
+    const BilevelLoss loss = meta_loss(views);
+    report(meta_gradient({inner, theta, {logits_}, of_inner}, loss, loss, inner_step(), bilevel_), step.parts);
+    parameters_.gather_gradients(gradient);
+    optimizer_->apply();
+    return step;
+  }
+
+  /// The loss of the virtual and of the outer step as a function of weights and logits. It leaves running statistics
+  /// alone.
+  BilevelLoss meta_loss(const Views& views) {
+    return [this, &views](const Tensors& weights, const Tensors& meta) {
+      Tensors values = parameters_.tensors();
+      std::copy(weights.begin(), weights.end(), values.begin());
+      return with_parameters(values, [&] {
+        Pass encoder_pass = pass(), heads = head_pass();
+        encoder_pass.running = heads.running = nullptr;
+        const Tensor features = masked(encoder_(views.both, encoder_pass), meta[0]);
+        const Tensor loss = contrastive(features, heads);
+        return own_.meta_loss == "full" ? regular({redundancy(features, heads), loss}) : loss;
+      });
+    };
+  }
+
+  InnerStep inner_step() {
+    InnerStep step{.lr = rate_.tensor()};
+    if (own_.virtual_step == "plain") return step;
+    const OptimizerSettings& settings = optimizer_->settings();
+    step.momentum = settings.momentum, step.weight_decay = settings.weight_decay;
+    step.history = parameters_.parts_of(optimizer_->state("momentum"));
+    step.history.resize(used_);
+    return step;
+  }
+
+  /// The mask's step, and what is worth a line of the log: the mask's spread, and both parts of its gradient.
+  void report(const MetaGradient& meta, Parts& parts) {
+    const Tensor &direct = meta.direct[0], second = meta.gradient[0] - direct;
+    const auto norm = [](const Tensor& x) { return sqrt(dot(x, x)); };
+    const Tensor mask = mask_of(logits_.detached());
+    const Shape row{1, mask.size()};
+    parts.emplace_back("meta_loss", meta.outer_loss);
+    parts.emplace_back("mask_mean", mean(mask));
+    parts.emplace_back("mask_min", reshape(neg(max_cols(neg(reshape(mask, row)))), {}));
+    parts.emplace_back("mask_max", reshape(max_cols(reshape(mask, row)), {}));
+    parts.emplace_back("direct_norm", norm(direct));
+    if (bilevel_.form != SecondOrder::none) {
+      parts.emplace_back("second_order_norm", norm(second));
+      parts.emplace_back("cosine", dot(direct, second) / clamp_min(norm(direct) * norm(second), 1e-30));
+    }
+    if (meta.comparison) {
+      parts.emplace_back("exact_product_norm", meta.comparison->exact_norm);
+      parts.emplace_back("difference_product_norm", meta.comparison->finite_difference_norm);
+      parts.emplace_back("product_cosine", meta.comparison->cosine);
+    }
+    mask_.gather_gradients(meta.gradient);
+    mask_optimizer_->apply();
+  }
+
+  MetaMaskOptions own_;
+  Mlp redundancy_head_, contrastive_head_;
+  Tensor logits_;
+  StepValue rate_;
+  BilevelOptions bilevel_;
+  std::size_t used_ = 0;  // parameters that the meta loss reads: the first ones
+  ParameterSet mask_;
+  std::optional<Optimizer> mask_optimizer_;
+};
+
+void options(OptionBuilder& t) {
+  using Own = MetaMaskOptions;
+  t.number("metamask.lambda", own(&Own::lambda), ranges::not_negative,
+           "redundancy loss: weight of the terms off the diagonal");
+  t.number("metamask.contrastive_weight", own(&Own::contrastive_weight), ranges::not_negative,
+           "weight of the contrastive loss");
+  t.number("metamask.temperature", own(&Own::temperature), ranges::positive, "of the contrastive loss");
+  t.number("metamask.redundancy_hidden", own(&Own::redundancy_hidden), ranges::layer,
+           "both hidden layers of the redundancy head");
+  t.number("metamask.redundancy_output", own(&Own::redundancy_output), ranges::layer, "width of the redundancy head");
+  t.number("metamask.contrastive_hidden", own(&Own::contrastive_hidden), ranges::layer,
+           "hidden layer of the contrastive head");
+  t.number("metamask.contrastive_output", own(&Own::contrastive_output), ranges::layer,
+           "width of the contrastive head");
+  t.flag("metamask.meta", own(&Own::meta), "learn a mask; off: features as they are");
+  t.flag("metamask.sigmoid", own(&Own::sigmoid), "the mask is a sigmoid of its logits; off: the logits, from 1");
+  t.choice("metamask.second_order", own(&Own::second_order), {"exact", "finite_difference", "none"},
+           "the mixed derivative in the mask's gradient");
+  t.number("metamask.radius", own(&Own::radius), ranges::positive, "length of the finite differences' step");
+  t.flag("metamask.compare", own(&Own::compare), "work out both forms of the mixed derivative and log them");
+  t.choice("metamask.virtual_step", own(&Own::virtual_step), {"momentum", "plain"},
+           "with momentum and weight decay, or the gradient alone");
+  t.choice("metamask.meta_loss", own(&Own::meta_loss), {"contrastive", "full"},
+           "loss of the virtual and the outer step");
+  t.flag("metamask.fused", own(&Own::fused), "virtual step from the regular step's forward pass, at the old weights");
+  t.number("metamask.mask_lr", own(&Own::mask_lr), ranges::not_negative,
+           "learning rate of the mask, not scaled by the batch; it follows the schedule");
+  t.number("metamask.mask_momentum", own(&Own::mask_momentum), ranges::below_one, "its momentum");
+  t.number("metamask.mask_weight_decay", own(&Own::mask_weight_decay), ranges::not_negative,
+           "its weight decay, on the logits");
+}
+
+}  // namespace
+
+namespace objectives {
+
+ObjectiveEntry metamask() {
+  return {.name = "metamask",
+          .title = "MetaMask",
+          .options = options,
+          .make = [](const ObjectiveSetup& setup) -> std::unique_ptr<Objective> {
+            return std::make_unique<MetaMask>(setup);
+          }};
+}
+
+}  // namespace objectives
+}  // namespace vergence

@@ -1,0 +1,91 @@
+// VICReg (Bardes, Ponce, LeCun: "VICReg: variance-invariance-covariance regularization for self-supervised learning",
+// ICLR 2022): both views' embeddings shall agree, keep their spread in every dimension, and not repeat one dimension in
+// another.
+#include "engine/ops.h"
+#include "ssl/objective_list.h"
+
+namespace vergence {
+namespace {
+
+struct VicregOptions {
+  double invariance = 25, variance = 25, covariance = 1;  // weights of the terms
+  double deviation = 1, epsilon = 1e-4;                   // the spread asked for, and what is added to a variance
+  std::int64_t hidden = 2048, output = 2048;  // projector: two hidden layers with batch norm, one output layer
+};
+
+class Vicreg final : public BaseMethod {
+ public:
+  explicit Vicreg(const ObjectiveSetup& setup)
+      : own_(setup.options.own.get<VicregOptions>()),
+        projector_(make_mlp({.name = "projector",
+                             .sizes = {setup.encoder.dim(), own_.hidden, own_.hidden, own_.output},
+                             .hidden_norm = true},
+                            setup.init())) {}
+
+  std::vector<Mlp*> heads() override { return {&projector_}; }
+  Tensor embed(const Tensor& features, const Pass& pass) const override { return projector_(features, pass); }
+
+  /// invariance mean (z1 - z2)^2 + variance (V(z1) + V(z2)) / 2 + covariance (C(z1) + C(z2)), as published.
+  Tensor loss(const Embeddings& embeddings, Parts* parts) const override {
+    const Tensor& z = embeddings.online;
+    const std::int64_t images = z.rows() / 2;
+    const Tensor first = centred(slice(z, 0, 0, images)), second = centred(slice(z, 0, images, images));
+    const Tensor invariance =
+        affine(mean(square(slice(z, 0, 0, images) - slice(z, 0, images, images))), own_.invariance);
+    const Tensor variance = affine(missing_deviation(first) + missing_deviation(second), own_.variance / 2);
+    const Tensor covariance = affine(squared_covariances(first) + squared_covariances(second), own_.covariance);
+    if (parts) *parts = {{"invariance", invariance}, {"variance", variance}, {"covariance", covariance}};
+    return invariance + variance + covariance;
+  }
+
+ private:
+  static Tensor centred(const Tensor& z) { return z - affine(sum_rows(z), 1 / static_cast<double>(z.rows())); }
+
+  /// Variance per dimension, unbiased.
+  static Tensor variances(const Tensor& z) { return affine(dot_rows(z, z), 1 / static_cast<double>(z.rows() - 1)); }
+
+  /// V: the mean over dimensions of max(0, deviation - sqrt(variance + epsilon)).
+  Tensor missing_deviation(const Tensor& z) const {
+    return mean(relu(affine(sqrt(variances(z) + own_.epsilon), -1, own_.deviation)));
+  }
+
+  /// C: the squares of the covariances of different dimensions, summed and divided by the number of dimensions. The sum
+  /// of all squares of Z^T Z is that of Z Z^T, whichever is smaller.
+  static Tensor squared_covariances(const Tensor& z) {
+    const bool by_rows = z.rows() < z.cols();
+    const Tensor products = matmul(z, z, !by_rows, by_rows), own = variances(z);
+    const double n = static_cast<double>(z.rows() - 1);
+    const Tensor all = affine(dot(products, products), 1 / (n * n));
+    return affine(all - dot(own, own), 1 / static_cast<double>(z.cols()));
+  }
+
+  VicregOptions own_;
+  Mlp projector_;
+};
+
+void options(OptionBuilder& t) {
+  using Own = VicregOptions;
+  t.number("vicreg.invariance", own(&Own::invariance), ranges::not_negative, "weight of the views' distance");
+  t.number("vicreg.variance", own(&Own::variance), ranges::not_negative, "weight of missing spread");
+  t.number("vicreg.covariance", own(&Own::covariance), ranges::not_negative, "weight of shared dimensions");
+  t.number("vicreg.deviation", own(&Own::deviation), ranges::positive, "the spread asked for");
+  t.number("vicreg.epsilon", own(&Own::epsilon), ranges::not_negative, "added to a variance under the root");
+  t.number("vicreg.hidden", own(&Own::hidden), ranges::layer, "both hidden layers of the projector");
+  t.number("vicreg.output", own(&Own::output), ranges::layer, "width of the embeddings");
+}
+
+}  // namespace
+
+namespace objectives {
+
+ObjectiveEntry vicreg() {
+  return {.name = "vicreg",
+          .title = "VICReg",
+          .options = options,
+          .make_base = [](const ObjectiveSetup& setup, const ResNet&) -> std::unique_ptr<BaseMethod> {
+            return std::make_unique<Vicreg>(setup);
+          }};
+}
+
+}  // namespace objectives
+}  // namespace vergence

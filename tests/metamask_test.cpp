@@ -1,0 +1,218 @@
+// MetaMask: the numbers of a small worked example, and what its switches do to whole steps.
+#include <cmath>
+#include <gtest/gtest.h>
+
+#include "engine/bilevel.h"
+#include "engine/graph.h"
+#include "ssl/bench_step.h"
+#include "ssl/losses.h"
+#include "ssl/objective.h"
+#include "ssl/option_table.h"
+
+namespace vergence::test {
+namespace {
+
+Tensor series(const Shape& shape, const std::function<double(double)>& value) {
+  std::vector<double> values;
+  for (std::int64_t k = 0; k < shape.size(); ++k) values.push_back(value(static_cast<double>(k)));
+  return from_values(cpu_backend(), shape, values);
+}
+
+Tensor constant(const Shape& shape, double value) { return full(cpu_backend(), shape, value, DType::f64); }
+
+/// The worked example: an encoder of one linear layer, batch norm and ReLU per view, the mask, a head of two linear
+/// layers with batch norm per view; 79 weights.
+struct Example {
+  Tensor x;  // both views
+  Tensors weights;
+  Tensor logits = from_values(cpu_backend(), {4}, {0.4, -0.3, 0.2, -0.1});
+
+  Example() {
+    const auto view = [](double v) {
+      return series({4, 3}, [v](double k) { return std::sin(1.0 + 0.37 * k + 2.1 * v); });
+    };
+    x = concat({view(0), view(1)}, 0);
+    weights = {series({4, 3}, [](double k) { return std::cos(0.5 + 0.61 * k); }),
+               constant({4}, 1),
+               constant({4}, 0.3),
+               series({5, 4}, [](double k) { return 0.8 * std::sin(0.2 + 0.83 * k); }),
+               constant({5}, 0),
+               constant({5}, 1),
+               constant({5}, 0.2),
+               series({3, 5}, [](double k) { return 0.7 * std::cos(1.1 + 0.47 * k); }),
+               constant({3}, 0),
+               constant({3}, 1),
+               constant({3}, 0)};
+  }
+
+  BilevelLoss loss() const {
+    return [this](const Tensors& w, const Tensors& meta) {
+      const BatchNorm plain{.groups = 2}, relu{.groups = 2, .relu = true};
+      const Tensor h = batch_norm(linear(x, w[0]), w[1], w[2], {}, relu).y;
+      const Tensor a = batch_norm(linear(mask_scale(h, sigmoid(meta[0])), w[3], w[4]), w[5], w[6], {}, relu).y;
+      return nt_xent(batch_norm(linear(a, w[7], w[8]), w[9], w[10], {}, plain).y, 0.5);
+    };
+  }
+  MetaGradient solve(const BilevelOptions& options) const {
+    return meta_gradient(loss(), loss(), weights, {logits}, {.lr = constant({1}, 0.05)}, options);
+  }
+};
+
+void expect_values(const Tensor& found, const std::vector<double>& expected, double tolerance) {
+  const std::vector<double> values = found.values();
+  ASSERT_EQ(values.size(), expected.size());
+  for (std::size_t i = 0; i < values.size(); ++i) EXPECT_NEAR(values[i], expected[i], tolerance) << "entry " << i;
+}
+
+double norm_of(const Tensors& tensors) {
+  double sum = 0;
+  for (const Tensor& tensor : tensors) sum += dot(tensor, tensor).item();
+  return std::sqrt(sum);
+}
+
+TEST(MetaMaskExample, LossesOfTwoViews) {
+  const auto z = [](double first, double step) {
+    return series({4, 3}, [=](double k) { return std::sin(first + step * k); });
+  };
+  const Tensor a = z(0.3, 0.7), b = z(0.5, 0.9), both = concat({a, b}, 0);
+  EXPECT_NEAR(nt_xent(both, 0.07).item(), 10.5156188191, 1e-9);
+  EXPECT_NEAR(nt_xent(both, 0.5).item(), 2.2658119300, 1e-9);
+  const BarlowTwinsLoss loss{.lambda = 5e-3, .scale = 1, .unbiased = true, .epsilon = 0};
+  EXPECT_NEAR(barlow_twins(both, loss).item(), 2.1126669840, 1e-9);
+  EXPECT_NEAR(barlow_twins(concat({a, a}, 0), loss).item(), 0.1949129401, 1e-9);
+}
+
+TEST(MetaMaskExample, ExactMetaGradient) {
+  const Example example;
+  const MetaGradient meta = example.solve({});
+  EXPECT_NEAR(meta.inner_loss.item(), 2.3447755788, 1e-9);
+  EXPECT_NEAR(meta.outer_loss.item(), 2.1710187969, 1e-9);
+  expect_values(meta.direct[0], {-0.4056965050, 0.6774207315, 0.5984924175, -0.7863192012}, 1e-9);
+  expect_values(meta.gradient[0], {-1.4279835718, 0.7077528148, 0.8419616492, 0.2382064259}, 1e-9);
+  expect_values((meta.direct[0] - meta.gradient[0]) * constant({}, 20),
+                {20.4457413346, -0.6066416663, -4.8693846347, -20.4905125421}, 1e-8);
+}
+
+TEST(MetaMaskExample, FirstOrderGradients) {
+  const Example example;
+  Tensors theta;
+  for (const Tensor& weight : example.weights) theta.push_back(leaf(weight));
+  const Tensor logits = leaf(example.logits);
+  Tensors wanted = theta;
+  wanted.push_back(logits);
+  Tensors gradients = grad({example.loss()(theta, {logits})}, wanted);
+  expect_values(gradients.back(), {1.8831927089, -2.7300355211, -0.1790384996, 0.2402842678}, 1e-9);
+  gradients.pop_back();
+  EXPECT_NEAR(norm_of(gradients), 15.8651367569, 1e-9);
+}
+
+TEST(MetaMaskExample, FiniteDifferences) {
+  const Example example;
+  const auto found = [&](double radius) {
+    return example.solve({.form = SecondOrder::finite_difference, .radius = radius}).gradient[0];
+  };
+  expect_values(found(0.01), {-1.4131691213, 0.6910568345, 0.8363298507, 0.2406566334}, 1e-9);
+  expect_values(found(1e-4), {-1.4279820609, 0.7077511022, 0.8419610845, 0.2382066734}, 1e-8);
+}
+
+// ---- whole steps
+
+Options small(std::initializer_list<std::pair<const char*, const char*>> more = {}) {
+  Options options;
+  options.objective = "metamask";
+  options.width = 2;
+  options.momentum = 0.9;
+  options.weight_decay = 5e-4;
+  for (const char* name : {"metamask.redundancy_hidden", "metamask.contrastive_hidden"})
+    set_option(options, name, "12");
+  set_option(options, "metamask.redundancy_output", "8");
+  set_option(options, "metamask.contrastive_output", "6");
+  set_option(options, "metamask.mask_lr", "0.1");
+  for (const auto& [name, value] : more) set_option(options, name, value);
+  return options;
+}
+
+struct Outcome {
+  std::vector<double> losses, weights, mask;
+};
+
+Outcome train(const Options& options, int steps = 3, double lr = 0.01) {
+  const auto objective = make_objective({options, encoder_settings(options, 8), cpu_backend(), DType::f64, DType::f64});
+  Outcome result;
+  for (int step = 0; step < steps; ++step) {
+    Views views = random_views(6, 8, static_cast<std::uint64_t>(7 + step), cpu_backend());
+    views.both = from_values(cpu_backend(), views.both.shape, views.both.values());
+    result.losses.push_back(objective->step(views, {.lr = lr, .step = step, .steps = steps, .images = 6}).loss.item());
+  }
+  const ObjectiveState state = objective->state();
+  result.weights = state.parameters[0].second.flat().values();
+  result.mask = state.parameters[1].second.flat().values();
+  return result;
+}
+
+/// |a - b| / |b|.
+double distance(const std::vector<double>& a, const std::vector<double>& b) {
+  double difference = 0, size = 0;
+  for (std::size_t i = 0; i < b.size(); ++i) difference += (a[i] - b[i]) * (a[i] - b[i]), size += b[i] * b[i];
+  return std::sqrt(difference / size);
+}
+
+TEST(MetaMask, AMaskOfOnesIsNoMask) {
+  const Outcome none = train(small({{"metamask.meta", "off"}}));
+  const Outcome ones = train(small({{"metamask.sigmoid", "off"}, {"metamask.mask_lr", "0"}}));
+  EXPECT_EQ(none.losses, ones.losses);
+  EXPECT_EQ(none.weights, ones.weights);
+}
+
+TEST(MetaMask, WithoutTheSecondOrderTheMaskGoesElsewhere) {
+  const Outcome exact = train(small()), first = train(small({{"metamask.second_order", "none"}}));
+  EXPECT_GT(distance(first.mask, exact.mask), 1e-2);
+  const Outcome difference = train(small({{"metamask.second_order", "finite_difference"}, {"metamask.radius", "1e-5"}}), 1);
+  EXPECT_LT(distance(difference.mask, train(small(), 1).mask), 1e-3);
+}
+
+TEST(MetaMask, EverySwitchOfTheVirtualStepMatters) {
+  const Outcome usual = train(small());
+  EXPECT_GT(distance(train(small({{"metamask.virtual_step", "plain"}})).mask, usual.mask), 1e-6);
+  EXPECT_GT(distance(train(small({{"metamask.meta_loss", "full"}})).mask, usual.mask), 1e-3);
+  EXPECT_GT(distance(train(small({{"metamask.fused", "on"}})).mask, usual.mask), 1e-6);
+}
+
+/// Where the weights stand still, old and new ones are the same, and the mask's gradient with them.
+TEST(MetaMask, FusedIsTheSameWhereNothingMoves) {
+  for (const char* loss : {"contrastive", "full"}) {
+    const Outcome usual = train(small({{"metamask.meta_loss", loss}}), 1, 0);
+    const Outcome fused = train(small({{"metamask.meta_loss", loss}, {"metamask.fused", "on"}}), 1, 0);
+    EXPECT_LT(distance(fused.mask, usual.mask), 1e-10) << loss;
+    EXPECT_EQ(fused.losses, usual.losses);
+  }
+  // With a rate the fused step's weights are those of a regular step all the same.
+  EXPECT_LT(distance(train(small({{"metamask.fused", "on"}}), 1).weights, train(small(), 1).weights), 1e-12);
+}
+
+TEST(MetaMask, LogsBothEstimators) {
+  const Options options = small({{"metamask.compare", "on"}});
+  const auto objective = make_objective({options, encoder_settings(options, 8), cpu_backend()});
+  const Step step = objective->step(random_views(6, 8, 1, cpu_backend()), {.lr = 0.01, .images = 6});
+  std::vector<std::string> names;
+  for (const auto& [name, value] : step.parts) {
+    names.push_back(name);
+    EXPECT_TRUE(std::isfinite(value.item())) << name;
+    EXPECT_EQ(value.shape.rank(), 0) << name;
+  }
+  for (const char* name : {"mask_min", "mask_mean", "mask_max", "direct_norm", "second_order_norm", "cosine",
+                           "exact_product_norm", "difference_product_norm", "product_cosine"})
+    EXPECT_NE(std::find(names.begin(), names.end(), name), names.end()) << name;
+  EXPECT_EQ(objective->feature_mask().size(), 16);
+}
+
+TEST(MetaMask, RefusesAVirtualStepThatItsOptimizerDoesNotTake) {
+  Options options = small();
+  options.optimizer = "adam";
+  EXPECT_THROW(make_objective({options, encoder_settings(options, 8), cpu_backend()}), UsageError);
+  set_option(options, "metamask.virtual_step", "plain");
+  EXPECT_NO_THROW(make_objective({options, encoder_settings(options, 8), cpu_backend()}));
+}
+
+}  // namespace
+}  // namespace vergence::test
