@@ -90,6 +90,12 @@ Plan plan_of(const ResNetSettings& settings) {
 
 std::int64_t ResNetSettings::dim() const { return 8 * width * (architecture_of(encoder).bottleneck ? 4 : 1); }
 
+std::int64_t ResNetSettings::map_size() const {
+  const Stem layers = stem_of(stem);
+  const std::int64_t halvings = 8 * layers.stride * (layers.pool ? kStemPool.stride : 1);
+  return (image_size + halvings - 1) / halvings;  // each one rounds up
+}
+
 std::map<std::string, std::string> ResNetSettings::metadata() const {
   return {{"encoder", encoder},
           {"width", std::to_string(width)},

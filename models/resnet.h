@@ -29,6 +29,8 @@ struct ResNetSettings {
 
   /// The length of a feature vector: 8 width, times 4 for resnet50.
   std::int64_t dim() const;
+  /// Height and width of the last stage's feature map of an image of image_size.
+  std::int64_t map_size() const;
   /// The entries of encoder.safetensors' metadata that describe the network: encoder, width, stem, stem_relu ("on" or
   /// "off"), image_size, channels.
   std::map<std::string, std::string> metadata() const;

@@ -12,13 +12,16 @@
 #include <sstream>
 
 #include "engine/files.h"
+#include "engine/ops.h"
 #include "kernels/conv_rules.h"
 #include "kernels/conv_tuning.h"
 #include "kernels/cuda_rules.h"
 #include "models/encoder_file.h"
 #include "ssl/checkpoint.h"
+#include "ssl/evaluation/feature_mask.h"
 #include "ssl/evaluation/features.h"
 #include "ssl/evaluation/knn.h"
+#include "ssl/finishing.h"
 #include "ssl/plan.h"
 #include "ssl/progress.h"
 #include "ssl/run_folder.h"
@@ -62,10 +65,14 @@ class Trainer {
   bool advance();
   void log(const Step& done, double lr, std::int64_t epoch_now, bool epoch_ends, bool writes);
   void evaluate(nlohmann::ordered_json& line);
-  Features features_of(const std::string& split);
+  void recalibrate(nlohmann::ordered_json& line);
+  ExtractSettings image_settings() const;
+  std::pair<Features, Features> bank_and_queries(const Encode& encode);
+  void log_knn(nlohmann::ordered_json& line, const KnnAccuracy& accuracy, const char* suffix, const char* note);
   void start_tuning();
   void save_tuning();
   void save(bool with_encoder);
+  void save_encoder_file(const std::string& path, const Statistics& statistics);
   std::int64_t epoch() const { return step_ / steps_per_epoch_; }
 
   const Options& options_;
@@ -82,6 +89,7 @@ class Trainer {
   std::unique_ptr<Batches> batches_;
   StepRunner runner_;
   bool eager_told_ = false;
+  std::optional<Statistics> recalibrated_;  // after the last step
   std::optional<Progress> progress_;
   Clock::time_point saved_at_ = Clock::now();
 };
@@ -182,31 +190,72 @@ void Trainer::log(const Step& done, double lr, std::int64_t epoch_now, bool epoc
   line["lr"] = lr;
   line["images_per_s"] = progress_->images_per_s();
   if (not_finite.empty() && epoch_ends && options_.eval_every > 0 && epoch() % options_.eval_every == 0) evaluate(line);
+  if (not_finite.empty() && step_ == last_ && objective_->recalibration_batches() > 0) recalibrate(line);
   if (writes || !not_finite.empty()) folder_.log(line);
   require(not_finite.empty(), "step ", step_, ": ", options_.objective, "'s ", not_finite,
           " is not finite; a lower --lr may help. The last checkpoint is kept in ", folder_.path());
 }
 
-Features Trainer::features_of(const std::string& split) {
+/// Un-augmented images as the encoder is evaluated on them.
+ExtractSettings Trainer::image_settings() const {
+  ExtractSettings settings;
+  settings.image_size = views_[0].size;
+  settings.mean = views_[0].mean;
+  settings.std = views_[0].std;
+  return settings;
+}
+
+std::pair<Features, Features> Trainer::bank_and_queries(const Encode& encode) {
   DatasetSettings settings = dataset_settings(options_);
   settings.limit = options_.eval_limit;
-  ExtractSettings extract;
-  extract.image_size = views_[0].size;
-  extract.mean = views_[0].mean;
-  extract.std = views_[0].std;
-  return extract_features([this](const Tensor& images) { return objective_->features(images); },
-                          open_dataset(settings, split), extract, backend_);
+  const auto features = [&](const char* split) {
+    return extract_features(encode, open_dataset(settings, split), image_settings(), backend_);
+  };
+  return {features("probe"), features("test")};
+}
+
+void Trainer::log_knn(nlohmann::ordered_json& line, const KnnAccuracy& accuracy, const char* suffix, const char* note) {
+  line[std::string("knn_cosine_200") + suffix] = accuracy.cosine_200.top1;
+  line[std::string("knn_euclidean_5") + suffix] = accuracy.euclidean_5.top1;
+  char text[160];
+  std::snprintf(text, sizeof text, "epoch %lld: kNN top1 %.2f (k=200, cosine), %.2f (k=5, Euclidean)%s",
+                static_cast<long long>(epoch()), accuracy.cosine_200.top1, accuracy.euclidean_5.top1, note);
+  progress_->note(text);
 }
 
 void Trainer::evaluate(nlohmann::ordered_json& line) {
   progress_->pause_clock();
-  const KnnAccuracy accuracy = knn_accuracy(features_of("probe"), features_of("test"), backend_);
-  line["knn_cosine_200"] = accuracy.cosine_200.top1;
-  line["knn_euclidean_5"] = accuracy.euclidean_5.top1;
-  char text[120];
-  std::snprintf(text, sizeof text, "epoch %lld: kNN top1 %.2f (k=200, cosine), %.2f (k=5, Euclidean)",
-                static_cast<long long>(epoch()), accuracy.cosine_200.top1, accuracy.euclidean_5.top1);
-  progress_->note(text);
+  const auto [bank, queries] = bank_and_queries([this](const Tensor& images) { return objective_->features(images); });
+  log_knn(line, knn_accuracy(bank, queries, backend_), "", "");
+  if (const Tensor mask = objective_->feature_mask()) {
+    const std::vector<float> factors = cast(mask, DType::f32).floats();
+    log_knn(line, knn_accuracy(masked(bank, factors), masked(queries, factors), backend_), "_masked",
+            ", features times the mask");
+  }
+  DatasetSettings settings = dataset_settings(options_);
+  settings.limit = pictured_images;
+  save_pictures(*objective_, open_dataset(settings, "probe"), image_settings(), folder_.path() + "/pictures", epoch(),
+                backend_);
+  progress_->resume_clock();
+}
+
+/// After the last step: the running statistics that the saved encoder gets.
+void Trainer::recalibrate(nlohmann::ordered_json& line) {
+  if (options_.eval_every > 0 && !line.contains("knn_cosine_200")) evaluate(line);
+  progress_->pause_clock();
+  ExtractSettings settings = image_settings();
+  settings.batch = options_.batch;
+  const DType activations = activations_of(options_, backend_);
+  recalibrated_ = recalibrated_statistics(objective_->encoder(), dataset_, settings,
+                                          {.batches = objective_->recalibration_batches(),
+                                           .seed = static_cast<std::uint64_t>(options_.seed),
+                                           .epoch = options_.epochs,
+                                           .activations = activations},
+                                          backend_);
+  if (options_.eval_every > 0) {
+    const auto [bank, queries] = bank_and_queries(encode_with(objective_->encoder(), *recalibrated_, activations));
+    log_knn(line, knn_accuracy(bank, queries, backend_), "_recalibrated", ", running statistics estimated anew");
+  }
   progress_->resume_clock();
 }
 
@@ -230,22 +279,31 @@ void Trainer::save_tuning() {
   if (options_.tune) write_atomically(folder_.tuning(), nlohmann::json(conv_choices()).dump(1) + "\n");
 }
 
+/// Encoders before the checkpoint: a run that stops in between makes them again when it goes on.
 void Trainer::save(bool with_encoder) {
   progress_->pause_clock();
   save_tuning();
   folder_.sync_metrics();
+  if (with_encoder) {
+    if (recalibrated_) save_encoder_file(folder_.path() + "/encoder_as_trained.safetensors", objective_->statistics());
+    save_encoder_file(folder_.encoder(), recalibrated_ ? *recalibrated_ : objective_->statistics());
+    if (const Tensor mask = objective_->feature_mask())
+      write_feature_mask(folder_.path() + "/mask.safetensors", cast(mask, DType::f32).floats());
+  }
   save_checkpoint(folder_.checkpoint(), objective_->state(), {step_, epoch(), omp_get_max_threads(), config_});
-  if (with_encoder)
-    save_encoder(folder_.encoder(), objective_->encoder(), objective_->statistics(),
-                 {{"mean", channels_text(views_[0].mean)},
-                  {"std", channels_text(views_[0].std)},
-                  {"objective", options_.objective},
-                  {"dataset", options_.dataset},
-                  {"epoch", std::to_string(epoch())},
-                  {"step", std::to_string(step_)},
-                  {"config_sha256", config_digest(options_)}});
   saved_at_ = Clock::now();
   progress_->resume_clock();
+}
+
+void Trainer::save_encoder_file(const std::string& path, const Statistics& statistics) {
+  save_encoder(path, objective_->encoder(), statistics,
+               {{"mean", channels_text(views_[0].mean)},
+                {"std", channels_text(views_[0].std)},
+                {"objective", options_.objective},
+                {"dataset", options_.dataset},
+                {"epoch", std::to_string(epoch())},
+                {"step", std::to_string(step_)},
+                {"config_sha256", config_digest(options_)}});
 }
 
 TrainingResult Trainer::run() {

@@ -1,0 +1,85 @@
+// A decoder: features back to images, which shows how much of an image a representation still holds. Shapes are those
+// of the reconstruction heads of Wang, Guo, Deng, Lu: "Rethinking minimal sufficient representation in contrastive
+// learning" (CVPR 2022), which has them for images of 32, 64 and 224 pixels; other sizes (96, say) are our choice, in
+// the same spirit.
+//
+// With frozen features it is a probe, the same for every encoder:
+//
+//   Decoder decoder = make_decoder({.features = dim, .image_size = 32}, {backend, seed});
+//   Statistics running;
+//   ParameterSet parameters(parameters_of(decoder));
+//   Optimizer optimizer(parameters, settings);
+//   for each batch:                                    // features [N, dim], images [N, 32, 32, 3] normalised
+//     const Tensor difference = images - decoder(features, {.running = &running});
+//     parameters.gather_gradients(grad({mean(square(difference))}, parameters.tensors()));
+//     optimizer.step(lr);
+//   decoder(features, {.training = false, .running = &running});  // R^2 = 1 - mean squared error / variance of images
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "models/layers.h"
+
+namespace vergence {
+
+/// What a decoder is for and how wide it is. Images of up to 48 pixels are in steps of 8, up to 128 in steps of 16,
+/// larger ones in steps of 32.
+struct DecoderSettings {
+  std::string name = "decoder";  // begins the names of its parameters
+  std::int64_t features = 512;   // length of a feature vector, or channels of a feature map
+  std::int64_t image_size = 32;  // height and width of the images
+  std::int64_t map_size = 0;     // 0: from pooled features; else height and width of the feature map it starts from
+  std::int64_t width = 64;       // 64 gives the published channels; another number scales them all alike
+  std::int64_t image_channels = 3;
+};
+
+/// A transposed convolution of 3x3 (padding 1, output padding stride - 1), which makes images `stride` times as large.
+struct TransposedConv {
+  Tensor w;     // [in, 3, 3, out]
+  Tensor bias;  // [out] or none
+  std::int64_t stride = 2;
+  std::string name;
+
+  void each(const Visit& visit, const std::string& prefix = "");
+  /// [N, H, W, in] -> [N, stride H, stride W, out], in the type of x; with a bias in the type of the weights.
+  Tensor operator()(const Tensor& x) const;
+};
+
+/// From pooled features: linear, batch norm, ReLU, as a grid of few cells. From a feature map: a 1x1 convolution, batch
+/// norm, ReLU. Then transposed convolutions, with batch norm and ReLU behind each but the last, which has a bias.
+///
+///   image  grid     channels of the grid and behind each transposed convolution (>: doubles the size, =: keeps it)
+///   <= 48  size/8   64 > 256 > 128 > 64 = 3
+///   <= 128 size/16  128 > 128 > 128 > 128 > 128 = 3
+///   larger size/32  64 > 128 > 128 > 128 > 64 > 3
+///
+/// A feature map that is finer than the grid, by powers of two, is not doubled by the first of them.
+struct Decoder {
+  DecoderSettings settings;
+  std::int64_t grid = 1;  // height and width of what the transposed convolutions start from
+  Linear start;           // pooled features: [grid x grid x channels, features], no bias
+  Norm start_norm;
+  ConvBn map_start;  // feature map: 1x1
+  std::vector<TransposedConv> layers;
+  std::vector<Norm> norms;  // behind each layer but the last
+
+  void each(const Visit& visit, const std::string& prefix = "");
+  /// Features [N, features], in the type of the weights, or a feature map [N, map_size, map_size, features] of any type
+  /// -> images [N, image_size, image_size, image_channels], normalised pixels, in the type of the weights. The linear
+  /// layer runs in the type of the weights, convolutions in that of pass.activations. Batch norm by the pass's mode,
+  /// groups and running statistics.
+  Tensor operator()(const Tensor& features, const Pass& pass) const;
+  std::int64_t parameters() const;
+  /// Multiply-adds times two of one forward pass over `rows` images.
+  double flops(std::int64_t rows) const;
+  /// Values that a recorded forward pass over `rows` images keeps until its backward pass.
+  std::int64_t kept_values(std::int64_t rows) const;
+};
+
+/// A decoder with PyTorch's default initial weights, keyed by seed and name. Throws UsageError for an image size, a map
+/// size or another number out of range.
+Decoder make_decoder(const DecoderSettings& settings, const Init& init);
+
+}  // namespace vergence

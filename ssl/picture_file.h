@@ -1,0 +1,29 @@
+// Images as a PNG file.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "ssl/objective.h"
+
+namespace vergence {
+
+/// Colours, row by row, three bytes a pixel.
+struct Raster {
+  std::int64_t width = 0, height = 0;
+  std::vector<std::uint8_t> bytes;
+};
+
+/// Normalised images [M, H, W, 3], one column each of those handed in -> pictures of M rows.
+Pictures side_by_side(const Tensors& columns);
+
+/// The pictures on a white ground, 2 pixels apart: colours are value * std + mean, cut to [0, 1]; images below 96
+/// pixels are enlarged by a whole number.
+Raster picture_grid(const Pictures& pictures, const std::array<float, 3>& mean, const std::array<float, 3>& std);
+
+/// Replaces the file at `path`. Throws Error naming it.
+void write_png(const std::string& path, const Raster& raster);
+
+}  // namespace vergence

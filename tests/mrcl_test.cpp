@@ -1,0 +1,320 @@
+// MRCL as an objective: each of its switches, its controls, its gradient, its pictures.
+#include <cmath>
+#include <gtest/gtest.h>
+#include <map>
+
+#include "engine/ops.h"
+#include "models/decoder.h"
+#include "ssl/bench_step.h"
+#include "ssl/mrcl_reconstruction.h"
+#include "ssl/trainer.h"
+#include "tests/small_mrcl.h"
+
+namespace vergence {
+namespace {
+
+using Values = std::vector<double>;
+
+template <class F>
+std::string usage_error(F&& call) {
+  try {
+    call();
+  } catch (const UsageError& error) {
+    return error.what();
+  }
+  ADD_FAILURE() << "nothing was thrown";
+  return "";
+}
+
+StepContext step_of(std::int64_t images) { return {.lr = 0.1, .steps = 10, .images = images}; }
+
+Views doubled(const Views& views) {
+  const auto wide = [](const Tensor& x) { return x ? from_values(cpu_backend(), x.shape, x.values()) : Tensor{}; };
+  return {wide(views.both), wide(views.plain)};
+}
+
+/// 16 x 16 pixels, in f64.
+std::unique_ptr<Objective> make(const Options& options, DType dtype = DType::f64) {
+  return make_objective({options, encoder_settings(options, 16), cpu_backend(), dtype, dtype});
+}
+
+Views some_views(std::int64_t images = 8, std::uint64_t seed = 3) {
+  Views views = random_views(images, 16, seed, cpu_backend());
+  views.plain = slice(random_views(images, 16, seed + 1, cpu_backend()).both, 0, 0, images);
+  return doubled(views);
+}
+
+double first_loss(const Options& options, const Views& views = some_views()) {
+  return make(options)->step(views, step_of(views.images())).loss.item();
+}
+
+double part(const Step& step, const std::string& name) {
+  for (const auto& [known, value] : step.parts)
+    if (known == name) return value.item();
+  ADD_FAILURE() << "there is no " << name;
+  return 0;
+}
+
+struct Training {
+  std::vector<double> losses, encoder;
+};
+
+Training train(const Options& options) {
+  const auto objective = make(options, DType::f32);
+  Training run;
+  for (int step = 0; step < 4; ++step) {
+    Views views = random_views(8, 16, 3 + static_cast<std::uint64_t>(step), cpu_backend());
+    const Step done = objective->step(views, {.lr = 0.05, .step = step, .steps = 8, .epoch = step / 2, .images = 8});
+    run.losses.push_back(options.objective == "mrcl" ? part(done, "contrastive") : done.loss.item());
+  }
+  objective->encoder().each([&](const std::string&, Tensor& tensor) {
+    for (double value : tensor.values()) run.encoder.push_back(value);
+  });
+  for (const auto& [name, layer] : objective->statistics().layers) {
+    if (name.starts_with("decoder")) continue;
+    for (double value : layer.mean.values()) run.encoder.push_back(value);
+  }
+  return run;
+}
+
+TEST(Mrcl, WithoutMaskAndReconstructionIsTheBaseBitForBit) {
+  for (const char* base : {"simclr", "byol", "barlow_twins"}) {
+    Options plain = tiny_mrcl(base);
+    plain.objective = base;
+    const Training expected = train(plain);
+    for (const Switches& control :
+         {Switches{{"mrcl.mask_ratio", "0"}, {"mrcl.alpha", "0"}},
+          Switches{{"mrcl.mask_views", "none"}, {"mrcl.alpha", "0"}},
+          Switches{{"mrcl.mask_ratio", "0"}, {"mrcl.alpha", "1"}, {"mrcl.rec_detach_encoder", "on"}}}) {
+      const Training run = train(tiny_mrcl(base, control));
+      EXPECT_EQ(run.losses, expected.losses) << base;
+      EXPECT_EQ(run.encoder, expected.encoder) << base;
+    }
+    EXPECT_NE(train(tiny_mrcl(base, {{"mrcl.alpha", "0"}})).encoder, expected.encoder) << "masks";
+    EXPECT_NE(train(tiny_mrcl(base, {{"mrcl.mask_ratio", "0"}})).encoder, expected.encoder) << "reconstruction";
+  }
+}
+
+TEST(Mrcl, TheLossIsThatOfItsParts) {
+  for (const char* views_masked : {"both", "one", "one_asym", "none"}) {
+    const Options options = tiny_mrcl("simclr", {{"mrcl.alpha", "0.3"}, {"mrcl.mask_views", views_masked}});
+    const Step step = make(options)->step(some_views(), step_of(8));
+    EXPECT_NEAR(step.loss.item(), part(step, "contrastive") + 0.3 * part(step, "reconstruction"), 1e-12);
+    EXPECT_NEAR(part(step, "information_bound"), std::log(15.0) - part(step, "contrastive"), 1e-12);
+  }
+}
+
+TEST(Mrcl, MaskingOneViewIsTheMeanOfMaskingEach) {
+  for (const char* base : {"simclr", "byol", "barlow_twins"})
+    for (const char* region : {"all", "masked"}) {
+      // Every patch is erased, so that the masks of a view and of its place agree.
+      Switches more{{"mrcl.mask_ratio", "1"}, {"mrcl.rec_region", region}};
+      const auto loss = [&](const char* which, const Views& views) {
+        more.push_back({"mrcl.mask_views", which});
+        return first_loss(tiny_mrcl(base, more), views);
+      };
+      const Views views = some_views();
+      const Views swapped{concat({slice(views.both, 0, 8, 8), slice(views.both, 0, 0, 8)}, 0), views.plain};
+      const double one = loss("one", views), first = loss("one_asym", views), second = loss("one_asym", swapped);
+      EXPECT_NEAR(one, (first + second) / 2, 1e-10 * std::abs(one)) << base << region;
+      EXPECT_GT(std::abs(first - second), 1e-6 * std::abs(one)) << base << region;
+    }
+}
+
+TEST(Mrcl, EachSwitchChangesTheLoss) {
+  std::map<double, std::string> seen;
+  const auto add = [&](const std::string& base, const Switches& more) {
+    std::string name = base;
+    for (const auto& [option, value] : more) name += " " + option + "=" + value;
+    const double loss = first_loss(tiny_mrcl(base, more));
+    EXPECT_TRUE(std::isfinite(loss)) << name;
+    EXPECT_TRUE(seen.emplace(loss, name).second) << name << " gives the loss of " << seen[loss];
+  };
+  for (const char* base : {"simclr", "byol", "barlow_twins"}) add(base, {});
+  for (const auto& [name, value] : Switches{{"mrcl.alpha", "0.1"},
+                                            {"mrcl.mask_ratio", "0.5"},
+                                            {"mrcl.mask_patch", "4"},
+                                            {"mrcl.mask_fill", "noise"},
+                                            {"mrcl.mask_views", "one"},
+                                            {"mrcl.mask_views", "one_asym"},
+                                            {"mrcl.mask_views", "none"},
+                                            {"mrcl.rec_input", "map"},
+                                            {"mrcl.rec_target", "masked"},
+                                            {"mrcl.rec_target", "clean"},
+                                            {"mrcl.rec_region", "masked"},
+                                            {"mrcl.rec_region", "visible"},
+                                            {"mrcl.rec_norm", "l1"},
+                                            {"mrcl.rec_patch_norm", "on"},
+                                            {"mrcl.decoder_width", "8"}})
+    add("simclr", {{name, value}});
+  add("byol", {{"mrcl.target_clean", "on"}});
+}
+
+TEST(Mrcl, ATokenStartsAsTheMeanAndIsLearned) {
+  const Options token = tiny_mrcl("simclr", {{"mrcl.mask_fill", "token"}}), mean = tiny_mrcl();
+  const auto objective = make(token);
+  const Views views = some_views();
+  EXPECT_EQ(objective->step(views, step_of(8)).loss.item(), first_loss(mean, views));
+  const ParameterSet parameters = objective->state().parameters[0].second;
+  const std::size_t place = parameters.index_of("mask_token");
+  for (double value : parameters.tensors()[place].values()) EXPECT_NE(value, 0);
+}
+
+/// The change of the parameters in a step against central differences of the loss.
+TEST(Mrcl, AStepFollowsTheGradientOfItsLoss) {
+  for (const Switches& more :
+       {Switches{{"mrcl.mask_fill", "token"}}, Switches{{"mrcl.rec_input", "map"}, {"mrcl.rec_region", "masked"}},
+        Switches{{"mrcl.mask_views", "one"}, {"mrcl.rec_patch_norm", "on"}, {"mrcl.mask_fill", "token"}}}) {
+    Options options = tiny_mrcl("simclr", more);
+    options.momentum = options.weight_decay = 0;
+    const auto objective = make(options);
+    const Views views = some_views();
+    const ParameterSet parameters = objective->state().parameters[0].second;
+    const Values before = parameters.flat().values();
+    const double lr = 1e-3;
+    StepContext context = step_of(8);
+    context.lr = lr;
+    objective->step(views, context);
+    Values gradient = parameters.flat().values(), direction(before.size());
+    Random random(5, Purpose::test);
+    double along = 0;
+    for (std::size_t i = 0; i < before.size(); ++i) {
+      gradient[i] = (before[i] - gradient[i]) / lr;
+      direction[i] = gradient[i] != 0 ? random.uniform(-1, 1) : 0;
+      along += gradient[i] * direction[i];
+    }
+    context.lr = 0;
+    const auto loss_at = [&](double step) {
+      Values moved = before;
+      for (std::size_t i = 0; i < moved.size(); ++i) moved[i] += step * direction[i];
+      assign(parameters.flat(), from_values(cpu_backend(), parameters.flat().shape, moved));
+      return objective->step(views, context).loss.item();
+    };
+    const double step = 1e-7;
+    EXPECT_NEAR((loss_at(step) - loss_at(-step)) / (2 * step), along, 1e-4 * (1 + std::abs(along)));
+  }
+}
+
+TEST(Mrcl, EveryStepErasesOtherPatches) {
+  const auto objective = make(tiny_mrcl());
+  const Views views = some_views();
+  const auto loss = [&](std::int64_t epoch) {
+    return objective->step(views, {.lr = 0, .step = epoch, .steps = 10, .epoch = epoch, .images = 8}).loss.item();
+  };
+  const double first = loss(0);
+  EXPECT_NE(loss(1), first);
+  EXPECT_EQ(loss(0), first);
+}
+
+TEST(Mrcl, ADetachedDecoderStillLearns) {
+  Options options = tiny_mrcl("simclr", {{"mrcl.rec_detach_encoder", "on"}});
+  options.momentum = options.weight_decay = 0;
+  const auto objective = make(options);
+  const ParameterSet parameters = objective->state().parameters[0].second;
+  const Tensor& weights = parameters.tensors()[parameters.index_of("decoder.13.weight")];
+  const Values before = weights.values();
+  objective->step(some_views(), step_of(8));
+  EXPECT_NE(weights.values(), before);
+}
+
+TEST(Mrcl, CopyingTheMaskedViewIsEasierThanFillingIt) {
+  const auto final_loss = [](const char* target) {
+    Options options =
+        tiny_mrcl("simclr", {{"mrcl.rec_target", target}, {"mrcl.mask_ratio", "0.5"}, {"mrcl.alpha", "5"}});
+    options.optimizer = "adam";
+    options.weight_decay = 0;
+    const auto objective = make(options, DType::f32);
+    double last = 0;
+    for (int step = 0; step < 40; ++step) {
+      const Views views = random_views(8, 16, 3, cpu_backend());
+      last = part(objective->step(views, {.lr = 1e-2, .step = step, .steps = 40, .images = 8}), "reconstruction");
+    }
+    return last;
+  };
+  EXPECT_LT(final_loss("masked"), 0.9 * final_loss("unmasked"));
+}
+
+TEST(Mrcl, ATargetNetworkSeesTheMaskedViewsOrNot) {
+  const auto loss = [](const char* clean, const char* views) {
+    return first_loss(
+        tiny_mrcl("byol", {{"mrcl.target_clean", clean}, {"mrcl.mask_views", views}, {"mrcl.alpha", "0"}}));
+  };
+  EXPECT_NE(loss("on", "both"), loss("off", "both"));
+  EXPECT_EQ(loss("on", "none"), loss("off", "none"));
+}
+
+TEST(Mrcl, RefusesWhatCannotBe) {
+  const auto message = [](const Switches& more) { return usage_error([&] { make(tiny_mrcl("simclr", more)); }); };
+  EXPECT_NE(message({{"mrcl.target_clean", "on"}}).find("--mrcl.target_clean: simclr has no target network"),
+            std::string::npos);
+  EXPECT_NE(message({{"mrcl.mask_patch", "5"}}).find("--mrcl.mask_patch"), std::string::npos);
+  for (const char* which : {"mask_ratio", "mask_views"}) {
+    const char* value = std::string(which) == "mask_ratio" ? "0" : "none";
+    EXPECT_NE(message({{std::string("mrcl.") + which, value}, {"mrcl.rec_region", "masked"}}).find("--mrcl.rec_region"),
+              std::string::npos);
+  }
+  EXPECT_NE(message({{"mrcl.mask_ratio", "1"}, {"mrcl.rec_region", "visible"}}).find("--mrcl.rec_region"),
+            std::string::npos);
+  Options options;
+  EXPECT_NE(usage_error([&] { set_option(options, "mrcl.base", "mrcl"); }).find("barlow_twins"), std::string::npos);
+  EXPECT_NE(usage_error([&] { set_option(options, "mrcl.mask_ratio", "1.5"); }).find("from 0 to 1"), std::string::npos);
+  EXPECT_NE(usage_error([&] { set_option(options, "mrcl.mask_fill", "grey"); }).find("mean, noise or token"),
+            std::string::npos);
+}
+
+TEST(Mrcl, ThePlanCountsTheDecoder) {
+  const auto with = make(tiny_mrcl("simclr", {{"mrcl.alpha", "1"}}))->cost(8),
+             without = make(tiny_mrcl("simclr", {{"mrcl.alpha", "0"}}))->cost(8),
+             twice = make(tiny_mrcl("simclr", {{"mrcl.alpha", "0"}, {"mrcl.mask_views", "one"}}))->cost(8);
+  const Decoder decoder = make_decoder({.features = 32, .image_size = 16, .width = 4}, {cpu_backend(), 1, DType::f64});
+  EXPECT_EQ(with.parameters - without.parameters, decoder.parameters());
+  EXPECT_DOUBLE_EQ(with.flops - without.flops, 3 * decoder.flops(16));
+  EXPECT_DOUBLE_EQ(twice.flops, 2 * without.flops);
+  EXPECT_GT(twice.bytes, without.bytes);
+}
+
+TEST(Mrcl, PicturesOfNormalisedPatchesAreInTheirOwnColours) {
+  const Tensor images = slice(some_views().both, 0, 0, 8);
+  const auto reconstructed = [&](const char* patch_norm) {
+    const auto objective = make(tiny_mrcl("simclr", {{"mrcl.rec_patch_norm", patch_norm}, {"mrcl.mask_ratio", "0"}}));
+    const Tensor shown = objective->pictures(images).images;
+    return slice(reshape(shown, {8, 2, images.size() / 8}), 1, 1, 1);
+  };
+  const PatchGrid grid{16, 2};
+  const Tensor plain = reshape(reconstructed("off"), images.shape);
+  const Values expected = restore_patches(plain, patch_statistics(images, grid), grid).values(),
+               normalised = reconstructed("on").values();
+  for (std::size_t i = 0; i < expected.size(); ++i) EXPECT_NEAR(normalised[i], expected[i], 1e-12);
+}
+
+TEST(Mrcl, PicturesShowOriginalMaskedAndReconstructed) {
+  const Tensor images = slice(random_views(8, 16, 3, cpu_backend()).both, 0, 0, 8);
+  const auto pictures = [&](const Switches& more) {
+    const auto objective = make(tiny_mrcl("simclr", more), DType::f32);
+    objective->step(random_views(8, 16, 4, cpu_backend()), step_of(8));
+    return objective->pictures(images);
+  };
+  const Pictures all = pictures({});
+  EXPECT_EQ(all.columns, 3);
+  ASSERT_EQ(all.images.shape, (Shape{24, 16, 16, 3}));
+  const Values shown = all.images.values(), wanted = images.values();
+  const std::size_t length = 16 * 16 * 3;
+  double gone = 0, difference = 0;
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
+    const std::size_t image = i / length, at = 3 * image * length + i % length;
+    EXPECT_EQ(shown[at], wanted[i]);
+    EXPECT_TRUE(shown[at + length] == wanted[i] || shown[at + length] == 0);
+    gone += shown[at + length] == 0;
+    difference += std::abs(shown[at + 2 * length] - wanted[i]);
+  }
+  EXPECT_EQ(gone, 8 * 0.25 * 16 * 16 * 3);
+  EXPECT_GT(difference, 0);
+  EXPECT_EQ(pictures({{"mrcl.alpha", "0"}}).columns, 2);
+  EXPECT_EQ(pictures({{"mrcl.mask_ratio", "0"}}).columns, 2);
+  EXPECT_FALSE(pictures({{"mrcl.mask_ratio", "0"}, {"mrcl.alpha", "0"}}).images);
+  EXPECT_EQ(pictures({{"mrcl.rec_patch_norm", "on"}, {"mrcl.rec_input", "map"}, {"mrcl.mask_fill", "noise"}}).columns,
+            3);
+}
+
+}  // namespace
+}  // namespace vergence
