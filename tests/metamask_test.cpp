@@ -1,9 +1,13 @@
 // MetaMask: the numbers of a small worked example, and what its switches do to whole steps.
 #include <cmath>
 #include <gtest/gtest.h>
+#include <optional>
 
 #include "engine/bilevel.h"
 #include "engine/graph.h"
+#include "engine/ops.h"
+#include "engine/optimizer.h"
+#include "kernels/random.h"
 #include "ssl/bench_step.h"
 #include "ssl/losses.h"
 #include "ssl/objective.h"
@@ -115,6 +119,82 @@ TEST(MetaMaskExample, FiniteDifferences) {
   expect_values(found(1e-4), {-1.4279820609, 0.7077511022, 0.8419610845, 0.2382066734}, 1e-8);
 }
 
+// ---- planted confounders
+
+/// Features of which the last few are drowned in noise that the two views do not share. Everything else is as in
+/// MetaMask, in small: a linear encoder, a head per loss, a regular step and a meta step on the same views.
+struct Planted {
+  static constexpr std::int64_t images = 64, inputs = 12, dim = 16, bad = 4;
+
+  std::vector<double> draw(std::int64_t count) {
+    std::vector<double> values(static_cast<std::size_t>(count));
+    for (double& value : values) {  // Box and Muller
+      const double radius = std::sqrt(-2 * std::log(1 - random.uniform()));
+      value = radius * std::cos(6.283185307179586 * random.uniform());
+    }
+    return values;
+  }
+  Tensor drawn(const Shape& shape, double scale) {
+    std::vector<double> values = draw(shape.size());
+    for (double& value : values) value *= scale;
+    return from_values(cpu_backend(), shape, values, DType::f32);
+  }
+  Tensor weight(std::int64_t out, std::int64_t in) { return drawn({out, in}, 1 / std::sqrt(static_cast<double>(in))); }
+
+  Planted() : random(11, Purpose::test) {
+    encoder = weight(dim, inputs);
+    for (Tensor* head : {contrastive, redundancy}) head[0] = weight(32, dim), head[1] = weight(12, 32);
+    std::vector<NamedTensor> named{{"encoder", &encoder}};
+    const char* names[2][2] = {{"contrastive.0", "contrastive.1"}, {"redundancy.0", "redundancy.1"}};
+    for (int layer = 0; layer < 2; ++layer) named.push_back({names[0][layer], &contrastive[layer]});
+    for (int layer = 0; layer < 2; ++layer) named.push_back({names[1][layer], &redundancy[layer]});
+    theta = ParameterSet(named);
+    mask = ParameterSet({{"logits", &logits}});
+    weights.emplace(theta, OptimizerSettings{.momentum = 0.9, .weight_decay = 5e-4});
+    logit.emplace(mask, OptimizerSettings{.momentum = 0.9});
+  }
+
+  static Tensor head(const Tensor& x, const Tensor& first, const Tensor& second) {
+    const Tensor hidden = batch_norm(linear(x, first), {}, {}, {}, {.groups = 2, .relu = true}).y;
+    return batch_norm(linear(hidden, second), {}, {}, {}, {.groups = 2}).y;
+  }
+  Tensor features(const Tensor& views, const Tensor& noise, const Tensor& w, const Tensor& m) const {
+    return mask_scale(linear(views, w) + noise, sigmoid(m));
+  }
+
+  void step() {
+    const Tensor image = drawn({images, inputs}, 1), pair = concat({image, image}, 0);
+    const Tensor views = pair + drawn({2 * images, inputs}, 0.3);
+    const Tensor noise = concat({full(cpu_backend(), {2 * images, dim - bad}, 0), drawn({2 * images, bad}, 3)}, 1);
+    const BilevelLoss loss = [&](const Tensors& w, const Tensors& m) {
+      return nt_xent(head(features(views, noise, w[0], m[0]), w[1], w[2]), 0.2);
+    };
+    const Tensors& w = theta.tensors();
+    const Tensor s = features(views, noise, w[0], logits.detached());
+    const BarlowTwinsLoss redundancy_loss{.lambda = 5e-3, .scale = 1, .unbiased = true, .epsilon = 0};
+    const Tensor regular = barlow_twins(head(s, w[3], w[4]), redundancy_loss) + 10 * nt_xent(head(s, w[1], w[2]), 0.2);
+    theta.gather_gradients(grad({regular}, w));
+    weights->step(0.01);
+    const InnerStep inner{.lr = full(cpu_backend(), {1}, 0.01)};
+    mask.gather_gradients(meta_gradient(loss, loss, {w[0], w[1], w[2]}, {logits}, inner).gradient);
+    logit->step(0.5);
+  }
+
+  Random random;
+  Tensor encoder, contrastive[2], redundancy[2], logits = full(cpu_backend(), {dim}, 0);
+  ParameterSet theta, mask;
+  std::optional<Optimizer> weights, logit;
+};
+
+TEST(MetaMaskConfounder, DrownedDimensionsFallBelowAllOthers) {
+  Planted planted;
+  for (int step = 0; step < 300; ++step) planted.step();
+  const std::vector<double> mask = sigmoid(planted.logits.detached()).values();
+  const auto split = mask.end() - Planted::bad;
+  const double lowest_good = *std::min_element(mask.begin(), split), highest_bad = *std::max_element(split, mask.end());
+  EXPECT_LT(highest_bad, lowest_good) << "good " << lowest_good << " and up, drowned " << highest_bad << " and down";
+}
+
 // ---- whole steps
 
 Options small(std::initializer_list<std::pair<const char*, const char*>> more = {}) {
@@ -167,7 +247,8 @@ TEST(MetaMask, AMaskOfOnesIsNoMask) {
 TEST(MetaMask, WithoutTheSecondOrderTheMaskGoesElsewhere) {
   const Outcome exact = train(small()), first = train(small({{"metamask.second_order", "none"}}));
   EXPECT_GT(distance(first.mask, exact.mask), 1e-2);
-  const Outcome difference = train(small({{"metamask.second_order", "finite_difference"}, {"metamask.radius", "1e-5"}}), 1);
+  const Outcome difference =
+      train(small({{"metamask.second_order", "finite_difference"}, {"metamask.radius", "1e-5"}}), 1);
   EXPECT_LT(distance(difference.mask, train(small(), 1).mask), 1e-3);
 }
 
