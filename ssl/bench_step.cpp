@@ -8,6 +8,7 @@
 #include <omp.h>
 #include <sys/resource.h>
 
+#include "engine/ops.h"
 #include "kernels/random.h"
 #include "ssl/option_table.h"
 #include "ssl/step_runner.h"
@@ -63,6 +64,7 @@ Options bench_options(const BenchSettings& settings) {
   set("metamask.redundancy_output", settings.projector);
   set("metamask.second_order", settings.meta == "exact" ? "exact" : "finite_difference");
   set("metamask.fused", settings.fused ? "on" : "off");
+  set("dsa.prior_net", "random");  // costs what an encoder from a file does
   options.optimizer = "sgd";
   options.lr = 0.06 * 256 / static_cast<double>(settings.batch);
   options.momentum = 0.9;
@@ -91,7 +93,8 @@ BenchResult bench_step(const BenchSettings& settings, const ViewSource& views) {
   apply_kernel_choices(options);
   Backend& device = backend(settings.device.c_str());
   const auto objective = make_objective(options, settings.image, device);
-  const Views fixed = views ? Views{} : random_views(settings.batch, settings.image, 1, device);
+  Views fixed = views ? Views{} : random_views(settings.batch, settings.image, 1, device);
+  if (!views && objective->needs_plain()) fixed.plain = slice(fixed.both, 0, 0, settings.batch);
   BenchResult result;
   const std::int64_t all = settings.warmup + settings.steps;
   // A recorded step repeats one batch: with views that change, steps run one by one.

@@ -1,0 +1,78 @@
+#include "ssl/dsa_options.h"
+
+namespace vergence {
+namespace {
+
+/// What a preset says of the switches that are left to it.
+struct Preset {
+  const char *am_mode, *am_act, *cross, *prior_net, *prior_norm, *prior_stem, *prior_temperature;
+};
+constexpr Preset paper{"concat", "sigmoid", "true", "stage1", "running", "file", "calibrated"};
+constexpr Preset code{"diff_l1", "relu", "same_view", "supervised", "batch", "random", "fixed"};
+
+std::string chosen(const std::string& written, const char* preset) { return written == "preset" ? preset : written; }
+
+}  // namespace
+
+DsaSettings resolve(const DsaOptions& options, std::int64_t images) {
+  const Preset& preset = options.preset == "dsa-code" ? code : paper;
+  const std::string mode = chosen(options.am_mode, preset.am_mode);
+  DsaSettings settings;
+  settings.network = {.net = chosen(options.prior_net, preset.prior_net),
+                      .file = options.prior_file,
+                      .batch_statistics = chosen(options.prior_norm, preset.prior_norm) == "batch",
+                      .random_stem = chosen(options.prior_stem, preset.prior_stem) == "random",
+                      .momentum = options.prior_momentum};
+  const bool prior = settings.network.net != "none";
+  settings.adjusting = options.lambda1;
+  settings.arranges = mode != "none";
+  settings.prior = prior && settings.arranges ? options.lambda2 : 0;
+  settings.mode = mode == "diff_l1" ? ArrangingMode::diff_l1 : ArrangingMode::concat;
+  settings.output = chosen(options.am_act, preset.am_act) == "relu" ? ArrangingOutput::relu : ArrangingOutput::sigmoid;
+  settings.same_view = chosen(options.cross, preset.cross) == "same_view";
+  settings.scores = prior && settings.adjusting > 0 && options.score == "good_neighbor";
+  settings.calibrates =
+      settings.compares() && chosen(options.prior_temperature, preset.prior_temperature) == "calibrated";
+  settings.mean_prior = options.prior_reduce == "mean4";
+  require_usage(prior || settings.arranges || settings.adjusting == 0,
+                "--dsa.am_mode none: expected a --dsa.prior_net to take the matrix from, got none");
+  require_usage(!settings.scores || options.eta < images, "--dsa.eta: expected less than the batch of ", images,
+                ", got ", options.eta);
+  return settings;
+}
+
+void declare_dsa(OptionBuilder& t) {
+  using Own = DsaOptions;
+  using namespace ranges;
+  t.text("dsa.base", own(&Own::base), "the base method: simclr, byol, barlow_twins, ...");
+  t.choice("dsa.preset", own(&Own::preset), {"dsa-paper", "dsa-code"}, "what switches are that are left at 'preset'");
+  t.number("dsa.lambda1", own(&Own::lambda1), not_negative, "weight of the adjusting loss; 0: off");
+  t.number("dsa.lambda2", own(&Own::lambda2), not_negative, "weight of the prior loss; 0: off");
+  t.number("dsa.tau_w", own(&Own::tau_w), positive, "temperature of the adjusting loss");
+  t.choice("dsa.am_mode", own(&Own::am_mode), {"preset", "concat", "diff_l1", "none"},
+           "input of the arranging module; none: the prior's matrix in its place");
+  t.choice("dsa.am_act", own(&Own::am_act), {"preset", "sigmoid", "relu"}, "its output");
+  t.choice("dsa.cross", own(&Own::cross), {"preset", "true", "same_view"},
+           "its pairs of different views; same_view: as those of one view");
+  t.flag("dsa.detach_M_in_adj", own(&Own::detach_matrix), "the adjusting loss does not train the matrix");
+  t.flag("dsa.detach_z_in_am", own(&Own::detach_embeddings), "the arranging module does not train the encoder");
+  t.choice("dsa.score", own(&Own::score), {"good_neighbor", "ones"}, "reliability of each image");
+  t.number("dsa.eta", own(&Own::eta), from(1), "neighbours in the graph behind it");
+  t.number("dsa.mu", own(&Own::mu), not_negative, "a neighbour counts from more than so many common ones");
+  t.choice("dsa.prior_net", own(&Own::prior_net), {"preset", "stage1", "ema", "random", "pixels", "supervised", "none"},
+           "where the prior's features come from");
+  t.text("dsa.prior_file", own(&Own::prior_file), "stage1, supervised: an encoder.safetensors");
+  t.choice("dsa.prior_norm", own(&Own::prior_norm), {"preset", "running", "batch"},
+           "stage1, supervised: statistics of its batch norm");
+  t.choice("dsa.prior_stem", own(&Own::prior_stem), {"preset", "file", "random"},
+           "stage1, supervised: its first convolution");
+  t.number("dsa.prior_momentum", own(&Own::prior_momentum), unit, "ema: share of the copy that stays in a step");
+  t.choice("dsa.prior_temperature", own(&Own::prior_temperature), {"preset", "calibrated", "fixed"},
+           "of the prior's similarities");
+  t.number("dsa.tau_p", own(&Own::tau_p), positive, "its value, if fixed");
+  t.number("dsa.quantile", own(&Own::quantile), share, "calibrated: the share of pairs that are to be attracted");
+  t.number("dsa.calibration_batches", own(&Own::calibration_batches), from(1), "calibrated: on the first N batches");
+  t.choice("dsa.prior_reduce", own(&Own::prior_reduce), {"sum4", "mean4"}, "of the prior loss over the four blocks");
+}
+
+}  // namespace vergence

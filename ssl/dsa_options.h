@@ -1,0 +1,45 @@
+// The switches of DSA, as they are written and as they apply.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "ssl/dsa_modules.h"
+#include "ssl/dsa_prior.h"
+#include "ssl/option_builder.h"
+
+namespace vergence {
+
+/// As written. Those that are "preset" are as `preset` says.
+struct DsaOptions {
+  std::string base = "simclr", preset = "dsa-paper";
+  std::string am_mode = "preset", am_act = "preset", cross = "preset", score = "good_neighbor";
+  std::string prior_net = "preset", prior_norm = "preset", prior_stem = "preset", prior_temperature = "preset";
+  std::string prior_file, prior_reduce = "sum4";
+  double lambda1 = 1, lambda2 = 0.01, tau_w = 0.5, tau_p = 0.5, quantile = 0.1, prior_momentum = 0.99;
+  std::int64_t eta = 20, mu = 1, calibration_batches = 50;
+  bool detach_matrix = false, detach_embeddings = false;
+};
+
+/// What they come to.
+struct DsaSettings {
+  double adjusting = 0, prior = 0;  // the weights of both losses; 0 where there is nothing to weigh
+  bool arranges = false;            // a matrix is learned; else M is the prior's
+  ArrangingMode mode = ArrangingMode::concat;
+  ArrangingOutput output = ArrangingOutput::sigmoid;
+  bool same_view = false;  // blocks 12 and 21 take the matrices of 11 and 22
+  bool scores = false, calibrates = false, mean_prior = false;
+  PriorSettings network;
+
+  bool adds() const { return adjusting > 0 || prior > 0; }
+  /// Whether the prior's similarities are asked for, and whether its network is.
+  bool compares() const { return prior > 0 || (adjusting > 0 && !arranges); }
+  bool needs_network() const { return compares() || scores; }
+};
+
+/// Throws UsageError for switches that contradict each other or a batch of `images`.
+DsaSettings resolve(const DsaOptions& options, std::int64_t images);
+
+void declare_dsa(OptionBuilder& builder);
+
+}  // namespace vergence

@@ -1,0 +1,36 @@
+// The networks whose features DSA takes for the similarity of images: never trained by its loss.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "ssl/momentum_copy.h"
+#include "ssl/objective.h"
+
+namespace vergence {
+
+struct PriorSettings {
+  std::string net = "stage1";     // stage1, supervised: the encoder in `file`; ema, random, pixels
+  std::string file;               // encoder.safetensors
+  bool batch_statistics = false;  // of stage1 and supervised: batch norm by the batch, else by the file's statistics
+  bool random_stem = false;       // of stage1 and supervised: a new random 3x3 convolution and no pooling in front
+  double momentum = 0.99;         // of ema: the share of the copy that stays in a step
+};
+
+class PriorNetwork {
+ public:
+  virtual ~PriorNetwork() = default;
+  /// Normalised images [N, H, W, C] -> features [N, d], constants. Of `pass` the groups and the activations count.
+  virtual Tensor features(const Tensor& images, const Pass& pass) = 0;
+  /// Of one forward pass: multiply-adds times two.
+  virtual double flops(std::int64_t images) const = 0;
+  /// The copy that follows the trained encoder, where this is one.
+  virtual MomentumCopy* copy() { return nullptr; }
+};
+
+/// `encoder`: the one to be trained, whose weights `ema` copies. Throws UsageError for a file that is missing or cannot
+/// be read and for images that do not fit.
+std::unique_ptr<PriorNetwork> make_prior(const PriorSettings& settings, const ObjectiveSetup& setup,
+                                         const ResNet& encoder);
+
+}  // namespace vergence

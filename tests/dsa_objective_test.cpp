@@ -1,0 +1,440 @@
+// Training with DSA: the loss of each base against its formula written down once more, its gradient against central
+// differences, what must reproduce the base, the priors and their temperature, resumed runs.
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <gtest/gtest.h>
+#include <sstream>
+#include <unistd.h>
+
+#include "engine/graph.h"
+#include "engine/ops.h"
+#include "models/encoder_file.h"
+#include "ssl/base_method.h"
+#include "ssl/dsa_loss.h"
+#include "ssl/dsa_options.h"
+#include "ssl/option_table.h"
+#include "ssl/trainer.h"
+#include "tests/small_models.h"
+
+namespace vergence {
+namespace {
+
+namespace fs = std::filesystem;
+using Switches = std::vector<std::pair<std::string, std::string>>;
+constexpr std::int64_t images = 6, image_size = 8;
+
+Options tiny(const std::string& objective, const Switches& switches = {}) {
+  Options options;
+  options.objective = objective;
+  options.width = 2;
+  options.batch = images;
+  for (const char* layer : {"simclr.hidden", "barlow_twins.hidden", "byol.hidden", "byol.predictor_hidden"})
+    set_option(options, layer, "12");
+  for (const char* layer : {"simclr.output", "barlow_twins.output", "byol.output"}) set_option(options, layer, "6");
+  set_option(options, "dsa.prior_net", "random");
+  set_option(options, "dsa.eta", "3");
+  set_option(options, "dsa.mu", "0");
+  set_option(options, "dsa.lambda2", "0.3");
+  for (const auto& [name, value] : switches) set_option(options, name, value);
+  return options;
+}
+
+std::unique_ptr<Objective> made(const Options& options, DType dtype = DType::f64) {
+  return make_objective({options, encoder_settings(options, image_size), cpu_backend(), dtype, dtype});
+}
+
+Views random_batch(std::uint64_t stream, DType dtype = DType::f64) {
+  return {random_tensor({2 * images, image_size, image_size, 3}, stream, dtype),
+          random_tensor({images, image_size, image_size, 3}, stream + 1, dtype)};
+}
+
+StepContext context(std::int64_t step, double lr = 0) {
+  return {.lr = lr, .step = step, .steps = 10, .images = images};
+}
+
+ParameterSet set_of(Objective& objective, const std::string& name) {
+  for (const auto& [set, parameters] : objective.state().parameters)
+    if (set == name) return parameters;
+  throw Error("no such set of parameters: " + name);
+}
+
+Tensor parameter(Objective& objective, const std::string& name) {
+  const ParameterSet set = set_of(objective, "model");
+  return set.tensors()[set.index_of(name)].detached();
+}
+
+bool has_parameter(Objective& objective, const std::string& name) {
+  const auto names = set_of(objective, "model").names();
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+double part(const Step& step, const std::string& name) {
+  for (const auto& [part, value] : step.parts)
+    if (part == name) return value.item();
+  ADD_FAILURE() << "no part " << name;
+  return NAN;
+}
+
+template <class F>
+std::string refusal(F&& call) {
+  try {
+    call();
+  } catch (const UsageError& error) {
+    return error.what();
+  }
+  ADD_FAILURE() << "nothing was thrown";
+  return "";
+}
+
+// ---- the loss, once more by hand
+
+struct ByHand {
+  double base, adjusting, prior;
+};
+
+/// Everything from the objective's weights, with the parts that dsa_test checks.
+ByHand by_hand(const Options& options, Objective& objective, const Views& views, double tau) {
+  const DsaOptions own = options.own.get<DsaOptions>();
+  const ObjectiveSetup setup{options, encoder_settings(options, image_size), cpu_backend(), DType::f64, DType::f64};
+  const ResNet& encoder = objective.encoder();
+  const auto base = make_base_method(own.base, "test", setup, encoder);  // the same initial weights
+  const Pass pass{.groups = 2, .activations = DType::f64};
+  Embeddings z{base->embed(encoder(views.both, pass), pass), {}};
+  if (base->target()) z.target = base->embed_target(base->target()->features(views.both, pass), pass);
+  const auto half = [](const Tensor& x, int which) { return slice(x, 0, which * images, images); };
+  const Tensor other = z.target ? z.target : z.online;
+  const std::array<Tensor, 4> p{half(z.online, 0), half(z.online, 1), half(z.online, 0), half(z.online, 1)};
+  const std::array<Tensor, 4> q{p[0], p[1], half(other, 1), half(other, 0)};
+
+  const auto network = make_prior(resolve(own, images).network, setup, encoder);
+  const Tensor u = network->features(views.both, pass);
+  const Pass single{.groups = 1, .activations = DType::f64};
+  const Tensor scores = anchor_scores(neighbours(network->features(views.plain, single), own.eta), own.eta, own.mu);
+  Arranging module = make_arranging(ArrangingMode::concat, ArrangingOutput::sigmoid, 6, {cpu_backend(), 1, DType::f64});
+  Blocks apart, matrices, prior;
+  for (std::size_t k = 0; k < 4; ++k) {
+    const int first = k == 1 || k == 3, second = k == 1 || k == 2;
+    prior[k] = exp(affine(unit_distances(half(u, first), half(u, second)), -1 / tau));
+    apart[k] = unit_distances(p[k], q[k]);
+    matrices[k] = own.am_mode == "none" ? prior[k] : module(p[k], q[k]);
+  }
+  return {base->loss(z).item(),
+          adjusting_loss(apart, matrices, own.score == "ones" ? Tensor{} : scores, own.tau_w).item(),
+          prior_loss(matrices, prior, false).item()};
+}
+
+TEST(DsaObjective, IsTheSumOfItsThreeLossesOnEveryBase) {
+  for (const char* base : {"simclr", "byol", "barlow_twins"})
+    for (const char* mode : {"concat", "none"})
+      for (const char* score : {"good_neighbor", "ones"}) {
+        const Options options = tiny("dsa", {{"dsa.base", base},
+                                             {"dsa.am_mode", mode},
+                                             {"dsa.score", score},
+                                             {"dsa.prior_temperature", "fixed"},
+                                             {"dsa.tau_p", "0.4"},
+                                             {"dsa.lambda1", "0.7"}});
+        const auto objective = made(options);
+        const Views views = random_batch(1);
+        const ByHand expected = by_hand(options, *objective, views, 0.4);
+        const Step step = objective->step(views, context(0));
+        const bool learned = std::string(mode) == "concat";
+        EXPECT_NEAR(part(step, "base"), expected.base, 1e-12);
+        EXPECT_NEAR(part(step, "adjusting"), expected.adjusting, 1e-12);
+        if (learned) {
+          EXPECT_NEAR(part(step, "prior"), expected.prior, 1e-12);
+        }
+        const double total = expected.base + 0.7 * expected.adjusting + (learned ? 0.3 * expected.prior : 0);
+        EXPECT_NEAR(step.loss.item(), total, 1e-12) << base << " " << mode << " " << score;
+        EXPECT_EQ(has_parameter(*objective, "arranging.0.weight"), learned);
+        EXPECT_EQ(objective->needs_plain(), std::string(score) == "good_neighbor");
+      }
+}
+
+TEST(DsaObjective, AStepFollowsTheGradientOfItsLoss) {
+  const std::vector<Switches> cases = {{},
+                                       {{"dsa.base", "byol"}, {"byol.momentum", "1"}},  // a target that stays
+                                       {{"dsa.base", "barlow_twins"}},
+                                       {{"dsa.am_act", "relu"}},
+                                       {{"dsa.am_mode", "none"}},
+                                       {{"dsa.am_mode", "diff_l1"}, {"dsa.cross", "same_view"}}};
+  for (const Switches& switches : cases) {
+    Options options = tiny("dsa", switches);
+    options.momentum = options.weight_decay = 0;
+    const auto objective = made(options);
+    const ParameterSet parameters = set_of(*objective, "model");
+    const Views views = random_batch(1);
+    const std::vector<double> before = parameters.flat().values();
+    const double lr = 1e-3;
+    objective->step(views, context(0, lr));
+    std::vector<double> gradient = parameters.flat().values(), direction(before.size());
+    Random random(5, Purpose::test);
+    double along = 0;
+    for (std::size_t i = 0; i < before.size(); ++i) {
+      gradient[i] = (before[i] - gradient[i]) / lr;
+      direction[i] = gradient[i] != 0 ? random.uniform(-1, 1) : 0;
+      along += gradient[i] * direction[i];
+    }
+    const auto loss_at = [&](double step) {
+      std::vector<double> moved = before;
+      for (std::size_t i = 0; i < moved.size(); ++i) moved[i] += step * direction[i];
+      assign(parameters.flat(), from_values(cpu_backend(), parameters.flat().shape, moved));
+      return objective->step(views, context(0)).loss.item();
+    };
+    const double step = 1e-7;
+    EXPECT_NEAR((loss_at(step) - loss_at(-step)) / (2 * step), along, 1e-4 * (1 + std::abs(along)))
+        << (switches.empty() ? "" : switches[0].second);
+  }
+}
+
+// ---- what must be the base
+
+struct Trained {
+  std::vector<double> losses, parameters, running;
+};
+
+Trained train(const Options& options, const std::string& of) {
+  const auto objective = made(options, DType::f32);
+  Trained result;
+  for (std::int64_t step = 0; step < 4; ++step)
+    result.losses.push_back(
+        objective->step(random_batch(static_cast<std::uint64_t>(10 * step), DType::f32), context(step, 0.1))
+            .loss.item());
+  const ParameterSet set = set_of(*objective, "model");
+  for (std::size_t i = 0; i < set.count(); ++i)
+    if (set.names()[i].starts_with(of))
+      for (const double value : set.tensors()[i].values()) result.parameters.push_back(value);
+  for (const auto& [name, layer] : objective->statistics().layers)
+    for (const double value : layer.variance.values()) result.running.push_back(value);
+  return result;
+}
+
+TEST(DsaObjective, WithoutItsLossesItIsTheBaseBitForBit) {
+  for (const char* base : {"simclr", "byol", "barlow_twins"}) {
+    const Trained plain = train(tiny(base), ""),
+                  off = train(tiny("dsa", {{"dsa.base", base}, {"dsa.lambda1", "0"}, {"dsa.lambda2", "0"}}), "");
+    EXPECT_EQ(off.losses, plain.losses) << base;
+    EXPECT_EQ(off.parameters, plain.parameters) << base;
+    EXPECT_EQ(off.running, plain.running) << base;
+    EXPECT_NE(train(tiny("dsa", {{"dsa.base", base}}), "encoder.").parameters,
+              train(tiny(base), "encoder.").parameters);
+  }
+}
+
+TEST(DsaObjective, DetachedEmbeddingsAreTrainedByTheAdjustingLossAlone) {
+  const Switches prior_alone = {{"dsa.lambda1", "0"}, {"dsa.detach_z_in_am", "on"}};
+  EXPECT_EQ(train(tiny("dsa", prior_alone), "encoder.").parameters, train(tiny("simclr"), "encoder.").parameters);
+  EXPECT_NE(train(tiny("dsa", {{"dsa.lambda1", "0"}}), "encoder.").parameters,
+            train(tiny("simclr"), "encoder.").parameters);
+}
+
+TEST(DsaObjective, ADetachedMatrixIsTrainedByThePriorLossAlone) {
+  Switches switches = {{"dsa.lambda2", "0"}, {"dsa.detach_M_in_adj", "on"}};
+  Options options = tiny("dsa", switches);
+  options.weight_decay = 0;
+  const std::vector<double> start = [&] {
+    const auto objective = made(options, DType::f32);
+    return parameter(*objective, "arranging.0.weight").values();
+  }();
+  EXPECT_EQ(train(options, "arranging.0.weight").parameters, start);
+  switches.pop_back();
+  options = tiny("dsa", switches);
+  options.weight_decay = 0;
+  EXPECT_NE(train(options, "arranging.0.weight").parameters, start);
+}
+
+TEST(DsaObjective, SameViewMatricesStandInForThoseAcross) {
+  // With one view twice the blocks are the same anyway.
+  Views views = random_batch(1);
+  const Tensor first = slice(views.both, 0, 0, images);
+  const auto adjusting = [&](const char* cross, const Views& batch) {
+    return part(made(tiny("dsa", {{"dsa.cross", cross}}))->step(batch, context(0)), "adjusting");
+  };
+  EXPECT_NE(adjusting("same_view", views), adjusting("true", views));
+  views.both = concat({first, first}, 0);
+  EXPECT_NEAR(adjusting("same_view", views), adjusting("true", views), 1e-12);
+}
+
+TEST(DsaObjective, ThePresetsSetWhatIsLeftToThem) {
+  DsaOptions options;
+  options.preset = "dsa-code";
+  DsaSettings settings = resolve(options, 64);
+  EXPECT_EQ(settings.mode, ArrangingMode::diff_l1);
+  EXPECT_EQ(settings.output, ArrangingOutput::relu);
+  EXPECT_TRUE(settings.same_view && settings.network.batch_statistics && settings.network.random_stem);
+  EXPECT_EQ(settings.network.net, "supervised");
+  EXPECT_FALSE(settings.calibrates);
+  options.am_act = "sigmoid";
+  options.prior_net = "ema";
+  settings = resolve(options, 64);
+  EXPECT_EQ(settings.output, ArrangingOutput::sigmoid);
+  EXPECT_EQ(settings.network.net, "ema");
+  EXPECT_EQ(settings.mode, ArrangingMode::diff_l1);
+  settings = resolve({}, 64);
+  EXPECT_EQ(settings.mode, ArrangingMode::concat);
+  EXPECT_EQ(settings.output, ArrangingOutput::sigmoid);
+  EXPECT_EQ(settings.network.net, "stage1");
+  EXPECT_TRUE(settings.calibrates && !settings.same_view && !settings.network.batch_statistics);
+}
+
+TEST(DsaObjective, ContradictionsAreRefused) {
+  const auto of = [](const Switches& switches) { return refusal([&] { made(tiny("dsa", switches)); }); };
+  EXPECT_NE(of({{"dsa.base", "dsa"}}).find("--dsa.base"), std::string::npos);
+  EXPECT_NE(of({{"dsa.eta", "6"}}).find("--dsa.eta: expected less than the batch of 6, got 6"), std::string::npos);
+  EXPECT_NE(of({{"dsa.prior_net", "stage1"}}).find("--dsa.prior_file"), std::string::npos);
+  EXPECT_NE(of({{"dsa.prior_net", "none"}, {"dsa.am_mode", "none"}}).find("--dsa.prior_net"), std::string::npos);
+  EXPECT_NE(of({{"dsa.prior_net", "stage1"}, {"dsa.prior_file", "nowhere/encoder.safetensors"}}).find("nowhere"),
+            std::string::npos);
+  EXPECT_NE(refusal([] { tiny("dsa", {{"dsa.am_mode", "cosine"}}); }).find("concat"), std::string::npos);
+  EXPECT_NE(refusal([] { tiny("dsa", {{"dsa.tau_w", "0"}}); }).find("above 0"), std::string::npos);
+}
+
+TEST(DsaObjective, WithoutAPriorNothingTiesTheMatrix) {
+  const auto objective = made(tiny("dsa", {{"dsa.prior_net", "none"}}));
+  EXPECT_FALSE(objective->needs_plain());
+  const Step step = objective->step({random_batch(1).both, {}}, context(0));
+  EXPECT_NEAR(step.loss.item(), part(step, "base") + part(step, "adjusting"), 1e-12);
+  for (const auto& [name, value] : step.parts) EXPECT_NE(name, "prior");
+}
+
+// ---- the priors
+
+PriorSettings settings_of(const char* net, const std::string& file = "") {
+  PriorSettings settings;
+  settings.net = net, settings.file = file;
+  return settings;
+}
+
+class DsaPrior : public ::testing::Test {
+ protected:
+  void SetUp() override { fs::create_directories(folder_); }
+  void TearDown() override { fs::remove_all(folder_); }
+
+  std::unique_ptr<PriorNetwork> prior(const PriorSettings& settings) const {
+    return make_prior(settings, {options_, encoder_settings(options_, image_size), cpu_backend()}, encoder_);
+  }
+
+  fs::path folder_ = fs::temp_directory_path() / join("vergence_dsa_", ::getpid());
+  Options options_ = tiny("dsa");
+  ResNet encoder_ = make_resnet(small("resnet18", 3), {cpu_backend(), 9});
+  Tensor both_ = random_tensor({8, 16, 16, 3}, 1, DType::f32);
+  Pass pass_{.groups = 2};
+};
+
+TEST_F(DsaPrior, ReadsAnEncoder) {
+  Statistics statistics;
+  encoder_(random_tensor({32, 16, 16, 3}, 7, DType::f32), {.running = &statistics});
+  const std::string file = (folder_ / "encoder.safetensors").string();
+  save_encoder(file, encoder_, statistics, {});
+  for (const char* net : {"stage1", "supervised"}) {
+    PriorSettings settings = settings_of(net, file);
+    const Pass evaluation{.training = false, .running = &statistics};
+    EXPECT_EQ(prior(settings)->features(both_, pass_).values(), encoder_(both_, evaluation).values());
+    settings.batch_statistics = true;
+    const std::vector<double> by_batch = encoder_(both_, {.groups = 2}).values();
+    EXPECT_EQ(prior(settings)->features(both_, pass_).values(), by_batch);
+    settings.random_stem = true;
+    const std::vector<double> renewed = prior(settings)->features(both_, pass_).values();
+    EXPECT_NE(renewed, by_batch);
+    EXPECT_EQ(prior(settings)->features(both_, pass_).values(), renewed);
+  }
+}
+
+TEST_F(DsaPrior, OfARandomNetworkIsAnotherThanTheEncoderAndRepeats) {
+  const std::vector<double> features = prior(settings_of("random"))->features(both_, pass_).values();
+  EXPECT_EQ(prior(settings_of("random"))->features(both_, pass_).values(), features);
+  const ResNet start =
+      make_resnet(encoder_settings(options_, image_size), {cpu_backend(), static_cast<std::uint64_t>(options_.seed)});
+  EXPECT_NE(start(both_, {.groups = 2}).values(), features);
+}
+
+TEST_F(DsaPrior, OfPixelsIsTheSmallImage) {
+  const Tensor features = prior(settings_of("pixels"))->features(both_, pass_);
+  ASSERT_EQ(features.shape, (Shape{8, 192}));
+  const std::vector<double> x = both_.values(), small = features.values();
+  for (int i : {0, 7})
+    for (int y : {0, 3, 7})
+      for (int c = 0; c < 3; ++c) {
+        double sum = 0;
+        for (int k = 0; k < 4; ++k) sum += x[((i * 16 + 2 * y + k / 2) * 16 + 2 * y + k % 2) * 3 + c] / 4;
+        EXPECT_NEAR(small[i * 192 + (y * 8 + y) * 3 + c], sum, 1e-6);
+      }
+  const Tensor padded = pad(both_, 3, 0, 8);  // as a GPU's batches are
+  EXPECT_EQ(prior(settings_of("pixels"))->features(padded, pass_).values(), small);
+  options_.image_size = 0;
+  const ObjectiveSetup setup{options_, encoder_settings(options_, 20), cpu_backend()};
+  EXPECT_NE(refusal([&] { make_prior(settings_of("pixels"), setup, encoder_); }).find("multiple of 8, got 20"),
+            std::string::npos);
+}
+
+TEST(DsaObjective, TheMomentumPriorFollowsTheEncoder) {
+  const auto objective = made(tiny("dsa", {{"dsa.prior_net", "ema"}, {"dsa.prior_momentum", "0.75"}}));
+  const ParameterSet copy = set_of(*objective, "prior"), model = set_of(*objective, "model");
+  const std::vector<double> before = copy.flat().values();
+  objective->step(random_batch(1), context(0, 0.5));
+  const std::vector<double> after = copy.flat().values(), moved = model.flat().values();
+  double change = 0;
+  for (std::size_t i = 0; i < after.size(); ++i) {
+    EXPECT_NEAR(after[i], 0.75 * before[i] + 0.25 * moved[i], 1e-12);
+    change += std::abs(after[i] - before[i]);
+  }
+  EXPECT_GT(change, 0.01);
+}
+
+TEST(DsaObjective, TheTemperatureIsTheMeanOfTheBatchesQuantiles) {
+  const Options options = tiny("dsa", {{"dsa.calibration_batches", "3"}, {"dsa.quantile", "0.2"}});
+  const auto objective = made(options);
+  const ObjectiveSetup setup{options, encoder_settings(options, image_size), cpu_backend(), DType::f64, DType::f64};
+  const auto network = make_prior(settings_of("random"), setup, objective->encoder());
+  double sum = 0;
+  for (std::int64_t step = 0; step < 5; ++step) {
+    const Views views = random_batch(static_cast<std::uint64_t>(10 * step));
+    const double tau = part(objective->step(views, context(step)), "tau_p");
+    if (step < 3) {
+      const Tensor u = network->features(views.both, {.groups = 2, .activations = DType::f64});
+      const Tensor a = slice(u, 0, 0, images), b = slice(u, 0, images, images);
+      const Tensors apart{unit_distances(a, a), unit_distances(b, b), unit_distances(a, b)};
+      sum += off_diagonal_quantile(apart, 0.2, 2).item() / std::log(2.0);
+    }
+    EXPECT_EQ(objective->variant(), step < 3 ? 1 : 0);
+    EXPECT_NEAR(tau, sum / std::min<double>(3, static_cast<double>(step + 1)), 1e-12) << step;
+  }
+}
+
+// ---- whole runs
+
+std::string bytes(const fs::path& file) {
+  std::ifstream in(file, std::ios::binary);
+  EXPECT_TRUE(in) << file;
+  std::ostringstream out;
+  out << in.rdbuf();
+  return out.str();
+}
+
+TEST(DsaObjective, AResumedRunEqualsAnUninterruptedOneBitForBit) {
+  const fs::path folder = fs::temp_directory_path() / join("vergence_dsa_runs_", ::getpid());
+  for (const char* base : {"simclr", "byol"}) {
+    Options options = tiny("dsa", {{"dsa.base", base}, {"dsa.prior_net", "ema"}, {"dsa.calibration_batches", "6"}});
+    options.dataset = "confounded_shapes";
+    options.image_size = 16;
+    options.limit = 70;
+    options.batch = 16;
+    options.epochs = 2;
+    options.lr = 0.5;
+    options.out = (folder / base / "whole").string();
+    EXPECT_EQ(pretrain(options).steps, 8);
+    const fs::path whole = options.out;
+    options.out = (folder / base / "parts").string();
+    for (const std::int64_t until : {3, 5, 7, 0}) {  // while the temperature is calibrated, and after
+      options.max_steps = until;
+      pretrain(options);
+      options.resume = true;
+    }
+    EXPECT_EQ(bytes(whole / "encoder.safetensors"), bytes(fs::path(options.out) / "encoder.safetensors")) << base;
+  }
+  fs::remove_all(folder);
+}
+
+}  // namespace
+}  // namespace vergence
