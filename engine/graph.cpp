@@ -41,7 +41,7 @@ Node::~Node() {
   }
 }
 
-void record(const char* name, const Tensors& inputs, Tensors kept, std::initializer_list<Tensor*> outputs, Vjp vjp) {
+void record(const char* name, const Tensors& inputs, Tensors kept, const std::vector<Tensor*>& outputs, Vjp vjp) {
   if (op_observer) op_observer(name);
   if (std::none_of(inputs.begin(), inputs.end(), [](const Tensor& input) { return input.node != nullptr; })) return;
   auto node = std::make_shared<Node>();

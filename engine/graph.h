@@ -53,7 +53,7 @@ struct Node {
 
 /// Records an op: gives `outputs` a common node if any of `inputs` has one (otherwise does nothing).
 /// `kept` is what the vjp needs, outputs of this very op included (they are recognised by their storage).
-void record(const char* name, const Tensors& inputs, Tensors kept, std::initializer_list<Tensor*> outputs, Vjp vjp);
+void record(const char* name, const Tensors& inputs, Tensors kept, const std::vector<Tensor*>& outputs, Vjp vjp);
 
 /// A new differentiable leaf with the value of `value`: what `grad` can be asked about.
 Tensor leaf(const Tensor& value);

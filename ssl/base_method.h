@@ -27,6 +27,8 @@ class BaseMethod {
   virtual Tensor embed(const Tensor& features, const Pass& pass) const = 0;
   /// Rank 0. `parts`, if given, receives summands worth a log line.
   virtual Tensor loss(const Embeddings& embeddings, Parts* parts = nullptr) const = 0;
+  /// Where the loss is minus the mean log of a likelihood: that log, one per row, [2N]; none for other methods.
+  virtual Tensor log_likelihood(const Embeddings&) const { return {}; }
   /// The loss under each of several interventions, equally likely: where it is minus the mean log of a likelihood, with
   /// the likelihood averaged over them; otherwise the mean of the losses, which bounds that from above.
   virtual Tensor stratified_loss(const std::vector<Embeddings>& strata) const;

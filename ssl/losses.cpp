@@ -44,10 +44,14 @@ Tensor stratified_nt_xent(const Tensor& z, double temperature) {
                 "stratified_nt_xent: expected both views of at least 2 images in each stratum as [T, 2N, D], got ",
                 z.shape);
   require_temperature("stratified_nt_xent", temperature);
-  const Tensor log_p = transpose(info_nce(l2_normalize(z), temperature));  // [2N, T]
-  const Tensor most = max_cols(log_p);
-  const Tensor log_sum = log(sum_cols(exp(log_p - most))) + most;
-  return affine(mean(log_sum), -1, std::log(static_cast<double>(z.shape[0])));
+  return averaged_likelihood_loss(info_nce(l2_normalize(z), temperature));
+}
+
+Tensor averaged_likelihood_loss(const Tensor& log_p) {
+  require(log_p.shape.rank() == 2 && log_p.size() > 0, "averaged_likelihood_loss: expected [T, R], got ", log_p.shape);
+  const Tensor by_anchor = transpose(log_p), most = max_cols(by_anchor);
+  const Tensor log_sum = log(sum_cols(exp(by_anchor - most))) + most;
+  return affine(mean(log_sum), -1, std::log(static_cast<double>(log_p.shape[0])));
 }
 
 Tensor standardize_views(const Tensor& z, const BarlowTwinsLoss& options) {

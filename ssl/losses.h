@@ -21,6 +21,9 @@ Tensor nt_xent(const Tensor& z, double temperature);
 /// nt_xent.
 Tensor stratified_nt_xent(const Tensor& z, double temperature);
 
+/// The second half of that, from the log likelihoods log p_ti [T, R]: -mean_i log((p_1i + ... + p_Ti) / T).
+Tensor averaged_likelihood_loss(const Tensor& log_p);
+
 struct BarlowTwinsLoss {
   double lambda = 5e-3;  // weight of the terms off the diagonal
   double scale = 1;      // factor on the whole loss

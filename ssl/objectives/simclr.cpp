@@ -1,6 +1,7 @@
 // SimCLR (Chen, Kornblith, Norouzi, Hinton: "A simple framework for contrastive learning of visual representations",
 // ICML 2020): a two-layer projector and the NT-Xent loss.
 #include "engine/ops.h"
+#include "engine/ops_loss.h"
 #include "ssl/losses.h"
 #include "ssl/objective_list.h"
 
@@ -22,6 +23,9 @@ class Simclr final : public BaseMethod {
   std::vector<Mlp*> heads() override { return {&projector_}; }
   Tensor embed(const Tensor& features, const Pass& pass) const override { return projector_(features, pass); }
   Tensor loss(const Embeddings& embeddings, Parts*) const override { return nt_xent(embeddings.online, temperature_); }
+  Tensor log_likelihood(const Embeddings& embeddings) const override {
+    return info_nce(l2_normalize(embeddings.online), temperature_);
+  }
 
   Tensor stratified_loss(const std::vector<Embeddings>& strata) const override {
     Tensors all;
