@@ -74,6 +74,10 @@ std::vector<std::uint8_t> composite(const std::vector<float>& over, const std::v
   return image;
 }
 
+std::int64_t limited_count(const std::string& split, std::int64_t limit) {
+  return limit > 0 ? std::min(limit, shapes_count(split)) : shapes_count(split);
+}
+
 /// The sample whose background image `index` is re-paired with: any other of the split.
 std::int64_t draw_partner(const ShapesSettings& settings, const std::string& split, std::int64_t index) {
   // Streams of view 1 belong to the re-pairing, those of view 0 to the samples.
@@ -83,6 +87,10 @@ std::int64_t draw_partner(const ShapesSettings& settings, const std::string& spl
 }
 
 }  // namespace
+
+ShapesSettings shapes_settings(const DatasetSettings& settings) {
+  return {settings.image_size ? settings.image_size : 32, settings.seed, settings.confounding};
+}
 
 std::int64_t shapes_count(const std::string& split) { return splits[number_of(split)].count; }
 
@@ -109,6 +117,28 @@ ShapeSample shapes_sample(const ShapesSettings& settings, const std::string& spl
   sample.noise_level = random.uniform(0.02f, 0.08f);
   sample.noise = random.bits();
   return sample;
+}
+
+ShapeVersion shape_version(const std::string& name) {
+  for (ShapeVersion version :
+       {ShapeVersion::full, ShapeVersion::foreground_only, ShapeVersion::background_only, ShapeVersion::repaired})
+    if (name == name_of(version)) return version;
+  throw UsageError(join("confounded_shapes: unknown version '", name,
+                        "', expected full, foreground_only, background_only or repaired"));
+}
+
+const char* name_of(ShapeVersion version) {
+  switch (version) {
+    case ShapeVersion::full:
+      return "full";
+    case ShapeVersion::foreground_only:
+      return "foreground_only";
+    case ShapeVersion::background_only:
+      return "background_only";
+    case ShapeVersion::repaired:
+      return "repaired";
+  }
+  return "?";
 }
 
 std::vector<std::uint8_t> shapes_image(const ShapesSettings& settings, const std::string& split, std::int64_t index,
@@ -140,6 +170,19 @@ std::vector<std::uint8_t> shapes_mask(const ShapesSettings& settings, const std:
   return mask;
 }
 
+std::vector<std::uint8_t> shapes_masks(const ShapesSettings& settings, const std::string& split, std::int64_t limit) {
+  check(settings);
+  const std::int64_t count = limited_count(split, limit), pixels = settings.image_size * settings.image_size;
+  std::vector<std::uint8_t> masks(static_cast<std::size_t>(count * pixels));
+  parallel_for(count, 16, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      const std::vector<std::uint8_t> mask = shapes_mask(settings, split, i);
+      std::copy(mask.begin(), mask.end(), masks.begin() + i * pixels);
+    }
+  });
+  return masks;
+}
+
 std::vector<std::int32_t> shapes_backgrounds(const ShapesSettings& settings, const std::string& split) {
   std::vector<std::int32_t> families;
   for (std::int64_t i = 0; i < shapes_count(split); ++i)
@@ -153,7 +196,7 @@ Dataset render_shapes(const ShapesSettings& settings, const std::string& split, 
   Dataset data;
   data.name = "confounded_shapes";
   data.split = split;
-  data.count = limit > 0 ? std::min(limit, shapes_count(split)) : shapes_count(split);
+  data.count = limited_count(split, limit);
   data.height = data.width = settings.image_size;
   data.classes = shape_classes;
   data.mean = shapes_mean;

@@ -28,6 +28,9 @@ struct ShapesSettings {
   double confounding = 0.9;  // P(texture family = class) in "train"; 0.1 (chance) in the other splits
 };
 
+/// The part of a data set's settings that is about shapes.
+ShapesSettings shapes_settings(const DatasetSettings& settings);
+
 /// Images in a split: train 8,000; probe, val and test 2,000 each. Throws UsageError for an unknown split.
 std::int64_t shapes_count(const std::string& split);
 
@@ -63,12 +66,20 @@ enum class ShapeVersion {
   repaired,         // the shape on the background of a random other image of the split ("re-paired")
 };
 
+/// "full", "foreground_only", "background_only" or "repaired"; throws UsageError naming them otherwise.
+ShapeVersion shape_version(const std::string& name);
+const char* name_of(ShapeVersion version);
+
 /// One image as bytes, HWC. `full` equals the data set's image.
 std::vector<std::uint8_t> shapes_image(const ShapesSettings& settings, const std::string& split, std::int64_t index,
                                        ShapeVersion version = ShapeVersion::full);
 
 /// The exact foreground mask, HW: coverage in 1/255; 128 and above is foreground.
 std::vector<std::uint8_t> shapes_mask(const ShapesSettings& settings, const std::string& split, std::int64_t index);
+
+/// The masks of a whole split, [count, H, W]; `limit` as for render_shapes. Uses the OpenMP threads.
+std::vector<std::uint8_t> shapes_masks(const ShapesSettings& settings, const std::string& split,
+                                       std::int64_t limit = 0);
 
 /// The texture family of every image of a split.
 std::vector<std::int32_t> shapes_backgrounds(const ShapesSettings& settings, const std::string& split);

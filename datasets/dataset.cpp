@@ -52,8 +52,7 @@ Dataset open_dataset(const DatasetSettings& settings, const std::string& split) 
                 listed(split_names()));
   require_usage(settings.limit >= 0, settings.name, ": limit is ", settings.limit, ", expected 0 (all) or more");
   if (settings.name == "cifar10") return read_cifar10(settings.directory, split, settings.limit);
-  const ShapesSettings shapes{settings.image_size ? settings.image_size : 32, settings.seed, settings.confounding};
-  return render_shapes(shapes, split, settings.limit);
+  return render_shapes(shapes_settings(settings), split, settings.limit, shape_version(settings.version));
 }
 
 }  // namespace vergence

@@ -28,11 +28,12 @@ struct Dataset {
 
 struct DatasetSettings {
   std::string name = "confounded_shapes";
-  std::string directory;        // where the files are; unused by rendered data sets
-  std::int64_t image_size = 0;  // rendered data sets: height and width (0: 32). Files keep their own; views resize
-  std::int64_t limit = 0;       // the first N images of the split alone (0: all)
-  std::uint64_t seed = 0;       // of rendered data sets
-  double confounding = 0.9;     // confounded_shapes: how often class and background agree in "train"
+  std::string directory;         // where the files are; unused by rendered data sets
+  std::int64_t image_size = 0;   // rendered data sets: height and width (0: 32). Files keep their own; views resize
+  std::int64_t limit = 0;        // the first N images of the split alone (0: all)
+  std::uint64_t seed = 0;        // of rendered data sets
+  double confounding = 0.9;      // confounded_shapes: how often class and background agree in "train"
+  std::string version = "full";  // confounded_shapes: full, foreground_only, background_only, repaired
 };
 
 /// The names that `open_dataset` knows.

@@ -28,6 +28,9 @@ void add_task(OptionBuilder& t) {
   t.number("limit", FIELD(limit), not_negative, "use the first N training images; 0: all");
   t.number("confounded_shapes.confounding", FIELD(confounding), unit,
            "how often shape and background agree in the training images");
+  t.choice("confounded_shapes.version", FIELD(shapes_version),
+           {"full", "foreground_only", "background_only", "repaired"},
+           "what to train on: whole images, shapes or textures alone, shapes on other images' textures");
   t.group = "Encoder";
   t.choice("encoder", FIELD(encoder), {"resnet18", "resnet34", "resnet50"}, "the network that is kept");
   t.number("width", FIELD(width), from(1, 4096), "channels of its first stage");

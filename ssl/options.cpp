@@ -283,6 +283,7 @@ DatasetSettings dataset_settings(const Options& options) {
   settings.limit = options.limit;
   settings.seed = static_cast<std::uint64_t>(options.seed);
   settings.confounding = options.confounding;
+  settings.version = options.shapes_version;
   return settings;
 }
 

@@ -29,10 +29,11 @@ struct Options {
   // ---- what to train
   std::string objective = "simclr";
   std::string dataset = "confounded_shapes";
-  std::string data;             // folder of the data set's files
-  std::int64_t image_size = 0;  // of the views; 0: the data set's own
-  std::int64_t limit = 0;       // first N training images; 0: all
-  double confounding = 0.9;     // confounded_shapes: P(class and background agree)
+  std::string data;                     // folder of the data set's files
+  std::int64_t image_size = 0;          // of the views; 0: the data set's own
+  std::int64_t limit = 0;               // first N training images; 0: all
+  double confounding = 0.9;             // confounded_shapes: P(class and background agree)
+  std::string shapes_version = "full";  // confounded_shapes: what of the images is there to train on
 
   // ---- encoder
   std::string encoder = "resnet18";

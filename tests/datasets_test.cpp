@@ -274,6 +274,28 @@ TEST(Shapes, RepairedKeepsTheShapeAndChangesTheBackground) {
   EXPECT_EQ(same_family, 0);
 }
 
+TEST(Shapes, VersionsAndMasksOfAWholeSplit) {
+  DatasetSettings settings;
+  settings.limit = 30, settings.image_size = 16, settings.seed = 4;
+  const ShapesSettings shapes = shapes_settings(settings);
+  EXPECT_EQ(shapes.image_size, 16);
+  EXPECT_EQ(shapes.seed, 4u);
+  for (const char* name : {"full", "foreground_only", "background_only", "repaired"}) {
+    settings.version = name;
+    EXPECT_STREQ(name_of(shape_version(name)), name);
+    const Dataset data = open_dataset(settings, "val");
+    ASSERT_EQ(data.count, 30);
+    const auto one = shapes_image(shapes, "val", 29, shape_version(name));
+    EXPECT_TRUE(std::equal(one.begin(), one.end(), data.image(29))) << name;
+  }
+  settings.version = "foreground";
+  expect_contains(complaint([&] { open_dataset(settings, "val"); }),
+                  {"unknown version 'foreground'", "background_only"});
+  const auto masks = shapes_masks(shapes, "val", 30), last = shapes_mask(shapes, "val", 29);
+  ASSERT_EQ(masks.size(), 30u * 256);
+  EXPECT_TRUE(std::equal(last.begin(), last.end(), masks.end() - 256));
+}
+
 // ---- the loader
 
 Dataset small_dataset(std::int64_t count) { return render_shapes({.image_size = 16}, "probe", count); }

@@ -1,9 +1,8 @@
-// evaluate: judges a pretrained encoder without training anything. Writes evaluation.json.
-#include <chrono>
+// evaluate: judges a pretrained encoder without changing it. Writes evaluation.json.
 #include <cstdio>
 
 #include "engine/files.h"
-#include "ssl/evaluation/knn.h"
+#include "ssl/evaluation/evaluation.h"
 #include "ssl/evaluation/subject.h"
 #include "tools/common.h"
 
@@ -11,39 +10,55 @@ namespace vergence {
 namespace {
 
 const char* const description =
-    "Judges a pretrained encoder: kNN on its features, the bank from the split 'probe', the queries from 'test'.\n"
-    "Prints one line per figure and writes evaluation.json into the run folder.\n"
-    "Example: evaluate --run runs/cifar10_simclr_s1";
+    "Judges a pretrained encoder on the split 'test'; what needs training or a bank takes the split 'probe'.\n"
+    "Prints a line per figure and writes evaluation.json into the run folder, in place of the one there.\n"
+    "  knn             kNN, k = 200 cosine and k = 5 Euclidean; also with the encoder's mask if it has one\n"
+    "  crowding        scatter within classes, distance between them, and their ratio\n"
+    "  collapse        RankMe and the deviation of normalised features\n"
+    "  alignment       alignment and uniformity of two random views\n"
+    "  clustering      k-means: accuracy, NMI, ARI\n"
+    "  foreground      probes trained on one form of an image and tested on another (confounded_shapes)\n"
+    "  dense           foreground mask from the last feature map: mIoU (confounded_shapes)\n"
+    "  reconstruction  R^2 of a decoder trained on the frozen features\n"
+    "  nuisance        linear probes of rotation, hue shift and crop position\n"
+    "docs/evaluation.md says what each figure is.\n"
+    "Example: evaluate --run runs/confounded_shapes_simclr_s1 --metrics all";
 
-void show(const char* name, const KnnResult& result, const char* form, nlohmann::ordered_json& json) {
-  std::printf("%s top1 %.2f (k = %lld, %s)\n", name, result.top1, static_cast<long long>(result.k), form);
-  json[name] = {{"top1", two_decimals(result.top1)}, {"k", result.k}, {"form", form}};
+struct EvaluateOptions {
+  std::string metrics = "knn,crowding,collapse,alignment", mask;
+  std::int64_t train_limit = 5000, seed = 1;
+};
+
+void add_evaluate_options(CLI::App& app, EvaluateOptions& options) {
+  app.add_option("--metrics", options.metrics, "names with commas between them, or all")->capture_default_str();
+  app.add_option("--mask", options.mask,
+                 "safetensors file with 'mask' [dim]: kNN also with features times it; default: mask.safetensors "
+                 "beside the encoder");
+  app.add_option("--train-limit", options.train_limit,
+                 "images of 'probe' that dense, reconstruction and nuisance train on; 0: all")
+      ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 40))
+      ->capture_default_str();
+  app.add_option("--seed", options.seed, "of views, k-means, nuisances, decoder")
+      ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 53))
+      ->capture_default_str();
 }
 
-int evaluate(const SubjectOptions& options) {
-  const auto begin = std::chrono::steady_clock::now();
-  Subject subject = open_subject(options);
-  const Encode encode = subject.encode();
-  nlohmann::ordered_json json = subject.description();
-  const auto features = [&](const char* split) {
-    const Dataset dataset = open_dataset(subject.data, split);
-    return extract_features(encode, dataset, subject.extract, *subject.backend);
-  };
-  const Features bank = features("probe"), query = features("test");
-  const std::string step = json.contains("step") ? json["step"].dump() : "?";
-  const std::string epoch = json.contains("epoch") ? json["epoch"].dump() : "?";
-  std::printf("%s%s, epoch %s, step %s: %lld bank images, %lld queries of %s\n", subject.path.c_str(),
-              options.untrained ? " (initial weights)" : "", epoch.c_str(), step.c_str(),
-              static_cast<long long>(bank.rows()), static_cast<long long>(query.rows()), subject.data.name.c_str());
-
-  const KnnAccuracy accuracy = knn_accuracy(bank, query, *subject.backend);
-  json["bank_images"] = bank.rows();
-  json["query_images"] = query.rows();
-  json["feature_dim"] = bank.dim;
-  nlohmann::ordered_json& knn = json["knn"] = nlohmann::ordered_json::object();
-  show("knn_cosine_200", accuracy.cosine_200, "cosine, votes exp(similarity / 0.1)", knn);
-  show("knn_euclidean_5", accuracy.euclidean_5, "Euclidean, majority", knn);
-  json["seconds"] = two_decimals(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+int run(const SubjectOptions& subject_options, const EvaluateOptions& options) {
+  Subject subject = open_subject(subject_options);
+  EvaluationSettings settings;
+  settings.metrics = chosen_metrics(options.metrics, subject.data.name);
+  settings.mask_file = options.mask;
+  settings.train_limit = options.train_limit;
+  settings.seed = static_cast<std::uint64_t>(options.seed);
+  const nlohmann::ordered_json about = subject.description();
+  std::printf("%s%s, epoch %s, step %s, on %s\n", subject.path.c_str(),
+              subject_options.untrained ? " (initial weights)" : "",
+              about.contains("epoch") ? about["epoch"].dump().c_str() : "?",
+              about.contains("step") ? about["step"].dump().c_str() : "?", subject.data.name.c_str());
+  const nlohmann::ordered_json json = evaluate(subject, settings, [](const std::string& line) {
+    std::printf("%s\n", line.c_str());
+    std::fflush(stdout);
+  });
   write_atomically(subject.output("evaluation"), json.dump(2) + "\n");
   return 0;
 }
@@ -53,7 +68,9 @@ int evaluate(const SubjectOptions& options) {
 
 int main(int argc, char** argv) {
   CLI::App app(vergence::description, "evaluate");
-  vergence::SubjectOptions options;
-  vergence::add_subject_options(app, options);
-  return vergence::run_tool(app, argc, argv, [&] { return vergence::evaluate(options); });
+  vergence::SubjectOptions subject;
+  vergence::EvaluateOptions options;
+  vergence::add_subject_options(app, subject);
+  vergence::add_evaluate_options(app, options);
+  return vergence::run_tool(app, argc, argv, [&] { return vergence::run(subject, options); });
 }

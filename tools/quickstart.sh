@@ -41,7 +41,7 @@ Done in $(((SECONDS - began) / 60)) min $(((SECONDS - began) % 60)) s.
 
 What is in $run: encoder.safetensors (torchvision's parameter names), config.toml, metrics.jsonl, checkpoint.safetensors.
 What to do next:
-  build/evaluate --run $run                                        kNN accuracy
+  build/evaluate --run $run                                        kNN, crowding, collapse, alignment
   build/pretrain --help                                            every option
   build/pretrain --objective barlow_twins                          another objective on the same images
   build/pretrain --dataset cifar10 --data DIR --config cifar10_simclr_short

@@ -1,6 +1,7 @@
 // Checks of feature matrices.
 #include "ssl/evaluation/feature_matrix.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 
@@ -25,6 +26,21 @@ void check_features(const Features& features, const char* where) {
       if (!std::isfinite(features.values[static_cast<std::size_t>(i)])) finite = false;
   });
   require_usage(finite, where, ": the encoder's features are not all finite numbers");
+}
+
+std::vector<double> unit_rows(const Features& features) {
+  std::vector<double> unit(features.values.begin(), features.values.end());
+  const std::int64_t dim = features.dim;
+  parallel_for(features.rows(), 64, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      double* row = unit.data() + i * dim;
+      double squared = 0;
+      for (std::int64_t j = 0; j < dim; ++j) squared += row[j] * row[j];
+      const double inverse = 1 / std::max(std::sqrt(squared), 1e-12);
+      for (std::int64_t j = 0; j < dim; ++j) row[j] *= inverse;
+    }
+  });
+  return unit;
 }
 
 }  // namespace vergence

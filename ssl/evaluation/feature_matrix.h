@@ -20,4 +20,7 @@ struct Features {
 /// [0, classes) and every value is finite.
 void check_features(const Features& features, const char* where);
 
+/// The rows at unit length, x / max(|x|, 1e-12), in f64: [rows, dim].
+std::vector<double> unit_rows(const Features& features);
+
 }  // namespace vergence

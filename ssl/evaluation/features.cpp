@@ -5,11 +5,10 @@
 
 #include "kernels/parallel.h"
 #include "kernels/random.h"
+#include "ssl/evaluation/streams.h"
 
 namespace vergence {
 namespace {
-
-constexpr std::uint32_t view_stream = 2;  // of Purpose::probe; 0 and 1 are the probe's order and weights
 
 /// Writes image `index` of the data set, normalised, to `out`.
 using Prepare = std::function<void(std::int64_t index, float* out)>;
@@ -41,18 +40,46 @@ Features extract(const Encode& encode, const Dataset& dataset, const ExtractSett
   return features;
 }
 
+/// The same weights as constants: no graph is recorded, activations are dropped.
+ResNet as_constants(ResNet encoder) {
+  encoder.each([](const std::string&, Tensor& tensor) { tensor = tensor.detached(); });
+  return encoder;
+}
+
+Pass eval_pass(Statistics& statistics, DType precision) {
+  Pass pass;
+  pass.training = false;
+  pass.running = &statistics;
+  pass.activations = precision;
+  return pass;
+}
+
 }  // namespace
 
 Encode encode_with(const ResNet& encoder, Statistics& statistics, DType precision) {
-  ResNet frozen = encoder;  // the same weights without their history: no graph is recorded, activations are dropped
-  frozen.each([](const std::string&, Tensor& tensor) { tensor = tensor.detached(); });
-  return [frozen, &statistics, precision](const Tensor& images) {
-    Pass pass;
-    pass.training = false;
-    pass.running = &statistics;
-    pass.activations = precision;
+  return [frozen = as_constants(encoder), pass = eval_pass(statistics, precision)](const Tensor& images) {
     return frozen(images, pass);
   };
+}
+
+Encode encode_map_with(const ResNet& encoder, Statistics& statistics, DType precision) {
+  return [frozen = as_constants(encoder), pass = eval_pass(statistics, precision)](const Tensor& images) {
+    const Tensor map = frozen.feature_map(images, pass);
+    return map.dtype == DType::f32 ? map : cast(map, DType::f32);
+  };
+}
+
+Tensor plain_images(const Dataset& dataset, const std::vector<std::int64_t>& indices, const ExtractSettings& settings,
+                    Backend& backend) {
+  const std::int64_t size = settings.image_size, pixels = size * size * 3;
+  const auto count = static_cast<std::int64_t>(indices.size());
+  std::vector<float> images(static_cast<std::size_t>(count * pixels));
+  parallel_for(count, 8, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i)
+      normalize_image(dataset.image(indices[static_cast<std::size_t>(i)]), dataset.height, dataset.width, size,
+                      settings.mean, settings.std, images.data() + i * pixels);
+  });
+  return from_floats(backend, {count, size, size, 3}, images);
 }
 
 Features extract_features(const Encode& encode, const Dataset& dataset, const ExtractSettings& settings,

@@ -4,10 +4,11 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <vector>
 
 #include "datasets/dataset.h"
-#include "kernels/views.h"
 #include "engine/tensor.h"
+#include "kernels/views.h"
 #include "models/resnet.h"
 #include "ssl/evaluation/feature_matrix.h"
 
@@ -20,11 +21,19 @@ using Encode = std::function<Tensor(const Tensor& images)>;
 /// `statistics` must outlive it.
 Encode encode_with(const ResNet& encoder, Statistics& statistics, DType precision = DType::f32);
 
+/// The same, but the last stage's feature map: images [N, H, W, 3] -> [N, h, w, dim], f32. The features are its mean
+/// over pixels.
+Encode encode_map_with(const ResNet& encoder, Statistics& statistics, DType precision = DType::f32);
+
 struct ExtractSettings {
   std::int64_t image_size = 32;        // images of another size are resized
   std::array<float, 3> mean{}, std{};  // as the encoder was trained
   std::int64_t batch = 250;
 };
+
+/// The un-augmented images of the given places in the data set, normalised: [indices, size, size, 3].
+Tensor plain_images(const Dataset& dataset, const std::vector<std::int64_t>& indices, const ExtractSettings& settings,
+                    Backend& backend);
 
 /// The features of every image of `dataset` in its order, with its labels. Nothing random.
 /// Throws UsageError if the data set has no labels.

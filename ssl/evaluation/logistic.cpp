@@ -2,7 +2,6 @@
 #include "ssl/evaluation/logistic.h"
 
 #include <algorithm>
-#include <cmath>
 #include <exception>
 #include <iostream>
 #include <memory>
@@ -10,6 +9,7 @@
 #include "engine/graph.h"
 #include "engine/ops.h"
 #include "engine/tensor.h"
+#include "ssl/evaluation/standardise.h"
 
 #ifndef VERGENCE_PLAIN_CPU
 #include <lbfgs.h>
@@ -59,48 +59,6 @@ LinearClassifier train_logistic(const Features&, const ProbeSettings&, const Pro
 
 namespace {
 
-/// Standardises features; remembers how, so that the fitted classifier can be told.
-struct Standardisation {
-  std::vector<double> mean, inverse;  // per feature; inverse: 1 / standard deviation, 0 for a constant feature
-
-  explicit Standardisation(const Features& features)
-      : mean(static_cast<std::size_t>(features.dim), 0.0), inverse(mean) {
-    const double rows = static_cast<double>(features.rows());
-    for (std::int64_t i = 0; i < features.rows(); ++i)
-      for (std::size_t j = 0; j < mean.size(); ++j) mean[j] += features.row(i)[j] / rows;
-    for (std::int64_t i = 0; i < features.rows(); ++i)
-      for (std::size_t j = 0; j < mean.size(); ++j) {
-        const double centred = features.row(i)[j] - mean[j];
-        inverse[j] += centred * centred / rows;
-      }
-    for (double& variance : inverse) variance = variance > 1e-16 ? 1 / std::sqrt(variance) : 0;
-  }
-
-  Features apply(Features features) const {
-    for (std::size_t i = 0; i < features.values.size(); ++i) {
-      const std::size_t j = i % mean.size();
-      features.values[i] = static_cast<float>((features.values[i] - mean[j]) * inverse[j]);
-    }
-    return features;
-  }
-
-  /// The classifier of raw features that equals `point` on standardised ones.
-  LinearClassifier unapply(const std::vector<double>& point, std::int64_t classes) const {
-    LinearClassifier result{static_cast<std::int64_t>(mean.size()), classes, {}, {}};
-    const std::size_t dim = mean.size();
-    for (std::size_t c = 0; c < static_cast<std::size_t>(classes); ++c) {
-      double bias = point[static_cast<std::size_t>(classes) * dim + c];
-      for (std::size_t j = 0; j < dim; ++j) {
-        const double weight = point[c * dim + j] * inverse[j];
-        bias -= weight * mean[j];
-        result.weight.push_back(static_cast<float>(weight));
-      }
-      result.bias.push_back(static_cast<float>(bias));
-    }
-    return result;
-  }
-};
-
 /// What liblbfgs hands back to its callbacks. Exceptions must not cross the C library: they wait in `failure`.
 struct Problem {
   const Features& features;
@@ -141,8 +99,8 @@ int report(void* instance, const lbfgsfloatval_t*, const lbfgsfloatval_t*, const
 
 LinearClassifier train_logistic(const Features& train, const ProbeSettings& settings, const ProbeProgress& progress) {
   check_features(train, "probe");
-  const Standardisation standardisation(train);
-  const Features features = standardisation.apply(train);
+  const Standardisation standardisation(train.values, train.dim);
+  const Features features{train.dim, train.classes, standardisation.apply(train.values), train.labels};
   const std::size_t parameters = static_cast<std::size_t>((train.dim + 1) * train.classes);
   Problem problem{features, settings, progress, parameters};
 

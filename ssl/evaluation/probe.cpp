@@ -4,28 +4,16 @@
 #include <algorithm>
 #include <cmath>
 #include <numbers>
-#include <numeric>
 
 #include "engine/graph.h"
 #include "engine/ops.h"
 #include "engine/tensor.h"
 #include "kernels/random.h"
 #include "ssl/evaluation/logistic.h"
+#include "ssl/evaluation/streams.h"
 
 namespace vergence {
 namespace {
-
-// Streams of Purpose::probe (the generator's `view`).
-constexpr std::uint32_t order_stream = 0, weight_stream = 1;
-
-std::vector<std::int32_t> shuffled(std::int64_t count, std::uint64_t seed, std::int64_t epoch) {
-  std::vector<std::int32_t> order(static_cast<std::size_t>(count));
-  std::iota(order.begin(), order.end(), 0);
-  Random random(seed, Purpose::probe, static_cast<std::uint32_t>(epoch), 0, order_stream);
-  for (std::size_t i = order.size(); i > 1; --i)
-    std::swap(order[i - 1], order[random.below(static_cast<std::uint32_t>(i))]);
-  return order;
-}
 
 /// Weights and biases in one flat buffer, with the optimiser's buffers beside it.
 class Trainer {
@@ -44,7 +32,7 @@ class Trainer {
   /// One pass over the features in the order of `epoch`; returns the mean loss.
   double epoch(const Tensor& features, const std::vector<std::int32_t>& labels, std::int64_t epoch) {
     const std::int64_t rows = features.shape[0];
-    const std::vector<std::int32_t> order = shuffled(rows, settings_.seed, epoch);
+    const std::vector<std::int32_t> order = shuffled(rows, settings_.seed, epoch, order_stream);
     Tensor total = zeros(backend_, {});
     for (std::int64_t begin = 0; begin < rows; begin += settings_.batch) {
       const std::int64_t count = std::min(settings_.batch, rows - begin);
@@ -76,8 +64,8 @@ class Trainer {
     const std::vector<Segment> all{{0, parameters_.size(), true}};  // the published protocols decay the biases too
     const auto count = static_cast<double>(steps_);
     const AdamSettings adam{.weight_decay = settings_.weight_decay};
-    const Tensor scalars = from_values(
-        backend_, {3}, {lr, 1 - std::pow(adam.beta1, count), 1 - std::pow(adam.beta2, count)});
+    const Tensor scalars =
+        from_values(backend_, {3}, {lr, 1 - std::pow(adam.beta1, count), 1 - std::pow(adam.beta2, count)});
     if (settings_.protocol == ProbeProtocol::adam)
       backend_.adam(adam, all, scalars.array(), gradient_.array(), parameters_.array(), first_.array(),
                     second_.array());
@@ -155,6 +143,14 @@ ProbeSettings default_probe(ProbeProtocol protocol, std::int64_t batch) {
   if (batch > 0) settings.batch = batch;
   if (protocol == ProbeProtocol::sgd) settings.lr = 0.1 * static_cast<double>(settings.batch) / 256;
   return settings;
+}
+
+ProbeSettings quick_probe() {
+#ifdef VERGENCE_PLAIN_CPU
+  return default_probe(ProbeProtocol::adam);
+#else
+  return default_probe(ProbeProtocol::lbfgs);
+#endif
 }
 
 void check_probe(const ProbeSettings& settings) {

@@ -74,7 +74,17 @@ DatasetSettings data_of(const SubjectOptions& options, const std::optional<Optio
   data.image_size = subject.extract.image_size;
   data.limit = options.limit;
   data.seed = static_cast<std::uint64_t>(subject.run_seed);
+  data.version = "full";  // whatever the run saw: all encoders are judged on the same images
   return data;
+}
+
+/// The run's views of images as the encoder takes them.
+std::vector<ViewSettings> trained_views(const Options& config, const ExtractSettings& extract) {
+  Dataset like;
+  like.height = like.width = extract.image_size;
+  like.mean = extract.mean;
+  like.std = extract.std;
+  return view_settings(config, like);
 }
 
 DType precision_of(const std::string& name) {
@@ -136,6 +146,7 @@ Subject open_subject(const SubjectOptions& options) {
   subject.extract.mean = channels_from(subject.metadata, "mean", subject.path);
   subject.extract.std = channels_from(subject.metadata, "std", subject.path);
   subject.data = data_of(options, config, subject);
+  if (config) subject.views = trained_views(*config, subject.extract);
   return subject;
 }
 

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 #include "datasets/dataset.h"
 #include "engine/safetensors.h"
@@ -43,9 +44,11 @@ struct Subject {
   DType precision = DType::f32;
   Backend* backend = nullptr;
   std::int64_t run_seed = 1;
+  std::vector<ViewSettings> views;  // the two that the run was trained on; none for a file by itself
 
   /// The encoder in eval mode; the subject must outlive it.
   Encode encode() { return encode_with(encoder, statistics, precision); }
+  Encode encode_map() { return encode_map_with(encoder, statistics, precision); }
   /// Where to write: --out, or <name>.json in the encoder's folder, <name>_untrained.json for initial weights.
   std::string output(const std::string& name) const;
   /// All that identifies the subject, for the verdict's file.

@@ -1,0 +1,324 @@
+// The list of metrics and what each prints and stores.
+#include "ssl/evaluation/evaluation.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <filesystem>
+#include <optional>
+
+#include "kernels/error.h"
+#include "ssl/evaluation/alignment.h"
+#include "ssl/evaluation/clustering.h"
+#include "ssl/evaluation/crowding.h"
+#include "ssl/evaluation/dense.h"
+#include "ssl/evaluation/feature_mask.h"
+#include "ssl/evaluation/foreground.h"
+#include "ssl/evaluation/knn.h"
+#include "ssl/evaluation/nuisance.h"
+#include "ssl/evaluation/reconstruction.h"
+#include "ssl/evaluation/spectrum.h"
+
+namespace vergence {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::string fixed(double value, int decimals) {
+  char text[64];
+  std::snprintf(text, sizeof text, "%.*f", decimals, value);
+  return text;
+}
+
+/// A number as it is stored: null where it is none.
+Json number(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
+
+/// What the metrics work on: the subject, and features that are extracted when they are first asked for.
+class Evaluation {
+ public:
+  Evaluation(Subject& subject, const EvaluationSettings& settings, const ShowLine& show)
+      : subject_(subject), settings_(settings), show_(show), encode_(subject.encode()), probe_(quick_probe()) {
+    probe_.seed = settings.seed;
+    if (const std::string path = mask_path(); !path.empty())
+      mask_ = read_feature_mask(path, subject.encoder.settings.dim());
+  }
+
+  Json knn() {
+    Json json = knn_of(bank(), query(), "");
+    if (!mask_.empty()) {
+      json["masked"] = knn_of(masked(bank(), mask_), masked(query(), mask_), "masked_");
+      json["masked"]["mask_file"] = mask_path();
+    }
+    return json;
+  }
+
+  Json crowding() {
+    const Crowding result = crowding_of(query());
+    line("crowding_ratio", result.ratio, 4);
+    line("crowding_intra", result.intra, 4);
+    line("crowding_inter", result.inter, 4);
+    return {{"ratio", number(result.ratio)}, {"intra", result.intra}, {"inter", result.inter}};
+  }
+
+  Json collapse() {
+    const Collapse result = collapse_of(query());
+    line("rankme", result.rank_me, 2, "of " + std::to_string(std::min(query().dim, query().rows())));
+    line("std", result.std, 4, "of unit features, times sqrt(dim)");
+    return {{"rankme", result.rank_me}, {"std", result.std}};
+  }
+
+  Json alignment() {
+    const bool own = subject_.views.size() == 2;
+    const char* which = own ? "the run's views" : "crop 0.08-1, flip";
+    const auto features = [&](std::size_t view) {
+      return extract_view_features(encode_, test(), subject_.extract, own ? subject_.views[view] : probe_view(),
+                                   settings_.seed, static_cast<std::int64_t>(view), *subject_.backend);
+    };
+    const Features first = features(0), second = features(1);
+    const double alignment = alignment_of(first, second);
+    const double uniformity = (uniformity_of(first, *subject_.backend) + uniformity_of(second, *subject_.backend)) / 2;
+    line("alignment", alignment, 4, which);
+    line("uniformity", uniformity, 4, which);
+    return {{"alignment", alignment}, {"uniformity", uniformity}, {"views", which}};
+  }
+
+  Json clustering() {
+    const Agreement result = clustering_of(query(), settings_.seed);
+    line("clustering_accuracy", result.accuracy, 2);
+    line("clustering_nmi", result.nmi, 4);
+    line("clustering_ari", result.ari, 4);
+    return {{"accuracy", two_decimals(result.accuracy)}, {"nmi", result.nmi}, {"ari", result.ari}};
+  }
+
+  Json foreground() {
+    const ForegroundMatrix matrix = foreground_matrix(encode_, shapes_settings(subject_.data), subject_.data.limit,
+                                                      subject_.extract, probe_, *subject_.backend);
+    Json json{{"train", names_of(ForegroundMatrix::train)}, {"test", names_of(ForegroundMatrix::test)}};
+    json["probe"] = name_of(probe_.protocol);
+    json["linear_probe"] = rows_of("linear_probe", matrix.linear_probe);
+    json["knn_cosine_200"] = rows_of("knn_cosine_200", matrix.knn_cosine_200);
+    json["knn_euclidean_5"] = rows_of("knn_euclidean_5", matrix.knn_euclidean_5);
+    return json;
+  }
+
+  Json dense() {
+    DenseSettings dense;
+    dense.seed = settings_.seed;
+    const Confusion result = dense_probe(subject_.encode_map(), shapes_settings(subject_.data), train_limit(),
+                                         subject_.data.limit, subject_.extract, dense, *subject_.backend);
+    const double mean = result.mean_intersection_over_union();
+    const double background = result.intersection_over_union(0), foreground = result.intersection_over_union(1);
+    line("dense_miou", mean, 2, "foreground " + fixed(foreground, 2) + ", background " + fixed(background, 2));
+    return {{"miou", number(two_decimals(mean))},
+            {"iou_foreground", number(two_decimals(foreground))},
+            {"iou_background", number(two_decimals(background))}};
+  }
+
+  Json reconstruction() {
+    ReconstructionSettings decoder;
+    decoder.seed = settings_.seed;
+    const Dataset train = some_training();
+    Features features = bank();  // of the first images alone, in the order of the data set
+    features.labels.resize(static_cast<std::size_t>(train.count));
+    features.values.resize(static_cast<std::size_t>(train.count * features.dim));
+    const Determination result =
+        reconstruction_of(features, train, query(), test(), subject_.extract, decoder, *subject_.backend);
+    line("reconstruction_r2", result.r_squared(), 4, "decoder of width " + std::to_string(decoder.width));
+    return {{"r2", number(result.r_squared())}, {"mse", result.mean_squared_error()}, {"variance", result.variance()},
+            {"decoder_width", decoder.width},   {"epochs", decoder.epochs},           {"train_images", train.count}};
+  }
+
+  Json nuisance() {
+    const Dataset train = some_training();
+    Json json{{"probe", name_of(probe_.protocol)}, {"classes", nuisance_classes}, {"train_images", train.count}};
+    for (Nuisance each : nuisances) {
+      const double top1 = nuisance_accuracy(encode_, train, test(), each, subject_.extract, probe_, *subject_.backend);
+      line(std::string("nuisance_") + name_of(each), top1, 2, "top-1, chance 25");
+      json[name_of(each)] = two_decimals(top1);
+    }
+    return json;
+  }
+
+  const Features& bank() {
+    return cached(bank_, [&] { return features_of(training()); });
+  }
+  const Features& query() {
+    return cached(query_, [&] { return features_of(test()); });
+  }
+  const Dataset& training() {
+    return cached(training_, [&] { return open_dataset(subject_.data, "probe"); });
+  }
+  const Dataset& test() {
+    return cached(test_, [&] { return open_dataset(subject_.data, "test"); });
+  }
+
+ private:
+  template <class T, class Make>
+  static const T& cached(std::optional<T>& place, const Make& make) {
+    if (!place) place = make();
+    return *place;
+  }
+
+  Features features_of(const Dataset& dataset) const {
+    return extract_features(encode_, dataset, subject_.extract, *subject_.backend);
+  }
+
+  void line(const std::string& name, double value, int decimals, const std::string& note = "") const {
+    show_(name + " " + fixed(value, decimals) + (note.empty() ? "" : " (" + note + ")"));
+  }
+
+  /// The mask's file, or nothing.
+  std::string mask_path() const {
+    if (!settings_.mask_file.empty()) return settings_.mask_file;
+    const auto beside = std::filesystem::path(subject_.path).parent_path() / "mask.safetensors";
+    return !subject_.options.untrained && std::filesystem::exists(beside) ? beside.string() : "";
+  }
+
+  Json knn_of(const Features& bank, const Features& query, const std::string& prefix) const {
+    const KnnAccuracy accuracy = knn_accuracy(bank, query, *subject_.backend);
+    Json json;
+    const auto add = [&](const char* name, const KnnResult& result, const std::string& form) {
+      line(prefix + name + " top1", result.top1, 2, "k = " + std::to_string(result.k) + ", " + form);
+      json[name] = {{"top1", two_decimals(result.top1)}, {"k", result.k}, {"form", form}};
+    };
+    add("knn_cosine_200", accuracy.cosine_200, "cosine, votes exp(similarity / 0.1)");
+    add("knn_euclidean_5", accuracy.euclidean_5, "Euclidean, majority");
+    return json;
+  }
+
+  template <std::size_t count>
+  static Json names_of(const std::array<ShapeVersion, count>& forms) {
+    Json names;
+    for (ShapeVersion form : forms) names.push_back(name_of(form));
+    return names;
+  }
+
+  /// A line and a list of top-1 per form trained on.
+  Json rows_of(const std::string& judge, const ForegroundMatrix::Rows& rows) const {
+    Json json;
+    for (std::size_t row = 0; row < rows.size(); ++row) {
+      Json values;
+      std::string shown;
+      for (std::size_t column = 0; column < rows[row].size(); ++column) {
+        shown += std::string(column > 0 ? ", " : " ") + name_of(ForegroundMatrix::test[column]) + " " +
+                 fixed(rows[row][column], 2);
+        values.push_back(two_decimals(rows[row][column]));
+      }
+      show_("foreground_" + judge + " trained on " + name_of(ForegroundMatrix::train[row]) + ", tested on" + shown);
+      json.push_back(values);
+    }
+    return json;
+  }
+
+  /// --train-limit and --limit, whichever is less; 0: none.
+  std::int64_t train_limit() const {
+    const std::int64_t a = settings_.train_limit, b = subject_.data.limit;
+    return a == 0 || b == 0 ? std::max(a, b) : std::min(a, b);
+  }
+
+  /// The probe split's first images, as many as other probes than kNN train on.
+  Dataset some_training() {
+    Dataset some = training();
+    if (train_limit() > 0) some.count = std::min(some.count, train_limit());
+    some.labels.resize(static_cast<std::size_t>(some.count));
+    some.pixels.resize(static_cast<std::size_t>(some.count * some.image_size()));
+    return some;
+  }
+
+  Subject& subject_;
+  const EvaluationSettings& settings_;
+  const ShowLine& show_;
+  Encode encode_;
+  ProbeSettings probe_;
+  std::vector<float> mask_;  // empty: none
+  std::optional<Dataset> training_, test_;
+  std::optional<Features> bank_, query_;
+};
+
+struct Metric {
+  const char* name;
+  Json (Evaluation::*compute)();
+  bool shapes_only;  // needs the layers of confounded_shapes
+};
+constexpr Metric metrics[] = {
+    {"knn", &Evaluation::knn, false},
+    {"crowding", &Evaluation::crowding, false},
+    {"collapse", &Evaluation::collapse, false},
+    {"alignment", &Evaluation::alignment, false},
+    {"clustering", &Evaluation::clustering, false},
+    {"foreground", &Evaluation::foreground, true},
+    {"dense", &Evaluation::dense, true},
+    {"reconstruction", &Evaluation::reconstruction, false},
+    {"nuisance", &Evaluation::nuisance, false},
+};
+
+bool contains(const std::vector<std::string>& names, const std::string& name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+/// "a,b" -> {"a", "b"}; empty names stay.
+std::vector<std::string> split_at_commas(const std::string& list) {
+  std::vector<std::string> names{""};
+  for (char c : list) {
+    if (c == ',')
+      names.emplace_back();
+    else
+      names.back() += c;
+  }
+  return names;
+}
+
+}  // namespace
+
+const std::vector<std::string>& metric_names() {
+  static const std::vector<std::string> names = [] {
+    std::vector<std::string> all;
+    for (const Metric& metric : metrics) all.push_back(metric.name);
+    return all;
+  }();
+  return names;
+}
+
+std::vector<std::string> chosen_metrics(const std::string& list, const std::string& dataset) {
+  const std::vector<std::string> asked = split_at_commas(list);
+  std::string known;
+  for (const std::string& name : metric_names()) known += name + ", ";
+  for (const std::string& name : asked)
+    require_usage(name == "all" || contains(metric_names(), name), "--metrics: unknown name '", name,
+                  "', expected some of ", known, "or all");
+  std::vector<std::string> chosen;
+  for (const Metric& metric : metrics) {
+    const bool fits = !metric.shapes_only || dataset == "confounded_shapes", named = contains(asked, metric.name);
+    require_usage(fits || !named, "--metrics: ", metric.name, " needs confounded_shapes, the data set is ", dataset);
+    if (named || (fits && contains(asked, "all"))) chosen.push_back(metric.name);
+  }
+  return chosen;
+}
+
+nlohmann::ordered_json evaluate(Subject& subject, const EvaluationSettings& settings, const ShowLine& show) {
+  using Clock = std::chrono::steady_clock;
+  const auto seconds = [](Clock::time_point begin) {
+    return two_decimals(std::chrono::duration<double>(Clock::now() - begin).count());
+  };
+  const Clock::time_point begin = Clock::now();
+  require_usage(settings.mask_file.empty() || contains(settings.metrics, "knn"),
+                "--mask: only knn uses a mask, and --metrics leaves it out");
+  Evaluation evaluation(subject, settings, show);
+  Json json = subject.description(), times;
+  json["seed"] = settings.seed;
+  json["train_limit"] = settings.train_limit;
+  json["test_images"] = evaluation.query().rows();
+  json["feature_dim"] = evaluation.query().dim;
+  for (const Metric& metric : metrics) {
+    if (!contains(settings.metrics, metric.name)) continue;
+    const Clock::time_point start = Clock::now();
+    json[metric.name] = (evaluation.*metric.compute)();
+    times[metric.name] = seconds(start);
+  }
+  json["seconds_of"] = times;
+  json["seconds"] = seconds(begin);
+  return json;
+}
+
+}  // namespace vergence
