@@ -1,0 +1,183 @@
+"""The table of objectives on confounded_shapes; see reproduce.sh."""
+import argparse
+import concurrent.futures
+import json
+import os
+import pathlib
+import re
+import signal
+import statistics
+import subprocess
+import sys
+import threading
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+# Name in the table, its objective, and what differs from that objective's recipe. Every recipe has the same encoder,
+# views, batch and number of epochs.
+RUNS = {
+    "shapes": [
+        ("SimCLR", "simclr", []),
+        ("Barlow Twins", "barlow_twins", []),
+        ("MetaMask", "metamask", []),
+        ("MetaMask, mask 1", "metamask", ["--metamask.meta", "off"]),
+        ("MetaMask, first order", "metamask", ["--metamask.second_order", "none"]),
+        ("ICL-MSR", "icl_msr", []),
+        ("ICL-MSR, fixed strata", "icl_msr", ["--icl_msr.train", "fixed", "--icl_msr.build", "table"]),
+        ("ICL-MSR, ordinary training", "icl_msr", ["--icl_msr.train", "ordinary"]),
+        ("MRCL", "mrcl", []),
+        ("MRCL, mask alone", "mrcl", ["--mrcl.alpha", "0"]),
+        ("MRCL, reconstruction alone", "mrcl", ["--mrcl.mask_ratio", "0"]),
+        ("MRCL, neither", "mrcl", ["--mrcl.alpha", "0", "--mrcl.mask_ratio", "0"]),
+        ("DSA", "dsa", []),
+        ("DSA, without scores", "dsa", ["--dsa.score", "ones"]),
+        ("DSA, prior alone", "dsa", ["--dsa.score", "ones", "--dsa.am_mode", "none"]),
+        ("SimCLR on foregrounds", "simclr", ["--confounded_shapes.version", "foreground_only"]),
+        ("ICL-MSR on foregrounds", "icl_msr", ["--confounded_shapes.version", "foreground_only"]),
+    ]
+}
+COLUMNS = ["probe", "kNN 200", "kNN 5", "full > full", "full > fore", "fore > fore", "fore > full", "full > re-paired",
+           "crowding"]
+
+
+class Stopped(Exception):
+    """A signal came: what is under way ends and saves."""
+
+
+class Runner:
+    """Runs commands one per slot and passes an interrupt on to all of them."""
+
+    def __init__(self):
+        self.stopping = False
+        self.processes = set()
+        self.lock = threading.Lock()
+
+    def stop(self, *_):
+        self.stopping = True
+        with self.lock:
+            for process in self.processes:
+                process.send_signal(signal.SIGINT)
+
+    def run(self, command, log):
+        if self.stopping:
+            raise Stopped
+        with open(log, "a", encoding="utf-8") as out:
+            # A session of its own: the terminal's interrupt reaches it through `stop` alone.
+            process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, start_new_session=True,
+                                       env=os.environ | {"OMP_NUM_THREADS": "1"})
+            with self.lock:
+                self.processes.add(process)
+            status = process.wait()
+            with self.lock:
+                self.processes.discard(process)
+        if self.stopping:
+            raise Stopped
+        if status:
+            raise RuntimeError(f"{' '.join(map(str, command))}: exit {status}; see {log}")
+
+
+def slug(name):
+    return "_".join(re.findall("[a-z0-9]+", name.lower()))
+
+
+def one_run(runner, options, name, objective, extra, seed):
+    """Pretrains, probes and evaluates; returns the figures of the table."""
+    folder = options.out / f"{slug(name)}_s{seed}"
+    finished = folder / "figures.json"
+    if finished.exists():
+        return json.loads(finished.read_text())
+    log = options.out / f"{folder.name}.log"
+    began = time.time()
+    if not (folder / "pretrained").exists():
+        resume = ["--resume"] if (folder / "checkpoint.safetensors").exists() else []
+        runner.run([options.build / "pretrain", "--dataset", "confounded_shapes", "--objective", objective, "--seed",
+                    str(seed), "--out", folder, "--device", "cpu", "--log-every", "10", *extra, *options.trial,
+                    *resume], log)
+        (folder / "pretrained").touch()
+    runner.run([options.build / "linear_probe", "--run", folder, "--device", "cpu"], log)
+    runner.run([options.build / "evaluate", "--run", folder, "--device", "cpu", "--metrics", "knn,crowding,foreground"],
+               log)
+    probe = json.loads((folder / "probe.json").read_text())
+    judged = json.loads((folder / "evaluation.json").read_text())
+    full, fore = judged["foreground"]["linear_probe"]
+    figures = {"probe": probe["top1"], "kNN 200": judged["knn"]["knn_cosine_200"]["top1"],
+               "kNN 5": judged["knn"]["knn_euclidean_5"]["top1"], "full > full": full[0], "full > fore": full[1],
+               "fore > fore": fore[1], "fore > full": fore[0], "full > re-paired": full[3],
+               "crowding": judged["crowding"]["ratio"], "minutes": (time.time() - began) / 60}
+    if "masked" in judged["knn"]:
+        figures["kNN 200, masked"] = judged["knn"]["masked"]["knn_cosine_200"]["top1"]
+    finished.write_text(json.dumps(figures, indent=1))
+    return figures
+
+
+def cell(values):
+    if not values:
+        return ""
+    spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.1f}{spread}"
+
+
+def table(results, names):
+    lines = ["| | seeds | " + " | ".join(COLUMNS) + " |", "|---" * (len(COLUMNS) + 2) + "|"]
+    for name in names:
+        rows = results.get(name, [])
+        if rows:
+            cells = [cell([row[column] for row in rows if row[column] is not None]) for column in COLUMNS]
+            lines.append(f"| {name} | {len(rows)} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="reproduce.sh", description=__doc__)
+    parser.add_argument("what", choices=sorted(RUNS))
+    parser.add_argument("--seeds", type=int, default=3, help="runs of each, with seeds 1, 2, ...")
+    parser.add_argument("--out", type=pathlib.Path, default=ROOT / "runs" / "reproduce_shapes")
+    parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build", help="folder of the tools")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes at a time")
+    parser.add_argument("--only", default="", help="rows of the table, as metamask,dsa_without_scores")
+    parser.epilog = "What follows -- goes to every pretraining, for a trial: -- --epochs 1 --limit 500"
+    given = sys.argv[1:]
+    split = given.index("--") if "--" in given else len(given)
+    options = parser.parse_args(given[:split])
+    options.trial = given[split + 1:]
+    for tool in ("pretrain", "linear_probe", "evaluate"):
+        if not (options.build / tool).exists():
+            sys.exit(f"reproduce.sh: there is no {options.build / tool}; build it, or give --build")
+    runs = RUNS[options.what]
+    wanted = [slug(name) for name in options.only.split(",") if name]
+    unknown = set(wanted) - {slug(name) for name, _, _ in runs}
+    if unknown:
+        sys.exit(f"reproduce.sh: --only: no row is called {', '.join(sorted(unknown))}; expected names such as "
+                 f"{', '.join(slug(name) for name, _, _ in runs)}")
+    runs = [run for run in runs if not wanted or slug(run[0]) in wanted]
+    options.out.mkdir(parents=True, exist_ok=True)
+    runner = Runner()
+    signal.signal(signal.SIGINT, runner.stop)
+    signal.signal(signal.SIGTERM, runner.stop)
+    results, failures = {}, []
+    with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
+        tasks = {pool.submit(one_run, runner, options, *run, seed): (run[0], seed)
+                 for seed in range(1, options.seeds + 1) for run in runs}
+        for task in concurrent.futures.as_completed(tasks):
+            name, seed = tasks[task]
+            try:
+                figures = task.result()
+            except Stopped:
+                continue
+            except (RuntimeError, OSError, KeyError, ValueError) as error:
+                failures.append(f"{name}, seed {seed}: {error}")
+                print(f"failed: {failures[-1]}", file=sys.stderr, flush=True)
+                continue
+            results.setdefault(name, []).append(figures)
+            print(f"{name}, seed {seed}: probe {figures['probe']:.2f}, {figures['minutes']:.0f} minutes", flush=True)
+    text = table(results, [name for name, _, _ in runs])
+    (options.out / "table.md").write_text(text + "\n")
+    print(text)
+    if runner.stopping:
+        print("stopped; the same command goes on", file=sys.stderr)
+        return 130
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
