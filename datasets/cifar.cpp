@@ -93,7 +93,8 @@ Dataset read_cifar10(const std::string& directory, const std::string& split, std
   data.mean = {0.4914f, 0.4822f, 0.4465f};
   data.std = {0.2470f, 0.2435f, 0.2616f};
   const std::int64_t first = split == "val" ? records_per_file - validation_images : 0;
-  std::int64_t left = static_cast<std::int64_t>(files.size()) * records_per_file - first;
+  const std::int64_t unused = split == "probe_without_val" ? validation_images : first;
+  std::int64_t left = static_cast<std::int64_t>(files.size()) * records_per_file - unused;
   if (limit > 0) left = std::min(left, limit);
   data.labels.reserve(static_cast<std::size_t>(left));
   data.pixels.reserve(static_cast<std::size_t>(left * data.image_size()));

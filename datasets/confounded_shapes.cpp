@@ -23,8 +23,9 @@ constexpr std::array<Split, 4> splits{{{"train", 8000}, {"probe", 2000}, {"val",
 
 /// The split's number: the `epoch` of its random streams.
 std::uint32_t number_of(const std::string& split) {
+  const std::string name = split == "probe_without_val" ? "probe" : split;  // val is no part of probe
   for (std::size_t i = 0; i < splits.size(); ++i)
-    if (split == splits[i].name) return static_cast<std::uint32_t>(i);
+    if (name == splits[i].name) return static_cast<std::uint32_t>(i);
   throw UsageError(join("confounded_shapes: unknown split '", split, "', expected train, probe, val or test"));
 }
 

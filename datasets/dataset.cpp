@@ -41,8 +41,13 @@ const std::vector<std::string>& dataset_names() {
 }
 
 const std::vector<std::string>& split_names() {
-  static const std::vector<std::string> names{"train", "probe", "val", "test"};
+  static const std::vector<std::string> names{"train", "probe", "probe_without_val", "val", "test"};
   return names;
+}
+
+std::string probe_split(const std::string& judged) {
+  require_usage(judged == "test" || judged == "val", "split: '", judged, "', expected test or val");
+  return judged == "val" ? "probe_without_val" : "probe";
 }
 
 Dataset open_dataset(const DatasetSettings& settings, const std::string& split) {

@@ -40,11 +40,16 @@ struct DatasetSettings {
 const std::vector<std::string>& dataset_names();
 
 /// The split names of every data set. "train": pretraining (its labels are never used there). "probe": fits probes and
-/// is the bank of kNN. "val": chooses coefficients. "test": reports.
-///   confounded_shapes: four disjoint sets; class and background agree in "train" alone.
-///   cifar10: train = probe = the 50,000 training images, val = the last 5,000 of them (so it is part of both), test =
-///   the 10,000 test images.
+/// is the bank of kNN. "val": chooses coefficients. "test": reports. "probe_without_val": what is left of "probe" for
+/// probes that "val" judges.
+///   confounded_shapes: four disjoint sets, so probe_without_val = probe; class and background agree in "train" alone.
+///   cifar10: train = probe = the 50,000 training images, val = the last 5,000 of them (so it is part of both),
+///   probe_without_val = the other 45,000, test = the 10,000 test images.
 const std::vector<std::string>& split_names();
+
+/// The split that fits probes, and is kNN's bank, when `judged` ("test" or "val") is what they are judged on. Throws
+/// UsageError for any other.
+std::string probe_split(const std::string& judged);
 
 /// Opens one split. Throws UsageError (one line: what, where, what was expected) for an unknown name or split, bad
 /// settings, and missing or damaged files.

@@ -37,10 +37,15 @@ DeviceLoader::DeviceLoader(const Dataset& dataset, LoaderSettings settings, Back
                  .channels = channels};
   check_view_batch(view_batch_);
   pixels_ = uploaded(dataset, backend);
-  now_ = empty(backend, {settings_.batch + 1}, DType::i32);
+  now_ = empty(backend, {2 * settings_.batch + 1}, DType::i32);
   const std::int64_t size = view_batch_.size();
   const auto views = static_cast<std::int64_t>(settings_.views.size());
   views_ = empty(backend, {views * settings_.batch, size, size, channels}, dtype);
+  if (settings_.fresh != FreshViews::none) {
+    fresh_batch_ = view_batch_;
+    fresh_batch_.purpose = Purpose::fresh_view;
+    fresh_ = empty_like(views_);
+  }
   if (!settings_.plain) return;
   plain_batch_ = view_batch_;
   plain_batch_.views = {ViewSettings::plain(size, settings_.views[0].mean, settings_.views[0].std)};
@@ -51,17 +56,20 @@ void DeviceLoader::prepare(std::int64_t number) {
   const std::int64_t epoch = number / steps_per_epoch(), step = number % steps_per_epoch();
   if (epoch_ != epoch) order_ = epoch_order(count_, settings_.seed, epoch);
   epoch_ = epoch;
-  const auto begin = order_.begin() + step * settings_.batch;
-  indices_.assign(begin, begin + settings_.batch);
+  indices_ = batch_indices(order_, settings_.batch, step);
+  const std::vector<std::int64_t> fresh = batch_indices(order_, settings_.batch, step, settings_.fresh);
   std::vector<std::int32_t> now(indices_.begin(), indices_.end());
+  now.insert(now.end(), fresh.begin(), fresh.end());
   now.push_back(static_cast<std::int32_t>(epoch));
   backend_.upload(now_.data->data(), now.data(), now_.size() * size_of(DType::i32));
 }
 
 void DeviceLoader::make() {
   const std::int32_t* now = now_.array().as<std::int32_t>();
-  const ConstArray indices(now, settings_.batch, DType::i32), epoch(now + settings_.batch, 1, DType::i32);
+  const std::int64_t n = settings_.batch;
+  const ConstArray indices(now, n, DType::i32), fresh(now + n, n, DType::i32), epoch(now + 2 * n, 1, DType::i32);
   backend_.make_views(view_batch_, pixels_.array(), indices, epoch, views_.array());
+  if (fresh_) backend_.make_views(fresh_batch_, pixels_.array(), fresh, epoch, fresh_.array());
   if (plain_) backend_.make_views(plain_batch_, pixels_.array(), indices, epoch, plain_.array());
 }
 

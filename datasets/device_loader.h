@@ -34,6 +34,9 @@ class DeviceLoader {
   /// [batch, size, size, channels], un-augmented; none unless settings ask for it.
   const Tensor& plain() const { return plain_; }
 
+  /// As `views`, drawn anew; none unless settings ask for it.
+  const Tensor& fresh() const { return fresh_; }
+
   // ---- of the batch that was prepared last
   std::int64_t epoch() const { return epoch_; }
   const std::vector<std::int64_t>& indices() const { return indices_; }
@@ -45,9 +48,9 @@ class DeviceLoader {
   Backend& backend_;
   std::int64_t count_;  // images
   std::vector<std::int32_t> labels_;
-  ViewBatch view_batch_, plain_batch_;
-  Tensor pixels_, now_;  // now_: the batch's indices and, last, its epoch
-  Tensor views_, plain_;
+  ViewBatch view_batch_, fresh_batch_, plain_batch_;
+  Tensor pixels_, now_;  // now_: the batch's indices, those of the fresh views, and, last, its epoch
+  Tensor views_, fresh_, plain_;
   std::int64_t epoch_ = -1;
   std::vector<std::int64_t> order_, indices_;  // of the epoch, of the batch
 };

@@ -32,10 +32,21 @@ std::vector<std::int64_t> epoch_order(std::int64_t count, std::uint64_t seed, st
   return order;
 }
 
+std::vector<std::int64_t> batch_indices(const std::vector<std::int64_t>& order, std::int64_t batch, std::int64_t step,
+                                        FreshViews fresh) {
+  const auto count = static_cast<std::int64_t>(order.size());
+  const std::int64_t begin = step * batch + (fresh == FreshViews::other_images ? count / 2 : 0);
+  std::vector<std::int64_t> indices;
+  for (std::int64_t i = begin; i < begin + batch; ++i) indices.push_back(order[static_cast<std::size_t>(i % count)]);
+  return indices;
+}
+
 void check_loader_settings(const LoaderSettings& settings, const Dataset& data) {
   require_usage(settings.batch >= 1, "loader: batch is ", settings.batch, ", expected 1 or more");
   require_usage(settings.batch <= data.count, "loader: a batch of ", settings.batch, " is larger than ", data.name, " ",
                 data.split, " with its ", data.count, " images");
+  require_usage(settings.fresh != FreshViews::other_images || 2 * settings.batch <= data.count, "loader: a batch of ",
+                settings.batch, " and as many other images, but ", data.name, " ", data.split, " has ", data.count);
   require_usage(data.count < std::int64_t{1} << 32, "loader: ", data.count, " images, expected fewer than 2^32");
   require_usage(settings.workers >= 1 && settings.workers <= 1024, "loader: workers is ", settings.workers,
                 ", expected 1 to 1024");
@@ -100,26 +111,35 @@ struct Loader::State {
     batch.epoch = number / steps;
     batch.step = number % steps;
     if (order.epoch != batch.epoch) order = {batch.epoch, epoch_order(data.count, settings.seed, batch.epoch)};
-    const auto begin = order.indices.begin() + batch.step * settings.batch;
-    batch.indices.assign(begin, begin + settings.batch);
+    batch.indices = batch_indices(order.indices, settings.batch, batch.step);
     batch.labels.clear();
     for (std::int64_t index : batch.indices) batch.labels.push_back(data.label(index));
+    fill_views(batch.epoch, batch.indices, Purpose::view, batch.views);
+    if (settings.fresh != FreshViews::none)
+      fill_views(batch.epoch, batch_indices(order.indices, settings.batch, batch.step, settings.fresh),
+                 Purpose::fresh_view, batch.fresh);
+    if (!settings.plain) return;
+    const std::int64_t size = settings.views[0].size, pixels = size * size * 3;
+    batch.plain.resize(static_cast<std::size_t>(settings.batch * pixels));
+    for (std::int64_t i = 0; i < settings.batch; ++i)
+      normalize_image(data.image(batch.indices[static_cast<std::size_t>(i)]), data.height, data.width, size,
+                      settings.views[0].mean, settings.views[0].std, batch.plain.data() + i * pixels);
+  }
+
+  /// All views of these images, view after view.
+  void fill_views(std::int64_t epoch, const std::vector<std::int64_t>& indices, Purpose purpose,
+                  std::vector<float>& out) const {
     const std::int64_t size = settings.views[0].size, pixels = size * size * 3;
     const auto view_count = static_cast<std::int64_t>(settings.views.size());
-    batch.views.resize(static_cast<std::size_t>(view_count * settings.batch * pixels));
-    if (settings.plain) batch.plain.resize(static_cast<std::size_t>(settings.batch * pixels));
+    out.resize(static_cast<std::size_t>(view_count * settings.batch * pixels));
     for (std::int64_t i = 0; i < settings.batch; ++i) {
-      const std::int64_t index = batch.indices[static_cast<std::size_t>(i)];
-      const std::uint8_t* image = data.image(index);
+      const std::int64_t index = indices[static_cast<std::size_t>(i)];
       for (std::int64_t v = 0; v < view_count; ++v) {
-        const Random random(settings.seed, Purpose::view, static_cast<std::uint32_t>(batch.epoch),
+        const Random random(settings.seed, purpose, static_cast<std::uint32_t>(epoch),
                             static_cast<std::uint64_t>(index), static_cast<std::uint32_t>(v));
-        make_view(image, data.height, data.width, settings.views[static_cast<std::size_t>(v)], random,
-                  batch.views.data() + (v * settings.batch + i) * pixels);
+        make_view(data.image(index), data.height, data.width, settings.views[static_cast<std::size_t>(v)], random,
+                  out.data() + (v * settings.batch + i) * pixels);
       }
-      if (settings.plain)
-        normalize_image(image, data.height, data.width, size, settings.views[0].mean, settings.views[0].std,
-                        batch.plain.data() + i * pixels);
     }
   }
 

@@ -11,10 +11,14 @@
 
 namespace vergence {
 
+/// A second set of the same views, drawn anew: of the batch's images, or of as many others, half an epoch further on.
+enum class FreshViews { none, same_images, other_images };
+
 struct LoaderSettings {
   std::int64_t batch = 256;         // images per batch
   std::vector<ViewSettings> views;  // one per view, all of one size
   bool plain = false;               // also make the un-augmented, normalised batch
+  FreshViews fresh = FreshViews::none;
   std::uint64_t seed = 0;
   int workers = 1;  // threads, at least 1; they use no OpenMP
   /// The first batch to make; to resume after k steps of an epoch, first_step = k (it may equal steps_per_epoch).
@@ -28,10 +32,15 @@ struct Batch {
   std::vector<std::int32_t> labels;   // batch values; -1 where there are none
   std::vector<float> views;           // [views * batch, size, size, 3]
   std::vector<float> plain;           // [batch, size, size, 3], or empty
+  std::vector<float> fresh;           // as views, or empty
 };
 
 /// The data set's order in one epoch: a permutation of 0 … count - 1, keyed by (seed, Purpose::order, epoch).
 std::vector<std::int64_t> epoch_order(std::int64_t count, std::uint64_t seed, std::int64_t epoch);
+
+/// The images of step `step` of an epoch in this order; `fresh`: those of the second set of views.
+std::vector<std::int64_t> batch_indices(const std::vector<std::int64_t>& order, std::int64_t batch, std::int64_t step,
+                                        FreshViews fresh = FreshViews::none);
 
 /// Throws UsageError for settings out of range and for a batch larger than the data set.
 void check_loader_settings(const LoaderSettings& settings, const Dataset& dataset);

@@ -12,7 +12,16 @@
 namespace vergence {
 
 /// What a stream of random numbers is for. Part of the key: streams never overlap. Numbers are fixed for good.
-enum class Purpose : std::uint32_t { weights = 1, order = 2, view = 3, shapes = 4, mask = 5, probe = 6, test = 7 };
+enum class Purpose : std::uint32_t {
+  weights = 1,
+  order = 2,
+  view = 3,
+  shapes = 4,
+  mask = 5,
+  probe = 6,
+  test = 7,
+  fresh_view = 8
+};
 
 /// A stream of random numbers, keyed by (seed, purpose, epoch, sample, view). Cheap to make; not shared by threads.
 class Random {

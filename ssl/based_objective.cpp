@@ -16,8 +16,8 @@ void BasedObjective::prepare(const StepContext& context) {
   if (base_->target()) base_->target()->prepare(context);
 }
 
-Tensor BasedObjective::target_features(const Views& views) {
-  return base_->target() ? base_->target()->features(views.both, pass()) : Tensor{};
+Tensor BasedObjective::target_features(const Tensor& views) {
+  return base_->target() ? base_->target()->features(views, pass()) : Tensor{};
 }
 
 Embeddings BasedObjective::embed(const Tensor& features, const Tensor& target_features) {
@@ -28,7 +28,7 @@ Embeddings BasedObjective::embed(const Tensor& features, const Tensor& target_fe
 }
 
 Tensor BasedObjective::base_loss(const Views& views, Parts* parts) {
-  const Tensor target = target_features(views);
+  const Tensor target = target_features(views.both);
   return base_->loss(embed(encode(views), target), parts);
 }
 

@@ -22,8 +22,8 @@ class BasedObjective : public Objective {
   /// The base's heads, then others of the derived class.
   void train_with_base(const std::vector<Mlp*>& heads = {}, const std::vector<NamedTensor>& more = {});
   const BaseMethod& base() const { return *base_; }
-  /// What the moving average makes of both views: [2N, dim] constants; none for methods without one.
-  Tensor target_features(const Views& views);
+  /// What the moving average makes of views [2N, H, W, 3]: [2N, dim] constants; none for methods without one.
+  Tensor target_features(const Tensor& views);
   /// Features of both sides -> what the base's loss compares.
   Embeddings embed(const Tensor& features, const Tensor& target_features);
   /// The base's loss of these views, as the base method by itself computes it.

@@ -25,6 +25,7 @@ class HostBatches final : public Batches {
     Views& buffer = buffers_[static_cast<std::size_t>(number % 2)];
     pass_on(batch.views, buffer.both, views_.both);
     pass_on(batch.plain, buffer.plain, views_.plain);
+    pass_on(batch.fresh, buffer.fresh, views_.fresh);
   }
   Views make() override { return views_; }
   std::int64_t epoch() const override { return epoch_; }
@@ -62,7 +63,7 @@ class DeviceBatches final : public Batches {
   void prepare(std::int64_t number) override { loader_.prepare(number); }
   Views make() override {
     loader_.make();
-    return {loader_.views(), loader_.plain()};
+    return {loader_.views(), loader_.plain(), loader_.fresh()};
   }
   std::int64_t epoch() const override { return loader_.epoch(); }
   const std::vector<std::int64_t>& indices() const override { return loader_.indices(); }
@@ -87,7 +88,9 @@ std::unique_ptr<Batches> make_batches(const Dataset& dataset, const LoaderSettin
 Views views_of(const Batch& batch, std::int64_t image_size, Backend& backend) {
   const auto images = static_cast<std::int64_t>(batch.indices.size());
   Views views;
-  views.both = from_floats(backend, {2 * images, image_size, image_size, 3}, batch.views);
+  const Shape both{2 * images, image_size, image_size, 3};
+  views.both = from_floats(backend, both, batch.views);
+  if (!batch.fresh.empty()) views.fresh = from_floats(backend, both, batch.fresh);
   if (!batch.plain.empty()) views.plain = from_floats(backend, {images, image_size, image_size, 3}, batch.plain);
   return views;
 }

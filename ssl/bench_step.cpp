@@ -84,7 +84,7 @@ Views random_views(std::int64_t batch, std::int64_t image, std::uint64_t seed, B
     values[i] = radius * std::cos(angle);
     values[i + 1] = radius * std::sin(angle);
   }
-  return {from_floats(backend, {2 * batch, image, image, 3}, values), {}};
+  return {from_floats(backend, {2 * batch, image, image, 3}, values)};
 }
 
 BenchResult bench_step(const BenchSettings& settings, const ViewSource& views) {
@@ -95,6 +95,7 @@ BenchResult bench_step(const BenchSettings& settings, const ViewSource& views) {
   const auto objective = make_objective(options, settings.image, device);
   Views fixed = views ? Views{} : random_views(settings.batch, settings.image, 1, device);
   if (!views && objective->needs_plain()) fixed.plain = slice(fixed.both, 0, 0, settings.batch);
+  if (!views && objective->fresh_views() != FreshViews::none) fixed.fresh = fixed.both;
   BenchResult result;
   const std::int64_t all = settings.warmup + settings.steps;
   // A recorded step repeats one batch: with views that change, steps run one by one.

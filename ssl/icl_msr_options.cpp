@@ -49,6 +49,8 @@ void declare_icl_msr(OptionBuilder& t) {
   t.number("icl_msr.gamma", own(&Own::gamma), ranges::not_negative, "weight of the uniformity of the strata");
   t.number("icl_msr.every", own(&Own::every), ranges::from(1, 1e9), "train the regulariser in every k-th step");
   t.number("icl_msr.virtual_lr", own(&Own::virtual_lr), ranges::not_negative, "rate of the virtual step");
+  t.choice("icl_msr.outer_views", own(&Own::outer_views), {"same", "fresh"},
+           "what the loss after the virtual step is of: the step's views, or new ones of the same images");
   t.choice("icl_msr.second_order", own(&Own::second_order), {"exact", "finite_difference", "none"},
            "the mixed derivative in the meta gradient; none: the uniformity term alone trains the regulariser");
   t.number("icl_msr.radius", own(&Own::radius), ranges::positive, "length of the finite differences' step");

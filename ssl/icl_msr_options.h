@@ -25,6 +25,7 @@ struct IclMsrOptions {
   // ---- how it is trained
   std::int64_t every = 1;
   double virtual_lr = 1e-2, radius = 0.01;
+  std::string outer_views = "same";
   std::string second_order = "exact";
   bool compare = false;
   std::string meta_optimizer = "adam";

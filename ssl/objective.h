@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "datasets/loader.h"
 #include "engine/optimizer.h"
 #include "engine/parameters.h"
 #include "models/heads.h"
@@ -74,6 +75,8 @@ class Objective {
   virtual int variant() const { return 0; }
   /// Whether `Views::plain` is needed.
   virtual bool needs_plain() const { return false; }
+  /// Whether `Views::fresh` is needed, and of which images.
+  virtual FreshViews fresh_views() const { return FreshViews::none; }
   /// Derived classes with more than the base's state append to the base's list.
   virtual ObjectiveState state();
   /// Of one step over `images` images. The base counts encoder and heads, forward and twice as much backward.

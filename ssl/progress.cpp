@@ -71,7 +71,8 @@ void Progress::update(std::int64_t step, std::int64_t epoch, std::int64_t epochs
   const double shown_ago = std::chrono::duration<double>(Clock::now() - begin_).count() - shown_at_;
   if (step < total_ && shown_ago < (terminal_ ? terminal_interval : interval_)) return;
   const double left = rate_ > 0 ? static_cast<double>((total_ - step) * images_) / rate_ : 0;
-  show(join("epoch ", epoch, "/", epochs, "  step ", step, "/", total_, "  loss ", format("%.4f", loss), "  ",
+  const std::string loss_text = std::isnan(loss) ? "" : "loss " + format("%.4f", loss) + "  ";
+  show(join("epoch ", epoch, "/", epochs, "  step ", step, "/", total_, "  ", loss_text,
             format(rate_ < 100 ? "%.1f" : "%.0f", rate_), " images/s  ", clock_text(time), " spent, ", clock_text(left),
             " left"));
 }

@@ -352,6 +352,7 @@ LoaderSettings loader_settings(const Options& options, const Dataset& dataset, c
   settings.batch = options.batch;
   settings.views = view_settings(options, dataset);
   settings.plain = objective.needs_plain();
+  settings.fresh = objective.fresh_views();
   settings.seed = static_cast<std::uint64_t>(options.seed);
   settings.workers = static_cast<int>(options.workers);
   settings.first_epoch = step / steps;

@@ -92,6 +92,18 @@ TEST_F(Cifar, LimitAndValidationSplit) {
   EXPECT_TRUE(std::equal(part.pixels.begin(), part.pixels.end(), whole.pixels.begin()));
 }
 
+TEST_F(Cifar, ProbesThatValJudgesSeeNoneOfIt) {
+  for (int file = 1; file <= 5; ++file) write("data_batch_" + std::to_string(file) + ".bin", sound_file());
+  EXPECT_EQ(probe_split("test"), "probe");
+  EXPECT_THROW(probe_split("train"), UsageError);
+  const Dataset rest = read_cifar10(folder.string(), probe_split("val"), 0), val = read_cifar10(folder.string(), "val");
+  const Dataset all = read_cifar10(folder.string(), "probe");
+  ASSERT_EQ(rest.count + val.count, all.count);
+  std::vector<std::uint8_t> joined = rest.pixels;
+  joined.insert(joined.end(), val.pixels.begin(), val.pixels.end());
+  EXPECT_EQ(joined, all.pixels);
+}
+
 TEST_F(Cifar, MissingFilesAreNamed) {
   expect_contains(complaint_about("test"), {"test_batch.bin not found", "cifar-10-batches-bin"});
   expect_contains(complaint([] { read_cifar10("", "train"); }), {"no data folder", "--data DIR"});
@@ -153,7 +165,7 @@ TEST(OpenDataset, UnknownNamesListWhatExists) {
                   {"unknown name 'imagenet'", "confounded_shapes, cifar10"});
   settings.name = "confounded_shapes";
   expect_contains(complaint([&] { open_dataset(settings, "dev"); }),
-                  {"unknown split 'dev'", "train, probe, val, test"});
+                  {"unknown split 'dev'", "train, probe, probe_without_val, val, test"});
   settings.image_size = 8;
   expect_contains(complaint([&] { open_dataset(settings, "train"); }), {"image_size is 8", "16 to 96"});
   settings.image_size = 0;
@@ -380,6 +392,33 @@ TEST(Loader, ViewsLieOneAfterTheOther) {
       normalize_image(data.image(index), 16, 16, 16, settings.views[0].mean, settings.views[0].std, expected.data());
       EXPECT_TRUE(std::equal(expected.begin(), expected.end(), batch.plain.data() + i * pixels));
     }
+}
+
+TEST(Loader, FreshViewsAreOthersOfTheSameImagesOrOfOthers) {
+  const Dataset data = small_dataset(20);
+  LoaderSettings settings = loader_settings(2);
+  const Batch plainly = batches(data, settings, 2)[1];
+  EXPECT_TRUE(plainly.fresh.empty());
+  for (const FreshViews fresh : {FreshViews::same_images, FreshViews::other_images}) {
+    settings.fresh = fresh;
+    const Batch batch = batches(data, settings, 2)[1];
+    EXPECT_EQ(batch.views, plainly.views);
+    EXPECT_NE(batch.fresh, plainly.views);
+    const std::vector<std::int64_t> order = epoch_order(20, 5, 0);
+    const std::size_t pixels = 16 * 16 * 3, shift = fresh == FreshViews::same_images ? 0 : 10;
+    std::vector<float> expected(pixels);
+    ASSERT_EQ(batch.fresh.size(), 2 * 8 * pixels);
+    for (std::size_t v = 0; v < 2; ++v)
+      for (std::size_t i = 0; i < 8; ++i) {
+        const std::int64_t index = order[(8 + i + shift) % 20];
+        const Random random(5, Purpose::fresh_view, 0, static_cast<std::uint64_t>(index),
+                            static_cast<std::uint32_t>(v));
+        make_view(data.image(index), 16, 16, settings.views[v], random, expected.data());
+        EXPECT_TRUE(std::equal(expected.begin(), expected.end(), batch.fresh.data() + (v * 8 + i) * pixels));
+      }
+  }
+  settings.batch = 11;
+  expect_contains(complaint([&] { Loader(data, settings); }), {"11 and as many other images", "20"});
 }
 
 TEST(Loader, WhatAWorkerThrowsSurfacesInNext) {

@@ -26,7 +26,8 @@ TEST(DeviceViews, AreTheSameBitsOnTheCpu) {
 TEST(DeviceLoader, BatchesAreTheLoaders) {
   for (Backend* device : backends()) {
     SCOPED_TRACE(device->name());
-    check_device_loader_on(*device);
+    for (FreshViews fresh : {FreshViews::none, FreshViews::same_images, FreshViews::other_images})
+      check_device_loader_on(*device, fresh);
   }
 }
 

@@ -67,8 +67,8 @@ TEST(Foreground, AnEyeForCornersSeesBackgroundsAlone) {
     const std::int64_t last = size - 1, places[] = {0, last, last * size, last * size + last};
     for (std::int64_t place : places) features = std::copy_n(pixels + place * 3, 3, features);
   });
-  const ForegroundMatrix m =
-      foreground_matrix(corners, {.image_size = 16, .seed = 2}, 500, bytes_of(16), quick_probe(), cpu_backend());
+  const ForegroundMatrix m = foreground_matrix(corners, {.image_size = 16, .seed = 2}, "test", 500, bytes_of(16),
+                                               quick_probe(), cpu_backend());
   const std::vector<std::int32_t> labels = render_shapes({.image_size = 16, .seed = 2}, "test", 500).labels;
   std::set<std::int64_t> shares;  // hits of one who always says the same
   for (std::int32_t c = 0; c < shape_classes; ++c) shares.insert(std::count(labels.begin(), labels.end(), c));
@@ -92,7 +92,7 @@ TEST(Foreground, AnEyeForTheMeanColourSeesShapesAlone) {
     });
   });
   const ForegroundMatrix m =
-      foreground_matrix(silhouettes, {.image_size = 16}, 1000, bytes_of(16), quick_probe(), cpu_backend());
+      foreground_matrix(silhouettes, {.image_size = 16}, "test", 1000, bytes_of(16), quick_probe(), cpu_backend());
   for (const ForegroundMatrix::Rows& rows : judges(m)) {
     EXPECT_GT(rows[1][1], 35);         // silhouettes on a plain ground
     EXPECT_LT(rows[1][0], 20);         // textures hide them
@@ -265,12 +265,12 @@ TEST(Dense, MapsMeetTheirOwnMasks) {
   };
   ExtractSettings extract = bytes_of(16);
   extract.batch = 13;
-  const Confusion all = dense_probe(encode_map, shapes, 40, 30, extract, {.epochs = 60}, cpu_backend());
+  const Confusion all = dense_probe(encode_map, shapes, "test", 40, 30, extract, {.epochs = 60}, cpu_backend());
   EXPECT_EQ(seen, 70);
   EXPECT_DOUBLE_EQ(all.mean_intersection_over_union(), 100);
 
   const Encode blind = [](const Tensor& images) { return zeros(cpu_backend(), {images.shape[0], 4, 4, 3}); };
-  const Confusion none = dense_probe(blind, shapes, 40, 30, extract, {}, cpu_backend());
+  const Confusion none = dense_probe(blind, shapes, "test", 40, 30, extract, {}, cpu_backend());
   const double share = 100.0 *
                        static_cast<double>(std::count_if(more.begin(), more.end(), [](int m) { return m < 128; })) /
                        static_cast<double>(more.size());

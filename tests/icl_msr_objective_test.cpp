@@ -147,7 +147,7 @@ class Twin {
       const Tensors gradient = grad({inner}, theta_, {.create = true});
       Tensors moved;
       for (std::size_t i = 0; i < theta_.size(); ++i) moved.push_back(theta_[i] - affine(gradient[i], own_.virtual_lr));
-      whole = loss(moved, views, {});
+      whole = loss(moved, {.both = views.fresh ? views.fresh : views.both}, {});
     }
     phi_.gather_gradients(grad({whole + uniform}, phi_.tensors()));
     return phi_.gradient().values();
@@ -209,7 +209,8 @@ Errors errors_of_gradients(const Switches& switches) {
   const Options options = tiny("icl_msr", with(plain_sgd, switches));
   const auto objective = make_objective(setup(options));
   stir(*objective);
-  const Views views = random_batch(40);
+  Views views = random_batch(40);
+  if (objective->fresh_views() != FreshViews::none) views.fresh = random_tensor(views.both.shape, 44, DType::f64);
   const Snapshot before(*objective);
   objective->step(views, context(0, step_lr));
   const Snapshot after(*objective);
@@ -243,6 +244,17 @@ TEST(IclMsr, MetaGradientEqualsTheUnrolledOne) {
 TEST(IclMsr, MetaGradientOfMeanLogLikelihoods) {
   for (const char* streaming : {"on", "off"})
     expect_right_gradients({{"icl_msr.average", "log_likelihood"}, {"icl_msr.streaming", streaming}});
+}
+
+TEST(IclMsr, MetaGradientWithFreshViewsBehindTheVirtualStep) {
+  for (const char* base : {"simclr", "byol"})
+    expect_right_gradients({{"icl_msr.base", base}, {"icl_msr.outer_views", "fresh"}});
+  const auto asks = [](const Switches& switches) {
+    return make_objective(setup(tiny("icl_msr", switches)))->fresh_views();
+  };
+  EXPECT_EQ(asks({}), FreshViews::none);
+  EXPECT_EQ(asks({{"icl_msr.outer_views", "fresh"}}), FreshViews::same_images);
+  EXPECT_EQ(asks({{"icl_msr.outer_views", "fresh"}, {"icl_msr.train", "ordinary"}}), FreshViews::none);
 }
 
 TEST(IclMsr, OrdinaryTrainingFollowsTheStepsOwnLoss) {

@@ -271,6 +271,33 @@ TEST(MetaMask, FusedIsTheSameWhereNothingMoves) {
   EXPECT_LT(distance(train(small({{"metamask.fused", "on"}}), 1).weights, train(small(), 1).weights), 1e-12);
 }
 
+/// The meta step on another batch is that of a fused step on this batch by itself: both start from the same weights.
+TEST(MetaMask, AMetaStepOnOtherImages) {
+  Options options = small({{"metamask.mask_momentum", "0"}, {"metamask.mask_weight_decay", "0"}});
+  const auto batch = [](std::uint64_t stream) {
+    const Tensor views = random_views(6, 8, stream, cpu_backend()).both;
+    return from_values(cpu_backend(), views.shape, views.values());
+  };
+  const auto made = [&] {
+    return make_objective({options, encoder_settings(options, 8), cpu_backend(), DType::f64, DType::f64});
+  };
+  const auto mask_of = [](Objective& objective) { return objective.state().parameters[1].second.flat().values(); };
+  const StepContext still{.lr = 0.01, .lr_share = 0, .images = 6}, moving{.lr = 0.01, .images = 6};
+  set_option(options, "metamask.meta_batch", "fresh");
+  const auto fresh = made();
+  EXPECT_EQ(fresh->fresh_views(), FreshViews::other_images);
+  fresh->step({.both = batch(7), .fresh = batch(8)}, moving);
+  set_option(options, "metamask.meta_batch", "same");
+  set_option(options, "metamask.fused", "on");
+  const auto fused = made();
+  EXPECT_EQ(fused->fresh_views(), FreshViews::none);
+  fused->step({.both = batch(7)}, still);
+  fused->step({.both = batch(8)}, moving);
+  EXPECT_LT(distance(mask_of(*fresh), mask_of(*fused)), 1e-10);
+  set_option(options, "metamask.meta_batch", "fresh");
+  EXPECT_THROW(made(), UsageError);  // a fused step has one batch
+}
+
 TEST(MetaMask, LogsBothEstimators) {
   const Options options = small({{"metamask.compare", "on"}});
   const auto objective = make_objective({options, encoder_settings(options, 8), cpu_backend()});

@@ -147,12 +147,14 @@ inline LoaderSettings small_batches() {
 }
 
 /// Batches equal to the Loader's, over two ends of an epoch and after a jump back.
-inline void check_device_loader_on(Backend& real) {
+inline void check_device_loader_on(Backend& real, FreshViews fresh = FreshViews::none) {
   const Dataset data = render_shapes({.image_size = 16}, "probe", 45);
   CheckedBackend backend(real);
+  LoaderSettings settings = small_batches();
+  settings.fresh = fresh;
   {
-    Loader loader(data, small_batches());
-    DeviceLoader made(data, small_batches(), backend);
+    Loader loader(data, settings);
+    DeviceLoader made(data, settings, backend);
     ASSERT_EQ(made.steps_per_epoch(), loader.steps_per_epoch());
     std::vector<double> second;
     for (std::int64_t number = 0; number < 12; ++number) {
@@ -164,6 +166,7 @@ inline void check_device_loader_on(Backend& real) {
       EXPECT_EQ(made.labels(), expected.labels);
       expect_views_close(made.views().values(), expected.views, 3, DType::f32);
       EXPECT_EQ(made.plain().floats(), expected.plain);
+      if (fresh != FreshViews::none) expect_views_close(made.fresh().values(), expected.fresh, 3, DType::f32);
       if (number == 1) second = made.views().values();
     }
     made.prepare(1);
@@ -180,6 +183,7 @@ inline void check_recorded_loader_on(Backend& backend) {
   // Larger than what fits into a block's shared memory: the working memory belongs to the recording.
   for (std::int64_t size : {16, 40}) {
     LoaderSettings settings = small_batches();
+    settings.fresh = FreshViews::other_images;
     for (ViewSettings& view : settings.views) view.size = size;
     DeviceLoader plainly(data, settings, backend, DType::bf16, 8), recorded(data, settings, backend, DType::bf16, 8);
     recorded.prepare(0);
@@ -193,6 +197,7 @@ inline void check_recorded_loader_on(Backend& backend) {
       recording->replay();
       EXPECT_EQ(recorded.views().values(), plainly.views().values()) << "batch " << number;
       EXPECT_EQ(recorded.plain().values(), plainly.plain().values()) << "batch " << number;
+      EXPECT_EQ(recorded.fresh().values(), plainly.fresh().values()) << "batch " << number;
     }
   }
 }

@@ -10,8 +10,9 @@ namespace vergence {
 namespace {
 
 const char* const description =
-    "Judges a pretrained encoder on the split 'test'; what needs training or a bank takes the split 'probe'.\n"
-    "Prints a line per figure and writes evaluation.json into the run folder, in place of the one there.\n"
+    "Judges a pretrained encoder on --split; what needs training or a bank takes the split 'probe'.\n"
+    "Prints a line per figure and writes evaluation.json into the run folder, in place of the one there\n"
+    "(evaluation_val.json for --split val).\n"
     "  knn             kNN, k = 200 cosine and k = 5 Euclidean; also with the encoder's mask if it has one\n"
     "  crowding        scatter within classes, distance between them, and their ratio\n"
     "  collapse        RankMe and the deviation of normalised features\n"

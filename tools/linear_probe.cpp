@@ -12,7 +12,7 @@ namespace vergence {
 namespace {
 
 const char* const description =
-    "Trains a linear classifier on a frozen encoder's features (split 'probe') and tests it (split 'test') after its\n"
+    "Trains a linear classifier on a frozen encoder's features (split 'probe') and tests it on --split after its\n"
     "last epoch. The last line is 'top1 NN.NN top5 NN.NN'; probe.json in the run folder says all about it.\n"
     "  adam   (default) features once; 500 epochs, batch 1000, learning rate 1e-2 falling to 1e-6, weight decay 5e-6\n"
     "  sgd    random crops and flips in every epoch, each through the encoder: slow; 100 epochs, batch 256, lr 0.1\n"
@@ -106,7 +106,7 @@ ProbeProgress progress_lines(const ProbeSettings& settings, double& last_loss) {
 /// Trains as the protocol says: on fixed features, or on fresh views in every epoch.
 LinearClassifier fit(Subject& subject, const ProbeSettings& settings, const ProbeProgress& progress) {
   const Encode encode = subject.encode();
-  const Dataset train = open_dataset(subject.data, "probe");
+  const Dataset train = open_dataset(subject.data, probe_split(subject.options.split));
   Backend& backend = *subject.backend;
   if (settings.protocol != ProbeProtocol::sgd)
     return train_probe(extract_features(encode, train, subject.extract, backend), settings, backend, progress);
@@ -122,8 +122,8 @@ int probe(const SubjectOptions& subject_options, const ProbeOptions& probe_optio
   const auto begin = Clock::now();
   double loss = 0;
   const LinearClassifier classifier = fit(subject, settings, progress_lines(settings, loss));
-  const Features test =
-      extract_features(subject.encode(), open_dataset(subject.data, "test"), subject.extract, *subject.backend);
+  const Features test = extract_features(subject.encode(), open_dataset(subject.data, subject_options.split),
+                                         subject.extract, *subject.backend);
   const ProbeAccuracy accuracy = probe_accuracy(classifier, test, *subject.backend);
   const double seconds = seconds_since(begin);
 
@@ -137,9 +137,10 @@ int probe(const SubjectOptions& subject_options, const ProbeOptions& probe_optio
   json["seconds"] = two_decimals(seconds);
   const std::string path = subject.output("probe");
   write_atomically(path, json.dump(2) + "\n");
-  std::printf("%s%s: %s probe on %s, %lld test images, %.1f s; written to %s\n", subject.path.c_str(),
+  std::printf("%s%s: %s probe on %s, %lld %s images, %.1f s; written to %s\n", subject.path.c_str(),
               subject_options.untrained ? " (initial weights)" : "", name_of(settings.protocol),
-              subject.data.name.c_str(), static_cast<long long>(test.rows()), seconds, path.c_str());
+              subject.data.name.c_str(), static_cast<long long>(test.rows()), subject_options.split.c_str(), seconds,
+              path.c_str());
   std::printf("top1 %.2f top5 %.2f\n", accuracy.top1, accuracy.top5);
   return 0;
 }

@@ -160,14 +160,15 @@ double Confusion::mean_intersection_over_union() const {
   return counted > 0 ? total / counted : std::numeric_limits<double>::quiet_NaN();
 }
 
-Confusion dense_probe(const Encode& encode_map, const ShapesSettings& shapes, std::int64_t train_limit,
-                      std::int64_t test_limit, const ExtractSettings& extract, const DenseSettings& settings,
-                      Backend& backend) {
-  const Dataset train = render_shapes(shapes, "probe", train_limit), test = render_shapes(shapes, "test", test_limit);
+Confusion dense_probe(const Encode& encode_map, const ShapesSettings& shapes, const std::string& judged,
+                      std::int64_t train_limit, std::int64_t test_limit, const ExtractSettings& extract,
+                      const DenseSettings& settings, Backend& backend) {
+  const std::string fitted = probe_split(judged);
+  const Dataset train = render_shapes(shapes, fitted, train_limit), test = render_shapes(shapes, judged, test_limit);
   const LinearClassifier classifier = train_dense(
-      maps_of(encode_map, train, shapes_masks(shapes, "probe", train_limit), 0, train.count, extract, backend),
-      settings, backend);
-  const std::vector<std::uint8_t> masks = shapes_masks(shapes, "test", test_limit);
+      maps_of(encode_map, train, shapes_masks(shapes, fitted, train_limit), 0, train.count, extract, backend), settings,
+      backend);
+  const std::vector<std::uint8_t> masks = shapes_masks(shapes, judged, test_limit);
   Confusion confusion(2);
   for (std::int64_t begin = 0; begin < test.count; begin += extract.batch) {
     const std::int64_t count = std::min(extract.batch, test.count - begin);

@@ -59,9 +59,9 @@ class Confusion {
 };
 
 /// Background is class 0, foreground class 1. `encode_map` gives maps, see encode_map_with. Trains on the first
-/// `train_limit` images of "probe" and tests on the first `test_limit` of "test" (0: all).
-Confusion dense_probe(const Encode& encode_map, const ShapesSettings& shapes, std::int64_t train_limit,
-                      std::int64_t test_limit, const ExtractSettings& extract, const DenseSettings& settings,
-                      Backend& backend);
+/// `train_limit` images of probe_split(judged) and tests on the first `test_limit` of `judged` (0: all).
+Confusion dense_probe(const Encode& encode_map, const ShapesSettings& shapes, const std::string& judged,
+                      std::int64_t train_limit, std::int64_t test_limit, const ExtractSettings& extract,
+                      const DenseSettings& settings, Backend& backend);
 
 }  // namespace vergence

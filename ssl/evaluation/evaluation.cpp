@@ -92,8 +92,8 @@ class Evaluation {
   }
 
   Json foreground() {
-    const ForegroundMatrix matrix = foreground_matrix(encode_, shapes_settings(subject_.data), subject_.data.limit,
-                                                      subject_.extract, probe_, *subject_.backend);
+    const ForegroundMatrix matrix = foreground_matrix(encode_, shapes_settings(subject_.data), subject_.options.split,
+                                                      subject_.data.limit, subject_.extract, probe_, *subject_.backend);
     Json json{{"train", names_of(ForegroundMatrix::train)}, {"test", names_of(ForegroundMatrix::test)}};
     json["probe"] = name_of(probe_.protocol);
     json["linear_probe"] = rows_of("linear_probe", matrix.linear_probe);
@@ -105,8 +105,9 @@ class Evaluation {
   Json dense() {
     DenseSettings dense;
     dense.seed = settings_.seed;
-    const Confusion result = dense_probe(subject_.encode_map(), shapes_settings(subject_.data), train_limit(),
-                                         subject_.data.limit, subject_.extract, dense, *subject_.backend);
+    const Confusion result =
+        dense_probe(subject_.encode_map(), shapes_settings(subject_.data), subject_.options.split, train_limit(),
+                    subject_.data.limit, subject_.extract, dense, *subject_.backend);
     const double mean = result.mean_intersection_over_union();
     const double background = result.intersection_over_union(0), foreground = result.intersection_over_union(1);
     line("dense_miou", mean, 2, "foreground " + fixed(foreground, 2) + ", background " + fixed(background, 2));
@@ -147,10 +148,10 @@ class Evaluation {
     return cached(query_, [&] { return features_of(test()); });
   }
   const Dataset& training() {
-    return cached(training_, [&] { return open_dataset(subject_.data, "probe"); });
+    return cached(training_, [&] { return open_dataset(subject_.data, probe_split(subject_.options.split)); });
   }
   const Dataset& test() {
-    return cached(test_, [&] { return open_dataset(subject_.data, "test"); });
+    return cached(test_, [&] { return open_dataset(subject_.data, subject_.options.split); });
   }
 
  private:

@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstdint>
+#include <string>
 
 #include "datasets/confounded_shapes.h"
 #include "ssl/evaluation/features.h"
@@ -22,8 +23,9 @@ struct ForegroundMatrix {
   Rows linear_probe{}, knn_cosine_200{}, knn_euclidean_5{};
 };
 
-/// Trains on the split "probe" (also kNN's bank) and tests on "test"; `limit` > 0: the first images of each.
-ForegroundMatrix foreground_matrix(const Encode& encode, const ShapesSettings& shapes, std::int64_t limit,
-                                   const ExtractSettings& extract, const ProbeSettings& probe, Backend& backend);
+/// Tests on the split `judged` and trains on its probe_split (also kNN's bank); `limit` > 0: the first images of each.
+ForegroundMatrix foreground_matrix(const Encode& encode, const ShapesSettings& shapes, const std::string& judged,
+                                   std::int64_t limit, const ExtractSettings& extract, const ProbeSettings& probe,
+                                   Backend& backend);
 
 }  // namespace vergence

@@ -108,6 +108,9 @@ void add_subject_options(CLI::App& app, SubjectOptions& options) {
   app.add_flag("--untrained", options.untrained, "the same architecture with its initial weights: the baseline");
   app.add_option("--dataset", options.dataset, "data set to judge on; default: the one trained on");
   app.add_option("--data", options.data, "folder of the data set's files; default: the run's");
+  app.add_option("--split", options.split, "judged on: test; or val, for choosing coefficients")
+      ->check(CLI::IsMember({"test", "val"}))
+      ->capture_default_str();
   app.add_option("--limit", options.limit, "first N images of each split; 0: all")
       ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 40));
   app.add_option("--run-seed", options.run_seed,
@@ -152,7 +155,8 @@ Subject open_subject(const SubjectOptions& options) {
 
 std::string Subject::output(const std::string& name) const {
   if (!options.out.empty()) return options.out;
-  return (fs::path(path).parent_path() / (name + (options.untrained ? "_untrained.json" : ".json"))).string();
+  const std::string file = name + (options.split == "val" ? "_val" : "") + (options.untrained ? "_untrained" : "");
+  return (fs::path(path).parent_path() / (file + ".json")).string();
 }
 
 nlohmann::ordered_json Subject::description() const {
@@ -170,6 +174,7 @@ nlohmann::ordered_json Subject::description() const {
   json["std"] = metadata.at("std");
   json["dataset"] = data.name;
   json["data"] = data.directory;
+  json["split"] = options.split;
   json["limit"] = data.limit;
   json["run_seed"] = run_seed;
   json["device"] = backend->name();

@@ -21,6 +21,7 @@ struct SubjectOptions {
   bool untrained = false;      // the same architecture with its initial weights
   std::string dataset;         // empty: what the encoder was trained on
   std::string data;            // folder of its files; empty: the run's
+  std::string split = "test";  // judged on; probes are fitted on probe_split(split)
   std::int64_t limit = 0;      // first N images of each split; 0: all
   std::int64_t run_seed = -1;  // of rendered images and initial weights; -1: the run's, 1 for a file by itself
   std::string device = "auto", precision = "fp32";
@@ -28,9 +29,8 @@ struct SubjectOptions {
   std::string out;  // the verdict's file; empty: beside the encoder
 };
 
-/// Adds --run, --encoder-file, --untrained, --dataset, --data, --limit, --run-seed, --device, --precision, --threads
-/// and
-/// --out. `options` must outlive the parse.
+/// Adds --run, --encoder-file, --untrained, --dataset, --data, --split, --limit, --run-seed, --device, --precision,
+/// --threads and --out. `options` must outlive the parse.
 void add_subject_options(CLI::App& app, SubjectOptions& options);
 
 struct Subject {
@@ -49,7 +49,8 @@ struct Subject {
   /// The encoder in eval mode; the subject must outlive it.
   Encode encode() { return encode_with(encoder, statistics, precision); }
   Encode encode_map() { return encode_map_with(encoder, statistics, precision); }
-  /// Where to write: --out, or <name>.json in the encoder's folder, <name>_untrained.json for initial weights.
+  /// Where to write: --out, or <name>.json in the encoder's folder, with "_val" behind the name for that split and
+  /// "_untrained" for initial weights.
   std::string output(const std::string& name) const;
   /// All that identifies the subject, for the verdict's file.
   nlohmann::ordered_json description() const;

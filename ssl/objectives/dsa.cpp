@@ -45,7 +45,7 @@ class Dsa final : public BasedObjective {
 
   Step run(const Views& views) override {
     Parts parts;
-    const Tensor target = target_features(views);
+    const Tensor target = target_features(views.both);
     const Embeddings embeddings = embed(encode(views), target);
     const Tensor base_loss = base().loss(embeddings, &parts);
     if (!settings_.adds()) return update(base_loss, parts);

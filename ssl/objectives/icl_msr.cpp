@@ -32,6 +32,10 @@ class IclMsr final : public BasedObjective {
 
   bool needs_plain() const override { return regularizer_.needs_images(); }
 
+  FreshViews fresh_views() const override {
+    return own_.is_bilevel() && own_.outer_views == "fresh" ? FreshViews::same_images : FreshViews::none;
+  }
+
   void prepare(const StepContext& context) override {
     BasedObjective::prepare(context);
     regularizer_.prepare(init().seed, context.step, context.images);
@@ -43,7 +47,7 @@ class IclMsr final : public BasedObjective {
 
   Step run(const Views& views) override {
     Parts parts;
-    const Tensor target = target_features(views), features = encode(views);
+    const Tensor target = target_features(views.both), features = encode(views);
     const Tensor strata = strata_of(views);
     const Tensor base_loss = base().loss(embed(features, target), &parts);
     parts.emplace_back("base", base_loss);
@@ -146,28 +150,32 @@ class IclMsr final : public BasedObjective {
     return streamed_loss(stratum, shared, strata);
   }
 
-  /// The base's loss of the views by trained parameters `values`, and its loss under strata where there are any.
-  Tensor virtual_loss(const Tensors& values, const Views& views, const Tensor& target, const Tensor& strata = {}) {
+  /// The base's loss of views [2N, H, W, 3] by trained parameters `values`, and its loss under strata where there are
+  /// any.
+  Tensor virtual_loss(const Tensors& values, const Tensor& views, const Tensor& target, const Tensor& strata = {}) {
     return with_parameters(values, [&] {
       Pass quiet = pass();
       quiet.running = nullptr;
-      const Tensor features = encoder_(views.both, quiet);
+      const Tensor features = encoder_(views, quiet);
       const Tensor loss = base().loss(embed_quietly(features, target));
       return strata ? loss + affine(stratified_loss(values, features, target, strata), own_.lambda) : loss;
     });
   }
 
-  /// The regulariser's step, after the encoder's and at its new weights, on the same views.
+  /// The regulariser's step, after the encoder's and at its new weights, on the same views, or the outer loss on others
+  /// of the same images.
   void meta_step(const Views& views, Parts& parts) {
     const Tensor strata = strata_of(views);
     Tensor gradient = zeros_like(strata.detached());
     if (own_.is_bilevel()) {
-      const Tensor target = target_features(views);
+      const Tensor outer_views = views.fresh ? views.fresh : views.both;
+      const Tensor target = target_features(views.both);
+      const Tensor outer_target = views.fresh ? target_features(outer_views) : target;
       const BilevelLoss inner = [&](const Tensors& values, const Tensors& meta) {
-        return virtual_loss(values, views, target, meta[0]);
+        return virtual_loss(values, views.both, target, meta[0]);
       };
       const BilevelLoss outer = [&](const Tensors& values, const Tensors&) {
-        return virtual_loss(values, views, target);
+        return virtual_loss(values, outer_views, outer_target);
       };
       const MetaGradient meta =
           meta_gradient(inner, outer, parameters_.tensors(), {strata}, {.lr = virtual_rate_}, bilevel_);

@@ -18,7 +18,7 @@ struct MetaMaskOptions {
   std::int64_t redundancy_hidden = 2048, redundancy_output = 2048, contrastive_hidden = 2048, contrastive_output = 256;
   double lambda = 5e-3, contrastive_weight = 10, temperature = 0.07;
   bool meta = true, sigmoid = true, fused = false, compare = false;
-  std::string second_order = "exact", virtual_step = "momentum", meta_loss = "contrastive";
+  std::string second_order = "exact", virtual_step = "momentum", meta_loss = "contrastive", meta_batch = "same";
   double radius = 0.01, mask_lr = 1e-3, mask_momentum = 0.9, mask_weight_decay = 5e-4;
 };
 
@@ -36,6 +36,8 @@ class MetaMask final : public Objective {
     bilevel_ = {.form = second_order(own_.second_order), .radius = own_.radius, .compare = own_.compare};
     require_usage(own_.virtual_step == "plain" || setup.options.optimizer == "sgd", "--metamask.virtual_step: '",
                   own_.virtual_step, "' needs --optimizer sgd; expected plain with ", setup.options.optimizer);
+    require_usage(!own_.fused || own_.meta_batch == "same", "--metamask.meta_batch: '", own_.meta_batch,
+                  "' needs a forward pass of its own; expected same with --metamask.fused on");
     train({&contrastive_head_, &redundancy_head_});  // what the contrastive loss uses comes first
     used_ =
         own_.meta_loss == "full" ? parameters_.count() : parameters_of(encoder_).size() + heads_of(contrastive_head_);
@@ -43,6 +45,10 @@ class MetaMask final : public Objective {
     mask_optimizer_.emplace(
         mask_, OptimizerSettings{
                    .kind = OptimizerKind::sgd, .momentum = own_.mask_momentum, .weight_decay = own_.mask_weight_decay});
+  }
+
+  FreshViews fresh_views() const override {
+    return own_.meta && own_.meta_batch == "fresh" ? FreshViews::other_images : FreshViews::none;
   }
 
   void prepare(const StepContext& context) override {
@@ -121,12 +127,13 @@ class MetaMask final : public Objective {
     return update(regular(losses), parts_of(losses));
   }
 
-  /// The published order: a regular step, then the meta step at the new weights, on the same views.
+  /// The published order: a regular step, then the meta step at the new weights, on the same views or on those of other
+  /// images.
   Step successive_steps(const Views& views) {
     Step step = regular_step(views);
     const Tensors& all = parameters_.tensors();
     const Tensors theta(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(used_));
-    const BilevelLoss loss = meta_loss(views);
+    const BilevelLoss loss = meta_loss(views.fresh ? views.fresh : views.both);
     report(meta_gradient(loss, loss, theta, {logits_}, inner_step(), bilevel_), step.parts);
     return step;
   }
@@ -146,7 +153,7 @@ class MetaMask final : public Objective {
         gradient[i] = gradient[i] + affine(of_inner[i].detached(), own_.contrastive_weight);
     Step step{regular(losses).detached(), {}};
     for (const auto& [name, value] : parts_of(losses)) step.parts.emplace_back(name, value.detached());
-    const BilevelLoss loss = meta_loss(views);
+    const BilevelLoss loss = meta_loss(views.both);
     report(meta_gradient({inner, theta, {logits_}, of_inner}, loss, loss, inner_step(), bilevel_), step.parts);
     parameters_.gather_gradients(gradient);
     optimizer_->apply();
@@ -155,14 +162,14 @@ class MetaMask final : public Objective {
 
   /// The loss of the virtual and of the outer step as a function of weights and logits. It leaves running statistics
   /// alone.
-  BilevelLoss meta_loss(const Views& views) {
-    return [this, &views](const Tensors& weights, const Tensors& meta) {
+  BilevelLoss meta_loss(const Tensor& views) {
+    return [this, views](const Tensors& weights, const Tensors& meta) {
       Tensors values = parameters_.tensors();
       std::copy(weights.begin(), weights.end(), values.begin());
       return with_parameters(values, [&] {
         Pass encoder_pass = pass(), heads = head_pass();
         encoder_pass.running = heads.running = nullptr;
-        const Tensor features = masked(encoder_(views.both, encoder_pass), meta[0]);
+        const Tensor features = masked(encoder_(views, encoder_pass), meta[0]);
         const Tensor loss = contrastive(features, heads);
         return own_.meta_loss == "full" ? regular({redundancy(features, heads), loss}) : loss;
       });
@@ -237,6 +244,8 @@ void options(OptionBuilder& t) {
            "with momentum and weight decay, or the gradient alone");
   t.choice("metamask.meta_loss", own(&Own::meta_loss), {"contrastive", "full"},
            "loss of the virtual and the outer step");
+  t.choice("metamask.meta_batch", own(&Own::meta_batch), {"same", "fresh"},
+           "images of the virtual and the outer step: the step's, or as many others");
   t.flag("metamask.fused", own(&Own::fused), "virtual step from the regular step's forward pass, at the old weights");
   t.number("metamask.mask_lr", own(&Own::mask_lr), ranges::not_negative,
            "learning rate of the mask, not scaled by the batch; it follows the schedule");

@@ -159,7 +159,7 @@ class Mrcl final : public BasedObjective {
 
   /// One pass of encoder and heads over views of which some are masked: `erased` patches in each.
   Terms terms_of(const Views& views, const Tensor& seen, const std::array<std::int64_t, 2>& erased) {
-    const Tensor target = target_features({.both = own_.target_clean ? views.both : seen.detached(), .plain = {}});
+    const Tensor target = target_features(own_.target_clean ? views.both : seen.detached());
     const Tensor map = encoder_.feature_map(seen, pass()), features = pooled(map);
     Terms terms;
     terms.contrastive = base().loss(embed(features, target), &terms.parts);

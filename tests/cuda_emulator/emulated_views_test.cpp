@@ -76,7 +76,10 @@ TEST_P(EmulatedViews, AgreeWithTheCpu) { check_views_on(GetParam(), emulated_bac
 INSTANTIATE_TEST_SUITE_P(Case, EmulatedViews, testing::ValuesIn(view_cases()),
                          [](const testing::TestParamInfo<ViewCase>& info) { return info.param.name; });
 
-TEST(EmulatedDeviceLoader, BatchesAreTheLoaders) { check_device_loader_on(emulated_backend()); }
+TEST(EmulatedDeviceLoader, BatchesAreTheLoaders) {
+  for (FreshViews fresh : {FreshViews::none, FreshViews::same_images, FreshViews::other_images})
+    check_device_loader_on(emulated_backend(), fresh);
+}
 
 TEST(EmulatedDeviceLoader, ARecordingMakesEveryBatch) { check_recorded_loader_on(emulated_backend()); }
 
