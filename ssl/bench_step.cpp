@@ -62,7 +62,8 @@ Options bench_options(const BenchSettings& settings) {
   set("barlow_twins.epsilon", 1e-5);
   set("metamask.redundancy_hidden", settings.projector);
   set("metamask.redundancy_output", settings.projector);
-  set("metamask.second_order", settings.meta == "exact" ? "exact" : "finite_difference");
+  for (const char* option : {"metamask.second_order", "icl_msr.second_order"})
+    set(option, settings.meta == "exact" ? "exact" : "finite_difference");
   set("metamask.fused", settings.fused ? "on" : "off");
   set("dsa.prior_net", "random");  // costs what an encoder from a file does
   options.optimizer = "sgd";

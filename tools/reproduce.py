@@ -36,7 +36,16 @@ RUNS = {
         ("DSA, prior alone", "dsa", ["--dsa.score", "ones", "--dsa.am_mode", "none"]),
         ("SimCLR on foregrounds", "simclr", ["--confounded_shapes.version", "foreground_only"]),
         ("ICL-MSR on foregrounds", "icl_msr", ["--confounded_shapes.version", "foreground_only"]),
-    ]
+    ],
+    # What the recipes' coefficients were chosen from.
+    "search": [
+        ("SimCLR", "simclr", []),
+        *[(f"Barlow Twins, lr {lr}", "barlow_twins", ["--lr", lr]) for lr in ("0.12", "0.4", "1.2")],
+        *[(f"MetaMask, mask_lr {lr}", "metamask", ["--metamask.mask_lr", lr]) for lr in ("0.05", "0.5", "5")],
+        *[(f"ICL-MSR, lambda {x}", "icl_msr", ["--icl_msr.lambda", x]) for x in ("0.1", "0.3", "1")],
+        *[(f"MRCL, alpha {x}", "mrcl", ["--mrcl.alpha", x]) for x in ("0.1", "0.3", "1")],
+        *[(f"DSA, lambda1 {x}", "dsa", ["--dsa.lambda1", x]) for x in ("0.1", "0.3", "1")],
+    ],
 }
 COLUMNS = ["probe", "kNN 200", "kNN 5", "full > full", "full > fore", "fore > fore", "fore > full", "full > re-paired",
            "crowding"]
@@ -133,18 +142,22 @@ def table(results, names):
 def main():
     parser = argparse.ArgumentParser(prog="reproduce.sh", description=__doc__)
     parser.add_argument("what", choices=sorted(RUNS))
-    parser.add_argument("--seeds", type=int, default=3, help="runs of each, with seeds 1, 2, ...")
-    parser.add_argument("--out", type=pathlib.Path, default=ROOT / "runs" / "reproduce_shapes")
+    parser.add_argument("--seeds", type=int, help="runs of each, with seeds 1, 2, ...; shapes: 3, search: 1")
+    parser.add_argument("--out", type=pathlib.Path, help="folder of the runs; default: runs/reproduce_WHAT")
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build", help="folder of the tools")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes at a time")
-    parser.add_argument("--split", choices=["test", "val"], default="test",
-                        help="what the encoders are judged on: val for choosing coefficients")
+    parser.add_argument("--split", choices=["test", "val"],
+                        help="what the encoders are judged on; shapes: test, search: val")
     parser.add_argument("--only", default="", help="rows of the table, as metamask,dsa_without_scores")
     parser.epilog = "What follows -- goes to every pretraining, for a trial: -- --epochs 1 --limit 500"
     given = sys.argv[1:]
     split = given.index("--") if "--" in given else len(given)
     options = parser.parse_args(given[:split])
     options.trial = given[split + 1:]
+    searches = options.what == "search"
+    options.seeds = options.seeds or (1 if searches else 3)
+    options.split = options.split or ("val" if searches else "test")
+    options.out = options.out or ROOT / "runs" / f"reproduce_{options.what}"
     for tool in ("pretrain", "linear_probe", "evaluate"):
         if not (options.build / tool).exists():
             sys.exit(f"reproduce.sh: there is no {options.build / tool}; build it, or give --build")

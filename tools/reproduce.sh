@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# reproduce.sh shapes [--seeds N] [--out FOLDER] [--build FOLDER] [--jobs N] [--split SPLIT] [--only ROW[,ROW...]]
+# reproduce.sh shapes|search [--seeds N] [--out FOLDER] [--build FOLDER] [--jobs N] [--split SPLIT] [--only ROW[,ROW...]]
 #   [-- PRETRAIN_OPTIONS]
-# Trains every objective and its controls on the rendered data set at equal steps and prints a table.
+# shapes: trains every objective and its controls on the rendered data set at equal steps and prints a table.
+# search: the same for other values of their main coefficients, judged on the validation images.
 # One process per core. Restartable: finished runs are kept, an interrupted one goes on from its checkpoint.
 set -euo pipefail
 folder=$(dirname -- "${BASH_SOURCE[0]}")
