@@ -33,14 +33,21 @@ namespace {
 
 std::atomic<CpuConv> forced{CpuConv::automatic};
 
+#ifndef VERGENCE_PLAIN_CPU
+/// Whether the library may use these instructions here.
+bool has(dnnl::cpu_isa instructions) {
+  static const auto there = static_cast<unsigned>(dnnl::get_effective_cpu_isa());  // a set of bits
+  const auto needed = static_cast<unsigned>(instructions);
+  return (there & needed) == needed;
+}
+#endif
+
 /// Unfolding lives on fast bf16 products; without AMX the library's direct convolution is the better of the two.
 bool has_matrix_unit() {
 #ifdef VERGENCE_PLAIN_CPU
   return false;
 #else
-  static const auto needed = static_cast<unsigned>(dnnl::cpu_isa::avx512_core_amx);  // a set of bits
-  static const bool has = (static_cast<unsigned>(dnnl::get_effective_cpu_isa()) & needed) == needed;
-  return has;
+  return has(dnnl::cpu_isa::avx512_core_amx);
 #endif
 }
 
@@ -75,6 +82,14 @@ bool unfolding_pays(const ConvShape& s, ConvPass pass) {
 
 void set_cpu_conv(CpuConv choice) { forced = choice; }
 CpuConv cpu_conv() { return forced; }
+
+bool cpu_multiplies_bf16() {
+#ifdef VERGENCE_PLAIN_CPU
+  return false;
+#else
+  return has(dnnl::cpu_isa::avx512_core_bf16);
+#endif
+}
 
 bool winograd_applies(const ConvShape& s) {
   return s.kernel_height == 3 && s.kernel_width == 3 && s.stride == 1 && s.padding == 1 && s.dilation == 1 &&

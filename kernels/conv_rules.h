@@ -23,6 +23,10 @@ enum class CpuConv { automatic, direct, winograd };
 void set_cpu_conv(CpuConv choice);
 CpuConv cpu_conv();
 
+/// Whether this processor has instructions for products of bf16; without them bf16 is slower than f32 and saves memory
+/// alone.
+bool cpu_multiplies_bf16();
+
 /// True where winograd.h can compute the shape: 3x3, stride, padding, dilation and groups 1, channels in whole vectors.
 bool winograd_applies(const ConvShape& shape);
 

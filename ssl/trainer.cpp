@@ -116,6 +116,8 @@ void Trainer::start() {
   std::printf("device            %s, %s, %d threads (%s)\nrun folder        %s\n", backend_.name(),
               options_.precision.c_str(), omp_get_max_threads(), devices_text().c_str(), folder_.path().c_str());
   if (!schedule_.notice().empty()) std::printf("%s\n", schedule_.notice().c_str());
+  if (options_.precision == "bf16" && &backend_ == &cpu_backend() && !cpu_multiplies_bf16())
+    std::printf("notice: this processor has no instructions for bf16; fp32 will be faster\n");
   if (options_.eval_every > 0)  // a missing file is better noticed now than after the first epoch
     for (const char* split : {"probe", "test"}) {
       DatasetSettings first = dataset_settings(options_);
