@@ -16,7 +16,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 # What differs from the recipes in every row: a narrower encoder, for the sake of time.
 COMMON = ["--width", "8"]
 # Name in the table, its objective, and what else differs from that objective's recipe. Every recipe has the same
-# encoder, views, batch and number of epochs.
+# encoder, views, batch and number of epochs, so that all rows take the same number of steps.
 RUNS = {
     "shapes": [
         ("SimCLR", "simclr", []),
@@ -47,6 +47,9 @@ RUNS = {
         *[(f"DSA, lambda1 {x}", "dsa", ["--dsa.lambda1", x]) for x in ("0.1", "0.3", "1")],
     ],
 }
+# The row that another is compared with, seed by seed; by the name before the comma where there is none of its own.
+BASES = {"MetaMask": "Barlow Twins", "ICL-MSR": "SimCLR", "MRCL": "SimCLR", "DSA": "SimCLR",
+         "ICL-MSR on foregrounds": "SimCLR on foregrounds"}
 COLUMNS = ["probe", "kNN 200", "kNN 5", "full > full", "full > fore", "fore > fore", "fore > full", "full > re-paired",
            "crowding"]
 
@@ -129,13 +132,21 @@ def cell(values):
     return f"{statistics.mean(values):.1f}{spread}"
 
 
+def gains(results, name):
+    """What `full > full` is above that of the row's base, for the seeds that both have."""
+    own, base = results[name], results.get(BASES.get(name, BASES.get(name.split(",")[0])), {})
+    return [own[seed]["full > full"] - base[seed]["full > full"] for seed in own.keys() & base.keys()]
+
+
 def table(results, names):
-    lines = ["| | seeds | " + " | ".join(COLUMNS) + " |", "|---" * (len(COLUMNS) + 2) + "|"]
+    """`results`: figures by row and seed."""
+    head = ["seeds", *COLUMNS, "gain"]
+    lines = ["| | " + " | ".join(head) + " |", "|---" * (len(head) + 1) + "|"]
     for name in names:
-        rows = results.get(name, [])
+        rows = results.get(name, {}).values()
         if rows:
             cells = [cell([row[column] for row in rows if row[column] is not None]) for column in COLUMNS]
-            lines.append(f"| {name} | {len(rows)} | " + " | ".join(cells) + " |")
+            lines.append(f"| {name} | {len(rows)} | " + " | ".join([*cells, cell(gains(results, name))]) + " |")
     return "\n".join(lines)
 
 
@@ -186,7 +197,7 @@ def main():
                 failures.append(f"{name}, seed {seed}: {error}")
                 print(f"failed: {failures[-1]}", file=sys.stderr, flush=True)
                 continue
-            results.setdefault(name, []).append(figures)
+            results.setdefault(name, {})[seed] = figures
             print(f"{name}, seed {seed}: probe {figures['probe']:.2f}, {figures['minutes']:.0f} minutes", flush=True)
     text = table(results, [name for name, _, _ in runs])
     (options.out / ("table.md" if options.split == "test" else f"table_{options.split}.md")).write_text(text + "\n")
