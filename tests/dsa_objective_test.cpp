@@ -2,11 +2,7 @@
 // differences, what must reproduce the base, the priors and their temperature, resumed runs.
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
-#include <fstream>
 #include <gtest/gtest.h>
-#include <sstream>
-#include <unistd.h>
 
 #include "engine/graph.h"
 #include "engine/ops.h"
@@ -14,50 +10,22 @@
 #include "ssl/base_method.h"
 #include "ssl/dsa_loss.h"
 #include "ssl/dsa_options.h"
-#include "ssl/option_table.h"
-#include "ssl/trainer.h"
-#include "tests/small_models.h"
+#include "tests/complaints.h"
+#include "tests/objective_checks.h"
+#include "tests/small_runs.h"
+#include "tests/temporary_folder.h"
 
 namespace vergence {
 namespace {
 
-namespace fs = std::filesystem;
-using Switches = std::vector<std::pair<std::string, std::string>>;
-constexpr std::int64_t images = 6, image_size = 8;
-
 Options tiny(const std::string& objective, const Switches& switches = {}) {
-  Options options;
-  options.objective = objective;
-  options.width = 2;
-  options.batch = images;
-  for (const char* layer : {"simclr.hidden", "barlow_twins.hidden", "byol.hidden", "byol.predictor_hidden"})
-    set_option(options, layer, "12");
-  for (const char* layer : {"simclr.output", "barlow_twins.output", "byol.output"}) set_option(options, layer, "6");
+  Options options = small_options(objective);
   set_option(options, "dsa.prior_net", "random");
   set_option(options, "dsa.eta", "3");
   set_option(options, "dsa.mu", "0");
   set_option(options, "dsa.lambda2", "0.3");
-  for (const auto& [name, value] : switches) set_option(options, name, value);
+  set_options(options, switches);
   return options;
-}
-
-std::unique_ptr<Objective> made(const Options& options, DType dtype = DType::f64) {
-  return make_objective({options, encoder_settings(options, image_size), cpu_backend(), dtype, dtype});
-}
-
-Views random_batch(std::uint64_t stream, DType dtype = DType::f64) {
-  return {random_tensor({2 * images, image_size, image_size, 3}, stream, dtype),
-          random_tensor({images, image_size, image_size, 3}, stream + 1, dtype)};
-}
-
-StepContext context(std::int64_t step, double lr = 0) {
-  return {.lr = lr, .step = step, .steps = 10, .images = images};
-}
-
-ParameterSet set_of(Objective& objective, const std::string& name) {
-  for (const auto& [set, parameters] : objective.state().parameters)
-    if (set == name) return parameters;
-  throw Error("no such set of parameters: " + name);
 }
 
 Tensor parameter(Objective& objective, const std::string& name) {
@@ -70,24 +38,6 @@ bool has_parameter(Objective& objective, const std::string& name) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-double part(const Step& step, const std::string& name) {
-  for (const auto& [part, value] : step.parts)
-    if (part == name) return value.item();
-  ADD_FAILURE() << "no part " << name;
-  return NAN;
-}
-
-template <class F>
-std::string refusal(F&& call) {
-  try {
-    call();
-  } catch (const UsageError& error) {
-    return error.what();
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return "";
-}
-
 // ---- the loss, once more by hand
 
 struct ByHand {
@@ -97,18 +47,18 @@ struct ByHand {
 /// Everything from the objective's weights, with the parts that dsa_test checks.
 ByHand by_hand(const Options& options, Objective& objective, const Views& views, double tau) {
   const DsaOptions own = options.own.get<DsaOptions>();
-  const ObjectiveSetup setup{options, encoder_settings(options, image_size), cpu_backend(), DType::f64, DType::f64};
+  const ObjectiveSetup setup = small_setup(options);
   const ResNet& encoder = objective.encoder();
   const auto base = make_base_method(own.base, "test", setup, encoder);  // the same initial weights
   const Pass pass{.groups = 2, .activations = DType::f64};
   Embeddings z{base->embed(encoder(views.both, pass), pass), {}};
   if (base->target()) z.target = base->embed_target(base->target()->features(views.both, pass), pass);
-  const auto half = [](const Tensor& x, int which) { return slice(x, 0, which * images, images); };
+  const auto half = [](const Tensor& x, int which) { return slice(x, 0, which * small_batch, small_batch); };
   const Tensor other = z.target ? z.target : z.online;
   const std::array<Tensor, 4> p{half(z.online, 0), half(z.online, 1), half(z.online, 0), half(z.online, 1)};
   const std::array<Tensor, 4> q{p[0], p[1], half(other, 1), half(other, 0)};
 
-  const auto network = make_prior(resolve(own, images).network, setup, encoder);
+  const auto network = make_prior(resolve(own, small_batch).network, setup, encoder);
   const Tensor u = network->features(views.both, pass);
   const Pass single{.groups = 1, .activations = DType::f64};
   const Tensor scores = anchor_scores(neighbours(network->features(views.plain, single), own.eta), own.eta, own.mu);
@@ -135,10 +85,10 @@ TEST(DsaObjective, IsTheSumOfItsThreeLossesOnEveryBase) {
                                              {"dsa.prior_temperature", "fixed"},
                                              {"dsa.tau_p", "0.4"},
                                              {"dsa.lambda1", "0.7"}});
-        const auto objective = made(options);
+        const auto objective = small_objective(options);
         const Views views = random_batch(1);
         const ByHand expected = by_hand(options, *objective, views, 0.4);
-        const Step step = objective->step(views, context(0));
+        const Step step = objective->step(views, step_context(0));
         const bool learned = std::string(mode) == "concat";
         EXPECT_NEAR(part(step, "base"), expected.base, 1e-12);
         EXPECT_NEAR(part(step, "adjusting"), expected.adjusting, 1e-12);
@@ -159,33 +109,9 @@ TEST(DsaObjective, AStepFollowsTheGradientOfItsLoss) {
                                        {{"dsa.am_act", "relu"}},
                                        {{"dsa.am_mode", "none"}},
                                        {{"dsa.am_mode", "diff_l1"}, {"dsa.cross", "same_view"}}};
-  for (const Switches& switches : cases) {
-    Options options = tiny("dsa", switches);
-    options.momentum = options.weight_decay = 0;
-    const auto objective = made(options);
-    const ParameterSet parameters = set_of(*objective, "model");
-    const Views views = random_batch(1);
-    const std::vector<double> before = parameters.flat().values();
-    const double lr = 1e-3;
-    objective->step(views, context(0, lr));
-    std::vector<double> gradient = parameters.flat().values(), direction(before.size());
-    Random random(5, Purpose::test);
-    double along = 0;
-    for (std::size_t i = 0; i < before.size(); ++i) {
-      gradient[i] = (before[i] - gradient[i]) / lr;
-      direction[i] = gradient[i] != 0 ? random.uniform(-1, 1) : 0;
-      along += gradient[i] * direction[i];
-    }
-    const auto loss_at = [&](double step) {
-      std::vector<double> moved = before;
-      for (std::size_t i = 0; i < moved.size(); ++i) moved[i] += step * direction[i];
-      assign(parameters.flat(), from_values(cpu_backend(), parameters.flat().shape, moved));
-      return objective->step(views, context(0)).loss.item();
-    };
-    const double step = 1e-7;
-    EXPECT_NEAR((loss_at(step) - loss_at(-step)) / (2 * step), along, 1e-4 * (1 + std::abs(along)))
-        << (switches.empty() ? "" : switches[0].second);
-  }
+  for (const Switches& switches : cases)
+    expect_step_follows_gradient(tiny("dsa", switches), random_batch(1), step_context(0),
+                                 switches.empty() ? "" : switches[0].second);
 }
 
 // ---- what must be the base
@@ -195,11 +121,11 @@ struct Trained {
 };
 
 Trained train(const Options& options, const std::string& of) {
-  const auto objective = made(options, DType::f32);
+  const auto objective = small_objective(options, DType::f32);
   Trained result;
   for (std::int64_t step = 0; step < 4; ++step)
     result.losses.push_back(
-        objective->step(random_batch(static_cast<std::uint64_t>(10 * step), DType::f32), context(step, 0.1))
+        objective->step(random_batch(static_cast<std::uint64_t>(10 * step), DType::f32), step_context(step, 0.1))
             .loss.item());
   const ParameterSet set = set_of(*objective, "model");
   for (std::size_t i = 0; i < set.count(); ++i)
@@ -234,7 +160,7 @@ TEST(DsaObjective, ADetachedMatrixIsTrainedByThePriorLossAlone) {
   Options options = tiny("dsa", switches);
   options.weight_decay = 0;
   const std::vector<double> start = [&] {
-    const auto objective = made(options, DType::f32);
+    const auto objective = small_objective(options, DType::f32);
     return parameter(*objective, "arranging.0.weight").values();
   }();
   EXPECT_EQ(train(options, "arranging.0.weight").parameters, start);
@@ -247,9 +173,9 @@ TEST(DsaObjective, ADetachedMatrixIsTrainedByThePriorLossAlone) {
 TEST(DsaObjective, SameViewMatricesStandInForThoseAcross) {
   // With one view twice the blocks are the same anyway.
   Views views = random_batch(1);
-  const Tensor first = slice(views.both, 0, 0, images);
+  const Tensor first = slice(views.both, 0, 0, small_batch);
   const auto adjusting = [&](const char* cross, const Views& batch) {
-    return part(made(tiny("dsa", {{"dsa.cross", cross}}))->step(batch, context(0)), "adjusting");
+    return part(small_objective(tiny("dsa", {{"dsa.cross", cross}}))->step(batch, step_context(0)), "adjusting");
   };
   EXPECT_NE(adjusting("same_view", views), adjusting("true", views));
   views.both = concat({first, first}, 0);
@@ -279,21 +205,21 @@ TEST(DsaObjective, ThePresetsSetWhatIsLeftToThem) {
 }
 
 TEST(DsaObjective, ContradictionsAreRefused) {
-  const auto of = [](const Switches& switches) { return refusal([&] { made(tiny("dsa", switches)); }); };
+  const auto of = [](const Switches& switches) { return message_of([&] { small_objective(tiny("dsa", switches)); }); };
   EXPECT_NE(of({{"dsa.base", "dsa"}}).find("--dsa.base"), std::string::npos);
   EXPECT_NE(of({{"dsa.eta", "6"}}).find("--dsa.eta: expected less than the batch of 6, got 6"), std::string::npos);
   EXPECT_NE(of({{"dsa.prior_net", "stage1"}}).find("--dsa.prior_file"), std::string::npos);
   EXPECT_NE(of({{"dsa.prior_net", "none"}, {"dsa.am_mode", "none"}}).find("--dsa.prior_net"), std::string::npos);
   EXPECT_NE(of({{"dsa.prior_net", "stage1"}, {"dsa.prior_file", "nowhere/encoder.safetensors"}}).find("nowhere"),
             std::string::npos);
-  EXPECT_NE(refusal([] { tiny("dsa", {{"dsa.am_mode", "cosine"}}); }).find("concat"), std::string::npos);
-  EXPECT_NE(refusal([] { tiny("dsa", {{"dsa.tau_w", "0"}}); }).find("above 0"), std::string::npos);
+  EXPECT_NE(message_of([] { tiny("dsa", {{"dsa.am_mode", "cosine"}}); }).find("concat"), std::string::npos);
+  EXPECT_NE(message_of([] { tiny("dsa", {{"dsa.tau_w", "0"}}); }).find("above 0"), std::string::npos);
 }
 
 TEST(DsaObjective, WithoutAPriorNothingTiesTheMatrix) {
-  const auto objective = made(tiny("dsa", {{"dsa.prior_net", "none"}}));
+  const auto objective = small_objective(tiny("dsa", {{"dsa.prior_net", "none"}}));
   EXPECT_FALSE(objective->needs_plain());
-  const Step step = objective->step({random_batch(1).both, {}}, context(0));
+  const Step step = objective->step({random_batch(1).both, {}}, step_context(0));
   EXPECT_NEAR(step.loss.item(), part(step, "base") + part(step, "adjusting"), 1e-12);
   for (const auto& [name, value] : step.parts) EXPECT_NE(name, "prior");
 }
@@ -308,14 +234,11 @@ PriorSettings settings_of(const char* net, const std::string& file = "") {
 
 class DsaPrior : public ::testing::Test {
  protected:
-  void SetUp() override { fs::create_directories(folder_); }
-  void TearDown() override { fs::remove_all(folder_); }
-
   std::unique_ptr<PriorNetwork> prior(const PriorSettings& settings) const {
-    return make_prior(settings, {options_, encoder_settings(options_, image_size), cpu_backend()}, encoder_);
+    return make_prior(settings, {options_, encoder_settings(options_, small_image), cpu_backend()}, encoder_);
   }
 
-  fs::path folder_ = fs::temp_directory_path() / join("vergence_dsa_", ::getpid());
+  TemporaryFolder folder_;
   Options options_ = tiny("dsa");
   ResNet encoder_ = make_resnet(small("resnet18", 3), {cpu_backend(), 9});
   Tensor both_ = random_tensor({8, 16, 16, 3}, 1, DType::f32);
@@ -325,7 +248,7 @@ class DsaPrior : public ::testing::Test {
 TEST_F(DsaPrior, ReadsAnEncoder) {
   Statistics statistics;
   encoder_(random_tensor({32, 16, 16, 3}, 7, DType::f32), {.running = &statistics});
-  const std::string file = (folder_ / "encoder.safetensors").string();
+  const std::string file = folder_ / "encoder.safetensors";
   save_encoder(file, encoder_, statistics, {});
   for (const char* net : {"stage1", "supervised"}) {
     PriorSettings settings = settings_of(net, file);
@@ -345,7 +268,7 @@ TEST_F(DsaPrior, OfARandomNetworkIsAnotherThanTheEncoderAndRepeats) {
   const std::vector<double> features = prior(settings_of("random"))->features(both_, pass_).values();
   EXPECT_EQ(prior(settings_of("random"))->features(both_, pass_).values(), features);
   const ResNet start =
-      make_resnet(encoder_settings(options_, image_size), {cpu_backend(), static_cast<std::uint64_t>(options_.seed)});
+      make_resnet(encoder_settings(options_, small_image), {cpu_backend(), static_cast<std::uint64_t>(options_.seed)});
   EXPECT_NE(start(both_, {.groups = 2}).values(), features);
 }
 
@@ -364,36 +287,27 @@ TEST_F(DsaPrior, OfPixelsIsTheSmallImage) {
   EXPECT_EQ(prior(settings_of("pixels"))->features(padded, pass_).values(), small);
   options_.image_size = 0;
   const ObjectiveSetup setup{options_, encoder_settings(options_, 20), cpu_backend()};
-  EXPECT_NE(refusal([&] { make_prior(settings_of("pixels"), setup, encoder_); }).find("multiple of 8, got 20"),
+  EXPECT_NE(message_of([&] { make_prior(settings_of("pixels"), setup, encoder_); }).find("multiple of 8, got 20"),
             std::string::npos);
 }
 
 TEST(DsaObjective, TheMomentumPriorFollowsTheEncoder) {
-  const auto objective = made(tiny("dsa", {{"dsa.prior_net", "ema"}, {"dsa.prior_momentum", "0.75"}}));
-  const ParameterSet copy = set_of(*objective, "prior"), model = set_of(*objective, "model");
-  const std::vector<double> before = copy.flat().values();
-  objective->step(random_batch(1), context(0, 0.5));
-  const std::vector<double> after = copy.flat().values(), moved = model.flat().values();
-  double change = 0;
-  for (std::size_t i = 0; i < after.size(); ++i) {
-    EXPECT_NEAR(after[i], 0.75 * before[i] + 0.25 * moved[i], 1e-12);
-    change += std::abs(after[i] - before[i]);
-  }
-  EXPECT_GT(change, 0.01);
+  const auto objective = small_objective(tiny("dsa", {{"dsa.prior_net", "ema"}, {"dsa.prior_momentum", "0.75"}}));
+  expect_moving_average(*objective, "prior", 0.75, random_batch(1), step_context(0, 0.5), 1e-12);
 }
 
 TEST(DsaObjective, TheTemperatureIsTheMeanOfTheBatchesQuantiles) {
   const Options options = tiny("dsa", {{"dsa.calibration_batches", "3"}, {"dsa.quantile", "0.2"}});
-  const auto objective = made(options);
-  const ObjectiveSetup setup{options, encoder_settings(options, image_size), cpu_backend(), DType::f64, DType::f64};
+  const auto objective = small_objective(options);
+  const ObjectiveSetup setup = small_setup(options);
   const auto network = make_prior(settings_of("random"), setup, objective->encoder());
   double sum = 0;
   for (std::int64_t step = 0; step < 5; ++step) {
     const Views views = random_batch(static_cast<std::uint64_t>(10 * step));
-    const double tau = part(objective->step(views, context(step)), "tau_p");
+    const double tau = part(objective->step(views, step_context(step)), "tau_p");
     if (step < 3) {
       const Tensor u = network->features(views.both, {.groups = 2, .activations = DType::f64});
-      const Tensor a = slice(u, 0, 0, images), b = slice(u, 0, images, images);
+      const Tensor a = slice(u, 0, 0, small_batch), b = slice(u, 0, small_batch, small_batch);
       const Tensors apart{unit_distances(a, a), unit_distances(b, b), unit_distances(a, b)};
       sum += off_diagonal_quantile(apart, 0.2, 2).item() / std::log(2.0);
     }
@@ -404,36 +318,15 @@ TEST(DsaObjective, TheTemperatureIsTheMeanOfTheBatchesQuantiles) {
 
 // ---- whole runs
 
-std::string bytes(const fs::path& file) {
-  std::ifstream in(file, std::ios::binary);
-  EXPECT_TRUE(in) << file;
-  std::ostringstream out;
-  out << in.rdbuf();
-  return out.str();
-}
-
 TEST(DsaObjective, AResumedRunEqualsAnUninterruptedOneBitForBit) {
-  const fs::path folder = fs::temp_directory_path() / join("vergence_dsa_runs_", ::getpid());
+  const TemporaryFolder folder;
   for (const char* base : {"simclr", "byol"}) {
     Options options = tiny("dsa", {{"dsa.base", base}, {"dsa.prior_net", "ema"}, {"dsa.calibration_batches", "6"}});
-    options.dataset = "confounded_shapes";
-    options.image_size = 16;
-    options.limit = 70;
-    options.batch = 16;
+    options = small_run(options);
     options.epochs = 2;
-    options.lr = 0.5;
-    options.out = (folder / base / "whole").string();
-    EXPECT_EQ(pretrain(options).steps, 8);
-    const fs::path whole = options.out;
-    options.out = (folder / base / "parts").string();
-    for (const std::int64_t until : {3, 5, 7, 0}) {  // while the temperature is calibrated, and after
-      options.max_steps = until;
-      pretrain(options);
-      options.resume = true;
-    }
-    EXPECT_EQ(bytes(whole / "encoder.safetensors"), bytes(fs::path(options.out) / "encoder.safetensors")) << base;
+    // Stops while the temperature is calibrated, and after.
+    expect_resumed_equals_whole(folder, base, options, 8, {3, 5, 7, 0});
   }
-  fs::remove_all(folder);
 }
 
 }  // namespace

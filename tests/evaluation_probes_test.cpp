@@ -2,10 +2,8 @@
 // whole on a small encoder.
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 #include <gtest/gtest.h>
 #include <set>
-#include <unistd.h>
 
 #include "engine/files.h"
 #include "engine/ops.h"
@@ -20,6 +18,8 @@
 #include "ssl/evaluation/nuisance.h"
 #include "ssl/evaluation/reconstruction.h"
 #include "ssl/options.h"
+#include "tests/complaints.h"
+#include "tests/temporary_folder.h"
 
 namespace vergence {
 namespace {
@@ -325,14 +325,11 @@ TEST(Metrics, AreChosenByName) {
   const Names elsewhere = chosen_metrics("all,knn", "cifar10");
   EXPECT_EQ(elsewhere.size(), metric_names().size() - 2);
   EXPECT_EQ(std::count(elsewhere.begin(), elsewhere.end(), "foreground"), 0);
-  for (const char* wrong : {"", "knn,", "kNN", "knn, crowding", "everything"}) try {
-      chosen_metrics(wrong, "cifar10");
-      FAIL() << wrong;
-    } catch (const UsageError& error) {
-      const std::string message = error.what();
-      EXPECT_NE(message.find("--metrics"), std::string::npos);
-      for (const std::string& name : metric_names()) EXPECT_NE(message.find(name), std::string::npos) << message;
-    }
+  for (const char* wrong : {"", "knn,", "kNN", "knn, crowding", "everything"}) {
+    const std::string message = message_of([&] { chosen_metrics(wrong, "cifar10"); });
+    EXPECT_NE(message.find("--metrics"), std::string::npos) << wrong;
+    for (const std::string& name : metric_names()) EXPECT_NE(message.find(name), std::string::npos) << message;
+  }
   EXPECT_THROW(chosen_metrics("dense", "cifar10"), UsageError);
 }
 
@@ -341,21 +338,16 @@ TEST(Metrics, AreChosenByName) {
 class Evaluated : public testing::Test {
  protected:
   void SetUp() override {
-    const std::string test = testing::UnitTest::GetInstance()->current_test_info()->name();
-    folder_ = (std::filesystem::temp_directory_path() / join("vergence_evaluated_", test, "_", getpid())).string();
-    std::filesystem::remove_all(folder_);
-    create_folders(folder_);
     ResNetSettings settings;
     settings.width = 2;
     settings.image_size = 16;
     const ResNet encoder = make_resnet(settings, {cpu_backend(), 3});
-    save_encoder(folder_ + "/encoder.safetensors", encoder, {},
+    save_encoder(folder_ / "encoder.safetensors", encoder, {},
                  {{"mean", "0.5,0.5,0.5"}, {"std", "0.2,0.2,0.2"}, {"dataset", "confounded_shapes"}});
-    options_.encoder_file = folder_ + "/encoder.safetensors";
+    options_.encoder_file = folder_ / "encoder.safetensors";
     options_.device = "cpu";
     options_.limit = 60;
   }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
 
   nlohmann::ordered_json run(const std::string& metrics, const std::string& mask = "", std::int64_t train_limit = 0) {
     Subject subject = open_subject(options_);
@@ -373,11 +365,11 @@ class Evaluated : public testing::Test {
   std::string write_mask(const std::string& name, const std::vector<float>& values,
                          const std::string& tensor = "mask") {
     const auto count = static_cast<std::int64_t>(values.size());
-    write_safetensors(folder_ + "/" + name, {{tensor, "F32", {count}, values.data(), count * 4}});
-    return folder_ + "/" + name;
+    write_safetensors(folder_ / name, {{tensor, "F32", {count}, values.data(), count * 4}});
+    return folder_ / name;
   }
 
-  std::string folder_;
+  TemporaryFolder folder_;
   SubjectOptions options_;
   std::vector<std::string> lines_;
 };
@@ -441,7 +433,7 @@ TEST_F(Evaluated, AMaskScalesFeaturesForKnnAlone) {
 }
 
 TEST_F(Evaluated, BadMasksAreUsageErrors) {
-  EXPECT_THROW(run("knn", folder_ + "/none"), UsageError);
+  EXPECT_THROW(run("knn", folder_ / "none"), UsageError);
   EXPECT_THROW(run("knn", write_mask("short", std::vector<float>(15, 1.0f))), UsageError);
   EXPECT_THROW(run("knn", write_mask("name", std::vector<float>(16, 1.0f), "weight")), UsageError);
   EXPECT_THROW(run("knn", write_mask("nan", std::vector<float>(16, NAN))), UsageError);
@@ -453,8 +445,8 @@ TEST_F(Evaluated, TakesTheRunsViewsWhereThereAreAny) {
   Options options;
   options.width = 2;
   for (ViewSettings& view : options.view) view = ViewSettings::identity(16);
-  write_atomically(folder_ + "/config.toml", options_to_toml(options));
-  options_.run = folder_;
+  write_atomically(folder_ / "config.toml", options_to_toml(options));
+  options_.run = folder_.path();
   options_.encoder_file = "";
   const nlohmann::ordered_json json = run("alignment");
   EXPECT_EQ(json["alignment"]["views"], "the run's views");

@@ -1,9 +1,7 @@
 // Features from an encoder, and the way of an encoder through its file into an evaluation.
 #include <cmath>
-#include <filesystem>
 #include <fstream>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include "engine/files.h"
 #include "engine/ops.h"
@@ -12,18 +10,15 @@
 #include "ssl/evaluation/features.h"
 #include "ssl/evaluation/subject.h"
 #include "ssl/options.h"
+#include "tests/temporary_folder.h"
 
 namespace vergence {
 namespace {
 
-/// A folder of its own, removed at the end.
+/// An encoder that can be saved to a run folder.
 class StoredEncoder : public testing::Test {
  protected:
   void SetUp() override {
-    const std::string test = testing::UnitTest::GetInstance()->current_test_info()->name();
-    folder_ = (std::filesystem::temp_directory_path() / join("vergence_", test, "_", getpid())).string();
-    std::filesystem::remove_all(folder_);
-    create_folders(folder_);
     settings_.width = 4;
     encoder_ = make_resnet(settings_, {cpu_backend(), 3});
     // Running statistics that are not the initial ones, from one training pass.
@@ -38,24 +33,23 @@ class StoredEncoder : public testing::Test {
     extract_.mean = {0.4f, 0.5f, 0.6f};
     extract_.std = {0.2f, 0.25f, 0.3f};
   }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
 
   void save() {
-    save_encoder(folder_ + "/encoder.safetensors", encoder_, statistics_, metadata_);
+    save_encoder(folder_ / "encoder.safetensors", encoder_, statistics_, metadata_);
     Options options;
     options.seed = 3;
     options.width = 4;
-    write_atomically(folder_ + "/config.toml", options_to_toml(options));
+    write_atomically(folder_ / "config.toml", options_to_toml(options));
   }
   SubjectOptions run() const {
     SubjectOptions options;
-    options.run = folder_;
+    options.run = folder_.path();
     options.device = "cpu";
     options.limit = 40;
     return options;
   }
 
-  std::string folder_;
+  TemporaryFolder folder_;
   ResNetSettings settings_;
   ResNet encoder_;
   Statistics statistics_;
@@ -105,7 +99,7 @@ TEST_F(StoredEncoder, RoundTripThroughTheRunFolder) {
   EXPECT_EQ(subject.data.seed, 3u);
   EXPECT_EQ(subject.description()["epoch"], 7);
   EXPECT_EQ(subject.description()["step"], 70);
-  EXPECT_EQ(subject.output("probe"), folder_ + "/probe.json");
+  EXPECT_EQ(subject.output("probe"), folder_ / "probe.json");
   const Dataset dataset = open_dataset(subject.data, "test");
   const Features before = extract_features(encode_with(encoder_, statistics_), dataset, extract_, cpu_backend());
   const Features after = extract_features(subject.encode(), dataset, subject.extract, cpu_backend());
@@ -121,7 +115,7 @@ TEST_F(StoredEncoder, UntrainedHasTheInitialWeightsOfTheRunsSeed) {
   const ResNet initial = make_resnet(settings_, {cpu_backend(), 3});
   EXPECT_EQ(subject.encoder.stem.w.floats(), initial.stem.w.floats());
   EXPECT_NE(subject.encoder.stem.w.floats(), encoder_.stem.w.floats());
-  EXPECT_EQ(subject.output("probe"), folder_ + "/probe_untrained.json");
+  EXPECT_EQ(subject.output("probe"), folder_ / "probe_untrained.json");
   Statistics fresh;
   const Dataset dataset = open_dataset(subject.data, "test");
   EXPECT_EQ(extract_features(subject.encode(), dataset, extract_, cpu_backend()).values,
@@ -133,13 +127,13 @@ TEST_F(StoredEncoder, BadInputIsAUsageError) {
   EXPECT_THROW(open_subject(run()), UsageError);  // no encoder in the folder yet
   save();
   SubjectOptions both = run();
-  both.encoder_file = folder_ + "/encoder.safetensors";
+  both.encoder_file = folder_ / "encoder.safetensors";
   EXPECT_THROW(open_subject(both), UsageError);
   SubjectOptions precise = run();
   precise.precision = "fp8";
   EXPECT_THROW(open_subject(precise), UsageError);
   SubjectOptions nowhere = run();
-  nowhere.out = folder_ + "/missing/probe.json";
+  nowhere.out = folder_ / "missing/probe.json";
   EXPECT_THROW(open_subject(nowhere), UsageError);
   for (const char* std : {"0.2,0.2", "0.2,0.2,0", "0.2,0.2,x", "0.2,0.2,0.2,0.2", "nan,1,1", ""}) {
     metadata_["std"] = std;
@@ -148,8 +142,8 @@ TEST_F(StoredEncoder, BadInputIsAUsageError) {
   }
   metadata_["std"] = "0.2,0.25,0.3";
   save();
-  const std::string bytes = read_file(folder_ + "/encoder.safetensors");
-  std::ofstream(folder_ + "/encoder.safetensors", std::ios::binary) << bytes.substr(0, bytes.size() - 4);
+  const std::string bytes = folder_.bytes("encoder.safetensors");
+  std::ofstream(folder_ / "encoder.safetensors", std::ios::binary) << bytes.substr(0, bytes.size() - 4);
   EXPECT_THROW(open_subject(run()), UsageError);
 }
 

@@ -3,21 +3,19 @@
 
 #include <cmath>
 #include <filesystem>
-#include <fstream>
 #include <gtest/gtest.h>
 #include <map>
 #include <nlohmann/json.hpp>
-#include <sstream>
-#include <unistd.h>
 
 #include "datasets/loader.h"
 #include "engine/ops.h"
 #include "models/encoder_file.h"
 #include "ssl/evaluation/knn.h"
 #include "ssl/picture_file.h"
-#include "ssl/trainer.h"
 #include "tests/small_models.h"
 #include "tests/small_mrcl.h"
+#include "tests/small_runs.h"
+#include "tests/temporary_folder.h"
 
 #define STB_IMAGE_IMPLEMENTATION
 #define STB_IMAGE_STATIC
@@ -39,11 +37,10 @@ TEST(PictureFile, HoldsTheColoursWhereTheyBelong) {
   const Pictures pictures =
       side_by_side({from_values(cpu_backend(), red.shape, values, DType::f32), full(cpu_backend(), red.shape, -1)});
   EXPECT_EQ(pictures.columns, 2);
-  const fs::path file = fs::temp_directory_path() / join("vergence_picture_", ::getpid(), ".png");
-  write_png(file.string(), picture_grid(pictures, {0.5f, 0.25f, 0.125f}, {0.5f, 0.25f, 0.125f}));
+  const TemporaryFolder folder;
+  write_png(folder / "picture.png", picture_grid(pictures, {0.5f, 0.25f, 0.125f}, {0.5f, 0.25f, 0.125f}));
   int width = 0, height = 0, channels = 0;
-  std::ifstream in(file, std::ios::binary);
-  const std::string bytes((std::istreambuf_iterator<char>(in)), {});
+  const std::string bytes = folder.bytes("picture.png");
   stbi_uc* pixels = stbi_load_from_memory(reinterpret_cast<const stbi_uc*>(bytes.data()),
                                           static_cast<int>(bytes.size()), &width, &height, &channels, 3);
   ASSERT_NE(pixels, nullptr);
@@ -60,7 +57,6 @@ TEST(PictureFile, HoldsTheColoursWhereTheyBelong) {
   EXPECT_EQ(at(100, 2), (std::array<int, 3>{0, 0, 0})) << "second column";
   EXPECT_EQ(at(97, 195), (std::array<int, 3>{128, 64, 48})) << "second row, last pixel";
   stbi_image_free(pixels);
-  fs::remove(file);
 }
 
 TEST(Recalibration, IsTheMeanOfTheBatchesStatistics) {
@@ -103,43 +99,10 @@ TEST(Recalibration, IsTheMeanOfTheBatchesStatistics) {
 
 class MrclRun : public ::testing::Test {
  protected:
-  void SetUp() override {
-    const auto* test = ::testing::UnitTest::GetInstance()->current_test_info();
-    folder_ = fs::temp_directory_path() / join("vergence_", test->name(), "_", ::getpid());
-    fs::remove_all(folder_);
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-
   /// Three epochs of four steps.
-  Options run(const std::string& name, Options options) const {
-    options.dataset = "confounded_shapes";
-    options.image_size = 16;
-    options.limit = 70;
-    options.batch = 16;
-    options.epochs = 3;
-    options.lr = 0.5;
-    options.workers = 2;
-    options.out = (folder_ / name).string();
-    return options;
-  }
+  Options run(const std::string& name, const Options& options) const { return small_run(options, folder_ / name); }
 
-  std::string bytes(const std::string& name, const std::string& file) const {
-    std::ifstream in(folder_ / name / file, std::ios::binary);
-    EXPECT_TRUE(in) << name << "/" << file;
-    return {(std::istreambuf_iterator<char>(in)), {}};
-  }
-
-  std::vector<json> metrics(const std::string& name) const {
-    std::vector<json> lines;
-    std::istringstream in(bytes(name, "metrics.jsonl"));
-    for (std::string line; std::getline(in, line);) {
-      lines.push_back(json::parse(line));
-      lines.back().erase("images_per_s");
-    }
-    return lines;
-  }
-
-  fs::path folder_;
+  TemporaryFolder folder_;
 };
 
 TEST_F(MrclRun, ResumedEqualsAnUninterruptedOneBitForBit) {
@@ -147,21 +110,9 @@ TEST_F(MrclRun, ResumedEqualsAnUninterruptedOneBitForBit) {
       {"simclr", {{"mrcl.mask_fill", "token"}}},
       {"byol", {{"mrcl.mask_fill", "noise"}, {"mrcl.mask_views", "one"}, {"mrcl.rec_target", "clean"}}},
       {"barlow_twins", {{"mrcl.rec_input", "map"}, {"mrcl.rec_region", "masked"}}}};
-  for (const auto& [base, more] : runs) {
-    Options options = run(base, tiny_mrcl(base, more));
-    EXPECT_EQ(pretrain(options).steps, 12);
-    options.out = (folder_ / (base + "_parts")).string();
-    for (const std::int64_t until : {3, 4, 0}) {
-      options.max_steps = until;
-      options.resume = until != 3;
-      pretrain(options);
-    }
-    for (const char* file : {"encoder.safetensors", "encoder_as_trained.safetensors", "checkpoint.safetensors"}) {
-      if (std::string(file) == "checkpoint.safetensors") continue;
-      EXPECT_EQ(bytes(base, file), bytes(base + "_parts", file)) << base << " " << file;
-    }
-    EXPECT_EQ(metrics(base), metrics(base + "_parts")) << base;
-  }
+  for (const auto& [base, more] : runs)
+    expect_resumed_equals_whole(folder_, base, run(base, tiny_mrcl(base, more)), 12, {3, 4, 0},
+                                {"encoder.safetensors", "encoder_as_trained.safetensors"});
 }
 
 TEST_F(MrclRun, EndsWithNewStatisticsAndReportsBoth) {
@@ -169,7 +120,7 @@ TEST_F(MrclRun, EndsWithNewStatisticsAndReportsBoth) {
   options.eval_every = 2;
   options.eval_limit = 50;
   pretrain(options);
-  const std::vector<json> lines = metrics("run");
+  const std::vector<json> lines = metrics_of(folder_, "run");
   EXPECT_TRUE(lines[7].contains("knn_cosine_200"));
   EXPECT_FALSE(lines[7].contains("knn_cosine_200_recalibrated")) << "the run goes on";
   for (const char* name :
@@ -177,8 +128,8 @@ TEST_F(MrclRun, EndsWithNewStatisticsAndReportsBoth) {
     EXPECT_TRUE(lines.back().contains(name)) << name;
   EXPECT_FALSE(fs::exists(folder_ / "run/pictures/epoch_0001.png"));
   EXPECT_TRUE(fs::exists(folder_ / "run/pictures/epoch_0002.png"));
-  const TrainedEncoder last = load_encoder((folder_ / "run/encoder.safetensors").string(), cpu_backend()),
-                       trained = load_encoder((folder_ / "run/encoder_as_trained.safetensors").string(), cpu_backend());
+  const TrainedEncoder last = load_encoder(folder_ / "run/encoder.safetensors", cpu_backend()),
+                       trained = load_encoder(folder_ / "run/encoder_as_trained.safetensors", cpu_backend());
   EXPECT_EQ(last.encoder.stem.w.values(), trained.encoder.stem.w.values());
   EXPECT_NE(last.statistics.layers.at("bn1").mean.values(), trained.statistics.layers.at("bn1").mean.values());
   EXPECT_EQ(last.statistics.layers.at("bn1").batches, 2);
@@ -204,7 +155,7 @@ TEST_F(MrclRun, EndsWithNewStatisticsAndReportsBoth) {
   Options kept = run("kept", tiny_mrcl("simclr", {{"mrcl.recalibrate", "0"}}));
   pretrain(kept);
   EXPECT_FALSE(fs::exists(folder_ / "kept/encoder_as_trained.safetensors"));
-  const TrainedEncoder as_trained = load_encoder((folder_ / "kept/encoder.safetensors").string(), cpu_backend());
+  const TrainedEncoder as_trained = load_encoder(folder_ / "kept/encoder.safetensors", cpu_backend());
   EXPECT_EQ(as_trained.statistics.layers.at("bn1").mean.values(), trained.statistics.layers.at("bn1").mean.values());
 }
 

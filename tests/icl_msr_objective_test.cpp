@@ -1,62 +1,31 @@
 // Training with ICL-MSR: the regulariser's gradient against differentiation through the whole virtual step, written
 // down once more by hand; what must reproduce the base; which steps train what; resumed runs.
 #include <cmath>
-#include <filesystem>
-#include <fstream>
 #include <gtest/gtest.h>
 #include <set>
-#include <sstream>
-#include <unistd.h>
 
 #include "engine/graph.h"
 #include "ssl/base_method.h"
 #include "ssl/icl_msr_options.h"
 #include "ssl/icl_msr_strata.h"
-#include "ssl/objective.h"
-#include "ssl/option_table.h"
-#include "ssl/trainer.h"
-#include "tests/small_models.h"
+#include "tests/complaints.h"
+#include "tests/small_objectives.h"
+#include "tests/small_runs.h"
+#include "tests/temporary_folder.h"
+#include "tests/vectors.h"
 
 namespace vergence {
 namespace {
 
-using Switches = std::vector<std::pair<std::string, std::string>>;
-constexpr std::int64_t images = 6, image_size = 8;
-
 Options tiny(const std::string& objective, const Switches& switches = {}) {
-  Options options;
-  options.objective = objective;
-  options.width = 2;
-  options.batch = images;
+  Options options = small_options(objective);
   options.joint_head_norm = true;
-  for (const char* layer : {"simclr.hidden", "barlow_twins.hidden", "byol.hidden", "byol.predictor_hidden"})
-    set_option(options, layer, "12");
-  for (const char* layer : {"simclr.output", "barlow_twins.output", "byol.output"}) set_option(options, layer, "6");
   set_option(options, "simclr.batch_norm", "on");
   set_option(options, "simclr.temperature", "0.5");
   set_option(options, "icl_msr.strata", "3");
   set_option(options, "icl_msr.hidden", "10");
-  for (const auto& [name, value] : switches) set_option(options, name, value);
+  set_options(options, switches);
   return options;
-}
-
-ObjectiveSetup setup(const Options& options, DType dtype = DType::f64) {
-  return {options, encoder_settings(options, image_size), cpu_backend(), dtype, dtype};
-}
-
-Views random_batch(std::uint64_t stream, DType dtype = DType::f64) {
-  return {random_tensor({2 * images, image_size, image_size, 3}, stream, dtype),
-          random_tensor({images, image_size, image_size, 3}, stream + 1, dtype)};
-}
-
-StepContext context(std::int64_t step, double lr = 0) {
-  return {.lr = lr, .step = step, .steps = 10, .images = images};
-}
-
-ParameterSet set_of(Objective& objective, const std::string& name) {
-  for (const auto& [set, parameters] : objective.state().parameters)
-    if (set == name) return parameters;
-  throw Error("no such set of parameters: " + name);
 }
 
 /// Random scales, shifts and biases, so that nothing is as special as it begins.
@@ -68,18 +37,6 @@ void stir(Objective& objective) {
       if (tensor.shape.rank() == 1)
         assign(tensor, tensor.detached() + 0.3 * random_tensor(tensor.shape, ++stream, tensor.dtype));
   }
-}
-
-double length(const std::vector<double>& a) {
-  double sum = 0;
-  for (const double value : a) sum += value * value;
-  return std::sqrt(sum);
-}
-
-double relative_error(const std::vector<double>& a, const std::vector<double>& b) {
-  std::vector<double> difference = a;
-  for (std::size_t i = 0; i < difference.size(); ++i) difference[i] -= b.at(i);
-  return length(difference) / length(b);
 }
 
 // ---- the regulariser's gradient
@@ -119,7 +76,7 @@ class Twin {
       : own_(setup.options.own.get<IclMsrOptions>()),
         encoder_(make_resnet(setup.encoder, setup.init())),
         base_(make_base_method(own_.base, "base", setup, encoder_)),
-        regularizer_(regularizer_settings(own_, setup.encoder.dim(), image_size), setup.init()),
+        regularizer_(regularizer_settings(own_, setup.encoder.dim(), small_image), setup.init()),
         phi_(regularizer_.parameters()) {
     trained_ = parameters_of(encoder_);
     for (Mlp* head : base_->heads())
@@ -127,7 +84,7 @@ class Twin {
     for (const Tensor& tensor : network.model) theta_.push_back(leaf(tensor));
     if (network.target) assign(base_->target()->parameters().flat(), network.target);
     assign(phi_.flat(), regularizer);
-    regularizer_.prepare(setup.init().seed, 0, images);
+    regularizer_.prepare(setup.init().seed, 0, small_batch);
   }
 
   /// Of the loss of an ordinary step, by the weights.
@@ -207,19 +164,19 @@ struct Errors {
 
 Errors errors_of_gradients(const Switches& switches) {
   const Options options = tiny("icl_msr", with(plain_sgd, switches));
-  const auto objective = make_objective(setup(options));
+  const auto objective = small_objective(options);
   stir(*objective);
   Views views = random_batch(40);
   if (objective->fresh_views() != FreshViews::none) views.fresh = random_tensor(views.both.shape, 44, DType::f64);
   const Snapshot before(*objective);
-  objective->step(views, context(0, step_lr));
+  objective->step(views, step_context(0, step_lr));
   const Snapshot after(*objective);
   std::vector<double> weights;
   for (std::size_t i = 0; i < before.model.size(); ++i)
     for (const double value : affine(before.model[i] - after.model[i], 1 / step_lr).values()) weights.push_back(value);
   const std::vector<double> regularizer = (before.regularizer - after.regularizer).values();
   // The meta step comes after the weights' own, at the new ones; an ordinary step takes both gradients at once.
-  const ObjectiveSetup same = setup(options);
+  const ObjectiveSetup same = small_setup(options);
   Twin first(same, before, before.regularizer), second(same, after, before.regularizer);
   const bool meta = options.own.get<IclMsrOptions>().train == "meta";
   return {relative_error(weights, first.ordinary_gradient(views)),
@@ -249,9 +206,7 @@ TEST(IclMsr, MetaGradientOfMeanLogLikelihoods) {
 TEST(IclMsr, MetaGradientWithFreshViewsBehindTheVirtualStep) {
   for (const char* base : {"simclr", "byol"})
     expect_right_gradients({{"icl_msr.base", base}, {"icl_msr.outer_views", "fresh"}});
-  const auto asks = [](const Switches& switches) {
-    return make_objective(setup(tiny("icl_msr", switches)))->fresh_views();
-  };
+  const auto asks = [](const Switches& switches) { return small_objective(tiny("icl_msr", switches))->fresh_views(); };
   EXPECT_EQ(asks({}), FreshViews::none);
   EXPECT_EQ(asks({{"icl_msr.outer_views", "fresh"}}), FreshViews::same_images);
   EXPECT_EQ(asks({{"icl_msr.outer_views", "fresh"}, {"icl_msr.train", "ordinary"}}), FreshViews::none);
@@ -265,9 +220,9 @@ TEST(IclMsr, OrdinaryTrainingFollowsTheStepsOwnLoss) {
 
 std::vector<double> meta_gradient_of(const Switches& switches, DType dtype = DType::f64) {
   const Options options = tiny("icl_msr", with(plain_sgd, switches));
-  const auto objective = make_objective(setup(options, dtype));
+  const auto objective = small_objective(options, dtype);
   const Snapshot before(*objective);
-  objective->step(random_batch(40, dtype), context(0));
+  objective->step(random_batch(40, dtype), step_context(0));
   return (before.regularizer - Snapshot(*objective).regularizer).values();
 }
 
@@ -296,9 +251,9 @@ TEST(IclMsr, SinglePrecisionFollowsTheSameGradient) {
 
 TEST(IclMsr, BothEstimatorsAreLogged) {
   const Options options = tiny("icl_msr", {{"icl_msr.compare", "on"}, {"icl_msr.radius", "1e-6"}});
-  const auto objective = make_objective(setup(options));
+  const auto objective = small_objective(options);
   std::set<std::string> names;
-  const Step step = objective->step(random_batch(1), context(0, 0.1));
+  const Step step = objective->step(random_batch(1), step_context(0, 0.1));
   for (const auto& [name, value] : step.parts) {
     names.insert(name);
     EXPECT_TRUE(std::isfinite(value.item())) << name;
@@ -320,11 +275,11 @@ struct Trained {
 };
 
 Trained train(const Options& options, std::int64_t steps, double lr = 0.05) {
-  const auto objective = make_objective(setup(options, DType::f32));
+  const auto objective = small_objective(options, DType::f32);
   Trained result;
   for (std::int64_t step = 0; step < steps; ++step) {
     const Views views = random_batch(10 + 2 * static_cast<std::uint64_t>(step), DType::f32);
-    result.losses.push_back(objective->step(views, context(step, lr)).loss.item());
+    result.losses.push_back(objective->step(views, step_context(step, lr)).loss.item());
   }
   for (const auto& [set, parameters] : objective->state().parameters)
     if (set != "regularizer")
@@ -370,10 +325,10 @@ TEST(IclMsr, StreamingChangesNothingButRounding) {
     const Switches switches{{"icl_msr.base", base}};
     const auto losses = [&](const char* streaming) {
       const Options options = tiny("icl_msr", with(switches, {{"icl_msr.streaming", streaming}}));
-      const auto objective = make_objective(setup(options));
+      const auto objective = small_objective(options);
       std::vector<double> all;
       for (std::int64_t step = 0; step < 3; ++step)
-        all.push_back(objective->step(random_batch(10), context(step, 0.01)).loss.item());
+        all.push_back(objective->step(random_batch(10), step_context(step, 0.01)).loss.item());
       const std::vector<double> phi = set_of(*objective, "regularizer").flat().values();
       all.insert(all.end(), phi.begin(), phi.end());
       return all;
@@ -388,16 +343,12 @@ TEST(IclMsr, OneStratumOfOnesIsTheBase) {
       const Options options = tiny(
           "icl_msr",
           {{"icl_msr.base", base}, {"icl_msr.average", average}, {"icl_msr.strata", "1"}, {"icl_msr.build", "table"}});
-      const auto objective = make_objective(setup(options));
+      const auto objective = small_objective(options);
       const Tensor table = set_of(*objective, "regularizer").tensors()[0];
       assign(table, full(cpu_backend(), table.shape, 50, DType::f64));  // a sigmoid of 1
-      double values[2] = {0, 1};
-      const Step step = objective->step(random_batch(1), context(0));
-      for (const auto& [name, value] : step.parts) {
-        if (name == "base") values[0] = value.item();
-        if (name == "stratified") values[1] = value.item();
-      }
-      EXPECT_NEAR(values[0], values[1], 1e-13 * std::abs(values[0])) << base << ' ' << average;
+      const Step step = objective->step(random_batch(1), step_context(0));
+      const double plain = part(step, "base");
+      EXPECT_NEAR(plain, part(step, "stratified"), 1e-13 * std::abs(plain)) << base << ' ' << average;
     }
 }
 
@@ -406,11 +357,11 @@ TEST(IclMsr, OneStratumOfOnesIsTheBase) {
 TEST(IclMsr, EveryKthStepTrainsTheRegularizer) {
   for (const char* how : {"meta", "ordinary", "fixed"}) {
     const Options options = tiny("icl_msr", {{"icl_msr.every", "3"}, {"icl_msr.train", how}});
-    const auto objective = make_objective(setup(options));
+    const auto objective = small_objective(options);
     const ParameterSet phi = set_of(*objective, "regularizer"), model = set_of(*objective, "model");
     for (std::int64_t step = 0; step < 7; ++step) {
       const std::vector<double> before = phi.flat().values(), weights = model.flat().values();
-      objective->step(random_batch(1), context(step, 0.01));
+      objective->step(random_batch(1), step_context(step, 0.01));
       const bool due = step % 3 == 0 && std::string(how) != "fixed";
       EXPECT_EQ(phi.flat().values() != before, due) << how << " step " << step;
       EXPECT_EQ(objective->variant(), due ? 1 : 0);
@@ -421,11 +372,8 @@ TEST(IclMsr, EveryKthStepTrainsTheRegularizer) {
 
 TEST(IclMsr, AFixedTableHasStrataThatDiffer) {
   const auto spread_of = [](const char* how) {
-    const auto objective = make_objective(setup(tiny("icl_msr", {{"icl_msr.build", "table"}, {"icl_msr.train", how}})));
-    const Step step = objective->step(random_batch(1), context(0));
-    for (const auto& [name, value] : step.parts)
-      if (name == "strata_spread") return value.item();
-    return -1.0;
+    const auto objective = small_objective(tiny("icl_msr", {{"icl_msr.build", "table"}, {"icl_msr.train", how}}));
+    return part(objective->step(random_batch(1), step_context(0)), "strata_spread");
   };
   EXPECT_GT(spread_of("fixed"), 0.1);
   EXPECT_GT(spread_of("meta"), 0);
@@ -433,15 +381,8 @@ TEST(IclMsr, AFixedTableHasStrataThatDiffer) {
 }
 
 TEST(IclMsr, RefusesWhatCannotBe) {
-  const auto message = [](const Options& options) -> std::string {
-    try {
-      make_objective(setup(options));
-    } catch (const UsageError& error) {
-      return error.what();
-    }
-    return "";
-  };
-  const std::string many = std::to_string(images + 1);
+  const auto message = [](const Options& options) { return complaint_or("", [&] { small_objective(options); }); };
+  const std::string many = std::to_string(small_batch + 1);
   EXPECT_NE(message(tiny("icl_msr", {{"icl_msr.strata", many}})).find("--icl_msr.strata"), std::string::npos);
   EXPECT_EQ(message(tiny("icl_msr", {{"icl_msr.strata", many}, {"icl_msr.build", "table"}})), "");
   for (const auto& [name, value] : Switches{{"icl_msr.base", "dsa"},
@@ -457,30 +398,12 @@ TEST(IclMsr, RefusesWhatCannotBe) {
 // ---- whole runs
 
 TEST(IclMsr, ResumedRunEqualsAnUninterruptedOneBitForBit) {
-  const auto folder = std::filesystem::temp_directory_path() / ("vergence_icl_msr_" + std::to_string(::getpid()));
-  std::filesystem::remove_all(folder);
-  const auto bytes = [&](const std::string& file) {
-    std::ifstream in(folder / file, std::ios::binary);
-    EXPECT_TRUE(in) << file;
-    std::ostringstream out;
-    out << in.rdbuf();
-    return out.str();
-  };
+  const TemporaryFolder folder;
   for (const char* base : {"simclr", "byol"}) {
     Options options = tiny("icl_msr", {{"icl_msr.base", base}, {"icl_msr.every", "2"}});
     options.image_size = 16, options.limit = 40, options.batch = 8, options.epochs = 2;
-    const std::string whole = std::string(base) + "_whole", parts = std::string(base) + "_parts";
-    options.out = (folder / whole).string();
-    EXPECT_EQ(pretrain(options).steps, 10);
-    options.out = (folder / parts).string();
-    for (const std::int64_t until : {1, 4, 0}) {
-      options.max_steps = until;
-      pretrain(options);
-      options.resume = true;
-    }
-    EXPECT_EQ(bytes(whole + "/encoder.safetensors"), bytes(parts + "/encoder.safetensors")) << base;
+    expect_resumed_equals_whole(folder, base, options, 10, {1, 4, 0});
   }
-  std::filesystem::remove_all(folder);
 }
 
 }  // namespace

@@ -13,6 +13,7 @@
 #include "ssl/icl_msr_strata.h"
 #include "ssl/losses.h"
 #include "tests/small_models.h"
+#include "tests/vectors.h"
 
 namespace vergence {
 namespace {
@@ -22,19 +23,6 @@ std::vector<double> joined(const Tensors& tensors) {
   for (const Tensor& tensor : tensors)
     for (const double value : tensor.values()) all.push_back(value);
   return all;
-}
-
-double length(const std::vector<double>& a) {
-  double sum = 0;
-  for (const double value : a) sum += value * value;
-  return std::sqrt(sum);
-}
-
-/// |a - b| / |b|
-double relative_error(const std::vector<double>& a, const std::vector<double>& b) {
-  std::vector<double> difference = a;
-  for (std::size_t i = 0; i < difference.size(); ++i) difference[i] -= b.at(i);
-  return length(difference) / length(b);
 }
 
 Tensors leaves(const Tensors& values) {

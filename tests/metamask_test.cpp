@@ -10,8 +10,8 @@
 #include "kernels/random.h"
 #include "ssl/bench_step.h"
 #include "ssl/losses.h"
-#include "ssl/objective.h"
-#include "ssl/option_table.h"
+#include "tests/small_objectives.h"
+#include "tests/vectors.h"
 
 namespace vergence::test {
 namespace {
@@ -197,18 +197,17 @@ TEST(MetaMaskConfounder, DrownedDimensionsFallBelowAllOthers) {
 
 // ---- whole steps
 
-Options small(std::initializer_list<std::pair<const char*, const char*>> more = {}) {
+Options tiny(const Switches& more = {}) {
   Options options;
   options.objective = "metamask";
   options.width = 2;
   options.momentum = 0.9;
   options.weight_decay = 5e-4;
-  for (const char* name : {"metamask.redundancy_hidden", "metamask.contrastive_hidden"})
-    set_option(options, name, "12");
+  set_all(options, {"metamask.redundancy_hidden", "metamask.contrastive_hidden"}, "12");
   set_option(options, "metamask.redundancy_output", "8");
   set_option(options, "metamask.contrastive_output", "6");
   set_option(options, "metamask.mask_lr", "0.1");
-  for (const auto& [name, value] : more) set_option(options, name, value);
+  set_options(options, more);
   return options;
 }
 
@@ -217,11 +216,10 @@ struct Outcome {
 };
 
 Outcome train(const Options& options, int steps = 3, double lr = 0.01) {
-  const auto objective = make_objective({options, encoder_settings(options, 8), cpu_backend(), DType::f64, DType::f64});
+  const auto objective = small_objective(options);
   Outcome result;
   for (int step = 0; step < steps; ++step) {
-    Views views = random_views(6, 8, static_cast<std::uint64_t>(7 + step), cpu_backend());
-    views.both = from_values(cpu_backend(), views.both.shape, views.both.values());
+    const Views views = doubled(random_views(6, 8, static_cast<std::uint64_t>(7 + step), cpu_backend()));
     result.losses.push_back(objective->step(views, {.lr = lr, .step = step, .steps = steps, .images = 6}).loss.item());
   }
   const ObjectiveState state = objective->state();
@@ -230,77 +228,64 @@ Outcome train(const Options& options, int steps = 3, double lr = 0.01) {
   return result;
 }
 
-/// |a - b| / |b|.
-double distance(const std::vector<double>& a, const std::vector<double>& b) {
-  double difference = 0, size = 0;
-  for (std::size_t i = 0; i < b.size(); ++i) difference += (a[i] - b[i]) * (a[i] - b[i]), size += b[i] * b[i];
-  return std::sqrt(difference / size);
-}
-
 TEST(MetaMask, AMaskOfOnesIsNoMask) {
-  const Outcome none = train(small({{"metamask.meta", "off"}}));
-  const Outcome ones = train(small({{"metamask.sigmoid", "off"}, {"metamask.mask_lr", "0"}}));
+  const Outcome none = train(tiny({{"metamask.meta", "off"}}));
+  const Outcome ones = train(tiny({{"metamask.sigmoid", "off"}, {"metamask.mask_lr", "0"}}));
   EXPECT_EQ(none.losses, ones.losses);
   EXPECT_EQ(none.weights, ones.weights);
 }
 
 TEST(MetaMask, WithoutTheSecondOrderTheMaskGoesElsewhere) {
-  const Outcome exact = train(small()), first = train(small({{"metamask.second_order", "none"}}));
-  EXPECT_GT(distance(first.mask, exact.mask), 1e-2);
+  const Outcome exact = train(tiny()), first = train(tiny({{"metamask.second_order", "none"}}));
+  EXPECT_GT(relative_error(first.mask, exact.mask), 1e-2);
   const Outcome difference =
-      train(small({{"metamask.second_order", "finite_difference"}, {"metamask.radius", "1e-5"}}), 1);
-  EXPECT_LT(distance(difference.mask, train(small(), 1).mask), 1e-3);
+      train(tiny({{"metamask.second_order", "finite_difference"}, {"metamask.radius", "1e-5"}}), 1);
+  EXPECT_LT(relative_error(difference.mask, train(tiny(), 1).mask), 1e-3);
 }
 
 TEST(MetaMask, EverySwitchOfTheVirtualStepMatters) {
-  const Outcome usual = train(small());
-  EXPECT_GT(distance(train(small({{"metamask.virtual_step", "plain"}})).mask, usual.mask), 1e-6);
-  EXPECT_GT(distance(train(small({{"metamask.meta_loss", "full"}})).mask, usual.mask), 1e-3);
-  EXPECT_GT(distance(train(small({{"metamask.fused", "on"}})).mask, usual.mask), 1e-6);
+  const Outcome usual = train(tiny());
+  EXPECT_GT(relative_error(train(tiny({{"metamask.virtual_step", "plain"}})).mask, usual.mask), 1e-6);
+  EXPECT_GT(relative_error(train(tiny({{"metamask.meta_loss", "full"}})).mask, usual.mask), 1e-3);
+  EXPECT_GT(relative_error(train(tiny({{"metamask.fused", "on"}})).mask, usual.mask), 1e-6);
 }
 
 /// Where the weights stand still, old and new ones are the same, and the mask's gradient with them.
 TEST(MetaMask, FusedIsTheSameWhereNothingMoves) {
   for (const char* loss : {"contrastive", "full"}) {
-    const Outcome usual = train(small({{"metamask.meta_loss", loss}}), 1, 0);
-    const Outcome fused = train(small({{"metamask.meta_loss", loss}, {"metamask.fused", "on"}}), 1, 0);
-    EXPECT_LT(distance(fused.mask, usual.mask), 1e-10) << loss;
+    const Outcome usual = train(tiny({{"metamask.meta_loss", loss}}), 1, 0);
+    const Outcome fused = train(tiny({{"metamask.meta_loss", loss}, {"metamask.fused", "on"}}), 1, 0);
+    EXPECT_LT(relative_error(fused.mask, usual.mask), 1e-10) << loss;
     EXPECT_EQ(fused.losses, usual.losses);
   }
   // With a rate the fused step's weights are those of a regular step all the same.
-  EXPECT_LT(distance(train(small({{"metamask.fused", "on"}}), 1).weights, train(small(), 1).weights), 1e-12);
+  EXPECT_LT(relative_error(train(tiny({{"metamask.fused", "on"}}), 1).weights, train(tiny(), 1).weights), 1e-12);
 }
 
 /// The meta step on another batch is that of a fused step on this batch by itself: both start from the same weights.
 TEST(MetaMask, AMetaStepOnOtherImages) {
-  Options options = small({{"metamask.mask_momentum", "0"}, {"metamask.mask_weight_decay", "0"}});
-  const auto batch = [](std::uint64_t stream) {
-    const Tensor views = random_views(6, 8, stream, cpu_backend()).both;
-    return from_values(cpu_backend(), views.shape, views.values());
-  };
-  const auto made = [&] {
-    return make_objective({options, encoder_settings(options, 8), cpu_backend(), DType::f64, DType::f64});
-  };
+  Options options = tiny({{"metamask.mask_momentum", "0"}, {"metamask.mask_weight_decay", "0"}});
+  const auto batch = [](std::uint64_t stream) { return doubled(random_views(6, 8, stream, cpu_backend())).both; };
   const auto mask_of = [](Objective& objective) { return objective.state().parameters[1].second.flat().values(); };
   const StepContext still{.lr = 0.01, .lr_share = 0, .images = 6}, moving{.lr = 0.01, .images = 6};
   set_option(options, "metamask.meta_batch", "fresh");
-  const auto fresh = made();
+  const auto fresh = small_objective(options);
   EXPECT_EQ(fresh->fresh_views(), FreshViews::other_images);
   fresh->step({.both = batch(7), .fresh = batch(8)}, moving);
   set_option(options, "metamask.meta_batch", "same");
   set_option(options, "metamask.fused", "on");
-  const auto fused = made();
+  const auto fused = small_objective(options);
   EXPECT_EQ(fused->fresh_views(), FreshViews::none);
   fused->step({.both = batch(7)}, still);
   fused->step({.both = batch(8)}, moving);
-  EXPECT_LT(distance(mask_of(*fresh), mask_of(*fused)), 1e-10);
+  EXPECT_LT(relative_error(mask_of(*fresh), mask_of(*fused)), 1e-10);
   set_option(options, "metamask.meta_batch", "fresh");
-  EXPECT_THROW(made(), UsageError);  // a fused step has one batch
+  EXPECT_THROW(small_objective(options), UsageError);  // a fused step has one batch
 }
 
 TEST(MetaMask, LogsBothEstimators) {
-  const Options options = small({{"metamask.compare", "on"}});
-  const auto objective = make_objective({options, encoder_settings(options, 8), cpu_backend()});
+  const Options options = tiny({{"metamask.compare", "on"}});
+  const auto objective = small_objective(options, DType::f32);
   const Step step = objective->step(random_views(6, 8, 1, cpu_backend()), {.lr = 0.01, .images = 6});
   std::vector<std::string> names;
   for (const auto& [name, value] : step.parts) {
@@ -315,11 +300,11 @@ TEST(MetaMask, LogsBothEstimators) {
 }
 
 TEST(MetaMask, RefusesAVirtualStepThatItsOptimizerDoesNotTake) {
-  Options options = small();
+  Options options = tiny();
   options.optimizer = "adam";
-  EXPECT_THROW(make_objective({options, encoder_settings(options, 8), cpu_backend()}), UsageError);
+  EXPECT_THROW(small_objective(options, DType::f32), UsageError);
   set_option(options, "metamask.virtual_step", "plain");
-  EXPECT_NO_THROW(make_objective({options, encoder_settings(options, 8), cpu_backend()}));
+  EXPECT_NO_THROW(small_objective(options, DType::f32));
 }
 
 }  // namespace

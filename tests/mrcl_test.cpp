@@ -8,6 +8,8 @@
 #include "ssl/bench_step.h"
 #include "ssl/mrcl_reconstruction.h"
 #include "ssl/trainer.h"
+#include "tests/complaints.h"
+#include "tests/objective_checks.h"
 #include "tests/small_mrcl.h"
 
 namespace vergence {
@@ -15,27 +17,11 @@ namespace {
 
 using Values = std::vector<double>;
 
-template <class F>
-std::string usage_error(F&& call) {
-  try {
-    call();
-  } catch (const UsageError& error) {
-    return error.what();
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return "";
-}
-
 StepContext step_of(std::int64_t images) { return {.lr = 0.1, .steps = 10, .images = images}; }
-
-Views doubled(const Views& views) {
-  const auto wide = [](const Tensor& x) { return x ? from_values(cpu_backend(), x.shape, x.values()) : Tensor{}; };
-  return {wide(views.both), wide(views.plain)};
-}
 
 /// 16 x 16 pixels, in f64.
 std::unique_ptr<Objective> make(const Options& options, DType dtype = DType::f64) {
-  return make_objective({options, encoder_settings(options, 16), cpu_backend(), dtype, dtype});
+  return small_objective(options, dtype, 16);
 }
 
 Views some_views(std::int64_t images = 8, std::uint64_t seed = 3) {
@@ -46,13 +32,6 @@ Views some_views(std::int64_t images = 8, std::uint64_t seed = 3) {
 
 double first_loss(const Options& options, const Views& views = some_views()) {
   return make(options)->step(views, step_of(views.images())).loss.item();
-}
-
-double part(const Step& step, const std::string& name) {
-  for (const auto& [known, value] : step.parts)
-    if (known == name) return value.item();
-  ADD_FAILURE() << "there is no " << name;
-  return 0;
 }
 
 struct Training {
@@ -160,39 +139,11 @@ TEST(Mrcl, ATokenStartsAsTheMeanAndIsLearned) {
   for (double value : parameters.tensors()[place].values()) EXPECT_NE(value, 0);
 }
 
-/// The change of the parameters in a step against central differences of the loss.
 TEST(Mrcl, AStepFollowsTheGradientOfItsLoss) {
   for (const Switches& more :
        {Switches{{"mrcl.mask_fill", "token"}}, Switches{{"mrcl.rec_input", "map"}, {"mrcl.rec_region", "masked"}},
-        Switches{{"mrcl.mask_views", "one"}, {"mrcl.rec_patch_norm", "on"}, {"mrcl.mask_fill", "token"}}}) {
-    Options options = tiny_mrcl("simclr", more);
-    options.momentum = options.weight_decay = 0;
-    const auto objective = make(options);
-    const Views views = some_views();
-    const ParameterSet parameters = objective->state().parameters[0].second;
-    const Values before = parameters.flat().values();
-    const double lr = 1e-3;
-    StepContext context = step_of(8);
-    context.lr = lr;
-    objective->step(views, context);
-    Values gradient = parameters.flat().values(), direction(before.size());
-    Random random(5, Purpose::test);
-    double along = 0;
-    for (std::size_t i = 0; i < before.size(); ++i) {
-      gradient[i] = (before[i] - gradient[i]) / lr;
-      direction[i] = gradient[i] != 0 ? random.uniform(-1, 1) : 0;
-      along += gradient[i] * direction[i];
-    }
-    context.lr = 0;
-    const auto loss_at = [&](double step) {
-      Values moved = before;
-      for (std::size_t i = 0; i < moved.size(); ++i) moved[i] += step * direction[i];
-      assign(parameters.flat(), from_values(cpu_backend(), parameters.flat().shape, moved));
-      return objective->step(views, context).loss.item();
-    };
-    const double step = 1e-7;
-    EXPECT_NEAR((loss_at(step) - loss_at(-step)) / (2 * step), along, 1e-4 * (1 + std::abs(along)));
-  }
+        Switches{{"mrcl.mask_views", "one"}, {"mrcl.rec_patch_norm", "on"}, {"mrcl.mask_fill", "token"}}})
+    expect_step_follows_gradient(tiny_mrcl("simclr", more), some_views(), step_of(8), more[0].second);
 }
 
 TEST(Mrcl, EveryStepErasesOtherPatches) {
@@ -244,7 +195,7 @@ TEST(Mrcl, ATargetNetworkSeesTheMaskedViewsOrNot) {
 }
 
 TEST(Mrcl, RefusesWhatCannotBe) {
-  const auto message = [](const Switches& more) { return usage_error([&] { make(tiny_mrcl("simclr", more)); }); };
+  const auto message = [](const Switches& more) { return message_of([&] { make(tiny_mrcl("simclr", more)); }); };
   EXPECT_NE(message({{"mrcl.target_clean", "on"}}).find("--mrcl.target_clean: simclr has no target network"),
             std::string::npos);
   EXPECT_NE(message({{"mrcl.mask_patch", "5"}}).find("--mrcl.mask_patch"), std::string::npos);
@@ -256,9 +207,9 @@ TEST(Mrcl, RefusesWhatCannotBe) {
   EXPECT_NE(message({{"mrcl.mask_ratio", "1"}, {"mrcl.rec_region", "visible"}}).find("--mrcl.rec_region"),
             std::string::npos);
   Options options;
-  EXPECT_NE(usage_error([&] { set_option(options, "mrcl.base", "mrcl"); }).find("barlow_twins"), std::string::npos);
-  EXPECT_NE(usage_error([&] { set_option(options, "mrcl.mask_ratio", "1.5"); }).find("from 0 to 1"), std::string::npos);
-  EXPECT_NE(usage_error([&] { set_option(options, "mrcl.mask_fill", "grey"); }).find("mean, noise or token"),
+  EXPECT_NE(message_of([&] { set_option(options, "mrcl.base", "mrcl"); }).find("barlow_twins"), std::string::npos);
+  EXPECT_NE(message_of([&] { set_option(options, "mrcl.mask_ratio", "1.5"); }).find("from 0 to 1"), std::string::npos);
+  EXPECT_NE(message_of([&] { set_option(options, "mrcl.mask_fill", "grey"); }).find("mean, noise or token"),
             std::string::npos);
 }
 

@@ -6,13 +6,14 @@
 #include <filesystem>
 #include <fstream>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include "engine/files.h"
 #include "kernels/error.h"
 #include "ssl/help.h"
 #include "ssl/option_table.h"
 #include "ssl/recipe_files.h"
+#include "tests/complaints.h"
+#include "tests/temporary_folder.h"
 
 namespace vergence {
 namespace {
@@ -25,22 +26,13 @@ Options parse(std::vector<const char*> arguments) {
 }
 
 std::string complaint(const std::vector<const char*>& arguments) {
-  try {
-    parse(arguments);
-  } catch (const UsageError& error) {
-    return error.what();
-  }
-  return "accepted";
+  return complaint_or("accepted", [&] { parse(arguments); });
 }
 
 std::string toml_complaint(const std::string& text) {
-  try {
-    options_from_toml(text, "run.toml");
-  } catch (const UsageError& error) {
-    EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos) << error.what();
-    return error.what();
-  }
-  return "accepted";
+  const std::string complaint = complaint_or("accepted", [&] { options_from_toml(text, "run.toml"); });
+  EXPECT_EQ(complaint.find('\n'), std::string::npos) << complaint;
+  return complaint;
 }
 
 /// Every saved value, by name.
@@ -54,11 +46,10 @@ std::string all_values(const Options& options) {
 
 class ConfigFile : public testing::Test {
  protected:
-  void SetUp() override { path_ = (fs::temp_directory_path() / join("vergence_options_", getpid(), ".toml")).string(); }
-  void TearDown() override { fs::remove(path_); }
   void write(const std::string& text) { std::ofstream(path_) << text; }
 
-  std::string path_;
+  TemporaryFolder folder_;
+  const std::string path_ = folder_ / "config.toml";
 };
 
 TEST_F(ConfigFile, CommandLineOverFileOverDefaults) {
@@ -286,15 +277,10 @@ TEST(Resuming, TheRefusalNamesOptionAndValues) {
   now.lr = 0.5;
   now.view[1].hue = 0;
   before.mean = {1, 2, 3};
-  try {
-    require_resumable(before, now, "runs/x/checkpoint.safetensors");
-    ADD_FAILURE();
-  } catch (const UsageError& error) {
-    EXPECT_STREQ(error.what(),
-                 "runs/x/checkpoint.safetensors: cannot resume with other options: lr is 0.06 there and 0.5 here, "
-                 "view2.hue is 0.2 there and 0 here, mean is 1,2,3 there and unset here; take the run's own with "
-                 "--config and its config.toml");
-  }
+  EXPECT_EQ(message_of([&] { require_resumable(before, now, "runs/x/checkpoint.safetensors"); }),
+            "runs/x/checkpoint.safetensors: cannot resume with other options: lr is 0.06 there and 0.5 here, "
+            "view2.hue is 0.2 there and 0 here, mean is 1,2,3 there and unset here; take the run's own with "
+            "--config and its config.toml");
 }
 
 TEST(PretrainOptions, HelpNamesEveryOption) {

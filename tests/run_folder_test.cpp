@@ -12,6 +12,8 @@
 #include "kernels/error.h"
 #include "ssl/progress.h"
 #include "ssl/signals.h"
+#include "tests/complaints.h"
+#include "tests/temporary_folder.h"
 
 namespace vergence {
 namespace {
@@ -20,18 +22,8 @@ namespace fs = std::filesystem;
 
 class RunFolders : public testing::Test {
  protected:
-  void SetUp() override {
-    path_ = (fs::temp_directory_path() / join("vergence_run_", getpid()) / "deep" / "run").string();
-  }
-  void TearDown() override { fs::remove_all(fs::path(path_).parent_path().parent_path()); }
-
   std::string refusal(bool resume) {
-    try {
-      RunFolder folder(path_, resume);
-    } catch (const UsageError& error) {
-      return error.what();
-    }
-    return "opened";
+    return complaint_or("opened", [&] { RunFolder folder(path_, resume); });
   }
   /// metrics.jsonl after cutting `text` back to `step`.
   std::string cut(const std::string& text, std::int64_t step) {
@@ -42,7 +34,8 @@ class RunFolders : public testing::Test {
     return read_file(folder.metrics());
   }
 
-  std::string path_;
+  TemporaryFolder folder_;
+  const std::string path_ = folder_ / "deep/run";
 };
 
 TEST_F(RunFolders, IsCreatedAndWritten) {
@@ -111,12 +104,9 @@ TEST_F(RunFolders, LogAppendsAfterTheCut) {
 
 TEST_F(RunFolders, DamagedMetricsAreNamedByLine) {
   for (const std::string bad : {"garbage", "[1]", "{\"loss\":1}", "{\"step\":\"1\"}", ""}) {
-    try {
-      cut("{\"step\":1}\n" + bad + "\n{\"step\":3}\n", 3);
-      ADD_FAILURE() << bad;
-    } catch (const UsageError& error) {
-      EXPECT_EQ(error.what(), path_ + "/metrics.jsonl:2: expected a JSON object with a whole number \"step\"");
-    }
+    EXPECT_EQ(message_of([&] { cut("{\"step\":1}\n" + bad + "\n{\"step\":3}\n", 3); }),
+              path_ + "/metrics.jsonl:2: expected a JSON object with a whole number \"step\"")
+        << bad;
   }
 }
 

@@ -5,25 +5,18 @@
 #include <filesystem>
 #include <fstream>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include "engine/files.h"
+#include "tests/complaints.h"
+#include "tests/temporary_folder.h"
 
 namespace vergence {
 namespace {
 
 namespace fs = std::filesystem;
 
-/// A folder of its own for each test.
 class Safetensors : public testing::Test {
  protected:
-  void SetUp() override {
-    folder_ = fs::temp_directory_path() / join("vergence_safetensors_", getpid());
-    fs::create_directories(folder_);
-    path_ = (folder_ / "file.safetensors").string();
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-
   /// Writes a file of this header and so many zero bytes.
   void write_raw(const std::string& header, std::size_t data_bytes) {
     const std::uint64_t length = header.size();
@@ -33,23 +26,19 @@ class Safetensors : public testing::Test {
   }
   /// The reader's complaint about the file, without the path it must begin with.
   std::string complaint() {
-    try {
-      SafetensorsFile file(path_);
-    } catch (const UsageError& error) {
-      const std::string text = error.what();
-      EXPECT_EQ(text.rfind(path_ + ": ", 0), 0u) << text;
-      EXPECT_EQ(text.find('\n'), std::string::npos) << text;
-      return text.substr(std::min(text.size(), path_.size() + 2));
-    }
-    return "accepted";
+    const std::string text = complaint_or("", [&] { SafetensorsFile file(path_); });
+    if (text.empty()) return "accepted";
+    EXPECT_EQ(text.rfind(path_ + ": ", 0), 0u) << text;
+    EXPECT_EQ(text.find('\n'), std::string::npos) << text;
+    return text.substr(std::min(text.size(), path_.size() + 2));
   }
   std::string complaint(const std::string& header, std::size_t data_bytes) {
     write_raw(header, data_bytes);
     return complaint();
   }
 
-  fs::path folder_;
-  std::string path_;
+  TemporaryFolder folder_;
+  const std::string path_ = folder_ / "file.safetensors";
 };
 
 TensorEntry entry(const std::string& name, const std::string& dtype, std::vector<std::int64_t> shape, const void* data,
@@ -94,7 +83,8 @@ TEST_F(Safetensors, EveryTypeSurvivesARoundTripAligned) {
   for (const TensorEntry& tensor : file.tensors()) {
     EXPECT_EQ((static_cast<const char*>(tensor.data) - start) % safetensors_size_of(tensor.dtype), 0) << tensor.name;
   }
-  EXPECT_EQ(std::distance(fs::directory_iterator(folder_), fs::directory_iterator()), 1) << "temporary file left";
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder_.path()), fs::directory_iterator()), 1)
+      << "temporary file left";
 }
 
 TEST_F(Safetensors, AnEmptyFileOfNoTensorsIsFine) {
@@ -110,27 +100,23 @@ TEST_F(Safetensors, TheWriterRefusesContradictionsAndKeepsTheOldFile) {
   EXPECT_THROW(write_safetensors(path_, {entry("a", "F31", {}, &value, 4)}), Error);
   EXPECT_THROW(write_safetensors(path_, {entry("a", "F32", {}, &value, 4), entry("a", "F32", {}, &value, 4)}), Error);
   EXPECT_THROW(write_safetensors(path_, {entry("__metadata__", "F32", {}, &value, 4)}), Error);
-  EXPECT_THROW(write_safetensors((folder_ / "none" / "x").string(), {}), Error);
+  EXPECT_THROW(write_safetensors(folder_ / "none/x", {}), Error);
   EXPECT_EQ(SafetensorsFile(path_).tensors().size(), 1u);
-  EXPECT_EQ(std::distance(fs::directory_iterator(folder_), fs::directory_iterator()), 1) << "temporary file left";
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder_.path()), fs::directory_iterator()), 1)
+      << "temporary file left";
 }
 
 TEST_F(Safetensors, LookupsNameWhatIsWrong) {
   const float value = 1;
   write_safetensors(path_, {entry("a", "F32", {1, 1}, &value, 4)});
   const SafetensorsFile file(path_);
-  const auto message = [](const std::function<void()>& call) -> std::string {
-    try {
-      call();
-    } catch (const UsageError& error) {
-      return error.what();
-    }
-    return "nothing";
+  const auto lookup = [&](const char* name, const char* dtype, const std::vector<std::int64_t>& shape) {
+    return message_of([&] { file.at(name, dtype, shape); });
   };
-  EXPECT_EQ(message([&] { file.at("b", "F32", {}); }), path_ + ": there is no tensor 'b'");
-  EXPECT_EQ(message([&] { file.at("a", "F32", {2}); }), path_ + ": tensor 'a' is F32 [1, 1], expected F32 [2]");
-  EXPECT_EQ(message([&] { file.at("a", "I32", {1, 1}); }), path_ + ": tensor 'a' is F32 [1, 1], expected I32 [1, 1]");
-  EXPECT_EQ(message([&] { file.meta("epoch"); }), path_ + ": there is no metadata 'epoch'");
+  EXPECT_EQ(lookup("b", "F32", {}), path_ + ": there is no tensor 'b'");
+  EXPECT_EQ(lookup("a", "F32", {2}), path_ + ": tensor 'a' is F32 [1, 1], expected F32 [2]");
+  EXPECT_EQ(lookup("a", "I32", {1, 1}), path_ + ": tensor 'a' is F32 [1, 1], expected I32 [1, 1]");
+  EXPECT_EQ(message_of([&] { file.meta("epoch"); }), path_ + ": there is no metadata 'epoch'");
 }
 
 TEST_F(Safetensors, FilesThatAreNotThereOrTooShort) {
@@ -227,7 +213,8 @@ TEST_F(Safetensors, EveryTruncationOfAGoodFileIsRefused) {
 }
 
 TEST(Files, AnAbandonedFileLeavesTheOldOne) {
-  const std::string path = (fs::temp_directory_path() / join("vergence_files_", getpid())).string();
+  const TemporaryFolder folder;
+  const std::string path = folder / "file";
   write_atomically(path, "old");
   {
     AtomicFile file(path);

@@ -6,15 +6,16 @@
 #include <fstream>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
-#include <sstream>
-#include <unistd.h>
 
 #include "models/encoder_file.h"
 #include "ssl/bench_step.h"
 #include "ssl/checkpoint.h"
-#include "ssl/option_table.h"
 #include "ssl/plan.h"
 #include "ssl/sha256.h"
+#include "tests/complaints.h"
+#include "tests/objective_checks.h"
+#include "tests/small_runs.h"
+#include "tests/temporary_folder.h"
 
 namespace vergence {
 namespace {
@@ -24,91 +25,32 @@ using nlohmann::json;
 
 class TrainerTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    const auto* test = ::testing::UnitTest::GetInstance()->current_test_info();
-    folder_ = fs::temp_directory_path() / join("vergence_", test->name(), "_", ::getpid());
-    fs::remove_all(folder_);
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-
   /// Three epochs of four steps.
   Options tiny(const std::string& run, const std::string& objective = "simclr") const {
     Options options;
     options.objective = objective;
-    options.dataset = "confounded_shapes";
-    options.image_size = 16;
-    options.limit = 70;  // six images are dropped in every epoch
     options.width = 4;
-    options.batch = 16;
-    options.epochs = 3;
-    options.lr = 0.5;
     options.warmup_epochs = 1;
-    for (const char* layer :
-         {"simclr.hidden", "barlow_twins.hidden", "barlow_twins.output", "byol.hidden", "byol.output",
-          "byol.predictor_hidden", "vicreg.hidden", "vicreg.output", "metamask.redundancy_hidden",
-          "metamask.redundancy_output", "metamask.contrastive_hidden", "metamask.contrastive_output"})
-      set_option(options, layer, "32");
-    options.workers = 2;
-    options.out = (folder_ / run).string();
-    return options;
+    set_all(options,
+            {"simclr.hidden", "barlow_twins.hidden", "barlow_twins.output", "byol.hidden", "byol.output",
+             "byol.predictor_hidden", "vicreg.hidden", "vicreg.output", "metamask.redundancy_hidden",
+             "metamask.redundancy_output", "metamask.contrastive_hidden", "metamask.contrastive_output"},
+            "32");
+    return small_run(options, folder_ / run);
   }
 
-  std::string bytes(const std::string& run, const std::string& file) const {
-    std::ifstream in(folder_ / run / file, std::ios::binary);
-    EXPECT_TRUE(in) << run << "/" << file;
-    std::ostringstream out;
-    out << in.rdbuf();
-    return out.str();
-  }
-
-  /// metrics.jsonl without what depends on the clock.
-  std::vector<json> metrics(const std::string& run) const {
-    std::vector<json> lines;
-    std::istringstream in(bytes(run, "metrics.jsonl"));
-    for (std::string line; std::getline(in, line);) {
-      lines.push_back(json::parse(line));
-      EXPECT_EQ(lines.back().erase("images_per_s"), 1u);
-    }
-    return lines;
-  }
-
-  fs::path folder_;
+  TemporaryFolder folder_;
 };
-
-/// The message of the exception of type `E` that `call` throws.
-template <class E, class F>
-std::string message_of(F&& call) {
-  try {
-    call();
-  } catch (const E& error) {
-    return error.what();
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return "";
-}
 
 TEST_F(TrainerTest, ResumedRunEqualsAnUninterruptedOneBitForBit) {
   for (const char* objective : {"simclr", "barlow_twins", "byol", "vicreg", "metamask"})
     for (const char* optimizer : {"sgd", "lars", "adam"}) {
       if (std::string(optimizer) != "sgd" && std::string(objective) != "simclr") continue;
-      const std::string whole = join(objective, optimizer), parts = whole + "_parts";
+      const std::string whole = join(objective, optimizer);
       Options options = tiny(whole, objective);
       options.optimizer = optimizer;
       if (options.optimizer == "adam") options.lr = 1e-2;
-      EXPECT_EQ(pretrain(options).steps, 12);
-      options.out = (folder_ / parts).string();
-      std::int64_t from = 0;
-      for (const std::int64_t until : {3, 4, 9, 0}) {  // within an epoch, at its end, over one, to the end
-        options.max_steps = until;
-        options.resume = from > 0;
-        options.workers = 1 + until % 2;
-        const TrainingResult result = pretrain(options);
-        EXPECT_EQ(result.started_at, from);
-        EXPECT_EQ(result.steps, until ? until : 12);
-        from = result.steps;
-      }
-      EXPECT_EQ(bytes(whole, "encoder.safetensors"), bytes(parts, "encoder.safetensors")) << whole;
-      EXPECT_EQ(metrics(whole), metrics(parts)) << whole;
+      expect_resumed_equals_whole(folder_, whole, options, 12, {3, 4, 9, 0});  // in an epoch, at its end, over one
     }
 }
 
@@ -119,7 +61,7 @@ TEST_F(TrainerTest, LearnsAndLogsEveryStepOnce) {
   options.eval_every = 15;
   options.eval_limit = 50;
   pretrain(options);
-  const std::vector<json> lines = metrics("run");
+  const std::vector<json> lines = metrics_of(folder_, "run");
   ASSERT_EQ(lines.size(), 60u);
   for (std::size_t i = 0; i < lines.size(); ++i) {
     EXPECT_EQ(lines[i]["step"], i + 1);
@@ -134,7 +76,7 @@ TEST_F(TrainerTest, LearnsAndLogsEveryStepOnce) {
   EXPECT_LT(last, 0.8 * first);
   EXPECT_FALSE(lines[3].contains("knn_cosine_200"));
   EXPECT_GT(lines.back()["knn_euclidean_5"], 0);
-  const TrainedEncoder trained = load_encoder((folder_ / "run/encoder.safetensors").string(), cpu_backend());
+  const TrainedEncoder trained = load_encoder(folder_ / "run/encoder.safetensors", cpu_backend());
   for (const char* key : {"format", "encoder", "width", "stem", "image_size", "channels", "mean", "std", "objective",
                           "dataset", "epoch", "step", "config_sha256"})
     EXPECT_TRUE(trained.metadata.contains(key)) << key;
@@ -144,7 +86,7 @@ TEST_F(TrainerTest, LearnsAndLogsEveryStepOnce) {
 
 TEST_F(TrainerTest, TheLoggedLossIsThatOfItsParts) {
   pretrain(tiny("run", "barlow_twins"));
-  for (const json& line : metrics("run"))
+  for (const json& line : metrics_of(folder_, "run"))
     EXPECT_NEAR(line["loss"].get<double>(), line["invariance"].get<double>() + line["redundancy"].get<double>(), 1e-4);
 }
 
@@ -153,25 +95,25 @@ TEST_F(TrainerTest, ARunInHalfPrecisionLearnsAndResumes) {
   options.precision = "bf16";
   options.epochs = 1;
   EXPECT_TRUE(std::isfinite(pretrain(options).loss));
-  options.out = (folder_ / "parts").string();
+  options.out = folder_ / "parts";
   options.max_steps = 2;
   pretrain(options);
   options.max_steps = 0;
   options.resume = true;
   pretrain(options);
-  EXPECT_EQ(bytes("whole", "encoder.safetensors"), bytes("parts", "encoder.safetensors"));
+  EXPECT_EQ(folder_.bytes("whole/encoder.safetensors"), folder_.bytes("parts/encoder.safetensors"));
 }
 
 TEST_F(TrainerTest, ACheckpointIsRefusedUnderOtherOptions) {
   Options options = tiny("run");
   options.max_steps = 2;
   pretrain(options);
-  EXPECT_NE(message_of<UsageError>([&] { pretrain(options); }).find("--resume"), std::string::npos);
+  EXPECT_NE(message_of([&] { pretrain(options); }).find("--resume"), std::string::npos);
   options.resume = true;
   const auto refused = [&](const char* name, auto change) {
     Options other = options;
     change(other);
-    const std::string message = message_of<UsageError>([&] { pretrain(other); });
+    const std::string message = message_of([&] { pretrain(other); });
     EXPECT_NE(message.find(name), std::string::npos) << message;
   };
   refused("lr", [](Options& o) { o.lr = 0.25; });
@@ -190,7 +132,7 @@ TEST_F(TrainerTest, AResumedRunKeepsItsTunedConvolutions) {
   options.width = 16;  // whole vectors of channels: 3x3 convolutions have a choice
   options.max_steps = 2;
   pretrain(options);
-  json choices = json::parse(bytes("tuned", "tuning.json"));
+  json choices = json::parse(folder_.bytes("tuned/tuning.json"));
   int turned = 0;
   for (auto& [name, algorithm] : choices.items()) {
     EXPECT_TRUE(algorithm == "direct" || algorithm == "winograd") << name;
@@ -199,30 +141,29 @@ TEST_F(TrainerTest, AResumedRunKeepsItsTunedConvolutions) {
     ++turned;
   }
   EXPECT_EQ(turned, 3) << choices.dump(1);  // forward, data, weight
-  const fs::path file = folder_ / "tuned" / "tuning.json";
+  const std::string file = folder_ / "tuned/tuning.json";
   std::ofstream(file) << choices;
   options.resume = true;
   options.max_steps = 4;
   pretrain(options);
-  EXPECT_EQ(json::parse(bytes("tuned", "tuning.json")), choices);
+  EXPECT_EQ(json::parse(folder_.bytes("tuned/tuning.json")), choices);
   std::ofstream(file) << "[1]";
   options.max_steps = 6;
-  EXPECT_NE(message_of<UsageError>([&] { pretrain(options); }).find("tuning.json: expected an object"),
-            std::string::npos);
+  EXPECT_NE(message_of([&] { pretrain(options); }).find("tuning.json: expected an object"), std::string::npos);
   options.tune = false;
-  options.out = (folder_ / "plain").string();
+  options.out = folder_ / "plain";
   options.resume = false;
   pretrain(options);  // the rule is back
-  EXPECT_FALSE(fs::exists(folder_ / "plain" / "tuning.json"));
+  EXPECT_FALSE(fs::exists(folder_ / "plain/tuning.json"));
 }
 
 TEST_F(TrainerTest, ALossThatIsNotFiniteStopsTheRunAndKeepsTheCheckpoint) {
   Options options = tiny("run", "barlow_twins");
   options.max_steps = 2;
   pretrain(options);
-  const std::string before = bytes("run", "checkpoint.safetensors");
+  const std::string before = folder_.bytes("run/checkpoint.safetensors");
   options.lr = 1e36;
-  options.out = (folder_ / "wild").string();
+  options.out = folder_ / "wild";
   options.warmup_epochs = 0;
   options.max_steps = 0;
   const std::string message = message_of<Error>([&] { pretrain(options); });
@@ -231,16 +172,16 @@ TEST_F(TrainerTest, ALossThatIsNotFiniteStopsTheRunAndKeepsTheCheckpoint) {
   EXPECT_TRUE(message.find("invariance") != std::string::npos || message.find("redundancy") != std::string::npos ||
               message.find("loss") != std::string::npos)
       << message;
-  const std::vector<json> lines = metrics("wild");
+  const std::vector<json> lines = metrics_of(folder_, "wild");
   EXPECT_TRUE(lines.back()["loss"].is_null());
   EXPECT_FALSE(fs::exists(folder_ / "wild/encoder.safetensors"));
-  EXPECT_EQ(bytes("run", "checkpoint.safetensors"), before);
+  EXPECT_EQ(folder_.bytes("run/checkpoint.safetensors"), before);
 }
 
 TEST_F(TrainerTest, ABatchLargerThanTheDataIsRefused) {
   Options options = tiny("run");
   options.batch = 71;
-  EXPECT_NE(message_of<UsageError>([&] { pretrain(options); }).find("batch"), std::string::npos);
+  EXPECT_NE(message_of([&] { pretrain(options); }).find("batch"), std::string::npos);
   EXPECT_FALSE(fs::exists(folder_ / "run"));
 }
 
@@ -250,7 +191,7 @@ TEST_F(TrainerTest, ADamagedCheckpointIsRefused) {
   pretrain(options);
   options.resume = true;
   fs::resize_file(folder_ / "run/checkpoint.safetensors", 5000);
-  EXPECT_NE(message_of<UsageError>([&] { pretrain(options); }).find("checkpoint.safetensors"), std::string::npos);
+  EXPECT_NE(message_of([&] { pretrain(options); }).find("checkpoint.safetensors"), std::string::npos);
 }
 
 TEST_F(TrainerTest, TheBenchmarkRunsTheStepOfPretraining) {
@@ -267,14 +208,14 @@ TEST_F(TrainerTest, TheBenchmarkRunsTheStepOfPretraining) {
     options.dataset = "confounded_shapes";
     options.limit = 64;
     options.epochs = 2;
-    options.out = (folder_ / objective).string();
+    options.out = folder_ / objective;
     pretrain(options);
     const Dataset dataset = open_dataset(dataset_settings(options), "train");
     const auto objective_of_options = make_objective(options, bench.image, cpu_backend());
     Loader loader(dataset, loader_settings(options, dataset, *objective_of_options, 0));
     const BenchResult result =
         bench_step(bench, [&](std::int64_t) { return views_of(loader.next(), bench.image, cpu_backend()); });
-    const std::vector<json> lines = metrics(objective);
+    const std::vector<json> lines = metrics_of(folder_, objective);
     ASSERT_EQ(result.losses.size(), 8u);
     ASSERT_EQ(lines.size(), 8u);
     for (std::size_t i = 0; i < lines.size(); ++i) EXPECT_EQ(lines[i]["loss"], result.losses[i]) << "step " << i + 1;
@@ -283,52 +224,16 @@ TEST_F(TrainerTest, TheBenchmarkRunsTheStepOfPretraining) {
 }
 
 TEST_F(TrainerTest, AStepFollowsTheGradientOfItsLoss) {
-  for (const char* name : {"simclr", "barlow_twins"}) {
-    Options options = tiny("unused", name);
-    options.momentum = options.weight_decay = 0;
-    const auto objective =
-        make_objective({options, encoder_settings(options, 8), cpu_backend(), DType::f64, DType::f64});
-    Views views = random_views(8, 8, 3, cpu_backend());
-    std::vector<double> values = views.both.values();
-    views.both = from_values(cpu_backend(), views.both.shape, values);
-    const ParameterSet parameters = objective->state().parameters[0].second;
-    const std::vector<double> before = parameters.flat().values();
-    const double lr = 1e-3;
-    objective->step(views, {.lr = lr});
-    std::vector<double> gradient = parameters.flat().values(), direction(before.size());
-    Random random(5, Purpose::test);
-    double along = 0;
-    for (std::size_t i = 0; i < before.size(); ++i) {
-      gradient[i] = (before[i] - gradient[i]) / lr;
-      direction[i] = gradient[i] != 0 ? random.uniform(-1, 1) : 0;
-      along += gradient[i] * direction[i];
-    }
-    const auto loss_at = [&](double step) {
-      std::vector<double> moved = before;
-      for (std::size_t i = 0; i < moved.size(); ++i) moved[i] += step * direction[i];
-      assign(parameters.flat(), from_values(cpu_backend(), parameters.flat().shape, moved));
-      return objective->step(views, {.lr = 0}).loss.item();
-    };
-    const double step = 1e-7;
-    EXPECT_NEAR((loss_at(step) - loss_at(-step)) / (2 * step), along, 1e-4 * (1 + std::abs(along))) << name;
-  }
+  for (const char* name : {"simclr", "barlow_twins"})
+    expect_step_follows_gradient(tiny("unused", name), doubled(random_views(8, 8, 3, cpu_backend())), {}, name);
 }
 
 TEST_F(TrainerTest, TheTargetOfByolFollowsTheTrainedNetwork) {
   Options options = tiny("unused", "byol");
   set_option(options, "byol.momentum", "0.75");
   const auto objective = make_objective(options, 16, cpu_backend());
-  const ObjectiveState state = objective->state();
-  const ParameterSet &trained = state.parameters[0].second, &target = state.parameters[1].second;
-  const std::vector<double> before = target.flat().values();
-  objective->step(random_views(4, 16, 1, cpu_backend()), {.lr = 0.5, .step = 0, .steps = 10});
-  const std::vector<double> after = target.flat().values(), moved = trained.flat().values();
-  double change = 0;
-  for (std::size_t i = 0; i < after.size(); ++i) {
-    EXPECT_NEAR(after[i], 0.75 * before[i] + 0.25 * moved[i], 1e-6);
-    change += std::abs(after[i] - before[i]);
-  }
-  EXPECT_GT(change, 0.01);
+  const StepContext context{.lr = 0.5, .step = 0, .steps = 10};
+  expect_moving_average(*objective, "target", 0.75, random_views(4, 16, 1, cpu_backend()), context, 1e-6);
 }
 
 TEST_F(TrainerTest, ThePlanCountsWhatIsThere) {

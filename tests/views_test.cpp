@@ -7,7 +7,7 @@
 #include <map>
 #include <vector>
 
-#include "kernels/error.h"
+#include "tests/complaints.h"
 
 namespace vergence {
 namespace {
@@ -360,12 +360,7 @@ TEST(Views, SettingsOutOfRangeAreRefused) {
   const auto refused = [](auto change) {
     ViewSettings settings;
     change(settings);
-    try {
-      check_view_settings(settings, "view 1");
-    } catch (const UsageError& error) {
-      return std::string(error.what());
-    }
-    return std::string("accepted");
+    return complaint_or("accepted", [&] { check_view_settings(settings, "view 1"); });
   };
   EXPECT_EQ(refused([](ViewSettings&) {}), "accepted");
   EXPECT_EQ(refused([](ViewSettings& s) { s.flip_p = 1.5f; }), "view 1: flip_p is 1.5, expected 0 to 1");

@@ -7,15 +7,13 @@
 #include "kernels/random.h"
 #include "ssl/bench_step.h"
 #include "ssl/dsa_modules.h"
-#include "ssl/option_table.h"
-#include "ssl/step_runner.h"
-#include "ssl/trainer.h"
 #include "tests/device/device_under_test.h"
+#include "tests/device/step_runs.h"
+#include "tests/small_objectives.h"
 
 namespace vergence::test {
 namespace {
 
-using Switches = std::vector<std::pair<std::string, std::string>>;
 constexpr std::int64_t images = 8, image_size = 8, steps = 6;
 
 std::vector<double> random_values(std::int64_t count, std::uint64_t stream) {
@@ -64,18 +62,8 @@ TEST(DsaParts, ScoresAndQuantilesAreThoseOfTheCpu) {
   for (std::size_t i = 0; i < cpu.size(); ++i) EXPECT_NEAR(device[i], cpu[i], 1e-12) << i;
 }
 
-struct Outcome {
-  std::vector<double> losses, parameters;
-};
-
 Options tiny(const Switches& switches) {
-  Options options;
-  options.objective = "dsa";
-  options.width = 4;
-  options.batch = images;
-  for (const char* layer : {"simclr.hidden", "barlow_twins.hidden", "byol.hidden", "byol.predictor_hidden"})
-    set_option(options, layer, "16");
-  for (const char* layer : {"simclr.output", "barlow_twins.output", "byol.output"}) set_option(options, layer, "8");
+  Options options = small_options("dsa", 4, images, "16", "8");
   for (const auto& [name, value] :
        Switches{{"eta", "3"}, {"mu", "0"}, {"lambda2", "0.2"}, {"calibration_batches", "3"}})
     set_option(options, "dsa." + name, value);
@@ -85,18 +73,12 @@ Options tiny(const Switches& switches) {
 
 Outcome train(const Options& options, Backend& device, bool record) {
   const auto objective = make_objective(options, image_size, device);
-  StepRunner runner(*objective, device, record);
   Views views = random_views(images, image_size, 3, device);
   if (objective->needs_plain()) views.plain = slice(views.both, 0, 0, images);
-  Outcome run;
-  for (int step = 0; step < steps; ++step) {
-    const StepContext context{.lr = 1e-3, .step = step, .steps = steps, .images = images};
-    run.losses.push_back(runner.run([&] { return views; }, context).loss.item());
-    // While the temperature is calibrated a step is of another kind: each kind runs twice before it is recorded.
-    EXPECT_EQ(runner.recorded(), record && (step == 2 || step == 5)) << step << runner.refusal();
-  }
-  for (const auto& [name, set] : objective->state().parameters)
-    for (const double value : set.flat().values()) run.parameters.push_back(value);
+  const Outcome run = run_steps(*objective, device, views, record, steps_at(1e-3, steps, images));
+  // While the temperature is calibrated a step is of another kind: each kind runs twice before it is recorded.
+  for (std::size_t step = 0; step < run.recorded.size(); ++step)
+    EXPECT_EQ(run.recorded[step], record && (step == 2 || step == 5)) << step << run.refusal;
   return run;
 }
 
@@ -113,8 +95,7 @@ TEST(DsaSteps, AreThoseOfTheCpuAndTheSameRecorded) {
                   recorded = train(options, device_under_test(), true);
     for (std::size_t i = 0; i < 2; ++i)  // later few values per channel make mountains of the last bit
       EXPECT_NEAR(device.losses[i], cpu.losses[i], 1e-4 * std::abs(cpu.losses[i])) << kind << " step " << i;
-    EXPECT_EQ(recorded.losses, device.losses) << kind;
-    EXPECT_EQ(recorded.parameters, device.parameters) << kind;
+    expect_same_bits(recorded, device, kind);
   }
 }
 

@@ -3,10 +3,9 @@
 
 #include "engine/ops.h"
 #include "ssl/bench_step.h"
-#include "ssl/option_table.h"
-#include "ssl/step_runner.h"
-#include "ssl/trainer.h"
 #include "tests/device/device_under_test.h"
+#include "tests/device/step_runs.h"
+#include "tests/small_objectives.h"
 
 namespace vergence::test {
 namespace {
@@ -25,41 +24,23 @@ Options tiny(const Case& c) {
   options.width = 4;
   options.batch = 8;
   options.joint_head_norm = true;
-  for (const char* layer : {"simclr.hidden", "barlow_twins.hidden", "barlow_twins.output", "byol.hidden"})
-    set_option(options, layer, "16");
-  for (const char* layer : {"simclr.output", "byol.output", "byol.predictor_hidden", "icl_msr.hidden"})
-    set_option(options, layer, "8");
-  set_option(options, "icl_msr.base", c.base);
-  set_option(options, "icl_msr.build", c.build);
-  set_option(options, "icl_msr.second_order", c.second_order);
-  set_option(options, "icl_msr.train", c.train);
-  set_option(options, "icl_msr.strata", "3");
-  set_option(options, "icl_msr.every", "2");
-  set_option(options, "icl_msr.initial_deviation", "0.3");
+  set_all(options, {"simclr.hidden", "barlow_twins.hidden", "barlow_twins.output", "byol.hidden"}, "16");
+  set_all(options, {"simclr.output", "byol.output", "byol.predictor_hidden", "icl_msr.hidden"}, "8");
+  set_options(options, {{"icl_msr.base", c.base},
+                        {"icl_msr.build", c.build},
+                        {"icl_msr.second_order", c.second_order},
+                        {"icl_msr.train", c.train},
+                        {"icl_msr.strata", "3"},
+                        {"icl_msr.every", "2"},
+                        {"icl_msr.initial_deviation", "0.3"}});
   return options;
 }
 
-struct Outcome {
-  std::vector<double> losses, parameters;
-  bool recorded = false;
-  std::string refusal;
-};
-
 Outcome train(const Options& options, Backend& device, std::int64_t image, double lr, int steps, bool record) {
   const auto objective = make_objective({options, encoder_settings(options, image), device});
-  StepRunner runner(*objective, device, record);
   Views views = random_views(options.batch, image, 3, device);
   views.plain = slice(random_views(options.batch, image, 4, device).both, 0, 0, options.batch);
-  Outcome run;
-  for (int step = 0; step < steps; ++step) {
-    const StepContext context{.lr = lr, .step = step, .steps = steps, .images = options.batch};
-    run.losses.push_back(runner.run([&] { return views; }, context).loss.item());
-  }
-  for (const auto& [name, set] : objective->state().parameters)
-    for (const double value : set.flat().values()) run.parameters.push_back(value);
-  run.recorded = runner.recorded();
-  run.refusal = runner.refusal();
-  return run;
+  return run_steps(*objective, device, views, record, steps_at(lr, steps, options.batch));
 }
 
 class IclMsrSteps : public testing::TestWithParam<Case> {};
@@ -76,10 +57,9 @@ TEST_P(IclMsrSteps, AreTheSameRecordedAndRepeated) {
   const Options options = tiny(GetParam());
   const Outcome eager = train(options, device_under_test(), 8, 0.05, 7, false),
                 recorded = train(options, device_under_test(), 8, 0.05, 7, true);
-  EXPECT_FALSE(eager.recorded);
-  EXPECT_TRUE(recorded.recorded) << recorded.refusal;
-  EXPECT_EQ(recorded.losses, eager.losses);
-  EXPECT_EQ(recorded.parameters, eager.parameters);
+  EXPECT_FALSE(eager.recorded.back());
+  EXPECT_TRUE(recorded.recorded.back()) << recorded.refusal;
+  expect_same_bits(recorded, eager);
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, IclMsrSteps,
@@ -89,31 +69,15 @@ INSTANTIATE_TEST_SUITE_P(Cases, IclMsrSteps,
                                          Case{"simclr", "table", "finite_difference", "meta"},
                                          Case{"simclr", "features", "exact", "ordinary"}));
 
-/// Losses of a run in bf16 from a data set's bytes, where the device draws views and un-augmented images, both with
-/// channels for alignment.
-std::vector<double> train_from_images(const Options& options, Backend& device, bool record) {
-  const Dataset dataset = open_dataset(dataset_settings(options), "train");
-  const auto objective = make_objective(options, options.image_size, device);
-  const auto batches = make_batches(dataset, loader_settings(options, dataset, *objective, 0), DType::bf16, device);
-  StepRunner runner(*objective, device, record);
-  std::vector<double> losses;
-  for (int step = 0; step < 3; ++step) {
-    batches->prepare(step);
-    const StepContext context{.lr = 1e-3, .step = step, .steps = 3, .images = options.batch};
-    losses.push_back(runner.run([&] { return batches->make(); }, context).loss.item());
-  }
-  EXPECT_EQ(runner.recorded(), record) << runner.refusal();
-  return losses;
-}
-
+/// In bf16 the device draws views and un-augmented images, both with channels for alignment.
 TEST(IclMsrRun, ReadsUnaugmentedImages) {
   Options options = tiny({"simclr", "images", "exact", "meta"});
   options.precision = "bf16";
   options.image_size = 16, options.limit = 20;
   set_option(options, "icl_msr.every", "1");
-  const std::vector<double> eager = train_from_images(options, device_under_test(), false);
-  EXPECT_EQ(train_from_images(options, device_under_test(), true), eager);
-  const std::vector<double> cpu = train_from_images(options, cpu_backend(), false);
+  const std::vector<double> eager = losses_from_images(options, device_under_test(), false, 3);
+  EXPECT_EQ(losses_from_images(options, device_under_test(), true, 3), eager);
+  const std::vector<double> cpu = losses_from_images(options, cpu_backend(), false, 3);
   for (std::size_t i = 0; i < cpu.size(); ++i) EXPECT_NEAR(eager[i], cpu[i], 2e-2 * std::abs(cpu[i])) << i;
 }
 

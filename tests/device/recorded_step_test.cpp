@@ -4,10 +4,9 @@
 #include "engine/ops.h"
 #include "kernels/cuda_rules.h"
 #include "ssl/bench_step.h"
-#include "ssl/option_table.h"
-#include "ssl/step_runner.h"
-#include "ssl/trainer.h"
 #include "tests/device/device_under_test.h"
+#include "tests/device/step_runs.h"
+#include "tests/small_objectives.h"
 
 namespace vergence::test {
 namespace {
@@ -17,44 +16,25 @@ Options tiny(const char* objective) {
   options.objective = objective;
   options.width = 4;
   options.batch = 4;
-  for (const char* layer : {"simclr.hidden", "barlow_twins.hidden", "barlow_twins.output", "byol.hidden"})
-    set_option(options, layer, "16");
-  for (const char* layer : {"simclr.output", "byol.output", "byol.predictor_hidden"}) set_option(options, layer, "8");
+  set_all(options,
+          {"simclr.hidden", "barlow_twins.hidden", "barlow_twins.output", "byol.hidden", "metamask.redundancy_hidden",
+           "metamask.contrastive_hidden", "vicreg.hidden"},
+          "16");
+  set_all(options,
+          {"simclr.output", "byol.output", "byol.predictor_hidden", "metamask.redundancy_output",
+           "metamask.contrastive_output", "vicreg.output"},
+          "8");
   set_option(options, "mrcl.decoder_width", "4");
-  for (const char* layer : {"metamask.redundancy_hidden", "metamask.contrastive_hidden", "vicreg.hidden"})
-    set_option(options, layer, "16");
-  for (const char* layer : {"metamask.redundancy_output", "metamask.contrastive_output", "vicreg.output"})
-    set_option(options, layer, "8");
   set_option(options, "metamask.virtual_step", "plain");  // every optimiser takes it
   return options;
 }
 
-struct Outcome {
-  std::vector<double> losses, parameters, running;
-  std::vector<std::int64_t> batches;
-  bool recorded = false;
-  std::string refusal;
-};
-
+/// The learning rate falls from `lr`.
 Outcome train(const Options& options, std::int64_t image, double lr, Backend& device, int steps, bool record) {
   const auto objective = make_objective(options, image, device);
-  StepRunner runner(*objective, device, record);
-  const Views views = random_views(options.batch, image, 3, device);
-  Outcome run;
-  for (int step = 0; step < steps; ++step) {
-    const StepContext context{.lr = lr / (1 + step), .step = step, .steps = steps, .images = options.batch};
-    run.losses.push_back(runner.run([&] { return views; }, context).loss.item());
-  }
-  for (const auto& [name, set] : objective->state().parameters)
-    for (double value : set.flat().values()) run.parameters.push_back(value);
-  for (const auto& [name, layer] : objective->statistics().layers) {
-    run.batches.push_back(layer.batches);
-    for (const Tensor& tensor : {layer.mean, layer.variance})
-      for (double value : tensor.values()) run.running.push_back(value);
-  }
-  run.recorded = runner.recorded();
-  run.refusal = runner.refusal();
-  return run;
+  std::vector<StepContext> contexts = steps_at(lr, steps, options.batch);
+  for (StepContext& context : contexts) context.lr = lr / static_cast<double>(1 + context.step);
+  return run_steps(*objective, device, random_views(options.batch, image, 3, device), record, contexts);
 }
 
 class DeviceSteps : public testing::TestWithParam<const char*> {};
@@ -79,33 +59,14 @@ TEST_P(DeviceSteps, AreTheSameRecordedAndRepeated) {
     options.optimizer = optimizer;
     const Outcome eager = train(options, 8, 0.05, device_under_test(), 5, false),
                   recorded = train(options, 8, 0.05, device_under_test(), 5, true);
-    EXPECT_FALSE(eager.recorded);
-    EXPECT_TRUE(recorded.recorded) << recorded.refusal;
-    EXPECT_EQ(recorded.losses, eager.losses);
-    EXPECT_EQ(recorded.parameters, eager.parameters);
-    EXPECT_EQ(recorded.batches, eager.batches);
-    EXPECT_EQ(recorded.running, eager.running);
+    EXPECT_FALSE(eager.recorded.back());
+    EXPECT_TRUE(recorded.recorded.back()) << recorded.refusal;
+    expect_same_bits(recorded, eager, optimizer);
   }
 }
 
 INSTANTIATE_TEST_SUITE_P(Objective, DeviceSteps,
                          testing::Values("simclr", "barlow_twins", "byol", "vicreg", "metamask", "mrcl"));
-
-/// Losses of a run from a data set's bytes: views, model, optimiser.
-std::vector<double> train_from_images(const Options& options, Backend& device, bool record) {
-  const Dataset dataset = open_dataset(dataset_settings(options), "train");
-  const auto objective = make_objective(options, options.image_size, device);
-  const DType activations = options.precision == "bf16" ? DType::bf16 : DType::f32;
-  const auto batches = make_batches(dataset, loader_settings(options, dataset, *objective, 0), activations, device);
-  StepRunner runner(*objective, device, record);
-  std::vector<double> losses;
-  for (int step = 0; step < 5; ++step) {
-    batches->prepare(step);
-    losses.push_back(runner.run([&] { return batches->make(); }, {.lr = 1e-3, .step = step, .steps = 5}).loss.item());
-  }
-  EXPECT_EQ(runner.recorded(), record) << runner.refusal();
-  return losses;
-}
 
 TEST(StepRunner, RecordsViewsAndStepTogether) {
   set_cuda_deterministic(true);
@@ -114,9 +75,9 @@ TEST(StepRunner, RecordsViewsAndStepTogether) {
     options.precision = precision;
     options.image_size = 16, options.batch = 16;
     options.limit = 40;  // two steps an epoch: the recording goes on over its end
-    const std::vector<double> eager = train_from_images(options, device_under_test(), false);
-    EXPECT_EQ(train_from_images(options, device_under_test(), true), eager) << precision;
-    const std::vector<double> cpu = train_from_images(options, cpu_backend(), false);
+    const std::vector<double> eager = losses_from_images(options, device_under_test(), false, 5);
+    EXPECT_EQ(losses_from_images(options, device_under_test(), true, 5), eager) << precision;
+    const std::vector<double> cpu = losses_from_images(options, cpu_backend(), false, 5);
     for (std::size_t i = 0; i < cpu.size(); ++i)
       EXPECT_NEAR(eager[i], cpu[i], (options.precision == "bf16" ? 2e-2 : 1e-4) * std::abs(cpu[i])) << precision << i;
   }

@@ -1,0 +1,72 @@
+// Steps of an objective on a device, eager or recorded, and what comes of them.
+#pragma once
+
+#include <functional>
+#include <gtest/gtest.h>
+#include <string>
+#include <vector>
+
+#include "ssl/step_runner.h"
+#include "ssl/trainer.h"
+
+namespace vergence::test {
+
+struct Outcome {
+  std::vector<double> losses, parameters, running;
+  std::vector<std::int64_t> batches;  // that the running statistics of each layer have seen
+  std::vector<bool> recorded;         // after each step: whether it was recorded or repeated
+  std::string refusal;
+};
+
+/// One step under each of `contexts`, all on the same views.
+inline Outcome run_steps(Objective& objective, Backend& device, const Views& views, bool record,
+                         const std::vector<StepContext>& contexts) {
+  StepRunner runner(objective, device, record);
+  Outcome run;
+  for (const StepContext& context : contexts) {
+    run.losses.push_back(runner.run([&] { return views; }, context).loss.item());
+    run.recorded.push_back(runner.recorded());
+  }
+  for (const auto& [name, set] : objective.state().parameters)
+    for (const double value : set.flat().values()) run.parameters.push_back(value);
+  for (const auto& [name, layer] : objective.statistics().layers) {
+    run.batches.push_back(layer.batches);
+    for (const Tensor& tensor : {layer.mean, layer.variance})
+      for (const double value : tensor.values()) run.running.push_back(value);
+  }
+  run.refusal = runner.refusal();
+  return run;
+}
+
+/// `steps` contexts at one learning rate.
+inline std::vector<StepContext> steps_at(double lr, std::int64_t steps, std::int64_t images) {
+  std::vector<StepContext> contexts;
+  for (std::int64_t step = 0; step < steps; ++step)
+    contexts.push_back({.lr = lr, .step = step, .steps = steps, .images = images});
+  return contexts;
+}
+
+inline void expect_same_bits(const Outcome& recorded, const Outcome& eager, const std::string& what = "") {
+  EXPECT_EQ(recorded.losses, eager.losses) << what;
+  EXPECT_EQ(recorded.parameters, eager.parameters) << what;
+  EXPECT_EQ(recorded.batches, eager.batches) << what;
+  EXPECT_EQ(recorded.running, eager.running) << what;
+}
+
+/// Losses of so many steps from a data set's bytes: views, model, optimiser. The views are of the options' precision.
+inline std::vector<double> losses_from_images(const Options& options, Backend& device, bool record, int steps) {
+  const Dataset dataset = open_dataset(dataset_settings(options), "train");
+  const auto objective = make_objective(options, options.image_size, device);
+  const DType activations = options.precision == "bf16" ? DType::bf16 : DType::f32;
+  const auto batches = make_batches(dataset, loader_settings(options, dataset, *objective, 0), activations, device);
+  StepRunner runner(*objective, device, record);
+  std::vector<double> losses;
+  for (const StepContext& context : steps_at(1e-3, steps, options.batch)) {
+    batches->prepare(context.step);
+    losses.push_back(runner.run([&] { return batches->make(); }, context).loss.item());
+  }
+  EXPECT_EQ(runner.recorded(), record) << runner.refusal();
+  return losses;
+}
+
+}  // namespace vergence::test

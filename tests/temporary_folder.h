@@ -1,0 +1,38 @@
+// A folder of a test's own that goes when the test ends.
+#pragma once
+
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+#include <system_error>
+
+#include "engine/files.h"
+#include "kernels/error.h"
+
+namespace vergence {
+
+/// A new, empty folder under the system's temporary one, removed with all that is in it by the destructor. Where a test
+/// needs a folder that is not there yet, it takes a name in this one.
+class TemporaryFolder {
+ public:
+  TemporaryFolder() : path_((std::filesystem::temp_directory_path() / "vergence_XXXXXX").string()) {
+    require(::mkdtemp(path_.data()) != nullptr, path_, ": cannot create a temporary folder");
+  }
+  ~TemporaryFolder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+
+  const std::string& path() const { return path_; }
+  /// The path of what is called `name` in the folder.
+  std::string operator/(const std::string& name) const { return path_ + "/" + name; }
+  /// The bytes of a file in the folder. Throws UsageError where there is none.
+  std::string bytes(const std::string& name) const { return read_file(*this / name); }
+
+ private:
+  std::string path_;
+};
+
+}  // namespace vergence
