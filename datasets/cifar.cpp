@@ -1,11 +1,11 @@
-// CIFAR-10: finds, checks and unpacks the binary files.
+// CIFAR: finds, checks and unpacks the files.
 #include "datasets/cifar.h"
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
-#include <system_error>
 
+#include "datasets/pickle.h"
+#include "engine/files.h"
 #include "kernels/error.h"
 
 namespace vergence {
@@ -13,100 +13,167 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::int64_t side = 32, plane = side * side, record_bytes = 1 + 3 * plane, records_per_file = 10000;
-constexpr std::int64_t validation_images = 5000;
+constexpr std::int64_t side = 32, plane = side * side, image_bytes = 3 * plane;
 
-std::vector<std::string> files_of(const std::string& split) {
-  if (split == "test") return {"test_batch.bin"};
-  if (split == "val") return {"data_batch_5.bin"};
-  return {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin"};
-}
+/// One of the two sets.
+struct Kind {
+  const char *name, *binary_folder, *python_folder;
+  std::vector<const char*> train, test;  // the files' names in the Python version; binary ones end in .bin
+  std::int64_t classes;
+  std::int64_t label_bytes;        // of a binary record; the last one is the label
+  const char* label_key;           // in a pickle
+  std::int64_t images;             // in every file; 0: any number
+  std::array<float, 3> mean, std;  // of the whole training set
+};
+
+const Kind cifar10{"cifar10",
+                   "cifar-10-batches-bin",
+                   "cifar-10-batches-py",
+                   {"data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5"},
+                   {"test_batch"},
+                   10,
+                   1,
+                   "labels",
+                   10000,
+                   {0.4914f, 0.4822f, 0.4465f},
+                   {0.2470f, 0.2435f, 0.2616f}};
+const Kind cifar100{
+    "cifar100", "cifar-100-binary",          "cifar-100-python",         {"train"}, {"test"}, 100, 2, "fine_labels",
+    0,          {0.5071f, 0.4865f, 0.4409f}, {0.2673f, 0.2564f, 0.2762f}};
 
 bool is_there(const fs::path& path) {
   std::error_code error;
   return fs::exists(path, error);
 }
 
-/// The folder that holds the files: `directory` or the one that the archive unpacks to.
-fs::path find_folder(const std::string& directory, const std::vector<std::string>& files) {
-  require_usage(!directory.empty(), "cifar10: no data folder given, expected --data DIR with the binary version of ",
-                "CIFAR-10 (data_batch_1.bin … data_batch_5.bin, test_batch.bin)");
-  const fs::path root = directory, inner = root / "cifar-10-batches-bin";
-  for (const fs::path& folder : {root, inner}) {
-    const auto there = [&](const std::string& file) { return is_there(folder / file); };
-    if (std::any_of(files.begin(), files.end(), there)) return folder;
+/// Where a set's files are, and in which form.
+struct Place {
+  fs::path folder;
+  bool pickled = false;
+
+  fs::path file(const std::string& name) const { return folder / (pickled ? name : name + ".bin"); }
+};
+
+Place find_place(const Kind& kind, const std::string& directory, const std::vector<const char*>& files) {
+  require_usage(!directory.empty(), kind.name, ": no data folder given, expected --data DIR with the binary version (",
+                files.front(), ".bin in DIR or in DIR/", kind.binary_folder, ") or the Python one (DIR/",
+                kind.python_folder, ")");
+  const fs::path root = directory;
+  for (const Place& place : {Place{root, false}, Place{root / kind.binary_folder, false}, Place{root, true},
+                             Place{root / kind.python_folder, true}})
+    if (std::any_of(files.begin(), files.end(), [&](const char* name) { return is_there(place.file(name)); }))
+      return place;
+  throw UsageError(join(kind.name, ": ", files.front(), ".bin not found in ", directory, ", ",
+                        (root / kind.binary_folder).string(), " or, as ", files.front(), ", in ",
+                        (root / kind.python_folder).string()));
+}
+
+/// The images of one file, checked.
+class CifarFile {
+ public:
+  CifarFile(const Kind& kind, const Place& place, const std::string& name) : path_(place.file(name).string()) {
+    require_usage(is_there(path_), kind.name, ": ", path_, " is missing, expected ", kind.images > 0 ? kind.images : 1,
+                  kind.images > 0 ? " images" : " or more images");
+    bytes_ = read_file(path_);
+    if (place.pickled)
+      unpickle(kind);
+    else
+      cut(kind);
+    for (std::int64_t i = 0; i < count(); ++i)
+      require_usage(label(i) >= 0 && label(i) < kind.classes, kind.name, ": ", path_, " has label ", label(i),
+                    " in record ", i, ", expected 0 to ", kind.classes - 1, " (is this another data set?)");
   }
-  throw UsageError(join("cifar10: ", files.front(), " not found, looked for ", (root / files.front()).string(), " and ",
-                        (inner / files.front()).string(), "; expected the binary version of CIFAR-10"));
-}
 
-/// The file's records, their number checked.
-std::vector<std::uint8_t> read_records(const fs::path& path) {
-  constexpr std::int64_t expected = records_per_file * record_bytes;
-  require_usage(is_there(path), "cifar10: ", path.string(), " is missing, expected a file of ", expected, " bytes");
-  std::error_code error;
-  const std::uintmax_t bytes = fs::file_size(path, error);
-  require_usage(!error, "cifar10: ", path.string(), " is not a readable file (", error.message(),
-                "), expected a file of ", expected, " bytes");
-  require_usage(bytes == static_cast<std::uintmax_t>(expected), "cifar10: ", path.string(), " has ", bytes,
-                " bytes, expected ", expected, " (", records_per_file, " records of ", record_bytes, ")");
-  std::vector<std::uint8_t> records(static_cast<std::size_t>(expected));
-  std::ifstream file(path, std::ios::binary);
-  file.read(reinterpret_cast<char*>(records.data()), expected);
-  require_usage(file.gcount() == expected, "cifar10: ", path.string(), " could be read up to byte ", file.gcount(),
-                " only, expected ", expected);
-  return records;
-}
+  std::int64_t count() const { return static_cast<std::int64_t>(labels_.size()); }
+  std::int32_t label(std::int64_t i) const { return labels_[static_cast<std::size_t>(i)]; }
+  const std::uint8_t* planes(std::int64_t i) const { return first_ + i * stride_; }
 
-/// Appends records [first, last) of a file to the data set: planes become interleaved pixels.
-void append(Dataset& data, const std::vector<std::uint8_t>& records, std::int64_t first, std::int64_t last) {
+ private:
+  void cut(const Kind& kind) {
+    stride_ = kind.label_bytes + image_bytes;
+    const auto size = static_cast<std::int64_t>(bytes_.size());
+    if (kind.images > 0)
+      require_usage(size == kind.images * stride_, kind.name, ": ", path_, " has ", size, " bytes, expected ",
+                    kind.images * stride_, " (", kind.images, " records of ", stride_, ")");
+    require_usage(size > 0 && size % stride_ == 0, kind.name, ": ", path_, " has ", size,
+                  " bytes, expected whole records of ", stride_);
+    const auto* records = reinterpret_cast<const std::uint8_t*>(bytes_.data());
+    first_ = records + kind.label_bytes;
+    for (std::int64_t i = 0; i < size / stride_; ++i) labels_.push_back(records[i * stride_ + kind.label_bytes - 1]);
+  }
+
+  void unpickle(const Kind& kind) {
+    const Pickle pickle(bytes_, join(kind.name, ": ", path_));
+    const PickledArray data = pickle.array(pickle.root().at("data"));
+    const PickleValue* labels = pickle.root().at(kind.label_key);
+    require_usage(labels && labels->kind == PickleValue::Kind::list, kind.name, ": ", path_, " has no list '",
+                  kind.label_key, "'");
+    const auto images = static_cast<std::int64_t>(labels->children.size());
+    require_usage(data.shape == std::vector<std::int64_t>({images, image_bytes}) && images > 0 &&
+                      (kind.images == 0 || images == kind.images),
+                  kind.name, ": ", path_, " has ", images, " labels and an array of ",
+                  data.shape.empty() ? 0 : data.shape[0], " rows, expected ",
+                  kind.images ? std::to_string(kind.images) : "as many", " of both and ", image_bytes, " columns");
+    for (const PickleValue* label : labels->children) labels_.push_back(static_cast<std::int32_t>(label->integer));
+    first_ = reinterpret_cast<const std::uint8_t*>(data.bytes.data());
+    stride_ = image_bytes;
+  }
+
+  std::string path_, bytes_;
+  std::vector<std::int32_t> labels_;
+  const std::uint8_t* first_ = nullptr;
+  std::int64_t stride_ = 0;
+};
+
+/// Appends images [first, last) of a file to the data set: planes become interleaved pixels.
+void append(Dataset& data, const CifarFile& file, std::int64_t first, std::int64_t last) {
   for (std::int64_t i = first; i < last; ++i) {
-    const std::uint8_t* record = records.data() + i * record_bytes;
-    data.labels.push_back(record[0]);
+    data.labels.push_back(file.label(i));
+    const std::uint8_t* planes = file.planes(i);
     const std::size_t start = data.pixels.size();
-    data.pixels.resize(start + 3 * plane);
+    data.pixels.resize(start + image_bytes);
     for (std::int64_t c = 0; c < 3; ++c)
       for (std::int64_t p = 0; p < plane; ++p)
-        data.pixels[start + static_cast<std::size_t>(3 * p + c)] = record[1 + c * plane + p];
+        data.pixels[start + static_cast<std::size_t>(3 * p + c)] = planes[c * plane + p];
   }
   data.count += last - first;
 }
 
-void check_labels(const fs::path& path, const std::vector<std::uint8_t>& records) {
-  for (std::int64_t i = 0; i < records_per_file; ++i) {
-    const int label = records[static_cast<std::size_t>(i * record_bytes)];
-    require_usage(label < 10, "cifar10: ", path.string(), " has label ", label, " in record ", i,
-                  ", expected 0 to 9 (is this another data set?)");
+Dataset read_cifar(const Kind& kind, const std::string& directory, const std::string& split, std::int64_t limit) {
+  const std::vector<const char*>& files = split == "test" ? kind.test : kind.train;
+  const Place place = find_place(kind, directory, files);
+  Dataset data;
+  data.name = kind.name;
+  data.split = split;
+  data.height = data.width = side;
+  data.classes = kind.classes;
+  data.mean = kind.mean;
+  data.std = kind.std;
+  for (std::size_t f = 0; f < files.size(); ++f) {
+    // Of the training images the last tenth is "val".
+    const auto behind = static_cast<std::int64_t>(files.size() - f - 1) * kind.images;
+    if (split == "val" && kind.images > 0 && behind >= static_cast<std::int64_t>(files.size()) * kind.images / 10)
+      continue;
+    const CifarFile file(kind, place, files[f]);
+    const std::int64_t held_back = static_cast<std::int64_t>(files.size()) * file.count() / 10;
+    std::int64_t first = 0, last = file.count();
+    if (split == "val") first = std::max<std::int64_t>(0, last + behind - held_back);
+    if (split == "probe_without_val") last = std::min(last, last + behind - held_back);
+    if (limit > 0) last = std::min(last, first + limit - data.count);
+    if (last > first) append(data, file, first, last);
+    if (limit > 0 && data.count == limit) break;
   }
+  return data;
 }
 
 }  // namespace
 
 Dataset read_cifar10(const std::string& directory, const std::string& split, std::int64_t limit) {
-  const std::vector<std::string> files = files_of(split);
-  const fs::path folder = find_folder(directory, files);
-  Dataset data;
-  data.name = "cifar10";
-  data.split = split;
-  data.height = data.width = side;
-  data.classes = 10;
-  data.mean = {0.4914f, 0.4822f, 0.4465f};
-  data.std = {0.2470f, 0.2435f, 0.2616f};
-  const std::int64_t first = split == "val" ? records_per_file - validation_images : 0;
-  const std::int64_t unused = split == "probe_without_val" ? validation_images : first;
-  std::int64_t left = static_cast<std::int64_t>(files.size()) * records_per_file - unused;
-  if (limit > 0) left = std::min(left, limit);
-  data.labels.reserve(static_cast<std::size_t>(left));
-  data.pixels.reserve(static_cast<std::size_t>(left * data.image_size()));
-  for (const std::string& file : files) {
-    const fs::path path = folder / file;
-    const std::vector<std::uint8_t> records = read_records(path);
-    check_labels(path, records);
-    const std::int64_t last = std::min(records_per_file, first + left);
-    append(data, records, first, last);
-    left -= last - first;
-  }
-  return data;
+  return read_cifar(cifar10, directory, split, limit);
+}
+
+Dataset read_cifar100(const std::string& directory, const std::string& split, std::int64_t limit) {
+  return read_cifar(cifar100, directory, split, limit);
 }
 
 }  // namespace vergence

@@ -1,5 +1,7 @@
-// CIFAR-10, binary version (Krizhevsky, "Learning multiple layers of features from tiny images", 2009).
-// A file is 10,000 records of 3,073 bytes: the label, then 32 x 32 red, green and blue planes.
+// CIFAR-10 and CIFAR-100 (Krizhevsky, "Learning multiple layers of features from tiny images", 2009), as binary files
+// and as the pickles of the Python version. An image is 32 x 32 red, then green, then blue bytes.
+//   binary: records of a label byte (CIFAR-100: the coarse label, then the fine one) and 3,072 bytes
+//   Python: a pickled dict with an array "data" [images, 3072] and a list "labels" (CIFAR-100: "fine_labels")
 #pragma once
 
 #include <string>
@@ -8,9 +10,14 @@
 
 namespace vergence {
 
-/// Reads a split (see split_names) from `directory`, which holds data_batch_1.bin … data_batch_5.bin and test_batch.bin
-/// itself or in a folder cifar-10-batches-bin. Every file that the split needs is checked for its size and its labels;
-/// a violation throws UsageError with one line. `limit` > 0 keeps the first images alone.
+/// Reads a split (see split_names) of CIFAR-10 from `directory`, which holds the files itself or in the folder that the
+/// archive unpacks to: cifar-10-batches-bin (data_batch_1.bin ... data_batch_5.bin, test_batch.bin) or
+/// cifar-10-batches-py (data_batch_1 ... test_batch). Every file that the split needs is checked for its size and its
+/// labels; a violation throws UsageError with one line. `limit` > 0 keeps the first images alone.
 Dataset read_cifar10(const std::string& directory, const std::string& split, std::int64_t limit = 0);
+
+/// The same for CIFAR-100's hundred fine classes: cifar-100-binary (train.bin, test.bin) or cifar-100-python (train,
+/// test). A file may hold a part of the set, in whole records.
+Dataset read_cifar100(const std::string& directory, const std::string& split, std::int64_t limit = 0);
 
 }  // namespace vergence

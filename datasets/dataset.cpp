@@ -5,6 +5,7 @@
 
 #include "datasets/cifar.h"
 #include "datasets/confounded_shapes.h"
+#include "datasets/stl10.h"
 #include "kernels/error.h"
 
 namespace vergence {
@@ -36,7 +37,7 @@ std::int32_t Dataset::label(std::int64_t index) const {
 }
 
 const std::vector<std::string>& dataset_names() {
-  static const std::vector<std::string> names{"confounded_shapes", "cifar10"};
+  static const std::vector<std::string> names{"confounded_shapes", "cifar10", "cifar100", "stl10"};
   return names;
 }
 
@@ -57,6 +58,8 @@ Dataset open_dataset(const DatasetSettings& settings, const std::string& split) 
                 listed(split_names()));
   require_usage(settings.limit >= 0, settings.name, ": limit is ", settings.limit, ", expected 0 (all) or more");
   if (settings.name == "cifar10") return read_cifar10(settings.directory, split, settings.limit);
+  if (settings.name == "cifar100") return read_cifar100(settings.directory, split, settings.limit);
+  if (settings.name == "stl10") return read_stl10(settings.directory, split, settings.limit);
   return render_shapes(shapes_settings(settings), split, settings.limit, shape_version(settings.version));
 }
 

@@ -43,8 +43,10 @@ const std::vector<std::string>& dataset_names();
 /// is the bank of kNN. "val": chooses coefficients. "test": reports. "probe_without_val": what is left of "probe" for
 /// probes that "val" judges.
 ///   confounded_shapes: four disjoint sets, so probe_without_val = probe; class and background agree in "train" alone.
-///   cifar10: train = probe = the 50,000 training images, val = the last 5,000 of them (so it is part of both),
-///   probe_without_val = the other 45,000, test = the 10,000 test images.
+///   cifar10, cifar100: train = probe = the 50,000 training images, val = the last 5,000 of them (so it is part of
+///   both), probe_without_val = the other 45,000, test = the 10,000 test images. stl10: train = the 5,000 training
+///   images and the 100,000 unlabelled ones, probe = the 5,000, val = the last 500 of them, probe_without_val = the
+///   other 4,500, test = the 8,000 test images.
 const std::vector<std::string>& split_names();
 
 /// The split that fits probes, and is kNN's bank, when `judged` ("test" or "val") is what they are judged on. Throws

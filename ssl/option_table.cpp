@@ -20,9 +20,8 @@ using Flags = OptionEntry::Flags;
 void add_task(OptionBuilder& t) {
   t.group = "What to train";
   t.choice("objective", FIELD(objective), objective_names(), "the self-supervised objective");
-  t.choice("dataset", FIELD(dataset), {"confounded_shapes", "cifar10"},
-           "the images; confounded_shapes is rendered and needs no download",
-           {"cifar100", "stl10", "image_folder", "npy"});
+  t.choice("dataset", FIELD(dataset), dataset_names(),
+           "the images; confounded_shapes is rendered and needs no download", {"image_folder", "npy"});
   t.text("data", FIELD(data), "folder of the data set's files", Flags::may_change);
   t.number("image-size", FIELD(image_size), from(0, 4096), "height and width of the views; 0: the data set's own");
   t.number("limit", FIELD(limit), not_negative, "use the first N training images; 0: all");

@@ -6,33 +6,18 @@
 #include <fstream>
 #include <gtest/gtest.h>
 #include <set>
-#include <unistd.h>
 
 #include "datasets/cifar.h"
 #include "datasets/confounded_shapes.h"
 #include "datasets/loader.h"
 #include "kernels/error.h"
+#include "tests/complaints.h"
+#include "tests/temporary_folder.h"
 
 namespace vergence {
 namespace {
 
 namespace fs = std::filesystem;
-
-/// What `action` complains about; "" if it does not.
-template <class Action>
-std::string complaint(Action&& action) {
-  try {
-    action();
-  } catch (const UsageError& error) {
-    return error.what();
-  }
-  return "";
-}
-
-void expect_contains(const std::string& text, const std::vector<std::string>& parts) {
-  for (const std::string& part : parts) EXPECT_NE(text.find(part), std::string::npos) << part << " not in: " << text;
-  EXPECT_EQ(text.find('\n'), std::string::npos) << text;
-}
 
 // ---- CIFAR-10
 
@@ -40,13 +25,6 @@ constexpr std::size_t record = 3073, records = 10000;
 
 class Cifar : public ::testing::Test {
  protected:
-  void SetUp() override {
-    const auto* test = ::testing::UnitTest::GetInstance()->current_test_info();
-    folder = fs::temp_directory_path() / join("vergence_cifar_", test->name(), "_", ::getpid());
-    fs::create_directories(folder);
-  }
-  void TearDown() override { fs::remove_all(folder); }
-
   /// A file whose record i has label i % 10 and, in channel c at pixel p, the byte i + 50 c + p.
   static std::vector<char> sound_file() {
     std::vector<char> bytes(record * records);
@@ -57,20 +35,21 @@ class Cifar : public ::testing::Test {
     }
     return bytes;
   }
-  void write(const fs::path& name, const std::vector<char>& bytes) const {
-    fs::create_directories((folder / name).parent_path());
-    std::ofstream(folder / name, std::ios::binary).write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+  void write(const std::string& name, const std::vector<char>& bytes) const {
+    const fs::path file = folder / name;
+    fs::create_directories(file.parent_path());
+    std::ofstream(file, std::ios::binary).write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
   }
   std::string complaint_about(const std::string& split) const {
-    return complaint([&] { read_cifar10(folder.string(), split); });
+    return message_of([&] { read_cifar10(folder.path(), split); });
   }
 
-  fs::path folder;
+  TemporaryFolder folder;
 };
 
 TEST_F(Cifar, PlanesBecomeInterleavedPixels) {
   write("cifar-10-batches-bin/test_batch.bin", sound_file());
-  const Dataset data = read_cifar10(folder.string(), "test");
+  const Dataset data = read_cifar10(folder.path(), "test");
   ASSERT_EQ(data.count, 10000);
   EXPECT_EQ(data.height, 32);
   EXPECT_EQ(data.classes, 10);
@@ -85,7 +64,7 @@ TEST_F(Cifar, PlanesBecomeInterleavedPixels) {
 
 TEST_F(Cifar, LimitAndValidationSplit) {
   write("data_batch_5.bin", sound_file());
-  const Dataset whole = read_cifar10(folder.string(), "val"), part = read_cifar10(folder.string(), "val", 7);
+  const Dataset whole = read_cifar10(folder.path(), "val"), part = read_cifar10(folder.path(), "val", 7);
   EXPECT_EQ(whole.count, 5000);
   EXPECT_EQ(whole.image(0)[0], static_cast<std::uint8_t>(5000));
   EXPECT_EQ(part.count, 7);
@@ -96,8 +75,8 @@ TEST_F(Cifar, ProbesThatValJudgesSeeNoneOfIt) {
   for (int file = 1; file <= 5; ++file) write("data_batch_" + std::to_string(file) + ".bin", sound_file());
   EXPECT_EQ(probe_split("test"), "probe");
   EXPECT_THROW(probe_split("train"), UsageError);
-  const Dataset rest = read_cifar10(folder.string(), probe_split("val"), 0), val = read_cifar10(folder.string(), "val");
-  const Dataset all = read_cifar10(folder.string(), "probe");
+  const Dataset rest = read_cifar10(folder.path(), probe_split("val"), 0), val = read_cifar10(folder.path(), "val");
+  const Dataset all = read_cifar10(folder.path(), "probe");
   ASSERT_EQ(rest.count + val.count, all.count);
   std::vector<std::uint8_t> joined = rest.pixels;
   joined.insert(joined.end(), val.pixels.begin(), val.pixels.end());
@@ -106,9 +85,9 @@ TEST_F(Cifar, ProbesThatValJudgesSeeNoneOfIt) {
 
 TEST_F(Cifar, MissingFilesAreNamed) {
   expect_contains(complaint_about("test"), {"test_batch.bin not found", "cifar-10-batches-bin"});
-  expect_contains(complaint([] { read_cifar10("", "train"); }), {"no data folder", "--data DIR"});
+  expect_contains(message_of([] { read_cifar10("", "train"); }), {"no data folder", "--data DIR"});
   write("data_batch_1.bin", sound_file());
-  expect_contains(complaint_about("train"), {"data_batch_2.bin is missing", "30730000 bytes"});
+  expect_contains(complaint_about("train"), {"data_batch_2.bin is missing", "10000 images"});
 }
 
 TEST_F(Cifar, WrongSizesAreRefused) {
@@ -123,7 +102,7 @@ TEST_F(Cifar, WrongSizesAreRefused) {
   expect_contains(complaint_about("test"), {"has 0 bytes"});
   fs::remove(folder / "test_batch.bin");
   fs::create_directory(folder / "test_batch.bin");
-  expect_contains(complaint_about("test"), {"test_batch.bin is not a readable file"});
+  expect_contains(complaint_about("test"), {"test_batch.bin: cannot read"});
 }
 
 TEST_F(Cifar, LabelsAboveNineAreRefused) {
@@ -161,16 +140,16 @@ TEST(CifarReal, StatisticsAreThePublishedOnes) {
 TEST(OpenDataset, UnknownNamesListWhatExists) {
   DatasetSettings settings;
   settings.name = "imagenet";
-  expect_contains(complaint([&] { open_dataset(settings, "train"); }),
+  expect_contains(message_of([&] { open_dataset(settings, "train"); }),
                   {"unknown name 'imagenet'", "confounded_shapes, cifar10"});
   settings.name = "confounded_shapes";
-  expect_contains(complaint([&] { open_dataset(settings, "dev"); }),
+  expect_contains(message_of([&] { open_dataset(settings, "dev"); }),
                   {"unknown split 'dev'", "train, probe, probe_without_val, val, test"});
   settings.image_size = 8;
-  expect_contains(complaint([&] { open_dataset(settings, "train"); }), {"image_size is 8", "16 to 96"});
+  expect_contains(message_of([&] { open_dataset(settings, "train"); }), {"image_size is 8", "16 to 96"});
   settings.image_size = 0;
   settings.confounding = NAN;
-  expect_contains(complaint([&] { open_dataset(settings, "train"); }), {"confounding is nan"});
+  expect_contains(message_of([&] { open_dataset(settings, "train"); }), {"confounding is nan"});
 }
 
 // ---- confounded_shapes
@@ -301,7 +280,7 @@ TEST(Shapes, VersionsAndMasksOfAWholeSplit) {
     EXPECT_TRUE(std::equal(one.begin(), one.end(), data.image(29))) << name;
   }
   settings.version = "foreground";
-  expect_contains(complaint([&] { open_dataset(settings, "val"); }),
+  expect_contains(message_of([&] { open_dataset(settings, "val"); }),
                   {"unknown version 'foreground'", "background_only"});
   const auto masks = shapes_masks(shapes, "val", 30), last = shapes_mask(shapes, "val", 29);
   ASSERT_EQ(masks.size(), 30u * 256);
@@ -418,7 +397,7 @@ TEST(Loader, FreshViewsAreOthersOfTheSameImagesOrOfOthers) {
       }
   }
   settings.batch = 11;
-  expect_contains(complaint([&] { Loader(data, settings); }), {"11 and as many other images", "20"});
+  expect_contains(message_of([&] { Loader(data, settings); }), {"11 and as many other images", "20"});
 }
 
 TEST(Loader, WhatAWorkerThrowsSurfacesInNext) {
@@ -439,13 +418,13 @@ TEST(Loader, WhatAWorkerThrowsSurfacesInNext) {
 
 TEST(Loader, ImpossibleSettingsAreRefused) {
   const Dataset data = small_dataset(7);
-  expect_contains(complaint([&] { Loader(data, loader_settings(1)); }), {"batch of 8 is larger than", "7 images"});
+  expect_contains(message_of([&] { Loader(data, loader_settings(1)); }), {"batch of 8 is larger than", "7 images"});
   LoaderSettings settings = loader_settings(0);
   settings.batch = 2;
-  expect_contains(complaint([&] { Loader(data, settings); }), {"workers is 0"});
+  expect_contains(message_of([&] { Loader(data, settings); }), {"workers is 0"});
   settings.workers = 1;
   settings.views[1].size = 32;
-  expect_contains(complaint([&] { Loader(data, settings); }), {"view 2 has size 32"});
+  expect_contains(message_of([&] { Loader(data, settings); }), {"view 2 has size 32"});
 }
 
 TEST(Loader, StopsWithBatchesUnread) {
