@@ -188,8 +188,14 @@ struct Planted {
 
 TEST(MetaMaskConfounder, DrownedDimensionsFallBelowAllOthers) {
   Planted planted;
-  for (int step = 0; step < 300; ++step) planted.step();
-  const std::vector<double> mask = sigmoid(planted.logits.detached()).values();
+  std::vector<double> mask;
+  for (int step = 0; step < 300; ++step) {
+    planted.step();
+    mask = sigmoid(planted.logits.detached()).values();
+    std::string text;
+    for (const double value : mask) text += std::to_string(value) + ' ';
+    RecordProperty(join("mask_at_", step + 1), text);  // for tests/confounder_figure.py
+  }
   const auto split = mask.end() - Planted::bad;
   const double lowest_good = *std::min_element(mask.begin(), split), highest_bad = *std::max_element(split, mask.end());
   EXPECT_LT(highest_bad, lowest_good) << "good " << lowest_good << " and up, drowned " << highest_bad << " and down";

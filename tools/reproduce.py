@@ -41,6 +41,8 @@ RUNS = {
     "search": [
         ("SimCLR", "simclr", []),
         *[(f"Barlow Twins, lr {lr}", "barlow_twins", ["--lr", lr]) for lr in ("0.12", "0.4", "1.2")],
+        *[(f"MetaMask, mask 1, lr {lr}", "metamask", ["--metamask.meta", "off", "--lr", lr])
+          for lr in ("0.012", "0.04", "0.12")],
         *[(f"MetaMask, mask_lr {lr}", "metamask", ["--metamask.mask_lr", lr]) for lr in ("0.05", "0.5", "5")],
         *[(f"ICL-MSR, lambda {x}", "icl_msr", ["--icl_msr.lambda", x]) for x in ("0.1", "0.3", "1")],
         *[(f"MRCL, alpha {x}", "mrcl", ["--mrcl.alpha", x]) for x in ("0.1", "0.3", "1")],
