@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# reproduce.sh shapes|search [--seeds N] [--out FOLDER] [--build FOLDER] [--jobs N] [--split SPLIT] [--only ROW[,ROW...]]
-#   [-- PRETRAIN_OPTIONS]
+# reproduce.sh shapes|search|cifar10 [--data DIR] [--seeds N] [--out FOLDER] [--build FOLDER] [--jobs N] [--split SPLIT]
+#   [--only ROW[,ROW...]] [-- PRETRAIN_OPTIONS]
 # shapes: trains every objective and its controls on the rendered data set at equal steps and prints a table.
 # search: the same for other values of their main coefficients, judged on the validation images.
+# cifar10: trains every objective on CIFAR-10 (in DIR), ten epochs of a narrow encoder: hours.
 # One process per core. Restartable: finished runs are kept, an interrupted one goes on from its checkpoint.
 set -euo pipefail
 folder=$(dirname -- "${BASH_SOURCE[0]}")
