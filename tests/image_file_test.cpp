@@ -1,0 +1,221 @@
+// Decoding images: every kind that users have, parts of images, what is damaged; both JPEG decoders.
+#include "datasets/image_file.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <gtest/gtest.h>
+#include <sstream>
+
+#include "engine/files.h"
+#include "tests/complaints.h"
+#include "tests/image_files.h"
+
+namespace vergence {
+namespace {
+
+std::vector<JpegLibrary> libraries() {
+  if (has_jpeg_turbo()) return {JpegLibrary::turbo, JpegLibrary::stb};
+  return {JpegLibrary::stb};
+}
+
+DecodedImage decoded(const std::string& bytes, JpegLibrary library, const ImageRegion& region = {}) {
+  DecodedImage image;
+  decode_image(bytes, "here", library, image, region);
+  return image;
+}
+
+/// Mean and largest difference.
+std::pair<double, int> difference(const std::vector<std::uint8_t>& a, const std::vector<std::uint8_t>& b) {
+  EXPECT_EQ(a.size(), b.size());
+  double sum = 0;
+  int worst = 0;
+  for (std::size_t i = 0; i < std::min(a.size(), b.size()); ++i) {
+    const int apart = std::abs(a[i] - b[i]);
+    sum += apart, worst = std::max(worst, apart);
+  }
+  return {sum / static_cast<double>(std::max<std::size_t>(1, a.size())), worst};
+}
+
+#ifdef VERGENCE_JPEG_TURBO
+TEST(ImageFile, EverySamplingAndScanOfJpeg) {
+  const int height = 75, width = 102;
+  const auto picture = gradient_picture(height, width, 3);
+  for (const auto& [across, down] : {std::pair{1, 1}, {2, 1}, {1, 2}, {2, 2}, {4, 1}, {4, 2}})
+    for (const bool progressive : {false, true}) {
+      const std::string file = jpeg_file(picture, height, width, {3, across, down, progressive});
+      const ImageHeader header = image_header(file, "here");
+      EXPECT_EQ(header.height, height);
+      EXPECT_EQ(header.width, width);
+      for (const JpegLibrary library : libraries()) {
+        const DecodedImage image = decoded(file, library);
+        ASSERT_EQ(image.height, height);
+        ASSERT_EQ(image.width, width);
+        EXPECT_LT(difference(image.pixels, picture).first, 1.5) << across << 'x' << down << ' ' << progressive;
+      }
+    }
+}
+
+TEST(ImageFile, GreyIsRepeatedAndInkBecomesLight) {
+  const int height = 20, width = 33;
+  const auto grey = gradient_picture(height, width, 1);
+  std::vector<std::uint8_t> light, stored, expected;
+  for (const std::uint8_t value : grey) light.insert(light.end(), 3, value);
+  const auto ink = gradient_picture(height, width, 4);  // inverted: 255 is no ink
+  for (std::size_t i = 0; i < ink.size(); i += 4)
+    for (std::size_t c = 0; c < 3; ++c)
+      expected.push_back(static_cast<std::uint8_t>((ink[i + c] * ink[i + 3] + 127) / 255));
+  for (const bool progressive : {false, true})
+    for (const JpegLibrary library : libraries()) {
+      EXPECT_LT(
+          difference(decoded(jpeg_file(grey, height, width, {1, 1, 1, progressive}), library).pixels, light).first,
+          1.0);
+      EXPECT_LT(
+          difference(decoded(jpeg_file(ink, height, width, {4, 1, 1, progressive}), library).pixels, expected).first,
+          1.5);
+    }
+}
+
+/// A part is what the whole image has there, to the bit; nothing is more than asked for plus a margin.
+TEST(ImageFile, PartsAreThoseOfTheWhole) {
+  const int height = 233, width = 310;
+  const auto picture = gradient_picture(height, width, 3);
+  for (const auto& [across, down] : {std::pair{1, 1}, {2, 1}, {2, 2}})
+    for (const bool progressive : {false, true}) {
+      const std::string file = jpeg_file(picture, height, width, {3, across, down, progressive});
+      for (const int reduction : {1, 2, 4, 8}) {
+        const DecodedImage whole = decoded(file, JpegLibrary::turbo, {.reduction = reduction});
+        EXPECT_EQ(whole.height, (height + reduction - 1) / reduction);
+        for (const ImageRegion& region :
+             {ImageRegion{0, 0, 10, 10, reduction}, ImageRegion{100, 64, 50, 60, reduction},
+              ImageRegion{200, 251, 33, 59, reduction}, ImageRegion{7, 0, 1, 310, reduction}}) {
+          const DecodedImage part = decoded(file, JpegLibrary::turbo, region);
+          ASSERT_LE(part.top * reduction, region.top);
+          ASSERT_LE(part.left * reduction, region.left);
+          ASSERT_GE((part.top + part.height) * reduction, region.top + region.height);
+          ASSERT_GE((part.left + part.width) * reduction, region.left + region.width);
+          EXPECT_LT(part.height, region.height / reduction + 40);
+          for (std::int64_t y = region.top / reduction; y * reduction < region.top + region.height; ++y)
+            for (std::int64_t x = region.left / reduction; x * reduction < region.left + region.width; ++x)
+              for (std::int64_t c = 0; c < 3; ++c)
+                ASSERT_EQ(part.pixels[static_cast<std::size_t>(3 * ((y - part.top) * part.width + x - part.left) + c)],
+                          whole.pixels[static_cast<std::size_t>(3 * (y * whole.width + x) + c)])
+                    << y << ',' << x << " reduced " << reduction;
+        }
+      }
+    }
+}
+
+TEST(ImageFile, EveryCutJpegIsRefusedInOneLine) {
+  for (const bool progressive : {false, true}) {
+    const std::string file = jpeg_file(gradient_picture(40, 40, 3), 40, 40, {3, 2, 2, progressive});
+    for (const JpegLibrary library : libraries())
+      for (std::size_t size = 0; size + 2 < file.size(); size += 7) {
+        const std::string text = message_of([&] { decoded(file.substr(0, size), library); });
+        expect_contains(text, {"here: "});
+      }
+  }
+}
+#endif
+
+TEST(ImageFile, EveryKindOfPng) {
+  const auto two = [](const PngForm& form, const std::string& row) {
+    return decoded(png_file({row, row}, 2, form), JpegLibrary::stb).pixels;
+  };
+  const auto rows = [](std::vector<std::uint8_t> row) {
+    row.insert(row.end(), row.begin(), row.begin() + 6);
+    return row;
+  };
+  EXPECT_EQ(two({8, 2, ""}, "\1\2\3\4\5\6"), rows({1, 2, 3, 4, 5, 6}));
+  EXPECT_EQ(two({8, 0, ""}, "\7\x9"), rows({7, 7, 7, 9, 9, 9}));
+  EXPECT_EQ(two({1, 0, ""}, "\x80"), rows({255, 255, 255, 0, 0, 0}));
+  EXPECT_EQ(two({8, 4, ""}, std::string("\7\0\x9\x80", 4)), rows({7, 7, 7, 9, 9, 9}));
+  EXPECT_EQ(two({8, 6, ""}, std::string("\1\2\3\0\4\5\6\x80", 8)), rows({1, 2, 3, 4, 5, 6}));
+  EXPECT_EQ(two({8, 3, "\1\2\3\4\5\6"}, std::string("\1\0", 2)), rows({4, 5, 6, 1, 2, 3}));
+  EXPECT_EQ(two({16, 0, ""}, "\7\x40\x9\x80"), rows({7, 7, 7, 9, 9, 9}));
+  EXPECT_EQ(two({16, 2, ""}, "\1\x10\2\x10\3\x10\4\x10\5\x10\6\x10"), rows({1, 2, 3, 4, 5, 6}));
+}
+
+TEST(ImageFile, WhatIsNoImageIsRefused) {
+  const auto complaint = [](const std::string& bytes) {
+    return message_of([&] { decoded(bytes, JpegLibrary::turbo); });
+  };
+  expect_contains(complaint(""), {"here: the file is empty"});
+  expect_contains(complaint("This is text.\nMore of it."), {"here: not a JPEG, PNG or BMP image"});
+  expect_contains(complaint("\xff\xd8\xff"), {"here: damaged image header"});
+  const std::string png = png_file({std::string(6, '\1')}, 2, {});
+  expect_contains(complaint(png.substr(0, png.size() - 20)), {"here: damaged image: "});
+  expect_contains(complaint(png.substr(0, 20)), {"here: damaged image header"});
+}
+
+TEST(ImageFile, AFewBytesCannotAskForAllMemory) {
+  std::string png = png_file({std::string(6, '\1')}, 2, {});
+  png.replace(16, 8, big_endian(1 << 20) + big_endian(1 << 20));
+  const std::string chunk = png_chunk("IHDR", png.substr(16, 13));
+  png.replace(8, chunk.size(), chunk);
+  expect_contains(message_of([&] { image_header(png, "here"); }),
+                  {"here: has 1048576 x 1048576 pixels, expected at least 1 and at most"});
+}
+
+// ---- real files
+
+struct Listed {
+  std::string path, format;
+  std::int64_t width, height;
+  double mean[3];
+};
+
+/// The samples' manifest, or nothing.
+std::vector<Listed> manifest(std::filesystem::path& folder) {
+  if (const char* data = std::getenv("VERGENCE_DATA")) folder = std::filesystem::path(data) / "imagenet_samples";
+  if (!std::filesystem::exists(folder / "MANIFEST.tsv"))
+    if (const char* build = std::getenv("VERGENCE_BUILD"))
+      folder = std::filesystem::path(build) / "data" / "imagenet_samples";
+  std::vector<Listed> list;
+  std::ifstream file(folder / "MANIFEST.tsv");
+  std::string line;
+  std::getline(file, line);
+  while (std::getline(file, line)) {
+    std::vector<std::string> cells;
+    std::istringstream columns(line);
+    for (std::string cell; std::getline(columns, cell, '\t');) cells.push_back(cell);
+    if (cells.size() < 12 || cells[2] == "-") continue;
+    list.push_back({cells[0],
+                    cells[1],
+                    std::stoll(cells[2]),
+                    std::stoll(cells[3]),
+                    {std::stod(cells[9]), std::stod(cells[10]), std::stod(cells[11])}});
+  }
+  return list;
+}
+
+TEST(ImageFileReal, SizesAndMeanColoursAreThoseOfTheManifest) {
+  std::filesystem::path folder;
+  const std::vector<Listed> list = manifest(folder);
+  if (list.empty()) GTEST_SKIP() << "imagenet_samples is neither in $VERGENCE_DATA nor in build/data";
+  for (const JpegLibrary library : libraries()) {
+    const double tolerance = library == JpegLibrary::turbo ? 0.02 : 0.7;
+    for (const Listed& entry : list) {
+      DecodedImage image;
+      decode_image(read_file((folder / entry.path).string()), entry.path, library, image);
+      EXPECT_EQ(image.height, entry.height) << entry.path;
+      EXPECT_EQ(image.width, entry.width) << entry.path;
+      for (std::size_t c = 0; c < 3; ++c) {
+        double sum = 0;
+        for (std::size_t i = c; i < image.pixels.size(); i += 3) sum += image.pixels[i];
+        EXPECT_NEAR(sum / static_cast<double>(image.height * image.width), entry.mean[c], tolerance) << entry.path;
+      }
+    }
+  }
+  for (const char* bad : {"empty.JPEG", "not_an_image.JPEG", "truncated.JPEG"})
+    for (const JpegLibrary library : libraries()) {
+      const std::string bytes = read_file((folder / "odd/bad" / bad).string());
+      DecodedImage image;
+      expect_contains(message_of([&] { decode_image(bytes, bad, library, image); }), {bad});
+    }
+}
+
+}  // namespace
+}  // namespace vergence
