@@ -62,9 +62,9 @@ class ParameterSet {
   Tensor flat_, gradient_;
 };
 
-/// target = keep target + (1 - keep) source for every parameter of `target`, in one pass; `keep` is one f64 on the device.
-/// The parameters of `target` must be a run of those of `source`, with the same names in the same order; throws Error
-/// otherwise.
+/// target = keep target + (1 - keep) source for every parameter of `target`, in one pass; `keep` is one f64 on the
+/// device. The parameters of `target` must be a run of those of `source`, with the same names in the same order; throws
+/// Error otherwise.
 void ema_update(const ParameterSet& target, const ParameterSet& source, const Tensor& keep);
 
 /// The bytes of a tensor, in the memory of the host, row-major, in the machine's (little-endian) order.
