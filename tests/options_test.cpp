@@ -153,8 +153,9 @@ TEST(PretrainOptions, CommandLineErrors) {
   EXPECT_EQ(complaint({"--optimizer", "rmsprop"}), "--optimizer: expected sgd, lars, adam or adamw, got 'rmsprop'");
   EXPECT_EQ(complaint({"--objective", "moco"}),
             "--objective: expected " + expected_text(*find_option("objective")) + ", got 'moco'");
-  EXPECT_EQ(complaint({"--dataset", "npy"}),
-            "--dataset: 'npy' is not available in this version, expected confounded_shapes or cifar10");
+  EXPECT_EQ(
+      complaint({"--dataset", "npy"}),
+      "--dataset: 'npy' is not available in this version, expected confounded_shapes, cifar10, cifar100 or stl10");
   EXPECT_EQ(complaint({"--step-epochs", "60,,80"}),
             "--step-epochs: expected a list of finite numbers above 0, got '60,,80'");
   EXPECT_EQ(complaint({"--step-epochs", "60,"}), "--step-epochs: expected a list of finite numbers above 0, got '60,'");
