@@ -45,6 +45,5 @@ What to do next:
   build/pretrain --help                                            every option
   build/pretrain --objective barlow_twins                          another objective on the same images
   build/pretrain --dataset cifar10 --data DIR --config cifar10_simclr_short
-                    a real data set: DIR holds the unpacked files of cifar-10-binary.tar.gz
-                    (https://www.cs.toronto.edu/~kriz/cifar.html)
+                    a real data set: bash tools/fetch_data.sh cifar10 DIR brings it
 END
