@@ -114,7 +114,11 @@ class CifarFile {
                   kind.name, ": ", path_, " has ", images, " labels and an array of ",
                   data.shape.empty() ? 0 : data.shape[0], " rows, expected ",
                   kind.images ? std::to_string(kind.images) : "as many", " of both and ", image_bytes, " columns");
-    for (const PickleValue* label : labels->children) labels_.push_back(static_cast<std::int32_t>(label->integer));
+    for (const PickleValue* label : labels->children) {
+      const bool good =
+          label->kind == PickleValue::Kind::integer && label->integer >= 0 && label->integer < kind.classes;
+      labels_.push_back(good ? static_cast<std::int32_t>(label->integer) : -1);
+    }
     first_ = reinterpret_cast<const std::uint8_t*>(data.bytes.data());
     stride_ = image_bytes;
   }
@@ -160,6 +164,10 @@ Dataset read_cifar(const Kind& kind, const std::string& directory, const std::st
     if (split == "val") first = std::max<std::int64_t>(0, last + behind - held_back);
     if (split == "probe_without_val") last = std::min(last, last + behind - held_back);
     if (limit > 0) last = std::min(last, first + limit - data.count);
+    if (data.count == 0) {
+      const std::int64_t most = static_cast<std::int64_t>(files.size() - f) * file.count();
+      data.pixels.reserve(static_cast<std::size_t>((limit > 0 ? std::min(limit, most) : most) * image_bytes));
+    }
     if (last > first) append(data, file, first, last);
     if (limit > 0 && data.count == limit) break;
   }

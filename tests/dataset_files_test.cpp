@@ -266,6 +266,11 @@ TEST(Cifar100, DamageIsRefused) {
   const std::string pickled = python_batch("labels", 3, 100);
   write(folder / "test", pickled);
   expect_contains(complaint("test"), {"test has no list 'fine_labels'"});
+  std::string without = python_batch("fine_labels", 3, 100);
+  const std::size_t label = without.find("(K") + 1;
+  without.erase(label, 2).insert(label, 1, 'N');  // a label that is none
+  write(folder / "test", without);
+  expect_contains(complaint("test"), {"test has label -1 in record 0", "expected 0 to 99"});
   write(folder / "test", pickled.substr(0, 5000));
   expect_contains(complaint("test"), {"test: not a pickle of plain data: the file ends too early"});
 }
