@@ -6,9 +6,11 @@
 #include <vector>
 
 #include "kernels/backend.h"
+#include "kernels/conv_onednn.h"
 #include "kernels/conv_rules.h"
 #include "kernels/conv_unfold.h"
 #include "kernels/random.h"
+#include "tests/checked_backend.h"
 
 namespace vergence {
 namespace {
@@ -338,6 +340,36 @@ TEST(Gemm, EmptySumIsTheBias) {
     EXPECT_EQ(out.values(), (Values{1, 2, 3, 1, 2, 3}));
   }
 }
+
+#ifndef VERGENCE_PLAIN_CPU
+// Its temporary memory comes from us: with guard zones around it, what it writes elsewhere shows.
+TEST(Convolution, OneDnnStaysWithinItsScratchMemory) {
+  test::CheckedBackend pool(cpu_backend());
+  for (const std::int64_t channels : {3, 8, 15, 16, 24})
+    for (const std::int64_t side : {32, 48, 96})
+      for (const std::int64_t kernel : {1, 3, 7})
+        for (const std::int64_t stride : {1, 2})
+          for (const ConvPass pass : {ConvPass::forward, ConvPass::data, ConvPass::weight}) {
+            ConvShape s;
+            s.batch = 2, s.in_height = s.in_width = side, s.in_channels = channels, s.out_channels = 8;
+            s.kernel_height = s.kernel_width = kernel;
+            s.stride = stride, s.padding = kernel / 2;
+            Block x(Values(static_cast<std::size_t>(s.in_size()), 1), DType::f32);
+            Block y(Values(static_cast<std::size_t>(s.out_size()), 1), DType::f32);
+            Block w(Values(static_cast<std::size_t>(s.weight_size()), 1), DType::f32);
+            Block out_x(s.in_size(), DType::f32), out_y(s.out_size(), DType::f32), out_w(s.weight_size(), DType::f32);
+            const bool forward = pass == ConvPass::forward, data = pass == ConvPass::data;
+            onednn_conv(s, pass, data ? y.array() : x.array(), pass == ConvPass::weight ? y.array() : w.array(),
+                        forward ? out_y.array()
+                        : data  ? out_x.array()
+                                : out_w.array(),
+                        pool);
+            ASSERT_TRUE(pool.problems().empty())
+                << pool.problems().front() << ": pass " << static_cast<int>(pass) << ", " << channels << " channels, "
+                << side << " pixels, kernel " << kernel << ", stride " << stride;
+          }
+}
+#endif
 
 }  // namespace
 }  // namespace vergence
