@@ -2,9 +2,11 @@
 #include "datasets/dataset.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "datasets/cifar.h"
 #include "datasets/confounded_shapes.h"
+#include "datasets/image_folder.h"
 #include "datasets/stl10.h"
 #include "kernels/error.h"
 
@@ -31,13 +33,19 @@ const std::uint8_t* Dataset::image(std::int64_t index) const {
   return pixels.data() + index * image_size();
 }
 
+std::int64_t Dataset::evaluation_resize(std::int64_t size) const {
+  if (height == size && width == size) return 0;
+  return std::llround(zoom * static_cast<double>(size));
+}
+
 std::int32_t Dataset::label(std::int64_t index) const {
   require(index >= 0 && index < count, name, ": label ", index, " of ", count);
   return labels.empty() ? -1 : labels.at(static_cast<std::size_t>(index));
 }
 
 const std::vector<std::string>& dataset_names() {
-  static const std::vector<std::string> names{"confounded_shapes", "cifar10", "cifar100", "stl10"};
+  static const std::vector<std::string> names{"confounded_shapes", "cifar10",  "cifar100",   "stl10",
+                                              "image_folder",      "imagenet", "imagenet100"};
   return names;
 }
 
@@ -60,6 +68,7 @@ Dataset open_dataset(const DatasetSettings& settings, const std::string& split) 
   if (settings.name == "cifar10") return read_cifar10(settings.directory, split, settings.limit);
   if (settings.name == "cifar100") return read_cifar100(settings.directory, split, settings.limit);
   if (settings.name == "stl10") return read_stl10(settings.directory, split, settings.limit);
+  if (settings.name != "confounded_shapes") return open_image_folder(settings, split);
   return render_shapes(shapes_settings(settings), split, settings.limit, shape_version(settings.version));
 }
 

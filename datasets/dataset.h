@@ -1,26 +1,40 @@
-// A data set in memory: images, labels and what a model needs to know about them. `open_dataset` is the one place where
-// names become data sets.
+// A data set: images, labels and what a model needs to know about them. `open_dataset` is the one place where names
+// become data sets.
 #pragma once
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "datasets/image_source.h"
+
 namespace vergence {
 
-/// One split of a data set. All images share one size and lie behind one another, uint8, NHWC.
+/// One split of a data set. Either all images share one size and lie in memory behind one another, uint8, NHWC; or each
+/// has its own size and is read from `source` when it is needed (datasets/image_reader.h reads both).
 struct Dataset {
   std::string name;   // "cifar10"
   std::string split;  // "train"
-  std::int64_t count = 0, height = 0, width = 0, channels = 3;
+  std::int64_t count = 0, channels = 3;
+  std::int64_t height = 0, width = 0;  // of each image; 0 with a source
   std::int64_t classes = 0;            // 0: no labels
-  std::vector<std::uint8_t> pixels;    // count x height x width x channels
+  std::vector<std::uint8_t> pixels;    // count x height x width x channels; empty with a source
+  std::shared_ptr<const ImageSource> source;
   std::vector<std::int32_t> labels;    // count values in [0, classes), or empty
   std::array<float, 3> mean{}, std{};  // per channel, of the training split's pixels in [0, 1], whatever this split is
 
+  /// Evaluation resizes an image's short side to `zoom` x the view's size, and cuts the view out of its centre.
+  double zoom = 1;
+
+  /// Bytes of an image in memory.
   std::int64_t image_size() const { return height * width * channels; }
-  /// The image's height x width x channels bytes. Throws Error if `index` or the buffer is out of range.
+  /// Height and width of views unless something else is asked for: the images' own, 224 where they have none in common.
+  std::int64_t view_size() const { return height > 0 ? height : 224; }
+  /// ViewSettings::resize of un-augmented views of this size: 0 for images that are just as large.
+  std::int64_t evaluation_resize(std::int64_t size) const;
+  /// The image's height x width x channels bytes in memory. Throws Error if `index` or the buffer is out of range.
   const std::uint8_t* image(std::int64_t index) const;
   /// The image's class, or -1 where the data set has no labels.
   std::int32_t label(std::int64_t index) const;
@@ -28,9 +42,13 @@ struct Dataset {
 
 struct DatasetSettings {
   std::string name = "confounded_shapes";
-  std::string directory;         // where the files are; unused by rendered data sets
+  std::string directory = "";  // where the files are; unused by rendered data sets
+  std::string classes = "";    // of image files: a file of class names, or the name of a shipped list; empty: all
+  JpegLibrary jpeg = JpegLibrary::turbo;
+  BadImagePolicy bad_images = BadImagePolicy::stop;
   std::int64_t image_size = 0;   // rendered data sets: height and width (0: 32). Files keep their own; views resize
-  std::int64_t limit = 0;        // the first N images of the split alone (0: all)
+  std::int64_t limit = 0;        // the first N images of the split alone; of image files, which are sorted by class, N
+                                 // at equal distances (0: all)
   std::uint64_t seed = 0;        // of rendered data sets
   double confounding = 0.9;      // confounded_shapes: how often class and background agree in "train"
   std::string version = "full";  // confounded_shapes: full, foreground_only, background_only, repaired
@@ -46,7 +64,7 @@ const std::vector<std::string>& dataset_names();
 ///   cifar10, cifar100: train = probe = the 50,000 training images, val = the last 5,000 of them (so it is part of
 ///   both), probe_without_val = the other 45,000, test = the 10,000 test images. stl10: train = the 5,000 training
 ///   images and the 100,000 unlabelled ones, probe = the 5,000, val = the last 500 of them, probe_without_val = the
-///   other 4,500, test = the 8,000 test images.
+///   other 4,500, test = the 8,000 test images. image_folder, imagenet, imagenet100: see datasets/image_folder.h.
 const std::vector<std::string>& split_names();
 
 /// The split that fits probes, and is kNN's bank, when `judged` ("test" or "val") is what they are judged on. Throws

@@ -10,6 +10,7 @@ namespace vergence {
 namespace {
 
 Tensor uploaded(const Dataset& data, Backend& backend) {
+  require_usage(!data.source, "loader: the images of ", data.name, " ", data.split, " do not lie in memory");
   const std::int64_t bytes = data.count * data.image_size();
   require(static_cast<std::int64_t>(data.pixels.size()) == bytes, data.name, " ", data.split, ": ", data.pixels.size(),
           " bytes of pixels, expected ", bytes);
@@ -48,7 +49,8 @@ DeviceLoader::DeviceLoader(const Dataset& dataset, LoaderSettings settings, Back
   }
   if (!settings_.plain) return;
   plain_batch_ = view_batch_;
-  plain_batch_.views = {ViewSettings::plain(size, settings_.views[0].mean, settings_.views[0].std)};
+  plain_batch_.views = {
+      ViewSettings::plain(size, settings_.plain_resize, settings_.views[0].mean, settings_.views[0].std)};
   plain_ = empty(backend, {settings_.batch, size, size, channels}, dtype);
 }
 

@@ -16,7 +16,8 @@ class DeviceLoader {
  public:
   /// Uploads the data set, which is not needed after that. Views are made in `dtype` (f32 or bf16) with `channels`
   /// channels: 3, or 8 of which the last five are zeros. Of the settings, workers and the first batch mean nothing
-  /// here. Throws UsageError as check_loader_settings does, and when the images do not fit into the device's memory.
+  /// here. Throws UsageError as check_loader_settings does, and when the images do not fit into the device's memory or
+  /// do not lie in memory at all.
   DeviceLoader(const Dataset& dataset, LoaderSettings settings, Backend& backend, DType dtype = DType::f32,
                std::int64_t channels = 3);
 

@@ -107,18 +107,20 @@ ImageList list_images(const std::string& folder, const std::vector<std::string>&
   return list;
 }
 
-std::vector<std::string> read_class_names(const std::string& file) {
-  std::istringstream lines(read_file(file));
+std::vector<std::string> read_class_names(const std::string& file) { return class_names(read_file(file), file); }
+
+std::vector<std::string> class_names(const std::string& text, const std::string& where) {
+  std::istringstream lines(text);
   std::vector<std::string> names;
   for (std::string line; std::getline(lines, line);) {
     std::istringstream words(line.substr(0, line.find('#')));
     std::string name;
     if (!(words >> name)) continue;
-    require_usage(std::find(names.begin(), names.end(), name) == names.end(), "--classes: ", file, " names '", name,
+    require_usage(std::find(names.begin(), names.end(), name) == names.end(), "--classes: ", where, " names '", name,
                   "' twice");
     names.push_back(name);
   }
-  require_usage(!names.empty(), "--classes: ", file, " names no classes");
+  require_usage(!names.empty(), "--classes: ", where, " names no classes");
   return names;
 }
 

@@ -25,8 +25,11 @@ bool is_image_name(const std::string& name);
 /// no images, one with images beside class folders, a class without images, and a class of `only` that is not there.
 ImageList list_images(const std::string& folder, const std::vector<std::string>& only = {});
 
-/// Class names from a text file: the first word of each line; '#' begins a comment. Throws UsageError where there are
-/// none or one stands twice.
+/// Class names from a text: the first word of each line; '#' begins a comment. Throws UsageError, which names `where`,
+/// when there are none or one stands twice.
+std::vector<std::string> class_names(const std::string& text, const std::string& where);
+
+/// The same from a file.
 std::vector<std::string> read_class_names(const std::string& file);
 
 }  // namespace vergence

@@ -1,6 +1,7 @@
-// A ring of batches: workers take batch numbers in turn and fill the ring's places; `next` hands them out in order.
+// A ring of batches, which workers fill some images at a time; `next` hands them out in order.
 #include "datasets/loader.h"
 
+#include <array>
 #include <chrono>
 #include <condition_variable>
 #include <exception>
@@ -9,13 +10,14 @@
 #include <thread>
 #include <utility>
 
+#include "datasets/image_reader.h"
 #include "kernels/error.h"
 #include "kernels/random.h"
 
 namespace vergence {
 namespace {
 
-/// The order of one epoch, kept by each worker because consecutive batches mostly share it.
+/// The order of one epoch, kept because consecutive batches mostly share it.
 struct EpochOrder {
   std::int64_t epoch = -1;
   std::vector<std::int64_t> indices;
@@ -59,17 +61,22 @@ void check_loader_settings(const LoaderSettings& settings, const Dataset& data) 
 struct Loader::State {
   struct Place {
     Batch batch;
+    std::vector<std::int64_t> others;  // the images of `fresh`
+    std::int64_t number = -1;          // of the batch that lies here or is being made
+    std::int64_t taken = 0, done = 0;  // images
+    std::int64_t failed_at = 0;        // the first image that a worker failed at
     std::exception_ptr failure;
-    bool ready = false;
   };
 
   State(const Dataset& dataset, LoaderSettings given) : data(dataset), settings(std::move(given)) {
     check_loader_settings(settings, data);
     steps = data.count / settings.batch;
     first = settings.first_epoch * steps + settings.first_step;
-    taken = asked = first;
-    // Every worker has a batch in hand, one is in use outside, and one lies ready.
-    places.resize(static_cast<std::size_t>(settings.workers) + 2);
+    started = asked = first;
+    plain_view = ViewSettings::plain(settings.views[0].size, settings.plain_resize, settings.views[0].mean,
+                                     settings.views[0].std);
+    // Few enough that a small batch is shared out, enough that locks do not count.
+    portion = std::max<std::int64_t>(1, settings.batch / std::max(16, 4 * settings.workers));
   }
 
   ~State() {
@@ -81,79 +88,113 @@ struct Loader::State {
     for (std::thread& worker : workers) worker.join();
   }
 
-  Place& place_of(std::int64_t number) { return places[static_cast<std::size_t>(number) % places.size()]; }
+  Place& place_of(std::int64_t number) { return ring[static_cast<std::size_t>(number) % ring.size()]; }
+  bool is_ready(const Place& place, std::int64_t number) const {
+    return place.number == number && place.done == settings.batch;
+  }
 
-  /// A worker's life: take the next batch number whose place is free, fill the place, announce it.
+  /// The place of a batch that has images left to take, if there is one now: the last begun or the next.
+  Place* place_with_work() {
+    if (started > first) {
+      Place& last = place_of(started - 1);
+      if (last.taken < settings.batch) return &last;
+    }
+    // Batch asked - 1 is in use outside: its place is not free yet.
+    if (started >= std::max(asked - 1, first) + static_cast<std::int64_t>(ring.size())) return nullptr;
+    Place& place = place_of(started);
+    begin(place, started++);
+    return &place;
+  }
+
+  /// A worker's life: take some images of the first batch that has any left, make their views, count them as done.
   void work() {
-    EpochOrder order;
-    const auto free_places = static_cast<std::int64_t>(places.size());
+    ImageReader reader(data);
     for (;;) {
       std::unique_lock lock(mutex);
-      // Batch asked - 1 is in use outside: its place is not free yet.
-      changed.wait(lock, [&] { return stopping || taken < std::max(asked - 1, first) + free_places; });
+      Place* place = nullptr;
+      changed.wait(lock, [&] { return stopping || (place = place_with_work()) != nullptr; });
       if (stopping) return;
-      const std::int64_t number = taken++;
+      const std::int64_t from = place->taken, to = std::min(from + portion, settings.batch);
+      place->taken = to;
       lock.unlock();
-      Place& place = place_of(number);
+      std::exception_ptr failure;
+      std::int64_t at = from;
       try {
-        fill(number, order, place.batch);
+        for (; at < to; ++at) fill(*place, at, reader);
       } catch (...) {
-        place.failure = std::current_exception();
+        failure = std::current_exception();
       }
       lock.lock();
-      place.ready = true;
+      if (failure && (!place->failure || at < place->failed_at)) place->failure = failure, place->failed_at = at;
+      place->done += to - from;
+      const bool ready = place->done == settings.batch;
       lock.unlock();
-      changed.notify_all();
+      if (ready) changed.notify_all();
     }
   }
 
-  void fill(std::int64_t number, EpochOrder& order, Batch& batch) const {
+  /// Lays out a batch; its images are made after that. Called with the lock held.
+  void begin(Place& place, std::int64_t number) {
+    Batch& batch = place.batch;
     batch.epoch = number / steps;
     batch.step = number % steps;
     if (order.epoch != batch.epoch) order = {batch.epoch, epoch_order(data.count, settings.seed, batch.epoch)};
     batch.indices = batch_indices(order.indices, settings.batch, batch.step);
-    batch.labels.clear();
-    for (std::int64_t index : batch.indices) batch.labels.push_back(data.label(index));
-    fill_views(batch.epoch, batch.indices, Purpose::view, batch.views);
-    if (settings.fresh != FreshViews::none)
-      fill_views(batch.epoch, batch_indices(order.indices, settings.batch, batch.step, settings.fresh),
-                 Purpose::fresh_view, batch.fresh);
-    if (!settings.plain) return;
-    const std::int64_t size = settings.views[0].size, pixels = size * size * 3;
-    batch.plain.resize(static_cast<std::size_t>(settings.batch * pixels));
-    for (std::int64_t i = 0; i < settings.batch; ++i)
-      normalize_image(data.image(batch.indices[static_cast<std::size_t>(i)]), data.height, data.width, size,
-                      settings.views[0].mean, settings.views[0].std, batch.plain.data() + i * pixels);
+    place.others = batch_indices(order.indices, settings.batch, batch.step, settings.fresh);
+    batch.labels.assign(batch.indices.size(), -1);
+    const auto views = static_cast<std::int64_t>(settings.views.size());
+    const auto values = static_cast<std::size_t>(settings.batch * pixels());
+    batch.views.resize(static_cast<std::size_t>(views) * values);
+    if (settings.fresh != FreshViews::none) batch.fresh.resize(batch.views.size());
+    if (settings.plain) batch.plain.resize(values);
+    place.number = number;
+    place.taken = place.done = 0;
   }
 
-  /// All views of these images, view after view.
-  void fill_views(std::int64_t epoch, const std::vector<std::int64_t>& indices, Purpose purpose,
-                  std::vector<float>& out) const {
-    const std::int64_t size = settings.views[0].size, pixels = size * size * 3;
-    const auto view_count = static_cast<std::int64_t>(settings.views.size());
-    out.resize(static_cast<std::size_t>(view_count * settings.batch * pixels));
-    for (std::int64_t i = 0; i < settings.batch; ++i) {
-      const std::int64_t index = indices[static_cast<std::size_t>(i)];
-      for (std::int64_t v = 0; v < view_count; ++v) {
-        const Random random(settings.seed, purpose, static_cast<std::uint32_t>(epoch),
-                            static_cast<std::uint64_t>(index), static_cast<std::uint32_t>(v));
-        make_view(data.image(index), data.height, data.width, settings.views[static_cast<std::size_t>(v)], random,
-                  out.data() + (v * settings.batch + i) * pixels);
-      }
-    }
+  std::int64_t pixels() const { return settings.views[0].size * settings.views[0].size * 3; }
+
+  /// All that is made of image `i` of a batch, one reading of it for all.
+  void fill(Place& place, std::int64_t i, ImageReader& reader) const {
+    Batch& batch = place.batch;
+    std::int64_t& index = batch.indices[static_cast<std::size_t>(i)];
+    std::vector<WantedView> wanted = views_of(batch.epoch, index, i, Purpose::view, batch.views);
+    if (settings.plain) wanted.push_back({&plain_view, Random(0, Purpose::view), batch.plain.data() + i * pixels()});
+    if (settings.fresh == FreshViews::same_images)
+      for (const WantedView& view : views_of(batch.epoch, index, i, Purpose::fresh_view, batch.fresh))
+        wanted.push_back(view);
+    index = reader.make_views_or_next(index, wanted);
+    batch.labels[static_cast<std::size_t>(i)] = data.label(index);
+    if (settings.fresh != FreshViews::other_images) return;
+    const std::int64_t other = place.others[static_cast<std::size_t>(i)];
+    reader.make_views_or_next(other, views_of(batch.epoch, other, i, Purpose::fresh_view, batch.fresh));
+  }
+
+  /// The views of an image, the `i`th of its batch.
+  std::vector<WantedView> views_of(std::int64_t epoch, std::int64_t index, std::int64_t i, Purpose purpose,
+                                   std::vector<float>& out) const {
+    std::vector<WantedView> wanted;
+    for (std::size_t v = 0; v < settings.views.size(); ++v)
+      wanted.push_back({&settings.views[v],
+                        Random(settings.seed, purpose, static_cast<std::uint32_t>(epoch),
+                               static_cast<std::uint64_t>(index), static_cast<std::uint32_t>(v)),
+                        out.data() + (static_cast<std::int64_t>(v) * settings.batch + i) * pixels()});
+    return wanted;
   }
 
   const Dataset& data;
   LoaderSettings settings;
-  std::int64_t steps = 0;  // per epoch
-  std::int64_t first = 0;  // batches are numbered through all epochs: number = epoch * steps + step
+  ViewSettings plain_view;
+  std::int64_t steps = 0;    // per epoch
+  std::int64_t first = 0;    // batches are numbered through all epochs: number = epoch * steps + step
+  std::int64_t portion = 1;  // images that a worker takes at a time
 
   std::mutex mutex;
   std::condition_variable changed;
   bool stopping = false;
-  std::int64_t taken = 0;  // the next number that a worker takes
-  std::int64_t asked = 0;  // the next number that `next` hands out
-  std::vector<Place> places;
+  EpochOrder order;          // of the batch begun last
+  std::int64_t started = 0;  // the next number to begin
+  std::int64_t asked = 0;    // the next number that `next` hands out
+  std::array<Place, Loader::places> ring;
   std::vector<std::thread> workers;
   double waited = 0;
 };
@@ -169,13 +210,12 @@ Loader::~Loader() = default;
 const Batch& Loader::next() {
   State& state = *state_;
   std::unique_lock lock(state.mutex);
-  if (state.asked > state.first) state.place_of(state.asked - 1).ready = false;
   const std::int64_t number = state.asked++;
   State::Place& place = state.place_of(number);
   state.changed.notify_all();
-  if (!place.ready) {
+  if (!state.is_ready(place, number)) {
     const auto start = std::chrono::steady_clock::now();
-    state.changed.wait(lock, [&] { return place.ready; });
+    state.changed.wait(lock, [&] { return state.is_ready(place, number); });
     state.waited += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   }
   if (place.failure) std::rethrow_exception(std::exchange(place.failure, nullptr));

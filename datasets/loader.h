@@ -1,5 +1,5 @@
 // Batches of views, made by worker threads while the model trains. What a batch holds depends on the seed, the epoch
-// and the step alone, never on the number of workers.
+// and the step alone, never on the number of workers. The memory is that of a fixed ring of batches.
 #pragma once
 
 #include <cstdint>
@@ -18,6 +18,7 @@ struct LoaderSettings {
   std::int64_t batch = 256;         // images per batch
   std::vector<ViewSettings> views;  // one per view, all of one size
   bool plain = false;               // also make the un-augmented, normalised batch
+  std::int64_t plain_resize = 0;    // ViewSettings::resize of its images
   FreshViews fresh = FreshViews::none;
   std::uint64_t seed = 0;
   int workers = 1;  // threads, at least 1; they use no OpenMP
@@ -28,7 +29,7 @@ struct LoaderSettings {
 /// One batch. All of view 0 comes first, then all of view 1, and so on: each view is one statistic group.
 struct Batch {
   std::int64_t epoch = 0, step = 0;   // step within the epoch
-  std::vector<std::int64_t> indices;  // batch values: places in the data set
+  std::vector<std::int64_t> indices;  // batch values: places in the data set (of the image that took a bad one's place)
   std::vector<std::int32_t> labels;   // batch values; -1 where there are none
   std::vector<float> views;           // [views * batch, size, size, 3]
   std::vector<float> plain;           // [batch, size, size, 3], or empty
@@ -47,6 +48,9 @@ void check_loader_settings(const LoaderSettings& settings, const Dataset& datase
 
 class Loader {
  public:
+  /// Batches that lie in memory: one in use, one ready, and one being made.
+  static constexpr int places = 3;
+
   /// Starts the workers. `dataset` must outlive the loader. Throws UsageError as check_loader_settings does.
   Loader(const Dataset& dataset, LoaderSettings settings);
   /// Stops and joins the workers.

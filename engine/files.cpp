@@ -7,6 +7,8 @@
 #include <cstring>
 #include <fcntl.h>
 #include <filesystem>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <system_error>
 #include <unistd.h>
 
@@ -60,6 +62,38 @@ std::string read_file(const std::string& path) {
   }
   close(descriptor);
   return bytes;
+}
+
+MappedFile::MappedFile(const std::string& path) : path_(path), descriptor_(open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
+  require_usage(descriptor_ >= 0, path, ": cannot open: ", reason());
+  struct stat status {};
+  const bool known = fstat(descriptor_, &status) == 0 && S_ISREG(status.st_mode) && status.st_size > 0;
+  void* data = known ? mmap(nullptr, static_cast<std::size_t>(status.st_size), PROT_READ, MAP_SHARED, descriptor_, 0)
+                     : MAP_FAILED;
+  if (data == MAP_FAILED) {
+    const std::string why = known ? reason() : "it is empty, or not a file";
+    close(descriptor_);
+    throw UsageError(join(path, ": cannot map: ", why));
+  }
+  data_ = static_cast<const char*>(data);
+  size_ = static_cast<std::size_t>(status.st_size);
+  seconds_ = status.st_mtim.tv_sec;
+  nanoseconds_ = status.st_mtim.tv_nsec;
+  mode_ = status.st_mode;
+}
+
+MappedFile::~MappedFile() {
+  munmap(const_cast<char*>(data_), size_);
+  close(descriptor_);
+}
+
+void MappedFile::check_unchanged() const {
+  struct stat status {};
+  require_usage(fstat(descriptor_, &status) == 0, path_, ": cannot be read: ", reason());
+  require_usage(status.st_nlink > 0, path_, ": has been replaced or removed since it was opened");
+  require_usage(static_cast<std::size_t>(status.st_size) == size_ && status.st_mtim.tv_sec == seconds_ &&
+                    status.st_mtim.tv_nsec == nanoseconds_ && status.st_mode == mode_,
+                path_, ": has changed since it was opened (", size_, " bytes then, ", status.st_size, " now)");
 }
 
 AtomicFile::AtomicFile(std::string path) : path_(std::move(path)) {

@@ -10,6 +10,30 @@ namespace vergence {
 /// The file's bytes. Throws UsageError naming the path if it cannot be read.
 std::string read_file(const std::string& path);
 
+/// A file's bytes without reading them: pages come from the disk when they are touched.
+class MappedFile {
+ public:
+  /// Throws UsageError naming the path if it cannot be mapped.
+  explicit MappedFile(const std::string& path);
+  ~MappedFile();
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+
+  const std::string& path() const { return path_; }
+  std::string_view bytes() const { return {data_, size_}; }
+  /// Throws UsageError naming the path if the file has been written to, cut off, replaced, removed or made unreadable
+  /// since it was opened. To be asked before pages are touched: those of a file that was cut off cannot be.
+  void check_unchanged() const;
+
+ private:
+  std::string path_;
+  int descriptor_ = -1;
+  const char* data_ = nullptr;
+  std::size_t size_ = 0;
+  std::int64_t seconds_ = 0, nanoseconds_ = 0;
+  std::uint32_t mode_ = 0;
+};
+
 /// A file being written beside its target; `commit` syncs it and renames it onto the target. Without `commit` the
 /// target stays as it was and the temporary file is removed. All members throw Error naming the path.
 class AtomicFile {

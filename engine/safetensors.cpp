@@ -130,7 +130,7 @@ Metadata parse_metadata(const std::string& path, const Json& fields) {
 }
 
 /// The header's text within the file.
-std::string_view header_text(const std::string& path, const std::string& file) {
+std::string_view header_text(const std::string& path, std::string_view file) {
   require_usage(file.size() >= length_bytes, path, ": cut off: ", file.size(), " bytes, expected 8 or more");
   std::uint64_t length;
   std::memcpy(&length, file.data(), length_bytes);
@@ -174,6 +174,17 @@ const char* safetensors_name_of(DType dtype) {
   return "?";
 }
 
+std::string safetensors_header(const std::vector<TensorEntry>& tensors, const Metadata& metadata) {
+  const auto order = disk_order(tensors);
+  for (std::size_t i = 0; i < order.size(); ++i)
+    require(order[i] == &tensors[i], "safetensors header: tensor '", tensors[i].name, "' lies behind smaller elements");
+  const std::string header = header_of(order, metadata, "safetensors header");
+  const std::uint64_t length = header.size();
+  std::string bytes(length_bytes, 0);
+  std::memcpy(bytes.data(), &length, length_bytes);
+  return bytes + header;
+}
+
 void write_safetensors(const std::string& path, const std::vector<TensorEntry>& tensors, const Metadata& metadata) {
   const auto order = disk_order(tensors);
   const std::string header = header_of(order, metadata, path);
@@ -185,12 +196,20 @@ void write_safetensors(const std::string& path, const std::vector<TensorEntry>& 
   file.commit();
 }
 
-SafetensorsFile::SafetensorsFile(const std::string& path) : path_(path), header_and_data_(read_file(path)) {
-  const std::string_view text = header_text(path, header_and_data_);
+SafetensorsFile::SafetensorsFile(const std::string& path) : path_(path), read_(read_file(path)) { parse(read_); }
+
+SafetensorsFile::SafetensorsFile(std::shared_ptr<const MappedFile> file)
+    : path_(file->path()), mapped_(std::move(file)) {
+  parse(mapped_->bytes());
+}
+
+void SafetensorsFile::parse(std::string_view header_and_data) {
+  const std::string& path = path_;
+  const std::string_view text = header_text(path, header_and_data);
   const Json header = parse_header(path, text);
   require_usage(header.is_object(), path, ": the header is not a JSON object");
   const char* data = text.data() + text.size();
-  const std::int64_t data_bytes = static_cast<std::int64_t>(header_and_data_.data() + header_and_data_.size() - data);
+  const std::int64_t data_bytes = static_cast<std::int64_t>(header_and_data.data() + header_and_data.size() - data);
 
   std::vector<std::pair<std::int64_t, TensorEntry>> placed;
   for (const auto& [name, fields] : header.items()) {

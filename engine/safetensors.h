@@ -4,10 +4,12 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "engine/files.h"
 #include "kernels/types.h"
 
 namespace vergence {
@@ -36,9 +38,15 @@ const char* safetensors_name_of(DType dtype);
 /// types, byte counts that contradict the shape, and failed writes.
 void write_safetensors(const std::string& path, const std::vector<TensorEntry>& tensors, const Metadata& metadata = {});
 
-/// A file in memory. Entries point into it and live as long as it does.
+/// What such a file begins with: the header's length and the header, for tensors that lie behind one another in the
+/// given order, which must be that of falling element size. Throws Error as write_safetensors does.
+std::string safetensors_header(const std::vector<TensorEntry>& tensors, const Metadata& metadata);
+
+/// A file in memory, or mapped. Entries point into it and live as long as it does.
 class SafetensorsFile {
  public:
+  /// The same as below of a file that is mapped.
+  explicit SafetensorsFile(std::shared_ptr<const MappedFile> file);
   /// Reads and checks the whole file. Throws UsageError (one line, naming the file) if it cannot be read, is cut off or
   /// too long, if the header is over 100 MB or not valid, or if tensors repeat a name, have an unknown type or a wrong
   /// size, overlap or leave gaps.
@@ -58,8 +66,11 @@ class SafetensorsFile {
   const std::string& meta(const std::string& key) const;
 
  private:
+  void parse(std::string_view header_and_data);
+
   std::string path_;
-  std::string header_and_data_;
+  std::shared_ptr<const MappedFile> mapped_;
+  std::string read_;
   std::vector<TensorEntry> tensors_;
   Metadata metadata_;
   std::map<std::string, std::size_t, std::less<>> places_;

@@ -17,8 +17,7 @@ struct Filter {
   std::vector<float> weights;
 };
 
-void make_filter(std::int64_t from, std::int64_t to, Interpolation interpolation, Filter& filter) {
-  const ResizeFilter resize(static_cast<std::int32_t>(from), static_cast<std::int32_t>(to), interpolation);
+void make_filter(const ResizeFilter& resize, std::int64_t to, Filter& filter) {
   filter.most = 2 * static_cast<std::int64_t>(std::ceil(resize.support)) + 1;
   filter.start.resize(static_cast<std::size_t>(to));
   filter.count.resize(static_cast<std::size_t>(to));
@@ -91,30 +90,61 @@ std::vector<float> gaussian(std::int64_t radius, float sigma) {
 
 }  // namespace
 
-void resize_crop(const std::uint8_t* image, std::int64_t width, const CropBox& crop, Interpolation interpolation,
-                 Planes& planes) {
+void resize(const std::uint8_t* corner, std::int64_t width, const Stretch& rows, const Stretch& columns,
+            Interpolation interpolation, Planes& planes) {
   thread_local Filter vertical, horizontal;
-  const std::int64_t size = planes.size, cols = 3 * std::int64_t{crop.width};
-  make_filter(crop.height, size, interpolation, vertical);
-  make_filter(crop.width, size, interpolation, horizontal);
+  const std::int64_t size = planes.size;
+  const auto to = static_cast<std::int32_t>(size);
+  make_filter(ResizeFilter(rows, to, interpolation), size, vertical);
+  make_filter(ResizeFilter(columns, to, interpolation), size, horizontal);
+  const std::int64_t left = horizontal.start.front();
+  const std::int64_t cols = 3 * (horizontal.start.back() + horizontal.count.back() - left);
   planes.values.resize(static_cast<std::size_t>(3 * planes.area()));
   planes.scratch.resize(static_cast<std::size_t>(cols * (size + 1)));
-  float *row = planes.scratch.data(), *turned = row + cols;  // turned: (3 * crop width, size)
-  const std::uint8_t* corner = image + 3 * (crop.top * width + crop.left);
+  float *row = planes.scratch.data(), *turned = row + cols;  // turned: (cols, size)
   for (std::int64_t y = 0; y < size; ++y) {
     const auto at = static_cast<std::size_t>(y);
-    weighted_rows(corner + vertical.start[at] * 3 * width, 3 * width, vertical.weights.data() + y * vertical.most,
-                  vertical.count[at], cols, row);
+    weighted_rows(corner + 3 * (vertical.start[at] * width + left), 3 * width,
+                  vertical.weights.data() + y * vertical.most, vertical.count[at], cols, row);
     for (std::int64_t j = 0; j < cols; ++j) turned[j * size + y] = row[j] / 255.0f;
   }
   for (std::int64_t x = 0; x < size; ++x) {
     const auto at = static_cast<std::size_t>(x);
     for (int c = 0; c < 3; ++c)
-      weighted_rows(turned + (3 * horizontal.start[at] + c) * size, 3 * size,
+      weighted_rows(turned + (3 * (horizontal.start[at] - left) + c) * size, 3 * size,
                     horizontal.weights.data() + x * horizontal.most, horizontal.count[at], size,
                     planes.plane(c) + x * size);
   }
   each_value(planes, clamp01);
+}
+
+void resize_bytes(const Picture& picture, std::int64_t image_height, std::int64_t image_width, std::int64_t height,
+                  std::int64_t width, std::uint8_t* out) {
+  if (picture.height == height && picture.width == width && picture.reduction == 1) {
+    std::copy_n(picture.pixels, 3 * height * width, out);
+    return;
+  }
+  thread_local Filter vertical, horizontal;
+  const auto filter = [&](std::int64_t image, std::int64_t have, std::int64_t to, Filter& result) {
+    const float length = static_cast<float>(image) / static_cast<float>(picture.reduction);
+    const Stretch stretch{0, static_cast<std::int32_t>(have), 0, length};
+    make_filter(ResizeFilter(stretch, static_cast<std::int32_t>(to), Interpolation::bilinear), to, result);
+  };
+  filter(image_height, picture.height, height, vertical);
+  filter(image_width, picture.width, width, horizontal);
+  std::vector<float> row(static_cast<std::size_t>(3 * picture.width));
+  for (std::int64_t y = 0; y < height; ++y) {
+    const auto at = static_cast<std::size_t>(y);
+    weighted_rows(picture.pixels + vertical.start[at] * 3 * picture.width, 3 * picture.width,
+                  vertical.weights.data() + y * vertical.most, vertical.count[at], 3 * picture.width, row.data());
+    for (std::int64_t x = 0; x < width; ++x, out += 3) {
+      float pixel[3];
+      weighted_rows(row.data() + 3 * horizontal.start[static_cast<std::size_t>(x)], 3,
+                    horizontal.weights.data() + x * horizontal.most, horizontal.count[static_cast<std::size_t>(x)], 3,
+                    pixel);
+      for (int c = 0; c < 3; ++c) out[c] = static_cast<std::uint8_t>(std::lround(pixel[c]));
+    }
+  }
 }
 
 void adjust_brightness(Planes& planes, float factor) {

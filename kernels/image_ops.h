@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "kernels/pixel_ops.h"
 #include "kernels/views.h"
 
 namespace vergence {
@@ -19,9 +20,14 @@ struct Planes {
   float* plane(int channel) { return values.data() + channel * area(); }
 };
 
-/// Resizes the crop of an interleaved 8-bit image (row length `width` pixels) to planes.size.
-void resize_crop(const std::uint8_t* image, std::int64_t width, const CropBox& crop, Interpolation interpolation,
-                 Planes& planes);
+/// Resizes the stretches of rows and columns to planes.size. `corner`: the pixel at the first row and column of an
+/// interleaved 8-bit image `width` pixels wide.
+void resize(const std::uint8_t* corner, std::int64_t width, const Stretch& rows, const Stretch& columns,
+            Interpolation interpolation, Planes& planes);
+
+/// A whole image, of which `picture` is all, resized to height x width x 3 bytes: bilinear, antialiased, rounded.
+void resize_bytes(const Picture& picture, std::int64_t image_height, std::int64_t image_width, std::int64_t height,
+                  std::int64_t width, std::uint8_t* out);
 
 /// x * factor, clamped.
 void adjust_brightness(Planes& planes, float factor);

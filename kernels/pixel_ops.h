@@ -15,31 +15,39 @@ VERGENCE_BOTH inline float clamp01(float x) { return smaller(larger(x, 0.0f), 1.
 
 // ---- resizing
 
-/// Pillow's filter for `from` samples to `to`: centred, stretched when shrinking, cut at the ends and renormalised.
+/// A stretch of a line of samples that is resized, and the samples around it that the filter may look at.
+struct Stretch {
+  std::int32_t first = 0, count = 0;  // those samples
+  float begin = 0, length = 0;        // the stretch; it begins so much behind `first`
+};
+
+/// Pillow's filter for a stretch of samples to `to`: centred, stretched when shrinking, cut at the ends and
+/// renormalised.
 struct ResizeFilter {
-  std::int32_t from;
-  float scale, support, narrowing;  // narrowing: 1 / how much the filter is stretched
+  std::int32_t count;
+  float begin, scale, support, narrowing;  // narrowing: 1 / how much the filter is stretched
   bool smooth;
 
-  VERGENCE_BOTH ResizeFilter(std::int32_t from, std::int32_t to, Interpolation interpolation)
-      : from(from),
-        scale(static_cast<float>(from) / static_cast<float>(to)),
+  VERGENCE_BOTH ResizeFilter(const Stretch& from, std::int32_t to, Interpolation interpolation)
+      : count(from.count),
+        begin(from.begin),
+        scale(from.length / static_cast<float>(to)),
         support((interpolation == Interpolation::bicubic ? 2.0f : 1.0f) * larger(scale, 1.0f)),
         narrowing(1.0f / larger(scale, 1.0f)),
         smooth(interpolation == Interpolation::bicubic) {}
 
-  /// Output `i` is a weighted mean of the inputs [first(i), last(i)).
+  /// Output `i` is a weighted mean of the samples [first(i), last(i)), counted from the stretch's first.
   VERGENCE_BOTH std::int32_t first(std::int32_t i) const {
-    const auto at = static_cast<std::int32_t>(std::fma(static_cast<float>(i) + 0.5f, scale, 0.5f - support));
+    const auto at = static_cast<std::int32_t>(std::fma(static_cast<float>(i) + 0.5f, scale, begin + 0.5f - support));
     return at > 0 ? at : 0;
   }
   VERGENCE_BOTH std::int32_t last(std::int32_t i) const {
-    const auto at = static_cast<std::int32_t>(std::fma(static_cast<float>(i) + 0.5f, scale, 0.5f + support));
-    return at < from ? at : from;
+    const auto at = static_cast<std::int32_t>(std::fma(static_cast<float>(i) + 0.5f, scale, begin + 0.5f + support));
+    return at < count ? at : count;
   }
   /// The weight of input `k` in output `i`, up to a factor of the output's.
   VERGENCE_BOTH float weight(std::int32_t i, std::int32_t k) const {
-    const float distance = std::fma(-(static_cast<float>(i) + 0.5f), scale, static_cast<float>(k) + 0.5f);
+    const float distance = std::fma(-(static_cast<float>(i) + 0.5f), scale, static_cast<float>(k) + 0.5f - begin);
     const float x = std::fabs(distance) * narrowing;
     return smooth ? cubic(x) : larger(0.0f, 1.0f - x);
   }
@@ -53,6 +61,19 @@ struct ResizeFilter {
     return x < 1 ? near : x < 2 ? far : 0.0f;
   }
 };
+
+/// The rows, or columns, of an image that a view's are made from: those of the crop, or, of the whole image resized
+/// to a short side, those of its centre; offsets are rounded as torchvision's CenterCrop does. `other`: the image's
+/// other side.
+VERGENCE_BOTH inline Stretch view_stretch(const ViewSettings& settings, std::int32_t first, std::int32_t length,
+                                          std::int32_t other) {
+  if (!settings.whole_image || settings.resize == 0) return {first, length, 0, static_cast<float>(length)};
+  const std::int64_t shorter = length < other ? length : other;
+  const std::int64_t resized = settings.resize * length / shorter;
+  const float scale = static_cast<float>(length) / static_cast<float>(resized);
+  const float offset = std::nearbyint(static_cast<float>(resized - settings.size) / 2.0f);
+  return {first, length, offset * scale, static_cast<float>(settings.size) * scale};
+}
 
 // ---- colour
 

@@ -8,6 +8,7 @@
 #include "kernels/error.h"
 #include "kernels/image_ops.h"
 #include "kernels/parallel.h"
+#include "kernels/pixel_ops.h"
 #include "kernels/view_plan.h"
 
 namespace vergence {
@@ -56,8 +57,10 @@ ViewSettings ViewSettings::identity(std::int64_t size) {
   return settings;
 }
 
-ViewSettings ViewSettings::plain(std::int64_t size, const std::array<float, 3>& mean, const std::array<float, 3>& std) {
+ViewSettings ViewSettings::plain(std::int64_t size, std::int64_t resize, const std::array<float, 3>& mean,
+                                 const std::array<float, 3>& std) {
   ViewSettings settings = identity(size);
+  settings.resize = resize;
   settings.mean = mean;
   settings.std = std;
   settings.whole_image = true;
@@ -66,6 +69,8 @@ ViewSettings ViewSettings::plain(std::int64_t size, const std::array<float, 3>& 
 
 void check_view_settings(const ViewSettings& s, const char* where) {
   require_usage(s.size >= 2 && s.size <= 4096, where, ": size is ", s.size, ", expected 2 to 4096");
+  require_usage(s.resize == 0 || (s.resize >= s.size && s.resize <= 16384), where, ": resize is ", s.resize,
+                ", expected 0, or the view's ", s.size, " to 16384");
   check_range(where, "crop_low", s.crop_low, 1e-6f, 1);
   check_range(where, "crop_high", s.crop_high, 1e-6f, 1);
   check_order(where, "crop", s.crop_low, s.crop_high);
@@ -108,16 +113,57 @@ ViewPlan draw_view(const ViewSettings& settings, std::int64_t height, std::int64
   return draw_plan(ViewRules(settings), static_cast<std::int32_t>(height), static_cast<std::int32_t>(width), random);
 }
 
+namespace {
+
+/// A stretch of the image among the pixels at hand, `count` of them from `first` on.
+Stretch at_hand(const Stretch& all, std::int64_t first, std::int64_t count, int reduction) {
+  const std::int64_t low = std::max<std::int64_t>(0, all.first / reduction - first);
+  const std::int64_t high = std::min(count, (all.first + all.count + reduction - 1) / reduction - first);
+  const auto scale = static_cast<float>(reduction);
+  return {static_cast<std::int32_t>(low), static_cast<std::int32_t>(high - low),
+          (static_cast<float>(all.first) + all.begin) / scale - static_cast<float>(first + low), all.length / scale};
+}
+
+/// Whether the pixels become the view as they are, but for normalisation.
+bool is_unchanged(const Stretch& rows, const Stretch& columns, std::int64_t size, const ViewPlan& plan) {
+  const auto same = [&](const Stretch& part) {
+    return part.begin == 0 && part.count == size && part.length == static_cast<float>(size);
+  };
+  return same(rows) && same(columns) && !plan.jitter && !plan.grey && !plan.blur && !plan.solarise && !plan.flip;
+}
+
+void normalise(const std::uint8_t* corner, std::int64_t width, const ViewSettings& settings, float* out) {
+  for (std::int64_t y = 0; y < settings.size; ++y)
+    for (std::int64_t i = 0; i < 3 * settings.size; ++i, ++out) {
+      const auto channel = static_cast<std::size_t>(i % 3);
+      *out = (static_cast<float>(corner[3 * y * width + i]) / 255.0f - settings.mean[channel]) / settings.std[channel];
+    }
+}
+
+}  // namespace
+
 void apply_view(const std::uint8_t* image, std::int64_t height, std::int64_t width, const ViewSettings& settings,
                 const ViewPlan& plan, float* out) {
+  apply_view({.pixels = image, .height = height, .width = width}, settings, plan, out);
+}
+
+void apply_view(const Picture& picture, const ViewSettings& settings, const ViewPlan& plan, float* out) {
   const CropBox& crop = plan.crop;
-  require(crop.height > 0 && crop.width > 0 && crop.top >= 0 && crop.left >= 0 && crop.top + crop.height <= height &&
-              crop.left + crop.width <= width,
-          "view: crop ", crop.height, "x", crop.width, " at (", crop.top, ", ", crop.left, ") leaves the ", height, "x",
-          width, " image");
+  const Stretch rows = at_hand(view_stretch(settings, crop.top, crop.height, crop.width), picture.top, picture.height,
+                               picture.reduction);
+  const Stretch columns = at_hand(view_stretch(settings, crop.left, crop.width, crop.height), picture.left,
+                                  picture.width, picture.reduction);
+  const auto covered = [](const Stretch& part) {  // of decoded images, the last row may be a part of one
+    return part.length > 0 && part.begin >= 0 && part.begin + part.length <= static_cast<float>(part.count) + 0.01f;
+  };
+  require(crop.height > 0 && crop.width > 0 && covered(rows) && covered(columns), "view: crop ", crop.height, "x",
+          crop.width, " at (", crop.top, ", ", crop.left, ") leaves the ", picture.height, "x", picture.width,
+          " pixels that are there");
+  const std::uint8_t* corner = picture.pixels + 3 * (rows.first * picture.width + columns.first);
+  if (is_unchanged(rows, columns, settings.size, plan)) return normalise(corner, picture.width, settings, out);
   thread_local Planes planes;
   planes.size = settings.size;
-  resize_crop(image, width, crop, settings.interpolation, planes);
+  resize(corner, picture.width, rows, columns, settings.interpolation, planes);
   if (plan.jitter) apply_jitter(planes, plan);
   if (plan.grey) make_grey(planes);
   if (plan.blur) gaussian_blur(planes, plan.sigma);
@@ -128,19 +174,6 @@ void apply_view(const std::uint8_t* image, std::int64_t height, std::int64_t wid
 void make_view(const std::uint8_t* image, std::int64_t height, std::int64_t width, const ViewSettings& settings,
                Random random, float* out) {
   apply_view(image, height, width, settings, draw_view(settings, height, width, random), out);
-}
-
-void normalize_image(const std::uint8_t* image, std::int64_t height, std::int64_t width, std::int64_t size,
-                     const std::array<float, 3>& mean, const std::array<float, 3>& std, float* out) {
-  if (height != size || width != size) {
-    make_view(image, height, width, ViewSettings::plain(size, mean, std), Random(0, Purpose::view), out);
-    return;
-  }
-  for (std::int64_t i = 0; i < 3 * size * size; i += 3)
-    for (int c = 0; c < 3; ++c) {
-      const auto at = static_cast<std::size_t>(c);
-      out[i + c] = (static_cast<float>(image[i + c]) / 255.0f - mean[at]) / std[at];
-    }
 }
 
 void CpuBackend::make_views(const ViewBatch& batch, ConstArray pixels, ConstArray indices, ConstArray epoch,

@@ -143,8 +143,10 @@ __device__ void write_pixel(const View<T>& view, int i, const Pixel& p) {
 template <class T>
 __device__ float resize_crop(const View<T>& view, const std::uint8_t* image, int image_width, int buffer) {
   const CropBox& crop = view.plan.crop;
-  const ResizeFilter vertical(crop.height, view.size, view.settings.interpolation);
-  const ResizeFilter horizontal(crop.width, view.size, view.settings.interpolation);
+  const Interpolation interpolation = view.settings.interpolation;
+  const ResizeFilter vertical(view_stretch(view.settings, crop.top, crop.height, crop.width), view.size, interpolation);
+  const ResizeFilter horizontal(view_stretch(view.settings, crop.left, crop.width, crop.height), view.size,
+                                interpolation);
   const std::int64_t row_bytes = std::int64_t{3} * image_width;
   const std::uint8_t* corner = image + crop.top * row_bytes + 3 * crop.left;
   const int row = 3 * crop.width, most = buffer / row, rows = most < view.size ? most : view.size;

@@ -41,11 +41,13 @@ struct ViewSettings {
   float flip_p = 0.5f;
   std::array<float, 3> mean{0, 0, 0}, std{1, 1, 1};
   bool whole_image = false;  // the crop is the whole image, whatever its shape
+  std::int64_t resize = 0;   // with whole_image: its short side becomes this, then the centre is the view; 0: squeezed
 
   /// Every operation off: the largest centred square (of a square image, all of it), resized to `size`.
   static ViewSettings identity(std::int64_t size);
-  /// The un-augmented image, as `normalize_image` makes it.
-  static ViewSettings plain(std::int64_t size, const std::array<float, 3>& mean, const std::array<float, 3>& std);
+  /// The un-augmented image, as evaluation sees it: bilinear, nothing random. `resize` as above.
+  static ViewSettings plain(std::int64_t size, std::int64_t resize, const std::array<float, 3>& mean,
+                            const std::array<float, 3>& std);
 };
 
 /// Throws UsageError naming the first value out of range; `where` begins the message ("view 1").
@@ -70,6 +72,14 @@ struct ViewPlan {
   float hue = 0;                                       // turns
   std::array<Jitter, 4> order{Jitter::brightness, Jitter::contrast, Jitter::saturation, Jitter::hue};
   float sigma = 0;
+};
+
+/// The pixels of an image that are at hand: all, or the part that is needed, decoded at full size or smaller.
+struct Picture {
+  const std::uint8_t* pixels = nullptr;  // height x width x 3
+  std::int64_t height = 0, width = 0;    // of what is at hand
+  std::int64_t top = 0, left = 0;        // where it begins in the image, in pixels as decoded
+  int reduction = 1;                     // rows (and columns) of the image for one as decoded
 };
 
 /// Views of a batch of images that lie in a device's memory (Backend::make_views). View v of image i is drawn from the
@@ -100,12 +110,11 @@ ViewPlan draw_view(const ViewSettings& settings, std::int64_t height, std::int64
 void apply_view(const std::uint8_t* image, std::int64_t height, std::int64_t width, const ViewSettings& settings,
                 const ViewPlan& plan, float* out);
 
+/// The same for pixels of which the crop's are at hand.
+void apply_view(const Picture& picture, const ViewSettings& settings, const ViewPlan& plan, float* out);
+
 /// draw_view, then apply_view.
 void make_view(const std::uint8_t* image, std::int64_t height, std::int64_t width, const ViewSettings& settings,
                Random random, float* out);
-
-/// The un-augmented image: resized to size x size where it differs (bilinear, antialiased), then (x - mean) / std.
-void normalize_image(const std::uint8_t* image, std::int64_t height, std::int64_t width, std::int64_t size,
-                     const std::array<float, 3>& mean, const std::array<float, 3>& std, float* out);
 
 }  // namespace vergence

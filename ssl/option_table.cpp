@@ -21,10 +21,14 @@ void add_task(OptionBuilder& t) {
   t.group = "What to train";
   t.choice("objective", FIELD(objective), objective_names(), "the self-supervised objective");
   t.choice("dataset", FIELD(dataset), dataset_names(),
-           "the images; confounded_shapes is rendered and needs no download", {"image_folder", "npy"});
+           "the images; confounded_shapes is rendered and needs no download", {"npy"});
   t.text("data", FIELD(data), "folder of the data set's files", Flags::may_change);
-  t.number("image-size", FIELD(image_size), from(0, 4096), "height and width of the views; 0: the data set's own");
-  t.number("limit", FIELD(limit), not_negative, "use the first N training images; 0: all");
+  t.text("classes", FIELD(classes), "image files: use these classes alone; a file of their names, or imagenet100");
+  t.number("image-size", FIELD(image_size), from(0, 4096),
+           "height and width of the views; 0: the images' own, 224 of image files");
+  t.number("eval-resize", FIELD(eval_resize), from(-1, 16384),
+           "un-augmented images: the short side before the centre is cut out; 0: squeezed whole; -1: the data set's");
+  t.number("limit", FIELD(limit), not_negative, "use N training images; 0: all");
   t.number("confounded_shapes.confounding", FIELD(confounding), unit,
            "how often shape and background agree in the training images");
   t.choice("confounded_shapes.version", FIELD(shapes_version),
@@ -117,6 +121,11 @@ void add_run(OptionBuilder& t) {
   t.choice("cpu-conv", FIELD(cpu_conv), {"auto", "direct", "winograd"}, "the CPU's convolution algorithm");
   t.choice("conv", FIELD(conv), {"auto", "cuda", "cudnn"}, "the GPU's convolutions: our own kernels or the library's");
   t.flag("capture", FIELD(capture), "on a GPU: record the step once and repeat it");
+  t.choice("jpeg", FIELD(jpeg), {"turbo", "stb"},
+           "what decodes JPEG: libjpeg-turbo where the build has it, or stb_image");
+  t.choice("bad-images", FIELD(bad_images), {"stop", "skip"},
+           "image files that cannot be read: end the run, or leave them out, count and name them", {},
+           Flags::may_change);
   t.number("workers", FIELD(workers), from(1, 1024), "threads that make views", Flags::may_change);
   t.flag("deterministic", FIELD(deterministic), "the same bits on every run on a GPU (always so on the CPU)");
   t.flag("tune", FIELD(tune), "time the algorithms instead of using the fixed rule; kept in tuning.json");

@@ -261,7 +261,7 @@ std::vector<ViewSettings> view_settings(const Options& options, const Dataset& d
   std::vector<ViewSettings> views;
   for (std::size_t view = 0; view < options.view.size(); ++view) {
     ViewSettings settings = options.view[view];
-    settings.size = options.image_size ? options.image_size : data_set.height;
+    settings.size = options.image_size ? options.image_size : data_set.view_size();
     settings.interpolation =
         options.interpolation[view] == "bicubic" ? Interpolation::bicubic : Interpolation::bilinear;
     settings.mean = data_set.mean;
@@ -279,6 +279,9 @@ DatasetSettings dataset_settings(const Options& options) {
   DatasetSettings settings;
   settings.name = options.dataset;
   settings.directory = options.data;
+  settings.classes = options.classes;
+  settings.jpeg = options.jpeg == "stb" ? JpegLibrary::stb : JpegLibrary::turbo;
+  settings.bad_images = options.bad_images == "skip" ? BadImagePolicy::skip : BadImagePolicy::stop;
   settings.image_size = options.image_size;
   settings.limit = options.limit;
   settings.seed = static_cast<std::uint64_t>(options.seed);

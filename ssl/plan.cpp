@@ -4,6 +4,8 @@
 #include <iomanip>
 #include <sstream>
 
+#include "datasets/loader.h"
+
 namespace vergence {
 
 std::int64_t steps_per_epoch(const Options& options, const Dataset& dataset) {
@@ -32,23 +34,29 @@ Plan make_plan(const Options& options, const Dataset& dataset, const Objective& 
   plan.steps_per_epoch = steps_per_epoch(options, dataset);
   plan.steps = plan.steps_per_epoch * options.epochs;
   plan.effective_lr = options.effective_lr();
-  const std::int64_t size = options.image_size ? options.image_size : dataset.height;
-  const std::int64_t batch_bytes = 2 * options.batch * size * size * 3 * static_cast<std::int64_t>(sizeof(float));
-  // The loader holds workers + 2 batches; one more is on the device.
-  plan.bytes = plan.step.bytes + dataset.count * dataset.image_size() + (options.workers + 3) * batch_bytes;
+  const std::int64_t size = options.image_size ? options.image_size : dataset.view_size();
+  const std::int64_t sets =
+      2 + (objective.needs_plain() ? 1 : 0) + (objective.fresh_views() == FreshViews::none ? 0 : 2);
+  const std::int64_t batch_bytes = sets * options.batch * size * size * 3 * static_cast<std::int64_t>(sizeof(float));
+  plan.loader_bytes = Loader::places * batch_bytes;
+  plan.data_bytes = static_cast<std::int64_t>(dataset.pixels.size());
+  plan.bytes = plan.step.bytes + plan.data_bytes + plan.loader_bytes + batch_bytes;  // one batch is on the device
   return plan;
 }
 
 std::string plan_text(const Options& options, const Plan& plan) {
   std::ostringstream out;
   out << std::fixed;
+  const auto mebibytes = [](std::int64_t bytes) { return static_cast<double>(bytes) / (1 << 20); };
   const auto millions = [](auto value) { return static_cast<double>(value) / 1e6; };
   out << "encoder           " << options.encoder << ", width " << options.width << ", stem " << options.stem << ": "
       << std::setprecision(2) << millions(plan.step.encoder_parameters) << " M parameters\n";
   out << "with its heads    " << millions(plan.step.parameters) << " M parameters (" << options.objective << ")\n";
   out << "a step            " << std::setprecision(1) << plan.step.flops / 1e9 << " GFLOP for " << options.batch
       << " images, two views each\n";
-  out << "memory            about " << std::setprecision(0) << static_cast<double>(plan.bytes) / (1 << 20) << " MiB\n";
+  out << "memory            about " << std::setprecision(0) << mebibytes(plan.bytes) << " MiB (images "
+      << mebibytes(plan.data_bytes) << ", the loader's " << Loader::places << " batches "
+      << mebibytes(plan.loader_bytes) << ")\n";
   out << "steps             " << plan.steps << " (" << options.epochs << " epochs of " << plan.steps_per_epoch << "; "
       << plan.images << " images, " << plan.images - plan.steps_per_epoch * options.batch << " dropped in each)\n";
   out << "whole run         " << std::setprecision(2) << plan.step.flops * static_cast<double>(plan.steps) / 1e15

@@ -14,7 +14,8 @@ namespace vergence {
 struct Plan {
   StepCost step;
   std::int64_t images = 0, steps_per_epoch = 0, steps = 0;  // steps: of the whole schedule
-  std::int64_t bytes = 0;                                   // the step's, the data set's and the loader's together
+  std::int64_t data_bytes = 0, loader_bytes = 0;            // images in memory, batches that are made ahead
+  std::int64_t bytes = 0;                                   // these, the step's, and a batch on the device
   double effective_lr = 0;
 };
 

@@ -71,6 +71,7 @@ class Trainer {
   void log_knn(nlohmann::ordered_json& line, const KnnAccuracy& accuracy, const char* suffix, const char* note);
   void start_tuning();
   void save_tuning();
+  void tell_bad_images(const Dataset& dataset);
   void save(bool with_encoder);
   void save_encoder_file(const std::string& path, const Statistics& statistics);
   std::int64_t epoch() const { return step_ / steps_per_epoch_; }
@@ -157,6 +158,7 @@ bool Trainer::advance() {
                             .epoch = batches_->epoch(),
                             .images = options_.batch,
                             .indices = batches_->indices()};
+  tell_bad_images(dataset_);
   const Step& done = runner_.run([this] { return batches_->make(); }, context);
   if (!runner_.refusal().empty() && !eager_told_) {
     progress_->note("steps run one by one: " + runner_.refusal());
@@ -204,6 +206,7 @@ ExtractSettings Trainer::image_settings() const {
   settings.image_size = views_[0].size;
   settings.mean = views_[0].mean;
   settings.std = views_[0].std;
+  settings.resize = options_.eval_resize;
   return settings;
 }
 
@@ -211,7 +214,10 @@ std::pair<Features, Features> Trainer::bank_and_queries(const Encode& encode) {
   DatasetSettings settings = dataset_settings(options_);
   settings.limit = options_.eval_limit;
   const auto features = [&](const char* split) {
-    return extract_features(encode, open_dataset(settings, split), image_settings(), backend_);
+    const Dataset dataset = open_dataset(settings, split);
+    Features all = extract_features(encode, dataset, image_settings(), backend_);
+    tell_bad_images(dataset);
+    return all;
   };
   return {features("probe"), features("test")};
 }
@@ -279,6 +285,12 @@ void Trainer::start_tuning() {
 
 void Trainer::save_tuning() {
   if (options_.tune) write_atomically(folder_.tuning(), nlohmann::json(conv_choices()).dump(1) + "\n");
+}
+
+/// Names the images that have been left out since the last time.
+void Trainer::tell_bad_images(const Dataset& dataset) {
+  if (!dataset.source) return;
+  for (const std::string& message : dataset.source->bad_images().take_messages()) progress_->note("skipped " + message);
 }
 
 /// Encoders before the checkpoint: a run that stops in between makes them again when it goes on.
@@ -354,6 +366,8 @@ LoaderSettings loader_settings(const Options& options, const Dataset& dataset, c
   settings.batch = options.batch;
   settings.views = view_settings(options, dataset);
   settings.plain = objective.needs_plain();
+  settings.plain_resize =
+      options.eval_resize >= 0 ? options.eval_resize : dataset.evaluation_resize(settings.views[0].size);
   settings.fresh = objective.fresh_views();
   settings.seed = static_cast<std::uint64_t>(options.seed);
   settings.workers = static_cast<int>(options.workers);

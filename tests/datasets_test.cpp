@@ -139,9 +139,9 @@ TEST(CifarReal, StatisticsAreThePublishedOnes) {
 
 TEST(OpenDataset, UnknownNamesListWhatExists) {
   DatasetSettings settings;
-  settings.name = "imagenet";
+  settings.name = "imagenet21k";
   expect_contains(message_of([&] { open_dataset(settings, "train"); }),
-                  {"unknown name 'imagenet'", "confounded_shapes, cifar10"});
+                  {"unknown name 'imagenet21k'", "confounded_shapes, cifar10"});
   settings.name = "confounded_shapes";
   expect_contains(message_of([&] { open_dataset(settings, "dev"); }),
                   {"unknown split 'dev'", "train, probe, probe_without_val, val, test"});
@@ -368,7 +368,8 @@ TEST(Loader, ViewsLieOneAfterTheOther) {
                           static_cast<std::uint32_t>(v));
       make_view(data.image(index), 16, 16, settings.views[v], random, expected.data());
       EXPECT_TRUE(std::equal(expected.begin(), expected.end(), batch.views.data() + (v * 8 + i) * pixels));
-      normalize_image(data.image(index), 16, 16, 16, settings.views[0].mean, settings.views[0].std, expected.data());
+      make_view(data.image(index), 16, 16, ViewSettings::plain(16, 0, settings.views[0].mean, settings.views[0].std),
+                Random(0, Purpose::view), expected.data());
       EXPECT_TRUE(std::equal(expected.begin(), expected.end(), batch.plain.data() + i * pixels));
     }
 }

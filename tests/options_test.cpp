@@ -155,7 +155,7 @@ TEST(PretrainOptions, CommandLineErrors) {
             "--objective: expected " + expected_text(*find_option("objective")) + ", got 'moco'");
   EXPECT_EQ(
       complaint({"--dataset", "npy"}),
-      "--dataset: 'npy' is not available in this version, expected confounded_shapes, cifar10, cifar100 or stl10");
+      "--dataset: 'npy' is not available in this version, expected confounded_shapes, cifar10, cifar100, stl10, image_folder, imagenet or imagenet100");
   EXPECT_EQ(complaint({"--step-epochs", "60,,80"}),
             "--step-epochs: expected a list of finite numbers above 0, got '60,,80'");
   EXPECT_EQ(complaint({"--step-epochs", "60,"}), "--step-epochs: expected a list of finite numbers above 0, got '60,'");

@@ -251,7 +251,8 @@ TEST(Views, IdentityGivesTheNormalisedImage) {
   settings.std = {0.2f, 0.25f, 0.3f};
   std::vector<float> view(image.size()), plain(image.size());
   make_view(image.data(), 32, 32, settings, Random(1, Purpose::view), view.data());
-  normalize_image(image.data(), 32, 32, 32, settings.mean, settings.std, plain.data());
+  make_view(image.data(), 32, 32, ViewSettings::plain(32, 0, settings.mean, settings.std), Random(1, Purpose::view),
+            plain.data());
   for (std::size_t i = 0; i < image.size(); ++i) {
     const double expected = (image[i] / 255.0 - settings.mean[i % 3]) / settings.std[i % 3];
     ASSERT_NEAR(view[i], expected, 1e-6);
@@ -259,11 +260,99 @@ TEST(Views, IdentityGivesTheNormalisedImage) {
   }
 }
 
-TEST(Views, NormalizeResizesImagesOfAnotherSize) {
+TEST(Views, PlainResizesImagesOfAnotherSize) {
   const auto image = random_image(40, 24, 5);
   std::vector<float> out(16 * 16 * 3);
-  normalize_image(image.data(), 40, 24, 16, {0, 0, 0}, {1, 1, 1}, out.data());
-  expect_close(out, resized(image, 24, {0, 0, 40, 24}, 16, Interpolation::bilinear), 4e-6, "normalize_image");
+  make_view(image.data(), 40, 24, ViewSettings::plain(16, 0, {0, 0, 0}, {1, 1, 1}), Random(1, Purpose::view),
+            out.data());
+  expect_close(out, resized(image, 24, {0, 0, 40, 24}, 16, Interpolation::bilinear), 4e-6, "plain");
+}
+
+/// The whole image resized, height x width, by the definition: filters over the whole image, nothing cut.
+double resized_pixel(const std::vector<std::uint8_t>& image, std::int64_t height, std::int64_t width, std::int64_t rows,
+                     std::int64_t columns, std::int64_t y, std::int64_t x, std::int64_t channel) {
+  const auto weights = [](std::int64_t from, std::int64_t to, std::int64_t at) {
+    const double scale = static_cast<double>(from) / static_cast<double>(to), stretch = std::max(scale, 1.0);
+    std::vector<double> all;
+    double sum = 0;
+    for (std::int64_t k = 0; k < from; ++k)
+      sum += all.emplace_back(std::max(
+          0.0, 1 - std::abs((static_cast<double>(k) + 0.5) - (static_cast<double>(at) + 0.5) * scale) / stretch));
+    for (double& weight : all) weight /= sum;
+    return all;
+  };
+  const std::vector<double> down = weights(height, rows, y), across = weights(width, columns, x);
+  double sum = 0;
+  for (std::int64_t i = 0; i < height; ++i)
+    for (std::int64_t j = 0; j < width; ++j)
+      sum += down[static_cast<std::size_t>(i)] * across[static_cast<std::size_t>(j)] *
+             image[static_cast<std::size_t>(3 * (i * width + j) + channel)] / 255.0;
+  return sum;
+}
+
+// torchvision: Resize(short side), which rounds the other side down, then CenterCrop, whose offset is rounded to even.
+TEST(Views, PlainCutsTheCentreOfTheResizedImage) {
+  const struct {
+    std::int64_t height, width, resize, size, rows, columns;  // rows, columns: of the resized image
+  } cases[] = {{41, 60, 20, 16, 20, 29}, {70, 33, 18, 16, 38, 18}, {24, 24, 20, 17, 20, 20}, {9, 13, 20, 16, 20, 28}};
+  for (const auto& c : cases) {
+    const auto image = random_image(c.height, c.width, 8);
+    std::vector<float> out(static_cast<std::size_t>(3 * c.size * c.size));
+    make_view(image.data(), c.height, c.width, ViewSettings::plain(c.size, c.resize, {0, 0, 0}, {1, 1, 1}),
+              Random(1, Purpose::view), out.data());
+    const auto offset = [&](std::int64_t side) {
+      return static_cast<std::int64_t>(std::nearbyint(static_cast<double>(side - c.size) / 2));
+    };
+    for (std::int64_t y = 0; y < c.size; ++y)
+      for (std::int64_t x = 0; x < c.size; ++x)
+        ASSERT_NEAR(
+            out[static_cast<std::size_t>(3 * (y * c.size + x) + 1)],
+            resized_pixel(image, c.height, c.width, c.rows, c.columns, y + offset(c.rows), x + offset(c.columns), 1),
+            1e-5)
+            << c.height << 'x' << c.width << " at " << y << ", " << x;
+  }
+}
+
+// A part of the pixels is as good as all of them, and pixels decoded at half the size are nearly so where they are
+// even.
+TEST(Views, APartOfTheImageGivesTheSameView) {
+  const auto image = random_image(50, 40, 3);
+  const ViewSettings settings = ViewSettings::identity(12);
+  ViewPlan plan;
+  plan.crop = {20, 8, 26, 30};
+  std::vector<float> whole(12 * 12 * 3), part(whole.size());
+  apply_view(image.data(), 50, 40, settings, plan, whole.data());
+  std::vector<std::uint8_t> rows(image.begin() + 18 * 40 * 3, image.begin() + 48 * 40 * 3);
+  apply_view({.pixels = rows.data(), .height = 30, .width = 40, .top = 18}, settings, plan, part.data());
+  EXPECT_EQ(whole, part);
+  EXPECT_THROW(apply_view({.pixels = rows.data(), .height = 27, .width = 40, .top = 18}, settings, plan, part.data()),
+               Error);
+  EXPECT_THROW(apply_view({.pixels = rows.data(), .height = 30, .width = 40, .top = 21}, settings, plan, part.data()),
+               Error);
+}
+
+TEST(Views, HalfThePixelsAreEnoughForAViewOfHalfTheSize) {
+  const std::int64_t height = 61, width = 45;  // odd: the last row and column are a half of one
+  const auto light = [](double y, double x) { return 120 + 100 * std::sin(y / 9) * std::cos(x / 7); };
+  std::vector<std::uint8_t> image, half;
+  for (std::int64_t y = 0; y < height; ++y)
+    for (std::int64_t x = 0; x < width; ++x)
+      for (int c = 0; c < 3; ++c)
+        image.push_back(static_cast<std::uint8_t>(std::lround(light(static_cast<double>(y), static_cast<double>(x)))));
+  for (std::int64_t y = 0; y < 31; ++y)
+    for (std::int64_t x = 0; x < 23; ++x)
+      for (int c = 0; c < 3; ++c)
+        half.push_back(static_cast<std::uint8_t>(
+            std::lround(light(2 * static_cast<double>(y) + 0.5, 2 * static_cast<double>(x) + 0.5))));
+  const ViewSettings settings = ViewSettings::identity(16);
+  for (const CropBox& crop : {CropBox{0, 0, 61, 45}, CropBox{7, 5, 33, 35}, CropBox{21, 4, 40, 41}}) {
+    ViewPlan plan;
+    plan.crop = crop;
+    std::vector<float> full(16 * 16 * 3), small(full.size());
+    apply_view(image.data(), height, width, settings, plan, full.data());
+    apply_view({.pixels = half.data(), .height = 31, .width = 23, .reduction = 2}, settings, plan, small.data());
+    expect_close(small, Pixels(full.begin(), full.end()), 0.02, "half");
+  }
 }
 
 // ---- decisions

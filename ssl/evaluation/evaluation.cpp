@@ -119,22 +119,21 @@ class Evaluation {
   Json reconstruction() {
     ReconstructionSettings decoder;
     decoder.seed = settings_.seed;
-    const Dataset train = some_training();
-    Features features = bank();  // of the first images alone, in the order of the data set
-    features.labels.resize(static_cast<std::size_t>(train.count));
-    features.values.resize(static_cast<std::size_t>(train.count * features.dim));
+    const Dataset train = in_memory(some_training(), subject_.extract), images = in_memory(test(), subject_.extract);
+    const bool known = !test().source;  // otherwise images may have been left out
     const Determination result =
-        reconstruction_of(features, train, query(), test(), subject_.extract, decoder, *subject_.backend);
+        reconstruction_of(known ? first_rows(bank(), train.count) : features_of(train), train,
+                          known ? query() : features_of(images), images, subject_.extract, decoder, *subject_.backend);
     line("reconstruction_r2", result.r_squared(), 4, "decoder of width " + std::to_string(decoder.width));
     return {{"r2", number(result.r_squared())}, {"mse", result.mean_squared_error()}, {"variance", result.variance()},
             {"decoder_width", decoder.width},   {"epochs", decoder.epochs},           {"train_images", train.count}};
   }
 
   Json nuisance() {
-    const Dataset train = some_training();
+    const Dataset train = in_memory(some_training(), subject_.extract), images = in_memory(test(), subject_.extract);
     Json json{{"probe", name_of(probe_.protocol)}, {"classes", nuisance_classes}, {"train_images", train.count}};
     for (Nuisance each : nuisances) {
-      const double top1 = nuisance_accuracy(encode_, train, test(), each, subject_.extract, probe_, *subject_.backend);
+      const double top1 = nuisance_accuracy(encode_, train, images, each, subject_.extract, probe_, *subject_.backend);
       line(std::string("nuisance_") + name_of(each), top1, 2, "top-1, chance 25");
       json[name_of(each)] = two_decimals(top1);
     }
@@ -163,6 +162,12 @@ class Evaluation {
 
   Features features_of(const Dataset& dataset) const {
     return extract_features(encode_, dataset, subject_.extract, *subject_.backend);
+  }
+
+  static Features first_rows(Features features, std::int64_t count) {
+    features.labels.resize(static_cast<std::size_t>(count));
+    features.values.resize(static_cast<std::size_t>(count * features.dim));
+    return features;
   }
 
   void line(const std::string& name, double value, int decimals, const std::string& note = "") const {

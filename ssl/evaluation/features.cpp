@@ -2,7 +2,10 @@
 #include "ssl/evaluation/features.h"
 
 #include <algorithm>
+#include <cmath>
+#include <functional>
 
+#include "datasets/image_reader.h"
 #include "kernels/parallel.h"
 #include "kernels/random.h"
 #include "ssl/evaluation/streams.h"
@@ -10,33 +13,56 @@
 namespace vergence {
 namespace {
 
-/// Writes image `index` of the data set, normalised, to `out`.
-using Prepare = std::function<void(std::int64_t index, float* out)>;
+/// What is random in the view of image `index`.
+using Draw = std::function<Random(std::int64_t index)>;
 
-Features extract(const Encode& encode, const Dataset& dataset, const ExtractSettings& settings, Backend& backend,
-                 const Prepare& prepare) {
+/// Drops the labels of images that could not be read.
+void keep(std::vector<std::int32_t>& labels, const std::vector<char>& good) {
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < labels.size(); ++i)
+    if (good[i]) labels[kept++] = labels[i];
+  labels.resize(kept);
+}
+
+Features extract(const Encode& encode, const Dataset& dataset, const ExtractSettings& settings,
+                 const ViewSettings& view, Backend& backend, const Draw& draw) {
   require_usage(dataset.count > 0, dataset.name, " ", dataset.split, ": there are no images");
   require_usage(dataset.classes > 0 && !dataset.labels.empty(), dataset.name, " ", dataset.split,
                 ": there are no labels, which this evaluation needs");
   require(settings.batch > 0, "features: batch is ", settings.batch, ", expected at least 1");
   const std::int64_t size = settings.image_size, pixels = size * size * 3;
   Features features{0, dataset.classes, {}, dataset.labels};
+  std::vector<char> good(static_cast<std::size_t>(dataset.count), 0);
   std::vector<float> images;
   for (std::int64_t begin = 0; begin < dataset.count; begin += settings.batch) {
     const std::int64_t count = std::min(settings.batch, dataset.count - begin);
     images.resize(static_cast<std::size_t>(count * pixels));
     parallel_for(count, 8, [&](std::int64_t low, std::int64_t high) {
-      for (std::int64_t i = low; i < high; ++i) prepare(begin + i, images.data() + i * pixels);
+      ImageReader reader(dataset);
+      for (std::int64_t i = low; i < high; ++i) {
+        const WantedView wanted{&view, draw(begin + i), images.data() + i * pixels};
+        good[static_cast<std::size_t>(begin + i)] = reader.try_views(begin + i, {&wanted, 1}).has_value();
+      }
     });
-    const Tensor batch = from_floats(backend, {count, size, size, 3}, images);
-    const Tensor output = encode(batch);
-    require(output.shape.rank() == 2 && output.shape[0] == count, "features: the encoder made ", output.shape, " of ",
-            count, " images");
+    std::int64_t made = 0;
+    for (std::int64_t i = 0; i < count; ++i) {
+      if (!good[static_cast<std::size_t>(begin + i)]) continue;
+      if (made < i) std::copy_n(images.data() + i * pixels, pixels, images.data() + made * pixels);
+      ++made;
+    }
+    if (made == 0) continue;
+    images.resize(static_cast<std::size_t>(made * pixels));
+    const Tensor output = encode(from_floats(backend, {made, size, size, 3}, images));
+    require(output.shape.rank() == 2 && output.shape[0] == made, "features: the encoder made ", output.shape, " of ",
+            made, " images");
     const std::vector<float> values = output.floats();
     features.dim = output.shape[1];
-    if (begin == 0) features.values.reserve(static_cast<std::size_t>(dataset.count * features.dim));
+    if (features.values.empty()) features.values.reserve(static_cast<std::size_t>(dataset.count * features.dim));
     features.values.insert(features.values.end(), values.begin(), values.end());
   }
+  keep(features.labels, good);
+  require_usage(!features.labels.empty(), dataset.name, " ", dataset.split, ": none of the ", dataset.count,
+                " images can be read");
   return features;
 }
 
@@ -69,25 +95,66 @@ Encode encode_map_with(const ResNet& encoder, Statistics& statistics, DType prec
   };
 }
 
+ViewSettings plain_view(const Dataset& dataset, const ExtractSettings& settings) {
+  const std::int64_t size = settings.image_size;
+  const std::int64_t resize = settings.resize >= 0 ? settings.resize : dataset.evaluation_resize(size);
+  const ViewSettings view = ViewSettings::plain(size, resize, settings.mean, settings.std);
+  check_view_settings(view, "evaluation");
+  return view;
+}
+
+Dataset in_memory(const Dataset& dataset, const ExtractSettings& settings) {
+  if (!dataset.source) return dataset;
+  ExtractSettings raw = settings;
+  raw.mean = {0, 0, 0};
+  raw.std = {1, 1, 1};
+  const ViewSettings view = plain_view(dataset, raw);
+  const std::int64_t size = settings.image_size, values = size * size * 3;
+  std::vector<char> good(static_cast<std::size_t>(dataset.count), 0);
+  Dataset copy = dataset;
+  copy.source = nullptr;
+  copy.zoom = 1;
+  copy.height = copy.width = size;
+  copy.pixels.resize(static_cast<std::size_t>(dataset.count * values));
+  parallel_for(dataset.count, 8, [&](std::int64_t begin, std::int64_t end) {
+    ImageReader reader(dataset);
+    std::vector<float> image(static_cast<std::size_t>(values));
+    for (std::int64_t i = begin; i < end; ++i) {
+      const WantedView wanted{&view, Random(0, Purpose::view), image.data()};
+      good[static_cast<std::size_t>(i)] = reader.try_views(i, {&wanted, 1}).has_value();
+      std::transform(image.begin(), image.end(), copy.pixels.begin() + i * values,
+                     [](float x) { return static_cast<std::uint8_t>(std::lround(255 * x)); });
+    }
+  });
+  copy.count = 0;
+  for (std::int64_t i = 0; i < dataset.count; ++i)
+    if (good[static_cast<std::size_t>(i)])
+      std::copy_n(copy.pixels.begin() + i * values, values, copy.pixels.begin() + copy.count++ * values);
+  copy.pixels.resize(static_cast<std::size_t>(copy.count * values));
+  keep(copy.labels, good);
+  return copy;
+}
+
 Tensor plain_images(const Dataset& dataset, const std::vector<std::int64_t>& indices, const ExtractSettings& settings,
                     Backend& backend) {
   const std::int64_t size = settings.image_size, pixels = size * size * 3;
   const auto count = static_cast<std::int64_t>(indices.size());
+  const ViewSettings view = plain_view(dataset, settings);
   std::vector<float> images(static_cast<std::size_t>(count * pixels));
   parallel_for(count, 8, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i)
-      normalize_image(dataset.image(indices[static_cast<std::size_t>(i)]), dataset.height, dataset.width, size,
-                      settings.mean, settings.std, images.data() + i * pixels);
+    ImageReader reader(dataset);
+    for (std::int64_t i = begin; i < end; ++i) {
+      const WantedView wanted{&view, Random(0, Purpose::view), images.data() + i * pixels};
+      reader.make_views_or_next(indices[static_cast<std::size_t>(i)], {&wanted, 1});
+    }
   });
   return from_floats(backend, {count, size, size, 3}, images);
 }
 
 Features extract_features(const Encode& encode, const Dataset& dataset, const ExtractSettings& settings,
                           Backend& backend) {
-  return extract(encode, dataset, settings, backend, [&](std::int64_t index, float* out) {
-    normalize_image(dataset.image(index), dataset.height, dataset.width, settings.image_size, settings.mean,
-                    settings.std, out);
-  });
+  return extract(encode, dataset, settings, plain_view(dataset, settings), backend,
+                 [](std::int64_t) { return Random(0, Purpose::view); });
 }
 
 Features extract_view_features(const Encode& encode, const Dataset& dataset, const ExtractSettings& settings,
@@ -96,10 +163,9 @@ Features extract_view_features(const Encode& encode, const Dataset& dataset, con
   view.mean = settings.mean;
   view.std = settings.std;
   check_view_settings(view, "probe view");
-  return extract(encode, dataset, settings, backend, [&](std::int64_t index, float* out) {
-    const Random random(seed, Purpose::probe, static_cast<std::uint32_t>(epoch), static_cast<std::uint64_t>(index),
-                        view_stream);
-    make_view(dataset.image(index), dataset.height, dataset.width, view, random, out);
+  return extract(encode, dataset, settings, view, backend, [&](std::int64_t index) {
+    return Random(seed, Purpose::probe, static_cast<std::uint32_t>(epoch), static_cast<std::uint64_t>(index),
+                  view_stream);
   });
 }
 

@@ -27,15 +27,25 @@ Encode encode_map_with(const ResNet& encoder, Statistics& statistics, DType prec
 
 struct ExtractSettings {
   std::int64_t image_size = 32;        // images of another size are resized
+  std::int64_t resize = -1;            // ViewSettings::resize of un-augmented images; -1: as the data set's evaluation
   std::array<float, 3> mean{}, std{};  // as the encoder was trained
   std::int64_t batch = 250;
 };
 
-/// The un-augmented images of the given places in the data set, normalised: [indices, size, size, 3].
+/// The view of evaluation: the un-augmented image.
+ViewSettings plain_view(const Dataset& dataset, const ExtractSettings& settings);
+
+/// The images as evaluation sees them, in memory: for what changes the images themselves. A data set that lies in
+/// memory is returned as it is; bad images are left out.
+Dataset in_memory(const Dataset& dataset, const ExtractSettings& settings);
+
+/// The un-augmented images of the given places in the data set, normalised: [indices, size, size, 3]. A bad image's
+/// place is taken by the next.
 Tensor plain_images(const Dataset& dataset, const std::vector<std::int64_t>& indices, const ExtractSettings& settings,
                     Backend& backend);
 
-/// The features of every image of `dataset` in its order, with its labels. Nothing random.
+/// The features of every image of `dataset` in its order, with its labels; where bad images are skipped, without them.
+/// Nothing random.
 /// Throws UsageError if the data set has no labels.
 Features extract_features(const Encode& encode, const Dataset& dataset, const ExtractSettings& settings,
                           Backend& backend);

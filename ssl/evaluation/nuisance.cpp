@@ -64,6 +64,7 @@ Dataset with_nuisance(const Dataset& images, Nuisance nuisance, std::uint64_t se
                 images.width, " x ", images.channels);
   const std::int64_t size = images.height;
   Dataset result = images;
+  result.zoom = 1;
   result.classes = nuisance_classes;
   result.height = result.width = nuisance == Nuisance::crop ? size / 2 : size;
   result.labels.resize(static_cast<std::size_t>(images.count));

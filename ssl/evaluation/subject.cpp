@@ -68,9 +68,13 @@ DatasetSettings data_of(const SubjectOptions& options, const std::optional<Optio
   if (name.empty() && config) name = config->dataset;
   if (name.empty() && trained_on != subject.metadata.end()) name = trained_on->second;
   require_usage(!name.empty(), subject.path, ": metadata has no 'dataset'; name one with --dataset");
-  if (name != data.name) data.directory.clear();  // the run's folder holds another data set
+  if (name != data.name) data.directory = data.classes = "";  // the run's are of another data set
   data.name = name;
   if (!options.data.empty()) data.directory = options.data;
+  if (!options.classes.empty()) data.classes = options.classes;
+  if (!options.jpeg.empty()) data.jpeg = options.jpeg == "stb" ? JpegLibrary::stb : JpegLibrary::turbo;
+  if (!options.bad_images.empty())
+    data.bad_images = options.bad_images == "skip" ? BadImagePolicy::skip : BadImagePolicy::stop;
   data.image_size = subject.extract.image_size;
   data.limit = options.limit;
   data.seed = static_cast<std::uint64_t>(subject.run_seed);
@@ -108,6 +112,16 @@ void add_subject_options(CLI::App& app, SubjectOptions& options) {
   app.add_flag("--untrained", options.untrained, "the same architecture with its initial weights: the baseline");
   app.add_option("--dataset", options.dataset, "data set to judge on; default: the one trained on");
   app.add_option("--data", options.data, "folder of the data set's files; default: the run's");
+  app.add_option("--classes", options.classes, "image files: use these classes alone; default: the run's");
+  app.add_option("--jpeg", options.jpeg, "what decodes JPEG, turbo or stb; default: the run's")
+      ->check(CLI::IsMember({"turbo", "stb"}));
+  app.add_option("--bad-images", options.bad_images,
+                 "what images that cannot be read do: stop, or skip: leave them out")
+      ->check(CLI::IsMember({"stop", "skip"}));
+  app.add_option("--eval-resize", options.eval_resize,
+                 "images' short side before the centre is cut out; 0: squeezed whole, -1: the data set's; default: the "
+                 "run's")
+      ->check(CLI::Range(-1, 16384));
   app.add_option("--split", options.split, "judged on: test; or val, for choosing coefficients")
       ->check(CLI::IsMember({"test", "val"}))
       ->capture_default_str();
@@ -149,6 +163,7 @@ Subject open_subject(const SubjectOptions& options) {
   subject.extract.mean = channels_from(subject.metadata, "mean", subject.path);
   subject.extract.std = channels_from(subject.metadata, "std", subject.path);
   subject.data = data_of(options, config, subject);
+  subject.extract.resize = options.eval_resize >= -1 ? options.eval_resize : config ? config->eval_resize : -1;
   if (config) subject.views = trained_views(*config, subject.extract);
   return subject;
 }

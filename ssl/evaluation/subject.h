@@ -16,20 +16,24 @@
 namespace vergence {
 
 struct SubjectOptions {
-  std::string run;             // run folder; or
-  std::string encoder_file;    // an encoder.safetensors by itself
-  bool untrained = false;      // the same architecture with its initial weights
-  std::string dataset;         // empty: what the encoder was trained on
-  std::string data;            // folder of its files; empty: the run's
-  std::string split = "test";  // judged on; probes are fitted on probe_split(split)
-  std::int64_t limit = 0;      // first N images of each split; 0: all
-  std::int64_t run_seed = -1;  // of rendered images and initial weights; -1: the run's, 1 for a file by itself
+  std::string run;                // run folder; or
+  std::string encoder_file;       // an encoder.safetensors by itself
+  bool untrained = false;         // the same architecture with its initial weights
+  std::string dataset;            // empty: what the encoder was trained on
+  std::string data;               // folder of its files; empty: the run's
+  std::string classes;            // of image files; empty: the run's
+  std::string jpeg, bad_images;   // empty: the run's
+  std::int64_t eval_resize = -2;  // -2: the run's
+  std::string split = "test";     // judged on; probes are fitted on probe_split(split)
+  std::int64_t limit = 0;         // first N images of each split; 0: all
+  std::int64_t run_seed = -1;     // of rendered images and initial weights; -1: the run's, 1 for a file by itself
   std::string device = "auto", precision = "fp32";
   int threads = 0;  // 0: as OMP_NUM_THREADS says
   std::string out;  // the verdict's file; empty: beside the encoder
 };
 
-/// Adds --run, --encoder-file, --untrained, --dataset, --data, --split, --limit, --run-seed, --device, --precision,
+/// Adds --run, --encoder-file, --untrained, --dataset, --data, --classes, --jpeg, --bad-images, --eval-resize, --split,
+/// --limit, --run-seed, --device, --precision,
 /// --threads and --out. `options` must outlive the parse.
 void add_subject_options(CLI::App& app, SubjectOptions& options);
 

@@ -1,0 +1,114 @@
+#include "datasets/image_files.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <utility>
+
+#include "kernels/error.h"
+#include "kernels/parallel.h"
+
+namespace vergence {
+namespace {
+
+/// Most bytes of a file that are looked at first: beyond them lie large colour profiles and previews alone.
+constexpr std::int64_t beginning = 1 << 14;
+
+class OpenFile {
+ public:
+  explicit OpenFile(const std::string& path) : path_(path), descriptor_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
+    check(descriptor_ >= 0);
+    struct stat status {};
+    check(::fstat(descriptor_, &status) == 0);
+    require_usage(S_ISREG(status.st_mode), path, ": not a file, expected a JPEG, PNG or BMP image");
+    state_ = {status.st_size, status.st_mtim.tv_sec, status.st_mtim.tv_nsec};
+  }
+  ~OpenFile() {
+    if (descriptor_ >= 0) ::close(descriptor_);
+  }
+  OpenFile(const OpenFile&) = delete;
+  OpenFile& operator=(const OpenFile&) = delete;
+
+  const FileState& state() const { return state_; }
+
+  /// The first bytes of the file, `most` or all there are.
+  void read(std::int64_t most, std::string& bytes) const {
+    bytes.resize(static_cast<std::size_t>(std::min(most, state_.bytes)));
+    std::size_t have = 0;
+    while (have < bytes.size()) {
+      const ssize_t got = ::pread(descriptor_, bytes.data() + have, bytes.size() - have, static_cast<off_t>(have));
+      if (got < 0 && errno == EINTR) continue;
+      check(got >= 0);
+      require_usage(got > 0, path_, ": ends at byte ", have, ", expected ", state_.bytes, " bytes");
+      have += static_cast<std::size_t>(got);
+    }
+  }
+
+ private:
+  void check(bool good) const { require_usage(good, path_, ": cannot be read: ", std::strerror(errno)); }
+
+  const std::string& path_;
+  int descriptor_;
+  FileState state_;
+};
+
+LookedAt look_at(const std::string& path, std::string& bytes) {
+  LookedAt result;
+  try {
+    const OpenFile file(path);
+    result.state = file.state();
+    file.read(beginning, bytes);
+    ImageHeader header;
+    try {
+      header = image_header(bytes, path);
+    } catch (const UsageError&) {
+      if (file.state().bytes <= beginning) throw;
+      file.read(file.state().bytes, bytes);
+      header = image_header(bytes, path);
+    }
+    result.size = {header.height, header.width};
+  } catch (const UsageError& error) {
+    result.complaint = error.what();
+  }
+  return result;
+}
+
+}  // namespace
+
+ImageFiles::ImageFiles(std::vector<std::string> paths, std::vector<FileState> states, JpegLibrary jpeg,
+                       BadImagePolicy policy)
+    : ImageSource(policy), paths_(std::move(paths)), states_(std::move(states)), jpeg_(jpeg) {
+  require(paths_.size() == states_.size(), "image files: ", paths_.size(), " paths, ", states_.size(), " states");
+}
+
+ImageSize ImageFiles::open(std::int64_t index, ImageBuffer& buffer) const {
+  const auto at = static_cast<std::size_t>(index);
+  const std::string& path = paths_.at(at);
+  const OpenFile file(path);
+  require_usage(file.state() == states_[at], path, ": has changed since the data set was opened (", states_[at].bytes,
+                " bytes then, ", file.state().bytes, " now)");
+  file.read(file.state().bytes, buffer.bytes);
+  const ImageHeader header = image_header(buffer.bytes, path);
+  return {header.height, header.width};
+}
+
+Picture ImageFiles::read(std::int64_t index, const ImageRegion& region, ImageBuffer& buffer) const {
+  DecodedImage& image = buffer.decoded;
+  decode_image(buffer.bytes, paths_.at(static_cast<std::size_t>(index)), jpeg_, image, region);
+  return {image.pixels.data(), image.height, image.width, image.top, image.left, image.reduction};
+}
+
+std::vector<LookedAt> look_at_files(const std::vector<std::string>& paths) {
+  std::vector<LookedAt> results(paths.size());
+  parallel_for(static_cast<std::int64_t>(paths.size()), 16, [&](std::int64_t begin, std::int64_t end) {
+    std::string bytes;
+    for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i)
+      results[i] = look_at(paths[i], bytes);
+  });
+  return results;
+}
+
+}  // namespace vergence

@@ -1,0 +1,42 @@
+// Image files as a source of images.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "datasets/image_source.h"
+
+namespace vergence {
+
+/// A file as it was when it was looked at: one that changes later is refused.
+struct FileState {
+  std::int64_t bytes = 0, seconds = 0, nanoseconds = 0;
+  bool operator==(const FileState&) const = default;
+};
+
+class ImageFiles final : public ImageSource {
+ public:
+  ImageFiles(std::vector<std::string> paths, std::vector<FileState> states, JpegLibrary jpeg, BadImagePolicy policy);
+
+  std::int64_t count() const override { return static_cast<std::int64_t>(paths_.size()); }
+  ImageSize open(std::int64_t index, ImageBuffer& buffer) const override;
+  Picture read(std::int64_t index, const ImageRegion& region, ImageBuffer& buffer) const override;
+
+ private:
+  std::vector<std::string> paths_;
+  std::vector<FileState> states_;
+  JpegLibrary jpeg_;
+};
+
+/// What a look at a file gave.
+struct LookedAt {
+  FileState state;
+  ImageSize size;
+  std::string complaint;  // empty: its beginning is that of an image
+};
+
+/// Looks at the beginning of every file, on all threads.
+std::vector<LookedAt> look_at_files(const std::vector<std::string>& paths);
+
+}  // namespace vergence

@@ -1,0 +1,202 @@
+// From a folder to a split: which folders hold it, which files, and what their labels are.
+#include "datasets/image_folder.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+#include <sstream>
+#include <utility>
+
+#include "datasets/class_lists.h"
+#include "datasets/image_files.h"
+#include "datasets/image_list.h"
+#include "datasets/image_splits.h"
+#include "datasets/packed_images.h"
+#include "engine/files.h"
+#include "kernels/error.h"
+
+namespace vergence {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool is_folder(const fs::path& path) {
+  std::error_code error;
+  return fs::is_directory(path, error);
+}
+
+bool has_folders(const fs::path& path) {
+  std::error_code error;
+  for (fs::directory_iterator at(path, error), end; !error && at != end; at.increment(error))
+    if (at->is_directory() && !at->path().filename().string().starts_with('.')) return true;
+  return false;
+}
+
+/// The folders of a data set; empty: there is none.
+struct Folders {
+  fs::path train, test, val;
+  fs::path solution;  // a table that says which class each image of `test` is
+};
+
+Folders folders_of(const DatasetSettings& settings) {
+  require_usage(!settings.directory.empty(), settings.name, ": --data is missing, expected the folder of the images");
+  const fs::path given = settings.directory;
+  require_usage(is_folder(given), settings.name, ": --data: there is no folder ", settings.directory);
+  for (const char* inner : {"ILSVRC/Data/CLS-LOC", "Data/CLS-LOC", "."}) {
+    const fs::path root = (given / inner).lexically_normal();
+    if (!is_folder(root / "train")) continue;
+    Folders folders{.train = root / "train", .test = {}, .val = {}, .solution = {}};
+    for (const char* name : {"test", "val"})
+      if (folders.test.empty() && has_folders(root / name)) folders.test = root / name;
+    if (folders.test.filename() == "test" && has_folders(root / "val")) folders.val = root / "val";
+    const fs::path table = given / "LOC_val_solution.csv";
+    std::error_code error;
+    if (folders.test.empty() && is_folder(root / "val") && fs::is_regular_file(table, error)) {
+      folders.test = root / "val";
+      folders.solution = table;
+    }
+    return folders;
+  }
+  require_usage(settings.name == "image_folder", settings.name, ": ", settings.directory,
+                " has neither train/ nor ILSVRC/Data/CLS-LOC/train/");
+  return {.train = given, .test = {}, .val = {}, .solution = {}};
+}
+
+std::vector<std::string> wanted_classes(const DatasetSettings& settings) {
+  const std::string name =
+      settings.classes.empty() && settings.name == "imagenet100" ? "imagenet100" : settings.classes;
+  if (name.empty()) return {};
+  std::error_code error;
+  if (const auto shipped = shipped_classes(name); !shipped.empty() && !fs::exists(name, error)) return shipped;
+  return read_class_names(name);
+}
+
+/// The images of a flat folder whose classes stand in a table of lines "image,class …".
+ImageList solved(const Folders& folders, const std::vector<std::string>& classes) {
+  const std::string table = folders.solution.string();
+  std::istringstream lines(read_file(table));
+  std::map<std::string, std::string> class_of;
+  for (std::string line; std::getline(lines, line);) {
+    const std::size_t comma = line.find(',');
+    if (comma != std::string::npos)
+      class_of[line.substr(0, comma)] = line.substr(comma + 1, line.find(' ', comma) - comma - 1);
+  }
+  ImageList all = list_images(folders.test.string()), list;
+  list.folder = all.folder;
+  list.classes = classes;
+  for (std::string& file : all.files) {
+    const auto found = class_of.find(fs::path(file).stem().string());
+    require_usage(found != class_of.end(), table, ": has no line for ", all.folder, "/", file);
+    const auto place = std::lower_bound(classes.begin(), classes.end(), found->second);
+    if (place == classes.end() || *place != found->second) continue;
+    list.labels.push_back(static_cast<std::int32_t>(place - classes.begin()));
+    list.files.push_back(std::move(file));
+  }
+  require_usage(!list.files.empty(), table, ": no image of ", all.folder, " is of a class of ", folders.train.string());
+  return list;
+}
+
+/// The files at these places, in ascending order.
+ImageList chosen(ImageList list, const std::vector<std::int64_t>& places) {
+  std::vector<std::string> files;
+  std::vector<std::int32_t> labels;
+  for (const std::int64_t place : places) {
+    files.push_back(std::move(list.files[static_cast<std::size_t>(place)]));
+    if (!list.labels.empty()) labels.push_back(list.labels[static_cast<std::size_t>(place)]);
+  }
+  list.files = std::move(files);
+  list.labels = std::move(labels);
+  return list;
+}
+
+/// The images of a part; those of train name the classes of the others.
+ImageList list_part(const DatasetSettings& settings, const Folders& folders, Part part) {
+  ImageList train = list_images(folders.train.string(), wanted_classes(settings));
+  if (part == Part::train) return train;
+  const fs::path& folder = part == Part::test ? folders.test : folders.val;
+  require_usage(!folder.empty(), settings.name, ": ", settings.directory,
+                " has no test/ or val/ with a folder for each class, so there is no split 'test'; --split val takes "
+                "every tenth image of the others");
+  if (part == Part::test && !folders.solution.empty()) return solved(folders, train.classes);
+  return list_images(folder.string(), train.classes);
+}
+
+std::vector<std::string> paths_of(const ImageList& list) {
+  std::vector<std::string> paths;
+  for (std::size_t i = 0; i < list.files.size(); ++i) paths.push_back(list.path(i));
+  return paths;
+}
+
+/// Looks at the files and leaves out those that are no images, or throws.
+std::vector<FileState> look_at(ImageList& list, const DatasetSettings& settings, std::vector<std::string>& complaints) {
+  const std::vector<LookedAt> looks = look_at_files(paths_of(list));
+  std::vector<FileState> states;
+  std::vector<std::int64_t> good;
+  for (std::size_t i = 0; i < looks.size(); ++i) {
+    if (!looks[i].complaint.empty()) {
+      complaints.push_back(looks[i].complaint);
+      continue;
+    }
+    states.push_back(looks[i].state);
+    good.push_back(static_cast<std::int64_t>(i));
+  }
+  require_usage(complaints.empty() || settings.bad_images == BadImagePolicy::skip,
+                complaints.empty() ? "" : complaints.front(), " (", complaints.size(), " of ", looks.size(),
+                " files cannot be read; --bad-images skip leaves them out)");
+  require_usage(!good.empty(), settings.name, ": none of the ", looks.size(), " files in ", list.folder,
+                " can be read");
+  list = chosen(std::move(list), good);
+  return states;
+}
+
+}  // namespace
+
+void set_imagenet_statistics(Dataset& data) {
+  data.mean = {0.485f, 0.456f, 0.406f};
+  data.std = {0.229f, 0.224f, 0.225f};
+  data.zoom = 256.0 / 224;
+}
+
+FolderParts list_parts(const DatasetSettings& settings) {
+  const Folders folders = folders_of(settings);
+  FolderParts parts;
+  for (const Part part : {Part::train, Part::test, Part::val}) {
+    const fs::path& folder = part == Part::train ? folders.train : part == Part::test ? folders.test : folders.val;
+    if (folder.empty()) continue;
+    const ImageList list = list_part(settings, folders, part);
+    if (part == Part::train) parts.classes = list.classes;
+    for (std::size_t i = 0; i < list.files.size(); ++i) {
+      parts.paths.push_back(list.path(i));
+      parts.labels.push_back(list.labels.empty() ? -1 : list.labels[i]);
+      parts.parts.push_back(part);
+    }
+  }
+  return parts;
+}
+
+Dataset open_image_folder(const DatasetSettings& settings, const std::string& split) {
+  std::error_code error;
+  if (fs::is_regular_file(settings.directory, error)) return open_packed_images(settings, split);
+  const Folders folders = folders_of(settings);
+  const SplitRule rule = split_rule(split, !folders.val.empty());
+  ImageList list = list_part(settings, folders, rule.part);
+  const auto all = static_cast<std::int64_t>(list.files.size());
+  list = chosen(std::move(list), split_places(rule.keep, all, settings.limit));
+  std::vector<std::string> complaints;
+  std::vector<FileState> states = look_at(list, settings, complaints);
+
+  Dataset data;
+  data.name = settings.name;
+  data.split = split;
+  data.count = static_cast<std::int64_t>(list.files.size());
+  data.classes = static_cast<std::int64_t>(list.classes.size());
+  data.labels = std::move(list.labels);
+  set_imagenet_statistics(data);
+  auto source = std::make_shared<ImageFiles>(paths_of(list), std::move(states), settings.jpeg, settings.bad_images);
+  for (std::size_t i = 0; i < complaints.size(); ++i)  // places behind the images: they are none of them
+    source->bad_images().add(data.count + static_cast<std::int64_t>(i), complaints[i]);
+  data.source = std::move(source);
+  return data;
+}
+
+}  // namespace vergence

@@ -1,0 +1,38 @@
+// Folders of image files as data sets: one's own (image_folder), and ImageNet in both layouts it comes in.
+//   DIR/train/<class>/…, DIR/val/<class>/… or DIR/test/<class>/…: train and probe are train/; test is test/ or, where
+//     there is none with classes, val/. A val/ beside a test/ is the split val; otherwise val is every tenth image of
+//     train/, and probe_without_val the others.
+//   DIR/<class>/…, or images alone in DIR (no labels): the same without a split test.
+//   imagenet, imagenet100: the first form, or ILSVRC/Data/CLS-LOC/{train,val} with LOC_val_solution.csv beside ILSVRC,
+//     as the images are distributed.
+// Where DIR is a file, it is a packed copy of one of these (datasets/packed_images.h).
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "datasets/dataset.h"
+#include "datasets/image_splits.h"
+
+namespace vergence {
+
+/// Lists a split's files and looks at the beginning of each. Images keep their own sizes; mean and deviation are
+/// ImageNet's. Throws UsageError for a layout other than these, and, under BadImagePolicy::stop, for a file that is no
+/// image: one line that names the first of them and says how many there are.
+Dataset open_image_folder(const DatasetSettings& settings, const std::string& split);
+
+/// Mean and deviation of ImageNet's pixels, and the zoom of its evaluation: 256 to 224.
+void set_imagenet_statistics(Dataset& data);
+
+/// All files of such a folder, part after part, whatever split they belong to.
+struct FolderParts {
+  std::vector<std::string> classes;  // empty: no labels
+  std::vector<std::string> paths;
+  std::vector<std::int32_t> labels;  // -1: none
+  std::vector<Part> parts;
+};
+
+/// Throws as open_image_folder does for the layout; looks into no file.
+FolderParts list_parts(const DatasetSettings& settings);
+
+}  // namespace vergence

@@ -1,0 +1,61 @@
+// The packed form of a data set of image files: one memory-mapped file of decoded images, which a run reads as it would
+// the folder, without decoding. `tools/pack` makes it.
+//
+// It is a safetensors file. Tensors: offsets [N] I64 (into pixels, ascending), checksums [N] I64 (XXH3 of the image's
+// bytes; 0: it could not be read), sizes [N, 2] I32 (height, width), labels [N] I32 (-1: none), parts [N] U8 (0 train,
+// 1 test, 2 val), names U8 (N lines) and pixels U8 (RGB, rows from the top). Metadata: format, short_side (0: as the
+// files are), classes (lines) and source, which changes with the folder's files.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "datasets/dataset.h"
+#include "datasets/image_splits.h"
+#include "engine/safetensors.h"
+
+namespace vergence {
+
+constexpr const char* packed_format = "vergence packed images 1";
+
+/// XXH3 of an image's bytes; never 0.
+std::int64_t checksum_of(const std::uint8_t* bytes, std::int64_t count);
+
+/// A packed file. Each image is checked against its checksum whenever it is read.
+class PackedImages {
+ public:
+  /// Maps the file. Throws UsageError naming it unless it is a packed file with consistent tables.
+  explicit PackedImages(const std::string& path);
+
+  std::int64_t count() const { return count_; }
+  const std::vector<std::string>& classes() const { return classes_; }
+  std::int64_t short_side() const { return short_side_; }
+  ImageSize size(std::int64_t i) const;
+  std::int32_t label(std::int64_t i) const;
+  Part part(std::int64_t i) const;
+  std::string name(std::int64_t i) const;
+  /// Whether it could be read when the file was made.
+  bool is_good(std::int64_t i) const;
+  /// Its RGB bytes. Throws UsageError naming file and image if the file has changed since it was opened or the bytes
+  /// are not those that were written.
+  const std::uint8_t* pixels(std::int64_t i) const;
+
+ private:
+  template <class T>
+  T value(const TensorEntry& tensor, std::int64_t i) const;
+
+  std::shared_ptr<const MappedFile> mapped_;
+  SafetensorsFile file_;
+  std::int64_t count_ = 0, short_side_ = 0;
+  const TensorEntry *offsets_ = nullptr, *checksums_ = nullptr, *sizes_ = nullptr, *labels_ = nullptr,
+                    *parts_ = nullptr, *pixels_ = nullptr;
+  std::vector<std::string> classes_;
+  std::vector<std::string_view> names_;
+};
+
+/// A split of the packed file `settings.directory`, by the rules of datasets/image_folder.h. Images that could not be
+/// read when it was made are left out.
+Dataset open_packed_images(const DatasetSettings& settings, const std::string& split);
+
+}  // namespace vergence

@@ -1,0 +1,273 @@
+// Folders of image files as data sets: layouts, splits, and files that are bad or change while they are read.
+#include "datasets/image_folder.h"
+
+#include <chrono>
+#include <gtest/gtest.h>
+#include <set>
+
+#include "datasets/image_reader.h"
+#include "datasets/loader.h"
+#include "kernels/cpu_backend.h"
+#include "ssl/evaluation/features.h"
+#include "tests/complaints.h"
+#include "tests/image_tree.h"
+
+namespace vergence {
+namespace {
+
+namespace fs = std::filesystem;
+
+class ImageFolderTest : public ::testing::Test {
+ protected:
+  Dataset open(const std::string& split, BadImagePolicy policy = BadImagePolicy::stop,
+               const std::string& name = "image_folder") const {
+    return open_dataset({.name = name, .directory = folder.path(), .bad_images = policy}, split);
+  }
+  static LoaderSettings loader_settings(int workers, std::int64_t batch = 4) {
+    LoaderSettings settings;
+    settings.batch = batch;
+    settings.views.resize(2);
+    for (ViewSettings& view : settings.views) view.size = 16;
+    settings.plain = true;
+    settings.plain_resize = 18;
+    settings.workers = workers;
+    return settings;
+  }
+  static std::vector<Batch> batches(const Dataset& data, const LoaderSettings& settings, int count) {
+    Loader loader(data, settings);
+    std::vector<Batch> all;
+    for (int i = 0; i < count; ++i) all.push_back(loader.next());
+    return all;
+  }
+
+  ImageTree folder;
+};
+
+TEST_F(ImageFolderTest, TrainAndValAreTheSplits) {
+  folder.classes("train", 10);
+  folder.classes("val", 3);
+  const Dataset train = open("train");
+  EXPECT_EQ(train.count, 20);
+  EXPECT_EQ(train.classes, 2);
+  EXPECT_EQ(train.label(9), 0);
+  EXPECT_EQ(train.label(10), 1);
+  EXPECT_EQ(train.height, 0);
+  EXPECT_EQ(train.view_size(), 224);
+  EXPECT_EQ(train.evaluation_resize(224), 256);
+  EXPECT_EQ(open("probe").count, 20);
+  EXPECT_EQ(open("test").count, 6);
+  EXPECT_EQ(open("val").labels, (std::vector<std::int32_t>{0, 1}));  // every tenth of train
+  EXPECT_EQ(open("probe_without_val").count, 18);
+}
+
+TEST_F(ImageFolderTest, AValBesideATestChoosesCoefficients) {
+  folder.classes("train", 10);
+  folder.classes("val", 2);
+  folder.classes("test", 3);
+  EXPECT_EQ(open("val").count, 4);
+  EXPECT_EQ(open("test").count, 6);
+  EXPECT_EQ(open("probe_without_val").count, 20);
+}
+
+TEST_F(ImageFolderTest, ClassFoldersAloneHaveNoTestSplit) {
+  folder.classes(".", 5);
+  EXPECT_EQ(open("train").count, 10);
+  EXPECT_EQ(open("val").count, 1);
+  expect_contains(message_of([&] { open("test"); }), {folder.path(), "no test/ or val/", "--split val"});
+}
+
+TEST_F(ImageFolderTest, AFlatFolderHasNoLabels) {
+  for (int i = 0; i < 5; ++i) folder.picture(std::to_string(i) + ".png", i);
+  const Dataset data = open("train");
+  EXPECT_EQ(data.count, 5);
+  EXPECT_EQ(data.classes, 0);
+  EXPECT_EQ(data.label(4), -1);
+}
+
+TEST_F(ImageFolderTest, TheLimitTakesImagesOfAllClasses) {
+  folder.classes("train", 10);
+  const Dataset some = open_dataset({.name = "image_folder", .directory = folder.path(), .limit = 6}, "train");
+  EXPECT_EQ(some.labels, (std::vector<std::int32_t>{0, 0, 0, 1, 1, 1}));
+}
+
+TEST_F(ImageFolderTest, ImageNetAsItIsDistributed) {
+  const std::string root = "ILSVRC/Data/CLS-LOC/";
+  for (const char* name : {"n01", "n02", "n03"})
+    for (int i = 0; i < 2; ++i) folder.picture(root + "train/" + name + "/" + name + std::to_string(i) + ".JPEG", i);
+  for (int i = 0; i < 4; ++i) folder.picture(root + "val/ILSVRC2012_val_0000000" + std::to_string(i) + ".JPEG", i);
+  folder.write(
+      "LOC_val_solution.csv",
+      "ImageId,PredictionString\nILSVRC2012_val_00000003,n01 1 2 3 4\nILSVRC2012_val_00000001,n03 1 2 3 4 n03 5 6 7 "
+      "8\nILSVRC2012_val_00000000,n03 1 1 1 1\nILSVRC2012_val_00000002,n02 1 1 1 1\n");
+  const Dataset test = open("test", BadImagePolicy::stop, "imagenet");
+  EXPECT_EQ(test.labels, (std::vector<std::int32_t>{2, 2, 1, 0}));
+  folder.write("classes.txt", "n03\nn01\n");
+  DatasetSettings settings{.name = "imagenet", .directory = folder.path(), .classes = folder / "classes.txt"};
+  EXPECT_EQ(open_dataset(settings, "train").labels, (std::vector<std::int32_t>{0, 0, 1, 1}));
+  EXPECT_EQ(open_dataset(settings, "test").labels, (std::vector<std::int32_t>{1, 1, 0}));
+  expect_contains(message_of([&] { open("train", BadImagePolicy::stop, "imagenet100"); }),
+                  {"has no folder of the class 'n01558993'"});
+  folder.write("LOC_val_solution.csv", "ILSVRC2012_val_00000003,n01 1 2 3 4\n");
+  expect_contains(message_of([&] { open_dataset(settings, "test"); }), {"LOC_val_solution.csv: has no line for"});
+}
+
+TEST_F(ImageFolderTest, WhatIsNotThereIsSaid) {
+  expect_contains(message_of([] { open_dataset({.name = "image_folder"}, "train"); }), {"--data is missing"});
+  expect_contains(message_of([] { open_dataset({.name = "imagenet", .directory = "/nowhere"}, "train"); }),
+                  {"no folder /nowhere"});
+  expect_contains(message_of([&] { open("train", BadImagePolicy::stop, "imagenet"); }), {"neither train/ nor ILSVRC"});
+}
+
+TEST_F(ImageFolderTest, BatchesAreViewsOfTheDecodedFiles) {
+  folder.classes("train", 5);
+  const Dataset data = open("train");
+  const LoaderSettings settings = loader_settings(2);
+  const Batch batch = batches(data, settings, 1)[0];
+  const std::size_t pixels = 16 * 16 * 3;
+  std::vector<float> expected(pixels);
+  for (std::size_t i = 0; i < 4; ++i) {
+    const auto index = static_cast<int>(batch.indices[i]);
+    const TestPicture picture = test_picture(index);
+    for (std::uint32_t v = 0; v < 2; ++v) {
+      const Random random(settings.seed, Purpose::view, 0, static_cast<std::uint64_t>(index), v);
+      make_view(picture.pixels.data(), picture.height, picture.width, settings.views[v], random, expected.data());
+      EXPECT_TRUE(std::equal(expected.begin(), expected.end(), batch.views.data() + (v * 4 + i) * pixels)) << index;
+    }
+    make_view(picture.pixels.data(), picture.height, picture.width, ViewSettings::plain(16, 18, {0, 0, 0}, {1, 1, 1}),
+              Random(0, Purpose::view), expected.data());
+    EXPECT_TRUE(std::equal(expected.begin(), expected.end(), batch.plain.data() + i * pixels)) << index;
+  }
+}
+
+TEST_F(ImageFolderTest, BadFilesEndTheRunBeforeItBegins) {
+  folder.classes("train", 5);
+  folder.write("train/a/101.png", "");
+  folder.write("train/b/103.png", "no image at all");
+  expect_contains(message_of([&] { open("train"); }),
+                  {"train/a/101.png: the file is empty", "2 of 10 files", "--bad-images skip"});
+  const Dataset data = open("train", BadImagePolicy::skip);
+  EXPECT_EQ(data.count, 8);
+  EXPECT_EQ(data.labels, (std::vector<std::int32_t>{0, 0, 0, 0, 1, 1, 1, 1}));
+  const std::vector<std::string> messages = data.source->bad_images().take_messages();
+  ASSERT_EQ(messages.size(), 2u);
+  expect_contains(messages[1], {"train/b/103.png: not a JPEG"});
+  EXPECT_TRUE(data.source->bad_images().take_messages().empty());
+}
+
+TEST_F(ImageFolderTest, TwoEpochsWithDamagedFilesDoNotDependOnTheWorkers) {
+  folder.classes("train", 135);
+  for (const char* name : {"a/103.png", "a/234.png", "b/150.png"}) folder.cut_in_half("train/" + std::string(name));
+  const auto run = [&](int workers, std::set<std::string>& names) {
+    const Dataset data = open("train", BadImagePolicy::skip);
+    EXPECT_EQ(data.count, 270);
+    const auto all = batches(data, loader_settings(workers, 30), 18);
+    EXPECT_EQ(data.source->bad_images().count(), 3);
+    for (const std::string& message : data.source->bad_images().take_messages())
+      names.insert(message.substr(0, message.find(':')));
+    return all;
+  };
+  std::set<std::string> names, same_names;
+  const auto one = run(1, names), four = run(4, same_names);
+  EXPECT_EQ(names.size(), 3u);
+  EXPECT_TRUE(names.contains(folder / "train/b/150.png"));
+  EXPECT_EQ(names, same_names);
+  std::set<std::int64_t> seen;
+  for (std::size_t i = 0; i < one.size(); ++i) {
+    EXPECT_EQ(one[i].indices, four[i].indices);
+    EXPECT_EQ(one[i].labels, four[i].labels);
+    EXPECT_EQ(one[i].views, four[i].views);
+    EXPECT_EQ(one[i].plain, four[i].plain);
+    seen.insert(one[i].indices.begin(), one[i].indices.end());
+    for (std::size_t k = 0; k < 30; ++k) EXPECT_EQ(one[i].labels[k], one[i].indices[k] < 135 ? 0 : 1);
+  }
+  EXPECT_EQ(seen.size(), 267u);
+  EXPECT_FALSE(seen.contains(3) || seen.contains(134) || seen.contains(185));
+}
+
+TEST_F(ImageFolderTest, AFileThatChangesEndsTheRunWithItsName) {
+  folder.classes("train", 4);
+  for (const char* change : {"cut", "other", "gone"}) {
+    folder.classes("train", 4);
+    const Dataset data = open("train");
+    const std::string path = folder / "train/b/102.png";
+    if (*change == 'c') folder.cut_in_half("train/b/102.png");
+    if (*change == 'o') {  // another image of the same size: its time tells
+      folder.picture("train/b/102.png", 6);
+      fs::last_write_time(path, fs::last_write_time(path) + std::chrono::seconds(1));
+    }
+    if (*change == 'g') fs::remove(path);
+    for (const int workers : {1, 3}) {
+      Loader loader(data, loader_settings(workers, 8));
+      expect_contains(message_of([&] { loader.next(); }),
+                      {path, *change == 'g' ? "cannot be read" : "has changed since"});
+    }
+  }
+}
+
+TEST_F(ImageFolderTest, WhereNoImageCanBeReadNothingGoesOn) {
+  folder.classes("train", 4);
+  const Dataset data = open("train", BadImagePolicy::skip);
+  fs::remove_all(folder / "train");
+  Loader loader(data, loader_settings(2));
+  expect_contains(message_of([&] { loader.next(); }), {"none of the 8 images can be read"});
+}
+
+/// Features that are the mean of each channel.
+Tensor channel_means(const Tensor& images) {
+  const std::vector<float> values = images.floats();
+  const std::int64_t count = images.shape[0], area = images.shape[1] * images.shape[2];
+  std::vector<float> means(static_cast<std::size_t>(3 * count), 0.0f);
+  for (std::int64_t i = 0; i < count * area * 3; ++i)
+    means[static_cast<std::size_t>(i / (3 * area) * 3 + i % 3)] +=
+        values[static_cast<std::size_t>(i)] / static_cast<float>(area);
+  return from_floats(cpu_backend(), {count, 3}, means);
+}
+
+TEST_F(ImageFolderTest, EvaluationLeavesBadImagesOut) {
+  folder.classes("train", 6);
+  folder.cut_in_half("train/a/102.png");
+  ExtractSettings settings{.image_size = 16, .std = {1, 1, 1}, .batch = 5};
+  const Dataset data = open("train", BadImagePolicy::skip);
+  const Features features = extract_features(channel_means, data, settings, cpu_backend());
+  EXPECT_EQ(features.labels, (std::vector<std::int32_t>{0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1}));
+  ASSERT_EQ(features.values.size(), 33u);
+  const Dataset copy = in_memory(data, settings);
+  EXPECT_EQ(copy.count, 11);
+  EXPECT_EQ(copy.height, 16);
+  const Features again = extract_features(channel_means, copy, settings, cpu_backend());
+  EXPECT_EQ(again.labels, features.labels);
+  for (std::size_t i = 0; i < features.values.size(); ++i) EXPECT_NEAR(again.values[i], features.values[i], 1.0 / 255);
+  const Dataset strict = open("train");
+  expect_contains(message_of([&] { extract_features(channel_means, strict, settings, cpu_backend()); }),
+                  {"a/102.png: damaged image"});
+}
+
+#ifdef VERGENCE_JPEG_TURBO
+TEST_F(ImageFolderTest, LargeJpegsAreDecodedInPartAndSmall) {
+  const int height = 300, width = 400;
+  folder.write("train/a/1.jpg", jpeg_file(gradient_picture(height, width, 3), height, width, {3, 2, 2}));
+  const Dataset turbo = open("train");
+  const Dataset stb =
+      open_dataset({.name = "image_folder", .directory = folder.path(), .jpeg = JpegLibrary::stb}, "train");
+  const ViewSettings view = ViewSettings::identity(32);
+  std::vector<float> small(32 * 32 * 3), whole(small.size());
+  const WantedView from_turbo{&view, Random(1, Purpose::view), small.data()};
+  const WantedView from_stb{&view, Random(1, Purpose::view), whole.data()};
+  ImageReader(turbo).make_views(0, {&from_turbo, 1});
+  ImageReader(stb).make_views(0, {&from_stb, 1});
+  double sum = 0;
+  for (std::size_t i = 0; i < small.size(); ++i) sum += std::abs(small[i] - whole[i]);
+  EXPECT_LT(sum / static_cast<double>(small.size()), 1.0 / 255);
+  EXPECT_NE(small, whole);
+  // what the source was asked for
+  ImageBuffer buffer;
+  turbo.source->open(0, buffer);
+  const Picture part =
+      turbo.source->read(0, {.top = 160, .left = 240, .height = 64, .width = 64, .reduction = 2}, buffer);
+  EXPECT_EQ(part.reduction, 2);
+  EXPECT_LT(part.height * part.width, 100 * 100);
+}
+#endif
+
+}  // namespace
+}  // namespace vergence

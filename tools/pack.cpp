@@ -1,0 +1,71 @@
+// pack: a folder of image files as one file of decoded images, which pretrain reads without decoding.
+#include <cstdio>
+
+#include "datasets/pack_images.h"
+#include "tools/common.h"
+
+namespace vergence {
+namespace {
+
+const char* const description =
+    "Packs a folder of image files into one file: decoded, shrunk, checksummed. Give that file to pretrain, "
+    "linear_probe\n"
+    "and evaluate as --data in the folder's place. Stopped and started again, it goes on where it was.\n"
+    "Example: pack imagenet imagenet_256.packed --dataset imagenet100 --short-side 256";
+
+struct PackOptions {
+  DatasetSettings data{.name = "image_folder"};
+  std::string file, jpeg = "turbo", bad_images = "stop";
+  std::int64_t short_side = 256;
+  bool verify = false;
+};
+
+void add_options(CLI::App& app, PackOptions& options) {
+  app.add_option("DIR", options.data.directory, "folder of the images")->required();
+  app.add_option("FILE", options.file, "file to make")->required();
+  app.add_option("--short-side", options.short_side,
+                 "larger images are shrunk until their short side is this; 0: none is")
+      ->check(CLI::Range(0, 32768))
+      ->capture_default_str();
+  app.add_option("--dataset", options.data.name, "layout of the folder")
+      ->check(CLI::IsMember({"image_folder", "imagenet", "imagenet100"}))
+      ->capture_default_str();
+  app.add_option("--classes", options.data.classes, "use these classes alone: a file of their names, or imagenet100");
+  app.add_option("--jpeg", options.jpeg, "what decodes JPEG: turbo or stb")
+      ->check(CLI::IsMember({"turbo", "stb"}))
+      ->capture_default_str();
+  app.add_option("--bad-images", options.bad_images,
+                 "what images that cannot be read do: stop, or skip: leave them out")
+      ->check(CLI::IsMember({"stop", "skip"}))
+      ->capture_default_str();
+  app.add_flag("--verify", options.verify, "check every image of the finished file against its checksum");
+}
+
+int run(PackOptions& options) {
+  options.data.jpeg = options.jpeg == "stb" ? JpegLibrary::stb : JpegLibrary::turbo;
+  options.data.bad_images = options.bad_images == "skip" ? BadImagePolicy::skip : BadImagePolicy::stop;
+  const PackResult result =
+      pack_images(options.data, options.file, options.short_side, [](std::int64_t done, std::int64_t all) {
+        std::printf("\r%lld of %lld images", static_cast<long long>(done), static_cast<long long>(all));
+        std::fflush(stdout);
+      });
+  std::printf("\n%s: %lld images, %lld MiB", options.file.c_str(), static_cast<long long>(result.images),
+              static_cast<long long>(result.bytes >> 20));
+  if (result.done_before > 0) std::printf(", %lld of them from before", static_cast<long long>(result.done_before));
+  if (result.bad > 0) std::printf("; %lld files could not be read", static_cast<long long>(result.bad));
+  std::printf("\n");
+  if (!options.verify) return 0;
+  verify_packed_images(options.file);
+  std::printf("verified\n");
+  return 0;
+}
+
+}  // namespace
+}  // namespace vergence
+
+int main(int argc, char** argv) {
+  CLI::App app(vergence::description, "pack");
+  vergence::PackOptions options;
+  vergence::add_options(app, options);
+  return vergence::run_tool(app, argc, argv, [&] { return vergence::run(options); });
+}
