@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <optional>
 
 #include "datasets/pickle.h"
 #include "engine/files.h"
@@ -103,7 +104,7 @@ class CifarFile {
   }
 
   void unpickle(const Kind& kind) {
-    const Pickle pickle(bytes_, join(kind.name, ": ", path_));
+    const Pickle& pickle = pickle_.emplace(bytes_, join(kind.name, ": ", path_));
     const PickledArray data = pickle.array(pickle.root().at("data"));
     const PickleValue* labels = pickle.root().at(kind.label_key);
     require_usage(labels && labels->kind == PickleValue::Kind::list, kind.name, ": ", path_, " has no list '",
@@ -124,6 +125,7 @@ class CifarFile {
   }
 
   std::string path_, bytes_;
+  std::optional<Pickle> pickle_;  // may own the array's bytes
   std::vector<std::int32_t> labels_;
   const std::uint8_t* first_ = nullptr;
   std::int64_t stride_ = 0;

@@ -2,12 +2,21 @@
 #include "datasets/image_file.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <limits>
 #include <memory>
 
+#include "datasets/bitmap.h"
+#include "datasets/jpeg_segments.h"
 #include "datasets/jpeg_turbo.h"
+#include "datasets/png_palette.h"
+#include "engine/shown.h"
 #include "kernels/error.h"
 
+// Zeros: it reads tables that a damaged file does not have.
+#define STBI_MALLOC(size) std::calloc(1, size)
+#define STBI_REALLOC(memory, size) std::realloc(memory, size)
+#define STBI_FREE(memory) std::free(memory)
 #define STB_IMAGE_IMPLEMENTATION
 #define STB_IMAGE_STATIC
 #define STBI_ONLY_JPEG
@@ -39,34 +48,26 @@ int length_of(std::string_view bytes, const std::string& name) {
 
 const stbi_uc* data_of(std::string_view bytes) { return reinterpret_cast<const stbi_uc*>(bytes.data()); }
 
-/// Where a JPEG's first scan begins, or nothing: headers are segments with a length, pictures within them included.
-std::size_t first_scan(std::string_view bytes) {
-  std::size_t at = 2;
-  while (at + 4 <= bytes.size()) {
-    const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(bytes[at + i]); };
-    if (byte(0) != 0xff) return std::string_view::npos;
-    if (byte(1) == 0xff) {  // padding
-      ++at;
-      continue;
-    }
-    if (byte(1) == 0xda) return at;
-    at += 2 + (static_cast<std::size_t>(byte(2)) << 8 | byte(3));
-  }
-  return std::string_view::npos;
+/// Files of some bytes that would take all memory, or hours: their decoders find out too late.
+void check_effort(std::string_view bytes, const std::string& name, const ImageHeader& header) {
+  // A PNG has at most 8 pixels in a byte and 1,032 bytes in a compressed one; a JPEG at least a bit per 1,024 pixels.
+  constexpr std::int64_t most_in_a_byte = 8 * 1032;
+  const std::int64_t pixels = header.height * header.width, size = static_cast<std::int64_t>(bytes.size());
+  require_usage(pixels / most_in_a_byte <= size, name, ": damaged image: ", header.height, " x ", header.width,
+                " pixels in ", size, " bytes");
+  if (header.format != Format::jpeg) return;
+  std::int64_t scans = 0;  // each may go over all pixels again; a usual file has ten or less
+  for (std::size_t at = 0; (at = bytes.find("\xff\xda", at)) != std::string_view::npos; at += 2) ++scans;
+  require_usage(scans * pixels <= 16 * most_pixels, name, ": has ", scans, " scans of ", header.height, " x ",
+                header.width, " pixels, expected less");
 }
 
-/// stb_image fills what is missing of a JPEG with grey.
-void check_end_of_jpeg(std::string_view bytes, const std::string& name) {
-  const std::size_t scan = first_scan(bytes), end = bytes.rfind("\xff\xd9");
-  require_usage(scan != std::string_view::npos && end != std::string_view::npos && end > scan, name,
-                ": damaged JPEG: the file ends too early");
-}
-
-void decode_stb(std::string_view bytes, const std::string& name, DecodedImage& out) {
+void decode_stb(std::string_view bytes, const std::string& name, const ImageHeader& header, DecodedImage& out) {
   int width = 0, height = 0, channels = 0;
   const std::unique_ptr<stbi_uc, void (*)(void*)> pixels(
       stbi_load_from_memory(data_of(bytes), length_of(bytes, name), &width, &height, &channels, 3), stbi_image_free);
-  require_usage(pixels != nullptr, name, ": damaged image: ", stbi_failure_reason());
+  require_usage(pixels != nullptr, name, ": damaged image: ", shown(stbi_failure_reason()));
+  require_usage(height == header.height && width == header.width, name, ": damaged image: two sizes of it");
   out.height = height;
   out.width = width;
   out.top = out.left = 0;
@@ -107,14 +108,20 @@ bool has_jpeg_turbo() {
 
 ImageHeader image_header(std::string_view bytes, const std::string& name) {
   ImageHeader header{.format = format_of(bytes, name)};
+  if (header.format == Format::jpeg) {
+    header = jpeg_header(bytes, name);
+    check_size(header.height, header.width, name);
+    return header;
+  }
   if (header.format == Format::png && bytes.size() >= 24)
     check_size(png_number(bytes, 20), png_number(bytes, 16), name);
   int width = 0, height = 0, channels = 0;
   const bool good = stbi_info_from_memory(data_of(bytes), length_of(bytes, name), &width, &height, &channels) != 0;
   require_usage(good, name, ": damaged image header");
-  check_size(height, width, name);
-  header.height = height;
+  // A negative height is that of a BMP whose rows go from the top down.
+  header.height = header.format == Format::bmp ? std::abs(std::int64_t{height}) : height;
   header.width = width;
+  check_size(header.height, header.width, name);
   return header;
 }
 
@@ -122,15 +129,18 @@ void decode_image(std::string_view bytes, const std::string& name, JpegLibrary j
                   const ImageRegion& region) {
   const ImageHeader header = image_header(bytes, name);
   check_region(region, header);
+  check_effort(bytes, name, header);
   if (header.format == Format::jpeg) {
 #ifdef VERGENCE_JPEG_TURBO
-    if (jpeg == JpegLibrary::turbo) return decode_jpeg_turbo(bytes, name, region, out);
+    if (jpeg == JpegLibrary::turbo) return decode_jpeg_turbo(bytes, name, header, region, out);
 #else
     static_cast<void>(jpeg);
 #endif
-    check_end_of_jpeg(bytes, name);
+    check_for_stb(bytes, name);
   }
-  decode_stb(bytes, name, out);
+  if (header.format == Format::bmp) check_bitmap(bytes, name, header);
+  const std::string padded = header.format == Format::png ? with_whole_palette(bytes) : "";
+  decode_stb(padded.empty() ? bytes : padded, name, header, out);
 }
 
 }  // namespace vergence

@@ -4,9 +4,11 @@
 #include <array>
 #include <cctype>
 #include <filesystem>
+#include <set>
 #include <sstream>
 
 #include "engine/files.h"
+#include "engine/shown.h"
 #include "kernels/error.h"
 
 namespace vergence {
@@ -54,8 +56,8 @@ void list_only(ImageList& list, std::vector<std::string> names) {
   for (const std::string& name : names) {
     const fs::path folder = fs::path(list.folder) / name;
     std::error_code error;
-    require_usage(fs::is_directory(folder, error), "image_folder: ", list.folder, " has no folder of the class '", name,
-                  "'");
+    require_usage(fs::is_directory(folder, error), "image_folder: ", list.folder, " has no folder of the class '",
+                  shown(name), "'");
     std::vector<std::string> files;
     gather(folder, name + "/", 1, files);
     require_usage(!files.empty(), "image_folder: ", folder.string(), " has no JPEG, PNG or BMP files");
@@ -112,12 +114,12 @@ std::vector<std::string> read_class_names(const std::string& file) { return clas
 std::vector<std::string> class_names(const std::string& text, const std::string& where) {
   std::istringstream lines(text);
   std::vector<std::string> names;
+  std::set<std::string> seen;
   for (std::string line; std::getline(lines, line);) {
     std::istringstream words(line.substr(0, line.find('#')));
     std::string name;
     if (!(words >> name)) continue;
-    require_usage(std::find(names.begin(), names.end(), name) == names.end(), "--classes: ", where, " names '", name,
-                  "' twice");
+    require_usage(seen.insert(name).second, "--classes: ", where, " names '", shown(name), "' twice");
     names.push_back(name);
   }
   require_usage(!names.empty(), "--classes: ", where, " names no classes");

@@ -87,6 +87,10 @@ class Decompressor {
     return true;
   }
 
+  /// Whether libjpeg has found the size that the region was checked against.
+  bool is_of(const ImageHeader& header) const {
+    return info_.image_height == header.height && info_.image_width == header.width;
+  }
   bool failed() const { return failure_.message[0] != 0; }
   const char* message() const { return failure_.message; }
   std::int64_t height() const { return info_.output_height; }
@@ -104,10 +108,12 @@ constexpr std::int64_t margin = 16;
 
 }  // namespace
 
-void decode_jpeg_turbo(std::string_view bytes, const std::string& name, const ImageRegion& region, DecodedImage& out) {
+void decode_jpeg_turbo(std::string_view bytes, const std::string& name, const ImageHeader& header,
+                       const ImageRegion& region, DecodedImage& out) {
   Decompressor jpeg(bytes);
   const auto check = [&](bool good) { require_usage(good, name, ": damaged JPEG: ", jpeg.message()); };
   check(jpeg.start(region));
+  require_usage(jpeg.is_of(header), name, ": damaged JPEG: two sizes of the image");
   const std::int64_t n = region.reduction, rows = jpeg.height(), columns = jpeg.width();
   const bool whole = region.height == 0;
   out.reduction = region.reduction;

@@ -6,6 +6,7 @@
 namespace vergence {
 
 /// As decode_image, for JPEG files whose header is sound.
-void decode_jpeg_turbo(std::string_view bytes, const std::string& name, const ImageRegion& region, DecodedImage& out);
+void decode_jpeg_turbo(std::string_view bytes, const std::string& name, const ImageHeader& header,
+                       const ImageRegion& region, DecodedImage& out);
 
 }  // namespace vergence

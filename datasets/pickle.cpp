@@ -1,5 +1,5 @@
 // A stack machine for the opcodes of Python's pickletools, less all that runs code: REDUCE, NEWOBJ and BUILD keep their
-// parts. Every opcode makes at most one value, so memory grows with the file.
+// parts. Every opcode makes at most one value and copies of text have a limit, so memory grows with the file.
 #include "datasets/pickle.h"
 
 #include <charconv>
@@ -77,7 +77,10 @@ class PickleMachine {
   }
   void push_integer(std::int64_t value) { push({.kind = Kind::integer, .integer = value}); }
   void push_bytes(std::string_view text) { push({.kind = Kind::bytes, .bytes = text}); }
+  /// Text that is not in the file as it is. An opcode of some bytes can ask for a copy of any other text.
   std::string_view kept(std::string text) {
+    kept_bytes_ += text.size();
+    if (kept_bytes_ > 16 * bytes_.size()) fail("the same text is used too often");
     pickle_.texts_.push_back(std::move(text));
     return pickle_.texts_.back();
   }
@@ -375,7 +378,7 @@ class PickleMachine {
 
   Pickle& pickle_;
   std::string_view bytes_;
-  std::size_t at_ = 0;
+  std::size_t at_ = 0, kept_bytes_ = 0;
   std::vector<Value*> stack_;
   std::vector<std::size_t> marks_;
   std::unordered_map<std::uint64_t, Value*> memo_;
@@ -424,11 +427,10 @@ PickledArray Pickle::array(const Value* value) const {
   PickledArray array{{}, data->bytes};
   std::uint64_t size = 1;
   for (const Value* side : shape->children) {
-    if (side->kind != Kind::integer || side->integer < 0 || side->integer > (std::int64_t{1} << 40))
-      fail("an array's shape cannot be");
+    if (side->kind != Kind::integer || side->integer < 0) fail("an array's shape cannot be");
     array.shape.push_back(side->integer);
-    size = side->integer == 0 ? 0 : size * static_cast<std::uint64_t>(side->integer);
-    if (size > data->bytes.size()) fail("an array's bytes do not fit its shape");
+    if (__builtin_mul_overflow(size, static_cast<std::uint64_t>(side->integer), &size))
+      fail("an array's shape cannot be");
   }
   if (size != data->bytes.size()) fail("an array's bytes do not fit its shape");
   return array;

@@ -6,6 +6,7 @@
 #include <limits>
 #include <toml++/toml.h>
 
+#include "engine/shown.h"
 #include "kernels/error.h"
 
 namespace vergence {
@@ -64,7 +65,7 @@ void flatten(const toml::table& table, const std::string& prefix, const std::str
       continue;
     }
     const std::size_t line = key.source().begin.line;
-    const std::string where = join(file, ":", line, ": ", name);
+    const std::string where = join(file, ":", line, ": ", shown(name));
     Setting setting = node.is_array() ? list(*node.as_array(), where) : scalar(node, where);
     setting.name = name;
     out.emplace_back(line, std::move(setting));
@@ -78,7 +79,7 @@ std::vector<Setting> read_toml(std::string_view text, const std::string& where) 
   try {
     table = toml::parse(text);
   } catch (const toml::parse_error& error) {
-    throw UsageError(join(where, ":", error.source().begin.line, ": ", error.description()));
+    throw UsageError(join(where, ":", error.source().begin.line, ": ", shown(error.description(), 300)));
   }
   std::vector<std::pair<std::size_t, Setting>> found;
   flatten(table, "", where, found);

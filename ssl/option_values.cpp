@@ -4,6 +4,7 @@
 #include <cmath>
 #include <type_traits>
 
+#include "engine/shown.h"
 #include "ssl/option_table.h"
 
 namespace vergence {
@@ -31,7 +32,7 @@ std::string alternatives(const std::vector<std::string>& names) {
 }
 
 [[noreturn]] void refuse(const OptionEntry& entry, const Setting& setting) {
-  throw UsageError(join(setting.where, ": expected ", expected_text(entry), ", got '", setting.value, "'"));
+  throw UsageError(join(setting.where, ": expected ", expected_text(entry), ", got '", shown(setting.value), "'"));
 }
 
 /// The whole of `text` as a finite number in range; refuses anything else.

@@ -49,6 +49,7 @@ std::size_t distance(const std::string& a, const std::string& b) {
 
 /// ", did you mean 'x'?" for the nearest option, if one is near; else nothing.
 std::string suggestion(const std::string& name, const char* dashes) {
+  if (name.size() > 100) return "";
   std::string best;
   std::size_t least = std::max<std::size_t>(2, name.size() / 4) + 1;
   for (const OptionEntry& entry : option_table()) {

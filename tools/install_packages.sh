@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# install_packages.sh [--tests]
+# install_packages.sh [--tests | --fuzz]
 # Installs the Debian 12 packages that building Vergence needs and that are missing, naming them first. With --tests
-# also those of the tests. Nothing here needs a GPU. Does nothing where all are there already.
+# also those of the tests, with --fuzz also those of the tests and clang. Nothing here needs a GPU. Does nothing where all
+# are there already.
 set -euo pipefail
 
 needed=(g++ cmake ninja-build libcli11-dev libtomlplusplus-dev nlohmann-json3-dev libdnnl-dev
@@ -13,8 +14,9 @@ case "${1:-}" in
     needed+=(libgtest-dev xz-utils)
     optional=(python3-torch) # the comparisons with PyTorch; they are skipped without it
     ;;
+  --fuzz) needed+=(libgtest-dev clang libomp-dev libclang-rt-dev) ;;
   *)
-    echo "usage: install_packages.sh [--tests]" >&2
+    echo "usage: install_packages.sh [--tests | --fuzz]" >&2
     exit 2
     ;;
 esac

@@ -1,0 +1,19 @@
+// The parts of a JPEG file, without decoding any; used by image_file.cpp alone.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "datasets/image_file.h"
+
+namespace vergence {
+
+/// The size that the first frame header tells. Throws UsageError, one line that begins with `name`, where there is none
+/// or it is of a kind that no decoder here knows (lossless, arithmetic coding).
+ImageHeader jpeg_header(std::string_view bytes, const std::string& name);
+
+/// Refuses, by such an error, what stb_image does not notice: files that end before their last scan does, which it
+/// fills with grey, and Huffman tables of more codes than it has room for.
+void check_for_stb(std::string_view bytes, const std::string& name);
+
+}  // namespace vergence

@@ -1,0 +1,195 @@
+#!/usr/bin/env python3
+"""make_corpus.py FOLDER: writes the fuzzers' first inputs, all of them generated, to FOLDER/<reader>/.
+
+Needs NumPy and Pillow. What tests/fuzz/corpus holds was made by this, or was found by a fuzzer since.
+"""
+import io
+import json
+import pathlib
+import pickle
+import struct
+import sys
+
+import numpy
+from PIL import Image
+
+folder = pathlib.Path(sys.argv[1])
+
+
+def write(reader, name, *parts):
+    path = folder / reader / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"".join(parts))
+
+
+def bytes_of(count, step=7):
+    return bytes(step * i % 256 for i in range(count))
+
+
+# ---- CIFAR-100: the last bytes are split, limit, flags
+splits = {"train": 0, "probe": 1, "probe_without_val": 2, "val": 3, "test": 4}
+
+
+def cifar_record(label):
+    return bytes([3, label]) + bytes_of(3072, label + 1)
+
+
+for name, index in splits.items():
+    write("cifar", f"filled_{name}", bytes([0, 42]), bytes([index, 0, 1]))
+write("cifar", "two_of_them", cifar_record(1), cifar_record(99), bytes([0, 1, 0]))
+write("cifar", "label_100", cifar_record(100), bytes([0, 0, 0]))
+write("cifar", "cut_off", cifar_record(5)[:-1], bytes([0, 0, 0]))
+write("cifar", "empty", bytes([0, 0, 0]))
+write("cifar", "of_cifar10", cifar_record(5), bytes([4, 0, 2]))
+
+# ---- pickles
+small = {"data": numpy.array([[1, 2, 200], [10, 39, 92]], "u1"), "labels": [3, -1, 300, 70000], "yes": True,
+         "half": 0.5, "big": 1 << 40, "none": None, "text": "a\n'\u00e9", "bytes": b"\x00\xff", "pair": (1, (2, 3))}
+for protocol in range(6):
+    write("pickle", f"protocol_{protocol}", pickle.dumps(small, protocol))
+write("pickle", "python2", b"(dp0\nS'a\\x01\\n\\'b'\np1\n(lp2\nI3\naI01\naL12345678901L\naF2.5\naNasg1\n0(I1\nt0.")
+write("pickle", "calls", b"cos\nsystem\n(S'echo ran'\ntR.")
+write("pickle", "holds_itself", b"]\x94h\x00a.")
+write("pickle", "long_names_again_and_again", b"X\xff\x07\x00\x00", b"n" * 2047, b"\x94", b"h\x00h\x00\x930" * 300, b"N.")
+write("pickle", "text_again_and_again", b"c_codecs\nencode\n\x94X\xff\x07\x00\x00", b"n" * 2047, b"N\x86\x94",
+      b"h\x00h\x01R0" * 300, b"N.")
+write("pickle", "cut_off", pickle.dumps(small, 4)[:-20])
+
+
+def image_dict(images, key="fine_labels"):
+    rows = numpy.frombuffer(b"".join(bytes_of(3072, i + 3) for i in range(images)), "u1").reshape(images, 3072)
+    return {"data": rows, key: [(41 * i + 7) % 100 for i in range(images)], "filenames": ["a.png"] * images}
+
+
+for protocol in (0, 2, 4, 5):
+    write("python_cifar", f"protocol_{protocol}", pickle.dumps(image_dict(1), protocol), bytes([protocol % 5, 0]))
+write("python_cifar", "two", pickle.dumps(image_dict(2), 4), bytes([0, 1]))
+write("python_cifar", "other_key", pickle.dumps(image_dict(1, "labels"), 4), bytes([0, 0]))
+wrong = image_dict(1)
+wrong["fine_labels"] = [7, 8]
+write("python_cifar", "too_many_labels", pickle.dumps(wrong, 4), bytes([0, 0]))
+wrong["fine_labels"] = ["7"]
+write("python_cifar", "label_of_text", pickle.dumps(wrong, 4), bytes([0, 0]))
+
+# ---- STL-10: labels, then split, limit, images, odd bytes, unlabelled images, odd bytes
+for name, index in splits.items():
+    write("stl10", name, bytes([1, 2, 10]), bytes([index, 0, 3, 0, 2, 0]))
+write("stl10", "val_of_11", bytes(range(1, 11)), b"\x01", bytes([3, 0, 11, 0, 0, 0]))
+write("stl10", "limit", bytes([4] * 12), bytes([2, 5, 12, 0, 0, 0]))
+write("stl10", "limit_in_unlabelled", bytes([4, 5]), bytes([0, 4, 2, 0, 3, 0]))
+write("stl10", "label_0", bytes([0, 1]), bytes([4, 0, 2, 0, 0, 0]))
+write("stl10", "label_11", bytes([11]), bytes([4, 0, 1, 0, 0, 0]))
+write("stl10", "label_missing", bytes([1]), bytes([4, 0, 2, 0, 0, 0]))
+write("stl10", "odd_bytes", bytes([1]), bytes([4, 0, 1, 1, 0, 0]))
+write("stl10", "no_images", bytes([0, 0, 0, 0, 0, 0]))
+
+# ---- images: the last nine bytes are a reduction's logarithm and a region's top, left, height, width
+whole = bytes(9)
+part = bytes([1, 0, 9, 0, 5, 0, 6, 0, 12])
+
+
+def gradient(mode, height, width):
+    channels = len(Image.new(mode, (1, 1)).getbands())
+    y, x, c = numpy.mgrid[0:height, 0:width, 0:channels]
+    values = (40 + 170 * numpy.where(c % 2, y / height, x / width)).astype("u1")
+    return Image.fromarray(values[:, :, 0] if channels == 1 else values, mode)
+
+
+def file_of(image, kind, **options):
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+for mode in ("L", "RGB", "CMYK"):
+    for progressive in (False, True):
+        name = f"jpeg_{mode.lower()}{'_progressive' if progressive else ''}"
+        write("image_file", name, file_of(gradient(mode, 24, 33), "JPEG", quality=60, progressive=progressive), part)
+for sampling in (1, 2):
+    jpeg = file_of(gradient("RGB", 40, 35), "JPEG", quality=70, subsampling=sampling)
+    write("image_file", f"jpeg_sampling_{sampling}", jpeg, part)
+    write("image_file", f"jpeg_cut_off_{sampling}", jpeg[:-60], whole)
+jpeg = file_of(gradient("RGB", 40, 35), "JPEG", quality=70, restart_marker_blocks=2)
+write("image_file", "jpeg_restarts", jpeg, part)
+write("image_file", "jpeg_exif", file_of(gradient("RGB", 9, 9), "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\0"), whole)
+size = jpeg.index(b"\xff\xc0") + 5
+write("image_file", "jpeg_of_65500", jpeg[:size], struct.pack(">HH", 65500, 65500), jpeg[size + 4:], whole)
+for mode in ("L", "LA", "RGB", "RGBA", "P", "1"):
+    image = gradient("RGB", 7, 9).convert(mode) if mode in "P1" else gradient(mode, 7, 9)
+    write("image_file", f"png_{mode.lower()}", file_of(image, "PNG"), part)
+png = file_of(gradient("L", 7, 9).convert("P"), "PNG")
+at = png.index(b"PLTE")
+write("image_file", "png_short_palette", png[:at - 4], struct.pack(">I", 6), png[at:at + 10],
+      png[at + 4 + struct.unpack(">I", png[at - 4:at])[0]:], whole)
+grey16 = Image.fromarray((numpy.arange(63).reshape(7, 9) * 1000).astype("u2"))
+write("image_file", "png_16", file_of(grey16, "PNG"), whole)
+png = file_of(gradient("RGB", 7, 9), "PNG")
+write("image_file", "png_cut_off", png[:-30], whole)
+for mode in ("1", "L", "P", "RGB", "RGBA"):
+    image = gradient("RGB", 7, 9).convert(mode) if mode in "P1" else gradient(mode, 7, 9)
+    write("image_file", f"bmp_{mode.lower()}", file_of(image, "BMP"), part)
+bmp = file_of(gradient("RGB", 7, 9), "BMP")
+write("image_file", "bmp_cut_off", bmp[:-30], whole)
+write("image_file", "bmp_top_down", bmp[:22], struct.pack("<i", -7), bmp[26:], part)
+write("image_file", "bmp_of_nothing", bmp[:18], struct.pack("<ii", 250, 250), bmp[26:60], whole)
+palette = file_of(gradient("L", 7, 9), "BMP")
+write("image_file", "bmp_short_palette", palette[:10], struct.pack("<I", 54 + 4 * 8), palette[14:], whole)
+for bits, masks in ((16, (0xf800, 0x7e0, 0x1f)), (32, (0xff000000, 0xff0000, 0xff00))):
+    header = struct.pack("<IiiHHIIiiII", 40, 5, 3, 1, bits, 3, 0, 0, 0, 0, 0) + struct.pack("<III", *masks)
+    pixels = bytes_of(3 * ((5 * bits // 8 + 3) // 4 * 4))
+    write("image_file", f"bmp_masks_{bits}", b"BM", struct.pack("<IHHI", 66 + len(pixels), 0, 0, 66), header, pixels, part)
+write("image_file", "text", b"not an image", whole)
+write("image_file", "empty")
+
+# ---- class lists
+write("class_list", "list", b"# of ten\nn01440764 tench\nn01443537\r\n\n  n01484850\t# shark\nlast")
+write("class_list", "twice", b"one\ntwo\none\n")
+write("class_list", "comments", b"# nothing\n\n   # but comments\n")
+write("class_list", "bytes", b"\x01\xff\n\x00a\x00\n\x7f\n\xc3\xa9\n")
+write("class_list", "twice_unprintable", b"\x01\x7f\n\x01\x7f\n")
+
+# ---- configuration files
+write("toml", "plain", b'objective = "byol"\ndataset = "cifar10"\nepochs = 200\nlr = 0.03\nnesterov = true\nlars.eta = 1e-3\n')
+write("toml", "tables", b'batch = 512\nstep-epochs = [60, 80]\nschedule = "step"\nmean = [0.5, 0.5, 0.5]\n'
+      b'[view]\ncrop_low = 0.2\n[view1]\nblur_p = 1.0\n[view2]\nsolarise_p = 0.2\n[simclr]\ntemperature = 0.5\n')
+write("toml", "text", 'data = "a\\tb\\u0000\\"\\\\\u00e9"\nout = \'\'\'\nlines\nof it\'\'\'\n'.encode())
+write("toml", "unknown", b"epoch = 3\n")
+write("toml", "unknown_of_two_lines", b'"epo\\nch" = 3\n')
+write("toml", "value_of_two_lines", b'objective = "sim\\nclr"\n')
+write("toml", "range", b"epochs = 0\n")
+write("toml", "infinite", b"lr = inf\nmomentum = nan\n")
+write("toml", "large", b"seed = 9223372036854775807\n")
+write("toml", "dates", b"epochs = 1979-05-27T07:32:00Z\n")
+write("toml", "tables_in_a_list", b"[[view]]\ncrop_low = 1\n[[view]]\n")
+write("toml", "nested", b"lr = " + b"[" * 300 + b"]" * 300)
+write("toml", "deep_key", b"a." * 2000 + b"a = 1\n")
+write("toml", "deep_table", b"[" + b"a." * 2000 + b"a]\n")
+write("toml", "utf8", b"data = \"\xff\"\n")
+
+
+# ---- safetensors
+def safetensors(header, data=b"", length=None):
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(text) if length is None else length) + text + data
+
+
+def tensor(kind, shape, begin, end):
+    return {"dtype": kind, "shape": shape, "data_offsets": [begin, end]}
+
+
+two = {"__metadata__": {"step": "3", "a\n": "\u00e9"}, "w": tensor("F32", [2, 1], 0, 8), "b": tensor("BF16", [], 8, 10),
+       "none": tensor("U8", [0, 3], 10, 10)}
+write("safetensors", "two", safetensors(two, bytes_of(10)))
+write("safetensors", "empty", safetensors({}))
+write("safetensors", "cut_off", safetensors(two, bytes_of(9)))
+write("safetensors", "too_long", safetensors(two, bytes_of(11)))
+write("safetensors", "no_header", safetensors(b"{}", length=1 << 60))
+write("safetensors", "gap", safetensors({"w": tensor("U8", [1], 1, 2)}, b"ab"))
+write("safetensors", "overlap", safetensors({"w": tensor("U8", [2], 0, 2), "v": tensor("U8", [1], 1, 2)}, b"ab"))
+write("safetensors", "overflow", safetensors({"w": tensor("F64", [1 << 62, 4], 0, 0)}))
+write("safetensors", "huge", safetensors({"w": tensor("U8", [(1 << 63) - 1], 0, (1 << 63) - 1)}))
+write("safetensors", "negative", safetensors({"w": tensor("U8", [-1], 0, 0)}))
+write("safetensors", "name_twice", safetensors(b'{"w":1,"w":2}'))
+write("safetensors", "nested", safetensors(b'{"w":' + b"[" * 500 + b"]" * 500 + b"}"))
+write("safetensors", "bad_name", safetensors({"a\n\x01" * 400: tensor("F16", [1], 0, 2)}, b"ab"))
+write("safetensors", "long_number", safetensors(b'{"w":{"dtype":"U8","shape":[1e3],"data_offsets":[0,1]}}', b"a"))
