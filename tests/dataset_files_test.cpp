@@ -170,6 +170,15 @@ TEST(Pickle, DamageIsRefused) {
   EXPECT_NE(complaint("S'a\\x4'\n.").find("bad escape"), std::string::npos);
 }
 
+TEST(Pickle, CopiesOfTextHaveALimit) {
+  std::string bytes = "c_codecs\nencode\n\x94X" + literal("\x10\x27\0\0") + std::string(10000, 'a') + "N\x86\x94";
+  const std::string twice = bytes + "h" + literal("\0") + "h\1R.";
+  EXPECT_EQ(Pickle(twice, "here").root().bytes, std::string(10000, 'a'));
+  for (int i = 0; i < 1000; ++i) bytes += "h" + literal("\0") + "h\1R0";
+  expect_contains(message_of([&] { Pickle(bytes, "here"); }),
+                  {"here: not a pickle", "the same text is used too often"});
+}
+
 // ---- CIFAR
 
 std::string number(std::size_t value, int bytes) {

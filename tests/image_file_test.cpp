@@ -138,6 +138,28 @@ TEST(ImageFile, EveryKindOfPng) {
   EXPECT_EQ(two({16, 2, ""}, "\1\x10\2\x10\3\x10\4\x10\5\x10\6\x10"), rows({1, 2, 3, 4, 5, 6}));
 }
 
+TEST(ImageFile, BitmapsFromTheBottomUpAndFromTheTopDown) {
+  const std::vector<std::uint8_t> up{6, 5, 4, 3, 2, 1}, down{3, 2, 1, 6, 5, 4};
+  const std::string rows("\1\2\3\0\4\5\6\0", 8);
+  EXPECT_EQ(decoded(bmp_file(rows, 2, 1, 24, ""), JpegLibrary::stb).pixels, up);
+  EXPECT_EQ(decoded(bmp_file(rows, -2, 1, 24, ""), JpegLibrary::stb).pixels, down);
+  const std::string palette("\1\2\3\0\4\5\6\0", 8);
+  EXPECT_EQ(decoded(bmp_file(std::string("\0\0\0\0\1\0\0\0", 8), 2, 1, 8, palette), JpegLibrary::stb).pixels, up);
+}
+
+TEST(ImageFile, BitmapsMustHaveTheirPixelsAndColours) {
+  const auto complaint = [](const std::string& bytes) { return message_of([&] { decoded(bytes, JpegLibrary::stb); }); };
+  const std::string palette("\1\2\3\0\4\5\6\0", 8), rows("\0\0\0\0\2\0\0\0", 8);
+  expect_contains(complaint(bmp_file(rows, 2, 1, 8, palette)),
+                  {"here: damaged BMP: a pixel has none of its 2 colours"});
+  expect_contains(complaint(bmp_file(rows, 200, 200, 24, "")), {"here: damaged BMP: the file has 62 bytes, expected"});
+}
+
+TEST(ImageFile, ColoursThatAPaletteDoesNotHaveAreBlack) {
+  const DecodedImage image = decoded(png_file({std::string("\1\2", 2)}, 2, {8, 3, "\1\2\3\4\5\6"}), JpegLibrary::stb);
+  EXPECT_EQ(image.pixels, (std::vector<std::uint8_t>{4, 5, 6, 0, 0, 0}));
+}
+
 TEST(ImageFile, WhatIsNoImageIsRefused) {
   const auto complaint = [](const std::string& bytes) {
     return message_of([&] { decoded(bytes, JpegLibrary::turbo); });
@@ -157,6 +179,9 @@ TEST(ImageFile, AFewBytesCannotAskForAllMemory) {
   png.replace(8, chunk.size(), chunk);
   expect_contains(message_of([&] { image_header(png, "here"); }),
                   {"here: has 1048576 x 1048576 pixels, expected at least 1 and at most"});
+  png.replace(16, 8, big_endian(1 << 14) + big_endian(1 << 14));
+  expect_contains(message_of([&] { decoded(png, JpegLibrary::stb); }),
+                  {"here: damaged image: 16384 x 16384 pixels in"});
 }
 
 // ---- real files

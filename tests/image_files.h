@@ -80,6 +80,22 @@ inline std::string png_chunk(const std::string& type, const std::string& data) {
   return big_endian(static_cast<std::uint32_t>(data.size())) + body + big_endian(~crc);
 }
 
+inline std::string little_endian(std::int64_t value, int bytes) {
+  std::string text;
+  for (int i = 0; i < bytes; ++i) text += static_cast<char>(value >> 8 * i & 255);
+  return text;
+}
+
+/// `rows`: each padded to four bytes, from the bottom up, or from the top down where `height` is negative. `palette`:
+/// four bytes a colour.
+inline std::string bmp_file(const std::string& rows, int height, int width, int bits, const std::string& palette) {
+  std::string rest = little_endian(40, 4) + little_endian(width, 4) + little_endian(height, 4) + little_endian(1, 2) +
+                     little_endian(bits, 2) + std::string(24, '\0') + palette;
+  const auto start = static_cast<std::int64_t>(14 + rest.size());
+  return "BM" + little_endian(start + static_cast<std::int64_t>(rows.size()), 4) + std::string(4, '\0') +
+         little_endian(start, 4) + rest + rows;
+}
+
 struct PngForm {
   int bits = 8;
   int colour = 2;       // as in the format: 0 grey, 2 RGB, 3 palette, 4 grey and alpha, 6 RGB and alpha
