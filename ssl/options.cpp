@@ -64,7 +64,7 @@ void apply_layer(const std::vector<Setting>& settings, Options& options) {
   for (const bool single_views : {false, true}) {
     for (const Setting& setting : settings) {
       const OptionEntry* entry = find_option(setting.name);
-      require_usage(entry != nullptr, setting.where, ": unknown option", suggestion(setting.name, ""));
+      if (!entry) throw UsageError(join(setting.where, ": unknown option", suggestion(setting.name, "")));
       const bool from_file = setting.type != Setting::Type::untyped;
       require_usage(!from_file || !(entry->flags & OptionEntry::command_line_only), setting.where,
                     ": can only be given on the command line");
