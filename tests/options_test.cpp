@@ -189,6 +189,11 @@ TEST(PretrainOptions, FileErrorsNameFileAndLine) {
   EXPECT_EQ(toml_complaint("seed = 1\nepochs = = 3\n").rfind("run.toml:2: ", 0), 0u);
   EXPECT_EQ(toml_complaint("seed = 1\nseed = 2\n").rfind("run.toml:2: ", 0), 0u);
   EXPECT_EQ(toml_complaint("\xff = 1\n").rfind("run.toml:1: ", 0), 0u);
+  EXPECT_EQ(toml_complaint("[[\n= 1\n"), "run.toml: not a TOML file");
+  EXPECT_EQ(toml_complaint("\"ep\\noch\" = 1\n").rfind("run.toml:1: ep\\x0aoch: unknown option", 0), 0u);
+  std::string deep = "a";
+  for (int i = 0; i < 100000; ++i) deep += ".a";
+  EXPECT_EQ(toml_complaint(deep + " = 1\n").rfind("run.toml: has 100000 dots, expected", 0), 0u);
 }
 
 TEST(PretrainOptions, TablesAndDottedNamesAreTheSame) {
