@@ -1,12 +1,14 @@
 // The engine's side of the PyTorch oracles (tests/oracle/oracle.py): reads inputs from one safetensors file, computes,
 // and writes the results into another.
-//   oracle_driver resnet|losses|optimizer|encoder|objective IN OUT
+//   oracle_driver resnet|losses|optimizer|encoder|objective|views IN OUT
 #include <functional>
 #include <iostream>
+#include <utility>
 
 #include "engine/graph.h"
 #include "engine/optimizer.h"
 #include "kernels/conv_rules.h"
+#include "kernels/views.h"
 #include "models/encoder_file.h"
 #include "ssl/losses.h"
 #include "ssl/objective.h"
@@ -161,6 +163,43 @@ void objective(const SafetensorsFile& in, Results& out) {
       out.add(set + "." + parameters.names()[i], clone(parameters.tensors()[i]));
 }
 
+/// The settings and the plan of case `n`, whose values stand in the metadata as "n.NAME"; what is not there is off.
+std::pair<ViewSettings, ViewPlan> view_case(const Metadata& metadata, int n) {
+  const auto text = [&](const char* name) {
+    const auto found = metadata.find(join(n, ".", name));
+    return found == metadata.end() ? std::string() : found->second;
+  };
+  const auto value = [&](const char* name) { return text(name).empty() ? 0.0f : std::stof(text(name)); };
+  const auto integer = [&](const char* name) { return static_cast<std::int32_t>(value(name)); };
+  ViewSettings settings = ViewSettings::identity(integer("size"));
+  if (text("interpolation") == "bicubic") settings.interpolation = Interpolation::bicubic;
+  settings.solarise_threshold = value("threshold");
+  for (std::size_t c = 0; c < 3 && value("normalised") != 0; ++c)
+    settings.mean[c] = value(join("mean", c).c_str()), settings.std[c] = value(join("std", c).c_str());
+  ViewPlan plan;
+  plan.crop = {integer("top"), integer("left"), integer("height"), integer("width")};
+  plan.jitter = value("jitter") != 0, plan.grey = value("grey") != 0, plan.blur = value("blur") != 0;
+  plan.solarise = value("solarise") != 0, plan.flip = value("flip") != 0;
+  plan.brightness = value("brightness"), plan.contrast = value("contrast"), plan.saturation = value("saturation");
+  plan.hue = value("hue"), plan.sigma = value("sigma");
+  const std::string order = text("order");
+  for (std::size_t i = 0; i < order.size(); ++i) plan.order.at(i) = static_cast<Jitter>(order[i] - '0');
+  return {settings, plan};
+}
+
+/// Plans carried out, each on an image of its own.
+void views(const SafetensorsFile& in, Results& out) {
+  for (int n = 0; n < static_cast<int>(number(in, "cases")); ++n) {
+    const auto [settings, plan] = view_case(in.metadata(), n);
+    const TensorEntry* image = in.find(join("image.", n));
+    require_usage(image && image->dtype == "U8" && image->shape.size() == 3, in.path(), ": expected image.", n);
+    std::vector<float> view(static_cast<std::size_t>(settings.size * settings.size * 3));
+    apply_view(static_cast<const std::uint8_t*>(image->data), image->shape[0], image->shape[1], settings, plan,
+               view.data());
+    out.add(join("view.", n), from_floats(cpu_backend(), {settings.size, settings.size, 3}, view));
+  }
+}
+
 void run(const std::string& what, const std::string& in_path, const std::string& out_path) {
   const SafetensorsFile in(in_path);
   Results out;
@@ -174,6 +213,8 @@ void run(const std::string& what, const std::string& in_path, const std::string&
     encoder(in, out, out_path + ".encoder");
   else if (what == "objective")
     objective(in, out);
+  else if (what == "views")
+    views(in, out);
   else
     throw UsageError(join("oracle_driver: no oracle is called ", what));
   out.write(out_path);
@@ -184,7 +225,7 @@ void run(const std::string& what, const std::string& in_path, const std::string&
 
 int main(int count, char** arguments) {
   if (count != 4) {
-    std::cerr << "usage: oracle_driver resnet|losses|optimizer|encoder|objective IN OUT\n";
+    std::cerr << "usage: oracle_driver resnet|losses|optimizer|encoder|objective|views IN OUT\n";
     return 2;
   }
   try {

@@ -12,7 +12,7 @@ case "${1:-}" in
   '') ;;
   --tests)
     needed+=(libgtest-dev xz-utils)
-    optional=(python3-torch) # the comparisons with PyTorch; they are skipped without it
+    optional=(python3-torch python3-torchvision) # the comparisons with PyTorch; they are skipped without it
     ;;
   --fuzz) needed+=(libgtest-dev clang libomp-dev libclang-rt-dev) ;;
   *)

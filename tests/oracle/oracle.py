@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Compares the engine with PyTorch on the same inputs:  oracle.py resnet|losses|optimizer|encoder|metamask DRIVER
+"""Compares the engine with PyTorch on the same inputs:  oracle.py ORACLE DRIVER
 
-DRIVER is the built tests/oracle_driver. Exit status: 0 they agree, 1 they do not, 77 there is no PyTorch here (CTest
-counts that as skipped). Works in float64 and float32. In float32 the yardstick is PyTorch in float64, and the engine may
+ORACLE is resnet, losses, optimizer, encoder, metamask or views; DRIVER is the built tests/oracle_driver. Exit status: 0
+they agree, 1 they do not, 77 there is no PyTorch here, or for views no torchvision (CTest counts that as skipped). Works in float64 and float32. In float32 the yardstick is PyTorch in float64, and the engine may
 be at most a few times further from it than PyTorch's own float32 is.
 """
 import os
@@ -36,7 +36,7 @@ def check(name, error, limit):
     ok = error <= limit  # false for NaN
     if not ok:
         FAILURES.append(name)
-        print(f"FAILED {name}: relative error {error:.3g}, allowed {limit:.3g}")
+        print(f"FAILED {name}: error {error:.3g}, allowed {limit:.3g}")
     return error if ok else float("inf")
 
 
@@ -301,9 +301,18 @@ def oracle_metamask(driver):
           f"PyTorch's own {theirs[0]:.1e} and {theirs[1]:.1e}")
 
 
+def oracle_views(driver):
+    try:
+        import views
+    except ImportError as error:
+        print(f"skipped: {error}. This oracle needs torchvision (Debian: python3-torchvision).")
+        sys.exit(77)
+    views.compare(lambda tensors, settings: drive(driver, "views", tensors, settings)[0], check)
+
+
 def main():
     oracles = {"metamask": oracle_metamask, "resnet": oracle_resnet, "losses": oracle_losses, "optimizer": oracle_optimizer,
-               "encoder": oracle_encoder}
+               "encoder": oracle_encoder, "views": oracle_views}
     if len(sys.argv) != 3 or sys.argv[1] not in oracles:
         print(__doc__)
         return 2
