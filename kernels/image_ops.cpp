@@ -8,6 +8,9 @@
 namespace vergence {
 namespace {
 
+/// Lines that are transposed together: as many values as a few cache lines hold.
+constexpr std::int64_t strip = 16;
+
 // ---- resizing
 
 /// Output i is the sum of weights[i * most + k] * input[start[i] + k] over k < count[i].
@@ -33,16 +36,26 @@ void make_filter(const ResizeFilter& resize, std::int64_t to, Filter& filter) {
   }
 }
 
-/// out[:] = weighted sum of `taps` rows of `cols` values, `stride` apart.
+/// out[:] += weighted sum of `taps` rows of `cols` values, `stride` apart, one after another.
+template <int taps, class T>
+void add_rows(const T* in, std::int64_t stride, const float* weights, std::int64_t cols, float* out) {
+#pragma omp simd
+  for (std::int64_t j = 0; j < cols; ++j) {
+    float sum = out[j];
+    for (int k = 0; k < taps; ++k) sum += weights[k] * static_cast<float>(in[k * stride + j]);
+    out[j] = sum;
+  }
+}
+
+/// out[:] = weighted sum of `taps` rows of `cols` values, `stride` apart. Several rows a pass: less to load and store.
 template <class T>
 void weighted_rows(const T* in, std::int64_t stride, const float* weights, std::int64_t taps, std::int64_t cols,
                    float* out) {
+  constexpr int together = 4;
   for (std::int64_t j = 0; j < cols; ++j) out[j] = weights[0] * static_cast<float>(in[j]);
-  for (std::int64_t k = 1; k < taps; ++k) {
-    const T* row = in + k * stride;
-    const float weight = weights[k];
-    for (std::int64_t j = 0; j < cols; ++j) out[j] += weight * static_cast<float>(row[j]);
-  }
+  std::int64_t k = 1;
+  for (; k + together <= taps; k += together) add_rows<together>(in + k * stride, stride, weights + k, cols, out);
+  for (; k < taps; ++k) add_rows<1>(in + k * stride, stride, weights + k, cols, out);
 }
 
 // ---- colour
@@ -100,13 +113,17 @@ void resize(const std::uint8_t* corner, std::int64_t width, const Stretch& rows,
   const std::int64_t left = horizontal.start.front();
   const std::int64_t cols = 3 * (horizontal.start.back() + horizontal.count.back() - left);
   planes.values.resize(static_cast<std::size_t>(3 * planes.area()));
-  planes.scratch.resize(static_cast<std::size_t>(cols * (size + 1)));
-  float *row = planes.scratch.data(), *turned = row + cols;  // turned: (cols, size)
-  for (std::int64_t y = 0; y < size; ++y) {
-    const auto at = static_cast<std::size_t>(y);
-    weighted_rows(corner + 3 * (vertical.start[at] * width + left), 3 * width,
-                  vertical.weights.data() + y * vertical.most, vertical.count[at], cols, row);
-    for (std::int64_t j = 0; j < cols; ++j) turned[j * size + y] = row[j] / 255.0f;
+  planes.scratch.resize(static_cast<std::size_t>(cols * (size + strip)));
+  float *lines = planes.scratch.data(), *turned = lines + strip * cols;  // turned: (cols, size)
+  for (std::int64_t top = 0; top < size; top += strip) {
+    const std::int64_t count = std::min(strip, size - top);
+    for (std::int64_t y = top; y < top + count; ++y) {
+      const auto at = static_cast<std::size_t>(y);
+      weighted_rows(corner + 3 * (vertical.start[at] * width + left), 3 * width,
+                    vertical.weights.data() + y * vertical.most, vertical.count[at], cols, lines + (y - top) * cols);
+    }
+    for (std::int64_t j = 0; j < cols; ++j)
+      for (std::int64_t i = 0; i < count; ++i) turned[j * size + top + i] = lines[i * cols + j] / 255.0f;
   }
   for (std::int64_t x = 0; x < size; ++x) {
     const auto at = static_cast<std::size_t>(x);
@@ -208,11 +225,13 @@ void write_pixels(Planes& planes, const std::array<float, 3>& mean, const std::a
     for (std::int64_t i = 0; i < planes.area(); ++i) plane[i] = (plane[i] - offset) / scale;
   }
   const float *red = planes.plane(0), *green = planes.plane(1), *blue = planes.plane(2);
-  for (std::int64_t y = 0; y < size; ++y)
-    for (std::int64_t x = 0; x < size; ++x, out += 3) {
-      const std::int64_t from = (flip ? size - 1 - x : x) * size + y;
-      out[0] = red[from], out[1] = green[from], out[2] = blue[from];
-    }
+  for (std::int64_t top = 0; top < size; top += strip)
+    for (std::int64_t x = 0; x < size; ++x)
+      for (std::int64_t y = top; y < std::min(top + strip, size); ++y) {
+        const std::int64_t from = (flip ? size - 1 - x : x) * size + y;
+        float* pixel = out + 3 * (y * size + x);
+        pixel[0] = red[from], pixel[1] = green[from], pixel[2] = blue[from];
+      }
 }
 
 }  // namespace vergence
