@@ -1,6 +1,8 @@
-// bench: how fast a training step is, whole (`bench step`) or operation by operation (`bench ops`).
+// bench: how fast a training step is, whole (`bench step`) or operation by operation (`bench ops`), and how fast images
+// become views (`bench data`).
 #include <cstdio>
 
+#include "ssl/bench_data.h"
 #include "ssl/bench_ops.h"
 #include "ssl/objective.h"
 #include "tools/common.h"
@@ -42,19 +44,46 @@ void add_options(CLI::App& app, vergence::BenchSettings& s) {
   app.add_flag("--fused", s.fused, "MetaMask's virtual step from the regular step's forward pass");
 }
 
+struct DataBench {
+  std::string image;
+  double seconds = 10;
+};
+
+void add_data_options(CLI::App& app, DataBench& bench) {
+  app.add_option("--seconds", bench.seconds, "about how long")->check(CLI::Range(0.01, 3600.0))->capture_default_str();
+  app.add_option("--image", bench.image, "height and width of the views, as pretrain's --image-size");
+  app.footer(
+      "All other options are pretrain's (pretrain --help): --dataset, --data, --config, --batch, --workers, ...");
+  app.allow_extras();
+}
+
+/// The options of pretrain among the arguments of `bench data`.
+vergence::Options pretrain_options(const CLI::App& app, const DataBench& bench) {
+  std::vector<std::string> arguments = app.remaining();
+  if (!bench.image.empty()) arguments.insert(arguments.end(), {"--image-size", bench.image});
+  std::vector<const char*> pointers{"bench data"};
+  for (const std::string& argument : arguments) pointers.push_back(argument.c_str());
+  return vergence::parse_pretrain(static_cast<int>(pointers.size()), pointers.data());
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("Times training steps.", "bench");
+  CLI::App app("Times training steps and the making of views.", "bench");
   app.require_subcommand(1);
   vergence::BenchSettings settings;
   CLI::App* step = app.add_subcommand("step", "one JSON line: the median time of a whole step");
   CLI::App* ops = app.add_subcommand("ops", "a table: every operation of a step beside what the machine can do");
+  CLI::App* data = app.add_subcommand("data", "one JSON line: how many images a second the loader makes views of");
   add_options(*step, settings);
   add_options(*ops, settings);
+  DataBench data_bench;
+  add_data_options(*data, data_bench);
   return vergence::run_tool(app, argc, argv, [&] {
     if (step->parsed())
       std::printf("%s\n", vergence::bench_report(settings, vergence::bench_step(settings)).dump().c_str());
+    else if (data->parsed())
+      std::printf("%s\n", vergence::bench_data(pretrain_options(*data, data_bench), data_bench.seconds).dump().c_str());
     else
       std::fputs(vergence::bench_ops(settings).c_str(), stdout);
     return 0;
