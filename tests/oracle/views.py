@@ -1,8 +1,8 @@
 """Views against torchvision: each operation alone, on float tensors and on PIL images, and whole recipes.
 
-On tensors torchvision computes what Vergence computes (in float64 here), so the two agree within rounding. On PIL images
-torchvision rounds to 8 bits after each operation: there an operation's mean difference stays below 1/255, and below 2/255
-for the hue, which is itself rounded to 8 bits and cut off to one of 256 turns.
+On tensors torchvision computes what Vergence computes (in float64 here): the two agree within rounding. On PIL images
+torchvision rounds to 8 bits after each operation: there an operation's mean difference stays below 1/255, and below
+2/255 for the hue, which is itself rounded to 8 bits and cut off to one of 256 turns.
 """
 import math
 import random
@@ -65,7 +65,8 @@ def on_pil(image, case):
 def whole(image, **changes):
     """A case that leaves the image as it is, with changes."""
     height, width = image.shape[:2]
-    return {"size": height, "top": 0, "left": 0, "height": height, "width": width, "interpolation": "bilinear"} | changes
+    crop = {"top": 0, "left": 0, "height": height, "width": width}
+    return crop | {"size": height, "interpolation": "bilinear"} | changes
 
 
 def jittered(image, **factors):
@@ -119,7 +120,9 @@ def compare(drive, check):
     square = generated_image(48, 48, 3)
     cases = [*single_operations(square, images), *recipes(images, 24)]
     tensors = {f"image.{at}": image for at, (_, image, _) in enumerate(cases)}
-    settings = {"cases": len(cases)} | {f"{at}.{key}": value for at, (_, _, case) in enumerate(cases) for key, value in case.items()}
+    settings = {"cases": len(cases)}
+    for at, (_, _, case) in enumerate(cases):
+        settings |= {f"{at}.{key}": value for key, value in case.items()}
     found = drive(tensors, settings)
     print("differences in steps of 1/255      tensor: mean       max     PIL: mean       max")
     for at, (name, image, case) in enumerate(cases):
