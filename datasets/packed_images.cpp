@@ -10,6 +10,7 @@
 #include <xxhash.h>
 
 #include "datasets/image_folder.h"
+#include "engine/shown.h"
 #include "kernels/error.h"
 
 namespace vergence {
@@ -83,7 +84,7 @@ PackedImages::PackedImages(const std::string& path) : mapped_(std::make_shared<M
   const std::string& side = file_.meta("short_side");
   const auto [end, error] = std::from_chars(side.data(), side.data() + side.size(), short_side_);
   require_usage(error == std::errc() && end == side.data() + side.size() && short_side_ >= 0, path,
-                ": metadata 'short_side' is '", side, "', expected a number");
+                ": metadata 'short_side' is '", shown(side), "', expected a number");
   std::int64_t expected = 0;
   for (std::int64_t i = 0; i < count_; ++i) {
     const auto height = value<std::int32_t>(*sizes_, 2 * i), width = value<std::int32_t>(*sizes_, 2 * i + 1);
@@ -118,7 +119,7 @@ const std::uint8_t* PackedImages::pixels(std::int64_t i) const {
   const std::uint8_t* bytes = static_cast<const std::uint8_t*>(pixels_->data) + value<std::int64_t>(*offsets_, i);
   const ImageSize wanted = size(i);
   require_usage(checksum_of(bytes, 3 * wanted.height * wanted.width) == value<std::int64_t>(*checksums_, i),
-                file_.path(), ": image ", i, " (", name(i), ") is damaged: its bytes do not fit its checksum");
+                file_.path(), ": image ", i, " (", shown(name(i)), ") is damaged: its bytes do not fit its checksum");
   return bytes;
 }
 

@@ -13,6 +13,12 @@ namespace vergence {
 struct TomlAssertion {};
 }  // namespace vergence
 
+#ifdef __GNUC__
+#pragma GCC diagnostic push
+#ifndef __clang__
+#pragma GCC diagnostic ignored "-Wterminate"  // where toml++ promises not to throw, it asserts nothing about the text
+#endif
+#endif
 #undef NDEBUG
 #define TOML_ASSERT(condition) ((condition) ? void() : throw vergence::TomlAssertion())
 // It also calls unreachable what letters such as an e with an accent do reach: they are no white space.
@@ -23,6 +29,9 @@ struct TomlAssertion {};
 #undef TOML_UNREACHABLE
 #define TOML_UNREACHABLE __builtin_unreachable()
 #include <toml++/toml.h>
+#ifdef __GNUC__
+#pragma GCC diagnostic pop
+#endif
 
 namespace vergence {
 namespace {

@@ -114,6 +114,8 @@ void add_run(OptionBuilder& t) {
   t.number("log-every", FIELD(log_every), from(1), "steps between lines of metrics.jsonl");
   t.number("max-steps", FIELD(max_steps), not_negative, "stop early after N steps; 0: not", Flags::may_change);
   t.flag("plan", FIELD(plan), "print parameters, FLOPs, memory and steps; train nothing", Flags::command_line_only);
+  t.flag("verify", FIELD(verify), "first compare the data set's files with their published sums",
+         Flags::command_line_only);
   t.group = "Machine";
   t.choice("device", FIELD(device), {"auto", "cpu", "cuda"}, "auto: cuda if a GPU answers", {}, Flags::may_change);
   t.choice("precision", FIELD(precision), {"fp32", "tf32", "bf16"},

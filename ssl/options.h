@@ -93,6 +93,7 @@ struct Options {
   // ---- of this command alone: not saved, not compared
   bool resume = false;
   bool plan = false;
+  bool verify = false;
 
   /// What applied besides the command line and the defaults: lines such as "recipe /usr/share/…/cifar10_simclr.toml".
   std::vector<std::string> applied;

@@ -5,6 +5,7 @@
 #include "datasets/cifar.h"
 #include "datasets/pickle.h"
 #include "datasets/stl10.h"
+#include "datasets/verify.h"
 #include "tests/complaints.h"
 #include "tests/temporary_folder.h"
 
@@ -375,6 +376,38 @@ TEST_F(Stl10, DamageIsRefused) {
   SetUp();
   fs::remove(folder / "stl10_binary/unlabeled_X.bin");
   expect_contains(complaint("train"), {"unlabeled_X.bin cannot be read"});
+}
+
+// ---- published sums
+
+TEST(Verify, FilesThatDifferAndUnknownOnesAreRefused) {
+  TemporaryFolder folder;
+  const auto verify = [&](const char* name) {
+    DatasetSettings settings;
+    settings.name = name;
+    settings.directory = folder.path();
+    return message_of([&] { verify_dataset(settings, [](const std::string&) {}); });
+  };
+  expect_contains(verify("cifar100"), {"no published sums for what cifar100 has in"});
+  expect_contains(verify("confounded_shapes"), {"no published sums"});
+  write_atomically(folder / "train", "abc");
+  expect_contains(verify("cifar100"), {folder / "train", "900150983cd24fb0d6963f7d28e17f72", "16019d7e3df5f242"});
+}
+
+TEST(Verify, RealCifar10HasItsSums) {
+  fs::path place = "build/data/cifar10";
+  if (const char* build = std::getenv("VERGENCE_BUILD")) place = fs::path(build) / "data/cifar10";
+  if (const char* data = std::getenv("VERGENCE_DATA")) place = fs::path(data) / "cifar10";
+  if (!fs::exists(place / "test_batch.bin")) GTEST_SKIP() << "there is no CIFAR-10 in " << place;
+  DatasetSettings settings;
+  settings.name = "cifar10";
+  settings.directory = place.string();
+  int lines = 0;
+  verify_dataset(settings, [&](const std::string& line) {
+    ++lines;
+    expect_contains(line, {place.string(), "as published"});
+  });
+  EXPECT_EQ(lines, 6);
 }
 
 }  // namespace

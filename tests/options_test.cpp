@@ -153,9 +153,9 @@ TEST(PretrainOptions, CommandLineErrors) {
   EXPECT_EQ(complaint({"--optimizer", "rmsprop"}), "--optimizer: expected sgd, lars, adam or adamw, got 'rmsprop'");
   EXPECT_EQ(complaint({"--objective", "moco"}),
             "--objective: expected " + expected_text(*find_option("objective")) + ", got 'moco'");
-  EXPECT_EQ(
-      complaint({"--dataset", "npy"}),
-      "--dataset: 'npy' is not available in this version, expected confounded_shapes, cifar10, cifar100, stl10, image_folder, imagenet or imagenet100");
+  EXPECT_EQ(complaint({"--dataset", "npy"}),
+            "--dataset: 'npy' is not available in this version, expected confounded_shapes, cifar10, cifar100, stl10, "
+            "image_folder, imagenet or imagenet100");
   EXPECT_EQ(complaint({"--step-epochs", "60,,80"}),
             "--step-epochs: expected a list of finite numbers above 0, got '60,,80'");
   EXPECT_EQ(complaint({"--step-epochs", "60,"}), "--step-epochs: expected a list of finite numbers above 0, got '60,'");
@@ -268,7 +268,7 @@ TEST(Resuming, EveryOptionCountsButTheExemptOnes) {
   for (const OptionDifference& difference : differences(before, after)) names.push_back(difference.name);
   std::vector<std::string> expected;
   const std::vector<std::string> exempt{"out",       "data",   "device", "workers", "eval-every", "checkpoint-every",
-                                        "max-steps", "resume", "plan"};
+                                        "max-steps", "resume", "plan",   "verify",  "bad-images"};
   for (const OptionEntry& entry : option_table()) {
     const bool free = std::find(exempt.begin(), exempt.end(), entry.name) != exempt.end();
     if (!free && entry.fields.size() == 1) expected.push_back(entry.name);

@@ -1,12 +1,16 @@
 // pretrain: learns an encoder from images without labels.
 #include <cstdio>
 
+#include "datasets/verify.h"
 #include "ssl/trainer.h"
 #include "tools/common.h"
 
 int main(int argc, char** argv) {
   return vergence::run_tool("pretrain", [&] {
     const vergence::Options options = vergence::parse_pretrain(argc, argv);
+    if (options.verify)
+      vergence::verify_dataset(vergence::dataset_settings(options),
+                               [](const std::string& line) { std::printf("%s\n", line.c_str()); });
     if (options.plan) {
       std::fputs(vergence::describe_plan(options).c_str(), stdout);
       return 0;

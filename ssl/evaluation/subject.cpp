@@ -4,10 +4,12 @@
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <cstdio>
 #include <filesystem>
 #include <omp.h>
 #include <optional>
 
+#include "datasets/verify.h"
 #include "engine/files.h"
 #include "models/encoder_file.h"
 #include "ssl/options.h"
@@ -122,6 +124,7 @@ void add_subject_options(CLI::App& app, SubjectOptions& options) {
                  "images' short side before the centre is cut out; 0: squeezed whole, -1: the data set's; default: the "
                  "run's")
       ->check(CLI::Range(-1, 16384));
+  app.add_flag("--verify", options.verify, "first compare the data set's files with their published sums");
   app.add_option("--split", options.split, "judged on: test; or val, for choosing coefficients")
       ->check(CLI::IsMember({"test", "val"}))
       ->capture_default_str();
@@ -163,6 +166,7 @@ Subject open_subject(const SubjectOptions& options) {
   subject.extract.mean = channels_from(subject.metadata, "mean", subject.path);
   subject.extract.std = channels_from(subject.metadata, "std", subject.path);
   subject.data = data_of(options, config, subject);
+  if (options.verify) verify_dataset(subject.data, [](const std::string& line) { std::printf("%s\n", line.c_str()); });
   subject.extract.resize = options.eval_resize >= -1 ? options.eval_resize : config ? config->eval_resize : -1;
   if (config) subject.views = trained_views(*config, subject.extract);
   return subject;

@@ -24,6 +24,7 @@ struct SubjectOptions {
   std::string classes;            // of image files; empty: the run's
   std::string jpeg, bad_images;   // empty: the run's
   std::int64_t eval_resize = -2;  // -2: the run's
+  bool verify = false;            // first compare the data set\'s files with their published sums
   std::string split = "test";     // judged on; probes are fitted on probe_split(split)
   std::int64_t limit = 0;         // first N images of each split; 0: all
   std::int64_t run_seed = -1;     // of rendered images and initial weights; -1: the run's, 1 for a file by itself
@@ -32,7 +33,8 @@ struct SubjectOptions {
   std::string out;  // the verdict's file; empty: beside the encoder
 };
 
-/// Adds --run, --encoder-file, --untrained, --dataset, --data, --classes, --jpeg, --bad-images, --eval-resize, --split,
+/// Adds --run, --encoder-file, --untrained, --dataset, --data, --classes, --jpeg, --bad-images, --eval-resize,
+/// --verify, --split,
 /// --limit, --run-seed, --device, --precision,
 /// --threads and --out. `options` must outlive the parse.
 void add_subject_options(CLI::App& app, SubjectOptions& options);

@@ -193,3 +193,47 @@ write("safetensors", "name_twice", safetensors(b'{"w":1,"w":2}'))
 write("safetensors", "nested", safetensors(b'{"w":' + b"[" * 500 + b"]" * 500 + b"}"))
 write("safetensors", "bad_name", safetensors({"a\n\x01" * 400: tensor("F16", [1], 0, 2)}, b"ab"))
 write("safetensors", "long_number", safetensors(b'{"w":{"dtype":"U8","shape":[1e3],"data_offsets":[0,1]}}', b"a"))
+
+# ---- packed images: a checksum of an image's bytes is only right where xxhash is there to make it
+def packed(count=2, classes="a\nb\n", checksums=None, **changes):
+    sizes = [(3 + i, 4) for i in range(count)]
+    lengths = [3 * h * w for h, w in sizes]
+    offsets = [sum(lengths[:i]) for i in range(count)]
+    pixels = [bytes_of(length, 5 + i) for i, length in enumerate(lengths)]
+    if checksums is None:
+        try:
+            import xxhash
+            checksums = [struct.unpack("<q", struct.pack("<Q", xxhash.xxh3_64_intdigest(p)))[0] for p in pixels]
+        except ImportError:
+            checksums = [1] * count
+    parts = {
+        "offsets": ("I64", [count], struct.pack(f"<{count}q", *offsets)),
+        "checksums": ("I64", [count], struct.pack(f"<{count}q", *checksums)),
+        "sizes": ("I32", [count, 2], struct.pack(f"<{2 * count}i", *sum(sizes, ()))),
+        "labels": ("I32", [count], struct.pack(f"<{count}i", *[i % 2 for i in range(count)])),
+        "parts": ("U8", [count], bytes(i % 3 for i in range(count))),
+        "names": ("U8", [2 * count], b"x\n" * count),
+        "pixels": ("U8", [sum(lengths)], b"".join(pixels)),
+    }
+    parts.update(changes)
+    header = {"__metadata__": {"format": "vergence packed images 1", "short_side": "8", "classes": classes, "source": "1"}}
+    data = b""
+    for name, (dtype, shape, content) in parts.items():
+        header[name] = tensor(dtype, shape, len(data), len(data) + len(content))
+        data += content
+    return safetensors(header, data)
+
+
+write("packed_images", "two", packed())
+write("packed_images", "five", packed(5))
+write("packed_images", "none", packed(0))
+write("packed_images", "no_classes", packed(classes="", labels=("I32", [2], struct.pack("<2i", -1, -1))))
+write("packed_images", "bad_image", packed(checksums=[0, 0]))
+write("packed_images", "wrong_checksum", packed(checksums=[1, 1]))
+write("packed_images", "label_2", packed(labels=("I32", [2], struct.pack("<2i", 0, 2))))
+write("packed_images", "part_3", packed(parts=("U8", [2], bytes([0, 3]))))
+write("packed_images", "negative_size", packed(sizes=("I32", [2, 2], struct.pack("<4i", 3, -4, 4, 4))))
+write("packed_images", "huge_size", packed(sizes=("I32", [2, 2], struct.pack("<4i", 3, 4, 2**31 - 1, 2**31 - 1))))
+write("packed_images", "wrong_offset", packed(offsets=("I64", [2], struct.pack("<2q", 0, 35))))
+write("packed_images", "one_name", packed(names=("U8", [2], b"x\n")))
+write("packed_images", "pixels_of_another_type", packed(pixels=("I32", [21], bytes_of(84))))

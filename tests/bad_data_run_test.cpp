@@ -1,0 +1,93 @@
+// Runs whose data go bad on the way: they end with the file's name, and go on from their last checkpoint.
+#include <gtest/gtest.h>
+
+#include "datasets/loader.h"
+#include "datasets/pack_images.h"
+#include "ssl/checkpoint.h"
+#include "ssl/trainer.h"
+#include "tests/complaints.h"
+#include "tests/image_tree.h"
+
+namespace vergence {
+namespace {
+
+namespace fs = std::filesystem;
+
+class BadDataRun : public ::testing::Test {
+ protected:
+  Options options(const std::string& data, const std::string& run) const {
+    Options options;
+    options.dataset = "image_folder";
+    options.data = data;
+    options.image_size = 16;
+    options.width = 4;
+    options.batch = 4;
+    options.epochs = 2;
+    options.lr = 0.01;
+    options.warmup_epochs = 0;
+    options.checkpoint_every = 1;
+    options.out = folder / run;
+    return options;
+  }
+  /// The name of an image that the run reads in the given step of its first epoch (from 0).
+  std::string read_in_step(std::int64_t step, std::int64_t count) const {
+    const std::int64_t index = batch_indices(epoch_order(count, 1, 0), 4, step)[0], half = count / 2;
+    return (index < half ? "a/" : "b/") + std::to_string(100 + index % half) + ".png";
+  }
+  std::int64_t checkpointed(const std::string& run) const {
+    return Checkpoint(folder / (run + "/checkpoint.safetensors")).position().step;
+  }
+
+  ImageTree images;
+  TemporaryFolder folder;
+};
+
+TEST_F(BadDataRun, ADamagedFileEndsItWithItsNameAndItsCheckpoint) {
+  images.classes("train", 16);
+  const std::string name = read_in_step(5, 32);
+  const std::string good = images.folder().bytes("train/" + name);
+  images.cut_in_half("train/" + name);
+  Options run = options(images.path(), "run");
+  expect_contains(message_of([&] { pretrain(run); }), {images / ("train/" + name), "damaged"});
+  EXPECT_EQ(checkpointed("run"), 5);
+  images.write("train/" + name, good);
+  run.resume = true;
+  const TrainingResult result = pretrain(run);
+  EXPECT_EQ(result.started_at, 5);
+  EXPECT_EQ(result.steps, 16);
+  // as if nothing had happened
+  pretrain(options(images.path(), "whole"));
+  EXPECT_EQ(folder.bytes("run/encoder.safetensors"), folder.bytes("whole/encoder.safetensors"));
+}
+
+TEST_F(BadDataRun, ADamagedPackedFileToo) {
+  images.classes("train", 16);
+  const std::string file = folder / "images.packed", name = read_in_step(5, 32);
+  pack_images({.name = "image_folder", .directory = images.path()}, file, 0);
+  std::string bytes = read_file(file);
+  // the first bytes of the image's pixels, which are noise and stand in the file as they are
+  const std::int64_t number = std::stoi(name.substr(2)) - 100 + (name[0] == 'b' ? 16 : 0);
+  const TestPicture picture = test_picture(static_cast<int>(number));
+  const std::size_t at = bytes.find(std::string(picture.pixels.begin(), picture.pixels.begin() + 60));
+  ASSERT_NE(at, std::string::npos);
+  bytes[at + 20] = static_cast<char>(~bytes[at + 20]);
+  write_atomically(file, bytes);
+  expect_contains(message_of([&] { pretrain(options(file, "run")); }), {file, name, "is damaged"});
+  EXPECT_EQ(checkpointed("run"), 5);
+  expect_contains(message_of([&] { verify_packed_images(file); }), {file, name});
+}
+
+TEST_F(BadDataRun, WithSkippingItGoesOnTheSameWithAnyWorkers) {
+  images.classes("train", 16);
+  for (const std::int64_t step : {1, 5}) images.cut_in_half("train/" + read_in_step(step, 32));
+  for (const std::int64_t workers : {1, 4}) {
+    Options run = options(images.path(), "run" + std::to_string(workers));
+    run.bad_images = "skip";
+    run.workers = workers;
+    EXPECT_EQ(pretrain(run).steps, 16);
+  }
+  EXPECT_EQ(folder.bytes("run1/encoder.safetensors"), folder.bytes("run4/encoder.safetensors"));
+}
+
+}  // namespace
+}  // namespace vergence
