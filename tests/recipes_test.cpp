@@ -13,6 +13,7 @@
 
 #include "datasets/class_lists.h"
 #include "engine/files.h"
+#include "kernels/error.h"
 #include "kernels/random.h"
 #include "models/encoder_file.h"
 #include "ssl/option_table.h"
@@ -26,7 +27,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
-fs::path recipe_path(const std::string& recipe) { return find_recipe(recipe); }
+fs::path recipe_path(const std::string& recipe) {
+  const std::string path = find_recipe(recipe);
+  require(!path.empty(), "there is no recipe ", recipe);
+  return path;
+}
 
 std::vector<std::string> recipes() {
   std::vector<std::string> names;
