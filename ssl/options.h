@@ -123,7 +123,7 @@ struct OptionDifference {
   std::string name, first, second;  // as on the command line, without dashes; values as text
 };
 /// The saved options that differ, but not those that a resumed run may change: out, data, device, workers, eval-every,
-/// checkpoint-every and max-steps.
+/// checkpoint-every, bad-images (a run that met a bad image goes on without it) and max-steps.
 std::vector<OptionDifference> differences(const Options& first, const Options& second);
 
 /// The options with those that a resumed run may change at their defaults.
