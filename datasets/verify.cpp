@@ -5,8 +5,10 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
-#include <md5.h>
 #include <vector>
+#ifndef VERGENCE_PLAIN_CPU
+#include <md5.h>
+#endif
 
 #include "datasets/pack_images.h"
 #include "kernels/error.h"
@@ -59,12 +61,18 @@ const std::vector<KnownVersion>& known_versions() {
   return versions;
 }
 
+#ifdef VERGENCE_PLAIN_CPU
+std::string md5_of(const fs::path& file) {
+  throw UsageError(join("--verify: this build has no MD5 (VERGENCE_PLAIN_CPU); compare md5sum ", file.string()));
+}
+#else
 std::string md5_of(const fs::path& file) {
   std::array<char, MD5_DIGEST_STRING_LENGTH> digest{};
   require_usage(MD5File(file.c_str(), digest.data()) != nullptr, file.string(),
                 ": cannot be read: ", std::strerror(errno));
   return digest.data();
 }
+#endif
 
 }  // namespace
 
