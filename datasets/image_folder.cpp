@@ -32,6 +32,16 @@ bool has_folders(const fs::path& path) {
   return false;
 }
 
+/// A folder beside train/, val/ and test/, or nothing.
+std::string other_folder(const fs::path& root) {
+  std::error_code error;
+  for (fs::directory_iterator at(root, error), end; !error && at != end; at.increment(error)) {
+    const std::string name = at->path().filename().string();
+    if (at->is_directory() && !name.starts_with('.') && name != "train" && name != "val" && name != "test") return name;
+  }
+  return {};
+}
+
 /// The folders of a data set; empty: there is none.
 struct Folders {
   fs::path train, test, val;
@@ -55,6 +65,11 @@ Folders folders_of(const DatasetSettings& settings) {
       folders.test = root / "val";
       folders.solution = table;
     }
+    if (!is_folder(root / "val") && !is_folder(root / "test"))
+      if (const std::string other = other_folder(root); !other.empty())  // "train" may be the name of a class
+        throw UsageError(
+            join(settings.name, ": ", root.string(), " has train/ beside ", other,
+                 "/, expected train/ with val/ or test/, or the classes' folders without one called train"));
     return folders;
   }
   require_usage(settings.name == "image_folder", settings.name, ": ", settings.directory,

@@ -75,6 +75,7 @@ struct Loader::State {
     started = asked = first;
     plain_view = ViewSettings::plain(settings.views[0].size, settings.plain_resize, settings.views[0].mean,
                                      settings.views[0].std);
+    for (Place& place : ring) lay_out(place.batch);  // here, where memory that is not there can still be reported
     // Few enough that a small batch is shared out, enough that locks do not count.
     portion = std::max<std::int64_t>(1, settings.batch / std::max(16, 4 * settings.workers));
   }
@@ -133,7 +134,14 @@ struct Loader::State {
     }
   }
 
-  /// Lays out a batch; its images are made after that. Called with the lock held.
+  void lay_out(Batch& batch) const {
+    const auto values = static_cast<std::size_t>(settings.batch * pixels());
+    batch.views.resize(settings.views.size() * values);
+    if (settings.fresh != FreshViews::none) batch.fresh.resize(batch.views.size());
+    if (settings.plain) batch.plain.resize(values);
+  }
+
+  /// Begins a batch; its images are made after that. Called with the lock held.
   void begin(Place& place, std::int64_t number) {
     Batch& batch = place.batch;
     batch.epoch = number / steps;
@@ -142,11 +150,6 @@ struct Loader::State {
     batch.indices = batch_indices(order.indices, settings.batch, batch.step);
     place.others = batch_indices(order.indices, settings.batch, batch.step, settings.fresh);
     batch.labels.assign(batch.indices.size(), -1);
-    const auto views = static_cast<std::int64_t>(settings.views.size());
-    const auto values = static_cast<std::size_t>(settings.batch * pixels());
-    batch.views.resize(static_cast<std::size_t>(views) * values);
-    if (settings.fresh != FreshViews::none) batch.fresh.resize(batch.views.size());
-    if (settings.plain) batch.plain.resize(values);
     place.number = number;
     place.taken = place.done = 0;
   }

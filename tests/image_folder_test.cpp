@@ -76,6 +76,14 @@ TEST_F(ImageFolderTest, ClassFoldersAloneHaveNoTestSplit) {
   expect_contains(message_of([&] { open("test"); }), {folder.path(), "no test/ or val/", "--split val"});
 }
 
+TEST_F(ImageFolderTest, AClassCalledTrainIsNotTakenForTheTrainingImages) {
+  for (const char* name : {"car/1.png", "train/1.png"}) folder.picture(name);
+  expect_contains(message_of([&] { open("train"); }), {"has train/ beside car/"});
+  folder.picture("val/car/1.png");
+  folder.picture("val/train/1.png");
+  EXPECT_EQ(open("train").count, 1);
+}
+
 TEST_F(ImageFolderTest, AFlatFolderHasNoLabels) {
   for (int i = 0; i < 5; ++i) folder.picture(std::to_string(i) + ".png", i);
   const Dataset data = open("train");

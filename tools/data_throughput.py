@@ -139,7 +139,7 @@ def main():
         images = torchvision.datasets.ImageFolder(folder, TwoViews(224, given.blur))
         row("image files, 224 x 224", images, ["--dataset", "image_folder", "--data", given.images], 224, 64)
         if given.packed:
-            row("packed images, 224 x 224", images, ["--dataset", "packed", "--data", given.packed], 224, 64)
+            row("packed images, 224 x 224", images, ["--dataset", "image_folder", "--data", given.packed], 224, 64)
 
 
 if __name__ == "__main__":
