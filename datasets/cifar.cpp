@@ -21,10 +21,10 @@ struct Kind {
   const char *name, *binary_folder, *python_folder;
   std::vector<const char*> train, test;  // the files' names in the Python version; binary ones end in .bin
   std::int64_t classes;
-  std::int64_t label_bytes;        // of a binary record; the last one is the label
-  const char* label_key;           // in a pickle
-  std::int64_t images;             // in every file; 0: any number
-  std::array<float, 3> mean, std;  // of the whole training set
+  std::int64_t label_bytes;  // of a binary record; the last one is the label
+  const char* label_key;     // in a pickle
+  std::int64_t images;       // in every file; 0: any number
+  ChannelValues mean, std;   // of the whole training set
 };
 
 const Kind cifar10{"cifar10",

@@ -13,7 +13,7 @@ namespace vergence {
 namespace {
 
 // The training split's statistics at the default settings; a test renders it and compares.
-constexpr std::array<float, 3> shapes_mean{0.497f, 0.497f, 0.497f}, shapes_std{0.206f, 0.206f, 0.206f};
+constexpr ChannelValues shapes_mean{0.497f, 0.497f, 0.497f}, shapes_std{0.206f, 0.206f, 0.206f};
 
 struct Split {
   const char* name;

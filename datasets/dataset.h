@@ -2,13 +2,13 @@
 // become data sets.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "datasets/image_source.h"
+#include "kernels/views.h"
 
 namespace vergence {
 
@@ -22,8 +22,8 @@ struct Dataset {
   std::int64_t classes = 0;            // 0: no labels
   std::vector<std::uint8_t> pixels;    // count x height x width x channels; empty with a source
   std::shared_ptr<const ImageSource> source;
-  std::vector<std::int32_t> labels;    // count values in [0, classes), or empty
-  std::array<float, 3> mean{}, std{};  // per channel, of the training split's pixels in [0, 1], whatever this split is
+  std::vector<std::int32_t> labels;  // count values in [0, classes), or empty
+  ChannelValues mean{}, std{};       // of the training split's pixels in [0, 1], whatever this split is
 
   /// Evaluation resizes an image's short side to `zoom` x the view's size, and cuts the view out of its centre.
   double zoom = 1;
@@ -64,7 +64,9 @@ const std::vector<std::string>& dataset_names();
 ///   cifar10, cifar100: train = probe = the 50,000 training images, val = the last 5,000 of them (so it is part of
 ///   both), probe_without_val = the other 45,000, test = the 10,000 test images. stl10: train = the 5,000 training
 ///   images and the 100,000 unlabelled ones, probe = the 5,000, val = the last 500 of them, probe_without_val = the
-///   other 4,500, test = the 8,000 test images. image_folder, imagenet, imagenet100: see datasets/image_folder.h.
+///   other 4,500, test = the 8,000 test images. npy: train = probe = the training images, val = the last tenth of them,
+///   probe_without_val = the rest, test = the test images. image_folder, imagenet, imagenet100: see
+///   datasets/image_folder.h.
 const std::vector<std::string>& split_names();
 
 /// The split that fits probes, and is kNN's bank, when `judged` ("test" or "val") is what they are judged on. Throws

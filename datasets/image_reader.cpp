@@ -60,8 +60,11 @@ Picture ImageReader::read(std::int64_t index, const ImageSize& size, std::span<c
 void ImageReader::make_views(std::int64_t index, std::span<const WantedView> views) {
   const ImageSize size = data_.source ? data_.source->open(index, buffer_) : ImageSize{data_.height, data_.width};
   plans_.clear();
-  for (const WantedView& view : views)
+  for (const WantedView& view : views) {
+    require(view.settings->channels == data_.channels, data_.name, ": a view of ", view.settings->channels,
+            " channels, expected the images' ", data_.channels);
     plans_.push_back(draw_view(*view.settings, size.height, size.width, view.random));
+  }
   const Picture picture =
       data_.source ? read(index, size, plans_, views) : Picture{data_.image(index), data_.height, data_.width};
   for (std::size_t v = 0; v < views.size(); ++v) apply_view(picture, *views[v].settings, plans_[v], views[v].out);

@@ -52,10 +52,11 @@ void check_loader_settings(const LoaderSettings& settings, const Dataset& data) 
   require_usage(data.count < std::int64_t{1} << 32, "loader: ", data.count, " images, expected fewer than 2^32");
   require_usage(settings.workers >= 1 && settings.workers <= 1024, "loader: workers is ", settings.workers,
                 ", expected 1 to 1024");
-  require_usage(data.channels == 3, "loader: ", data.name, " has ", data.channels, " channels, views expect 3");
   require_usage(settings.first_epoch >= 0 && settings.first_step >= 0, "loader: starts at epoch ", settings.first_epoch,
                 ", step ", settings.first_step, ", expected 0 or more");
   check_views(settings.views);
+  require_usage(settings.views[0].channels == data.channels, "loader: the channels of ", data.name, " are ",
+                data.channels, ", the views expect ", settings.views[0].channels);
 }
 
 struct Loader::State {
@@ -74,7 +75,7 @@ struct Loader::State {
     first = settings.first_epoch * steps + settings.first_step;
     started = asked = first;
     plain_view = ViewSettings::plain(settings.views[0].size, settings.plain_resize, settings.views[0].mean,
-                                     settings.views[0].std);
+                                     settings.views[0].std, settings.views[0].channels);
     for (Place& place : ring) lay_out(place.batch);  // here, where memory that is not there can still be reported
     // Few enough that a small batch is shared out, enough that locks do not count.
     portion = std::max<std::int64_t>(1, settings.batch / std::max(16, 4 * settings.workers));
@@ -146,6 +147,7 @@ struct Loader::State {
     Batch& batch = place.batch;
     batch.epoch = number / steps;
     batch.step = number % steps;
+    batch.channels = settings.views[0].channels;
     if (order.epoch != batch.epoch) order = {batch.epoch, epoch_order(data.count, settings.seed, batch.epoch)};
     batch.indices = batch_indices(order.indices, settings.batch, batch.step);
     place.others = batch_indices(order.indices, settings.batch, batch.step, settings.fresh);
@@ -154,7 +156,7 @@ struct Loader::State {
     place.taken = place.done = 0;
   }
 
-  std::int64_t pixels() const { return settings.views[0].size * settings.views[0].size * 3; }
+  std::int64_t pixels() const { return settings.views[0].size * settings.views[0].size * settings.views[0].channels; }
 
   /// All that is made of image `i` of a batch, one reading of it for all.
   void fill(Place& place, std::int64_t i, ImageReader& reader) const {

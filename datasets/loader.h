@@ -29,10 +29,11 @@ struct LoaderSettings {
 /// One batch. All of view 0 comes first, then all of view 1, and so on: each view is one statistic group.
 struct Batch {
   std::int64_t epoch = 0, step = 0;   // step within the epoch
+  std::int64_t channels = 3;          // of the images and views
   std::vector<std::int64_t> indices;  // batch values: places in the data set (of the image that took a bad one's place)
   std::vector<std::int32_t> labels;   // batch values; -1 where there are none
-  std::vector<float> views;           // [views * batch, size, size, 3]
-  std::vector<float> plain;           // [batch, size, size, 3], or empty
+  std::vector<float> views;           // [views * batch, size, size, channels]
+  std::vector<float> plain;           // [batch, size, size, channels], or empty
   std::vector<float> fresh;           // as views, or empty
 };
 

@@ -63,12 +63,12 @@ void weighted_rows(const T* in, std::int64_t stride, const float* weights, std::
 template <class F>
 void each_value(Planes& planes, F f) {
   float* values = planes.values.data();
-  const std::int64_t count = 3 * planes.area();
+  const std::int64_t count = planes.channels * planes.area();
 #pragma omp simd
   for (std::int64_t i = 0; i < count; ++i) values[i] = f(values[i]);
 }
 
-/// f(red, green, blue) changes one pixel.
+/// f(red, green, blue) changes one pixel of an image in colour.
 template <class F>
 void each_pixel(Planes& planes, F f) {
   float *red = planes.plane(0), *green = planes.plane(1), *blue = planes.plane(2);
@@ -81,7 +81,18 @@ void each_pixel(Planes& planes, F f) {
   }
 }
 
+/// Of a single channel, which is grey.
+float mean_value(Planes& planes) {
+  const float* values = planes.plane(0);
+  const std::int64_t count = planes.area();
+  float sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (std::int64_t i = 0; i < count; ++i) sum += values[i];
+  return sum / static_cast<float>(count);
+}
+
 float mean_grey(Planes& planes) {
+  if (planes.channels == 1) return mean_value(planes);
   const float *red = planes.plane(0), *green = planes.plane(1), *blue = planes.plane(2);
   const std::int64_t count = planes.area();
   float sum = 0;
@@ -106,20 +117,20 @@ std::vector<float> gaussian(std::int64_t radius, float sigma) {
 void resize(const std::uint8_t* corner, std::int64_t width, const Stretch& rows, const Stretch& columns,
             Interpolation interpolation, Planes& planes) {
   thread_local Filter vertical, horizontal;
-  const std::int64_t size = planes.size;
+  const std::int64_t size = planes.size, channels = planes.channels;
   const auto to = static_cast<std::int32_t>(size);
   make_filter(ResizeFilter(rows, to, interpolation), size, vertical);
   make_filter(ResizeFilter(columns, to, interpolation), size, horizontal);
   const std::int64_t left = horizontal.start.front();
-  const std::int64_t cols = 3 * (horizontal.start.back() + horizontal.count.back() - left);
-  planes.values.resize(static_cast<std::size_t>(3 * planes.area()));
+  const std::int64_t cols = channels * (horizontal.start.back() + horizontal.count.back() - left);
+  planes.values.resize(static_cast<std::size_t>(channels * planes.area()));
   planes.scratch.resize(static_cast<std::size_t>(cols * (size + strip)));
   float *lines = planes.scratch.data(), *turned = lines + strip * cols;  // turned: (cols, size)
   for (std::int64_t top = 0; top < size; top += strip) {
     const std::int64_t count = std::min(strip, size - top);
     for (std::int64_t y = top; y < top + count; ++y) {
       const auto at = static_cast<std::size_t>(y);
-      weighted_rows(corner + 3 * (vertical.start[at] * width + left), 3 * width,
+      weighted_rows(corner + channels * (vertical.start[at] * width + left), channels * width,
                     vertical.weights.data() + y * vertical.most, vertical.count[at], cols, lines + (y - top) * cols);
     }
     for (std::int64_t j = 0; j < cols; ++j)
@@ -127,8 +138,8 @@ void resize(const std::uint8_t* corner, std::int64_t width, const Stretch& rows,
   }
   for (std::int64_t x = 0; x < size; ++x) {
     const auto at = static_cast<std::size_t>(x);
-    for (int c = 0; c < 3; ++c)
-      weighted_rows(turned + (3 * (horizontal.start[at] - left) + c) * size, 3 * size,
+    for (std::int64_t c = 0; c < channels; ++c)
+      weighted_rows(turned + (channels * (horizontal.start[at] - left) + c) * size, channels * size,
                     horizontal.weights.data() + x * horizontal.most, horizontal.count[at], size,
                     planes.plane(c) + x * size);
   }
@@ -196,7 +207,7 @@ void gaussian_blur(Planes& planes, float sigma) {
   const std::int64_t taps = 2 * radius + 1, padded = size + 2 * radius;
   planes.scratch.resize(static_cast<std::size_t>(padded * size + padded));
   float *tall = planes.scratch.data(), *wide = tall + padded * size;
-  for (int c = 0; c < 3; ++c) {
+  for (std::int64_t c = 0; c < planes.channels; ++c) {
     float* plane = planes.plane(c);
     for (std::int64_t i = 0; i < padded; ++i)
       std::copy_n(plane + reflect(static_cast<std::int32_t>(i - radius), static_cast<std::int32_t>(size)) * size, size,
@@ -216,22 +227,30 @@ void solarise(Planes& planes, float threshold) {
   each_value(planes, [=](float x) { return solarised(x, threshold); });
 }
 
-void write_pixels(Planes& planes, const std::array<float, 3>& mean, const std::array<float, 3>& std, bool flip,
-                  float* out) {
-  const std::int64_t size = planes.size;
-  for (int c = 0; c < 3; ++c) {
+void write_pixels(Planes& planes, const ChannelValues& mean, const ChannelValues& std, bool flip, float* out) {
+  const std::int64_t size = planes.size, channels = planes.channels;
+  for (std::int64_t c = 0; c < channels; ++c) {
     float* plane = planes.plane(c);
     const float offset = mean[static_cast<std::size_t>(c)], scale = std[static_cast<std::size_t>(c)];
     for (std::int64_t i = 0; i < planes.area(); ++i) plane[i] = (plane[i] - offset) / scale;
   }
-  const float *red = planes.plane(0), *green = planes.plane(1), *blue = planes.plane(2);
-  for (std::int64_t top = 0; top < size; top += strip)
-    for (std::int64_t x = 0; x < size; ++x)
-      for (std::int64_t y = top; y < std::min(top + strip, size); ++y) {
-        const std::int64_t from = (flip ? size - 1 - x : x) * size + y;
-        float* pixel = out + 3 * (y * size + x);
-        pixel[0] = red[from], pixel[1] = green[from], pixel[2] = blue[from];
-      }
+  /// write(from, pixel) copies the values at `from` of all planes.
+  const auto turn = [&](auto write) {
+    for (std::int64_t top = 0; top < size; top += strip)
+      for (std::int64_t x = 0; x < size; ++x)
+        for (std::int64_t y = top; y < std::min(top + strip, size); ++y)
+          write((flip ? size - 1 - x : x) * size + y, out + channels * (y * size + x));
+  };
+  const float* values = planes.values.data();
+  const std::int64_t area = planes.area();
+  if (channels == 3)
+    turn([=](std::int64_t from, float* pixel) {
+      for (std::int64_t c = 0; c < 3; ++c) pixel[c] = values[c * area + from];
+    });
+  else
+    turn([=](std::int64_t from, float* pixel) {
+      for (std::int64_t c = 0; c < channels; ++c) pixel[c] = values[c * area + from];
+    });
 }
 
 }  // namespace vergence

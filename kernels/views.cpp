@@ -3,6 +3,7 @@
 #include "kernels/views.h"
 
 #include <algorithm>
+#include <type_traits>
 
 #include "kernels/cpu_backend.h"
 #include "kernels/error.h"
@@ -14,19 +15,21 @@
 namespace vergence {
 namespace {
 
+/// Operations that have no meaning for the channels are off: check_view_settings sees to it.
 void apply_jitter(Planes& planes, const ViewPlan& plan) {
+  const bool colours = planes.channels == 3, has_grey = colours || planes.channels == 1;
   for (Jitter operation : plan.order) switch (operation) {
       case Jitter::brightness:
         adjust_brightness(planes, plan.brightness);
         break;
       case Jitter::contrast:
-        adjust_contrast(planes, plan.contrast);
+        if (has_grey) adjust_contrast(planes, plan.contrast);
         break;
       case Jitter::saturation:
-        adjust_saturation(planes, plan.saturation);
+        if (colours) adjust_saturation(planes, plan.saturation);
         break;
       case Jitter::hue:
-        adjust_hue(planes, plan.hue);
+        if (colours) adjust_hue(planes, plan.hue);
         break;
     }
 }
@@ -48,18 +51,19 @@ void check_order(const char* where, const char* name, float low, float high) {
 
 }  // namespace
 
-ViewSettings ViewSettings::identity(std::int64_t size) {
+ViewSettings ViewSettings::identity(std::int64_t size, std::int64_t channels) {
   ViewSettings settings;
   settings.size = size;
+  settings.channels = channels;
   settings.crop_low = settings.crop_high = settings.ratio_low = settings.ratio_high = 1;
   settings.interpolation = Interpolation::bilinear;
   settings.jitter_p = settings.grey_p = settings.blur_p = settings.solarise_p = settings.flip_p = 0;
   return settings;
 }
 
-ViewSettings ViewSettings::plain(std::int64_t size, std::int64_t resize, const std::array<float, 3>& mean,
-                                 const std::array<float, 3>& std) {
-  ViewSettings settings = identity(size);
+ViewSettings ViewSettings::plain(std::int64_t size, std::int64_t resize, const ChannelValues& mean,
+                                 const ChannelValues& std, std::int64_t channels) {
+  ViewSettings settings = identity(size, channels);
   settings.resize = resize;
   settings.mean = mean;
   settings.std = std;
@@ -67,7 +71,27 @@ ViewSettings ViewSettings::plain(std::int64_t size, std::int64_t resize, const s
   return settings;
 }
 
+std::vector<NamedSetting> meaningless_settings(const ViewSettings& s) {
+  std::vector<NamedSetting> found;
+  const auto add = [&](const char* name, float value) {
+    if (value > 0) found.push_back({name, value});
+  };
+  if (s.channels == 3) return found;
+  if (s.jitter_p > 0) {
+    if (s.channels != 1) add("contrast", s.contrast);
+    add("saturation", s.saturation);
+    add("hue", s.hue);
+  }
+  add("grey_p", s.grey_p);
+  return found;
+}
+
 void check_view_settings(const ViewSettings& s, const char* where) {
+  require_usage(s.channels >= 1 && s.channels <= most_channels, where, ": ", s.channels, " channels, expected 1 to ",
+                most_channels);
+  for (const NamedSetting& setting : meaningless_settings(s))
+    throw UsageError(join(where, ": ", setting.name, " is ", setting.value, ", but its images have ", s.channels,
+                          s.channels == 1 ? " channel" : " channels", ": expected 0"));
   require_usage(s.size >= 2 && s.size <= 4096, where, ": size is ", s.size, ", expected 2 to 4096");
   require_usage(s.resize == 0 || (s.resize >= s.size && s.resize <= 16384), where, ": resize is ", s.resize,
                 ", expected 0, or the view's ", s.size, " to 16384");
@@ -89,8 +113,10 @@ void check_view_settings(const ViewSettings& s, const char* where) {
   check_range(where, "blur_sigma_low", s.blur_sigma_low, 0.01f, 100);
   check_range(where, "blur_sigma_high", s.blur_sigma_high, 0.01f, 100);
   check_order(where, "blur_sigma", s.blur_sigma_low, s.blur_sigma_high);
-  for (float mean : s.mean) check_range(where, "mean", mean, -100, 100);
-  for (float std : s.std) check_range(where, "std", std, 1e-6f, 1e6f);
+  for (std::size_t c = 0; c < static_cast<std::size_t>(s.channels); ++c) {
+    check_range(where, "mean", s.mean[c], -100, 100);
+    check_range(where, "std", s.std[c], 1e-6f, 1e6f);
+  }
 }
 
 void check_views(const std::vector<ViewSettings>& views) {
@@ -99,11 +125,15 @@ void check_views(const std::vector<ViewSettings>& views) {
     check_view_settings(views[v], join("view ", v + 1).c_str());
     require_usage(views[v].size == views[0].size, "view ", v + 1, " has size ", views[v].size,
                   ", expected the size of view 1, ", views[0].size);
+    require_usage(views[v].channels == views[0].channels, "view ", v + 1, " has ", views[v].channels,
+                  " channels, expected those of view 1, ", views[0].channels);
   }
 }
 
 void check_view_batch(const ViewBatch& batch) {
   check_views(batch.views);
+  require_usage(batch.views[0].channels == 3, "views: the images' channels are ", batch.views[0].channels,
+                ", expected 3 of images in a device's memory");
   require_usage(batch.channels == 3 || batch.channels == 8, "views: ", batch.channels, " channels, expected 3 or 8");
   require_usage(batch.height >= 1 && batch.width >= 1 && batch.height <= 32768 && batch.width <= 32768,
                 "views: images of ", batch.height, "x", batch.width, " pixels, expected 1 to 32768");
@@ -132,12 +162,27 @@ bool is_unchanged(const Stretch& rows, const Stretch& columns, std::int64_t size
   return same(rows) && same(columns) && !plan.jitter && !plan.grey && !plan.blur && !plan.solarise && !plan.flip;
 }
 
+/// `channels`: a number, or a constant, which is quicker.
+template <class Channels>
+void normalise(const std::uint8_t* corner, std::int64_t width, Channels channels, const ViewSettings& settings,
+               float* out) {
+  const ChannelValues mean = settings.mean, std = settings.std;  // of its own: `out` cannot be in there
+  for (std::int64_t y = 0; y < settings.size; ++y, out += channels * settings.size) {
+    const std::uint8_t* row = corner + channels * y * width;
+    for (std::int64_t x = 0; x < settings.size; ++x)
+      for (std::int64_t c = 0; c < channels; ++c) {
+        const auto channel = static_cast<std::size_t>(c);
+        const float value = static_cast<float>(row[channels * x + c]) / 255.0f;
+        out[channels * x + c] = (value - mean[channel]) / std[channel];
+      }
+  }
+}
+
 void normalise(const std::uint8_t* corner, std::int64_t width, const ViewSettings& settings, float* out) {
-  for (std::int64_t y = 0; y < settings.size; ++y)
-    for (std::int64_t i = 0; i < 3 * settings.size; ++i, ++out) {
-      const auto channel = static_cast<std::size_t>(i % 3);
-      *out = (static_cast<float>(corner[3 * y * width + i]) / 255.0f - settings.mean[channel]) / settings.std[channel];
-    }
+  if (settings.channels == 3)
+    normalise(corner, width, std::integral_constant<std::int64_t, 3>(), settings, out);
+  else
+    normalise(corner, width, settings.channels, settings, out);
 }
 
 }  // namespace
@@ -159,10 +204,11 @@ void apply_view(const Picture& picture, const ViewSettings& settings, const View
   require(crop.height > 0 && crop.width > 0 && covered(rows) && covered(columns), "view: crop ", crop.height, "x",
           crop.width, " at (", crop.top, ", ", crop.left, ") leaves the ", picture.height, "x", picture.width,
           " pixels that are there");
-  const std::uint8_t* corner = picture.pixels + 3 * (rows.first * picture.width + columns.first);
+  const std::uint8_t* corner = picture.pixels + settings.channels * (rows.first * picture.width + columns.first);
   if (is_unchanged(rows, columns, settings.size, plan)) return normalise(corner, picture.width, settings, out);
   thread_local Planes planes;
   planes.size = settings.size;
+  planes.channels = settings.channels;
   resize(corner, picture.width, rows, columns, settings.interpolation, planes);
   if (plan.jitter) apply_jitter(planes, plan);
   if (plan.grey) make_grey(planes);

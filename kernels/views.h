@@ -26,9 +26,21 @@ namespace vergence {
 
 enum class Interpolation : std::uint8_t { bilinear, bicubic };
 
+inline constexpr std::int64_t most_channels = 16;
+/// A value for each channel of an image; those behind its last channel mean nothing.
+using ChannelValues = std::array<float, most_channels>;
+
+/// The same value for every channel.
+constexpr ChannelValues every_channel(float value) {
+  ChannelValues values{};
+  for (float& each : values) each = value;
+  return values;
+}
+
 /// The recipe of one view. Probabilities in [0, 1]; the defaults are the published SimCLR recipe for CIFAR.
 struct ViewSettings {
   std::int64_t size = 32;                             // height and width of the view
+  std::int64_t channels = 3;                          // of the image and the view, 1 to most_channels
   float crop_low = 0.08f, crop_high = 1.0f;           // share of the image's area
   float ratio_low = 3.0f / 4, ratio_high = 4.0f / 3;  // width / height
   Interpolation interpolation = Interpolation::bicubic;
@@ -39,21 +51,33 @@ struct ViewSettings {
   float blur_p = 0.5f, blur_sigma_low = 0.1f, blur_sigma_high = 2.0f;  // in pixels of the view
   float solarise_p = 0.0f, solarise_threshold = 0.5f;                  // x becomes 1 - x where x >= threshold
   float flip_p = 0.5f;
-  std::array<float, 3> mean{0, 0, 0}, std{1, 1, 1};
+  ChannelValues mean{}, std = every_channel(1);
   bool whole_image = false;  // the crop is the whole image, whatever its shape
   std::int64_t resize = 0;   // with whole_image: its short side becomes this, then the centre is the view; 0: squeezed
 
   /// Every operation off: the largest centred square (of a square image, all of it), resized to `size`.
-  static ViewSettings identity(std::int64_t size);
+  static ViewSettings identity(std::int64_t size, std::int64_t channels = 3);
   /// The un-augmented image, as evaluation sees it: bilinear, nothing random. `resize` as above.
-  static ViewSettings plain(std::int64_t size, std::int64_t resize, const std::array<float, 3>& mean,
-                            const std::array<float, 3>& std);
+  static ViewSettings plain(std::int64_t size, std::int64_t resize, const ChannelValues& mean, const ChannelValues& std,
+                            std::int64_t channels = 3);
 };
 
-/// Throws UsageError naming the first value out of range; `where` begins the message ("view 1").
+/// A setting by its name in ViewSettings.
+struct NamedSetting {
+  const char* name;
+  float value;
+};
+
+/// The settings that switch on what images of `settings.channels` channels have no meaning for. Saturation, hue and
+/// grey need red, green and blue; contrast needs them too, or a single channel that is its own grey. None for 3
+/// channels.
+std::vector<NamedSetting> meaningless_settings(const ViewSettings& settings);
+
+/// Throws UsageError naming the first value out of range, and one that is meaningless; `where` begins the message
+/// ("view 1").
 void check_view_settings(const ViewSettings& settings, const char* where);
 
-/// The same for all views of an image, which must be 1 to 256 of one size.
+/// The same for all views of an image, which must be 1 to 256 of one size and of as many channels.
 void check_views(const std::vector<ViewSettings>& views);
 
 /// A rectangle of pixels.
@@ -76,14 +100,14 @@ struct ViewPlan {
 
 /// The pixels of an image that are at hand: all, or the part that is needed, decoded at full size or smaller.
 struct Picture {
-  const std::uint8_t* pixels = nullptr;  // height x width x 3
+  const std::uint8_t* pixels = nullptr;  // height x width x channels
   std::int64_t height = 0, width = 0;    // of what is at hand
   std::int64_t top = 0, left = 0;        // where it begins in the image, in pixels as decoded
   int reduction = 1;                     // rows (and columns) of the image for one as decoded
 };
 
-/// Views of a batch of images that lie in a device's memory (Backend::make_views). View v of image i is drawn from the
-/// key (seed, purpose, epoch, i, v).
+/// Views of a batch of images of 3 channels that lie in a device's memory (Backend::make_views). View v of image i is
+/// drawn from the key (seed, purpose, epoch, i, v).
 struct ViewBatch {
   std::vector<ViewSettings> views;  // one per view, all of one size
   std::uint64_t seed = 0;
@@ -96,13 +120,14 @@ struct ViewBatch {
   std::int64_t view_size() const { return size() * size() * channels; }
 };
 
-/// Throws UsageError for settings out of range.
+/// Throws UsageError for settings out of range and for images of any but 3 channels.
 void check_view_batch(const ViewBatch& batch);
 
 /// Decides a view of a height x width image. Keys of the stream: (seed, Purpose::view, epoch, sample, view).
 ViewPlan draw_view(const ViewSettings& settings, std::int64_t height, std::int64_t width, Random random);
 
-/// Carries a plan out: `image` is height x width x 3 bytes (HWC), `out` size x size x 3 floats (HWC), normalised.
+/// Carries a plan out: `image` is height x width x channels bytes (HWC), `out` size x size x channels floats (HWC),
+/// normalised.
 ///   Resizing: Pillow's antialiased filters (triangle; Keys' cubic with a = -0.5), their support stretched when
 ///   shrinking; a cubic's overshoot is clamped to [0, 1]. Blur: a true Gaussian cut off at ceil(3 sigma) pixels and
 ///   renormalised, borders reflected without repeating the edge. (solo-learn calls Pillow's box approximation of the

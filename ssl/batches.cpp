@@ -79,7 +79,7 @@ std::unique_ptr<Batches> make_batches(const Dataset& dataset, const LoaderSettin
   if (backend.can_record()) {
     try {
       return std::make_unique<DeviceBatches>(dataset, settings, activations, backend);
-    } catch (const UsageError&) {  // too large for the device; anything else is wrong for the host too
+    } catch (const UsageError&) {  // too large for the device, or not in colour; the rest is wrong for the host too
     }
   }
   return std::make_unique<HostBatches>(dataset, settings, backend);
@@ -88,10 +88,10 @@ std::unique_ptr<Batches> make_batches(const Dataset& dataset, const LoaderSettin
 Views views_of(const Batch& batch, std::int64_t image_size, Backend& backend) {
   const auto images = static_cast<std::int64_t>(batch.indices.size());
   Views views;
-  const Shape both{2 * images, image_size, image_size, 3};
+  const Shape both{2 * images, image_size, image_size, batch.channels};
   views.both = from_floats(backend, both, batch.views);
   if (!batch.fresh.empty()) views.fresh = from_floats(backend, both, batch.fresh);
-  if (!batch.plain.empty()) views.plain = from_floats(backend, {images, image_size, image_size, 3}, batch.plain);
+  if (!batch.plain.empty()) views.plain = from_floats(backend, both.with(0, images), batch.plain);
   return views;
 }
 

@@ -24,7 +24,8 @@ class Batches {
 };
 
 /// On a device that records, its own, in the type of the encoder's activations; where the images do not fit into its
-/// memory, and on the CPU, the host's. `dataset` must outlive the result. Throws UsageError for settings out of range.
+/// memory or have other than 3 channels, and on the CPU, the host's. `dataset` must outlive the result. Throws
+/// UsageError for settings out of range.
 std::unique_ptr<Batches> make_batches(const Dataset& dataset, const LoaderSettings& settings, DType activations,
                                       Backend& backend);
 

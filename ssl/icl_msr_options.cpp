@@ -4,15 +4,16 @@
 
 namespace vergence {
 
-RegularizerSettings regularizer_settings(const IclMsrOptions& options, std::int64_t dim, std::int64_t image_size) {
+RegularizerSettings regularizer_settings(const IclMsrOptions& options, const ResNetSettings& encoder) {
   RegularizerSettings settings;
   settings.build = options.build == "table"    ? RegularizerBuild::table
                    : options.build == "images" ? RegularizerBuild::images
                                                : RegularizerBuild::features;
   settings.strata = options.strata;
-  settings.dim = dim;
+  settings.dim = encoder.dim();
   settings.hidden = options.hidden;
-  settings.image_size = image_size;
+  settings.image_size = encoder.image_size;
+  settings.channels = encoder.channels;
   settings.deviation = options.initial_deviation;
   if (settings.deviation == 0) settings.deviation = options.train == "fixed" ? 1 : 0.01;
   return settings;

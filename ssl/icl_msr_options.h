@@ -6,6 +6,7 @@
 
 #include "engine/bilevel.h"
 #include "engine/optimizer.h"
+#include "models/resnet.h"
 #include "ssl/icl_msr_regularizer.h"
 #include "ssl/option_builder.h"
 
@@ -37,8 +38,8 @@ struct IclMsrOptions {
   bool is_bilevel() const { return train == "meta" && lambda > 0 && second_order != "none"; }
 };
 
-/// Of an encoder with `dim` features, for images of `image_size`.
-RegularizerSettings regularizer_settings(const IclMsrOptions& options, std::int64_t dim, std::int64_t image_size);
+/// For this encoder's features and images.
+RegularizerSettings regularizer_settings(const IclMsrOptions& options, const ResNetSettings& encoder);
 OptimizerSettings meta_optimizer_settings(const IclMsrOptions& options);
 BilevelOptions bilevel_options(const IclMsrOptions& options);
 

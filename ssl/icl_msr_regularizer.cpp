@@ -34,7 +34,7 @@ SemanticRegularizer::SemanticRegularizer(const RegularizerSettings& settings, co
   }
   std::int64_t in = settings.dim;
   if (settings.build == RegularizerBuild::images) {
-    in = 3;
+    in = settings.channels;
     for (const std::int64_t out : trunk_channels) {
       const std::string name = join("regularizer.trunk.", 3 * trunk_.size());
       const std::string norm = join("regularizer.trunk.", 3 * trunk_.size() + 1);

@@ -22,6 +22,7 @@ struct RegularizerSettings {
   std::int64_t strata = 8, dim = 512;  // how many; the length of a feature vector
   std::int64_t hidden = 256;           // width of the perceptron's hidden layer
   std::int64_t image_size = 32;        // of the un-augmented images; for the cost
+  std::int64_t channels = 3;           // of the un-augmented images
   double deviation = 0.01;             // of the first logits (table) or of the last layer's weights
 };
 
@@ -40,8 +41,8 @@ class SemanticRegularizer {
   /// The host's part of a step: which of the batch's images give the strata, drawn from (seed, Purpose::order, step).
   /// Throws UsageError if there are fewer images than strata.
   void prepare(std::uint64_t seed, std::int64_t step, std::int64_t images);
-  /// The weights [T, C]. `plain`: un-augmented images [N, H, W, 3 or 8]. `encode`: those images -> features [N, C], of
-  /// which the values alone count; called by build `features`. Batch norm by the statistics of the batch;
+  /// The weights [T, C]. `plain`: un-augmented images [N, H, W, C or more]. `encode`: those images -> features [N, C],
+  /// of which the values alone count; called by build `features`. Batch norm by the statistics of the batch;
   /// `activations` is the type in which convolutions run.
   Tensor operator()(const Tensor& plain, const std::function<Tensor(const Tensor&)>& encode, DType activations) const;
   /// Multiply-adds times two of one call for a batch of `images` images, without the encoder's.

@@ -95,8 +95,8 @@ Tensor halves(const Tensor& first, const Tensor& second) {
   return concat({slice(first, 0, 0, rows), slice(second, 0, rows, rows)}, 0);
 }
 
-PatchMasks::PatchMasks(const PatchGrid& grid, std::int64_t erased, bool noise, Backend& backend)
-    : grid_(grid), erased_(erased), noise_(noise), backend_(backend) {}
+PatchMasks::PatchMasks(const PatchGrid& grid, std::int64_t erased, bool noise, Backend& backend, std::int64_t channels)
+    : grid_(grid), erased_(erased), noise_(noise), backend_(backend), channels_(channels) {}
 
 void PatchMasks::prepare(std::uint64_t seed, const StepContext& context) {
   require(context.images > 0, "patch masks: the step does not say how many images it has");
@@ -116,7 +116,7 @@ void PatchMasks::prepare_fixed(std::uint64_t seed, std::int64_t images, std::uin
 
 void PatchMasks::prepare(std::uint64_t seed, const std::vector<Key>& keys) {
   const auto images = static_cast<std::int64_t>(keys.size());
-  const std::int64_t lines = images * erased_ * grid_.patch, width = 3 * grid_.patch;
+  const std::int64_t lines = images * erased_ * grid_.patch, width = channels_ * grid_.patch;
   map_host_.resize(static_cast<std::size_t>(images * grid_.patches()));
   if (noise_) {
     noise_host_.resize(static_cast<std::size_t>(lines * width));
@@ -152,11 +152,12 @@ void PatchMasks::draw_noise(std::uint64_t seed, const Key& key, std::int64_t ima
           static_cast<std::int32_t>((image * grid_.size + y) * side + cell % side);
   }
   Random random(seed, Purpose::mask, key.epoch, key.sample, key.view + noise_stream);
-  for (std::int64_t i = first * 3 * patch; i < line * 3 * patch; i += 2) {
+  const std::int64_t width = channels_ * patch;
+  for (std::int64_t i = first * width; i < line * width; i += 2) {
     const float radius = std::sqrt(-2 * std::log(1 - random.uniform()));
     const float angle = 2 * std::numbers::pi_v<float> * random.uniform();
     noise_host_[static_cast<std::size_t>(i)] = radius * std::cos(angle);
-    if (i + 1 < line * 3 * patch) noise_host_[static_cast<std::size_t>(i + 1)] = radius * std::sin(angle);
+    if (i + 1 < line * width) noise_host_[static_cast<std::size_t>(i + 1)] = radius * std::sin(angle);
   }
 }
 
@@ -169,7 +170,7 @@ Tensor PatchMasks::noise(DType dtype) const {
   if (!noise_) return {};
   const std::int64_t images = map_.rows() / grid_.side();
   const Tensor all = scatter_rows(converted(values_, dtype), places_, images * grid_.size * grid_.side());
-  return reshape(all, {images, grid_.size, grid_.size, 3});
+  return reshape(all, {images, grid_.size, grid_.size, channels_});
 }
 
 }  // namespace vergence

@@ -46,8 +46,8 @@ Tensor halves(const Tensor& first, const Tensor& second);
 /// The erased patches of both views of a batch, in the device's memory, where a recorded step finds those of its step.
 class PatchMasks {
  public:
-  /// `erased` patches in each image and view. `noise`: also normal noise for them.
-  PatchMasks(const PatchGrid& grid, std::int64_t erased, bool noise, Backend& backend);
+  /// `erased` patches in each image and view. `noise`: also normal noise for them, in so many channels.
+  PatchMasks(const PatchGrid& grid, std::int64_t erased, bool noise, Backend& backend, std::int64_t channels = 3);
 
   /// The host's part of a step: draws from (seed, Purpose::mask, epoch, sample, view), uploads bytes and noise.
   void prepare(std::uint64_t seed, const StepContext& context);
@@ -56,7 +56,7 @@ class PatchMasks {
 
   /// Per line [M H G, 1], 1 where erased; of all views prepared, view after view.
   Tensor lines(DType dtype) const;
-  /// [M, H, W, 3], zero where nothing is erased; none without noise.
+  /// [M, H, W, channels], zero where nothing is erased; none without noise.
   Tensor noise(DType dtype) const;
 
  private:
@@ -74,11 +74,12 @@ class PatchMasks {
   std::int64_t erased_;
   bool noise_;
   Backend& backend_;
+  std::int64_t channels_;
   std::vector<std::uint8_t> map_host_;
   std::vector<float> noise_host_;
   std::vector<std::int32_t> places_host_;
   Tensor map_;              // u8 [M G, G]
-  Tensor values_, places_;  // noise of the erased lines, f32 [M erased p, 3 p], and which lines these are, i32
+  Tensor values_, places_;  // noise of the erased lines, f32 [M erased p, C p], and which lines these are, i32
 };
 
 }  // namespace vergence

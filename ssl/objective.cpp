@@ -134,13 +134,14 @@ OptimizerSettings optimizer_settings(const Options& options) {
   return settings;
 }
 
-ResNetSettings encoder_settings(const Options& options, std::int64_t image_size) {
+ResNetSettings encoder_settings(const Options& options, std::int64_t image_size, std::int64_t channels) {
   ResNetSettings settings;
   settings.encoder = options.encoder;
   settings.width = options.width;
   settings.stem = options.stem;
   settings.stem_relu = options.stem_relu;
   settings.image_size = image_size;
+  settings.channels = channels;
   settings.zero_init_gamma = options.zero_init_gamma;
   return settings;
 }

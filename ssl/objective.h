@@ -49,7 +49,7 @@ struct StepCost {
   std::int64_t bytes = 0;                               // estimate: parameters, gradient, state, activations
 };
 
-/// Images to look at, [rows x columns, H, W, 3], normalised as the views are, row by row.
+/// Images to look at, [rows x columns, H, W, C], normalised as the views are, row by row.
 struct Pictures {
   Tensor images;
   std::int64_t columns = 1;
@@ -82,7 +82,7 @@ class Objective {
   /// Of one step over `images` images. The base counts encoder and heads, forward and twice as much backward.
   virtual StepCost cost(std::int64_t images) const;
 
-  /// Normalised images [N,H,W,3] -> features [N, dim] by the running statistics. Nothing is recorded or updated.
+  /// Normalised images [N,H,W,C] -> features [N, dim] by the running statistics. Nothing is recorded or updated.
   Tensor features(const Tensor& images);
   ResNet& encoder() { return encoder_; }
   Statistics& statistics() { return statistics_; }
@@ -90,7 +90,7 @@ class Objective {
   /// A factor per feature, [dim], that may be applied when features are compared: saved beside the encoder as
   /// mask.safetensors, and kNN is also reported with it. None for most.
   virtual Tensor feature_mask() const { return {}; }
-  /// What the run folder should show of these normalised images [N, H, W, 3] after an evaluation; mostly nothing.
+  /// What the run folder should show of these normalised images [N, H, W, C] after an evaluation; mostly nothing.
   virtual Pictures pictures(const Tensor&) { return {}; }
   /// From how many batches of un-augmented training images the encoder's running statistics are to be estimated anew
   /// after the last step; 0: they stay as they are.
@@ -134,8 +134,8 @@ class Objective {
 
 /// The options' optimiser.
 OptimizerSettings optimizer_settings(const Options& options);
-/// The options' encoder, for images of `image_size`.
-ResNetSettings encoder_settings(const Options& options, std::int64_t image_size);
+/// The options' encoder, for images of `image_size` and so many channels.
+ResNetSettings encoder_settings(const Options& options, std::int64_t image_size, std::int64_t channels = 3);
 
 /// The objectives there are, by name.
 const std::vector<std::string>& objective_names();

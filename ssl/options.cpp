@@ -77,7 +77,8 @@ void apply_layer(const std::vector<Setting>& settings, Options& options) {
 void check(const Options& options) {
   for (const auto* values : {&options.mean, &options.std}) {
     const char* name = values == &options.mean ? "--mean" : "--std";
-    require_usage(values->empty() || values->size() == 3, name, ": expected 3 numbers, got ", values->size());
+    require_usage(values->size() <= most_channels, name, ": expected at most ", most_channels, " numbers, got ",
+                  values->size());
   }
   require_usage(options.schedule != "step" || !options.step_epochs.empty(),
                 "--schedule step: expected --step-epochs, as 60,80");
@@ -172,6 +173,26 @@ bool is_written(const OptionEntry& entry, const Options& options) {
   return equal == entry.both.empty();
 }
 
+/// "3 numbers as npy has 3 channels".
+std::string numbers_for(const Dataset& data_set) {
+  const auto counted = [&](const char* things) {
+    return join(data_set.channels, " ", things, data_set.channels == 1 ? "" : "s");
+  };
+  return join(counted("number"), " as ", data_set.name, " has ", counted("channel"));
+}
+
+/// Throws UsageError naming all steps of a view that have no meaning for the data set's channels, and how to leave them
+/// out.
+void refuse_meaningless(const ViewSettings& settings, const std::string& view, const Dataset& data_set) {
+  std::string found, remedy;
+  for (const NamedSetting& setting : meaningless_settings(settings)) {
+    found += join(found.empty() ? "" : ", ", setting.name, " is ", setting.value);
+    remedy += join(remedy.empty() ? "" : " ", "--view.", setting.name, " 0");
+  }
+  require_usage(found.empty(), view, ": ", found, ", but ", data_set.name, " has ", data_set.channels,
+                data_set.channels == 1 ? " channel" : " channels", ": expected 0 (", remedy, ")");
+}
+
 }  // namespace
 
 std::string Options::run_folder() const {
@@ -259,15 +280,22 @@ void require_resumable(const Options& saved, const Options& now, const std::stri
 }
 
 std::vector<ViewSettings> view_settings(const Options& options, const Dataset& data_set) {
+  const auto channels = static_cast<std::size_t>(data_set.channels);
+  require_usage(options.mean.empty() || options.mean.size() == channels, "--mean: expected ", numbers_for(data_set),
+                ", got ", options.mean.size());
+  require_usage(options.std.empty() || options.std.size() == channels, "--std: expected ", numbers_for(data_set),
+                ", got ", options.std.size());
   std::vector<ViewSettings> views;
   for (std::size_t view = 0; view < options.view.size(); ++view) {
     ViewSettings settings = options.view[view];
     settings.size = options.image_size ? options.image_size : data_set.view_size();
+    settings.channels = data_set.channels;
+    refuse_meaningless(settings, join("view", view + 1), data_set);
     settings.interpolation =
         options.interpolation[view] == "bicubic" ? Interpolation::bicubic : Interpolation::bilinear;
     settings.mean = data_set.mean;
     settings.std = data_set.std;
-    for (std::size_t channel = 0; channel < 3; ++channel) {
+    for (std::size_t channel = 0; channel < channels; ++channel) {
       if (!options.mean.empty()) settings.mean[channel] = static_cast<float>(options.mean[channel]);
       if (!options.std.empty()) settings.std[channel] = static_cast<float>(options.std[channel]);
     }

@@ -133,7 +133,8 @@ Options without_changeable(const Options& options);
 /// go on as `now`.
 void require_resumable(const Options& saved, const Options& now, const std::string& path);
 
-/// Both views' settings for images of `data_set`'s mean, deviation and size where the options do not say.
+/// Both views' settings for images of `data_set`'s mean, deviation and size where the options do not say. Throws
+/// UsageError for steps that have no meaning for its channels, and for --mean and --std of another number of channels.
 std::vector<ViewSettings> view_settings(const Options& options, const Dataset& data_set);
 
 /// What open_dataset needs. `limit` applies to the training split alone: clear it for others.

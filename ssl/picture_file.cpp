@@ -26,10 +26,10 @@ Pictures side_by_side(const Tensors& columns) {
   return {reshape(concat(parts, 1), shape.with(0, count * rows)), count};
 }
 
-Raster picture_grid(const Pictures& pictures, const std::array<float, 3>& mean, const std::array<float, 3>& std) {
+Raster picture_grid(const Pictures& pictures, const ChannelValues& mean, const ChannelValues& std) {
   const Shape& s = pictures.images.shape;
-  require(s.rank() == 4 && s[3] == 3 && s[0] % pictures.columns == 0, "pictures: expected images [rows x ",
-          pictures.columns, ", H, W, 3], got ", s);
+  require(s.rank() == 4 && s[3] >= 1 && s[3] <= most_channels && s[0] % pictures.columns == 0,
+          "pictures: expected images [rows x ", pictures.columns, ", H, W, C], got ", s);
   const std::int64_t scale = std::max<std::int64_t>(1, smallest / s[1]);
   const std::int64_t high = s[1] * scale, wide = s[2] * scale, columns = pictures.columns, rows = s[0] / columns;
   Raster raster{columns * (wide + gap) + gap, rows * (high + gap) + gap, {}};
@@ -39,9 +39,11 @@ Raster picture_grid(const Pictures& pictures, const std::array<float, 3>& mean, 
     const std::int64_t top = gap + image / columns * (high + gap), left = gap + image % columns * (wide + gap);
     for (std::int64_t i = 0; i < high * wide * 3; ++i) {
       const std::int64_t c = i % 3, x = i / 3 % wide, y = i / 3 / wide;
-      const std::int64_t from = ((image * s[1] + y / scale) * s[2] + x / scale) * 3 + c;
-      const auto channel = static_cast<std::size_t>(c);
-      const float colour = values[static_cast<std::size_t>(from)] * std[channel] + mean[channel];
+      const std::int64_t pixel = ((image * s[1] + y / scale) * s[2] + x / scale) * s[3];
+      const std::int64_t shown = s[3] == 1 ? 0 : c;
+      const auto channel = static_cast<std::size_t>(shown);
+      const float colour =
+          shown < s[3] ? values[static_cast<std::size_t>(pixel + shown)] * std[channel] + mean[channel] : 0;
       raster.bytes[static_cast<std::size_t>(((top + y) * raster.width + left + x) * 3 + c)] =
           static_cast<std::uint8_t>(std::lround(255 * std::clamp(colour, 0.0f, 1.0f)));
     }

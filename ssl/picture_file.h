@@ -1,7 +1,6 @@
 // Images as a PNG file.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -16,12 +15,12 @@ struct Raster {
   std::vector<std::uint8_t> bytes;
 };
 
-/// Normalised images [M, H, W, 3], one column each of those handed in -> pictures of M rows.
+/// Normalised images [M, H, W, C], one column each of those handed in -> pictures of M rows.
 Pictures side_by_side(const Tensors& columns);
 
 /// The pictures on a white ground, 2 pixels apart: colours are value * std + mean, cut to [0, 1]; images below 96
-/// pixels are enlarged by a whole number.
-Raster picture_grid(const Pictures& pictures, const std::array<float, 3>& mean, const std::array<float, 3>& std);
+/// pixels are enlarged by a whole number. A single channel is grey; of others the first three are red, green and blue.
+Raster picture_grid(const Pictures& pictures, const ChannelValues& mean, const ChannelValues& std);
 
 /// Replaces the file at `path`. Throws Error naming it.
 void write_png(const std::string& path, const Raster& raster);

@@ -37,7 +37,8 @@ Plan make_plan(const Options& options, const Dataset& dataset, const Objective& 
   const std::int64_t size = options.image_size ? options.image_size : dataset.view_size();
   const std::int64_t sets =
       2 + (objective.needs_plain() ? 1 : 0) + (objective.fresh_views() == FreshViews::none ? 0 : 2);
-  const std::int64_t batch_bytes = sets * options.batch * size * size * 3 * static_cast<std::int64_t>(sizeof(float));
+  const std::int64_t batch_bytes =
+      sets * options.batch * size * size * dataset.channels * static_cast<std::int64_t>(sizeof(float));
   plan.loader_bytes = Loader::places * batch_bytes;
   plan.data_bytes = static_cast<std::int64_t>(dataset.pixels.size());
   plan.bytes = plan.step.bytes + plan.data_bytes + plan.loader_bytes + batch_bytes;  // one batch is on the device

@@ -46,10 +46,11 @@ DType activations_of(const Options& options, const Backend& backend) {
   return DType::f32;
 }
 
-std::string channels_text(const std::array<float, 3>& values) {
+/// The values of the first channels, with commas between them.
+std::string channels_text(const ChannelValues& values, std::int64_t channels) {
   std::ostringstream out;
   out.precision(9);
-  out << values[0] << ',' << values[1] << ',' << values[2];
+  for (std::int64_t c = 0; c < channels; ++c) out << (c > 0 ? "," : "") << values[static_cast<std::size_t>(c)];
   return out.str();
 }
 
@@ -102,7 +103,7 @@ Trainer::Trainer(const Options& options)
       views_(view_settings(options, dataset_)),
       steps_per_epoch_(steps_per_epoch(options, dataset_)),
       schedule_(make_schedule(options, steps_per_epoch_)),
-      objective_(make_objective(options, views_[0].size, backend_)),
+      objective_(make_objective(options, views_[0].size, backend_, views_[0].channels)),
       folder_(options.run_folder(), options.resume),
       config_(options_to_toml(options)),
       last_(options.max_steps ? std::min(options.max_steps, schedule_.steps()) : schedule_.steps()),
@@ -204,6 +205,7 @@ void Trainer::log(const Step& done, double lr, std::int64_t epoch_now, bool epoc
 ExtractSettings Trainer::image_settings() const {
   ExtractSettings settings;
   settings.image_size = views_[0].size;
+  settings.channels = views_[0].channels;
   settings.mean = views_[0].mean;
   settings.std = views_[0].std;
   settings.resize = options_.eval_resize;
@@ -311,8 +313,8 @@ void Trainer::save(bool with_encoder) {
 
 void Trainer::save_encoder_file(const std::string& path, const Statistics& statistics) {
   save_encoder(path, objective_->encoder(), statistics,
-               {{"mean", channels_text(views_[0].mean)},
-                {"std", channels_text(views_[0].std)},
+               {{"mean", channels_text(views_[0].mean, views_[0].channels)},
+                {"std", channels_text(views_[0].std, views_[0].channels)},
                 {"objective", options_.objective},
                 {"dataset", options_.dataset},
                 {"epoch", std::to_string(epoch())},
@@ -352,7 +354,7 @@ TrainingResult pretrain(const Options& options) {
 std::string describe_plan(const Options& options) {
   const Dataset dataset = open_dataset(dataset_settings(options), "train");
   const std::int64_t size = view_settings(options, dataset)[0].size;
-  const auto objective = make_objective(options, size, backend(options.device.c_str()));
+  const auto objective = make_objective(options, size, backend(options.device.c_str()), dataset.channels);
   const Schedule schedule = make_schedule(options, steps_per_epoch(options, dataset));
   std::string text = plan_text(options, make_plan(options, dataset, *objective));
   if (!schedule.notice().empty()) text += schedule.notice() + "\n";
@@ -376,8 +378,10 @@ LoaderSettings loader_settings(const Options& options, const Dataset& dataset, c
   return settings;
 }
 
-std::unique_ptr<Objective> make_objective(const Options& options, std::int64_t image_size, Backend& backend) {
-  return make_objective({options, encoder_settings(options, image_size), backend, activations_of(options, backend)});
+std::unique_ptr<Objective> make_objective(const Options& options, std::int64_t image_size, Backend& backend,
+                                          std::int64_t channels) {
+  return make_objective(
+      {options, encoder_settings(options, image_size, channels), backend, activations_of(options, backend)});
 }
 
 void apply_kernel_choices(const Options& options) {

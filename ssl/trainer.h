@@ -33,7 +33,8 @@ LoaderSettings loader_settings(const Options& options, const Dataset& dataset, c
                                std::int64_t step);
 
 /// An objective with the encoder, precision and seed of the options, for views of `image_size`.
-std::unique_ptr<Objective> make_objective(const Options& options, std::int64_t image_size, Backend& backend);
+std::unique_ptr<Objective> make_objective(const Options& options, std::int64_t image_size, Backend& backend,
+                                          std::int64_t channels = 3);
 
 /// Makes `--cpu-conv`, `--conv`, `--precision tf32` and `--deterministic` the choices of this process. Throws
 /// UsageError for names there are not.

@@ -45,6 +45,13 @@ TEST(DeviceLoader, WhatCannotBeIsRefused) {
   Dataset data = render_shapes({.image_size = 16}, "probe", 10);
   EXPECT_EQ(complaint(data, small_batches(), 3), "accepted");
   EXPECT_EQ(complaint(data, small_batches(), 4), "views: 4 channels, expected 3 or 8");
+  Dataset grey = data;
+  grey.channels = 1;
+  LoaderSettings of_grey = small_batches();
+  EXPECT_EQ(complaint(grey, of_grey, 3), "loader: the channels of confounded_shapes are 1, the views expect 3");
+  for (ViewSettings& view : of_grey.views) view = ViewSettings::identity(view.size, 1);
+  EXPECT_EQ(complaint(grey, of_grey, 3),
+            "views: the images' channels are 1, expected 3 of images in a device's memory");
   data.pixels.pop_back();
   EXPECT_EQ(complaint(data, small_batches(), 3), "confounded_shapes probe: 7679 bytes of pixels, expected 7680");
   data.count = 7;

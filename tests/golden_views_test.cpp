@@ -22,8 +22,8 @@ std::vector<std::uint8_t> generated_image(std::uint32_t height, std::uint32_t wi
   return image;
 }
 
-constexpr std::array<float, 3> cifar_mean{0.4914f, 0.4822f, 0.4465f}, cifar_std{0.2470f, 0.2435f, 0.2616f};
-constexpr std::array<float, 3> imagenet_mean{0.485f, 0.456f, 0.406f}, imagenet_std{0.229f, 0.224f, 0.225f};
+constexpr ChannelValues cifar_mean{0.4914f, 0.4822f, 0.4465f}, cifar_std{0.2470f, 0.2435f, 0.2616f};
+constexpr ChannelValues imagenet_mean{0.485f, 0.456f, 0.406f}, imagenet_std{0.229f, 0.224f, 0.225f};
 
 ViewSettings simclr_cifar() {
   ViewSettings settings;

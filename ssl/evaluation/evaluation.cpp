@@ -133,6 +133,12 @@ class Evaluation {
     const Dataset train = in_memory(some_training(), subject_.extract), images = in_memory(test(), subject_.extract);
     Json json{{"probe", name_of(probe_.protocol)}, {"classes", nuisance_classes}, {"train_images", train.count}};
     for (Nuisance each : nuisances) {
+      if (!has_meaning(each, images)) {
+        show_(join("nuisance_", name_of(each), " not measured: ", images.name, " has ", images.channels,
+                   images.channels == 1 ? " channel" : " channels", ", expected 3"));
+        json[name_of(each)] = nullptr;
+        continue;
+      }
       const double top1 = nuisance_accuracy(encode_, train, images, each, subject_.extract, probe_, *subject_.backend);
       line(std::string("nuisance_") + name_of(each), top1, 2, "top-1, chance 25");
       json[name_of(each)] = two_decimals(top1);

@@ -16,6 +16,12 @@ namespace {
 /// What is random in the view of image `index`.
 using Draw = std::function<Random(std::int64_t index)>;
 
+void check_channels(const Dataset& dataset, const ExtractSettings& settings) {
+  require_usage(dataset.channels == settings.channels, dataset.name, " ", dataset.split, ": images of ",
+                dataset.channels, dataset.channels == 1 ? " channel" : " channels", ", but the encoder takes ",
+                settings.channels);
+}
+
 /// Drops the labels of images that could not be read.
 void keep(std::vector<std::int32_t>& labels, const std::vector<char>& good) {
   std::size_t kept = 0;
@@ -30,7 +36,7 @@ Features extract(const Encode& encode, const Dataset& dataset, const ExtractSett
   require_usage(dataset.classes > 0 && !dataset.labels.empty(), dataset.name, " ", dataset.split,
                 ": there are no labels, which this evaluation needs");
   require(settings.batch > 0, "features: batch is ", settings.batch, ", expected at least 1");
-  const std::int64_t size = settings.image_size, pixels = size * size * 3;
+  const std::int64_t size = settings.image_size, pixels = size * size * settings.channels;
   Features features{0, dataset.classes, {}, dataset.labels};
   std::vector<char> good(static_cast<std::size_t>(dataset.count), 0);
   std::vector<float> images;
@@ -52,7 +58,7 @@ Features extract(const Encode& encode, const Dataset& dataset, const ExtractSett
     }
     if (made == 0) continue;
     images.resize(static_cast<std::size_t>(made * pixels));
-    const Tensor output = encode(from_floats(backend, {made, size, size, 3}, images));
+    const Tensor output = encode(from_floats(backend, {made, size, size, settings.channels}, images));
     require(output.shape.rank() == 2 && output.shape[0] == made, "features: the encoder made ", output.shape, " of ",
             made, " images");
     const std::vector<float> values = output.floats();
@@ -98,7 +104,8 @@ Encode encode_map_with(const ResNet& encoder, Statistics& statistics, DType prec
 ViewSettings plain_view(const Dataset& dataset, const ExtractSettings& settings) {
   const std::int64_t size = settings.image_size;
   const std::int64_t resize = settings.resize >= 0 ? settings.resize : dataset.evaluation_resize(size);
-  const ViewSettings view = ViewSettings::plain(size, resize, settings.mean, settings.std);
+  check_channels(dataset, settings);
+  const ViewSettings view = ViewSettings::plain(size, resize, settings.mean, settings.std, settings.channels);
   check_view_settings(view, "evaluation");
   return view;
 }
@@ -106,10 +113,10 @@ ViewSettings plain_view(const Dataset& dataset, const ExtractSettings& settings)
 Dataset in_memory(const Dataset& dataset, const ExtractSettings& settings) {
   if (!dataset.source) return dataset;
   ExtractSettings raw = settings;
-  raw.mean = {0, 0, 0};
-  raw.std = {1, 1, 1};
+  raw.mean = every_channel(0);
+  raw.std = every_channel(1);
   const ViewSettings view = plain_view(dataset, raw);
-  const std::int64_t size = settings.image_size, values = size * size * 3;
+  const std::int64_t size = settings.image_size, values = size * size * settings.channels;
   std::vector<char> good(static_cast<std::size_t>(dataset.count), 0);
   Dataset copy = dataset;
   copy.source = nullptr;
@@ -137,7 +144,7 @@ Dataset in_memory(const Dataset& dataset, const ExtractSettings& settings) {
 
 Tensor plain_images(const Dataset& dataset, const std::vector<std::int64_t>& indices, const ExtractSettings& settings,
                     Backend& backend) {
-  const std::int64_t size = settings.image_size, pixels = size * size * 3;
+  const std::int64_t size = settings.image_size, pixels = size * size * settings.channels;
   const auto count = static_cast<std::int64_t>(indices.size());
   const ViewSettings view = plain_view(dataset, settings);
   std::vector<float> images(static_cast<std::size_t>(count * pixels));
@@ -148,7 +155,7 @@ Tensor plain_images(const Dataset& dataset, const std::vector<std::int64_t>& ind
       reader.make_views_or_next(indices[static_cast<std::size_t>(i)], {&wanted, 1});
     }
   });
-  return from_floats(backend, {count, size, size, 3}, images);
+  return from_floats(backend, {count, size, size, settings.channels}, images);
 }
 
 Features extract_features(const Encode& encode, const Dataset& dataset, const ExtractSettings& settings,
@@ -159,7 +166,9 @@ Features extract_features(const Encode& encode, const Dataset& dataset, const Ex
 
 Features extract_view_features(const Encode& encode, const Dataset& dataset, const ExtractSettings& settings,
                                ViewSettings view, std::uint64_t seed, std::int64_t epoch, Backend& backend) {
+  check_channels(dataset, settings);
   view.size = settings.image_size;
+  view.channels = settings.channels;
   view.mean = settings.mean;
   view.std = settings.std;
   check_view_settings(view, "probe view");

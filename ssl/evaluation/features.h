@@ -1,7 +1,6 @@
 // From images to features: an encoder in eval mode over the un-augmented (or randomly cropped) images of a data set.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <functional>
 #include <vector>
@@ -14,33 +13,34 @@
 
 namespace vergence {
 
-/// An encoder with fixed weights and running statistics: normalised f32 images [N, H, W, 3] -> [N, dim], f32.
+/// An encoder with fixed weights and running statistics: normalised f32 images [N, H, W, C] -> [N, dim], f32.
 using Encode = std::function<Tensor(const Tensor& images)>;
 
 /// `encoder` in eval mode, its activations in `precision`. The result shares the weights' memory, so training on shows;
 /// `statistics` must outlive it.
 Encode encode_with(const ResNet& encoder, Statistics& statistics, DType precision = DType::f32);
 
-/// The same, but the last stage's feature map: images [N, H, W, 3] -> [N, h, w, dim], f32. The features are its mean
+/// The same, but the last stage's feature map: images [N, H, W, C] -> [N, h, w, dim], f32. The features are its mean
 /// over pixels.
 Encode encode_map_with(const ResNet& encoder, Statistics& statistics, DType precision = DType::f32);
 
 struct ExtractSettings {
-  std::int64_t image_size = 32;        // images of another size are resized
-  std::int64_t resize = -1;            // ViewSettings::resize of un-augmented images; -1: as the data set's evaluation
-  std::array<float, 3> mean{}, std{};  // as the encoder was trained
+  std::int64_t image_size = 32;  // images of another size are resized
+  std::int64_t resize = -1;      // ViewSettings::resize of un-augmented images; -1: as the data set's evaluation
+  std::int64_t channels = 3;     // that the encoder takes
+  ChannelValues mean{}, std{};   // as the encoder was trained
   std::int64_t batch = 250;
 };
 
-/// The view of evaluation: the un-augmented image.
+/// The view of evaluation: the un-augmented image. Throws UsageError for images of other channels than the encoder's.
 ViewSettings plain_view(const Dataset& dataset, const ExtractSettings& settings);
 
 /// The images as evaluation sees them, in memory: for what changes the images themselves. A data set that lies in
 /// memory is returned as it is; bad images are left out.
 Dataset in_memory(const Dataset& dataset, const ExtractSettings& settings);
 
-/// The un-augmented images of the given places in the data set, normalised: [indices, size, size, 3]. A bad image's
-/// place is taken by the next.
+/// The un-augmented images of the given places in the data set, normalised: [indices, size, size, channels]. A bad
+/// image's place is taken by the next.
 Tensor plain_images(const Dataset& dataset, const std::vector<std::int64_t>& indices, const ExtractSettings& settings,
                     Backend& backend);
 
@@ -51,7 +51,7 @@ Features extract_features(const Encode& encode, const Dataset& dataset, const Ex
                           Backend& backend);
 
 /// The same of random views drawn from (seed, Purpose::probe, epoch): the training images of the augmented probe.
-/// `view.size`, `view.mean` and `view.std` are taken from `settings`.
+/// `view.size`, `view.channels`, `view.mean` and `view.std` are taken from `settings`.
 Features extract_view_features(const Encode& encode, const Dataset& dataset, const ExtractSettings& settings,
                                ViewSettings view, std::uint64_t seed, std::int64_t epoch, Backend& backend);
 

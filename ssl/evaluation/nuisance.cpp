@@ -14,17 +14,19 @@
 namespace vergence {
 namespace {
 
-/// `image` and `out`: size x size x 3 bytes.
-void rotate(const std::uint8_t* image, std::int64_t size, std::int32_t quarters, std::uint8_t* out) {
+/// `image` and `out`: size x size x channels bytes.
+void rotate(const std::uint8_t* image, std::int64_t size, std::int64_t channels, std::int32_t quarters,
+            std::uint8_t* out) {
   const std::int64_t last = size - 1;
   for (std::int64_t y = 0; y < size; ++y)
     for (std::int64_t x = 0; x < size; ++x) {
       const std::int64_t from_y = quarters == 0 ? y : quarters == 1 ? x : quarters == 2 ? last - y : last - x;
       const std::int64_t from_x = quarters == 0 ? x : quarters == 1 ? last - y : quarters == 2 ? last - x : y;
-      std::copy_n(image + (from_y * size + from_x) * 3, 3, out + (y * size + x) * 3);
+      std::copy_n(image + (from_y * size + from_x) * channels, channels, out + (y * size + x) * channels);
     }
 }
 
+/// Of images in colour.
 void shift_hue(const std::uint8_t* image, std::int64_t size, std::int32_t quarters, std::uint8_t* out) {
   ViewPlan plan;
   plan.crop = {0, 0, static_cast<std::int32_t>(size), static_cast<std::int32_t>(size)};
@@ -37,11 +39,12 @@ void shift_hue(const std::uint8_t* image, std::int64_t size, std::int32_t quarte
     out[i] = static_cast<std::uint8_t>(std::lround(255 * std::clamp(values[i], 0.0f, 1.0f)));
 }
 
-/// `out`: (size / 2) x (size / 2) x 3 bytes.
-void take_quarter(const std::uint8_t* image, std::int64_t size, std::int32_t which, std::uint8_t* out) {
+/// `out`: (size / 2) x (size / 2) x channels bytes.
+void take_quarter(const std::uint8_t* image, std::int64_t size, std::int64_t channels, std::int32_t which,
+                  std::uint8_t* out) {
   const std::int64_t side = size / 2, top = which / 2 == 0 ? 0 : size - side, left = which % 2 == 0 ? 0 : size - side;
   for (std::int64_t y = 0; y < side; ++y)
-    std::copy_n(image + ((top + y) * size + left) * 3, side * 3, out + y * side * 3);
+    std::copy_n(image + ((top + y) * size + left) * channels, side * channels, out + y * side * channels);
 }
 
 }  // namespace
@@ -58,10 +61,13 @@ const char* name_of(Nuisance nuisance) {
   return "?";
 }
 
+bool has_meaning(Nuisance nuisance, const Dataset& images) { return nuisance != Nuisance::hue || images.channels == 3; }
+
 Dataset with_nuisance(const Dataset& images, Nuisance nuisance, std::uint64_t seed) {
-  require_usage(images.height == images.width && images.height >= 2 && images.channels == 3, images.name,
-                ": nuisance probes need square images of at least 2 x 2 in colour, got ", images.height, " x ",
-                images.width, " x ", images.channels);
+  require_usage(images.height == images.width && images.height >= 2, images.name,
+                ": nuisance probes need square images of at least 2 x 2, got ", images.height, " x ", images.width);
+  require_usage(has_meaning(nuisance, images), images.name, ": the nuisance ", name_of(nuisance),
+                " needs images of 3 channels, got ", images.channels);
   const std::int64_t size = images.height;
   Dataset result = images;
   result.zoom = 1;
@@ -76,9 +82,9 @@ Dataset with_nuisance(const Dataset& images, Nuisance nuisance, std::uint64_t se
       const auto which = static_cast<std::int32_t>(random.below(nuisance_classes));
       result.labels[static_cast<std::size_t>(i)] = which;
       std::uint8_t* out = result.pixels.data() + i * result.image_size();
-      if (nuisance == Nuisance::rotation) rotate(images.image(i), size, which, out);
+      if (nuisance == Nuisance::rotation) rotate(images.image(i), size, images.channels, which, out);
       if (nuisance == Nuisance::hue) shift_hue(images.image(i), size, which, out);
-      if (nuisance == Nuisance::crop) take_quarter(images.image(i), size, which, out);
+      if (nuisance == Nuisance::crop) take_quarter(images.image(i), size, images.channels, which, out);
     }
   });
   return result;

@@ -22,8 +22,12 @@ inline constexpr std::int64_t nuisance_classes = 4;  // of each, in the order ab
 
 const char* name_of(Nuisance nuisance);
 
+/// Whether there is such a nuisance of these images: hue is one of images in colour.
+bool has_meaning(Nuisance nuisance, const Dataset& images);
+
 /// Every image changed in one of the four ways, drawn from (seed, split, place in the data set); the label says which.
-/// Throws UsageError for images that are not square or smaller than 2 x 2.
+/// Throws UsageError for images that are not square or smaller than 2 x 2, and for a nuisance that has no meaning for
+/// them.
 Dataset with_nuisance(const Dataset& images, Nuisance nuisance, std::uint64_t seed);
 
 /// Top-1 in per cent of a linear probe trained on `train` with the nuisance and tested on `test` with it.

@@ -53,9 +53,11 @@ Determination reconstruction_of(const Features& train_features, const Dataset& t
   check(train_features, train);
   check(test_features, test);
   require_usage(train.count > 1, "reconstruction: there is one training image, expected at least two");
-  Decoder decoder =
-      make_decoder({.features = train_features.dim, .image_size = extract.image_size, .width = settings.width},
-                   {backend, settings.seed});
+  Decoder decoder = make_decoder({.features = train_features.dim,
+                                  .image_size = extract.image_size,
+                                  .width = settings.width,
+                                  .image_channels = extract.channels},
+                                 {backend, settings.seed});
   const Standardisation scale(train_features.values, train_features.dim);
   Statistics running;
   const ParameterSet parameters(parameters_of(decoder));

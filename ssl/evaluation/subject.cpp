@@ -1,7 +1,6 @@
 // Opening what is to be evaluated.
 #include "ssl/evaluation/subject.h"
 
-#include <array>
 #include <charconv>
 #include <cmath>
 #include <cstdio>
@@ -19,22 +18,23 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Three numbers with commas between them, as in the metadata entries mean and std.
-std::array<float, 3> channels_from(const Metadata& metadata, const std::string& key, const std::string& path) {
+/// A number for each channel with commas between them, as in the metadata entries mean and std.
+ChannelValues channels_from(const Metadata& metadata, const std::string& key, std::int64_t channels,
+                            const std::string& path) {
   const auto found = metadata.find(key);
   require_usage(found != metadata.end(), path, ": metadata has no '", key,
                 "', expected the channels' values the encoder was trained with");
-  std::array<float, 3> values{};
+  ChannelValues values{};
   const char *at = found->second.data(), *end = at + found->second.size();
   bool good = true;
-  for (std::size_t i = 0; i < values.size() && good; ++i) {
+  for (std::size_t i = 0; i < static_cast<std::size_t>(channels) && good; ++i) {
     while (at != end && (*at == ' ' || (i > 0 && *at == ','))) ++at;
     const auto [next, error] = std::from_chars(at, end, values[i]);
     good = error == std::errc() && std::isfinite(values[i]) && (key != "std" || values[i] > 0);
     at = next;
   }
-  require_usage(good && at == end, path, ": metadata '", key, "' is '", found->second, "', expected three numbers",
-                key == "std" ? " above 0" : "");
+  require_usage(good && at == end, path, ": metadata '", key, "' is '", found->second, "', expected ",
+                channels == 1 ? "a number" : join(channels, " numbers"), key == "std" ? " above 0" : "");
   return values;
 }
 
@@ -87,6 +87,8 @@ DatasetSettings data_of(const SubjectOptions& options, const std::optional<Optio
 /// The run's views of images as the encoder takes them.
 std::vector<ViewSettings> trained_views(const Options& config, const ExtractSettings& extract) {
   Dataset like;
+  like.name = config.dataset;
+  like.channels = extract.channels;
   like.height = like.width = extract.image_size;
   like.mean = extract.mean;
   like.std = extract.std;
@@ -155,16 +157,17 @@ Subject open_subject(const SubjectOptions& options) {
   subject.statistics = trained.statistics;
   subject.metadata = trained.metadata;
   ResNetSettings settings = trained.encoder.settings;
-  require_usage(settings.channels == 3, subject.path, ": the encoder takes ", settings.channels,
-                " channels, expected 3");
+  require_usage(settings.channels <= most_channels, subject.path, ": the encoder takes ", settings.channels,
+                " channels, expected at most ", most_channels);
   if (options.untrained) {
     if (config) settings.zero_init_gamma = config->zero_init_gamma;
     subject.encoder = make_resnet(settings, {*subject.backend, static_cast<std::uint64_t>(subject.run_seed)});
     subject.statistics = {};
   }
   subject.extract.image_size = settings.image_size;
-  subject.extract.mean = channels_from(subject.metadata, "mean", subject.path);
-  subject.extract.std = channels_from(subject.metadata, "std", subject.path);
+  subject.extract.channels = settings.channels;
+  subject.extract.mean = channels_from(subject.metadata, "mean", settings.channels, subject.path);
+  subject.extract.std = channels_from(subject.metadata, "std", settings.channels, subject.path);
   subject.data = data_of(options, config, subject);
   if (options.verify) verify_dataset(subject.data, [](const std::string& line) { std::printf("%s\n", line.c_str()); });
   subject.extract.resize = options.eval_resize >= -1 ? options.eval_resize : config ? config->eval_resize : -1;

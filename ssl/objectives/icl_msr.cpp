@@ -21,7 +21,7 @@ class IclMsr final : public BasedObjective {
         own_(own),
         bilevel_(bilevel_options(own)),
         activations_(setup.activations),
-        regularizer_(regularizer_settings(own, setup.encoder.dim(), setup.encoder.image_size), init()),
+        regularizer_(regularizer_settings(own, setup.encoder), init()),
         virtual_rate_(full(backend(), {1}, own.virtual_lr, setup.weights)) {
     require_usage(!regularizer_.needs_images() || own.strata <= setup.options.batch, "--icl_msr.strata: ", own.strata,
                   " strata come from as many images of a batch; expected at most --batch, ", setup.options.batch);

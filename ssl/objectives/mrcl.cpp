@@ -40,19 +40,21 @@ class Mrcl final : public BasedObjective {
         weights_(setup.weights),
         grid_(patch_grid(setup.encoder.image_size, own_.mask_patch, "--mrcl.mask_patch")),
         erased_(own_.mask_views == "none" ? 0 : grid_.count(own_.mask_ratio)),
-        masks_(grid_, erased_, own_.mask_fill == "noise", backend()) {
+        channels_(setup.encoder.channels),
+        masks_(grid_, erased_, own_.mask_fill == "noise", backend(), channels_) {
     check();
     std::vector<NamedTensor> more;
     if (own_.alpha > 0) {
       decoder_ = make_decoder({.features = setup.encoder.dim(),
                                .image_size = setup.encoder.image_size,
                                .map_size = own_.rec_input == "map" ? setup.encoder.map_size() : 0,
-                               .width = own_.decoder_width},
+                               .width = own_.decoder_width,
+                               .image_channels = channels_},
                               init());
       more = parameters_of(*decoder_);
     }
     if (erased_ > 0 && own_.mask_fill == "token") {
-      token_ = zeros(backend(), {3}, weights_);
+      token_ = zeros(backend(), {channels_}, weights_);
       more.push_back({"mask_token", &token_});
     }
     train_with_base({}, more);
@@ -94,7 +96,7 @@ class Mrcl final : public BasedObjective {
     Tensors columns{images};
     Tensor seen = images;
     if (erased_ > 0) {
-      PatchMasks masks(grid_, erased_, own_.mask_fill == "noise", backend());
+      PatchMasks masks(grid_, erased_, own_.mask_fill == "noise", backend(), channels_);
       masks.prepare_fixed(seed_, images.shape[0], picture_view);
       seen = erased(images, masks, token_).detached();
       columns.push_back(seen);
@@ -145,14 +147,14 @@ class Mrcl final : public BasedObjective {
   /// The images with their patches erased.
   Tensor erased(const Tensor& images, const PatchMasks& masks, const Tensor& token) const {
     Tensor fill = token ? cast(token, images.dtype) : masks.noise(images.dtype);
-    const std::int64_t channels = images.shape[3];  // more than 3: zeros for alignment, which stay
-    if (fill && channels > 3) fill = pad(fill, -1 + fill.shape.rank(), 0, channels);
+    const std::int64_t channels = images.shape[3];  // more than the images': zeros for alignment, which stay
+    if (fill && channels > channels_) fill = pad(fill, -1 + fill.shape.rank(), 0, channels);
     return erase(images, masks.lines(images.dtype), fill, grid_);
   }
 
   /// The colours of images of any type, in the master type.
   Tensor colours(const Tensor& images) const {
-    return cast(images.shape[3] > 3 ? slice(images, 3, 0, 3) : images, weights_);
+    return cast(images.shape[3] > channels_ ? slice(images, 3, 0, channels_) : images, weights_);
   }
 
   Tensor pooled(const Tensor& map) const { return cast(global_average_pool(map), weights_); }
@@ -191,10 +193,11 @@ class Mrcl final : public BasedObjective {
   std::uint64_t seed_;
   DType activations_, weights_;
   PatchGrid grid_;
-  std::int64_t erased_;  // patches per image and masked view
+  std::int64_t erased_;    // patches per image and masked view
+  std::int64_t channels_;  // of the images
   PatchMasks masks_;
   std::optional<Decoder> decoder_;
-  Tensor token_;  // [3], or none
+  Tensor token_;  // [channels], or none
 };
 
 void options(OptionBuilder& t) {
