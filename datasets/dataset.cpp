@@ -7,6 +7,7 @@
 #include "datasets/cifar.h"
 #include "datasets/confounded_shapes.h"
 #include "datasets/image_folder.h"
+#include "datasets/npy.h"
 #include "datasets/stl10.h"
 #include "kernels/error.h"
 
@@ -44,8 +45,8 @@ std::int32_t Dataset::label(std::int64_t index) const {
 }
 
 const std::vector<std::string>& dataset_names() {
-  static const std::vector<std::string> names{"confounded_shapes", "cifar10",  "cifar100",   "stl10",
-                                              "image_folder",      "imagenet", "imagenet100"};
+  static const std::vector<std::string> names{"confounded_shapes", "cifar10",  "cifar100",    "stl10",
+                                              "image_folder",      "imagenet", "imagenet100", "npy"};
   return names;
 }
 
@@ -68,6 +69,7 @@ Dataset open_dataset(const DatasetSettings& settings, const std::string& split) 
   if (settings.name == "cifar10") return read_cifar10(settings.directory, split, settings.limit);
   if (settings.name == "cifar100") return read_cifar100(settings.directory, split, settings.limit);
   if (settings.name == "stl10") return read_stl10(settings.directory, split, settings.limit);
+  if (settings.name == "npy") return read_npy(settings.directory, split, settings.limit);
   if (settings.name != "confounded_shapes") return open_image_folder(settings, split);
   return render_shapes(shapes_settings(settings), split, settings.limit, shape_version(settings.version));
 }

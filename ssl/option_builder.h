@@ -42,10 +42,9 @@ class OptionBuilder {
   }
   template <class Get>
   void choice(std::string name, Get get, std::vector<std::string> choices, std::string help,
-              std::vector<std::string> planned = {}, unsigned flags = OptionEntry::none) {
+              unsigned flags = OptionEntry::none) {
     OptionEntry& entry = add(std::move(name), get, std::move(help));
     entry.choices = std::move(choices);
-    entry.planned = std::move(planned);
     entry.flags = flags;
   }
   template <class Get>

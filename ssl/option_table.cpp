@@ -21,7 +21,7 @@ void add_task(OptionBuilder& t) {
   t.group = "What to train";
   t.choice("objective", FIELD(objective), objective_names(), "the self-supervised objective");
   t.choice("dataset", FIELD(dataset), dataset_names(),
-           "the images; confounded_shapes is rendered and needs no download", {"npy"});
+           "the images; confounded_shapes is rendered and needs no download");
   t.text("data", FIELD(data), "folder of the data set's files", Flags::may_change);
   t.text("classes", FIELD(classes), "image files: use these classes alone; a file of their names, or imagenet100");
   t.number("image-size", FIELD(image_size), from(0, 4096),
@@ -117,7 +117,7 @@ void add_run(OptionBuilder& t) {
   t.flag("verify", FIELD(verify), "first compare the data set's files with their published sums",
          Flags::command_line_only);
   t.group = "Machine";
-  t.choice("device", FIELD(device), {"auto", "cpu", "cuda"}, "auto: cuda if a GPU answers", {}, Flags::may_change);
+  t.choice("device", FIELD(device), {"auto", "cpu", "cuda"}, "auto: cuda if a GPU answers", Flags::may_change);
   t.choice("precision", FIELD(precision), {"fp32", "tf32", "bf16"},
            "of activations and convolutions; tf32: on a GPU alone");
   t.choice("cpu-conv", FIELD(cpu_conv), {"auto", "direct", "winograd"}, "the CPU's convolution algorithm");
@@ -126,8 +126,7 @@ void add_run(OptionBuilder& t) {
   t.choice("jpeg", FIELD(jpeg), {"turbo", "stb"},
            "what decodes JPEG: libjpeg-turbo where the build has it, or stb_image");
   t.choice("bad-images", FIELD(bad_images), {"stop", "skip"},
-           "image files that cannot be read: end the run, or leave them out, count and name them", {},
-           Flags::may_change);
+           "image files that cannot be read: end the run, or leave them out, count and name them", Flags::may_change);
   t.number("workers", FIELD(workers), from(1, 1024), "threads that make views", Flags::may_change);
   t.flag("deterministic", FIELD(deterministic), "the same bits on every run on a GPU (always so on the CPU)");
   t.flag("tune", FIELD(tune), "time the algorithms instead of using the fixed rule; kept in tuning.json");

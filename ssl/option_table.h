@@ -37,7 +37,6 @@ struct OptionEntry {
   std::vector<Field> fields;  // two for an option of both views
   std::string help;
   std::vector<std::string> choices;  // of a text option; empty: any text
-  std::vector<std::string> planned;  // names that will be choices one day: refused, and said so
   Range range;                       // of a number or of each number in a list
   unsigned flags = none;
   /// view1.x and view2.x: the option view.x of both views. They are written only where the two views differ.

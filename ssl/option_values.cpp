@@ -56,10 +56,6 @@ bool parse_bool(const OptionEntry& entry, const Setting& setting) {
 std::string parse_text(const OptionEntry& entry, const Setting& setting) {
   const auto is = [&](const std::string& name) { return name == setting.value; };
   if (entry.choices.empty() || std::any_of(entry.choices.begin(), entry.choices.end(), is)) return setting.value;
-  if (std::any_of(entry.planned.begin(), entry.planned.end(), is)) {
-    throw UsageError(join(setting.where, ": '", setting.value, "' is not available in this version, expected ",
-                          expected_text(entry)));
-  }
   refuse(entry, setting);
 }
 

@@ -153,15 +153,15 @@ TEST(PretrainOptions, CommandLineErrors) {
   EXPECT_EQ(complaint({"--optimizer", "rmsprop"}), "--optimizer: expected sgd, lars, adam or adamw, got 'rmsprop'");
   EXPECT_EQ(complaint({"--objective", "moco"}),
             "--objective: expected " + expected_text(*find_option("objective")) + ", got 'moco'");
-  EXPECT_EQ(complaint({"--dataset", "npy"}),
-            "--dataset: 'npy' is not available in this version, expected confounded_shapes, cifar10, cifar100, stl10, "
-            "image_folder, imagenet or imagenet100");
+  EXPECT_EQ(complaint({"--dataset", "npz"}),
+            "--dataset: expected confounded_shapes, cifar10, cifar100, stl10, image_folder, imagenet, imagenet100 or "
+            "npy, got 'npz'");
   EXPECT_EQ(complaint({"--step-epochs", "60,,80"}),
             "--step-epochs: expected a list of finite numbers above 0, got '60,,80'");
   EXPECT_EQ(complaint({"--step-epochs", "60,"}), "--step-epochs: expected a list of finite numbers above 0, got '60,'");
   EXPECT_EQ(complaint({"--step-epochs", "80,60"}), "--step-epochs: expected ascending epochs");
   EXPECT_EQ(complaint({"--schedule", "step"}), "--schedule step: expected --step-epochs, as 60,80");
-  EXPECT_EQ(complaint({"--mean", "0.5,0.5"}), "--mean: expected 3 numbers, got 2");
+  EXPECT_EQ(complaint({"--mean", "0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0"}), "--mean: expected at most 16 numbers, got 17");
   EXPECT_NE(complaint({"--view2.crop_low", "0.9", "--view2.crop_high", "0.5"}).find("view2"), std::string::npos);
   EXPECT_EQ(complaint({"--lr"}).find('\n'), std::string::npos);
   EXPECT_EQ(complaint({"--lr"}).rfind("--lr", 0), 0u) << complaint({"--lr"});
@@ -327,7 +327,7 @@ TEST(ViewsOfOptions, TakeWhatTheDataSetSaysUnlessToldOtherwise) {
   options.mean = {0, 0.5, 1};
   views = view_settings(options, data_set);
   EXPECT_EQ(views[1].size, 24);
-  EXPECT_EQ(views[0].mean, (std::array<float, 3>{0, 0.5f, 1}));
+  EXPECT_EQ(views[0].mean, (ChannelValues{0, 0.5f, 1}));
   EXPECT_EQ(views[0].std, data_set.std);
 }
 

@@ -83,6 +83,39 @@ write("stl10", "label_missing", bytes([1]), bytes([4, 0, 2, 0, 0, 0]))
 write("stl10", "odd_bytes", bytes([1]), bytes([4, 0, 1, 1, 0, 0]))
 write("stl10", "no_images", bytes([0, 0, 0, 0, 0, 0]))
 
+
+
+# ---- .npy: images, then labels; split, limit, bytes of labels (two settings)
+def npy(array, version=None):
+    file = io.BytesIO()
+    numpy.lib.format.write_array(file, array, version)
+    return file.getvalue()
+
+
+def npy_settings(split, limit, labels):
+    return bytes([splits[split], limit, len(labels) >> 8, len(labels) & 255])
+
+
+def npy_images(*shape):
+    return (numpy.arange(numpy.prod(shape)) * 7 % 256).astype("u1").reshape(shape)
+
+
+for split, (index, version) in zip(splits, enumerate(((1, 0), (2, 0), (3, 0), None, None))):
+    labels = npy((numpy.arange(11) % 3).astype(("<i8", ">u2", "u1", "<i4", ">u8")[index]))
+    write("npy", split, npy(npy_images(11, 3, 2, 1 + index), version), labels, npy_settings(split, index, labels))
+for name, array in {"grey": npy_images(2, 3, 4), "floats": npy_images(1, 2, 2, 1).astype("<f4"),
+                    "fortran": numpy.asfortranarray(npy_images(2, 2, 2, 3)), "flat": npy_images(4, 4),
+                    "many_channels": npy_images(1, 1, 1, 17), "no_images": npy_images(0, 2, 2, 1),
+                    "fields": numpy.zeros(2, [("a", "u1"), ("b", "<i4")])}.items():
+    write("npy", name, npy(array), npy_settings("train", 0, b""))
+write("npy", "cut_off", npy(npy_images(2, 3, 4, 1))[:-1], npy_settings("train", 0, b""))
+labels = npy(numpy.array([0, -1]))
+write("npy", "label_below_0", npy(npy_images(2, 1, 1, 1)), labels, npy_settings("train", 0, labels))
+huge = b"{'descr': '|u1', 'fortran_order': False, 'shape': (4294967296, 4294967296, 1, 1), }\n"
+write("npy", "overflow", b"\x93NUMPY\x01\x00", struct.pack("<H", len(huge)), huge, npy_settings("train", 0, b""))
+write("npy", "calls", b"\x93NUMPY\x01\x00\x17\x00__import__('os').abort()", npy_settings("train", 0, b""))
+write("npy", "long_header", b"\x93NUMPY\x02\x00\xff\xff\xff\xff{}", npy_settings("train", 0, b""))
+
 # ---- images: the last nine bytes are a reduction's logarithm and a region's top, left, height, width
 whole = bytes(9)
 part = bytes([1, 0, 9, 0, 5, 0, 6, 0, 12])

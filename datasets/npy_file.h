@@ -1,0 +1,57 @@
+// NumPy's .npy format, versions 1.0, 2.0 and 3.0: a magic string, the length of a header, the header, and the values of
+// one array. The header is a dict as Python writes it; it is parsed as the text it is, never evaluated.
+//   "\x93NUMPY", two bytes of version, length: u16 (1.0) or u32, little-endian,
+//   "{'descr': '|u1', 'fortran_order': False, 'shape': (2, 8, 8, 1), }", spaces, "\n", values
+#pragma once
+
+#include <cstdint>
+#include <fstream>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace vergence {
+
+/// What a header says of the array behind it.
+struct NpyHeader {
+  std::string type;  // as NumPy writes it: byte order, kind, bytes of a value: "|u1", "<i8"
+  bool fortran_order = false;
+  std::vector<std::int64_t> shape;
+
+  bool is_integer() const { return type[1] == 'i' || type[1] == 'u'; }
+  bool is_big_endian() const { return type[0] == '>'; }
+  /// Bytes of one value.
+  std::int64_t value_bytes() const;
+  /// "(2, 8, 8, 1)", as Python writes it; the first of many sides alone.
+  std::string shape_text() const;
+};
+
+/// The header's text, without its length. `where` begins the message of the UsageError for anything else than NumPy
+/// writes: three keys, a type of one value (no fields), True or False, a tuple of numbers that are not negative.
+NpyHeader parse_npy_header(std::string_view text, const std::string& where);
+
+/// One file, open. Throws UsageError, beginning with `where`, for one that cannot be read, that is no .npy file or
+/// whose length is not that of header and values; nothing of their size is allocated.
+class NpyFile {
+ public:
+  NpyFile(const std::string& path, std::string where);
+
+  const NpyHeader& header() const { return header_; }
+  /// How many values the array has.
+  std::int64_t values() const { return values_; }
+  /// Bytes [first, first + count) of the values, as they lie in the file. Throws UsageError if it has become shorter.
+  void read(std::int64_t first, std::int64_t count, void* out);
+  /// All values of an integer type of at most 8 bytes; those above the largest std::int64_t become that.
+  std::vector<std::int64_t> integers();
+  /// Throws UsageError with what the header says, and what was expected.
+  [[noreturn]] void fail(const std::string& what) const;
+
+ private:
+  std::string where_;
+  std::ifstream file_;
+  NpyHeader header_;
+  std::int64_t begin_ = 0;  // where the values begin
+  std::int64_t values_ = 0;
+};
+
+}  // namespace vergence
