@@ -76,7 +76,7 @@ class Twin {
       : own_(setup.options.own.get<IclMsrOptions>()),
         encoder_(make_resnet(setup.encoder, setup.init())),
         base_(make_base_method(own_.base, "base", setup, encoder_)),
-        regularizer_(regularizer_settings(own_, setup.encoder.dim(), small_image), setup.init()),
+        regularizer_(regularizer_settings(own_, setup.encoder), setup.init()),
         phi_(regularizer_.parameters()) {
     trained_ = parameters_of(encoder_);
     for (Mlp* head : base_->heads())
