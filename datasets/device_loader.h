@@ -1,12 +1,14 @@
 // Batches of views made where the model trains: the data set's bytes lie in the device's memory, and a step's views are
 // one kernel. The batches are the Loader's: the same images in the same order, the same random decisions, the pixels
-// within rounding (the CPU's are the same bits).
+// within rounding (the CPU's are the same bits). Of JPEG files the Loader decodes a large crop at a lower resolution,
+// so that its pixels differ more.
 #pragma once
 
 #include <cstdint>
 #include <string>
 #include <vector>
 
+#include "datasets/device_images.h"
 #include "datasets/loader.h"
 #include "engine/tensor.h"
 
@@ -16,10 +18,10 @@ class DeviceLoader {
  public:
   /// Uploads the data set, which is not needed after that. Views are made in `dtype` (f32 or bf16) with `channels`
   /// channels: 3, or 8 of which the last five are zeros. Of the settings, workers and the first batch mean nothing
-  /// here. Throws UsageError as check_loader_settings does, and when the images do not fit into the device's memory or
-  /// do not lie in memory at all.
+  /// here. Throws UsageError as check_loader_settings and DeviceImages do: NotOnDevice where the images do not fit into
+  /// the device's memory with `reserve` bytes to spare.
   DeviceLoader(const Dataset& dataset, LoaderSettings settings, Backend& backend, DType dtype = DType::f32,
-               std::int64_t channels = 3);
+               std::int64_t channels = 3, std::int64_t reserve = 0);
 
   std::int64_t steps_per_epoch() const { return count_ / settings_.batch; }
 
@@ -50,7 +52,8 @@ class DeviceLoader {
   std::int64_t count_;  // images
   std::vector<std::int32_t> labels_;
   ViewBatch view_batch_, fresh_batch_, plain_batch_;
-  Tensor pixels_, now_;  // now_: the batch's indices, those of the fresh views, and, last, its epoch
+  DeviceImages images_;
+  Tensor now_;  // the batch's indices, those of the fresh views, and, last, its epoch
   Tensor views_, fresh_, plain_;
   std::int64_t epoch_ = -1;
   std::vector<std::int64_t> order_, indices_;  // of the epoch, of the batch

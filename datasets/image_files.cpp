@@ -59,7 +59,7 @@ LookedAt look_at(const std::string& path, std::string& bytes) {
   LookedAt result;
   try {
     const OpenFile file(path);
-    result.state = file.state();
+    result.image.file = file.state();
     file.read(beginning, bytes);
     ImageHeader header;
     try {
@@ -69,7 +69,7 @@ LookedAt look_at(const std::string& path, std::string& bytes) {
       file.read(file.state().bytes, bytes);
       header = image_header(bytes, path);
     }
-    result.size = {header.height, header.width};
+    result.image.size = {header.height, header.width};
   } catch (const UsageError& error) {
     result.complaint = error.what();
   }
@@ -78,21 +78,26 @@ LookedAt look_at(const std::string& path, std::string& bytes) {
 
 }  // namespace
 
-ImageFiles::ImageFiles(std::vector<std::string> paths, std::vector<FileState> states, JpegLibrary jpeg,
+ImageFiles::ImageFiles(std::vector<std::string> paths, std::vector<KnownImage> images, JpegLibrary jpeg,
                        BadImagePolicy policy)
-    : ImageSource(policy), paths_(std::move(paths)), states_(std::move(states)), jpeg_(jpeg) {
-  require(paths_.size() == states_.size(), "image files: ", paths_.size(), " paths, ", states_.size(), " states");
+    : ImageSource(policy), paths_(std::move(paths)), images_(std::move(images)), jpeg_(jpeg) {
+  require(paths_.size() == images_.size(), "image files: ", paths_.size(), " paths, ", images_.size(), " images");
 }
 
 ImageSize ImageFiles::open(std::int64_t index, ImageBuffer& buffer) const {
   const auto at = static_cast<std::size_t>(index);
   const std::string& path = paths_.at(at);
+  const KnownImage& then = images_[at];
   const OpenFile file(path);
-  require_usage(file.state() == states_[at], path, ": has changed since the data set was opened (", states_[at].bytes,
-                " bytes then, ", file.state().bytes, " now)");
+  const auto has_changed = [&] {
+    return UsageError(join(path, ": has changed since the data set was opened (", then.file.bytes, " bytes then, ",
+                           file.state().bytes, " now)"));
+  };
+  if (file.state() != then.file) throw has_changed();
   file.read(file.state().bytes, buffer.bytes);
   const ImageHeader header = image_header(buffer.bytes, path);
-  return {header.height, header.width};
+  if (header.height != then.size.height || header.width != then.size.width) throw has_changed();
+  return then.size;
 }
 
 Picture ImageFiles::read(std::int64_t index, const ImageRegion& region, ImageBuffer& buffer) const {

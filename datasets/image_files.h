@@ -15,25 +15,30 @@ struct FileState {
   bool operator==(const FileState&) const = default;
 };
 
+struct KnownImage {
+  FileState file;
+  ImageSize size;
+};
+
+/// What a look at a file gave.
+struct LookedAt {
+  KnownImage image;
+  std::string complaint;  // empty: its beginning is that of an image
+};
+
 class ImageFiles final : public ImageSource {
  public:
-  ImageFiles(std::vector<std::string> paths, std::vector<FileState> states, JpegLibrary jpeg, BadImagePolicy policy);
+  ImageFiles(std::vector<std::string> paths, std::vector<KnownImage> images, JpegLibrary jpeg, BadImagePolicy policy);
 
   std::int64_t count() const override { return static_cast<std::int64_t>(paths_.size()); }
+  ImageSize size(std::int64_t index) const override { return images_.at(static_cast<std::size_t>(index)).size; }
   ImageSize open(std::int64_t index, ImageBuffer& buffer) const override;
   Picture read(std::int64_t index, const ImageRegion& region, ImageBuffer& buffer) const override;
 
  private:
   std::vector<std::string> paths_;
-  std::vector<FileState> states_;
+  std::vector<KnownImage> images_;
   JpegLibrary jpeg_;
-};
-
-/// What a look at a file gave.
-struct LookedAt {
-  FileState state;
-  ImageSize size;
-  std::string complaint;  // empty: its beginning is that of an image
 };
 
 /// Looks at the beginning of every file, on all threads.

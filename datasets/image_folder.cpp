@@ -143,16 +143,17 @@ std::vector<std::string> paths_of(const ImageList& list) {
 }
 
 /// Looks at the files and leaves out those that are no images, or throws.
-std::vector<FileState> look_at(ImageList& list, const DatasetSettings& settings, std::vector<std::string>& complaints) {
+std::vector<KnownImage> look_at(ImageList& list, const DatasetSettings& settings,
+                                std::vector<std::string>& complaints) {
   const std::vector<LookedAt> looks = look_at_files(paths_of(list));
-  std::vector<FileState> states;
+  std::vector<KnownImage> images;
   std::vector<std::int64_t> good;
   for (std::size_t i = 0; i < looks.size(); ++i) {
     if (!looks[i].complaint.empty()) {
       complaints.push_back(looks[i].complaint);
       continue;
     }
-    states.push_back(looks[i].state);
+    images.push_back(looks[i].image);
     good.push_back(static_cast<std::int64_t>(i));
   }
   require_usage(complaints.empty() || settings.bad_images == BadImagePolicy::skip,
@@ -161,7 +162,7 @@ std::vector<FileState> look_at(ImageList& list, const DatasetSettings& settings,
   require_usage(!good.empty(), settings.name, ": none of the ", looks.size(), " files in ", list.folder,
                 " can be read");
   list = chosen(std::move(list), good);
-  return states;
+  return images;
 }
 
 }  // namespace
@@ -198,7 +199,7 @@ Dataset open_image_folder(const DatasetSettings& settings, const std::string& sp
   const auto all = static_cast<std::int64_t>(list.files.size());
   list = chosen(std::move(list), split_places(rule.keep, all, settings.limit));
   std::vector<std::string> complaints;
-  std::vector<FileState> states = look_at(list, settings, complaints);
+  std::vector<KnownImage> images = look_at(list, settings, complaints);
 
   Dataset data;
   data.name = settings.name;
@@ -207,7 +208,7 @@ Dataset open_image_folder(const DatasetSettings& settings, const std::string& sp
   data.classes = static_cast<std::int64_t>(list.classes.size());
   data.labels = std::move(list.labels);
   set_imagenet_statistics(data);
-  auto source = std::make_shared<ImageFiles>(paths_of(list), std::move(states), settings.jpeg, settings.bad_images);
+  auto source = std::make_shared<ImageFiles>(paths_of(list), std::move(images), settings.jpeg, settings.bad_images);
   for (std::size_t i = 0; i < complaints.size(); ++i)  // places behind the images: they are none of them
     source->bad_images().add(data.count + static_cast<std::int64_t>(i), complaints[i]);
   data.source = std::move(source);

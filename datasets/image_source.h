@@ -54,6 +54,8 @@ class ImageSource {
   ImageSource& operator=(const ImageSource&) = delete;
 
   virtual std::int64_t count() const = 0;
+  /// As it was when the source was opened. Nothing is read.
+  virtual ImageSize size(std::int64_t index) const = 0;
   /// Goes to an image; nothing is decoded yet. Throws UsageError, a line that begins with the file's name, for an image
   /// that cannot be read, or that has changed since the source was opened.
   virtual ImageSize open(std::int64_t index, ImageBuffer& buffer) const = 0;

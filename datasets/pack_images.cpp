@@ -62,8 +62,7 @@ ImageSize shrunk(const ImageSize& size, std::int64_t side) {
 
 struct Plan {
   std::vector<std::string> paths;
-  std::vector<FileState> states;
-  std::vector<ImageSize> sizes;  // of the files' images
+  std::vector<KnownImage> images;
   Tables tables;
   std::int64_t bad = 0;
 };
@@ -84,9 +83,8 @@ Plan plan_of(const DatasetSettings& settings, std::int64_t short_side) {
     require_usage(parts.paths[i].find('\n') == std::string::npos, parts.paths[i],
                   ": a file's name with a line break cannot be packed");
     plan.paths.push_back(parts.paths[i]);
-    plan.states.push_back(looks[i].state);
-    plan.sizes.push_back(looks[i].size);
-    const ImageSize size = shrunk(looks[i].size, short_side);
+    const KnownImage& image = plan.images.emplace_back(looks[i].image);
+    const ImageSize size = shrunk(image.size, short_side);
     Tables& tables = plan.tables;
     tables.offsets.push_back(offset);
     tables.sizes.push_back(static_cast<std::int32_t>(size.height));
@@ -95,7 +93,7 @@ Plan plan_of(const DatasetSettings& settings, std::int64_t short_side) {
     tables.parts.push_back(static_cast<std::uint8_t>(parts.parts[i]));
     tables.names += std::filesystem::path(parts.paths[i]).lexically_relative(settings.directory).string() + "\n";
     offset += 3 * size.height * size.width;
-    source += join(looks[i].state.bytes, ' ', looks[i].state.seconds, ' ', looks[i].state.nanoseconds, '\n');
+    source += join(image.file.bytes, ' ', image.file.seconds, ' ', image.file.nanoseconds, '\n');
   }
   require_usage(!plan.paths.empty(), settings.name, ": ", settings.directory, " has no image that can be read");
   plan.tables.checksums.assign(plan.paths.size(), 0);
@@ -165,7 +163,7 @@ class Packer {
         settings_(settings),
         path_(path),
         file_(path + ".partial"),
-        files_(plan.paths, plan.states, settings.jpeg, settings.bad_images) {
+        files_(plan.paths, plan.images, settings.jpeg, settings.bad_images) {
     const std::vector<TensorEntry> entries = tables_.entries();
     head_ = safetensors_header(entries, tables_.metadata);
     checksums_at_ = static_cast<std::int64_t>(head_.size()) + entries[0].bytes;
@@ -248,7 +246,7 @@ class Packer {
   bool pack(std::int64_t i, ImageBuffer& buffer, std::vector<std::uint8_t>& pixels) {
     const auto at = static_cast<std::size_t>(i);
     tables_.checksums[at] = 0;
-    const ImageSize whole = plan_.sizes[at], size = tables_.size(i);
+    const ImageSize whole = files_.size(i), size = tables_.size(i);
     const auto bytes = static_cast<std::size_t>(tables_.bytes_of(i));
     pixels.resize(bytes);
     try {

@@ -33,10 +33,11 @@ class PackedSource final : public ImageSource {
       : ImageSource(policy), images_(std::move(images)), places_(std::move(places)) {}
 
   std::int64_t count() const override { return static_cast<std::int64_t>(places_.size()); }
-  ImageSize open(std::int64_t index, ImageBuffer&) const override { return images_->size(place(index)); }
+  ImageSize size(std::int64_t index) const override { return images_->size(place(index)); }
+  ImageSize open(std::int64_t index, ImageBuffer&) const override { return size(index); }
   Picture read(std::int64_t index, const ImageRegion&, ImageBuffer&) const override {
-    const ImageSize size = images_->size(place(index));
-    return {.pixels = images_->pixels(place(index)), .height = size.height, .width = size.width};
+    const ImageSize whole = size(index);
+    return {.pixels = images_->pixels(place(index)), .height = whole.height, .width = whole.width};
   }
 
  private:

@@ -152,6 +152,8 @@ class Backend {
   virtual void* allocate(std::int64_t bytes) = 0;
   virtual void release(void* block, std::int64_t bytes) noexcept = 0;
   virtual MemoryUse memory() const = 0;
+  /// Bytes that could still be allocated; the largest number where nobody knows.
+  virtual std::int64_t free_memory() const { return std::numeric_limits<std::int64_t>::max(); }
   virtual void reset_peak() = 0;
   virtual void upload(void* device, const void* host, std::int64_t bytes) = 0;
   /// An upload that need not wait for the work under way: work submitted from now on sees it; it waits for work
@@ -288,8 +290,8 @@ class Backend {
 
   // ---- random views (kernels/views.h) of images in the device's memory.
   /// out[v n + i] = view v of image indices[i], (size, size, channels), f32 or bf16, for n indices. pixels: u8 (count,
-  /// height, width, 3); indices: i32 in [0, count); epoch: one i32 in the device's memory, so that a recorded step can
-  /// be repeated with other values.
+  /// height, width, 3), or images of their own sizes where batch.places says; indices: i32 in [0, count); epoch: one
+  /// i32 in the device's memory, so that a recorded step can be repeated with other values.
   virtual void make_views(const ViewBatch& batch, ConstArray pixels, ConstArray indices, ConstArray epoch,
                           Array out) = 0;
 };

@@ -22,6 +22,7 @@ class CudaBackend final : public Backend {
   void* allocate(std::int64_t bytes) override { return device_.allocate(bytes); }
   void release(void* block, std::int64_t bytes) noexcept override { device_.release(block, bytes); }
   MemoryUse memory() const override { return device_.memory(); }
+  std::int64_t free_memory() const override { return device_.free_memory(); }
   void reset_peak() override { device_.reset_peak(); }
   void upload(void* device, const void* host, std::int64_t bytes) override { device_.upload(device, host, bytes); }
   void upload_ahead(void* device, const void* host, std::int64_t bytes) override {

@@ -225,6 +225,14 @@ MemoryUse Device::memory() const {
   return use;
 }
 
+std::int64_t Device::free_memory() const {
+  const std::lock_guard lock(state_->mutex);
+  std::size_t free = 0, total = 0;
+  check(cudaMemGetInfo(&free, &total), "free memory");
+  const MemoryUse& use = state_->pool->use();
+  return static_cast<std::int64_t>(free) + use.reserved - use.used;
+}
+
 void Device::reset_peak() {
   const std::lock_guard lock(state_->mutex);
   state_->pool->reset_peak();

@@ -28,6 +28,8 @@ class Device {
   void* allocate(std::int64_t bytes);
   void release(void* block, std::int64_t bytes) noexcept;
   MemoryUse memory() const;
+  /// What the system has left, and what the pool holds and is not in use.
+  std::int64_t free_memory() const;
   void reset_peak();
 
   /// The host's bytes may be changed or freed when this returns.

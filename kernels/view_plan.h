@@ -68,6 +68,13 @@ VERGENCE_BOTH inline float draw_factor(float range, Random& random) {
 
 }  // namespace view_draws
 
+/// Where image `index` lies: its own place, or, without any, among images of height x width.
+VERGENCE_BOTH inline ImagePlace place_of(const ImagePlace* places, std::int64_t index, std::int64_t height,
+                                         std::int64_t width) {
+  if (places) return places[index];
+  return {3 * index * height * width, static_cast<std::int32_t>(height), static_cast<std::int32_t>(width)};
+}
+
 /// Decides a view of a height x width image.
 VERGENCE_BOTH inline ViewPlan draw_plan(const ViewRules& rules, std::int32_t height, std::int32_t width,
                                         Random random) {

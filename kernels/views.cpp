@@ -225,28 +225,29 @@ void make_view(const std::uint8_t* image, std::int64_t height, std::int64_t widt
 void CpuBackend::make_views(const ViewBatch& batch, ConstArray pixels, ConstArray indices, ConstArray epoch,
                             Array out) {
   check_view_batch(batch);
-  const std::int64_t image_size = batch.height * batch.width * 3, count = pixels.size / image_size;
+  const std::int64_t count = batch.places ? batch.images : pixels.size / (batch.height * batch.width * 3);
   const std::uint8_t* images = pixels.as<std::uint8_t>();
   const std::int32_t* index = indices.as<std::int32_t>();
   const auto now = static_cast<std::uint32_t>(*epoch.as<std::int32_t>());
   const std::int64_t area = batch.size() * batch.size();
-  parallel_for(
-      indices.size * static_cast<std::int64_t>(batch.views.size()), 1, [&](std::int64_t begin, std::int64_t end) {
-        std::vector<float> view(static_cast<std::size_t>(3 * area));
-        for (std::int64_t at = begin; at < end; ++at) {
-          const auto v = static_cast<std::size_t>(at / indices.size);
-          const std::int32_t image = index[at % indices.size];
-          require(image >= 0 && image < count, "kernel make_views: index ", image, " at position ", at % indices.size,
-                  " is not in [0, ", count, ")");
-          const Random random(batch.seed, batch.purpose, now, static_cast<std::uint64_t>(image),
-                              static_cast<std::uint32_t>(v));
-          make_view(images + image * image_size, batch.height, batch.width, batch.views[v], random, view.data());
-          if (out.dtype == DType::bf16)
-            write_view(view.data(), area, batch.channels, out.as<bf16>() + at * batch.view_size());
-          else
-            write_view(view.data(), area, batch.channels, out.as<float>() + at * batch.view_size());
-        }
-      });
+  parallel_for(indices.size * static_cast<std::int64_t>(batch.views.size()), 1,
+               [&](std::int64_t begin, std::int64_t end) {
+                 std::vector<float> view(static_cast<std::size_t>(3 * area));
+                 for (std::int64_t at = begin; at < end; ++at) {
+                   const auto v = static_cast<std::size_t>(at / indices.size);
+                   const std::int32_t image = index[at % indices.size];
+                   require(image >= 0 && image < count, "kernel make_views: index ", image, " at position ",
+                           at % indices.size, " is not in [0, ", count, ")");
+                   const Random random(batch.seed, batch.purpose, now, static_cast<std::uint64_t>(image),
+                                       static_cast<std::uint32_t>(v));
+                   const ImagePlace place = place_of(batch.places, image, batch.height, batch.width);
+                   make_view(images + place.offset, place.height, place.width, batch.views[v], random, view.data());
+                   if (out.dtype == DType::bf16)
+                     write_view(view.data(), area, batch.channels, out.as<bf16>() + at * batch.view_size());
+                   else
+                     write_view(view.data(), area, batch.channels, out.as<float>() + at * batch.view_size());
+                 }
+               });
 }
 
 }  // namespace vergence

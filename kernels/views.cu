@@ -37,6 +37,7 @@ struct ViewJob {
   std::uint64_t seed = 0;
   Purpose purpose = Purpose::view;
   std::int64_t images = 0;  // in the batch
+  const ImagePlace* places = nullptr;
   int first_view = 0, views = 0, height = 0, width = 0, size = 0, channels = 0;
   int buffer = 0;  // floats in each of the block's two buffers: three planes, or a row of the image if that is more
   bool vectors = false;
@@ -242,10 +243,11 @@ __global__ void draw_views(const __grid_constant__ ViewJob job, const std::uint8
     const auto number = static_cast<int>(at / job.images);
     const std::int32_t index = indices[at - number * job.images];
     const ViewRules& rules = job.rules[number];
+    const ImagePlace place = place_of(job.places, index, job.height, job.width);
     if (threadIdx.x == 0) {
       const Random random(job.seed, job.purpose, static_cast<std::uint32_t>(*epoch), static_cast<std::uint64_t>(index),
                           static_cast<std::uint32_t>(job.first_view + number));
-      new (plan_bytes) ViewPlan(draw_plan(rules, job.height, job.width, random));
+      new (plan_bytes) ViewPlan(draw_plan(rules, place.height, place.width, random));
     }
     __syncthreads();
     const View<T> view{rules.settings,
@@ -256,8 +258,7 @@ __global__ void draw_views(const __grid_constant__ ViewJob job, const std::uint8
                        planes,
                        planes + job.buffer,
                        out + (job.first_view * job.images + at) * area * job.channels};
-    const std::uint8_t* image = pixels + std::int64_t{3} * index * job.height * job.width;
-    const float greys = block_sum(resize_crop(view, image, job.width, job.buffer), sums);
+    const float greys = block_sum(resize_crop(view, pixels + place.offset, place.width, job.buffer), sums);
     finish_colours(view, greys / static_cast<float>(area));
     if (view.plan.blur) blur_and_write(view, weights);
     __syncthreads();
@@ -274,6 +275,7 @@ void CudaBackend::make_views(const ViewBatch& batch, ConstArray pixels, ConstArr
   job.seed = batch.seed;
   job.purpose = batch.purpose;
   job.images = indices.size;
+  job.places = batch.places;
   job.height = static_cast<int>(batch.height), job.width = static_cast<int>(batch.width);
   job.size = static_cast<int>(batch.size()), job.channels = static_cast<int>(batch.channels);
   job.vectors = job.channels == 8 && aligned_to<16>(out.data);

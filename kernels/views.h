@@ -106,14 +106,22 @@ struct Picture {
   int reduction = 1;                     // rows (and columns) of the image for one as decoded
 };
 
+/// Where an image lies among others in a device's memory, and its size.
+struct ImagePlace {
+  std::int64_t offset = 0;  // of its first byte
+  std::int32_t height = 0, width = 0;
+};
+
 /// Views of a batch of images of 3 channels that lie in a device's memory (Backend::make_views). View v of image i is
 /// drawn from the key (seed, purpose, epoch, i, v).
 struct ViewBatch {
   std::vector<ViewSettings> views;  // one per view, all of one size
   std::uint64_t seed = 0;
   Purpose purpose = Purpose::view;
-  std::int64_t height = 0, width = 0;  // of the images
+  std::int64_t height = 0, width = 0;  // of the images, or of the largest of them
   std::int64_t channels = 3;           // of the views: 3, or 8 of which the last five are zeros
+  const ImagePlace* places = nullptr;  // images of their own sizes: a place for each, in the device's memory
+  std::int64_t images = 0;             // how many places
 
   std::int64_t size() const { return views.front().size; }
   /// Values of one view.

@@ -11,8 +11,13 @@ namespace {
 /// step reads.
 class HostBatches final : public Batches {
  public:
-  HostBatches(const Dataset& dataset, const LoaderSettings& settings, Backend& backend)
-      : loader_(dataset, settings), size_(settings.views[0].size), backend_(backend) {}
+  /// `why` the device does not make them, if it could.
+  HostBatches(const Dataset& dataset, const LoaderSettings& settings, Backend& backend, const std::string& why)
+      : loader_(dataset, settings),
+        size_(settings.views[0].size),
+        backend_(backend),
+        origin_(
+            join("made by ", settings.workers, settings.workers == 1 ? " thread" : " threads", " of the host", why)) {}
 
   void prepare(std::int64_t number) override {
     const Batch& batch = loader_.next();
@@ -31,6 +36,7 @@ class HostBatches final : public Batches {
   std::int64_t epoch() const override { return epoch_; }
   const std::vector<std::int64_t>& indices() const override { return indices_; }
   double seconds_waited() const override { return loader_.seconds_waited(); }
+  std::string origin() const override { return origin_; }
 
  private:
   void pass_on(const std::vector<float>& values, Tensor& buffer, const Tensor& target) {
@@ -48,6 +54,7 @@ class HostBatches final : public Batches {
   Loader loader_;
   std::int64_t size_;
   Backend& backend_;
+  std::string origin_;
   std::int64_t epoch_ = 0;
   std::vector<std::int64_t> indices_;
   Views views_;
@@ -57,8 +64,9 @@ class HostBatches final : public Batches {
 /// bf16 views have 8 channels, five of them zeros: 16 bytes a pixel, which the stem's convolution reads at once.
 class DeviceBatches final : public Batches {
  public:
-  DeviceBatches(const Dataset& dataset, const LoaderSettings& settings, DType activations, Backend& backend)
-      : loader_(dataset, settings, backend, activations, activations == DType::bf16 ? 8 : 3) {}
+  DeviceBatches(const Dataset& dataset, const LoaderSettings& settings, DType activations, Backend& backend,
+                std::int64_t reserve)
+      : loader_(dataset, settings, backend, activations, activations == DType::bf16 ? 8 : 3, reserve) {}
 
   void prepare(std::int64_t number) override { loader_.prepare(number); }
   Views make() override {
@@ -67,6 +75,7 @@ class DeviceBatches final : public Batches {
   }
   std::int64_t epoch() const override { return loader_.epoch(); }
   const std::vector<std::int64_t>& indices() const override { return loader_.indices(); }
+  std::string origin() const override { return "made by the device, from images in its memory"; }
 
  private:
   DeviceLoader loader_;
@@ -75,14 +84,16 @@ class DeviceBatches final : public Batches {
 }  // namespace
 
 std::unique_ptr<Batches> make_batches(const Dataset& dataset, const LoaderSettings& settings, DType activations,
-                                      Backend& backend) {
+                                      Backend& backend, std::int64_t reserve) {
+  std::string why;
   if (backend.can_record()) {
     try {
-      return std::make_unique<DeviceBatches>(dataset, settings, activations, backend);
-    } catch (const UsageError&) {  // too large for the device, or not in colour; the rest is wrong for the host too
+      return std::make_unique<DeviceBatches>(dataset, settings, activations, backend, reserve);
+    } catch (const NotOnDevice& error) {
+      why = join(", because ", error.what());
     }
   }
-  return std::make_unique<HostBatches>(dataset, settings, backend);
+  return std::make_unique<HostBatches>(dataset, settings, backend, why);
 }
 
 Views views_of(const Batch& batch, std::int64_t image_size, Backend& backend) {

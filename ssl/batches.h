@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "datasets/loader.h"
 #include "ssl/objective.h"
@@ -21,13 +22,15 @@ class Batches {
   virtual const std::vector<std::int64_t>& indices() const = 0;
   /// Seconds spent waiting for workers so far.
   virtual double seconds_waited() const { return 0; }
+  /// Where views are made, in words.
+  virtual std::string origin() const = 0;
 };
 
 /// On a device that records, its own, in the type of the encoder's activations; where the images do not fit into its
-/// memory or have other than 3 channels, and on the CPU, the host's. `dataset` must outlive the result. Throws
-/// UsageError for settings out of range.
+/// memory with `reserve` bytes to spare or have other than 3 channels, and on the CPU, the host's. `dataset` must
+/// outlive the result. Throws UsageError for settings out of range and for images that cannot be read.
 std::unique_ptr<Batches> make_batches(const Dataset& dataset, const LoaderSettings& settings, DType activations,
-                                      Backend& backend);
+                                      Backend& backend, std::int64_t reserve = 0);
 
 /// A loader's batch on the device.
 Views views_of(const Batch& batch, std::int64_t image_size, Backend& backend);

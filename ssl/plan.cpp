@@ -4,6 +4,7 @@
 #include <iomanip>
 #include <sstream>
 
+#include "datasets/device_images.h"
 #include "datasets/loader.h"
 
 namespace vergence {
@@ -27,7 +28,7 @@ Schedule make_schedule(const Options& options, std::int64_t steps_per_epoch) {
   return Schedule(settings);
 }
 
-Plan make_plan(const Options& options, const Dataset& dataset, const Objective& objective) {
+Plan make_plan(const Options& options, const Dataset& dataset, const Objective& objective, const Backend& backend) {
   Plan plan;
   plan.step = objective.cost(options.batch);
   plan.images = dataset.count;
@@ -39,8 +40,9 @@ Plan make_plan(const Options& options, const Dataset& dataset, const Objective& 
       2 + (objective.needs_plain() ? 1 : 0) + (objective.fresh_views() == FreshViews::none ? 0 : 2);
   const std::int64_t batch_bytes =
       sets * options.batch * size * size * dataset.channels * static_cast<std::int64_t>(sizeof(float));
-  plan.loader_bytes = Loader::places * batch_bytes;
-  plan.data_bytes = static_cast<std::int64_t>(dataset.pixels.size());
+  plan.on_device = backend.can_record() && why_not_on(backend, dataset, plan.reserve()).empty();
+  plan.loader_bytes = plan.on_device ? 0 : Loader::places * batch_bytes;
+  plan.data_bytes = plan.on_device ? image_bytes(dataset) : static_cast<std::int64_t>(dataset.pixels.size());
   plan.bytes = plan.step.bytes + plan.data_bytes + plan.loader_bytes + batch_bytes;  // one batch is on the device
   return plan;
 }
@@ -56,8 +58,11 @@ std::string plan_text(const Options& options, const Plan& plan) {
   out << "a step            " << std::setprecision(1) << plan.step.flops / 1e9 << " GFLOP for " << options.batch
       << " images, two views each\n";
   out << "memory            about " << std::setprecision(0) << mebibytes(plan.bytes) << " MiB (images "
-      << mebibytes(plan.data_bytes) << ", the loader's " << Loader::places << " batches "
-      << mebibytes(plan.loader_bytes) << ")\n";
+      << mebibytes(plan.data_bytes);
+  if (plan.on_device)
+    out << " on the device)\n";
+  else
+    out << ", the loader's " << Loader::places << " batches " << mebibytes(plan.loader_bytes) << ")\n";
   out << "steps             " << plan.steps << " (" << options.epochs << " epochs of " << plan.steps_per_epoch << "; "
       << plan.images << " images, " << plan.images - plan.steps_per_epoch * options.batch << " dropped in each)\n";
   out << "whole run         " << std::setprecision(2) << plan.step.flops * static_cast<double>(plan.steps) / 1e15

@@ -17,10 +17,15 @@ struct Plan {
   std::int64_t data_bytes = 0, loader_bytes = 0;            // images in memory, batches that are made ahead
   std::int64_t bytes = 0;                                   // these, the step's, and a batch on the device
   double effective_lr = 0;
+  bool on_device = false;  // the images lie in the device's memory, which makes the views
+
+  /// Bytes of the device that the images leave to the steps: what these are estimated to need, with room for what a
+  /// library asks for.
+  std::int64_t reserve() const { return step.bytes + step.bytes / 4 + (std::int64_t{2} << 30); }
 };
 
 /// Throws UsageError if the batch is larger than the data set.
-Plan make_plan(const Options& options, const Dataset& dataset, const Objective& objective);
+Plan make_plan(const Options& options, const Dataset& dataset, const Objective& objective, const Backend& backend);
 
 /// The plan as lines for a reader.
 std::string plan_text(const Options& options, const Plan& plan);

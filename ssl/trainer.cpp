@@ -114,7 +114,8 @@ Trainer::Trainer(const Options& options)
 /// Before the first step: what applies, and where the run stands.
 void Trainer::start() {
   for (const std::string& line : options_.applied) std::printf("%s\n", line.c_str());
-  std::fputs(plan_text(options_, make_plan(options_, dataset_, *objective_)).c_str(), stdout);
+  const Plan plan = make_plan(options_, dataset_, *objective_, backend_);
+  std::fputs(plan_text(options_, plan).c_str(), stdout);
   std::printf("device            %s, %s, %d threads (%s)\nrun folder        %s\n", backend_.name(),
               options_.precision.c_str(), omp_get_max_threads(), devices_text().c_str(), folder_.path().c_str());
   if (!schedule_.notice().empty()) std::printf("%s\n", schedule_.notice().c_str());
@@ -132,7 +133,9 @@ void Trainer::start() {
   folder_.open_metrics(step_);
   std::fflush(stdout);
   batches_ = make_batches(dataset_, loader_settings(options_, dataset_, *objective_, step_),
-                          activations_of(options_, backend_), backend_);
+                          activations_of(options_, backend_), backend_, plan.reserve());
+  std::printf("views             %s\n", batches_->origin().c_str());
+  std::fflush(stdout);
   progress_.emplace(last_, step_, options_.batch);
 }
 
@@ -354,9 +357,10 @@ TrainingResult pretrain(const Options& options) {
 std::string describe_plan(const Options& options) {
   const Dataset dataset = open_dataset(dataset_settings(options), "train");
   const std::int64_t size = view_settings(options, dataset)[0].size;
-  const auto objective = make_objective(options, size, backend(options.device.c_str()), dataset.channels);
+  Backend& device = backend(options.device.c_str());
+  const auto objective = make_objective(options, size, device, dataset.channels);
   const Schedule schedule = make_schedule(options, steps_per_epoch(options, dataset));
-  std::string text = plan_text(options, make_plan(options, dataset, *objective));
+  std::string text = plan_text(options, make_plan(options, dataset, *objective, device));
   if (!schedule.notice().empty()) text += schedule.notice() + "\n";
   return text;
 }

@@ -56,6 +56,7 @@ class CheckedBackend : public Backend {
   }
 
   MemoryUse memory() const override { return real_.memory(); }
+  std::int64_t free_memory() const override { return real_.free_memory(); }
   void reset_peak() override { real_.reset_peak(); }
   void upload(void* device, const void* host, std::int64_t bytes) override { real_.upload(device, host, bytes); }
   void upload_ahead(void* device, const void* host, std::int64_t bytes) override {

@@ -31,6 +31,13 @@ TEST(DeviceLoader, BatchesAreTheLoaders) {
   }
 }
 
+TEST(DeviceLoader, ImagesOfFilesAreTheLoaders) {
+  for (Backend* device : backends()) {
+    SCOPED_TRACE(device->name());
+    check_device_loader_of_files_on(*device);
+  }
+}
+
 TEST(DeviceLoader, ARecordingMakesEveryBatch) { check_recorded_loader_on(*backends().back()); }
 
 TEST(DeviceLoader, WhatCannotBeIsRefused) {
@@ -50,13 +57,29 @@ TEST(DeviceLoader, WhatCannotBeIsRefused) {
   LoaderSettings of_grey = small_batches();
   EXPECT_EQ(complaint(grey, of_grey, 3), "loader: the channels of confounded_shapes are 1, the views expect 3");
   for (ViewSettings& view : of_grey.views) view = ViewSettings::identity(view.size, 1);
-  EXPECT_EQ(complaint(grey, of_grey, 3),
-            "views: the images' channels are 1, expected 3 of images in a device's memory");
+  EXPECT_EQ(complaint(grey, of_grey, 3), "the 10 images of confounded_shapes probe have other than 3 channels: 1");
   data.pixels.pop_back();
   EXPECT_EQ(complaint(data, small_batches(), 3), "confounded_shapes probe: 7679 bytes of pixels, expected 7680");
   data.count = 7;
   EXPECT_EQ(complaint(data, small_batches(), 3),
             "loader: a batch of 8 is larger than confounded_shapes probe with its 7 images");
+}
+
+/// A device with little memory left.
+class SmallDevice final : public CheckedBackend {
+ public:
+  using CheckedBackend::CheckedBackend;
+  std::int64_t free_memory() const override { return 9 << 20; }
+};
+
+TEST(DeviceLoader, ImagesLeaveRoomForTheSteps) {
+  SmallDevice device(cpu_backend());
+  const Dataset data = render_shapes({.image_size = 16}, "probe", 10);  // 7680 bytes
+  const std::int64_t most = (9 << 20) - 7680;
+  DeviceLoader(data, small_batches(), device, DType::f32, 3, most);
+  EXPECT_THROW(DeviceLoader(data, small_batches(), device, DType::f32, 3, most + 1), NotOnDevice);
+  EXPECT_EQ(why_not_on(device, data, 9 << 20),
+            "the 10 images of confounded_shapes probe have 0 MiB, and cpu has 9 MiB free, of which training needs 9");
 }
 
 TEST(DeviceLoader, AnIndexOutsideTheImagesIsAnError) {

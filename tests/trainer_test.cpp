@@ -240,7 +240,7 @@ TEST_F(TrainerTest, ThePlanCountsWhatIsThere) {
   Options options = tiny("run", "byol");
   const Dataset dataset = open_dataset(dataset_settings(options), "train");
   const auto objective = make_objective(options, 16, cpu_backend());
-  const Plan plan = make_plan(options, dataset, *objective);
+  const Plan plan = make_plan(options, dataset, *objective, cpu_backend());
   EXPECT_EQ(plan.steps, 12);
   EXPECT_EQ(plan.effective_lr, options.lr * 16 / 256);
   std::int64_t counted = 0;

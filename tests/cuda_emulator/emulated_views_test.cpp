@@ -81,6 +81,8 @@ TEST(EmulatedDeviceLoader, BatchesAreTheLoaders) {
     check_device_loader_on(emulated_backend(), fresh);
 }
 
+TEST(EmulatedDeviceLoader, ImagesOfFilesAreTheLoaders) { check_device_loader_of_files_on(emulated_backend()); }
+
 TEST(EmulatedDeviceLoader, ARecordingMakesEveryBatch) { check_recorded_loader_on(emulated_backend()); }
 
 }  // namespace
