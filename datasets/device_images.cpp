@@ -22,20 +22,29 @@ std::vector<ImagePlace> places_of(const ImageSource& source) {
   return places;
 }
 
-/// False: the image cannot be read, and such images are skipped.
-bool decode(const ImageSource& source, std::int64_t index, ImageBuffer& buffer, std::vector<std::uint8_t>& pixels) {
-  BadImages& bad = source.bad_images();
-  if (bad.contains(index)) return false;
+/// An image on its way to the device.
+struct Decoded {
+  std::vector<std::uint8_t> pixels;
+  std::string complaint;  // empty: it could be read
+};
+
+void decode(const ImageSource& source, std::int64_t index, ImageBuffer& buffer, Decoded& image) {
+  image.complaint.clear();
   try {
     const ImageSize size = source.open(index, buffer);
     const Picture picture = source.read(index, {.height = size.height, .width = size.width}, buffer);
-    pixels.assign(picture.pixels, picture.pixels + 3 * size.height * size.width);
-    return true;
+    image.pixels.assign(picture.pixels, picture.pixels + 3 * size.height * size.width);
   } catch (const UsageError& error) {
-    if (bad.policy() == BadImagePolicy::stop) throw;
-    bad.add(index, error.what());
-    return false;
+    image.complaint = error.what();
   }
+}
+
+/// Whether the image could be read. Throws what was wrong unless bad images are skipped.
+bool is_good(const ImageSource& source, std::int64_t index, const Decoded& image) {
+  if (image.complaint.empty()) return true;
+  if (source.bad_images().policy() == BadImagePolicy::stop) throw UsageError(image.complaint);
+  source.bad_images().add(index, image.complaint);
+  return false;
 }
 
 /// For each image itself or, if it is bad, the next good one, going round.
@@ -106,20 +115,20 @@ void DeviceImages::upload_source(const Dataset& dataset) {
   const ImageSource& source = *dataset.source;
   const std::vector<ImagePlace> places = places_of(source);
   std::vector<char> good(places.size(), 0);
-  std::vector<std::vector<std::uint8_t>> decoded(static_cast<std::size_t>(std::min(together, count_)));
+  std::vector<Decoded> decoded(static_cast<std::size_t>(std::min(together, count_)));
   for (std::int64_t from = 0; from < count_; from += together) {
     const std::int64_t to = std::min(from + together, count_);
     parallel_for(to - from, 1, [&](std::int64_t begin, std::int64_t end) {
       ImageBuffer buffer;
-      for (std::int64_t i = begin; i < end; ++i)
-        good[static_cast<std::size_t>(from + i)] =
-            decode(source, from + i, buffer, decoded[static_cast<std::size_t>(i)]);
+      for (std::int64_t i = begin; i < end; ++i) decode(source, from + i, buffer, decoded[static_cast<std::size_t>(i)]);
     });
     for (std::int64_t i = from; i < to; ++i) {
-      if (!good[static_cast<std::size_t>(i)]) continue;
-      const std::vector<std::uint8_t>& image = decoded[static_cast<std::size_t>(i - from)];
-      backend_.upload(static_cast<char*>(pixels_.data->data()) + places[static_cast<std::size_t>(i)].offset,
-                      image.data(), static_cast<std::int64_t>(image.size()));
+      const auto at = static_cast<std::size_t>(i);
+      const Decoded& image = decoded[static_cast<std::size_t>(i - from)];
+      good[at] = is_good(source, i, image);
+      if (good[at])
+        backend_.upload(static_cast<char*>(pixels_.data->data()) + places[at].offset, image.pixels.data(),
+                        static_cast<std::int64_t>(image.pixels.size()));
     }
   }
   standing_ = next_good(good);

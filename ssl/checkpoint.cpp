@@ -111,6 +111,7 @@ void save_checkpoint(const std::string& path, const ObjectiveState& state, const
                      {"step", std::to_string(position.step)},
                      {"epoch", std::to_string(position.epoch)},
                      {"threads", std::to_string(position.threads)},
+                     {"images", std::to_string(position.images)},
                      {"config", position.config}});
 }
 
@@ -118,7 +119,11 @@ Checkpoint::Checkpoint(const std::string& path) : file_(path) {
   const auto found = file_.metadata().find("format");
   require_usage(found != file_.metadata().end() && found->second == format, path,
                 ": not a checkpoint of this program, expected metadata format '", format, "'");
-  position_ = {number(file_, "step"), number(file_, "epoch"), number(file_, "threads"), file_.meta("config")};
+  position_ = {.step = number(file_, "step"),
+               .epoch = number(file_, "epoch"),
+               .threads = number(file_, "threads"),
+               .images = file_.metadata().contains("images") ? number(file_, "images") : 0,
+               .config = file_.meta("config")};
 }
 
 void Checkpoint::restore(const ObjectiveState& state) const {

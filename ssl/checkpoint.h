@@ -3,7 +3,7 @@
 // Names: "<set>.<parameter>" for each set of parameters, "optimizer.<set>.<buffer>.<parameter>" and
 // "optimizer.<set>.steps" for its optimiser, "<statistics>.<layer>.running_mean", ".running_var" and
 // ".num_batches_tracked". Convolution weights are stored as in memory, OHWI. Random numbers need no state: their
-// counters are the epoch and step in the metadata (format, step, epoch, threads, config).
+// counters are the epoch and step in the metadata (format, step, epoch, threads, images, config).
 #pragma once
 
 #include <cstdint>
@@ -19,7 +19,8 @@ struct RunPosition {
   std::int64_t step = 0;   // steps done
   std::int64_t epoch = 0;  // epochs finished
   std::int64_t threads = 1;
-  std::string config;  // complete, as TOML
+  std::int64_t images = 0;  // of the data set; 0: not known
+  std::string config;       // complete, as TOML
 };
 
 /// Replaces the file in one step. Throws Error, leaving the old file, if a parameter is not finite or writing fails.

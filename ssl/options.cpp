@@ -19,9 +19,8 @@ namespace {
 constexpr const char* about =
     "Pretrains an image encoder without labels.\n\n"
     "Every option can also stand in a TOML file given as --config, under the same name; the command line wins.\n"
-    "Without --config the shipped recipe of the data set and objective applies, where there is one. The values below "
-    "are\n"
-    "those of options that neither sets.";
+    "Without --config the shipped recipe of the data set and objective applies, where there is one (imagenet and\n"
+    "image_folder take imagenet100's). The values below are those of options that neither sets.";
 
 constexpr const char* examples =
     "Examples:\n"
@@ -173,6 +172,14 @@ bool is_written(const OptionEntry& entry, const Options& options) {
   return equal == entry.both.empty();
 }
 
+/// The shipped recipe of a data set and objective; other photographs have ImageNet-100's.
+std::string recipe_for(const std::string& dataset, const std::string& objective) {
+  std::string file = find_recipe(dataset + "_" + objective);
+  if (file.empty() && (dataset == "imagenet" || dataset == "image_folder"))
+    file = find_recipe("imagenet100_" + objective);
+  return file;
+}
+
 /// "3 numbers as npy has 3 channels".
 std::string numbers_for(const Dataset& data_set) {
   const auto counted = [&](const char* things) {
@@ -210,7 +217,7 @@ Options parse_pretrain(int argc, const char* const* argv) {
   if (!line.config.empty()) {
     file = config_path(line.config);
   } else {
-    file = find_recipe(options.dataset + "_" + options.objective);
+    file = recipe_for(options.dataset, options.objective);
   }
   if (!file.empty()) {
     options = {};

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdio>
 #include <limits>
+#include <map>
 #include <omp.h>
 #include <optional>
 #include <sstream>
@@ -91,7 +92,8 @@ class Trainer {
   std::unique_ptr<Batches> batches_;
   StepRunner runner_;
   bool eager_told_ = false;
-  std::optional<Statistics> recalibrated_;  // after the last step
+  std::map<std::string, std::optional<Dataset>> judged_;  // splits of files, so that they are looked through once
+  std::optional<Statistics> recalibrated_;                // after the last step
   std::optional<Progress> progress_;
   Clock::time_point saved_at_ = Clock::now();
 };
@@ -148,6 +150,9 @@ void Trainer::resume() {
   if (position.threads != omp_get_max_threads())
     std::fprintf(stderr, "warning: the run began with %lld threads and goes on with %d: its bits may differ\n",
                  static_cast<long long>(position.threads), omp_get_max_threads());
+  if (position.images > 0 && position.images != dataset_.count)
+    std::fprintf(stderr, "warning: the run began with %lld images and goes on with %lld: its epochs are others\n",
+                 static_cast<long long>(position.images), static_cast<long long>(dataset_.count));
   std::printf("resumed at step %lld\n", static_cast<long long>(step_));
 }
 
@@ -219,7 +224,9 @@ std::pair<Features, Features> Trainer::bank_and_queries(const Encode& encode) {
   DatasetSettings settings = dataset_settings(options_);
   settings.limit = options_.eval_limit;
   const auto features = [&](const char* split) {
-    const Dataset dataset = open_dataset(settings, split);
+    std::optional<Dataset>& kept = judged_[split];
+    const Dataset dataset = kept ? *kept : open_dataset(settings, split);
+    if (dataset.source) kept = dataset;
     Features all = extract_features(encode, dataset, image_settings(), backend_);
     tell_bad_images(dataset);
     return all;
@@ -309,7 +316,8 @@ void Trainer::save(bool with_encoder) {
     if (const Tensor mask = objective_->feature_mask())
       write_feature_mask(folder_.path() + "/mask.safetensors", cast(mask, DType::f32).floats());
   }
-  save_checkpoint(folder_.checkpoint(), objective_->state(), {step_, epoch(), omp_get_max_threads(), config_});
+  save_checkpoint(folder_.checkpoint(), objective_->state(),
+                  {step_, epoch(), omp_get_max_threads(), dataset_.count, config_});
   saved_at_ = Clock::now();
   progress_->resume_clock();
 }

@@ -60,6 +60,40 @@ TEST_F(BadDataRun, ADamagedFileEndsItWithItsNameAndItsCheckpoint) {
   EXPECT_EQ(folder.bytes("run/encoder.safetensors"), folder.bytes("whole/encoder.safetensors"));
 }
 
+TEST_F(BadDataRun, GoingOnWithOtherImagesIsSaid) {
+  images.classes("train", 16);
+  Options run = options(images.path(), "run");
+  run.max_steps = 3;
+  pretrain(run);
+  run.max_steps = 6;
+  run.resume = true;
+  testing::internal::CaptureStderr();
+  pretrain(run);
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+  fs::remove(images / "train/a/104.png");
+  run.max_steps = 7;
+  testing::internal::CaptureStderr();
+  pretrain(run);
+  EXPECT_EQ(testing::internal::GetCapturedStderr(),
+            "warning: the run began with 32 images and goes on with 31: its epochs are others\n");
+}
+
+TEST_F(BadDataRun, FilesThatAreJudgedAreLookedThroughOnce) {
+  images.classes("train", 16);
+  images.classes("val", 3);
+  images.cut_in_half("val/a/101.png");
+  Options run = options(images.path(), "run");
+  run.bad_images = "skip";
+  run.eval_every = 1;
+  testing::internal::CaptureStdout();
+  pretrain(run);
+  const std::string told = testing::internal::GetCapturedStdout();
+  const std::size_t first = told.find("skipped " + images / "val/a/101.png");
+  ASSERT_NE(first, std::string::npos) << told;
+  EXPECT_EQ(told.find("skipped", first + 1), std::string::npos) << told;
+  EXPECT_NE(told.find("epoch 2: kNN"), std::string::npos) << told;
+}
+
 TEST_F(BadDataRun, ADamagedPackedFileToo) {
   images.classes("train", 16);
   const std::string file = folder / "images.packed", name = read_in_step(5, 32);

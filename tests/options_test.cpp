@@ -83,6 +83,13 @@ TEST(PretrainOptions, TheRecipeOfDataSetAndObjectiveApplies) {
   ASSERT_EQ(options.applied.size(), 1u);
   EXPECT_EQ(options.applied[0], "recipe " + find_recipe("cifar10_barlow_twins"));
   EXPECT_EQ(parse({}).applied[0], "recipe " + find_recipe("confounded_shapes_simclr"));
+  for (const char* data_set : {"imagenet", "image_folder"}) {
+    const Options photographs = parse({"--dataset", data_set, "--objective", "byol"});
+    EXPECT_EQ(photographs.applied[0], "recipe " + find_recipe("imagenet100_byol"));
+    EXPECT_EQ(photographs.dataset, data_set);
+    EXPECT_EQ(photographs.stem, "imagenet");
+  }
+  EXPECT_EQ(parse({"--dataset", "image_folder"}).applied[0], "recipe " + find_recipe("image_folder_simclr"));
 }
 
 TEST(PretrainOptions, AShippedRecipeCanBeNamed) {
