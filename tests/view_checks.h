@@ -189,7 +189,11 @@ inline void check_device_loader_of_files_on(Backend& real) {
   ImageTree images;
   images.classes("train", 22);
   images.cut_in_half("train/a/107.png");
-  images.cut_in_half("train/b/121.png");  // the last: the first stands for it
+  images.cut_in_half("train/b/121.png");                                            // the last: the first stands for it
+  const std::vector<std::uint8_t> wide = random_bytes(std::int64_t{3} * 4 * 1100);  // a row that fills a block's memory
+  std::vector<std::string> rows;
+  for (auto row = wide.begin(); row != wide.end(); row += 3 * 1100) rows.emplace_back(row, row + 3 * 1100);
+  images.write("train/a/wide.png", png_file(rows, 1100, {}));
   DatasetSettings settings;
   settings.name = "image_folder";
   settings.directory = images.path();
