@@ -9,7 +9,7 @@
 #include "datasets/bitmap.h"
 #include "datasets/jpeg_segments.h"
 #include "datasets/jpeg_turbo.h"
-#include "datasets/png_palette.h"
+#include "datasets/png_chunks.h"
 #include "engine/shown.h"
 #include "kernels/error.h"
 
@@ -139,6 +139,7 @@ void decode_image(std::string_view bytes, const std::string& name, JpegLibrary j
     check_for_stb(bytes, name);
   }
   if (header.format == Format::bmp) check_bitmap(bytes, name, header);
+  if (header.format == Format::png) check_chunks(bytes, name);
   const std::string padded = header.format == Format::png ? with_whole_palette(bytes) : "";
   decode_stb(padded.empty() ? bytes : padded, name, header, out);
 }

@@ -182,6 +182,13 @@ TEST(ImageFile, AFewBytesCannotAskForAllMemory) {
   png.replace(16, 8, big_endian(1 << 14) + big_endian(1 << 14));
   expect_contains(message_of([&] { decoded(png, JpegLibrary::stb); }),
                   {"here: damaged image: 16384 x 16384 pixels in"});
+  std::string long_chunk = png_file({std::string(6, '\1')}, 2, {});
+  const std::size_t at = long_chunk.find("IDAT") - 4;
+  const std::string left = std::to_string(long_chunk.size() - at - 8);
+  long_chunk.replace(at, 4, big_endian(1 << 30));
+  expect_contains(
+      message_of([&] { decoded(long_chunk, JpegLibrary::stb); }),
+      {"here: damaged image: its chunk IDAT at byte 33 has 1073741824 bytes, of which " + left + " are there"});
 }
 
 // ---- real files

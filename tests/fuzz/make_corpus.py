@@ -158,6 +158,8 @@ grey16 = Image.fromarray((numpy.arange(63).reshape(7, 9) * 1000).astype("u2"))
 write("image_file", "png_16", file_of(grey16, "PNG"), whole)
 png = file_of(gradient("RGB", 7, 9), "PNG")
 write("image_file", "png_cut_off", png[:-30], whole)
+at = png.index(b"IDAT")
+write("image_file", "png_chunk_of_a_gibibyte", png[:at - 4], struct.pack(">I", 1 << 30), png[at:], whole)
 for mode in ("1", "L", "P", "RGB", "RGBA"):
     image = gradient("RGB", 7, 9).convert(mode) if mode in "P1" else gradient(mode, 7, 9)
     write("image_file", f"bmp_{mode.lower()}", file_of(image, "BMP"), part)
