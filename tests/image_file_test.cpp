@@ -186,6 +186,9 @@ TEST(ImageFile, AFewBytesCannotAskForAllMemory) {
   const std::size_t at = long_chunk.find("IDAT") - 4;
   const std::string left = std::to_string(long_chunk.size() - at - 8);
   long_chunk.replace(at, 4, big_endian(1 << 30));
+  const std::string begun = long_chunk.substr(0, at + 8);  // nothing behind the chunk's name
+  expect_contains(message_of([&] { decoded(begun, JpegLibrary::stb); }),
+                  {" has 1073741824 bytes, of which 0 are there"});
   expect_contains(
       message_of([&] { decoded(long_chunk, JpegLibrary::stb); }),
       {"here: damaged image: its chunk IDAT at byte 33 has 1073741824 bytes, of which " + left + " are there"});
