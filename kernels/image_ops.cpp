@@ -2,6 +2,7 @@
 #include "kernels/image_ops.h"
 
 #include <algorithm>
+#include <type_traits>
 
 #include "kernels/pixel_ops.h"
 
@@ -227,30 +228,32 @@ void solarise(Planes& planes, float threshold) {
   each_value(planes, [=](float x) { return solarised(x, threshold); });
 }
 
+namespace {
+
+/// Planes to interleaved pixels, a strip of rows at a time. `channels`: a number, or a constant, which is quicker.
+template <class Channels>
+void interleave(const float* values, std::int64_t size, Channels channels, bool flip, float* out) {
+  const std::int64_t area = size * size;
+  for (std::int64_t top = 0; top < size; top += strip)
+    for (std::int64_t x = 0; x < size; ++x) {
+      const float* column = values + (flip ? size - 1 - x : x) * size;
+      for (std::int64_t y = top; y < std::min(top + strip, size); ++y)
+        for (std::int64_t c = 0; c < channels; ++c) out[channels * (y * size + x) + c] = column[c * area + y];
+    }
+}
+
+}  // namespace
+
 void write_pixels(Planes& planes, const ChannelValues& mean, const ChannelValues& std, bool flip, float* out) {
-  const std::int64_t size = planes.size, channels = planes.channels;
-  for (std::int64_t c = 0; c < channels; ++c) {
+  for (std::int64_t c = 0; c < planes.channels; ++c) {
     float* plane = planes.plane(c);
     const float offset = mean[static_cast<std::size_t>(c)], scale = std[static_cast<std::size_t>(c)];
     for (std::int64_t i = 0; i < planes.area(); ++i) plane[i] = (plane[i] - offset) / scale;
   }
-  /// write(from, pixel) copies the values at `from` of all planes.
-  const auto turn = [&](auto write) {
-    for (std::int64_t top = 0; top < size; top += strip)
-      for (std::int64_t x = 0; x < size; ++x)
-        for (std::int64_t y = top; y < std::min(top + strip, size); ++y)
-          write((flip ? size - 1 - x : x) * size + y, out + channels * (y * size + x));
-  };
-  const float* values = planes.values.data();
-  const std::int64_t area = planes.area();
-  if (channels == 3)
-    turn([=](std::int64_t from, float* pixel) {
-      for (std::int64_t c = 0; c < 3; ++c) pixel[c] = values[c * area + from];
-    });
+  if (planes.channels == 3)
+    interleave(planes.values.data(), planes.size, std::integral_constant<std::int64_t, 3>(), flip, out);
   else
-    turn([=](std::int64_t from, float* pixel) {
-      for (std::int64_t c = 0; c < channels; ++c) pixel[c] = values[c * area + from];
-    });
+    interleave(planes.values.data(), planes.size, planes.channels, flip, out);
 }
 
 }  // namespace vergence
