@@ -8,16 +8,17 @@ trap 'rm -rf "$work"' EXIT
 RANDOM=${KILL_SEED:-$$}
 echo "kill seed ${KILL_SEED:-$$}"
 
-epochs=150 steps=600  # 4 steps an epoch; many more than eleven kills can use up
+epochs=150 steps=600  # 4 steps an epoch; many more than eleven kills can use up: each some 10 to 30
 options=(--objective simclr --dataset confounded_shapes --image-size 16 --limit 64 --batch 16 --width 4
   --simclr.hidden 32 --epochs "$epochs" --checkpoint-every 1)
 run() { "$pretrain" "${options[@]}" --out "$@"; }
 fail() { echo "FAILED: $*" >&2; exit 1; }
 lines() { if [ -f "$work/killed/metrics.jsonl" ]; then wc -l <"$work/killed/metrics.jsonl"; else echo 0; fi; }
 
-# Starts or resumes the run in the background (process id in $pid) and waits for a random few of its steps.
+# Starts or resumes the run in the background (process id in $pid) and waits for a random few of its steps, then for up
+# to ten more by the clock: a kill falls anywhere in a step, on a quick machine and on a slow one.
 advance() {
-  local before target
+  local before target pause
   before=$(lines)
   target=$((before + 1 + RANDOM % 10))
   "$pretrain" "${options[@]}" --out "$work/killed" --resume >"$work/log" 2>&1 &  # not run: $! would be a subshell's
@@ -26,11 +27,14 @@ advance() {
     kill -0 "$pid" 2>/dev/null || { cat "$work/log" >&2; fail "the run ended before it was killed"; }
     sleep 0.002
   done
-  sleep "0.0$((RANDOM % 4))$((RANDOM % 10))"
+  pause=$((RANDOM % 1000 * step_us / 100))
+  sleep "$((pause / 1000000)).$(printf %06d $((pause % 1000000)))"
 }
 resumed_at() { sed -n 's/^resumed at step \([0-9]*\)$/\1/p' "$work/log"; }
 
+began=$(date +%s%N)
 run "$work/whole" >/dev/null
+step_us=$((($(date +%s%N) - began) / 1000 / steps))
 
 last=0
 for i in 1 2 3 4 5 6 7 8 9 10; do
