@@ -362,7 +362,7 @@ TEST(Memory, AlignedReusedAndCounted) {
     cpu.release(b, 10000000);
     cpu.release(a, 15000000);
   }
-  EXPECT_EQ(cpu.memory().reserved, full.reserved);
+  EXPECT_LE(cpu.memory().reserved, full.reserved);  // less where the system reserves no range of addresses
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; ++t)
     threads.emplace_back([&cpu] {
