@@ -3,7 +3,7 @@
 # fetch_data.sh against a server on this machine: a whole archive, one cut off and gone on with, a damaged one.
 set -euo pipefail
 source=$1
-command -v python3 >/dev/null && command -v curl >/dev/null || { echo "needs python3 and curl: skipped"; exit 77; }
+command -v python3 >/dev/null && command -v curl >/dev/null || { echo "skipped: needs python3 and curl"; exit 77; }
 work=$(mktemp -d)
 server=
 trap 'kill $server 2>/dev/null || true; rm -rf -- "$work"' EXIT

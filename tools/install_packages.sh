@@ -11,7 +11,7 @@ optional=()
 case "${1:-}" in
   '') ;;
   --tests)
-    needed+=(libgtest-dev xz-utils)
+    needed+=(libgtest-dev xz-utils curl python3)
     optional=(python3-torch python3-torchvision) # the comparisons with PyTorch; they are skipped without it
     ;;
   --fuzz) needed+=(libgtest-dev clang libomp-dev libclang-rt-dev) ;;

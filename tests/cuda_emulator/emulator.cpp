@@ -299,8 +299,6 @@ void run_grid(const LaunchSite& site, std::function<void()> body) {
 
 void set_thread_order(ThreadOrder order) { thread_order = order; }
 
-void barrier(const char* file, int line) { barrier_count(file, line, 0); }
-
 int barrier_count(const char* file, int line, int predicate) {
   FiberThread& self = block.self();
   self.where = file, self.line = line, self.predicate = predicate;

@@ -73,9 +73,7 @@ extern Thread* running;
 
 using Stream = int;
 
-/// Waits for all threads of the block. `file`, `line`: where, for reports.
-void barrier(const char* file, int line);
-/// The same, and how many threads gave a non-zero predicate.
+/// Waits for all threads of the block; returns how many gave a non-zero predicate. `file`, `line`: where, for reports.
 int barrier_count(const char* file, int line, int predicate);
 
 /// What the lanes of a warp gave at a collective: 32 slots of `slot_bytes`.
@@ -139,7 +137,7 @@ void set_thread_order(ThreadOrder order);
   name##_shared_type& name = *static_cast<name##_shared_type*>( \
       ::vergence::emulated::shared_array(&name##_declaration, sizeof(name##_shared_type), #name))
 
-#define __syncthreads() ::vergence::emulated::barrier(__FILE__, __LINE__)
+#define __syncthreads() static_cast<void>(::vergence::emulated::barrier_count(__FILE__, __LINE__, 0))
 #define __syncthreads_count(predicate) ::vergence::emulated::barrier_count(__FILE__, __LINE__, predicate)
 #define __syncthreads_or(predicate) (::vergence::emulated::barrier_count(__FILE__, __LINE__, predicate) > 0)
 inline void __syncwarp(unsigned mask = 0xffffffffu) { vergence::emulated::exchange(mask, 0, "__syncwarp"); }
