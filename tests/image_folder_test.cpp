@@ -207,7 +207,7 @@ TEST_F(ImageFolderTest, AFileThatChangesEndsTheRunWithItsName) {
     for (const int workers : {1, 3}) {
       Loader loader(data, loader_settings(workers, 8));
       expect_contains(message_of([&] { loader.next(); }),
-                      {path, *change == 'g' ? "cannot be read" : "has changed since"});
+                      {path, *change == 'g' ? "cannot open" : "has changed since"});
     }
   }
 }
