@@ -31,7 +31,8 @@ constexpr const char* examples =
     "  pretrain --dataset cifar10 --data DIR --objective barlow_twins --epochs 200 --eval-every 10\n"
     "  pretrain --config runs/first/config.toml --out runs/first --resume\n"
     "Then: linear_probe --run runs/first\n\n"
-    "Exit status: 0 done, 2 bad usage or data, 1 other failures, 130 and 143 stopped by a signal (after saving, once it\n"
+    "Exit status: 0 done, 2 bad usage or data, 1 other failures, 130 and 143 stopped by a signal (after saving, once "
+    "it\n"
     "has begun to train).";
 
 /// Edits (insert, delete, replace) between two words.
