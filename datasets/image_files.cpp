@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <utility>
 
+#include "engine/files.h"
 #include "kernels/error.h"
 #include "kernels/parallel.h"
 
@@ -19,16 +19,12 @@ constexpr std::int64_t beginning = 1 << 14;
 
 class OpenFile {
  public:
-  explicit OpenFile(const std::string& path) : path_(path), descriptor_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
-    check(descriptor_ >= 0);
+  explicit OpenFile(const std::string& path) : path_(path) {
     struct stat status {};
-    check(::fstat(descriptor_, &status) == 0);
-    require_usage(S_ISREG(status.st_mode), path, ": not a file, expected a JPEG, PNG or BMP image");
+    descriptor_ = open_regular(path, status);
     state_ = {status.st_size, status.st_mtim.tv_sec, status.st_mtim.tv_nsec};
   }
-  ~OpenFile() {
-    if (descriptor_ >= 0) ::close(descriptor_);
-  }
+  ~OpenFile() { ::close(descriptor_); }
   OpenFile(const OpenFile&) = delete;
   OpenFile& operator=(const OpenFile&) = delete;
 
@@ -41,17 +37,16 @@ class OpenFile {
     while (have < bytes.size()) {
       const ssize_t got = ::pread(descriptor_, bytes.data() + have, bytes.size() - have, static_cast<off_t>(have));
       if (got < 0 && errno == EINTR) continue;
-      check(got >= 0);
+      const int error = errno;
+      require_usage(got >= 0, path_, ": cannot be read: ", std::strerror(error));
       require_usage(got > 0, path_, ": ends at byte ", have, ", expected ", state_.bytes, " bytes");
       have += static_cast<std::size_t>(got);
     }
   }
 
  private:
-  void check(bool good) const { require_usage(good, path_, ": cannot be read: ", std::strerror(errno)); }
-
   const std::string& path_;
-  int descriptor_;
+  int descriptor_ = -1;
   FileState state_;
 };
 

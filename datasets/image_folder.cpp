@@ -28,7 +28,7 @@ bool is_folder(const fs::path& path) {
 bool has_folders(const fs::path& path) {
   std::error_code error;
   for (fs::directory_iterator at(path, error), end; !error && at != end; at.increment(error))
-    if (at->is_directory() && !at->path().filename().string().starts_with('.')) return true;
+    if (is_folder(at->path()) && !at->path().filename().string().starts_with('.')) return true;
   return false;
 }
 
@@ -37,7 +37,8 @@ std::string other_folder(const fs::path& root) {
   std::error_code error;
   for (fs::directory_iterator at(root, error), end; !error && at != end; at.increment(error)) {
     const std::string name = at->path().filename().string();
-    if (at->is_directory() && !name.starts_with('.') && name != "train" && name != "val" && name != "test") return name;
+    if (is_folder(at->path()) && !name.starts_with('.') && name != "train" && name != "val" && name != "test")
+      return name;
   }
   return {};
 }

@@ -4,6 +4,7 @@
 #include <array>
 #include <cctype>
 #include <filesystem>
+#include <map>
 #include <set>
 #include <sstream>
 
@@ -16,9 +17,33 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int deepest = 16;  // of folders in folders: links may lead in circles
+constexpr int deepest = 16;  // of folders in folders
 
 bool is_hidden(const fs::path& path) { return path.filename().string().starts_with('.'); }
+
+/// Whether an entry is a folder or leads to one; throws UsageError where the system cannot tell, unless the entry has
+/// an image's name: what is wrong with it shows when it is opened.
+bool is_folder(const fs::directory_entry& entry) {
+  std::error_code error;
+  const bool folder = entry.is_directory(error);
+  const bool leads_nowhere = error == std::errc::no_such_file_or_directory || error == std::errc::not_a_directory ||
+                             error == std::errc::too_many_symbolic_link_levels;
+  require_usage(!error || leads_nowhere || is_image_name(entry.path().filename().string()),
+                "image_folder: ", entry.path().string(), " cannot be read: ", error.message());
+  return folder;
+}
+
+/// Throws UsageError for a link that leads back to a folder it lies in.
+void refuse_circle(const fs::directory_entry& entry) {
+  std::error_code error;
+  if (!entry.is_symlink(error)) return;
+  const fs::path link = fs::absolute(entry.path(), error);
+  for (fs::path above = link.parent_path();; above = above.parent_path()) {
+    require_usage(!fs::equivalent(above, link, error), "image_folder: ", entry.path().string(),
+                  " is a link that leads back to ", above.string(), ", which it lies in; expected no circles");
+    if (above == above.parent_path()) return;
+  }
+}
 
 /// What lies in a folder, sorted by name.
 std::vector<fs::directory_entry> entries_of(const fs::path& folder) {
@@ -36,10 +61,12 @@ void gather(const fs::path& folder, const std::string& prefix, int depth, std::v
   require_usage(depth <= deepest, "image_folder: ", folder.string(), " lies more than ", deepest, " folders deep");
   for (const fs::directory_entry& entry : entries_of(folder)) {
     const std::string name = entry.path().filename().string();
-    if (entry.is_directory())
+    if (is_folder(entry)) {
+      refuse_circle(entry);
       gather(entry.path(), prefix + name + "/", depth + 1, files);
-    else if (is_image_name(name))
+    } else if (is_image_name(name)) {
       files.push_back(prefix + name);
+    }
   }
 }
 
@@ -88,10 +115,11 @@ ImageList list_images(const std::string& folder, const std::vector<std::string>&
   std::string empty_class;
   for (const fs::directory_entry& entry : entries_of(folder)) {
     const std::string name = entry.path().filename().string();
-    if (!entry.is_directory()) {
+    if (!is_folder(entry)) {
       if (is_image_name(name)) loose.push_back(name);
       continue;
     }
+    refuse_circle(entry);
     std::vector<std::string> files;
     gather(entry.path(), name + "/", 1, files);
     if (files.empty() && empty_class.empty()) empty_class = name;
@@ -109,7 +137,15 @@ ImageList list_images(const std::string& folder, const std::vector<std::string>&
   return list;
 }
 
-std::vector<std::string> read_class_names(const std::string& file) { return class_names(read_file(file), file); }
+std::vector<std::string> read_class_names(const std::string& file) {
+  // What a process has written can be read once, and every split of a data set asks for it.
+  static std::map<std::string, std::vector<std::string>> from_processes;
+  if (const auto known = from_processes.find(file); known != from_processes.end()) return known->second;
+  bool is_file = true;
+  std::vector<std::string> names = class_names(read_text(file, &is_file), file);
+  if (!is_file) from_processes.emplace(file, names);
+  return names;
+}
 
 std::vector<std::string> class_names(const std::string& text, const std::string& where) {
   std::istringstream lines(text);

@@ -29,7 +29,7 @@ ImageList list_images(const std::string& folder, const std::vector<std::string>&
 /// when there are none or one stands twice.
 std::vector<std::string> class_names(const std::string& text, const std::string& where);
 
-/// The same from a file.
+/// The same from a file, or from what a process writes: a FIFO, or <(...) of a shell.
 std::vector<std::string> read_class_names(const std::string& file);
 
 }  // namespace vergence

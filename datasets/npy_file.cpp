@@ -2,17 +2,15 @@
 
 #include <algorithm>
 #include <charconv>
-#include <filesystem>
 #include <limits>
 #include <utility>
 
+#include "engine/files.h"
 #include "engine/shown.h"
 #include "kernels/error.h"
 
 namespace vergence {
 namespace {
-
-namespace fs = std::filesystem;
 
 constexpr std::string_view magic{"\x93NUMPY", 6};
 constexpr std::int64_t most_header = 65535;  // bytes: what version 1.0 can say; an array of numbers needs 128
@@ -146,9 +144,7 @@ std::string NpyHeader::shape_text() const {
 NpyHeader parse_npy_header(std::string_view text, const std::string& where) { return HeaderText(text, where).parse(); }
 
 NpyFile::NpyFile(const std::string& path, std::string where) : where_(std::move(where)) {
-  std::error_code error;
-  const std::uintmax_t size = fs::file_size(path, error);
-  require_usage(!error, where_, ": cannot be read: ", error.message());
+  const auto size = static_cast<std::uintmax_t>(file_bytes(path, where_));
   file_.open(path, std::ios::binary);
   require_usage(file_.is_open(), where_, ": cannot be opened");
   std::string start(magic.size() + 6, '\0');

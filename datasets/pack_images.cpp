@@ -201,7 +201,9 @@ class Packer {
       result.images -= bad;
       if (progress) progress(to, tables_.count());
     }
-    std::filesystem::rename(path_ + ".partial", path_);
+    std::error_code error;
+    std::filesystem::rename(path_ + ".partial", path_, error);
+    require(!error, path_, ": cannot be replaced by ", path_, ".partial, which is complete: ", error.message());
     result.bytes = pixels_at_ + tables_.pixel_bytes();
     return result;
   }

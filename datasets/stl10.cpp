@@ -29,12 +29,10 @@ fs::path find_folder(const std::string& directory) {
 
 /// How many images a file holds.
 std::int64_t count_images(const fs::path& path) {
-  std::error_code error;
-  const std::uintmax_t bytes = fs::file_size(path, error);
-  require_usage(!error, "stl10: ", path.string(), " cannot be read: ", error.message());
+  const std::int64_t bytes = file_bytes(path.string(), "stl10: " + path.string());
   require_usage(bytes > 0 && bytes % image_bytes == 0, "stl10: ", path.string(), " has ", bytes,
                 " bytes, expected whole images of ", image_bytes);
-  return static_cast<std::int64_t>(bytes) / image_bytes;
+  return bytes / image_bytes;
 }
 
 /// Columns of planes -> rows of pixels.

@@ -11,6 +11,7 @@
 #endif
 
 #include "datasets/pack_images.h"
+#include "engine/files.h"
 #include "kernels/error.h"
 
 namespace vergence {
@@ -67,6 +68,7 @@ std::string md5_of(const fs::path& file) {
 }
 #else
 std::string md5_of(const fs::path& file) {
+  file_bytes(file.string(), file.string());  // libmd would wait for a FIFO's writer
   std::array<char, MD5_DIGEST_STRING_LENGTH> digest{};
   require_usage(MD5File(file.c_str(), digest.data()) != nullptr, file.string(),
                 ": cannot be read: ", std::strerror(errno));

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <fcntl.h>
 #include <filesystem>
+#include <limits>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <system_error>
@@ -24,6 +25,42 @@ std::string folder_of(const std::string& path) {
   return folder.empty() ? "." : folder;
 }
 
+/// What lies at a path, in words.
+const char* kind_of(mode_t mode) {
+  return S_ISDIR(mode)    ? "a folder"
+         : S_ISFIFO(mode) ? "a FIFO"
+         : S_ISSOCK(mode) ? "a socket"
+         : S_ISCHR(mode)  ? "a device"
+         : S_ISBLK(mode)  ? "a device"
+                          : "of no known kind";
+}
+
+/// What a descriptor has, up to its end; more than `most` bytes are refused. Closes the descriptor.
+std::string read_all(int descriptor, const std::string& path, std::int64_t expected, std::int64_t most) {
+  std::string bytes;
+  try {
+    bytes.reserve(static_cast<std::size_t>(expected));
+    constexpr std::size_t block = 1 << 20;
+    for (;;) {
+      const std::size_t have = bytes.size();
+      bytes.resize(have + std::min(block, std::max<std::size_t>(bytes.capacity() - have, 1 << 12)));
+      const ssize_t got = ::read(descriptor, bytes.data() + have, bytes.size() - have);
+      const int error = errno;
+      bytes.resize(have + static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
+      if (got < 0 && error == EINTR) continue;
+      require_usage(got >= 0, path, ": cannot read: ", std::strerror(error));
+      if (got == 0) break;
+      require_usage(static_cast<std::int64_t>(bytes.size()) <= most, path, ": has more than ", most,
+                    " bytes, expected a short text");
+    }
+  } catch (...) {
+    close(descriptor);
+    throw;
+  }
+  close(descriptor);
+  return bytes;
+}
+
 /// A rename is on the disk only once its folder is.
 void sync_folder(const std::string& folder) {
   const int descriptor = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -37,41 +74,58 @@ void sync_folder(const std::string& folder) {
 
 }  // namespace
 
-std::string read_file(const std::string& path) {
-  const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  require_usage(descriptor >= 0, path, ": cannot open: ", reason());
-  std::string bytes;
-  std::error_code unknown;
-  const auto expected = std::filesystem::file_size(path, unknown);
-  if (!unknown) bytes.reserve(expected);
-  try {
-    constexpr std::size_t block = 1 << 20;
-    for (;;) {
-      const std::size_t have = bytes.size();
-      bytes.resize(have + std::min(block, std::max<std::size_t>(bytes.capacity() - have, 1 << 12)));
-      const ssize_t got = ::read(descriptor, bytes.data() + have, bytes.size() - have);
-      const int error = errno;
-      bytes.resize(have + static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
-      if (got < 0 && error == EINTR) continue;
-      require_usage(got >= 0, path, ": cannot read: ", std::strerror(error));
-      if (got == 0) break;
-    }
-  } catch (...) {
-    close(descriptor);
-    throw;
+int open_regular(const std::string& path, struct stat& status) {
+  // O_NONBLOCK keeps open() from waiting for a FIFO's writer. Of a regular file it changes one thing: one that a file
+  // server has leased is not waited for until the server gives it back, which takes seconds at most.
+  int descriptor = open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  if (descriptor < 0 && errno == EWOULDBLOCK && stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode))
+    descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  const int error = errno;
+  if (descriptor < 0) {  // a socket cannot be opened: ENXIO, which says nothing
+    const bool other = error == ENXIO && stat(path.c_str(), &status) == 0;
+    throw UsageError(other ? join(path, ": cannot read: it is ", kind_of(status.st_mode), ", expected a file")
+                           : join(path, ": cannot open: ", std::strerror(error)));
   }
+  const bool known = fstat(descriptor, &status) == 0;
+  if (known && S_ISREG(status.st_mode)) return descriptor;
+  const std::string why = known ? join("it is ", kind_of(status.st_mode), ", expected a file") : reason();
   close(descriptor);
-  return bytes;
+  throw UsageError(join(path, ": cannot read: ", why));
 }
 
-MappedFile::MappedFile(const std::string& path) : path_(path), descriptor_(open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
-  require_usage(descriptor_ >= 0, path, ": cannot open: ", reason());
+std::int64_t file_bytes(const std::string& path, const std::string& where) {
   struct stat status {};
-  const bool known = fstat(descriptor_, &status) == 0 && S_ISREG(status.st_mode) && status.st_size > 0;
-  void* data = known ? mmap(nullptr, static_cast<std::size_t>(status.st_size), PROT_READ, MAP_SHARED, descriptor_, 0)
-                     : MAP_FAILED;
+  const bool known = stat(path.c_str(), &status) == 0;
+  const std::string why = known ? join("it is ", kind_of(status.st_mode), ", expected a file") : reason();
+  require_usage(known && S_ISREG(status.st_mode), where, ": cannot be read: ", why);
+  return status.st_size;
+}
+
+std::string read_file(const std::string& path) {
+  struct stat status {};
+  const int descriptor = open_regular(path, status);
+  return read_all(descriptor, path, status.st_size, std::numeric_limits<std::int64_t>::max());
+}
+
+std::string read_text(const std::string& path, bool* is_file) {
+  constexpr std::int64_t most = 16 << 20;
+  const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  const std::string why = reason();
+  require_usage(descriptor >= 0, path, ": cannot open: ", why);
+  struct stat status {};
+  const bool regular = fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode);
+  if (is_file) *is_file = regular;
+  return read_all(descriptor, path, regular ? std::min<std::int64_t>(status.st_size, most) : 0, most);
+}
+
+MappedFile::MappedFile(const std::string& path) : path_(path) {
+  struct stat status {};
+  descriptor_ = open_regular(path, status);
+  void* data = status.st_size > 0
+                   ? mmap(nullptr, static_cast<std::size_t>(status.st_size), PROT_READ, MAP_SHARED, descriptor_, 0)
+                   : MAP_FAILED;
   if (data == MAP_FAILED) {
-    const std::string why = known ? reason() : "it is empty, or not a file";
+    const std::string why = status.st_size > 0 ? reason() : "it is empty";
     close(descriptor_);
     throw UsageError(join(path, ": cannot map: ", why));
   }

@@ -5,10 +5,26 @@
 #include <string>
 #include <string_view>
 
+struct stat;
+
 namespace vergence {
 
-/// The file's bytes. Throws UsageError naming the path if it cannot be read.
+/// Opens the regular file at `path` for reading and tells its status; returns its descriptor. Nothing is waited for:
+/// throws UsageError naming the path where a FIFO, a socket, a device or a folder lies, or nothing that can be opened.
+int open_regular(const std::string& path, struct stat& status);
+
+/// The bytes that a regular file has, without opening it. Throws UsageError, beginning with `where`, for what
+/// open_regular refuses.
+std::int64_t file_bytes(const std::string& path, const std::string& where);
+
+/// The bytes of a regular file. Throws UsageError naming the path for what open_regular refuses, and if it cannot be
+/// read.
 std::string read_file(const std::string& path);
+
+/// A text that is given to the program, as a file or by a process: a FIFO, a pipe and a terminal are read to their end,
+/// however long that takes; `is_file` (where given) says whether it was a regular file, which can be read again. Throws
+/// UsageError naming the path if it cannot be read or is longer than 16 MiB.
+std::string read_text(const std::string& path, bool* is_file = nullptr);
 
 /// A file's bytes without reading them: pages come from the disk when they are touched.
 class MappedFile {

@@ -104,7 +104,8 @@ void add_views(OptionBuilder& t) {
 void add_run(OptionBuilder& t) {
   t.group = "Run";
   t.text("out", FIELD(out), "run folder; default: runs/<dataset>_<objective>_s<seed>", Flags::may_change);
-  t.flag("resume", FIELD(resume), "go on from the run folder's checkpoint", Flags::command_line_only);
+  t.flag("resume", FIELD(resume), "go on from the run folder's checkpoint; without one: start",
+         Flags::command_line_only);
   t.number("seed", FIELD(seed), from(0, 9007199254740992.0), "of everything random");
   t.number("eval-every", FIELD(eval_every), not_negative, "epochs between kNN evaluations; 0: never",
            Flags::may_change);

@@ -16,6 +16,8 @@
 namespace vergence {
 namespace {
 
+namespace fs = std::filesystem;
+
 constexpr const char* about =
     "Pretrains an image encoder without labels.\n\n"
     "Every option can also stand in a TOML file given as --config, under the same name; the command line wins.\n"
@@ -29,7 +31,9 @@ constexpr const char* examples =
     "  pretrain --dataset cifar10 --data DIR --objective barlow_twins --epochs 200 --eval-every 10\n"
     "  pretrain --config runs/first/config.toml --out runs/first --resume\n"
     "Then: linear_probe --run runs/first\n\n"
-    "Exit status: 0 done, 2 bad usage or data, 1 other failures, 130 and 143 stopped by a signal (after saving).";
+    "Exit status: 0 done, 2 bad usage or data, 1 other failures, 130 and 143 stopped by a signal (after saving, once "
+    "it\n"
+    "has begun to train).";
 
 /// Edits (insert, delete, replace) between two words.
 std::size_t distance(const std::string& a, const std::string& b) {
@@ -153,12 +157,24 @@ struct CommandLine {
 /// The file of --config: a path, or the name of a shipped recipe.
 std::string config_path(const std::string& given) {
   std::error_code ignored;
-  if (std::filesystem::exists(given, ignored)) return given;
+  if (fs::exists(given, ignored)) return given;
   const bool plain_name = given.find('/') == std::string::npos;
-  const std::string recipe = plain_name ? find_recipe(std::filesystem::path(given).stem().string()) : "";
+  const std::string recipe = plain_name ? find_recipe(fs::path(given).stem().string()) : "";
   require_usage(!recipe.empty(), "--config: there is no file ", given,
                 plain_name ? " and no shipped recipe of that name" : "");
   return recipe;
+}
+
+/// A run folder that was moved has a config.toml that names the old one: a run would begin there.
+void refuse_moved_run(const std::string& config, const Options& options) {
+  fs::path folder = fs::path(config).parent_path();
+  if (folder.empty()) folder = ".";
+  const std::string run = options.run_folder();
+  std::error_code error;
+  const bool holds_run = fs::exists(folder / "checkpoint.safetensors", error);
+  require_usage(!holds_run || fs::equivalent(folder, run, error), "--resume: ", config,
+                " lies beside a checkpoint, but the run folder is ", run, ": give --out ", folder.string(),
+                " to go on with that checkpoint, or --out ", run, " if that is meant");
 }
 
 /// The options of both views are saved in one line where they agree.
@@ -221,11 +237,13 @@ Options parse_pretrain(int argc, const char* const* argv) {
   }
   if (!file.empty()) {
     options = {};
-    apply_layer(read_toml(read_file(file), file), options);
+    apply_layer(read_toml(read_text(file), file), options);
     apply_layer(given, options);
     options.applied.push_back((line.config.empty() ? "recipe " : "configuration ") + file);
   }
   check(options);
+  const bool out_given = std::any_of(given.begin(), given.end(), [](const Setting& s) { return s.name == "out"; });
+  if (options.resume && !out_given && !line.config.empty()) refuse_moved_run(file, options);
   return options;
 }
 
@@ -283,7 +301,7 @@ void require_resumable(const Options& saved, const Options& now, const std::stri
         join(text.empty() ? "" : ", ", one.name, " is ", shown(one.first), " there and ", shown(one.second), " here");
   }
   require_usage(text.empty(), path, ": cannot resume with other options: ", text,
-                "; take the run's own with --config and its config.toml");
+                "; take the run's own with --config and its config.toml, or another --out");
 }
 
 std::vector<ViewSettings> view_settings(const Options& options, const Dataset& data_set) {

@@ -108,7 +108,8 @@ struct Options {
 
 /// `pretrain`'s options from its arguments. What is not on the command line comes from the file of --config; without
 /// --config from the shipped recipe of the data set and objective, if there is one; else from the defaults. Throws
-/// HelpRequest for --help and UsageError (one line: option or file:line, what, what was expected).
+/// HelpRequest for --help and UsageError (one line: option or file:line, what, what was expected), also for --resume
+/// with a --config that lies beside a checkpoint and names another run folder, unless --out says which one is meant.
 Options parse_pretrain(int argc, const char* const* argv);
 
 /// Options from the text of a configuration file over the defaults; no recipe applies. `where` begins error messages.
@@ -129,8 +130,8 @@ std::vector<OptionDifference> differences(const Options& first, const Options& s
 /// The options with those that a resumed run may change at their defaults.
 Options without_changeable(const Options& options);
 
-/// Throws UsageError naming the options that differ (as `differences`) if `saved`, of the checkpoint at `path`, cannot
-/// go on as `now`.
+/// Throws UsageError naming the options that differ (as `differences`) if `saved`, of the checkpoint or config.toml at
+/// `path`, cannot go on as `now`.
 void require_resumable(const Options& saved, const Options& now, const std::string& path);
 
 /// Both views' settings for images of `data_set`'s mean, deviation and size where the options do not say. Throws

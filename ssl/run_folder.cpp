@@ -16,11 +16,6 @@
 namespace vergence {
 namespace {
 
-bool exists(const std::string& path) {
-  std::error_code ignored;
-  return std::filesystem::exists(path, ignored);
-}
-
 /// Locks the folder for this process; the lock goes with the process, however it ends.
 int lock_folder(const std::string& path) {
   const std::string file = path + "/.lock";
@@ -67,17 +62,28 @@ void null_what_is_not_finite(nlohmann::ordered_json& value) {
 
 }  // namespace
 
+bool RunFolder::has(const std::string& file) {
+  std::error_code error;
+  const auto type = std::filesystem::symlink_status(file, error).type();
+  const bool none = type == std::filesystem::file_type::not_found;
+  require_usage(none || !error, file, ": cannot be looked at: ", error.message());
+  return !none;
+}
+
 RunFolder::RunFolder(std::string path, bool resume) : path_(std::move(path)) {
   while (path_.size() > 1 && path_.back() == '/') path_.pop_back();
   create_folders(path_);
   lock_ = lock_folder(path_);
-  for (const std::string& file : {checkpoint(), metrics(), encoder(), config()}) {
-    if (resume || !exists(file)) continue;
+  try {
+    for (const std::string& file : {checkpoint(), metrics(), encoder(), config()})
+      require_usage(resume || !has(file), path_, ": holds a run already: go on with it by --resume (with --config ",
+                    config(), " for its options), or choose another --out");
+    resuming_ = resume && has(checkpoint());
+    if (resume && !resuming_) refuse_remains();
+  } catch (...) {
     close(lock_);
-    throw UsageError(join(path_, ": holds a run already: go on with it by --resume (with --config ", config(),
-                          " for its options), or choose another --out"));
+    throw;
   }
-  resuming_ = resume && exists(checkpoint());
 }
 
 RunFolder::~RunFolder() {
@@ -85,11 +91,21 @@ RunFolder::~RunFolder() {
   close(lock_);
 }
 
+/// A run that was killed before its first checkpoint leaves config.toml and lines of metrics.jsonl; with anything else
+/// there was a checkpoint, and what is there would be overwritten.
+void RunFolder::refuse_remains() const {
+  const std::string lost = has(encoder())                     ? "encoder.safetensors"
+                           : !has(config()) && has(metrics()) ? "metrics.jsonl"
+                                                              : "";
+  require_usage(lost.empty(), path_, ": has ", lost, " of a run but not its checkpoint.safetensors, so --resume would ",
+                "begin again and overwrite it: bring the checkpoint back, or choose another --out");
+}
+
 void RunFolder::write_config(const std::string& toml) { write_atomically(config(), toml); }
 
 void RunFolder::open_metrics(std::int64_t last_step) {
   if (metrics_ >= 0) close(metrics_);
-  if (exists(metrics())) {
+  if (has(metrics())) {
     const std::string text = read_file(metrics());
     const std::string kept = cut_back(text, last_step, metrics());
     if (kept.size() != text.size()) write_atomically(metrics(), kept);

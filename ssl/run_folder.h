@@ -11,7 +11,8 @@ namespace vergence {
 class RunFolder {
  public:
   /// Opens `path`, creating it where needed, and locks it against other processes until destruction. Throws UsageError
-  /// if it holds a run and `resume` is false, if another process uses it, or if it cannot be created.
+  /// if it holds a run and `resume` is false, if `resume` is true and it holds what is left of a run whose checkpoint
+  /// is lost, if another process uses it, or if it cannot be created.
   RunFolder(std::string path, bool resume);
   ~RunFolder();
   RunFolder(const RunFolder&) = delete;
@@ -19,6 +20,9 @@ class RunFolder {
 
   /// True if resuming was asked for and there is a checkpoint to resume from.
   bool resuming() const { return resuming_; }
+  /// Whether anything lies at one of the paths below, a link that leads nowhere too. Throws UsageError where the system
+  /// cannot tell.
+  static bool has(const std::string& file);
   const std::string& path() const { return path_; }
   std::string config() const { return path_ + "/config.toml"; }
   std::string metrics() const { return path_ + "/metrics.jsonl"; }
@@ -39,6 +43,8 @@ class RunFolder {
   void sync_metrics();
 
  private:
+  void refuse_remains() const;
+
   std::string path_;
   bool resuming_ = false;
   int lock_ = -1, metrics_ = -1;

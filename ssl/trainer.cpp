@@ -63,6 +63,8 @@ class Trainer {
  private:
   void start();
   void resume();
+  void begin_again();
+  void make_lost_encoder();
   /// One step with all that follows it. Returns false when the run is to stop.
   bool advance();
   void log(const Step& done, double lr, std::int64_t epoch_now, bool epoch_ends, bool writes);
@@ -75,6 +77,7 @@ class Trainer {
   void save_tuning();
   void tell_bad_images(const Dataset& dataset);
   void save(bool with_encoder);
+  void save_encoders();
   void save_encoder_file(const std::string& path, const Statistics& statistics);
   std::int64_t epoch() const { return step_ / steps_per_epoch_; }
 
@@ -129,7 +132,10 @@ void Trainer::start() {
       first.limit = 1;
       require_usage(open_dataset(first, split).classes > 0, "--eval-every: ", options_.dataset, " has no labels");
     }
-  if (folder_.resuming()) resume();
+  if (folder_.resuming())
+    resume();
+  else if (options_.resume)
+    begin_again();
   start_tuning();
   folder_.write_config(config_);
   folder_.open_metrics(step_);
@@ -154,6 +160,13 @@ void Trainer::resume() {
     std::fprintf(stderr, "warning: the run began with %lld images and goes on with %lld: its epochs are others\n",
                  static_cast<long long>(position.images), static_cast<long long>(dataset_.count));
   std::printf("resumed at step %lld\n", static_cast<long long>(step_));
+}
+
+/// --resume without a checkpoint: a run that was killed before its first one, or none at all.
+void Trainer::begin_again() {
+  if (RunFolder::has(folder_.config()))
+    require_resumable(options_from_toml(read_file(folder_.config()), folder_.config()), options_, folder_.config());
+  std::printf("no checkpoint in %s: starts at step 0\n", folder_.path().c_str());
 }
 
 bool Trainer::advance() {
@@ -305,21 +318,36 @@ void Trainer::tell_bad_images(const Dataset& dataset) {
   for (const std::string& message : dataset.source->bad_images().take_messages()) progress_->note("skipped " + message);
 }
 
-/// Encoders before the checkpoint: a run that stops in between makes them again when it goes on.
+/// Encoders before the checkpoint: a run that stops in between makes them again when it goes on. Only the first
+/// checkpoint comes before any encoder, since an encoder without one is that of a run that has lost it.
 void Trainer::save(bool with_encoder) {
   progress_->pause_clock();
   save_tuning();
   folder_.sync_metrics();
-  if (with_encoder) {
-    if (recalibrated_) save_encoder_file(folder_.path() + "/encoder_as_trained.safetensors", objective_->statistics());
-    save_encoder_file(folder_.encoder(), recalibrated_ ? *recalibrated_ : objective_->statistics());
-    if (const Tensor mask = objective_->feature_mask())
-      write_feature_mask(folder_.path() + "/mask.safetensors", cast(mask, DType::f32).floats());
-  }
+  const bool first = !RunFolder::has(folder_.checkpoint());
+  if (with_encoder && !first) save_encoders();
   save_checkpoint(folder_.checkpoint(), objective_->state(),
                   {step_, epoch(), omp_get_max_threads(), dataset_.count, config_});
+  if (with_encoder && first) save_encoders();
   saved_at_ = Clock::now();
   progress_->resume_clock();
+}
+
+/// The encoder that is used comes last: where it is, what goes with it is too.
+void Trainer::save_encoders() {
+  if (recalibrated_) save_encoder_file(folder_.path() + "/encoder_as_trained.safetensors", objective_->statistics());
+  if (const Tensor mask = objective_->feature_mask())
+    write_feature_mask(folder_.path() + "/mask.safetensors", cast(mask, DType::f32).floats());
+  save_encoder_file(folder_.encoder(), recalibrated_ ? *recalibrated_ : objective_->statistics());
+}
+
+/// A run of one save alone that was killed between its checkpoint and its encoder.
+void Trainer::make_lost_encoder() {
+  if (step_ < last_ || RunFolder::has(folder_.encoder())) return;
+  nlohmann::ordered_json logged_already;
+  if (step_ == last_ && objective_->recalibration_batches() > 0) recalibrate(logged_already);
+  save_encoders();
+  std::printf("%s was not there and has been made again\n", folder_.encoder().c_str());
 }
 
 void Trainer::save_encoder_file(const std::string& path, const Statistics& statistics) {
@@ -337,6 +365,9 @@ TrainingResult Trainer::run() {
   start();
   TrainingResult result;
   result.started_at = step_;
+  make_lost_encoder();
+  // Not before: until now there is nothing to save, and what opens a data set may take long.
+  catch_stop_signals();
   while (step_ < last_ && advance()) {
   }
   progress_->finish();
@@ -357,10 +388,7 @@ TrainingResult Trainer::run() {
 
 }  // namespace
 
-TrainingResult pretrain(const Options& options) {
-  catch_stop_signals();
-  return Trainer(options).run();
-}
+TrainingResult pretrain(const Options& options) { return Trainer(options).run(); }
 
 std::string describe_plan(const Options& options) {
   const Dataset dataset = open_dataset(dataset_settings(options), "train");

@@ -375,7 +375,7 @@ TEST_F(Stl10, DamageIsRefused) {
   expect_contains(complaint("test"), {"label 11 at image 5", "expected 1 to 10"});
   SetUp();
   fs::remove(folder / "stl10_binary/unlabeled_X.bin");
-  expect_contains(complaint("train"), {"unlabeled_X.bin cannot be read"});
+  expect_contains(complaint("train"), {"unlabeled_X.bin: cannot be read"});
 }
 
 // ---- published sums

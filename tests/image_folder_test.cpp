@@ -206,8 +206,7 @@ TEST_F(ImageFolderTest, AFileThatChangesEndsTheRunWithItsName) {
     if (*change == 'g') fs::remove(path);
     for (const int workers : {1, 3}) {
       Loader loader(data, loader_settings(workers, 8));
-      expect_contains(message_of([&] { loader.next(); }),
-                      {path, *change == 'g' ? "cannot be read" : "has changed since"});
+      expect_contains(message_of([&] { loader.next(); }), {path, *change == 'g' ? "cannot open" : "has changed since"});
     }
   }
 }

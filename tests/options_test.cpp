@@ -293,7 +293,29 @@ TEST(Resuming, TheRefusalNamesOptionAndValues) {
   EXPECT_EQ(message_of([&] { require_resumable(before, now, "runs/x/checkpoint.safetensors"); }),
             "runs/x/checkpoint.safetensors: cannot resume with other options: lr is 0.06 there and 0.5 here, "
             "view2.hue is 0.2 there and 0 here, mean is 1,2,3 there and unset here; take the run's own with "
-            "--config and its config.toml");
+            "--config and its config.toml, or another --out");
+}
+
+TEST_F(ConfigFile, OfAMovedRunIsNotResumedElsewhere) {
+  const std::string moved = folder_ / "new", config = moved + "/config.toml", old = folder_ / "old";
+  create_folders(moved);
+  std::ofstream(config) << "out = \"" << old << "\"\n";
+  const std::vector<const char*> resume{"--config", config.c_str(), "--resume"};
+  EXPECT_EQ(parse(resume).out, old) << "no checkpoint lies beside it";
+  std::ofstream(moved + "/checkpoint.safetensors") << "x";
+  const std::string refusal = "--resume: " + config + " lies beside a checkpoint, but the run folder is " + old +
+                              ": give --out " + moved + " to go on with that checkpoint, or --out " + old +
+                              " if that is meant";
+  EXPECT_EQ(complaint(resume), refusal);
+  create_folders(old);  // a copy: which of them is meant?
+  EXPECT_EQ(complaint(resume), refusal);
+  for (const std::string& out : {moved, old})
+    EXPECT_EQ(parse({"--config", config.c_str(), "--resume", "--out", out.c_str()}).out, out);
+  EXPECT_EQ(parse({"--config", config.c_str()}).out, old) << "a new run with these options";
+  std::ofstream(config) << "out = \"" << moved << "/../new/\"\n";
+  EXPECT_EQ(complaint(resume), "accepted");
+  std::ofstream(config) << "seed = 3\n";  // the default folder, which is another
+  expect_contains(complaint(resume), {"but the run folder is runs/confounded_shapes_simclr_s3: give --out " + moved});
 }
 
 TEST(PretrainOptions, HelpNamesEveryOption) {

@@ -29,6 +29,7 @@ class RunFolders : public testing::Test {
   /// metrics.jsonl after cutting `text` back to `step`.
   std::string cut(const std::string& text, std::int64_t step) {
     create_folders(path_);
+    std::ofstream(path_ + "/config.toml") << "";
     std::ofstream(path_ + "/metrics.jsonl") << text;
     RunFolder folder(path_, true);
     folder.open_metrics(step);
@@ -60,9 +61,34 @@ TEST_F(RunFolders, ARunIsNotOverwritten) {
     std::ofstream(path_ + "/" + file) << "";
     EXPECT_EQ(refusal(false), path_ + ": holds a run already: go on with it by --resume (with --config " + path_ +
                                   "/config.toml for its options), or choose another --out");
-    EXPECT_EQ(refusal(true), "opened");
     fs::remove(path_ + "/" + file);
   }
+}
+
+TEST_F(RunFolders, WhatIsLeftOfARunThatLostItsCheckpointIsNotOverwritten) {
+  EXPECT_EQ(refusal(true), "opened") << "nothing there";
+  const auto touch = [&](const std::string& file) { std::ofstream(path_ + "/" + file) << ""; };
+  const auto lost = [&](const std::string& file) {
+    return path_ + ": has " + file +
+           " of a run but not its checkpoint.safetensors, so --resume would begin again and " +
+           "overwrite it: bring the checkpoint back, or choose another --out";
+  };
+  touch("metrics.jsonl");
+  EXPECT_EQ(refusal(true), lost("metrics.jsonl"));
+  EXPECT_EQ(refusal(true), lost("metrics.jsonl")) << "the lock has been given back";
+  touch("config.toml");
+  EXPECT_EQ(refusal(true), "opened") << "killed before its first checkpoint";
+  touch("encoder.safetensors");
+  EXPECT_EQ(refusal(true), lost("encoder.safetensors"));
+  touch("checkpoint.safetensors");
+  EXPECT_EQ(refusal(true), "opened");
+}
+
+TEST_F(RunFolders, ACheckpointThatCannotBeReadIsOne) {
+  create_folders(path_);
+  fs::create_symlink("checkpoint.safetensors", path_ + "/checkpoint.safetensors");
+  EXPECT_TRUE(RunFolder(path_, true).resuming());
+  expect_contains(refusal(false), {"holds a run already"});
 }
 
 TEST_F(RunFolders, ResumesOnlyFromACheckpoint) {
@@ -192,6 +218,27 @@ TEST(Signals, TheFirstAsksTheSecondEnds) {
       },
       testing::KilledBySignal(SIGINT), "");
   EXPECT_EXIT(std::_Exit(stop_requested() ? 1 : stop_exit_status()), testing::ExitedWithCode(0), "");
+}
+
+TEST(Signals, TheFirstLetsASystemCallGoOnTheSecondEndsIt) {
+  EXPECT_EXIT(
+      {
+        catch_stop_signals();
+        int ends[2];
+        if (pipe(ends) != 0) std::_Exit(1);
+        const pid_t waiting = getpid();
+        if (fork() == 0) {
+          usleep(100000);
+          kill(waiting, SIGINT);
+          usleep(100000);
+          kill(waiting, SIGTERM);
+          std::_Exit(0);
+        }
+        char byte;
+        const ssize_t got = read(ends[0], &byte, 1);  // nothing ever comes
+        std::_Exit(got < 0 ? 2 : 3);
+      },
+      testing::KilledBySignal(SIGTERM), "");
 }
 
 }  // namespace

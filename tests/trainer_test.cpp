@@ -126,6 +126,76 @@ TEST_F(TrainerTest, ACheckpointIsRefusedUnderOtherOptions) {
   EXPECT_EQ(pretrain(options).started_at, 2);
 }
 
+TEST_F(TrainerTest, ARunKilledBeforeItsFirstCheckpointBeginsAgain) {
+  Options options = tiny("whole");
+  pretrain(options);
+  options.out = folder_ / "killed";
+  options.resume = true;
+  options.workers = 1;  // may change
+  fs::create_directory(options.out);
+  std::string config = folder_.bytes("whole/config.toml");
+  std::ofstream(options.out + "/config.toml") << config;
+  std::ofstream(options.out + "/metrics.jsonl") << folder_.bytes("whole/metrics.jsonl").substr(0, 250);
+  ::testing::internal::CaptureStdout();
+  EXPECT_EQ(pretrain(options).started_at, 0);
+  const std::string said = ::testing::internal::GetCapturedStdout();
+  EXPECT_NE(said.find("\nno checkpoint in " + options.out + ": starts at step 0\n"), std::string::npos) << said;
+  EXPECT_EQ(folder_.bytes("whole/encoder.safetensors"), folder_.bytes("killed/encoder.safetensors"));
+  EXPECT_EQ(metrics_of(folder_, "whole"), metrics_of(folder_, "killed"));
+  ::testing::internal::CaptureStdout();
+  pretrain(options);
+  EXPECT_EQ(::testing::internal::GetCapturedStdout().find("no checkpoint"), std::string::npos);
+}
+
+TEST_F(TrainerTest, WithoutACheckpointResumingOverwritesNoOtherRun) {
+  Options options = tiny("run");
+  pretrain(options);
+  options.resume = true;
+  const std::string checkpoint = folder_ / "run/checkpoint.safetensors", config = folder_ / "run/config.toml";
+  fs::remove(checkpoint);
+  const auto expect_refused = [&](const std::vector<std::string>& parts) {
+    const std::string before = folder_.bytes("run/metrics.jsonl") + folder_.bytes("run/config.toml");
+    expect_contains(message_of([&] { pretrain(options); }), parts);
+    EXPECT_EQ(folder_.bytes("run/metrics.jsonl") + folder_.bytes("run/config.toml"), before);
+    EXPECT_FALSE(fs::exists(checkpoint));
+  };
+  expect_refused({folder_ / "run: has encoder.safetensors of a run but not its checkpoint.safetensors"});
+  fs::remove(folder_ / "run/encoder.safetensors");
+  options.lr = 0.25;
+  options.epochs = 4;
+  expect_refused({config + ": cannot resume with other options: epochs is 3 there and 4 here, lr is 0.5 there and 0.25 "
+                           "here; take the run's own with --config and its config.toml, or another --out"});
+  for (const std::string damaged : {"epochs = \"three\"\n", "[[[", "no_option = 1\n"}) {
+    std::ofstream(config) << damaged;
+    expect_refused({config + ":"});
+  }
+  std::ofstream(config) << std::string("\0\xff", 2);
+  expect_refused({config});
+  fs::remove(config);
+  fs::create_directory(config);
+  expect_contains(message_of([&] { pretrain(options); }), {config + ": cannot read: it is a folder"});
+}
+
+TEST_F(TrainerTest, AnEncoderIsNeverThereWithoutACheckpoint) {
+  Options options = tiny("run", "mrcl");  // has an encoder besides, from before its statistics are estimated anew
+  options.epochs = 1;
+  pretrain(options);
+  const auto written = [&](const char* file) { return fs::last_write_time(folder_ / ("run/" + std::string(file))); };
+  EXPECT_LE(written("checkpoint.safetensors"), written("encoder_as_trained.safetensors"));
+  EXPECT_LE(written("checkpoint.safetensors"), written("encoder.safetensors"));
+  // killed between them: the run is over, and its encoder is missing
+  const std::string encoder = folder_.bytes("run/encoder.safetensors");
+  const std::string as_trained = folder_.bytes("run/encoder_as_trained.safetensors");
+  const std::string metrics = folder_.bytes("run/metrics.jsonl");
+  EXPECT_NE(encoder, as_trained);
+  for (const char* file : {"run/encoder.safetensors", "run/encoder_as_trained.safetensors"}) fs::remove(folder_ / file);
+  options.resume = true;
+  EXPECT_EQ(pretrain(options).started_at, 4);
+  EXPECT_EQ(folder_.bytes("run/encoder.safetensors"), encoder);
+  EXPECT_EQ(folder_.bytes("run/encoder_as_trained.safetensors"), as_trained);
+  EXPECT_EQ(folder_.bytes("run/metrics.jsonl"), metrics);
+}
+
 TEST_F(TrainerTest, AResumedRunKeepsItsTunedConvolutions) {
   Options options = tiny("tuned");
   options.tune = true;

@@ -124,10 +124,9 @@ def one_run(runner, options, name, objective, extra, seed):
     log = options.out / f"{folder.name}.log"
     began = time.time()
     if not (folder / "pretrained").exists():
-        resume = ["--resume"] if (folder / "checkpoint.safetensors").exists() else []
         runner.run([options.build / "pretrain", *COMMON[options.what], *options.data, "--objective", objective, "--seed",
-                    str(seed), "--out", folder, "--device", "cpu", "--log-every", "10", "--eval-every", "0", *extra,
-                    *options.trial, *resume], log)
+                    str(seed), "--out", folder, "--resume", "--device", "cpu", "--log-every", "10", "--eval-every", "0",
+                    *extra, *options.trial], log)
         (folder / "pretrained").touch()
     judge = ["--run", folder, "--device", "cpu", "--split", options.split]
     runner.run([options.build / "linear_probe", *judge], log)

@@ -184,7 +184,9 @@ class Evaluation {
   std::string mask_path() const {
     if (!settings_.mask_file.empty()) return settings_.mask_file;
     const auto beside = std::filesystem::path(subject_.path).parent_path() / "mask.safetensors";
-    return !subject_.options.untrained && std::filesystem::exists(beside) ? beside.string() : "";
+    std::error_code error;  // what is there and cannot be looked at is complained of by its reader
+    const bool none = std::filesystem::status(beside, error).type() == std::filesystem::file_type::not_found;
+    return subject_.options.untrained || none ? "" : beside.string();
   }
 
   Json knn_of(const Features& bank, const Features& query, const std::string& prefix) const {

@@ -41,17 +41,19 @@ ChannelValues channels_from(const Metadata& metadata, const std::string& key, st
 /// Fails before the work, not after it.
 void check_output(const std::string& path) {
   const fs::path folder = fs::path(path).parent_path();
-  require_usage(folder.empty() || fs::is_directory(folder), "--out: there is no folder ", folder.string());
+  std::error_code error;
+  require_usage(folder.empty() || fs::is_directory(folder, error), "--out: there is no folder ", folder.string());
 }
 
 /// Where the encoder's file is.
 std::string encoder_path(const SubjectOptions& options) {
   require_usage(options.run.empty() != options.encoder_file.empty(), "expected either --run or --encoder-file");
   if (options.run.empty()) return options.encoder_file;
-  require_usage(fs::is_directory(options.run), "--run: ", options.run,
+  std::error_code error;
+  require_usage(fs::is_directory(options.run, error), "--run: ", options.run,
                 " is not a folder, expected one that pretrain made");
   const std::string path = (fs::path(options.run) / "encoder.safetensors").string();
-  require_usage(fs::exists(path), "--run: ", options.run,
+  require_usage(fs::status(path, error).type() != fs::file_type::not_found, "--run: ", options.run,
                 " has no encoder.safetensors, which pretrain writes at the end of each epoch");
   return path;
 }
