@@ -2,8 +2,6 @@
 #include "datasets/verify.h"
 
 #include <array>
-#include <cerrno>
-#include <cstring>
 #include <filesystem>
 #include <vector>
 #ifndef VERGENCE_PLAIN_CPU
@@ -11,7 +9,7 @@
 #endif
 
 #include "datasets/pack_images.h"
-#include "kernels/error.h"
+#include "engine/require_call.h"
 
 namespace vergence {
 namespace {
@@ -68,8 +66,8 @@ std::string md5_of(const fs::path& file) {
 #else
 std::string md5_of(const fs::path& file) {
   std::array<char, MD5_DIGEST_STRING_LENGTH> digest{};
-  require_usage(MD5File(file.c_str(), digest.data()) != nullptr, file.string(),
-                ": cannot be read: ", std::strerror(errno));
+  const std::string path = file.string();
+  require_call<UsageError>(MD5File(path.c_str(), digest.data()) != nullptr, path, "cannot be read");
   return digest.data();
 }
 #endif
