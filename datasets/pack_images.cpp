@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <fcntl.h>
 #include <filesystem>
@@ -15,6 +16,8 @@
 #include "datasets/image_files.h"
 #include "datasets/image_folder.h"
 #include "datasets/packed_images.h"
+#include "engine/files.h"
+#include "engine/require_call.h"
 #include "kernels/error.h"
 #include "kernels/image_ops.h"
 #include "kernels/parallel.h"
@@ -113,7 +116,11 @@ class PartialFile {
   explicit PartialFile(const std::string& path)
       : path_(path), descriptor_(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666)) {
     check(descriptor_ >= 0, "cannot open");
-    require_usage(::flock(descriptor_, LOCK_EX | LOCK_NB) == 0, path, ": another process is writing this file");
+    // Other errors than "taken" mean a file system without locks.
+    if (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+      ::close(descriptor_);
+      throw UsageError(join(path, ": another process is writing this file"));
+    }
   }
   ~PartialFile() {
     if (descriptor_ >= 0) ::close(descriptor_);
@@ -149,7 +156,7 @@ class PartialFile {
   }
 
  private:
-  void check(bool good, const char* what) const { require(good, path_, ": ", what, ": ", std::strerror(errno)); }
+  void check(bool good, const char* what) const { require_call(good, path_, what); }
 
   std::string path_;
   int descriptor_;
@@ -201,9 +208,7 @@ class Packer {
       result.images -= bad;
       if (progress) progress(to, tables_.count());
     }
-    std::error_code error;
-    std::filesystem::rename(path_ + ".partial", path_, error);
-    require(!error, path_, ": cannot be replaced by ", path_, ".partial, which is complete: ", error.message());
+    require_call(::rename((path_ + ".partial").c_str(), path_.c_str()) == 0, path_, "cannot be given its name");
     result.bytes = pixels_at_ + tables_.pixel_bytes();
     return result;
   }
@@ -280,10 +285,12 @@ class Packer {
 
 PackResult pack_images(const DatasetSettings& settings, const std::string& path, std::int64_t short_side,
                        const PackProgress& progress) {
+  const std::string file = regular_destination(path);
   std::error_code error;
-  require_usage(!std::filesystem::exists(path, error), path, " is there already; remove it first");
+  require_usage(!std::filesystem::exists(file, error), path, " is there already; remove it first");
+  regular_destination(file + ".partial");
   Plan plan = plan_of(settings, short_side);
-  return Packer(plan, settings, path).run(progress);
+  return Packer(plan, settings, file).run(progress);
 }
 
 void verify_packed_images(const std::string& path) {

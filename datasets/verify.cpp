@@ -2,8 +2,6 @@
 #include "datasets/verify.h"
 
 #include <array>
-#include <cerrno>
-#include <cstring>
 #include <filesystem>
 #include <vector>
 #ifndef VERGENCE_PLAIN_CPU
@@ -12,6 +10,7 @@
 
 #include "datasets/pack_images.h"
 #include "engine/files.h"
+#include "engine/require_call.h"
 #include "kernels/error.h"
 
 namespace vergence {
@@ -70,8 +69,8 @@ std::string md5_of(const fs::path& file) {
 std::string md5_of(const fs::path& file) {
   file_bytes(file.string(), file.string());  // libmd would wait for a FIFO's writer
   std::array<char, MD5_DIGEST_STRING_LENGTH> digest{};
-  require_usage(MD5File(file.c_str(), digest.data()) != nullptr, file.string(),
-                ": cannot be read: ", std::strerror(errno));
+  const std::string path = file.string();
+  require_call<UsageError>(MD5File(path.c_str(), digest.data()) != nullptr, path, "cannot be read");
   return digest.data();
 }
 #endif

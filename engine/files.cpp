@@ -8,32 +8,19 @@
 #include <fcntl.h>
 #include <filesystem>
 #include <limits>
+#include <poll.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <system_error>
 #include <unistd.h>
 
-#include "kernels/error.h"
+#include "engine/destination.h"
+#include "engine/require_call.h"
 
 namespace vergence {
 namespace {
 
 std::string reason() { return std::strerror(errno); }
-
-std::string folder_of(const std::string& path) {
-  const std::string folder = std::filesystem::path(path).parent_path().string();
-  return folder.empty() ? "." : folder;
-}
-
-/// What lies at a path, in words.
-const char* kind_of(mode_t mode) {
-  return S_ISDIR(mode)    ? "a folder"
-         : S_ISFIFO(mode) ? "a FIFO"
-         : S_ISSOCK(mode) ? "a socket"
-         : S_ISCHR(mode)  ? "a device"
-         : S_ISBLK(mode)  ? "a device"
-                          : "of no known kind";
-}
 
 /// What a descriptor has, up to its end; more than `most` bytes are refused. Closes the descriptor.
 std::string read_all(int descriptor, const std::string& path, std::int64_t expected, std::int64_t most) {
@@ -64,12 +51,48 @@ std::string read_all(int descriptor, const std::string& path, std::int64_t expec
 /// A rename is on the disk only once its folder is.
 void sync_folder(const std::string& folder) {
   const int descriptor = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  require(descriptor >= 0, folder, ": cannot open the folder: ", reason());
+  if (descriptor < 0 && errno == EACCES) return;  // a folder that may be written and not read
+  require_call(descriptor >= 0, folder, "cannot open the folder");
   // Some file systems cannot sync a folder and say EINVAL; theirs is the best there is.
-  const bool synced = fsync(descriptor) == 0 || errno == EINVAL;
-  const std::string why = reason();
+  const int error = fsync(descriptor) == 0 ? 0 : errno;
   close(descriptor);
-  require(synced, folder, ": cannot sync the folder: ", why);
+  require(error == 0 || error == EINVAL, folder, ": cannot sync the folder: ", std::strerror(error));
+}
+
+/// Creates `temporary`, with the permissions of what it will replace.
+int open_beside(const std::string& path, const Destination& to, const std::string& temporary) {
+  unlink(temporary.c_str());  // left by a killed process of the same id
+  const int descriptor = open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, to.exists ? to.mode : 0666);
+  if (descriptor < 0) {
+    const int error = errno;
+    const std::string folder = folder_of(to.path);
+    require_usage(error != ENOENT && error != ENOTDIR, path, ": there is no folder ", folder);
+    const std::string message = join(path, ": cannot create a file in ", folder, ": ", std::strerror(error));
+    require(error != ENOSPC && error != EDQUOT, message);
+    throw UsageError(message);
+  }
+  if (to.exists) {
+    // Not every user may give a file away; and where a file system has no permissions, none are lost.
+    [[maybe_unused]] const int given = fchown(descriptor, to.user, to.group);
+    fchmod(descriptor, to.mode);
+  }
+  return descriptor;
+}
+
+/// Opens what is written without being replaced; changes nothing.
+int open_itself(const std::string& path, const Destination& to) {
+  if (to.way == Destination::Way::inherit) {
+    const int descriptor = fcntl(to.descriptor, F_DUPFD_CLOEXEC, 3);
+    require_call<UsageError>(descriptor >= 0, path, "cannot open");
+    return descriptor;
+  }
+  // A FIFO would wait for a reader, perhaps for ever.
+  const int descriptor = open(path.c_str(), O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+  require_usage(descriptor >= 0 || errno != ENXIO || !to.is_fifo, path,
+                ": is a FIFO that nobody reads, expected one whose reader has started");
+  require_call<UsageError>(descriptor >= 0, path, "cannot open");
+  fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) & ~O_NONBLOCK);
+  return descriptor;
 }
 
 }  // namespace
@@ -143,7 +166,7 @@ MappedFile::~MappedFile() {
 
 void MappedFile::check_unchanged() const {
   struct stat status {};
-  require_usage(fstat(descriptor_, &status) == 0, path_, ": cannot be read: ", reason());
+  require_call<UsageError>(fstat(descriptor_, &status) == 0, path_, "cannot be read");
   require_usage(status.st_nlink > 0, path_, ": has been replaced or removed since it was opened");
   require_usage(static_cast<std::size_t>(status.st_size) == size_ && status.st_mtim.tv_sec == seconds_ &&
                     status.st_mtim.tv_nsec == nanoseconds_ && status.st_mode == mode_,
@@ -151,10 +174,13 @@ void MappedFile::check_unchanged() const {
 }
 
 AtomicFile::AtomicFile(std::string path) : path_(std::move(path)) {
+  const Destination to = destination_of(path_);
+  target_ = to.path;
+  rewrites_ = to.way == Destination::Way::rewrite;
+  streams_ = !to.is_regular();
   // The process id keeps two processes that write the same file apart.
-  temporary_ = join(path_, ".tmp", getpid());
-  descriptor_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-  require(descriptor_ >= 0, temporary_, ": cannot create: ", reason());
+  if (to.way == Destination::Way::replace) temporary_ = join(target_, ".tmp", getpid());
+  descriptor_ = replaces() ? open_beside(path_, to, temporary_) : open_itself(path_, to);
 }
 
 AtomicFile::~AtomicFile() {
@@ -164,11 +190,17 @@ AtomicFile::~AtomicFile() {
 
 void AtomicFile::write(const void* data, std::int64_t bytes) {
   require(descriptor_ >= 0, path_, ": written after commit");
+  if (streams_) std::fflush(stdout);  // it may be the same stream: what was printed before comes first
   const char* next = static_cast<const char*>(data);
   while (bytes > 0) {
     const ssize_t done = ::write(descriptor_, next, static_cast<std::size_t>(bytes));
     if (done < 0 && errno == EINTR) continue;
-    require(done >= 0, temporary_, ": cannot write: ", reason());
+    if (done < 0 && errno == EAGAIN) {  // a descriptor that came to this process so
+      pollfd ready{descriptor_, POLLOUT, 0};
+      poll(&ready, 1, -1);
+      continue;
+    }
+    require_call(done >= 0, path_, "cannot write");
     next += done;
     bytes -= done;
   }
@@ -176,13 +208,17 @@ void AtomicFile::write(const void* data, std::int64_t bytes) {
 
 void AtomicFile::commit() {
   require(descriptor_ >= 0, path_, ": committed twice");
-  require(fsync(descriptor_) == 0, temporary_, ": cannot sync: ", reason());
+  if (rewrites_) require_call(ftruncate(descriptor_, lseek(descriptor_, 0, SEEK_CUR)) == 0, path_, "cannot cut off");
+  const bool synced = fsync(descriptor_) == 0;
+  const bool has_no_sync = streams_ && (errno == EINVAL || errno == ENOTSUP || errno == EROFS);
+  require_call(synced || has_no_sync, path_, "cannot sync");
   const int closed = close(descriptor_);
   descriptor_ = -1;
-  require(closed == 0, temporary_, ": cannot close: ", reason());
-  require(rename(temporary_.c_str(), path_.c_str()) == 0, path_, ": cannot replace: ", reason());
+  require_call(closed == 0, path_, "cannot close");
+  if (!replaces()) return;
+  require_call(rename(temporary_.c_str(), target_.c_str()) == 0, path_, "cannot replace");
   temporary_.clear();
-  sync_folder(folder_of(path_));
+  sync_folder(folder_of(target_));
 }
 
 void write_atomically(const std::string& path, std::string_view bytes) {
@@ -191,9 +227,27 @@ void write_atomically(const std::string& path, std::string_view bytes) {
   file.commit();
 }
 
+ResultFile::ResultFile(std::string path) : path_(std::move(path)) {
+  file_.emplace(path_);
+  if (file_->replaces()) file_.reset();  // what lies beside the target would stay where this process is killed
+}
+
+void ResultFile::write(std::string_view bytes) {
+  if (!file_) file_.emplace(path_);
+  file_->write(bytes);
+  file_->commit();
+}
+
+std::string regular_destination(const std::string& path) {
+  const Destination to = destination_of(path);
+  require_usage(to.is_regular(), path, ": is no regular file, expected one, or the name of a new one");
+  const AtomicFile tried(path);
+  return to.path;
+}
+
 void create_folders(const std::string& path) {
   std::error_code error;
-  std::filesystem::create_directories(path, error);
+  std::filesystem::create_directories(follow_links(path), error);
   require_usage(!error, path, ": cannot create the folder: ", error.message());
 }
 

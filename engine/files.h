@@ -1,7 +1,9 @@
-// Whole files at once, written so that a kill at any moment leaves either the old file or the new one.
+// Whole files at once, written so that a kill at any moment leaves either the old file or the new one wherever a file
+// can be replaced.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -50,8 +52,13 @@ class MappedFile {
   std::uint32_t mode_ = 0;
 };
 
-/// A file being written beside its target; `commit` syncs it and renames it onto the target. Without `commit` the
-/// target stays as it was and the temporary file is removed. All members throw Error naming the path.
+/// A file being written. What a path leads to decides how (engine/destination.h; symbolic links stay):
+///   - a regular file, or nothing yet: a file is written beside it, which `commit` syncs and renames onto it. Without
+///     `commit` the target stays as it was and the file beside it goes. The target's permissions are kept.
+///   - a regular file that cannot be replaced: its contents are overwritten.
+///   - a character device, a FIFO, /dev/stdout and the like: the bytes go there as they come.
+/// Errors name the path. The constructor throws UsageError where nothing can be written, as to a folder or to a FIFO
+/// that nobody reads; the members throw Error.
 class AtomicFile {
  public:
   explicit AtomicFile(std::string path);
@@ -59,20 +66,43 @@ class AtomicFile {
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
 
+  /// True if the file takes the target's place; then nothing is changed before `commit`.
+  bool replaces() const { return !temporary_.empty(); }
   void write(const void* data, std::int64_t bytes);
   void write(std::string_view text) { write(text.data(), static_cast<std::int64_t>(text.size())); }
   /// Syncs the file, renames it onto the target and syncs the folder. Nothing may be written afterwards.
   void commit();
 
  private:
-  std::string path_, temporary_;
+  std::string path_, target_, temporary_;  // as given, behind links, beside the target
+  bool rewrites_ = false, streams_ = false;
   int descriptor_ = -1;
 };
 
-/// Replaces the file at `path` by `bytes`: temporary file beside it, sync, rename, sync of the folder.
+/// Writes `bytes` as an AtomicFile.
 void write_atomically(const std::string& path, std::string_view bytes);
 
-/// Creates the folder and those above it; no error where it exists. Throws UsageError naming the path.
+/// The file of what takes long to compute: whether it can be written is found out before. The constructor throws as
+/// AtomicFile's and leaves no trace; what is streamed to stays open, since the reader of a FIFO waits.
+class ResultFile {
+ public:
+  explicit ResultFile(std::string path);
+
+  const std::string& path() const { return path_; }
+  /// Writes `bytes` as an AtomicFile: once.
+  void write(std::string_view bytes);
+
+ private:
+  std::string path_;
+  std::optional<AtomicFile> file_;
+};
+
+/// The path behind the links of `path`, where a regular file is or can be made. Throws UsageError otherwise, also for
+/// what can be streamed to alone; leaves no trace. For files that are written here and there, or read again.
+std::string regular_destination(const std::string& path);
+
+/// Creates the folder and those above it, or the one that a link leads to; no error where it exists. Throws UsageError
+/// naming the path.
 void create_folders(const std::string& path);
 
 }  // namespace vergence

@@ -3,7 +3,6 @@
 
 #include <cerrno>
 #include <cmath>
-#include <cstring>
 #include <fcntl.h>
 #include <filesystem>
 #include <sys/file.h>
@@ -11,7 +10,7 @@
 #include <unistd.h>
 
 #include "engine/files.h"
-#include "kernels/error.h"
+#include "engine/require_call.h"
 
 namespace vergence {
 namespace {
@@ -20,7 +19,7 @@ namespace {
 int lock_folder(const std::string& path) {
   const std::string file = path + "/.lock";
   const int lock = open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-  require_usage(lock >= 0, file, ": cannot create: ", std::strerror(errno));
+  require_call<UsageError>(lock >= 0, file, "cannot open");
   // Other errors than "taken" mean a file system without locks: then there is nothing to be had.
   if (flock(lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
     close(lock);
@@ -60,6 +59,14 @@ void null_what_is_not_finite(nlohmann::ordered_json& value) {
   }
 }
 
+/// The files of a run are written again and again, some of them read again. Better found out now than after an epoch.
+void check_files(const RunFolder& folder) {
+  for (const std::string& file : {folder.config(), folder.metrics(), folder.checkpoint(), folder.encoder(),
+                                  folder.encoder_as_trained(), folder.mask(), folder.tuning()})
+    regular_destination(file);
+  if (exists(folder.pictures())) regular_destination(folder.pictures() + "/epoch_0000.png");
+}
+
 }  // namespace
 
 bool RunFolder::has(const std::string& file) {
@@ -73,6 +80,7 @@ bool RunFolder::has(const std::string& file) {
 RunFolder::RunFolder(std::string path, bool resume) : path_(std::move(path)) {
   while (path_.size() > 1 && path_.back() == '/') path_.pop_back();
   create_folders(path_);
+  check_files(*this);
   lock_ = lock_folder(path_);
   try {
     for (const std::string& file : {checkpoint(), metrics(), encoder(), config()})
@@ -110,28 +118,30 @@ void RunFolder::open_metrics(std::int64_t last_step) {
     const std::string kept = cut_back(text, last_step, metrics());
     if (kept.size() != text.size()) write_atomically(metrics(), kept);
   }
-  metrics_ = open(metrics().c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-  require(metrics_ >= 0, metrics(), ": cannot open for writing: ", std::strerror(errno));
+  const std::string file = metrics();
+  metrics_ = open(file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+  require_call(metrics_ >= 0, file, "cannot open for writing");
 }
 
 void RunFolder::log(const nlohmann::ordered_json& line) {
   require(metrics_ >= 0, metrics(), ": open_metrics was not called");
   nlohmann::ordered_json finite = line;
   null_what_is_not_finite(finite);
-  const std::string text = finite.dump() + "\n";
+  const std::string text = finite.dump() + "\n", file = metrics();
   const char* next = text.data();
   std::size_t left = text.size();
   while (left > 0) {
     const ssize_t done = write(metrics_, next, left);
     if (done < 0 && errno == EINTR) continue;
-    require(done >= 0, metrics(), ": cannot write: ", std::strerror(errno));
+    require_call(done >= 0, file, "cannot write");
     next += done;
     left -= static_cast<std::size_t>(done);
   }
 }
 
 void RunFolder::sync_metrics() {
-  if (metrics_ >= 0) require(fdatasync(metrics_) == 0, metrics(), ": cannot sync: ", std::strerror(errno));
+  const std::string file = metrics();
+  if (metrics_ >= 0) require_call(fdatasync(metrics_) == 0, file, "cannot sync");
 }
 
 }  // namespace vergence

@@ -1,5 +1,5 @@
-// The folder of one run: config.toml, metrics.jsonl, checkpoint.safetensors, encoder.safetensors
-// and, with --tune, tuning.json.
+// The folder of one run: config.toml, metrics.jsonl, checkpoint.safetensors, encoder.safetensors; tuning.json with
+// --tune, and what some objectives add.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,8 @@ class RunFolder {
  public:
   /// Opens `path`, creating it where needed, and locks it against other processes until destruction. Throws UsageError
   /// if it holds a run and `resume` is false, if `resume` is true and it holds what is left of a run whose checkpoint
-  /// is lost, if another process uses it, or if it cannot be created.
+  /// is lost, if another process uses it, if it cannot be created, or if one of its files cannot be written or is no
+  /// regular file.
   RunFolder(std::string path, bool resume);
   ~RunFolder();
   RunFolder(const RunFolder&) = delete;
@@ -28,6 +29,9 @@ class RunFolder {
   std::string metrics() const { return path_ + "/metrics.jsonl"; }
   std::string checkpoint() const { return path_ + "/checkpoint.safetensors"; }
   std::string encoder() const { return path_ + "/encoder.safetensors"; }
+  std::string encoder_as_trained() const { return path_ + "/encoder_as_trained.safetensors"; }
+  std::string mask() const { return path_ + "/mask.safetensors"; }
+  std::string pictures() const { return path_ + "/pictures"; }  // a folder
   std::string tuning() const { return path_ + "/tuning.json"; }
 
   /// Replaces config.toml.

@@ -267,8 +267,7 @@ void Trainer::evaluate(nlohmann::ordered_json& line) {
   }
   DatasetSettings settings = dataset_settings(options_);
   settings.limit = pictured_images;
-  save_pictures(*objective_, open_dataset(settings, "probe"), image_settings(), folder_.path() + "/pictures", epoch(),
-                backend_);
+  save_pictures(*objective_, open_dataset(settings, "probe"), image_settings(), folder_.pictures(), epoch(), backend_);
   progress_->resume_clock();
 }
 
@@ -335,9 +334,9 @@ void Trainer::save(bool with_encoder) {
 
 /// The encoder that is used comes last: where it is, what goes with it is too.
 void Trainer::save_encoders() {
-  if (recalibrated_) save_encoder_file(folder_.path() + "/encoder_as_trained.safetensors", objective_->statistics());
+  if (recalibrated_) save_encoder_file(folder_.encoder_as_trained(), objective_->statistics());
   if (const Tensor mask = objective_->feature_mask())
-    write_feature_mask(folder_.path() + "/mask.safetensors", cast(mask, DType::f32).floats());
+    write_feature_mask(folder_.mask(), cast(mask, DType::f32).floats());
   save_encoder_file(folder_.encoder(), recalibrated_ ? *recalibrated_ : objective_->statistics());
 }
 

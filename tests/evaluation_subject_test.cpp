@@ -10,6 +10,7 @@
 #include "ssl/evaluation/features.h"
 #include "ssl/evaluation/subject.h"
 #include "ssl/options.h"
+#include "tests/complaints.h"
 #include "tests/temporary_folder.h"
 
 namespace vergence {
@@ -99,7 +100,7 @@ TEST_F(StoredEncoder, RoundTripThroughTheRunFolder) {
   EXPECT_EQ(subject.data.seed, 3u);
   EXPECT_EQ(subject.description()["epoch"], 7);
   EXPECT_EQ(subject.description()["step"], 70);
-  EXPECT_EQ(subject.output("probe"), folder_ / "probe.json");
+  EXPECT_EQ(verdict_path(run(), "probe"), folder_ / "probe.json");
   const Dataset dataset = open_dataset(subject.data, "test");
   const Features before = extract_features(encode_with(encoder_, statistics_), dataset, extract_, cpu_backend());
   const Features after = extract_features(subject.encode(), dataset, subject.extract, cpu_backend());
@@ -115,7 +116,7 @@ TEST_F(StoredEncoder, UntrainedHasTheInitialWeightsOfTheRunsSeed) {
   const ResNet initial = make_resnet(settings_, {cpu_backend(), 3});
   EXPECT_EQ(subject.encoder.stem.w.floats(), initial.stem.w.floats());
   EXPECT_NE(subject.encoder.stem.w.floats(), encoder_.stem.w.floats());
-  EXPECT_EQ(subject.output("probe"), folder_ / "probe_untrained.json");
+  EXPECT_EQ(verdict_path(options, "probe"), folder_ / "probe_untrained.json");
   Statistics fresh;
   const Dataset dataset = open_dataset(subject.data, "test");
   EXPECT_EQ(extract_features(subject.encode(), dataset, extract_, cpu_backend()).values,
@@ -134,7 +135,8 @@ TEST_F(StoredEncoder, BadInputIsAUsageError) {
   EXPECT_THROW(open_subject(precise), UsageError);
   SubjectOptions nowhere = run();
   nowhere.out = folder_ / "missing/probe.json";
-  EXPECT_THROW(open_subject(nowhere), UsageError);
+  EXPECT_EQ(message_of([&] { ResultFile(verdict_path(nowhere, "probe")); }),
+            nowhere.out + ": there is no folder " + folder_ / "missing");
   for (const char* std : {"0.2,0.2", "0.2,0.2,0", "0.2,0.2,x", "0.2,0.2,0.2,0.2", "nan,1,1", ""}) {
     metadata_["std"] = std;
     save();

@@ -14,6 +14,7 @@
 #include "ssl/progress.h"
 #include "ssl/signals.h"
 #include "tests/complaints.h"
+#include "tests/special_files.h"
 #include "tests/temporary_folder.h"
 
 namespace vergence {
@@ -109,6 +110,48 @@ TEST_F(RunFolders, AFolderThatCannotBeIsRefused) {
   create_folders(fs::path(path_).parent_path().string());
   std::ofstream(path_) << "a file";
   EXPECT_EQ(refusal(false).rfind(path_ + ": cannot create the folder: ", 0), 0u);
+}
+
+TEST_F(RunFolders, FilesThatCannotBeWrittenAreRefusedAtOnce) {
+  create_folders(path_);
+  for (const std::string file : {"config.toml", "metrics.jsonl", "checkpoint.safetensors", "encoder.safetensors",
+                                 "encoder_as_trained.safetensors", "mask.safetensors", "tuning.json"}) {
+    const std::string path = path_ + "/" + file;
+    for (const bool resume : {false, true}) {
+      fs::create_directory(path);
+      EXPECT_EQ(refusal(resume), path + ": is a folder, expected the name of a file");
+      fs::remove(path);
+      make_fifo(path);
+      EXPECT_EQ(refusal(resume), path + ": is no regular file, expected one, or the name of a new one");
+      fs::remove(path);
+      fs::create_symlink("none/file", path);
+      EXPECT_EQ(refusal(resume), path + ": there is no folder " + path_ + "/none");
+      fs::remove(path);
+    }
+    EXPECT_EQ(refusal(false), "opened");
+  }
+  std::ofstream(path_ + "/pictures") << "a file";
+  EXPECT_EQ(refusal(false), path_ + "/pictures/epoch_0000.png: there is no folder " + path_ + "/pictures");
+}
+
+TEST_F(RunFolders, MayBeALinkAndHoldLinks) {
+  fs::create_directories(folder_ / "disk");
+  fs::create_directories(folder_ / "deep");
+  fs::create_directory_symlink(folder_ / "disk/run", path_);
+  {
+    RunFolder folder(path_, false);
+    fs::create_symlink("../metrics", folder.metrics());
+    folder.write_config("seed = 1\n");
+    folder.open_metrics(0);
+    folder.log({{"step", 1}});
+    folder.log({{"step", 2}});
+  }
+  RunFolder folder(path_, true);
+  folder.open_metrics(1);
+  EXPECT_EQ(read_file(folder_ / "disk/run/config.toml"), "seed = 1\n");
+  EXPECT_EQ(read_file(folder_ / "disk/metrics"), "{\"step\":1}\n");
+  EXPECT_EQ(kind_at(folder.metrics()), static_cast<mode_t>(S_IFLNK));
+  EXPECT_EQ(kind_at(path_), static_cast<mode_t>(S_IFLNK));
 }
 
 TEST_F(RunFolders, MetricsAreCutBackToTheCheckpoint) {

@@ -1,9 +1,12 @@
 // Exceptions to exit statuses.
 #include "tools/common.h"
 
+#include <csignal>
 #include <cstdio>
 #include <exception>
+#include <fcntl.h>
 #include <new>
+#include <unistd.h>
 
 #include "kernels/error.h"
 #include "ssl/help.h"
@@ -29,13 +32,39 @@ int show_help(const std::string& text) {
   return 0;
 }
 
-}  // namespace
+/// A descriptor that is closed would become that of the first file opened, and what is printed would go into that file.
+void open_standard_descriptors() {
+  for (const int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (fcntl(descriptor, F_GETFD) >= 0) continue;
+    const int opened = open("/dev/null", descriptor == STDIN_FILENO ? O_RDONLY : O_WRONLY);
+    require(opened == descriptor, "descriptor ", descriptor, " is closed, and /dev/null cannot stand in for it");
+  }
+}
 
-int run_tool(const std::string& tool, const std::function<int()>& body) {
+/// Writes that fail then say so, instead of ending the process without a word.
+void ignore_write_signals() {
+  std::signal(SIGPIPE, SIG_IGN);  // the reader of a pipe has gone
+  std::signal(SIGXFSZ, SIG_IGN);  // a file larger than the user's limit
+}
+
+int run_or_help(const std::function<int()>& body) {
   try {
     return body();
   } catch (const HelpRequest& help) {
     return show_help(help.text);
+  }
+}
+
+}  // namespace
+
+int run_tool(const std::string& tool, const std::function<int()>& body) {
+  try {
+    open_standard_descriptors();
+    ignore_write_signals();
+    const int status = run_or_help(body);
+    std::fflush(stdout);
+    require(status != 0 || std::ferror(stdout) == 0, "standard output: not all of it could be written");
+    return status;
   } catch (const UsageError& error) {
     return complain(tool, error.what(), bad_usage);
   } catch (const std::bad_alloc&) {

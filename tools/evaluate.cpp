@@ -45,6 +45,7 @@ void add_evaluate_options(CLI::App& app, EvaluateOptions& options) {
 }
 
 int run(const SubjectOptions& subject_options, const EvaluateOptions& options) {
+  ResultFile out(verdict_path(subject_options, "evaluation"));
   Subject subject = open_subject(subject_options);
   EvaluationSettings settings;
   settings.metrics = chosen_metrics(options.metrics, subject.data.name);
@@ -60,7 +61,7 @@ int run(const SubjectOptions& subject_options, const EvaluateOptions& options) {
     std::printf("%s\n", line.c_str());
     std::fflush(stdout);
   });
-  write_atomically(subject.output("evaluation"), json.dump(2) + "\n");
+  out.write(json.dump(2) + "\n");
   return 0;
 }
 

@@ -118,6 +118,7 @@ LinearClassifier fit(Subject& subject, const ProbeSettings& settings, const Prob
 
 int probe(const SubjectOptions& subject_options, const ProbeOptions& probe_options) {
   const ProbeSettings settings = settings_of(probe_options);
+  ResultFile out(verdict_path(subject_options, "probe"));
   Subject subject = open_subject(subject_options);
   const auto begin = Clock::now();
   double loss = 0;
@@ -135,12 +136,11 @@ int probe(const SubjectOptions& subject_options, const ProbeOptions& probe_optio
   json["top1"] = two_decimals(accuracy.top1);
   json["top5"] = two_decimals(accuracy.top5);
   json["seconds"] = two_decimals(seconds);
-  const std::string path = subject.output("probe");
-  write_atomically(path, json.dump(2) + "\n");
+  out.write(json.dump(2) + "\n");
   std::printf("%s%s: %s probe on %s, %lld %s images, %.1f s; written to %s\n", subject.path.c_str(),
               subject_options.untrained ? " (initial weights)" : "", name_of(settings.protocol),
               subject.data.name.c_str(), static_cast<long long>(test.rows()), subject_options.split.c_str(), seconds,
-              path.c_str());
+              out.path().c_str());
   std::printf("top1 %.2f top5 %.2f\n", accuracy.top1, accuracy.top5);
   return 0;
 }

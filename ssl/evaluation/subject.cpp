@@ -38,13 +38,6 @@ ChannelValues channels_from(const Metadata& metadata, const std::string& key, st
   return values;
 }
 
-/// Fails before the work, not after it.
-void check_output(const std::string& path) {
-  const fs::path folder = fs::path(path).parent_path();
-  std::error_code error;
-  require_usage(folder.empty() || fs::is_directory(folder, error), "--out: there is no folder ", folder.string());
-}
-
 /// Where the encoder's file is.
 std::string encoder_path(const SubjectOptions& options) {
   require_usage(options.run.empty() != options.encoder_file.empty(), "expected either --run or --encoder-file");
@@ -147,7 +140,6 @@ Subject open_subject(const SubjectOptions& options) {
   Subject subject;
   subject.options = options;
   subject.path = encoder_path(options);
-  check_output(options.out);
   const std::optional<Options> config = run_config(options);
   if (options.threads > 0) omp_set_num_threads(options.threads);
   subject.precision = precision_of(options.precision);
@@ -177,10 +169,11 @@ Subject open_subject(const SubjectOptions& options) {
   return subject;
 }
 
-std::string Subject::output(const std::string& name) const {
+std::string verdict_path(const SubjectOptions& options, const std::string& name) {
+  const std::string encoder = encoder_path(options);
   if (!options.out.empty()) return options.out;
   const std::string file = name + (options.split == "val" ? "_val" : "") + (options.untrained ? "_untrained" : "");
-  return (fs::path(path).parent_path() / (file + ".json")).string();
+  return (fs::path(encoder).parent_path() / (file + ".json")).string();
 }
 
 nlohmann::ordered_json Subject::description() const {

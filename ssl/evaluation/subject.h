@@ -55,12 +55,13 @@ struct Subject {
   /// The encoder in eval mode; the subject must outlive it.
   Encode encode() { return encode_with(encoder, statistics, precision); }
   Encode encode_map() { return encode_map_with(encoder, statistics, precision); }
-  /// Where to write: --out, or <name>.json in the encoder's folder, with "_val" behind the name for that split and
-  /// "_untrained" for initial weights.
-  std::string output(const std::string& name) const;
   /// All that identifies the subject, for the verdict's file.
   nlohmann::ordered_json description() const;
 };
+
+/// Where to write what is found out: --out, or <name>.json in the encoder's folder, with "_val" behind the name for
+/// that split and "_untrained" for initial weights. Throws UsageError where the options name no encoder.
+std::string verdict_path(const SubjectOptions& options, const std::string& name);
 
 /// Loads the encoder and settles what to judge it on. Throws UsageError (one line) unless exactly one of run and
 /// encoder_file is given, for missing or damaged files, and for devices and precisions there are not.
