@@ -13,7 +13,9 @@
 #include <sstream>
 
 #include "engine/files.h"
+#include "engine/json_text.h"
 #include "engine/ops.h"
+#include "engine/shown.h"
 #include "kernels/conv_rules.h"
 #include "kernels/conv_tuning.h"
 #include "kernels/cuda_rules.h"
@@ -115,11 +117,12 @@ Trainer::Trainer(const Options& options)
 
 /// Before the first step: what applies, and where the run stands.
 void Trainer::start() {
-  for (const std::string& line : options_.applied) std::printf("%s\n", line.c_str());
+  for (const std::string& line : options_.applied) std::printf("%s\n", printable(line).c_str());
   const Plan plan = make_plan(options_, dataset_, *objective_, backend_);
   std::fputs(plan_text(options_, plan).c_str(), stdout);
   std::printf("device            %s, %s, %d threads (%s)\nrun folder        %s\n", backend_.name(),
-              options_.precision.c_str(), omp_get_max_threads(), devices_text().c_str(), folder_.path().c_str());
+              options_.precision.c_str(), omp_get_max_threads(), devices_text().c_str(),
+              printable(folder_.path()).c_str());
   if (!schedule_.notice().empty()) std::printf("%s\n", schedule_.notice().c_str());
   if (options_.precision == "bf16" && &backend_ == &cpu_backend() && !cpu_multiplies_bf16())
     std::printf("notice: this processor has no instructions for bf16; fp32 will be faster\n");
@@ -296,7 +299,7 @@ void Trainer::start_tuning() {
 }
 
 void Trainer::save_tuning() {
-  if (options_.tune) write_atomically(folder_.tuning(), nlohmann::json(conv_choices()).dump(1) + "\n");
+  if (options_.tune) write_atomically(folder_.tuning(), json_text(conv_choices(), 1) + "\n");
 }
 
 /// Names the images that have been left out since the last time.
@@ -348,7 +351,7 @@ TrainingResult Trainer::run() {
     std::printf("stopped by a signal at step %lld; go on with --resume\n", static_cast<long long>(step_));
   } else if (step_ > result.started_at) {
     std::printf("done: %lld steps, loss %.4f, data wait %.1f %%\n%s\n", static_cast<long long>(step_), loss_,
-                100 * result.data_wait, folder_.encoder().c_str());
+                100 * result.data_wait, printable(folder_.encoder()).c_str());
   } else {
     std::printf("nothing left to do at step %lld\n", static_cast<long long>(step_));
   }

@@ -58,7 +58,7 @@ struct Subject {
   /// Where to write: --out, or <name>.json in the encoder's folder, with "_val" behind the name for that split and
   /// "_untrained" for initial weights.
   std::string output(const std::string& name) const;
-  /// All that identifies the subject, for the verdict's file.
+  /// All that identifies the subject, for the verdict's file; paths are bytes as they are (see json_text).
   nlohmann::ordered_json description() const;
 };
 
