@@ -18,6 +18,7 @@
 #include "datasets/packed_images.h"
 #include "engine/files.h"
 #include "engine/require_call.h"
+#include "engine/stored_text.h"
 #include "kernels/error.h"
 #include "kernels/image_ops.h"
 #include "kernels/parallel.h"
@@ -101,7 +102,7 @@ Plan plan_of(const DatasetSettings& settings, std::int64_t short_side) {
   require_usage(!plan.paths.empty(), settings.name, ": ", settings.directory, " has no image that can be read");
   plan.tables.checksums.assign(plan.paths.size(), 0);
   std::string classes;
-  for (const std::string& name : parts.classes) classes += name + "\n";
+  for (const std::string& name : parts.classes) classes += stored_text(name) + "\n";
   plan.tables.metadata = {{"format", packed_format},
                           {"short_side", std::to_string(short_side)},
                           {"classes", classes},

@@ -11,6 +11,7 @@
 
 #include "datasets/image_folder.h"
 #include "engine/shown.h"
+#include "engine/stored_text.h"
 #include "kernels/error.h"
 
 namespace vergence {
@@ -81,7 +82,8 @@ PackedImages::PackedImages(const std::string& path) : mapped_(std::make_shared<M
   names_ = lines_of({static_cast<const char*>(names->data), static_cast<std::size_t>(names->bytes)});
   require_usage(static_cast<std::int64_t>(names_.size()) == count_, path, ": ", names_.size(), " names of ", count_,
                 " images");
-  for (const std::string_view name : lines_of(file_.meta("classes"))) classes_.emplace_back(name);
+  for (const std::string_view name : lines_of(file_.meta("classes")))
+    classes_.push_back(read_stored_text(name, path + ": metadata 'classes'"));
   const std::string& side = file_.meta("short_side");
   const auto [end, error] = std::from_chars(side.data(), side.data() + side.size(), short_side_);
   require_usage(error == std::errc() && end == side.data() + side.size() && short_side_ >= 0, path,

@@ -9,6 +9,7 @@
 
 #include "engine/files.h"
 #include "engine/shown.h"
+#include "engine/utf8.h"
 
 namespace vergence {
 namespace {
@@ -47,6 +48,8 @@ std::vector<const TensorEntry*> disk_order(const std::vector<TensorEntry>& tenso
 std::string header_of(const std::vector<const TensorEntry*>& order, const Metadata& metadata, const std::string& path) {
   nlohmann::ordered_json header = nlohmann::ordered_json::object();
   std::set<std::string> seen;
+  for (const auto& [key, value] : metadata)
+    require(is_utf8(key) && is_utf8(value), path, ": metadata '", shown(key), "' is not UTF-8");
   if (!metadata.empty()) header["__metadata__"] = metadata;
   std::int64_t offset = 0;
   for (const TensorEntry* tensor : order) {
@@ -56,6 +59,7 @@ std::string header_of(const std::vector<const TensorEntry*>& order, const Metada
             " bytes given for ", tensor->dtype, " ", shape_text(tensor->shape));
     require(seen.insert(tensor->name).second && tensor->name != "__metadata__", path, ": tensor '", tensor->name,
             "' is given twice or has a reserved name");
+    require(is_utf8(tensor->name), path, ": the tensor name '", shown(tensor->name), "' is not UTF-8");
     header[tensor->name] = {
         {"dtype", tensor->dtype}, {"shape", tensor->shape}, {"data_offsets", {offset, offset + tensor->bytes}}};
     offset += tensor->bytes;

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "engine/shown.h"
+#include "engine/utf8.h"
 #include "kernels/error.h"
 
 namespace vergence {
@@ -109,7 +110,8 @@ std::vector<Setting> read_toml(std::string_view text, const std::string& where) 
   try {
     table = toml::parse(text);
   } catch (const toml::parse_error& error) {
-    throw UsageError(join(where, ":", error.source().begin.line, ": ", shown(error.description(), 300)));
+    throw UsageError(join(where, ":", error.source().begin.line, ": ", shown(error.description(), 300),
+                          is_utf8(text) ? "" : "; names that are not UTF-8 are written as in \"bytes:d%E9j\""));
   } catch (const TomlAssertion&) {
     throw UsageError(join(where, ": not a TOML file"));
   }

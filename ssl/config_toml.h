@@ -13,7 +13,7 @@ namespace vergence {
 struct Setting {
   enum class Type { untyped /* from the command line */, text, integer, number, boolean, list };
   std::string name;   // "simclr.temperature"
-  std::string value;  // as on the command line: "0.2", "on", "60,80"
+  std::string value;  // as on the command line: "0.2", "on", "60,80"; of a file's texts as they stand there
   Type type = Type::untyped;
   std::string where;  // "run.toml:12: simclr.temperature" or "--simclr.temperature": begins error messages
 };
@@ -22,7 +22,7 @@ struct Setting {
 /// or holds something that no option takes (dates, nested lists, lists of tables).
 std::vector<Setting> read_toml(std::string_view text, const std::string& where);
 
-/// A TOML string literal.
+/// A TOML string literal of UTF-8 text.
 std::string toml_quote(std::string_view text);
 
 }  // namespace vergence

@@ -5,6 +5,7 @@
 #include <type_traits>
 
 #include "engine/shown.h"
+#include "engine/stored_text.h"
 #include "ssl/option_table.h"
 
 namespace vergence {
@@ -54,8 +55,13 @@ bool parse_bool(const OptionEntry& entry, const Setting& setting) {
 }
 
 std::string parse_text(const OptionEntry& entry, const Setting& setting) {
+  if (entry.choices.empty()) {
+    // A path. On the command line it is the bytes that it is; in a file, which is UTF-8, a text that stands for them.
+    const bool literal = setting.type == Setting::Type::untyped;
+    return literal ? setting.value : read_stored_text(setting.value, setting.where);
+  }
   const auto is = [&](const std::string& name) { return name == setting.value; };
-  if (entry.choices.empty() || std::any_of(entry.choices.begin(), entry.choices.end(), is)) return setting.value;
+  if (std::any_of(entry.choices.begin(), entry.choices.end(), is)) return setting.value;
   refuse(entry, setting);
 }
 
@@ -95,7 +101,7 @@ Value parse_value(const OptionEntry& entry, const Setting& setting) {
 
 template <class Value>
 std::string text_of(const Value& value, bool toml) {
-  if constexpr (std::is_same_v<Value, std::string>) return toml ? toml_quote(value) : value;
+  if constexpr (std::is_same_v<Value, std::string>) return toml ? toml_quote(stored_text(value)) : value;
   if constexpr (std::is_same_v<Value, bool>) return toml ? (value ? "true" : "false") : (value ? "on" : "off");
   if constexpr (std::is_same_v<Value, std::vector<double>>) {
     std::string text;

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <unistd.h>
 
+#include "engine/shown.h"
 #include "kernels/error.h"
 
 namespace vergence {
@@ -92,7 +93,7 @@ void Progress::note(const std::string& line) {
   if (terminal_ && width_ > 0) std::fprintf(out_, "\r%-*s\r", static_cast<int>(width_), "");
   width_ = 0;
   shown_at_ = -1e9;
-  std::fprintf(out_, "%s\n", line.c_str());
+  std::fprintf(out_, "%s\n", printable(line).c_str());
   std::fflush(out_);
 }
 

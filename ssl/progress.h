@@ -23,7 +23,7 @@ class Progress {
   /// Shows step `step` (finished steps, counted from 1) of `epoch` with its loss, the recent images/s and the time
   /// left. Cheap: most calls print nothing. The last step is always shown.
   void update(std::int64_t step, std::int64_t epoch, std::int64_t epochs, double loss);
-  /// Prints a line of its own, keeping the progress line below it.
+  /// Prints a line of its own, as printable() shows it, keeping the progress line below it.
   void note(const std::string& line);
   /// Ends the progress line. Called by the destructor too.
   void finish();

@@ -10,7 +10,9 @@
 #include <unistd.h>
 
 #include "engine/files.h"
+#include "engine/json_text.h"
 #include "engine/require_call.h"
+#include "kernels/error.h"
 
 namespace vergence {
 namespace {
@@ -127,7 +129,7 @@ void RunFolder::log(const nlohmann::ordered_json& line) {
   require(metrics_ >= 0, metrics(), ": open_metrics was not called");
   nlohmann::ordered_json finite = line;
   null_what_is_not_finite(finite);
-  const std::string text = finite.dump() + "\n", file = metrics();
+  const std::string text = json_text(std::move(finite)) + "\n", file = metrics();
   const char* next = text.data();
   std::size_t left = text.size();
   while (left > 0) {

@@ -13,7 +13,9 @@
 #include <sstream>
 
 #include "engine/files.h"
+#include "engine/json_text.h"
 #include "engine/ops.h"
+#include "engine/shown.h"
 #include "kernels/conv_rules.h"
 #include "kernels/conv_tuning.h"
 #include "kernels/cuda_rules.h"
@@ -118,11 +120,12 @@ Trainer::Trainer(const Options& options)
 
 /// Before the first step: what applies, and where the run stands.
 void Trainer::start() {
-  for (const std::string& line : options_.applied) std::printf("%s\n", line.c_str());
+  for (const std::string& line : options_.applied) std::printf("%s\n", printable(line).c_str());
   const Plan plan = make_plan(options_, dataset_, *objective_, backend_);
   std::fputs(plan_text(options_, plan).c_str(), stdout);
   std::printf("device            %s, %s, %d threads (%s)\nrun folder        %s\n", backend_.name(),
-              options_.precision.c_str(), omp_get_max_threads(), devices_text().c_str(), folder_.path().c_str());
+              options_.precision.c_str(), omp_get_max_threads(), devices_text().c_str(),
+              printable(folder_.path()).c_str());
   if (!schedule_.notice().empty()) std::printf("%s\n", schedule_.notice().c_str());
   if (options_.precision == "bf16" && &backend_ == &cpu_backend() && !cpu_multiplies_bf16())
     std::printf("notice: this processor has no instructions for bf16; fp32 will be faster\n");
@@ -166,7 +169,7 @@ void Trainer::resume() {
 void Trainer::begin_again() {
   if (RunFolder::has(folder_.config()))
     require_resumable(options_from_toml(read_file(folder_.config()), folder_.config()), options_, folder_.config());
-  std::printf("no checkpoint in %s: starts at step 0\n", folder_.path().c_str());
+  std::printf("no checkpoint in %s: starts at step 0\n", printable(folder_.path()).c_str());
 }
 
 bool Trainer::advance() {
@@ -308,7 +311,7 @@ void Trainer::start_tuning() {
 }
 
 void Trainer::save_tuning() {
-  if (options_.tune) write_atomically(folder_.tuning(), nlohmann::json(conv_choices()).dump(1) + "\n");
+  if (options_.tune) write_atomically(folder_.tuning(), json_text(conv_choices(), 1) + "\n");
 }
 
 /// Names the images that have been left out since the last time.
@@ -346,7 +349,7 @@ void Trainer::make_lost_encoder() {
   nlohmann::ordered_json logged_already;
   if (step_ == last_ && objective_->recalibration_batches() > 0) recalibrate(logged_already);
   save_encoders();
-  std::printf("%s was not there and has been made again\n", folder_.encoder().c_str());
+  std::printf("%s was not there and has been made again\n", printable(folder_.encoder()).c_str());
 }
 
 void Trainer::save_encoder_file(const std::string& path, const Statistics& statistics) {
@@ -378,7 +381,7 @@ TrainingResult Trainer::run() {
     std::printf("stopped by a signal at step %lld; go on with --resume\n", static_cast<long long>(step_));
   } else if (step_ > result.started_at) {
     std::printf("done: %lld steps, loss %.4f, data wait %.1f %%\n%s\n", static_cast<long long>(step_), loss_,
-                100 * result.data_wait, folder_.encoder().c_str());
+                100 * result.data_wait, printable(folder_.encoder()).c_str());
   } else {
     std::printf("nothing left to do at step %lld\n", static_cast<long long>(step_));
   }

@@ -2,6 +2,7 @@
 // become views (`bench data`).
 #include <cstdio>
 
+#include "engine/json_text.h"
 #include "ssl/bench_data.h"
 #include "ssl/bench_ops.h"
 #include "ssl/objective.h"
@@ -66,6 +67,8 @@ vergence::Options pretrain_options(const CLI::App& app, const DataBench& bench) 
   return vergence::parse_pretrain(static_cast<int>(pointers.size()), pointers.data());
 }
 
+void print(const nlohmann::ordered_json& report) { std::printf("%s\n", vergence::json_text(report).c_str()); }
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -81,9 +84,9 @@ int main(int argc, char** argv) {
   add_data_options(*data, data_bench);
   return vergence::run_tool(app, argc, argv, [&] {
     if (step->parsed())
-      std::printf("%s\n", vergence::bench_report(settings, vergence::bench_step(settings)).dump().c_str());
+      print(vergence::bench_report(settings, vergence::bench_step(settings)));
     else if (data->parsed())
-      std::printf("%s\n", vergence::bench_data(pretrain_options(*data, data_bench), data_bench.seconds).dump().c_str());
+      print(vergence::bench_data(pretrain_options(*data, data_bench), data_bench.seconds));
     else
       std::fputs(vergence::bench_ops(settings).c_str(), stdout);
     return 0;

@@ -8,6 +8,7 @@
 #include <new>
 #include <unistd.h>
 
+#include "engine/shown.h"
 #include "kernels/error.h"
 #include "ssl/help.h"
 
@@ -17,12 +18,9 @@ namespace {
 constexpr int failed = 1, bad_usage = 2;
 
 /// One line on stderr, whatever the message holds.
-int complain(const std::string& tool, std::string message, int status) {
-  for (char& c : message) {
-    if (c == '\n' || c == '\r') c = ' ';
-  }
+int complain(const std::string& tool, const std::string& message, int status) {
   std::fflush(stdout);
-  std::fprintf(stderr, "%s: %s\n", tool.c_str(), message.c_str());
+  std::fprintf(stderr, "%s: %s\n", tool.c_str(), printable(message).c_str());
   return status;
 }
 

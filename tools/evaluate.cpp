@@ -2,6 +2,8 @@
 #include <cstdio>
 
 #include "engine/files.h"
+#include "engine/json_text.h"
+#include "engine/shown.h"
 #include "ssl/evaluation/evaluation.h"
 #include "ssl/evaluation/subject.h"
 #include "tools/common.h"
@@ -53,15 +55,15 @@ int run(const SubjectOptions& subject_options, const EvaluateOptions& options) {
   settings.train_limit = options.train_limit;
   settings.seed = static_cast<std::uint64_t>(options.seed);
   const nlohmann::ordered_json about = subject.description();
-  std::printf("%s%s, epoch %s, step %s, on %s\n", subject.path.c_str(),
-              subject_options.untrained ? " (initial weights)" : "",
-              about.contains("epoch") ? about["epoch"].dump().c_str() : "?",
-              about.contains("step") ? about["step"].dump().c_str() : "?", subject.data.name.c_str());
+  const auto told = [&](const char* key) { return about.contains(key) ? json_text(about[key]) : "?"; };
+  const std::string first = join(subject.path, subject_options.untrained ? " (initial weights)" : "", ", epoch ",
+                                 told("epoch"), ", step ", told("step"), ", on ", subject.data.name);
+  std::printf("%s\n", printable(first).c_str());
   const nlohmann::ordered_json json = evaluate(subject, settings, [](const std::string& line) {
     std::printf("%s\n", line.c_str());
     std::fflush(stdout);
   });
-  out.write(json.dump(2) + "\n");
+  out.write(json_text(json, 2) + "\n");
   return 0;
 }
 

@@ -4,6 +4,8 @@
 #include <optional>
 
 #include "engine/files.h"
+#include "engine/json_text.h"
+#include "engine/shown.h"
 #include "ssl/evaluation/probe.h"
 #include "ssl/evaluation/subject.h"
 #include "tools/common.h"
@@ -136,11 +138,11 @@ int probe(const SubjectOptions& subject_options, const ProbeOptions& probe_optio
   json["top1"] = two_decimals(accuracy.top1);
   json["top5"] = two_decimals(accuracy.top5);
   json["seconds"] = two_decimals(seconds);
-  out.write(json.dump(2) + "\n");
-  std::printf("%s%s: %s probe on %s, %lld %s images, %.1f s; written to %s\n", subject.path.c_str(),
+  out.write(json_text(json, 2) + "\n");
+  std::printf("%s%s: %s probe on %s, %lld %s images, %.1f s; written to %s\n", printable(subject.path).c_str(),
               subject_options.untrained ? " (initial weights)" : "", name_of(settings.protocol),
               subject.data.name.c_str(), static_cast<long long>(test.rows()), subject_options.split.c_str(), seconds,
-              out.path().c_str());
+              printable(out.path()).c_str());
   std::printf("top1 %.2f top5 %.2f\n", accuracy.top1, accuracy.top5);
   return 0;
 }

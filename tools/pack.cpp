@@ -2,6 +2,7 @@
 #include <cstdio>
 
 #include "datasets/pack_images.h"
+#include "engine/shown.h"
 #include "tools/common.h"
 
 namespace vergence {
@@ -49,7 +50,7 @@ int run(PackOptions& options) {
         std::printf("\r%lld of %lld images", static_cast<long long>(done), static_cast<long long>(all));
         std::fflush(stdout);
       });
-  std::printf("\n%s: %lld images, %lld MiB", options.file.c_str(), static_cast<long long>(result.images),
+  std::printf("\n%s: %lld images, %lld MiB", printable(options.file).c_str(), static_cast<long long>(result.images),
               static_cast<long long>(result.bytes >> 20));
   if (result.done_before > 0) std::printf(", %lld of them from before", static_cast<long long>(result.done_before));
   if (result.bad > 0) std::printf("; %lld files could not be read", static_cast<long long>(result.bad));

@@ -2,6 +2,7 @@
 #include <cstdio>
 
 #include "datasets/verify.h"
+#include "engine/shown.h"
 #include "ssl/trainer.h"
 #include "tools/common.h"
 
@@ -10,7 +11,7 @@ int main(int argc, char** argv) {
     const vergence::Options options = vergence::parse_pretrain(argc, argv);
     if (options.verify)
       vergence::verify_dataset(vergence::dataset_settings(options),
-                               [](const std::string& line) { std::printf("%s\n", line.c_str()); });
+                               [](const std::string& line) { std::printf("%s\n", vergence::printable(line).c_str()); });
     if (options.plan) {
       std::fputs(vergence::describe_plan(options).c_str(), stdout);
       return 0;

@@ -10,6 +10,7 @@
 
 #include "datasets/verify.h"
 #include "engine/files.h"
+#include "engine/shown.h"
 #include "models/encoder_file.h"
 #include "ssl/options.h"
 
@@ -163,7 +164,8 @@ Subject open_subject(const SubjectOptions& options) {
   subject.extract.mean = channels_from(subject.metadata, "mean", settings.channels, subject.path);
   subject.extract.std = channels_from(subject.metadata, "std", settings.channels, subject.path);
   subject.data = data_of(options, config, subject);
-  if (options.verify) verify_dataset(subject.data, [](const std::string& line) { std::printf("%s\n", line.c_str()); });
+  if (options.verify)
+    verify_dataset(subject.data, [](const std::string& line) { std::printf("%s\n", printable(line).c_str()); });
   subject.extract.resize = options.eval_resize >= -1 ? options.eval_resize : config ? config->eval_resize : -1;
   if (config) subject.views = trained_views(*config, subject.extract);
   return subject;

@@ -55,7 +55,7 @@ struct Subject {
   /// The encoder in eval mode; the subject must outlive it.
   Encode encode() { return encode_with(encoder, statistics, precision); }
   Encode encode_map() { return encode_map_with(encoder, statistics, precision); }
-  /// All that identifies the subject, for the verdict's file.
+  /// All that identifies the subject, for the verdict's file; paths are bytes as they are (see json_text).
   nlohmann::ordered_json description() const;
 };
 

@@ -200,6 +200,8 @@ write("toml", "nested", b"lr = " + b"[" * 300 + b"]" * 300)
 write("toml", "deep_key", b"a." * 2000 + b"a = 1\n")
 write("toml", "deep_table", b"[" + b"a." * 2000 + b"a]\n")
 write("toml", "utf8", b"data = \"\xff\"\n")
+write("toml", "stored_paths", b'data = "bytes:d%E9j%25"\nout = "bytes:bytes:"\nclasses = "50%"\n')
+write("toml", "stored_path_cut_off", b'data = "bytes:d%E"\n')
 
 
 # ---- safetensors
@@ -264,6 +266,8 @@ write("packed_images", "five", packed(5))
 write("packed_images", "none", packed(0))
 write("packed_images", "no_classes", packed(classes="", labels=("I32", [2], struct.pack("<2i", -1, -1))))
 write("packed_images", "bad_image", packed(checksums=[0, 0]))
+write("packed_images", "stored_classes", packed(classes="bytes:caf%E9\nbytes:bytes:%25\n"))
+write("packed_images", "stored_class_of_0", packed(classes="bytes:%00\nb\n"))
 write("packed_images", "wrong_checksum", packed(checksums=[1, 1]))
 write("packed_images", "label_2", packed(labels=("I32", [2], struct.pack("<2i", 0, 2))))
 write("packed_images", "part_3", packed(parts=("U8", [2], bytes([0, 3]))))

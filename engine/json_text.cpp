@@ -1,0 +1,23 @@
+#include "engine/json_text.h"
+
+#include "engine/stored_text.h"
+
+namespace vergence {
+namespace {
+
+void store_strings(nlohmann::ordered_json& value) {
+  if (value.is_string()) {
+    value = stored_text(value.get_ref<const std::string&>());
+  } else if (value.is_structured()) {
+    for (auto& item : value) store_strings(item);
+  }
+}
+
+}  // namespace
+
+std::string json_text(nlohmann::ordered_json value, int indent) {
+  store_strings(value);
+  return value.dump(indent);
+}
+
+}  // namespace vergence

@@ -1,0 +1,13 @@
+// JSON files.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+namespace vergence {
+
+/// The text of `value`, in one line or, with an `indent`, in several. Its strings may be any bytes, such as paths: each
+/// stands there as stored_text writes it. Keys must be UTF-8. All JSON that is written or printed comes from here.
+std::string json_text(nlohmann::ordered_json value, int indent = -1);
+
+}  // namespace vergence
