@@ -1,5 +1,6 @@
-// A device wrapped for tests: every block it hands out is filled with bytes that read as NaN in every floating-point
-// type and lies between guard zones, which are checked when it is released. All work is done by the wrapped device.
+// A device wrapped for tests: every block it hands out is filled with poison, by default bytes that read as NaN in
+// every floating-point type, and lies between guard zones, which are checked when it is released. All work is done by
+// the wrapped device.
 #pragma once
 
 #include <algorithm>
@@ -14,7 +15,7 @@ namespace vergence::test {
 
 class CheckedBackend : public Backend {
  public:
-  explicit CheckedBackend(Backend& real) : real_(real) {}
+  explicit CheckedBackend(Backend& real, unsigned char poison = 0xff) : poison_(poison), real_(real) {}
   CheckedBackend(const CheckedBackend&) = delete;
   CheckedBackend& operator=(const CheckedBackend&) = delete;
   ~CheckedBackend() override {
@@ -29,7 +30,7 @@ class CheckedBackend : public Backend {
 
   void* allocate(std::int64_t bytes) override {
     char* whole = static_cast<char*>(real_.allocate(bytes + 2 * guard));
-    const std::vector<unsigned char> content(static_cast<std::size_t>(bytes + 2 * guard), poison);
+    const std::vector<unsigned char> content(static_cast<std::size_t>(bytes + 2 * guard), poison_);
     real_.upload(whole, content.data(), bytes + 2 * guard);
     const std::lock_guard lock(mutex_);
     live_[whole + guard] = bytes;
@@ -47,7 +48,7 @@ class CheckedBackend : public Backend {
     char* whole = static_cast<char*>(block) - guard;
     std::vector<unsigned char> content(static_cast<std::size_t>(bytes + 2 * guard));
     real_.download(content.data(), whole, bytes + 2 * guard);
-    const auto intact = [](unsigned char byte) { return byte == poison; };
+    const auto intact = [this](unsigned char byte) { return byte == poison_; };
     if (!std::all_of(content.begin(), content.begin() + guard, intact))
       problems_.push_back(join("wrote before the start of a block of ", bytes, " bytes"));
     if (!std::all_of(content.end() - guard, content.end(), intact))
@@ -205,7 +206,7 @@ class CheckedBackend : public Backend {
 
  private:
   static constexpr std::int64_t guard = 128;
-  static constexpr unsigned char poison = 0xff;  // of guard zones too: what is read there turns results into NaN
+  const unsigned char poison_;  // of guard zones too: NaN read there turns results into NaN
 
   Backend& real_;
   std::mutex mutex_;
