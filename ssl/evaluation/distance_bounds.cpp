@@ -81,8 +81,8 @@ DistanceBounds::DistanceBounds(Distance distance, const std::vector<Place>& bank
   for (const Place& row : bank) {
     const double squared = row.radius * row.radius,
                  weight = row.length > 0 ? std::sqrt(squares) / row.length : infinity;
-    // A row much longer or shorter than most, or of zeros, would over- or underflow: nothing is said of it.
-    const bool known = !cosine || (weight < 0x1p20 && weight > 0x1p-20);
+    // Nothing is said of a row much shorter than most, or of zeros. None can be much longer than the mean square.
+    const bool known = !cosine || weight < 0x1p20;
     const double base = squared - (cosine ? row.excess * row.excess : 0) - 16 * u * squared;
     base_.push_back(known ? static_cast<float>(base) : -infinity);
     radius_.push_back(known ? static_cast<float>(row.radius) : 0);
