@@ -192,6 +192,8 @@ class Backend {
   // ---- matrix product: out(m,n) = op(a) op(b) [+ bias(n)]; a is (m,k), or (k,m) if transpose_a; likewise b.
   virtual void gemm(bool transpose_a, bool transpose_b, std::int64_t m, std::int64_t n, std::int64_t k, ConstArray a,
                     ConstArray b, ConstArray bias, Array out) = 0;
+  /// By how much, at most and relatively, `gemm` rounds f32 operands before it multiplies. Sums are in f32 or wider.
+  virtual double f32_operand_rounding() const { return 0; }
 
   // ---- convolution: the three maps of the trilinear form <g, F(x,w)>. Activations any; w master or of the
   // activations' type (rounded to it before use); the weight gradient `dw` likewise, accumulated in Compute<T>.

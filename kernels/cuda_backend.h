@@ -63,6 +63,7 @@ class CudaBackend final : public Backend {
   // ---- gemm.cu
   void gemm(bool transpose_a, bool transpose_b, std::int64_t m, std::int64_t n, std::int64_t k, ConstArray a,
             ConstArray b, ConstArray bias, Array out) override;
+  double f32_operand_rounding() const override;
 
   // ---- conv.cu
   void conv2d(const ConvShape& shape, ConstArray x, ConstArray w, Array y) override;

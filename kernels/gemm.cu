@@ -7,6 +7,7 @@
 #include "kernels/cuda_backend.h"
 #include "kernels/cuda_libraries.h"
 #include "kernels/cuda_loops.h"
+#include "kernels/cuda_rules.h"
 
 namespace vergence::VERGENCE_GPU {
 namespace {
@@ -142,5 +143,8 @@ void CudaBackend::gemm(bool transpose_a, bool transpose_b, std::int64_t m, std::
       launch("gemm", add_parts<T>, blocks_for(m * n, 256), 256, device_.stream(), m, n, count, parts.data(), target);
   });
 }
+
+/// tf32 keeps 10 bits of fraction, by whatever rule.
+double CudaBackend::f32_operand_rounding() const { return cuda_math() == CudaMath::tf32 ? 0x1p-10 : 0; }
 
 }  // namespace vergence::VERGENCE_GPU

@@ -98,6 +98,7 @@ class CheckedBackend : public Backend {
             ConstArray b, ConstArray bias, Array out) override {
     real_.gemm(transpose_a, transpose_b, m, n, k, a, b, bias, out);
   }
+  double f32_operand_rounding() const override { return real_.f32_operand_rounding(); }
   void conv2d(const ConvShape& shape, ConstArray x, ConstArray w, Array y) override { real_.conv2d(shape, x, w, y); }
   void conv2d_data(const ConvShape& shape, ConstArray g, ConstArray w, Array dx) override {
     real_.conv2d_data(shape, g, w, dx);

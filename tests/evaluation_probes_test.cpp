@@ -232,8 +232,8 @@ TEST(Dense, LearnsTheMinimumOfTheCrossEntropy) {
   double slope[3] = {0, 0, 0};
   for (std::size_t i = 0; i < 60; ++i) {
     const double x = maps.values[2 * i], y = maps.values[2 * i + 1];
-    const double logit =
-        (fit.weight[2] - fit.weight[0]) * x + (fit.weight[3] - fit.weight[1]) * y + fit.bias[1] - fit.bias[0];
+    const double logit = (fit.weight[2] - fit.weight[0]) * (x - fit.centre[0]) +
+                         (fit.weight[3] - fit.weight[1]) * (y - fit.centre[1]) + fit.bias[1] - fit.bias[0];
     for (std::size_t p = 0; p < 4; ++p) {
       const double error = (1 / (1 + std::exp(-logit)) - maps.labels[4 * i + p]) / 240;
       slope[0] += error, slope[1] += error * (x - 3), slope[2] += error * y / 50;

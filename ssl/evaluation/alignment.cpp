@@ -11,6 +11,24 @@
 #include "kernels/parallel.h"
 
 namespace vergence {
+namespace {
+
+/// The rows less their mean, which changes no distance between them: features far from the origin are close together on
+/// the sphere, and products of the rows as they are would drown what they differ by.
+void centre_rows(std::vector<double>& rows, std::size_t dim) {
+  std::vector<double> mean(dim);
+  const double count = static_cast<double>(rows.size() / dim);
+  for (std::size_t i = 0; i < rows.size(); ++i) mean[i % dim] += rows[i] / count;
+  for (std::size_t i = 0; i < rows.size(); ++i) rows[i] -= mean[i % dim];
+}
+
+std::vector<double> squared_lengths(const std::vector<double>& rows, std::size_t dim) {
+  std::vector<double> result(rows.size() / dim);
+  for (std::size_t i = 0; i < rows.size(); ++i) result[i / dim] += rows[i] * rows[i];
+  return result;
+}
+
+}  // namespace
 
 double alignment_of(const Features& first, const Features& second, double alpha) {
   check_features(first, "alignment");
@@ -35,18 +53,23 @@ double uniformity_of(const Features& features, Backend& backend, double t) {
   check_features(features, "uniformity");
   const std::int64_t rows = features.rows(), dim = features.dim;
   require_usage(rows > 1, "uniformity: there is one image, expected at least two");
-  const std::vector<double> wide = unit_rows(features);
+  std::vector<double> wide = unit_rows(features);
+  centre_rows(wide, static_cast<std::size_t>(dim));
+  const std::vector<double> squares = squared_lengths(wide, static_cast<std::size_t>(dim));
   const Tensor unit = from_floats(backend, {rows, dim}, {wide.begin(), wide.end()});
   std::vector<double> sums(static_cast<std::size_t>(rows));  // of each image with those before it
   for (std::int64_t begin = 0; begin < rows; begin += block) {
     const std::int64_t count = std::min(block, rows - begin), width = begin + count;
     const Tensor some = part_of(unit, begin * dim, {count, dim}), before = part_of(unit, 0, {width, dim});
-    const std::vector<float> cosines = matmul(some, before, false, true).floats();
+    const std::vector<float> products = matmul(some, before, false, true).floats();
     parallel_for(count, 16, [&](std::int64_t low, std::int64_t high) {
-      for (std::int64_t i = low; i < high; ++i)
-        for (std::int64_t j = 0; j < begin + i; ++j)
-          sums[static_cast<std::size_t>(begin + i)] += std::exp(
-              -2 * t * std::max(0.0, 1.0 - static_cast<double>(cosines[static_cast<std::size_t>(i * width + j)])));
+      for (std::int64_t i = low; i < high; ++i) {
+        double& sum = sums[static_cast<std::size_t>(begin + i)];
+        for (std::int64_t j = 0; j < begin + i; ++j) {
+          const double both = squares[static_cast<std::size_t>(begin + i)] + squares[static_cast<std::size_t>(j)];
+          sum += std::exp(-t * std::max(0.0, both - 2 * products[static_cast<std::size_t>(i * width + j)]));
+        }
+      }
     });
   }
   double total = 0;

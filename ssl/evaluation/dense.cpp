@@ -126,7 +126,8 @@ std::vector<std::int32_t> predict_pixels(const LinearClassifier& classifier, con
   require(maps.dim == classifier.dim && maps.classes == classifier.classes, "dense probe: maps of ", maps.dim,
           " channels and ", maps.classes, " classes, the probe has ", classifier.dim, " and ", classifier.classes);
   const std::int64_t classes = classifier.classes;
-  const Tensor values = from_floats(backend, {maps.images, maps.height * maps.width, maps.dim}, maps.values);
+  const Tensor values =
+      from_floats(backend, {maps.images, maps.height * maps.width, maps.dim}, classifier.centred(maps.values));
   const Tensor weight = from_floats(backend, {classes, classifier.dim}, classifier.weight);
   const Tensor bias = from_floats(backend, {classes}, classifier.bias);
   const std::vector<float> logits = pixel_logits(values, weight, bias, enlargement(maps, backend)).floats();

@@ -11,13 +11,9 @@
 
 #include "kernels/backend.h"
 #include "ssl/evaluation/feature_matrix.h"
+#include "ssl/evaluation/neighbours.h"
 
 namespace vergence {
-
-enum class Distance {
-  cosine,    // neighbours by cosine similarity
-  euclidean  // neighbours by Euclidean distance of the features as they are
-};
 
 /// One form of kNN: which neighbours, how many, and what a vote weighs.
 struct KnnForm {
@@ -31,12 +27,6 @@ KnnForm knn_cosine_200();
 /// Euclidean neighbours, k = 5, plain majority.
 KnnForm knn_euclidean_5();
 
-/// How much is compared at a time: memory is about 4 * queries * bank bytes beside the features. No effect on the
-/// result beyond the rounding of the matrix product.
-struct KnnBlocks {
-  std::int64_t queries = 256, bank = 65536;
-};
-
 struct KnnResult {
   std::int64_t k = 0;                   // as used: never more than the bank has rows
   std::vector<std::int32_t> predicted;  // [query rows]
@@ -44,7 +34,8 @@ struct KnnResult {
 };
 
 /// Classifies every row of `query` by its neighbours in `bank`, in each of the `forms` (one matrix product serves all).
-/// Of equally near neighbours the earlier row counts, of classes with equal votes the smaller one. A k above the bank's
+/// Neighbours are exact (neighbours.h). Of equally near ones the earlier row counts, of classes with equal votes the
+/// smaller one. A k above the bank's
 /// size is cut to it, with one notice on stderr. Throws UsageError if features are empty, not finite or do not match.
 std::vector<KnnResult> knn_classify(const Features& bank, const Features& query, const std::vector<KnnForm>& forms,
                                     Backend& backend, const KnnBlocks& blocks = {});

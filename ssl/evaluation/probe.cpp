@@ -49,7 +49,7 @@ class Trainer {
   LinearClassifier classifier() const {
     const std::vector<float> values = parameters_.floats();
     const auto middle = values.begin() + dim_ * classes_;
-    return {dim_, classes_, {values.begin(), middle}, {middle, values.end()}};
+    return {dim_, classes_, {values.begin(), middle}, {middle, values.end()}, {}};
   }
 
  private:
@@ -181,9 +181,16 @@ double probe_lr(const ProbeSettings& settings, std::int64_t epoch) {
   return settings.lr;
 }
 
+std::vector<float> LinearClassifier::centred(std::vector<float> features) const {
+  if (!centre.empty())
+    for (std::size_t i = 0; i < features.size(); ++i)
+      features[i] = static_cast<float>(features[i] - centre[i % centre.size()]);
+  return features;
+}
+
 LinearClassifier initial_classifier(std::int64_t dim, std::int64_t classes, std::uint64_t seed) {
   require(dim > 0 && classes > 0, "probe: a classifier of ", dim, " features and ", classes, " classes");
-  LinearClassifier result{dim, classes, {}, {}};
+  LinearClassifier result{dim, classes, {}, {}, {}};
   const float bound = 1 / std::sqrt(static_cast<float>(dim));
   Random random(seed, Purpose::probe, 0, 0, weight_stream);
   for (std::int64_t i = 0; i < dim * classes; ++i) result.weight.push_back(random.uniform(-bound, bound));
@@ -230,7 +237,8 @@ ProbeAccuracy probe_accuracy(const LinearClassifier& classifier, const Features&
                 classifier.classes);
   const Tensor weight = from_floats(backend, {classifier.classes, classifier.dim}, classifier.weight);
   const Tensor bias = from_floats(backend, {classifier.classes}, classifier.bias);
-  const std::vector<float> logits = linear(upload(test, backend), weight, bias).floats();
+  const Tensor features = from_floats(backend, {test.rows(), test.dim}, classifier.centred(test.values));
+  const std::vector<float> logits = linear(features, weight, bias).floats();
   std::int64_t top1 = 0, top5 = 0;
   for (std::int64_t i = 0; i < test.rows(); ++i) {
     const float* row = logits.data() + i * classifier.classes;

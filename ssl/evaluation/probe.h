@@ -50,11 +50,16 @@ void check_probe(const ProbeSettings& settings);
 /// The learning rate in `epoch` (counted from 0).
 double probe_lr(const ProbeSettings& settings, std::int64_t epoch);
 
-/// logits = x W^T + b.
+/// logits = (x - centre) W^T + b. With the centre among the features nothing of the logits is lost to their distance
+/// from the origin.
 struct LinearClassifier {
   std::int64_t dim = 0, classes = 0;
-  std::vector<float> weight;  // [classes, dim]
-  std::vector<float> bias;    // [classes]
+  std::vector<float> weight;        // [classes, dim]
+  std::vector<float> bias;          // [classes]
+  std::vector<double> centre = {};  // [dim]; none: the origin
+
+  /// Rows of features less the centre: [rows, dim].
+  std::vector<float> centred(std::vector<float> features) const;
 };
 
 /// What a probe starts from: uniform in +-1/sqrt(dim), from (seed, Purpose::probe).

@@ -29,17 +29,12 @@ std::vector<float> Standardisation::apply(std::vector<float> values) const {
 }
 
 LinearClassifier Standardisation::unapply(const std::vector<double>& point, std::int64_t classes) const {
-  LinearClassifier result{static_cast<std::int64_t>(mean.size()), classes, {}, {}};
-  const std::size_t dim = mean.size();
-  for (std::size_t c = 0; c < static_cast<std::size_t>(classes); ++c) {
-    double bias = point[static_cast<std::size_t>(classes) * dim + c];
-    for (std::size_t j = 0; j < dim; ++j) {
-      const double weight = point[c * dim + j] * inverse[j];
-      bias -= weight * mean[j];
-      result.weight.push_back(static_cast<float>(weight));
-    }
-    result.bias.push_back(static_cast<float>(bias));
-  }
+  const auto weights = static_cast<std::ptrdiff_t>(classes) * static_cast<std::ptrdiff_t>(mean.size());
+  LinearClassifier result{static_cast<std::int64_t>(mean.size()), classes, {}, {}, mean};
+  for (std::ptrdiff_t i = 0; i < weights; ++i)
+    result.weight.push_back(
+        static_cast<float>(point[static_cast<std::size_t>(i)] * inverse[static_cast<std::size_t>(i) % mean.size()]));
+  result.bias.assign(point.begin() + weights, point.end());
   return result;
 }
 

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "datasets/confounded_shapes.h"
+#include "kernels/cuda_rules.h"
 #include "kernels/random.h"
 #include "ssl/evaluation/alignment.h"
 #include "ssl/evaluation/dense.h"
@@ -29,11 +30,18 @@ TEST(DeviceEvaluation, Uniformity) {
 }
 
 TEST(DeviceEvaluation, Knn) {
-  const Features bank = random_features(90, 6, 1), query = random_features(20, 6, 2);
   const std::vector<KnnForm> forms{{Distance::cosine, 30, 0.1}, {Distance::euclidean, 5, 0}};
-  const auto here = knn_classify(bank, query, forms, cpu_backend());
-  const auto there = knn_classify(bank, query, forms, device_under_test());
-  for (std::size_t form : {0u, 1u}) EXPECT_EQ(here[form].predicted, there[form].predicted);
+  for (CudaMath math : {CudaMath::fp32, CudaMath::tf32})
+    for (float shift : {0.0f, 1000.0f}) {  // far from the origin f32 products of the features say nothing
+      Features bank = random_features(90, 6, 1), query = random_features(20, 6, 2);
+      for (Features* features : {&bank, &query})
+        for (float& value : features->values) value += shift;
+      const auto here = knn_classify(bank, query, forms, cpu_backend());
+      set_cuda_math(math);
+      const auto there = knn_classify(bank, query, forms, device_under_test());
+      set_cuda_math(CudaMath::fp32);
+      for (std::size_t form : {0u, 1u}) EXPECT_EQ(here[form].predicted, there[form].predicted);
+    }
 }
 
 TEST(DeviceEvaluation, DenseProbe) {

@@ -1,0 +1,25 @@
+// Distances of feature vectors in f64: what "near" means to kNN. Features are f32, so differences of neighbouring
+// values and products of two are exact; what f64 rounds is some 1e-16 of the result.
+#pragma once
+
+#include <cstdint>
+
+namespace vergence {
+
+enum class Distance {
+  cosine,    // neighbours by cosine similarity
+  euclidean  // neighbours by Euclidean distance of the features as they are
+};
+
+/// |x|: the squares are added with what every addition lost, so only the last bit may be wrong.
+double length_of(const float* x, std::int64_t dim);
+
+/// |a - b|^2.
+double squared_distance(const float* a, const float* b, std::int64_t dim);
+
+/// |a / |a| - b / |b||^2 = 2 - 2 cos(a, b), from 0 to 4, given the lengths. Unlike 1 - cos it keeps its digits where
+/// the angle is small; directions that f64 cannot tell apart (1e-15) count as one. A vector of zeros has the cosine 0
+/// with everything.
+double squared_chord(const float* a, double a_length, const float* b, double b_length, std::int64_t dim);
+
+}  // namespace vergence
