@@ -66,7 +66,7 @@ void check_files(const RunFolder& folder) {
   for (const std::string& file : {folder.config(), folder.metrics(), folder.checkpoint(), folder.encoder(),
                                   folder.encoder_as_trained(), folder.mask(), folder.tuning()})
     regular_destination(file);
-  if (exists(folder.pictures())) regular_destination(folder.pictures() + "/epoch_0000.png");
+  if (RunFolder::has(folder.pictures())) regular_destination(folder.pictures() + "/epoch_0000.png");
 }
 
 }  // namespace
@@ -115,7 +115,8 @@ void RunFolder::write_config(const std::string& toml) { write_atomically(config(
 
 void RunFolder::open_metrics(std::int64_t last_step) {
   if (metrics_ >= 0) close(metrics_);
-  if (has(metrics())) {
+  std::error_code nothing_yet;
+  if (std::filesystem::exists(metrics(), nothing_yet)) {  // no link to a place where nothing lies so far
     const std::string text = read_file(metrics());
     const std::string kept = cut_back(text, last_step, metrics());
     if (kept.size() != text.size()) write_atomically(metrics(), kept);

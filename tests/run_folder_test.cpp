@@ -87,9 +87,13 @@ TEST_F(RunFolders, WhatIsLeftOfARunThatLostItsCheckpointIsNotOverwritten) {
 
 TEST_F(RunFolders, ACheckpointThatCannotBeReadIsOne) {
   create_folders(path_);
-  fs::create_symlink("checkpoint.safetensors", path_ + "/checkpoint.safetensors");
+  const std::string checkpoint = path_ + "/checkpoint.safetensors";
+  fs::create_symlink("a_disk_that_is_not_mounted", checkpoint);
   EXPECT_TRUE(RunFolder(path_, true).resuming());
   expect_contains(refusal(false), {"holds a run already"});
+  fs::remove(checkpoint);
+  fs::create_symlink("checkpoint.safetensors", checkpoint);  // leads to itself
+  for (const bool resume : {false, true}) expect_contains(refusal(resume), {checkpoint + ": cannot be written: "});
 }
 
 TEST_F(RunFolders, ResumesOnlyFromACheckpoint) {

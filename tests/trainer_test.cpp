@@ -173,7 +173,7 @@ TEST_F(TrainerTest, WithoutACheckpointResumingOverwritesNoOtherRun) {
   expect_refused({config});
   fs::remove(config);
   fs::create_directory(config);
-  expect_contains(message_of([&] { pretrain(options); }), {config + ": cannot read: it is a folder"});
+  expect_contains(message_of([&] { pretrain(options); }), {config + ": is a folder"});
 }
 
 TEST_F(TrainerTest, AnEncoderIsNeverThereWithoutACheckpoint) {
