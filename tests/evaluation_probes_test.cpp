@@ -104,8 +104,7 @@ TEST(Foreground, AMemoryForBackgroundsIsMisledByOthers) {
     const auto found = known.find(corners([&](std::int64_t at) { return std::lround(255 * pixels[at]); }));
     if (found != known.end()) features[found->second] = 1;
   });
-  const ForegroundMatrix m =
-      foreground_matrix(memory, shapes, "test", 500, bytes_of(16), quick_probe(), cpu_backend());
+  const ForegroundMatrix m = foreground_matrix(memory, shapes, "test", 500, bytes_of(16), quick_probe(), cpu_backend());
   for (const ForegroundMatrix::Rows& rows : judges(m)) {
     EXPECT_DOUBLE_EQ(rows[0][0], 100);  // its own background
     EXPECT_DOUBLE_EQ(rows[0][2], 100);

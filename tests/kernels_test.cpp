@@ -325,7 +325,8 @@ TEST(Optimizers, ThreeStepsAgainstPlainLoops) {
         if (kind <= Kind::plain_sgd)
           cpu.sgd({mu, wd, kind == Kind::nesterov}, segments, scalars, bg, bp, mu == 0 ? Array{} : Array(b1));
         else if (kind < Kind::adam)
-          cpu.lars({mu, wd, eta, eps, kind == Kind::lars_clip, kind == Kind::lars_joint}, segments, scalars, bg, bp, b1);
+          cpu.lars({mu, wd, eta, eps, kind == Kind::lars_clip, kind == Kind::lars_joint}, segments, scalars, bg, bp,
+                   b1);
         else
           cpu.adam({0.9, 0.999, eps, wd, kind == Kind::adamw}, segments, scalars, bg, bp, b1, b2);
       }
