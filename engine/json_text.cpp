@@ -1,5 +1,7 @@
 #include "engine/json_text.h"
 
+#include <nlohmann/json.hpp>
+
 #include "engine/stored_text.h"
 
 namespace vergence {

@@ -1,6 +1,7 @@
 #include "ssl/bench_data.h"
 
 #include <chrono>
+#include <nlohmann/json.hpp>
 
 #include "datasets/loader.h"
 #include "ssl/option_table.h"

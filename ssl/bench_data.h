@@ -2,7 +2,7 @@
 // model.
 #pragma once
 
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 
 #include "ssl/options.h"
 

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <fcntl.h>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <sys/file.h>
 #include <system_error>
 #include <unistd.h>

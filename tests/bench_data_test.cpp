@@ -2,6 +2,7 @@
 #include "ssl/bench_data.h"
 
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include "kernels/error.h"
 

@@ -2,6 +2,7 @@
 #include <cmath>
 #include <fstream>
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include "engine/files.h"
 #include "engine/ops.h"

@@ -2,6 +2,7 @@
 #include "engine/stored_text.h"
 
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include "engine/json_text.h"
 #include "engine/safetensors.h"

@@ -1,6 +1,8 @@
 // bench: how fast a training step is, whole (`bench step`) or operation by operation (`bench ops`), and how fast images
 // become views (`bench data`).
+#include <CLI/CLI.hpp>
 #include <cstdio>
+#include <nlohmann/json.hpp>
 
 #include "engine/json_text.h"
 #include "ssl/bench_data.h"

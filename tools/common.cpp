@@ -1,6 +1,7 @@
 // Exceptions to exit statuses.
 #include "tools/common.h"
 
+#include <CLI/CLI.hpp>
 #include <csignal>
 #include <cstdio>
 #include <exception>

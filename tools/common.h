@@ -1,9 +1,13 @@
 // What every tool's main shares: arguments in, one-line errors and exit statuses out.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <functional>
 #include <string>
+
+// The CLI11 library's command line.
+namespace CLI {
+class App;
+}
 
 namespace vergence {
 

@@ -1,5 +1,7 @@
 // evaluate: judges a pretrained encoder without changing it. Writes evaluation.json.
+#include <CLI/CLI.hpp>
 #include <cstdio>
+#include <nlohmann/json.hpp>
 
 #include "engine/files.h"
 #include "engine/json_text.h"

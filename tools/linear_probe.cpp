@@ -1,6 +1,8 @@
 // linear_probe: trains a linear classifier on a frozen encoder's features. Writes probe.json.
+#include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdio>
+#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "engine/files.h"

@@ -1,4 +1,5 @@
 // pack: a folder of image files as one file of decoded images, which pretrain reads without decoding.
+#include <CLI/CLI.hpp>
 #include <cstdio>
 
 #include "datasets/pack_images.h"

@@ -1,10 +1,12 @@
 // Opening what is to be evaluated.
 #include "ssl/evaluation/subject.h"
 
+#include <CLI/CLI.hpp>
 #include <charconv>
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <omp.h>
 #include <optional>
 

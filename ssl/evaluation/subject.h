@@ -2,9 +2,8 @@
 // is written. Shared by the tools `linear_probe` and `evaluate`.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <cstdint>
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
@@ -12,6 +11,11 @@
 #include "engine/safetensors.h"
 #include "models/resnet.h"
 #include "ssl/evaluation/features.h"
+
+// The CLI11 library's command line.
+namespace CLI {
+class App;
+}
 
 namespace vergence {
 
