@@ -9,7 +9,7 @@ trap 'rm -rf "$work"' EXIT
 RANDOM=${KILL_SEED:-$$}
 echo "kill seed ${KILL_SEED:-$$}"
 
-epochs=150 steps=600  # 4 steps an epoch; many more than eleven kills can use up: each some 10 to 30
+epochs=100 steps=400  # 4 steps an epoch; many more than eleven kills can use up: each some 10 to 25
 options=(--objective simclr --dataset confounded_shapes --image-size 16 --limit 64 --batch 16 --width 4
   --simclr.hidden 32 --epochs "$epochs" --checkpoint-every 1)
 run() { "$pretrain" "${options[@]}" --out "$@"; }
