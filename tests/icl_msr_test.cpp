@@ -139,7 +139,7 @@ TEST(IclMsrGolden, MetaGradientInSinglePrecision) {
     golden.streaming = streaming;
     for (Tensor& tensor : golden.theta) tensor = cast(tensor, DType::f32);
     golden.phi = cast(golden.phi, DType::f32), golden.views = cast(golden.views, DType::f32);
-    EXPECT_LT(relative_error(golden.solve({}).gradient[0].values(), golden_gradient), 1e-3);
+    EXPECT_LT(relative_error(golden.solve({}).gradient[0].values(), golden_gradient), 1e-2);
   }
 }
 

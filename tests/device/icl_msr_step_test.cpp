@@ -49,7 +49,7 @@ TEST_P(IclMsrSteps, GiveTheLossesOfTheCpu) {
   const Options options = tiny(GetParam());
   const Outcome cpu = train(options, cpu_backend(), 16, 1e-3, 2, false);
   const Outcome gpu = train(options, device_under_test(), 16, 1e-3, 2, false);
-  for (std::size_t i = 0; i < 2; ++i) EXPECT_NEAR(gpu.losses[i], cpu.losses[i], 1e-4 * std::abs(cpu.losses[i])) << i;
+  for (std::size_t i = 0; i < 2; ++i) EXPECT_NEAR(gpu.losses[i], cpu.losses[i], 5e-4 * std::abs(cpu.losses[i])) << i;
 }
 
 /// Seven steps: of each kind two that run eagerly, one that is recorded, and the first kind's recording once more.
@@ -78,7 +78,7 @@ TEST(IclMsrRun, ReadsUnaugmentedImages) {
   const std::vector<double> eager = losses_from_images(options, device_under_test(), false, 3);
   EXPECT_EQ(losses_from_images(options, device_under_test(), true, 3), eager);
   const std::vector<double> cpu = losses_from_images(options, cpu_backend(), false, 3);
-  for (std::size_t i = 0; i < cpu.size(); ++i) EXPECT_NEAR(eager[i], cpu[i], 2e-2 * std::abs(cpu[i])) << i;
+  expect_bf16_losses(eager, cpu);
 }
 
 }  // namespace
