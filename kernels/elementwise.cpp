@@ -41,13 +41,13 @@ bool is_scalar(Repeat repeat) { return repeat == Repeat::over_cols || repeat == 
 /// Calls `run(row, begin, end)` for runs of columns that together cover the grid, in parallel.
 template <class Run>
 void for_runs(const Grid& grid, const Run& run) {
-  if (grid.rows == 1) {
-    parallel_for(grid.cols, cpu::grain, [&](std::int64_t begin, std::int64_t end) { run(0, begin, end); });
-  } else {
-    parallel_for(grid.rows, cpu::row_grain(grid.cols), [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t row = begin; row < end; ++row) run(row, 0, grid.cols);
-    });
-  }
+  const bool one = grid.rows == 1;  // then its columns are shared out
+  parallel_for(one ? grid.cols : grid.rows, one ? cpu::grain : cpu::row_grain(grid.cols),
+               [&](std::int64_t begin, std::int64_t end) {
+                 const std::int64_t first_row = one ? 0 : begin, last_row = one ? 1 : end;
+                 const std::int64_t first = one ? begin : 0, last = one ? end : grid.cols;
+                 for (std::int64_t row = first_row; row < last_row; ++row) run(row, first, last);
+               });
 }
 
 template <class T, class Functor>

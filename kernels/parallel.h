@@ -3,35 +3,24 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <exception>
+#include <memory>
 #include <omp.h>
+#include <type_traits>
 
 namespace vergence {
+
+/// What parallel_for does, once for all bodies: a body that is inlined where one thread runs and where several do is
+/// compiled twice, and bodies are the kernels. `call(body, begin, end)` calls the body.
+void parallel_ranges(std::int64_t count, std::int64_t grain, const void* body,
+                     void (*call)(const void* body, std::int64_t begin, std::int64_t end));
 
 /// Calls `body(begin, end)` on disjoint parts of [0, count), at most one per thread and each at least `grain` long.
 /// Which thread gets what depends on the number of threads alone.
 template <class Body>
-void parallel_for(std::int64_t count, std::int64_t grain, Body&& body) {
-  if (count <= 0) return;
-  const std::int64_t most = std::max<std::int64_t>(1, count / std::max<std::int64_t>(1, grain));
-  const int threads = omp_in_parallel() ? 1 : static_cast<int>(std::min<std::int64_t>(omp_get_max_threads(), most));
-  if (threads <= 1) {
-    body(std::int64_t{0}, count);
-    return;
-  }
-  std::exception_ptr failure;
-#pragma omp parallel num_threads(threads)
-  {
-    const std::int64_t part = omp_get_thread_num(), parts = omp_get_num_threads();
-    const std::int64_t begin = count * part / parts, end = count * (part + 1) / parts;
-    try {
-      if (begin < end) body(begin, end);
-    } catch (...) {
-#pragma omp critical(vergence_parallel_for)
-      if (!failure) failure = std::current_exception();
-    }
-  }
-  if (failure) std::rethrow_exception(failure);
+void parallel_for(std::int64_t count, std::int64_t grain, const Body& body) {
+  parallel_ranges(count, grain, std::addressof(body), [](const void* erased, std::int64_t begin, std::int64_t end) {
+    (*static_cast<const Body*>(erased))(begin, end);
+  });
 }
 
 }  // namespace vergence
