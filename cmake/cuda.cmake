@@ -21,6 +21,8 @@ find_package(CUDAToolkit REQUIRED)
 set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
 set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)
 
+# For the host's side, which only starts kernels: the device's code is always optimized fully. It halves the host's part.
+set(CMAKE_CUDA_FLAGS_RELEASE "-O1 -DNDEBUG")
 set(cuda_options --expt-relaxed-constexpr -lineinfo -Werror all-warnings
     -Xcompiler=-Wall,-Wextra,-Wno-unused-parameter -Xptxas=-warn-spills)
 foreach(architecture ${VERGENCE_CUDA_ARCHITECTURES})

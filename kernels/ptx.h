@@ -86,15 +86,23 @@ inline float of_bf16(unsigned pair, int half) { return __uint_as_float(half ? pa
 /// What the tensor core sees of a register: it ignores the bits below tf32's.
 inline float of_tf32(unsigned bits) { return __uint_as_float(bits & 0xffffe000u); }
 
-/// One element of c: its row's registers lie with the lanes of `row_group`, in registers `upper` and `upper` + 2; its
-/// column's with those of `col_group`.
+/// The registers of the four lanes that hold a row or a column.
+struct Group {
+  Operands of[4];
+
+  Group(const Deposits& given, unsigned group) {
+    for (unsigned member = 0; member < 4; ++member) of[member] = given.from<Operands>(4 * group + member);
+  }
+};
+
+/// One element of c: its row lies in registers `upper` and `upper` + 2 of `row`.
 template <bool tf32>
-float product(const Deposits& given, unsigned row_group, int upper, unsigned col_group) {
+float product(const Group& row, int upper, const Group& column) {
   float sum = 0;
   for (int part = 0; part < 2; ++part)
-    for (unsigned member = 0; member < 4; ++member) {
-      const unsigned a = given.from<Operands>(4 * row_group + member).a[upper + 2 * part];
-      const unsigned b = given.from<Operands>(4 * col_group + member).b[part];
+    for (int member = 0; member < 4; ++member) {
+      const unsigned a = row.of[member].a[upper + 2 * part];
+      const unsigned b = column.of[member].b[part];
       if constexpr (tf32)
         sum += of_tf32(a) * of_tf32(b);
       else
@@ -106,8 +114,8 @@ float product(const Deposits& given, unsigned row_group, int upper, unsigned col
 template <bool tf32>
 void multiply(float (&c)[4], const unsigned (&a)[4], unsigned b0, unsigned b1, const char* name) {
   const auto given = exchange(0xffffffffu, Operands{{a[0], a[1], a[2], a[3]}, {b0, b1}}, name);
-  const unsigned group = lane() / 4, member = lane() % 4;
-  for (int i = 0; i < 4; ++i) c[i] += product<tf32>(given, group, i / 2, 2 * member + static_cast<unsigned>(i % 2));
+  const Group row(given, lane() / 4), columns[2] = {{given, 2 * (lane() % 4)}, {given, 2 * (lane() % 4) + 1}};
+  for (int i = 0; i < 4; ++i) c[i] += product<tf32>(row, i / 2, columns[i % 2]);
 }
 
 inline Deposits exchange_rows(const void* row, const char* name) {
