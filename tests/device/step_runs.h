@@ -54,8 +54,8 @@ inline void expect_same_bits(const Outcome& recorded, const Outcome& eager, cons
   EXPECT_EQ(recorded.running, eager.running) << what;
 }
 
-/// The losses of two devices in half precision. Rounding takes such small networks apart step by step: by 0.002 at most of
-/// the first loss, 0.01 of the second, 0.02 of the third and 0.1 of the fifth, over 26 seeds. So three are compared.
+/// The losses of two devices in half precision. Rounding takes such small networks apart step by step, over 26 seeds by
+/// at most 0.002 of the first loss, 0.01 of the second, 0.02 of the third and 0.1 of the fifth: three are compared.
 inline void expect_bf16_losses(const std::vector<double>& losses, const std::vector<double>& expected) {
   ASSERT_GE(losses.size(), 3u);
   for (std::size_t i = 0; i < 3; ++i)
