@@ -22,4 +22,8 @@ std::string json_text(nlohmann::ordered_json value, int indent) {
   return value.dump(indent);
 }
 
+nlohmann::json parse_json(std::string_view text) {
+  return nlohmann::json::parse(text.begin(), text.end(), nullptr, false);
+}
+
 }  // namespace vergence

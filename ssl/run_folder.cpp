@@ -33,7 +33,7 @@ int lock_folder(const std::string& path) {
 
 /// The step of a line of metrics.jsonl; throws UsageError if it has none.
 std::int64_t step_of(std::string_view line, const std::string& where) {
-  const auto json = nlohmann::json::parse(line.begin(), line.end(), nullptr, false);
+  const nlohmann::json json = parse_json(line);
   const bool good = json.is_object() && json.contains("step") && json["step"].is_number_integer();
   require_usage(good, where, ": expected a JSON object with a whole number \"step\"");
   return json["step"].get<std::int64_t>();

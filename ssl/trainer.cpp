@@ -303,7 +303,7 @@ void Trainer::start_tuning() {
                 "--tune: goes with --cpu-conv auto and --conv auto alone");
   ConvChoices known;
   if (step_ > 0) {
-    const auto saved = nlohmann::json::parse(read_file(folder_.tuning()), nullptr, false);
+    const nlohmann::json saved = parse_json(read_file(folder_.tuning()));
     require_usage(saved.is_object() && std::all_of(saved.begin(), saved.end(), [](auto& v) { return v.is_string(); }),
                   folder_.tuning(), ": expected an object of algorithm names by convolution");
     known = saved.get<ConvChoices>();

@@ -130,7 +130,7 @@ TEST_F(OddNamesRun, IsTrainedResumedAndOpenedForEvaluation) {
   const Subject subject = open_subject(subject_options);
   EXPECT_EQ(subject.data.directory, data);
   EXPECT_EQ(open_dataset(subject.data, "test").count, 16);
-  const auto json = nlohmann::json::parse(json_text(subject.description()));
+  const auto json = parse_json(json_text(subject.description()));
   EXPECT_EQ(json["data"], stored_text(data));
   EXPECT_EQ(read_stored_text(json["encoder_file"].get<std::string>(), ""), run + "/encoder.safetensors");
 }
@@ -201,7 +201,7 @@ void expect_tool(const std::string& tool, const std::vector<std::string>& argume
 
 /// The strings of a JSON file that name paths, as bytes.
 std::string path_in(const std::string& file, const std::string& key) {
-  return read_stored_text(nlohmann::json::parse(read_file(file)).at(key).get<std::string>(), file);
+  return read_stored_text(parse_json(read_file(file)).at(key).get<std::string>(), file);
 }
 
 TEST_F(OddNamesRun, TheToolsTakeSuchNamesAndShowThemEscaped) {

@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 
 #include "datasets/pack_images.h"
+#include "engine/json_text.h"
 #include "tests/complaints.h"
 #include "tests/image_tree.h"
 #include "tests/special_files.h"
@@ -13,7 +14,6 @@ namespace vergence {
 namespace {
 
 namespace fs = std::filesystem;
-using Json = nlohmann::ordered_json;
 
 /// The run that is judged here: made once, by `pretrain`.
 const TemporaryFolder& judged_run() {
@@ -83,7 +83,7 @@ TEST_F(ToolOutputs, AFifosReaderGetsTheResult) {
                   " --out fifo && exec 4>&- && wait $!"),
               0)
         << errors();
-    EXPECT_EQ(Json::parse(folder_.bytes("got"))["limit"], 64) << tool;
+    EXPECT_EQ(parse_json(folder_.bytes("got"))["limit"], 64) << tool;
     EXPECT_EQ(kind_at(folder_ / "fifo"), static_cast<mode_t>(S_IFIFO)) << tool;
   }
 }
@@ -114,7 +114,7 @@ TEST_F(ToolOutputs, ALinkStaysAndItsTargetIsMade) {
   ASSERT_EQ(run("evaluate --out link.json"), 0) << errors();
   EXPECT_EQ(kind_at(folder_ / "link.json"), static_cast<mode_t>(S_IFLNK));
   EXPECT_EQ(kind_at(folder_ / "elsewhere/result.json"), static_cast<mode_t>(S_IFREG));
-  EXPECT_EQ(Json::parse(folder_.bytes("elsewhere/result.json"))["limit"], 64);
+  EXPECT_EQ(parse_json(folder_.bytes("elsewhere/result.json"))["limit"], 64);
 }
 
 TEST_F(ToolOutputs, StandardOutputOfAnyKind) {
@@ -144,7 +144,7 @@ TEST_F(ToolOutputs, AReaderThatGoesAwayIsSaid) {
   const std::string lost = "standard output: not all of it could be written\n";
   EXPECT_EQ(run("exec > >(true); wait $!; evaluate --out result.json"), 1);
   EXPECT_EQ(errors(), "evaluate: " + lost);
-  EXPECT_EQ(Json::parse(folder_.bytes("result.json"))["limit"], 64);
+  EXPECT_EQ(parse_json(folder_.bytes("result.json"))["limit"], 64);
   EXPECT_EQ(run(std::string("exec > >(true); wait $!; ") + training + "--epochs 1 --out run"), 1);
   EXPECT_EQ(errors(), "pretrain: " + lost);
   EXPECT_EQ(folder_.bytes("run/encoder.safetensors").size(),
@@ -162,11 +162,11 @@ TEST_F(ToolOutputs, ClosedDescriptorsDoNotBecomeThoseOfFiles) {
     EXPECT_EQ(folder_.bytes("run/.lock"), "") << closed;
     std::istringstream lines(folder_.bytes("run/metrics.jsonl"));
     std::int64_t step = 0;
-    for (std::string line; std::getline(lines, line);) EXPECT_EQ(Json::parse(line)["step"], ++step) << closed;
+    for (std::string line; std::getline(lines, line);) EXPECT_EQ(parse_json(line)["step"], ++step) << closed;
     EXPECT_EQ(step, 4) << closed;
     EXPECT_EQ(folder_.bytes("run/encoder.safetensors"), read_file(judged_run() / "run/encoder.safetensors")) << closed;
     ASSERT_EQ(run(std::string("evaluate --out result.json ") + closed), 0) << closed << errors();
-    EXPECT_EQ(Json::parse(folder_.bytes("result.json"))["limit"], 64) << closed;
+    EXPECT_EQ(parse_json(folder_.bytes("result.json"))["limit"], 64) << closed;
   }
   EXPECT_EQ(run("for tool in pretrain evaluate linear_probe pack bench; do $B/$tool --help >&- || exit; done"), 0);
   EXPECT_EQ(errors(), "");

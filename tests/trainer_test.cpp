@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "engine/json_text.h"
 #include "models/encoder_file.h"
 #include "ssl/bench_step.h"
 #include "ssl/checkpoint.h"
@@ -202,7 +203,7 @@ TEST_F(TrainerTest, AResumedRunKeepsItsTunedConvolutions) {
   options.width = 16;  // whole vectors of channels: 3x3 convolutions have a choice
   options.max_steps = 2;
   pretrain(options);
-  json choices = json::parse(folder_.bytes("tuned/tuning.json"));
+  json choices = parse_json(folder_.bytes("tuned/tuning.json"));
   int turned = 0;
   for (auto& [name, algorithm] : choices.items()) {
     EXPECT_TRUE(algorithm == "direct" || algorithm == "winograd") << name;
@@ -216,7 +217,7 @@ TEST_F(TrainerTest, AResumedRunKeepsItsTunedConvolutions) {
   options.resume = true;
   options.max_steps = 4;
   pretrain(options);
-  EXPECT_EQ(json::parse(folder_.bytes("tuned/tuning.json")), choices);
+  EXPECT_EQ(parse_json(folder_.bytes("tuned/tuning.json")), choices);
   std::ofstream(file) << "[1]";
   options.max_steps = 6;
   EXPECT_NE(message_of([&] { pretrain(options); }).find("tuning.json: expected an object"), std::string::npos);
