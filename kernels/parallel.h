@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <memory>
 #include <omp.h>
-#include <type_traits>
 
 namespace vergence {
 

@@ -101,6 +101,13 @@ TEST_F(ToolOutputs, WhatCannotBeWrittenIsRefusedBeforeTheWork) {
     expect_refused("evaluate --out " + out, "evaluate: " + complaint);
     expect_refused("probe --out " + out, "linear_probe: " + complaint);
   }
+  // what is read is not written
+  write_atomically(folder_ / "mask.safetensors", "weights");
+  fs::create_symlink("mask.safetensors", folder_ / "link");
+  for (const std::string out : {"mask.safetensors", "link"})
+    expect_refused("evaluate --out " + out,
+                   "evaluate: " + out + ": is there and is no result, expected the name of another file");
+  EXPECT_EQ(folder_.bytes("mask.safetensors"), "weights");
   // the default output likewise
   fs::create_directory(judged_run() / "run/evaluation_untrained.json");
   expect_refused("evaluate --untrained", "evaluate: " + judged_run() / "run/evaluation_untrained.json" +

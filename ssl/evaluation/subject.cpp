@@ -11,6 +11,7 @@
 #include <optional>
 
 #include "datasets/verify.h"
+#include "engine/destination.h"
 #include "engine/files.h"
 #include "engine/shown.h"
 #include "models/encoder_file.h"
@@ -106,6 +107,14 @@ nlohmann::ordered_json number_or_text(const std::string& text) {
   return text;
 }
 
+/// A verdict may replace a verdict, but not weights, options or metrics.
+void expect_no_input(const std::string& out) {
+  const std::string ending = fs::path(follow_links(out)).extension().string();
+  std::error_code unknown;
+  require_usage((ending != ".safetensors" && ending != ".toml" && ending != ".jsonl") || !fs::exists(out, unknown), out,
+                ": is there and is no result, expected the name of another file");
+}
+
 }  // namespace
 
 void add_subject_options(CLI::App& app, SubjectOptions& options) {
@@ -175,7 +184,10 @@ Subject open_subject(const SubjectOptions& options) {
 
 std::string verdict_path(const SubjectOptions& options, const std::string& name) {
   const std::string encoder = encoder_path(options);
-  if (!options.out.empty()) return options.out;
+  if (!options.out.empty()) {
+    expect_no_input(options.out);
+    return options.out;
+  }
   const std::string file = name + (options.split == "val" ? "_val" : "") + (options.untrained ? "_untrained" : "");
   return (fs::path(encoder).parent_path() / (file + ".json")).string();
 }

@@ -64,7 +64,8 @@ struct Subject {
 };
 
 /// Where to write what is found out: --out, or <name>.json in the encoder's folder, with "_val" behind the name for
-/// that split and "_untrained" for initial weights. Throws UsageError where the options name no encoder.
+/// that split and "_untrained" for initial weights. Throws UsageError where the options name no encoder, and where
+/// --out names weights, options or metrics that are there.
 std::string verdict_path(const SubjectOptions& options, const std::string& name);
 
 /// Loads the encoder and settles what to judge it on. Throws UsageError (one line) unless exactly one of run and
