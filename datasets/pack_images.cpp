@@ -297,8 +297,9 @@ PackResult pack_images(const DatasetSettings& settings, const std::string& path,
 void verify_packed_images(const std::string& path) {
   const PackedImages images(path);
   parallel_for(images.count(), 16, [&](std::int64_t begin, std::int64_t end) {
+    std::string buffer;
     for (std::int64_t i = begin; i < end; ++i)
-      if (images.is_good(i)) images.pixels(i);
+      if (images.is_good(i)) images.pixels(i, buffer);
   });
 }
 

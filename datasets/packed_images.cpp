@@ -27,6 +27,14 @@ std::vector<std::string_view> lines_of(std::string_view text) {
   return lines;
 }
 
+/// A tensor's elements.
+template <class T>
+std::vector<T> values_of(const TensorEntry& tensor) {
+  std::vector<T> values(static_cast<std::size_t>(tensor.bytes) / sizeof(T));
+  if (!values.empty()) std::memcpy(values.data(), tensor.data, values.size() * sizeof(T));
+  return values;
+}
+
 /// A packed file as a source: some of its images.
 class PackedSource final : public ImageSource {
  public:
@@ -36,9 +44,9 @@ class PackedSource final : public ImageSource {
   std::int64_t count() const override { return static_cast<std::int64_t>(places_.size()); }
   ImageSize size(std::int64_t index) const override { return images_->size(place(index)); }
   ImageSize open(std::int64_t index, ImageBuffer&) const override { return size(index); }
-  Picture read(std::int64_t index, const ImageRegion&, ImageBuffer&) const override {
+  Picture read(std::int64_t index, const ImageRegion&, ImageBuffer& buffer) const override {
     const ImageSize whole = size(index);
-    return {.pixels = images_->pixels(place(index)), .height = whole.height, .width = whole.width};
+    return {.pixels = images_->pixels(place(index), buffer.bytes), .height = whole.height, .width = whole.width};
   }
 
  private:
@@ -55,75 +63,78 @@ std::int64_t checksum_of(const std::uint8_t* bytes, std::int64_t count) {
   return sum == 0 ? 1 : sum;
 }
 
-template <class T>
-T PackedImages::value(const TensorEntry& tensor, std::int64_t i) const {
-  T result;
-  std::memcpy(&result, static_cast<const char*>(tensor.data) + i * static_cast<std::int64_t>(sizeof(T)), sizeof(T));
-  return result;
-}
-
-PackedImages::PackedImages(const std::string& path) : mapped_(std::make_shared<MappedFile>(path)), file_(mapped_) {
-  const auto format = file_.metadata().find("format");
-  require_usage(format != file_.metadata().end() && format->second == packed_format, path,
+PackedImages::PackedImages(const std::string& path) : mapped_(std::make_shared<MappedFile>(path)) {
+  const SafetensorsFile file(mapped_);
+  const auto format = file.metadata().find("format");
+  require_usage(format != file.metadata().end() && format->second == packed_format, path,
                 ": not a file of packed images, expected one that pack has made");
-  const TensorEntry* offsets = file_.find("offsets");
+  const TensorEntry* offsets = file.find("offsets");
   require_usage(offsets && offsets->shape.size() == 1, path, ": packed images have a tensor offsets of one dimension");
-  count_ = offsets->shape[0];
-  offsets_ = &file_.at("offsets", "I64", {count_});
-  checksums_ = &file_.at("checksums", "I64", {count_});
-  sizes_ = &file_.at("sizes", "I32", {count_, 2});
-  labels_ = &file_.at("labels", "I32", {count_});
-  parts_ = &file_.at("parts", "U8", {count_});
-  const TensorEntry* pixels = file_.find("pixels");
+  const std::int64_t count = offsets->shape[0];
+  offsets_ = values_of<std::int64_t>(file.at("offsets", "I64", {count}));
+  checksums_ = values_of<std::int64_t>(file.at("checksums", "I64", {count}));
+  labels_ = values_of<std::int32_t>(file.at("labels", "I32", {count}));
+  parts_ = values_of<std::uint8_t>(file.at("parts", "U8", {count}));
+  const auto sides = values_of<std::int32_t>(file.at("sizes", "I32", {count, 2}));
+  for (std::size_t i = 0; i < sides.size(); i += 2) sizes_.push_back({sides[i], sides[i + 1]});
+  const TensorEntry* pixels = file.find("pixels");
   require_usage(pixels && pixels->dtype == "U8", path, ": packed images have a tensor pixels of bytes");
-  pixels_ = pixels;
-  const TensorEntry* names = file_.find("names");
+  first_pixel_ = static_cast<std::size_t>(static_cast<const char*>(pixels->data) - mapped_->bytes().data());
+  const TensorEntry* names = file.find("names");
   require_usage(names && names->dtype == "U8", path, ": packed images have a tensor names of bytes");
-  names_ = lines_of({static_cast<const char*>(names->data), static_cast<std::size_t>(names->bytes)});
-  require_usage(static_cast<std::int64_t>(names_.size()) == count_, path, ": ", names_.size(), " names of ", count_,
+  for (const std::string_view name :
+       lines_of({static_cast<const char*>(names->data), static_cast<std::size_t>(names->bytes)}))
+    names_.emplace_back(name);
+  require_usage(static_cast<std::int64_t>(names_.size()) == count, path, ": ", names_.size(), " names of ", count,
                 " images");
-  for (const std::string_view name : lines_of(file_.meta("classes")))
+  for (const std::string_view name : lines_of(file.meta("classes")))
     classes_.push_back(read_stored_text(name, path + ": metadata 'classes'"));
-  const std::string& side = file_.meta("short_side");
+  const std::string& side = file.meta("short_side");
   const auto [end, error] = std::from_chars(side.data(), side.data() + side.size(), short_side_);
   require_usage(error == std::errc() && end == side.data() + side.size() && short_side_ >= 0, path,
                 ": metadata 'short_side' is '", shown(side), "', expected a number");
+  check_tables(pixels->bytes);
+}
+
+void PackedImages::check_tables(std::int64_t pixel_bytes) const {
+  const std::string& path = mapped_->path();
   std::int64_t expected = 0;
-  for (std::int64_t i = 0; i < count_; ++i) {
-    const auto height = value<std::int32_t>(*sizes_, 2 * i), width = value<std::int32_t>(*sizes_, 2 * i + 1);
+  for (std::int64_t i = 0; i < count(); ++i) {
+    const auto [height, width] = size(i);
     require_usage(height > 0 && width > 0 && height <= most_pixels / width, path, ": image ", i, " has ", height, " x ",
                   width, " pixels");
-    require_usage(value<std::int64_t>(*offsets_, i) == expected, path, ": image ", i, " begins at byte ",
-                  value<std::int64_t>(*offsets_, i), " of the pixels, expected ", expected);
+    const std::int64_t offset = offsets_[static_cast<std::size_t>(i)];
+    require_usage(offset == expected, path, ": image ", i, " begins at byte ", offset, " of the pixels, expected ",
+                  expected);
     expected += std::int64_t{3} * height * width;
-    require_usage(expected <= pixels_->bytes, path, ": image ", i, " ends behind the pixels");
+    require_usage(expected <= pixel_bytes, path, ": image ", i, " ends behind the pixels");
     require_usage(label(i) >= -1 && label(i) < static_cast<std::int64_t>(classes_.size()), path, ": image ", i,
                   " has label ", label(i), " of ", classes_.size(), " classes");
-    require_usage(value<std::uint8_t>(*parts_, i) <= 2, path, ": image ", i, " is of part ",
-                  int{value<std::uint8_t>(*parts_, i)}, ", expected 0 to 2");
+    const int part = parts_[static_cast<std::size_t>(i)];
+    require_usage(part <= 2, path, ": image ", i, " is of part ", part, ", expected 0 to 2");
   }
-  require_usage(expected == pixels_->bytes, path, ": ", pixels_->bytes - expected, " bytes behind the last image");
+  require_usage(expected == pixel_bytes, path, ": ", pixel_bytes - expected, " bytes behind the last image");
 }
 
-ImageSize PackedImages::size(std::int64_t i) const {
-  return {value<std::int32_t>(*sizes_, 2 * i), value<std::int32_t>(*sizes_, 2 * i + 1)};
-}
+ImageSize PackedImages::size(std::int64_t i) const { return sizes_.at(static_cast<std::size_t>(i)); }
 
-std::int32_t PackedImages::label(std::int64_t i) const { return value<std::int32_t>(*labels_, i); }
+std::int32_t PackedImages::label(std::int64_t i) const { return labels_.at(static_cast<std::size_t>(i)); }
 
-Part PackedImages::part(std::int64_t i) const { return static_cast<Part>(value<std::uint8_t>(*parts_, i)); }
+Part PackedImages::part(std::int64_t i) const { return static_cast<Part>(parts_.at(static_cast<std::size_t>(i))); }
 
-std::string PackedImages::name(std::int64_t i) const { return std::string(names_.at(static_cast<std::size_t>(i))); }
+std::string PackedImages::name(std::int64_t i) const { return names_.at(static_cast<std::size_t>(i)); }
 
-bool PackedImages::is_good(std::int64_t i) const { return value<std::int64_t>(*checksums_, i) != 0; }
+bool PackedImages::is_good(std::int64_t i) const { return checksums_.at(static_cast<std::size_t>(i)) != 0; }
 
-const std::uint8_t* PackedImages::pixels(std::int64_t i) const {
-  mapped_->check_unchanged();
-  const std::uint8_t* bytes = static_cast<const std::uint8_t*>(pixels_->data) + value<std::int64_t>(*offsets_, i);
-  const ImageSize wanted = size(i);
-  require_usage(checksum_of(bytes, 3 * wanted.height * wanted.width) == value<std::int64_t>(*checksums_, i),
-                file_.path(), ": image ", i, " (", shown(name(i)), ") is damaged: its bytes do not fit its checksum");
-  return bytes;
+const std::uint8_t* PackedImages::pixels(std::int64_t i, std::string& buffer) const {
+  const auto at = static_cast<std::size_t>(i);
+  const std::int64_t bytes = 3 * size(i).height * size(i).width;
+  buffer.resize(static_cast<std::size_t>(bytes));
+  mapped_->read(first_pixel_ + static_cast<std::size_t>(offsets_[at]), buffer.data(), buffer.size());
+  const auto* pixels = reinterpret_cast<const std::uint8_t*>(buffer.data());
+  require_usage(checksum_of(pixels, bytes) == checksums_[at], mapped_->path(), ": image ", i, " (", shown(name(i)),
+                ") is damaged: its bytes do not fit its checksum");
+  return pixels;
 }
 
 Dataset open_packed_images(const DatasetSettings& settings, const std::string& split) {

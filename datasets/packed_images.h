@@ -1,4 +1,4 @@
-// The packed form of a data set of image files: one memory-mapped file of decoded images, which a run reads as it would
+// The packed form of a data set of image files: one file of decoded images, which a run reads as it would
 // the folder, without decoding. `tools/pack` makes it.
 //
 // It is a safetensors file. Tensors: offsets [N] I64 (into pixels, ascending), checksums [N] I64 (XXH3 of the image's
@@ -29,7 +29,7 @@ class PackedImages {
   /// Maps the file. Throws UsageError naming it unless it is a packed file with consistent tables.
   explicit PackedImages(const std::string& path);
 
-  std::int64_t count() const { return count_; }
+  std::int64_t count() const { return static_cast<std::int64_t>(sizes_.size()); }
   const std::vector<std::string>& classes() const { return classes_; }
   std::int64_t short_side() const { return short_side_; }
   ImageSize size(std::int64_t i) const;
@@ -38,21 +38,23 @@ class PackedImages {
   std::string name(std::int64_t i) const;
   /// Whether it could be read when the file was made.
   bool is_good(std::int64_t i) const;
-  /// Its RGB bytes. Throws UsageError naming file and image if the file has changed since it was opened or the bytes
-  /// are not those that were written.
-  const std::uint8_t* pixels(std::int64_t i) const;
+  /// Its RGB bytes, in `buffer`. Throws UsageError naming file and image if the file has changed since it was opened or
+  /// the bytes are not those that were written.
+  const std::uint8_t* pixels(std::int64_t i, std::string& buffer) const;
 
  private:
-  template <class T>
-  T value(const TensorEntry& tensor, std::int64_t i) const;
+  /// Throws UsageError where the tables contradict one another.
+  void check_tables(std::int64_t pixel_bytes) const;
 
+  // The tables are copied: the file may be cut off while a run reads it, and then mapped pages end the program.
   std::shared_ptr<const MappedFile> mapped_;
-  SafetensorsFile file_;
-  std::int64_t count_ = 0, short_side_ = 0;
-  const TensorEntry *offsets_ = nullptr, *checksums_ = nullptr, *sizes_ = nullptr, *labels_ = nullptr,
-                    *parts_ = nullptr, *pixels_ = nullptr;
-  std::vector<std::string> classes_;
-  std::vector<std::string_view> names_;
+  std::size_t first_pixel_ = 0;  // where in the file
+  std::int64_t short_side_ = 0;
+  std::vector<std::int64_t> offsets_, checksums_;
+  std::vector<ImageSize> sizes_;
+  std::vector<std::int32_t> labels_;
+  std::vector<std::uint8_t> parts_;
+  std::vector<std::string> classes_, names_;
 };
 
 /// A split of the packed file `settings.directory`, by the rules of datasets/image_folder.h. Images that could not be

@@ -173,6 +173,18 @@ void MappedFile::check_unchanged() const {
                 path_, ": has changed since it was opened (", size_, " bytes then, ", status.st_size, " now)");
 }
 
+void MappedFile::read(std::size_t offset, char* to, std::size_t count) const {
+  check_unchanged();
+  while (count > 0) {
+    const ssize_t got = pread(descriptor_, to, count, static_cast<off_t>(offset));
+    if (got < 0 && errno == EINTR) continue;
+    require_call<UsageError>(got >= 0, path_, "cannot read");
+    if (got == 0) check_unchanged();
+    require_usage(got > 0, path_, ": ends at byte ", offset, " of ", size_);
+    offset += static_cast<std::size_t>(got), to += got, count -= static_cast<std::size_t>(got);
+  }
+}
+
 AtomicFile::AtomicFile(std::string path) : path_(std::move(path)) {
   const Destination to = destination_of(path_);
   target_ = to.path;

@@ -42,6 +42,9 @@ class MappedFile {
   /// Throws UsageError naming the path if the file has been written to, cut off, replaced, removed or made unreadable
   /// since it was opened. To be asked before pages are touched: those of a file that was cut off cannot be.
   void check_unchanged() const;
+  /// Copies `count` bytes from `offset` on. Throws as check_unchanged, also if the file changes meanwhile, when
+  /// touching a page would end the program.
+  void read(std::size_t offset, char* to, std::size_t count) const;
 
  private:
   std::string path_;

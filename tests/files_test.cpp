@@ -1,6 +1,7 @@
 // Files are replaced whole, and what cannot be replaced is written to: devices, FIFOs, descriptors, mount points.
 #include "engine/files.h"
 
+#include <chrono>
 #include <csignal>
 #include <cstring>
 #include <fstream>
@@ -381,6 +382,30 @@ TEST_F(Files, TheReasonIsThatOfTheCall) {
             path + ": cannot close: Bad file descriptor");
   EXPECT_EQ(message_of<UsageError>([&] { require_call<UsageError>(::chdir("/nowhere") == 0, path, "cannot enter"); }),
             path + ": cannot enter: No such file or directory");
+}
+
+/// Touching a mapped page that is no longer there would end this process.
+TEST_F(Files, AMappedFileThatIsCutOffWhileItIsReadIsNamed) {
+  const std::string path = folder_ / "file";
+  const std::size_t size = 8 << 20;
+  for (int round = 0; round < 5; ++round) {
+    write_atomically(path, std::string(size, 'x'));
+    const MappedFile file(path);
+    std::string read(size, ' ');
+    file.read(0, read.data(), size);
+    EXPECT_EQ(read, std::string(size, 'x'));
+    EXPECT_EQ(message_of<UsageError>([&] { file.read(size - 1, read.data(), 2); }),
+              join(path, ": ends at byte ", size, " of ", size));
+    std::thread cuts([&] {
+      std::this_thread::sleep_for(std::chrono::milliseconds(3));
+      fs::resize_file(path, 10);
+    });
+    const std::string text = complaint_or("", [&] {
+      for (;;) file.read(0, read.data(), size);
+    });
+    cuts.join();
+    EXPECT_EQ(text, join(path, ": has changed since it was opened (", size, " bytes then, 10 now)"));
+  }
 }
 
 }  // namespace

@@ -15,7 +15,8 @@ void check_images(const PackedImages& images, const std::string& path) {
     must(images.label(i) >= -1 && images.label(i) < static_cast<std::int64_t>(images.classes().size()),
          "a label is a class or none");
     accepts(path, [&] {
-      const std::uint8_t* pixels = images.pixels(i);
+      std::string buffer;
+      const std::uint8_t* pixels = images.pixels(i, buffer);
       must(images.is_good(i), "an image without a checksum is refused");
       std::int64_t sum = 0;
       for (std::int64_t k = 0; k < 3 * size.height * size.width; ++k) sum += pixels[k];
