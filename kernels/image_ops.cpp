@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <type_traits>
 
+#include "kernels/cpu_loops.h"
 #include "kernels/pixel_ops.h"
 
 namespace vergence {
@@ -82,24 +83,17 @@ void each_pixel(Planes& planes, F f) {
   }
 }
 
-/// Of a single channel, which is grey.
-float mean_value(Planes& planes) {
-  const float* values = planes.plane(0);
-  const std::int64_t count = planes.area();
-  float sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (std::int64_t i = 0; i < count; ++i) sum += values[i];
-  return sum / static_cast<float>(count);
-}
-
+/// Added in f64: an f32 sum errs more the larger the image and the narrower the processor's vectors. A single channel
+/// is grey.
 float mean_grey(Planes& planes) {
-  if (planes.channels == 1) return mean_value(planes);
-  const float *red = planes.plane(0), *green = planes.plane(1), *blue = planes.plane(2);
   const std::int64_t count = planes.area();
-  float sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (std::int64_t i = 0; i < count; ++i) sum += grey_of(red[i], green[i], blue[i]);
-  return sum / static_cast<float>(count);
+  const float* red = planes.plane(0);
+  const auto mean = [=](auto grey) {
+    return static_cast<float>(cpu::sum_range(0, count, grey) / static_cast<double>(count));
+  };
+  if (planes.channels == 1) return mean([=](std::int64_t i) { return red[i]; });
+  const float *green = planes.plane(1), *blue = planes.plane(2);
+  return mean([=](std::int64_t i) { return grey_of(red[i], green[i], blue[i]); });
 }
 
 // ---- blur

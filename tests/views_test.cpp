@@ -7,6 +7,7 @@
 #include <map>
 #include <vector>
 
+#include "kernels/image_ops.h"
 #include "tests/complaints.h"
 
 namespace vergence {
@@ -458,6 +459,26 @@ TEST(Views, SettingsOutOfRangeAreRefused) {
   EXPECT_EQ(refused([](ViewSettings& s) { s.crop_high = 0.01f; }),
             "view 1: crop goes from 0.08 to 0.01, expected the smaller first");
   EXPECT_EQ(refused([](ViewSettings& s) { s.size = 0; }), "view 1: size is 0, expected 2 to 4096");
+}
+
+/// However many pixels there are. A constant image is the hardest: all roundings of a sum go one way.
+TEST(Views, TheMeanOfLargeImagesIsExact) {
+  Random random(1, Purpose::test);
+  for (const std::int64_t channels : {1, 3}) {
+    for (const bool constant : {false, true}) {
+      Planes planes{.size = 700, .channels = channels, .values = {}, .scratch = {}};
+      for (std::int64_t i = 0; i < channels * planes.area(); ++i)
+        planes.values.push_back(constant ? 0.7f : random.uniform());
+      double mean = 0;
+      for (std::int64_t i = 0; i < planes.area(); ++i) {
+        const double red = planes.plane(0)[i];
+        mean += channels == 1 ? red : 0.2989 * red + 0.587 * planes.plane(1)[i] + 0.114 * planes.plane(2)[i];
+      }
+      mean /= static_cast<double>(planes.area());
+      adjust_contrast(planes, 0);
+      for (const float value : planes.values) ASSERT_NEAR(value, mean, 3e-7) << channels << ' ' << constant;
+    }
+  }
 }
 
 }  // namespace
