@@ -14,10 +14,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::int64_t side = 32, plane = side * side, image_bytes = 3 * plane;
+constexpr std::int64_t cifar_side = 32, cifar_plane = cifar_side * cifar_side, cifar_bytes = 3 * cifar_plane;
 
 /// One of the two sets.
-struct Kind {
+struct CifarKind {
   const char *name, *binary_folder, *python_folder;
   std::vector<const char*> train, test;  // the files' names in the Python version; binary ones end in .bin
   std::int64_t classes;
@@ -27,25 +27,20 @@ struct Kind {
   ChannelValues mean, std;   // of the whole training set
 };
 
-const Kind cifar10{"cifar10",
-                   "cifar-10-batches-bin",
-                   "cifar-10-batches-py",
-                   {"data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5"},
-                   {"test_batch"},
-                   10,
-                   1,
-                   "labels",
-                   10000,
-                   {0.4914f, 0.4822f, 0.4465f},
-                   {0.2470f, 0.2435f, 0.2616f}};
-const Kind cifar100{
+const CifarKind cifar10{"cifar10",
+                        "cifar-10-batches-bin",
+                        "cifar-10-batches-py",
+                        {"data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5"},
+                        {"test_batch"},
+                        10,
+                        1,
+                        "labels",
+                        10000,
+                        {0.4914f, 0.4822f, 0.4465f},
+                        {0.2470f, 0.2435f, 0.2616f}};
+const CifarKind cifar100{
     "cifar100", "cifar-100-binary",          "cifar-100-python",         {"train"}, {"test"}, 100, 2, "fine_labels",
     0,          {0.5071f, 0.4865f, 0.4409f}, {0.2673f, 0.2564f, 0.2762f}};
-
-bool is_there(const fs::path& path) {
-  std::error_code error;
-  return fs::exists(path, error);
-}
 
 /// Where a set's files are, and in which form.
 struct Place {
@@ -55,14 +50,14 @@ struct Place {
   fs::path file(const std::string& name) const { return folder / (pickled ? name : name + ".bin"); }
 };
 
-Place find_place(const Kind& kind, const std::string& directory, const std::vector<const char*>& files) {
+Place find_place(const CifarKind& kind, const std::string& directory, const std::vector<const char*>& files) {
   require_usage(!directory.empty(), kind.name, ": no data folder given, expected --data DIR with the binary version (",
                 files.front(), ".bin in DIR or in DIR/", kind.binary_folder, ") or the Python one (DIR/",
                 kind.python_folder, ")");
   const fs::path root = directory;
   for (const Place& place : {Place{root, false}, Place{root / kind.binary_folder, false}, Place{root, true},
                              Place{root / kind.python_folder, true}})
-    if (std::any_of(files.begin(), files.end(), [&](const char* name) { return is_there(place.file(name)); }))
+    if (std::any_of(files.begin(), files.end(), [&](const char* name) { return file_exists(place.file(name)); }))
       return place;
   throw UsageError(join(kind.name, ": ", files.front(), ".bin not found in ", directory, ", ",
                         (root / kind.binary_folder).string(), " or, as ", files.front(), ", in ",
@@ -72,9 +67,9 @@ Place find_place(const Kind& kind, const std::string& directory, const std::vect
 /// The images of one file, checked.
 class CifarFile {
  public:
-  CifarFile(const Kind& kind, const Place& place, const std::string& name) : path_(place.file(name).string()) {
-    require_usage(is_there(path_), kind.name, ": ", path_, " is missing, expected ", kind.images > 0 ? kind.images : 1,
-                  kind.images > 0 ? " images" : " or more images");
+  CifarFile(const CifarKind& kind, const Place& place, const std::string& name) : path_(place.file(name).string()) {
+    require_usage(file_exists(path_), kind.name, ": ", path_, " is missing, expected ",
+                  kind.images > 0 ? kind.images : 1, kind.images > 0 ? " images" : " or more images");
     bytes_ = read_file(path_);
     if (place.pickled)
       unpickle(kind);
@@ -90,8 +85,8 @@ class CifarFile {
   const std::uint8_t* planes(std::int64_t i) const { return first_ + i * stride_; }
 
  private:
-  void cut(const Kind& kind) {
-    stride_ = kind.label_bytes + image_bytes;
+  void cut(const CifarKind& kind) {
+    stride_ = kind.label_bytes + cifar_bytes;
     const auto size = static_cast<std::int64_t>(bytes_.size());
     if (kind.images > 0)
       require_usage(size == kind.images * stride_, kind.name, ": ", path_, " has ", size, " bytes, expected ",
@@ -103,25 +98,25 @@ class CifarFile {
     for (std::int64_t i = 0; i < size / stride_; ++i) labels_.push_back(records[i * stride_ + kind.label_bytes - 1]);
   }
 
-  void unpickle(const Kind& kind) {
+  void unpickle(const CifarKind& kind) {
     const Pickle& pickle = pickle_.emplace(bytes_, join(kind.name, ": ", path_));
     const PickledArray data = pickle.array(pickle.root().at("data"));
     const PickleValue* labels = pickle.root().at(kind.label_key);
     require_usage(labels && labels->kind == PickleValue::Kind::list, kind.name, ": ", path_, " has no list '",
                   kind.label_key, "'");
     const auto images = static_cast<std::int64_t>(labels->children.size());
-    require_usage(data.shape == std::vector<std::int64_t>({images, image_bytes}) && images > 0 &&
+    require_usage(data.shape == std::vector<std::int64_t>({images, cifar_bytes}) && images > 0 &&
                       (kind.images == 0 || images == kind.images),
                   kind.name, ": ", path_, " has ", images, " labels and an array of ",
                   data.shape.empty() ? 0 : data.shape[0], " rows, expected ",
-                  kind.images ? std::to_string(kind.images) : "as many", " of both and ", image_bytes, " columns");
+                  kind.images ? std::to_string(kind.images) : "as many", " of both and ", cifar_bytes, " columns");
     for (const PickleValue* label : labels->children) {
       const bool good =
           label->kind == PickleValue::Kind::integer && label->integer >= 0 && label->integer < kind.classes;
       labels_.push_back(good ? static_cast<std::int32_t>(label->integer) : -1);
     }
     first_ = reinterpret_cast<const std::uint8_t*>(data.bytes.data());
-    stride_ = image_bytes;
+    stride_ = cifar_bytes;
   }
 
   std::string path_, bytes_;
@@ -137,21 +132,21 @@ void append(Dataset& data, const CifarFile& file, std::int64_t first, std::int64
     data.labels.push_back(file.label(i));
     const std::uint8_t* planes = file.planes(i);
     const std::size_t start = data.pixels.size();
-    data.pixels.resize(start + image_bytes);
+    data.pixels.resize(start + cifar_bytes);
     for (std::int64_t c = 0; c < 3; ++c)
-      for (std::int64_t p = 0; p < plane; ++p)
-        data.pixels[start + static_cast<std::size_t>(3 * p + c)] = planes[c * plane + p];
+      for (std::int64_t p = 0; p < cifar_plane; ++p)
+        data.pixels[start + static_cast<std::size_t>(3 * p + c)] = planes[c * cifar_plane + p];
   }
   data.count += last - first;
 }
 
-Dataset read_cifar(const Kind& kind, const std::string& directory, const std::string& split, std::int64_t limit) {
+Dataset read_cifar(const CifarKind& kind, const std::string& directory, const std::string& split, std::int64_t limit) {
   const std::vector<const char*>& files = split == "test" ? kind.test : kind.train;
   const Place place = find_place(kind, directory, files);
   Dataset data;
   data.name = kind.name;
   data.split = split;
-  data.height = data.width = side;
+  data.height = data.width = cifar_side;
   data.classes = kind.classes;
   data.mean = kind.mean;
   data.std = kind.std;
@@ -168,7 +163,7 @@ Dataset read_cifar(const Kind& kind, const std::string& directory, const std::st
     if (limit > 0) last = std::min(last, first + limit - data.count);
     if (data.count == 0) {
       const std::int64_t most = static_cast<std::int64_t>(files.size() - f) * file.count();
-      data.pixels.reserve(static_cast<std::size_t>((limit > 0 ? std::min(limit, most) : most) * image_bytes));
+      data.pixels.reserve(static_cast<std::size_t>((limit > 0 ? std::min(limit, most) : most) * cifar_bytes));
     }
     if (last > first) append(data, file, first, last);
     if (limit > 0 && data.count == limit) break;

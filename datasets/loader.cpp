@@ -2,7 +2,6 @@
 #include "datasets/loader.h"
 
 #include <array>
-#include <chrono>
 #include <condition_variable>
 #include <exception>
 #include <mutex>
@@ -11,19 +10,11 @@
 #include <utility>
 
 #include "datasets/image_reader.h"
+#include "kernels/clock.h"
 #include "kernels/error.h"
 #include "kernels/random.h"
 
 namespace vergence {
-namespace {
-
-/// The order of one epoch, kept because consecutive batches mostly share it.
-struct EpochOrder {
-  std::int64_t epoch = -1;
-  std::vector<std::int64_t> indices;
-};
-
-}  // namespace
 
 std::vector<std::int64_t> epoch_order(std::int64_t count, std::uint64_t seed, std::int64_t epoch) {
   std::vector<std::int64_t> order(static_cast<std::size_t>(count));
@@ -60,6 +51,12 @@ void check_loader_settings(const LoaderSettings& settings, const Dataset& data) 
 }
 
 struct Loader::State {
+  /// The order of one epoch, kept because consecutive batches mostly share it.
+  struct EpochOrder {
+    std::int64_t epoch = -1;
+    std::vector<std::int64_t> indices;
+  };
+
   struct Place {
     Batch batch;
     std::vector<std::int64_t> others;  // the images of `fresh`
@@ -219,9 +216,9 @@ const Batch& Loader::next() {
   State::Place& place = state.place_of(number);
   state.changed.notify_all();
   if (!state.is_ready(place, number)) {
-    const auto start = std::chrono::steady_clock::now();
+    const auto start = Clock::now();
     state.changed.wait(lock, [&] { return state.is_ready(place, number); });
-    state.waited += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    state.waited += seconds_since(start);
   }
   if (place.failure) std::rethrow_exception(std::exchange(place.failure, nullptr));
   return place.batch;

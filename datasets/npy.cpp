@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "datasets/npy_file.h"
+#include "engine/files.h"
 #include "engine/shown.h"
 #include "kernels/error.h"
 
@@ -23,11 +24,6 @@ constexpr std::int64_t portion = 1 << 20;  // bytes that are looked at together
 constexpr const char* expected_files = "expected train.npy or train_0.npy, train_1.npy, ...";
 
 std::string where_of(const fs::path& path) { return "npy: " + shown(path.string(), 400); }
-
-bool is_there(const fs::path& path) {
-  std::error_code error;
-  return fs::exists(path, error);
-}
 
 /// The files of a name: NAME.npy, or its parts in their order. None where there is neither.
 std::vector<fs::path> files_of(const fs::path& folder, const std::string& name) {
@@ -45,9 +41,9 @@ std::vector<fs::path> files_of(const fs::path& folder, const std::string& name) 
   }
   require_usage(!error, where_of(folder), ": cannot be read: ", error.message());
   const fs::path whole = folder / (name + ".npy");
-  if (parts.empty()) return is_there(whole) ? std::vector<fs::path>{whole} : std::vector<fs::path>{};
-  require_usage(!is_there(whole), where_of(whole), " is there, and so is ", parts.begin()->second.filename().string(),
-                "; expected one file or parts of it");
+  if (parts.empty()) return file_exists(whole) ? std::vector<fs::path>{whole} : std::vector<fs::path>{};
+  require_usage(!file_exists(whole), where_of(whole), " is there, and so is ",
+                parts.begin()->second.filename().string(), "; expected one file or parts of it");
   std::vector<fs::path> files;
   for (const auto& [number, path] : parts) {
     const std::int64_t next = parts.begin()->first + static_cast<std::int64_t>(files.size());

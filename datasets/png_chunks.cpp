@@ -10,13 +10,13 @@
 namespace vergence {
 namespace {
 
-constexpr std::size_t beginning = 8, before_data = 8, checksum = 4, whole = 3 * 256;  // bytes
+constexpr std::size_t signature = 8, before_data = 8, checksum = 4, whole = 3 * 256;  // bytes
 
 /// visit(at, kind, length) for each chunk that begins, up to the last one, IEND; its data begin `before_data` behind
 /// `at`.
 template <class Visit>
 void each_chunk(std::string_view bytes, Visit visit) {
-  for (std::size_t at = beginning; at + before_data <= bytes.size();) {
+  for (std::size_t at = signature; at + before_data <= bytes.size();) {
     std::size_t length = 0;
     for (std::size_t i = 0; i < 4; ++i) length = length << 8 | static_cast<unsigned char>(bytes[at + i]);
     const std::string_view kind = bytes.substr(at + 4, 4);

@@ -13,7 +13,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::int64_t side = 96, plane = side * side, image_bytes = 3 * plane;
+constexpr std::int64_t stl10_side = 96, stl10_plane = stl10_side * stl10_side, stl10_bytes = 3 * stl10_plane;
 
 fs::path find_folder(const std::string& directory) {
   require_usage(!directory.empty(), "stl10: no data folder given, expected --data DIR with train_X.bin, train_y.bin, ",
@@ -30,28 +30,29 @@ fs::path find_folder(const std::string& directory) {
 /// How many images a file holds.
 std::int64_t count_images(const fs::path& path) {
   const std::int64_t bytes = file_bytes(path.string(), "stl10: " + path.string());
-  require_usage(bytes > 0 && bytes % image_bytes == 0, "stl10: ", path.string(), " has ", bytes,
-                " bytes, expected whole images of ", image_bytes);
-  return bytes / image_bytes;
+  require_usage(bytes > 0 && bytes % stl10_bytes == 0, "stl10: ", path.string(), " has ", bytes,
+                " bytes, expected whole images of ", stl10_bytes);
+  return bytes / stl10_bytes;
 }
 
 /// Columns of planes -> rows of pixels.
 void transpose(const std::uint8_t* planes, std::uint8_t* pixels) {
-  for (std::int64_t y = 0; y < side; ++y)
-    for (std::int64_t x = 0; x < side; ++x)
-      for (std::int64_t c = 0; c < 3; ++c) pixels[3 * (y * side + x) + c] = planes[c * plane + x * side + y];
+  for (std::int64_t y = 0; y < stl10_side; ++y)
+    for (std::int64_t x = 0; x < stl10_side; ++x)
+      for (std::int64_t c = 0; c < 3; ++c)
+        pixels[3 * (y * stl10_side + x) + c] = planes[c * stl10_plane + x * stl10_side + y];
 }
 
 /// Appends images [first, last) of a file, some at a time: the file itself never lies in memory.
 void append(Dataset& data, const fs::path& path, std::int64_t first, std::int64_t last) {
   std::ifstream file(path, std::ios::binary);
-  file.seekg(first * image_bytes);
-  std::vector<std::uint8_t> planes(static_cast<std::size_t>(image_bytes));
+  file.seekg(first * stl10_bytes);
+  std::vector<std::uint8_t> planes(static_cast<std::size_t>(stl10_bytes));
   for (std::int64_t i = first; i < last; ++i) {
-    file.read(reinterpret_cast<char*>(planes.data()), image_bytes);
-    require_usage(file.gcount() == image_bytes, "stl10: ", path.string(), " ends within image ", i);
+    file.read(reinterpret_cast<char*>(planes.data()), stl10_bytes);
+    require_usage(file.gcount() == stl10_bytes, "stl10: ", path.string(), " ends within image ", i);
     const std::size_t start = data.pixels.size();
-    data.pixels.resize(start + static_cast<std::size_t>(image_bytes));
+    data.pixels.resize(start + static_cast<std::size_t>(stl10_bytes));
     transpose(planes.data(), data.pixels.data() + start);
   }
   data.count += last - first;
@@ -79,7 +80,7 @@ Dataset read_stl10(const std::string& directory, const std::string& split, std::
   data.name = "stl10";
   data.split = split;
   data.zoom = 70.0 / 64;
-  data.height = data.width = side;
+  data.height = data.width = stl10_side;
   data.mean = {0.4467f, 0.4398f, 0.4066f};
   data.std = {0.2603f, 0.2566f, 0.2713f};
   const std::string labelled = split == "test" ? "test" : "train";
@@ -91,7 +92,7 @@ Dataset read_stl10(const std::string& directory, const std::string& split, std::
   if (split == "probe_without_val") last -= last / 10;
   const std::int64_t count = limit > 0 ? std::min(limit, last - first + more) : last - first + more;
   last = std::min(last, first + count);
-  data.pixels.reserve(static_cast<std::size_t>(count * image_bytes));
+  data.pixels.reserve(static_cast<std::size_t>(count * stl10_bytes));
   append(data, images, first, last);
   append(data, unlabelled, 0, count - (last - first));
   if (split == "train") return data;

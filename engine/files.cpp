@@ -116,6 +116,11 @@ int open_regular(const std::string& path, struct stat& status) {
   throw UsageError(join(path, ": cannot read: ", why));
 }
 
+bool file_exists(const std::string& path) {
+  std::error_code error;
+  return std::filesystem::exists(path, error);
+}
+
 std::int64_t file_bytes(const std::string& path, const std::string& where) {
   struct stat status {};
   const bool known = stat(path.c_str(), &status) == 0;

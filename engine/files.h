@@ -15,6 +15,9 @@ namespace vergence {
 /// throws UsageError naming the path where a FIFO, a socket, a device or a folder lies, or nothing that can be opened.
 int open_regular(const std::string& path, struct stat& status);
 
+/// Whether anything lies at `path`, behind its links. False also where that cannot be found out.
+bool file_exists(const std::string& path);
+
 /// The bytes that a regular file has, without opening it. Throws UsageError, beginning with `where`, for what
 /// open_regular refuses.
 std::int64_t file_bytes(const std::string& path, const std::string& where);

@@ -51,13 +51,13 @@ Tensors double_backward_vjp(const InfoNceShape& shape, const VjpContext& c) {
   return grad(second, fresh, {.create = true, .keep = true, .seeds = {c.g(0), c.g(1)}});
 }
 
-struct DoubleResult {
+struct InfoNceSecond {
   Tensor dg, du;
 };
 
-DoubleResult info_nce_double_backward(const Tensor& a, const Tensor& g, const Tensor& u, const Tensor& lse,
-                                      const InfoNceShape& shape, bool need_u) {
-  DoubleResult out{empty_like(g), need_u ? empty_like(u) : Tensor{}};
+InfoNceSecond info_nce_double_backward(const Tensor& a, const Tensor& g, const Tensor& u, const Tensor& lse,
+                                       const InfoNceShape& shape, bool need_u) {
+  InfoNceSecond out{empty_like(g), need_u ? empty_like(u) : Tensor{}};
   u.backend().info_nce_double_backward(shape, a.array(), g.array(), u.array(), lse.array(), out.dg.array(),
                                        out.du.array());
   record("info_nce_double_backward", {a, g, u}, {a, g, u}, {&out.dg, &out.du},
@@ -69,7 +69,7 @@ Tensor info_nce_backward(const Tensor& g, const Tensor& u, const Tensor& lse, co
   Tensor gu = empty_like(u);
   u.backend().info_nce_backward(shape, g.array(), u.array(), lse.array(), gu.array());
   record("info_nce_backward", {g, u}, {g, u, lse}, {&gu}, [shape](const VjpContext& c) {
-    const DoubleResult d = info_nce_double_backward(c.g(), c[0], c[1], c[2], shape, c.need(1));
+    const InfoNceSecond d = info_nce_double_backward(c.g(), c[0], c[1], c[2], shape, c.need(1));
     return Tensors{d.dg, d.du};
   });
   return gu;

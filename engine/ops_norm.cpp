@@ -122,14 +122,14 @@ Tensors double_backward_vjp(const NormShape& shape, const VjpContext& context) {
   return gradients;
 }
 
-struct DoubleResult {
+struct NormSecond {
   Tensor dg, dx, dgamma;
 };
 
-DoubleResult batch_norm_double_backward(const Incoming& in, const Tensor& g, const Tensor& x, const Norm& norm,
-                                        bool need_x, bool need_gamma) {
-  DoubleResult out{empty_like(g), need_x ? empty_like(x) : Tensor{},
-                   need_gamma && norm.gamma ? empty_like(norm.gamma) : Tensor{}};
+NormSecond batch_norm_double_backward(const Incoming& in, const Tensor& g, const Tensor& x, const Norm& norm,
+                                      bool need_x, bool need_gamma) {
+  NormSecond out{empty_like(g), need_x ? empty_like(x) : Tensor{},
+                 need_gamma && norm.gamma ? empty_like(norm.gamma) : Tensor{}};
   x.backend().batch_norm_double_backward(norm.shape, in.a.array(), in.a_add.array(), in.b.array(), in.c.array(),
                                          g.array(), x.array(), norm.y.array(), norm.gamma.array(), norm.mean.array(),
                                          norm.rstd.array(), out.dg.array(), out.dx.array(), out.dgamma.array());
@@ -152,8 +152,8 @@ BackwardResult batch_norm_backward(const Tensor& g, const Tensor& x, const Norm&
                                   sums ? Array{} : out.g_add.array(), out.ggamma.array(), out.gbeta.array(), sums);
   record("batch_norm_backward", {g, x, norm.gamma}, kept_of(norm, {g, x}),
          {&out.gx, &out.g_add, &out.ggamma, &out.gbeta}, [shape = norm.shape](const VjpContext& c) {
-           const DoubleResult d = batch_norm_double_backward({c.g(0), c.g(1), c.g(2), c.g(3)}, c[4], c[5],
-                                                             norm_from(shape, c), c.need(1), c.need(2));
+           const NormSecond d = batch_norm_double_backward({c.g(0), c.g(1), c.g(2), c.g(3)}, c[4], c[5],
+                                                           norm_from(shape, c), c.need(1), c.need(2));
            return Tensors{d.dg, d.dx, d.dgamma};
          });
   return out;

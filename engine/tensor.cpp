@@ -127,7 +127,7 @@ std::vector<double> Tensor::values() const { return download_as<double>(*this); 
 std::vector<float> Tensor::floats() const { return download_as<float>(*this); }
 
 Tensor empty(Backend& backend, const Shape& shape, DType dtype) {
-  return {std::make_shared<Storage>(backend, shape.size() * size_of(dtype)), shape, dtype, nullptr, 0};
+  return {std::make_shared<Storage>(backend, shape.size() * size_of(dtype)), shape, dtype, nullptr, 0, nullptr};
 }
 
 Tensor full(Backend& backend, const Shape& shape, double value, DType dtype) {
@@ -161,7 +161,7 @@ Tensor from_bytes(Backend& backend, const Shape& shape, const std::uint8_t* valu
 Tensor part_of(const Tensor& whole, std::int64_t offset, const Shape& shape) {
   const std::int64_t width = size_of(whole.dtype);
   auto storage = std::make_shared<Storage>(whole.data, offset * width, shape.size() * width);
-  return {std::move(storage), shape, whole.dtype, nullptr, 0};
+  return {std::move(storage), shape, whole.dtype, nullptr, 0, nullptr};
 }
 
 Tensor clone(const Tensor& tensor) {

@@ -1,8 +1,9 @@
 #include "kernels/conv_tuning.h"
 
 #include <algorithm>
-#include <chrono>
 #include <mutex>
+
+#include "kernels/clock.h"
 
 namespace vergence {
 
@@ -28,13 +29,12 @@ std::string case_of(const ConvShape& s, ConvPass pass, DType type) {
 
 /// Seconds of the fastest of three runs after a first one.
 double seconds_of(const std::function<void()>& run) {
-  using Clock = std::chrono::steady_clock;
   run();
   double best = 1e30;
   for (int i = 0; i < 3; ++i) {
     const auto begin = Clock::now();
     run();
-    best = std::min(best, std::chrono::duration<double>(Clock::now() - begin).count());
+    best = std::min(best, seconds_since(begin));
   }
   return best;
 }

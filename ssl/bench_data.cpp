@@ -1,17 +1,13 @@
 #include "ssl/bench_data.h"
 
-#include <chrono>
 #include <nlohmann/json.hpp>
 
 #include "datasets/loader.h"
+#include "kernels/clock.h"
 #include "ssl/option_table.h"
 
 namespace vergence {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
 
 /// The values of all options that stand beside --dataset, by name.
 nlohmann::ordered_json data_options(const Options& options) {

@@ -2,13 +2,13 @@
 #include "ssl/bench_ops.h"
 
 #include <algorithm>
-#include <chrono>
 #include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <omp.h>
 #include <sstream>
 
+#include "kernels/clock.h"
 #include "ssl/trainer.h"
 
 namespace vergence {
@@ -37,13 +37,12 @@ struct Timing {
 /// At least three measurements, and at least a fifth of a second of them. A device that runs ahead of the host is given
 /// several calls at once, so that waiting for it does not count.
 Timing time_of(Backend& backend, const Call& call) {
-  using Clock = std::chrono::steady_clock;
   int calls = 1;
   const auto once = [&] {
     const auto begin = Clock::now();
     for (int i = 0; i < calls; ++i) call();
     backend.synchronize();
-    return std::chrono::duration<double, std::milli>(Clock::now() - begin).count() / calls;
+    return 1e3 * seconds_since(begin) / calls;
   };
   once();
   if (backend.can_record()) calls = std::clamp(static_cast<int>(2 / once()), 1, 100);

@@ -2,7 +2,6 @@
 #include "ssl/bench_step.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <numbers>
@@ -10,6 +9,7 @@
 #include <sys/resource.h>
 
 #include "engine/ops.h"
+#include "kernels/clock.h"
 #include "kernels/random.h"
 #include "ssl/option_table.h"
 #include "ssl/step_runner.h"
@@ -105,10 +105,10 @@ BenchResult bench_step(const BenchSettings& settings, const ViewSource& views) {
   for (std::int64_t step = 0; step < all; ++step) {
     const Views now = views ? views(step) : fixed;
     if (step == settings.warmup) device.reset_peak();
-    const auto begin = std::chrono::steady_clock::now();
+    const auto begin = Clock::now();
     const Step& done = runner.run([&] { return now; }, context_of(options, step, all));
     result.losses.push_back(done.loss.item());  // waits for the device
-    const double ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
+    const double ms = 1e3 * seconds_since(begin);
     if (step >= settings.warmup) result.step_ms.push_back(ms);
   }
   result.recorded = runner.recorded();

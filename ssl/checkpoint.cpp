@@ -10,7 +10,7 @@
 namespace vergence {
 namespace {
 
-constexpr const char* format = "vergence-checkpoint-1";
+constexpr const char* format_name = "vergence-checkpoint-1";
 
 const ParameterSet& parameters_called(const ObjectiveState& state, const std::string& name) {
   for (const auto& [set, parameters] : state.parameters)
@@ -107,7 +107,7 @@ void save_checkpoint(const std::string& path, const ObjectiveState& state, const
       writer.add(name + ".num_batches_tracked", running.batches);
     }
   write_safetensors(path, writer.entries(),
-                    {{"format", format},
+                    {{"format", format_name},
                      {"step", std::to_string(position.step)},
                      {"epoch", std::to_string(position.epoch)},
                      {"threads", std::to_string(position.threads)},
@@ -117,8 +117,8 @@ void save_checkpoint(const std::string& path, const ObjectiveState& state, const
 
 Checkpoint::Checkpoint(const std::string& path) : file_(path) {
   const auto found = file_.metadata().find("format");
-  require_usage(found != file_.metadata().end() && found->second == format, path,
-                ": not a checkpoint of this program, expected metadata format '", format, "'");
+  require_usage(found != file_.metadata().end() && found->second == format_name, path,
+                ": not a checkpoint of this program, expected metadata format '", format_name, "'");
   position_ = {.step = number(file_, "step"),
                .epoch = number(file_, "epoch"),
                .threads = number(file_, "threads"),

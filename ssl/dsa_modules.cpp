@@ -17,7 +17,7 @@ Tensor identity_matrix(Backend& backend, std::int64_t n, DType dtype) {
 }
 
 /// 1 where x > 0, else 0.
-Tensor positive(const Tensor& x) { return relu_mask(full(x.backend(), x.shape, 1, x.dtype), x); }
+Tensor is_positive(const Tensor& x) { return relu_mask(full(x.backend(), x.shape, 1, x.dtype), x); }
 
 }  // namespace
 
@@ -66,7 +66,7 @@ Tensor neighbours(const Tensor& u, std::int64_t count) {
   const Tensor keys = rounded - from_values(u.backend(), {n}, places);
   Tensor left = keys * affine(self, -1, 1);  // 0: no longer a candidate
   for (std::int64_t round = 0; round < count; ++round) left = relu_mask(left, max_cols(left) - left);
-  return affine(positive(left) + self, -1, 1);
+  return affine(is_positive(left) + self, -1, 1);
 }
 
 Tensor anchor_scores(const Tensor& graph, std::int64_t count, std::int64_t common) {
@@ -89,9 +89,9 @@ Tensor off_diagonal_quantile(const Tensors& matrices, double q, double high) {
   for (int halving = 0; halving < 24; ++halving) {
     width /= 2;
     const Tensor middle = affine(low, 1, width);
-    const Tensor above = reshape(sum(positive(all - middle)), {1});  // diagonals included
+    const Tensor above = reshape(sum(is_positive(all - middle)), {1});  // diagonals included
     // Too few entries up to the middle: the quantile lies above it.
-    low = low + affine(positive(above - (diagonal + entries - wanted + 0.5)), width);
+    low = low + affine(is_positive(above - (diagonal + entries - wanted + 0.5)), width);
   }
   return affine(low, 1, width);
 }

@@ -45,17 +45,17 @@ Progress::Progress(std::int64_t total, std::int64_t start, std::int64_t images, 
 Progress::~Progress() { finish(); }
 
 double Progress::now() const {
-  const double since = std::chrono::duration<double>(Clock::now() - begin_).count();
+  const double since = seconds_since(begin_);
   return (pause_began_ >= 0 ? pause_began_ : since) - paused_;
 }
 
 void Progress::pause_clock() {
-  if (pause_began_ < 0) pause_began_ = std::chrono::duration<double>(Clock::now() - begin_).count();
+  if (pause_began_ < 0) pause_began_ = seconds_since(begin_);
 }
 
 void Progress::resume_clock() {
   if (pause_began_ < 0) return;
-  paused_ += std::chrono::duration<double>(Clock::now() - begin_).count() - pause_began_;
+  paused_ += seconds_since(begin_) - pause_began_;
   pause_began_ = -1;
 }
 
@@ -69,7 +69,7 @@ void Progress::update(std::int64_t step, std::int64_t epoch, std::int64_t epochs
     last_step_ = step;
     last_time_ = time;
   }
-  const double shown_ago = std::chrono::duration<double>(Clock::now() - begin_).count() - shown_at_;
+  const double shown_ago = seconds_since(begin_) - shown_at_;
   if (step < total_ && shown_ago < (terminal_ ? terminal_interval : interval_)) return;
   const double left = rate_ > 0 ? static_cast<double>((total_ - step) * images_) / rate_ : 0;
   const std::string loss_text = std::isnan(loss) ? "" : "loss " + format("%.4f", loss) + "  ";
@@ -79,7 +79,7 @@ void Progress::update(std::int64_t step, std::int64_t epoch, std::int64_t epochs
 }
 
 void Progress::show(const std::string& text) {
-  shown_at_ = std::chrono::duration<double>(Clock::now() - begin_).count();
+  shown_at_ = seconds_since(begin_);
   if (terminal_) {
     std::fprintf(out_, "\r%-*s", static_cast<int>(width_), text.c_str());
     width_ = text.size();

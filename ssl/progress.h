@@ -1,10 +1,11 @@
 // The progress line of a long computation: rewritten in place on a terminal, a plain line now and then elsewhere.
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <string>
+
+#include "kernels/clock.h"
 
 namespace vergence {
 
@@ -35,7 +36,6 @@ class Progress {
   double images_per_s() const { return rate_; }
 
  private:
-  using Clock = std::chrono::steady_clock;
   double now() const;
   void show(const std::string& text);
 

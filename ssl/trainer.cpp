@@ -3,7 +3,6 @@
 #include "ssl/trainer.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <limits>
@@ -17,6 +16,7 @@
 #include "engine/json_text.h"
 #include "engine/ops.h"
 #include "engine/shown.h"
+#include "kernels/clock.h"
 #include "kernels/conv_rules.h"
 #include "kernels/conv_tuning.h"
 #include "kernels/cuda_rules.h"
@@ -36,11 +36,7 @@
 namespace vergence {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
 constexpr double seconds_between_checkpoints = 60;
-
-double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
 
 /// The type of the encoder's activations.
 DType activations_of(const Options& options, const Backend& backend) {

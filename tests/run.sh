@@ -21,6 +21,9 @@ bash tools/install_packages.sh --tests
 configure=(-S . -B build -DCMAKE_BUILD_TYPE=Release -DVERGENCE_TESTS=ON -DVERGENCE_CUDA=AUTO)
 # Without a GPU to run them, the kernels are compiled for one architecture, which is quick.
 nvidia-smi -L >/dev/null 2>&1 || configure+=(-DVERGENCE_CUDA_ARCHITECTURES=90a-real)
+# In a new build folder everything is compiled, several files of a room at a time, unless one is at work with `fast`.
+# 'cmake -DVERGENCE_UNITY=OFF build' makes a build after an edit quicker again.
+[[ -e build/CMakeCache.txt || ${1:-} == fast ]] || configure+=(-DVERGENCE_UNITY=ON)
 # A build folder keeps the generator it was made with.
 [[ -e build/CMakeCache.txt ]] || ! command -v ninja >/dev/null || configure+=(-G Ninja)
 ! command -v ccache >/dev/null || configure+=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache -DCMAKE_CUDA_COMPILER_LAUNCHER=ccache)

@@ -1,6 +1,5 @@
 // linear_probe: trains a linear classifier on a frozen encoder's features. Writes probe.json.
 #include <CLI/CLI.hpp>
-#include <chrono>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -8,6 +7,7 @@
 #include "engine/files.h"
 #include "engine/json_text.h"
 #include "engine/shown.h"
+#include "kernels/clock.h"
 #include "ssl/evaluation/probe.h"
 #include "ssl/evaluation/subject.h"
 #include "tools/common.h"
@@ -90,10 +90,6 @@ nlohmann::ordered_json json_of(const ProbeSettings& settings) {
   json["seed"] = settings.seed;
   return json;
 }
-
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
 
 /// Prints a line now and then.
 ProbeProgress progress_lines(const ProbeSettings& settings, double& last_loss) {

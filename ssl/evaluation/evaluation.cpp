@@ -2,13 +2,13 @@
 #include "ssl/evaluation/evaluation.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "kernels/clock.h"
 #include "kernels/error.h"
 #include "ssl/evaluation/alignment.h"
 #include "ssl/evaluation/clustering.h"
@@ -312,10 +312,6 @@ std::vector<std::string> chosen_metrics(const std::string& list, const std::stri
 }
 
 nlohmann::ordered_json evaluate(Subject& subject, const EvaluationSettings& settings, const ShowLine& show) {
-  using Clock = std::chrono::steady_clock;
-  const auto seconds = [](Clock::time_point begin) {
-    return two_decimals(std::chrono::duration<double>(Clock::now() - begin).count());
-  };
   const Clock::time_point begin = Clock::now();
   require_usage(settings.mask_file.empty() || contains(settings.metrics, "knn"),
                 "--mask: only knn uses a mask, and --metrics leaves it out");
@@ -329,10 +325,10 @@ nlohmann::ordered_json evaluate(Subject& subject, const EvaluationSettings& sett
     if (!contains(settings.metrics, metric.name)) continue;
     const Clock::time_point start = Clock::now();
     json[metric.name] = (evaluation.*metric.compute)();
-    times[metric.name] = seconds(start);
+    times[metric.name] = two_decimals(seconds_since(start));
   }
   json["seconds_of"] = times;
-  json["seconds"] = seconds(begin);
+  json["seconds"] = two_decimals(seconds_since(begin));
   return json;
 }
 

@@ -12,7 +12,7 @@
 namespace vergence {
 namespace {
 
-constexpr float infinity = std::numeric_limits<float>::infinity();
+constexpr float no_limit = std::numeric_limits<float>::infinity();
 
 std::vector<double> lengths_of(const Features& features) {
   std::vector<double> result(static_cast<std::size_t>(features.rows()));
@@ -85,12 +85,12 @@ class NeighbourSearch::Shortlist {
     const auto last = measured_.begin() + static_cast<std::ptrdiff_t>(k_) - 1;
     std::nth_element(measured_.begin(), last, measured_.end());
     measured_.resize(k_);
-    if (measured_.back().distance == 0) limit_ = -infinity;  // later rows lose ties
+    if (measured_.back().distance == 0) limit_ = -no_limit;  // later rows lose ties
   }
 
   DistanceBounds::Query query_;
   std::size_t k_;
-  float limit_ = infinity;
+  float limit_ = no_limit;
   std::vector<Candidate> waiting_;
   std::vector<Neighbour> measured_;
 };

@@ -16,9 +16,9 @@ namespace vergence {
 namespace {
 
 /// Weights and biases in one flat buffer, with the optimiser's buffers beside it.
-class Trainer {
+class ProbeTrainer {
  public:
-  Trainer(const LinearClassifier& start, const ProbeSettings& settings, Backend& backend)
+  ProbeTrainer(const LinearClassifier& start, const ProbeSettings& settings, Backend& backend)
       : settings_(settings), backend_(backend), dim_(start.dim), classes_(start.classes) {
     std::vector<float> values = start.weight;
     values.insert(values.end(), start.bias.begin(), start.bias.end());
@@ -204,7 +204,7 @@ LinearClassifier train_probe(const Features& train, const ProbeSettings& setting
   check_probe(settings);
   if (settings.protocol == ProbeProtocol::lbfgs) return train_logistic(train, settings, progress);
   const Tensor features = upload(train, backend);
-  Trainer trainer(initial_classifier(train.dim, train.classes, settings.seed), settings, backend);
+  ProbeTrainer trainer(initial_classifier(train.dim, train.classes, settings.seed), settings, backend);
   for (std::int64_t epoch = 0; epoch < settings.epochs; ++epoch) {
     const double loss = trainer.epoch(features, train.labels, epoch);
     require_finite(loss, epoch);
@@ -220,7 +220,7 @@ LinearClassifier train_probe(const FeatureSource& train, const ProbeSettings& se
   Features features = train(0);
   check_features(features, "probe");
   check_probe(settings);
-  Trainer trainer(initial_classifier(features.dim, features.classes, settings.seed), settings, backend);
+  ProbeTrainer trainer(initial_classifier(features.dim, features.classes, settings.seed), settings, backend);
   for (std::int64_t epoch = 0; epoch < settings.epochs; ++epoch) {
     if (epoch > 0) features = train(epoch);
     const double loss = trainer.epoch(upload(features, backend), features.labels, epoch);
