@@ -61,7 +61,9 @@ TEST(DevicePool, BlocksNeverOverlapAndLieInSegments) {
       ASSERT_NE(start, 0u);
       EXPECT_EQ(start % 256, 0u);
       const auto after = live.lower_bound(start);
-      if (after != live.end()) EXPECT_LE(start + static_cast<std::uintptr_t>(bytes), after->first);
+      if (after != live.end()) {
+        EXPECT_LE(start + static_cast<std::uintptr_t>(bytes), after->first);
+      }
       if (after != live.begin()) {
         const auto before = std::prev(after);
         EXPECT_GE(start, before->first + static_cast<std::uintptr_t>(before->second));

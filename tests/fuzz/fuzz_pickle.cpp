@@ -24,7 +24,7 @@ std::set<const PickleValue*> reachable(const PickleValue& root) {
 void check_array(const Pickle& pickle, const PickleValue* value) {
   PickledArray array;
   if (!accepts("file: ", [&] { array = pickle.array(value); })) return;
-  unsigned __int128 size = 1;
+  __extension__ unsigned __int128 size = 1;
   for (const std::int64_t side : array.shape) {
     must(side >= 0, "a side of an array is not negative");
     size *= static_cast<std::uint64_t>(side);

@@ -16,7 +16,7 @@ std::string_view bytes_of(const TensorEntry& tensor) {
 void check_tensors(const SafetensorsFile& read, std::string_view file) {
   std::string all;
   for (const TensorEntry& tensor : read.tensors()) {
-    unsigned __int128 elements = 1;
+    __extension__ unsigned __int128 elements = 1;
     const bool empty = std::find(tensor.shape.begin(), tensor.shape.end(), 0) != tensor.shape.end();
     for (const std::int64_t side : tensor.shape) elements = empty ? 0 : elements * static_cast<std::uint64_t>(side);
     must(elements == static_cast<std::uint64_t>(tensor.size()), "a tensor has the elements of its shape");
