@@ -287,8 +287,7 @@ class Packer {
 PackResult pack_images(const DatasetSettings& settings, const std::string& path, std::int64_t short_side,
                        const PackProgress& progress) {
   const std::string file = regular_destination(path);
-  std::error_code error;
-  require_usage(!std::filesystem::exists(file, error), path, " is there already; remove it first");
+  require_usage(!file_exists(file), path, " is there already; remove it first");
   regular_destination(file + ".partial");
   Plan plan = plan_of(settings, short_side);
   return Packer(plan, settings, file).run(progress);

@@ -19,10 +19,8 @@ fs::path find_folder(const std::string& directory) {
   require_usage(!directory.empty(), "stl10: no data folder given, expected --data DIR with train_X.bin, train_y.bin, ",
                 "unlabeled_X.bin, test_X.bin and test_y.bin");
   const fs::path root = directory;
-  for (const fs::path& folder : {root, root / "stl10_binary"}) {
-    std::error_code error;
-    if (fs::exists(folder / "train_X.bin", error) || fs::exists(folder / "test_X.bin", error)) return folder;
-  }
+  for (const fs::path& folder : {root, root / "stl10_binary"})
+    if (file_exists(folder / "train_X.bin") || file_exists(folder / "test_X.bin")) return folder;
   throw UsageError(join("stl10: train_X.bin not found in ", root.string(), " or ", (root / "stl10_binary").string(),
                         "; expected the binary version of STL-10"));
 }

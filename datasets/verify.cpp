@@ -86,7 +86,7 @@ void verify_dataset(const DatasetSettings& settings, const std::function<void(co
   for (const KnownVersion& version : known_versions()) {
     if (settings.name != version.dataset) continue;
     for (const fs::path& folder : {fs::path(settings.directory), fs::path(settings.directory) / version.inner}) {
-      if (!fs::exists(folder / version.files.front().name, error)) continue;
+      if (!file_exists(folder / version.files.front().name)) continue;
       for (const KnownFile& file : version.files) {
         const std::string sum = md5_of(folder / file.name);
         require_usage(sum == file.md5, (folder / file.name).string(), ": has the MD5 ", sum, ", expected ", file.md5,

@@ -156,8 +156,7 @@ struct CommandLine {
 
 /// The file of --config: a path, or the name of a shipped recipe.
 std::string config_path(const std::string& given) {
-  std::error_code ignored;
-  if (fs::exists(given, ignored)) return given;
+  if (file_exists(given)) return given;
   const bool plain_name = given.find('/') == std::string::npos;
   const std::string recipe = plain_name ? find_recipe(fs::path(given).stem().string()) : "";
   require_usage(!recipe.empty(), "--config: there is no file ", given,
@@ -171,7 +170,7 @@ void refuse_moved_run(const std::string& config, const Options& options) {
   if (folder.empty()) folder = ".";
   const std::string run = options.run_folder();
   std::error_code error;
-  const bool holds_run = fs::exists(folder / "checkpoint.safetensors", error);
+  const bool holds_run = file_exists(folder / "checkpoint.safetensors");
   require_usage(!holds_run || fs::equivalent(folder, run, error), "--resume: ", config,
                 " lies beside a checkpoint, but the run folder is ", run, ": give --out ", folder.string(),
                 " to go on with that checkpoint, or --out ", run, " if that is meant");

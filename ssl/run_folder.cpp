@@ -116,8 +116,7 @@ void RunFolder::write_config(const std::string& toml) { write_atomically(config(
 
 void RunFolder::open_metrics(std::int64_t last_step) {
   if (metrics_ >= 0) close(metrics_);
-  std::error_code nothing_yet;
-  if (std::filesystem::exists(metrics(), nothing_yet)) {  // no link to a place where nothing lies so far
+  if (file_exists(metrics())) {  // no link to a place where nothing lies so far
     const std::string text = read_file(metrics());
     const std::string kept = cut_back(text, last_step, metrics());
     if (kept.size() != text.size()) write_atomically(metrics(), kept);

@@ -12,7 +12,7 @@ std::vector<nlohmann::json> metrics_of(const TemporaryFolder& folder, const std:
   std::vector<nlohmann::json> lines;
   std::istringstream in(folder.bytes(run + "/metrics.jsonl"));
   for (std::string line; std::getline(in, line);) {
-    lines.push_back(nlohmann::json::parse(line));
+    lines.push_back(parse_json(line));
     EXPECT_EQ(lines.back().erase("images_per_s"), 1u);
   }
   return lines;

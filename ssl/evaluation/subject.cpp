@@ -110,8 +110,7 @@ nlohmann::ordered_json number_or_text(const std::string& text) {
 /// A verdict may replace a verdict, but not weights, options or metrics.
 void expect_no_input(const std::string& out) {
   const std::string ending = fs::path(follow_links(out)).extension().string();
-  std::error_code unknown;
-  require_usage((ending != ".safetensors" && ending != ".toml" && ending != ".jsonl") || !fs::exists(out, unknown), out,
+  require_usage((ending != ".safetensors" && ending != ".toml" && ending != ".jsonl") || !file_exists(out), out,
                 ": is there and is no result, expected the name of another file");
 }
 
