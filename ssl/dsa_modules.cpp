@@ -74,6 +74,17 @@ Tensor anchor_scores(const Tensor& graph, std::int64_t count, std::int64_t commo
   return affine(sum_cols(relu_mask(graph, both - static_cast<double>(common))), 1 / static_cast<double>(count));
 }
 
+Tensor attracted_share(const Blocks& matrices) {
+  const std::int64_t n = matrices[0].rows();
+  const Tensor others = affine(identity_matrix(matrices[0].backend(), n, matrices[0].dtype), -1, 1);
+  Tensor attracted;
+  for (const Tensor& matrix : matrices) {
+    const Tensor counted = sum(is_positive(matrix.detached() - 0.5) * others);
+    attracted = attracted ? attracted + counted : counted;
+  }
+  return affine(attracted, 1 / (4 * static_cast<double>(n * (n - 1))));
+}
+
 Tensor off_diagonal_quantile(const Tensors& matrices, double q, double high) {
   const std::int64_t n = matrices.at(0).rows();
   Backend& backend = matrices[0].backend();

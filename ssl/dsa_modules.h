@@ -6,6 +6,7 @@
 #include <string>
 
 #include "models/layers.h"
+#include "ssl/dsa_loss.h"
 #include "ssl/dsa_pairs.h"
 
 namespace vergence {
@@ -40,6 +41,10 @@ Tensor neighbours(const Tensor& u, std::int64_t count);
 /// The reliability of each image, in [0, 1]: the share of its neighbours j of which more than `common` neighbours have
 /// it as a neighbour in turn. graph: what `neighbours` made. [N, 1], f64, a constant.
 Tensor anchor_scores(const Tensor& graph, std::int64_t count, std::int64_t common);
+
+/// The share of pairs of different images that are to be pulled together: of all entries off the diagonals of square
+/// matrices those above 1/2. Rank 0, a constant.
+Tensor attracted_share(const Blocks& matrices);
 
 /// The smallest entry off the diagonals of square matrices that a share `q` of those entries does not exceed, [1]. To
 /// 2^-24 of `high`, above which there is no entry. Nothing is waited for: the count is bisected on the device.

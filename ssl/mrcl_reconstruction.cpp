@@ -41,6 +41,13 @@ Tensor reconstruction_of_views(const Tensor& prediction, const Tensor& target, c
   return sum;
 }
 
+Tensor channel_deviations(const Tensor& images) {
+  const Tensor pixels = images.detached();
+  const double share = static_cast<double>(pixels.cols()) / static_cast<double>(pixels.size());
+  const Tensor apart = pixels - affine(sum_rows(pixels), share);
+  return sqrt(clamp_min(affine(dot_rows(apart, apart), share), 1e-4));
+}
+
 PatchStatistics patch_statistics(const Tensor& images, const PatchGrid& grid) {
   const Tensor lines = patch_lines(images.detached(), grid);
   const auto values = static_cast<double>(grid.patch * lines.cols());

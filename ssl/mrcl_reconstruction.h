@@ -27,6 +27,9 @@ Tensor reconstruction_loss(const Tensor& prediction, const Tensor& target, const
 Tensor reconstruction_of_views(const Tensor& prediction, const Tensor& target, const Tensor& lines,
                                const std::array<std::int64_t, 2>& erased, const ReconstructionLoss& loss);
 
+/// The deviation of each channel of images [M, H, W, C] over all pixels, at least 0.01: [C], a constant.
+Tensor channel_deviations(const Tensor& images);
+
 /// Mean and deviation of each patch over its pixels and channels, per line [N H G, 1]: the normalisation of targets in
 /// He, Chen, Xie, Li, Dollar, Girshick: "Masked autoencoders are scalable vision learners" (CVPR 2022), whose deviation
 /// is sqrt(unbiased variance + 1e-6).

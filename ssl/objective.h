@@ -90,6 +90,8 @@ class Objective {
   /// A factor per feature, [dim], that may be applied when features are compared: saved beside the encoder as
   /// mask.safetensors, and kNN is also reported with it. None for most.
   virtual Tensor feature_mask() const { return {}; }
+  /// What the user should hear of a logged step's parts: one line, nothing where all is well. `step`: steps done.
+  virtual std::string warning(const PartValues&, std::int64_t /*step*/) const { return {}; }
   /// What the run folder should show of these normalised images [N, H, W, C] after an evaluation; mostly nothing.
   virtual Pictures pictures(const Tensor&) { return {}; }
   /// From how many batches of un-augmented training images the encoder's running statistics are to be estimated anew

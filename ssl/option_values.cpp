@@ -60,8 +60,9 @@ std::string parse_text(const OptionEntry& entry, const Setting& setting) {
     const bool literal = setting.type == Setting::Type::untyped;
     return literal ? setting.value : read_stored_text(setting.value, setting.where);
   }
-  const auto is = [&](const std::string& name) { return name == setting.value; };
-  if (std::any_of(entry.choices.begin(), entry.choices.end(), is)) return setting.value;
+  std::string value = setting.value;
+  if (setting.type == Setting::Type::boolean) value = value == "true" ? "on" : "off";
+  if (std::find(entry.choices.begin(), entry.choices.end(), value) != entry.choices.end()) return value;
   refuse(entry, setting);
 }
 
@@ -78,11 +79,12 @@ std::vector<double> parse_list(const OptionEntry& entry, const Setting& setting)
   return values;
 }
 
-/// Whether a configuration file's value has the type of the option; the command line knows texts alone.
+/// Whether a configuration file's value has the type of the option; the command line knows texts alone. A truth value
+/// is one of a choice of on, off and others.
 template <class Value>
-bool type_fits(Setting::Type type) {
+bool type_fits(Setting::Type type, bool choice) {
   using Type = Setting::Type;
-  if constexpr (std::is_same_v<Value, std::string>) return type == Type::text;
+  if constexpr (std::is_same_v<Value, std::string>) return type == Type::text || (choice && type == Type::boolean);
   if constexpr (std::is_same_v<Value, std::int64_t>) return type == Type::integer;
   if constexpr (std::is_floating_point_v<Value>) return type == Type::number || type == Type::integer;
   if constexpr (std::is_same_v<Value, bool>) return type == Type::boolean || type == Type::text;
@@ -161,7 +163,8 @@ void assign_option(const OptionEntry& entry, const Setting& setting, Options& op
     std::visit(
         [&](const auto& get) {
           using Value = std::remove_reference_t<decltype(get(options))>;
-          if (setting.type != Setting::Type::untyped && !type_fits<Value>(setting.type)) refuse(entry, setting);
+          if (setting.type != Setting::Type::untyped && !type_fits<Value>(setting.type, !entry.choices.empty()))
+            refuse(entry, setting);
           get(options) = parse_value<Value>(entry, setting);
         },
         field);

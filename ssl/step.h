@@ -38,6 +38,9 @@ struct StepContext {
 /// Rank-0 tensors worth a log line, by name.
 using Parts = std::vector<std::pair<std::string, Tensor>>;
 
+/// The same once they are read.
+using PartValues = std::vector<std::pair<std::string, double>>;
+
 /// What a step reports: constants, still on the device.
 struct Step {
   Tensor loss;

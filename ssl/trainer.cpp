@@ -93,7 +93,7 @@ class Trainer {
   double loss_ = std::numeric_limits<double>::quiet_NaN(), step_seconds_ = 0;
   std::unique_ptr<Batches> batches_;
   StepRunner runner_;
-  bool eager_told_ = false;
+  bool eager_told_ = false, warned_ = false;
   std::map<std::string, std::optional<Dataset>> judged_;  // splits of files, so that they are looked through once
   std::optional<Statistics> recalibrated_;                // after the last step
   std::optional<Progress> progress_;
@@ -208,10 +208,16 @@ bool Trainer::advance() {
 void Trainer::log(const Step& done, double lr, std::int64_t epoch_now, bool epoch_ends, bool writes) {
   nlohmann::ordered_json line = {{"step", step_}, {"epoch", epoch_now}, {"loss", loss_}};
   std::string not_finite = std::isfinite(loss_) ? "" : "loss";
+  PartValues parts;
   for (const auto& [name, tensor] : done.parts) {
     const double value = tensor.item();
     line[name] = value;
+    parts.emplace_back(name, value);
     if (!std::isfinite(value) && (not_finite.empty() || not_finite == "loss")) not_finite = name;
+  }
+  if (const std::string warning = objective_->warning(parts, step_); !warning.empty() && !warned_) {
+    progress_->note("warning: " + warning);
+    warned_ = true;
   }
   line["lr"] = lr;
   line["images_per_s"] = progress_->images_per_s();

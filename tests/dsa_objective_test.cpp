@@ -22,7 +22,7 @@ Options tiny(const std::string& objective, const Switches& switches = {}) {
   Options options = small_options(objective);
   set_option(options, "dsa.prior_net", "random");
   set_option(options, "dsa.eta", "3");
-  set_option(options, "dsa.mu", "0");
+  set_option(options, "dsa.mu", "1");
   set_option(options, "dsa.lambda2", "0.3");
   set_options(options, switches);
   return options;
@@ -109,9 +109,11 @@ TEST(DsaObjective, AStepFollowsTheGradientOfItsLoss) {
                                        {{"dsa.am_act", "relu"}},
                                        {{"dsa.am_mode", "none"}},
                                        {{"dsa.am_mode", "diff_l1"}, {"dsa.cross", "same_view"}}};
-  for (const Switches& switches : cases)
-    expect_step_follows_gradient(tiny("dsa", switches), random_batch(1), step_context(0),
-                                 switches.empty() ? "" : switches[0].second);
+  for (const Switches& switches : cases) {
+    Options options = tiny("dsa", switches);
+    set_option(options, "dsa.detach_z_in_am", "off");
+    expect_step_follows_gradient(options, random_batch(1), step_context(0), switches.empty() ? "" : switches[0].second);
+  }
 }
 
 // ---- what must be the base
@@ -151,8 +153,39 @@ TEST(DsaObjective, WithoutItsLossesItIsTheBaseBitForBit) {
 TEST(DsaObjective, DetachedEmbeddingsAreTrainedByTheAdjustingLossAlone) {
   const Switches prior_alone = {{"dsa.lambda1", "0"}, {"dsa.detach_z_in_am", "on"}};
   EXPECT_EQ(train(tiny("dsa", prior_alone), "encoder.").parameters, train(tiny("simclr"), "encoder.").parameters);
-  EXPECT_NE(train(tiny("dsa", {{"dsa.lambda1", "0"}}), "encoder.").parameters,
+  EXPECT_NE(train(tiny("dsa", {{"dsa.lambda1", "0"}, {"dsa.detach_z_in_am", "off"}}), "encoder.").parameters,
             train(tiny("simclr"), "encoder.").parameters);
+}
+
+TEST(DsaObjective, ByDefaultNoGradientOfThePriorLossReachesTheEncoder) {
+  for (const char* base : {"simclr", "byol", "barlow_twins"})
+    EXPECT_EQ(train(tiny("dsa", {{"dsa.base", base}, {"dsa.lambda1", "0"}}), "encoder.").parameters,
+              train(tiny(base), "encoder.").parameters)
+        << base;
+}
+
+TEST(DsaObjective, TheAdjustingLossIsOffThenRises) {
+  DsaOptions options;
+  options.warmup = 0.25, options.ramp = 0.5;
+  const std::vector<double> expected{0, 0, 0.25, 0.5, 0.75, 1, 1, 1};
+  for (std::int64_t step = 0; step < 8; ++step)
+    EXPECT_NEAR(adjusting_share(options, step, 8), expected[static_cast<std::size_t>(step)], 1e-12) << step;
+  options.ramp = 0;
+  EXPECT_EQ(adjusting_share(options, 1, 8), 0);
+  EXPECT_EQ(adjusting_share(options, 2, 8), 1);
+  EXPECT_EQ(adjusting_share({}, 0, 8), 1);
+
+  const auto objective =
+      small_objective(tiny("dsa", {{"dsa.warmup", "0.25"}, {"dsa.ramp", "0.5"}, {"dsa.lambda1", "0.8"}}));
+  for (std::int64_t step = 0; step < 8; ++step) {
+    StepContext context = step_context(step);
+    context.steps = 8;
+    const Step done = objective->step(random_batch(static_cast<std::uint64_t>(10 * step)), context);
+    const double weight = 0.8 * expected[static_cast<std::size_t>(step)];
+    EXPECT_NEAR(done.loss.item(), part(done, "base") + weight * part(done, "adjusting") + 0.3 * part(done, "prior"),
+                1e-12)
+        << step;
+  }
 }
 
 TEST(DsaObjective, ADetachedMatrixIsTrainedByThePriorLossAlone) {
@@ -190,18 +223,35 @@ TEST(DsaObjective, ThePresetsSetWhatIsLeftToThem) {
   EXPECT_EQ(settings.output, ArrangingOutput::relu);
   EXPECT_TRUE(settings.same_view && settings.network.batch_statistics && settings.network.random_stem);
   EXPECT_EQ(settings.network.net, "supervised");
-  EXPECT_FALSE(settings.calibrates);
+  EXPECT_FALSE(settings.calibrates());
+  EXPECT_FALSE(settings.detach_embeddings);
   options.am_act = "sigmoid";
   options.prior_net = "ema";
   settings = resolve(options, 64);
   EXPECT_EQ(settings.output, ArrangingOutput::sigmoid);
   EXPECT_EQ(settings.network.net, "ema");
   EXPECT_EQ(settings.mode, ArrangingMode::diff_l1);
+  EXPECT_EQ(settings.temperature, PriorTemperature::fixed);
   settings = resolve({}, 64);
   EXPECT_EQ(settings.mode, ArrangingMode::concat);
   EXPECT_EQ(settings.output, ArrangingOutput::sigmoid);
   EXPECT_EQ(settings.network.net, "stage1");
-  EXPECT_TRUE(settings.calibrates && !settings.same_view && !settings.network.batch_statistics);
+  EXPECT_TRUE(settings.detach_embeddings && !settings.same_view && !settings.network.batch_statistics);
+  EXPECT_EQ(settings.temperature, PriorTemperature::calibrated);
+  options = {};
+  options.prior_net = "ema";
+  EXPECT_EQ(resolve(options, 64).temperature, PriorTemperature::running);
+  options.prior_temperature = "calibrated";
+  EXPECT_EQ(resolve(options, 64).temperature, PriorTemperature::calibrated);
+}
+
+TEST(DsaObjective, CommonNeighborsAreCountedFromFiveTimesThoseOfARandomGraph) {
+  DsaOptions options;
+  options.mu = 0;
+  EXPECT_EQ(resolve(options, 256).mu, 8);   // 5 * 400 / 256 = 7.8
+  EXPECT_EQ(resolve(options, 1024).mu, 2);  // 1.95
+  options.mu = 3;
+  EXPECT_EQ(resolve(options, 256).mu, 3);
 }
 
 TEST(DsaObjective, ContradictionsAreRefused) {
@@ -316,15 +366,40 @@ TEST(DsaObjective, TheTemperatureIsTheMeanOfTheBatchesQuantiles) {
   }
 }
 
+TEST(DsaObjective, ARunningTemperatureFollowsTheBatches) {
+  const Options options =
+      tiny("dsa", {{"dsa.prior_temperature", "running"}, {"dsa.calibration_batches", "3"}, {"dsa.quantile", "0.2"}});
+  const auto objective = small_objective(options);
+  const auto network = make_prior(settings_of("random"), small_setup(options), objective->encoder());
+  double expected = 0;
+  for (std::int64_t step = 0; step < 6; ++step) {
+    const Views views = random_batch(static_cast<std::uint64_t>(10 * step));
+    const double tau = part(objective->step(views, step_context(step)), "tau_p");
+    const Tensor u = network->features(views.both, {.groups = 2, .activations = DType::f64});
+    const Tensor a = slice(u, 0, 0, small_batch), b = slice(u, 0, small_batch, small_batch);
+    const Tensors apart{unit_distances(a, a), unit_distances(b, b), unit_distances(a, b)};
+    const double now = off_diagonal_quantile(apart, 0.2, 2).item() / std::log(2.0);
+    expected += (now - expected) / std::min<double>(3, static_cast<double>(step + 1));
+    EXPECT_EQ(objective->variant(), 1);
+    EXPECT_NEAR(tau, expected, 1e-12) << step;
+  }
+}
+
 // ---- whole runs
 
 TEST(DsaObjective, AResumedRunEqualsAnUninterruptedOneBitForBit) {
   const TemporaryFolder folder;
   for (const char* base : {"simclr", "byol"}) {
-    Options options = tiny("dsa", {{"dsa.base", base}, {"dsa.prior_net", "ema"}, {"dsa.calibration_batches", "6"}});
+    const bool simclr = std::string(base) == "simclr";
+    Options options = tiny("dsa", {{"dsa.base", base},
+                                   {"dsa.prior_net", "ema"},
+                                   {"dsa.prior_temperature", simclr ? "calibrated" : "running"},
+                                   {"dsa.calibration_batches", "6"},
+                                   {"dsa.warmup", "0.25"},
+                                   {"dsa.ramp", "0.5"}});
     options = small_run(options);
     options.epochs = 2;
-    // Stops while the temperature is calibrated, and after.
+    // Stops while the temperature is calibrated or lambda1 rises, and after.
     expect_resumed_equals_whole(folder, base, options, 8, {3, 5, 7, 0});
   }
 }

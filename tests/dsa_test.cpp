@@ -93,6 +93,14 @@ void expect_reference(const Arranging& module, bool same_view, const Reference& 
   EXPECT_NEAR(grad({loss}, {a})[0].values()[0], expected.gradient, 5.1e-7);
 }
 
+TEST(DsaReference, TheAttractedShareCountsPairsOfDifferentImages) {
+  // Four of the six pairs of block 11 are above 1/2, one of block 12; what stands on diagonals does not count.
+  const Tensor first = tensor({3, 3}, {0.9, 0.6, 0.5, 0.7, 0.9, 0.51, 0.4, 0.8, 0.9});
+  const Tensor none = tensor({3, 3}, {0.9, 0.5, 0.2, 0.1, 0.9, 0.3, 0.0, 0.5, 0.9});
+  const Tensor one = tensor({3, 3}, {0.1, 0.5, 0.2, 0.1, 0.1, 0.3, 1.0, 0.5, 0.1});
+  EXPECT_NEAR(attracted_share({first, none, one, none}).item(), 5.0 / 24, 1e-12);
+}
+
 TEST(DsaReference, BaseAndPrior) {
   EXPECT_NEAR(nt_xent(concat({tensor({6, 3}, embeddings(1)), tensor({6, 3}, embeddings(1.3))}, 0), 0.5).item(),
               1.569744, 5.1e-7);

@@ -25,6 +25,10 @@ Options tiny(const std::string& objective, const Switches& switches = {}) {
   set_option(options, "simclr.temperature", "0.5");
   set_option(options, "icl_msr.strata", "3");
   set_option(options, "icl_msr.hidden", "10");
+  set_option(options, "icl_msr.virtual_lr", "0.01");
+  set_option(options, "icl_msr.initial_deviation", "0.01");
+  set_option(options, "icl_msr.gamma", "0.1");
+  set_option(options, "icl_msr.outer_views", "same");
   set_options(options, switches);
   return options;
 }
@@ -141,10 +145,11 @@ class Twin {
     std::vector<Embeddings> all;
     for (std::int64_t t = 0; t < strata.rows(); ++t)
       all.push_back(embeddings(reshape(slice(strata, 0, t, 1), {strata.cols()})));
-    if (own_.average == "likelihood") return base + affine(base_->stratified_loss(all), own_.lambda);
+    const double scale = own_.normalize ? 1 / (1 + own_.lambda) : 1;
+    if (own_.average == "likelihood") return scale * (base + affine(base_->stratified_loss(all), own_.lambda));
     Tensor sum;
     for (const Embeddings& one : all) sum = sum ? sum + base_->loss(one) : base_->loss(one);
-    return base + affine(sum, own_.lambda / static_cast<double>(all.size()));
+    return scale * (base + affine(sum, own_.lambda / static_cast<double>(all.size())));
   }
 
   IclMsrOptions own_;
@@ -197,6 +202,46 @@ TEST(IclMsr, MetaGradientEqualsTheUnrolledOne) {
     for (const char* build : {"table", "features", "images"})
       for (const char* streaming : {"on", "off"})
         expect_right_gradients({{"icl_msr.base", base}, {"icl_msr.build", build}, {"icl_msr.streaming", streaming}});
+}
+
+TEST(IclMsr, MetaGradientOfTheSumAsItIs) {
+  for (const char* base : {"simclr", "byol"})
+    for (const char* streaming : {"on", "off"})
+      expect_right_gradients({{"icl_msr.base", base}, {"icl_msr.normalize", "off"}, {"icl_msr.streaming", streaming}});
+}
+
+TEST(IclMsr, TheLossIsTheWeightedMeanOfBoth) {
+  for (const char* normalize : {"on", "off"}) {
+    const auto objective =
+        small_objective(tiny("icl_msr", {{"icl_msr.lambda", "3"}, {"icl_msr.normalize", normalize}}));
+    const Step step = objective->step(random_batch(1), step_context(0));
+    const double sum = part(step, "base") + 3 * part(step, "stratified");
+    EXPECT_NEAR(step.loss.item(), std::string(normalize) == "on" ? sum / 4 : sum, 1e-12);
+  }
+}
+
+TEST(IclMsr, TheVirtualStepIsAsLongAsARealOne) {
+  Options run;
+  run.lr = 0.06, run.batch = 512, run.momentum = 0.9;
+  EXPECT_NEAR(virtual_rate({}, run), 1.2, 1e-12);
+  run.optimizer = "adam";
+  EXPECT_EQ(virtual_rate({}, run), 0.5);
+  IclMsrOptions own;
+  own.virtual_lr = 0.25;
+  EXPECT_EQ(virtual_rate(own, run), 0.25);
+}
+
+TEST(IclMsr, WarnsWhereTheUniformityTrainsTheRegularizer) {
+  const auto of = [](const PartValues& parts, std::int64_t step, const Switches& switches = {}) {
+    return small_objective(tiny("icl_msr", switches))->warning(parts, step);
+  };
+  const PartValues drowned{{"second_order_norm", 0.001}, {"uniformity_norm", 0.004}};
+  EXPECT_NE(of(drowned, 40).find("(gradient norm 0.004) more than the loss after the virtual step (0.001)"),
+            std::string::npos);
+  EXPECT_EQ(of(drowned, 5), "");
+  EXPECT_EQ(of({{"second_order_norm", 0.005}, {"uniformity_norm", 0.004}}, 40), "");
+  EXPECT_EQ(of({}, 40), "") << "a step that does not train the regularizer";
+  EXPECT_EQ(of(drowned, 40, {{"icl_msr.second_order", "none"}}), "");
 }
 
 TEST(IclMsr, MetaGradientOfMeanLogLikelihoods) {
@@ -379,14 +424,19 @@ TEST(IclMsr, EveryKthStepTrainsTheRegularizer) {
   }
 }
 
-TEST(IclMsr, AFixedTableHasStrataThatDiffer) {
-  const auto spread_of = [](const char* how) {
-    const auto objective = small_objective(tiny("icl_msr", {{"icl_msr.build", "table"}, {"icl_msr.train", how}}));
+TEST(IclMsr, StrataDifferFromTheStart) {
+  const auto spread_of = [](const char* how, const char* deviation) {
+    const auto objective = small_objective(tiny(
+        "icl_msr", {{"icl_msr.build", "table"}, {"icl_msr.train", how}, {"icl_msr.initial_deviation", deviation}}));
     return part(objective->step(random_batch(1), step_context(0)), "strata_spread");
   };
-  EXPECT_GT(spread_of("fixed"), 0.1);
-  EXPECT_GT(spread_of("meta"), 0);
-  EXPECT_LT(spread_of("meta"), 0.01);
+  // By default the logits' deviation is 1 where they stay, else 1/2. The sigmoid's slope is at most 1/4, three strata
+  // spread by less than many.
+  EXPECT_GT(spread_of("fixed", "0"), 0.1);
+  EXPECT_GT(spread_of("meta", "0"), 0.05);
+  EXPECT_LT(spread_of("meta", "0"), spread_of("fixed", "0"));
+  EXPECT_GT(spread_of("meta", "0.01"), 0);
+  EXPECT_LT(spread_of("meta", "0.01"), 0.01);
 }
 
 TEST(IclMsr, RefusesWhatCannotBe) {

@@ -1,4 +1,5 @@
 // MetaMask: the numbers of a small worked example, and what its switches do to whole steps.
+#include <algorithm>
 #include <cmath>
 #include <gtest/gtest.h>
 #include <optional>
@@ -239,6 +240,24 @@ TEST(MetaMask, AMaskOfOnesIsNoMask) {
   const Outcome ones = train(tiny({{"metamask.sigmoid", "off"}, {"metamask.mask_lr", "0"}}));
   EXPECT_EQ(none.losses, ones.losses);
   EXPECT_EQ(none.weights, ones.weights);
+}
+
+/// The control: the same mask is learned, and the regular step gives each dimension that of another one.
+TEST(MetaMask, APermutedMaskHasTheSameValuesElsewhere) {
+  const Options options = tiny({{"metamask.mask_use", "permuted"}, {"metamask.mask_lr", "1"}});
+  const auto objective = small_objective(options);
+  for (int step = 0; step < 3; ++step) {
+    const Views views = doubled(random_views(6, 8, static_cast<std::uint64_t>(7 + step), cpu_backend()));
+    objective->step(views, {.lr = 0.01, .step = step, .steps = 3, .images = 6});
+  }
+  std::vector<double> own = sigmoid(objective->state().parameters[1].second.flat().detached()).values();
+  std::vector<double> used = objective->feature_mask().values();
+  EXPECT_GT(relative_error(used, own), 1e-3) << "they stand elsewhere";
+  std::sort(own.begin(), own.end());
+  std::sort(used.begin(), used.end());
+  EXPECT_EQ(used, own);
+  EXPECT_NE(train(tiny({{"metamask.mask_use", "permuted"}})).losses.back(), train(tiny()).losses.back());
+  EXPECT_THROW(small_objective(tiny({{"metamask.mask_use", "permuted"}, {"metamask.fused", "on"}})), UsageError);
 }
 
 TEST(MetaMask, WithoutTheSecondOrderTheMaskGoesElsewhere) {

@@ -117,8 +117,9 @@ TEST(Mrcl, EachSwitchChangesTheLoss) {
                                             {"mrcl.mask_patch", "4"},
                                             {"mrcl.mask_fill", "noise"},
                                             {"mrcl.mask_views", "one"},
-                                            {"mrcl.mask_views", "one_asym"},
+                                            {"mrcl.mask_views", "both"},
                                             {"mrcl.mask_views", "none"},
+                                            {"mrcl.rec_variance", "off"},
                                             {"mrcl.rec_input", "map"},
                                             {"mrcl.rec_target", "masked"},
                                             {"mrcl.rec_target", "clean"},
@@ -129,6 +130,44 @@ TEST(Mrcl, EachSwitchChangesTheLoss) {
                                             {"mrcl.decoder_width", "8"}})
     add("simclr", {{name, value}});
   add("byol", {{"mrcl.target_clean", "on"}});
+}
+
+/// Views of a data set whose pixels are normalised by another deviation: the same training, up to batch norm's epsilon.
+TEST(Mrcl, TheReconstructionsShareDoesNotChangeWithTheDeviation) {
+  const auto shares = [](double scale, const char* by_variance) {
+    Options options = tiny_mrcl("simclr", {{"mrcl.rec_variance", by_variance}, {"mrcl.mask_fill", "mean"}});
+    const auto objective = make(options);
+    Values found;
+    for (int step = 0; step < 5; ++step) {
+      Views views = some_views();
+      views.both = affine(views.both, scale);
+      const Step done = objective->step(views, {.lr = 0.01, .step = step, .steps = 5, .images = 8});
+      const double share = part(done, "reconstruction_share");
+      EXPECT_NEAR(share, 0.25 * part(done, "reconstruction") / done.loss.item(), 1e-12);
+      found.push_back(share);
+    }
+    return found;
+  };
+  const Values usual = shares(1, "on"), small = shares(0.25, "on"), large = shares(4, "on");
+  for (std::size_t step = 0; step < usual.size(); ++step) {
+    EXPECT_NEAR(small[step], usual[step], 0.05 * usual[step]) << step;
+    EXPECT_NEAR(large[step], usual[step], 0.05 * usual[step]) << step;
+  }
+  EXPECT_GT(shares(4, "off").back(), 1.2 * shares(0.25, "off").back()) << "or this test shows nothing";
+}
+
+TEST(Mrcl, DeviationsAreThoseOfEachChannel) {
+  const Tensor images = random_tensor({6, 4, 4, 3}, 3, DType::f64);
+  Values x = images.values();
+  for (std::size_t i = 0; i < x.size(); i += 3) x[i + 1] = 7 + 3 * x[i + 1], x[i + 2] = 0.5;
+  const Values found = channel_deviations(from_values(cpu_backend(), images.shape, x)).values();
+  for (std::size_t c = 0; c < 2; ++c) {
+    double mean = 0, square = 0;
+    for (std::size_t i = c; i < x.size(); i += 3) mean += x[i] / 96;
+    for (std::size_t i = c; i < x.size(); i += 3) square += (x[i] - mean) * (x[i] - mean) / 96;
+    EXPECT_NEAR(found[c], std::sqrt(square), 1e-12);
+  }
+  EXPECT_NEAR(found[2], 0.01, 1e-12) << "a channel of one value has no deviation to count in";
 }
 
 TEST(Mrcl, ATokenStartsAsTheMeanAndIsLearned) {
@@ -172,8 +211,11 @@ TEST(Mrcl, ADetachedDecoderStillLearns) {
 
 TEST(Mrcl, CopyingTheMaskedViewIsEasierThanFillingIt) {
   const auto final_loss = [](const char* target) {
-    Options options =
-        tiny_mrcl("simclr", {{"mrcl.rec_target", target}, {"mrcl.mask_ratio", "0.5"}, {"mrcl.alpha", "5"}});
+    Options options = tiny_mrcl("simclr", {{"mrcl.rec_target", target},
+                                           {"mrcl.rec_variance", "off"},
+                                           {"mrcl.mask_views", "both"},
+                                           {"mrcl.mask_ratio", "0.5"},
+                                           {"mrcl.alpha", "5"}});
     options.optimizer = "adam";
     options.weight_decay = 0;
     const auto objective = make(options, DType::f32);
@@ -229,7 +271,8 @@ TEST(Mrcl, ThePlanCountsTheDecoder) {
 TEST(Mrcl, PicturesOfNormalisedPatchesAreInTheirOwnColours) {
   const Tensor images = slice(some_views().both, 0, 0, 8);
   const auto reconstructed = [&](const char* patch_norm) {
-    const auto objective = make(tiny_mrcl("simclr", {{"mrcl.rec_patch_norm", patch_norm}, {"mrcl.mask_ratio", "0"}}));
+    const auto objective = make(tiny_mrcl(
+        "simclr", {{"mrcl.rec_patch_norm", patch_norm}, {"mrcl.rec_variance", "off"}, {"mrcl.mask_ratio", "0"}}));
     const Tensor shown = objective->pictures(images).images;
     return slice(reshape(shown, {8, 2, images.size() / 8}), 1, 1, 1);
   };
@@ -238,6 +281,18 @@ TEST(Mrcl, PicturesOfNormalisedPatchesAreInTheirOwnColours) {
   const Values expected = restore_patches(plain, patch_statistics(images, grid), grid).values(),
                normalised = reconstructed("on").values();
   for (std::size_t i = 0; i < expected.size(); ++i) EXPECT_NEAR(normalised[i], expected[i], 1e-12);
+}
+
+TEST(Mrcl, PicturesInUnitsOfDeviationsAreInTheirOwnColours) {
+  const Tensor images = affine(slice(some_views().both, 0, 0, 8), 3);
+  const auto reconstructed = [&](const char* by_variance) {
+    const auto objective = make(tiny_mrcl("simclr", {{"mrcl.rec_variance", by_variance}, {"mrcl.mask_ratio", "0"}}));
+    const Tensor shown = objective->pictures(images).images;
+    return reshape(slice(reshape(shown, {8, 2, images.size() / 8}), 1, 1, 1), images.shape);
+  };
+  const Values expected = (reconstructed("off") * channel_deviations(images)).values();
+  const Values found = reconstructed("on").values();
+  for (std::size_t i = 0; i < expected.size(); ++i) EXPECT_NEAR(found[i], expected[i], 1e-12);
 }
 
 TEST(Mrcl, PicturesShowOriginalMaskedAndReconstructed) {

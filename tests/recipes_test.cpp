@@ -208,7 +208,7 @@ TEST(Recipes, EveryDataSetHasOneForEveryObjective) {
     const std::string data_set = recipe_options(recipe).dataset;
     of_data_set[data_set].insert(recipe.substr(data_set.size() + 1));
   }
-  of_data_set["cifar10"].erase("simclr_short");
+  std::erase_if(of_data_set["cifar10"], [](const std::string& name) { return name.ends_with("_short"); });
   for (const char* data_set : {"cifar10", "stl10", "imagenet100"})
     EXPECT_EQ(of_data_set[data_set], of_data_set["cifar100"]) << data_set;
   for (const std::string& objective : objective_names()) {

@@ -2,6 +2,7 @@
 // representation learning", arXiv 2407.13541): beside a base method's loss, pairs of different images are pulled
 // together or pushed apart as a learned matrix of their similarities says. docs/objectives/dsa.md has the formulas and
 // where each choice comes from.
+#include <algorithm>
 #include <numbers>
 
 #include "engine/ops.h"
@@ -20,9 +21,10 @@ class Dsa final : public BasedObjective {
         own_(own),
         settings_(resolve(own, setup.options.batch)),
         share_(backend(), DType::f64),
+        lambda1_(backend(), setup.weights),
         tau_(full(backend(), {1}, own.tau_p, DType::f64)) {
     if (settings_.needs_network()) network_ = make_prior(settings_.network, setup, encoder_);
-    if (settings_.calibrates) calibration_ = ParameterSet({{"tau", &tau_}}, Role::constant);
+    if (settings_.calibrates()) calibration_ = ParameterSet({{"tau", &tau_}}, Role::constant);
     std::vector<NamedTensor> more;
     if (settings_.adds() && settings_.arranges) {
       // What the base compares, seen on a few features: its width.
@@ -38,8 +40,10 @@ class Dsa final : public BasedObjective {
   void prepare(const StepContext& context) override {
     BasedObjective::prepare(context);
     if (network_ && network_->copy()) network_->copy()->prepare(context);
-    calibrating_ = settings_.calibrates && context.step < own_.calibration_batches;
-    if (calibrating_) share_.set(1 / static_cast<double>(context.step + 1));
+    const bool running = settings_.temperature == PriorTemperature::running;
+    calibrating_ = settings_.calibrates() && (running || context.step < own_.calibration_batches);
+    if (calibrating_) share_.set(1 / static_cast<double>(std::min(context.step + 1, own_.calibration_batches)));
+    if (rises()) lambda1_.set(settings_.adjusting * adjusting_share(own_, context.step, context.steps));
   }
   int variant() const override { return calibrating_ ? 1 : 0; }
 
@@ -57,7 +61,7 @@ class Dsa final : public BasedObjective {
     if (settings_.adjusting > 0) {
       const Tensor scores = settings_.scores ? scores_of(views) : Tensor{};
       const Tensor adjusting = adjusting_loss(distances(pairs), for_adjusting(matrices), scores, own_.tau_w);
-      loss = loss + affine(adjusting, settings_.adjusting);
+      loss = loss + (rises() ? adjusting * reshape(lambda1_.tensor(), {}) : affine(adjusting, settings_.adjusting));
       parts.emplace_back("adjusting", adjusting);
       if (scores) parts.emplace_back("score", mean(scores));
     }
@@ -67,6 +71,7 @@ class Dsa final : public BasedObjective {
       parts.emplace_back("prior", prior_term);
     }
     parts.emplace_back("similarity", mean(concat({matrices.begin(), matrices.end()}, 0)));
+    parts.emplace_back("attracted", attracted_share(matrices));
     if (settings_.compares()) parts.emplace_back("tau_p", tau_);
     return update(loss, parts);
   }
@@ -79,7 +84,7 @@ class Dsa final : public BasedObjective {
   ObjectiveState state() override {
     ObjectiveState all = BasedObjective::state();
     if (network_ && network_->copy()) all.parameters.emplace_back("prior", network_->copy()->parameters());
-    if (settings_.calibrates) all.parameters.emplace_back("calibration", calibration_);
+    if (settings_.calibrates()) all.parameters.emplace_back("calibration", calibration_);
     return all;
   }
 
@@ -125,7 +130,7 @@ class Dsa final : public BasedObjective {
       if (k >= 2 && settings_.same_view)
         blocks[k] = blocks[k - 2];
       else
-        blocks[k] = own_.detach_embeddings ? arranging_(p.detached(), q.detached()) : arranging_(p, q);
+        blocks[k] = settings_.detach_embeddings ? arranging_(p.detached(), q.detached()) : arranging_(p, q);
     }
     return blocks;
   }
@@ -147,8 +152,8 @@ class Dsa final : public BasedObjective {
     return blocks;
   }
 
-  /// tau becomes the mean, over the batches so far, of the temperature at which a share `quantile` of this batch's
-  /// pairs are more than 1/2 alike.
+  /// tau moves by `share_` of the way to the temperature at which a share `quantile` of this batch's pairs are more
+  /// than 1/2 alike. Over the first batches that makes it their mean.
   void calibrate(const Tensors& apart) {
     constexpr double most = 2, least = 1e-3;  // unit vectors; where they are all alike, the temperature stays above 0
     const Tensor now =
@@ -161,15 +166,19 @@ class Dsa final : public BasedObjective {
     Pass single = pass();
     single.groups = 1;
     const Tensor graph = neighbours(network_->features(views.plain, single), own_.eta);
-    return cast(anchor_scores(graph, own_.eta, own_.mu), head_type());
+    return cast(anchor_scores(graph, own_.eta, settings_.mu), head_type());
   }
+
+  /// Whether lambda1 changes from step to step.
+  bool rises() const { return settings_.adjusting > 0 && (own_.warmup > 0 || own_.ramp > 0); }
 
   DType head_type() const { return parameters_.flat().dtype; }
 
   DsaOptions own_;
   DsaSettings settings_;
-  StepValue share_;  // of this batch in tau, while it is calibrated
-  Tensor tau_;       // the prior's temperature, [1]
+  StepValue share_;    // of this batch in tau, while it is calibrated
+  StepValue lambda1_;  // of this step, where it rises
+  Tensor tau_;         // the prior's temperature, [1]
   ParameterSet calibration_;
   bool calibrating_ = false;
   std::unique_ptr<PriorNetwork> network_;

@@ -22,7 +22,7 @@ class IclMsr final : public BasedObjective {
         bilevel_(bilevel_options(own)),
         activations_(setup.activations),
         regularizer_(regularizer_settings(own, setup.encoder), init()),
-        virtual_rate_(full(backend(), {1}, own.virtual_lr, setup.weights)) {
+        virtual_rate_(full(backend(), {1}, virtual_rate(own, setup.options), setup.weights)) {
     require_usage(!regularizer_.needs_images() || own.strata <= setup.options.batch, "--icl_msr.strata: ", own.strata,
                   " strata come from as many images of a batch; expected at most --batch, ", setup.options.batch);
     train_with_base();
@@ -55,7 +55,7 @@ class IclMsr final : public BasedObjective {
     if (own_.lambda > 0) {
       const Tensor stratified = stratified_loss(parameters_.tensors(), features, target, strata);
       parts.emplace_back("stratified", stratified);
-      loss = loss + affine(stratified, own_.lambda);
+      loss = with_strata(base_loss, stratified);
     }
     describe(strata.detached(), parts);
     if (due_ && own_.train == "ordinary") return ordinary_step(loss, strata, parts);
@@ -69,6 +69,19 @@ class IclMsr final : public BasedObjective {
     all.parameters.emplace_back("regularizer", regularizer_parameters_);
     all.optimizers.emplace_back("regularizer", &*regularizer_optimizer_);
     return all;
+  }
+
+  /// Once the first steps are over, the contrastive part should train the regularizer more than the uniformity does.
+  std::string warning(const PartValues& parts, std::int64_t step) const override {
+    double contrastive = 0, uniform = 0;
+    for (const auto& [name, value] : parts) {
+      if (name == "second_order_norm") contrastive = value;
+      if (name == "uniformity_norm") uniform = value;
+    }
+    if (step < 20 || !own_.is_bilevel() || !own_.is_uniform() || contrastive >= uniform) return {};
+    return join("step ", step, ": the regularizer follows the uniformity of its strata (gradient norm ", uniform,
+                ") more than the loss after the virtual step (", contrastive,
+                "); a smaller --icl_msr.gamma or a larger --icl_msr.virtual_lr helps");
   }
 
   /// In forward passes of encoder and heads; a stratum is one of the heads.
@@ -150,6 +163,12 @@ class IclMsr final : public BasedObjective {
     return streamed_loss(stratum, shared, strata);
   }
 
+  /// The loss of a step from the base's loss and the same under the strata.
+  Tensor with_strata(const Tensor& base, const Tensor& stratified) const {
+    const Tensor sum = base + affine(stratified, own_.lambda);
+    return own_.normalize ? affine(sum, own_.scale()) : sum;
+  }
+
   /// The base's loss of views [2N, H, W, 3] by trained parameters `values`, and its loss under strata where there are
   /// any.
   Tensor virtual_loss(const Tensors& values, const Tensor& views, const Tensor& target, const Tensor& strata = {}) {
@@ -158,7 +177,7 @@ class IclMsr final : public BasedObjective {
       quiet.running = nullptr;
       const Tensor features = encoder_(views, quiet);
       const Tensor loss = base().loss(embed_quietly(features, target));
-      return strata ? loss + affine(stratified_loss(values, features, target, strata), own_.lambda) : loss;
+      return strata ? with_strata(loss, stratified_loss(values, features, target, strata)) : loss;
     });
   }
 

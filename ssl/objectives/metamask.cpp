@@ -3,10 +3,12 @@
 // trained by what it does to the encoder: after one virtual step of the weights under it, is the contrastive loss low?
 // docs/objectives/metamask.md has the formulas and where each choice comes from.
 #include <algorithm>
+#include <numeric>
 
 #include "engine/bilevel.h"
 #include "engine/graph.h"
 #include "engine/ops.h"
+#include "kernels/random.h"
 #include "ssl/losses.h"
 #include "ssl/objective_list.h"
 #include "ssl/step_value.h"
@@ -19,6 +21,7 @@ struct MetaMaskOptions {
   double lambda = 5e-3, contrastive_weight = 10, temperature = 0.07;
   bool meta = true, sigmoid = true, fused = false, compare = false;
   std::string second_order = "exact", virtual_step = "momentum", meta_loss = "contrastive", meta_batch = "same";
+  std::string mask_use = "own";
   double radius = 0.01, mask_lr = 1e-3, mask_momentum = 0.9, mask_weight_decay = 5e-4;
 };
 
@@ -38,6 +41,12 @@ class MetaMask final : public Objective {
                   own_.virtual_step, "' needs --optimizer sgd; expected plain with ", setup.options.optimizer);
     require_usage(!own_.fused || own_.meta_batch == "same", "--metamask.meta_batch: '", own_.meta_batch,
                   "' needs a forward pass of its own; expected same with --metamask.fused on");
+    if (own_.mask_use == "permuted") {
+      require_usage(!own_.fused,
+                    "--metamask.mask_use: permuted takes a mask into the regular step that the virtual one ",
+                    "does not have; expected own with --metamask.fused on");
+      order_ = from_indices(backend(), random_order(setup.encoder.dim()));
+    }
     train({&contrastive_head_, &redundancy_head_});  // what the contrastive loss uses comes first
     used_ =
         own_.meta_loss == "full" ? parameters_.count() : parameters_of(encoder_).size() + heads_of(contrastive_head_);
@@ -69,7 +78,7 @@ class MetaMask final : public Objective {
     return all;
   }
 
-  Tensor feature_mask() const override { return own_.meta ? mask_of(logits_.detached()) : Tensor{}; }
+  Tensor feature_mask() const override { return own_.meta ? mask_of(in_use(logits_.detached())) : Tensor{}; }
 
   /// In forward passes of the network: the regular step 3; the virtual and the outer one 3 each and the mixed product
   /// 2; finite differences take 4 backward passes through the head alone behind 2 forward passes instead.
@@ -103,6 +112,19 @@ class MetaMask final : public Objective {
   Tensor masked(const Tensor& features, const Tensor& logits) const {
     return own_.meta ? mask_scale(features, mask_of(logits)) : features;
   }
+  /// The logits as the regular step applies them: a control gives each to another dimension.
+  Tensor in_use(const Tensor& logits) const {
+    if (!order_) return logits;
+    return reshape(gather_rows(reshape(logits, {logits.size(), 1}), order_), logits.shape);
+  }
+  std::vector<std::int32_t> random_order(std::int64_t count) const {
+    std::vector<std::int32_t> order(static_cast<std::size_t>(count));
+    std::iota(order.begin(), order.end(), 0);
+    Random random(init().seed, Purpose::mask, 0, hash_name("metamask.mask_use"));
+    for (std::size_t left = order.size(); left > 1; --left)
+      std::swap(order[left - 1], order[random.below(static_cast<std::uint32_t>(left))]);
+    return order;
+  }
   Tensor contrastive(const Tensor& features, const Pass& pass) const {
     return nt_xent(contrastive_head_(features, pass), own_.temperature);
   }
@@ -123,7 +145,7 @@ class MetaMask final : public Objective {
   }
 
   Step regular_step(const Views& views) {
-    const Losses losses = losses_of(views, logits_.detached());
+    const Losses losses = losses_of(views, in_use(logits_.detached()));
     return update(regular(losses), parts_of(losses));
   }
 
@@ -196,6 +218,8 @@ class MetaMask final : public Objective {
     parts.emplace_back("mask_mean", mean(mask));
     parts.emplace_back("mask_min", reshape(neg(max_cols(neg(reshape(mask, row)))), {}));
     parts.emplace_back("mask_max", reshape(max_cols(reshape(mask, row)), {}));
+    const Tensor apart = mask - mean(mask);
+    parts.emplace_back("mask_deviation", sqrt(affine(dot(apart, apart), 1 / static_cast<double>(mask.size()))));
     parts.emplace_back("direct_norm", norm(direct));
     if (bilevel_.form != SecondOrder::none) {
       parts.emplace_back("second_order_norm", norm(second));
@@ -213,6 +237,7 @@ class MetaMask final : public Objective {
   MetaMaskOptions own_;
   Mlp redundancy_head_, contrastive_head_;
   Tensor logits_;
+  Tensor order_;  // i32: the dimension whose logit each takes; none: its own
   StepValue rate_;
   BilevelOptions bilevel_;
   std::size_t used_ = 0;  // parameters that the meta loss reads: the first ones
@@ -235,6 +260,9 @@ void options(OptionBuilder& t) {
   t.number("metamask.contrastive_output", own(&Own::contrastive_output), ranges::layer,
            "width of the contrastive head");
   t.flag("metamask.meta", own(&Own::meta), "learn a mask; off: features as they are");
+  t.choice(
+      "metamask.mask_use", own(&Own::mask_use), {"own", "permuted"},
+      "permuted: the regular step gives each dimension the mask of another, a control that keeps all but the idea");
   t.flag("metamask.sigmoid", own(&Own::sigmoid), "the mask is a sigmoid of its logits; off: the logits, from 1");
   t.choice("metamask.second_order", own(&Own::second_order), {"exact", "finite_difference", "none"},
            "the mixed derivative in the mask's gradient");

@@ -21,10 +21,11 @@ constexpr std::uint32_t picture_view = 2;  // of the masks of pictures; the view
 
 struct MrclOptions {
   std::string base = "simclr";
-  double alpha = 1;
+  double alpha = 0.25;
+  bool rec_variance = true;
   double mask_ratio = 0.25;
   std::int64_t mask_patch = 0;
-  std::string mask_fill = "mean", mask_views = "both";
+  std::string mask_fill = "mean", mask_views = "one_asym";
   std::string rec_input = "pooled", rec_target = "unmasked", rec_region = "all", rec_norm = "l2";
   bool rec_patch_norm = false, rec_detach_encoder = false, target_clean = false;
   std::int64_t decoder_width = 64, recalibrate = 200;
@@ -88,7 +89,9 @@ class Mrcl final : public BasedObjective {
     }
     if (!terms.reconstruction) return update(terms.contrastive, parts);
     parts.emplace_back("reconstruction", terms.reconstruction);
-    return update(terms.contrastive + own_.alpha * terms.reconstruction, parts);
+    const Tensor loss = terms.contrastive + own_.alpha * terms.reconstruction;
+    parts.emplace_back("reconstruction_share", own_.alpha * terms.reconstruction / loss);
+    return update(loss, parts);
   }
 
   Pictures pictures(const Tensor& images) override {
@@ -106,10 +109,9 @@ class Mrcl final : public BasedObjective {
       evaluation.training = false, evaluation.groups = 1;
       const Tensor map = encoder_.feature_map(seen, evaluation);
       Tensor image = (*decoder_)(own_.rec_input == "map" ? map : pooled(map), evaluation).detached();
-      if (own_.rec_patch_norm) {
-        const Tensor& wanted = own_.rec_target == "masked" ? seen : images;
-        image = restore_patches(image, patch_statistics(wanted, grid_), grid_);
-      }
+      const Tensor& wanted = own_.rec_target == "masked" ? seen : images;
+      if (own_.rec_patch_norm) image = restore_patches(image, patch_statistics(wanted, grid_), grid_);
+      if (by_variance()) image = image * channel_deviations(colours(wanted));
       columns.push_back(image);
     }
     return side_by_side(columns);
@@ -161,18 +163,23 @@ class Mrcl final : public BasedObjective {
 
   /// One pass of encoder and heads over views of which some are masked: `erased` patches in each.
   Terms terms_of(const Views& views, const Tensor& seen, const std::array<std::int64_t, 2>& erased) {
-    const Tensor target = target_features(own_.target_clean ? views.both : seen.detached());
+    const Tensor target_side = target_features(own_.target_clean ? views.both : seen.detached());
     const Tensor map = encoder_.feature_map(seen, pass()), features = pooled(map);
     Terms terms;
-    terms.contrastive = base().loss(embed(features, target), &terms.parts);
+    terms.contrastive = base().loss(embed(features, target_side), &terms.parts);
     if (!decoder_) return terms;
     const Tensor input = own_.rec_input == "map" ? map : features;
     const Tensor images = (*decoder_)(own_.rec_detach_encoder ? input.detached() : input, head_pass());
     const ReconstructionLoss loss{grid_, own_.rec_region, own_.rec_norm, own_.rec_patch_norm};
     const Tensor lines = own_.rec_region != "all" && erased_ > 0 ? masks_.lines(weights_) : Tensor{};
-    terms.reconstruction = reconstruction_of_views(images, wanted(views, seen), lines, erased, loss);
+    Tensor target = wanted(views, seen);
+    if (by_variance()) target = target / channel_deviations(target);
+    terms.reconstruction = reconstruction_of_views(images, target, lines, erased, loss);
     return terms;
   }
+
+  /// Whether the decoder makes images in units of their channels' deviations. Normalised patches have units already.
+  bool by_variance() const { return own_.rec_variance && !own_.rec_patch_norm; }
 
   /// What the decoder is to make.
   Tensor wanted(const Views& views, const Tensor& seen) const {
@@ -204,6 +211,8 @@ void options(OptionBuilder& t) {
   using Own = MrclOptions;
   t.choice("mrcl.base", own(&Own::base), base_method_names(), "the method whose loss compares the views");
   t.number("mrcl.alpha", own(&Own::alpha), ranges::not_negative, "weight of the reconstruction; 0: no decoder");
+  t.flag("mrcl.rec_variance", own(&Own::rec_variance),
+         "make images in units of their channels' deviations: alpha then counts the same whatever the normalization");
   t.number("mrcl.mask_ratio", own(&Own::mask_ratio), ranges::unit, "share of the patches that is erased");
   t.number("mrcl.mask_patch", own(&Own::mask_patch), ranges::from(0, 4096),
            "height and width of a patch in pixels; 0: an eighth of the image, 32 from 224 on");
