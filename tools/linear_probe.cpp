@@ -18,13 +18,14 @@ namespace {
 const char* const description =
     "Trains a linear classifier on a frozen encoder's features (split 'probe') and tests it on --split after its\n"
     "last epoch. The last line is 'top1 NN.NN top5 NN.NN'; probe.json in the run folder says all about it.\n"
-    "  adam   (default) features once; 500 epochs, batch 1000, learning rate 1e-2 falling to 1e-6, weight decay 5e-6\n"
+    "  lbfgs  (default) logistic regression on standardised features, to convergence, with an L2 penalty\n"
+    "         (--weight-decay, 1e-4); a build without L-BFGS has adam in its place\n"
+    "  adam   features as they are; 500 epochs, batch 1000, learning rate 1e-2 falling to 1e-6, weight decay 5e-6\n"
     "  sgd    random crops and flips in every epoch, each through the encoder: slow; 100 epochs, batch 256, lr 0.1\n"
-    "  lbfgs  logistic regression on standardised features with an L2 penalty (--weight-decay, 1e-4)\n"
     "Example: linear_probe --run runs/cifar10_simclr_s1";
 
 struct ProbeOptions {
-  std::string protocol = "adam";
+  std::string protocol = name_of(quick_probe().protocol);
   std::optional<std::int64_t> epochs, batch;
   std::optional<double> lr, final_lr, momentum, weight_decay;
   std::optional<std::string> schedule;
@@ -33,7 +34,7 @@ struct ProbeOptions {
 
 void add_probe_options(CLI::App& app, ProbeOptions& options) {
   const CLI::Range positive(std::int64_t{1}, std::int64_t{1} << 30);
-  app.add_option("--protocol", options.protocol, "adam, sgd or lbfgs")->capture_default_str();
+  app.add_option("--protocol", options.protocol, "lbfgs, adam or sgd")->capture_default_str();
   app.add_option("--epochs", options.epochs, "passes over the images; lbfgs: iterations at most (1000)")
       ->check(positive);
   app.add_option("--batch", options.batch, "images per step")->check(positive);

@@ -129,7 +129,7 @@ def one_run(runner, options, name, objective, extra, seed):
                     *extra, *options.trial], log)
         (folder / "pretrained").touch()
     judge = ["--run", folder, "--device", "cpu", "--split", options.split]
-    runner.run([options.build / "linear_probe", *judge], log)
+    runner.run([options.build / "linear_probe", *judge, "--protocol", "adam"], log)
     on_shapes = options.what != "cifar10"
     runner.run([options.build / "evaluate", *judge, "--metrics", "knn,crowding" + ",foreground" * on_shapes], log)
     probe = json.loads((folder / f"probe{of_split}.json").read_text())

@@ -41,7 +41,8 @@ struct ProbeSettings {
 /// The protocol's published settings; `batch` 0 means its own (adam 1000, sgd 256, whose lr is 0.1 batch / 256).
 ProbeSettings default_probe(ProbeProtocol protocol, std::int64_t batch = 0);
 
-/// The probe of the other evaluations, which train many: lbfgs, or adam in a build without liblbfgs.
+/// The default of linear_probe, and the probe of the other evaluations, which train many: lbfgs, or adam in a build
+/// without liblbfgs.
 ProbeSettings quick_probe();
 
 /// Throws UsageError for a setting out of range.
