@@ -40,7 +40,7 @@ class ToolOutputs : public testing::Test {
                                              "judge() { $B/$1 --run " + judged_run() / "run" +
                                              " --limit 64 --device cpu \"${@:2}\"; }\n"
                                              "evaluate() { judge evaluate --metrics collapse \"$@\"; }\n"
-                                             "probe() { judge linear_probe --epochs 2 \"$@\"; }\n" +
+                                             "probe() { judge linear_probe --protocol adam --epochs 2 \"$@\"; }\n" +
                                              script + "\n");
     const std::string command =
         "timeout 300 bash " + folder_ / "script" + " </dev/null >" + folder_ / "printed" + " 2>" + folder_ / "errors";
