@@ -140,9 +140,8 @@ void append(Dataset& data, const CifarFile& file, std::int64_t first, std::int64
   data.count += last - first;
 }
 
-Dataset read_cifar(const CifarKind& kind, const std::string& directory, const std::string& split, std::int64_t limit) {
-  const std::vector<const char*>& files = split == "test" ? kind.test : kind.train;
-  const Place place = find_place(kind, directory, files);
+/// A data set without images.
+Dataset about_cifar(const CifarKind& kind, const std::string& split) {
   Dataset data;
   data.name = kind.name;
   data.split = split;
@@ -150,6 +149,13 @@ Dataset read_cifar(const CifarKind& kind, const std::string& directory, const st
   data.classes = kind.classes;
   data.mean = kind.mean;
   data.std = kind.std;
+  return data;
+}
+
+Dataset read_cifar(const CifarKind& kind, const std::string& directory, const std::string& split, std::int64_t limit) {
+  const std::vector<const char*>& files = split == "test" ? kind.test : kind.train;
+  const Place place = find_place(kind, directory, files);
+  Dataset data = about_cifar(kind, split);
   for (std::size_t f = 0; f < files.size(); ++f) {
     // Of the training images the last tenth is "val".
     const auto behind = static_cast<std::int64_t>(files.size() - f - 1) * kind.images;
@@ -175,6 +181,22 @@ Dataset read_cifar(const CifarKind& kind, const std::string& directory, const st
 
 Dataset read_cifar10(const std::string& directory, const std::string& split, std::int64_t limit) {
   return read_cifar(cifar10, directory, split, limit);
+}
+
+Dataset read_cifar10_range(const std::string& directory, const std::string& split, std::int64_t first,
+                           std::int64_t count) {
+  const std::vector<const char*>& files = split == "test" ? cifar10.test : cifar10.train;
+  const std::int64_t there = static_cast<std::int64_t>(files.size()) * cifar10.images, end = first + count;
+  require(first >= 0 && count > 0 && end <= there, "cifar10: images ", first, " to ", end - 1, " of ", there);
+  const Place place = find_place(cifar10, directory, files);
+  Dataset data = about_cifar(cifar10, split);
+  data.pixels.reserve(static_cast<std::size_t>(count * cifar_bytes));
+  for (std::int64_t f = first / cifar10.images; f * cifar10.images < end; ++f) {
+    const CifarFile file(cifar10, place, files[static_cast<std::size_t>(f)]);
+    const std::int64_t before = f * cifar10.images;
+    append(data, file, std::max<std::int64_t>(0, first - before), std::min(file.count(), end - before));
+  }
+  return data;
 }
 
 Dataset read_cifar100(const std::string& directory, const std::string& split, std::int64_t limit) {

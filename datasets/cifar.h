@@ -16,8 +16,13 @@ namespace vergence {
 /// labels; a violation throws UsageError with one line. `limit` > 0 keeps the first images alone.
 Dataset read_cifar10(const std::string& directory, const std::string& split, std::int64_t limit = 0);
 
-/// The same for CIFAR-100's hundred fine classes: cifar-100-binary (train.bin, test.bin) or cifar-100-python (train,
-/// test). A file may hold a part of the set, in whole records.
+/// Images first ... first + count - 1 of the 50,000 of "train" or the 10,000 of "test". Only the files that hold them
+/// are read, and checked. Throws UsageError as above, and Error for images that there are not.
+Dataset read_cifar10_range(const std::string& directory, const std::string& split, std::int64_t first,
+                           std::int64_t count);
+
+/// As read_cifar10, for CIFAR-100's hundred fine classes: cifar-100-binary (train.bin, test.bin) or cifar-100-python
+/// (train, test). A file may hold a part of the set, in whole records.
 Dataset read_cifar100(const std::string& directory, const std::string& split, std::int64_t limit = 0);
 
 }  // namespace vergence

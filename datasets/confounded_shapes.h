@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "datasets/dataset.h"
+#include "datasets/layered_images.h"
 
 namespace vergence {
 
@@ -31,9 +32,6 @@ struct ShapesSettings {
 /// The part of a data set's settings that is about shapes.
 ShapesSettings shapes_settings(const DatasetSettings& settings);
 
-/// Images in a split: train 8,000; probe, val and test 2,000 each. Throws UsageError for an unknown split.
-std::int64_t shapes_count(const std::string& split);
-
 /// Everything random about one image. Lengths are in units of the image's side, angles in radians.
 struct ShapeSample {
   std::int32_t shape = 0;                     // the class
@@ -48,44 +46,34 @@ struct ShapeSample {
   std::uint32_t noise = 0;                    // and its key
 };
 
-/// The parameters of image `index` of a split.
+/// The parameters of image `index` (0 or more) of a split; the data set has the first of them. Throws UsageError for
+/// bad settings and unknown splits.
 ShapeSample shapes_sample(const ShapesSettings& settings, const std::string& split, std::int64_t index);
 
-/// The layers of one image, size x size, values in [0, 1].
-struct ShapeLayers {
-  std::vector<float> foreground;  // HWC, defined everywhere
-  std::vector<float> coverage;    // HW: how much of each pixel the shape covers
-  std::vector<float> background;  // HWC
+/// What lies under the shape; `none` leaves that layer empty.
+enum class ShapeGround { texture, none };
+
+/// The layers of one image, size x size.
+ImageLayers shapes_layers(const ShapeSample& sample, std::int64_t size, ShapeGround ground = ShapeGround::texture);
+
+/// One split: train has 8,000 images; probe, val and test 2,000 each.
+class ShapesSplit : public LayeredSplit {
+ public:
+  /// Throws UsageError for bad settings and unknown splits.
+  ShapesSplit(const ShapesSettings& settings, const std::string& split);
+
+  std::int32_t label(std::int64_t index) const override { return sample(index).shape; }
+  std::int32_t family(std::int64_t index) const override { return sample(index).background; }
+  ImageLayers layers(std::int64_t index) const override;
+  ShapeSample sample(std::int64_t index) const;
+
+ private:
+  ShapesSettings settings_;
+  std::string split_;
 };
-ShapeLayers shapes_layers(const ShapeSample& sample, std::int64_t size);
-
-enum class ShapeVersion {
-  full,             // the image as in the data set
-  foreground_only,  // the shape on the data set's mean colour
-  background_only,  // the texture without the shape
-  repaired,         // the shape on the background of a random other image of the split ("re-paired")
-};
-
-/// "full", "foreground_only", "background_only" or "repaired"; throws UsageError naming them otherwise.
-ShapeVersion shape_version(const std::string& name);
-const char* name_of(ShapeVersion version);
-
-/// One image as bytes, HWC. `full` equals the data set's image.
-std::vector<std::uint8_t> shapes_image(const ShapesSettings& settings, const std::string& split, std::int64_t index,
-                                       ShapeVersion version = ShapeVersion::full);
-
-/// The exact foreground mask, HW: coverage in 1/255; 128 and above is foreground.
-std::vector<std::uint8_t> shapes_mask(const ShapesSettings& settings, const std::string& split, std::int64_t index);
-
-/// The masks of a whole split, [count, H, W]; `limit` as for render_shapes. Uses the OpenMP threads.
-std::vector<std::uint8_t> shapes_masks(const ShapesSettings& settings, const std::string& split,
-                                       std::int64_t limit = 0);
-
-/// The texture family of every image of a split.
-std::vector<std::int32_t> shapes_backgrounds(const ShapesSettings& settings, const std::string& split);
 
 /// Renders a split in the given version; `limit` > 0 renders the first images alone. Uses the OpenMP threads.
 Dataset render_shapes(const ShapesSettings& settings, const std::string& split, std::int64_t limit = 0,
-                      ShapeVersion version = ShapeVersion::full);
+                      ImageVersion version = ImageVersion::full);
 
 }  // namespace vergence

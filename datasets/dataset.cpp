@@ -5,8 +5,8 @@
 #include <cmath>
 
 #include "datasets/cifar.h"
-#include "datasets/confounded_shapes.h"
 #include "datasets/image_folder.h"
+#include "datasets/layered_images.h"
 #include "datasets/npy.h"
 #include "datasets/stl10.h"
 #include "kernels/error.h"
@@ -45,8 +45,8 @@ std::int32_t Dataset::label(std::int64_t index) const {
 }
 
 const std::vector<std::string>& dataset_names() {
-  static const std::vector<std::string> names{"confounded_shapes", "cifar10",  "cifar100",    "stl10",
-                                              "image_folder",      "imagenet", "imagenet100", "npy"};
+  static const std::vector<std::string> names{"confounded_shapes", "composites", "cifar10",     "cifar100", "stl10",
+                                              "image_folder",      "imagenet",   "imagenet100", "npy"};
   return names;
 }
 
@@ -70,8 +70,9 @@ Dataset open_dataset(const DatasetSettings& settings, const std::string& split) 
   if (settings.name == "cifar100") return read_cifar100(settings.directory, split, settings.limit);
   if (settings.name == "stl10") return read_stl10(settings.directory, split, settings.limit);
   if (settings.name == "npy") return read_npy(settings.directory, split, settings.limit);
-  if (settings.name != "confounded_shapes") return open_image_folder(settings, split);
-  return render_shapes(shapes_settings(settings), split, settings.limit, shape_version(settings.version));
+  if (!has_layers(settings.name)) return open_image_folder(settings, split);
+  const ImageVersion version = image_version(settings.version);
+  return open_layers(settings, split)->render(version, settings.limit);
 }
 
 }  // namespace vergence

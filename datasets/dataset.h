@@ -42,16 +42,18 @@ struct Dataset {
 
 struct DatasetSettings {
   std::string name = "confounded_shapes";
-  std::string directory = "";  // where the files are; unused by rendered data sets
+  std::string directory = "";  // where the files are; unused by confounded_shapes
   std::string classes = "";    // of image files: a file of class names, or the name of a shipped list; empty: all
   JpegLibrary jpeg = JpegLibrary::turbo;
   BadImagePolicy bad_images = BadImagePolicy::stop;
-  std::int64_t image_size = 0;   // rendered data sets: height and width (0: 32). Files keep their own; views resize
-  std::int64_t limit = 0;        // the first N images of the split alone; of image files, which are sorted by class, N
-                                 // at equal distances (0: all)
-  std::uint64_t seed = 0;        // of rendered data sets
-  double confounding = 0.9;      // confounded_shapes: how often class and background agree in "train"
-  std::string version = "full";  // confounded_shapes: full, foreground_only, background_only, repaired
+  std::int64_t image_size = 0;  // confounded_shapes: height and width (0: 32). Others keep their own; views resize
+  std::int64_t limit = 0;       // the first N images of the split alone; of image files, which are sorted by class, N
+                                // at equal distances (0: all)
+  std::uint64_t seed = 0;       // of rendered data sets
+  // Of data sets with layers (datasets/layered_images.h):
+  double confounding = 0.9;            // how often class and background agree in "train"
+  std::string version = "full";        // full, foreground_only, background_only, repaired
+  std::string background = "cifar10";  // composites: where the backgrounds come from
 };
 
 /// The names that `open_dataset` knows.
@@ -60,7 +62,8 @@ const std::vector<std::string>& dataset_names();
 /// The split names of every data set. "train": pretraining (its labels are never used there). "probe": fits probes and
 /// is the bank of kNN. "val": chooses coefficients. "test": reports. "probe_without_val": what is left of "probe" for
 /// probes that "val" judges.
-///   confounded_shapes: four disjoint sets, so probe_without_val = probe; class and background agree in "train" alone.
+///   confounded_shapes, composites: four disjoint sets, so probe_without_val = probe; class and background agree in
+///   "train" alone.
 ///   cifar10, cifar100: train = probe = the 50,000 training images, val = the last 5,000 of them (so it is part of
 ///   both), probe_without_val = the other 45,000, test = the 10,000 test images. stl10: train = the 5,000 training
 ///   images and the 100,000 unlabelled ones, probe = the 5,000, val = the last 500 of them, probe_without_val = the

@@ -178,9 +178,11 @@ const std::array<const char*, shape_classes>& texture_names() {
   return names;
 }
 
-ShapeLayers shapes_layers(const ShapeSample& sample, std::int64_t size) {
+ImageLayers shapes_layers(const ShapeSample& sample, std::int64_t size, ShapeGround ground) {
   const auto area = static_cast<std::size_t>(size * size);
-  ShapeLayers layers{std::vector<float>(3 * area), std::vector<float>(area), std::vector<float>(3 * area)};
+  const bool textured = ground == ShapeGround::texture;
+  ImageLayers layers{std::vector<float>(3 * area), std::vector<float>(area),
+                     std::vector<float>(textured ? 3 * area : 0)};
   Random noise(sample.noise, Purpose::shapes);
   const float pixel = 1.0f / static_cast<float>(size);
   const Turn shape_turn(sample.angle), texture_turn(sample.texture_angle), light_turn(sample.shade_angle);
@@ -195,14 +197,15 @@ ShapeLayers shapes_layers(const ShapeSample& sample, std::int64_t size) {
       // In steps of 1/255, so that the 8-bit mask is exactly what the image was composed with.
       layers.coverage[i] = std::round(255 * std::clamp(0.5f - distance, 0.0f, 1.0f)) / 255;
     }
-    const Point grain = texture_turn(p - Point{0.5f, 0.5f});
-    const float mix = texture(sample.background, Point{grain.x / sample.period, grain.y / sample.period} - phase);
     const float light = 1 + sample.shade * light_turn(from_centre).x / sample.radius;
     const float grains = sample.noise_level * (noise.uniform() + noise.uniform() - 1);
-    for (std::size_t c = 0; c < 3; ++c) {
+    for (std::size_t c = 0; c < 3; ++c)
       layers.foreground[3 * i + c] = std::clamp(sample.colour[c] * light + grains, 0.0f, 1.0f);
+    if (!textured) continue;
+    const Point grain = texture_turn(p - Point{0.5f, 0.5f});
+    const float mix = texture(sample.background, Point{grain.x / sample.period, grain.y / sample.period} - phase);
+    for (std::size_t c = 0; c < 3; ++c)
       layers.background[3 * i + c] = std::clamp(std::lerp(sample.dark[c], sample.light[c], mix) + grains, 0.0f, 1.0f);
-    }
   }
   return layers;
 }

@@ -83,8 +83,9 @@ void verify_dataset(const DatasetSettings& settings, const std::function<void(co
     verify_packed_images(settings.directory);
     return report(join(settings.directory, ": every image has its checksum"));
   }
+  const std::string& published = settings.name == "composites" ? settings.background : settings.name;
   for (const KnownVersion& version : known_versions()) {
-    if (settings.name != version.dataset) continue;
+    if (published != version.dataset) continue;
     for (const fs::path& folder : {fs::path(settings.directory), fs::path(settings.directory) / version.inner}) {
       if (!file_exists(folder / version.files.front().name)) continue;
       for (const KnownFile& file : version.files) {

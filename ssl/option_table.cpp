@@ -31,9 +31,15 @@ void add_task(OptionBuilder& t) {
   t.number("limit", FIELD(limit), not_negative, "use N training images; 0: all");
   t.number("confounded_shapes.confounding", FIELD(confounding), unit,
            "how often shape and background agree in the training images");
-  t.choice("confounded_shapes.version", FIELD(shapes_version),
-           {"full", "foreground_only", "background_only", "repaired"},
+  const std::vector<std::string> versions{"full", "foreground_only", "background_only", "repaired"};
+  t.choice("confounded_shapes.version", FIELD(shapes_version), versions,
            "what to train on: whole images, shapes or textures alone, shapes on other images' textures");
+  t.choice("composites.background", FIELD(composites.background), {"cifar10"},
+           "the photographs that shapes are drawn over, in --data");
+  t.number("composites.confounding", FIELD(composites.confounding), unit,
+           "how often the shape and the photograph's class agree in the training images");
+  t.choice("composites.version", FIELD(composites.version), versions,
+           "what to train on: whole images, shapes or photographs alone, shapes on other images' photographs");
   t.group = "Encoder";
   t.choice("encoder", FIELD(encoder), {"resnet18", "resnet34", "resnet50"}, "the network that is kept");
   t.number("width", FIELD(width), from(1, 4096), "channels of its first stage");

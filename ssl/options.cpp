@@ -338,8 +338,10 @@ DatasetSettings dataset_settings(const Options& options) {
   settings.image_size = options.image_size;
   settings.limit = options.limit;
   settings.seed = static_cast<std::uint64_t>(options.seed);
-  settings.confounding = options.confounding;
-  settings.version = options.shapes_version;
+  const bool composites = options.dataset == "composites";
+  settings.confounding = composites ? options.composites.confounding : options.confounding;
+  settings.version = composites ? options.composites.version : options.shapes_version;
+  settings.background = options.composites.background;
   return settings;
 }
 

@@ -25,6 +25,14 @@ struct AdamOptions {
   bool operator==(const AdamOptions&) const = default;
 };
 
+/// Of the data set of this name.
+struct CompositesOptions {
+  std::string background = "cifar10";  // where the backgrounds come from
+  double confounding = 0.9;            // P(class and background agree)
+  std::string version = "full";        // what of the images is there to train on
+  bool operator==(const CompositesOptions&) const = default;
+};
+
 struct Options {
   // ---- what to train
   std::string objective = "simclr";
@@ -38,6 +46,7 @@ struct Options {
   std::int64_t limit = 0;               // first N training images; 0: all
   double confounding = 0.9;             // confounded_shapes: P(class and background agree)
   std::string shapes_version = "full";  // confounded_shapes: what of the images is there to train on
+  CompositesOptions composites;
 
   // ---- encoder
   std::string encoder = "resnet18";

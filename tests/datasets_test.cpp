@@ -141,7 +141,7 @@ TEST(OpenDataset, UnknownNamesListWhatExists) {
   DatasetSettings settings;
   settings.name = "imagenet21k";
   expect_contains(message_of([&] { open_dataset(settings, "train"); }),
-                  {"unknown name 'imagenet21k'", "confounded_shapes, cifar10"});
+                  {"unknown name 'imagenet21k'", "confounded_shapes, composites, cifar10"});
   settings.name = "confounded_shapes";
   expect_contains(message_of([&] { open_dataset(settings, "dev"); }),
                   {"unknown split 'dev'", "train, probe, probe_without_val, val, test"});
@@ -160,7 +160,7 @@ TEST(Shapes, OneImageIsTheSameHoweverItIsMade) {
   const Dataset first = open_dataset(settings, "train"), again = open_dataset(settings, "train");
   EXPECT_EQ(first.pixels, again.pixels);
   EXPECT_EQ(first.labels, again.labels);
-  const auto one = shapes_image({}, "train", 39);
+  const auto one = ShapesSplit({}, "train").image(39);
   EXPECT_TRUE(std::equal(one.begin(), one.end(), first.image(39)));
   EXPECT_NE(open_dataset(settings, "probe").pixels, first.pixels);
   settings.seed = 1;
@@ -169,13 +169,10 @@ TEST(Shapes, OneImageIsTheSameHoweverItIsMade) {
 
 TEST(Shapes, BackgroundAgreesWithClassInTrainAlone) {
   const auto agreement = [](const ShapesSettings& settings, const std::string& split) {
-    const std::int64_t count = shapes_count(split);
+    const ShapesSplit images(settings, split);
     std::int64_t agree = 0;
-    for (std::int64_t i = 0; i < count; ++i) {
-      const ShapeSample sample = shapes_sample(settings, split, i);
-      agree += sample.shape == sample.background;
-    }
-    return static_cast<double>(agree) / static_cast<double>(count);
+    for (std::int64_t i = 0; i < images.count(); ++i) agree += images.label(i) == images.family(i);
+    return static_cast<double>(agree) / static_cast<double>(images.count());
   };
   EXPECT_NEAR(agreement({}, "train"), 0.9, 0.015);
   for (const char* split : {"probe", "val", "test"}) EXPECT_NEAR(agreement({}, split), 0.1, 0.03);
@@ -185,8 +182,10 @@ TEST(Shapes, BackgroundAgreesWithClassInTrainAlone) {
 
 TEST(Shapes, ClassesAndBackgroundsAreBalanced) {
   const Dataset data = render_shapes({.image_size = 16}, "train");
-  const auto backgrounds = shapes_backgrounds({.image_size = 16}, "train");
   ASSERT_EQ(data.count, 8000);
+  const ShapesSplit images({.image_size = 16}, "train");
+  std::vector<std::int32_t> backgrounds;
+  for (std::int64_t i = 0; i < data.count; ++i) backgrounds.push_back(images.family(i));
   for (std::int32_t k = 0; k < shape_classes; ++k) {
     EXPECT_NEAR(std::count(data.labels.begin(), data.labels.end(), k), 800, 120);
     EXPECT_NEAR(std::count(backgrounds.begin(), backgrounds.end(), k), 800, 120);
@@ -209,13 +208,13 @@ TEST(Shapes, StatisticsAreTheStatedOnes) {
 }
 
 TEST(Shapes, MaskSaysExactlyWhichPixelsTheShapeChanges) {
-  for (std::int64_t size : {16, 32, 96})
+  for (std::int64_t size : {16, 32, 96}) {
+    const ShapesSplit images({.image_size = size}, "test");
     for (std::int64_t i = 0; i < 60; ++i) {
-      const ShapesSettings settings{.image_size = size};
-      const auto full = shapes_image(settings, "test", i), mask = shapes_mask(settings, "test", i);
-      const auto under = shapes_image(settings, "test", i, ShapeVersion::background_only);
-      const auto over = shapes_image(settings, "test", i, ShapeVersion::foreground_only);
-      const ShapeLayers layers = shapes_layers(shapes_sample(settings, "test", i), size);
+      const auto full = images.image(i), mask = images.mask(i);
+      const auto under = images.image(i, ImageVersion::background_only);
+      const auto over = images.image(i, ImageVersion::foreground_only);
+      const ImageLayers layers = images.layers(i);
       for (std::size_t p = 0; p < mask.size(); ++p)
         for (std::size_t c = 0; c < 3; ++c) {
           const double colour = 255 * layers.foreground[3 * p + c], alpha = mask[p] / 255.0;
@@ -228,14 +227,16 @@ TEST(Shapes, MaskSaysExactlyWhichPixelsTheShapeChanges) {
           }
         }
     }
+  }
 }
 
 /// Area does not tell the class: the average shape of every class covers a similar share of the image.
 TEST(Shapes, ShapesCoverSimilarAreasAndLieInsideTheImage) {
   std::array<double, shape_classes> covered{}, count{};
+  const ShapesSplit images({}, "val");
   for (std::int64_t i = 0; i < 2000; ++i) {
-    const auto mask = shapes_mask({}, "val", i);
-    const auto shape = static_cast<std::size_t>(shapes_sample({}, "val", i).shape);
+    const auto mask = images.mask(i);
+    const auto shape = static_cast<std::size_t>(images.label(i));
     double sum = 0;
     for (std::uint8_t m : mask) sum += m / 255.0;
     ASSERT_GT(sum, 25) << "image " << i << " has hardly any foreground";
@@ -249,9 +250,9 @@ TEST(Shapes, ShapesCoverSimilarAreasAndLieInsideTheImage) {
 
 TEST(Shapes, RepairedKeepsTheShapeAndChangesTheBackground) {
   std::int64_t same_family = 0;
+  const ShapesSplit images({}, "train");
   for (std::int64_t i = 0; i < 200; ++i) {
-    const auto full = shapes_image({}, "train", i), other = shapes_image({}, "train", i, ShapeVersion::repaired);
-    const auto mask = shapes_mask({}, "train", i);
+    const auto full = images.image(i), other = images.image(i, ImageVersion::repaired), mask = images.mask(i);
     std::int64_t changed = 0, outside = 0;
     for (std::size_t p = 0; p < mask.size(); ++p) {
       if (mask[p] == 255) {
@@ -273,18 +274,21 @@ TEST(Shapes, VersionsAndMasksOfAWholeSplit) {
   EXPECT_EQ(shapes.seed, 4u);
   for (const char* name : {"full", "foreground_only", "background_only", "repaired"}) {
     settings.version = name;
-    EXPECT_STREQ(name_of(shape_version(name)), name);
+    EXPECT_STREQ(name_of(image_version(name)), name);
     const Dataset data = open_dataset(settings, "val");
     ASSERT_EQ(data.count, 30);
-    const auto one = shapes_image(shapes, "val", 29, shape_version(name));
+    const auto one = ShapesSplit(shapes, "val").image(29, image_version(name));
     EXPECT_TRUE(std::equal(one.begin(), one.end(), data.image(29))) << name;
   }
   settings.version = "foreground";
   expect_contains(message_of([&] { open_dataset(settings, "val"); }),
                   {"unknown version 'foreground'", "background_only"});
-  const auto masks = shapes_masks(shapes, "val", 30), last = shapes_mask(shapes, "val", 29);
+  const ShapesSplit images(shapes, "val");
+  const auto masks = images.masks(30), last = images.mask(29);
   ASSERT_EQ(masks.size(), 30u * 256);
   EXPECT_TRUE(std::equal(last.begin(), last.end(), masks.end() - 256));
+  EXPECT_EQ(images.masks().size(), 2000u * 256);
+  EXPECT_THROW(images.image(2000), Error);
 }
 
 // ---- the loader

@@ -11,6 +11,7 @@
 #include "ssl/evaluation/alignment.h"
 #include "ssl/evaluation/clustering.h"
 #include "ssl/evaluation/crowding.h"
+#include "ssl/evaluation/foreground.h"
 #include "ssl/evaluation/spectrum.h"
 
 namespace vergence {
@@ -331,6 +332,47 @@ TEST(KMeans, CopesWithFewerDifferentPointsThanClusters) {
   EXPECT_DOUBLE_EQ(found.inertia, 0);
   for (double centre : found.centres) EXPECT_TRUE(std::isfinite(centre));
   EXPECT_THROW(k_means({0, 1}, 1, {.clusters = 3}), UsageError);
+}
+
+// ---- swapped backgrounds
+
+/// The predictions that evaluation_golden.py makes too.
+TEST(BackgroundSwaps, Golden) {
+  std::vector<std::int32_t> labels, families, before, after;
+  for (std::int32_t i = 0; i < 97; ++i) {
+    labels.push_back(i * i % 10);
+    families.push_back((3 * i + 1) % 10);
+    before.push_back(i % 3 > 0 ? labels.back() : i % 10);
+    after.push_back(i % 7 < 3 ? before.back() : i % 5 < 2 ? families.back() : i / 2 % 10);
+  }
+  const BackgroundSwap swap = swap_of(labels, families, before, after);
+  EXPECT_NEAR(swap.full, 80.412371134021, 1e-9);
+  EXPECT_NEAR(swap.repaired, 38.144329896907, 1e-9);
+  EXPECT_NEAR(swap.drop(), 42.268041237113, 1e-9);
+  EXPECT_NEAR(swap.changed, 53.608247422680, 1e-9);
+  EXPECT_NEAR(swap.followed, 44.230769230769, 1e-9);
+}
+
+TEST(BackgroundSwaps, WhereNothingChangesNothingFollows) {
+  // One right, one wrong, one unknown; the second image's new background is of the family that it was taken for before.
+  const BackgroundSwap swap = swap_of({0, 1, 2}, {3, 2, 0}, {0, 2, -1}, {0, 2, -1});
+  EXPECT_DOUBLE_EQ(swap.full, 100.0 / 3);
+  EXPECT_DOUBLE_EQ(swap.drop(), 0);
+  EXPECT_DOUBLE_EQ(swap.changed, 0);
+  EXPECT_TRUE(std::isnan(swap.followed));
+  EXPECT_THROW(swap_of({}, {}, {}, {}), Error);
+  EXPECT_THROW(swap_of({0, 1}, {0, 1}, {0, 1}, {0}), Error);
+}
+
+TEST(BackgroundSwaps, PredictionsAreThoseThatAreCounted) {
+  // logits: x of class 1, 0.5 of class 0, 0 of class 2
+  const LinearClassifier classifier{1, 3, {0, 1, 0}, {0.5f, 0, 0}};
+  const Features features = features_of(1, 3, {2, 0.5f, -1, 1}, {1, 0, 2, 0});
+  const std::vector<std::int32_t> predicted = probe_predictions(classifier, features, cpu_backend());
+  EXPECT_EQ(predicted, (std::vector<std::int32_t>{1, 0, 0, 1}));  // of equal logits the smaller class
+  EXPECT_DOUBLE_EQ(probe_accuracy(classifier, features, cpu_backend()).top1, 50);
+  const LinearClassifier broken{1, 3, {0, 1, 0}, {0.5f, 0, INFINITY}};
+  EXPECT_EQ(probe_predictions(broken, features, cpu_backend()), std::vector<std::int32_t>(4, -1));
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "datasets/confounded_shapes.h"
 #include "engine/files.h"
 #include "engine/ops.h"
 #include "kernels/error.h"
@@ -69,9 +70,10 @@ TEST(Foreground, AnEyeForCornersSeesBackgroundsAlone) {
     const std::int64_t last = size - 1, places[] = {0, last, last * size, last * size + last};
     for (std::int64_t place : places) features = std::copy_n(pixels + place * 3, 3, features);
   });
-  const ForegroundMatrix m = foreground_matrix(corners, {.image_size = 16, .seed = 2}, "test", 500, bytes_of(16),
-                                               quick_probe(), cpu_backend());
-  const std::vector<std::int32_t> labels = render_shapes({.image_size = 16, .seed = 2}, "test", 500).labels;
+  const ShapesSettings shapes{.image_size = 16, .seed = 2};
+  const ForegroundMatrix m = foreground_matrix(corners, ShapesSplit(shapes, "probe"), ShapesSplit(shapes, "test"), 500,
+                                               bytes_of(16), quick_probe(), cpu_backend());
+  const std::vector<std::int32_t> labels = render_shapes(shapes, "test", 500).labels;
   std::set<std::int64_t> shares;  // hits of one who always says the same
   for (std::int32_t c = 0; c < shape_classes; ++c) shares.insert(std::count(labels.begin(), labels.end(), c));
   for (const ForegroundMatrix::Rows& rows : judges(m)) {
@@ -95,7 +97,7 @@ TEST(Foreground, AMemoryForBackgroundsIsMisledByOthers) {
   };
   std::map<std::vector<long>, std::int32_t> known;
   for (const char* split : {"probe", "test"}) {
-    const Dataset backgrounds = render_shapes(shapes, split, 0, ShapeVersion::background_only);
+    const Dataset backgrounds = render_shapes(shapes, split, 0, ImageVersion::background_only);
     for (std::int64_t i = 0; i < backgrounds.count; ++i)
       known[corners([&](std::int64_t at) { return backgrounds.image(i)[at]; })] = backgrounds.label(i);
   }
@@ -105,7 +107,8 @@ TEST(Foreground, AMemoryForBackgroundsIsMisledByOthers) {
     const auto found = known.find(corners([&](std::int64_t at) { return std::lround(255 * pixels[at]); }));
     if (found != known.end()) features[found->second] = 1;
   });
-  const ForegroundMatrix m = foreground_matrix(memory, shapes, "test", 500, bytes_of(16), quick_probe(), cpu_backend());
+  const ForegroundMatrix m = foreground_matrix(memory, ShapesSplit(shapes, "probe"), ShapesSplit(shapes, "test"), 500,
+                                               bytes_of(16), quick_probe(), cpu_backend());
   for (const ForegroundMatrix::Rows& rows : judges(m)) {
     EXPECT_DOUBLE_EQ(rows[0][0], 100);  // its own background
     EXPECT_DOUBLE_EQ(rows[0][2], 100);
@@ -119,14 +122,50 @@ TEST(Foreground, AnEyeForTheMeanColourSeesShapesAlone) {
       return static_cast<float>(std::abs(rgb[0] - 0.497) + std::abs(rgb[1] - 0.497) + std::abs(rgb[2] - 0.497) > 0.02);
     });
   });
-  const ForegroundMatrix m =
-      foreground_matrix(silhouettes, {.image_size = 16}, "test", 1000, bytes_of(16), quick_probe(), cpu_backend());
+  const ShapesSettings shapes{.image_size = 16};
+  const ForegroundMatrix m = foreground_matrix(silhouettes, ShapesSplit(shapes, "probe"), ShapesSplit(shapes, "test"),
+                                               1000, bytes_of(16), quick_probe(), cpu_backend());
   for (const ForegroundMatrix::Rows& rows : judges(m)) {
     EXPECT_GT(rows[1][1], 35);         // silhouettes on a plain ground
     EXPECT_LT(rows[1][0], 20);         // textures hide them
     EXPECT_NEAR(rows[1][2], 10, 5.5);  // and without shapes there is nothing to see
     EXPECT_LT(rows[0][1], rows[1][1]);
   }
+}
+
+TEST(Foreground, PredictionsFollowBackgroundsAsFarAsTheEncoderDoes) {
+  // It knows full images by heart and says their class. Of every third re-paired image it says the new background's
+  // family, of every other third the class after the image's own, of the rest the class.
+  const ShapesSettings shapes{.image_size = 16};
+  const ShapesSplit probe(shapes, "probe"), test(shapes, "test");
+  constexpr std::int64_t images = 300;
+  std::map<std::vector<std::uint8_t>, std::int32_t> said;
+  for (const ShapesSplit* split : {&probe, &test})
+    for (std::int64_t i = 0; i < images; ++i) said[split->image(i)] = split->label(i);
+  std::int64_t kept = 0, changed = 0, followed = 0;
+  for (std::int64_t i = 0; i < images; ++i) {
+    const std::int32_t label = test.label(i), family = test.family(test.partner(i));
+    const std::int32_t word = i % 3 == 0 ? family : i % 3 == 1 ? (label + 1) % shape_classes : label;
+    said[test.image(i, ImageVersion::repaired)] = word;
+    kept += word == label, changed += word != label, followed += word != label && word == family;
+  }
+  ASSERT_EQ(said.size(), 3u * images);
+  const Encode memory = stub(shape_classes, [&](const float* pixels, std::int64_t size, float* features) {
+    std::vector<std::uint8_t> bytes;
+    for (std::int64_t i = 0; i < size * size * 3; ++i)
+      bytes.push_back(static_cast<std::uint8_t>(std::lround(255 * pixels[i])));
+    std::fill_n(features, shape_classes, 0.0f);
+    if (const auto found = said.find(bytes); found != said.end()) features[found->second] = 1;
+  });
+  const BackgroundSwap swap =
+      foreground_matrix(memory, probe, test, images, bytes_of(16), quick_probe(), cpu_backend()).swap;
+  EXPECT_DOUBLE_EQ(swap.full, 100);
+  EXPECT_DOUBLE_EQ(swap.repaired, static_cast<double>(kept) / 3);
+  EXPECT_DOUBLE_EQ(swap.drop(), swap.full - swap.repaired);
+  EXPECT_DOUBLE_EQ(swap.changed, static_cast<double>(changed) / 3);
+  EXPECT_DOUBLE_EQ(swap.followed, 100 * static_cast<double>(followed) / static_cast<double>(changed));
+  EXPECT_GT(followed, images / 4);
+  EXPECT_LT(followed, changed / 2 + images / 10);
 }
 
 // ---- nuisances
@@ -274,11 +313,12 @@ TEST(Dense, MapsMeetTheirOwnMasks) {
   // An encoder that knows the masks by heart, because images come in the order of the data set: 40 of one split, then
   // 30 of the other.
   const ShapesSettings shapes{.image_size = 16};
-  std::vector<std::uint8_t> known = shapes_masks(shapes, "probe", 40);
-  const std::vector<std::uint8_t> more = shapes_masks(shapes, "test", 30);
+  const ShapesSplit probe(shapes, "probe"), test(shapes, "test");
+  std::vector<std::uint8_t> known = probe.masks(40);
+  const std::vector<std::uint8_t> more = test.masks(30);
   known.insert(known.end(), more.begin(), more.end());
-  Dataset all_images = render_shapes(shapes, "probe", 40);
-  const Dataset others = render_shapes(shapes, "test", 30);
+  Dataset all_images = probe.render(ImageVersion::full, 40);
+  const Dataset others = test.render(ImageVersion::full, 30);
   all_images.pixels.insert(all_images.pixels.end(), others.pixels.begin(), others.pixels.end());
   std::int64_t seen = 0;
   const Encode encode_map = [&](const Tensor& images) {
@@ -293,17 +333,25 @@ TEST(Dense, MapsMeetTheirOwnMasks) {
   };
   ExtractSettings extract = bytes_of(16);
   extract.batch = 13;
-  const Confusion all = dense_probe(encode_map, shapes, "test", 40, 30, extract, {.epochs = 60}, cpu_backend());
+  const Confusion all = dense_probe(encode_map, probe, test, 40, 30, extract, {.epochs = 60}, cpu_backend());
   EXPECT_EQ(seen, 70);
   EXPECT_DOUBLE_EQ(all.mean_intersection_over_union(), 100);
 
   const Encode blind = [](const Tensor& images) { return zeros(cpu_backend(), {images.shape[0], 4, 4, 3}); };
-  const Confusion none = dense_probe(blind, shapes, "test", 40, 30, extract, {}, cpu_backend());
+  const Confusion none = dense_probe(blind, probe, test, 40, 30, extract, {}, cpu_backend());
   const double share = 100.0 *
                        static_cast<double>(std::count_if(more.begin(), more.end(), [](int m) { return m < 128; })) /
                        static_cast<double>(more.size());
   EXPECT_DOUBLE_EQ(none.intersection_over_union(0), share);  // background everywhere
   EXPECT_DOUBLE_EQ(none.intersection_over_union(1), 0);
+
+  for (const std::int64_t resize : {std::int64_t{0}, std::int64_t{16}}) {  // the whole image too
+    extract.resize = resize;
+    EXPECT_NO_THROW(dense_probe(blind, probe, test, 4, 3, extract, {.epochs = 1}, cpu_backend()));
+  }
+  extract.resize = 20;
+  expect_contains(message_of([&] { dense_probe(blind, probe, test, 4, 3, extract, {}, cpu_backend()); }),
+                  {"resized to 20 and cut to 16", "--eval-resize 0"});
 }
 
 // ---- reconstruction
@@ -350,6 +398,7 @@ TEST(Metrics, AreChosenByName) {
   using Names = std::vector<std::string>;
   EXPECT_EQ(chosen_metrics("crowding,knn,crowding", "cifar10"), (Names{"knn", "crowding"}));
   EXPECT_EQ(chosen_metrics("all", "confounded_shapes"), metric_names());
+  EXPECT_EQ(chosen_metrics("all", "composites"), metric_names());
   const Names elsewhere = chosen_metrics("all,knn", "cifar10");
   EXPECT_EQ(elsewhere.size(), metric_names().size() - 2);
   EXPECT_EQ(std::count(elsewhere.begin(), elsewhere.end(), "foreground"), 0);
@@ -358,7 +407,8 @@ TEST(Metrics, AreChosenByName) {
     EXPECT_NE(message.find("--metrics"), std::string::npos) << wrong;
     for (const std::string& name : metric_names()) EXPECT_NE(message.find(name), std::string::npos) << message;
   }
-  EXPECT_THROW(chosen_metrics("dense", "cifar10"), UsageError);
+  EXPECT_EQ(message_of([] { chosen_metrics("dense", "cifar10"); }),
+            "--metrics: dense needs confounded_shapes or composites, the data set is cifar10");
 }
 
 // ---- evaluate as a whole
@@ -421,6 +471,10 @@ TEST_F(Evaluated, AllMetricsAreFiniteAndRepeat) {
   EXPECT_EQ(json["reconstruction"]["train_images"], 60);
   EXPECT_EQ(json["foreground"]["linear_probe"].size(), 2u);
   EXPECT_EQ(json["foreground"]["linear_probe"][0].size(), 4u);
+  const nlohmann::ordered_json& swap = json["foreground"]["swap"];
+  EXPECT_EQ(swap["full"], json["foreground"]["linear_probe"][0][0]);
+  EXPECT_EQ(swap["repaired"], json["foreground"]["linear_probe"][0][3]);
+  EXPECT_NEAR(swap["drop"].get<double>(), swap["full"].get<double>() - swap["repaired"].get<double>(), 0.011);
   EXPECT_FALSE(json["knn"].contains("masked"));
   EXPECT_GE(lines_.size(), metric_names().size());
   EXPECT_EQ(json, run("all"));

@@ -19,6 +19,7 @@
 #include "ssl/option_table.h"
 #include "ssl/recipe_files.h"
 #include "ssl/trainer.h"
+#include "tests/cifar_files.h"
 #include "tests/image_tree.h"
 #include "tests/temporary_folder.h"
 
@@ -75,6 +76,7 @@ class GeneratedData {
       tree_.write(file, noise(kImages, 1, cifar_bytes));
       fs::resize_file(tree_ / file, 10000 * (1 + cifar_bytes));  // the others are black, and take no room on the disk
     }
+    for (const int number : {1, 2, 3}) write_cifar_file(tree_ / "composites", number);  // whole: of every class
     tree_.write("cifar100/train.bin", noise(kImages, 2, cifar_bytes));
     tree_.write("stl10/train_X.bin", noise(10, 0, stl_bytes));
     tree_.write("stl10/train_y.bin", "\1\2\3\4\5\6\7\10\11\12");

@@ -73,6 +73,13 @@ LabelledMaps maps_of(const Encode& encode_map, const Dataset& images, const std:
   return maps;
 }
 
+/// A mask is of the whole image.
+void expect_whole_images(const Dataset& images, const ExtractSettings& extract) {
+  const ViewSettings view = plain_view(images, extract);
+  require_usage(view.resize == 0 || view.resize == view.size, "dense probe: images are resized to ", view.resize,
+                " and cut to ", view.size, ", but masks are of whole ones: expected --eval-resize 0");
+}
+
 }  // namespace
 
 std::vector<double> bilinear_weights(std::int64_t from, std::int64_t to) {
@@ -161,19 +168,19 @@ double Confusion::mean_intersection_over_union() const {
   return counted > 0 ? total / counted : std::numeric_limits<double>::quiet_NaN();
 }
 
-Confusion dense_probe(const Encode& encode_map, const ShapesSettings& shapes, const std::string& judged,
+Confusion dense_probe(const Encode& encode_map, const LayeredSplit& train, const LayeredSplit& test,
                       std::int64_t train_limit, std::int64_t test_limit, const ExtractSettings& extract,
                       const DenseSettings& settings, Backend& backend) {
-  const std::string fitted = probe_split(judged);
-  const Dataset train = render_shapes(shapes, fitted, train_limit), test = render_shapes(shapes, judged, test_limit);
+  const Dataset fitted = train.render(ImageVersion::full, train_limit);
+  const Dataset judged = test.render(ImageVersion::full, test_limit);
+  expect_whole_images(judged, extract);
   const LinearClassifier classifier = train_dense(
-      maps_of(encode_map, train, shapes_masks(shapes, fitted, train_limit), 0, train.count, extract, backend), settings,
-      backend);
-  const std::vector<std::uint8_t> masks = shapes_masks(shapes, judged, test_limit);
+      maps_of(encode_map, fitted, train.masks(train_limit), 0, fitted.count, extract, backend), settings, backend);
+  const std::vector<std::uint8_t> masks = test.masks(test_limit);
   Confusion confusion(2);
-  for (std::int64_t begin = 0; begin < test.count; begin += extract.batch) {
-    const std::int64_t count = std::min(extract.batch, test.count - begin);
-    const LabelledMaps maps = maps_of(encode_map, test, masks, begin, count, extract, backend);
+  for (std::int64_t begin = 0; begin < judged.count; begin += extract.batch) {
+    const std::int64_t count = std::min(extract.batch, judged.count - begin);
+    const LabelledMaps maps = maps_of(encode_map, judged, masks, begin, count, extract, backend);
     confusion.add(predict_pixels(classifier, maps, backend), maps.labels);
   }
   return confusion;

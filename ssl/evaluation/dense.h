@@ -1,11 +1,11 @@
 // Dense probe: does the feature map say where the object is? A 1x1 convolution on the frozen last feature map, enlarged
-// to the image, tells foreground from background pixel by pixel. confounded_shapes has exact masks.
+// to the image, tells foreground from background pixel by pixel. Layered images have exact masks.
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
-#include "datasets/confounded_shapes.h"
+#include "datasets/layered_images.h"
 #include "ssl/evaluation/features.h"
 #include "ssl/evaluation/probe.h"
 
@@ -58,9 +58,10 @@ class Confusion {
   std::vector<std::int64_t> counts_;  // [truth, predicted]
 };
 
-/// Background is class 0, foreground class 1. `encode_map` gives maps, see encode_map_with. Trains on the first
-/// `train_limit` images of probe_split(judged) and tests on the first `test_limit` of `judged` (0: all).
-Confusion dense_probe(const Encode& encode_map, const ShapesSettings& shapes, const std::string& judged,
+/// Background is class 0, foreground class 1. `encode_map` gives maps, see encode_map_with. Fits on the first
+/// `train_limit` images of `train` and judges on the first `test_limit` of `test` (0: all). Throws UsageError where the
+/// encoder would not see the whole image.
+Confusion dense_probe(const Encode& encode_map, const LayeredSplit& train, const LayeredSplit& test,
                       std::int64_t train_limit, std::int64_t test_limit, const ExtractSettings& extract,
                       const DenseSettings& settings, Backend& backend);
 

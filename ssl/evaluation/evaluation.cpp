@@ -5,9 +5,11 @@
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "datasets/layered_images.h"
 #include "kernels/clock.h"
 #include "kernels/error.h"
 #include "ssl/evaluation/alignment.h"
@@ -93,22 +95,24 @@ class Evaluation {
   }
 
   Json foreground() {
-    const ForegroundMatrix matrix = foreground_matrix(encode_, shapes_settings(subject_.data), subject_.options.split,
-                                                      subject_.data.limit, subject_.extract, probe_, *subject_.backend);
+    const ForegroundMatrix matrix =
+        foreground_matrix(encode_, *layers(probe_split(subject_.options.split)), *layers(subject_.options.split),
+                          subject_.data.limit, subject_.extract, probe_, *subject_.backend);
     Json json{{"train", names_of(ForegroundMatrix::train)}, {"test", names_of(ForegroundMatrix::test)}};
     json["probe"] = name_of(probe_.protocol);
     json["linear_probe"] = rows_of("linear_probe", matrix.linear_probe);
     json["knn_cosine_200"] = rows_of("knn_cosine_200", matrix.knn_cosine_200);
     json["knn_euclidean_5"] = rows_of("knn_euclidean_5", matrix.knn_euclidean_5);
+    json["swap"] = shown_swap(matrix.swap);
     return json;
   }
 
   Json dense() {
     DenseSettings dense;
     dense.seed = settings_.seed;
-    const Confusion result =
-        dense_probe(subject_.encode_map(), shapes_settings(subject_.data), subject_.options.split, train_limit(),
-                    subject_.data.limit, subject_.extract, dense, *subject_.backend);
+    const Confusion result = dense_probe(subject_.encode_map(), *layers(probe_split(subject_.options.split)),
+                                         *layers(subject_.options.split), train_limit(), subject_.data.limit,
+                                         subject_.extract, dense, *subject_.backend);
     const double mean = result.mean_intersection_over_union();
     const double background = result.intersection_over_union(0), foreground = result.intersection_over_union(1);
     line("dense_miou", mean, 2, "foreground " + fixed(foreground, 2) + ", background " + fixed(background, 2));
@@ -203,10 +207,23 @@ class Evaluation {
   }
 
   template <std::size_t count>
-  static Json names_of(const std::array<ShapeVersion, count>& forms) {
+  static Json names_of(const std::array<ImageVersion, count>& forms) {
     Json names;
-    for (ShapeVersion form : forms) names.push_back(name_of(form));
+    for (ImageVersion form : forms) names.push_back(name_of(form));
     return names;
+  }
+
+  std::unique_ptr<LayeredSplit> layers(const std::string& split) const { return open_layers(subject_.data, split); }
+
+  Json shown_swap(const BackgroundSwap& swap) const {
+    show_("foreground_swap full " + fixed(swap.full, 2) + ", repaired " + fixed(swap.repaired, 2) + ", drop " +
+          fixed(swap.drop(), 2) + ", changed " + fixed(swap.changed, 2) + " %, of these followed " +
+          fixed(swap.followed, 2) + " %");
+    return {{"full", two_decimals(swap.full)},
+            {"repaired", two_decimals(swap.repaired)},
+            {"drop", two_decimals(swap.drop())},
+            {"changed", two_decimals(swap.changed)},
+            {"followed", number(two_decimals(swap.followed))}};
   }
 
   /// A line and a list of top-1 per form trained on.
@@ -254,7 +271,7 @@ class Evaluation {
 struct Metric {
   const char* name;
   Json (Evaluation::*compute)();
-  bool shapes_only;  // needs the layers of confounded_shapes
+  bool needs_layers;  // of the data set's images
 };
 constexpr Metric metrics[] = {
     {"knn", &Evaluation::knn, false},
@@ -304,8 +321,9 @@ std::vector<std::string> chosen_metrics(const std::string& list, const std::stri
                   "', expected some of ", known, "or all");
   std::vector<std::string> chosen;
   for (const Metric& metric : metrics) {
-    const bool fits = !metric.shapes_only || dataset == "confounded_shapes", named = contains(asked, metric.name);
-    require_usage(fits || !named, "--metrics: ", metric.name, " needs confounded_shapes, the data set is ", dataset);
+    const bool fits = !metric.needs_layers || has_layers(dataset), named = contains(asked, metric.name);
+    require_usage(fits || !named, "--metrics: ", metric.name, " needs ", layered_names(), ", the data set is ",
+                  dataset);
     if (named || (fits && contains(asked, "all"))) chosen.push_back(metric.name);
   }
   return chosen;

@@ -90,6 +90,22 @@ Tensor upload(const Features& features, Backend& backend) {
   return from_floats(backend, {features.rows(), features.dim}, features.values);
 }
 
+/// [rows, classes].
+std::vector<float> logits_of(const LinearClassifier& classifier, const Features& test, Backend& backend) {
+  check_features(test, "probe test");
+  require_usage(test.dim == classifier.dim && test.classes == classifier.classes, "probe test: ", test.dim,
+                " features and ", test.classes, " classes, the probe has ", classifier.dim, " and ",
+                classifier.classes);
+  const Tensor weight = from_floats(backend, {classifier.classes, classifier.dim}, classifier.weight);
+  const Tensor bias = from_floats(backend, {classifier.classes}, classifier.bias);
+  const Tensor features = from_floats(backend, {test.rows(), test.dim}, classifier.centred(test.values));
+  return linear(features, weight, bias).floats();
+}
+
+bool all_finite(const float* values, std::int64_t count) {
+  return std::all_of(values, values + count, [](float v) { return std::isfinite(v); });
+}
+
 }  // namespace
 
 ProbeProtocol probe_protocol(const std::string& name) {
@@ -231,19 +247,12 @@ LinearClassifier train_probe(const FeatureSource& train, const ProbeSettings& se
 }
 
 ProbeAccuracy probe_accuracy(const LinearClassifier& classifier, const Features& test, Backend& backend) {
-  check_features(test, "probe test");
-  require_usage(test.dim == classifier.dim && test.classes == classifier.classes, "probe test: ", test.dim,
-                " features and ", test.classes, " classes, the probe has ", classifier.dim, " and ",
-                classifier.classes);
-  const Tensor weight = from_floats(backend, {classifier.classes, classifier.dim}, classifier.weight);
-  const Tensor bias = from_floats(backend, {classifier.classes}, classifier.bias);
-  const Tensor features = from_floats(backend, {test.rows(), test.dim}, classifier.centred(test.values));
-  const std::vector<float> logits = linear(features, weight, bias).floats();
+  const std::vector<float> logits = logits_of(classifier, test, backend);
   std::int64_t top1 = 0, top5 = 0;
   for (std::int64_t i = 0; i < test.rows(); ++i) {
     const float* row = logits.data() + i * classifier.classes;
     const std::int32_t truth = test.labels[static_cast<std::size_t>(i)];
-    if (!std::all_of(row, row + classifier.classes, [](float v) { return std::isfinite(v); })) continue;
+    if (!all_finite(row, classifier.classes)) continue;
     std::int64_t before = 0;
     for (std::int32_t c = 0; c < classifier.classes; ++c)
       before += row[c] > row[truth] || (row[c] == row[truth] && c < truth);
@@ -252,6 +261,18 @@ ProbeAccuracy probe_accuracy(const LinearClassifier& classifier, const Features&
   }
   const double per_cent = 100.0 / static_cast<double>(test.rows());
   return {static_cast<double>(top1) * per_cent, static_cast<double>(top5) * per_cent};
+}
+
+std::vector<std::int32_t> probe_predictions(const LinearClassifier& classifier, const Features& test,
+                                            Backend& backend) {
+  const std::vector<float> logits = logits_of(classifier, test, backend);
+  std::vector<std::int32_t> predicted;
+  for (std::int64_t i = 0; i < test.rows(); ++i) {
+    const float *row = logits.data() + i * classifier.classes, *end = row + classifier.classes;
+    const bool known = all_finite(row, classifier.classes);
+    predicted.push_back(known ? static_cast<std::int32_t>(std::max_element(row, end) - row) : -1);
+  }
+  return predicted;
 }
 
 }  // namespace vergence

@@ -84,4 +84,7 @@ struct ProbeAccuracy {
 /// Top-1 and top-5. Of equal logits the smaller class comes first; a logit that is not finite is never a hit.
 ProbeAccuracy probe_accuracy(const LinearClassifier& classifier, const Features& test, Backend& backend);
 
+/// The class of the largest logit of every row; of equal ones the smaller class, -1 where a logit is not finite.
+std::vector<std::int32_t> probe_predictions(const LinearClassifier& classifier, const Features& test, Backend& backend);
+
 }  // namespace vergence
