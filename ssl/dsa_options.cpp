@@ -39,6 +39,10 @@ DsaSettings resolve(const DsaOptions& options, std::int64_t images) {
                       .batch_statistics = chosen(options.prior_norm, preset.prior_norm) == "batch",
                       .random_stem = chosen(options.prior_stem, preset.prior_stem) == "random",
                       .momentum = options.prior_momentum};
+  if (options.stage1_encoder && settings.network.net == "stage1" && options.prior_file.empty()) {
+    settings.network.file = *options.stage1_encoder;
+    settings.network.untrained = options.stage1_encoder->empty();
+  }
   const bool prior = settings.network.net != "none";
   settings.adjusting = options.lambda1;
   settings.arranges = mode != "none";
@@ -94,7 +98,10 @@ void declare_dsa(OptionBuilder& t) {
            "a neighbor counts from more than so many common ones; 0: 5 eta^2 / batch");
   t.choice("dsa.prior_net", own(&Own::prior_net), {"preset", "stage1", "ema", "random", "pixels", "supervised", "none"},
            "where the prior's features come from");
-  t.text("dsa.prior_file", own(&Own::prior_file), "stage1, supervised: an encoder.safetensors");
+  t.text("dsa.prior_file", own(&Own::prior_file),
+         "an encoder.safetensors; stage1 without one: the base is trained first");
+  t.number("dsa.stage1_epochs", own(&Own::stage1_epochs), from(0, 1e6),
+           "of the base's training then; 0: as --epochs, at most 100");
   t.choice("dsa.prior_norm", own(&Own::prior_norm), {"preset", "running", "batch"},
            "stage1, supervised: statistics of its batch norm");
   t.choice("dsa.prior_stem", own(&Own::prior_stem), {"preset", "file", "random"},

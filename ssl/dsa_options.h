@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "ssl/dsa_modules.h"
@@ -21,6 +22,10 @@ struct DsaOptions {
   std::int64_t eta = 20, mu = 1, calibration_batches = 50;
   std::string detach_embeddings = "preset";
   bool detach_matrix = false;
+
+  std::int64_t stage1_epochs = 0;  // 0: as many as the run has, at most 100
+  /// No option: the encoder that stage 1 has trained for this run; empty: it is still to do so.
+  std::optional<std::string> stage1_encoder;
 };
 
 /// When the temperature of the prior's similarities moves: never, in the first batches, or in every batch.

@@ -62,13 +62,14 @@ class Pixels final : public PriorNetwork {
   DType dtype_;
 };
 
-std::unique_ptr<PriorNetwork> from_file(const PriorSettings& settings, std::int64_t channels, const Init& init) {
+std::unique_ptr<PriorNetwork> from_file(const PriorSettings& settings, const ResNetSettings& like, const Init& init) {
+  if (settings.untrained) return std::make_unique<FrozenNetwork>(make_resnet(like, init));
   require_usage(!settings.file.empty(), "--dsa.prior_net ", settings.net,
                 ": expected the encoder.safetensors of an earlier run as --dsa.prior_file");
   TrainedEncoder trained = load_encoder(settings.file, init.backend);
   ResNet& encoder = trained.encoder;
-  require_usage(encoder.settings.channels == channels, settings.file, ": the encoder takes ", encoder.settings.channels,
-                " channels, expected ", channels, " as the images have");
+  require_usage(encoder.settings.channels == like.channels, settings.file, ": the encoder takes ",
+                encoder.settings.channels, " channels, expected ", like.channels, " as the images have");
   if (settings.random_stem) {
     encoder.settings.stem = "cifar";
     const ResNet fresh = make_resnet(encoder.settings, {init.backend, init.seed});
@@ -85,8 +86,7 @@ std::unique_ptr<PriorNetwork> make_prior(const PriorSettings& settings, const Ob
   // Another seed than the encoder's, whose first weights would otherwise be these.
   const Init init{setup.backend, static_cast<std::uint64_t>(setup.options.seed) ^ hash_name("dsa.prior"),
                   setup.weights};
-  if (settings.net == "stage1" || settings.net == "supervised")
-    return from_file(settings, setup.encoder.channels, init);
+  if (settings.net == "stage1" || settings.net == "supervised") return from_file(settings, setup.encoder, init);
   if (settings.net == "ema") return std::make_unique<CopiedNetwork>(encoder, settings.momentum);
   if (settings.net == "pixels") return std::make_unique<Pixels>(setup.encoder, setup.weights);
   require_usage(settings.net == "random", "--dsa.prior_net: there is no '", settings.net, "'");

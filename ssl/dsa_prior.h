@@ -12,6 +12,7 @@ namespace vergence {
 struct PriorSettings {
   std::string net = "stage1";     // stage1, supervised: the encoder in `file`; ema, random, pixels
   std::string file;               // encoder.safetensors
+  bool untrained = false;         // there is no file yet: an encoder like the trained one, for its costs alone
   bool batch_statistics = false;  // of stage1 and supervised: batch norm by the batch, else by the file's statistics
   bool random_stem = false;       // of stage1 and supervised: a new random 3x3 convolution and no pooling in front
   double momentum = 0.99;         // of ema: the share of the copy that stays in a step

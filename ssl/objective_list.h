@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,12 @@ struct ObjectiveEntry {
   /// One of these two: an objective of its own, or a base method that others can be built on.
   std::unique_ptr<Objective> (*make)(const ObjectiveSetup& setup) = nullptr;
   std::unique_ptr<BaseMethod> (*make_base)(const ObjectiveSetup& setup, const ResNet& encoder) = nullptr;
+  /// Both or none. The options of a run that must come first, with its own objective and epochs, nothing where none
+  /// must; its folder and schedule are not settled here (ssl/stages.h).
+  std::optional<Options> (*first_run)(const Options& options) = nullptr;
+  /// Tells an objective's options where that run's encoder lies, in a setting that is no option, so that it is neither
+  /// saved nor compared. No file: that run is still to come, and the objective will be made for a plan alone.
+  void (*take_encoder)(Options& options, const std::string& file) = nullptr;
 };
 
 /// In the order of their names.

@@ -170,7 +170,8 @@ void refuse_moved_run(const std::string& config, const Options& options) {
   if (folder.empty()) folder = ".";
   const std::string run = options.run_folder();
   std::error_code error;
-  const bool holds_run = file_exists(folder / "checkpoint.safetensors");
+  const bool holds_run =
+      file_exists(folder / "checkpoint.safetensors") || file_exists(folder / "stage1" / "checkpoint.safetensors");
   require_usage(!holds_run || fs::equivalent(folder, run, error), "--resume: ", config,
                 " lies beside a checkpoint, but the run folder is ", run, ": give --out ", folder.string(),
                 " to go on with that checkpoint, or --out ", run, " if that is meant");

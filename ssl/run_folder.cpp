@@ -86,7 +86,7 @@ RunFolder::RunFolder(std::string path, bool resume) : path_(std::move(path)) {
   check_files(*this);
   lock_ = lock_folder(path_);
   try {
-    for (const std::string& file : {checkpoint(), metrics(), encoder(), config()})
+    for (const std::string& file : {checkpoint(), metrics(), encoder(), config(), first_stage()})
       require_usage(resume || !has(file), path_, ": holds a run already: go on with it by --resume (with --config ",
                     config(), " for its options), or choose another --out");
     resuming_ = resume && has(checkpoint());

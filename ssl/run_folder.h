@@ -1,5 +1,5 @@
 // The folder of one run: config.toml, metrics.jsonl, checkpoint.safetensors, encoder.safetensors; tuning.json with
-// --tune, and what some objectives add.
+// --tune, and what some objectives add. Where another run had to come first, that one's folder lies in it: stage1.
 #pragma once
 
 #include <cstdint>
@@ -31,7 +31,8 @@ class RunFolder {
   std::string encoder() const { return path_ + "/encoder.safetensors"; }
   std::string encoder_as_trained() const { return path_ + "/encoder_as_trained.safetensors"; }
   std::string mask() const { return path_ + "/mask.safetensors"; }
-  std::string pictures() const { return path_ + "/pictures"; }  // a folder
+  std::string first_stage() const { return path_ + "/stage1"; }  // a run folder, of what came before
+  std::string pictures() const { return path_ + "/pictures"; }   // a folder
   std::string tuning() const { return path_ + "/tuning.json"; }
 
   /// Replaces config.toml.

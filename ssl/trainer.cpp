@@ -26,9 +26,7 @@
 #include "ssl/evaluation/features.h"
 #include "ssl/evaluation/knn.h"
 #include "ssl/finishing.h"
-#include "ssl/plan.h"
 #include "ssl/progress.h"
-#include "ssl/run_folder.h"
 #include "ssl/sha256.h"
 #include "ssl/signals.h"
 #include "ssl/step_runner.h"
@@ -56,7 +54,7 @@ std::string channels_text(const ChannelValues& values, std::int64_t channels) {
 
 class Trainer {
  public:
-  explicit Trainer(const Options& options);
+  Trainer(const Options& options, std::unique_ptr<RunFolder> folder);
   TrainingResult run();
 
  private:
@@ -87,7 +85,8 @@ class Trainer {
   std::int64_t steps_per_epoch_;
   Schedule schedule_;
   std::unique_ptr<Objective> objective_;
-  RunFolder folder_;
+  std::unique_ptr<RunFolder> opened_;
+  RunFolder& folder_;
   std::string config_;
   std::int64_t step_ = 0, last_;
   double loss_ = std::numeric_limits<double>::quiet_NaN(), step_seconds_ = 0;
@@ -100,7 +99,7 @@ class Trainer {
   Clock::time_point saved_at_ = Clock::now();
 };
 
-Trainer::Trainer(const Options& options)
+Trainer::Trainer(const Options& options, std::unique_ptr<RunFolder> folder)
     : options_(options),
       backend_(backend(options.device.c_str())),
       dataset_(open_dataset(dataset_settings(options), "train")),
@@ -108,7 +107,8 @@ Trainer::Trainer(const Options& options)
       steps_per_epoch_(steps_per_epoch(options, dataset_)),
       schedule_(make_schedule(options, steps_per_epoch_)),
       objective_(make_objective(options, views_[0].size, backend_, views_[0].channels)),
-      folder_(options.run_folder(), options.resume),
+      opened_(folder ? std::move(folder) : std::make_unique<RunFolder>(options.run_folder(), options.resume)),
+      folder_(*opened_),
       config_(options_to_toml(options)),
       last_(options.max_steps ? std::min(options.max_steps, schedule_.steps()) : schedule_.steps()),
       runner_(*objective_, backend_, options.capture) {
@@ -126,12 +126,7 @@ void Trainer::start() {
   if (!schedule_.notice().empty()) std::printf("%s\n", schedule_.notice().c_str());
   if (options_.precision == "bf16" && &backend_ == &cpu_backend() && !cpu_multiplies_bf16())
     std::printf("notice: this processor has no instructions for bf16; fp32 will be faster\n");
-  if (options_.eval_every > 0)  // a missing file is better noticed now than after the first epoch
-    for (const char* split : {"probe", "test"}) {
-      DatasetSettings first = dataset_settings(options_);
-      first.limit = 1;
-      require_usage(open_dataset(first, split).classes > 0, "--eval-every: ", options_.dataset, " has no labels");
-    }
+  require_trainable(options_);
   if (folder_.resuming())
     resume();
   else if (options_.resume)
@@ -164,8 +159,7 @@ void Trainer::resume() {
 
 /// --resume without a checkpoint: a run that was killed before its first one, or none at all.
 void Trainer::begin_again() {
-  if (RunFolder::has(folder_.config()))
-    require_resumable(options_from_toml(read_file(folder_.config()), folder_.config()), options_, folder_.config());
+  require_own_run(folder_, options_);
   std::printf("no checkpoint in %s: starts at step 0\n", printable(folder_.path()).c_str());
 }
 
@@ -301,8 +295,6 @@ void Trainer::recalibrate(nlohmann::ordered_json& line) {
 void Trainer::start_tuning() {
   stop_conv_tuning();
   if (!options_.tune) return;
-  require_usage(options_.cpu_conv == "auto" && options_.conv == "auto",
-                "--tune: goes with --cpu-conv auto and --conv auto alone");
   ConvChoices known;
   if (step_ > 0) {
     const nlohmann::json saved = parse_json(read_file(folder_.tuning()));
@@ -393,17 +385,42 @@ TrainingResult Trainer::run() {
 
 }  // namespace
 
-TrainingResult pretrain(const Options& options) { return Trainer(options).run(); }
+TrainingResult train(const Options& options, std::unique_ptr<RunFolder> folder) {
+  return Trainer(options, std::move(folder)).run();
+}
 
-std::string describe_plan(const Options& options) {
+PlannedRun plan_run(const Options& options) {
   const Dataset dataset = open_dataset(dataset_settings(options), "train");
   const std::int64_t size = view_settings(options, dataset)[0].size;
   Backend& device = backend(options.device.c_str());
   const auto objective = make_objective(options, size, device, dataset.channels);
   const Schedule schedule = make_schedule(options, steps_per_epoch(options, dataset));
-  std::string text = plan_text(options, make_plan(options, dataset, *objective, device));
-  if (!schedule.notice().empty()) text += schedule.notice() + "\n";
-  return text;
+  PlannedRun run;
+  run.plan = make_plan(options, dataset, *objective, device);
+  run.text = plan_text(options, run.plan);
+  if (!schedule.notice().empty()) run.text += schedule.notice() + "\n";
+  return run;
+}
+
+void require_trainable(const Options& options) {
+  if (options.eval_every > 0)  // a missing file is better noticed now than after the first epoch
+    for (const char* split : {"probe", "test"}) {
+      DatasetSettings first = dataset_settings(options);
+      first.limit = 1;
+      require_usage(open_dataset(first, split).classes > 0, "--eval-every: ", options.dataset, " has no labels");
+    }
+  require_usage(!options.tune || (options.cpu_conv == "auto" && options.conv == "auto"),
+                "--tune: goes with --cpu-conv auto and --conv auto alone");
+}
+
+void require_own_run(const RunFolder& folder, const Options& options) {
+  const auto require_same = [&](const std::string& saved, const std::string& path) {
+    require_resumable(options_from_toml(saved, path), options, path);
+  };
+  if (folder.resuming())
+    require_same(Checkpoint(folder.checkpoint()).position().config, folder.checkpoint());
+  else if (RunFolder::has(folder.config()))
+    require_same(read_file(folder.config()), folder.config());
 }
 
 LoaderSettings loader_settings(const Options& options, const Dataset& dataset, const Objective& objective,

@@ -1,4 +1,5 @@
-// Pretraining from start to end: data, steps, metrics, checkpoints, signals. The contract of `pretrain`.
+// Training of one objective from start to end: data, steps, metrics, checkpoints, signals. What a whole run is made of:
+// ssl/stages.h.
 //
 // metrics.jsonl: one object per logged step: step (steps done, from 1), epoch (from 1), loss, the loss's parts by name,
 // lr, images_per_s; at the end of an epoch with an evaluation also knn_cosine_200 and knn_euclidean_5 (per cent).
@@ -10,6 +11,8 @@
 #include "ssl/batches.h"
 #include "ssl/objective.h"
 #include "ssl/options.h"
+#include "ssl/plan.h"
+#include "ssl/run_folder.h"
 
 namespace vergence {
 
@@ -21,12 +24,24 @@ struct TrainingResult {
   double data_wait = 0;         // share of the time of all steps that was spent waiting for data
 };
 
-/// Trains as the options say; prints what it does to stdout. Throws UsageError for bad options or data and for a run
-/// folder that cannot be used, Error when the loss is not finite (the last checkpoint is kept).
-TrainingResult pretrain(const Options& options);
+/// Trains as the options say; prints what it does to stdout. `folder`: their run folder, where it is open already.
+/// Throws UsageError for bad options or data and for a run folder that cannot be used, Error when the loss is not
+/// finite (the last checkpoint is kept).
+TrainingResult train(const Options& options, std::unique_ptr<RunFolder> folder = nullptr);
 
-/// What `--plan` prints.
-std::string describe_plan(const Options& options);
+struct PlannedRun {
+  Plan plan;
+  std::string text;  // the plan as lines for a reader
+};
+/// What `train` would do. Throws UsageError for bad options or data.
+PlannedRun plan_run(const Options& options);
+
+/// Throws UsageError for options that `train` refuses once its run folder is open, but before anything is written.
+void require_trainable(const Options& options);
+
+/// Throws UsageError if what lies in the folder, a checkpoint or config.toml alone, is of a run that cannot go on with
+/// these options.
+void require_own_run(const RunFolder& folder, const Options& options);
 
 /// The loader's settings of a run that starts, or goes on, after `step` steps.
 LoaderSettings loader_settings(const Options& options, const Dataset& dataset, const Objective& objective,

@@ -4,7 +4,7 @@
 #include "datasets/loader.h"
 #include "datasets/pack_images.h"
 #include "ssl/checkpoint.h"
-#include "ssl/trainer.h"
+#include "ssl/stages.h"
 #include "tests/complaints.h"
 #include "tests/image_tree.h"
 

@@ -15,7 +15,7 @@
 #include "ssl/checkpoint.h"
 #include "ssl/evaluation/subject.h"
 #include "ssl/option_table.h"
-#include "ssl/trainer.h"
+#include "ssl/stages.h"
 #include "tests/complaints.h"
 #include "tests/image_tree.h"
 

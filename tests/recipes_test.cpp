@@ -18,7 +18,7 @@
 #include "models/encoder_file.h"
 #include "ssl/option_table.h"
 #include "ssl/recipe_files.h"
-#include "ssl/trainer.h"
+#include "ssl/stages.h"
 #include "tests/cifar_files.h"
 #include "tests/image_tree.h"
 #include "tests/temporary_folder.h"

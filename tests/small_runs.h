@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "ssl/trainer.h"
+#include "ssl/stages.h"
 #include "tests/temporary_folder.h"
 
 namespace vergence {

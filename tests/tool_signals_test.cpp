@@ -5,7 +5,7 @@
 #include "datasets/packed_images.h"
 #include "engine/files.h"
 #include "ssl/option_table.h"
-#include "ssl/trainer.h"
+#include "ssl/stages.h"
 #include "tests/complaints.h"
 #include "tests/image_tree.h"
 #include "tests/odd_files.h"

@@ -1,5 +1,5 @@
 // Whole pretraining runs, small enough for a test: resume, refusals, stops, and that the benchmark runs the same step.
-#include "ssl/trainer.h"
+#include "ssl/stages.h"
 
 #include <cmath>
 #include <filesystem>

@@ -3,7 +3,7 @@
 
 #include "datasets/verify.h"
 #include "engine/shown.h"
-#include "ssl/trainer.h"
+#include "ssl/stages.h"
 #include "tools/common.h"
 
 int main(int argc, char** argv) {

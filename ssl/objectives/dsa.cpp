@@ -9,6 +9,7 @@
 #include "ssl/based_objective.h"
 #include "ssl/dsa_loss.h"
 #include "ssl/dsa_options.h"
+#include "ssl/dsa_stage1.h"
 #include "ssl/objective_list.h"
 
 namespace vergence {
@@ -195,7 +196,9 @@ ObjectiveEntry dsa() {
           .options = declare_dsa,
           .make = [](const ObjectiveSetup& setup) -> std::unique_ptr<Objective> {
             return std::make_unique<Dsa>(setup, setup.options.own.get<DsaOptions>());
-          }};
+          },
+          .first_run = dsa_stage1,
+          .take_encoder = take_stage1_encoder};
 }
 
 }  // namespace objectives

@@ -1,0 +1,108 @@
+#include "ssl/stages.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <optional>
+
+#include "engine/files.h"
+#include "engine/safetensors.h"
+#include "engine/shown.h"
+#include "ssl/objective_list.h"
+
+namespace vergence {
+namespace {
+
+/// Both stages of a run.
+struct Stages {
+  Options first, second;
+  void (*take_encoder)(Options& options, const std::string& file);
+};
+
+/// The schedule of a run of other epochs, in proportion; a warm-up stays as long as it is.
+void fit_schedule(Options& options, std::int64_t epochs_before) {
+  const auto epochs = static_cast<double>(options.epochs);
+  for (double& milestone : options.step_epochs) milestone = milestone * epochs / static_cast<double>(epochs_before);
+  options.warmup_epochs = std::min(options.warmup_epochs, epochs);
+}
+
+/// None where the objective needs no run before its own.
+std::optional<Stages> stages_of(const Options& options) {
+  for (const ObjectiveEntry& entry : objective_entries()) {
+    if (entry.name != options.objective || !entry.first_run) continue;
+    std::optional<Options> first = entry.first_run(options);
+    if (!first) return {};
+    fit_schedule(*first, options.epochs);
+    first->out = (std::filesystem::path(options.run_folder()) / "stage1").string();
+    Stages stages{std::move(*first), options, entry.take_encoder};
+    stages.take_encoder(stages.second, "");
+    return stages;
+  }
+  return {};
+}
+
+std::string heading(int stage, const Options& options) {
+  return join("stage ", stage, " of 2: ", options.objective, ", ", options.epochs, " epoch",
+              options.epochs == 1 ? "" : "s", ", in ", printable(options.run_folder()), "\n");
+}
+
+void announce(int stage, const Options& options) {
+  std::fputs(heading(stage, options).c_str(), stdout);
+  std::fflush(stdout);
+}
+
+/// The encoder with which stage 2 goes on, and how far it was trained: that may have been cut short by --max-steps.
+void announce_encoder(const std::string& encoder, std::int64_t steps, const RunFolder& folder) {
+  require_usage(file_exists(encoder), encoder, ": is not there, but the run in ", folder.path(),
+                " has gone on with it: bring it back, or begin anew with another --out");
+  const Metadata metadata = SafetensorsFile(encoder).metadata();
+  const auto step = metadata.find("step");
+  if (step == metadata.end()) return;
+  std::printf("stage 1 of 2: over, at step %s of %lld\n", printable(step->second).c_str(),
+              static_cast<long long>(steps));
+}
+
+TrainingResult run_stages(Stages& stages) {
+  // What would be refused after stage 1 is refused now.
+  const Plan plan = plan_run(stages.second).plan;
+  require_trainable(stages.second);
+  auto folder = std::make_unique<RunFolder>(stages.second.run_folder(), stages.second.resume);
+  require_own_run(*folder, stages.second);
+  const std::string encoder = folder->first_stage() + "/encoder.safetensors";
+  if (folder->resuming()) {
+    announce_encoder(encoder, plan.steps_per_epoch * stages.first.epochs, *folder);
+  } else {
+    folder->write_config(options_to_toml(stages.second));
+    announce(1, stages.first);
+    const TrainingResult result = train(stages.first);
+    if (result.exit_status) {
+      std::printf("stopped in stage 1 of 2: the same command with --resume goes on\n");
+      return result;
+    }
+    stages.second.applied.clear();  // told by stage 1
+  }
+  stages.take_encoder(stages.second, encoder);
+  announce(2, stages.second);
+  return train(stages.second, std::move(folder));
+}
+
+}  // namespace
+
+TrainingResult pretrain(const Options& options) {
+  std::optional<Stages> stages = stages_of(options);
+  return stages ? run_stages(*stages) : train(options);
+}
+
+std::string describe_plan(const Options& options) {
+  const std::optional<Stages> stages = stages_of(options);
+  if (!stages) return plan_run(options).text;
+  const PlannedRun second = plan_run(stages->second), first = plan_run(stages->first);
+  const auto flops = [](const Plan& plan) { return plan.step.flops * static_cast<double>(plan.steps); };
+  char whole[100];
+  std::snprintf(whole, sizeof whole, "both stages       %lld steps, %.2f PFLOP\n",
+                static_cast<long long>(first.plan.steps + second.plan.steps),
+                (flops(first.plan) + flops(second.plan)) / 1e15);
+  return heading(1, stages->first) + first.text + heading(2, stages->second) + second.text + whole;
+}
+
+}  // namespace vergence
