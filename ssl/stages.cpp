@@ -74,7 +74,7 @@ TrainingResult run_stages(Stages& stages) {
   } else {
     folder->write_config(options_to_toml(stages.second));
     announce(1, stages.first);
-    const TrainingResult result = train(stages.first);
+    const TrainingResult result = train_run(stages.first);
     if (result.exit_status) {
       std::printf("stopped in stage 1 of 2: the same command with --resume goes on\n");
       return result;
@@ -83,14 +83,14 @@ TrainingResult run_stages(Stages& stages) {
   }
   stages.take_encoder(stages.second, encoder);
   announce(2, stages.second);
-  return train(stages.second, std::move(folder));
+  return train_run(stages.second, std::move(folder));
 }
 
 }  // namespace
 
 TrainingResult pretrain(const Options& options) {
   std::optional<Stages> stages = stages_of(options);
-  return stages ? run_stages(*stages) : train(options);
+  return stages ? run_stages(*stages) : train_run(options);
 }
 
 std::string describe_plan(const Options& options) {

@@ -385,7 +385,7 @@ TrainingResult Trainer::run() {
 
 }  // namespace
 
-TrainingResult train(const Options& options, std::unique_ptr<RunFolder> folder) {
+TrainingResult train_run(const Options& options, std::unique_ptr<RunFolder> folder) {
   return Trainer(options, std::move(folder)).run();
 }
 

@@ -27,16 +27,16 @@ struct TrainingResult {
 /// Trains as the options say; prints what it does to stdout. `folder`: their run folder, where it is open already.
 /// Throws UsageError for bad options or data and for a run folder that cannot be used, Error when the loss is not
 /// finite (the last checkpoint is kept).
-TrainingResult train(const Options& options, std::unique_ptr<RunFolder> folder = nullptr);
+TrainingResult train_run(const Options& options, std::unique_ptr<RunFolder> folder = nullptr);
 
 struct PlannedRun {
   Plan plan;
   std::string text;  // the plan as lines for a reader
 };
-/// What `train` would do. Throws UsageError for bad options or data.
+/// What `train_run` would do. Throws UsageError for bad options or data.
 PlannedRun plan_run(const Options& options);
 
-/// Throws UsageError for options that `train` refuses once its run folder is open, but before anything is written.
+/// Throws UsageError for options that `train_run` refuses once its run folder is open, but before anything is written.
 void require_trainable(const Options& options);
 
 /// Throws UsageError if what lies in the folder, a checkpoint or config.toml alone, is of a run that cannot go on with
