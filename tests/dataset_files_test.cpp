@@ -393,6 +393,8 @@ TEST(Verify, FilesThatDifferAndUnknownOnesAreRefused) {
   expect_contains(verify("confounded_shapes"), {"no published sums"});
   write_atomically(folder / "train", "abc");
   expect_contains(verify("cifar100"), {folder / "train", "900150983cd24fb0d6963f7d28e17f72", "16019d7e3df5f242"});
+  write_atomically(folder / "data_batch_1.bin", "abc");  // composites have CIFAR-10's files
+  expect_contains(verify("composites"), {folder / "data_batch_1.bin", "5dd7e06a14cb22eb9f671a540d1b7c25"});
 }
 
 TEST(Verify, RealCifar10HasItsSums) {
