@@ -108,6 +108,51 @@ TEST_F(StoredEncoder, RoundTripThroughTheRunFolder) {
   EXPECT_EQ(before.values, after.values);
 }
 
+TEST_F(StoredEncoder, ATransferNamesBothDataSets) {
+  save();
+  const auto said = [](const SubjectOptions& options) { return open_subject(options).description(); };
+  EXPECT_EQ(said(run())["trained_on"], "confounded_shapes");
+  EXPECT_EQ(said(run())["judged_on"], "confounded_shapes");
+  EXPECT_EQ(open_subject(run()).judged_where(), "on confounded_shapes");
+  SubjectOptions transfer = run();
+  transfer.dataset = "cifar100";
+  EXPECT_EQ(said(transfer)["trained_on"], "confounded_shapes");
+  EXPECT_EQ(said(transfer)["judged_on"], "cifar100");
+  EXPECT_EQ(said(transfer)["dataset"], "cifar100");
+  EXPECT_EQ(open_subject(transfer).judged_where(), "trained on confounded_shapes, judged on cifar100");
+  // Its verdict leaves the one at home where it is.
+  EXPECT_EQ(verdict_path(transfer, "probe"), folder_ / "probe_on_cifar100.json");
+  transfer.split = "val";
+  transfer.untrained = true;
+  EXPECT_EQ(verdict_path(transfer, "evaluation"), folder_ / "evaluation_on_cifar100_val_untrained.json");
+  // Initial weights were trained on nothing.
+  EXPECT_TRUE(said(transfer)["trained_on"].is_null());
+  EXPECT_EQ(open_subject(transfer).judged_where(), "on cifar100");
+  SubjectOptions home = run();
+  home.dataset = "confounded_shapes";
+  EXPECT_EQ(verdict_path(home, "probe"), folder_ / "probe.json");
+  // An old file that does not say: the run does; a file by itself leaves it open.
+  metadata_.erase("dataset");
+  save();
+  EXPECT_EQ(said(run())["trained_on"], "confounded_shapes");
+  SubjectOptions file = run();
+  file.run = "";
+  file.encoder_file = folder_ / "encoder.safetensors";
+  file.dataset = "cifar100";
+  EXPECT_TRUE(said(file)["trained_on"].is_null());
+  EXPECT_EQ(open_subject(file).judged_where(), "on cifar100");
+  EXPECT_EQ(verdict_path(file, "probe"), folder_ / "probe.json");
+}
+
+TEST_F(StoredEncoder, ATransferWithoutItsFilesSaysWhatIsMissing) {
+  save();
+  for (const char* other : {"cifar10", "cifar100", "stl10", "npy", "image_folder"}) {
+    SubjectOptions transfer = run();
+    transfer.dataset = other;
+    expect_contains(message_of([&] { open_dataset(open_subject(transfer).data, "test"); }), {other, "--data"});
+  }
+}
+
 TEST_F(StoredEncoder, UntrainedHasTheInitialWeightsOfTheRunsSeed) {
   for (const ConvBn* layer : encoder_.layers()) assign(layer->w, affine(layer->w, 3));  // "trained"
   save();

@@ -16,7 +16,8 @@ namespace {
 const char* const description =
     "Judges a pretrained encoder on --split; what needs training or a bank takes the split 'probe'.\n"
     "Prints a line per figure and writes evaluation.json into the run folder, in place of the one there\n"
-    "(evaluation_val.json for --split val).\n"
+    "(evaluation_val.json for --split val). --dataset OTHER --data DIR judges a transfer to another data set:\n"
+    "evaluation_on_OTHER.json.\n"
     "  knn             kNN, k = 200 cosine and k = 5 Euclidean; also with the encoder's mask if it has one\n"
     "  crowding        scatter within classes, distance between them, and their ratio\n"
     "  collapse        RankMe and the deviation of normalised features\n"
@@ -60,7 +61,7 @@ int run(const SubjectOptions& subject_options, const EvaluateOptions& options) {
   const nlohmann::ordered_json about = subject.description();
   const auto told = [&](const char* key) { return about.contains(key) ? json_text(about[key]) : "?"; };
   const std::string first = join(subject.path, subject_options.untrained ? " (initial weights)" : "", ", epoch ",
-                                 told("epoch"), ", step ", told("step"), ", on ", subject.data.name);
+                                 told("epoch"), ", step ", told("step"), ", ", subject.judged_where());
   std::printf("%s\n", printable(first).c_str());
   const nlohmann::ordered_json json = evaluate(subject, settings, [](const std::string& line) {
     std::printf("%s\n", line.c_str());

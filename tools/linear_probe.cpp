@@ -18,6 +18,7 @@ namespace {
 const char* const description =
     "Trains a linear classifier on a frozen encoder's features (split 'probe') and tests it on --split after its\n"
     "last epoch. The last line is 'top1 NN.NN top5 NN.NN'; probe.json in the run folder says all about it.\n"
+    "--dataset OTHER --data DIR judges a transfer to another data set: probe_on_OTHER.json.\n"
     "  lbfgs  (default) logistic regression on standardised features, to convergence, with an L2 penalty\n"
     "         (--weight-decay, 1e-4); a build without L-BFGS has adam in its place\n"
     "  adam   features as they are; 500 epochs, batch 1000, learning rate 1e-2 falling to 1e-6, weight decay 5e-6\n"
@@ -121,6 +122,8 @@ int probe(const SubjectOptions& subject_options, const ProbeOptions& probe_optio
   const ProbeSettings settings = settings_of(probe_options);
   ResultFile out(verdict_path(subject_options, "probe"));
   Subject subject = open_subject(subject_options);
+  if (subject.transfers())
+    std::printf("%s: %s\n", printable(subject.path).c_str(), printable(subject.judged_where()).c_str());
   const auto begin = Clock::now();
   double loss = 0;
   const LinearClassifier classifier = fit(subject, settings, progress_lines(settings, loss));

@@ -2,6 +2,7 @@
 #include "ssl/evaluation/subject.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <cstdio>
@@ -55,6 +56,12 @@ std::string encoder_path(const SubjectOptions& options) {
   return path;
 }
 
+/// The data set that an encoder says it was trained on; empty where it does not.
+std::string trained_dataset(const Metadata& metadata) {
+  const auto found = metadata.find("dataset");
+  return found == metadata.end() ? "" : found->second;
+}
+
 std::optional<Options> run_config(const SubjectOptions& options) {
   if (options.run.empty()) return std::nullopt;
   const std::string path = (fs::path(options.run) / "config.toml").string();
@@ -64,10 +71,9 @@ std::optional<Options> run_config(const SubjectOptions& options) {
 DatasetSettings data_of(const SubjectOptions& options, const std::optional<Options>& config, const Subject& subject) {
   DatasetSettings data;
   if (config) data = dataset_settings(*config);
-  const auto trained_on = subject.metadata.find("dataset");
   std::string name = options.dataset;
   if (name.empty() && config) name = config->dataset;
-  if (name.empty() && trained_on != subject.metadata.end()) name = trained_on->second;
+  if (name.empty()) name = trained_dataset(subject.metadata);
   require_usage(!name.empty(), subject.path, ": metadata has no 'dataset'; name one with --dataset");
   if (name != data.name) data.directory = data.classes = "";  // the run's are of another data set
   data.name = name;
@@ -174,6 +180,8 @@ Subject open_subject(const SubjectOptions& options) {
   subject.extract.mean = channels_from(subject.metadata, "mean", settings.channels, subject.path);
   subject.extract.std = channels_from(subject.metadata, "std", settings.channels, subject.path);
   subject.data = data_of(options, config, subject);
+  if (!options.untrained) subject.trained_on = trained_dataset(subject.metadata);
+  if (!options.untrained && subject.trained_on.empty() && config) subject.trained_on = config->dataset;
   if (options.verify)
     verify_dataset(subject.data, [](const std::string& line) { std::printf("%s\n", printable(line).c_str()); });
   subject.extract.resize = options.eval_resize >= -1 ? options.eval_resize : config ? config->eval_resize : -1;
@@ -187,7 +195,14 @@ std::string verdict_path(const SubjectOptions& options, const std::string& name)
     expect_no_input(options.out);
     return options.out;
   }
-  const std::string file = name + (options.split == "val" ? "_val" : "") + (options.untrained ? "_untrained" : "");
+  std::string file = name;
+  const auto& known = dataset_names();
+  if (std::find(known.begin(), known.end(), options.dataset) != known.end()) {
+    // A transfer does not take the place of what was found out at home.
+    const std::string home = trained_dataset(SafetensorsFile(encoder).metadata());
+    if (!home.empty() && home != options.dataset) file += "_on_" + options.dataset;
+  }
+  file += std::string(options.split == "val" ? "_val" : "") + (options.untrained ? "_untrained" : "");
   return (fs::path(encoder).parent_path() / (file + ".json")).string();
 }
 
@@ -205,6 +220,8 @@ nlohmann::ordered_json Subject::description() const {
   json["mean"] = metadata.at("mean");
   json["std"] = metadata.at("std");
   json["dataset"] = data.name;
+  json["trained_on"] = trained_on.empty() ? nlohmann::ordered_json(nullptr) : nlohmann::ordered_json(trained_on);
+  json["judged_on"] = data.name;
   json["data"] = data.directory;
   json["split"] = options.split;
   json["limit"] = data.limit;
@@ -213,6 +230,10 @@ nlohmann::ordered_json Subject::description() const {
   json["precision"] = options.precision;
   json["threads"] = omp_get_max_threads();
   return json;
+}
+
+std::string Subject::judged_where() const {
+  return transfers() ? join("trained on ", trained_on, ", judged on ", data.name) : "on " + data.name;
 }
 
 double two_decimals(double per_cent) { return std::round(per_cent * 100) / 100; }

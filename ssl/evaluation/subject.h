@@ -54,6 +54,7 @@ struct Subject {
   DType precision = DType::f32;
   Backend* backend = nullptr;
   std::int64_t run_seed = 1;
+  std::string trained_on;           // data set the weights were learned on; empty: unknown, or initial weights
   std::vector<ViewSettings> views;  // the two that the run was trained on; none for a file by itself
 
   /// The encoder in eval mode; the subject must outlive it.
@@ -61,11 +62,16 @@ struct Subject {
   Encode encode_map() { return encode_map_with(encoder, statistics, precision); }
   /// All that identifies the subject, for the verdict's file; paths are bytes as they are (see json_text).
   nlohmann::ordered_json description() const;
+  /// Whether the encoder is known to come from another data set than it is judged on.
+  bool transfers() const { return !trained_on.empty() && trained_on != data.name; }
+  /// "on cifar10", or "trained on cifar10, judged on stl10".
+  std::string judged_where() const;
 };
 
-/// Where to write what is found out: --out, or <name>.json in the encoder's folder, with "_val" behind the name for
-/// that split and "_untrained" for initial weights. Throws UsageError where the options name no encoder, and where
-/// --out names weights, options or metrics that are there.
+/// Where to write what is found out: --out, or <name>.json in the encoder's folder, with "_on_<data set>" behind the
+/// name where the encoder's file says it was trained on another one than --dataset, "_val" for that split and
+/// "_untrained" for initial weights. Throws UsageError where the options name no encoder, and where --out names
+/// weights, options or metrics that are there.
 std::string verdict_path(const SubjectOptions& options, const std::string& name);
 
 /// Loads the encoder and settles what to judge it on. Throws UsageError (one line) unless exactly one of run and
