@@ -1,6 +1,6 @@
-// The engine's side of the PyTorch oracles (tests/oracle/oracle.py): reads inputs from one safetensors file, computes,
-// and writes the results into another.
-//   oracle_driver resnet|losses|optimizer|encoder|objective|views IN OUT
+// The engine's side of the oracles in PyTorch (tests/oracle/oracle.py) and NumPy (tests/oracle/evaluation.py): reads
+// inputs from one safetensors file, computes, and writes the results into another.
+//   oracle_driver resnet|losses|optimizer|encoder|objective|views|episodes IN OUT
 #include <functional>
 #include <iostream>
 #include <utility>
@@ -10,6 +10,7 @@
 #include "kernels/conv_rules.h"
 #include "kernels/views.h"
 #include "models/encoder_file.h"
+#include "ssl/evaluation/episodes.h"
 #include "ssl/losses.h"
 #include "ssl/objective.h"
 #include "ssl/option_table.h"
@@ -200,6 +201,35 @@ void views(const SafetensorsFile& in, Results& out) {
   }
 }
 
+std::vector<std::int32_t> read_integers(const SafetensorsFile& file, const std::string& name) {
+  const TensorEntry* entry = file.find(name);
+  require_usage(entry && entry->dtype == "I32", file.path(), ": expected integers ", name);
+  const auto* values = static_cast<const std::int32_t*>(entry->data);
+  return {values, values + entry->bytes / 4};
+}
+
+/// Accuracies and intervals of few-shot episodes, a row per number of shots.
+void episodes(const SafetensorsFile& in, Results& out) {
+  const Tensor values = read_tensor(in, "features");
+  const Features features{values.shape[1], static_cast<std::int64_t>(number(in, "classes")), values.floats(),
+                          read_integers(in, "labels")};
+  EpisodeSettings settings;
+  settings.ways = std::stoll(in.meta("ways"));
+  settings.queries = std::stoll(in.meta("queries"));
+  settings.episodes = std::stoll(in.meta("episodes"));
+  settings.seed = std::stoull(in.meta("seed"));
+  const std::vector<std::int32_t> shots = read_integers(in, "shots");
+  settings.shots.assign(shots.begin(), shots.end());
+  std::vector<float> means, intervals;
+  for (const EpisodeAccuracy& each : episode_accuracy(features, {"some", read_integers(in, "classes")}, settings)) {
+    means.push_back(static_cast<float>(each.mean));
+    intervals.push_back(static_cast<float>(each.interval));
+  }
+  const auto rows = static_cast<std::int64_t>(means.size());
+  out.add("mean", from_floats(cpu_backend(), {rows}, means));
+  out.add("interval", from_floats(cpu_backend(), {rows}, intervals));
+}
+
 void run(const std::string& what, const std::string& in_path, const std::string& out_path) {
   const SafetensorsFile in(in_path);
   Results out;
@@ -215,6 +245,8 @@ void run(const std::string& what, const std::string& in_path, const std::string&
     objective(in, out);
   else if (what == "views")
     views(in, out);
+  else if (what == "episodes")
+    episodes(in, out);
   else
     throw UsageError(join("oracle_driver: no oracle is called ", what));
   out.write(out_path);
@@ -225,7 +257,7 @@ void run(const std::string& what, const std::string& in_path, const std::string&
 
 int main(int count, char** arguments) {
   if (count != 4) {
-    std::cerr << "usage: oracle_driver resnet|losses|optimizer|encoder|objective|views IN OUT\n";
+    std::cerr << "usage: oracle_driver resnet|losses|optimizer|encoder|objective|views|episodes IN OUT\n";
     return 2;
   }
   try {

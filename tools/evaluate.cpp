@@ -28,13 +28,31 @@ const char* const description =
     "  dense           foreground mask from the last feature map: mIoU (confounded_shapes, composites)\n"
     "  reconstruction  R^2 of a decoder trained on the frozen features\n"
     "  nuisance        linear probes of rotation, hue shift and crop position\n"
+    "  episodes        few-shot: --ways classes told from --shots examples of each; FC100's test classes on CIFAR-100\n"
     "docs/evaluation.md says what each figure is.\n"
     "Example: evaluate --run runs/confounded_shapes_simclr_s1 --metrics all";
 
 struct EvaluateOptions {
   std::string metrics = "knn,crowding,collapse,alignment", mask;
   std::int64_t train_limit = 5000, seed = 1;
+  EpisodeSettings episodes;
 };
+
+const CLI::Range counting(std::int64_t{1}, std::int64_t{1} << 24);
+
+void add_episode_options(CLI::App& app, EpisodeSettings& episodes) {
+  app.add_option("--ways", episodes.ways, "classes of an episode")->check(counting)->capture_default_str();
+  app.add_option("--shots", episodes.shots, "examples of each class: numbers with commas between them")
+      ->delimiter(',')
+      ->check(counting)
+      ->default_str("1,5");
+  app.add_option("--queries", episodes.queries, "images of each class that an episode classifies")
+      ->check(counting)
+      ->capture_default_str();
+  app.add_option("--episodes", episodes.episodes, "how many, for each of --shots")
+      ->check(counting)
+      ->capture_default_str();
+}
 
 void add_evaluate_options(CLI::App& app, EvaluateOptions& options) {
   app.add_option("--metrics", options.metrics, "names with commas between them, or all")->capture_default_str();
@@ -45,7 +63,8 @@ void add_evaluate_options(CLI::App& app, EvaluateOptions& options) {
                  "images of 'probe' that dense, reconstruction and nuisance train on; 0: all")
       ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 40))
       ->capture_default_str();
-  app.add_option("--seed", options.seed, "of views, k-means, nuisances, decoder")
+  add_episode_options(app, options.episodes);
+  app.add_option("--seed", options.seed, "of views, k-means, nuisances, decoder, episodes")
       ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 53))
       ->capture_default_str();
 }
@@ -55,7 +74,9 @@ int run(const SubjectOptions& subject_options, const EvaluateOptions& options) {
   Subject subject = open_subject(subject_options);
   EvaluationSettings settings;
   settings.metrics = chosen_metrics(options.metrics, subject.data.name);
+  settings.all = options.metrics == "all";
   settings.mask_file = options.mask;
+  settings.episodes = options.episodes;
   settings.train_limit = options.train_limit;
   settings.seed = static_cast<std::uint64_t>(options.seed);
   const nlohmann::ordered_json about = subject.description();

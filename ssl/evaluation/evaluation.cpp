@@ -16,6 +16,7 @@
 #include "ssl/evaluation/clustering.h"
 #include "ssl/evaluation/crowding.h"
 #include "ssl/evaluation/dense.h"
+#include "ssl/evaluation/episodes.h"
 #include "ssl/evaluation/feature_mask.h"
 #include "ssl/evaluation/foreground.h"
 #include "ssl/evaluation/knn.h"
@@ -151,6 +152,35 @@ class Evaluation {
     return json;
   }
 
+  Json episodes() {
+    const std::string obstacle = why_no_episodes();
+    if (!obstacle.empty()) {
+      show_("episodes not measured: " + obstacle);
+      return nullptr;
+    }
+    EpisodeSettings episodes = settings_.episodes;
+    episodes.seed = settings_.seed;
+    Json json{{"classes", episode_classes().name},
+              {"drawn_from", episode_classes().labels.size()},
+              {"classifier", "nearest class mean of unit features, cosine"},
+              {"ways", episodes.ways},
+              {"queries", episodes.queries},
+              {"episodes", episodes.episodes}};
+    for (const EpisodeAccuracy& each : episode_accuracy(query(), episode_classes(), episodes)) {
+      line(join("episodes_", episodes.ways, "_way_", each.shots, "_shot"), each.mean, 2,
+           join("+- ", fixed(each.interval, 2), ", ", episodes.episodes, " episodes, ", episode_classes().name));
+      json["shots"][std::to_string(each.shots)] = {{"accuracy", two_decimals(each.mean)},
+                                                   {"interval_95", two_decimals(each.interval)}};
+    }
+    return json;
+  }
+
+  /// Why there are no episodes in this data set, after its name; empty if there are.
+  std::string why_no_episodes() {
+    const std::string why = no_episodes_since(query().labels, episode_classes(), settings_.episodes);
+    return why.empty() ? "" : join(test().name, " ", test().split, ": ", why);
+  }
+
   const Features& bank() {
     return cached(bank_, [&] { return features_of(training()); });
   }
@@ -169,6 +199,13 @@ class Evaluation {
   static const T& cached(std::optional<T>& place, const Make& make) {
     if (!place) place = make();
     return *place;
+  }
+
+  const EpisodeClasses& episode_classes() {
+    return cached(episode_classes_, [&] {
+      const std::int64_t bank_images = test().name == "cifar100" ? training().count : 0;
+      return classes_of_episodes(test(), bank_images);
+    });
   }
 
   Features features_of(const Dataset& dataset) const {
@@ -266,6 +303,7 @@ class Evaluation {
   std::vector<float> mask_;  // empty: none
   std::optional<Dataset> training_, test_;
   std::optional<Features> bank_, query_;
+  std::optional<EpisodeClasses> episode_classes_;
 };
 
 struct Metric {
@@ -283,6 +321,7 @@ constexpr Metric metrics[] = {
     {"dense", &Evaluation::dense, true},
     {"reconstruction", &Evaluation::reconstruction, false},
     {"nuisance", &Evaluation::nuisance, false},
+    {"episodes", &Evaluation::episodes, false},
 };
 
 bool contains(const std::vector<std::string>& names, const std::string& name) {
@@ -333,12 +372,19 @@ nlohmann::ordered_json evaluate(Subject& subject, const EvaluationSettings& sett
   const Clock::time_point begin = Clock::now();
   require_usage(settings.mask_file.empty() || contains(settings.metrics, "knn"),
                 "--mask: only knn uses a mask, and --metrics leaves it out");
+  require_usage(settings.episodes == EpisodeSettings{} || contains(settings.metrics, "episodes"),
+                "--ways, --shots, --queries, --episodes: only episodes uses them, and --metrics leaves it out");
+  check_episodes(settings.episodes);
   Evaluation evaluation(subject, settings, show);
   Json json = subject.description(), times;
   json["seed"] = settings.seed;
   json["train_limit"] = settings.train_limit;
   json["test_images"] = evaluation.query().rows();
   json["feature_dim"] = evaluation.query().dim;
+  if (contains(settings.metrics, "episodes") && !settings.all) {
+    const std::string obstacle = evaluation.why_no_episodes();
+    require_usage(obstacle.empty(), "--metrics: no episodes: ", obstacle);
+  }
   for (const Metric& metric : metrics) {
     if (!contains(settings.metrics, metric.name)) continue;
     const Clock::time_point start = Clock::now();

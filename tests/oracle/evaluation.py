@@ -1,0 +1,122 @@
+#!/usr/bin/env python3
+"""Compares evaluations with NumPy on the same inputs:  evaluation.py ORACLE DRIVER
+
+ORACLE is episodes; DRIVER is the built tests/oracle_driver. Exit status: 0 they agree, 1 they do not, 77 there is no
+NumPy here (CTest counts that as skipped). Random numbers are computed here once more, from the paper's description of
+Philox, so that both sides draw alike.
+"""
+import os
+import subprocess
+import sys
+import tempfile
+
+try:
+    import numpy as np
+except ImportError as error:
+    print(f"skipped: {error}. This oracle needs NumPy (Debian: python3-numpy).")
+    sys.exit(77)
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import safetensors_io  # noqa: E402
+
+FAILURES = []
+PROBE = 6  # Purpose::probe
+EPISODE_STREAM = 7
+MASK32 = 0xFFFFFFFF
+
+
+def check(name, error, limit):
+    ok = error <= limit  # false for NaN
+    print(f"{'ok' if ok else 'FAILED'} {name}: error {error:.3g}, allowed {limit:.3g}")
+    if not ok:
+        FAILURES.append(name)
+
+
+def drive(driver, what, tensors, metadata):
+    """Runs the engine; returns its results."""
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = os.path.join(folder, "in"), os.path.join(folder, "out")
+        safetensors_io.write(source, tensors, {k: str(v) for k, v in metadata.items()})
+        subprocess.run([driver, what, source, target], check=True)
+        return safetensors_io.read(target)[0]
+
+
+class Philox:
+    """Philox4x32-10's 32-bit numbers for a key and a counter whose first word counts the blocks."""
+
+    def __init__(self, seed, epoch, sample, view):
+        self.key = (seed & MASK32, (seed >> 32) ^ (PROBE * 0x9E3779B9 & MASK32))
+        self.rest = [sample & MASK32, epoch, (sample >> 32) << 8 & MASK32 | view]
+        self.block, self.left = 0, []
+
+    def bits(self):
+        if not self.left:
+            c, (k0, k1) = [self.block, *self.rest], self.key
+            for _ in range(10):
+                p0, p1 = 0xD2511F53 * c[0], 0xCD9E8D57 * c[2]
+                c = [p1 >> 32 ^ c[1] ^ k0, p1 & MASK32, p0 >> 32 ^ c[3] ^ k1, p0 & MASK32]
+                k0, k1 = k0 + 0x9E3779B9 & MASK32, k1 + 0xBB67AE85 & MASK32
+            self.left, self.block = c, self.block + 1
+        return self.left.pop(0)
+
+    def below(self, count):
+        return self.bits() * count >> 32
+
+
+# ---- few-shot episodes
+
+
+def some_of(things, count, random):
+    """The first `count` of a shuffle."""
+    things = list(things)
+    for i in range(count):
+        j = i + random.below(len(things) - i)
+        things[i], things[j] = things[j], things[i]
+    return things[:count]
+
+
+def episodes(features, labels, classes, ways, shots, queries, count, seed):
+    """Mean accuracy in per cent and its 95 % interval: the nearest class mean of unit features, by cosine."""
+    unit = features / np.linalg.norm(features, axis=1, keepdims=True)
+    accuracies = []
+    for episode in range(count):
+        random = Philox(seed, shots, episode, EPISODE_STREAM)
+        chosen = some_of(classes, ways, random)
+        rows = np.array([some_of(np.flatnonzero(labels == c), shots + queries, random) for c in chosen])
+        prototypes = unit[rows[:, :shots]].mean(axis=1)
+        prototypes /= np.linalg.norm(prototypes, axis=1, keepdims=True)
+        found = np.argmax(unit[rows[:, shots:]] @ prototypes.T, axis=2)
+        accuracies.append(100 * np.mean(found == np.arange(ways)[:, None]))
+    return np.mean(accuracies), 1.96 * np.std(accuracies, ddof=1) / np.sqrt(count)
+
+
+def oracle_episodes(driver):
+    generator = np.random.default_rng(3)
+    for name, classes, some, dim, per_class, ways, shots, queries, count, seed in [
+            ("ten classes", 10, range(10), 16, 40, 5, (1, 5), 15, 200, 1),
+            ("some of thirty", 30, (2, 3, 7, 11, 19, 28, 29), 9, 12, 3, (2, 4), 6, 150, 2**40 + 7)]:
+        labels = generator.permutation(np.repeat(np.arange(classes), per_class)).astype(np.int32)
+        centres = generator.normal(0, 1, (classes, dim))
+        features = (centres[labels] + generator.normal(0, 2, (len(labels), dim)) + 0.5).astype(np.float32)
+        results = drive(driver, "episodes", {"features": features, "labels": labels,
+                                             "classes": np.array(list(some), np.int32),
+                                             "shots": np.array(shots, np.int32)},
+                        {"classes": classes, "ways": ways, "queries": queries, "episodes": count, "seed": seed})
+        for row, shot in enumerate(shots):
+            mean, interval = episodes(features.astype(np.float64), labels, list(some), ways, shot, queries, count, seed)
+            print(f"{name}, {ways} ways, {shot} shots: {mean:.2f} +- {interval:.2f}")
+            check(f"{name} {shot} shots, mean", abs(results["mean"][row] - mean), 1e-4)
+            check(f"{name} {shot} shots, interval", abs(results["interval"][row] - interval), 1e-5)
+
+
+def main():
+    oracles = {"episodes": oracle_episodes}
+    if len(sys.argv) != 3 or sys.argv[1] not in oracles:
+        print(__doc__)
+        return 2
+    oracles[sys.argv[1]](sys.argv[2])
+    return 1 if FAILURES else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
