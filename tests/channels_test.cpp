@@ -217,14 +217,21 @@ class ChannelRun : public ::testing::TestWithParam<std::int64_t> {
     EXPECT_GE(probe_accuracy(classifier, features("test"), cpu_backend()).top1, 75) << "stripes are easy to tell";
 
     EvaluationSettings settings;
-    settings.metrics = chosen_metrics("knn,alignment,reconstruction,nuisance", "npy");
+    settings.metrics = chosen_metrics("knn,alignment,reconstruction,nuisance,corruptions", "npy");
     std::string lines;
     const nlohmann::ordered_json json =
         evaluate(subject, settings, [&](const std::string& line) { lines += line + "\n"; });
     EXPECT_TRUE(std::isfinite(json["reconstruction"]["r2"].get<double>()));
     EXPECT_TRUE(json["nuisance"]["rotation"].is_number());
     EXPECT_TRUE(json["nuisance"]["hue"].is_null());
-    EXPECT_NE(lines.find("nuisance_hue not measured: npy has " + std::to_string(channels())), std::string::npos);
+    for (const char* judge : {"linear_probe", "knn_cosine_200"}) {
+      const nlohmann::ordered_json& row = json["corruptions"][judge];
+      EXPECT_TRUE(row["hue"].is_null());
+      EXPECT_NEAR(row["mean_drop"].get<double>(),
+                  row["clean"].get<double>() - (row["noise"].get<double>() + row["blur"].get<double>()) / 2, 0.02);
+    }
+    for (const char* figure : {"nuisance_hue", "corruptions_hue"})
+      EXPECT_NE(lines.find(figure + (" not measured: npy has " + std::to_string(channels()))), std::string::npos);
   }
 
   TemporaryFolder folder_;

@@ -14,7 +14,6 @@
 #include "kernels/random.h"
 #include "models/encoder_file.h"
 #include "ssl/evaluation/dense.h"
-#include "ssl/evaluation/episodes.h"
 #include "ssl/evaluation/evaluation.h"
 #include "ssl/evaluation/feature_mask.h"
 #include "ssl/evaluation/foreground.h"
@@ -435,7 +434,7 @@ class Evaluated : public testing::Test {
     settings.mask_file = mask;
     settings.train_limit = train_limit;
     settings.all = metrics == "all";
-    if (settings.all || metrics == "episodes") settings.episodes = episodes_;
+    if (settings.all) settings.episodes = {.ways = 3, .shots = {1}, .queries = 1, .episodes = 50};  // few images
     lines_.clear();
     nlohmann::ordered_json json = evaluate(subject, settings, [&](const std::string& line) { lines_.push_back(line); });
     json.erase("seconds");
@@ -452,7 +451,6 @@ class Evaluated : public testing::Test {
 
   TemporaryFolder folder_;
   SubjectOptions options_;
-  EpisodeSettings episodes_{.ways = 3, .shots = {1}, .queries = 1, .episodes = 50};  // classes have few images here
   std::vector<std::string> lines_;
 };
 
@@ -486,38 +484,6 @@ TEST_F(Evaluated, AllMetricsAreFiniteAndRepeat) {
   EXPECT_EQ(cut["nuisance"]["train_images"], 30);
   EXPECT_EQ(cut["crowding"], json["crowding"]);
   EXPECT_FALSE(cut.contains("knn"));
-}
-
-TEST_F(Evaluated, EpisodesAreThoseOfTheJudgedFeatures) {
-  options_.limit = 200;
-  episodes_.shots = {1, 2};
-  const nlohmann::ordered_json json = run("episodes")["episodes"];
-  EXPECT_EQ(json["classes"], "all classes");
-  EXPECT_EQ(json["ways"], 3);
-  EXPECT_EQ(json["queries"], 1);
-  EXPECT_EQ(json["episodes"], 50);
-  Subject subject = open_subject(options_);
-  const Dataset test = open_dataset(subject.data, "test");
-  const auto expected = episode_accuracy(extract_features(subject.encode(), test, subject.extract, cpu_backend()),
-                                         classes_of_episodes(test, 0), episodes_);
-  for (std::size_t i = 0; i < 2; ++i) {
-    const nlohmann::ordered_json& shots = json["shots"][i == 0 ? "1" : "2"];
-    EXPECT_EQ(shots["accuracy"], two_decimals(expected[i].mean));
-    EXPECT_EQ(shots["interval_95"], two_decimals(expected[i].interval));
-  }
-  EXPECT_EQ(lines_[0].rfind("episodes_3_way_1_shot ", 0), 0u) << lines_[0];
-  EXPECT_NE(lines_[1].find("50 episodes, all classes"), std::string::npos) << lines_[1];
-}
-
-TEST_F(Evaluated, EpisodesWithoutEnoughImagesAreRefusedOrLeftOut) {
-  episodes_.queries = 60;
-  expect_contains(message_of([&] { run("episodes"); }), {"confounded_shapes test", "class 0", "--queries 60"});
-  const nlohmann::ordered_json json = run("all");  // goes on without them
-  EXPECT_TRUE(json["episodes"].is_null());
-  EXPECT_FALSE(json["nuisance"].is_null());
-  EXPECT_EQ(std::count_if(lines_.begin(), lines_.end(),
-                          [](const std::string& line) { return line.rfind("episodes not measured: ", 0) == 0; }),
-            1);
 }
 
 TEST_F(Evaluated, AMaskScalesFeaturesForKnnAlone) {

@@ -1,6 +1,6 @@
 // The engine's side of the oracles in PyTorch (tests/oracle/oracle.py) and NumPy (tests/oracle/evaluation.py): reads
 // inputs from one safetensors file, computes, and writes the results into another.
-//   oracle_driver resnet|losses|optimizer|encoder|objective|views|episodes IN OUT
+//   oracle_driver resnet|losses|optimizer|encoder|objective|views|episodes|corruptions IN OUT
 #include <functional>
 #include <iostream>
 #include <utility>
@@ -10,6 +10,7 @@
 #include "kernels/conv_rules.h"
 #include "kernels/views.h"
 #include "models/encoder_file.h"
+#include "ssl/evaluation/corruptions.h"
 #include "ssl/evaluation/episodes.h"
 #include "ssl/losses.h"
 #include "ssl/objective.h"
@@ -230,6 +231,25 @@ void episodes(const SafetensorsFile& in, Results& out) {
   out.add("interval", from_floats(cpu_backend(), {rows}, intervals));
 }
 
+/// Corrupted images, their bytes as numbers; no hue where there is no colour.
+void corrupted(const SafetensorsFile& in, Results& out) {
+  const TensorEntry* entry = in.find("images");
+  require_usage(entry && entry->dtype == "U8" && entry->shape.size() == 4, in.path(), ": expected images");
+  Dataset images;
+  images.name = "images";
+  images.split = in.meta("split");
+  images.count = entry->shape[0], images.height = entry->shape[1], images.width = entry->shape[2];
+  images.channels = entry->shape[3];
+  const auto* bytes = static_cast<const std::uint8_t*>(entry->data);
+  images.pixels.assign(bytes, bytes + entry->bytes);
+  for (Corruption each : corruptions) {
+    if (!has_meaning(each, images)) continue;
+    const Dataset changed = with_corruption(images, each, std::stoull(in.meta("seed")));
+    out.add(name_of(each),
+            from_floats(cpu_backend(), Shape(entry->shape), {changed.pixels.begin(), changed.pixels.end()}));
+  }
+}
+
 void run(const std::string& what, const std::string& in_path, const std::string& out_path) {
   const SafetensorsFile in(in_path);
   Results out;
@@ -247,6 +267,8 @@ void run(const std::string& what, const std::string& in_path, const std::string&
     views(in, out);
   else if (what == "episodes")
     episodes(in, out);
+  else if (what == "corruptions")
+    corrupted(in, out);
   else
     throw UsageError(join("oracle_driver: no oracle is called ", what));
   out.write(out_path);
@@ -257,7 +279,7 @@ void run(const std::string& what, const std::string& in_path, const std::string&
 
 int main(int count, char** arguments) {
   if (count != 4) {
-    std::cerr << "usage: oracle_driver resnet|losses|optimizer|encoder|objective|views|episodes IN OUT\n";
+    std::cerr << "usage: oracle_driver resnet|losses|optimizer|encoder|objective|views|episodes|corruptions IN OUT\n";
     return 2;
   }
   try {

@@ -29,6 +29,7 @@ const char* const description =
     "  reconstruction  R^2 of a decoder trained on the frozen features\n"
     "  nuisance        linear probes of rotation, hue shift and crop position\n"
     "  episodes        few-shot: --ways classes told from --shots examples of each; FC100's test classes on CIFAR-100\n"
+    "  corruptions     a linear probe and kNN, fitted on clean images, on images with noise, another hue, blur\n"
     "docs/evaluation.md says what each figure is.\n"
     "Example: evaluate --run runs/confounded_shapes_simclr_s1 --metrics all";
 
@@ -57,14 +58,15 @@ void add_episode_options(CLI::App& app, EpisodeSettings& episodes) {
 void add_evaluate_options(CLI::App& app, EvaluateOptions& options) {
   app.add_option("--metrics", options.metrics, "names with commas between them, or all")->capture_default_str();
   app.add_option("--mask", options.mask,
-                 "safetensors file with 'mask' [dim]: kNN also with features times it; default: mask.safetensors "
+                 "safetensors file with 'mask' [dim]: kNN also with features times it (knn, corruptions); default: "
+                 "mask.safetensors "
                  "beside the encoder");
   app.add_option("--train-limit", options.train_limit,
-                 "images of 'probe' that dense, reconstruction and nuisance train on; 0: all")
+                 "images of 'probe' that dense, reconstruction, nuisance and corruptions' probe train on; 0: all")
       ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 40))
       ->capture_default_str();
   add_episode_options(app, options.episodes);
-  app.add_option("--seed", options.seed, "of views, k-means, nuisances, decoder, episodes")
+  app.add_option("--seed", options.seed, "of views, k-means, nuisances, decoder, episodes, noise")
       ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 53))
       ->capture_default_str();
 }

@@ -14,6 +14,7 @@
 #include "kernels/error.h"
 #include "ssl/evaluation/alignment.h"
 #include "ssl/evaluation/clustering.h"
+#include "ssl/evaluation/corruptions.h"
 #include "ssl/evaluation/crowding.h"
 #include "ssl/evaluation/dense.h"
 #include "ssl/evaluation/episodes.h"
@@ -33,6 +34,12 @@ std::string fixed(double value, int decimals) {
   char text[64];
   std::snprintf(text, sizeof text, "%.*f", decimals, value);
   return text;
+}
+
+/// Says that images are not in colour.
+std::string not_measured(const std::string& figure, const Dataset& images) {
+  return join(figure, " not measured: ", images.name, " has ", images.channels,
+              images.channels == 1 ? " channel" : " channels", ", expected 3");
 }
 
 /// A number as it is stored: null where it is none.
@@ -140,8 +147,7 @@ class Evaluation {
     Json json{{"probe", name_of(probe_.protocol)}, {"classes", nuisance_classes}, {"train_images", train.count}};
     for (Nuisance each : nuisances) {
       if (!has_meaning(each, images)) {
-        show_(join("nuisance_", name_of(each), " not measured: ", images.name, " has ", images.channels,
-                   images.channels == 1 ? " channel" : " channels", ", expected 3"));
+        show_(not_measured(std::string("nuisance_") + name_of(each), images));
         json[name_of(each)] = nullptr;
         continue;
       }
@@ -171,6 +177,33 @@ class Evaluation {
            join("+- ", fixed(each.interval, 2), ", ", episodes.episodes, " episodes, ", episode_classes().name));
       json["shots"][std::to_string(each.shots)] = {{"accuracy", two_decimals(each.mean)},
                                                    {"interval_95", two_decimals(each.interval)}};
+    }
+    return json;
+  }
+
+  Json corruptions() {
+    const Features train =
+        first_rows(bank(), std::min(train_limit() > 0 ? train_limit() : bank().rows(), bank().rows()));
+    const LinearClassifier probe = train_probe(train, probe_, *subject_.backend);
+    const CorruptedFeatures tests =
+        corrupted_features(encode_, test(), subject_.extract, settings_.seed, *subject_.backend);
+    if (!has_meaning(Corruption::hue, test())) show_(not_measured("corruptions_hue", test()));
+    Json json{{"probe", name_of(probe_.protocol)}, {"train_images", train.rows()}};
+    json["linear_probe"] = corruptions_of("linear_probe", tests, [&](const Features& query) {
+      return probe_accuracy(probe, query, *subject_.backend).top1;
+    });
+    const auto knn = [&](const Features& bank, const Features& query) {
+      KnnForm form = knn_cosine_200();
+      form.k = std::min(form.k, bank.rows());
+      return knn_classify(bank, query, {form}, *subject_.backend)[0].top1;
+    };
+    json["knn_cosine_200"] =
+        corruptions_of("knn_cosine_200", tests, [&](const Features& query) { return knn(bank(), query); });
+    if (!mask_.empty()) {
+      const Features scaled = masked(bank(), mask_);
+      json["masked"]["knn_cosine_200"] = corruptions_of(
+          "masked_knn_cosine_200", tests, [&](const Features& query) { return knn(scaled, masked(query, mask_)); });
+      json["masked"]["mask_file"] = mask_path();
     }
     return json;
   }
@@ -240,6 +273,23 @@ class Evaluation {
     };
     add("knn_cosine_200", accuracy.cosine_200, "cosine, votes exp(similarity / 0.1)");
     add("knn_euclidean_5", accuracy.euclidean_5, "Euclidean, majority");
+    return json;
+  }
+
+  /// A line and the top-1 of clean and corrupted images.
+  Json corruptions_of(const std::string& judge, const CorruptedFeatures& tests,
+                      const std::function<double(const Features&)>& top1) const {
+    const CorruptionAccuracy accuracy = corruption_accuracy(tests, top1);
+    Json json{{"clean", two_decimals(accuracy.clean)}};
+    std::string shown = "corruptions_" + judge + " clean " + fixed(accuracy.clean, 2);
+    for (std::size_t i = 0; i < accuracy.changed.size(); ++i) {
+      const char* name = name_of(vergence::corruptions[i]);
+      const std::optional<double>& value = accuracy.changed[i];
+      json[name] = value ? Json(two_decimals(*value)) : Json(nullptr);
+      if (value) shown += join(", ", name, " ", fixed(*value, 2));
+    }
+    json["mean_drop"] = two_decimals(accuracy.mean_drop());
+    show_(shown + ", mean drop " + fixed(accuracy.mean_drop(), 2));
     return json;
   }
 
@@ -322,6 +372,7 @@ constexpr Metric metrics[] = {
     {"reconstruction", &Evaluation::reconstruction, false},
     {"nuisance", &Evaluation::nuisance, false},
     {"episodes", &Evaluation::episodes, false},
+    {"corruptions", &Evaluation::corruptions, false},
 };
 
 bool contains(const std::vector<std::string>& names, const std::string& name) {
@@ -370,8 +421,9 @@ std::vector<std::string> chosen_metrics(const std::string& list, const std::stri
 
 nlohmann::ordered_json evaluate(Subject& subject, const EvaluationSettings& settings, const ShowLine& show) {
   const Clock::time_point begin = Clock::now();
-  require_usage(settings.mask_file.empty() || contains(settings.metrics, "knn"),
-                "--mask: only knn uses a mask, and --metrics leaves it out");
+  require_usage(
+      settings.mask_file.empty() || contains(settings.metrics, "knn") || contains(settings.metrics, "corruptions"),
+      "--mask: only knn and corruptions use a mask, and --metrics leaves them out");
   require_usage(settings.episodes == EpisodeSettings{} || contains(settings.metrics, "episodes"),
                 "--ways, --shots, --queries, --episodes: only episodes uses them, and --metrics leaves it out");
   check_episodes(settings.episodes);

@@ -17,9 +17,10 @@ struct EvaluationSettings {
   std::vector<std::string> metrics;  // from chosen_metrics
   bool all = false;                  // they are all there are: one that the images do not allow is left out with a line
   std::string mask_file;             // a factor per feature for kNN; empty: mask.safetensors beside the encoder, if any
-  std::int64_t train_limit = 0;      // dense, reconstruction and nuisance train on the first N probe images; 0: all
-  std::uint64_t seed = 1;            // of views, first centres, nuisances, episodes and the probes' first weights
-  EpisodeSettings episodes;          // its seed is not used
+  std::int64_t train_limit =
+      0;                     // dense, reconstruction, nuisance and corruptions' probe: the first N probe images; 0: all
+  std::uint64_t seed = 1;    // of views, first centres, nuisances, episodes and the probes' first weights
+  EpisodeSettings episodes;  // its seed is not used
 };
 
 /// The names there are, in the order they are computed in.

@@ -111,12 +111,17 @@ ViewSettings plain_view(const Dataset& dataset, const ExtractSettings& settings)
 }
 
 Dataset in_memory(const Dataset& dataset, const ExtractSettings& settings) {
-  if (!dataset.source) return dataset;
+  return dataset.source ? as_seen(dataset, settings) : dataset;
+}
+
+Dataset as_seen(const Dataset& dataset, const ExtractSettings& settings) {
   ExtractSettings raw = settings;
   raw.mean = every_channel(0);
   raw.std = every_channel(1);
   const ViewSettings view = plain_view(dataset, raw);
   const std::int64_t size = settings.image_size, values = size * size * settings.channels;
+  const bool same = dataset.height == size && dataset.width == size && (view.resize == 0 || view.resize == size);
+  if (!dataset.source && same) return dataset;
   std::vector<char> good(static_cast<std::size_t>(dataset.count), 0);
   Dataset copy = dataset;
   copy.source = nullptr;

@@ -39,6 +39,9 @@ ViewSettings plain_view(const Dataset& dataset, const ExtractSettings& settings)
 /// memory is returned as it is; bad images are left out.
 Dataset in_memory(const Dataset& dataset, const ExtractSettings& settings);
 
+/// The images in memory as the encoder sees them, at the size it takes, rounded to bytes; bad images are left out.
+Dataset as_seen(const Dataset& dataset, const ExtractSettings& settings);
+
 /// The un-augmented images of the given places in the data set, normalised: [indices, size, size, channels]. A bad
 /// image's place is taken by the next.
 Tensor plain_images(const Dataset& dataset, const std::vector<std::int64_t>& indices, const ExtractSettings& settings,

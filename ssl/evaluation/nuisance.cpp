@@ -2,13 +2,13 @@
 #include "ssl/evaluation/nuisance.h"
 
 #include <algorithm>
-#include <cmath>
 #include <vector>
 
 #include "kernels/error.h"
 #include "kernels/parallel.h"
 #include "kernels/random.h"
 #include "kernels/views.h"
+#include "ssl/evaluation/changed_bytes.h"
 #include "ssl/evaluation/streams.h"
 
 namespace vergence {
@@ -29,14 +29,10 @@ void rotate(const std::uint8_t* image, std::int64_t size, std::int64_t channels,
 /// Of images in colour.
 void shift_hue(const std::uint8_t* image, std::int64_t size, std::int32_t quarters, std::uint8_t* out) {
   ViewPlan plan;
-  plan.crop = {0, 0, static_cast<std::int32_t>(size), static_cast<std::int32_t>(size)};
   plan.jitter = true;
   plan.hue = 0.25f * static_cast<float>(quarters);
   if (plan.hue > 0.5f) plan.hue -= 1;
-  std::vector<float> values(static_cast<std::size_t>(size * size * 3));
-  apply_view(image, size, size, ViewSettings::identity(size), plan, values.data());
-  for (std::size_t i = 0; i < values.size(); ++i)
-    out[i] = static_cast<std::uint8_t>(std::lround(255 * std::clamp(values[i], 0.0f, 1.0f)));
+  apply_to_bytes(plan, image, size, 3, out);
 }
 
 /// `out`: (size / 2) x (size / 2) x channels bytes.

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """Compares evaluations with NumPy on the same inputs:  evaluation.py ORACLE DRIVER
 
-ORACLE is episodes; DRIVER is the built tests/oracle_driver. Exit status: 0 they agree, 1 they do not, 77 there is no
+ORACLE is episodes or corruptions; DRIVER is the built tests/oracle_driver. Exit status: 0 they agree, 1 they do not, 77 there is no
 NumPy here (CTest counts that as skipped). Random numbers are computed here once more, from the paper's description of
 Philox, so that both sides draw alike.
 """
+import colorsys
+import math
 import os
 import subprocess
 import sys
@@ -21,7 +23,7 @@ import safetensors_io  # noqa: E402
 
 FAILURES = []
 PROBE = 6  # Purpose::probe
-EPISODE_STREAM = 7
+EPISODE_STREAM, CORRUPTION_STREAM = 7, 8
 MASK32 = 0xFFFFFFFF
 
 
@@ -58,6 +60,9 @@ class Philox:
                 k0, k1 = k0 + 0x9E3779B9 & MASK32, k1 + 0xBB67AE85 & MASK32
             self.left, self.block = c, self.block + 1
         return self.left.pop(0)
+
+    def uniform(self):
+        return (self.bits() >> 8) / 2**24
 
     def below(self, count):
         return self.bits() * count >> 32
@@ -109,8 +114,68 @@ def oracle_episodes(driver):
             check(f"{name} {shot} shots, interval", abs(results["interval"][row] - interval), 1e-5)
 
 
+# ---- corrupted images, values in [0, 1]
+
+
+def hash_name(name):
+    """FNV-1a."""
+    result = 14695981039346656037
+    for byte in name.encode():
+        result = (result ^ byte) * 1099511628211 % 2**64
+    return result
+
+
+def noise(image, seed, split, index):
+    """Normal noise of deviation 0.1, by Box and Muller."""
+    random = Philox(seed, hash_name(split) & MASK32, index, CORRUPTION_STREAM)
+    draws = np.array([[random.uniform(), random.uniform()] for _ in range(image.size)])
+    normal = np.sqrt(-2 * np.log(1 - draws[:, 0])) * np.cos(2 * np.pi * draws[:, 1])
+    return image + 0.1 * normal.reshape(image.shape)
+
+
+def hue(image):
+    """A quarter of the circle, by the standard library."""
+    turned = []
+    for pixel in image.reshape(-1, 3):
+        h, s, v = colorsys.rgb_to_hsv(*pixel)
+        turned.append(colorsys.hsv_to_rgb((h + 0.25) % 1, s, v))
+    return np.array(turned).reshape(image.shape)
+
+
+def blur(image):
+    """A Gaussian of a 32nd of the side, cut off at three deviations, the image mirrored without repeating its edge."""
+    sigma = image.shape[0] / 32
+    radius = math.ceil(3 * sigma)
+    weights = np.exp(-np.arange(-radius, radius + 1) ** 2 / (2 * sigma**2))
+    for axis in (0, 1):
+        padded = np.pad(image, [(radius, radius) if a == axis else (0, 0) for a in range(3)], mode="reflect")
+        image = sum(w * np.take(padded, range(k, k + image.shape[axis]), axis) for k, w in
+                    enumerate(weights / weights.sum()))
+    return image
+
+
+def oracle_corruptions(driver):
+    generator = np.random.default_rng(5)
+    for size, channels, split, seed in [(32, 3, "test", 1), (80, 3, "val", 2**33 + 4), (19, 1, "test", 3)]:
+        images = generator.integers(0, 256, (3, size, size, channels), np.uint8)
+        images[0, :size // 2] = images[0, 0, 0]  # a plain half
+        images[1, :, :, :] = images[1, :, :1, :1] if channels == 3 else 0  # greys
+        found = drive(driver, "corruptions", {"images": images}, {"split": split, "seed": seed})
+        assert ("hue" in found) == (channels == 3), found.keys()
+        for name, result in found.items():
+            make = {"noise": lambda i: noise(images[i] / 255, seed, split, i), "hue": lambda i: hue(images[i] / 255),
+                    "blur": lambda i: blur(images[i] / 255)}[name]
+            expected = 255 * np.clip(np.stack([make(i) for i in range(len(images))]), 0, 1)
+            assert result.shape == expected.shape, (result.shape, expected.shape)
+            assert np.all(result == np.rint(result)), "bytes"
+            # The engine computes in f32 and rounds: half a step, and a little more where a value lies between two.
+            check(f"{name} of {size} x {size} x {channels}", np.abs(result - expected).max(), 0.51)
+            if channels == 3:
+                check("  changes the images: 1 / mean change", 1 / np.abs(result - images).mean(), 1)
+
+
 def main():
-    oracles = {"episodes": oracle_episodes}
+    oracles = {"episodes": oracle_episodes, "corruptions": oracle_corruptions}
     if len(sys.argv) != 3 or sys.argv[1] not in oracles:
         print(__doc__)
         return 2
