@@ -4,15 +4,12 @@ import concurrent.futures
 import json
 import os
 import pathlib
-import re
-import signal
 import statistics
-import subprocess
 import sys
-import threading
 import time
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+from runs import ROOT, Runner, Stopped, slug
+
 # What all rows of a table have in common. On the rendered data set that is each objective's recipe with a narrower
 # encoder, for the sake of time; on CIFAR-10 the short SimCLR recipe, whatever the objective.
 SHAPES = ["--dataset", "confounded_shapes", "--width", "8"]
@@ -72,46 +69,6 @@ COLUMNS = {"shapes": ["probe", "kNN 200", "kNN 5", *FOREGROUND, "crowding"],
            "cifar10": ["probe", "kNN 200", "kNN 5", "crowding"]}
 COLUMNS["search"] = COLUMNS["shapes"]
 GAIN = {"shapes": "full > full", "search": "full > full", "cifar10": "probe"}  # what is compared with the base's
-
-
-class Stopped(Exception):
-    """A signal came: what is under way ends and saves."""
-
-
-class Runner:
-    """Runs commands one per slot and passes an interrupt on to all of them."""
-
-    def __init__(self):
-        self.stopping = False
-        self.processes = set()
-        self.lock = threading.Lock()
-
-    def stop(self, *_):
-        self.stopping = True
-        with self.lock:
-            for process in self.processes:
-                process.send_signal(signal.SIGINT)
-
-    def run(self, command, log):
-        if self.stopping:
-            raise Stopped
-        with open(log, "a", encoding="utf-8") as out:
-            # A session of its own: the terminal's interrupt reaches it through `stop` alone.
-            process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, start_new_session=True,
-                                       env=os.environ | {"OMP_NUM_THREADS": "1"})
-            with self.lock:
-                self.processes.add(process)
-            status = process.wait()
-            with self.lock:
-                self.processes.discard(process)
-        if self.stopping:
-            raise Stopped
-        if status:
-            raise RuntimeError(f"{' '.join(map(str, command))}: exit {status}; see {log}")
-
-
-def slug(name):
-    return "_".join(re.findall("[a-z0-9]+", name.lower()))
 
 
 def one_run(runner, options, name, objective, extra, seed):
@@ -183,7 +140,7 @@ def main():
     parser.add_argument("--split", choices=["test", "val"],
                         help="what the encoders are judged on; search: val, others: test")
     parser.add_argument("--only", default="", help="rows of the table, as metamask,dsa_without_scores")
-    parser.epilog = "What follows -- goes to every pretraining, for a trial: -- --epochs 1 --limit 500"
+    parser.epilog = "evidence: see reproduce.sh evidence --help. What follows -- goes to every pretraining, for a trial: -- --epochs 1 --limit 500"
     given = sys.argv[1:]
     split = given.index("--") if "--" in given else len(given)
     options = parser.parse_args(given[:split])
@@ -206,8 +163,7 @@ def main():
     runs = [run for run in runs if not wanted or slug(run[0]) in wanted]
     options.out.mkdir(parents=True, exist_ok=True)
     runner = Runner()
-    signal.signal(signal.SIGINT, runner.stop)
-    signal.signal(signal.SIGTERM, runner.stop)
+    runner.catch_signals()
     results, failures = {}, []
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
         tasks = {pool.submit(one_run, runner, options, *run, seed): (run[0], seed)
@@ -234,4 +190,7 @@ def main():
 
 
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["evidence"]:
+        import evidence.command  # its rows and options are others
+        sys.exit(evidence.command.main(sys.argv[2:]))
     sys.exit(main())

@@ -1,0 +1,61 @@
+"""A clone of this checkout at the commit of the rows, and the tools built in it: editing the checkout disturbs no run."""
+import shutil
+import subprocess
+
+from .store import Unusable
+
+TOOLS = ("pretrain", "linear_probe", "evaluate")
+
+
+def processor_name():
+    with open("/proc/cpuinfo", encoding="utf-8") as file:
+        for line in file:
+            name, _, value = line.partition(":")
+            if name.strip() in ("model name", "Processor", "cpu model"):
+                return value.strip()
+    return "unknown"
+
+
+def _git(*words, check=True):
+    said = subprocess.run(["git", *map(str, words)], capture_output=True, text=True, check=False)
+    if check and said.returncode:
+        complaint = (said.stderr.strip().splitlines() or [f"exit {said.returncode}"])[-1]
+        raise Unusable(f"git {' '.join(map(str, words))}: {complaint}")
+    return said.stdout.strip() if said.returncode == 0 else None
+
+
+def head_of(checkout):
+    return _git("-C", checkout, "rev-parse", "HEAD")
+
+
+def check_out(checkout, source, commit):
+    """Makes `source` a clone of `checkout` at `commit`; leaves alone one that is there already."""
+    if not (source / ".git").exists():
+        source.parent.mkdir(parents=True, exist_ok=True)
+        _git("clone", "--quiet", "--no-checkout", checkout, source)
+    if _git("-C", source, "cat-file", "-e", f"{commit}^{{commit}}", check=False) is None:
+        _git("-C", source, "fetch", "--quiet", checkout, "+refs/heads/*:refs/remotes/origin/*", "HEAD")
+    if _git("-C", source, "cat-file", "-e", f"{commit}^{{commit}}", check=False) is None:
+        raise Unusable(f"the commit {commit} of the rows is in no branch of {checkout}: fetch it there first")
+    if head_of(source) != commit or not any(each.name != ".git" for each in source.iterdir()):
+        _git("-C", source, "checkout", "--quiet", "--force", "--detach", commit)
+
+
+def build(runner, source, folder, commit, jobs, log):
+    """The tools, unless those of this commit and processor are there. A compiler tunes for the processor it runs on."""
+    wanted, mark = f"{commit}\n{processor_name()}\n", folder / "BUILT"
+    if mark.exists() and mark.read_text(encoding="utf-8") == wanted:
+        return
+    print(f"builds the tools at {commit[:12]}; see {log}", flush=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    generator = ["-G", "Ninja"] if shutil.which("ninja") else []
+    runner.run(["cmake", "-S", source, "-B", folder, *generator, "-DCMAKE_BUILD_TYPE=Release", "-DVERGENCE_CUDA=OFF",
+                "-DVERGENCE_TESTS=OFF"], log)
+    runner.run(["cmake", "--build", folder, "--parallel", str(jobs), "--target", *TOOLS], log)
+    mark.write_text(wanted, encoding="utf-8")
+
+
+def check_tools(folder):
+    for tool in TOOLS:
+        if not (folder / tool).exists():
+            raise Unusable(f"there is no {folder / tool}; build it, or give another --build")

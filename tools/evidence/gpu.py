@@ -1,0 +1,101 @@
+"""Pieces of a few minutes for a machine with a GPU: trained and judged by one command that ends in time."""
+import dataclasses
+import subprocess
+import sys
+import time
+
+from . import judging
+from .rows import DSA_BEST, ICL_MSR_BEST, ICL_MSR_FIXED, MASK_1, METAMASK_BEST, Row, own
+from .runner import Run, core_seconds
+
+IMAGES = 50000
+JUDGE_SECONDS = 15  # a run, about
+COMMON = ("--config", "cifar10_simclr_short", "--dataset", "cifar10", "--limit", "0", "--width", "64", "--epochs", "100",
+          "--eval-every", "0", "--device", "cuda", "--precision", "bf16", "--log-every", "20")
+# A step's cost beside SimCLR's, for the number of epochs that fit.
+COSTS = {"gpu_simclr": 1, "gpu_mrcl": 1.08, "gpu_dsa": 1.5, "gpu_icl_msr": 1.9, "gpu_icl_fixed": 1.2, "gpu_simclr_lr_2": 1,
+         "gpu_metamask": 3.7, "gpu_mask_1": 1.05}
+PIECES = {"A": ("gpu_simclr", "gpu_mrcl", "gpu_dsa"), "B": ("gpu_simclr_lr_2", "gpu_icl_fixed", "gpu_icl_msr"),
+          "C": ("gpu_mask_1", "gpu_metamask")}
+
+
+def _row(name, method, options=(), bases=(), prior="", against=()):
+    return Row(name, "gpu", method, options, bases, prior, against, COMMON)
+
+
+ROWS = [
+    _row("gpu_simclr", "SimCLR"),
+    _row("gpu_mrcl", "MRCL", own("mrcl", "decoder_width 64"), ("gpu_simclr",)),
+    _row("gpu_dsa", "DSA", DSA_BEST, ("gpu_simclr",), "gpu_simclr"),
+    _row("gpu_simclr_lr_2", "SimCLR", ("--lr", "0.12")),
+    _row("gpu_icl_fixed", "ICL-MSR", ICL_MSR_FIXED, ("gpu_simclr_lr_2",), against=("gpu_simclr",)),
+    _row("gpu_icl_msr", "ICL-MSR", ICL_MSR_BEST, ("gpu_simclr_lr_2",), against=("gpu_icl_fixed", "gpu_simclr")),
+    _row("gpu_mask_1", "MetaMask", MASK_1, against=("gpu_simclr",)),
+    _row("gpu_metamask", "MetaMask", METAMASK_BEST, ("gpu_mask_1",), against=("gpu_simclr",)),
+]
+
+
+def gpu_name():
+    try:
+        said = subprocess.run(["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"], capture_output=True, text=True,
+                              check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return said.stdout.strip().splitlines()[0].strip() if said.stdout.strip() else None
+
+
+def fitting_epochs(piece, images, views_per_second, budget):
+    """100, or as many as can be trained and judged in `budget` seconds; at least 1."""
+    cost = sum(COSTS[name] for name in PIECES[piece])
+    seconds = budget - JUDGE_SECONDS * len(PIECES[piece])
+    return max(1, min(100, int(seconds * views_per_second / (cost * 2 * images))))
+
+
+def rows_of(piece, more_options):
+    return [dataclasses.replace(row, options=row.options + more_options)
+            for name in PIECES[piece] for row in ROWS if row.name == name]
+
+
+class Clock:
+    """How much of the budget is left, and how much of that the runs to come will want."""
+
+    def __init__(self, budget, estimates):
+        self.end, self.estimates, self.factor = time.monotonic() + budget, estimates, 1.0
+
+    def left(self):
+        return self.end - time.monotonic()
+
+    def wanted(self, names):
+        return sum(self.factor * self.estimates[name] + JUDGE_SECONDS for name in names)
+
+    def learn(self, name, seconds):
+        self.factor = seconds / self.estimates[name]
+
+
+def run_piece(place, piece, seed, rows, budget, estimates):
+    """Whether all of the piece's rows have their lines. A row is not begun where the time that is left is too short."""
+    clock = Clock(budget, estimates)
+    for number, row in enumerate(rows):
+        if place.store.line(row.name, seed, place.machine):
+            print(f"{row.name}, seed {seed}: finished before", flush=True)
+            continue
+        run, after = Run(place, row, seed), [each.name for each in rows[number + 1:]]
+        wanted = clock.wanted([row.name]) - (clock.factor * estimates[row.name] if run.trained else 0)
+        if wanted > clock.left():
+            print(f"{row.name}, seed {seed}: not begun: it wants about {wanted:.0f} s, {clock.left():.0f} s are left; "
+                  f"fewer --epochs would fit, or a larger --budget", file=sys.stderr, flush=True)
+            return False
+        train_and_judge(place, run, clock, after)
+    return True
+
+
+def train_and_judge(place, run, clock, after):
+    print(f"{run.row.name}, seed {run.seed}: {clock.left():.0f} s are left", flush=True)
+    if not run.trained:
+        run.train(seconds=clock.left() - JUDGE_SECONDS)
+        clock.learn(run.row.name, run.state["train_seconds"])
+    used = core_seconds()
+    figures, notes = run.judge(judging.judgements(run.row), left=lambda: clock.left() - clock.wanted(after))
+    place.store.append(run.line(figures, notes, run.state["core_seconds"] + core_seconds() - used))
+    print(f"  probe {figures['probe']:.2f}, kNN 200 {figures['kNN 200']:.2f}, {run.state['train_seconds']:.0f} s of training"
+          + (f"; without {', '.join(notes)}" if notes else ""), flush=True)

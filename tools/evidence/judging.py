@@ -1,0 +1,158 @@
+"""What a finished run is judged by: commands of linear_probe and evaluate, and the figures read from their JSON.
+
+Groups are made up of judgements; one whose data is absent, or that the tools do not know, leaves a note in the run's line.
+"""
+import dataclasses
+import json
+import math
+import typing
+
+from .rows import dataset_of
+
+FORMS = {"full": "full", "foreground_only": "fore", "background_only": "back", "repaired": "re-paired"}
+# Where each data set lies below --data; the first that is there. The subset's probe has a name of its own.
+FOLDERS = {"cifar10": ("cifar10",), "composites": ("cifar10",), "cifar100": ("cifar100", "cifar100_subset")}
+TRANSFER = "transfer probe"
+TRANSFER_PARTS = ("shapes probe", ("CIFAR-100 probe", "CIFAR-100 subset probe"))
+# Numbers in the tools' JSON that describe the measurement and are none of its results.
+SETTINGS = {"k", "epochs", "seed", "classes", "train_images", "test_images", "decoder_width", "ways", "shots", "queries",
+            "episodes", "images", "chance", "width", "drawn_from", "interval_95"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Judgement:
+    name: str  # its group's, and what it is judged on
+    tool: str
+    options: tuple
+    dataset: str  # "": the run's own
+    read: typing.Callable  # figures of the tool's JSON and the folder of the data
+
+    @property
+    def group(self):
+        return self.name.split()[0]
+
+
+class NotJudged(Exception):
+    """Why there are no figures: the note in the line."""
+
+
+def flat(value, name):
+    """Numbers of nested JSON by the names on the way to them, but for settings."""
+    if isinstance(value, bool) or value is None or isinstance(value, str):
+        return {}
+    if isinstance(value, (int, float)):
+        return {name: value}
+    pairs = value.items() if isinstance(value, dict) else enumerate(value)
+    return {key: number for inner, part in pairs if inner not in SETTINGS or isinstance(part, (dict, list))
+            for key, number in flat(part, f"{name} {inner}").items()}
+
+
+def _probe(name):
+    def read(said, folder):
+        named = "CIFAR-100 subset probe" if folder and folder.name == "cifar100_subset" else name
+        return {named: said["top1"]}
+    return read
+
+
+def _home(said, _):
+    knn, crowding = said["knn"], said["crowding"]
+    figures = {"kNN 200": knn["knn_cosine_200"]["top1"], "kNN 5": knn["knn_euclidean_5"]["top1"],
+               "crowding": crowding["ratio"], "crowding intra": crowding["intra"], "crowding inter": crowding["inter"],
+               "rankme": said["collapse"]["rankme"], "std": said["collapse"]["std"]}
+    if "masked" in knn:
+        figures["kNN 200 masked"] = knn["masked"]["knn_cosine_200"]["top1"]
+        figures["kNN 5 masked"] = knn["masked"]["knn_euclidean_5"]["top1"]
+    return figures
+
+
+def _dense(name):
+    return lambda said, _: {f"dense mIoU {name}": said["dense"]["miou"]}
+
+
+def _claims(said, _):
+    return {"R2": said["reconstruction"]["r2"], **{name: said["nuisance"][name] for name in ("rotation", "hue", "crop")}}
+
+
+def _foreground(name):
+    def read(said, _):
+        matrix = said["foreground"]
+        figures = {f"{name} {FORMS[trained]} > {FORMS[tested]}": value
+                   for trained, row in zip(matrix["train"], matrix["linear_probe"])
+                   for tested, value in zip(matrix["test"], row)}
+        figures[f"{name} gap"] = figures[f"{name} full > full"] - figures[f"{name} full > fore"]
+        return figures | flat(matrix.get("swap"), f"{name} swap")
+    return read
+
+
+def _all_of(metric, name):
+    return lambda said, _: flat(said[metric], name)
+
+
+def judgements(row):
+    """Those of the row's groups, in order."""
+    home = ("--limit", "20000") if row.split == "val" else ()
+    own = dataset_of(row.common)
+    small, some = ("--limit", "1500", "--train-limit", "1000"), ("--limit", "4000", "--train-limit", "2000")
+    lbfgs = ("--protocol", "lbfgs")
+    rendered = [own] if own in ("confounded_shapes", "composites") else ["confounded_shapes", "composites"]
+    short = {"confounded_shapes": "shapes", "composites": "composites"}
+    everything = [
+        Judgement("home probe", "linear_probe", lbfgs + home, "", _probe("probe")),
+        Judgement("home adam", "linear_probe", ("--protocol", "adam") + home, "", _probe("probe Adam")),
+        Judgement("home features", "evaluate", ("--metrics", "knn,crowding,collapse") + home, "", _home),
+        Judgement("transfer shapes", "linear_probe", lbfgs, "confounded_shapes", _probe("shapes probe")),
+        Judgement("transfer cifar100", "linear_probe", lbfgs, "cifar100", _probe("CIFAR-100 probe")),
+        *[Judgement(f"dense {short[on]}", "evaluate", ("--metrics", "dense") + small, on, _dense(short[on]))
+          for on in rendered],
+        Judgement("claims", "evaluate", ("--metrics", "nuisance,reconstruction") + some, "", _claims),
+        Judgement("corruptions", "evaluate", ("--metrics", "corruptions") + home, "", _all_of("corruptions", "corruptions")),
+        Judgement("episodes home", "evaluate", ("--metrics", "episodes") + home, "", _all_of("episodes", "episodes")),
+        Judgement("episodes cifar100", "evaluate", ("--metrics", "episodes"), "cifar100",
+                  _all_of("episodes", "CIFAR-100 episodes")),
+        *[Judgement(f"foreground {short[on]}", "evaluate", ("--metrics", "foreground"), on, _foreground(short[on]))
+          for on in rendered],
+    ]
+    return [each for group in row.judged_by for each in everything if each.group == group]
+
+
+def data_folder(data, dataset):
+    """Where the data set's files lie, None where it needs none. NotJudged where they are absent."""
+    if dataset not in FOLDERS:
+        return None
+    for name in FOLDERS[dataset]:
+        if data and (data / name).is_dir():
+            return data / name
+    raise NotJudged(f"no {' or '.join(FOLDERS[dataset])} in {data}")
+
+
+def command_of(judgement, row, data, run, out, device, limits=()):
+    """The words of the command but for the tool; `limits` stand in place of the judgement's own."""
+    folder = data_folder(data, judgement.dataset or dataset_of(row.common))
+    own = judgement.dataset in ("", dataset_of(row.common))
+    subject = ["--run", run] if own else ["--encoder-file", run / "encoder.safetensors", "--dataset", judgement.dataset]
+    options = dict(zip(judgement.options[::2], judgement.options[1::2])) | dict(limits)
+    if judgement.tool == "linear_probe":
+        options.pop("--train-limit", None)
+    return [*subject, *(["--data", folder] if folder else []), "--device", device, "--split", row.split,
+            *[word for pair in options.items() for word in pair], "--out", out]
+
+
+def figures_in(judgement, row, data, out):
+    """Of the JSON that the tool wrote, to six digits. NaN and null are left out."""
+    said = json.loads(out.read_text(encoding="utf-8"))
+    figures = judgement.read(said, data_folder(data, judgement.dataset or dataset_of(row.common)))
+    return {name: float(f"{value:.6g}") for name, value in figures.items() if value is not None and math.isfinite(value)}
+
+
+def with_means(figures):
+    """With the mean over the data sets that were not trained on, if all of them were judged."""
+    parts = transfer_parts(figures)
+    if all(parts):
+        figures[TRANSFER] = float(f"{sum(figures[part] for part in parts) / len(parts):.6g}")
+    return figures
+
+
+def transfer_parts(figures):
+    """The names of what goes into the mean; "" where one is missing."""
+    names = [part if isinstance(part, tuple) else (part,) for part in TRANSFER_PARTS]
+    return [next((name for name in each if name in figures), "") for each in names]

@@ -1,0 +1,234 @@
+"""What is run: every row with all options that matter, in the order in which the rows are run, seed by seed.
+
+A row's options are stated in full, so that no later change of a default changes what a row means. A line of docs/evidence
+counts only as long as its options are those of its row here.
+"""
+import dataclasses
+
+# ---- what rows have in common
+CPU = ("--eval-every", "0", "--device", "cpu", "--log-every", "10")
+# 10,000 images, 390 steps of 256, a ResNet-18 of width 16.
+PROXY = ("--config", "cifar10_simclr_short", "--dataset", "cifar10", "--limit", "10000", "--epochs", "10", *CPU)
+# All 50,000 images: 1,950 steps.
+FULL = ("--config", "cifar10_simclr_short", "--dataset", "cifar10", "--limit", "0", "--epochs", "10", *CPU)
+# 8,000 rendered images, 620 steps of 128, width 8; the same on CIFAR-10's images as backgrounds.
+CONFOUNDED = ("--config", "confounded_shapes_simclr", "--limit", "8000", "--width", "8", "--epochs", "10", *CPU)
+SHAPES = ("--dataset", "confounded_shapes", "--confounded_shapes.confounding", "0.9", *CONFOUNDED)
+COMPOSITES = ("--dataset", "composites", "--composites.confounding", "0.9", *CONFOUNDED)
+
+# ---- the objectives; "--x.name value" is written as x("name value", ...)
+
+
+def own(prefix, *options):
+    words = [option.split() for option in options]
+    return tuple(word for name, value in words for word in (f"--{prefix}.{name}", value))
+
+
+DSA = own("dsa", "base simclr", "preset dsa-paper", "lambda1 1", "lambda2 0.01", "tau_w 0.5", "am_mode concat",
+          "am_act sigmoid", "cross true", "detach_M_in_adj off", "detach_z_in_am on", "score good_neighbor", "eta 20",
+          "mu 1", "prior_net stage1", "prior_norm running", "prior_stem file", "prior_temperature calibrated",
+          "calibration_batches 50", "quantile 0.1", "prior_reduce sum4", "warmup 0", "ramp 0")
+EMA = own("dsa", "prior_net ema", "prior_momentum 0.99")
+MRCL = own("mrcl", "base simclr", "alpha 0.25", "rec_variance on", "mask_ratio 0.25", "mask_patch 4", "mask_fill mean",
+           "mask_views one_asym", "rec_input pooled", "rec_target unmasked", "rec_region all", "rec_norm l2",
+           "decoder_width 16", "recalibrate 200")
+ICL_MSR = own("icl_msr", "base simclr", "lambda 1", "normalize on", "strata 8", "average likelihood", "hidden 256",
+              "every 4", "virtual_lr 0", "second_order exact", "meta_optimizer adam", "meta_lr 0.001", "gamma 0.001",
+              "outer_views fresh", "build features", "train meta", "initial_deviation 0.5")
+FIXED = own("icl_msr", "train fixed", "build table")
+# Heads as in the CIFAR-10 rows of reproduce.py.
+METAMASK = own("metamask", "lambda 0.005", "contrastive_weight 100", "temperature 0.2", "redundancy_hidden 512",
+               "redundancy_output 512", "contrastive_hidden 512", "contrastive_output 128", "meta on", "sigmoid on",
+               "second_order exact", "virtual_step momentum", "meta_loss contrastive", "meta_batch same", "fused off",
+               "mask_lr 0.05", "mask_momentum 0.9", "mask_weight_decay 5e-4", "mask_use own") + ("--lr", "0.006")
+MASK_1 = own("metamask", "meta off")
+BARLOW_TWINS = own("barlow_twins", "lambda 0.0051", "scale 0.1", "hidden 512", "output 512") + ("--lr", "0.4")
+
+# ---- what step "search" is to choose: changed, if at all, after it and before the other steps begin
+DSA_BEST = own("dsa", "quantile 0.02", "mu 0")
+METAMASK_BEST = ()
+ICL_MSR_BEST = ()
+ICL_MSR_FIXED = FIXED + own("icl_msr", "initial_deviation 4")
+
+# Objective and options of each method as they stand above.
+METHODS = {"SimCLR": ("simclr", ()), "Barlow Twins": ("barlow_twins", BARLOW_TWINS), "DSA": ("dsa", DSA),
+           "MRCL": ("mrcl", MRCL), "ICL-MSR": ("icl_msr", ICL_MSR), "MetaMask": ("metamask", METAMASK)}
+# Groups of judgements, see judging.py.
+GROUPS = ("home", "transfer", "dense", "claims")
+MORE_GROUPS = {"SimCLR": ("corruptions", "episodes", "foreground"), "Barlow Twins": ("corruptions",),
+               "MetaMask": ("corruptions",), "DSA": ("episodes",), "ICL-MSR": ("foreground",)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    name: str  # of its run folders, with the seed
+    step: str
+    method: str
+    options: tuple = ()  # beyond those of the method
+    bases: tuple = ()  # rows that it is compared with: of the same seed, run on the same machine
+    prior: str = ""  # the row whose encoder is --dsa.prior_file; one of the bases
+    against: tuple = ()  # rows that it is compared with where they happen to be of one machine
+    common: tuple = PROXY
+    train_minutes: float = 4  # of one core, as long as no run of the row has finished
+    judge_minutes: float = 2
+    groups: tuple = ()  # none: those of the method
+
+    @property
+    def seeds(self):
+        return range(101, 104) if self.step == "search" else range(1, 6)
+
+    @property
+    def split(self):
+        return "val" if self.step == "search" else "test"
+
+    @property
+    def judged_by(self):
+        return self.groups or GROUPS + MORE_GROUPS.get(self.method, ())
+
+    def pretrain_options(self, seed):
+        """Without paths. Where an option stands twice, the later one counts."""
+        objective, options = METHODS[self.method]
+        return merged(self.common, ("--objective", objective, "--seed", str(seed)), options, self.options)
+
+
+def merged(*lists):
+    options = {}
+    for words in lists:
+        options |= dict(zip(words[::2], words[1::2]))
+    return [word for pair in options.items() for word in pair]
+
+
+def dataset_of(options):
+    return options[options.index("--dataset") + 1]
+
+
+def _search():
+    def row(name, method, options=(), minutes=4.0, prior="", against=()):
+        base = () if name == "simclr" else ("search_simclr",)
+        return Row(f"search_{name}", "search", method, options, base, prior and "search_simclr", against,
+                   train_minutes=minutes)
+
+    def mask_1(name, weight, temperature, lr):
+        balance = own("metamask", f"contrastive_weight {weight}", f"temperature {temperature}")
+        return row(f"mask_1_{name}", "MetaMask", MASK_1 + balance + ("--lr", lr), 5)
+
+    def dsa(name, *options):
+        return row(f"dsa_stage1{name}", "DSA", own("dsa", *options), 6, "stage1")
+
+    def mrcl(name, *options):
+        return row(f"mrcl_{name}", "MRCL", own("mrcl", *options), 5)
+
+    def icl(name, *options, also=()):
+        return row(f"icl_{name}", "ICL-MSR", ("--lr", "0.06") + also + own("icl_msr", *options), 8)
+
+    # Behind the base what is cheap and was not tried yet, then what was, then what is dear.
+    return [
+        row("simclr", "SimCLR"),
+        mask_1("w100_t02", 100, 0.2, "0.006"), mask_1("w100_t05", 100, 0.5, "0.006"), mask_1("w30_t02", 30, 0.2, "0.006"),
+        mask_1("w100_t02_lr002", 100, 0.2, "0.02"), mask_1("w300_t02", 300, 0.2, "0.006"),
+        mrcl("both", "mask_views both"), mrcl("alpha_006", "alpha 0.06"), mrcl("patch_8", "mask_patch 8"),
+        mrcl("alpha_1", "alpha 1"),
+        dsa("_all", "quantile 0.02", "mu 0", "warmup 0.1", "ramp 0.1"), dsa("_quantile", "quantile 0.02"), dsa(""),
+        dsa("_mu", "mu 0"), dsa("_warmup", "warmup 0.1", "ramp 0.1"),
+        row("dsa_ema_running", "DSA", EMA + own("dsa", "prior_temperature running"), 6),
+        icl("fixed_4", "initial_deviation 4", also=FIXED), icl("fixed_1", "initial_deviation 1", also=FIXED),
+        icl("meta_fresh"), icl("meta_same", "outer_views same"), icl("meta_table", "build table", "initial_deviation 1"),
+        row("dsa_ema_calibrated", "DSA", EMA, 6), mrcl("one_asym"),
+        row("metamask", "MetaMask", (), 15, against=("search_mask_1_w100_t02",)),
+        row("metamask_mask_lr_05", "MetaMask", own("metamask", "mask_lr 0.5"), 15, against=("search_mask_1_w100_t02",)),
+    ]
+
+
+def _step1():
+    def dsa(name, *options, also=(), prior="", against=()):
+        return Row(name, "step1", "DSA", also + own("dsa", *options), ("simclr",), prior, against, train_minutes=6)
+
+    return [
+        Row("simclr", "step1", "SimCLR"),
+        dsa("dsa_off", "detach_z_in_am off", also=EMA), dsa("dsa_on", also=EMA, against=("dsa_off",)),
+        dsa("dsa_best", also=DSA_BEST, prior="simclr", against=("dsa_on", "dsa_lambda1_0")),
+        dsa("dsa_lambda1_0", "lambda1 0", also=DSA_BEST, prior="simclr"),
+    ]
+
+
+def _step2():
+    def mrcl(name, *options, against=()):
+        return Row(name, "step2", "MRCL", own("mrcl", *options), ("simclr",), against=against, train_minutes=5)
+
+    return [mrcl("mrcl", against=("mrcl_mask_alone", "mrcl_reconstruction_alone")), mrcl("mrcl_mask_alone", "alpha 0"),
+            mrcl("mrcl_reconstruction_alone", "mask_ratio 0")]
+
+
+def _step5():
+    longer = ("full_simclr_x15", "full_simclr_x37")  # as long as DSA's and as MetaMask's run, about
+
+    def full(name, method, options=(), minutes=20, prior=""):
+        first = name == "full_simclr"
+        bases, against = (() if first else ("full_simclr",)), (() if method == "SimCLR" else longer)
+        return Row(name, "step5", method, options, bases, prior, against, FULL, minutes)
+
+    return [
+        full("full_simclr", "SimCLR"), full("full_dsa", "DSA", DSA_BEST, 30, "full_simclr"),
+        full("full_mrcl", "MRCL", minutes=25), full("full_simclr_x15", "SimCLR", ("--epochs", "15"), 30),
+        full("full_icl_msr", "ICL-MSR", ICL_MSR_BEST, 40), full("full_metamask", "MetaMask", METAMASK_BEST, 75),
+        full("full_simclr_x37", "SimCLR", ("--epochs", "37"), 74),
+    ]
+
+
+def _step4():
+    def metamask(name, options=(), minutes=15.0, bases=("simclr", "mask_1"), against=()):
+        return Row(name, "step4", "MetaMask", options, bases, against=against, train_minutes=minutes)
+
+    controls = ("metamask_permuted", "metamask_first_order", "barlow_twins")
+    return [
+        Row("barlow_twins", "step4", "Barlow Twins", (), ("simclr",), train_minutes=5),
+        metamask("mask_1", MASK_1 + ("--lr", "0.006"), 5, ("simclr",)),
+        metamask("mask_1_lr_0002", MASK_1 + ("--lr", "0.002"), 5, ("simclr",)),
+        metamask("mask_1_lr_002", MASK_1 + ("--lr", "0.02"), 5, ("simclr",)),
+        metamask("metamask_best", METAMASK_BEST, against=controls),
+        metamask("metamask_permuted", METAMASK_BEST + own("metamask", "mask_use permuted")),
+        metamask("metamask_first_order", METAMASK_BEST + own("metamask", "second_order none"), 12),
+    ]
+
+
+def _step3():
+    def proxy(name, method, options, minutes=8, against=()):
+        return Row(name, "step3", method, options, ("simclr",), against=against, train_minutes=minutes)
+
+    def confounded(name, common):
+        groups, base, fixed = ("home", "foreground"), f"{name}_simclr", f"{name}_icl_fixed"
+        rest = {"common": common, "groups": groups, "judge_minutes": 1}
+        return [Row(base, "step3", "SimCLR", (), **rest),
+                Row(fixed, "step3", "ICL-MSR", ICL_MSR_FIXED, (base,), train_minutes=6, **rest),
+                Row(f"{name}_icl_meta", "step3", "ICL-MSR", ICL_MSR_BEST, (base,), against=(fixed,), train_minutes=8, **rest)]
+
+    return [
+        *confounded("shapes", SHAPES), *confounded("composites", COMPOSITES),
+        proxy("icl_fixed_1", "ICL-MSR", FIXED + own("icl_msr", "initial_deviation 1")),
+        proxy("icl_fixed_4", "ICL-MSR", FIXED + own("icl_msr", "initial_deviation 4")),
+        proxy("simclr_lr_2", "SimCLR", ("--lr", "0.12"), 4),
+        proxy("icl_meta", "ICL-MSR", ICL_MSR_BEST, against=("icl_fixed_1", "icl_fixed_4", "simclr_lr_2")),
+    ]
+
+
+ROWS = [*_search(), *_step1(), *_step2(), *_step5(), *_step4(), *_step3()]
+STEPS = tuple(dict.fromkeys(row.step for row in ROWS))
+
+
+@dataclasses.dataclass(frozen=True)
+class Primary:
+    """The one figure of a method that was named before the runs."""
+    method: str
+    figure: str
+    row: str
+    base: str
+    why: str
+
+
+PRIMARIES = [
+    Primary("MetaMask", "kNN 200", "metamask_best", "mask_1", "what the mask adds to the same losses without one"),
+    Primary("ICL-MSR", "shapes full > re-paired", "shapes_icl_meta", "shapes_simclr",
+            "objects on other images' backgrounds, confounded_shapes"),
+    Primary("MRCL", "transfer probe", "mrcl", "simclr", "mean of the other data sets' probes"),
+    Primary("DSA", "kNN 200", "dsa_best", "simclr", "whether neighbours are of one class"),
+]

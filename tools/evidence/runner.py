@@ -1,0 +1,212 @@
+"""Runs rows: trains, judges, and appends the line. What is under way when a signal comes goes on from its checkpoint."""
+import dataclasses
+import json
+import pathlib
+import resource
+import sys
+import time
+
+from runs import Runner, TookTooLong, last_line
+
+from . import judging
+from .rows import Row
+from .store import Store
+
+
+@dataclasses.dataclass
+class Place:
+    """Where and with what rows are run."""
+    runner: Runner
+    store: Store
+    rows: dict  # by name
+    data: pathlib.Path
+    build: pathlib.Path
+    runs: pathlib.Path
+    processor: str
+    threads: int
+    device: str = "cpu"
+    limits: tuple = ()  # pairs in place of the judgements' own
+    epochs: int | None = None  # pieces on a GPU
+    judged_at: str = ""  # commit of the tools that judge, if not that of the rows
+
+    @property
+    def machine(self):
+        return self.processor, self.threads, self.epochs
+
+
+def core_seconds():
+    """Of the processes that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+class Run:
+    """One row with one seed: its folder, its log and, beside them, what it is of and how far it is."""
+
+    def __init__(self, place, row: Row, seed):
+        self.place, self.row, self.seed = place, row, seed
+        self.name = f"{row.name}_s{seed}"
+        self.folder, self.log = place.runs / self.name, place.runs / f"{self.name}.log"
+        self.state_file = place.runs / f"{self.name}.json"
+        self.options = row.pretrain_options(seed)
+        of = {"commit": place.store.commit, "processor": place.processor, "threads": place.threads,
+              "options": self.options, "prior": row.prior}
+        self.state, self.own = {**of, "train_seconds": 0, "core_seconds": 0, "trained": False}, False
+        if self.folder.exists() and self.state_file.exists():
+            there = json.loads(self.state_file.read_text(encoding="utf-8"))
+            whole = not there["trained"] or (self.folder / "encoder.safetensors").exists()
+            if whole and {key: there.get(key) for key in of} == of:
+                self.state, self.own = there, True
+
+    @property
+    def trained(self):
+        return self.own and self.state["trained"]
+
+    def save(self):
+        new = self.state_file.with_suffix(".json.new")
+        new.write_text(json.dumps(self.state, indent=1), encoding="utf-8")
+        new.replace(self.state_file)
+
+    def set_aside_others(self):
+        """What another commit, machine or set of options left under this name is kept under another one."""
+        if self.own or not self.folder.exists():
+            return
+        number = next(n for n in range(1, 10**6) if not (self.place.runs / f"{self.name}.before_{n}").exists())
+        for file in (self.folder, self.log, self.state_file):
+            if file.exists():
+                file.rename(file.with_name(file.name.replace(self.name, f"{self.name}.before_{number}", 1)))
+
+    def train(self, seconds=None):
+        """Ends with an encoder, or an exception."""
+        if self.trained:
+            return
+        self.set_aside_others()
+        self.place.runs.mkdir(parents=True, exist_ok=True)
+        self.save()
+        folder = judging.data_folder(self.place.data, judging.dataset_of(self.row.common))
+        paths = ["--data", folder] if folder else []
+        if self.row.prior:
+            paths += ["--dsa.prior_file", self.place.runs / f"{self.row.prior}_s{self.seed}" / "encoder.safetensors"]
+        began, used = time.monotonic(), core_seconds()
+        try:
+            self.place.runner.run([self.place.build / "pretrain", *self.options, *paths, "--out", self.folder, "--resume"],
+                                  self.log, seconds=seconds)
+            self.state["trained"] = self.own = True
+        finally:
+            self.state["train_seconds"] += round(time.monotonic() - began, 1)
+            self.state["core_seconds"] += round(core_seconds() - used, 1)
+            self.save()
+
+    def steps(self):
+        """Of the last line of metrics.jsonl."""
+        lines = (self.folder / "metrics.jsonl").read_text(encoding="utf-8").split("\n")
+        return json.loads([line for line in lines if line.strip()][-1])["step"]
+
+    def judge(self, judgements, left=lambda: None):
+        """Figures, and notes on what could not be judged. `left` gives the seconds there are, None: any number."""
+        figures, notes = {}, {}
+        for judgement in judgements:
+            try:
+                figures |= self._judge(judgement, None if judgement.group == "home" else left())
+            except (judging.NotJudged, TookTooLong) as why:
+                notes[judgement.name] = str(why)
+        return judging.with_means(figures), notes
+
+    def _judge(self, judgement, seconds):
+        place, tool = self.place, judgement.tool
+        if seconds is not None and seconds <= 0:
+            raise judging.NotJudged("no time was left")
+        out = self.folder / f"judged_{judgement.name.replace(' ', '_')}_{self.row.split}.json"
+        words = judging.command_of(judgement, self.row, place.data, self.folder, out, place.device, place.limits)
+        # 2: the tool does not know it, or its data does not suit; a home without figures is a failure.
+        allowed = (0,) if judgement.group == "home" else (0, 2)
+        if place.runner.run([place.build / tool, *words], self.log, allowed, seconds) == 2:
+            raise judging.NotJudged(last_line(self.log)[:120])
+        return judging.figures_in(judgement, self.row, place.data, out)
+
+    def line(self, figures, notes, core):
+        place, state = self.place, self.state
+        return {"row": self.row.name, "step": self.row.step, "seed": self.seed, "commit": place.store.commit,
+                "processor": place.processor, "threads": place.threads, "split": self.row.split,
+                **({"epochs": place.epochs} if place.epochs else {}), "options": self.options,
+                **({"prior": self.row.prior} if self.row.prior else {}), "train_seconds": round(state["train_seconds"], 1),
+                "core_seconds": round(core, 1), "steps": self.steps(), "figures": figures,
+                **({"notes": notes} if notes else {})}
+
+
+class Work:
+    """Rows in their order, each behind the bases that it is compared with."""
+
+    def __init__(self, place):
+        self.place, self.failures = place, {}
+
+    def run_all(self, todo, minutes=None):
+        began = time.monotonic()
+        for row, seed in todo:
+            if minutes is not None and time.monotonic() - began >= 60 * minutes:
+                print(f"{minutes:g} minutes are over: no new row is begun; the same command goes on", flush=True)
+                return
+            if self.place.store.finished(row, seed):  # as the base of one before
+                continue
+            try:
+                self.settle(row, seed)
+            except (RuntimeError, OSError, KeyError, ValueError, judging.NotJudged) as error:
+                self.failures[row.name, seed] = str(error)
+                print(f"failed: {row.name}, seed {seed}: {error}", file=sys.stderr, flush=True)
+
+    def settle(self, row, seed):
+        """The row has a line of this machine when this returns, and so have its bases."""
+        for base in row.bases:
+            if not self.place.store.line(base, seed, self.place.machine):
+                if (base, seed) in self.failures:
+                    raise RuntimeError(f"its base {base} failed")
+                self.settle(self.place.rows[base], seed)
+        if row.prior:
+            self.bring_back(self.place.rows[row.prior], seed)
+        if not self.place.store.line(row.name, seed, self.place.machine):
+            self.run(row, seed)
+
+    def run(self, row, seed):
+        run = Run(self.place, row, seed)
+        print(f"{time.strftime('%H:%M')} {row.step} {row.name}, seed {seed}", flush=True)
+        run.train()
+        used = core_seconds()
+        figures, notes = run.judge(judging.judgements(row))
+        self.place.store.append(run.line(figures, notes, run.state["core_seconds"] + core_seconds() - used))
+        self.tell(run, figures, notes)
+
+    def tell(self, run, figures, notes):
+        print(f"      probe {figures['probe']:.2f}, kNN 200 {figures['kNN 200']:.2f}, "
+              f"{run.state['train_seconds'] / 60:.1f} minutes of training"
+              + (f"; without {', '.join(notes)}" if notes else ""), flush=True)
+
+    def bring_back(self, row, seed):
+        """The row has its encoder here. One that was trained elsewhere is trained again, and compared."""
+        run = Run(self.place, row, seed)
+        if run.trained:
+            return
+        print(f"{time.strftime('%H:%M')} {row.step} {row.name}, seed {seed}: its encoder is not here; again", flush=True)
+        run.train()
+        figures, _ = run.judge([each for each in judging.judgements(row) if each.group == "home"])
+        line = self.place.store.line(row.name, seed, self.place.machine)
+        other = [name for name in figures if figures[name] != line["figures"].get(name)]
+        if other:
+            print(f"warning: {row.name}, seed {seed}, trained again, differs from its line in "
+                  + ", ".join(f"{name} ({line['figures'].get(name)}, now {figures[name]})" for name in other),
+                  file=sys.stderr, flush=True)
+
+    def judge_again(self, row, seed):
+        """The judgements that left a note, of a run whose encoder is here. Whether anything came of it."""
+        line = self.place.store.line(row.name, seed, self.place.machine)
+        run = Run(self.place, row, seed)
+        if not line or not line.get("notes") or not run.trained:
+            return False
+        used = core_seconds()
+        figures, notes = run.judge([each for each in judging.judgements(row) if each.name in line["notes"]])
+        if not figures:
+            return False
+        figures = judging.with_means(line["figures"] | figures)
+        again = {"judged_again_at": self.place.judged_at or self.place.store.commit}
+        self.place.store.append(run.line(figures, notes, line["core_seconds"] + core_seconds() - used) | again)
+        self.tell(run, figures, notes)
+        return True

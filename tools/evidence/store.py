@@ -1,0 +1,130 @@
+"""Finished runs: one line of JSON each in FOLDER/<step>.jsonl, and the commit that they must be of in FOLDER/COMMIT."""
+import fcntl
+import json
+import os
+import re
+
+KEYS = {"row", "step", "seed", "commit", "processor", "threads", "options", "figures"}
+
+
+class Unusable(Exception):
+    """What the user is to put right, in one line."""
+
+
+def written_commit(folder):
+    """What COMMIT says; None where there is no such file."""
+    file = folder / "COMMIT"
+    if not file.exists():
+        return None
+    commit = file.read_text(encoding="utf-8").strip()
+    if not re.fullmatch("[0-9a-f]{40}", commit):
+        raise Unusable(f"{file}: expected 40 hexadecimal digits, found '{commit[:60]}'; "
+                       f"write it with: git rev-parse HEAD > {file}")
+    return commit
+
+
+def expected_commit(folder):
+    commit = written_commit(folder)
+    if commit is None:
+        raise Unusable(f"{folder / 'COMMIT'} is missing: it says which commit the rows are run at; "
+                       f"write it with: git rev-parse HEAD > {folder / 'COMMIT'}")
+    return commit
+
+
+def machine_of(line):
+    """Lines of one machine can be compared. Pieces on a GPU (other lines have no 'epochs') are of different lengths."""
+    return line["processor"], line["threads"], line.get("epochs")
+
+
+def append(file, line):
+    """All of the line or nothing, on the disk when this returns; behind a cut-off last line if there is one."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    text = (json.dumps(line, ensure_ascii=False) + "\n").encode()
+    handle = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        size = os.fstat(handle).st_size
+        if size > 0 and os.pread(handle, 1, size - 1) != b"\n":
+            text = b"\n" + text
+        if os.write(handle, text) != len(text):
+            os.ftruncate(handle, size)
+            raise OSError(f"{file}: the disk is full")
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def lines_of(file):
+    """Pairs of a line, or None where there is no readable one, and its number."""
+    if not file.exists():
+        return
+    for number, text in enumerate(file.read_bytes().split(b"\n"), 1):
+        if not text.strip():
+            continue
+        try:
+            line = json.loads(text)
+        except ValueError:
+            line = None
+        yield (line if isinstance(line, dict) and KEYS <= line.keys() else None), number
+
+
+class Store:
+    """The lines that count: of `commit`, of a row that there is, with that row's options. The last of a row, seed and
+    machine stands for all of them. `ignored` says what does not count."""
+
+    def __init__(self, folder, commit, rows):
+        self.folder, self.commit = folder, commit
+        self.rows = {row.name: row for row in rows}
+        self.found = {}  # by row and seed: lines by machine
+        self.ignored = {}
+        for step in dict.fromkeys(row.step for row in rows):
+            self.read(folder / f"{step}.jsonl")
+
+    def read(self, file):
+        for line, number in lines_of(file):
+            self.take(line, f"{file}:{number}")
+
+    def take(self, line, place):
+        why = (f"{place}: not a whole line" if line is None
+               else "of another commit" if line["commit"] != self.commit
+               else "of rows that there are no more" if line["row"] not in self.rows
+               else "of rows whose options are others now" if not self._options_agree(line) else None)
+        if why:
+            self.ignored[why] = self.ignored.get(why, 0) + 1
+            return
+        self.found.setdefault((line["row"], line["seed"]), {})[machine_of(line)] = line
+
+    def _options_agree(self, line):
+        def of_row(words):  # pieces on a GPU have as many epochs as fit
+            pairs = dict(zip(words[::2], words[1::2]))
+            if "epochs" in line:
+                pairs.pop("--epochs", None)
+            return pairs
+        return of_row(line["options"]) == of_row(self.rows[line["row"]].pretrain_options(line["seed"]))
+
+    def append(self, line):
+        file = self.folder / f"{line['step']}.jsonl"
+        append(file, line)
+        self.take(line, file)
+
+    def line(self, name, seed, machine):
+        return self.found.get((name, seed), {}).get(machine)
+
+    def lines(self, name, seed):
+        return list(self.found.get((name, seed), {}).values())
+
+    def finished(self, row, seed):
+        """Whether there is a line of the row together with lines of its bases that it can be compared with."""
+        return any(all(self.line(base, seed, machine) for base in row.bases)
+                   for machine in self.found.get((row.name, seed), {}))
+
+    def pairs(self, name, base, seeds):
+        """Of each seed that has both on one machine: the two lines."""
+        for seed in seeds:
+            machines = self.found.get((name, seed), {})
+            both = [(line, other) for machine, line in machines.items() if (other := self.line(base, seed, machine))]
+            if both:
+                yield both[-1]
+
+    def remarks(self):
+        return [f"ignored: {why}" if ":" in why else f"ignored: {count} lines {why}" for why, count in self.ignored.items()]

@@ -1,0 +1,175 @@
+"""The plan of what is left, and Markdown tables of what is finished."""
+import statistics
+
+from . import paired
+from .judging import TRANSFER, transfer_parts
+from .rows import METHODS, PRIMARIES
+
+# The order of figures in a table; others follow behind.
+FIGURES = ["probe", "probe Adam", "kNN 200", "kNN 200 masked", "kNN 5", "kNN 5 masked", "crowding", "crowding intra",
+           "crowding inter", "rankme", "std", TRANSFER, "shapes probe", "CIFAR-100 probe", "CIFAR-100 subset probe",
+           "dense mIoU shapes", "dense mIoU composites", "R2", "rotation", "hue", "crop"]
+TITLES = {"search": "search (validation images, seeds 101 to 103)", "step1": "step 1", "step2": "step 2", "step3": "step 3",
+          "step4": "step 4", "step5": "step 5 (all images)", "gpu": "GPU (width 64)"}
+
+
+# ---- the plan
+
+
+def core_minutes(store, row):
+    """Of finished lines where there are some."""
+    lines = [line for seed in row.seeds for line in store.lines(row.name, seed) if line.get("core_seconds")]
+    if lines:
+        return statistics.fmean(line["core_seconds"] for line in lines) / 60
+    return row.train_minutes + row.judge_minutes
+
+
+def plan(store, selected):
+    """`selected`: pairs of a row and its seeds."""
+    text = ["| step | row | seeds done | left | core-minutes each | done | left |", "|---" * 7 + "|"]
+    sums = {}
+    for row, seeds in selected:
+        done = [seed for seed in seeds if store.finished(row, seed)]
+        left = [seed for seed in seeds if seed not in done]
+        each = core_minutes(store, row)
+        total = sums.setdefault(row.step, [0, 0, 0, 0])
+        for place, more in enumerate((len(done), len(left), each * len(done), each * len(left))):
+            total[place] += more
+        numbers = [", ".join(map(str, part)) for part in (done, left)]
+        text.append(f"| {row.step} | {row.name} | {' | '.join(numbers)} | {each:.1f} | {each * len(done):.0f} | "
+                    f"{each * len(left):.0f} |")
+    text.append("")
+    for step, (done, left, spent, ahead) in [*sums.items(), ("all", [sum(each) for each in zip(*sums.values())])]:
+        text.append(f"{step}: {done} of {done + left} runs are done ({spent / 60:.1f} core-hours), "
+                    f"{left} are left ({ahead / 60:.1f} core-hours)")
+    return "\n".join(text)
+
+
+# ---- tables
+
+
+def decimals(values):
+    """As many as small figures (crowding, R2) need."""
+    return 3 if all(abs(value) < 5 for value in values) else 1
+
+
+def mean_cell(values):
+    if not values:
+        return ""
+    places = decimals(values)
+    spread = f" ± {statistics.stdev(values):.{places}f}" if len(values) > 1 else ""
+    return f"{statistics.fmean(values):.{places}f}{spread}"
+
+
+def differences(store, name, base, figure, seeds):
+    """Of each seed that has both on one machine; means over data sets only where these are the same."""
+    return [line["figures"][figure] - other["figures"][figure] for line, other in store.pairs(name, base, seeds)
+            if figure in line["figures"] and figure in other["figures"]
+            and (figure != TRANSFER or transfer_parts(line["figures"]) == transfer_parts(other["figures"]))]
+
+
+def interval_text(comparison, places):
+    if comparison.interval is None:
+        return ""
+    return f"[{comparison.interval[0]:+.{places}f}, {comparison.interval[1]:+.{places}f}]"
+
+
+def difference_cell(values, places):
+    comparison = paired.compare(values)
+    if comparison is None:
+        return ""
+    return f"{comparison.mean:+.{places}f} {interval_text(comparison, places)} {comparison.above}/{comparison.count}"
+
+
+def unfinished(store, row, seeds):
+    done = sum(bool(store.lines(row.name, seed)) for seed in seeds)
+    return f"not finished: {done} of {len(seeds)} seeds" if done < len(seeds) else ""
+
+
+def primaries_text(store, rows, seeds_of):
+    """One entry a method. A test that was not made yet counts in Holm's correction as if it had failed."""
+    compared = []
+    for primary in PRIMARIES:
+        seeds = seeds_of(rows[primary.row])
+        compared.append(paired.compare(differences(store, primary.row, primary.base, primary.figure, seeds)))
+    complete = [each if each and each.count == len(seeds_of(rows[primary.row])) else None
+                for each, primary in zip(compared, PRIMARIES)]
+    adjusted = paired.holm([each.p if each else None for each in complete])
+    return {primary.method: _primary_text(primary, each, p, len(seeds_of(rows[primary.row])))
+            for primary, each, p in zip(PRIMARIES, compared, adjusted)}
+
+
+def _primary_text(primary, comparison, adjusted, seeds):
+    text = f"Primary figure, named beforehand: **{primary.figure} of {primary.row} less {primary.base}** ({primary.why}): "
+    if comparison is None:
+        return text + f"not finished: 0 of {seeds} seeds."
+    places = 1
+    text += f"{comparison.mean:+.{places}f}"
+    if comparison.interval:
+        text += (f", 95 % interval {interval_text(comparison, places)}, above in {comparison.above} of {comparison.count}, "
+                 f"p = {comparison.p:.4f}")
+    if comparison.count < seeds:
+        return text + f"; not finished: {comparison.count} of {seeds} seeds, so this decides nothing."
+    return text + (f", by Holm over the {len(PRIMARIES)} methods {adjusted:.4f}." if adjusted is not None else ".")
+
+
+def blocks(rows, selected):
+    """By method and step: the method's rows, and before them those that they are compared with."""
+    names = {row.name for row, _ in selected}
+    for method in METHODS:
+        steps = dict.fromkeys(row.step for row, _ in selected if row.method == method)
+        for step in steps:
+            own = [row for row, _ in selected if row.method == method and row.step == step]
+            if method in ("SimCLR", "Barlow Twins"):  # stand in the others' tables; their own: those with a base
+                own = [row for row in own if row.bases]
+            if own:
+                needed = [name for row in own for name in (*row.bases, *row.against)]
+                columns = list(dict.fromkeys([*needed, *[row.name for row in own]]))
+                yield method, step, [rows[name] for name in columns if name in rows], names
+
+
+def block_text(store, method, step, columns, seeds_of):
+    head = [f"### {method}, {TITLES.get(step, step)}", ""]
+    missing = [f"{row.name} {text}" for row in columns if (text := unfinished(store, row, seeds_of(row)))]
+    head += ["; ".join(missing), ""] if missing else []
+    lines = {row.name: [store.lines(row.name, seed)[-1] for seed in seeds_of(row) if store.lines(row.name, seed)]
+             for row in columns}
+    known = dict.fromkeys(name for each in lines.values() for line in each for name in line["figures"])
+    figures = [name for name in FIGURES if name in known] + [name for name in known if name not in FIGURES]
+    if not figures:
+        return "\n".join(head)
+    shown = [row for row in columns if lines[row.name]]
+    text = [*head, "| mean ± deviation | " + " | ".join(row.name for row in shown) + " |", "|---" * (len(shown) + 1) + "|",
+            "| seeds | " + " | ".join(str(len(lines[row.name])) for row in shown) + " |"]
+    for figure in figures:
+        cells = [mean_cell([line["figures"][figure] for line in lines[row.name] if figure in line["figures"]])
+                 for row in shown]
+        text.append(f"| {figure} | " + " | ".join(cells) + " |")
+    return "\n".join(text + differences_text(store, shown, lines, figures, method, seeds_of))
+
+
+def differences_text(store, shown, lines, figures, method, seeds_of):
+    pairs = [(row, base) for row in shown for base in (*row.bases, *row.against)
+             if row.method == method and any(True for _ in store.pairs(row.name, base, seeds_of(row)))]
+    if not pairs:
+        return []
+    text = ["", "| difference [95 % interval] seeds above | " + " | ".join(f"{row.name} less {base}" for row, base in pairs)
+            + " |", "|---" * (len(pairs) + 1) + "|"]
+    for figure in figures:
+        places = decimals([line["figures"][figure] for row in shown for line in lines[row.name] if figure in line["figures"]])
+        cells = [difference_cell(differences(store, row.name, base, figure, seeds_of(row)), places) for row, base in pairs]
+        if any(cells):
+            text.append(f"| {figure} | " + " | ".join(cells) + " |")
+    return text
+
+
+def tables(store, rows, selected, seeds_of):
+    """Markdown: one section a method, its primary figure first."""
+    primary, text = primaries_text(store, rows, seeds_of), []
+    by_method = {}
+    for method, step, columns, _ in blocks(rows, selected):
+        by_method.setdefault(method, []).append(block_text(store, method, step, columns, seeds_of))
+    for method, parts in by_method.items():
+        text += [f"## {method}", ""] + ([primary[method], ""] if method in primary else [])
+        text += [part + "\n" for part in parts]
+    return "\n".join(text)

@@ -1,0 +1,77 @@
+"""What the scripts that start many runs share: commands that an interrupt reaches, and names of folders."""
+import os
+import pathlib
+import re
+import shlex
+import signal
+import subprocess
+import threading
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+class Stopped(Exception):
+    """A signal came: what is under way ends and saves."""
+
+
+class TookTooLong(Exception):
+    """A command was interrupted because its time was up."""
+
+
+class Runner:
+    """Runs commands, from one thread or several, and passes an interrupt on to all of them."""
+
+    def __init__(self, threads=1):
+        self.stopping = False
+        # Waiting threads sleep unless the user wants otherwise: on a busy machine spinning ones cost minutes.
+        self.environment = {"OMP_WAIT_POLICY": "passive"} | os.environ | {"OMP_NUM_THREADS": str(threads)}
+        self.processes = set()
+        self.lock = threading.RLock()  # the handler may interrupt the thread that holds it
+
+    def catch_signals(self):
+        signal.signal(signal.SIGINT, self.stop)
+        signal.signal(signal.SIGTERM, self.stop)
+
+    def stop(self, *_):
+        self.stopping = True
+        with self.lock:
+            for process in self.processes:
+                process.send_signal(signal.SIGINT)
+
+    def run(self, command, log, allowed=(0,), seconds=None):
+        """The exit status, one of `allowed`; any other is an error. The command and what it says go to the end of `log`.
+        After `seconds` it is interrupted, as by the user."""
+        if self.stopping:
+            raise Stopped
+        with open(log, "a", encoding="utf-8") as out:
+            print("$", shlex.join(map(str, command)), file=out, flush=True)
+            # A session of its own: the terminal's interrupt reaches it through `stop` alone.
+            process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, start_new_session=True,
+                                       env=self.environment)
+            with self.lock:
+                self.processes.add(process)
+                if self.stopping:  # since the question above
+                    process.send_signal(signal.SIGINT)
+            try:
+                status = process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGINT)
+                process.wait()
+                raise TookTooLong(f"{command[0]}: interrupted after {seconds:.0f} s; see {log}") from None
+            finally:
+                with self.lock:
+                    self.processes.discard(process)
+        if self.stopping:
+            raise Stopped
+        if status not in allowed:
+            raise RuntimeError(f"{last_line(log)} (exit {status}; see {log})")
+        return status
+
+
+def last_line(log):
+    said = pathlib.Path(log).read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return said[-1] if said else ""
+
+
+def slug(name):
+    return "_".join(re.findall("[a-z0-9]+", name.lower()))
