@@ -30,7 +30,7 @@ def parse(arguments):
     data = os.environ.get("VERGENCE_DATA")
     parser.add_argument("--data", type=pathlib.Path, default=data and pathlib.Path(data),
                         help="folder with cifar10 and, if there, cifar100 or cifar100_subset; default: VERGENCE_DATA")
-    parser.add_argument("--step", choices=STEPS, help="this step alone")
+    parser.add_argument("--step", choices=(*STEPS, "gpu"), help="this step alone; gpu: of --tables")
     parser.add_argument("--only", default="", metavar="ROW[,ROW...]", help="these rows alone")
     parser.add_argument("--seeds", default="", metavar="N[,N...]", help="these seeds alone")
     parser.add_argument("--minutes", type=float, help="begin no new row after so many minutes")

@@ -108,8 +108,10 @@ class Run:
         for judgement in judgements:
             try:
                 figures |= self._judge(judgement, None if judgement.group == "home" else left())
-            except (judging.NotJudged, TookTooLong) as why:
+            except judging.NotJudged as why:
                 notes[judgement.name] = str(why)
+            except TookTooLong:
+                notes[judgement.name] = "no time was left"
         return judging.with_means(figures), notes
 
     def _judge(self, judgement, seconds):
@@ -121,7 +123,8 @@ class Run:
         # 2: the tool does not know it, or its data does not suit; a home without figures is a failure.
         allowed = (0,) if judgement.group == "home" else (0, 2)
         if place.runner.run([place.build / tool, *words], self.log, allowed, seconds) == 2:
-            raise judging.NotJudged(last_line(self.log)[:120])
+            said = last_line(self.log).replace(str(place.data), "DIR").replace(str(self.folder), "RUN")
+            raise judging.NotJudged(said[:120])
         return judging.figures_in(judgement, self.row, place.data, out)
 
     def line(self, figures, notes, core):

@@ -3,7 +3,7 @@ import statistics
 
 from . import paired
 from .judging import TRANSFER, transfer_parts
-from .rows import METHODS, PRIMARIES
+from .rows import METHODS, PRIMARIES, dataset_of
 
 # The order of figures in a table; others follow behind.
 FIGURES = ["probe", "probe Adam", "kNN 200", "kNN 200 masked", "kNN 5", "kNN 5 masked", "crowding", "crowding intra",
@@ -114,22 +114,21 @@ def _primary_text(primary, comparison, adjusted, seeds):
 
 
 def blocks(rows, selected):
-    """By method and step: the method's rows, and before them those that they are compared with."""
-    names = {row.name for row, _ in selected}
+    """By method, step and data set: the method's rows, and before them those that they are compared with."""
+    kinds = {}
+    for row, _ in selected:
+        if row.method not in ("SimCLR", "Barlow Twins") or row.bases:  # otherwise in the others' tables alone
+            kinds.setdefault((row.method, row.step, dataset_of(row.common)), []).append(row)
     for method in METHODS:
-        steps = dict.fromkeys(row.step for row, _ in selected if row.method == method)
-        for step in steps:
-            own = [row for row, _ in selected if row.method == method and row.step == step]
-            if method in ("SimCLR", "Barlow Twins"):  # stand in the others' tables; their own: those with a base
-                own = [row for row in own if row.bases]
-            if own:
-                needed = [name for row in own for name in (*row.bases, *row.against)]
-                columns = list(dict.fromkeys([*needed, *[row.name for row in own]]))
-                yield method, step, [rows[name] for name in columns if name in rows], names
+        for (whose, step, dataset), own in kinds.items():
+            if whose == method:
+                names = dict.fromkeys([name for row in own for name in (*row.bases, *row.against)])
+                yield method, f"{TITLES.get(step, step)}, trained on {dataset}", [
+                    rows[name] for name in dict.fromkeys([*names, *[row.name for row in own]]) if name in rows]
 
 
-def block_text(store, method, step, columns, seeds_of):
-    head = [f"### {method}, {TITLES.get(step, step)}", ""]
+def block_text(store, method, title, columns, seeds_of):
+    head = [f"### {method}, {title}", ""]
     missing = [f"{row.name} {text}" for row in columns if (text := unfinished(store, row, seeds_of(row)))]
     head += ["; ".join(missing), ""] if missing else []
     lines = {row.name: [store.lines(row.name, seed)[-1] for seed in seeds_of(row) if store.lines(row.name, seed)]
@@ -167,8 +166,8 @@ def tables(store, rows, selected, seeds_of):
     """Markdown: one section a method, its primary figure first."""
     primary, text = primaries_text(store, rows, seeds_of), []
     by_method = {}
-    for method, step, columns, _ in blocks(rows, selected):
-        by_method.setdefault(method, []).append(block_text(store, method, step, columns, seeds_of))
+    for method, title, columns in blocks(rows, selected):
+        by_method.setdefault(method, []).append(block_text(store, method, title, columns, seeds_of))
     for method, parts in by_method.items():
         text += [f"## {method}", ""] + ([primary[method], ""] if method in primary else [])
         text += [part + "\n" for part in parts]
