@@ -196,8 +196,8 @@ class Lines(unittest.TestCase):
                 store.append(self.file, line_of("dsa_best", seed, **{"kNN 200": 42 + 2 * seed}))
         chosen = [(each, each.seeds) for each in rows.ROWS]
         text = tables.tables(self.read(), {each.name: each for each in rows.ROWS}, chosen, lambda each: each.seeds)
-        self.assertIn("dsa_best less simclr** (whether neighbours are of one class): +3.5, 95 % interval [-2.9, +9.9], above in "
-                      "2 of 2, p = 0.0903; not finished: 2 of 5 seeds", text)
+        self.assertIn("dsa_best less simclr** (whether neighbours are of one class): +3.5, 95 % interval [-2.9, +9.9], "
+                      "above in 2 of 2, p = 0.0903; not finished: 2 of 5 seeds", text)
         self.assertIn("| kNN 200 | 43.0 ± 1.6 | 45.0 ± 1.4 |", text)
         self.assertIn("| kNN 200 | +3.5 [-2.9, +9.9] 2/2 |", text)
         self.assertIn("not finished: 0 of 5 seeds", text)

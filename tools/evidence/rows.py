@@ -51,8 +51,8 @@ ICL_MSR_BEST = ()
 ICL_MSR_FIXED = FIXED + own("icl_msr", "initial_deviation 4")
 
 # Objective and options of each method as they stand above.
-METHODS = {"SimCLR": ("simclr", ()), "Barlow Twins": ("barlow_twins", BARLOW_TWINS), "DSA": ("dsa", DSA),
-           "MRCL": ("mrcl", MRCL), "ICL-MSR": ("icl_msr", ICL_MSR), "MetaMask": ("metamask", METAMASK)}
+METHODS = {"MetaMask": ("metamask", METAMASK), "ICL-MSR": ("icl_msr", ICL_MSR), "MRCL": ("mrcl", MRCL), "DSA": ("dsa", DSA),
+           "SimCLR": ("simclr", ()), "Barlow Twins": ("barlow_twins", BARLOW_TWINS)}
 # Groups of judgements, see judging.py.
 GROUPS = ("home", "transfer", "dense", "claims")
 MORE_GROUPS = {"SimCLR": ("corruptions", "episodes", "foreground"), "Barlow Twins": ("corruptions",),

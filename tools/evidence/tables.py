@@ -9,8 +9,11 @@ from .rows import METHODS, PRIMARIES, dataset_of
 FIGURES = ["probe", "probe Adam", "kNN 200", "kNN 200 masked", "kNN 5", "kNN 5 masked", "crowding", "crowding intra",
            "crowding inter", "rankme", "std", TRANSFER, "shapes probe", "CIFAR-100 probe", "CIFAR-100 subset probe",
            "dense mIoU shapes", "dense mIoU composites", "R2", "rotation", "hue", "crop"]
-TITLES = {"search": "search (validation images, seeds 101 to 103)", "step1": "step 1", "step2": "step 2", "step3": "step 3",
-          "step4": "step 4", "step5": "step 5 (all images)", "gpu": "GPU (width 64)"}
+# The order of steps in a section, and their titles.
+TITLES = {
+    "step1": "step 1", "step2": "step 2", "step3": "step 3", "step4": "step 4",
+    "step5": "step 5 (all images; less full_simclr: equal steps; less _x15 or _x37: 1.5 or 3.7 times its wall time)",
+    "gpu": "GPU (width 64)", "search": "search (validation images, seeds 101 to 103)"}
 
 
 # ---- the plan
@@ -119,11 +122,12 @@ def blocks(rows, selected):
     for row, _ in selected:
         if row.method not in ("SimCLR", "Barlow Twins") or row.bases:  # otherwise in the others' tables alone
             kinds.setdefault((row.method, row.step, dataset_of(row.common)), []).append(row)
+    steps = list(TITLES)
     for method in METHODS:
-        for (whose, step, dataset), own in kinds.items():
+        for (whose, step, dataset), own in sorted(kinds.items(), key=lambda kind: steps.index(kind[0][1])):
             if whose == method:
                 names = dict.fromkeys([name for row in own for name in (*row.bases, *row.against)])
-                yield method, f"{TITLES.get(step, step)}, trained on {dataset}", [
+                yield method, f"{TITLES[step]}, trained on {dataset}", [
                     rows[name] for name in dict.fromkeys([*names, *[row.name for row in own]]) if name in rows]
 
 
