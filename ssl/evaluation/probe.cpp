@@ -102,7 +102,7 @@ std::vector<float> logits_of(const LinearClassifier& classifier, const Features&
   return linear(features, weight, bias).floats();
 }
 
-bool all_finite(const float* values, std::int64_t count) {
+bool finite_row(const float* values, std::int64_t count) {
   return std::all_of(values, values + count, [](float v) { return std::isfinite(v); });
 }
 
@@ -252,7 +252,7 @@ ProbeAccuracy probe_accuracy(const LinearClassifier& classifier, const Features&
   for (std::int64_t i = 0; i < test.rows(); ++i) {
     const float* row = logits.data() + i * classifier.classes;
     const std::int32_t truth = test.labels[static_cast<std::size_t>(i)];
-    if (!all_finite(row, classifier.classes)) continue;
+    if (!finite_row(row, classifier.classes)) continue;
     std::int64_t before = 0;
     for (std::int32_t c = 0; c < classifier.classes; ++c)
       before += row[c] > row[truth] || (row[c] == row[truth] && c < truth);
@@ -269,7 +269,7 @@ std::vector<std::int32_t> probe_predictions(const LinearClassifier& classifier, 
   std::vector<std::int32_t> predicted;
   for (std::int64_t i = 0; i < test.rows(); ++i) {
     const float *row = logits.data() + i * classifier.classes, *end = row + classifier.classes;
-    const bool known = all_finite(row, classifier.classes);
+    const bool known = finite_row(row, classifier.classes);
     predicted.push_back(known ? static_cast<std::int32_t>(std::max_element(row, end) - row) : -1);
   }
   return predicted;
