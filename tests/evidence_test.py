@@ -62,7 +62,7 @@ else:
               "linear_probe": [[value, value + 1, 10, value - 2], [1, 2, 3, 4]], "swap": {"drop": 2.5}}
     out.write_text(json.dumps({"top1": value, "knn": {"knn_cosine_200": top1, "knn_euclidean_5": top1},
         "crowding": {"ratio": 1.5, "intra": .1, "inter": .2}, "collapse": {"rankme": 40, "std": None},
-        "dense": {"miou": 60}, "reconstruction": {"r2": 0.5}, "nuisance": {"rotation": 50, "hue": None, "crop": 40},
+        "dense": {"iou" if (fake / "ODD").exists() else "miou": 60}, "reconstruction": {"r2": 0.5}, "nuisance": {"rotation": 50, "hue": None, "crop": 40},
         "corruptions": {"noise": {"top1": 30, "classes": 10}}, "foreground": matrix,
         "episodes": None if "cifar100" in options.get("--dataset", "") else
                     {"ways": 5, "shots": {"1": {"accuracy": 30, "interval_95": 1}, "5": {"accuracy": 40}}}}))
@@ -324,6 +324,12 @@ class Commands(unittest.TestCase):
         self.assertEqual(list(last["notes"]), ["corruptions", "episodes cifar100"])
         self.assertEqual((last["figures"]["episodes shots 5 accuracy"], last["figures"]["dense mIoU shapes"]), (40, 60))
         self.assertEqual(len(self.calls()), 1)
+
+    def test_other_json_leaves_a_note(self):
+        (self.fake / "ODD").touch()
+        self.evidence("--only", "mrcl", "--seeds", "1")
+        self.assertEqual(self.found("step2")[0]["notes"]["dense shapes"],
+                         "judged_dense_shapes_test.json: not understood: KeyError('miou')")
 
     def test_without_cifar100_there_is_no_mean(self):
         (self.top / "data" / "cifar100_subset").rmdir()

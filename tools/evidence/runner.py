@@ -125,7 +125,12 @@ class Run:
         if place.runner.run([place.build / tool, *words], self.log, allowed, seconds) == 2:
             said = last_line(self.log).replace(str(place.data), "DIR").replace(str(self.folder), "RUN")
             raise judging.NotJudged(said[:120])
-        return judging.figures_in(judgement, self.row, place.data, out)
+        try:
+            return judging.figures_in(judgement, self.row, place.data, out)
+        except (KeyError, TypeError, ValueError) as error:  # other tools may write other JSON
+            if judgement.group == "home":
+                raise
+            raise judging.NotJudged(f"{out.name}: not understood: {error!r}") from error
 
     def line(self, figures, notes, core):
         place, state = self.place, self.state
