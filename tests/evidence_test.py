@@ -304,6 +304,7 @@ class Commands(unittest.TestCase):
         self.assertEqual(self.found("step1"), [])
         self.evidence("--only", "simclr,dsa_on", "--seeds", "4")
         self.assertEqual([line["row"] for line in self.found("step1")], ["simclr", "dsa_on"])
+        self.assertTrue((self.runs / "runs" / "simclr_s4" / "checkpoint").exists())  # gone on with, not begun anew
 
     def test_only_one_at_a_time(self):
         (self.fake / "SLOW").touch()
