@@ -138,7 +138,7 @@ def show(options, rows, lines, commit):
 def work(options, rows, lines, runs, commit):
     """Runs what is left, or judges again."""
     data, selected, runner = check_data(options.data), selected_rows(options, rows), Runner(options.threads or 1)
-    os.nice(19)
+    os.setpriority(os.PRIO_PROCESS, 0, 19)
     with only_one(runs):
         runner.catch_signals()
         try:
