@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "datasets/cifar.h"
+#include "datasets/fc100.h"
 #include "datasets/image_folder.h"
 #include "datasets/layered_images.h"
 #include "datasets/npy.h"
@@ -20,8 +21,34 @@ std::string listed(const std::vector<std::string>& names) {
   return text;
 }
 
+/// The images of some classes, in their order; the first `limit` of them unless that is 0.
+Dataset images_of_classes(Dataset data, const std::vector<std::int32_t>& classes, std::int64_t limit) {
+  const std::int64_t size = data.image_size();
+  std::int64_t kept = 0;
+  for (std::int64_t i = 0; i < data.count && (limit == 0 || kept < limit); ++i) {
+    const std::int32_t label = data.labels[static_cast<std::size_t>(i)];
+    if (std::find(classes.begin(), classes.end(), label) == classes.end()) continue;
+    if (kept < i) std::copy_n(data.pixels.begin() + i * size, size, data.pixels.begin() + kept * size);
+    data.labels[static_cast<std::size_t>(kept++)] = label;
+  }
+  require_usage(kept > 0, data.name, " ", data.split, ": there are no images of the classes asked for");
+  data.count = kept;
+  data.labels.resize(static_cast<std::size_t>(kept));
+  data.pixels.resize(static_cast<std::size_t>(kept * size));
+  return data;
+}
+
 bool contains(const std::vector<std::string>& names, const std::string& name) {
   return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+/// Of "train" the classes that are asked for; labels stay.
+Dataset open_cifar100(const DatasetSettings& settings, const std::string& split) {
+  const std::string& classes = settings.cifar100_classes;
+  require_usage(classes == "all" || classes == "fc100_base", "cifar100.classes: '", classes,
+                "', expected all or fc100_base");
+  if (classes == "all" || split != "train") return read_cifar100(settings.directory, split, settings.limit);
+  return images_of_classes(read_cifar100(settings.directory, split), fc100_classes(Fc100::base), settings.limit);
 }
 
 }  // namespace
@@ -67,7 +94,7 @@ Dataset open_dataset(const DatasetSettings& settings, const std::string& split) 
                 listed(split_names()));
   require_usage(settings.limit >= 0, settings.name, ": limit is ", settings.limit, ", expected 0 (all) or more");
   if (settings.name == "cifar10") return read_cifar10(settings.directory, split, settings.limit);
-  if (settings.name == "cifar100") return read_cifar100(settings.directory, split, settings.limit);
+  if (settings.name == "cifar100") return open_cifar100(settings, split);
   if (settings.name == "stl10") return read_stl10(settings.directory, split, settings.limit);
   if (settings.name == "npy") return read_npy(settings.directory, split, settings.limit);
   if (!has_layers(settings.name)) return open_image_folder(settings, split);

@@ -50,6 +50,7 @@ struct DatasetSettings {
   std::int64_t limit = 0;       // the first N images of the split alone; of image files, which are sorted by class, N
                                 // at equal distances (0: all)
   std::uint64_t seed = 0;       // of rendered data sets
+  std::string cifar100_classes = "all";  // cifar100: of "train", all or fc100_base: see datasets/fc100.h
   // Of data sets with layers (datasets/layered_images.h):
   double confounding = 0.9;            // how often class and background agree in "train"
   std::string version = "full";        // full, foreground_only, background_only, repaired

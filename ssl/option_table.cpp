@@ -29,6 +29,8 @@ void add_task(OptionBuilder& t) {
   t.number("eval-resize", FIELD(eval_resize), from(-1, 16384),
            "un-augmented images: the short side before the centre is cut out; 0: squeezed whole; -1: the data set's");
   t.number("limit", FIELD(limit), not_negative, "use N training images; 0: all");
+  t.choice("cifar100.classes", FIELD(cifar100_classes), {"all", "fc100_base"},
+           "what to train on: all, or the 60 classes that FC100 does not keep for few-shot episodes");
   t.number("confounded_shapes.confounding", FIELD(confounding), unit,
            "how often shape and background agree in the training images");
   const std::vector<std::string> versions{"full", "foreground_only", "background_only", "repaired"};

@@ -37,15 +37,16 @@ struct Options {
   // ---- what to train
   std::string objective = "simclr";
   std::string dataset = "confounded_shapes";
-  std::string data;                     // folder of the data set's files
-  std::string classes;                  // of image files: the list of those to use; empty: all
-  std::string jpeg = "turbo";           // what decodes JPEG
-  std::string bad_images = "stop";      // what an image that cannot be read does
-  std::int64_t eval_resize = -1;        // of un-augmented images: the short side before the centre is cut out
-  std::int64_t image_size = 0;          // of the views; 0: the data set's own
-  std::int64_t limit = 0;               // first N training images; 0: all
-  double confounding = 0.9;             // confounded_shapes: P(class and background agree)
-  std::string shapes_version = "full";  // confounded_shapes: what of the images is there to train on
+  std::string data;                      // folder of the data set's files
+  std::string classes;                   // of image files: the list of those to use; empty: all
+  std::string jpeg = "turbo";            // what decodes JPEG
+  std::string bad_images = "stop";       // what an image that cannot be read does
+  std::int64_t eval_resize = -1;         // of un-augmented images: the short side before the centre is cut out
+  std::int64_t image_size = 0;           // of the views; 0: the data set's own
+  std::int64_t limit = 0;                // first N training images; 0: all
+  std::string cifar100_classes = "all";  // cifar100: or fc100_base
+  double confounding = 0.9;              // confounded_shapes: P(class and background agree)
+  std::string shapes_version = "full";   // confounded_shapes: what of the images is there to train on
   CompositesOptions composites;
 
   // ---- encoder

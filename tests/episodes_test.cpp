@@ -13,7 +13,9 @@
 #include "datasets/fc100.h"
 #include "engine/files.h"
 #include "kernels/random.h"
+#include "ssl/options.h"
 #include "tests/complaints.h"
+#include "tests/temporary_folder.h"
 
 namespace vergence {
 namespace {
@@ -78,6 +80,53 @@ TEST(Fc100, AreTheClassesOfTheWholeCifar100Alone) {
   const EpisodeClasses all = classes_of_episodes(judged, 50000);
   EXPECT_EQ(all.name, "all classes");
   EXPECT_EQ(all.labels, (std::vector<std::int32_t>{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}));
+}
+
+/// A CIFAR-100 record of a class; its pixels tell which record it is.
+std::string cifar100_record(int fine, int number) {
+  std::string record(3074, static_cast<char>(number));
+  record[0] = static_cast<char>(cifar100_superclass(fine));
+  record[1] = static_cast<char>(fine);
+  return record;
+}
+
+TEST(Fc100, PretrainingCanLeaveTheOthersOut) {
+  const TemporaryFolder folder;
+  std::string train, test;
+  for (int i = 0; i < 200; ++i) train += cifar100_record(i * 7 % 100, i);
+  for (int i = 0; i < 100; ++i) test += cifar100_record(i, i);
+  write_atomically(folder / "train.bin", train);
+  write_atomically(folder / "test.bin", test);
+  Options options;
+  options.dataset = "cifar100";
+  options.data = folder.path();
+  EXPECT_EQ(open_dataset(dataset_settings(options), "train").count, 200);
+  options.cifar100_classes = "fc100_base";
+  const std::vector<std::int32_t> base = fc100_classes(Fc100::base);
+  const Dataset some = open_dataset(dataset_settings(options), "train");
+  ASSERT_EQ(some.count, 120);
+  EXPECT_EQ(some.pixels.size(), 120u * 3072);
+  EXPECT_EQ(some.classes, 100) << "labels keep their meaning";
+  for (std::int64_t i = 0, from = 0; i < some.count; ++i, ++from) {
+    while (std::count(base.begin(), base.end(), from * 7 % 100) == 0) ++from;
+    EXPECT_EQ(some.label(i), from * 7 % 100);
+    EXPECT_EQ(some.image(i)[0], from);
+    EXPECT_EQ(some.image(i)[3071], from);
+  }
+  // The limit counts what is left; nothing else is cut.
+  options.limit = 50;
+  const Dataset first = open_dataset(dataset_settings(options), "train");
+  EXPECT_EQ(first.count, 50);
+  EXPECT_TRUE(std::equal(first.pixels.begin(), first.pixels.end(), some.pixels.begin()));
+  options.limit = 0;
+  for (const auto& [split, count] : std::map<std::string, int>{{"probe", 200}, {"val", 20}, {"test", 100}})
+    EXPECT_EQ(open_dataset(dataset_settings(options), split).count, count) << split;
+  DatasetSettings wrong = dataset_settings(options);
+  wrong.cifar100_classes = "fc100";
+  expect_contains(message_of([&] { open_dataset(wrong, "train"); }), {"cifar100.classes", "'fc100'", "fc100_base"});
+  write_atomically(folder / "train.bin", cifar100_record(2, 0));  // a baby
+  expect_contains(message_of([&] { open_dataset(dataset_settings(options), "train"); }),
+                  {"cifar100 train", "no images"});
 }
 
 // ---- episodes

@@ -86,6 +86,7 @@ DatasetSettings data_of(const SubjectOptions& options, const std::optional<Optio
   data.limit = options.limit;
   data.seed = static_cast<std::uint64_t>(subject.run_seed);
   data.version = "full";  // whatever the run saw: all encoders are judged on the same images
+  data.cifar100_classes = "all";
   return data;
 }
 
