@@ -231,8 +231,8 @@ TEST_F(OddNamesRun, TheToolsTakeSuchNamesAndShowThemEscaped) {
   const std::string out = folder / "o\xe9.json";
   expect_tool("evaluate", {"--run", run, "--device", "cpu", "--out", out, "--metrics", "knn"}, 0, {"knn"});
   EXPECT_EQ(path_in(out, "encoder_file"), run + "/encoder.safetensors");
-  expect_tool("linear_probe", {"--run", run, "--device", "cpu", "--protocol", "adam", "--epochs", "2", "--batch", "8"}, 0,
-              {shown_run + "/encoder.safetensors: adam probe", "written to " + shown_run + "/probe.json\n"});
+  expect_tool("linear_probe", {"--run", run, "--device", "cpu", "--protocol", "adam", "--epochs", "2", "--batch", "8"},
+              0, {shown_run + "/encoder.safetensors: adam probe", "written to " + shown_run + "/probe.json\n"});
   EXPECT_EQ(path_in(run + "/probe.json", "data"), data);
   expect_tool("evaluate", {"--run", folder / "\xe9"}, 2, {"--run: " + folder.path() + "/\\xe9 is not a folder"});
 

@@ -1,6 +1,4 @@
 // Whole pretraining runs, small enough for a test: resume, refusals, stops, and that the benchmark runs the same step.
-#include "ssl/stages.h"
-
 #include <cmath>
 #include <filesystem>
 #include <fstream>
@@ -13,6 +11,7 @@
 #include "ssl/checkpoint.h"
 #include "ssl/plan.h"
 #include "ssl/sha256.h"
+#include "ssl/stages.h"
 #include "tests/complaints.h"
 #include "tests/objective_checks.h"
 #include "tests/small_runs.h"
