@@ -8,12 +8,17 @@ TOOLS = ("pretrain", "linear_probe", "evaluate")
 
 
 def processor_name():
+    """As the system calls it, and by what its name may leave out: rounding depends on the vector instructions."""
+    found = {}
     with open("/proc/cpuinfo", encoding="utf-8") as file:
         for line in file:
             name, _, value = line.partition(":")
-            if name.strip() in ("model name", "Processor", "cpu model"):
-                return value.strip()
-    return "unknown"
+            found.setdefault(name.strip(), value.strip())
+    name = next((found[key] for key in ("model name", "Processor", "cpu model") if key in found), "unknown")
+    flags = set(found.get("flags", found.get("Features", "")).split())
+    widest = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_tile", "asimd") if flag in flags]
+    numbers = "/".join(found[key] for key in ("cpu family", "model", "stepping") if key in found)
+    return " ".join(filter(None, [name, numbers and f"({numbers})", *widest]))
 
 
 def _git(*words, check=True):
