@@ -20,6 +20,7 @@
 #include "ssl/options.h"
 #include "tests/cifar_files.h"
 #include "tests/complaints.h"
+#include "tests/real_data.h"
 #include "tests/temporary_folder.h"
 
 namespace vergence {
@@ -269,9 +270,9 @@ TEST_F(Composites, RangesOfCifarAreThoseOfTheWhole) {
 }
 
 TEST(CompositesReal, StatisticsAreTheStatedOnes) {
-  const char* data = std::getenv("VERGENCE_DATA");
-  if (!data || !fs::exists(fs::path(data) / "cifar10")) GTEST_SKIP() << "CIFAR-10 is not in $VERGENCE_DATA/cifar10";
-  const Dataset images = CompositesSplit({.directory = (fs::path(data) / "cifar10").string()}, "train").render();
+  const fs::path place = real_data("cifar10");
+  if (place.empty()) GTEST_SKIP() << no_real_data("cifar10");
+  const Dataset images = CompositesSplit({.directory = place.string()}, "train").render();
   double sum[3] = {}, squares[3] = {};
   for (std::size_t i = 0; i < images.pixels.size(); ++i) {
     const double x = images.pixels[i] / 255.0;

@@ -7,6 +7,7 @@
 #include "datasets/stl10.h"
 #include "datasets/verify.h"
 #include "tests/complaints.h"
+#include "tests/real_data.h"
 #include "tests/temporary_folder.h"
 
 namespace vergence {
@@ -398,10 +399,8 @@ TEST(Verify, FilesThatDifferAndUnknownOnesAreRefused) {
 }
 
 TEST(Verify, RealCifar10HasItsSums) {
-  fs::path place = "build/data/cifar10";
-  if (const char* build = std::getenv("VERGENCE_BUILD")) place = fs::path(build) / "data/cifar10";
-  if (const char* data = std::getenv("VERGENCE_DATA")) place = fs::path(data) / "cifar10";
-  if (!fs::exists(place / "test_batch.bin")) GTEST_SKIP() << "there is no CIFAR-10 in " << place;
+  const fs::path place = real_data("cifar10");
+  if (place.empty()) GTEST_SKIP() << no_real_data("cifar10");
   DatasetSettings settings;
   settings.name = "cifar10";
   settings.directory = place.string();

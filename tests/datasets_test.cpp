@@ -12,6 +12,7 @@
 #include "datasets/loader.h"
 #include "kernels/error.h"
 #include "tests/complaints.h"
+#include "tests/real_data.h"
 #include "tests/temporary_folder.h"
 
 namespace vergence {
@@ -113,12 +114,9 @@ TEST_F(Cifar, LabelsAboveNineAreRefused) {
 }
 
 TEST(CifarReal, StatisticsAreThePublishedOnes) {
-  std::vector<fs::path> places;
-  if (const char* data = std::getenv("VERGENCE_DATA")) places.push_back(fs::path(data) / "cifar10");
-  if (const char* build = std::getenv("VERGENCE_BUILD")) places.push_back(fs::path(build) / "data" / "cifar10");
-  const auto place = std::find_if(places.begin(), places.end(), [](const fs::path& p) { return fs::exists(p); });
-  if (place == places.end()) GTEST_SKIP() << "CIFAR-10 is neither in $VERGENCE_DATA/cifar10 nor in build/data/cifar10";
-  const Dataset data = read_cifar10(place->string(), "train");
+  const fs::path place = real_data("cifar10");
+  if (place.empty()) GTEST_SKIP() << no_real_data("cifar10");
+  const Dataset data = read_cifar10(place.string(), "train");
   ASSERT_EQ(data.count, 50000);
   double sum[3] = {}, squares[3] = {};
   for (std::size_t i = 0; i < data.pixels.size(); ++i) {
@@ -132,7 +130,7 @@ TEST(CifarReal, StatisticsAreThePublishedOnes) {
   }
   for (std::int32_t label = 0; label < 10; ++label)
     EXPECT_EQ(std::count(data.labels.begin(), data.labels.end(), label), 5000);
-  EXPECT_EQ(read_cifar10(place->string(), "test").count, 10000);
+  EXPECT_EQ(read_cifar10(place.string(), "test").count, 10000);
 }
 
 // ---- names

@@ -15,6 +15,7 @@
 #include "kernels/random.h"
 #include "ssl/options.h"
 #include "tests/complaints.h"
+#include "tests/real_data.h"
 #include "tests/temporary_folder.h"
 
 namespace vergence {
@@ -23,10 +24,8 @@ namespace {
 // ---- FC100
 
 TEST(Fc100, SuperclassesAreThoseOfTheFiles) {
-  std::filesystem::path folder = "build/data/cifar100_subset";
-  if (const char* build = std::getenv("VERGENCE_BUILD")) folder = std::filesystem::path(build) / "data/cifar100_subset";
-  if (const char* data = std::getenv("VERGENCE_DATA")) folder = std::filesystem::path(data) / "cifar100_subset";
-  if (!std::filesystem::exists(folder / "test.bin")) GTEST_SKIP() << "there is no CIFAR-100 in " << folder;
+  const std::filesystem::path folder = real_data("cifar100_subset");
+  if (folder.empty()) GTEST_SKIP() << no_real_data("cifar100_subset");
   std::set<int> seen;
   for (const char* name : {"train.bin", "test.bin"}) {
     const std::string bytes = read_file((folder / name).string());

@@ -12,6 +12,7 @@
 #include "engine/files.h"
 #include "tests/complaints.h"
 #include "tests/image_files.h"
+#include "tests/real_data.h"
 
 namespace vergence {
 namespace {
@@ -204,10 +205,7 @@ struct Listed {
 
 /// The samples' manifest, or nothing.
 std::vector<Listed> manifest(std::filesystem::path& folder) {
-  if (const char* data = std::getenv("VERGENCE_DATA")) folder = std::filesystem::path(data) / "imagenet_samples";
-  if (!std::filesystem::exists(folder / "MANIFEST.tsv"))
-    if (const char* build = std::getenv("VERGENCE_BUILD"))
-      folder = std::filesystem::path(build) / "data" / "imagenet_samples";
+  folder = real_data("imagenet_samples");
   std::vector<Listed> list;
   std::ifstream file(folder / "MANIFEST.tsv");
   std::string line;
@@ -229,7 +227,7 @@ std::vector<Listed> manifest(std::filesystem::path& folder) {
 TEST(ImageFileReal, SizesAndMeanColoursAreThoseOfTheManifest) {
   std::filesystem::path folder;
   const std::vector<Listed> list = manifest(folder);
-  if (list.empty()) GTEST_SKIP() << "imagenet_samples is neither in $VERGENCE_DATA nor in build/data";
+  if (list.empty()) GTEST_SKIP() << no_real_data("imagenet_samples");
   for (const JpegLibrary library : libraries()) {
     const double tolerance = library == JpegLibrary::turbo ? 0.02 : 0.7;
     for (const Listed& entry : list) {
