@@ -18,6 +18,7 @@
 #include "models/encoder_file.h"
 #include "ssl/evaluation/evaluation.h"
 #include "ssl/options.h"
+#include "tests/channel_statistics.h"
 #include "tests/cifar_files.h"
 #include "tests/complaints.h"
 #include "tests/real_data.h"
@@ -272,18 +273,7 @@ TEST_F(Composites, RangesOfCifarAreThoseOfTheWhole) {
 TEST(CompositesReal, StatisticsAreTheStatedOnes) {
   const fs::path place = real_data("cifar10");
   if (place.empty()) GTEST_SKIP() << no_real_data("cifar10");
-  const Dataset images = CompositesSplit({.directory = place.string()}, "train").render();
-  double sum[3] = {}, squares[3] = {};
-  for (std::size_t i = 0; i < images.pixels.size(); ++i) {
-    const double x = images.pixels[i] / 255.0;
-    sum[i % 3] += x, squares[i % 3] += x * x;
-  }
-  const double count = static_cast<double>(images.pixels.size()) / 3;
-  for (std::size_t c = 0; c < 3; ++c) {
-    const double mean = sum[c] / count;
-    EXPECT_NEAR(mean, images.mean[c], 0.003);
-    EXPECT_NEAR(std::sqrt(squares[c] / count - mean * mean), images.std[c], 0.003);
-  }
+  expect_stated_statistics(CompositesSplit({.directory = place.string()}, "train").render(), 0.003);
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 #include "datasets/confounded_shapes.h"
 #include "datasets/loader.h"
 #include "kernels/error.h"
+#include "tests/channel_statistics.h"
 #include "tests/complaints.h"
 #include "tests/real_data.h"
 #include "tests/temporary_folder.h"
@@ -118,16 +119,7 @@ TEST(CifarReal, StatisticsAreThePublishedOnes) {
   if (place.empty()) GTEST_SKIP() << no_real_data("cifar10");
   const Dataset data = read_cifar10(place.string(), "train");
   ASSERT_EQ(data.count, 50000);
-  double sum[3] = {}, squares[3] = {};
-  for (std::size_t i = 0; i < data.pixels.size(); ++i) {
-    const double x = data.pixels[i] / 255.0;
-    sum[i % 3] += x, squares[i % 3] += x * x;
-  }
-  for (std::size_t c = 0; c < 3; ++c) {
-    const double mean = sum[c] / (50000 * 1024.0);
-    EXPECT_NEAR(mean, data.mean[c], 1e-4);
-    EXPECT_NEAR(std::sqrt(squares[c] / (50000 * 1024.0) - mean * mean), data.std[c], 1e-4);
-  }
+  expect_stated_statistics(data, 1e-4);
   for (std::int32_t label = 0; label < 10; ++label)
     EXPECT_EQ(std::count(data.labels.begin(), data.labels.end(), label), 5000);
   EXPECT_EQ(read_cifar10(place.string(), "test").count, 10000);
@@ -190,20 +182,7 @@ TEST(Shapes, ClassesAndBackgroundsAreBalanced) {
   }
 }
 
-TEST(Shapes, StatisticsAreTheStatedOnes) {
-  const Dataset data = render_shapes({}, "train");
-  double sum[3] = {}, squares[3] = {};
-  for (std::size_t i = 0; i < data.pixels.size(); ++i) {
-    const double x = data.pixels[i] / 255.0;
-    sum[i % 3] += x, squares[i % 3] += x * x;
-  }
-  const double count = static_cast<double>(data.pixels.size()) / 3;
-  for (std::size_t c = 0; c < 3; ++c) {
-    const double mean = sum[c] / count;
-    EXPECT_NEAR(mean, data.mean[c], 0.01);
-    EXPECT_NEAR(std::sqrt(squares[c] / count - mean * mean), data.std[c], 0.01);
-  }
-}
+TEST(Shapes, StatisticsAreTheStatedOnes) { expect_stated_statistics(render_shapes({}, "train"), 0.01); }
 
 TEST(Shapes, MaskSaysExactlyWhichPixelsTheShapeChanges) {
   for (std::int64_t size : {16, 32, 96}) {
