@@ -114,6 +114,9 @@ struct BatchNorm {
   std::int64_t groups = 1;  // statistic groups: equal consecutive parts of the first axis
   bool relu = false;
   double epsilon = 1e-5;
+  // Training: running statistics [C], master, which follow, each group's with this share; none: nothing follows.
+  Tensor running_mean = {}, running_variance = {};
+  double running_share = 0;
 };
 struct BatchNormResult {
   Tensor y;

@@ -180,17 +180,17 @@ void require_parameters(const Tensor& x, const Tensor& gamma, const Tensor& beta
 
 /// The forward op, with statistics written (training) or read. before: what is yet to compute x, if anything.
 Tensor forward(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& add, Norm norm,
-               const PendingConv* before = nullptr) {
+               const RunningUpdate& running = {}, const PendingConv* before = nullptr) {
   Tensor y = empty_like(x), bits;
   const bool recorded = x.node || gamma.node || beta.node || add.node;
   if (norm.shape.relu && recorded && x.backend().wants_relu_bits())
     bits = empty(x.backend(), {(x.size() + 7) / 8}, DType::u8);
   if (!before || !x.backend().conv2d_batch_norm(before->shape, norm.shape, before->x.array(), before->w.array(),
                                                 gamma.array(), beta.array(), add.array(), x.array(), norm.mean.array(),
-                                                norm.rstd.array(), y.array(), bits.array())) {
+                                                norm.rstd.array(), y.array(), bits.array(), running)) {
     if (before) before->compute();
     x.backend().batch_norm(norm.shape, x.array(), gamma.array(), beta.array(), add.array(), norm.mean.array(),
-                           norm.rstd.array(), y.array(), bits.array());
+                           norm.rstd.array(), y.array(), bits.array(), running);
   }
   norm.gamma = gamma;
   if (norm.shape.relu) norm.y = bits ? bits : y;
@@ -208,7 +208,10 @@ BatchNormResult training_batch_norm(const Tensor& x, const Tensor& gamma, const 
   require_parameters(x, gamma, beta, add);
   norm.mean = empty(x.backend(), {options.groups, x.cols()}, master_of(x.dtype));
   norm.rstd = empty_like(norm.mean);
-  Tensor y = forward(x, gamma, beta, add, norm, before);
+  // Of one row there is no unbiased variance.
+  const bool follows = options.running_mean && norm.shape.rows > 1;
+  const RunningUpdate running{options.running_mean.array(), options.running_variance.array(), options.running_share};
+  Tensor y = forward(x, gamma, beta, add, norm, follows ? running : RunningUpdate{}, before);
   return {y, norm.mean, norm.rstd};
 }
 

@@ -87,7 +87,7 @@ void Optimizer::apply_sgd(const std::vector<Segment>& segments, double weight_de
   const SgdSettings s{.momentum = settings_.momentum, .weight_decay = weight_decay, .nesterov = settings_.nesterov};
   const Tensor& flat = parameters_.flat();
   flat.backend().sgd(s, segments, scalars_.array(), parameters_.gradient().array(), flat.array(),
-                     state_[0].second.array());
+                     state_[0].second.array(), flat.rounded_array());
 }
 
 void Optimizer::apply_lars() {
@@ -99,7 +99,7 @@ void Optimizer::apply_lars() {
                        .joint_norm = settings_.joint_norm};
   const Tensor& flat = parameters_.flat();
   flat.backend().lars(s, segments_, scalars_.array(), parameters_.gradient().array(), flat.array(),
-                      state_[0].second.array());
+                      state_[0].second.array(), flat.rounded_array());
 }
 
 void Optimizer::apply_adam(const std::vector<Segment>& segments, double weight_decay) {
@@ -111,7 +111,7 @@ void Optimizer::apply_adam(const std::vector<Segment>& segments, double weight_d
                        .decoupled = settings_.kind == OptimizerKind::adamw};
   const Tensor& flat = parameters_.flat();
   flat.backend().adam(s, segments, scalars_.array(), parameters_.gradient().array(), flat.array(),
-                      state_[0].second.array(), state_[1].second.array());
+                      state_[0].second.array(), state_[1].second.array(), flat.rounded_array());
 }
 
 }  // namespace vergence

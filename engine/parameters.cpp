@@ -31,7 +31,7 @@ Array part(const Tensor& whole, const Segment& segment) {
 
 }  // namespace
 
-ParameterSet::ParameterSet(const std::vector<NamedTensor>& parameters, Role role) {
+ParameterSet::ParameterSet(const std::vector<NamedTensor>& parameters, Role role, DType activations) {
   check_list(parameters);
   Backend& device = parameters[0].tensor->backend();
   std::int64_t total = 0;
@@ -41,6 +41,8 @@ ParameterSet::ParameterSet(const std::vector<NamedTensor>& parameters, Role role
     total += aligned(parameter.tensor->size());
   }
   flat_ = zeros(device, {total}, parameters[0].tensor->dtype);
+  if (flat_.dtype == DType::f32 && activations == DType::bf16 && device.wants_bf16_weights())
+    flat_.rounded = zeros(device, {total}, DType::bf16).data;
   if (role == Role::trainable) gradient_ = zeros_like(flat_);
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     Tensor& tensor = *parameters[i].tensor;
@@ -98,7 +100,7 @@ void ema_update(const ParameterSet& target, const ParameterSet& source, const Te
   const Segment run{source.segments()[first].offset, mine.size(), true};
   require(run.offset + run.size <= source.flat().size() && mine.dtype == source.flat().dtype,
           "moving average: the buffers have other types or layouts");
-  mine.backend().moving_average(keep.array(), part(source.flat(), run), mine.array());
+  mine.backend().moving_average(keep.array(), part(source.flat(), run), mine.array(), mine.rounded_array());
 }
 
 std::vector<std::byte> to_host(const Tensor& tensor) {
@@ -112,6 +114,7 @@ void from_host(const Tensor& target, const std::vector<std::byte>& bytes) {
   require(static_cast<std::int64_t>(bytes.size()) == expected, "tensor ", target.shape, " needs ", expected,
           " bytes, got ", bytes.size());
   target.backend().upload(target.data->data(), bytes.data(), expected);
+  round_copy(target);
 }
 
 }  // namespace vergence

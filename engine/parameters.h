@@ -29,8 +29,11 @@ class ParameterSet {
   ParameterSet() = default;
   /// Moves the values into a new buffer, in the order given, and points each `*tensor` at its part of it. All tensors
   /// share one device and one type (f32 or f64). Each parameter starts at a multiple of 16 elements; what lies between
-  /// stays zero. Throws Error for an empty list, a "none", a repeated name or mixed types.
-  explicit ParameterSet(const std::vector<NamedTensor>& parameters, Role role = Role::trainable);
+  /// stays zero. For bf16 `activations`, on a device that wants such weights, the set keeps a copy of f32 values in
+  /// bf16, which optimisers, `ema_update`, `assign` and `from_host` write along. Throws Error for an empty list, a
+  /// "none", a repeated name or mixed types.
+  explicit ParameterSet(const std::vector<NamedTensor>& parameters, Role role = Role::trainable,
+                        DType activations = DType::f32);
 
   std::size_t count() const { return names_.size(); }
   const std::vector<std::string>& names() const { return names_; }

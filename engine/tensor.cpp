@@ -68,6 +68,12 @@ Array Tensor::array() const {
   return {data->data(), size(), dtype};
 }
 
+Array Tensor::rounded_array() const { return {rounded ? rounded->data() : nullptr, size(), DType::bf16}; }
+
+ConstArray Tensor::weights_for(DType activations) const {
+  return rounded && activations == DType::bf16 ? rounded_array() : array();
+}
+
 Tensor Tensor::detached() const {
   Tensor other = *this;
   other.node = nullptr;
@@ -127,7 +133,8 @@ std::vector<double> Tensor::values() const { return download_as<double>(*this); 
 std::vector<float> Tensor::floats() const { return download_as<float>(*this); }
 
 Tensor empty(Backend& backend, const Shape& shape, DType dtype) {
-  return {std::make_shared<Storage>(backend, shape.size() * size_of(dtype)), shape, dtype, nullptr, 0, nullptr};
+  return {
+      std::make_shared<Storage>(backend, shape.size() * size_of(dtype)), shape, dtype, nullptr, 0, nullptr, nullptr};
 }
 
 Tensor full(Backend& backend, const Shape& shape, double value, DType dtype) {
@@ -161,7 +168,12 @@ Tensor from_bytes(Backend& backend, const Shape& shape, const std::uint8_t* valu
 Tensor part_of(const Tensor& whole, std::int64_t offset, const Shape& shape) {
   const std::int64_t width = size_of(whole.dtype);
   auto storage = std::make_shared<Storage>(whole.data, offset * width, shape.size() * width);
-  return {std::move(storage), shape, whole.dtype, nullptr, 0, nullptr};
+  std::shared_ptr<Storage> rounded;
+  if (whole.rounded) {
+    const std::int64_t bytes = size_of(DType::bf16);
+    rounded = std::make_shared<Storage>(whole.rounded, offset * bytes, shape.size() * bytes);
+  }
+  return {std::move(storage), shape, whole.dtype, nullptr, 0, nullptr, std::move(rounded)};
 }
 
 Tensor clone(const Tensor& tensor) {
@@ -174,6 +186,12 @@ void assign(const Tensor& target, const Tensor& source) {
   require(target.shape == source.shape && target.dtype == source.dtype, "assign: ", name_of(target.dtype), target.shape,
           " cannot take ", name_of(source.dtype), source.shape);
   target.backend().map(Map::copy, 1, target.size(), {source.array()}, {}, 1, 0, target.array());
+  round_copy(target);
+}
+
+void round_copy(const Tensor& tensor) {
+  if (tensor.rounded)
+    tensor.backend().map(Map::copy, 1, tensor.size(), {tensor.array()}, {}, 1, 0, tensor.rounded_array());
 }
 
 }  // namespace vergence

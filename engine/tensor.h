@@ -68,8 +68,12 @@ struct Tensor {
   DType dtype = DType::f32;
   std::shared_ptr<Node> node;  // the operation that made it; null for a constant
   int slot = 0;                // which of the node's outputs
-  // Of a cotangent alone: what its kernel has gathered on the way for the backward pass that reads it next (ops_norm.h).
+  // Of a cotangent alone: what its kernel has gathered on the way for the backward pass that reads it next
+  // (ops_norm.h).
   std::shared_ptr<Storage> sums;
+  // Of a parameter alone, where its set keeps one: its values in bf16 (parameters.h). Who writes to `data` writes there
+  // too.
+  std::shared_ptr<Storage> rounded;
 
   /// True for an actual tensor, false for the default-constructed "none".
   explicit operator bool() const { return data != nullptr; }
@@ -77,7 +81,10 @@ struct Tensor {
   std::int64_t rows() const { return shape.rows(); }
   std::int64_t cols() const { return shape.cols(); }
   Backend& backend() const;
-  Array array() const;  // for kernels and optimisers; empty for "none"
+  Array array() const;          // for kernels and optimisers; empty for "none"
+  Array rounded_array() const;  // the bf16 copy; empty where there is none
+  /// For an operation on activations of type `activations`: the copy where that fits, else the values.
+  ConstArray weights_for(DType activations) const;
   /// This value without its history.
   Tensor detached() const;
   /// The value of a one-element tensor, as double.
@@ -105,7 +112,10 @@ Tensor from_bytes(Backend& backend, const Shape& shape, const std::uint8_t* valu
 Tensor part_of(const Tensor& whole, std::int64_t offset, const Shape& shape);
 /// A copy in memory of its own, without history.
 Tensor clone(const Tensor& tensor);
-/// Overwrites the storage of `target` with the values of `source` (same shape and type). Not recorded.
+/// Overwrites the storage of `target`, and its bf16 copy, with the values of `source` (same shape and type). Not
+/// recorded.
 void assign(const Tensor& target, const Tensor& source);
+/// Makes the bf16 copy of `tensor`, if it has one, anew.
+void round_copy(const Tensor& tensor);
 
 }  // namespace vergence

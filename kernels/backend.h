@@ -79,6 +79,15 @@ struct NormShape {
   double epsilon = 1e-5;
 };
 
+/// One layer's running statistics [channels], master, which follow those of a training batch, group after group:
+/// r = (1 - share) r + share s, s the mean, and the unbiased variance. Needs more than one row.
+struct RunningUpdate {
+  Array mean, variance;
+  double share = 0;
+
+  explicit operator bool() const { return bool(mean); }
+};
+
 /// A pooling window over NHWC images; padding cells never win a maximum and count as absent in an average.
 struct PoolShape {
   std::int64_t batch = 1, in_height = 1, in_width = 1, channels = 1;
@@ -204,13 +213,14 @@ class Backend {
   // ---- batch norm over rows, per group and channel; x, y, g and their cotangents any, all else master.
   // mean and rstd are (groups, channels): written when training, read otherwise. add: optional, of x's shape.
   /// positive: optional, with relu; u8, bit i % 8 of byte i / 8 receives y[i] > 0, for all ceil(size / 8) bytes.
+  /// running: optional, when training.
   virtual void batch_norm(const NormShape& shape, ConstArray x, ConstArray gamma, ConstArray beta, ConstArray add,
-                          Array mean, Array rstd, Array y, Array positive = {}) = 0;
+                          Array mean, Array rstd, Array y, Array positive = {}, const RunningUpdate& running = {}) = 0;
   /// A training batch norm of raw = F(x, w), bf16, with the convolution that it follows, where the device gathers the
   /// statistics on the way: writes raw, and what `batch_norm` writes. False where it does not: nothing was done.
   virtual bool conv2d_batch_norm(const ConvShape& conv, const NormShape& norm, ConstArray x, ConstArray w,
                                  ConstArray gamma, ConstArray beta, ConstArray add, Array raw, Array mean, Array rstd,
-                                 Array y, Array positive = {});
+                                 Array y, Array positive = {}, const RunningUpdate& running = {});
   /// The data gradient of a convolution that alone reads the output of a batch norm with relu, whose input is raw and
   /// whose mask is positive: writes dx, bf16, as 0 where the ReLU cut off, and to sums, f64 (groups, 2, channels),
   /// those of dx and of dx (raw - mean), where the device gathers them on the way. False where it does not: nothing was
@@ -229,11 +239,6 @@ class Backend {
   virtual void batch_norm_double_backward(const NormShape& shape, ConstArray a, ConstArray a_add, ConstArray b,
                                           ConstArray c, ConstArray g, ConstArray x, ConstArray y, ConstArray gamma,
                                           ConstArray mean, ConstArray rstd, Array dg, Array dx, Array dgamma) = 0;
-
-  /// One layer's running statistics [channels], master, follow those of a training batch, group after group:
-  /// r = (1 - share) r + share s, s the mean, and the unbiased variance behind rstd.
-  virtual void update_running(const NormShape& shape, double share, ConstArray mean, ConstArray rstd,
-                              Array running_mean, Array running_variance) = 0;
 
   // ---- rows: softmax and L2 normalisation.
   virtual void log_softmax(std::int64_t rows, std::int64_t cols, ConstArray x, Array y) = 0;
@@ -278,18 +283,22 @@ class Backend {
   virtual void average_pool_backward(const PoolShape& shape, ConstArray g, Array dx) = 0;
 
   // ---- optimisers over flat buffers (f32 or f64); `gradient` is read only; state buffers start out as zeros.
+  // rounded: optional, bf16, of the parameters' size; what is written to the parameters goes there too, rounded.
+  /// Whether convolutions of bf16 images should rather get weights that are in bf16 already. They take either.
+  virtual bool wants_bf16_weights() const { return false; }
   virtual void sgd(const SgdSettings& settings, const std::vector<Segment>& segments, ConstArray scalars,
-                   ConstArray gradient, Array parameters, Array momentum) = 0;
+                   ConstArray gradient, Array parameters, Array momentum, Array rounded = {}) = 0;
   virtual void lars(const LarsSettings& settings, const std::vector<Segment>& segments, ConstArray scalars,
-                    ConstArray gradient, Array parameters, Array momentum) = 0;
+                    ConstArray gradient, Array parameters, Array momentum, Array rounded = {}) = 0;
   virtual void adam(const AdamSettings& settings, const std::vector<Segment>& segments, ConstArray scalars,
-                    ConstArray gradient, Array parameters, Array first_moment, Array second_moment) = 0;
+                    ConstArray gradient, Array parameters, Array first_moment, Array second_moment,
+                    Array rounded = {}) = 0;
   /// The parts, one per segment and of its size, into their places in `out` (f32 or f64), converted to its type; an
   /// absent part is zero. What lies between the segments stays.
   virtual void gather_segments(const std::vector<ConstArray>& parts, const std::vector<Segment>& segments,
                                Array out) = 0;
   /// average = keep average + (1 - keep) values; keep is one f64 in the device's memory.
-  virtual void moving_average(ConstArray keep, ConstArray values, Array average) = 0;
+  virtual void moving_average(ConstArray keep, ConstArray values, Array average, Array rounded = {}) = 0;
 
   // ---- random views (kernels/views.h) of images in the device's memory.
   /// out[v n + i] = view v of image indices[i], (size, size, channels), f32 or bf16, for n indices. pixels: u8 (count,

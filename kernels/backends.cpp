@@ -39,7 +39,7 @@ const Devices& devices() {
 }  // namespace
 
 bool Backend::conv2d_batch_norm(const ConvShape&, const NormShape&, ConstArray, ConstArray, ConstArray, ConstArray,
-                                ConstArray, Array, Array, Array, Array, Array) {
+                                ConstArray, Array, Array, Array, Array, Array, const RunningUpdate&) {
   return false;
 }
 

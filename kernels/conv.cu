@@ -437,14 +437,14 @@ void CudaBackend::conv2d_weight(const ConvShape& shape, ConstArray x, ConstArray
 
 bool CudaBackend::conv2d_batch_norm(const ConvShape& conv, const NormShape& norm, ConstArray x, ConstArray w,
                                     ConstArray gamma, ConstArray beta, ConstArray add, Array raw, Array mean,
-                                    Array rstd, Array y, Array positive) {
+                                    Array rstd, Array y, Array positive, const RunningUpdate& running) {
   if (raw.size == 0 || !norm_takes_tiles(norm, x.dtype)) return false;
   if (chosen(device_, conv, ConvPass::forward, x, w, raw) != CudaConvAlgorithm::tensor) return false;
   const std::int64_t moments = ceil_div(norm.groups * norm.rows, conv_statistics_rows) * norm.channels;
   const Scratch<float> means(device_, moments), squares(device_, moments);
   const ConvStatistics statistics{means.data(), squares.data()};
   return tensor_conv2d(device_, conv, x, w, raw, statistics) &&
-         batch_norm_of_tiles(device_, norm, statistics, raw, gamma, beta, add, mean, rstd, y, positive);
+         batch_norm_of_tiles(device_, norm, statistics, raw, gamma, beta, add, mean, rstd, y, positive, running);
 }
 
 bool CudaBackend::conv2d_data_relu(const ConvShape& conv, const NormShape& norm, ConstArray g, ConstArray w,

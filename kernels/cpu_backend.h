@@ -61,7 +61,7 @@ class CpuBackend final : public Backend {
 
   // ---- norm.cpp
   void batch_norm(const NormShape& shape, ConstArray x, ConstArray gamma, ConstArray beta, ConstArray add, Array mean,
-                  Array rstd, Array y, Array positive) override;
+                  Array rstd, Array y, Array positive, const RunningUpdate& running) override;
   void batch_norm_backward(const NormShape& shape, ConstArray g, ConstArray x, ConstArray y, ConstArray gamma,
                            ConstArray mean, ConstArray rstd, Array gx, Array g_add, Array ggamma, Array gbeta,
                            ConstArray sums) override;
@@ -98,19 +98,17 @@ class CpuBackend final : public Backend {
 
   // ---- optimizers.cpp
   void sgd(const SgdSettings& settings, const std::vector<Segment>& segments, ConstArray scalars, ConstArray gradient,
-           Array parameters, Array momentum) override;
+           Array parameters, Array momentum, Array rounded) override;
   void lars(const LarsSettings& settings, const std::vector<Segment>& segments, ConstArray scalars, ConstArray gradient,
-            Array parameters, Array momentum) override;
+            Array parameters, Array momentum, Array rounded) override;
   void adam(const AdamSettings& settings, const std::vector<Segment>& segments, ConstArray scalars, ConstArray gradient,
-            Array parameters, Array first_moment, Array second_moment) override;
-  void moving_average(ConstArray keep, ConstArray values, Array average) override;
+            Array parameters, Array first_moment, Array second_moment, Array rounded) override;
+  void moving_average(ConstArray keep, ConstArray values, Array average, Array rounded) override;
 
   // ---- views.cpp
   void make_views(const ViewBatch& batch, ConstArray pixels, ConstArray indices, ConstArray epoch, Array out) override;
 
-  // ---- training_state.cpp
-  void update_running(const NormShape& shape, double share, ConstArray mean, ConstArray rstd, Array running_mean,
-                      Array running_variance) override;
+  // ---- gather_segments.cpp
   void gather_segments(const std::vector<ConstArray>& parts, const std::vector<Segment>& segments, Array out) override;
 
  private:

@@ -70,14 +70,14 @@ class CudaBackend final : public Backend {
   void conv2d_data(const ConvShape& shape, ConstArray g, ConstArray w, Array dx) override;
   void conv2d_weight(const ConvShape& shape, ConstArray x, ConstArray g, Array dw) override;
   bool conv2d_batch_norm(const ConvShape& conv, const NormShape& norm, ConstArray x, ConstArray w, ConstArray gamma,
-                         ConstArray beta, ConstArray add, Array raw, Array mean, Array rstd, Array y,
-                         Array positive) override;
+                         ConstArray beta, ConstArray add, Array raw, Array mean, Array rstd, Array y, Array positive,
+                         const RunningUpdate& running) override;
   bool conv2d_data_relu(const ConvShape& conv, const NormShape& norm, ConstArray g, ConstArray w, ConstArray raw,
                         ConstArray positive, ConstArray mean, Array dx, Array sums) override;
 
   // ---- norm.cu
   void batch_norm(const NormShape& shape, ConstArray x, ConstArray gamma, ConstArray beta, ConstArray add, Array mean,
-                  Array rstd, Array y, Array positive) override;
+                  Array rstd, Array y, Array positive, const RunningUpdate& running) override;
   bool wants_relu_bits() const override { return true; }
   void batch_norm_backward(const NormShape& shape, ConstArray g, ConstArray x, ConstArray y, ConstArray gamma,
                            ConstArray mean, ConstArray rstd, Array gx, Array g_add, Array ggamma, Array gbeta,
@@ -114,20 +114,19 @@ class CudaBackend final : public Backend {
   void average_pool_backward(const PoolShape& shape, ConstArray g, Array dx) override;
 
   // ---- optimizers.cu
+  bool wants_bf16_weights() const override { return true; }
   void sgd(const SgdSettings& settings, const std::vector<Segment>& segments, ConstArray scalars, ConstArray gradient,
-           Array parameters, Array momentum) override;
+           Array parameters, Array momentum, Array rounded) override;
   void lars(const LarsSettings& settings, const std::vector<Segment>& segments, ConstArray scalars, ConstArray gradient,
-            Array parameters, Array momentum) override;
+            Array parameters, Array momentum, Array rounded) override;
   void adam(const AdamSettings& settings, const std::vector<Segment>& segments, ConstArray scalars, ConstArray gradient,
-            Array parameters, Array first_moment, Array second_moment) override;
-  void moving_average(ConstArray keep, ConstArray values, Array average) override;
+            Array parameters, Array first_moment, Array second_moment, Array rounded) override;
+  void moving_average(ConstArray keep, ConstArray values, Array average, Array rounded) override;
 
   // ---- views.cu
   void make_views(const ViewBatch& batch, ConstArray pixels, ConstArray indices, ConstArray epoch, Array out) override;
 
-  // ---- training_state.cu
-  void update_running(const NormShape& shape, double share, ConstArray mean, ConstArray rstd, Array running_mean,
-                      Array running_variance) override;
+  // ---- gather_segments.cu
   void gather_segments(const std::vector<ConstArray>& parts, const std::vector<Segment>& segments, Array out) override;
 
  private:

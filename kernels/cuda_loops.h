@@ -6,6 +6,7 @@
 
 #include "kernels/cuda_device.h"
 #include "kernels/launch.h"
+#include "kernels/ptx.h"
 
 namespace vergence::VERGENCE_GPU {
 
@@ -98,13 +99,37 @@ template <class T, int width>
 struct alignas(sizeof(T) * width < 16 ? sizeof(T) * width : 16) Pack {
   T values[width];
 };
+/// The values, rounded to T. bf16 in pairs: one by one they would go through a slow unit.
+template <class T, int width, class Real>
+__device__ Pack<T, width> pack_of(const Real (&values)[width]) {
+  Pack<T, width> pack;
+  if constexpr (std::is_same_v<T, bf16> && width % 2 == 0) {
+    std::uint32_t pairs[width / 2];
+#pragma unroll
+    for (int k = 0; k < width / 2; ++k) pairs[k] = round_pair_to_bf16(values[2 * k], values[2 * k + 1]);
+    memcpy(&pack, pairs, sizeof pack);
+  } else {
+#pragma unroll
+    for (int k = 0; k < width; ++k) pack.values[k] = static_cast<T>(values[k]);
+  }
+  return pack;
+}
 template <int width, class T>
 __device__ Pack<T, width> load_pack(const T* from) {
   return *reinterpret_cast<const Pack<T, width>*>(from);
 }
 template <class T, int width>
 __device__ void store_pack(T* to, const Pack<T, width>& value) {
-  *reinterpret_cast<Pack<T, width>*>(to) = value;
+  if constexpr (sizeof(value) % 16 == 0) {
+#pragma unroll
+    for (std::size_t i = 0; i < sizeof(value) / 16; ++i) {
+      unsigned words[4];
+      memcpy(words, reinterpret_cast<const char*>(&value) + 16 * i, sizeof words);
+      store_16_bytes(reinterpret_cast<char*>(to) + 16 * i, words);
+    }
+  } else {
+    *reinterpret_cast<Pack<T, width>*>(to) = value;
+  }
 }
 
 /// a / b for numbers that are not negative; in 32 bits, which is several times faster, where both fit.
@@ -120,6 +145,7 @@ __device__ inline std::int64_t quotient(std::int64_t a, std::int64_t b) {
 struct ColumnPlan {
   int column_threads = 1;
   std::int64_t column_blocks = 1, row_blocks = 1, rows_per_block = 1;
+  bool from_end = false;  // whether the first blocks take the last rows; see block_of
 };
 
 inline ColumnPlan column_plan(std::int64_t groups, std::int64_t rows, std::int64_t cols, int width) {

@@ -7,7 +7,7 @@
 //   - every launch through `launch`; no <<<>>>, no cooperative groups, no dynamic shared memory;
 //   - __syncthreads is reached by all threads of a block or by none; no thread returns before a barrier that others
 //     reach; warp collectives (__shfl_*_sync, __ballot_sync, ptx.h) are reached by all 32 lanes;
-//   - inline PTX only in ptx.h, each instruction with an emulated twin.
+//   - inline PTX only in ptx.h and ptx_round.h, each instruction with an emulated twin.
 #pragma once
 
 #include <cstdint>

@@ -13,6 +13,7 @@
 
 #include "kernels/cpu_backend.h"
 #include "kernels/cpu_loops.h"
+#include "kernels/running_statistics.h"
 
 namespace vergence {
 namespace {
@@ -380,12 +381,23 @@ struct DoubleBackward {
 
 }  // namespace
 
+namespace {
+
+template <class Real>
+void follow_all(const NormShape& shape, const RunningUpdate& running, const Real* mean, const Real* rstd) {
+  Real *means = running.mean.as<Real>(), *variances = running.variance.as<Real>();
+  for (std::int64_t c = 0; c < shape.channels; ++c) follow(shape, running.share, c, mean, rstd, means[c], variances[c]);
+}
+
+}  // namespace
+
 void CpuBackend::batch_norm(const NormShape& shape, ConstArray x, ConstArray gamma, ConstArray beta, ConstArray add,
-                            Array mean, Array rstd, Array y, Array positive) {
+                            Array mean, Array rstd, Array y, Array positive, const RunningUpdate& running) {
   with_float(x.dtype, [&](auto zero) {
     using T = decltype(zero);
     using Real = Compute<T>;
     if (shape.training) statistics(shape, x.as<T>(), mean.as<Real>(), rstd.as<Real>());
+    if (running) follow_all<Real>(shape, running, mean.as<Real>(), rstd.as<Real>());
     forward(shape, x.as<T>(), gamma.as<Real>(), beta.as<Real>(), add.as<T>(), mean.as<Real>(), rstd.as<Real>(),
             y.as<T>());
     if (positive) store_bits(positive, y.as<T>(), y.size);

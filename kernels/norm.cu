@@ -4,13 +4,16 @@
 // Bytes per element, of the activations' type: forward 2 reads of x, 1 of add, 1 write; backward 2 reads of g and x, 1
 // or 2 writes; the ReLU's mask is 1 bit. Bound by memory: 4.3 TB/s on an H200.
 // A pass over the rows leaves partial results per block, a small kernel merges them in double in a fixed order, a
-// second pass over the rows applies them; it starts at the end, where the cache still holds what the first pass read.
+// second pass over the rows applies them. The first one starts at the end, which the cache still holds of the kernel
+// before it, the second one at the start, where the first one has ended. Where there is no first one, it starts at the
+// end.
 // Moments are centred: few rows in registers around their own mean, then merged, never E[x^2] - mu^2. A convolution may
 // leave those of its tiles, and its data gradient the sums of g and g d: then either pass reads its tensors once.
 #include "kernels/cuda_backend.h"
 #include "kernels/norm_bits.h"
 #include "kernels/norm_kernels.h"
 #include "kernels/norm_loops.h"
+#include "kernels/running_statistics.h"
 
 namespace vergence::VERGENCE_GPU {
 namespace {
@@ -46,17 +49,14 @@ struct ThreadMoments {
   }
 };
 
-/// partial[unit][0] receives the means of a block's rows, [1] their centred sums of squares.
+/// partial[unit][0] receives the means of a block's rows, [1] their centred sums of squares. All threads of a channel
+/// have the same pivot, so what they found is added without a division.
 template <class T, int width>
 __global__ void norm_statistics(ColumnPlan plan, std::int64_t rows, std::int64_t channels, const T* x,
                                 double* partial) {
   using Real = Compute<T>;
   constexpr int at_once = rows_at_once<T, width>(1);
-  SHARED(double, means, [width][256]);
-  SHARED(double, squares, [width][256]);
-  SHARED(double, counts, [256]);
-  const Place at = place_in(plan, rows, blockIdx.x, width);
-  const int thread = threadIdx.x;
+  const Place at = place_in(plan, rows, block_of(plan), width);
   ThreadMoments<Real, width> own;
   if (at.channel < channels) {
     const Pack<T, width> pivot = load_pack<width>(x + at.first * channels + at.channel);
@@ -68,104 +68,98 @@ __global__ void norm_statistics(ColumnPlan plan, std::int64_t rows, std::int64_t
       own.merge(values, present);
     });
   }
-  for (int k = 0; k < width; ++k) means[k][thread] = own.mean[k], squares[k][thread] = own.squares[k];
-  counts[thread] = own.count;
-  for (int half = at.row_threads / 2; half > 0; half /= 2) {
-    __syncthreads();
-    if (at.row_thread >= half) continue;
-    const int other = thread + half * plan.column_threads;
-    for (int k = 0; k < width; ++k) {
-      Moments moments{counts[thread], means[k][thread], squares[k][thread]};
-      moments.merge(counts[other], means[k][other], squares[k][other]);
-      means[k][thread] = moments.mean, squares[k][thread] = moments.squares;
-    }
-    counts[thread] += counts[other];
-  }
-  if (at.row_thread > 0 || at.channel >= channels) return;
-  double* const out = partial + at.unit * 2 * channels + at.channel;
+  double sums[2][width], of_block[2][width];
+#pragma unroll
   for (int k = 0; k < width; ++k) {
-    out[k] = static_cast<double>(own.pivot[k]) + means[k][thread];
-    out[channels + k] = squares[k][thread];
+    const double mean = own.mean[k];
+    sums[0][k] = own.count * mean;
+    sums[1][k] = own.squares[k] + own.count * mean * mean;
+  }
+  fold_rows(plan, at, sums, of_block);
+  if (at.row_thread > 0 || at.channel >= channels) return;
+  const auto count = static_cast<double>(at.last - at.first);
+  double* const out = partial + at.unit * 2 * channels + at.channel;
+#pragma unroll
+  for (int k = 0; k < width; ++k) {
+    const double mean = of_block[0][k] / count;
+    out[k] = static_cast<double>(own.pivot[k]) + mean;
+    out[channels + k] = of_block[1][k] - of_block[0][k] * mean;
   }
 }
 
-/// Moments of parts of a group's rows, all of `rows_per_part` rows but perhaps the last one, which ends at row `rows`:
-/// part p's of channel c at [p * stride + c].
+/// Moments of parts of a group's rows, all of `rows_per_part` rows but perhaps the last one: the part's of channel c,
+/// counted through all groups, at [part * stride + c].
 template <class P>
 struct Parts {
   const P *mean, *squares;
-  std::int64_t stride, rows_per_part, rows;
+  std::int64_t stride, rows_per_part, per_group;
 };
 
-/// Merges parts [first, last), 8 channels to a block; the result is in the first thread of a channel, which gets true.
-/// All threads of the block must call it.
-template <class P>
-__device__ bool merge_parts(const Parts<P>& parts, std::int64_t first, std::int64_t last, std::int64_t channel,
-                            std::int64_t channels, Moments& result) {
-  SHARED(double, joined, [3][merge_phases][merge_channels]);
-  const int phase = threadIdx.x / merge_channels, lane = threadIdx.x % merge_channels;
-  if (channel < channels) {
+/// Running statistics that follow, if any.
+template <class Real>
+struct Followers {
+  Real *mean, *variance;
+  double share;
+};
+
+/// One block per 8 channels: mean and rstd of every group. Means of parts are taken relative to the first one's, so
+/// that the sum of their squares loses nothing to the mean: what cancels in it is as large as the number of parts.
+template <int at_once, class P, class Real>
+__global__ void merge_statistics(Parts<P> parts, NormShape shape, Real* mean, Real* rstd, Followers<Real> running) {
+  const MergePlace at = merge_place();
+  const auto rows = static_cast<double>(shape.rows), full = static_cast<double>(parts.rows_per_part);
+  const double last = rows - full * static_cast<double>(parts.per_group - 1);
+  const bool there = at.channel < shape.channels;
+  for (std::int64_t group = 0; group < shape.groups; group += at_once) {
+    double pivot[at_once] = {}, sums[2 * at_once] = {};
+    if (there) {
+      const std::int64_t first = group * parts.per_group;
+#pragma unroll
+      for (int g = 0; g < at_once; ++g)
+        pivot[g] = static_cast<double>(parts.mean[(first + g * parts.per_group) * parts.stride + at.channel]);
 #pragma unroll 4
-    for (std::int64_t part = first + phase; part < last; part += merge_phases) {
-      const std::int64_t left = parts.rows - part * parts.rows_per_part;
-      result.merge(static_cast<double>(left < parts.rows_per_part ? left : parts.rows_per_part),
-                   static_cast<double>(parts.mean[part * parts.stride + channel]),
-                   static_cast<double>(parts.squares[part * parts.stride + channel]));
+      for (std::int64_t part = at.phase; part < parts.per_group; part += at.phases) {
+        const double weight = part + 1 < parts.per_group ? full : last;
+#pragma unroll
+        for (int g = 0; g < at_once; ++g) {
+          const std::int64_t place = (first + g * parts.per_group + part) * parts.stride + at.channel;
+          const double d = static_cast<double>(parts.mean[place]) - pivot[g];
+          sums[2 * g] += weight * d;
+          sums[2 * g + 1] += weight * d * d + static_cast<double>(parts.squares[place]);
+        }
+      }
+    }
+    fold_phases(sums);
+    if (at.phase > 0 || !there) continue;
+#pragma unroll
+    for (int g = 0; g < at_once; ++g) {
+      const double shift = sums[2 * g] / rows, difference = sums[2 * g + 1] / rows - shift * shift;
+      const double variance = difference < 0 ? 0 : difference;
+      const std::int64_t k = (group + g) * shape.channels + at.channel;
+      mean[k] = static_cast<Real>(pivot[g] + shift);
+      rstd[k] = static_cast<Real>(1 / sqrt(variance + shape.epsilon));
     }
   }
-  joined[0][phase][lane] = result.count, joined[1][phase][lane] = result.mean, joined[2][phase][lane] = result.squares;
-  __syncthreads();
-  if (phase > 0 || channel >= channels) return false;
-  for (int other = 1; other < merge_phases; ++other)
-    result.merge(joined[0][other][lane], joined[1][other][lane], joined[2][other][lane]);
-  return true;
+  if (running.mean && at.phase == 0 && there)
+    follow(shape, running.share, at.channel, mean, rstd, running.mean[at.channel], running.variance[at.channel]);
 }
 
-/// One block per (group, 8 channels): mean and rstd from `count` parts per group.
-template <class Real>
-__global__ void merge_statistics(Parts<double> parts, std::int64_t count, std::int64_t channels, double epsilon,
-                                 Real* mean, Real* rstd) {
-  const std::int64_t blocks = ceil_div(channels, merge_channels), group = blockIdx.x / blocks;
-  const std::int64_t channel = (blockIdx.x - group * blocks) * merge_channels + threadIdx.x % merge_channels;
-  parts.mean += group * count * parts.stride, parts.squares += group * count * parts.stride;
-  Moments moments;
-  if (!merge_parts(parts, 0, count, channel, channels, moments)) return;
-  mean[group * channels + channel] = static_cast<Real>(moments.mean);
-  rstd[group * channels + channel] = static_cast<Real>(1 / sqrt(moments.squares / moments.count + epsilon));
+/// One block per 8 channels: the sums over all `tiles` of each group, to result[group][2][channels].
+template <int at_once, class P>
+__global__ void sum_parts(std::int64_t tiles, NormShape shape, const P* partial, double* result) {
+  const MergePlace at = merge_place();
+  for (std::int64_t group = 0; group < shape.groups; group += at_once) {
+    double sums[2 * at_once];
+    merge_sums<at_once, 2>(at, group, tiles, shape.channels, partial, sums);
+    if (at.phase > 0 || at.channel >= shape.channels) continue;
+#pragma unroll
+    for (int i = 0; i < 2 * at_once; ++i) result[(group * 2 + i) * shape.channels + at.channel] = sums[i];
+  }
 }
 
-// A convolution leaves many small parts: `tiles` per group are first merged into `count`, each of tiles_per_part.
-constexpr int tiles_per_part = 256;
-
-template <class P>
-__global__ void merge_tiles(Parts<P> parts, std::int64_t tiles, std::int64_t count, std::int64_t channels,
-                            double* partial) {
-  const std::int64_t blocks = ceil_div(channels, merge_channels), unit = blockIdx.x / blocks;
-  const std::int64_t channel = (blockIdx.x - unit * blocks) * merge_channels + threadIdx.x % merge_channels;
-  const std::int64_t group = unit / count, first = (unit - group * count) * tiles_per_part;
-  parts.mean += group * tiles * parts.stride, parts.squares += group * tiles * parts.stride;
-  Moments moments;
-  if (!merge_parts(parts, first, first + tiles_per_part < tiles ? first + tiles_per_part : tiles, channel, channels,
-                   moments))
-    return;
-  partial[unit * 2 * channels + channel] = moments.mean;
-  partial[(unit * 2 + 1) * channels + channel] = moments.squares;
-}
-
-/// Unit u of the result: the sums over up to tiles_per_part units of partial, those of a group's `tiles` being
-/// consecutive, and its `count` parts in the result. One block per unit of the result and 8 channels.
-template <class P>
-__global__ void sum_parts(std::int64_t tiles, std::int64_t count, std::int64_t channels, const P* partial,
-                          double* result) {
-  const std::int64_t blocks = ceil_div(channels, merge_channels), unit = blockIdx.x / blocks;
-  const std::int64_t channel = (blockIdx.x - unit * blocks) * merge_channels + threadIdx.x % merge_channels;
-  const std::int64_t group = unit / count, part = unit - group * count;
-  const std::int64_t first = part * tiles_per_part,
-                     last = first + tiles_per_part < tiles ? first + tiles_per_part : tiles;
-  double sums[2];
-  if (!merge_sums(group * tiles + first, group * tiles + last, channels, channel, partial, sums)) return;
-  for (int s = 0; s < 2; ++s) result[(unit * 2 + s) * channels + channel] = sums[s];
-}
+/// y > 0 once it is rounded to T where it is above this: half of bf16's least number is a tie, and goes to the even 0.
+template <class T>
+constexpr Compute<T> most_that_rounds_to_0 = std::is_same_v<T, bf16> ? 0x1p-134f : 0.0f;
 
 /// Everything about one forward that its second pass reads.
 template <class T>
@@ -180,7 +174,7 @@ template <class T, int width, bool relu, bool has_add>
 __global__ void norm_forward(ColumnPlan plan, std::int64_t rows, std::int64_t channels, Forward<T> in) {
   using Real = Compute<T>;
   constexpr int at_once = rows_at_once<T, width>(has_add ? 2 : 1);
-  const Place at = place_in(plan, rows, gridDim.x - 1 - blockIdx.x, width);
+  const Place at = place_in(plan, rows, block_of(plan), width);
   if (at.channel >= channels) return;
   Real mean[width], scale[width], shift[width];
   load_channels(in.mean, at.group * channels + at.channel, mean);
@@ -199,17 +193,17 @@ __global__ void norm_forward(ColumnPlan plan, std::int64_t rows, std::int64_t ch
 #pragma unroll
     for (int i = 0; i < at_once; ++i) {
       unsigned bits = 0;
+      Real y[width];
 #pragma unroll
       for (int k = 0; k < width; ++k) {
-        Real value = (static_cast<Real>(x[i].values[k]) - mean[k]) * scale[k] + shift[k];
-        if constexpr (has_add) value += static_cast<Real>(add[i].values[k]);
-        if constexpr (relu) value = value < Real(0) ? Real(0) : value;
-        x[i].values[k] = static_cast<T>(value);
-        if constexpr (relu) bits |= bit(static_cast<Real>(x[i].values[k]) > Real(0), k);
+        y[k] = (static_cast<Real>(x[i].values[k]) - mean[k]) * scale[k] + shift[k];
+        if constexpr (has_add) y[k] += static_cast<Real>(add[i].values[k]);
+        if constexpr (relu) y[k] = y[k] < Real(0) ? Real(0) : y[k];
+        if constexpr (relu) bits |= bit(y[k] > most_that_rounds_to_0<T>, k);
       }
       if (i >= present) continue;
       const std::int64_t place = row[i] * channels + at.channel;
-      store_pack(in.y + place, x[i]);
+      store_pack(in.y + place, pack_of<T>(y));
       if constexpr (relu && width == 8)
         if (in.positive) in.positive[place / 8] = static_cast<std::uint8_t>(bits);
     }
@@ -235,7 +229,7 @@ __global__ void norm_backward_sums(ColumnPlan plan, std::int64_t rows, std::int6
                                    double* partial) {
   using Real = Compute<T>;
   constexpr int at_once = rows_at_once<T, width>(2);
-  const Place at = place_in(plan, rows, blockIdx.x, width);
+  const Place at = place_in(plan, rows, block_of(plan), width);
   Real sums[2][width] = {};
   if (at.channel < channels) {
     Real mean[width];
@@ -266,27 +260,33 @@ __global__ void norm_backward_sums(ColumnPlan plan, std::int64_t rows, std::int6
   store_block_sums(plan, at, channels, sums, partial);
 }
 
-/// One block per 8 channels, group after group: the coefficients, and the gradients of gamma and beta.
-template <class Real>
+/// One block per 8 channels: the coefficients of every group, and the gradients of gamma and beta.
+template <int at_once, class Real>
 __global__ void merge_backward(std::int64_t row_blocks, NormShape shape, const double* partial, const Real* gamma,
                                const Real* rstd, Real* coefficients, Real* ggamma, Real* gbeta) {
-  const std::int64_t channels = shape.channels, size = shape.groups * channels;
-  const std::int64_t channel = std::int64_t{blockIdx.x} * merge_channels + threadIdx.x % merge_channels;
+  const MergePlace at = merge_place();
+  const std::int64_t size = shape.groups * shape.channels;
+  const bool last = at.phase == 0 && at.channel < shape.channels;
   double gamma_sum = 0, beta_sum = 0;
-  for (std::int64_t group = 0; group < shape.groups; ++group) {
-    double sums[2];
-    if (!merge_sums(group * row_blocks, (group + 1) * row_blocks, channels, channel, partial, sums)) continue;
-    const std::int64_t k = group * channels + channel;
-    const double r = rstd[k], m = static_cast<double>(shape.rows);
-    gamma_sum += sums[1] * r;
-    beta_sum += sums[0];
-    coefficients[scale_row * size + k] = static_cast<Real>(r * (gamma ? static_cast<double>(gamma[channel]) : 1.0));
-    coefficients[centre_row * size + k] = static_cast<Real>(shape.training ? sums[0] / m : 0.0);
-    coefficients[slope_row * size + k] = static_cast<Real>(shape.training ? sums[1] / m * r * r : 0.0);
+  for (std::int64_t group = 0; group < shape.groups; group += at_once) {
+    double sums[2 * at_once];
+    merge_sums<at_once, 2>(at, group, row_blocks, shape.channels, partial, sums);
+    if (!last) continue;
+#pragma unroll
+    for (int g = 0; g < at_once; ++g) {
+      const std::int64_t k = (group + g) * shape.channels + at.channel;
+      const double r = rstd[k], m = static_cast<double>(shape.rows), g_sum = sums[2 * g], gd_sum = sums[2 * g + 1];
+      gamma_sum += gd_sum * r;
+      beta_sum += g_sum;
+      coefficients[scale_row * size + k] =
+          static_cast<Real>(r * (gamma ? static_cast<double>(gamma[at.channel]) : 1.0));
+      coefficients[centre_row * size + k] = static_cast<Real>(shape.training ? g_sum / m : 0.0);
+      coefficients[slope_row * size + k] = static_cast<Real>(shape.training ? gd_sum / m * r * r : 0.0);
+    }
   }
-  if (static_cast<int>(threadIdx.x) >= merge_channels || channel >= channels) return;
-  if (ggamma) ggamma[channel] = static_cast<Real>(gamma_sum);
-  if (gbeta) gbeta[channel] = static_cast<Real>(beta_sum);
+  if (!last) return;
+  if (ggamma) ggamma[at.channel] = static_cast<Real>(gamma_sum);
+  if (gbeta) gbeta[at.channel] = static_cast<Real>(beta_sum);
 }
 
 template <class T, int width, bool relu>
@@ -294,7 +294,7 @@ __global__ void norm_backward(ColumnPlan plan, std::int64_t rows, std::int64_t c
                               Backward<T> in) {
   using Real = Compute<T>;
   constexpr int at_once = rows_at_once<T, width>(2);
-  const Place at = place_in(plan, rows, gridDim.x - 1 - blockIdx.x, width);
+  const Place at = place_in(plan, rows, block_of(plan), width);
   if (at.channel >= channels) return;
   const std::int64_t first = at.group * channels + at.channel;
   Real mean[width], scale[width], centre[width], slope[width];
@@ -313,63 +313,49 @@ __global__ void norm_backward(ColumnPlan plan, std::int64_t rows, std::int64_t c
     }
 #pragma unroll
     for (int i = 0; i < at_once; ++i) {
+      Real gx[width];
 #pragma unroll
       for (int k = 0; k < width; ++k) {
         const Real gk = static_cast<Real>(positive[i].masked(g[i].values[k], k));
         const Real d = static_cast<Real>(x[i].values[k]) - mean[k];
-        x[i].values[k] = static_cast<T>(scale[k] * (gk - centre[k] - d * slope[k]));
+        gx[k] = scale[k] * (gk - centre[k] - d * slope[k]);
       }
-      if (i < present) store_pack(in.gx + row[i] * channels + at.channel, x[i]);
+      if (i < present) store_pack(in.gx + row[i] * channels + at.channel, pack_of<T>(gx));
     }
   });
 }
 
-/// `partial` holds the moments of `parts` parts per group, means then squares.
-template <class Real>
-void finish_statistics(Device& device, const NormShape& shape, const double* partial, std::int64_t parts,
-                       std::int64_t rows_per_part, Real* mean, Real* rstd) {
-  const std::int64_t channels = shape.channels;
-  launch("merge_statistics", merge_statistics<Real>,
-         static_cast<unsigned>(shape.groups * ceil_div(channels, merge_channels)), 256, device.stream(),
-         Parts<double>{partial, partial + channels, 2 * channels, rows_per_part, shape.rows}, parts, channels,
-         shape.epsilon, mean, rstd);
+template <class P, class Real>
+void merge(Device& device, const NormShape& shape, const Parts<P>& parts, Real* mean, Real* rstd,
+           const RunningUpdate& running) {
+  const Followers<Real> followers{running.mean.as<Real>(), running.variance.as<Real>(), running.share};
+  with_groups_at_once(shape.groups, [&](auto at_once) {
+    launch("merge_statistics", merge_statistics<decltype(at_once)::value, P, Real>,
+           blocks_for(shape.channels, merge_channels), merge_threads(parts.per_group), device.stream(), parts, shape,
+           mean, rstd, followers);
+  });
 }
 
 template <class T, int width>
-void statistics(Device& device, const NormShape& shape, const T* x, Compute<T>* mean, Compute<T>* rstd) {
-  const ColumnPlan plan = column_plan(shape.groups, shape.rows, shape.channels, width);
+void statistics(Device& device, const NormShape& shape, const T* x, Compute<T>* mean, Compute<T>* rstd,
+                const RunningUpdate& running) {
+  ColumnPlan plan = column_plan(shape.groups, shape.rows, shape.channels, width);
+  plan.from_end = true;
   const Scratch<double> partial(device, shape.groups * plan.row_blocks * 2 * shape.channels);
   launch("norm_statistics", norm_statistics<T, width>, blocks_of(plan, shape.groups), 256, device.stream(), plan,
          shape.rows, shape.channels, x, partial.data());
-  finish_statistics(device, shape, partial.data(), plan.row_blocks, plan.rows_per_block, mean, rstd);
+  merge(device, shape,
+        Parts<double>{partial.data(), partial.data() + shape.channels, 2 * shape.channels, plan.rows_per_block,
+                      plan.row_blocks},
+        mean, rstd, running);
 }
 
-void statistics_of_tiles(Device& device, const NormShape& shape, const ConvStatistics& given, float* mean,
-                         float* rstd) {
-  const std::int64_t tiles = ceil_div(shape.rows, conv_statistics_rows), count = ceil_div(tiles, tiles_per_part);
-  const Scratch<double> partial(device, shape.groups * count * 2 * shape.channels);
-  launch("merge_tiles", merge_tiles<float>,
-         static_cast<unsigned>(shape.groups * count * ceil_div(shape.channels, merge_channels)), 256, device.stream(),
-         Parts<float>{given.mean, given.squares, shape.channels, conv_statistics_rows, shape.rows}, tiles, count,
-         shape.channels, partial.data());
-  finish_statistics(device, shape, partial.data(), count, std::int64_t{tiles_per_part} * conv_statistics_rows, mean,
-                    rstd);
-}
-
-template <class P>
-void sum_tiles_of(Device& device, const NormShape& shape, std::int64_t tiles, const P* partial, double* sums) {
-  const std::int64_t count = ceil_div(tiles, tiles_per_part);
-  const Scratch<double> between(device, count > 1 ? shape.groups * count * 2 * shape.channels : 0);
-  launch("sum_parts", sum_parts<P>,
-         static_cast<unsigned>(shape.groups * count * ceil_div(shape.channels, merge_channels)), 256, device.stream(),
-         tiles, count, shape.channels, partial, count > 1 ? between.data() : sums);
-  if (count > 1) sum_tiles_of(device, shape, count, between.data(), sums);
-}
-
+/// from_end: the cache holds the end of x.
 template <class T, int width>
-void forward(Device& device, const NormShape& shape, const Forward<T>& in) {
+void forward(Device& device, const NormShape& shape, const Forward<T>& in, bool from_end) {
   const std::int64_t rows = shape.rows, channels = shape.channels;
-  const ColumnPlan plan = apply_plan(shape.groups, rows, channels, width);
+  ColumnPlan plan = apply_plan(shape.groups, rows, channels, width);
+  plan.from_end = from_end;
   with_flag(shape.relu, [&](auto relu) {
     with_flag(in.add != nullptr, [&](auto has_add) {
       launch("norm_forward", norm_forward<T, width, decltype(relu)::value, decltype(has_add)::value>,
@@ -382,10 +368,11 @@ void forward(Device& device, const NormShape& shape, const Forward<T>& in) {
 
 /// The second pass reads the masked cotangent back where the first one has written it.
 template <class T, int width>
-void backward_apply(Device& device, const NormShape& shape, Backward<T> in) {
+void backward_apply(Device& device, const NormShape& shape, Backward<T> in, bool from_end) {
   const bool relu = shape.relu && !in.g_add;
   if (in.g_add) in.g = in.g_add;
-  const ColumnPlan plan = apply_plan(shape.groups, shape.rows, shape.channels, width);
+  ColumnPlan plan = apply_plan(shape.groups, shape.rows, shape.channels, width);
+  plan.from_end = from_end;
   with_flag(relu, [&](auto flag) {
     launch("norm_backward", norm_backward<T, width, decltype(flag)::value>, blocks_of(plan, shape.groups), 256,
            device.stream(), plan, shape.rows, shape.channels, shape.groups * shape.channels, in);
@@ -397,7 +384,8 @@ template <class T, int width>
 void backward(Device& device, NormShape shape, Backward<T> in, const Compute<T>* gamma, const Compute<T>* rstd,
               Compute<T>* ggamma, Compute<T>* gbeta, const double* given) {
   using Real = Compute<T>;
-  const ColumnPlan plan = column_plan(shape.groups, shape.rows, shape.channels, width);
+  ColumnPlan plan = column_plan(shape.groups, shape.rows, shape.channels, width);
+  plan.from_end = true;
   const Scratch<double> partial(device, given ? 0 : shape.groups * plan.row_blocks * 2 * shape.channels);
   const Scratch<Real> coefficients(device, backward_rows * shape.groups * shape.channels);
   if (given) {
@@ -408,45 +396,54 @@ void backward(Device& device, NormShape shape, Backward<T> in, const Compute<T>*
              256, device.stream(), plan, shape.rows, shape.channels, in, partial.data());
     });
   }
-  launch("merge_backward", merge_backward<Real>, blocks_for(shape.channels, merge_channels), 256, device.stream(),
-         given ? 1 : plan.row_blocks, shape, given ? given : partial.data(), gamma, rstd, coefficients.data(), ggamma,
-         gbeta);
+  const std::int64_t parts = given ? 1 : plan.row_blocks;
+  with_groups_at_once(shape.groups, [&](auto at_once) {
+    launch("merge_backward", merge_backward<decltype(at_once)::value, Real>, blocks_for(shape.channels, merge_channels),
+           merge_threads(parts), device.stream(), parts, shape, given ? given : partial.data(), gamma, rstd,
+           coefficients.data(), ggamma, gbeta);
+  });
   in.coefficients = coefficients.data();
-  if (in.gx) backward_apply<T, width>(device, shape, in);
+  if (in.gx) backward_apply<T, width>(device, shape, in, given != nullptr);
 }
 
 }  // namespace
 
 void CudaBackend::batch_norm(const NormShape& shape, ConstArray x, ConstArray gamma, ConstArray beta, ConstArray add,
-                             Array mean, Array rstd, Array y, Array positive) {
+                             Array mean, Array rstd, Array y, Array positive, const RunningUpdate& running) {
   if (x.size == 0) return;
   with_float(x.dtype, [&](auto zero) {
     using T = decltype(zero);
     using Real = Compute<T>;
     const Forward<T> in{x.as<T>(),       add.as<T>(),     gamma.as<Real>(), beta.as<Real>(),
                         mean.as<Real>(), rstd.as<Real>(), y.as<T>(),        positive.as<std::uint8_t>()};
-    with_norm_width<T>(shape, {in.x, in.add, in.y}, [&](auto width) {
+    with_norm_width<T>(shape, {in.x, in.add, in.y, in.gamma, in.beta, in.mean, in.rstd}, [&](auto width) {
       constexpr int w = decltype(width)::value;
-      if (shape.training) statistics<T, w>(device_, shape, in.x, mean.as<Real>(), rstd.as<Real>());
-      forward<T, w>(device_, shape, in);
+      if (shape.training) statistics<T, w>(device_, shape, in.x, mean.as<Real>(), rstd.as<Real>(), running);
+      forward<T, w>(device_, shape, in, !shape.training);
     });
   });
 }
 
 void sum_tiles(Device& device, const NormShape& shape, std::int64_t tiles, const float* partial, double* sums) {
-  sum_tiles_of(device, shape, tiles, partial, sums);
+  with_groups_at_once(shape.groups, [&](auto at_once) {
+    launch("sum_parts", sum_parts<decltype(at_once)::value, float>, blocks_for(shape.channels, merge_channels),
+           merge_threads(tiles), device.stream(), tiles, shape, partial, sums);
+  });
 }
 
 bool batch_norm_of_tiles(Device& device, const NormShape& shape, const ConvStatistics& given, ConstArray x,
                          ConstArray gamma, ConstArray beta, ConstArray add, Array mean, Array rstd, Array y,
-                         Array positive) {
+                         Array positive, const RunningUpdate& running) {
   if (!norm_takes_tiles(shape, x.dtype)) return false;
   if (x.size == 0) return true;
-  statistics_of_tiles(device, shape, given, mean.as<float>(), rstd.as<float>());
+  merge(device, shape,
+        Parts<float>{given.mean, given.squares, shape.channels, conv_statistics_rows,
+                     ceil_div(shape.rows, conv_statistics_rows)},
+        mean.as<float>(), rstd.as<float>(), running);
   const Forward<bf16> in{x.as<bf16>(),     add.as<bf16>(),   gamma.as<float>(), beta.as<float>(),
                          mean.as<float>(), rstd.as<float>(), y.as<bf16>(),      positive.as<std::uint8_t>()};
-  with_norm_width<bf16>(shape, {in.x, in.add, in.y},
-                        [&](auto width) { forward<bf16, decltype(width)::value>(device, shape, in); });
+  with_norm_width<bf16>(shape, {in.x, in.add, in.y, in.gamma, in.beta, in.mean, in.rstd},
+                        [&](auto width) { forward<bf16, decltype(width)::value>(device, shape, in, true); });
   return true;
 }
 
@@ -459,7 +456,7 @@ void CudaBackend::batch_norm_backward(const NormShape& shape, ConstArray g, Cons
     using T = decltype(zero);
     using Real = Compute<T>;
     const Backward<T> in{g.as<T>(), x.as<T>(), positive.data(), mean.as<Real>(), g_add.as<T>(), nullptr, gx.as<T>()};
-    with_norm_width<T>(shape, {in.g, in.x, in.g_add, in.gx}, [&](auto width) {
+    with_norm_width<T>(shape, {in.g, in.x, in.g_add, in.gx, in.mean}, [&](auto width) {
       backward<T, decltype(width)::value>(device_, shape, in, gamma.as<Real>(), rstd.as<Real>(), ggamma.as<Real>(),
                                           gbeta.as<Real>(), sums.as<double>());
     });

@@ -51,7 +51,7 @@ __global__ void norm_double_sums(ColumnPlan plan, std::int64_t rows, std::int64_
                                  double* partial) {
   using Real = Compute<T>;
   constexpr int at_once = rows_at_once<T, width>(3);
-  const Place at = place_in(plan, rows, blockIdx.x, width);
+  const Place at = place_in(plan, rows, block_of(plan), width);
   Real sums[5][width] = {};
   if (at.channel < channels) {
     Real mean[width];
@@ -84,21 +84,23 @@ __global__ void norm_double_sums(ColumnPlan plan, std::int64_t rows, std::int64_
 /// dx = dx_g (g - mean_g) + dx_a (a - mean_a) + dx_d d, with dx_g = dg_d.
 enum Row { mean_g, mean_a, dg_a, dg_d, dg_1, dx_a, dx_d, row_count };
 
-/// One block per 8 channels, group after group: the coefficients, and dgamma.
+/// One block per 8 channels: the coefficients of group after group, and dgamma.
 template <class T>
-__global__ void merge_double(ColumnPlan plan, NormShape shape, const double* partial, DoubleBackward<T> in) {
+__global__ void merge_double(std::int64_t row_blocks, NormShape shape, const double* partial, DoubleBackward<T> in) {
   using Real = Compute<T>;
-  const std::int64_t channels = shape.channels, size = shape.groups * channels;
-  const std::int64_t channel = std::int64_t{blockIdx.x} * merge_channels + threadIdx.x % merge_channels;
+  const MergePlace at = merge_place();
+  const std::int64_t size = shape.groups * shape.channels;
+  const bool last = at.phase == 0 && at.channel < shape.channels;
   double gamma_sum = 0;
   for (std::int64_t group = 0; group < shape.groups; ++group) {
     double s[5];
-    if (!merge_sums(group * plan.row_blocks, (group + 1) * plan.row_blocks, channels, channel, partial, s)) continue;
-    const std::int64_t k = group * channels + channel;
+    merge_sums<1, 5>(at, group, row_blocks, shape.channels, partial, s);
+    if (!last) continue;
+    const std::int64_t k = group * shape.channels + at.channel;
     const double m = static_cast<double>(shape.rows), r = in.rstd[k];
-    const double gain = (in.gamma ? static_cast<double>(in.gamma[channel]) : 1.0) * r;
-    const double b = in.b ? static_cast<double>(in.b[channel]) : 0.0,
-                 c = in.c ? static_cast<double>(in.c[channel]) : 0.0;
+    const double gain = (in.gamma ? static_cast<double>(in.gamma[at.channel]) : 1.0) * r;
+    const double b = in.b ? static_cast<double>(in.b[at.channel]) : 0.0,
+                 c = in.c ? static_cast<double>(in.c[at.channel]) : 0.0;
     double mg = 0, ma = 0, G = 0, A = 0, C = s[2] / m;
     if (shape.training) {
       mg = s[0] / m, ma = s[1] / m, G = s[3] * r / m, A = s[4] * r / m;
@@ -114,15 +116,14 @@ __global__ void merge_double(ColumnPlan plan, NormShape shape, const double* par
     store(dx_a, -gain * r * G);
     store(dx_d, shape.training ? -r * r * (b * G + gain * (C - 3 * A * G)) : 0.0);
   }
-  if (in.dgamma && static_cast<int>(threadIdx.x) < merge_channels && channel < channels)
-    in.dgamma[channel] = static_cast<Real>(gamma_sum);
+  if (in.dgamma && last) in.dgamma[at.channel] = static_cast<Real>(gamma_sum);
 }
 
 template <class T, int width>
 __global__ void norm_double_backward(ColumnPlan plan, std::int64_t rows, std::int64_t channels, std::int64_t size,
                                      DoubleBackward<T> in) {
   using Real = Compute<T>;
-  const Place at = place_in(plan, rows, gridDim.x - 1 - blockIdx.x, width);
+  const Place at = place_in(plan, rows, block_of(plan), width);
   if (at.channel >= channels) return;
   const std::int64_t first = at.group * channels + at.channel;
   Real mean[width], of[row_count][width];
@@ -132,7 +133,8 @@ __global__ void norm_double_backward(ColumnPlan plan, std::int64_t rows, std::in
   for_rows<1>(at, [&](const std::int64_t(&row)[1], int) {
     const std::int64_t place = row[0] * channels + at.channel;
     Operands<T, width> values;
-    Pack<T, width> a_add, dg, dx;
+    Pack<T, width> a_add;
+    Real dg[width], dx[width];
     values.load(in, place);
     if (in.a_add) a_add = load_pack<width>(in.a_add + place);
     values.fill(in);
@@ -143,26 +145,27 @@ __global__ void norm_double_backward(ColumnPlan plan, std::int64_t rows, std::in
       const Real d = static_cast<Real>(values.x.values[k]) - mean[k];
       Real first_order = of[dg_a][k] * a + of[dg_d][k] * d + of[dg_1][k];
       if (in.a_add) first_order += static_cast<Real>(a_add.values[k]);
-      dg.values[k] = values.positive.masked(static_cast<T>(first_order), k);
-      dx.values[k] = static_cast<T>(of[dg_d][k] * g + of[dx_a][k] * a + of[dx_d][k] * d);
+      dg[k] = values.positive.masked(first_order, k);
+      dx[k] = of[dg_d][k] * g + of[dx_a][k] * a + of[dx_d][k] * d;
     }
-    if (in.dg) store_pack(in.dg + place, dg);
-    if (in.dx) store_pack(in.dx + place, dx);
+    if (in.dg) store_pack(in.dg + place, pack_of<T>(dg));
+    if (in.dx) store_pack(in.dx + place, pack_of<T>(dx));
   });
 }
 
 template <class T, int width>
 void double_backward(Device& device, const NormShape& shape, DoubleBackward<T> in) {
   const std::int64_t size = shape.groups * shape.channels;
-  const ColumnPlan plan = column_plan(shape.groups, shape.rows, shape.channels, width);
+  ColumnPlan plan = column_plan(shape.groups, shape.rows, shape.channels, width);
+  plan.from_end = true;
   const ColumnPlan apply = apply_plan(shape.groups, shape.rows, shape.channels, width);
   const Scratch<double> partial(device, plan.row_blocks * 5 * size);
   const Scratch<Compute<T>> coefficients(device, row_count * size);
   in.coefficients = coefficients.data();
   launch("norm_double_sums", norm_double_sums<T, width>, blocks_of(plan, shape.groups), 256, device.stream(), plan,
          shape.rows, shape.channels, in, partial.data());
-  launch("merge_double", merge_double<T>, blocks_for(shape.channels, merge_channels), 256, device.stream(), plan, shape,
-         partial.data(), in);
+  launch("merge_double", merge_double<T>, blocks_for(shape.channels, merge_channels), merge_threads(plan.row_blocks),
+         device.stream(), plan.row_blocks, shape, partial.data(), in);
   if (in.dg || in.dx)
     launch("norm_double_backward", norm_double_backward<T, width>, blocks_of(apply, shape.groups), 256, device.stream(),
            apply, shape.rows, shape.channels, size, in);
@@ -181,7 +184,7 @@ void CudaBackend::batch_norm_double_backward(const NormShape& shape, ConstArray 
     const DoubleBackward<T> in{a.as<T>(),  a_add.as<T>(),   b.as<Real>(),      c.as<Real>(),    g.as<T>(),
                                x.as<T>(),  positive.data(), gamma.as<Real>(),  mean.as<Real>(), rstd.as<Real>(),
                                dg.as<T>(), dx.as<T>(),      dgamma.as<Real>(), nullptr};
-    with_norm_width<T>(shape, {in.a, in.a_add, in.g, in.x, in.dg, in.dx},
+    with_norm_width<T>(shape, {in.a, in.a_add, in.g, in.x, in.dg, in.dx, in.mean},
                        [&](auto width) { double_backward<T, decltype(width)::value>(device_, shape, in); });
   });
 }

@@ -35,6 +35,11 @@ struct Place {
   int row_thread, row_threads;
 };
 
+/// The part of the work that the running block takes: blocks start in their order, about.
+__device__ inline std::int64_t block_of(const ColumnPlan& plan) {
+  return plan.from_end ? std::int64_t{gridDim.x} - 1 - blockIdx.x : std::int64_t{blockIdx.x};
+}
+
 /// The place of block `block` of a plan whose groups have `rows` rows each.
 __device__ inline Place place_in(const ColumnPlan& plan, std::int64_t rows, std::int64_t block, int width) {
   Place at;
@@ -80,30 +85,23 @@ inline unsigned blocks_of(const ColumnPlan& plan, std::int64_t groups) {
   return static_cast<unsigned>(groups * plan.row_blocks * plan.column_blocks);
 }
 
-/// `width` values per channel.
+/// `width` values per channel, from an aligned address where width is norm_width.
 template <int width, class Real>
 __device__ void load_channels(const Real* from, std::int64_t k, Real (&to)[width]) {
+  constexpr int part = width < vector_width<Real> ? width : vector_width<Real>;
 #pragma unroll
-  for (int j = 0; j < width; ++j) to[j] = from[k + j];
+  for (int j = 0; j < width; j += part) {
+    const Pack<Real, part> values = load_pack<part>(from + k + j);
+#pragma unroll
+    for (int i = 0; i < part; ++i) to[j + i] = values.values[i];
+  }
 }
 
-/// Count, mean and centred sum of squares, merged as by Chan, Golub and LeVeque (1979).
-struct Moments {
-  double count = 0, mean = 0, squares = 0;
-
-  __device__ void merge(double other_count, double other_mean, double other_squares) {
-    if (other_count == 0) return;
-    const double total = count + other_count, share = other_count / total, delta = other_mean - mean;
-    mean += delta * share;
-    squares += other_squares + delta * delta * count * share;
-    count = total;
-  }
-};
-
-/// Partial sums of a block's rows, added in double: partial[unit][s][channel]. All threads of the block must call it.
+/// The sums of a block's rows, added in double, in the threads with row_thread 0. All threads of the block must call
+/// it.
 template <int terms, int width, class Real>
-__device__ void store_block_sums(const ColumnPlan& plan, const Place& at, std::int64_t channels,
-                                 const Real (&sums)[terms][width], double* partial) {
+__device__ void fold_rows(const ColumnPlan& plan, const Place& at, const Real (&sums)[terms][width],
+                          double (&result)[terms][width]) {
   SHARED(double, joined, [width][256]);
   const int thread = threadIdx.x;
 #pragma unroll
@@ -116,35 +114,94 @@ __device__ void store_block_sums(const ColumnPlan& plan, const Place& at, std::i
       if (at.row_thread < half)
         for (int k = 0; k < width; ++k) joined[k][thread] += joined[k][thread + half * plan.column_threads];
     }
-    if (at.row_thread == 0 && at.channel < channels)
-      for (int k = 0; k < width; ++k) partial[(at.unit * terms + s) * channels + at.channel + k] = joined[k][thread];
+#pragma unroll
+    for (int k = 0; k < width; ++k) result[s][k] = joined[k][thread];
   }
 }
 
-// The merging kernels: 8 channels to a block, 32 threads to a channel.
-constexpr int merge_channels = 8, merge_phases = 32;
-
-/// The sums of one channel over units [first, last) of partial[unit][terms][channels], in the first thread of a
-/// channel, which gets true. All threads of the block must call it.
-template <int terms, class P>
-__device__ bool merge_sums(std::int64_t first, std::int64_t last, std::int64_t channels, std::int64_t channel,
-                           const P* partial, double (&result)[terms]) {
-  SHARED(double, joined, [terms][merge_phases][merge_channels]);
-  const int phase = threadIdx.x / merge_channels, lane = threadIdx.x % merge_channels;
-  for (int s = 0; s < terms; ++s) result[s] = 0;
-  if (channel < channels) {
-#pragma unroll 4
-    for (std::int64_t unit = first + phase; unit < last; unit += merge_phases)
-      for (int s = 0; s < terms; ++s)
-        result[s] += static_cast<double>(partial[(unit * terms + s) * channels + channel]);
-  }
-  __syncthreads();  // the sums before these may still be read
-  for (int s = 0; s < terms; ++s) joined[s][phase][lane] = result[s];
-  __syncthreads();
-  if (phase > 0 || channel >= channels) return false;
+/// The same to partial[unit][s][channel].
+template <int terms, int width, class Real>
+__device__ void store_block_sums(const ColumnPlan& plan, const Place& at, std::int64_t channels,
+                                 const Real (&sums)[terms][width], double* partial) {
+  double result[terms][width];
+  fold_rows(plan, at, sums, result);
+  if (at.row_thread > 0 || at.channel >= channels) return;
   for (int s = 0; s < terms; ++s)
-    for (int other = 1; other < merge_phases; ++other) result[s] += joined[s][other][lane];
-  return true;
+    for (int k = 0; k < width; ++k) partial[(at.unit * terms + s) * channels + at.channel + k] = result[s][k];
+}
+
+// The merging kernels: 8 channels to a block; its threads share out the parts of a channel, in so many phases.
+constexpr int merge_channels = 8;
+
+/// Threads of a merging block: more where it has much to add up.
+inline unsigned merge_threads(std::int64_t parts) { return parts > 256 ? 1024 : 256; }
+
+/// Where a thread of a merging block works: it takes parts phase, phase + phases, ... of its channel.
+struct MergePlace {
+  std::int64_t channel;
+  int phase, phases;
+};
+__device__ inline MergePlace merge_place() {
+  const int thread = threadIdx.x;
+  return {std::int64_t{blockIdx.x} * merge_channels + thread % merge_channels, thread / merge_channels,
+          static_cast<int>(blockDim.x) / merge_channels};
+}
+
+/// The sums over all phases, in phase 0, always in the same order: a tree within each warp, then one over the warps.
+/// All threads of the block must call it.
+template <int terms>
+__device__ void fold_phases(double (&values)[terms]) {
+  constexpr int most_warps = 1024 / warp_size, parts = warp_size / merge_channels;
+  SHARED(double, of_warps, [terms][most_warps][merge_channels]);
+  const int warp = static_cast<int>(threadIdx.x) / warp_size, lane = static_cast<int>(threadIdx.x) % warp_size;
+  const int warps = static_cast<int>(blockDim.x) / warp_size, channel = lane % merge_channels;
+  const auto fold = [&](double value) {
+    for (int lanes = warp_size / 2; lanes >= merge_channels; lanes /= 2)
+      value += __shfl_xor_sync(0xffffffffu, value, lanes);
+    return value;
+  };
+  __syncthreads();  // the sums before these may still be read
+#pragma unroll
+  for (int s = 0; s < terms; ++s) {
+    values[s] = fold(values[s]);
+    if (lane < merge_channels) of_warps[s][warp][channel] = values[s];
+  }
+  __syncthreads();
+  if (warp > 0) return;
+#pragma unroll
+  for (int s = 0; s < terms; ++s) {
+    values[s] = 0;
+    for (int other = lane / merge_channels; other < warps; other += parts) values[s] += of_warps[s][other][channel];
+    values[s] = fold(values[s]);
+  }
+}
+
+/// The sums of one channel over `parts` parts of each of `at_once` groups from `group` on, in phase 0:
+/// partial[group * parts + part][terms][channels] to result[group][terms]. All threads of the block must call it.
+template <int at_once, int terms, class P>
+__device__ void merge_sums(const MergePlace& at, std::int64_t group, std::int64_t parts, std::int64_t channels,
+                           const P* partial, double (&result)[at_once * terms]) {
+#pragma unroll
+  for (int i = 0; i < at_once * terms; ++i) result[i] = 0;
+  if (at.channel < channels) {
+#pragma unroll 4
+    for (std::int64_t part = at.phase; part < parts; part += at.phases)
+#pragma unroll
+      for (int i = 0; i < at_once * terms; ++i) {
+        const std::int64_t unit = (group + i / terms) * parts + part;
+        result[i] += static_cast<double>(partial[(unit * terms + i % terms) * channels + at.channel]);
+      }
+  }
+  fold_phases(result);
+}
+
+/// Calls `f` with how many groups a merging block takes at once: 2, so that it waits for memory once, or 1.
+template <class F>
+void with_groups_at_once(std::int64_t groups, F&& f) {
+  if (groups % 2 == 0)
+    f(std::integral_constant<int, 2>{});
+  else
+    f(std::integral_constant<int, 1>{});
 }
 
 /// Calls `f` with the channels that one thread may take at once: norm_width, or 1 where channels or addresses are odd.

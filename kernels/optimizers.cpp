@@ -64,10 +64,19 @@ double trust_ratio(const LarsSettings& s, double lr, const Segment& segment, con
   return s.clip ? std::min(ratio / lr, 1.0) : ratio;
 }
 
+/// The rounded copy of what was written, where there is one.
+template <class T>
+void round_segments(const std::vector<Segment>& segments, const T* from, Array rounded) {
+  bf16* to = rounded.as<bf16>();
+  if (!to) return;
+  for (const Segment& segment : segments)
+    for_segment(segment, [=](std::int64_t i) { to[i] = bf16(static_cast<float>(from[i])); });
+}
+
 }  // namespace
 
 void CpuBackend::sgd(const SgdSettings& s, const std::vector<Segment>& segments, ConstArray scalars,
-                     ConstArray gradient, Array parameters, Array momentum) {
+                     ConstArray gradient, Array parameters, Array momentum, Array rounded) {
   const double lr = scalars.as<double>()[0];
   with_master(parameters.dtype, [&](auto zero) {
     using T = decltype(zero);
@@ -76,11 +85,12 @@ void CpuBackend::sgd(const SgdSettings& s, const std::vector<Segment>& segments,
     const MomentumStep<T> step{static_cast<T>(lr), static_cast<T>(s.momentum), static_cast<T>(s.weight_decay), T(1),
                                s.nesterov};
     for (const Segment& segment : segments) step.run(segment, g, p, v);
+    round_segments(segments, p, rounded);
   });
 }
 
 void CpuBackend::lars(const LarsSettings& s, const std::vector<Segment>& segments, ConstArray scalars,
-                      ConstArray gradient, Array parameters, Array momentum) {
+                      ConstArray gradient, Array parameters, Array momentum, Array rounded) {
   const double lr = scalars.as<double>()[0];
   with_master(parameters.dtype, [&](auto zero) {
     using T = decltype(zero);
@@ -93,11 +103,12 @@ void CpuBackend::lars(const LarsSettings& s, const std::vector<Segment>& segment
                                  static_cast<T>(ratio != 0 ? ratio : 1), false};
       step.run(segment, g, p, v);
     }
+    round_segments(segments, p, rounded);
   });
 }
 
 void CpuBackend::adam(const AdamSettings& s, const std::vector<Segment>& segments, ConstArray scalars,
-                      ConstArray gradient, Array parameters, Array first_moment, Array second_moment) {
+                      ConstArray gradient, Array parameters, Array first_moment, Array second_moment, Array rounded) {
   const double *const scalar = scalars.as<double>(), lr = scalar[0], correction1 = scalar[1], correction2 = scalar[2];
   with_master(parameters.dtype, [&](auto zero) {
     using T = decltype(zero);
@@ -115,16 +126,18 @@ void CpuBackend::adam(const AdamSettings& s, const std::vector<Segment>& segment
         v[i] = keep2 * v[i] + new2 * gi * gi;
         p[i] = shrink * p[i] - step_size * (m[i] / (std::sqrt(v[i]) / root + epsilon));
       });
+    round_segments(segments, p, rounded);
   });
 }
 
-void CpuBackend::moving_average(ConstArray keep, ConstArray values, Array average) {
+void CpuBackend::moving_average(ConstArray keep, ConstArray values, Array average, Array rounded) {
   with_master(average.dtype, [&](auto zero) {
     using T = decltype(zero);
     const T kept = static_cast<T>(*keep.as<double>()), taken = static_cast<T>(1 - *keep.as<double>());
     const T* x = values.as<T>();
     T* a = average.as<T>();
     for_segment({0, average.size}, [=](std::int64_t i) { a[i] = kept * a[i] + taken * x[i]; });
+    round_segments({{0, average.size}}, a, rounded);
   });
 }
 

@@ -1,9 +1,9 @@
 // Optimisers on the GPU over one flat buffer of parameters; the formulas stand in optimizers.cpp.
-// Bytes: g, p and the state once, p and the state written once; lars reads g and p once more for the norms. Bound by
-// memory: 4.3 TB/s on an H200.
-// All segments are done in one launch (lars: three): they are cut into chunks, one to a block, and the table of chunks
-// stays on the device from step to step. What changes between steps is read from the device's memory, so that a
-// recorded step can be repeated. Norms are summed in double, in a fixed order.
+// Bytes: g, p and the state once, p and the state written once, and half of p for its bf16 copy; lars reads g and p
+// once more for the norms. Bound by memory: 4.3 TB/s on an H200. All segments are done in one launch (lars: three):
+// they are cut into chunks, one to a block, and the table of chunks stays on the device from step to step. What changes
+// between steps is read from the device's memory, so that a recorded step can be repeated. Norms are summed in double,
+// in a fixed order.
 #include <algorithm>
 #include <cmath>
 
@@ -33,16 +33,29 @@ struct Scale {
   double ratio, decay;
 };
 
+/// The rounded copy of what an optimiser writes, if there is one.
+struct RoundedCopy {
+  bf16* to;
+
+  template <class T, int width>
+  __device__ void store(std::int64_t i, const Pack<T, width>& values) const {
+    if (to) store_pack(to + i, pack_of<bf16>(values.values));
+  }
+  __device__ bool aligned(std::int64_t i) const { return !to || aligned_to<8>(to + i); }
+};
+
 /// p -= lr v, v = momentum v + d, where d = ratio (g + decay p).
 template <class T>
 struct MomentumUpdate {
   using Value = T;
   const T* g;
   T *p, *v;
+  RoundedCopy rounded;
   T lr, momentum, decay, ratio, now, ahead;
 
   __device__ bool aligned(std::int64_t i) const {
-    return aligned_to<16>(g + i) && aligned_to<16>(p + i) && (momentum == T(0) || aligned_to<16>(v + i));
+    return aligned_to<16>(g + i) && aligned_to<16>(p + i) && (momentum == T(0) || aligned_to<16>(v + i)) &&
+           rounded.aligned(i);
   }
   template <int width>
   __device__ void run(std::int64_t i) const {
@@ -61,6 +74,7 @@ struct MomentumUpdate {
       store_pack(v + i, velocity);
     }
     store_pack(p + i, parameter);
+    rounded.store(i, parameter);
   }
 };
 
@@ -74,6 +88,7 @@ struct MomentumRule {
   bool nesterov;
   const T* g;
   T *p, *v;
+  RoundedCopy rounded;
 
   __device__ MomentumUpdate<T> of(const Chunk& chunk) const {
     const Scale scale = scales ? scales[chunk.segment] : plain;
@@ -81,6 +96,7 @@ struct MomentumRule {
     return {g,
             p,
             v,
+            rounded,
             static_cast<T>(scalars[0]),
             keep,
             static_cast<T>(scale.decay),
@@ -95,10 +111,12 @@ struct AdamUpdate {
   using Value = T;
   const T* g;
   T *p, *m, *v;
+  RoundedCopy rounded;
   T keep1, keep2, new1, new2, epsilon, added, shrink, step_size, root;
 
   __device__ bool aligned(std::int64_t i) const {
-    return aligned_to<16>(g + i) && aligned_to<16>(p + i) && aligned_to<16>(m + i) && aligned_to<16>(v + i);
+    return aligned_to<16>(g + i) && aligned_to<16>(p + i) && aligned_to<16>(m + i) && aligned_to<16>(v + i) &&
+           rounded.aligned(i);
   }
   template <int width>
   __device__ void run(std::int64_t i) const {
@@ -115,6 +133,7 @@ struct AdamUpdate {
     store_pack(m + i, first);
     store_pack(v + i, second);
     store_pack(p + i, parameter);
+    rounded.store(i, parameter);
   }
 };
 
@@ -124,12 +143,13 @@ struct AdamRule {
   AdamSettings settings;
   const T* g;
   T *p, *m, *v;
+  RoundedCopy rounded;
 
   __device__ AdamUpdate<T> of(const Chunk&) const {
     const AdamSettings& s = settings;
     const double lr = scalars[0];
     AdamUpdate<T> update;
-    update.g = g, update.p = p, update.m = m, update.v = v;
+    update.g = g, update.p = p, update.m = m, update.v = v, update.rounded = rounded;
     update.keep1 = static_cast<T>(s.beta1), update.keep2 = static_cast<T>(s.beta2);
     update.new1 = static_cast<T>(1 - s.beta1), update.new2 = static_cast<T>(1 - s.beta2);
     update.epsilon = static_cast<T>(s.epsilon);
@@ -146,15 +166,19 @@ struct AverageUpdate {
   using Value = T;
   const T* x;
   T* average;
+  RoundedCopy rounded;
   T kept, taken;
 
-  __device__ bool aligned(std::int64_t i) const { return aligned_to<16>(x + i) && aligned_to<16>(average + i); }
+  __device__ bool aligned(std::int64_t i) const {
+    return aligned_to<16>(x + i) && aligned_to<16>(average + i) && rounded.aligned(i);
+  }
   template <int width>
   __device__ void run(std::int64_t i) const {
     const Pack<T, width> values = load_pack<width>(x + i);
     Pack<T, width> result = load_pack<width>(average + i);
     for (int k = 0; k < width; ++k) result.values[k] = kept * result.values[k] + taken * values.values[k];
     store_pack(average + i, result);
+    rounded.store(i, result);
   }
 };
 
@@ -175,8 +199,8 @@ __global__ void update_chunks(const Chunk* chunks, Rule rule) {
 }
 
 template <class T>
-__global__ void average_all(std::int64_t size, const double* keep, const T* x, T* average) {
-  const AverageUpdate<T> update{x, average, static_cast<T>(*keep), static_cast<T>(1 - *keep)};
+__global__ void average_all(std::int64_t size, const double* keep, const T* x, T* average, RoundedCopy rounded) {
+  const AverageUpdate<T> update{x, average, rounded, static_cast<T>(*keep), static_cast<T>(1 - *keep)};
   run_over(update, 0, size, std::int64_t{blockIdx.x} * threads + threadIdx.x, std::int64_t{gridDim.x} * threads);
 }
 
@@ -281,19 +305,20 @@ std::shared_ptr<const CudaBackend::SegmentTable> CudaBackend::table_of(const std
 }
 
 void CudaBackend::sgd(const SgdSettings& settings, const std::vector<Segment>& segments, ConstArray scalars,
-                      ConstArray gradient, Array parameters, Array momentum) {
+                      ConstArray gradient, Array parameters, Array momentum, Array rounded) {
   const auto table = table_of(segments);
   if (table->chunk_count == 0) return;
   with_master(parameters.dtype, [&](auto zero) {
     using T = decltype(zero);
-    const MomentumRule<T> rule{scalars.as<double>(), nullptr,          {1, settings.weight_decay}, settings.momentum,
-                               settings.nesterov,    gradient.as<T>(), parameters.as<T>(),         momentum.as<T>()};
+    const MomentumRule<T> rule{scalars.as<double>(), nullptr,           {1, settings.weight_decay},
+                               settings.momentum,    settings.nesterov, gradient.as<T>(),
+                               parameters.as<T>(),   momentum.as<T>(),  {rounded.as<bf16>()}};
     launch("sgd", update_chunks<MomentumRule<T>>, table->chunk_count, threads, device_.stream(), table->chunks(), rule);
   });
 }
 
 void CudaBackend::lars(const LarsSettings& settings, const std::vector<Segment>& segments, ConstArray scalars,
-                       ConstArray gradient, Array parameters, Array momentum) {
+                       ConstArray gradient, Array parameters, Array momentum, Array rounded) {
   const auto table = table_of(segments);
   if (table->chunk_count == 0) return;
   const Scratch<SquaredNorms> norms(device_, table->chunk_count);
@@ -304,31 +329,34 @@ void CudaBackend::lars(const LarsSettings& settings, const std::vector<Segment>&
            static_cast<T>(settings.weight_decay), gradient.as<T>(), parameters.as<T>(), norms.data());
     launch("lars ratios", scales_of_segments, table->segment_count, warp_size, device_.stream(), settings,
            scalars.as<double>(), table->segments(), norms.data(), scales.data());
-    const MomentumRule<T> rule{scalars.as<double>(), scales.data(),      {1, 0},          settings.momentum, false,
-                               gradient.as<T>(),     parameters.as<T>(), momentum.as<T>()};
+    const MomentumRule<T> rule{scalars.as<double>(), scales.data(),      {1, 0},           settings.momentum,   false,
+                               gradient.as<T>(),     parameters.as<T>(), momentum.as<T>(), {rounded.as<bf16>()}};
     launch("lars", update_chunks<MomentumRule<T>>, table->chunk_count, threads, device_.stream(), table->chunks(),
            rule);
   });
 }
 
 void CudaBackend::adam(const AdamSettings& settings, const std::vector<Segment>& segments, ConstArray scalars,
-                       ConstArray gradient, Array parameters, Array first_moment, Array second_moment) {
+                       ConstArray gradient, Array parameters, Array first_moment, Array second_moment, Array rounded) {
   const auto table = table_of(segments);
   if (table->chunk_count == 0) return;
   with_master(parameters.dtype, [&](auto zero) {
     using T = decltype(zero);
-    const AdamRule<T> rule{scalars.as<double>(), settings, gradient.as<T>(), parameters.as<T>(), first_moment.as<T>(),
-                           second_moment.as<T>()};
+    const AdamRule<T> rule{scalars.as<double>(), settings,
+                           gradient.as<T>(),     parameters.as<T>(),
+                           first_moment.as<T>(), second_moment.as<T>(),
+                           {rounded.as<bf16>()}};
     launch("adam", update_chunks<AdamRule<T>>, table->chunk_count, threads, device_.stream(), table->chunks(), rule);
   });
 }
 
-void CudaBackend::moving_average(ConstArray keep, ConstArray values, Array average) {
+void CudaBackend::moving_average(ConstArray keep, ConstArray values, Array average, Array rounded) {
   if (average.size == 0) return;
   with_master(average.dtype, [&](auto zero) {
     using T = decltype(zero);
     launch("moving_average", average_all<T>, blocks_for(average.size, threads * vector_width<T>), threads,
-           device_.stream(), average.size, keep.as<double>(), values.as<T>(), average.as<T>());
+           device_.stream(), average.size, keep.as<double>(), values.as<T>(), average.as<T>(),
+           RoundedCopy{rounded.as<bf16>()});
   });
 }
 

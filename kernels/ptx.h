@@ -1,7 +1,8 @@
-// The instructions that CUDA C++ has no name for, and the only inline PTX of the project: matrix products of a warp
-// (mma), their operands' way out of shared memory (ldmatrix), and copies into shared memory that run beside the
-// arithmetic (cp.async). Each has a twin in plain C++ for the emulated device, written from the PTX ISA's layouts; with
-// lane = 4 group + member, and two bf16 to a register, the lower half first:
+// The instructions that CUDA C++ has no name for, and with ptx_round.h the only inline PTX of the project: matrix
+// products of a warp (mma), their operands' way out of shared memory (ldmatrix), copies into shared memory that run
+// beside the arithmetic (cp.async), and stores of 16 bytes that the compiler may not cut up. Each has a twin in plain
+// C++ for the emulated device, written from the PTX ISA's layouts; with lane = 4 group + member, and two bf16 to a
+// register, the lower half first:
 //   A 16x16 bf16: registers (row group, cols 2 member, +1), (row group + 8, ..), (.., cols + 8), (row + 8, cols + 8)
 //   B 16x8  bf16: registers (rows 2 member, +1, col group), (rows + 8, ..)
 //   A 16x8  tf32: registers (row group, col member), (row group + 8, ..), (.., col + 4), (row + 8, col + 4)
@@ -55,6 +56,14 @@ __device__ inline unsigned to_tf32(unsigned bits) {
   unsigned rounded;
   asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(rounded) : "f"(__uint_as_float(bits)));
   return rounded;
+}
+
+/// Stores 16 bytes to global memory, at a multiple of 16, in one piece. An assignment becomes 2-byte stores where it
+/// depends on a condition, and a warp's then touch every sector eight times.
+__device__ inline void store_16_bytes(void* global, const unsigned (&words)[4]) {
+  asm volatile("st.global.v4.b32 [%0], {%1, %2, %3, %4};" ::"l"(__cvta_generic_to_global(global)), "r"(words[0]),
+               "r"(words[1]), "r"(words[2]), "r"(words[3])
+               : "memory");
 }
 
 /// Begins to copy 16 bytes, both addresses multiples of 16; zeros instead where `valid` is false (then `global` is not
@@ -151,6 +160,10 @@ inline void multiply_tf32(float (&c)[4], const unsigned (&a)[4], unsigned b0, un
 }
 inline unsigned to_tf32(unsigned bits) {
   return (bits & 0x7fffffffu) < 0x7f800000u ? (bits + 0x1000u) & 0xffffe000u : bits;
+}
+inline void store_16_bytes(void* global, const unsigned (&words)[4]) {
+  require(reinterpret_cast<std::uintptr_t>(global) % 16 == 0, "emulator: a 16-byte store to an odd address");
+  std::memcpy(global, words, sizeof words);
 }
 inline void begin_copy(void* shared, const void* global, bool valid) {
   require(reinterpret_cast<std::uintptr_t>(shared) % 16 == 0 && reinterpret_cast<std::uintptr_t>(global) % 16 == 0,

@@ -6,28 +6,19 @@
 #include <type_traits>
 
 #include "kernels/error.h"
-
-#ifdef __CUDACC__
-#define VERGENCE_BOTH __host__ __device__
-#else
-#define VERGENCE_BOTH
-#endif
+#include "kernels/ptx_round.h"
 
 namespace vergence {
 
 enum class DType : std::uint8_t { f64, f32, bf16, i32, u8 };
 
-/// Brain float: the upper half of a float. Conversion rounds to nearest, ties to even; NaN stays NaN.
+/// Brain float: the upper half of a float. Conversion rounds to nearest, ties to even; NaN stays NaN (on a GPU it
+/// becomes 0x7fff, elsewhere it keeps its upper bits).
 struct bf16 {
   std::uint16_t bits;  // uninitialised by default, as float is: arrays of it may lie in a block's shared memory
 
   bf16() = default;
-  VERGENCE_BOTH explicit bf16(float value) {
-    std::uint32_t word;
-    memcpy(&word, &value, sizeof word);
-    const bool nan = (word & 0x7fffffffu) > 0x7f800000u;
-    bits = static_cast<std::uint16_t>(nan ? (word >> 16 | 0x40u) : (word + 0x7fffu + (word >> 16 & 1u)) >> 16);
-  }
+  VERGENCE_BOTH explicit bf16(float value) : bits(round_to_bf16(value)) {}
   VERGENCE_BOTH operator float() const {
     const std::uint32_t word = static_cast<std::uint32_t>(bits) << 16;
     float value;

@@ -10,7 +10,21 @@ namespace {
 
 constexpr double kEpsilon = 1e-5;
 
-BatchNorm norm_settings(const Pass& pass, bool relu) { return {pass.groups, relu, kEpsilon}; }
+BatchNorm norm_settings(const Pass& pass, bool relu) {
+  return {.groups = pass.groups, .relu = relu, .epsilon = kEpsilon};
+}
+
+/// In training: the running statistics of the layer called `name` follow, where the pass has some.
+BatchNorm training_settings(const Pass& pass, bool relu, const std::string& name, const Tensor& input,
+                            std::int64_t channels) {
+  BatchNorm settings = norm_settings(pass, relu);
+  if (!pass.running) return settings;
+  RunningStatistics& running = pass.running->at(name, channels, input.backend(), master_of(input.dtype));
+  settings.running_mean = running.mean, settings.running_variance = running.variance;
+  settings.running_share = pass.statistics_momentum;
+  running.batches += pass.groups;
+  return settings;
+}
 
 /// Batch norm with the running statistics of the layer called `name`.
 Tensor evaluated(const Tensor& x, const Tensor& gamma, const Tensor& beta, const std::string& name, const Pass& pass,
@@ -21,20 +35,12 @@ Tensor evaluated(const Tensor& x, const Tensor& gamma, const Tensor& beta, const
                          norm_settings(pass, options.relu));
 }
 
-/// A training batch norm's y; the running statistics of the layer called `name` follow it.
-Tensor followed(const BatchNormResult& result, const std::string& name, const Pass& pass) {
+/// A training batch norm's y.
+Tensor checked(const BatchNormResult& result, const std::string& name, const Pass& pass) {
   const Tensor& y = result.y;
-  const std::int64_t rows = y.rows() / pass.groups;
-  require_usage(rows > 1, "batch norm '", name,
+  require_usage(y.rows() / pass.groups > 1, "batch norm '", name,
                 "': training needs more than one value per channel and statistic group, got input ", y.shape, " in ",
                 pass.groups, " groups");
-  if (pass.running) {
-    RunningStatistics& running = pass.running->at(name, y.cols(), y.backend(), master_of(y.dtype));
-    const NormShape shape{.groups = pass.groups, .rows = rows, .channels = y.cols(), .epsilon = kEpsilon};
-    y.backend().update_running(shape, pass.statistics_momentum, result.mean.array(), result.rstd.array(),
-                               running.mean.array(), running.variance.array());
-    running.batches += pass.groups;
-  }
   return y;
 }
 
@@ -75,14 +81,15 @@ void Norm::each(const Visit& visit, const std::string& prefix) {
 Tensor conv_bn(const Tensor& x, const ConvBn& layer, const Pass& pass, const ConvBnOptions& options) {
   if (!pass.training)
     return evaluated(conv2d(x, layer.w, layer.conv), layer.gamma, layer.beta, layer.norm_name, pass, options);
-  return followed(conv2d_batch_norm(x, layer.w, layer.conv, layer.gamma, layer.beta, options.add,
-                                    norm_settings(pass, options.relu)),
-                  layer.norm_name, pass);
+  const BatchNorm settings = training_settings(pass, options.relu, layer.norm_name, x, layer.w.shape[0]);
+  return checked(conv2d_batch_norm(x, layer.w, layer.conv, layer.gamma, layer.beta, options.add, settings),
+                 layer.norm_name, pass);
 }
 
 Tensor batch_norm(const Tensor& x, const Norm& layer, const Pass& pass, bool relu) {
   if (!pass.training) return evaluated(x, layer.gamma, layer.beta, layer.name, pass, {.add = {}, .relu = relu});
-  return followed(batch_norm(x, layer.gamma, layer.beta, {}, norm_settings(pass, relu)), layer.name, pass);
+  const BatchNorm settings = training_settings(pass, relu, layer.name, x, x.cols());
+  return checked(batch_norm(x, layer.gamma, layer.beta, {}, settings), layer.name, pass);
 }
 
 Tensor uniform_weights(const Init& init, const std::string& name, const Shape& shape, std::int64_t fan_in) {

@@ -28,7 +28,8 @@ class FrozenNetwork final : public PriorNetwork {
 
 class CopiedNetwork final : public PriorNetwork {
  public:
-  CopiedNetwork(const ResNet& encoder, double momentum) : copy_(encoder, {}, {momentum, momentum}) {}
+  CopiedNetwork(const ResNet& encoder, double momentum, DType activations)
+      : copy_(encoder, {}, {momentum, momentum}, activations) {}
 
   Tensor features(const Tensor& images, const Pass& pass) override { return copy_.features(images, pass); }
   double flops(std::int64_t images) const override { return copy_.flops(images); }
@@ -87,7 +88,7 @@ std::unique_ptr<PriorNetwork> make_prior(const PriorSettings& settings, const Ob
   const Init init{setup.backend, static_cast<std::uint64_t>(setup.options.seed) ^ hash_name("dsa.prior"),
                   setup.weights};
   if (settings.net == "stage1" || settings.net == "supervised") return from_file(settings, setup.encoder, init);
-  if (settings.net == "ema") return std::make_unique<CopiedNetwork>(encoder, settings.momentum);
+  if (settings.net == "ema") return std::make_unique<CopiedNetwork>(encoder, settings.momentum, setup.activations);
   if (settings.net == "pixels") return std::make_unique<Pixels>(setup.encoder, setup.weights);
   require_usage(settings.net == "random", "--dsa.prior_net: there is no '", settings.net, "'");
   ResNetSettings random = setup.encoder;

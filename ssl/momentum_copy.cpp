@@ -13,13 +13,13 @@ double MomentumSchedule::at(const StepContext& context) const {
 }
 
 MomentumCopy::MomentumCopy(const ResNet& encoder, const std::vector<const Mlp*>& heads,
-                           const MomentumSchedule& schedule)
+                           const MomentumSchedule& schedule, DType activations)
     : encoder_(encoder), schedule_(schedule), keep_(encoder.stem.w.backend(), DType::f64) {
   for (const Mlp* head : heads) heads_.push_back(*head);
   std::vector<NamedTensor> copied = vergence::parameters_of(encoder_, "encoder.");
   for (Mlp& head : heads_)
     for (const NamedTensor& parameter : vergence::parameters_of(head)) copied.push_back(parameter);
-  parameters_ = ParameterSet(copied, Role::constant);
+  parameters_ = ParameterSet(copied, Role::constant, activations);
 }
 
 Tensor MomentumCopy::features(const Tensor& images, Pass pass) const {

@@ -22,8 +22,10 @@ struct MomentumSchedule {
 
 class MomentumCopy {
  public:
-  /// Copies the values as they are now. The heads must be the first trained ones behind the encoder, in that order.
-  MomentumCopy(const ResNet& encoder, const std::vector<const Mlp*>& heads, const MomentumSchedule& schedule);
+  /// Copies the values as they are now, for passes with such activations. The heads must be the first trained ones
+  /// behind the encoder, in that order.
+  MomentumCopy(const ResNet& encoder, const std::vector<const Mlp*>& heads, const MomentumSchedule& schedule,
+               DType activations);
   MomentumCopy(const MomentumCopy&) = delete;  // the parameter set points at the models in here
   MomentumCopy& operator=(const MomentumCopy&) = delete;
 

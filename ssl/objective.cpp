@@ -60,7 +60,7 @@ void Objective::train(const std::vector<Mlp*>& heads, const std::vector<NamedTen
   for (Mlp* head : heads)
     for (const NamedTensor& parameter : parameters_of(*head)) all.push_back(parameter);
   all.insert(all.end(), more.begin(), more.end());
-  parameters_ = ParameterSet(all);
+  parameters_ = ParameterSet(all, Role::trainable, activations_);
   for (const NamedTensor& parameter : all) trained_.push_back(parameter.tensor);
   optimizer_.emplace(parameters_, optimizer_settings_);
 }

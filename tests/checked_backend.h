@@ -107,13 +107,13 @@ class CheckedBackend : public Backend {
     real_.conv2d_weight(shape, x, g, dw);
   }
   void batch_norm(const NormShape& shape, ConstArray x, ConstArray gamma, ConstArray beta, ConstArray add, Array mean,
-                  Array rstd, Array y, Array positive) override {
-    real_.batch_norm(shape, x, gamma, beta, add, mean, rstd, y, positive);
+                  Array rstd, Array y, Array positive, const RunningUpdate& running) override {
+    real_.batch_norm(shape, x, gamma, beta, add, mean, rstd, y, positive, running);
   }
   bool conv2d_batch_norm(const ConvShape& conv, const NormShape& norm, ConstArray x, ConstArray w, ConstArray gamma,
-                         ConstArray beta, ConstArray add, Array raw, Array mean, Array rstd, Array y,
-                         Array positive) override {
-    return real_.conv2d_batch_norm(conv, norm, x, w, gamma, beta, add, raw, mean, rstd, y, positive);
+                         ConstArray beta, ConstArray add, Array raw, Array mean, Array rstd, Array y, Array positive,
+                         const RunningUpdate& running) override {
+    return real_.conv2d_batch_norm(conv, norm, x, w, gamma, beta, add, raw, mean, rstd, y, positive, running);
   }
   bool conv2d_data_relu(const ConvShape& conv, const NormShape& norm, ConstArray g, ConstArray w, ConstArray raw,
                         ConstArray positive, ConstArray mean, Array dx, Array sums) override {
@@ -179,27 +179,24 @@ class CheckedBackend : public Backend {
   void average_pool_backward(const PoolShape& shape, ConstArray g, Array dx) override {
     real_.average_pool_backward(shape, g, dx);
   }
+  bool wants_bf16_weights() const override { return real_.wants_bf16_weights(); }
   void sgd(const SgdSettings& settings, const std::vector<Segment>& segments, ConstArray scalars, ConstArray gradient,
-           Array parameters, Array momentum) override {
-    real_.sgd(settings, segments, scalars, gradient, parameters, momentum);
+           Array parameters, Array momentum, Array rounded) override {
+    real_.sgd(settings, segments, scalars, gradient, parameters, momentum, rounded);
   }
   void lars(const LarsSettings& settings, const std::vector<Segment>& segments, ConstArray scalars, ConstArray gradient,
-            Array parameters, Array momentum) override {
-    real_.lars(settings, segments, scalars, gradient, parameters, momentum);
+            Array parameters, Array momentum, Array rounded) override {
+    real_.lars(settings, segments, scalars, gradient, parameters, momentum, rounded);
   }
   void adam(const AdamSettings& settings, const std::vector<Segment>& segments, ConstArray scalars, ConstArray gradient,
-            Array parameters, Array first_moment, Array second_moment) override {
-    real_.adam(settings, segments, scalars, gradient, parameters, first_moment, second_moment);
-  }
-  void update_running(const NormShape& shape, double share, ConstArray mean, ConstArray rstd, Array running_mean,
-                      Array running_variance) override {
-    real_.update_running(shape, share, mean, rstd, running_mean, running_variance);
+            Array parameters, Array first_moment, Array second_moment, Array rounded) override {
+    real_.adam(settings, segments, scalars, gradient, parameters, first_moment, second_moment, rounded);
   }
   void gather_segments(const std::vector<ConstArray>& parts, const std::vector<Segment>& segments, Array out) override {
     real_.gather_segments(parts, segments, out);
   }
-  void moving_average(ConstArray keep, ConstArray values, Array average) override {
-    real_.moving_average(keep, values, average);
+  void moving_average(ConstArray keep, ConstArray values, Array average, Array rounded) override {
+    real_.moving_average(keep, values, average, rounded);
   }
   void make_views(const ViewBatch& batch, ConstArray pixels, ConstArray indices, ConstArray epoch, Array out) override {
     real_.make_views(batch, pixels, indices, epoch, out);

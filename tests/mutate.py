@@ -22,7 +22,7 @@ ROWS = {"elementwise": "*", "reduce": "*sum*:*dot*:*max*:*mean*:*norm*", "move":
         "norm": "*norm*", "norm_double": "*norm*", "norm_bits": "*norm*", "norm_loops": "*norm*",
         "rows": "*softmax*:*l2*:*entropy*:*normalize*", "pool": "*pool*", "info_nce": "*info_nce*",
         "cross_correlation": "*cross_correlation*", "cuda_tiles": "*info_nce*:*cross_correlation*", "cuda_loops": "*"}
-OWN = {"optimizers": ["emulated_optimizers_test"], "training_state": ["emulated_recorded_step_test"],
+OWN = {"optimizers": ["emulated_optimizers_test"], "gather_segments": ["emulated_recorded_step_test"],
        "views": ["emulated_views_test"], "conv": ["emulated_conv_test"], "conv_tensor": ["emulated_conv_test", "emulated_conv_relu_norm_test"],
        "conv_tensor_weight": ["emulated_conv_test"], "conv_tiles": ["emulated_conv_test"],
        "norm": ["emulated_norm_test", "emulated_conv_relu_norm_test"], "norm_bits": ["emulated_norm_test"], "norm_loops": ["emulated_norm_test"],

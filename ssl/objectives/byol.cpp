@@ -17,7 +17,7 @@ class Byol final : public BaseMethod {
   Byol(const ObjectiveSetup& setup, const ResNet& encoder, const ByolOptions& own)
       : projector_(make_mlp(mlp("projector", {setup.encoder.dim(), own.hidden, own.output}), setup.init())),
         predictor_(make_mlp(mlp("predictor", {own.output, own.predictor_hidden, own.output}), setup.init())),
-        target_(encoder, {&projector_}, {own.momentum, own.final_momentum}) {}
+        target_(encoder, {&projector_}, {own.momentum, own.final_momentum}, setup.activations) {}
 
   std::vector<Mlp*> heads() override { return {&projector_, &predictor_}; }
   Tensor embed(const Tensor& features, const Pass& pass) const override {

@@ -1,19 +1,10 @@
-// What a training step carries over to the next: one launch per layer for its running statistics (a few KB: bound by
-// the launch), one launch for all gradients (bytes: read and written once; bound by memory).
+// The gradients of a step, gathered into one buffer for the optimiser by one launch. Bytes: read and written once;
+// bound by memory.
 #include "kernels/cuda_backend.h"
 #include "kernels/cuda_loops.h"
-#include "kernels/training_state.h"
 
 namespace vergence::VERGENCE_GPU {
 namespace {
-
-template <class T>
-__global__ void follow_channels(NormShape shape, double share, const T* mean, const T* rstd, T* running_mean,
-                                T* running_variance) {
-  const std::int64_t channel = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
-  if (channel < shape.channels)
-    follow(shape, share, channel, mean, rstd, running_mean[channel], running_variance[channel]);
-}
 
 /// One part's place. Parts are cut into pieces of at most `piece` elements, so that blocks have about equal work.
 struct Piece {
@@ -39,15 +30,6 @@ __global__ void gather_pieces(const Piece* pieces, T* out) {
 }
 
 }  // namespace
-
-void CudaBackend::update_running(const NormShape& shape, double share, ConstArray mean, ConstArray rstd,
-                                 Array running_mean, Array running_variance) {
-  with_master(running_mean.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    launch("update_running", follow_channels<T>, blocks_for(shape.channels, 128), 128, device_.stream(), shape, share,
-           mean.as<T>(), rstd.as<T>(), running_mean.as<T>(), running_variance.as<T>());
-  });
-}
 
 void CudaBackend::gather_segments(const std::vector<ConstArray>& parts, const std::vector<Segment>& segments,
                                   Array out) {
