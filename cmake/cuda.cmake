@@ -1,5 +1,6 @@
 # The CUDA backend: the .cu files of kernels/, compiled into vergence_kernels where there is a CUDA compiler.
-# Needs the toolkit (with cuBLAS) alone; cuDNN is used where it is found.
+# Needs the toolkit (with cuBLAS's headers) alone, and cuDNN's headers where it is to be used. Both libraries are loaded at
+# run time (kernels/loaded_library.h); the folders they are found in here are remembered.
 if(VERGENCE_CUDA STREQUAL "AUTO")
   include(CheckLanguage)
   check_language(CUDA)
@@ -23,8 +24,11 @@ set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)
 
 # For the host's side, which only starts kernels: the device's code is always optimized fully. It halves the host's part.
 set(CMAKE_CUDA_FLAGS_RELEASE "-O1 -DNDEBUG")
-set(cuda_options --expt-relaxed-constexpr -lineinfo -Werror all-warnings
-    -Xcompiler=-Wall,-Wextra,-Wno-unused-parameter -Xptxas=-warn-spills)
+set(cuda_options --expt-relaxed-constexpr -lineinfo)
+if(VERGENCE_WERROR)
+  list(APPEND cuda_options -Werror all-warnings)
+endif()
+list(APPEND cuda_options -Xcompiler=-Wall,-Wextra,-Wno-unused-parameter -Xptxas=-warn-spills)
 foreach(architecture ${VERGENCE_CUDA_ARCHITECTURES})
   string(REGEX MATCH "^([0-9]+a?)-(real|virtual)$" matched "${architecture}")
   if(NOT matched)
@@ -46,28 +50,49 @@ set_target_properties(vergence_kernels PROPERTIES CUDA_ARCHITECTURES OFF)
 # Never libcuda itself: a binary must start where there is no driver.
 target_link_libraries(vergence_kernels PRIVATE CUDA::cudart_static)
 
-# ---- NVIDIA's libraries. cuBLASLt is loaded at its first use (kernels/nvidia/cublas_library.h says why).
+# ---- NVIDIA's libraries
 set(nvidia ${CMAKE_SOURCE_DIR}/kernels/nvidia)
 target_sources(vergence_kernels PRIVATE ${nvidia}/cublas_gemm.cpp ${nvidia}/cublas_library.cpp)
 set_property(SOURCE ${nvidia}/cublas_library.cpp APPEND PROPERTY COMPILE_DEFINITIONS
-             VERGENCE_CUDA_LIBRARIES="${CUDAToolkit_LIBRARY_DIR}")
-target_link_libraries(vergence_kernels PRIVATE ${CMAKE_DL_LIBS})
-find_path(CUDNN_INCLUDE cudnn_graph.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
-find_library(CUDNN_LIBRARY cudnn HINTS ${CUDAToolkit_LIBRARY_DIR})
-if(CUDNN_INCLUDE AND CUDNN_LIBRARY)
-  file(READ ${CUDNN_INCLUDE}/cudnn_version.h cudnn_version)
-  string(REGEX MATCH "CUDNN_MAJOR +([0-9]+).*CUDNN_MINOR +([0-9]+)" matched "${cudnn_version}")
-  set(cudnn_version ${CMAKE_MATCH_1}.${CMAKE_MATCH_2})
+             VERGENCE_CUBLAS_FOLDER="${CUDAToolkit_LIBRARY_DIR}")
+
+set(cudnn_version "not wanted")
+if(VERGENCE_CUDNN OR VERGENCE_CUDNN STREQUAL "AUTO")
+  find_program(VERGENCE_PYTHON NAMES python3)
+  if(VERGENCE_PYTHON)  # pip's nvidia-cudnn has headers too
+    execute_process(COMMAND ${VERGENCE_PYTHON} -c "import nvidia.cudnn; print(list(nvidia.cudnn.__path__)[0])"
+                    OUTPUT_VARIABLE pip_cudnn OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+  endif()
+  find_path(CUDNN_INCLUDE cudnn_graph.h HINTS ${CUDAToolkit_INCLUDE_DIRS} ${pip_cudnn}/include
+            DOC "Folder of cuDNN's headers")
+  set(cudnn_version "no headers found")
+  if(CUDNN_INCLUDE)
+    file(STRINGS ${CUDNN_INCLUDE}/cudnn_version.h cudnn_version REGEX "define CUDNN_(MAJOR|MINOR) ")
+    string(REGEX REPLACE ".*CUDNN_MAJOR +([0-9]+).*CUDNN_MINOR +([0-9]+).*" "\\1.\\2" cudnn_version "${cudnn_version}")
+    # Its file name has a version, and nothing else need be there.
+    string(REGEX MATCH "^[0-9]+" cudnn_major "${cudnn_version}")
+    find_file(CUDNN_LIBRARY libcudnn.so.${cudnn_major} HINTS ${CUDNN_INCLUDE}/../lib ${CUDAToolkit_LIBRARY_DIR}
+              PATHS /usr/lib/${CMAKE_LIBRARY_ARCHITECTURE} /usr/lib64 /usr/local/lib DOC "cuDNN on this machine, if it is")
+  endif()
 endif()
 if(cudnn_version VERSION_GREATER_EQUAL 9.8)
-  set(VERGENCE_CUDNN ${CUDNN_LIBRARY})
+  set(VERGENCE_CUDNN_FOUND ON)
+  set(cudnn_folder "")
+  if(CUDNN_LIBRARY)
+    get_filename_component(cudnn_folder ${CUDNN_LIBRARY} DIRECTORY)
+  endif()
   add_library(vergence_cudnn INTERFACE)
   target_include_directories(vergence_cudnn SYSTEM INTERFACE ${CUDNN_INCLUDE})
-  target_link_libraries(vergence_cudnn INTERFACE ${CUDNN_LIBRARY} CUDA::cudart_static)
-  target_sources(vergence_kernels PRIVATE ${nvidia}/cudnn_conv.cpp ${nvidia}/cudnn_graph.cpp)
+  target_link_libraries(vergence_cudnn INTERFACE CUDA::cudart_static)
+  target_sources(vergence_kernels PRIVATE ${nvidia}/cudnn_conv.cpp ${nvidia}/cudnn_graph.cpp ${nvidia}/cudnn_library.cpp)
+  set_property(SOURCE ${nvidia}/cudnn_library.cpp APPEND PROPERTY COMPILE_DEFINITIONS
+               VERGENCE_CUDNN_FOLDER="${cudnn_folder}")
   target_link_libraries(vergence_kernels PRIVATE vergence_cudnn)
 else()
-  set(cudnn_version "none of version 9.8 or later")
+  if(VERGENCE_CUDNN AND NOT VERGENCE_CUDNN STREQUAL "AUTO")
+    message(FATAL_ERROR "VERGENCE_CUDNN=${VERGENCE_CUDNN}: cuDNN 9.8 or later: ${cudnn_version}; looked in CUDA's "
+                        "folders and in Python's nvidia.cudnn; -DCUDNN_INCLUDE=FOLDER names another")
+  endif()
   target_sources(vergence_kernels PRIVATE ${nvidia}/no_cudnn.cpp)
 endif()
 message(STATUS "Vergence: with CUDA ${CUDAToolkit_VERSION} for ${VERGENCE_CUDA_ARCHITECTURES}; cuDNN: ${cudnn_version}")

@@ -37,7 +37,7 @@ bool driver_library() {
 class CudnnPlanning : public testing::Test {
  protected:
   void SetUp() override {
-    if (cudnnGetVersion() < 91100) GTEST_SKIP() << "cuDNN " << cudnnGetVersion() << ": descriptions came with 9.11";
+    if (cudnn::library().version() < 91100) GTEST_SKIP() << cudnn::library_name() << ": descriptions came with 9.11";
   }
 };
 

@@ -18,7 +18,7 @@ if [[ ${1:-} == fast ]]; then
 fi
 
 bash tools/install_packages.sh --tests
-configure=(-S . -B build -DCMAKE_BUILD_TYPE=Release -DVERGENCE_TESTS=ON -DVERGENCE_CUDA=AUTO)
+configure=(-S . -B build -DCMAKE_BUILD_TYPE=Release -DVERGENCE_TESTS=ON -DVERGENCE_CUDA=AUTO -DVERGENCE_WERROR=ON)
 # Without a GPU to run them, the kernels are compiled for one architecture, which is quick.
 nvidia-smi -L >/dev/null 2>&1 || configure+=(-DVERGENCE_CUDA_ARCHITECTURES=90a-real)
 # In a new build folder everything is compiled, several files of a room at a time, unless one is at work with `fast`.

@@ -8,7 +8,7 @@ namespace {
 /// What cuDNN noted about its last failure on this thread; asking forgets it.
 std::string explanation() {
   std::array<char, 2048> text{};
-  cudnnGetLastErrorString(text.data(), text.size());
+  library().last_error(text.data(), text.size());
   return text.data();
 }
 
@@ -56,22 +56,22 @@ std::int64_t parts_of(const Descriptor& settings) {
 
 void check(cudnnStatus_t status, const std::string& what) {
   if (status != CUDNN_STATUS_SUCCESS)
-    throw Error(join("cuDNN: ", what, ": ", cudnnGetErrorString(status), ": ", explanation()));
+    throw Error(join("cuDNN: ", what, ": ", library().status_text(status), ": ", explanation()));
 }
 
 Descriptor::Descriptor(cudnnBackendDescriptorType_t type) : object_(std::make_shared<Object>()) {
-  check(cudnnBackendCreateDescriptor(type, &object_->descriptor), join("descriptor of kind ", type));
+  check(library().create_descriptor(type, &object_->descriptor), join("descriptor of kind ", type));
 }
 
 void Descriptor::set_raw(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, std::int64_t count,
                          const void* values) {
-  check(cudnnBackendSetAttribute(get(), name, type, count, values), join("attribute ", name));
+  check(library().set_attribute(get(), name, type, count, values), join("attribute ", name));
 }
 
 std::int64_t Descriptor::get_raw(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, std::int64_t most,
                                  void* values) const {
   std::int64_t count = 0;
-  check(cudnnBackendGetAttribute(get(), name, type, most, &count, values), join("attribute ", name));
+  check(library().get_attribute(get(), name, type, most, &count, values), join("attribute ", name));
   return most > 0 ? std::min(count, most) : count;
 }
 
@@ -91,9 +91,9 @@ std::int64_t Descriptor::fill(cudnnBackendAttributeName_t name, const std::vecto
 Target Target::gpu(Stream stream) {
   Target target;
   cudnnHandle_t handle = nullptr;
-  check(cudnnCreate(&handle), "a handle for this machine's GPU");
-  target.handle_ = {handle, cudnnDestroy};
-  check(cudnnSetStream(handle, stream), "stream");
+  check(library().create(&handle), "a handle for this machine's GPU");
+  target.handle_ = {handle, library().destroy};
+  check(library().set_stream(handle, stream), "stream");
   return target;
 }
 
@@ -253,7 +253,7 @@ Plan::Plan(const Target& target, const Offer& offer) : plan_(CUDNN_BACKEND_EXECU
   plan_.set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, offer.settings);
   target.apply(plan_, CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP);
   if (const cudnnStatus_t status = plan_.finalize(); status != CUDNN_STATUS_SUCCESS)
-    failure_ = join(cudnnGetErrorString(status), ": ", explanation());
+    failure_ = join(library().status_text(status), ": ", explanation());
   else
     workspace_ = plan_.values<std::int64_t>(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, 1).at(0);
 }
@@ -268,7 +268,7 @@ void Plan::run(const Target& target, const std::vector<std::pair<std::int64_t, c
   arguments.set(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, data);
   arguments.set(CUDNN_ATTR_VARIANT_PACK_WORKSPACE, workspace);
   check(arguments.finalize(), "arguments");
-  check(cudnnBackendExecute(target.handle(), plan_.get(), arguments.get()), "execution");
+  check(library().execute(target.handle(), plan_.get(), arguments.get()), "execution");
 }
 
 }  // namespace vergence::cuda::cudnn

@@ -4,7 +4,6 @@
 #pragma once
 
 #include <array>
-#include <cudnn_graph.h>
 #include <memory>
 #include <string>
 #include <type_traits>
@@ -13,6 +12,7 @@
 
 #include "kernels/conv_rules.h"
 #include "kernels/launch.h"
+#include "kernels/nvidia/cudnn_library.h"
 
 namespace vergence::cuda::cudnn {
 
@@ -72,13 +72,15 @@ class Descriptor {
   /// Fills descriptors that were made for this purpose; says how many there are.
   std::int64_t fill(cudnnBackendAttributeName_t name, const std::vector<Descriptor>& parts) const;
 
-  cudnnStatus_t finalize() { return cudnnBackendFinalize(get()); }
+  cudnnStatus_t finalize() { return library().finalize(get()); }
 
  private:
   struct Object {
     cudnnBackendDescriptor_t descriptor = nullptr;
     std::vector<Descriptor> parts;
-    ~Object() { cudnnBackendDestroyDescriptor(descriptor); }
+    ~Object() {
+      if (descriptor) library().destroy_descriptor(descriptor);
+    }
   };
 
   void set_raw(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, std::int64_t count,
