@@ -157,6 +157,9 @@ class Backend {
   virtual const char* name() const = 0;
   /// Which one it is: "NVIDIA H200, compute capability 9.0, 140 GiB".
   virtual std::string description() const { return name(); }
+  /// What computes its convolutions of such activations, where a device has a choice: "cuDNN 9.19", "own kernels (why)".
+  /// Throws UsageError where that is not what was asked for.
+  virtual std::string convolutions_by(DType /*activations*/) { return {}; }
 
   // ---- memory. Blocks are at least 64-byte aligned; contents are undefined after allocate.
   virtual void* allocate(std::int64_t bytes) = 0;

@@ -6,6 +6,9 @@
 // Implicit matrix products: the gathered operand exists in shared memory only, 16 deep. Bytes: each operand about once
 // per 64 columns or rows of the result, out of L2 for the most part. Bound by arithmetic outside the tensor cores:
 // 67 TFLOP/s f32, 34 TFLOP/s f64 on an H200. conv_walk.h says how both gathers are one.
+#include <atomic>
+#include <cstdio>
+
 #include "kernels/conv_kernels.h"
 #include "kernels/conv_tuning.h"
 #include "kernels/conv_walk.h"
@@ -392,14 +395,25 @@ void convolve_by(CudaConvAlgorithm choice, Device& device, const ConvShape& shap
   plain_conv2d_data(device, shape, first, weights.array(), out);
 }
 
+/// Whether the library can be asked. Where it should be there and is not, `--conv cudnn` is refused; otherwise our own
+/// kernels take its place, which is said once.
+bool library_there(Device& device) {
+  const LibraryState& state = conv_library(device);
+  if (state.ready || state.text.empty()) return state.ready;
+  require_usage(cuda_conv() != CudaConv::cudnn, "--conv cudnn: ", state.text);
+  static std::atomic<bool> told{false};
+  if (!told.exchange(true))
+    std::fprintf(stderr, "notice: cuDNN: %s; our own kernels compute the convolutions, slower\n", state.text.c_str());
+  return false;
+}
+
 /// By the rule or, while tuning, by measurement; `out` may then be written.
 CudaConvAlgorithm chosen(Device& device, const ConvShape& shape, ConvPass pass, ConstArray first, ConstArray second,
                          Array out) {
   if (!conv_tuning()) {
     const CudaConvAlgorithm choice = choose_cuda_conv(shape, pass, first.dtype);
-    const bool absent =
-        choice == CudaConvAlgorithm::library && cuda_conv() == CudaConv::automatic && !library_convolves();
-    return absent ? CudaConvAlgorithm::tensor : choice;
+    const bool absent = choice == CudaConvAlgorithm::library && !library_there(device);
+    return absent && cuda_conv() == CudaConv::automatic ? CudaConvAlgorithm::tensor : choice;
   }
   std::vector<ConvCandidate> candidates;
   std::vector<CudaConvAlgorithm> algorithms;
@@ -407,6 +421,7 @@ CudaConvAlgorithm chosen(Device& device, const ConvShape& shape, ConvPass pass, 
        {std::pair{"library", CudaConvAlgorithm::library}, std::pair{"tensor", CudaConvAlgorithm::tensor},
         std::pair{"plain", CudaConvAlgorithm::plain}}) {
     if (!cuda_conv_applies(choice, shape, pass, first.dtype)) continue;
+    if (choice == CudaConvAlgorithm::library && !library_there(device)) continue;
     algorithms.push_back(choice);
     candidates.push_back({name, [&, choice = choice] {
                             convolve_by(choice, device, shape, pass, first, second, out);
@@ -422,6 +437,14 @@ void convolve(Device& device, const ConvShape& shape, ConvPass pass, ConstArray 
 }
 
 }  // namespace
+
+std::string CudaBackend::convolutions_by(DType activations) {
+  if (activations != DType::bf16) return "own kernels";
+  if (cuda_conv() == CudaConv::cuda) return "own kernels (--conv cuda)";
+  const std::string& text = conv_library(device_).text;
+  if (library_there(device_)) return text;
+  return text.empty() ? "own kernels" : join("own kernels (", text, ")");
+}
 
 void CudaBackend::conv2d(const ConvShape& shape, ConstArray x, ConstArray w, Array y) {
   convolve(device_, shape, ConvPass::forward, x, w, y);

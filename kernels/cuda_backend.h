@@ -66,6 +66,7 @@ class CudaBackend final : public Backend {
   double f32_operand_rounding() const override;
 
   // ---- conv.cu
+  std::string convolutions_by(DType activations) override;
   void conv2d(const ConvShape& shape, ConstArray x, ConstArray w, Array y) override;
   void conv2d_data(const ConvShape& shape, ConstArray g, ConstArray w, Array dx) override;
   void conv2d_weight(const ConvShape& shape, ConstArray x, ConstArray g, Array dw) override;

@@ -1,6 +1,9 @@
 // What NVIDIA's libraries compute for the CUDA backend. Each function returns false where the library does not have the
-// case, or where the build has no such library: then our own kernel runs. The emulated device has none.
+// case, or where there is no such library, in this build or on this machine: then our own kernel runs. The emulated
+// device has none.
 #pragma once
+
+#include <string>
 
 #include "kernels/cuda_device.h"
 
@@ -10,8 +13,14 @@ namespace vergence::VERGENCE_GPU {
 bool library_gemm(Device& device, bool transpose_a, bool transpose_b, std::int64_t m, std::int64_t n, std::int64_t k,
                   ConstArray a, ConstArray b, ConstArray bias, Array out);
 
-/// Whether there is a library for convolutions at all.
-bool library_convolves();
+/// Whether a library can be used on a device.
+struct LibraryState {
+  bool ready = false;
+  std::string text;  // "cuDNN 9.19"; else why not, or nothing where no library was to be expected
+};
+
+/// The library for convolutions: loaded, and made ready for the device, when this is first called.
+const LibraryState& conv_library(Device& device);
 
 /// cuDNN, bf16: all operands bf16 but dw, which may be f32. `w` is in bf16 already.
 bool library_conv2d(Device& device, const ConvShape& shape, ConstArray x, ConstArray w, Array y);

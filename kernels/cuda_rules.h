@@ -7,8 +7,8 @@
 namespace vergence {
 
 /// `--conv`. `cudnn` asks for the library wherever it has the case and `cuda` for our own kernels everywhere. The
-/// library computes bf16 alone: f64 and f32 run on our own kernels whatever was asked for, and so does bf16 where the
-/// build has no cuDNN, or cuDNN no engine for the shape; neither is an error.
+/// library computes bf16 alone: f64 and f32 run on our own kernels whatever was asked for, and so does bf16 where cuDNN
+/// has no engine for the shape. Where there is no cuDNN at all, `cudnn` is an error and `automatic` means `cuda`.
 enum class CudaConv { automatic, cuda, cudnn };
 
 /// How f32 products are computed on the GPU: as they are, or with both operands rounded to tf32 on tensor cores.

@@ -85,6 +85,7 @@ class Trainer {
   std::int64_t steps_per_epoch_;
   Schedule schedule_;
   std::unique_ptr<Objective> objective_;
+  std::string convolutions_by_;
   std::unique_ptr<RunFolder> opened_;
   RunFolder& folder_;
   std::string config_;
@@ -107,13 +108,12 @@ Trainer::Trainer(const Options& options, std::unique_ptr<RunFolder> folder)
       steps_per_epoch_(steps_per_epoch(options, dataset_)),
       schedule_(make_schedule(options, steps_per_epoch_)),
       objective_(make_objective(options, views_[0].size, backend_, views_[0].channels)),
+      convolutions_by_(backend_.convolutions_by(activations_of(options, backend_))),
       opened_(folder ? std::move(folder) : std::make_unique<RunFolder>(options.run_folder(), options.resume)),
       folder_(*opened_),
       config_(options_to_toml(options)),
       last_(options.max_steps ? std::min(options.max_steps, schedule_.steps()) : schedule_.steps()),
-      runner_(*objective_, backend_, options.capture) {
-  apply_kernel_choices(options);
-}
+      runner_(*objective_, backend_, options.capture) {}
 
 /// Before the first step: what applies, and where the run stands.
 void Trainer::start() {
@@ -123,6 +123,7 @@ void Trainer::start() {
   std::printf("device            %s, %s, %d threads (%s)\nrun folder        %s\n", backend_.name(),
               options_.precision.c_str(), omp_get_max_threads(), devices_text().c_str(),
               printable(folder_.path()).c_str());
+  if (!convolutions_by_.empty()) std::printf("convolutions      %s\n", printable(convolutions_by_).c_str());
   if (!schedule_.notice().empty()) std::printf("%s\n", schedule_.notice().c_str());
   if (options_.precision == "bf16" && &backend_ == &cpu_backend() && !cpu_multiplies_bf16())
     std::printf("notice: this processor has no instructions for bf16; fp32 will be faster\n");
@@ -386,6 +387,7 @@ TrainingResult Trainer::run() {
 }  // namespace
 
 TrainingResult train_run(const Options& options, std::unique_ptr<RunFolder> folder) {
+  apply_kernel_choices(options);
   return Trainer(options, std::move(folder)).run();
 }
 

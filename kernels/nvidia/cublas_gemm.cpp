@@ -5,6 +5,7 @@
 // device with each call, so that a recorded product owns what it writes to.
 #include <algorithm>
 #include <array>
+#include <cstdio>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -141,10 +142,25 @@ std::optional<Choice> choose(cublasLtHandle_t handle, const Product& p) {
   return choice;
 }
 
+/// Null where the library cannot be used, which it says.
+cublasLtHandle_t make_handle() {
+  std::string why;
+  try {
+    cublasLtHandle_t handle = nullptr;
+    const cublasStatus_t status = cublas_library().create(&handle);
+    if (status == CUBLAS_STATUS_SUCCESS) return handle;
+    why = join("a handle for this machine's GPU: ", cublas_library().status_text(status));
+  } catch (const Error& error) {
+    why = error.what();
+  }
+  std::fprintf(stderr, "notice: cuBLASLt: %s; our own kernels compute matrix products, slower\n", why.c_str());
+  return nullptr;
+}
+
 /// The library's state for one device. Lives as long as the process.
 struct Products {
   std::mutex mutex;
-  cublasLtHandle_t handle = nullptr;
+  std::optional<cublasLtHandle_t> handle;  // once it was asked for
   std::map<Key, std::optional<Choice>> choices;
 };
 
@@ -178,13 +194,14 @@ bool library_gemm(Device& device, bool transpose_a, bool transpose_b, std::int64
   if (!one_type || m == 0 || n == 0 || k == 0) return false;
   Products& products = products_of(device);
   const std::lock_guard lock(products.mutex);
-  if (!products.handle) check(cublas_library().create(&products.handle), product);
+  if (!products.handle) products.handle = make_handle();
+  if (!*products.handle) return false;
   const Key key = key_of(product);
   auto known = products.choices.find(key);
-  if (known == products.choices.end()) known = products.choices.emplace(key, choose(products.handle, product)).first;
+  if (known == products.choices.end()) known = products.choices.emplace(key, choose(*products.handle, product)).first;
   if (!known->second) return false;
   note_launch("gemm, cuBLASLt");
-  run(device, products.handle, *known->second, product);
+  run(device, *products.handle, *known->second, product);
   return true;
 }
 

@@ -56,9 +56,19 @@ struct Ready {
 /// cuDNN for one device. Lives as long as the process.
 class Convolutions {
  public:
-  explicit Convolutions(Device& device) : device_(device), target_(Target::gpu(device.stream())) {}
+  explicit Convolutions(Device& device) : device_(device) {
+    try {
+      target_ = Target::gpu(device.stream());
+      state_ = {true, cudnn::library_name()};
+    } catch (const Error& error) {
+      state_.text = error.what();
+    }
+  }
+
+  const LibraryState& state() const { return state_; }
 
   bool run(const ConvShape& shape, ConvPass pass, DType weights, const void* x, const void* w, const void* y) {
+    if (!state_.ready) return false;
     const std::lock_guard lock(mutex_);
     const Key key = key_of(shape, pass, weights);
     auto known = ready_.find(key);
@@ -80,6 +90,7 @@ class Convolutions {
   }
 
   Device& device_;
+  LibraryState state_;
   Target target_;
   std::mutex mutex_;
   std::map<Key, std::optional<Ready>> ready_;
@@ -147,7 +158,7 @@ std::optional<Plan> choose_plan(const Target& target, const ConvGraph& made, boo
   return best;
 }
 
-bool library_convolves() { return true; }
+const LibraryState& conv_library(Device& device) { return convolutions_of(device).state(); }
 
 bool library_conv2d(Device& device, const ConvShape& shape, ConstArray x, ConstArray w, Array y) {
   return run(device, shape, ConvPass::forward, x, w, y);

@@ -95,7 +95,7 @@ class Descriptor {
 /// What plans are made for: the current GPU, or a description of one.
 class Target {
  public:
-  /// Plans made for it run on `stream`. Throws Error where there is no GPU.
+  /// Plans made for it run on `stream`. Throws Error where cuDNN cannot be loaded, or used with the GPU.
   static Target gpu(Stream stream);
   /// `json` as cuDNN 9.11 and later write it.
   static Target described(const std::string& json);

@@ -1,0 +1,71 @@
+// Convolutions with and without a library: what computes them, what is said of it, and what is refused.
+#include <gtest/gtest.h>
+
+#include "engine/tensor.h"
+#include "kernels/cuda_rules.h"
+#include "tests/complaints.h"
+#include "tests/cuda_emulator/emulated_backend.h"
+#include "tests/cuda_emulator/stand_in_library.h"
+
+namespace vergence::emulated {
+namespace {
+
+constexpr ConvShape shape{2, 6, 6, 16, 16, 3, 3, 1, 1};
+
+class Library : public testing::Test {
+ protected:
+  ~Library() override {
+    stand_in_library() = {};
+    set_cuda_conv(CudaConv::automatic);
+  }
+
+  Backend& gpu = test::emulated_backend();
+};
+
+Tensor ones(const Shape& shape, DType dtype) { return full(test::emulated_backend(), shape, 1, dtype); }
+
+/// y of images and weights that are all 1: in the middle, the number of a kernel's taps and channels.
+Tensor forward() {
+  const Tensor x = ones({2, 6, 6, 16}, DType::bf16), w = ones({16, 3, 3, 16}, DType::f32);
+  const Tensor y = empty(test::emulated_backend(), {2, 6, 6, 16}, DType::bf16);
+  test::emulated_backend().conv2d(shape, x.array(), w.array(), y.array());
+  return y;
+}
+
+TEST_F(Library, ThatIsThereIsNamed) {
+  stand_in_library().state = {true, "cuDNN 9.99"};
+  EXPECT_EQ(gpu.convolutions_by(DType::bf16), "cuDNN 9.99");
+  EXPECT_EQ(gpu.convolutions_by(DType::f32), "own kernels");
+  set_cuda_conv(CudaConv::cuda);
+  EXPECT_EQ(gpu.convolutions_by(DType::bf16), "own kernels (--conv cuda)");
+}
+
+TEST_F(Library, ThatIsMissingIsReplacedWithOneNotice) {
+  stand_in_library().state.text = "libcudnn.so.9 cannot be loaded: looked in vain";
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(gpu.convolutions_by(DType::bf16), "own kernels (libcudnn.so.9 cannot be loaded: looked in vain)");
+  EXPECT_EQ(forward().values().at(16 * 7), 9 * 16);
+  EXPECT_EQ(testing::internal::GetCapturedStderr(),
+            "notice: cuDNN: libcudnn.so.9 cannot be loaded: looked in vain; our own kernels compute the convolutions, "
+            "slower\n");
+}
+
+TEST_F(Library, ThatIsMissingCannotBeAskedFor) {
+  stand_in_library().state.text = "libcudnn.so.9 cannot be loaded: looked in vain";
+  set_cuda_conv(CudaConv::cudnn);
+  const std::string refusal = "--conv cudnn: libcudnn.so.9 cannot be loaded: looked in vain";
+  EXPECT_EQ(message_of([&] { gpu.convolutions_by(DType::bf16); }), refusal);
+  EXPECT_EQ(message_of([&] { forward(); }), refusal);
+  EXPECT_EQ(gpu.convolutions_by(DType::f32), "own kernels") << "which cuDNN would not have had";
+}
+
+TEST_F(Library, ThatWasNeverToBeExpectedIsNotMissed) {
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(gpu.convolutions_by(DType::bf16), "own kernels");
+  set_cuda_conv(CudaConv::cudnn);
+  EXPECT_EQ(forward().values().at(16 * 7), 9 * 16);
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+}
+
+}  // namespace
+}  // namespace vergence::emulated
