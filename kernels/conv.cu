@@ -374,13 +374,25 @@ class Weights {
   ConstArray array_;
 };
 
+/// The library's weight gradient; by way of bf16 where it may round.
+bool library_weight(CudaBackend& gpu, const ConvShape& shape, ConstArray x, ConstArray g, Array dw) {
+  if (dw.dtype != DType::f32 || x.dtype != DType::bf16 || cuda_weight_gradients() != DType::bf16)
+    return library_conv2d_weight(gpu.device(), shape, x, g, dw);
+  const Scratch<bf16> scratch(gpu.device(), dw.size);
+  const Array rounded{scratch.data(), dw.size, DType::bf16};
+  if (!library_conv2d_weight(gpu.device(), shape, x, g, rounded)) return false;
+  gpu.map(Map::copy, 1, dw.size, {rounded}, {}, 1, 0, dw);
+  return true;
+}
+
 /// One pass by one algorithm; where that lacks the case, by the next one. `first` is x or g, `second` w or, of the
 /// weight gradient, g.
-void convolve_by(CudaConvAlgorithm choice, Device& device, const ConvShape& shape, ConvPass pass, ConstArray first,
+void convolve_by(CudaConvAlgorithm choice, CudaBackend& gpu, const ConvShape& shape, ConvPass pass, ConstArray first,
                  ConstArray second, Array out) {
+  Device& device = gpu.device();
   const bool library = choice == CudaConvAlgorithm::library, tensor = choice != CudaConvAlgorithm::plain;
   if (pass == ConvPass::weight) {
-    if (library && library_conv2d_weight(device, shape, first, second, out)) return;
+    if (library && library_weight(gpu, shape, first, second, out)) return;
     if (tensor && tensor_conv2d_weight(device, shape, first, second, out)) return;
     return plain_conv2d_weight(device, shape, first, second, out);
   }
@@ -408,11 +420,11 @@ bool library_there(Device& device) {
 }
 
 /// By the rule or, while tuning, by measurement; `out` may then be written.
-CudaConvAlgorithm chosen(Device& device, const ConvShape& shape, ConvPass pass, ConstArray first, ConstArray second,
+CudaConvAlgorithm chosen(CudaBackend& gpu, const ConvShape& shape, ConvPass pass, ConstArray first, ConstArray second,
                          Array out) {
   if (!conv_tuning()) {
     const CudaConvAlgorithm choice = choose_cuda_conv(shape, pass, first.dtype);
-    const bool absent = choice == CudaConvAlgorithm::library && !library_there(device);
+    const bool absent = choice == CudaConvAlgorithm::library && !library_there(gpu.device());
     return absent && cuda_conv() == CudaConv::automatic ? CudaConvAlgorithm::tensor : choice;
   }
   std::vector<ConvCandidate> candidates;
@@ -421,19 +433,19 @@ CudaConvAlgorithm chosen(Device& device, const ConvShape& shape, ConvPass pass, 
        {std::pair{"library", CudaConvAlgorithm::library}, std::pair{"tensor", CudaConvAlgorithm::tensor},
         std::pair{"plain", CudaConvAlgorithm::plain}}) {
     if (!cuda_conv_applies(choice, shape, pass, first.dtype)) continue;
-    if (choice == CudaConvAlgorithm::library && !library_there(device)) continue;
+    if (choice == CudaConvAlgorithm::library && !library_there(gpu.device())) continue;
     algorithms.push_back(choice);
     candidates.push_back({name, [&, choice = choice] {
-                            convolve_by(choice, device, shape, pass, first, second, out);
-                            device.synchronize();
+                            convolve_by(choice, gpu, shape, pass, first, second, out);
+                            gpu.device().synchronize();
                           }});
   }
   return algorithms[tuned_conv(shape, pass, first.dtype, candidates)];
 }
 
-void convolve(Device& device, const ConvShape& shape, ConvPass pass, ConstArray first, ConstArray second, Array out) {
+void convolve(CudaBackend& gpu, const ConvShape& shape, ConvPass pass, ConstArray first, ConstArray second, Array out) {
   if (out.size == 0) return;
-  convolve_by(chosen(device, shape, pass, first, second, out), device, shape, pass, first, second, out);
+  convolve_by(chosen(gpu, shape, pass, first, second, out), gpu, shape, pass, first, second, out);
 }
 
 }  // namespace
@@ -447,22 +459,22 @@ std::string CudaBackend::convolutions_by(DType activations) {
 }
 
 void CudaBackend::conv2d(const ConvShape& shape, ConstArray x, ConstArray w, Array y) {
-  convolve(device_, shape, ConvPass::forward, x, w, y);
+  convolve(*this, shape, ConvPass::forward, x, w, y);
 }
 
 void CudaBackend::conv2d_data(const ConvShape& shape, ConstArray g, ConstArray w, Array dx) {
-  convolve(device_, shape, ConvPass::data, g, w, dx);
+  convolve(*this, shape, ConvPass::data, g, w, dx);
 }
 
 void CudaBackend::conv2d_weight(const ConvShape& shape, ConstArray x, ConstArray g, Array dw) {
-  convolve(device_, shape, ConvPass::weight, x, g, dw);
+  convolve(*this, shape, ConvPass::weight, x, g, dw);
 }
 
 bool CudaBackend::conv2d_batch_norm(const ConvShape& conv, const NormShape& norm, ConstArray x, ConstArray w,
                                     ConstArray gamma, ConstArray beta, ConstArray add, Array raw, Array mean,
                                     Array rstd, Array y, Array positive, const RunningUpdate& running) {
   if (raw.size == 0 || !norm_takes_tiles(norm, x.dtype)) return false;
-  if (chosen(device_, conv, ConvPass::forward, x, w, raw) != CudaConvAlgorithm::tensor) return false;
+  if (chosen(*this, conv, ConvPass::forward, x, w, raw) != CudaConvAlgorithm::tensor) return false;
   const std::int64_t moments = ceil_div(norm.groups * norm.rows, conv_statistics_rows) * norm.channels;
   const Scratch<float> means(device_, moments), squares(device_, moments);
   const ConvStatistics statistics{means.data(), squares.data()};
@@ -475,7 +487,7 @@ bool CudaBackend::conv2d_data_relu(const ConvShape& conv, const NormShape& norm,
   const std::int64_t tiles = conv_data_tiles(conv, norm.groups);
   if (dx.size == 0 || tiles == 0 || dx.dtype != DType::bf16 || norm.channels % 8 != 0) return false;
   if (!aligned_to<16>(dx.data) || !aligned_to<16>(raw.data)) return false;
-  if (chosen(device_, conv, ConvPass::data, g, w, dx) != CudaConvAlgorithm::tensor) return false;
+  if (chosen(*this, conv, ConvPass::data, g, w, dx) != CudaConvAlgorithm::tensor) return false;
   const Scratch<float> partial(device_, norm.groups * tiles * 2 * norm.channels);
   if (!tensor_conv2d_data(device_, conv, g, w, dx,
                           {raw.as<bf16>(), positive.as<std::uint8_t>(), mean.as<float>(), partial.data(),

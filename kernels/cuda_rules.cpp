@@ -10,6 +10,7 @@ namespace {
 
 std::atomic<CudaConv> forced{CudaConv::automatic};
 std::atomic<CudaMath> math_of_f32{CudaMath::fp32};
+std::atomic<DType> weight_gradients{DType::f32};
 std::atomic<bool> repeatable{false};
 
 constexpr std::int64_t fewest_library_channels = 16;
@@ -32,6 +33,8 @@ void set_cuda_conv(CudaConv choice) { forced = choice; }
 CudaConv cuda_conv() { return forced; }
 void set_cuda_math(CudaMath math) { math_of_f32 = math; }
 CudaMath cuda_math() { return math_of_f32; }
+void set_cuda_weight_gradients(DType type) { weight_gradients = type; }
+DType cuda_weight_gradients() { return weight_gradients; }
 void set_cuda_deterministic(bool deterministic) { repeatable = deterministic; }
 bool cuda_deterministic() { return repeatable; }
 

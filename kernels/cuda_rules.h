@@ -19,6 +19,10 @@ void set_cuda_conv(CudaConv choice);
 CudaConv cuda_conv();
 void set_cuda_math(CudaMath math);
 CudaMath cuda_math();
+/// `--weight-gradients`, f32 or bf16: to what the library may round the weight gradient of a bf16 convolution. Our own
+/// kernels never round it. f32 unless set.
+void set_cuda_weight_gradients(DType type);
+DType cuda_weight_gradients();
 /// Bitwise repeatable results. Our own kernels always are; the library may then take only engines that are.
 void set_cuda_deterministic(bool deterministic);
 bool cuda_deterministic();

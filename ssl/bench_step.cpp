@@ -50,6 +50,7 @@ Options bench_options(const BenchSettings& settings) {
   options.precision = settings.precision;
   options.cpu_conv = settings.cpu_conv;
   options.conv = settings.conv;
+  options.weight_gradients = settings.weight_gradients;
   const auto set = [&](const char* name, auto value) { set_option(options, name, join(value)); };
   set("simclr.temperature", 0.5);
   set("simclr.hidden", 2048);

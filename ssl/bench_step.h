@@ -21,6 +21,7 @@ struct BenchSettings {
   std::string objective = "simclr", encoder = "resnet18";
   std::int64_t image = 32, batch = 512, projector = 2048;
   std::string device = "auto", precision = "fp32", cpu_conv = "auto", conv = "auto";
+  std::string weight_gradients = "auto";
   bool capture = true;  // on a device that can: record the step and repeat it
   std::int64_t steps = 10, warmup = 3;
   int threads = 0;             // 0: OpenMP's choice

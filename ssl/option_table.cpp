@@ -131,6 +131,8 @@ void add_run(OptionBuilder& t) {
            "of activations and convolutions; tf32: on a GPU alone");
   t.choice("cpu-conv", FIELD(cpu_conv), {"auto", "direct", "winograd"}, "the CPU's convolution algorithm");
   t.choice("conv", FIELD(conv), {"auto", "cuda", "cudnn"}, "the GPU's convolutions: our own kernels or the library's");
+  t.choice("weight-gradients", FIELD(weight_gradients), {"auto", "bf16", "fp32"},
+           "to what cuDNN may round a convolution's; auto: bf16 with --precision bf16 on a GPU");
   t.flag("capture", FIELD(capture), "on a GPU: record the step once and repeat it");
   t.choice("jpeg", FIELD(jpeg), {"turbo", "stb"},
            "what decodes JPEG: libjpeg-turbo where the build has it, or stb_image");

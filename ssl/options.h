@@ -88,6 +88,7 @@ struct Options {
   std::string precision = "fp32";
   std::string cpu_conv = "auto";
   std::string conv = "auto";
+  std::string weight_gradients = "auto";
   bool capture = true;
   std::int64_t seed = 1;
   std::string out;                    // run folder; empty: runs/<dataset>_<objective>_s<seed>

@@ -127,6 +127,8 @@ void Trainer::start() {
   if (!schedule_.notice().empty()) std::printf("%s\n", schedule_.notice().c_str());
   if (options_.precision == "bf16" && &backend_ == &cpu_backend() && !cpu_multiplies_bf16())
     std::printf("notice: this processor has no instructions for bf16; fp32 will be faster\n");
+  if (options_.weight_gradients == "bf16" && !backend_.can_record())
+    std::printf("notice: --weight-gradients bf16 is for GPUs: they stay f32 on %s\n", backend_.name());
   require_trainable(options_);
   if (folder_.resuming())
     resume();
@@ -454,9 +456,13 @@ void apply_kernel_choices(const Options& options) {
                 "'; expected auto, direct or winograd");
   require_usage(gpu == "auto" || gpu == "cuda" || gpu == "cudnn", "--conv: there is no '", gpu,
                 "'; expected auto, cuda or cudnn");
+  require_usage(options.weight_gradients != "bf16" || options.precision == "bf16",
+                "--weight-gradients bf16: goes with --precision bf16 alone, not with ", options.precision);
   set_cpu_conv(cpu == "auto" ? CpuConv::automatic : cpu == "direct" ? CpuConv::direct : CpuConv::winograd);
   set_cuda_conv(gpu == "auto" ? CudaConv::automatic : gpu == "cuda" ? CudaConv::cuda : CudaConv::cudnn);
   set_cuda_math(options.precision == "tf32" ? CudaMath::tf32 : CudaMath::fp32);
+  set_cuda_weight_gradients(options.weight_gradients != "fp32" && options.precision == "bf16" ? DType::bf16
+                                                                                              : DType::f32);
   set_cuda_deterministic(options.deterministic);
 }
 

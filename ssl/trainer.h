@@ -51,8 +51,8 @@ LoaderSettings loader_settings(const Options& options, const Dataset& dataset, c
 std::unique_ptr<Objective> make_objective(const Options& options, std::int64_t image_size, Backend& backend,
                                           std::int64_t channels = 3);
 
-/// Makes `--cpu-conv`, `--conv`, `--precision tf32` and `--deterministic` the choices of this process. Throws
-/// UsageError for names there are not.
+/// Makes `--cpu-conv`, `--conv`, `--weight-gradients`, `--precision tf32` and `--deterministic` the choices of this
+/// process. Throws UsageError for names there are not and for what does not go together.
 void apply_kernel_choices(const Options& options);
 
 /// SHA-256 of the configuration, without what a resumed run may change.

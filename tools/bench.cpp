@@ -35,6 +35,9 @@ void add_options(CLI::App& app, vergence::BenchSettings& s) {
   app.add_option("--conv", s.conv, "convolution on the GPU: our own kernels or the library's")
       ->check(CLI::IsMember({"auto", "cuda", "cudnn"}))
       ->capture_default_str();
+  app.add_option("--weight-gradients", s.weight_gradients, "to what cuDNN may round a convolution's")
+      ->check(CLI::IsMember({"auto", "bf16", "fp32"}))
+      ->capture_default_str();
   app.add_option("--capture", s.capture, "on a GPU: record the step once and repeat it")->capture_default_str();
   app.add_option("--steps", s.steps, "timed steps")->check(CLI::Range(1, 1 << 20))->capture_default_str();
   app.add_option("--warmup", s.warmup, "steps before them")->check(CLI::Range(0, 1 << 20))->capture_default_str();

@@ -3,8 +3,8 @@
 // A weight gradient in f32 leaves the sums through a function that changes nothing: cuDNN's ready-made kernels round it
 // to bf16, and the engines that compile one at run time (seconds, once per shape and process) write it out as it is.
 // Some of those give a whole sum over all pixels to one block, which leaves most of the GPU idle where the weights are
-// few: they are not taken. Where none remains our own kernels run: eight bits of a gradient that is added up over many
-// steps are too few.
+// few: they are not taken. Where none remains our own kernels run. (Whether dw is asked for in bf16 or in f32 is
+// `--weight-gradients`.)
 #include "kernels/nvidia/cudnn_conv.h"
 
 #include <map>

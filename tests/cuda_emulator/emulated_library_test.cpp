@@ -17,6 +17,7 @@ class Library : public testing::Test {
   ~Library() override {
     stand_in_library() = {};
     set_cuda_conv(CudaConv::automatic);
+    set_cuda_weight_gradients(DType::f32);
   }
 
   Backend& gpu = test::emulated_backend();
@@ -57,6 +58,29 @@ TEST_F(Library, ThatIsMissingCannotBeAskedFor) {
   EXPECT_EQ(message_of([&] { gpu.convolutions_by(DType::bf16); }), refusal);
   EXPECT_EQ(message_of([&] { forward(); }), refusal);
   EXPECT_EQ(gpu.convolutions_by(DType::f32), "own kernels") << "which cuDNN would not have had";
+}
+
+// In the middle tap 2 x 36 products of 3 and 129/128 are added, and bf16 has eight bits.
+TEST_F(Library, RoundsWeightGradientsWhereItMay) {
+  stand_in_library().state = {true, "cuDNN 9.99"};
+  const Tensor x = full(gpu, {2, 6, 6, 16}, 1.0078125, DType::bf16), g = full(gpu, {2, 6, 6, 16}, 3, DType::bf16);
+  const double exact = 72 * 3 * 1.0078125, rounded = static_cast<double>(static_cast<float>(bf16(float(exact))));
+  ASSERT_NE(exact, rounded);
+  for (const bool may_round : {false, true}) {
+    set_cuda_weight_gradients(may_round ? DType::bf16 : DType::f32);
+    const Tensor dw = empty(gpu, {16, 3, 3, 16});
+    gpu.conv2d_weight(shape, x.array(), g.array(), dw.array());
+    EXPECT_EQ(dw.values().at(4 * 16), may_round ? rounded : exact);
+  }
+  EXPECT_EQ(stand_in_library().weight_gradients, (std::vector<DType>{DType::f32, DType::bf16}));
+}
+
+TEST_F(Library, LeavesOurOwnWeightGradientsUnrounded) {
+  set_cuda_weight_gradients(DType::bf16);
+  const Tensor x = full(gpu, {2, 6, 6, 16}, 1.0078125, DType::bf16), g = full(gpu, {2, 6, 6, 16}, 3, DType::bf16);
+  const Tensor dw = empty(gpu, {16, 3, 3, 16});
+  gpu.conv2d_weight(shape, x.array(), g.array(), dw.array());
+  EXPECT_EQ(dw.values().at(4 * 16), 72 * 3 * 1.0078125);
 }
 
 TEST_F(Library, ThatWasNeverToBeExpectedIsNotMissed) {
