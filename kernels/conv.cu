@@ -303,12 +303,19 @@ void gather(Device& device, const ConvShape& shape, ConstArray source, ConstArra
 
 int conv_weight_splits(const ConvShape& shape, int multiprocessors, std::int64_t rows, std::int64_t cols) {
   constexpr std::int64_t least = 256, most = 16384;  // pixels of a split
+  constexpr std::int64_t more_waves = 3;
   const std::int64_t pixels = shape.batch * shape.out_height() * shape.out_width();
   const std::int64_t pairs = shape.in_channels / shape.groups * shape.kernel_height * shape.kernel_width;
   const std::int64_t blocks = ceil_div(shape.out_channels / shape.groups, rows) * ceil_div(pairs, cols) * shape.groups;
-  std::int64_t splits = ceil_div(2 * multiprocessors, blocks);
+  const std::int64_t wave = 2 * multiprocessors, fewest = pixels > most ? ceil_div(pixels, most) : 1;
+  const std::int64_t first = ceil_div(fewest * blocks, wave);
+  std::int64_t splits = first * wave / blocks;
+  for (std::int64_t waves = first; waves <= first + more_waves; ++waves)  // the last wave is nearly full, too
+    if (const std::int64_t fit = waves * wave / blocks; 4 * fit * blocks >= 3 * waves * wave) {
+      splits = fit;
+      break;
+    }
   if (splits > ceil_div(pixels, least)) splits = ceil_div(pixels, least);
-  if (splits < ceil_div(pixels, most)) splits = ceil_div(pixels, most);
   return static_cast<int>(splits < 1 ? 1 : splits);
 }
 

@@ -43,8 +43,9 @@ bool tensor_conv2d_data(Device& device, const ConvShape& shape, ConstArray g, Co
                         const ConvReluSums& relu = {});
 bool tensor_conv2d_weight(Device& device, const ConvShape& shape, ConstArray x, ConstArray g, Array dw);
 
-/// A weight gradient's pixels are split until two blocks lie on each multiprocessor, and further where a sum in f32
-/// would become too long. rows x cols: a block's part of (output channels of a group) x (taps, input channels).
+/// Into how many parts a weight gradient's pixels are split: as many as fill whole waves of two blocks on each
+/// multiprocessor, of which there are as few as keep a sum in f32 short and leave little of the last wave empty.
+/// rows x cols: a block's part of (output channels of a group) x (taps, input channels).
 int conv_weight_splits(const ConvShape& shape, int multiprocessors, std::int64_t rows, std::int64_t cols);
 
 /// dw = the sum of partial[split][:] in the order of the splits, converted to dw's type. Real: float or double.

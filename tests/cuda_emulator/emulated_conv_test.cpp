@@ -226,6 +226,39 @@ TEST(EmulatedConv, ForwardGivesTheMomentsOfItsResult) {
   }
 }
 
+// ResNet-18 on 1024 images of 32 x 32, on a GPU with 132 multiprocessors, each of which holds two blocks.
+TEST(WeightSplits, FillWholeWaves) {
+  constexpr int multiprocessors = 132, wave = 2 * multiprocessors;
+  struct Layer {
+    ConvShape shape;
+    std::int64_t rows, cols;
+    int splits, blocks;
+  };
+  const Layer layers[] = {{{1024, 32, 32, 64, 64, 3, 3, 1, 1}, 64, 128, 105, 525},
+                          {{1024, 16, 16, 128, 128, 3, 3, 1, 1}, 128, 128, 29, 261},
+                          {{1024, 8, 8, 256, 256, 3, 3, 1, 1}, 128, 128, 7, 252},
+                          {{1024, 4, 4, 512, 512, 3, 3, 1, 1}, 128, 128, 3, 432}};
+  for (const Layer& layer : layers) {
+    const ConvShape& s = layer.shape;
+    SCOPED_TRACE(s.out_channels);
+    const int splits = conv_weight_splits(s, multiprocessors, layer.rows, layer.cols);
+    EXPECT_EQ(splits, layer.splits);
+    const std::int64_t blocks = splits * ceil_div(s.out_channels, layer.rows) * ceil_div(s.in_channels * 9, layer.cols);
+    EXPECT_EQ(blocks, layer.blocks);
+    const std::int64_t waves = ceil_div(blocks, wave);
+    EXPECT_GE(static_cast<double>(blocks) / static_cast<double>(waves * wave), 0.75) << "of the last wave too";
+    EXPECT_LE(ceil_div(s.batch * s.out_height() * s.out_width(), splits), 16384);
+  }
+}
+
+TEST(WeightSplits, AreWithinTheirBounds) {
+  EXPECT_EQ(conv_weight_splits({1, 4, 4, 64, 64, 3, 3, 1, 1}, 132, 64, 128), 1) << "of at least 256 pixels";
+  EXPECT_EQ(conv_weight_splits({1, 32, 32, 64, 64, 3, 3, 1, 1}, 132, 64, 128), 4) << "of at least 256 pixels";
+  const int long_sums = conv_weight_splits({1024, 112, 112, 64, 64, 3, 3, 1, 1}, 132, 64, 128);
+  EXPECT_GE(long_sums, 1024 * 112 * 112 / 16384);
+  EXPECT_EQ(conv_weight_splits({2, 8, 8, 4096, 4096, 3, 3, 1, 1}, 132, 128, 128), 1) << "blocks for many waves";
+}
+
 TEST(CudaRules, ChooseByShapePassAndType) {
   const ConvShape wide = Case{"", 2, 8, 64, 64, 3, 1, 1}.shape();
   const auto choose = [](const ConvShape& s, ConvPass pass, DType type) { return choose_cuda_conv(s, pass, type); };
