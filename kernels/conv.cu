@@ -10,6 +10,7 @@
 #include <cstdio>
 
 #include "kernels/conv_kernels.h"
+#include "kernels/conv_record.h"
 #include "kernels/conv_tuning.h"
 #include "kernels/conv_walk.h"
 #include "kernels/cuda_backend.h"
@@ -361,6 +362,8 @@ void plain_conv2d_weight(Device& device, const ConvShape& shape, ConstArray x, C
 
 namespace {
 
+constexpr const char *by_library = "cuDNN", *by_tensor = "own tensor-core kernels", *by_plain = "own plain kernels";
+
 /// The weights, in bf16 where the library is to see them; then the kernels that it leaves a case to take the same.
 class Weights {
  public:
@@ -398,20 +401,25 @@ void convolve_by(CudaConvAlgorithm choice, CudaBackend& gpu, const ConvShape& sh
                  ConstArray second, Array out) {
   Device& device = gpu.device();
   const bool library = choice == CudaConvAlgorithm::library, tensor = choice != CudaConvAlgorithm::plain;
+  const auto by = [&](const char* who) { note_conv(shape, pass, first.dtype, who); };
   if (pass == ConvPass::weight) {
-    if (library && library_weight(gpu, shape, first, second, out)) return;
-    if (tensor && tensor_conv2d_weight(device, shape, first, second, out)) return;
-    return plain_conv2d_weight(device, shape, first, second, out);
+    if (library && library_weight(gpu, shape, first, second, out)) return by(by_library);
+    if (tensor && tensor_conv2d_weight(device, shape, first, second, out)) return by(by_tensor);
+    plain_conv2d_weight(device, shape, first, second, out);
+    return by(by_plain);
   }
   const Weights weights(device, choice, second);
+  const ConstArray w = weights.array();
   if (pass == ConvPass::forward) {
-    if (library && library_conv2d(device, shape, first, weights.array(), out)) return;
-    if (tensor && tensor_conv2d(device, shape, first, weights.array(), out)) return;
-    return plain_conv2d(device, shape, first, weights.array(), out);
+    if (library && library_conv2d(device, shape, first, w, out)) return by(by_library);
+    if (tensor && tensor_conv2d(device, shape, first, w, out)) return by(by_tensor);
+    plain_conv2d(device, shape, first, w, out);
+    return by(by_plain);
   }
-  if (library && library_conv2d_data(device, shape, first, weights.array(), out)) return;
-  if (tensor && tensor_conv2d_data(device, shape, first, weights.array(), out)) return;
-  plain_conv2d_data(device, shape, first, weights.array(), out);
+  if (library && library_conv2d_data(device, shape, first, w, out)) return by(by_library);
+  if (tensor && tensor_conv2d_data(device, shape, first, w, out)) return by(by_tensor);
+  plain_conv2d_data(device, shape, first, w, out);
+  by(by_plain);
 }
 
 /// Whether the library can be asked. Where it should be there and is not, `--conv cudnn` is refused; otherwise our own
@@ -485,8 +493,9 @@ bool CudaBackend::conv2d_batch_norm(const ConvShape& conv, const NormShape& norm
   const std::int64_t moments = ceil_div(norm.groups * norm.rows, conv_statistics_rows) * norm.channels;
   const Scratch<float> means(device_, moments), squares(device_, moments);
   const ConvStatistics statistics{means.data(), squares.data()};
-  return tensor_conv2d(device_, conv, x, w, raw, statistics) &&
-         batch_norm_of_tiles(device_, norm, statistics, raw, gamma, beta, add, mean, rstd, y, positive, running);
+  if (!tensor_conv2d(device_, conv, x, w, raw, statistics)) return false;
+  note_conv(conv, ConvPass::forward, x.dtype, by_tensor);
+  return batch_norm_of_tiles(device_, norm, statistics, raw, gamma, beta, add, mean, rstd, y, positive, running);
 }
 
 bool CudaBackend::conv2d_data_relu(const ConvShape& conv, const NormShape& norm, ConstArray g, ConstArray w,
@@ -500,6 +509,7 @@ bool CudaBackend::conv2d_data_relu(const ConvShape& conv, const NormShape& norm,
                           {raw.as<bf16>(), positive.as<std::uint8_t>(), mean.as<float>(), partial.data(),
                            static_cast<int>(norm.groups)}))
     return false;
+  note_conv(conv, ConvPass::data, g.dtype, by_tensor);
   sum_tiles(device_, norm, tiles, partial.data(), sums.as<double>());
   return true;
 }

@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "kernels/clock.h"
+#include "kernels/conv_record.h"
 #include "ssl/trainer.h"
 
 namespace vergence {
@@ -278,6 +279,7 @@ std::string bench_ops(const BenchSettings& settings) {
                 total[Kind::convolution], total[Kind::product], total[Kind::pass], passes_floor, floor, step,
                 floor / step);
   out << line;
+  if (const std::string kernels = convs_in_full(); !kernels.empty()) out << "\nconvolutions, by\n" << kernels;
   return out.str();
 }
 

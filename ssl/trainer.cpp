@@ -17,6 +17,7 @@
 #include "engine/ops.h"
 #include "engine/shown.h"
 #include "kernels/clock.h"
+#include "kernels/conv_record.h"
 #include "kernels/conv_rules.h"
 #include "kernels/conv_tuning.h"
 #include "kernels/cuda_rules.h"
@@ -93,7 +94,7 @@ class Trainer {
   double loss_ = std::numeric_limits<double>::quiet_NaN(), step_seconds_ = 0;
   std::unique_ptr<Batches> batches_;
   StepRunner runner_;
-  bool eager_told_ = false, warned_ = false;
+  bool eager_told_ = false, convolutions_told_ = false, warned_ = false;
   std::map<std::string, std::optional<Dataset>> judged_;  // splits of files, so that they are looked through once
   std::optional<Statistics> recalibrated_;                // after the last step
   std::optional<Progress> progress_;
@@ -183,6 +184,9 @@ bool Trainer::advance() {
     progress_->note("steps run one by one: " + runner_.refusal());
     eager_told_ = true;
   }
+  if (!convolutions_told_ && !convs_in_short().empty())
+    progress_->note("convolutions by shape and pass: " + convs_in_short());
+  convolutions_told_ = true;
   const std::int64_t epoch_now = epoch() + 1;
   ++step_;
   const bool epoch_ends = step_ % steps_per_epoch_ == 0, ends = step_ == last_;
@@ -390,6 +394,7 @@ TrainingResult Trainer::run() {
 
 TrainingResult train_run(const Options& options, std::unique_ptr<RunFolder> folder) {
   apply_kernel_choices(options);
+  forget_convs();
   return Trainer(options, std::move(folder)).run();
 }
 

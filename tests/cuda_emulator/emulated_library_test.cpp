@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/tensor.h"
+#include "kernels/conv_record.h"
 #include "kernels/cuda_rules.h"
 #include "tests/complaints.h"
 #include "tests/cuda_emulator/emulated_backend.h"
@@ -16,6 +17,7 @@ class Library : public testing::Test {
  protected:
   ~Library() override {
     stand_in_library() = {};
+    forget_convs();
     set_cuda_conv(CudaConv::automatic);
     set_cuda_weight_gradients(DType::f32);
   }
@@ -81,6 +83,36 @@ TEST_F(Library, LeavesOurOwnWeightGradientsUnrounded) {
   const Tensor dw = empty(gpu, {16, 3, 3, 16});
   gpu.conv2d_weight(shape, x.array(), g.array(), dw.array());
   EXPECT_EQ(dw.values().at(4 * 16), 72 * 3 * 1.0078125);
+}
+
+TEST_F(Library, LeavesARecordOfWhatComputedWhat) {
+  EXPECT_EQ(convs_in_short(), "");
+  forward();
+  EXPECT_EQ(convs_in_short(), "1 by own tensor-core kernels");
+  stand_in_library().state = {true, "cuDNN 9.99"};
+  forward();
+  EXPECT_EQ(convs_in_short(), "1 by cuDNN") << "the last word counts";
+  const Tensor g = ones({2, 6, 6, 16}, DType::bf16), x = ones({2, 6, 6, 3}, DType::bf16);
+  const Tensor dw = empty(gpu, {16, 3, 3, 16}), dw_of_3 = empty(gpu, {16, 3, 3, 3});
+  gpu.conv2d_weight(shape, g.array(), g.array(), dw.array());
+  ConvShape stem = shape;
+  stem.in_channels = 3;
+  gpu.conv2d_weight(stem, x.array(), g.array(), dw_of_3.array());
+  EXPECT_EQ(convs_in_short(), "2 by cuDNN, 1 by own plain kernels");
+  EXPECT_EQ(convs_in_full(),
+            "2x6x6x16 -> 16, 3x3/1+1*1, groups 1, forward, bf16: cuDNN\n"
+            "2x6x6x16 -> 16, 3x3/1+1*1, groups 1, weight, bf16: cuDNN\n"
+            "2x6x6x3 -> 16, 3x3/1+1*1, groups 1, weight, bf16: own plain kernels\n");
+}
+
+// A convolution whose statistics batch norm takes over is one of our own.
+TEST_F(Library, LeavesARecordOfConvolutionsWithBatchNorm) {
+  const Tensor x = ones({2, 6, 6, 16}, DType::bf16), w = ones({16, 3, 3, 16}, DType::f32);
+  const Tensor raw = empty_like(x), y = empty_like(x), mean = empty(gpu, {1, 16}), rstd = empty_like(mean);
+  const NormShape norm{1, 72, 16, false, true, 1e-5};
+  ASSERT_TRUE(gpu.conv2d_batch_norm(shape, norm, x.array(), w.array(), {}, {}, {}, raw.array(), mean.array(),
+                                    rstd.array(), y.array()));
+  EXPECT_EQ(convs_in_short(), "1 by own tensor-core kernels");
 }
 
 TEST_F(Library, ThatWasNeverToBeExpectedIsNotMissed) {
