@@ -47,7 +47,7 @@ void convolve(const ConvShape& shape, ConvPass pass, ConstArray first, ConstArra
         std::pair{"unfold", CpuConvAlgorithm::unfold}})
     if (cpu_conv_applies(algorithm, shape, pass, first.dtype))
       candidates.push_back({name, [&run, algorithm = algorithm] { run(algorithm); }});
-  candidates[tuned_conv(shape, pass, first.dtype, candidates)].run();
+  candidates[tuned_choice(text_of_conv(shape, pass, first.dtype), candidates)].run();
 }
 
 }  // namespace

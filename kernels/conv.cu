@@ -455,7 +455,7 @@ CudaConvAlgorithm chosen(CudaBackend& gpu, const ConvShape& shape, ConvPass pass
                             gpu.device().synchronize();
                           }});
   }
-  return algorithms[tuned_conv(shape, pass, first.dtype, candidates)];
+  return algorithms[tuned_choice(text_of_conv(shape, pass, first.dtype), candidates)];
 }
 
 void convolve(CudaBackend& gpu, const ConvShape& shape, ConvPass pass, ConstArray first, ConstArray second, Array out) {

@@ -20,13 +20,6 @@ Tuning& tuning() {
   return one;
 }
 
-std::string case_of(const ConvShape& s, ConvPass pass, DType type) {
-  const char* pass_name = pass == ConvPass::forward ? "forward" : pass == ConvPass::data ? "data" : "weight";
-  return join(s.batch, "x", s.in_height, "x", s.in_width, "x", s.in_channels, " -> ", s.out_channels, ", ",
-              s.kernel_height, "x", s.kernel_width, "/", s.stride, "+", s.padding, "*", s.dilation, ", groups ",
-              s.groups, ", ", pass_name, ", ", vergence::name_of(type));
-}
-
 /// Seconds of the fastest of three runs after a first one.
 double seconds_of(const std::function<void()>& run) {
   run();
@@ -62,20 +55,21 @@ ConvChoices conv_choices() {
   return tuning().choices;
 }
 
-std::size_t tuned_conv(const ConvShape& shape, ConvPass pass, DType type,
-                       const std::vector<ConvCandidate>& candidates) {
-  const std::lock_guard lock(tuning().mutex);
-  const std::string name = case_of(shape, pass, type);
-  if (const auto known = tuning().choices.find(name); known != tuning().choices.end())
-    for (std::size_t i = 0; i < candidates.size(); ++i)
-      if (known->second == candidates[i].name) return i;
+std::size_t tuned_choice(const std::string& of, const std::vector<ConvCandidate>& candidates) {
+  {
+    const std::lock_guard lock(tuning().mutex);
+    if (const auto known = tuning().choices.find(of); known != tuning().choices.end())
+      for (std::size_t i = 0; i < candidates.size(); ++i)
+        if (known->second == candidates[i].name) return i;
+  }
   std::size_t best = 0;
   double least = 1e30;
-  for (std::size_t i = 0; i < candidates.size(); ++i) {
+  for (std::size_t i = 0; i < candidates.size(); ++i) {  // a candidate may have a choice of its own to make
     const double seconds = seconds_of(candidates[i].run);
     if (seconds < least) least = seconds, best = i;
   }
-  tuning().choices[name] = candidates[best].name;
+  const std::lock_guard lock(tuning().mutex);
+  tuning().choices[of] = candidates[best].name;
   return best;
 }
 

@@ -1,5 +1,6 @@
-// `--tune`: times the algorithms of a convolution where it first runs, instead of following the rule of conv_rules.h,
-// and remembers the fastest. A choice can be saved and given back, so that a resumed run repeats it.
+// `--tune`: times the algorithms of a convolution where it first runs, instead of following the rule of conv_rules.h
+// (or cuda_rules.h), and cuDNN's plans for it, and remembers the fastest. A choice can be saved and given back, so that
+// a resumed run repeats it.
 #pragma once
 
 #include <functional>
@@ -7,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/conv_rules.h"
+#include "kernels/conv_record.h"
 
 namespace vergence {
 
@@ -25,12 +26,13 @@ ConvChoices conv_choices();
 /// One way to compute a convolution. `run` computes it, waiting until it is done; it may be called often and must give
 /// the same result every time.
 struct ConvCandidate {
-  const char* name;
+  std::string name;
   std::function<void()> run;
 };
 
 /// Which of the candidates (at least one) to take: the remembered choice if it is among them; else all are run and
-/// timed, and the fastest is remembered.
-std::size_t tuned_conv(const ConvShape& shape, ConvPass pass, DType type, const std::vector<ConvCandidate>& candidates);
+/// timed, and the fastest is remembered. `of` tells it from other choices: text_of_conv, or a choice within one of
+/// them.
+std::size_t tuned_choice(const std::string& of, const std::vector<ConvCandidate>& candidates);
 
 }  // namespace vergence

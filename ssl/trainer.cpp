@@ -420,6 +420,8 @@ void require_trainable(const Options& options) {
     }
   require_usage(!options.tune || (options.cpu_conv == "auto" && options.conv == "auto"),
                 "--tune: goes with --cpu-conv auto and --conv auto alone");
+  require_usage(!options.tune || !options.deterministic,
+                "--tune: not with --deterministic: which algorithm is fastest may change from run to run");
 }
 
 void require_own_run(const RunFolder& folder, const Options& options) {

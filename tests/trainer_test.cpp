@@ -227,6 +227,18 @@ TEST_F(TrainerTest, AResumedRunKeepsItsTunedConvolutions) {
   EXPECT_FALSE(fs::exists(folder_ / "plain/tuning.json"));
 }
 
+TEST_F(TrainerTest, ChoicesOfKernelsThatDoNotGoTogetherAreRefused) {
+  Options options = tiny("run");
+  options.weight_gradients = "bf16";
+  EXPECT_EQ(message_of([&] { pretrain(options); }),
+            "--weight-gradients bf16: goes with --precision bf16 alone, not with fp32");
+  EXPECT_FALSE(fs::exists(folder_ / "run"));
+  options = tiny("run");
+  options.tune = options.deterministic = true;
+  expect_contains(message_of([&] { pretrain(options); }), {"--tune: not with --deterministic"});
+  EXPECT_FALSE(fs::exists(folder_ / "run/checkpoint.safetensors"));
+}
+
 TEST_F(TrainerTest, ALossThatIsNotFiniteStopsTheRunAndKeepsTheCheckpoint) {
   Options options = tiny("run", "barlow_twins");
   options.max_steps = 2;

@@ -10,6 +10,7 @@
 #include <map>
 #include <mutex>
 
+#include "kernels/conv_tuning.h"
 #include "kernels/cuda_libraries.h"
 #include "kernels/cuda_rules.h"
 
@@ -25,6 +26,7 @@ using cudnn::Tensor;
 namespace {
 
 constexpr std::int64_t little_workspace = std::int64_t{64} << 20;
+constexpr std::size_t most_timed = 8;  // plans of a convolution, with --tune
 /// Half the multiprocessors of a large GPU; the edge of an engine's tile of weights.
 constexpr std::int64_t fewest_blocks = 64, tile = 128;
 
@@ -47,10 +49,14 @@ Key key_of(const ConvShape& s, ConvPass pass, DType weights) {
           cuda_deterministic()};
 }
 
-/// A graph of which the ids alone are needed once it has a plan.
 struct Ready {
-  std::int64_t x, w, y;
+  ConvGraph made;
   Plan plan;
+};
+
+/// Addresses in the device's memory; the pass says which is written.
+struct Operands {
+  const void *x, *w, *y;
 };
 
 /// cuDNN for one device. Lives as long as the process.
@@ -67,26 +73,55 @@ class Convolutions {
 
   const LibraryState& state() const { return state_; }
 
-  bool run(const ConvShape& shape, ConvPass pass, DType weights, const void* x, const void* w, const void* y) {
+  bool run(const ConvShape& shape, ConvPass pass, DType weights, const Operands& operands) {
     if (!state_.ready) return false;
     const std::lock_guard lock(mutex_);
     const Key key = key_of(shape, pass, weights);
     auto known = ready_.find(key);
-    if (known == ready_.end()) known = ready_.emplace(key, prepare(shape, pass, weights)).first;
+    if (known == ready_.end()) known = ready_.emplace(key, prepare(shape, pass, weights, operands)).first;
     if (!known->second) return false;
-    const Ready& ready = *known->second;
     note_launch("conv2d, cuDNN");
-    const Scratch<char> workspace(device_, ready.plan.workspace());
-    ready.plan.run(target_, {{ready.x, x}, {ready.w, w}, {ready.y, y}}, workspace.data());
+    run(known->second->made, known->second->plan, operands);
     return true;
   }
 
  private:
-  std::optional<Ready> prepare(const ConvShape& shape, ConvPass pass, DType weights) {
-    const ConvGraph made = conv_graph(shape, pass, weights);
-    std::optional<Plan> plan = choose_plan(target_, made, cuda_deterministic());
+  void run(const ConvGraph& made, const Plan& plan, const Operands& operands) {
+    const Scratch<char> workspace(device_, plan.workspace());
+    plan.run(target_, {{made.x.id, operands.x}, {made.w.id, operands.w}, {made.y.id, operands.y}}, workspace.data());
+  }
+
+  std::optional<Ready> prepare(const ConvShape& shape, ConvPass pass, DType weights, const Operands& operands) {
+    ConvGraph made = conv_graph(shape, pass, weights);
+    std::optional<Plan> plan;
+    if (conv_tuning()) plan = fastest_plan(made, join(text_of(shape, pass, weights), ", cuDNN's plan"), operands);
+    if (!plan) plan = choose_plan(target_, made, cuda_deterministic());
     if (!plan) return std::nullopt;
-    return Ready{made.x.id, made.w.id, made.y.id, std::move(*plan)};
+    return Ready{std::move(made), std::move(*plan)};
+  }
+
+  /// Whether cuDNN takes it: some plans are refused only now.
+  bool runs(const ConvGraph& made, const Plan& plan, const Operands& operands) {
+    try {
+      run(made, plan, operands);
+      return true;
+    } catch (const Error&) {
+      return false;
+    }
+  }
+
+  /// By measurement, or by the name that was kept. Nothing where cuDNN has nothing ready-made.
+  std::optional<Plan> fastest_plan(const ConvGraph& made, const std::string& of, const Operands& operands) {
+    std::vector<NamedPlan> plans = first_plans(target_, made, cuda_deterministic(), most_timed);
+    std::erase_if(plans, [&](const NamedPlan& one) { return !runs(made, one.plan, operands); });
+    if (plans.empty()) return std::nullopt;
+    std::vector<ConvCandidate> candidates;
+    for (const NamedPlan& one : plans)
+      candidates.push_back({one.name, [&] {
+                              run(made, one.plan, operands);
+                              device_.synchronize();
+                            }});
+    return std::move(plans[tuned_choice(of, candidates)].plan);
   }
 
   Device& device_;
@@ -111,7 +146,7 @@ bool run(Device& device, const ConvShape& shape, ConvPass pass, ConstArray x, Co
   if (x.size == 0 || w.size == 0 || y.size == 0) return false;
   if (!aligned(x.data) || !aligned(w.data) || !aligned(y.data)) return false;
   try {
-    return convolutions_of(device).run(shape, pass, w.dtype, x.data, w.data, y.data);
+    return convolutions_of(device).run(shape, pass, w.dtype, {x.data, w.data, y.data});
   } catch (const Error& error) {
     throw Error(join("conv2d ", text_of(shape, pass, w.dtype), ": ", error.what()));
   }
@@ -156,6 +191,17 @@ std::optional<Plan> choose_plan(const Target& target, const ConvGraph& made, boo
     if (best->workspace() <= little_workspace || offer.compiled_at_run_time) break;
   }
   return best;
+}
+
+std::vector<NamedPlan> first_plans(const Target& target, const ConvGraph& made, bool repeatable, std::size_t most) {
+  std::vector<NamedPlan> plans;
+  for (const Offer& offer : offers(target, made.graph, repeatable)) {
+    if (plans.size() == most) break;
+    if (offer.compiled_at_run_time) continue;
+    Plan plan(target, offer);
+    if (plan.failure().empty() && plan.workspace() <= little_workspace) plans.push_back({offer.name, std::move(plan)});
+  }
+  return plans;
 }
 
 const LibraryState& conv_library(Device& device) { return convolutions_of(device).state(); }

@@ -22,4 +22,12 @@ std::string text_of(const ConvShape& shape, ConvPass pass, DType weights);
 /// compiled at run time is taken at once, as each takes seconds. Nothing where none can run.
 std::optional<cudnn::Plan> choose_plan(const cudnn::Target& target, const ConvGraph& made, bool repeatable);
 
+struct NamedPlan {
+  std::string name;  // of its offer
+  cudnn::Plan plan;
+};
+/// The first `most` of cuDNN's ready-made offers that need little working memory, to be timed.
+std::vector<NamedPlan> first_plans(const cudnn::Target& target, const ConvGraph& made, bool repeatable,
+                                   std::size_t most);
+
 }  // namespace vergence::cuda

@@ -41,15 +41,33 @@ std::vector<Descriptor> ask(const Target& target, const Descriptor& graph) {
   return answers;
 }
 
-/// Into how many parts these settings cut the sums, as far as they say so.
-std::int64_t parts_of(const Descriptor& settings) {
+struct Knob {
+  cudnnBackendKnobType_t type;
+  std::int64_t value;
+};
+
+std::vector<Knob> knobs_of(const Descriptor& settings) {
   std::vector<Descriptor> choices(CUDNN_KNOB_TYPE_COUNTS);
   for (Descriptor& choice : choices) choice = Descriptor(CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR);
   choices.resize(static_cast<std::size_t>(settings.fill(CUDNN_ATTR_ENGINECFG_KNOB_CHOICES, choices)));
+  std::vector<Knob> knobs;
   for (const Descriptor& choice : choices)
-    if (choice.values<cudnnBackendKnobType_t>(CUDNN_ATTR_KNOB_CHOICE_KNOB_TYPE, 1).at(0) == CUDNN_KNOB_TYPE_SPLIT_K_SLC)
-      return std::max<std::int64_t>(1, choice.values<std::int64_t>(CUDNN_ATTR_KNOB_CHOICE_KNOB_VALUE, 1).at(0));
+    knobs.push_back({choice.values<cudnnBackendKnobType_t>(CUDNN_ATTR_KNOB_CHOICE_KNOB_TYPE, 1).at(0),
+                     choice.values<std::int64_t>(CUDNN_ATTR_KNOB_CHOICE_KNOB_VALUE, 1).at(0)});
+  return knobs;
+}
+
+/// Into how many parts these settings cut the sums, as far as they say so.
+std::int64_t parts_of(const std::vector<Knob>& knobs) {
+  for (const Knob& knob : knobs)
+    if (knob.type == CUDNN_KNOB_TYPE_SPLIT_K_SLC) return std::max<std::int64_t>(1, knob.value);
   return 1;
+}
+
+std::string name_of_offer(const Descriptor& engine, const std::vector<Knob>& knobs) {
+  std::string name = join("engine ", engine.values<std::int64_t>(CUDNN_ATTR_ENGINE_GLOBAL_INDEX, 1).at(0));
+  for (const Knob& knob : knobs) name += join(" ", static_cast<int>(knob.type), "=", knob.value);
+  return name;
 }
 
 }  // namespace
@@ -244,7 +262,9 @@ std::vector<Offer> offers(const Target& target, const Graph& graph, bool repeata
     const auto has = [](const auto& notes, auto note) { return std::ranges::find(notes, note) != notes.end(); };
     if (has(numerics, CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION)) continue;
     if (repeatable && has(numerics, CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC)) continue;
-    found.push_back({setting, has(behaviour, CUDNN_BEHAVIOR_NOTE_RUNTIME_COMPILATION), parts_of(setting)});
+    const std::vector<Knob> knobs = knobs_of(setting);
+    found.push_back({setting, has(behaviour, CUDNN_BEHAVIOR_NOTE_RUNTIME_COMPILATION), parts_of(knobs),
+                     name_of_offer(engine, knobs)});
   }
   return found;
 }

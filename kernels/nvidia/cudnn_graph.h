@@ -154,6 +154,7 @@ struct Offer {
   Descriptor settings;
   bool compiled_at_run_time = false;
   std::int64_t parts = 1;  // into which it cuts the sums
+  std::string name;        // "engine 38 2=1 5=16": its number and its settings' numbers and values
 };
 
 /// Engines whose sums are in f32; with `repeatable`, only those whose results are the same in every run. Empty: cuDNN
