@@ -7,6 +7,7 @@
 #include <dlfcn.h>
 #include <gtest/gtest.h>
 
+#include "kernels/cuda_rules.h"
 #include "kernels/nvidia/cudnn_conv.h"
 
 namespace vergence::cuda {
@@ -106,6 +107,13 @@ void add_shapes(std::vector<ConvShape>& shapes, const Network& network, bool ima
     }
 }
 
+std::vector<ConvShape> shapes_of(const Network& network, bool imagenet) {
+  std::vector<ConvShape> shapes;
+  add_shapes(shapes, network, imagenet);
+  return shapes;
+}
+
+/// Of ResNet-18, 34 and 50.
 std::vector<ConvShape> resnet_shapes() {
   std::vector<ConvShape> shapes;
   for (const bool imagenet : {false, true})
@@ -114,17 +122,66 @@ std::vector<ConvShape> resnet_shapes() {
   return shapes;
 }
 
+constexpr ConvPass passes[] = {ConvPass::forward, ConvPass::data, ConvPass::weight};
+
 TEST_F(CudnnPlanning, EveryConvolutionOfTheResNetsHasAPlan) {
   for (const ConvShape& shape : resnet_shapes())
-    for (const ConvPass pass : {ConvPass::forward, ConvPass::data, ConvPass::weight}) {
+    for (const ConvPass pass : passes) {
       if (pass == ConvPass::data && shape.in_channels == 8) continue;  // images need no gradient
-      const ConvGraph made = conv_graph(shape, pass, DType::bf16);
       const std::string name = text_of(shape, pass, DType::bf16);
-      EXPECT_TRUE(plan(name, made.graph).ready) << name;
-      const std::optional<Plan> chosen = choose_plan(target(), made, true);
+      const std::optional<Plan> chosen = choose_plan(target(), conv_graph(shape, pass, DType::bf16), true);
       ASSERT_TRUE(chosen) << name;
       EXPECT_LE(chosen->workspace(), std::int64_t{64} << 20) << name;
     }
+}
+
+/// What a step asks of cuDNN: a ready-made plan for each convolution and pass that the rule gives to the library.
+void expect_ready_plans(const char* network, const std::vector<ConvShape>& shapes) {
+  std::printf("%s\n%-68s %7s %-40s %9s\n", network, "", "offered", "first", "workspace");
+  for (const ConvShape& shape : shapes)
+    for (const ConvPass pass : passes) {
+      if (pass == ConvPass::data && shape.in_channels == 8) continue;
+      const std::string name = text_of(shape, pass, DType::bf16);
+      if (choose_cuda_conv(shape, pass, DType::bf16) != CudaConvAlgorithm::library) {
+        std::printf("%-68s         our own kernels\n", name.c_str());
+        continue;
+      }
+      const ConvGraph made = conv_graph(shape, pass, DType::bf16);
+      const std::vector<Offer> offered = offers(target(), made.graph, true);
+      const std::vector<NamedPlan> plans = first_plans(target(), made, true, 1);
+      ASSERT_FALSE(plans.empty()) << name << ": nothing ready-made that is repeatable";
+      EXPECT_EQ(std::ranges::count_if(offered, &Offer::compiled_at_run_time), 0) << name;
+      std::printf("%-68s %7zu %-40s %5ld MiB\n", name.c_str(), offered.size(), plans[0].name.c_str(),
+                  static_cast<long>(plans[0].plan.workspace() >> 20));
+    }
+}
+
+TEST_F(CudnnPlanning, EveryPassOfAResNet18StepHasAReadyMadePlan) {
+  const std::vector<ConvShape> shapes = shapes_of({false, {2, 2, 2, 2}}, false);
+  EXPECT_EQ(shapes.size(), 11u);
+  expect_ready_plans("ResNet-18, 1024 images of 32x32", shapes);
+}
+
+TEST_F(CudnnPlanning, EveryPassOfAResNet50StepHasAReadyMadePlan) {
+  const std::vector<ConvShape> shapes = shapes_of({true, {3, 4, 6, 3}}, true);
+  EXPECT_EQ(shapes.size(), 23u);
+  expect_ready_plans("ResNet-50, 512 images of 224x224", shapes);
+}
+
+// tuning.json keeps the names.
+TEST_F(CudnnPlanning, PlansToBeTimedHaveNamesThatTellThemApartAndStay) {
+  for (const ConvPass pass : passes) {
+    const ConvShape shape{1024, 32, 32, 64, 64, 3, 3, 1, 1};
+    std::vector<std::string> names, again;
+    for (const NamedPlan& one : first_plans(target(), conv_graph(shape, pass, DType::bf16), false, 8))
+      names.push_back(one.name);
+    for (const NamedPlan& one : first_plans(target(), conv_graph(shape, pass, DType::bf16), false, 8))
+      again.push_back(one.name);
+    EXPECT_EQ(names, again);
+    EXPECT_EQ(names.size(), 8u);
+    std::ranges::sort(names);
+    EXPECT_EQ(std::ranges::adjacent_find(names), names.end());
+  }
 }
 
 TEST_F(CudnnPlanning, ThreeChannelsHaveAPlanToo) {
