@@ -61,12 +61,11 @@ class HostBatches final : public Batches {
   std::array<Views, 2> buffers_;
 };
 
-/// bf16 views have 8 channels, five of them zeros: 16 bytes a pixel, which the stem's convolution reads at once.
 class DeviceBatches final : public Batches {
  public:
   DeviceBatches(const Dataset& dataset, const LoaderSettings& settings, DType activations, Backend& backend,
                 std::int64_t reserve)
-      : loader_(dataset, settings, backend, activations, activations == DType::bf16 ? 8 : 3, reserve) {}
+      : loader_(dataset, settings, backend, activations, device_view_channels(activations), reserve) {}
 
   void prepare(std::int64_t number) override { loader_.prepare(number); }
   Views make() override {

@@ -10,6 +10,10 @@
 
 namespace vergence {
 
+/// Channels of the three-channel views that a device makes in this type: bf16 has 8, five of them zeros, 16 bytes a
+/// pixel, which the stem's convolution reads at once.
+constexpr std::int64_t device_view_channels(DType activations) { return activations == DType::bf16 ? 8 : 3; }
+
 class Batches {
  public:
   virtual ~Batches() = default;

@@ -11,6 +11,7 @@
 #include "engine/ops.h"
 #include "kernels/clock.h"
 #include "kernels/random.h"
+#include "ssl/batches.h"
 #include "ssl/option_table.h"
 #include "ssl/step_runner.h"
 #include "ssl/trainer.h"
@@ -78,7 +79,7 @@ Options bench_options(const BenchSettings& settings) {
   return options;
 }
 
-Views random_views(std::int64_t batch, std::int64_t image, std::uint64_t seed, Backend& backend) {
+Views random_views(std::int64_t batch, std::int64_t image, std::uint64_t seed, Backend& backend, DType type) {
   Random random(seed, Purpose::test);
   std::vector<float> values(static_cast<std::size_t>(2 * batch * image * image * 3));
   for (std::size_t i = 0; i + 1 < values.size(); i += 2) {  // Box and Muller; the count is even
@@ -87,7 +88,23 @@ Views random_views(std::int64_t batch, std::int64_t image, std::uint64_t seed, B
     values[i] = radius * std::cos(angle);
     values[i + 1] = radius * std::sin(angle);
   }
-  return {from_floats(backend, {2 * batch, image, image, 3}, values)};
+  const Shape three{2 * batch, image, image, 3};
+  if (type == DType::f32) return {from_floats(backend, three, values)};
+  require(type == DType::bf16, "random views: expected f32 or bf16, got ", name_of(type));
+  const auto channels = static_cast<std::size_t>(device_view_channels(type));
+  std::vector<bf16> padded(values.size() / 3 * channels, bf16(0));
+  for (std::size_t i = 0; i < values.size(); ++i) padded[i / 3 * channels + i % 3] = bf16(values[i]);
+  const Tensor views = empty(backend, three.with(3, device_view_channels(type)), type);
+  backend.upload(views.data->data(), padded.data(), views.size() * size_of(type));
+  return {views};
+}
+
+Views bench_views(const Options& options, const Objective& objective, Backend& device) {
+  const DType type = device.can_record() ? activations_of(options, device) : DType::f32;
+  Views views = random_views(options.batch, options.image_size, 1, device, type);
+  if (objective.needs_plain()) views.plain = slice(views.both, 0, 0, options.batch);
+  if (objective.fresh_views() != FreshViews::none) views.fresh = views.both;
+  return views;
 }
 
 BenchResult bench_step(const BenchSettings& settings, const ViewSource& views) {
@@ -96,9 +113,7 @@ BenchResult bench_step(const BenchSettings& settings, const ViewSource& views) {
   apply_kernel_choices(options);
   Backend& device = backend(settings.device.c_str());
   const auto objective = make_objective(options, settings.image, device);
-  Views fixed = views ? Views{} : random_views(settings.batch, settings.image, 1, device);
-  if (!views && objective->needs_plain()) fixed.plain = slice(fixed.both, 0, 0, settings.batch);
-  if (!views && objective->fresh_views() != FreshViews::none) fixed.fresh = fixed.both;
+  const Views fixed = views ? Views{} : bench_views(options, *objective, device);
   BenchResult result;
   const std::int64_t all = settings.warmup + settings.steps;
   // A recorded step repeats one batch: with views that change, steps run one by one.

@@ -43,14 +43,20 @@ using ViewSource = std::function<Views(std::int64_t step)>;
 /// The options under which `pretrain` runs the same steps.
 Options bench_options(const BenchSettings& settings);
 
-/// Runs warm-up and timed steps. Without `views` both views are the same normally distributed numbers in every step.
+/// Runs warm-up and timed steps. Without `views` every step has `bench_views`.
 BenchResult bench_step(const BenchSettings& settings, const ViewSource& views = {});
 
 /// One object: settings, step_ms (median), images_per_s (an image is a pair of views), step_ms_min, step_ms_max, the
 /// last loss, peak_mib, mode (recorded or eager).
 nlohmann::ordered_json bench_report(const BenchSettings& settings, const BenchResult& result);
 
-/// [2 batch, image, image, 3], each view normally distributed: the same for the same seed.
-Views random_views(std::int64_t batch, std::int64_t image, std::uint64_t seed, Backend& backend);
+/// [2 batch, image, image, channels], normally distributed, the same for the same seed. In f32 channels is 3; in bf16
+/// the same values, rounded, are followed by zeros up to device_view_channels (ssl/batches.h).
+Views random_views(std::int64_t batch, std::int64_t image, std::uint64_t seed, Backend& backend,
+                   DType type = DType::f32);
+
+/// Random views of the type and channels that training on this device has (the host's are f32 of 3 channels), with the
+/// further images that the objective asks for.
+Views bench_views(const Options& options, const Objective& objective, Backend& device);
 
 }  // namespace vergence

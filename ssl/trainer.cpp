@@ -37,14 +37,6 @@ namespace {
 
 constexpr double seconds_between_checkpoints = 60;
 
-/// The type of the encoder's activations.
-DType activations_of(const Options& options, const Backend& backend) {
-  if (options.precision == "bf16") return DType::bf16;
-  require_usage(options.precision == "fp32" || (options.precision == "tf32" && backend.can_record()), "--precision: '",
-                options.precision, "' is not there on ", backend.name(), "; expected fp32 or bf16");
-  return DType::f32;
-}
-
 /// The values of the first channels, with commas between them.
 std::string channels_text(const ChannelValues& values, std::int64_t channels) {
   std::ostringstream out;
@@ -449,6 +441,13 @@ LoaderSettings loader_settings(const Options& options, const Dataset& dataset, c
   settings.first_epoch = step / steps;
   settings.first_step = step % steps;
   return settings;
+}
+
+DType activations_of(const Options& options, const Backend& backend) {
+  if (options.precision == "bf16") return DType::bf16;
+  require_usage(options.precision == "fp32" || (options.precision == "tf32" && backend.can_record()), "--precision: '",
+                options.precision, "' is not there on ", backend.name(), "; expected fp32 or bf16");
+  return DType::f32;
 }
 
 std::unique_ptr<Objective> make_objective(const Options& options, std::int64_t image_size, Backend& backend,

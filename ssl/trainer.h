@@ -47,6 +47,9 @@ void require_own_run(const RunFolder& folder, const Options& options);
 LoaderSettings loader_settings(const Options& options, const Dataset& dataset, const Objective& objective,
                                std::int64_t step);
 
+/// The type of the encoder's activations. Throws UsageError for a precision that `backend` has not.
+DType activations_of(const Options& options, const Backend& backend);
+
 /// An objective with the encoder, precision and seed of the options, for views of `image_size`.
 std::unique_ptr<Objective> make_objective(const Options& options, std::int64_t image_size, Backend& backend,
                                           std::int64_t channels = 3);
