@@ -10,6 +10,8 @@
 
 #include "kernels/clock.h"
 #include "kernels/conv_record.h"
+#include "ssl/batches.h"
+#include "ssl/bench_operands.h"
 #include "ssl/trainer.h"
 
 namespace vergence {
@@ -54,10 +56,6 @@ Timing time_of(Backend& backend, const Call& call) {
   return {times[times.size() / 2], times.front()};
 }
 
-Tensor filled(Backend& backend, std::int64_t size, DType dtype = DType::f32) {
-  return full(backend, {size}, 0.5, dtype);
-}
-
 /// Adds `row`, or counts it where an equal one is there.
 void add_row(Rows& rows, Row row, std::int64_t calls = 1) {
   for (Row& there : rows)
@@ -78,10 +76,11 @@ std::string text(const ConvShape& s) {
 struct Layer {
   ConvShape conv;
   bool first = false, relu = false, add = false;
+  Content input = Content::rectified;
 };
 
-/// The layers of the encoder with the sizes that images of settings.image_size give them.
-std::vector<Layer> layers_of(const ResNet& encoder, std::int64_t images) {
+/// The layers of the encoder with the sizes that images of settings.image_size and so many channels give them.
+std::vector<Layer> layers_of(const ResNet& encoder, std::int64_t images, std::int64_t channels) {
   std::vector<Layer> layers;
   std::int64_t size = encoder.settings.image_size;
   const auto shape_of = [&](const ConvBn& layer, std::int64_t in) {
@@ -98,14 +97,19 @@ std::vector<Layer> layers_of(const ResNet& encoder, std::int64_t images) {
                      layer.conv.dilation,
                      layer.conv.groups};
   };
-  layers.push_back({shape_of(encoder.stem, size), true, encoder.settings.stem_relu, false});
+  const bool padded = channels > encoder.settings.channels;
+  layers.push_back({shape_of(encoder.stem, size), true, encoder.settings.stem_relu, false,
+                    padded ? Content::padded : Content::normal});
+  layers.back().conv.in_channels = channels;
+  Content input = encoder.settings.stem_relu ? Content::rectified : Content::normal;
   size = layers.back().conv.out_height();
   if (encoder.settings.stem == "stl" || encoder.settings.stem == "imagenet") size = (size + 2 - 3) / 2 + 1;
   for (const ResNetBlock& block : encoder.blocks) {
-    for (const ConvBn& layer : block.downsample) layers.push_back({shape_of(layer, size), false, false, false});
+    for (const ConvBn& layer : block.downsample) layers.push_back({shape_of(layer, size), false, false, false, input});
     for (std::size_t i = 0; i < block.convs.size(); ++i) {
       const bool last = i + 1 == block.convs.size();
-      layers.push_back({shape_of(block.convs[i], size), false, true, last});
+      layers.push_back({shape_of(block.convs[i], size), false, true, last, input});
+      input = Content::rectified;
       size = layers.back().conv.out_height();
     }
   }
@@ -114,10 +118,12 @@ std::vector<Layer> layers_of(const ResNet& encoder, std::int64_t images) {
 
 void add_convolution(Rows& rows, Backend& backend, const Layer& layer, DType type) {
   const ConvShape s = layer.conv;
+  const Content input = layer.input, weights = input == Content::padded ? input : Content::normal;
   const auto add = [&](const char* name, auto run) {
     add_row(rows, {name, text(s), Kind::convolution, s.flops(), [=, &backend]() -> Call {
-                     const Tensor x = filled(backend, s.in_size(), type), y = filled(backend, s.out_size(), type);
-                     const Tensor w = filled(backend, s.weight_size());
+                     const Tensor x = random_operand(backend, s.in_size(), type, input),
+                                  y = random_operand(backend, s.out_size(), type),
+                                  w = random_operand(backend, s.weight_size(), DType::f32, weights);
                      return [=, &backend] { run(backend, x.array(), w.array(), y.array()); };
                    }});
   };
@@ -131,17 +137,17 @@ void add_convolution(Rows& rows, Backend& backend, const Layer& layer, DType typ
 void add_norm(Rows& rows, Backend& backend, const Layer& layer, DType type) {
   const std::int64_t c = layer.conv.out_channels, size = layer.conv.out_size();
   const NormShape s{2, size / c / 2, c, layer.relu, true, 1e-5};
-  const bool has_addend = layer.add, bits = layer.relu && backend.wants_relu_bits();
+  const bool has_addend = layer.add, relu = layer.relu, bits = relu && backend.wants_relu_bits();
   const auto bytes = static_cast<double>(size * size_of(type));
   const std::string shape = join("2x", s.rows, "x", c, layer.add ? ", add" : "", layer.relu ? ", relu" : "");
   const auto add = [&](const char* name, double passes, auto run) {
     add_row(rows, {name, shape, Kind::pass, bytes * passes, [=, &backend]() -> Call {
-                     const Tensor x = filled(backend, size, type), y = filled(backend, size, type);
-                     const Tensor g = filled(backend, size, type), out = filled(backend, size, type);
-                     const Tensor addend = has_addend ? filled(backend, size, type) : Tensor{};
-                     const Tensor scale = filled(backend, c), shift = filled(backend, c);
-                     const Tensor mean = filled(backend, 2 * c), rstd = filled(backend, 2 * c);
-                     const Tensor mask = bits ? full(backend, {(size + 7) / 8}, 0x55, DType::u8) : Tensor{};
+                     const auto normal = [&] { return random_operand(backend, size, type); };
+                     const Tensor x = normal(), g = normal(), out = normal(), addend = has_addend ? normal() : Tensor{};
+                     const Tensor y = random_operand(backend, size, type, relu ? Content::rectified : Content::normal);
+                     const Tensor scale = random_operand(backend, c), shift = random_operand(backend, c);
+                     const Tensor mean = random_operand(backend, 2 * c), rstd = full(backend, {2 * c}, 1);
+                     const Tensor mask = bits ? random_bits(backend, (size + 7) / 8) : Tensor{};
                      return [=, &backend] { run(backend, x, y, g, out, addend, scale, shift, mean, rstd, mask); };
                    }});
   };
@@ -168,8 +174,8 @@ void add_head(Rows& rows, Backend& backend, std::int64_t n, const std::vector<st
     const auto add = [&](const char* name, auto run) {
       add_row(rows, {name, join(n, "x", in, " -> ", out), Kind::product, 2.0 * static_cast<double>(n * in * out),
                      [=, &backend]() -> Call {
-                       const Tensor x = filled(backend, n * in), w = filled(backend, in * out),
-                                    y = filled(backend, n * out);
+                       const Tensor x = random_operand(backend, n * in, DType::f32, Content::rectified),
+                                    w = random_operand(backend, in * out), y = random_operand(backend, n * out);
                        return [=, &backend] { run(backend, x.array(), w.array(), y.array()); };
                      }});
     };
@@ -185,8 +191,8 @@ void add_optimizer(Rows& rows, Backend& backend, std::int64_t parameters) {
   const auto bytes = static_cast<double>(parameters) * sizeof(float);
   const auto add = [&](const char* name, double passes, auto run) {
     add_row(rows, {name, join(parameters), Kind::pass, passes * bytes, [=, &backend]() -> Call {
-                     const Tensor g = filled(backend, parameters), p = filled(backend, parameters),
-                                  m = filled(backend, parameters);
+                     const Tensor g = random_operand(backend, parameters), p = random_operand(backend, parameters),
+                                  m = random_operand(backend, parameters);
                      return [=, &backend] { run(backend, g.array(), p.array(), m.array()); };
                    }});
   };
@@ -199,12 +205,12 @@ void add_optimizer(Rows& rows, Backend& backend, std::int64_t parameters) {
 }
 
 Rows rows_of(const BenchSettings& settings, Backend& backend) {
-  const DType type = settings.precision == "bf16" ? DType::bf16 : DType::f32;
   const Options options = bench_options(settings);
+  const DType type = activations_of(options, backend);
   const ResNet encoder = make_resnet(encoder_settings(options, settings.image), {backend});
   const std::int64_t n = 2 * settings.batch, dim = encoder.settings.dim();
   Rows rows;
-  const std::vector<Layer> layers = layers_of(encoder, n);
+  const std::vector<Layer> layers = layers_of(encoder, n, backend.can_record() ? device_view_channels(type) : 3);
   for (const Layer& layer : layers) add_convolution(rows, backend, layer, type);
   for (const Layer& layer : layers) add_norm(rows, backend, layer, type);
   if (settings.objective == "barlow_twins")
@@ -218,16 +224,17 @@ Rows rows_of(const BenchSettings& settings, Backend& backend) {
 /// Bytes read and written per second by one large copy, at best.
 double copy_bandwidth(Backend& backend) {
   const std::int64_t size = std::int64_t{1} << 26;  // 256 MiB, beyond any cache
-  const Tensor a = filled(backend, size), b = filled(backend, size);
+  const Tensor a = random_operand(backend, size), b = random_operand(backend, size);
   const double ms = time_of(backend, [&] { backend.map(Map::copy, 1, size, {a.array()}, {}, 1, 0, b.array()); }).least;
   return 2.0 * sizeof(float) * static_cast<double>(size) / (ms * 1e-3);
 }
 
-/// FLOP per second of the best of a few square matrix products.
+/// FLOP per second of the best of a few square matrix products. Small ones leave a GPU's multiprocessors idle.
 double best_product(Backend& backend, DType type) {
   double best = 0;
-  for (const std::int64_t n : {512, 1024, 2048}) {
-    const Tensor a = filled(backend, n * n, type), b = filled(backend, n * n, type), c = filled(backend, n * n, type);
+  for (const std::int64_t n : backend.can_record() ? std::vector{2048, 4096, 8192} : std::vector{512, 1024, 2048}) {
+    const Tensor a = random_operand(backend, n * n, type), b = random_operand(backend, n * n, type),
+                 c = empty(backend, {n * n}, type);
     const double ms =
         time_of(backend, [&] { backend.gemm(false, false, n, n, n, a.array(), b.array(), {}, c.array()); }).least;
     best = std::max(best, 2.0 * static_cast<double>(n * n * n) / (ms * 1e-3));
@@ -248,10 +255,10 @@ void print_row(std::ostream& out, const Row& row, double ceiling) {
 
 std::string bench_ops(const BenchSettings& settings) {
   if (settings.threads > 0) omp_set_num_threads(settings.threads);
-  apply_kernel_choices(bench_options(settings));
+  const Options options = bench_options(settings);
+  apply_kernel_choices(options);
   Backend& device = backend(settings.device.c_str());
-  const double bandwidth = copy_bandwidth(device);
-  const double product = best_product(device, settings.precision == "bf16" ? DType::bf16 : DType::f32);
+  const double product = best_product(device, activations_of(options, device)), bandwidth = copy_bandwidth(device);
   std::ostringstream out;
   char line[200];
   std::snprintf(line, sizeof line, "%s, %d threads, %s: copying %.1f GB/s, best matrix product %.1f GFLOP/s\n\n",

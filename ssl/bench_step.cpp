@@ -4,14 +4,13 @@
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
-#include <numbers>
 #include <omp.h>
 #include <sys/resource.h>
 
 #include "engine/ops.h"
 #include "kernels/clock.h"
-#include "kernels/random.h"
 #include "ssl/batches.h"
+#include "ssl/bench_operands.h"
 #include "ssl/option_table.h"
 #include "ssl/step_runner.h"
 #include "ssl/trainer.h"
@@ -80,15 +79,8 @@ Options bench_options(const BenchSettings& settings) {
 }
 
 Views random_views(std::int64_t batch, std::int64_t image, std::uint64_t seed, Backend& backend, DType type) {
-  Random random(seed, Purpose::test);
-  std::vector<float> values(static_cast<std::size_t>(2 * batch * image * image * 3));
-  for (std::size_t i = 0; i + 1 < values.size(); i += 2) {  // Box and Muller; the count is even
-    const float radius = std::sqrt(-2 * std::log(1 - random.uniform()));
-    const float angle = 2 * std::numbers::pi_v<float> * random.uniform();
-    values[i] = radius * std::cos(angle);
-    values[i + 1] = radius * std::sin(angle);
-  }
   const Shape three{2 * batch, image, image, 3};
+  const std::vector<float> values = normal_values(static_cast<std::size_t>(three.size()), seed);
   if (type == DType::f32) return {from_floats(backend, three, values)};
   require(type == DType::bf16, "random views: expected f32 or bf16, got ", name_of(type));
   const auto channels = static_cast<std::size_t>(device_view_channels(type));

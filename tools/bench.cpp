@@ -1,5 +1,6 @@
-// bench: how fast a training step is, whole (`bench step`) or operation by operation (`bench ops`), and how fast images
-// become views (`bench data`).
+// bench: how fast a training step is, whole (`bench step`; `bench suite` for several settings) or operation by
+// operation
+// (`bench ops`), and how fast images become views (`bench data`).
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <nlohmann/json.hpp>
@@ -7,15 +8,14 @@
 #include "engine/json_text.h"
 #include "ssl/bench_data.h"
 #include "ssl/bench_ops.h"
+#include "ssl/bench_suite.h"
 #include "ssl/objective.h"
 #include "tools/common.h"
 
 namespace {
 
-void add_options(CLI::App& app, vergence::BenchSettings& s) {
-  app.add_option("--objective", s.objective, "what is trained")
-      ->check(CLI::IsMember(vergence::objective_names()))
-      ->capture_default_str();
+/// Of all that time steps.
+void add_common_options(CLI::App& app, vergence::BenchSettings& s) {
   app.add_option("--encoder", s.encoder, "the encoder")
       ->check(CLI::IsMember({"resnet18", "resnet34", "resnet50"}))
       ->capture_default_str();
@@ -32,18 +32,26 @@ void add_options(CLI::App& app, vergence::BenchSettings& s) {
   app.add_option("--cpu-conv", s.cpu_conv, "convolution on the CPU")
       ->check(CLI::IsMember({"auto", "direct", "winograd"}))
       ->capture_default_str();
-  app.add_option("--conv", s.conv, "convolution on the GPU: our own kernels or the library's")
-      ->check(CLI::IsMember({"auto", "cuda", "cudnn"}))
-      ->capture_default_str();
   app.add_option("--weight-gradients", s.weight_gradients, "to what cuDNN may round a convolution's")
       ->check(CLI::IsMember({"auto", "bf16", "fp32"}))
       ->capture_default_str();
-  app.add_option("--capture", s.capture, "on a GPU: record the step once and repeat it")->capture_default_str();
   app.add_option("--steps", s.steps, "timed steps")->check(CLI::Range(1, 1 << 20))->capture_default_str();
   app.add_option("--warmup", s.warmup, "steps before them")->check(CLI::Range(0, 1 << 20))->capture_default_str();
   app.add_option("--threads", s.threads, "OpenMP threads; 0: as many as OpenMP chooses")
       ->check(CLI::Range(0, 4096))
       ->capture_default_str();
+}
+
+/// Of one step.
+void add_step_options(CLI::App& app, vergence::BenchSettings& s) {
+  app.add_option("--objective", s.objective, "what is trained")
+      ->check(CLI::IsMember(vergence::objective_names()))
+      ->capture_default_str();
+  add_common_options(app, s);
+  app.add_option("--conv", s.conv, "convolution on the GPU: our own kernels or the library's")
+      ->check(CLI::IsMember({"auto", "cuda", "cudnn"}))
+      ->capture_default_str();
+  app.add_option("--capture", s.capture, "on a GPU: record the step once and repeat it")->capture_default_str();
   app.add_option("--meta", s.meta, "form of the meta-gradient, for objectives that have one")
       ->check(CLI::IsMember({"finite-difference", "exact"}))
       ->capture_default_str();
@@ -72,7 +80,22 @@ vergence::Options pretrain_options(const CLI::App& app, const DataBench& bench) 
   return vergence::parse_pretrain(static_cast<int>(pointers.size()), pointers.data());
 }
 
-void print(const nlohmann::ordered_json& report) { std::printf("%s\n", vergence::json_text(report).c_str()); }
+void print(const nlohmann::ordered_json& report) {
+  std::printf("%s\n", vergence::json_text(report).c_str());
+  std::fflush(stdout);
+}
+
+/// A line for each setting, whether it ran or not. The exit status: 1 where one did not.
+int run_suite(const std::vector<std::string>& names, const vergence::BenchSettings& common) {
+  vergence::backend(common.device.c_str());  // without the device there is nothing to run
+  int status = 0;
+  for (const std::string& name : names) {
+    const nlohmann::ordered_json line = vergence::bench_suite(name, common);
+    print(line);
+    if (line.contains("error")) status = 1;
+  }
+  return status;
+}
 
 }  // namespace
 
@@ -83,8 +106,15 @@ int main(int argc, char** argv) {
   CLI::App* step = app.add_subcommand("step", "one JSON line: the median time of a whole step");
   CLI::App* ops = app.add_subcommand("ops", "a table: every operation of a step beside what the machine can do");
   CLI::App* data = app.add_subcommand("data", "one JSON line: how many images a second the loader makes views of");
-  add_options(*step, settings);
-  add_options(*ops, settings);
+  CLI::App* suite = app.add_subcommand("suite", "a JSON line for each of several settings, all in one process");
+  add_step_options(*step, settings);
+  add_step_options(*ops, settings);
+  add_common_options(*suite, settings);
+  std::vector<std::string> names = vergence::suite_names();
+  suite->add_option("--settings", names, "which of them, with commas in between")
+      ->delimiter(',')
+      ->check(CLI::IsMember(names))
+      ->capture_default_str();
   DataBench data_bench;
   add_data_options(*data, data_bench);
   return vergence::run_tool(app, argc, argv, [&] {
@@ -92,6 +122,8 @@ int main(int argc, char** argv) {
       print(vergence::bench_report(settings, vergence::bench_step(settings)));
     else if (data->parsed())
       print(vergence::bench_data(pretrain_options(*data, data_bench), data_bench.seconds));
+    else if (suite->parsed())
+      return run_suite(names, settings);
     else
       std::fputs(vergence::bench_ops(settings).c_str(), stdout);
     return 0;
