@@ -1,10 +1,12 @@
 // The GPU's memory, stream and recordings on the CUDA runtime. Nothing here is compiled into the emulated device.
 //
-// Memory comes from a DevicePool over cudaMalloc. A recording has a pool of its own: its blocks may never be handed out
-// to anybody else, as every replay writes to them. Small uploads pass through pinned memory, so that they do not wait
-// for the GPU. Uploads of whole batches go ahead on a second stream, beside the kernels of the step under way.
+// Memory comes from pools over cudaMalloc (device_pool.h). With VERGENCE_POOL=off each block is a cudaMalloc of its
+// own, whose bounds a sanitizer sees; cudaFree waits for every kernel that may still use the block. Small uploads pass
+// through pinned memory, so that they do not wait for the GPU. Uploads of whole batches go ahead on a second stream,
+// beside the kernels of the step under way.
 #include <array>
 #include <cstring>
+#include <functional>
 #include <mutex>
 #include <vector>
 
@@ -35,17 +37,16 @@ void forget(cudaError_t status) {
 
 double mebibytes(std::int64_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
 
-std::unique_ptr<DevicePool> make_pool() {
-  return std::make_unique<DevicePool>(
-      [](std::int64_t bytes) {
-        void* segment = nullptr;
-        if (cudaMalloc(&segment, static_cast<std::size_t>(bytes)) != cudaSuccess) {
-          cudaGetLastError();
-          segment = nullptr;
-        }
-        return segment;
-      },
-      [](void* segment) { forget(cudaFree(segment)); });
+MemorySource device_memory() {
+  return {[](std::int64_t bytes) {
+            void* segment = nullptr;
+            if (cudaMalloc(&segment, static_cast<std::size_t>(bytes)) != cudaSuccess) {
+              cudaGetLastError();
+              segment = nullptr;
+            }
+            return segment;
+          },
+          [](void* segment) { forget(cudaFree(segment)); }};
 }
 
 /// Pinned host memory in equal parts, used in turn; a part is free again when the copy from it has been made.
@@ -95,40 +96,41 @@ struct Device::State {
   cudaEvent_t arrived = nullptr;
   std::size_t uploads_ahead = 0;
   std::mutex mutex;
-  std::unique_ptr<DevicePool> pool = make_pool();
-  std::shared_ptr<DevicePool> recorded;                   // while a recording is under way: its pool
-  std::vector<std::weak_ptr<DevicePool>> recorded_pools;  // of all recordings that live
-  std::vector<std::pair<void*, std::int64_t>> held;  // blocks of the pool released while recording, which may use them
-  std::vector<void*> constants;                      // pinned copies of what was uploaded while recording
-  bool recording = false;
+  DeviceMemory memory{device_memory(), !pool_wanted()};
+  std::vector<void*> constants;  // pinned copies of what was uploaded while recording
+
+  bool recording() const { return memory.recording(); }
+  int end_recording() {
+    const std::lock_guard lock(mutex);
+    return memory.end_recording();
+  }
 };
 
 namespace {
 
 class CudaRecording final : public Recording {
  public:
-  CudaRecording(Device& device, std::shared_ptr<DevicePool> pool, std::vector<std::pair<void*, std::int64_t>> held,
-                std::vector<void*> constants)
-      : device_(device), pool_(std::move(pool)), held_(std::move(held)), constants_(std::move(constants)) {}
+  /// `done` lets go of the recording's memory.
+  CudaRecording(Stream stream, std::vector<void*> constants, std::function<void()> done)
+      : stream_(stream), constants_(std::move(constants)), done_(std::move(done)) {}
   ~CudaRecording() override {
-    forget(cudaStreamSynchronize(device_.stream()));
+    forget(cudaStreamSynchronize(stream_));
     if (graph_) forget(cudaGraphExecDestroy(graph_));
     for (void* constant : constants_) forget(cudaFreeHost(constant));
-    for (const auto& [block, bytes] : held_) device_.release(block, bytes);
+    done_();
   }
   void instantiate(cudaGraph_t graph) {
     const cudaError_t status = cudaGraphInstantiate(&graph_, graph, 0);
     cudaGraphDestroy(graph);
     check(status, "recording");
   }
-  void replay() override { check(cudaGraphLaunch(graph_, device_.stream()), "replay of a recorded step"); }
+  void replay() override { check(cudaGraphLaunch(graph_, stream_), "replay of a recorded step"); }
 
  private:
-  Device& device_;
+  Stream stream_;
   cudaGraphExec_t graph_ = nullptr;
-  std::shared_ptr<DevicePool> pool_;
-  std::vector<std::pair<void*, std::int64_t>> held_;
   std::vector<void*> constants_;
+  std::function<void()> done_;
 };
 
 LaunchLog& launch_log() {
@@ -182,13 +184,12 @@ Stream Device::stream() const { return state_->stream; }
 void* Device::allocate(std::int64_t bytes) {
   State& s = *state_;
   const std::lock_guard lock(s.mutex);
-  DevicePool& pool = s.recording ? *s.recorded : *s.pool;
-  void* block = pool.allocate(bytes, !s.recording);
+  void* block = s.memory.allocate(bytes);
   if (!block) {
     std::size_t free = 0, total = 0;
     forget(cudaMemGetInfo(&free, &total));
-    throw Error(join("cuda: out of memory: asked for ", mebibytes(bytes), " MiB; in use ", mebibytes(pool.use().used),
-                     " MiB, free ", mebibytes(static_cast<std::int64_t>(free)), " of ",
+    throw Error(join("cuda: out of memory: asked for ", mebibytes(bytes), " MiB; in use ",
+                     mebibytes(s.memory.use().used), " MiB, free ", mebibytes(static_cast<std::int64_t>(free)), " of ",
                      mebibytes(static_cast<std::int64_t>(total)), " MiB on ", s.description,
                      "; a lower --batch or --precision bf16 may help"));
   }
@@ -197,52 +198,35 @@ void* Device::allocate(std::int64_t bytes) {
 
 void Device::release(void* block, std::int64_t bytes) noexcept {
   if (!block) return;
-  State& s = *state_;
-  const std::lock_guard lock(s.mutex);
+  const std::lock_guard lock(state_->mutex);
   try {
-    if (s.pool->owns(block)) {
-      if (s.recording)
-        s.held.push_back({block, bytes});
-      else
-        s.pool->release(block, bytes);
-      return;
-    }
-    for (const auto& weak : s.recorded_pools)
-      if (const auto pool = weak.lock(); pool && pool->owns(block)) return pool->release(block, bytes);
+    state_->memory.release(block, bytes);
   } catch (...) {  // no memory for the books: the block is lost, the program goes on
   }
 }
 
 MemoryUse Device::memory() const {
   const std::lock_guard lock(state_->mutex);
-  MemoryUse use = state_->pool->use();
-  for (const auto& weak : state_->recorded_pools)
-    if (const auto pool = weak.lock()) {  // a recording's memory is in use as long as it lives
-      use.used += pool->use().reserved;
-      use.peak += pool->use().reserved;
-      use.reserved += pool->use().reserved;
-    }
-  return use;
+  return state_->memory.use();
 }
 
 std::int64_t Device::free_memory() const {
   const std::lock_guard lock(state_->mutex);
   std::size_t free = 0, total = 0;
   check(cudaMemGetInfo(&free, &total), "free memory");
-  const MemoryUse& use = state_->pool->use();
-  return static_cast<std::int64_t>(free) + use.reserved - use.used;
+  return static_cast<std::int64_t>(free) + state_->memory.unused();
 }
 
 void Device::reset_peak() {
   const std::lock_guard lock(state_->mutex);
-  state_->pool->reset_peak();
+  state_->memory.reset_peak();
 }
 
 void Device::upload(void* device, const void* host, std::int64_t bytes) {
   if (bytes == 0) return;
   State& s = *state_;
   const auto size = static_cast<std::size_t>(bytes);
-  if (!s.recording) return s.staging->upload(device, host, size, s.stream);
+  if (!s.recording()) return s.staging->upload(device, host, size, s.stream);
   void* constant = nullptr;
   check(cudaMallocHost(&constant, size), "pinned memory");
   std::memcpy(constant, host, size);
@@ -252,7 +236,7 @@ void Device::upload(void* device, const void* host, std::int64_t bytes) {
 
 void Device::upload_ahead(void* device, const void* host, std::int64_t bytes) {
   State& s = *state_;
-  require(!s.recording, "recording: an upload ahead cannot be repeated");
+  require(!s.recording(), "recording: an upload ahead cannot be repeated");
   if (!s.staging_ahead) {
     check(cudaStreamCreateWithFlags(&s.copy_stream, cudaStreamNonBlocking), "stream");
     for (cudaEvent_t& event : s.submitted) check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "event");
@@ -268,7 +252,7 @@ void Device::upload_ahead(void* device, const void* host, std::int64_t bytes) {
 }
 
 void Device::download(void* host, const void* device, std::int64_t bytes) {
-  require(!state_->recording, "recording: a download cannot be repeated");
+  require(!state_->recording(), "recording: a download cannot be repeated");
   if (bytes == 0) return;
   const auto size = static_cast<std::size_t>(bytes);
   check(cudaMemcpyAsync(host, device, size, cudaMemcpyDeviceToHost, state_->stream), "download");
@@ -285,7 +269,7 @@ void Device::copy(void* to, const void* from, std::int64_t bytes) {
 }
 
 void Device::synchronize() {
-  require(!state_->recording, "recording: a synchronisation cannot be repeated");
+  require(!state_->recording(), "recording: a synchronisation cannot be repeated");
   const cudaError_t status = cudaStreamSynchronize(state_->stream);
   if (status != cudaSuccess)
     throw Error(join("cuda: one of the last kernels failed (", last_launches(), "): ", cudaGetErrorString(status)));
@@ -293,28 +277,26 @@ void Device::synchronize() {
 
 void Device::begin_recording() {
   State& s = *state_;
-  require(!s.recording, "recording: one is under way already");
   synchronize();
-  s.pool->trim();  // what the steps before left unused makes room for the recording's own memory
-  std::shared_ptr<DevicePool> pool = make_pool();
-  std::erase_if(s.recorded_pools, [](const auto& weak) { return weak.expired(); });
-  s.recorded_pools.push_back(pool);
-  check(cudaStreamBeginCapture(s.stream, cudaStreamCaptureModeRelaxed), "recording");
-  s.recorded = std::move(pool);
-  s.constants.clear();
-  s.held.clear();
-  s.recording = true;
+  const std::lock_guard lock(s.mutex);
+  s.memory.begin_recording();
+  const cudaError_t status = cudaStreamBeginCapture(s.stream, cudaStreamCaptureModeRelaxed);
+  if (status != cudaSuccess) s.memory.forget(s.memory.end_recording());
+  check(status, "recording");
 }
 
 std::unique_ptr<Recording> Device::end_recording() {
   State& s = *state_;
-  require(s.recording, "recording: none is under way");
-  s.recording = false;
-  // From here on the recording owns what was kept for it, and lets go of it if something fails.
-  auto recording = std::make_unique<CudaRecording>(*this, std::exchange(s.recorded, nullptr), std::exchange(s.held, {}),
-                                                   std::exchange(s.constants, {}));
+  require(s.recording(), "recording: none is under way");
   cudaGraph_t graph = nullptr;
-  check(cudaStreamEndCapture(s.stream, &graph), "recording");
+  const cudaError_t status = cudaStreamEndCapture(s.stream, &graph);  // first: the stream runs again, whatever follows
+  const auto let_go = [&s, number = s.end_recording()] {
+    const std::lock_guard lock(s.mutex);
+    s.memory.forget(number);
+  };
+  // From here on the recording owns what was kept for it, and lets go of it if something fails.
+  auto recording = std::make_unique<CudaRecording>(s.stream, std::exchange(s.constants, {}), let_go);
+  check(status, "recording");
   recording->instantiate(graph);
   return recording;
 }
@@ -330,6 +312,7 @@ Backend* cuda_backend(std::string& why) {
     cudaGetLastError();
     return nullptr;
   }
+  pool_wanted();  // a value that says nothing is an error, not a reason to do without the GPU
   try {
     return new cuda::CudaBackend("cuda");
   } catch (const std::exception& error) {

@@ -1,7 +1,8 @@
 #include "kernels/device_pool.h"
 
 #include <algorithm>
-#include <utility>
+#include <cstdlib>
+#include <string>
 
 namespace vergence {
 namespace {
@@ -25,31 +26,44 @@ void erase_size(std::multimap<std::int64_t, std::uintptr_t>& by_size, std::int64
 
 }  // namespace
 
-DevicePool::DevicePool(std::function<void*(std::int64_t)> take, std::function<void(void*)> give_back)
-    : take_(std::move(take)), give_back_(std::move(give_back)) {}
-
 DevicePool::~DevicePool() {
-  for (const auto& [start, bytes] : segments_) give_back_(reinterpret_cast<void*>(start));
+  for (const auto& [start, bytes] : segments_) source_.give_back(reinterpret_cast<void*>(start));
 }
 
-void* DevicePool::allocate(std::int64_t bytes, bool may_trim) {
-  const std::int64_t size = rounded(bytes);
+std::int64_t DevicePool::extent(std::int64_t bytes) const {
+  return settings_.single_blocks ? std::max<std::int64_t>(1, bytes) : rounded(bytes);
+}
+
+/// A new segment, in the books; null where there is none.
+void* DevicePool::add_segment(std::int64_t bytes) {
+  void* segment = source_.take(bytes);
+  if (!segment) return nullptr;
+  segments_[reinterpret_cast<Address>(segment)] = bytes;
+  use_.reserved += bytes;
+  return segment;
+}
+
+void* DevicePool::allocate(std::int64_t bytes) {
+  const std::int64_t size = extent(bytes);
+  if (settings_.single_blocks) {
+    void* block = add_segment(size);
+    if (block) use_.peak = std::max(use_.peak, use_.used += size);
+    return block;
+  }
   auto fits = gaps_by_size_.lower_bound(size);
   if (fits == gaps_by_size_.end()) {
     const std::int64_t least = size < smallest_large ? small_segment : large_segment;
-    std::int64_t extent = std::max(size, least);
-    void* segment = take_(extent);
-    if (!segment && extent > size) segment = take_(extent = size);
-    if (!segment && may_trim) {
+    std::int64_t whole = std::max(size, least);
+    void* segment = add_segment(whole);
+    if (!segment && whole > size) segment = add_segment(whole = size);
+    if (!segment && !settings_.keeps) {
       trim();
-      segment = take_(extent);
+      segment = add_segment(whole);
     }
     if (!segment) return nullptr;
     const auto start = reinterpret_cast<Address>(segment);
-    segments_[start] = extent;
-    use_.reserved += extent;
-    gaps_[start] = {extent, start};
-    fits = gaps_by_size_.insert({extent, start});
+    gaps_[start] = {whole, start};
+    fits = gaps_by_size_.insert({whole, start});
   }
   const auto gap = gaps_.find(fits->second);
   gaps_by_size_.erase(fits);
@@ -70,10 +84,17 @@ void* DevicePool::cut(std::map<Address, Gap>::iterator gap, std::int64_t bytes) 
 }
 
 void DevicePool::release(void* block, std::int64_t bytes) {
-  const std::int64_t size = rounded(bytes);
+  const std::int64_t size = extent(bytes);
   auto start = reinterpret_cast<Address>(block);
-  Gap gap{size, segment_of(block)->first};
+  const auto segment = segment_of(block);
   use_.used -= size;
+  if (settings_.single_blocks) {
+    if (settings_.keeps) return;
+    use_.reserved -= size;
+    segments_.erase(segment);
+    return source_.give_back(block);
+  }
+  Gap gap{size, segment->first};
   auto next = gaps_.lower_bound(start);
   if (next != gaps_.end() && next->second.segment == gap.segment && next->first == start + static_cast<Address>(size)) {
     gap.bytes += next->second.bytes;
@@ -112,6 +133,7 @@ bool DevicePool::owns(const void* block) const {
 }
 
 void DevicePool::trim() {
+  if (settings_.keeps) return;
   for (auto gap = gaps_.begin(); gap != gaps_.end();) {
     const auto [start, extent] = *gap;
     const auto segment = segments_.find(start);
@@ -120,11 +142,76 @@ void DevicePool::trim() {
       continue;
     }
     erase_size(gaps_by_size_, extent.bytes, start);
-    give_back_(reinterpret_cast<void*>(start));
+    source_.give_back(reinterpret_cast<void*>(start));
     use_.reserved -= extent.bytes;
     segments_.erase(segment);
     gap = gaps_.erase(gap);
   }
+}
+
+DeviceMemory::DeviceMemory(MemorySource source, bool single_blocks)
+    : source_(std::move(source)), single_blocks_(single_blocks), pool_(source_, {.single_blocks = single_blocks}) {}
+
+void* DeviceMemory::allocate(std::int64_t bytes) {
+  return (recording() ? recorded_.at(under_way_).pool : pool_).allocate(bytes);
+}
+
+void DeviceMemory::release(void* block, std::int64_t bytes) {
+  if (pool_.owns(block)) {
+    if (recording())
+      recorded_.at(under_way_).held.push_back({block, bytes});
+    else
+      pool_.release(block, bytes);
+    return;
+  }
+  for (auto recorded = recorded_.begin(); recorded != recorded_.end(); ++recorded) {
+    DevicePool& pool = recorded->second.pool;
+    if (!pool.owns(block)) continue;
+    pool.release(block, bytes);
+    if (recorded->second.forgotten && pool.use().used == 0) recorded_.erase(recorded);
+    return;
+  }
+  throw Error("device memory: a block that is not of this device");
+}
+
+void DeviceMemory::begin_recording() {
+  require(!recording(), "recording: one is under way already");
+  pool_.trim();
+  recorded_.try_emplace(begun_ + 1, source_, DevicePool::Settings{.single_blocks = single_blocks_, .keeps = true});
+  under_way_ = ++begun_;
+}
+
+int DeviceMemory::end_recording() {
+  require(recording(), "recording: none is under way");
+  return std::exchange(under_way_, 0);
+}
+
+void DeviceMemory::forget(int number) {
+  const auto recorded = recorded_.find(number);
+  require(recorded != recorded_.end() && number != under_way_, "device memory: there is no recording ", number);
+  for (const auto& [block, bytes] : std::exchange(recorded->second.held, {})) release(block, bytes);
+  if (recorded->second.pool.use().used == 0)
+    recorded_.erase(recorded);
+  else
+    recorded->second.forgotten = true;
+}
+
+MemoryUse DeviceMemory::use() const {
+  MemoryUse use = pool_.use();
+  for (const auto& [number, recorded] : recorded_) {
+    const std::int64_t reserved = recorded.pool.use().reserved;
+    use.used += reserved;
+    use.peak += reserved;
+    use.reserved += reserved;
+  }
+  return use;
+}
+
+bool pool_wanted() {
+  const char* set = std::getenv("VERGENCE_POOL");
+  const std::string value = set ? set : "on";
+  require_usage(value == "on" || value == "off", "VERGENCE_POOL: '", value, "' is not there; expected on or off");
+  return value == "on";
 }
 
 }  // namespace vergence

@@ -1,33 +1,48 @@
-// A pool of a device's memory: large segments are asked of the system once, cut into blocks, and joined again.
-// Everything on a device runs on one stream, so a block released by the host may be handed out again at once.
+// A device's memory in pools: large segments are asked of the system once, cut into blocks, and joined again.
+// Everything on a device runs on one stream, so a block released by the host may be handed out again at once. Only
+// addresses are known here: the memory is never touched. Nothing here is thread-safe: its owner locks.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <utility>
+#include <vector>
 
 #include "kernels/backend.h"
 
 namespace vergence {
 
-/// Knows addresses alone and never touches the memory. Not thread-safe: its owner locks.
+/// Where a pool's segments come from.
+struct MemorySource {
+  std::function<void*(std::int64_t bytes)> take;  // new memory, or null
+  std::function<void(void* segment)> give_back;
+};
+
 class DevicePool {
  public:
-  /// `take` gives `bytes` of new memory or null; `give_back` returns such a segment.
-  DevicePool(std::function<void*(std::int64_t bytes)> take, std::function<void(void* segment)> give_back);
+  struct Settings {
+    /// Each block is a segment of its own, of exactly its bytes, and goes back when it is released: a sanitizer then
+    /// knows each block's bounds, and that a new block holds nothing.
+    bool single_blocks = false;
+    /// No segment goes back before the pool's end: one that holds no block now may still be used by work that was noted
+    /// down and not done yet.
+    bool keeps = false;
+  };
+
+  explicit DevicePool(MemorySource source) : DevicePool(std::move(source), Settings{}) {}
+  DevicePool(MemorySource source, Settings settings) : source_(std::move(source)), settings_(settings) {}
   ~DevicePool();
   DevicePool(const DevicePool&) = delete;
   DevicePool& operator=(const DevicePool&) = delete;
 
   /// At least `bytes`, 256-byte aligned: the smallest gap that holds them, else a new segment. Null if the system has
   /// no more, even after `trim`.
-  /// Without `may_trim` no segment is given back: one that holds no block now may still be used by work that was noted
-  /// down and not done yet.
-  void* allocate(std::int64_t bytes, bool may_trim = true);
+  void* allocate(std::int64_t bytes);
   /// `block` as handed out by `allocate` with the same `bytes`.
   void release(void* block, std::int64_t bytes);
   bool owns(const void* block) const;
-  /// Gives segments that hold no block back to the system.
+  /// Gives segments that hold no block back to the system, unless the pool keeps them.
   void trim();
   /// Bytes in blocks, their peak, and bytes in segments.
   const MemoryUse& use() const { return use_; }
@@ -40,15 +55,64 @@ class DevicePool {
     Address segment;
   };
 
+  std::int64_t extent(std::int64_t bytes) const;
+  void* add_segment(std::int64_t bytes);
   void* cut(std::map<Address, Gap>::iterator gap, std::int64_t bytes);
   std::map<Address, std::int64_t>::const_iterator segment_of(const void* block) const;
 
-  std::function<void*(std::int64_t)> take_;
-  std::function<void(void*)> give_back_;
+  MemorySource source_;
+  Settings settings_;
   std::map<Address, std::int64_t> segments_;           // start -> bytes
   std::map<Address, Gap> gaps_;                        // start -> extent
   std::multimap<std::int64_t, Address> gaps_by_size_;  // the same by extent: the smallest that fits is found at once
   MemoryUse use_;
 };
+
+/// The memory of a device that records: a pool for everything, and one for each recording, whose blocks may never be
+/// handed out to anybody else, as every replay writes to them.
+class DeviceMemory {
+ public:
+  explicit DeviceMemory(MemorySource source, bool single_blocks = false);
+
+  /// Of the pool for everything or, while a recording is under way, of the recording's. Null where there is no more.
+  void* allocate(std::int64_t bytes);
+  /// To the pool that it came from. Throws Error where it came from none. While a recording is under way, which may use
+  /// it, a block of the pool for everything waits for the recording's end.
+  void release(void* block, std::int64_t bytes);
+
+  bool recording() const { return under_way_ > 0; }
+  /// Gives back what is unused first, to make room for the recording's own memory.
+  void begin_recording();
+  /// The recording's number.
+  int end_recording();
+  /// The recording will not be repeated any more. Its pool goes when none of its blocks is in use: until then nobody
+  /// else can be given their addresses.
+  void forget(int number);
+
+  /// A recording's memory is in use as long as its pool is there.
+  MemoryUse use() const;
+  /// Bytes that the pool for everything holds and nobody uses.
+  std::int64_t unused() const { return pool_.use().reserved - pool_.use().used; }
+  void reset_peak() { pool_.reset_peak(); }
+
+ private:
+  struct Recorded {
+    Recorded(MemorySource source, DevicePool::Settings settings) : pool(std::move(source), settings) {}
+
+    DevicePool pool;
+    std::vector<std::pair<void*, std::int64_t>> held;  // of the pool for everything, released while it was under way
+    bool forgotten = false;
+  };
+
+  MemorySource source_;
+  bool single_blocks_;
+  DevicePool pool_;
+  std::map<int, Recorded> recorded_;
+  int begun_ = 0, under_way_ = 0;  // numbers count from 1
+};
+
+/// VERGENCE_POOL: `on` (also where it is not set) or `off`, a device's blocks as single ones. Throws UsageError for
+/// anything else.
+bool pool_wanted();
 
 }  // namespace vergence

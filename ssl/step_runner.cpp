@@ -32,17 +32,19 @@ void StepRunner::record(Kind& kind, const std::function<Views()>& views) {
   std::vector<std::int64_t> before;
   for (const std::int64_t* counter : counted) before.push_back(*counter);
   kind.step = {};
-  backend_.begin_recording();
   std::string refusal;
+  bool begun = false;
   try {
+    backend_.begin_recording();
+    begun = true;
     kind.views = views();
     kind.step = objective_.run(kind.views);
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {
     refusal = error.what();
   }
   try {
-    kind.recording = backend_.end_recording();
-  } catch (const Error& error) {
+    if (begun) kind.recording = backend_.end_recording();
+  } catch (const std::exception& error) {
     if (refusal.empty()) refusal = error.what();
   }
   // Recording ran the host's code once, but no step was made: its counters go back and count with every replay.

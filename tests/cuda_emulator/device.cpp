@@ -1,44 +1,58 @@
-// The emulated device's memory and recordings. Every block comes from the heap and has exactly its size, so that
-// AddressSanitizer sees each access outside it.
+// The emulated device's memory and recordings. Every block comes from the heap and has exactly its size, as on a GPU
+// with VERGENCE_POOL=off, so that AddressSanitizer sees each access outside it.
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
-#include <map>
+#include <functional>
+#include <mutex>
 #include <utility>
 #include <vector>
 
 #include "kernels/cuda_backend.h"
-#include "kernels/cuda_libraries.h"
+#include "kernels/device_pool.h"
 #include "tests/cuda_emulator/capture.h"
 #include "tests/cuda_emulator/emulated_backend.h"
 #include "tests/device/device_under_test.h"
 
 namespace vergence::emulated {
 
+namespace {
+
+void* heap_block(std::int64_t bytes) {
+  void* block = nullptr;
+  return posix_memalign(&block, 256, static_cast<std::size_t>(bytes)) == 0 ? block : nullptr;
+}
+
+bool next_recording_fails = false;
+
+}  // namespace
+
 struct Device::State {
   std::string description = "the emulated GPU";
-  MemoryUse use;
-  std::vector<std::pair<void*, std::int64_t>> kept;  // released while a recording was under way: its memory
+  std::mutex mutex;
+  DeviceMemory memory{{heap_block, [](void* block) { std::free(block); }}, true};
   std::string unrepeatable;
+
+  void forget(int recording) {
+    const std::lock_guard lock(mutex);
+    memory.forget(recording);
+  }
 };
 
 namespace {
 
 class EmulatedRecording final : public Recording {
  public:
-  EmulatedRecording(Device& device, Work work, std::vector<std::pair<void*, std::int64_t>> blocks)
-      : device_(device), work_(std::move(work)), blocks_(std::move(blocks)) {}
-  ~EmulatedRecording() override {
-    for (const auto& [block, bytes] : blocks_) device_.release(block, bytes);
-  }
+  /// `done` lets go of the recording's memory.
+  EmulatedRecording(Work work, std::function<void()> done) : work_(std::move(work)), done_(std::move(done)) {}
+  ~EmulatedRecording() override { done_(); }
   void replay() override {
     for (const auto& step : work_) step();
   }
 
  private:
-  Device& device_;
   Work work_;
-  std::vector<std::pair<void*, std::int64_t>> blocks_;
+  std::function<void()> done_;
 };
 
 }  // namespace
@@ -50,29 +64,29 @@ int Device::multiprocessors() const { return 4; }
 Stream Device::stream() const { return 0; }
 
 void* Device::allocate(std::int64_t bytes) {
-  void* block = nullptr;
-  require(posix_memalign(&block, 256, static_cast<std::size_t>(std::max<std::int64_t>(1, bytes))) == 0,
-          "emulator: out of memory");
+  const std::lock_guard lock(state_->mutex);
+  void* block = state_->memory.allocate(bytes);
+  require(block != nullptr, "emulator: out of memory");
   std::memset(block, 0xff, static_cast<std::size_t>(bytes));
-  state_->use.used += bytes;
-  state_->use.peak = std::max(state_->use.peak, state_->use.used);
-  state_->use.reserved = state_->use.peak;
   return block;
 }
 
+/// Of a block that is in no pool, or was given back with its pool, the process dies here.
 void Device::release(void* block, std::int64_t bytes) noexcept {
   if (!block) return;
-  if (recording()) {
-    state_->kept.push_back({block, bytes});
-    return;
-  }
-  state_->use.used -= bytes;
-  std::free(block);
+  const std::lock_guard lock(state_->mutex);
+  state_->memory.release(block, bytes);
 }
 
-MemoryUse Device::memory() const { return state_->use; }
+MemoryUse Device::memory() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->memory.use();
+}
 std::int64_t Device::free_memory() const { return std::int64_t{1} << 40; }
-void Device::reset_peak() { state_->use.peak = state_->use.used; }
+void Device::reset_peak() {
+  const std::lock_guard lock(state_->mutex);
+  state_->memory.reset_peak();
+}
 
 void Device::upload(void* device, const void* host, std::int64_t bytes) {
   const auto* from = static_cast<const char*>(host);
@@ -110,14 +124,21 @@ void Device::synchronize() {
 }
 
 void Device::begin_recording() {
+  require(!std::exchange(next_recording_fails, false), "emulator: this recording was to fail");
   emulated::begin_recording();
+  const std::lock_guard lock(state_->mutex);
+  state_->memory.begin_recording();
   state_->unrepeatable.clear();
-  state_->kept.clear();
 }
 
 std::unique_ptr<Recording> Device::end_recording() {
   Work work = emulated::end_recording();
-  auto recording = std::make_unique<EmulatedRecording>(*this, std::move(work), std::exchange(state_->kept, {}));
+  int number = 0;
+  {
+    const std::lock_guard lock(state_->mutex);
+    number = state_->memory.end_recording();
+  }
+  auto recording = std::make_unique<EmulatedRecording>(std::move(work), [this, number] { state_->forget(number); });
   require(state_->unrepeatable.empty(), "recording: ", state_->unrepeatable, " cannot be repeated");
   return recording;
 }
@@ -125,6 +146,8 @@ std::unique_ptr<Recording> Device::end_recording() {
 }  // namespace vergence::emulated
 
 namespace vergence::test {
+
+void fail_next_recording() { emulated::next_recording_fails = true; }
 
 Backend& emulated_backend() {
   static emulated::CudaBackend* const device = new emulated::CudaBackend("emulated");

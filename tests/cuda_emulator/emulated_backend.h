@@ -7,4 +7,7 @@ namespace vergence::test {
 
 Backend& emulated_backend();
 
+/// The next begin_recording throws, as a driver may refuse to capture.
+void fail_next_recording();
+
 }  // namespace vergence::test
