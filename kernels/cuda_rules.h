@@ -11,8 +11,9 @@ namespace vergence {
 /// has no engine for the shape. Where there is no cuDNN at all, `cudnn` is an error and `automatic` means `cuda`.
 enum class CudaConv { automatic, cuda, cudnn };
 
-/// How f32 products are computed on the GPU: as they are, or with both operands rounded to tf32 on tensor cores.
-enum class CudaMath { fp32, tf32 };
+/// How f32 is multiplied on the GPU: as it is, or with both operands rounded to tf32 on tensor cores: in matrix
+/// products alone, or in convolutions too.
+enum class CudaMath { fp32, tf32_products, tf32 };
 
 /// Set for the whole process; read at every call.
 void set_cuda_conv(CudaConv choice);

@@ -145,6 +145,6 @@ void CudaBackend::gemm(bool transpose_a, bool transpose_b, std::int64_t m, std::
 }
 
 /// tf32 keeps 10 bits of fraction, by whatever rule.
-double CudaBackend::f32_operand_rounding() const { return cuda_math() == CudaMath::tf32 ? 0x1p-10 : 0; }
+double CudaBackend::f32_operand_rounding() const { return cuda_math() == CudaMath::fp32 ? 0 : 0x1p-10; }
 
 }  // namespace vergence::VERGENCE_GPU

@@ -128,7 +128,7 @@ void add_run(OptionBuilder& t) {
   t.group = "Machine";
   t.choice("device", FIELD(device), {"auto", "cpu", "cuda"}, "auto: cuda if a GPU answers", Flags::may_change);
   t.choice("precision", FIELD(precision), {"fp32", "tf32", "bf16"},
-           "of activations and convolutions; tf32: on a GPU alone");
+           "of activations and convolutions; tf32: on a GPU alone; bf16 there: heads in tf32");
   t.choice("cpu-conv", FIELD(cpu_conv), {"auto", "direct", "winograd"}, "the CPU's convolution algorithm");
   t.choice("conv", FIELD(conv), {"auto", "cuda", "cudnn"}, "the GPU's convolutions: our own kernels or the library's");
   t.choice("weight-gradients", FIELD(weight_gradients), {"auto", "bf16", "fp32"},

@@ -466,7 +466,11 @@ void apply_kernel_choices(const Options& options) {
                 "--weight-gradients bf16: goes with --precision bf16 alone, not with ", options.precision);
   set_cpu_conv(cpu == "auto" ? CpuConv::automatic : cpu == "direct" ? CpuConv::direct : CpuConv::winograd);
   set_cuda_conv(gpu == "auto" ? CudaConv::automatic : gpu == "cuda" ? CudaConv::cuda : CudaConv::cudnn);
-  set_cuda_math(options.precision == "tf32" ? CudaMath::tf32 : CudaMath::fp32);
+  const std::string& precision = options.precision;
+  set_cuda_math(precision == "tf32" ? CudaMath::tf32
+                : precision == "bf16"
+                    ? CudaMath::tf32_products  // heads and losses are more exact still than the encoder
+                    : CudaMath::fp32);
   set_cuda_weight_gradients(options.weight_gradients != "fp32" && options.precision == "bf16" ? DType::bf16
                                                                                               : DType::f32);
   set_cuda_deterministic(options.deterministic);

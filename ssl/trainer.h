@@ -54,7 +54,7 @@ DType activations_of(const Options& options, const Backend& backend);
 std::unique_ptr<Objective> make_objective(const Options& options, std::int64_t image_size, Backend& backend,
                                           std::int64_t channels = 3);
 
-/// Makes `--cpu-conv`, `--conv`, `--weight-gradients`, `--precision tf32` and `--deterministic` the choices of this
+/// Makes `--cpu-conv`, `--conv`, `--weight-gradients`, `--precision` and `--deterministic` the choices of this
 /// process. Throws UsageError for names there are not and for what does not go together.
 void apply_kernel_choices(const Options& options);
 

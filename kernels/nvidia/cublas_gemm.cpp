@@ -43,7 +43,7 @@ cudaDataType_t data_type(DType type) {
 
 cublasComputeType_t compute_type(DType type) {
   if (type == DType::f64) return CUBLAS_COMPUTE_64F;
-  return type == DType::f32 && cuda_math() == CudaMath::tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
+  return type == DType::f32 && cuda_math() != CudaMath::fp32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
 }
 
 /// Bytes to whose multiple an address is aligned: kernels differ in what they need.

@@ -31,7 +31,7 @@ TEST(DeviceEvaluation, Uniformity) {
 
 TEST(DeviceEvaluation, Knn) {
   const std::vector<KnnForm> forms{{Distance::cosine, 30, 0.1}, {Distance::euclidean, 5, 0}};
-  for (CudaMath math : {CudaMath::fp32, CudaMath::tf32})
+  for (CudaMath math : {CudaMath::fp32, CudaMath::tf32_products, CudaMath::tf32})
     for (float shift : {0.0f, 1000.0f}) {  // far from the origin f32 products of the features say nothing
       Features bank = random_features(90, 6, 1), query = random_features(20, 6, 2);
       for (Features* features : {&bank, &query})
