@@ -1,13 +1,17 @@
 #!/usr/bin/env python3
 """What the CUDA compiler made of the kernels: registers, spills, shared memory, and the instructions that matter.
 
-  kernel_report.py [--nvcc NVCC] [--architecture 90a] --check SOURCE.cu...     fails where a tensor-core convolution
-                                            lacks mma.sync or 16-byte loads (that no kernel spills, the build sees to)
+  kernel_report.py [--nvcc NVCC] [--architecture 90a] [--tools FOLDER] --check SOURCE.cu...
+                                            fails where a tensor-core convolution (conv_tensor*.cu) lacks mma.sync or
+                                            16-byte loads, or a batch norm of bf16 vectors (norm*.cu) stores less than
+                                            they hold at once (that no kernel spills, the build sees to). Stores are
+                                            the assembler's choice: nvdisasm is the toolkit's or, in FOLDER, PyPI's
   kernel_report.py [--nvcc NVCC] [--architecture 90a] --table SOURCE.cu...     a Markdown table of every kernel
 """
 import argparse
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -32,6 +36,23 @@ def ptxas_report_of(nvcc, architecture, source):
     target = f"arch=compute_{architecture},code=sm_{architecture}"
     with tempfile.TemporaryDirectory() as folder:
         return compile_source(nvcc, source, ["-gencode", target, "-cubin", "-Xptxas=-v", "-o", f"{folder}/cubin"]).stderr
+
+
+def nvdisasm_of(nvcc, tools):
+    """The path of nvdisasm, or None: the toolkit's, else the one in `tools`, installed there by python_tools.sh."""
+    toolkit = pathlib.Path(shutil.which(nvcc) or nvcc).parent
+    found = shutil.which("nvdisasm", path=toolkit) or shutil.which("nvdisasm")
+    if found or not tools:
+        return found
+    subprocess.run([ROOT / "tests/python_tools.sh", tools], check=False)
+    return next((str(path) for path in tools.rglob("bin/nvdisasm")), None)
+
+
+def sass_of(nvcc, architecture, nvdisasm, source):
+    target = f"arch=compute_{architecture},code=sm_{architecture}"
+    with tempfile.TemporaryDirectory() as folder:
+        compile_source(nvcc, source, ["-gencode", target, "-cubin", "-o", f"{folder}/cubin"])
+        return subprocess.run([nvdisasm, "-c", f"{folder}/cubin"], capture_output=True, text=True, check=True).stdout
 
 
 def demangled(names):
@@ -77,7 +98,14 @@ def bodies_of(ptx):
     return [(readable(names[mangled]), ptx[start:ptx.index("\n}", start)]) for mangled, start in starts.items()]
 
 
-def problems_of(source, bodies):
+def sass_bodies_of(sass):
+    """(readable name, SASS) of each kernel."""
+    parts = [part.split(":", 1) for part in re.split(r"^\.text\.", sass, flags=re.MULTILINE)[1:]]
+    names = demangled([mangled for mangled, _ in parts])
+    return [(readable(names[mangled]), body) for mangled, body in parts]
+
+
+def tensor_problems_of(source, bodies):
     tensor = [(name, body) for name, body in bodies if "tensor" in name]
     if not tensor:
         yield f"{source.name}: no tensor-core kernel found"
@@ -88,13 +116,40 @@ def problems_of(source, bodies):
                 yield f"{source.name}: {name} has no {what}"
 
 
-def check(nvcc, architecture, sources):
+SUMS_ALONE = ("norm_statistics<", "norm_double_sums<")  # store no activations
+
+
+def store_problems_of(source, bodies):
+    """Of kernels over 8 bf16 values at a time: 16 bytes a store. Sums in f64 and a byte of ReLU bits may be narrower."""
+    vector = [(name, body) for name, body in bodies if re.match(r"\w+<bf16, 8\b", name)]
+    if not vector:
+        yield f"{source.name}: no kernel of bf16 vectors found"
+    for name, body in vector:
+        stores = re.findall(r"\bSTG\.[A-Z0-9.]+", body)
+        narrow = [store for store in stores if not {"128", "64", "U8"} & set(store.split("."))]
+        if narrow:
+            yield f"{source.name}: {name} has narrow stores: {', '.join(sorted(set(narrow)))} ({len(narrow)})"
+        if not name.startswith(SUMS_ALONE) and not any(".128" in store for store in stores):
+            yield f"{source.name}: {name} has no STG.E.128"
+
+
+def check(nvcc, architecture, tools, sources):
     problems, count = [], 0
     for source in sources:
-        bodies = bodies_of(ptx_of(nvcc, architecture, source))
-        problems += problems_of(source, bodies)
+        if source.name.startswith("conv_tensor"):
+            bodies = bodies_of(ptx_of(nvcc, architecture, source))
+            problems += tensor_problems_of(source, bodies)
+        elif source.name.startswith("norm"):
+            nvdisasm = nvdisasm_of(nvcc, tools)
+            if not nvdisasm:
+                print(f"{source.name}: skipped: no nvdisasm")
+                continue
+            bodies = sass_bodies_of(sass_of(nvcc, architecture, nvdisasm, source))
+            problems += store_problems_of(source, bodies)
+        else:
+            sys.exit(f"{source}: there is nothing to check; expected conv_tensor*.cu or norm*.cu")
         count += len(bodies)
-    print("\n".join(problems) or f"{count} kernels for sm_{architecture}: mma.sync and 16-byte loads where they belong")
+    print("\n".join(problems) or f"{count} kernels for sm_{architecture}: the instructions they should have")
     return 1 if problems else 0
 
 
@@ -109,15 +164,15 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--nvcc", default="nvcc")
     parser.add_argument("--architecture", default="90a")
+    parser.add_argument("--tools", type=pathlib.Path, help="where python_tools.sh may install nvdisasm")
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--table", action="store_true")
     parser.add_argument("sources", nargs="+", type=pathlib.Path)
     arguments = parser.parse_args()
-    given = arguments.nvcc, arguments.architecture, arguments.sources
     if arguments.table:
-        print_table(*given)
+        print_table(arguments.nvcc, arguments.architecture, arguments.sources)
     if arguments.check:
-        sys.exit(check(*given))
+        sys.exit(check(arguments.nvcc, arguments.architecture, arguments.tools, arguments.sources))
 
 
 if __name__ == "__main__":
