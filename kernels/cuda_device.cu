@@ -277,6 +277,7 @@ void Device::synchronize() {
 
 void Device::begin_recording() {
   State& s = *state_;
+  require(!s.recording(), "recording: one is under way already");
   synchronize();
   const std::lock_guard lock(s.mutex);
   s.memory.begin_recording();
