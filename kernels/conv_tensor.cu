@@ -16,19 +16,28 @@ constexpr int pixels_of_tile = conv_statistics_rows;
 /// Rows of 4 chunks: two rows fill the 32 banks, so every second row shifts the swizzle.
 __device__ inline int deep_chunk(int row, int chunk) { return row * chunks_deep + (chunk ^ (row >> 1 & 3)); }
 
-/// What a thread copies: one chunk of depth of 2 pixels and of `cols` / 64 weight rows, 64 rows apart. It walks along
-/// (tap, channel), and looks pixels up where the tap changes.
+/// count, rounded up to whole `unit`s.
+template <int unit>
+VERGENCE_BOTH constexpr int whole(int count) {
+  return (count + unit - 1) / unit * unit;
+}
+
+/// What a thread copies: one chunk of depth of 2 pixels, and of the weights as many chunks as 64 columns take. It walks
+/// along (tap, channel), and looks pixels up where the tap changes. Forward, weights lie along the depth like pixels:
+/// rows 64 apart. For the data gradient they lie across it: a row of depth is an output channel at a tap, and its
+/// chunks are input channels. There a stage keeps to one tap, with zeros behind the last channel, so that all rows
+/// share it.
 template <class T, int cols, bool data>
 struct GatherLoader {
-  static constexpr int weight_rows = cols / 64;
+  static constexpr int weight_rows = cols / 64, chunks_wide = cols / vector_width<T>;
   const ConvSizes& sizes;
   const ConvWalk& walk;
   const T *source, *weights;
   int channels, results, first_result;
   ConvOrigin origins[2];
   int tap_row = 0, tap_col = 0, channel;
-  int pixels[2];        // the tap's sources; -1 for padding
-  const T* weight_row;  // of row(0), at the tap's channel 0; null past the last tap
+  int pixels[2];  // the tap's sources; -1 for padding
+  int tap;        // its number in the kernel; -1 past the last one
 
   __device__ GatherLoader(const ConvSizes& sizes, const ConvWalk& walk, const T* source, const T* weights,
                           std::int64_t first_pixel, int first_result)
@@ -48,10 +57,14 @@ struct GatherLoader {
   __device__ static int chunk() { return static_cast<int>(threadIdx.x) % chunks_deep; }
   __device__ static int row(int e) { return static_cast<int>(threadIdx.x) / chunks_deep + 64 * e; }
 
-  /// Makes `channel` lie within a tap again and finds that tap's pixels and weights.
+  /// The depth of a tap.
+  __device__ int depth() const { return data ? whole<depth_of_stage<T>>(channels) : channels; }
+  __device__ int steps() const { return static_cast<int>(ceil_div(walk.taps() * depth(), depth_of_stage<T>)); }
+
+  /// Makes `channel` lie within a tap again and finds that tap's pixels and number.
   __device__ void settle() {
-    while (channel >= channels) {
-      channel -= channels;
+    while (channel >= depth()) {
+      channel -= depth();
       if (++tap_col == walk.cols.taps) {
         tap_col = 0;
         ++tap_row;
@@ -61,32 +74,50 @@ struct GatherLoader {
 #pragma unroll
     for (int e = 0; e < 2; ++e)
       pixels[e] = inside ? static_cast<int>(source_of(walk, origins[e], tap_row, tap_col)) : -1;
-    weight_row = inside ? weights + (std::int64_t{first_result + row(0)} * sizes.kernel_size() +
-                                     tap_of(walk, sizes, tap_row, tap_col)) *
-                                        channels
-                        : nullptr;
+    tap = inside ? tap_of(walk, sizes, tap_row, tap_col) : -1;
   }
 
   __device__ void operator()(uint4* of_pixels, uint4* of_weights) {
 #pragma unroll
-    for (int e = 0; e < 2; ++e)
+    for (int e = 0; e < 2; ++e) {
+      const bool valid = pixels[e] >= 0 && (!data || channel < channels);
       begin_copy(of_pixels + deep_chunk(row(e), chunk()),
-                 pixels[e] < 0 ? source : source + std::int64_t{pixels[e]} * channels + channel, pixels[e] >= 0);
+                 valid ? source + std::int64_t{pixels[e]} * channels + channel : source, valid);
+    }
 #pragma unroll
     for (int e = 0; e < weight_rows; ++e) {
-      const bool valid = weight_row && first_result + row(e) < results;
-      const std::int64_t apart = std::int64_t{64 * e} * sizes.kernel_size() * channels;
-      begin_copy(of_weights + deep_chunk(row(e), chunk()), valid ? weight_row + apart + channel : weights, valid);
+      if constexpr (data)
+        copy_across(of_weights, e);
+      else
+        copy_along(of_weights, e);
     }
     channel += depth_of_stage<T>;
-    if (channel >= channels) settle();
+    if (channel >= depth()) settle();
+  }
+
+  __device__ void copy_along(uint4* of_weights, int e) const {
+    const int result = first_result + row(e);
+    const bool valid = tap >= 0 && result < results;
+    const std::int64_t place = (std::int64_t{result} * sizes.kernel_size() + tap) * channels + channel;
+    begin_copy(of_weights + deep_chunk(row(e), chunk()), valid ? weights + place : weights, valid);
+  }
+
+  __device__ void copy_across(uint4* of_weights, int e) const {
+    constexpr int rows_apart = threads_of_block / chunks_wide;
+    const int across = static_cast<int>(threadIdx.x) % chunks_wide;
+    const int deep = static_cast<int>(threadIdx.x) / chunks_wide + rows_apart * e;
+    const int from = channel - chunk() * vector_width<T> + deep, result = first_result + across * vector_width<T>;
+    const bool valid = from < channels && result < results;
+    const std::int64_t place = (std::int64_t{from} * sizes.kernel_size() + tap) * whole<vector_width<T>>(results);
+    begin_copy(of_weights + wide_chunk<T>(deep, across, chunks_wide), valid ? weights + place + result : weights,
+               valid);
   }
 };
 
 /// One stage of both operands.
-template <class T, int cols>
-__device__ void multiply_deep(const uint4* of_pixels, const uint4* of_weights,
-                              WarpSums<Warps<pixels_of_tile, cols>::fragments>& sums) {
+template <class T, int cols, bool data>
+__device__ void multiply_stage(const uint4* of_pixels, const uint4* of_weights,
+                               WarpSums<Warps<pixels_of_tile, cols>::fragments>& sums) {
   using Layout = Warps<pixels_of_tile, cols>;
   const int lane = lane_of_thread(), warp = warp_of_thread();
   const int first_row = warp / Layout::across * Layout::fragments * 16, first_col = warp % Layout::across * 32;
@@ -97,9 +128,13 @@ __device__ void multiply_deep(const uint4* of_pixels, const uint4* of_weights,
     for (int i = 0; i < Layout::fragments; ++i)
       load_matrices(a[i], of_pixels + deep_chunk(first_row + i * 16 + lane % 16, slice * 2 + lane / 16));
 #pragma unroll
-    for (int j = 0; j < 2; ++j)
-      load_matrices(b[j],
-                    of_weights + deep_chunk(first_col + j * 16 + lane / 16 * 8 + lane % 8, slice * 2 + lane / 8 % 2));
+    for (int j = 0; j < 2; ++j) {
+      if constexpr (data)
+        load_wide<T, false>(b[j], of_weights, cols / vector_width<T>, first_col + j * 16, slice);
+      else
+        load_matrices(b[j],
+                      of_weights + deep_chunk(first_col + j * 16 + lane / 16 * 8 + lane % 8, slice * 2 + lane / 8 % 2));
+    }
     multiply<T, Layout::fragments>(sums, a, b);
   }
 }
@@ -212,8 +247,9 @@ __device__ void store_masked(const ConvWalk& walk, const bf16* staged, float (*p
 template <bool data>
 using ConvExtras = std::conditional_t<data, ConvReluSums, ConvStatistics>;
 
-/// Forward, or with `data` the data gradient: 128 pixels of a class by `cols` channels a block. weights:
-/// [results][taps] [summed channels]. vectors: rows of `out` consist of whole 16-byte (f32: 8-byte) vectors.
+/// Forward, or with `data` the data gradient: 128 pixels of a class by `cols` channels a block. weights: of T, as they
+/// are, [out channels][taps][in channels], for the data gradient filled up to whole chunks. vectors: rows of `out`
+/// consist of whole 16-byte (f32: 8-byte) vectors.
 template <class T, int cols, bool data>
 __global__ void __launch_bounds__(threads_of_block, 2)
     conv_tensor_gather(ConvSizes sizes, int pixel_blocks, const T* source, const T* weights, T* out, bool vectors,
@@ -230,16 +266,15 @@ __global__ void __launch_bounds__(threads_of_block, 2)
 
   WarpSums<Warps<pixels_of_tile, cols>::fragments> sums = {};
   GatherLoader<T, cols, data> loader(sizes, walk, source, weights, first_pixel, first_result);
-  const int steps = static_cast<int>(ceil_div(walk.taps() * loader.channels, depth_of_stage<T>));
   run_stages(
-      steps,
+      loader.steps(),
       [&](int stage) {
         uint4* const to = memory + stage * chunks_of_stage;
         loader(to, to + pixels_of_tile * chunks_deep);
       },
       [&](int stage) {
         const uint4* const from = memory + stage * chunks_of_stage;
-        multiply_deep<T, cols>(from, from + pixels_of_tile * chunks_deep, sums);
+        multiply_stage<T, cols, data>(from, from + pixels_of_tile * chunks_deep, sums);
       });
 
   if constexpr (std::is_same_v<T, float>) {
@@ -286,46 +321,14 @@ __global__ void __launch_bounds__(threads_of_block, 2)
 
 // ---- weights as the gathers read them
 
+/// Rows of `from` values into rows of `to`, zeros behind them.
 template <class T, class W>
-__global__ void convert_weights(std::int64_t size, const W* w, T* out) {
+__global__ void convert_weights(std::int64_t rows, int from, int to, const W* w, T* out) {
   const std::int64_t threads = std::int64_t{gridDim.x} * blockDim.x;
-  for (std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < size; i += threads)
-    out[i] = static_cast<T>(static_cast<float>(w[i]));
-}
-
-/// [out channels][taps][in channels] -> [in channels][taps][out channels], a 32x32 tile of one tap a block.
-template <class T, class W>
-__global__ void turn_weights(int taps, int outs, int ins, const W* w, T* turned) {
-  constexpr int side = 32, lines = threads_of_block / side;
-  SHARED(T, tile, [side][side + 1]);
-  const int in_blocks = static_cast<int>(ceil_div(ins, side)), out_blocks = static_cast<int>(ceil_div(outs, side));
-  const int unit = static_cast<int>(blockIdx.x) / in_blocks,
-            first_in = (static_cast<int>(blockIdx.x) % in_blocks) * side;
-  const int tap = unit / out_blocks, first_out = unit % out_blocks * side;
-  const int lane = lane_of_thread(), line = warp_of_thread();
-  for (int i = line; i < side; i += lines) {
-    const int out = first_out + i, in = first_in + lane;
-    if (out < outs && in < ins)
-      tile[i][lane] = static_cast<T>(static_cast<float>(w[(std::int64_t{out} * taps + tap) * ins + in]));
+  for (std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < rows * to; i += threads) {
+    const std::int64_t row = quotient(i, to), col = i - row * to;
+    out[i] = static_cast<T>(col < from ? static_cast<float>(w[row * from + col]) : 0.0f);
   }
-  __syncthreads();
-  for (int i = line; i < side; i += lines) {
-    const int in = first_in + i, out = first_out + lane;
-    if (out < outs && in < ins) turned[(std::int64_t{in} * taps + tap) * outs + out] = tile[lane][i];
-  }
-}
-
-template <class T, class W>
-void arrange_weights(Device& device, const ConvShape& shape, bool turn, const W* w, T* arranged) {
-  const std::int64_t taps = shape.kernel_height * shape.kernel_width;
-  if (turn)
-    launch("conv_turn_weights", turn_weights<T, W>,
-           static_cast<unsigned>(taps * ceil_div(shape.out_channels, 32) * ceil_div(shape.in_channels, 32)),
-           threads_of_block, device.stream(), static_cast<int>(taps), static_cast<int>(shape.out_channels),
-           static_cast<int>(shape.in_channels), w, arranged);
-  else
-    launch("conv_convert_weights", convert_weights<T, W>, blocks_for(shape.weight_size(), 1024), threads_of_block,
-           device.stream(), shape.weight_size(), w, arranged);
 }
 
 // ---- launches
@@ -347,15 +350,18 @@ void launch_gather(Device& device, const ConvShape& shape, const T* source, cons
 template <class T, bool data>
 void gather(Device& device, const ConvShape& shape, ConstArray source, ConstArray w, Array out,
             const ConvExtras<data>& extras) {
-  const bool ready = !data && w.dtype == source.dtype && aligned_to<16>(w.data);
-  const Scratch<T> arranged(device, ready ? 0 : shape.weight_size());
-  if (!ready) {
-    if (w.dtype == source.dtype)
-      arrange_weights(device, shape, data, w.as<T>(), arranged.data());
-    else
-      arrange_weights(device, shape, data, w.as<float>(), arranged.data());
-  }
-  const T* weights = ready ? w.as<T>() : arranged.data();
+  const int row = static_cast<int>(shape.in_channels), filled = data ? whole<vector_width<T>>(row) : row;
+  const std::int64_t rows = shape.weight_size() / row;
+  const bool ready = filled == row && w.dtype == source.dtype && aligned_to<16>(w.data);
+  const Scratch<T> converted(device, ready ? 0 : rows * filled);
+  const auto convert = [&](const auto* from) {
+    launch("conv_convert_weights", convert_weights<T, std::remove_cv_t<std::remove_pointer_t<decltype(from)>>>,
+           blocks_for(rows * filled, 1024), threads_of_block, device.stream(), rows, row, filled, from,
+           converted.data());
+  };
+  if (!ready && w.dtype == source.dtype) convert(w.as<T>());
+  if (!ready && w.dtype != source.dtype) convert(w.as<float>());
+  const T* weights = ready ? w.as<T>() : converted.data();
   const std::int64_t results = data ? shape.in_channels : shape.out_channels;
   const std::int64_t pixels =
       data ? shape.batch * shape.in_height * shape.in_width : shape.batch * shape.out_height() * shape.out_width();
@@ -378,7 +384,7 @@ std::int64_t conv_data_tiles(const ConvShape& shape, std::int64_t groups) {
 
 void weights_to_bf16(Device& device, ConstArray w, bf16* out) {
   launch("conv_convert_weights", convert_weights<bf16, float>, blocks_for(w.size, 1024), threads_of_block,
-         device.stream(), w.size, w.as<float>(), out);
+         device.stream(), w.size, 1, 1, w.as<float>(), out);
 }
 
 bool tensor_conv2d(Device& device, const ConvShape& shape, ConstArray x, ConstArray w, Array y,

@@ -10,13 +10,6 @@
 namespace vergence::VERGENCE_GPU {
 namespace {
 
-/// Rows of `chunks` chunks, one per pixel. bf16: ldmatrix reads one column of chunks over eight pixels. f32: a load of
-/// a warp reads two neighbouring chunks (8 values) of four pixels.
-template <class T>
-__device__ int wide_chunk(int pixel, int chunk, int chunks) {
-  return pixel * chunks + (chunk ^ (std::is_same_v<T, float> ? (pixel & 3) * 2 : pixel & 7));
-}
-
 constexpr int weight_cols = 128;
 
 /// What a thread copies of g (`rows` channels wide): one chunk of some pixels.
@@ -95,27 +88,6 @@ struct ImageLoader {
     left -= depth_of_stage<T>;
   }
 };
-
-/// Fragments out of a wide tile: 16 columns of it (rows of the product, or two matrices of columns) by 32 bytes of
-/// depth. `rows_first`: in which order the four registers go through them.
-template <class T, bool rows_first>
-__device__ void load_wide(unsigned (&values)[4], const uint4* tile, int chunks, int first_col, int slice) {
-  const int lane = lane_of_thread();
-  if constexpr (std::is_same_v<T, bf16>) {
-    const int low = lane / 8 % 2, high = lane / 16;
-    const int pixel = slice * 16 + (rows_first ? high : low) * 8 + lane % 8;
-    const int chunk = first_col / 8 + (rows_first ? low : high);
-    load_matrices_transposed(values, tile + wide_chunk<T>(pixel, chunk, chunks));
-  } else {
-    const auto* words = reinterpret_cast<const unsigned*>(tile);
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const int pixel = slice * 8 + (rows_first ? i / 2 : i % 2) * 4 + lane % 4;
-      const int col = first_col + (rows_first ? i % 2 : i / 2) * 8 + lane / 4;
-      values[i] = words[wide_chunk<T>(pixel, col / 4, chunks) * 4 + col % 4];
-    }
-  }
-}
 
 /// `rows` output channels by 128 (tap, input channel) pairs a block, over one split of the pixels, into
 /// partial[split][output channel][tap][input channel].

@@ -49,6 +49,37 @@ __device__ void multiply(WarpSums<fragments>& sums, unsigned (&a)[fragments][4],
     }
 }
 
+/// Where a chunk lies in a wide tile: an operand that lies across the depth, a row of `chunks` chunks (8 or a multiple)
+/// for each step of depth. Rows begin at the same bank, so the swizzle tells them apart. bf16: ldmatrix reads one
+/// column of chunks over eight rows, which come to lie in eight different columns, all 32 banks. f32: a load of a warp
+/// reads two neighbouring chunks (8 values) of four rows, which come to lie in four different pairs. Copies fill a row
+/// in order, eight chunks at a time: the swizzle permutes those among themselves.
+template <class T>
+__device__ int wide_chunk(int row, int chunk, int chunks) {
+  return row * chunks + (chunk ^ (std::is_same_v<T, float> ? (row & 3) * 2 : row & 7));
+}
+
+/// Fragments out of a wide tile: 16 columns of it (rows of the product, or two matrices of columns) by 32 bytes of
+/// depth. `rows_first`: in which order the four registers go through them.
+template <class T, bool rows_first>
+__device__ void load_wide(unsigned (&values)[4], const uint4* tile, int chunks, int first_col, int slice) {
+  const int lane = lane_of_thread();
+  if constexpr (std::is_same_v<T, bf16>) {
+    const int low = lane / 8 % 2, high = lane / 16;
+    const int row = slice * 16 + (rows_first ? high : low) * 8 + lane % 8;
+    const int chunk = first_col / 8 + (rows_first ? low : high);
+    load_matrices_transposed(values, tile + wide_chunk<T>(row, chunk, chunks));
+  } else {
+    const auto* words = reinterpret_cast<const unsigned*>(tile);
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const int row = slice * 8 + (rows_first ? i / 2 : i % 2) * 4 + lane % 4;
+      const int col = first_col + (rows_first ? i % 2 : i / 2) * 8 + lane / 4;
+      values[i] = words[wide_chunk<T>(row, col / 4, chunks) * 4 + col % 4];
+    }
+  }
+}
+
 /// Runs the pipeline: `load(stage)` begins the copies of the next depth into a stage, `multiply(stage)` uses it.
 template <class Load, class Multiply>
 __device__ void run_stages(int steps, const Load& load, const Multiply& multiply) {

@@ -1,6 +1,7 @@
 // The GPU's convolution kernels one by one: every tile's path, against the CPU in f64 and against one another.
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <gtest/gtest.h>
 #include <string>
 #include <vector>
@@ -150,7 +151,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{"1x1_stride_2", 2, 15, 40, 48, 1, 2}, Case{"3x3_stride_2", 2, 15, 16, 32, 3, 2, 1},
                     Case{"2x2_stride_3", 1, 16, 16, 8, 2, 3}, Case{"dilated_stride_2", 1, 14, 8, 8, 3, 2, 2, 2},
                     Case{"4x4_images", 9, 4, 64, 64, 3, 1, 1}, Case{"one_pixel", 1, 1, 8, 8, 1},
-                    Case{"many_splits", 4, 24, 8, 8, 3, 1, 1}),
+                    Case{"many_splits", 4, 24, 8, 8, 3, 1, 1}, Case{"data_stages_with_a_tail", 1, 9, 40, 56, 3, 1, 1}),
     [](const testing::TestParamInfo<Case>& info) { return info.param.name; });
 
 TEST(EmulatedConv, PlainKernelsHaveEveryCase) {
@@ -174,6 +175,18 @@ TEST(EmulatedConv, PlainKernelsHaveEveryCase) {
   }
 }
 
+/// Rows of weights that are no whole chunks are filled up.
+TEST(EmulatedConv, DataGradientOfAnyChannels) {
+  for (const std::int64_t in : {3, 12, 70}) {
+    const Triple t(Case{"", 2, 7, in, 24, 3, 2, 1}.shape());
+    for (const DType type : {DType::bf16, DType::f32}) {
+      SCOPED_TRACE(join(name_of(type), ", channels: ", in));
+      check_pass(t.shape, t.g, type, t.w, DType::f32, t.dx, type, type == DType::bf16 ? 2e-2 : 1e-5, plain_conv2d_data,
+                 conv2d_data_without_sums);
+    }
+  }
+}
+
 TEST(EmulatedConv, TensorKernelsLeaveWhatTheyLack) {
   const Memory some(4096, DType::bf16), other(4096, DType::bf16), out(4096, DType::bf16);
   const auto all = [&](const ConvShape& s, ConstArray a) {
@@ -193,6 +206,29 @@ TEST(EmulatedConv, TensorKernelsLeaveWhatTheyLack) {
   EXPECT_EQ(all(s, array_of(some, 1)), (std::vector<bool>{false, false, false}));
   s.groups = 2;
   EXPECT_EQ(all(s, some.array()), (std::vector<bool>{false, false, false}));
+}
+
+/// The names of the kernels that `work` launches.
+std::vector<std::string> kernels_of(const std::function<void()>& work) {
+  static std::vector<std::string> names;
+  names.clear();
+  launch_observer = [](const char* kernel) { names.emplace_back(kernel); };
+  work();
+  launch_observer = nullptr;
+  return names;
+}
+
+TEST(EmulatedConv, WeightsThatAreReadyAreReadAsTheyLie) {
+  using Names = std::vector<std::string>;
+  const auto launches = [](std::int64_t in, DType type, DType weights) {
+    const ConvShape s = Case{"", 1, 4, in, 16, 3, 1, 1}.shape();
+    const Memory g(s.out_size(), type), w(s.weight_size(), weights), dx(s.in_size(), type);
+    return kernels_of([&] { tensor_conv2d_data(device(), s, g.array(), w.array(), dx.array()); });
+  };
+  EXPECT_EQ(launches(24, DType::bf16, DType::bf16), (Names{"conv_tensor_data"}));
+  EXPECT_EQ(launches(4, DType::f32, DType::f32), (Names{"conv_tensor_data"}));
+  EXPECT_EQ(launches(24, DType::bf16, DType::f32), (Names{"conv_convert_weights", "conv_tensor_data"}));
+  EXPECT_EQ(launches(3, DType::bf16, DType::bf16), (Names{"conv_convert_weights", "conv_tensor_data"}));
 }
 
 /// Partial moments, joined, are those of the stored images, though the means are far from zero.

@@ -292,8 +292,11 @@ void run_now(const LaunchSite& site, const std::function<void()>& body) {
   running = nullptr;
 }
 
+void (*launch_observer)(const char* kernel) = nullptr;
+
 void run_grid(const LaunchSite& site, std::function<void()> body) {
   require_launchable(site);
+  if (launch_observer) launch_observer(site.name);
   run_or_record([site, body = std::move(body)] { run_now(site, body); });
 }
 

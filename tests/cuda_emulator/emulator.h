@@ -120,6 +120,9 @@ void launch(const char* name, void (*kernel)(Parameters...), dim3 grid, dim3 blo
   run_grid({name, grid, block}, [kernel, converted] { std::apply(kernel, converted); });
 }
 
+/// Called with each kernel's name when it is launched or noted down; tests use it to see what runs.
+extern void (*launch_observer)(const char* kernel);
+
 /// How threads are ordered between barriers. `changing` (the default) goes through the others from launch to launch.
 enum class ThreadOrder { ascending, descending, random_1, random_2, changing };
 void set_thread_order(ThreadOrder order);
