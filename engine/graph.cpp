@@ -106,7 +106,7 @@ class Walk {
   struct State {
     bool leads = false;   // a target can be reached from here (or this is one)
     bool beyond = false;  // a target can be reached through an input
-    int uses = 0;         // how many cotangents may come, at most
+    int uses = 0;         // how many more cotangents may come from other nodes, at most
     Tensors cotangents;
   };
 
@@ -150,7 +150,6 @@ class Walk {
             " outputs need as many seeds, got ", options_.seeds.size());
     for (std::size_t i = 0; i < outputs.size(); ++i) {
       const Tensor& output = outputs[i];
-      if (output.node) ++states_[output.node.get()].uses;
       if (options_.seeds.empty()) {
         require(output.size() == 1, "grad: output ", i, " has shape ", output.shape, "; give its seed");
         if (output.node) accumulate({output.node, output.slot}, full(output.backend(), output.shape, 1, output.dtype));
@@ -172,6 +171,12 @@ class Walk {
   }
 
   void visit(const std::shared_ptr<Node>& node) {
+    propagate(node);
+    for (const Edge& edge : node->in)
+      if (leads(edge)) --states_[edge.node.get()].uses;
+  }
+
+  void propagate(const std::shared_ptr<Node>& node) {
     State& state = states_[node.get()];
     if (!state.beyond || state.cotangents.empty()) return;
     Tensors cotangents = state.cotangents;
@@ -181,25 +186,43 @@ class Walk {
             "' was freed by an earlier grad; pass keep (or create) to that one");
     std::vector<bool> needs;
     std::vector<const Node*> readers;
+    Tensors partials;
     for (const Edge& edge : node->in) {
       needs.push_back(leads(edge));
-      readers.push_back(reader(edge));
+      partials.push_back(partial(edge));
+      readers.push_back(reader(edge, partials.back()));
     }
-    const Tensors results = run_vjp(node, cotangents, needs, readers);
+    const Tensors results = run_vjp(node, {cotangents, node->kept, needs, partials, readers});
     require(results.size() == node->in.size(), "grad: '", node->name, "' returned ", results.size(), " cotangents for ",
             node->in.size(), " inputs");
-    for (std::size_t i = 0; i < results.size(); ++i)
-      if (needs[i] && results[i]) accumulate(node->in[i], results[i]);
+    for (std::size_t i = 0; i < results.size(); ++i) {
+      const Edge& edge = node->in[i];
+      if (!needs[i] || !results[i]) continue;
+      if (partials[i] && results[i].data == partials[i].data)
+        slot_of(states_[edge.node.get()], edge.slot) = results[i].detached();  // the sum already
+      else
+        accumulate(edge, results[i]);
+    }
   }
 
-  /// See VjpContext.
-  const Node* reader(const Edge& edge) const {
+  /// What has come so far; null where nothing has.
+  const Tensor* sum_of(const Edge& edge) const {
+    const Tensors& sums = states_.at(edge.node.get()).cotangents;
+    const auto slot = static_cast<std::size_t>(edge.slot);
+    return slot < sums.size() && sums[slot] ? &sums[slot] : nullptr;
+  }
+  /// See VjpContext. A storage is nobody else's if this walk holds it once, and no larger one contains it.
+  Tensor partial(const Edge& edge) const {
+    const Tensor* sum = options_.create || !leads(edge) ? nullptr : sum_of(edge);
+    return sum && sum->data.use_count() == 1 && !sum->data->whole() ? *sum : Tensor{};
+  }
+  const Node* reader(const Edge& edge, const Tensor& partial) const {
     if (options_.create || !leads(edge) || targets_.count(edge.node.get()) > 0) return nullptr;
-    return states_.at(edge.node.get()).uses == 1 ? edge.node.get() : nullptr;
+    const bool last = states_.at(edge.node.get()).uses == 1;
+    return last && (partial || !sum_of(edge)) ? edge.node.get() : nullptr;
   }
 
-  Tensors run_vjp(const std::shared_ptr<Node>& node, const Tensors& cotangents, const std::vector<bool>& needs,
-                  const std::vector<const Node*>& readers) {
+  Tensors run_vjp(const std::shared_ptr<Node>& node, const VjpContext& context) {
     const bool keep = options_.keep || options_.create;
     Tensors kept = keep ? node->kept : std::move(node->kept);
     for (std::size_t i = 0; i < kept.size(); ++i) {
@@ -210,7 +233,7 @@ class Walk {
         kept[i].slot = node->kept_outputs[i];
       }
     }
-    Tensors results = node->vjp({cotangents, kept, needs, readers});
+    Tensors results = node->vjp({context.cotangents, kept, context.needs, context.partials, context.readers});
     if (!keep) {
       node->kept.clear();
       node->vjp = nullptr;

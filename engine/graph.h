@@ -21,17 +21,22 @@ struct Edge {
 
 /// What a vjp gets. `cotangents`: one per output, "none" where that output was not used. `kept`: the node's tensors,
 /// with history only if the result is to be differentiated again. `needs[i]`: whether input i's cotangent is wanted.
-/// `readers[i]`: the node of input i if its vjp alone reads that cotangent and gets nothing else, and no history is
-/// kept; null otherwise. What that vjp would do first may then be done at once.
+/// `partials[i]`: what input i's cotangent has come to so far, if nobody else holds it and no history is kept: the vjp
+/// may add its own part to it in place, and return it. "None" otherwise.
+/// `readers[i]`: the node of input i if its vjp alone reads that cotangent, nothing comes after this vjp's part of it,
+/// nothing came before or partials[i] is that, and no history is kept; null otherwise. What the reader would do first
+/// may then be done at once.
 struct VjpContext {
   const Tensors& cotangents;
   const Tensors& kept;
   const std::vector<bool>& needs;
+  const Tensors& partials;
   const std::vector<const Node*>& readers;
 
   const Tensor& g(int output = 0) const { return cotangents[static_cast<std::size_t>(output)]; }
   const Tensor& operator[](int index) const { return kept[static_cast<std::size_t>(index)]; }
   bool need(int input) const { return needs[static_cast<std::size_t>(input)]; }
+  const Tensor& partial(int input) const { return partials[static_cast<std::size_t>(input)]; }
   const Node* reader(int input) const { return readers[static_cast<std::size_t>(input)]; }
 };
 

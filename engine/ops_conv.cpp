@@ -39,19 +39,25 @@ void require_types(const char* op, DType activations, DType weights) {
           " activations do not go with ", name_of(weights), " weights");
 }
 
-/// conv2d_data of a vjp, with what the node that reads the result leaves to the kernel, where the device has one for
-/// it.
+/// conv2d_data of a vjp: added to what has come before it, and with what the node that reads the result leaves to the
+/// kernel, where the device has kernels for these.
 Tensor cotangent_of_images(const VjpContext& c, const Conv& conv) {
-  const Tensor &g = c.g(), &x = c[0], &w = c[1];
-  const std::optional<ReluNorm> norm = relu_norm_of(c.reader(0));
-  if (!norm) return conv2d_data(g, w, x.shape, conv);
-  Tensor dx = empty(g.backend(), x.shape, g.dtype);
-  dx.sums = sums_for(*norm);
-  const Array sums{dx.sums->data(), 2 * norm->mean.size(), DType::f64};
-  if (!g.backend().conv2d_data_relu(geometry("conv2d_data", x.shape, w.shape, conv), norm->shape, g.array(), w.array(),
-                                    norm->x.array(), norm->positive.array(), norm->mean.array(), dx.array(), sums))
-    return conv2d_data(g, w, x.shape, conv);
+  const Tensor &g = c.g(), &x = c[0], &w = c[1], &before = c.partial(0);
+  const bool add = before && before.dtype == g.dtype && g.backend().adds_data_gradients();
+  const std::optional<ReluNorm> norm = before && !add ? std::nullopt : relu_norm_of(c.reader(0));
+  if (!add && !norm) return conv2d_data(g, w, x.shape, conv);
+  const ConvShape shape = geometry("conv2d_data", x.shape, w.shape, conv);
+  Tensor dx = add ? before : empty(g.backend(), x.shape, g.dtype);
   record("conv2d_data", {}, {}, {&dx}, {});
+  if (norm) {
+    Tensor masked = dx;
+    masked.sums = sums_for(*norm);
+    const Array sums{masked.sums->data(), 2 * norm->mean.size(), DType::f64};
+    if (g.backend().conv2d_data_relu(shape, norm->shape, g.array(), w.array(), norm->x.array(), norm->positive.array(),
+                                     norm->mean.array(), masked.array(), sums, add))
+      return masked;
+  }
+  g.backend().conv2d_data(shape, g.array(), w.array(), dx.array(), add);
   return dx;
 }
 

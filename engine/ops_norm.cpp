@@ -146,6 +146,7 @@ BackwardResult batch_norm_backward(const Tensor& g, const Tensor& x, const Norm&
   out.gx = empty_like(x);
   const ConstArray sums{g.sums ? g.sums->data() : nullptr, 2 * norm.mean.size(), DType::f64};
   if (need_add) out.g_add = sums ? g.detached() : empty_like(x);
+  out.g_add.sums = nullptr;  // they were for this batch norm, not for one that g_add goes to
   if (norm.gamma) out.ggamma = empty(x.backend(), channels, master), out.gbeta = empty(x.backend(), channels, master);
   x.backend().batch_norm_backward(norm.shape, g.array(), x.array(), norm.y.array(), norm.gamma.array(),
                                   norm.mean.array(), norm.rstd.array(), out.gx.array(),

@@ -52,6 +52,8 @@ class Storage {
   Backend& backend() const { return *backend_; }
   void* data() const { return data_; }
   std::int64_t bytes() const { return bytes_; }
+  /// What it is a part of; null where it owns its block.
+  const Storage* whole() const { return whole_.get(); }
 
  private:
   Backend* backend_;

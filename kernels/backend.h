@@ -210,7 +210,10 @@ class Backend {
   // ---- convolution: the three maps of the trilinear form <g, F(x,w)>. Activations any; w master or of the
   // activations' type (rounded to it before use); the weight gradient `dw` likewise, accumulated in Compute<T>.
   virtual void conv2d(const ConvShape& shape, ConstArray x, ConstArray w, Array y) = 0;
-  virtual void conv2d_data(const ConvShape& shape, ConstArray g, ConstArray w, Array dx) = 0;
+  /// add: dx becomes what it holds plus the gradient, summed in Compute<T>.
+  virtual void conv2d_data(const ConvShape& shape, ConstArray g, ConstArray w, Array dx, bool add = false) = 0;
+  /// Whether that spares passes over dx; otherwise it takes a gradient of its own and a sum, and may round in between.
+  virtual bool adds_data_gradients() const { return false; }
   virtual void conv2d_weight(const ConvShape& shape, ConstArray x, ConstArray g, Array dw) = 0;
 
   // ---- batch norm over rows, per group and channel; x, y, g and their cotangents any, all else master.
@@ -224,12 +227,13 @@ class Backend {
   virtual bool conv2d_batch_norm(const ConvShape& conv, const NormShape& norm, ConstArray x, ConstArray w,
                                  ConstArray gamma, ConstArray beta, ConstArray add, Array raw, Array mean, Array rstd,
                                  Array y, Array positive = {}, const RunningUpdate& running = {});
-  /// The data gradient of a convolution that alone reads the output of a batch norm with relu, whose input is raw and
-  /// whose mask is positive: writes dx, bf16, as 0 where the ReLU cut off, and to sums, f64 (groups, 2, channels),
-  /// those of dx and of dx (raw - mean), where the device gathers them on the way. False where it does not: nothing was
-  /// done.
+  /// The data gradient of a convolution that alone, or with `add` as the last one, reads the output of a batch norm
+  /// with relu, whose input is raw and whose mask is positive: writes dx, bf16, as 0 where the ReLU cut off, and to
+  /// sums, f64 (groups, 2, channels), those of dx and of dx (raw - mean), where the device gathers them on the way.
+  /// False where it does not: nothing was done.
   virtual bool conv2d_data_relu(const ConvShape& conv, const NormShape& norm, ConstArray g, ConstArray w,
-                                ConstArray raw, ConstArray positive, ConstArray mean, Array dx, Array sums);
+                                ConstArray raw, ConstArray positive, ConstArray mean, Array dx, Array sums,
+                                bool add = false);
   /// Whether the backward passes should rather get those bits, u8, in the place of y. They take either.
   virtual bool wants_relu_bits() const { return false; }
   /// With relu, g counts only where y > 0. g_add (optional) receives that masked g. ggamma, gbeta: (channels), both

@@ -44,7 +44,7 @@ bool Backend::conv2d_batch_norm(const ConvShape&, const NormShape&, ConstArray, 
 }
 
 bool Backend::conv2d_data_relu(const ConvShape&, const NormShape&, ConstArray, ConstArray, ConstArray, ConstArray,
-                               ConstArray, Array, Array) {
+                               ConstArray, Array, Array, bool) {
   return false;
 }
 

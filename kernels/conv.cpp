@@ -5,6 +5,7 @@
 #include "kernels/cpu_backend.h"
 #include "kernels/plain_loops.h"
 #include "kernels/winograd.h"
+#include "kernels/workspace.h"
 #ifndef VERGENCE_PLAIN_CPU
 #include "kernels/conv_onednn.h"
 #endif
@@ -56,8 +57,11 @@ void CpuBackend::conv2d(const ConvShape& shape, ConstArray x, ConstArray w, Arra
   convolve(shape, ConvPass::forward, x, w, y, *this);
 }
 
-void CpuBackend::conv2d_data(const ConvShape& shape, ConstArray g, ConstArray w, Array dx) {
-  convolve(shape, ConvPass::data, g, w, dx, *this);
+void CpuBackend::conv2d_data(const ConvShape& shape, ConstArray g, ConstArray w, Array dx, bool add) {
+  const Workspace gradient(*this, add ? dx.size * size_of(dx.dtype) : 0);
+  const Array out = add ? Array{gradient.data(), dx.size, dx.dtype} : dx;
+  convolve(shape, ConvPass::data, g, w, out, *this);
+  if (add) map(Map::add, 1, dx.size, {dx}, {out}, 1, 1, dx);
 }
 
 void CpuBackend::conv2d_weight(const ConvShape& shape, ConstArray x, ConstArray g, Array dw) {

@@ -152,10 +152,10 @@ struct WeightLoader {
   }
 };
 
-/// Forward, or with `data` the data gradient: 64 pixels of a class by 64 channels of a group a block.
+/// Forward, or with `data` the data gradient: 64 pixels of a class by 64 channels of a group a block. add: to `out`.
 template <class T, class W, bool data>
 __global__ void __launch_bounds__(threads_of_tile, 2)
-    conv_gather(ConvSizes sizes, int pixel_blocks, const T* source, const W* weights, T* out) {
+    conv_gather(ConvSizes sizes, int pixel_blocks, const T* source, const W* weights, T* out, bool add) {
   using Real = Compute<T>;
   const Channels channels = channels_of<data>(sizes);
   const int channel_blocks = static_cast<int>(ceil_div(channels.results, tile));
@@ -185,7 +185,7 @@ __global__ void __launch_bounds__(threads_of_tile, 2)
     const std::int64_t place = place_of(walk, pixel_of(walk, pixel));
     T* to = out + (place * sizes.groups + group) * channels.results + col;
     for (int j = 0; j < per_thread; ++j)
-      if (col + j < channels.results) to[j] = static_cast<T>(sums[i][j]);
+      if (col + j < channels.results) to[j] = static_cast<T>(add ? static_cast<Real>(to[j]) + sums[i][j] : sums[i][j]);
   }
 }
 
@@ -280,23 +280,23 @@ __global__ void sum_splits(std::int64_t size, int splits, const Real* partial, T
 }
 
 template <class T, class W, bool data>
-void launch_gather(Device& device, const ConvShape& shape, const T* source, const W* weights, T* out) {
+void launch_gather(Device& device, const ConvShape& shape, const T* source, const W* weights, T* out, bool add) {
   const std::int64_t results = data ? shape.in_channels : shape.out_channels;
   const std::int64_t classes = data ? shape.stride * shape.stride : 1;
   const std::int64_t pixel_blocks = ceil_div(conv_walk<data>(ConvSizes(shape), 0).pixels, tile);  // 0 is the largest
   const std::int64_t blocks = classes * pixel_blocks * shape.groups * ceil_div(results / shape.groups, tile);
   launch(data ? "conv_data" : "conv_forward", conv_gather<T, W, data>, static_cast<unsigned>(blocks), threads_of_tile,
-         device.stream(), ConvSizes(shape), static_cast<int>(pixel_blocks), source, weights, out);
+         device.stream(), ConvSizes(shape), static_cast<int>(pixel_blocks), source, weights, out, add);
 }
 
 template <bool data>
-void gather(Device& device, const ConvShape& shape, ConstArray source, ConstArray w, Array out) {
+void gather(Device& device, const ConvShape& shape, ConstArray source, ConstArray w, Array out, bool add) {
   with_float(source.dtype, [&](auto type) {
     using T = decltype(type);
     if (w.dtype == source.dtype)
-      launch_gather<T, T, data>(device, shape, source.as<T>(), w.as<T>(), out.as<T>());
+      launch_gather<T, T, data>(device, shape, source.as<T>(), w.as<T>(), out.as<T>(), add);
     else
-      launch_gather<T, Compute<T>, data>(device, shape, source.as<T>(), w.as<Compute<T>>(), out.as<T>());
+      launch_gather<T, Compute<T>, data>(device, shape, source.as<T>(), w.as<Compute<T>>(), out.as<T>(), add);
   });
 }
 
@@ -335,11 +335,11 @@ template void add_splits(Device&, int, const float*, Array);
 template void add_splits(Device&, int, const double*, Array);
 
 void plain_conv2d(Device& device, const ConvShape& shape, ConstArray x, ConstArray w, Array y) {
-  gather<false>(device, shape, x, w, y);
+  gather<false>(device, shape, x, w, y, false);
 }
 
-void plain_conv2d_data(Device& device, const ConvShape& shape, ConstArray g, ConstArray w, Array dx) {
-  gather<true>(device, shape, g, w, dx);
+void plain_conv2d_data(Device& device, const ConvShape& shape, ConstArray g, ConstArray w, Array dx, bool add) {
+  gather<true>(device, shape, g, w, dx, add);
 }
 
 void plain_conv2d_weight(Device& device, const ConvShape& shape, ConstArray x, ConstArray g, Array dw) {
@@ -396,9 +396,9 @@ bool library_weight(CudaBackend& gpu, const ConvShape& shape, ConstArray x, Cons
 }
 
 /// One pass by one algorithm; where that lacks the case, by the next one. `first` is x or g, `second` w or, of the
-/// weight gradient, g.
+/// weight gradient, g. add, of the data gradient: to what `out` holds.
 void convolve_by(CudaConvAlgorithm choice, CudaBackend& gpu, const ConvShape& shape, ConvPass pass, ConstArray first,
-                 ConstArray second, Array out) {
+                 ConstArray second, Array out, bool add = false) {
   Device& device = gpu.device();
   const bool library = choice == CudaConvAlgorithm::library, tensor = choice != CudaConvAlgorithm::plain;
   const auto by = [&](const char* who) { note_conv(shape, pass, first.dtype, who); };
@@ -416,9 +416,9 @@ void convolve_by(CudaConvAlgorithm choice, CudaBackend& gpu, const ConvShape& sh
     plain_conv2d(device, shape, first, w, out);
     return by(by_plain);
   }
-  if (library && library_conv2d_data(device, shape, first, w, out)) return by(by_library);
-  if (tensor && tensor_conv2d_data(device, shape, first, w, out)) return by(by_tensor);
-  plain_conv2d_data(device, shape, first, w, out);
+  if (library && library_conv2d_data(device, shape, first, w, out, add)) return by(by_library);
+  if (tensor && tensor_conv2d_data(device, shape, first, w, out, {}, add)) return by(by_tensor);
+  plain_conv2d_data(device, shape, first, w, out, add);
   by(by_plain);
 }
 
@@ -434,14 +434,16 @@ bool library_there(Device& device) {
   return false;
 }
 
-/// By the rule or, while tuning, by measurement; `out` may then be written.
+/// By the rule or, while tuning, by measurement; `out` may then be written, unless asked to `keep` it.
 CudaConvAlgorithm chosen(CudaBackend& gpu, const ConvShape& shape, ConvPass pass, ConstArray first, ConstArray second,
-                         Array out) {
+                         Array out, bool keep = false) {
   if (!conv_tuning()) {
     const CudaConvAlgorithm choice = choose_cuda_conv(shape, pass, first.dtype);
     const bool absent = choice == CudaConvAlgorithm::library && !library_there(gpu.device());
     return absent && cuda_conv() == CudaConv::automatic ? CudaConvAlgorithm::tensor : choice;
   }
+  const Scratch<char> elsewhere(gpu.device(), keep ? out.size * size_of(out.dtype) : 0);
+  if (keep) out.data = elsewhere.data();
   std::vector<ConvCandidate> candidates;
   std::vector<CudaConvAlgorithm> algorithms;
   for (const auto& [name, choice] :
@@ -458,9 +460,9 @@ CudaConvAlgorithm chosen(CudaBackend& gpu, const ConvShape& shape, ConvPass pass
   return algorithms[tuned_choice(text_of_conv(shape, pass, first.dtype), candidates)];
 }
 
-void convolve(CudaBackend& gpu, const ConvShape& shape, ConvPass pass, ConstArray first, ConstArray second, Array out) {
+void convolve(CudaBackend& gpu, const ConvShape& shape, ConvPass pass, ConstArray first, ConstArray second, Array out, bool add = false) {
   if (out.size == 0) return;
-  convolve_by(chosen(gpu, shape, pass, first, second, out), gpu, shape, pass, first, second, out);
+  convolve_by(chosen(gpu, shape, pass, first, second, out, add), gpu, shape, pass, first, second, out, add);
 }
 
 }  // namespace
@@ -477,8 +479,8 @@ void CudaBackend::conv2d(const ConvShape& shape, ConstArray x, ConstArray w, Arr
   convolve(*this, shape, ConvPass::forward, x, w, y);
 }
 
-void CudaBackend::conv2d_data(const ConvShape& shape, ConstArray g, ConstArray w, Array dx) {
-  convolve(*this, shape, ConvPass::data, g, w, dx);
+void CudaBackend::conv2d_data(const ConvShape& shape, ConstArray g, ConstArray w, Array dx, bool add) {
+  convolve(*this, shape, ConvPass::data, g, w, dx, add);
 }
 
 void CudaBackend::conv2d_weight(const ConvShape& shape, ConstArray x, ConstArray g, Array dw) {
@@ -499,15 +501,17 @@ bool CudaBackend::conv2d_batch_norm(const ConvShape& conv, const NormShape& norm
 }
 
 bool CudaBackend::conv2d_data_relu(const ConvShape& conv, const NormShape& norm, ConstArray g, ConstArray w,
-                                   ConstArray raw, ConstArray positive, ConstArray mean, Array dx, Array sums) {
+                                   ConstArray raw, ConstArray positive, ConstArray mean, Array dx, Array sums,
+                                   bool add) {
   const std::int64_t tiles = conv_data_tiles(conv, norm.groups);
   if (dx.size == 0 || tiles == 0 || dx.dtype != DType::bf16 || norm.channels % 8 != 0) return false;
   if (!aligned_to<16>(dx.data) || !aligned_to<16>(raw.data)) return false;
-  if (chosen(*this, conv, ConvPass::data, g, w, dx) != CudaConvAlgorithm::tensor) return false;
+  if (chosen(*this, conv, ConvPass::data, g, w, dx, add) != CudaConvAlgorithm::tensor) return false;
   const Scratch<float> partial(device_, norm.groups * tiles * 2 * norm.channels);
   if (!tensor_conv2d_data(device_, conv, g, w, dx,
                           {raw.as<bf16>(), positive.as<std::uint8_t>(), mean.as<float>(), partial.data(),
-                           static_cast<int>(norm.groups)}))
+                           static_cast<int>(norm.groups)},
+                          add))
     return false;
   note_conv(conv, ConvPass::data, g.dtype, by_tensor);
   sum_tiles(device_, norm, tiles, partial.data(), sums.as<double>());

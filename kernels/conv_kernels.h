@@ -7,7 +7,7 @@ namespace vergence::VERGENCE_GPU {
 
 /// conv.cu's kernels: every case.
 void plain_conv2d(Device& device, const ConvShape& shape, ConstArray x, ConstArray w, Array y);
-void plain_conv2d_data(Device& device, const ConvShape& shape, ConstArray g, ConstArray w, Array dx);
+void plain_conv2d_data(Device& device, const ConvShape& shape, ConstArray g, ConstArray w, Array dx, bool add = false);
 void plain_conv2d_weight(Device& device, const ConvShape& shape, ConstArray x, ConstArray g, Array dw);
 
 /// The moments of y, bf16, per channel and tile of pixels, as batch norm would need them, from the forward pass: of the
@@ -36,11 +36,12 @@ struct ConvReluSums {
 std::int64_t conv_data_tiles(const ConvShape& shape, std::int64_t groups);
 
 /// conv_tensor.cu's kernels: bf16, and f32 rounded to tf32. False where they lack the case: groups, channels that are
-/// no whole 16-byte vectors on the sides that a pass reads, arrays that are not aligned to 16 bytes, other types.
+/// no whole 16-byte vectors on the sides that a pass reads, arrays that are not aligned to 16 bytes, other types. add:
+/// to what dx holds, in f32; with `relu`, before the ReLU cuts off.
 bool tensor_conv2d(Device& device, const ConvShape& shape, ConstArray x, ConstArray w, Array y,
                    const ConvStatistics& statistics = {});
 bool tensor_conv2d_data(Device& device, const ConvShape& shape, ConstArray g, ConstArray w, Array dx,
-                        const ConvReluSums& relu = {});
+                        const ConvReluSums& relu = {}, bool add = false);
 bool tensor_conv2d_weight(Device& device, const ConvShape& shape, ConstArray x, ConstArray g, Array dw);
 
 /// Into how many parts a weight gradient's pixels are split: as many as fill whole waves of two blocks on each

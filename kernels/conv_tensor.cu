@@ -150,21 +150,26 @@ __device__ T* results_of(const ConvWalk& walk, T* out, int results, std::int64_t
 template <int cols>
 constexpr int staged_row = cols + 8;
 
-template <int cols, bool data>
-__device__ void store_staged(const ConvWalk& walk, const bf16* staged, std::int64_t first_pixel, int first_result,
-                             int results, bool vectors, bf16* out) {
+/// Copies the tile to where its results lie, or with `load` from there.
+template <int cols, bool data, bool load = false>
+__device__ void move_staged(const ConvWalk& walk, std::conditional_t<load, bf16, const bf16>* staged,
+                            std::int64_t first_pixel, int first_result, int results, bool vectors, bf16* out) {
   constexpr int chunks = cols / 8;
   for (int i = static_cast<int>(threadIdx.x); i < pixels_of_tile * chunks; i += threads_of_block) {
     const int row = i / chunks, col = i % chunks * 8;
-    bf16* to = results_of<data>(walk, out, results, first_pixel + row);
-    if (!to) continue;
-    to += first_result + col;
-    const bf16* from = staged + row * staged_row<cols> + col;
-    if (vectors) {
-      if (first_result + col < results) store_vector(to, load_vector(from));
-    } else {
-      for (int k = 0; k < 8 && first_result + col + k < results; ++k) to[k] = from[k];
-    }
+    bf16* const at = results_of<data>(walk, out, results, first_pixel + row);
+    if (!at) continue;
+    const auto copy = [&](auto* from, auto* to) {
+      if (vectors) {
+        if (first_result + col < results) store_vector(to, load_vector(from));
+      } else {
+        for (int k = 0; k < 8 && first_result + col + k < results; ++k) to[k] = from[k];
+      }
+    };
+    if constexpr (load)
+      copy(at + first_result + col, staged + row * staged_row<cols> + col);
+    else
+      copy(staged + row * staged_row<cols> + col, at + first_result + col);
   }
 }
 
@@ -201,7 +206,7 @@ __device__ void store_moments(const bf16* staged, Moments* parts, int rows, int 
   statistics.squares[tile * results + first_result + col] = mine.squares;
 }
 
-/// The data gradient's counterpart of store_staged and store_moments; see ConvReluSums. Channels come in whole vectors.
+/// The data gradient's counterpart of move_staged and store_moments; see ConvReluSums. Channels come in whole vectors.
 template <int cols>
 __device__ void store_masked(const ConvWalk& walk, const bf16* staged, float (*parts)[threads_of_block],
                              std::int64_t first_pixel, int first_result, int results, std::int64_t group,
@@ -249,11 +254,11 @@ using ConvExtras = std::conditional_t<data, ConvReluSums, ConvStatistics>;
 
 /// Forward, or with `data` the data gradient: 128 pixels of a class by `cols` channels a block. weights: of T, as they
 /// are, [out channels][taps][in channels], for the data gradient filled up to whole chunks. vectors: rows of `out`
-/// consist of whole 16-byte (f32: 8-byte) vectors.
+/// consist of whole 16-byte (f32: 8-byte) vectors. add, of the data gradient: to what `out` holds.
 template <class T, int cols, bool data>
 __global__ void __launch_bounds__(threads_of_block, 2)
     conv_tensor_gather(ConvSizes sizes, int pixel_blocks, const T* source, const T* weights, T* out, bool vectors,
-                       ConvExtras<data> extras) {
+                       bool add, ConvExtras<data> extras) {
   constexpr int chunks_of_stage = (pixels_of_tile + cols) * chunks_deep;
   SHARED(uint4, memory, [stages * chunks_of_stage]);
   const int results = data ? sizes.in_channels : sizes.out_channels;
@@ -282,6 +287,10 @@ __global__ void __launch_bounds__(threads_of_block, 2)
       T* to = results_of<data>(walk, out, results, first_pixel + row);
       const int result = first_result + col;
       if (!to || result >= results) return;
+      if (data && add) {
+        first += to[result];
+        if (result + 1 < results) second += to[result + 1];
+      }
       if (vectors) {
         store_pack(to + result, Pack<float, 2>{{first, second}});
       } else {
@@ -292,8 +301,17 @@ __global__ void __launch_bounds__(threads_of_block, 2)
   } else {
     __syncthreads();  // the stages' memory is used again
     bf16* const staged = reinterpret_cast<bf16*>(memory);
+    if (data && add) {
+      move_staged<cols, data, true>(walk, staged, first_pixel, first_result, results, vectors, out);
+      __syncthreads();
+    }
     for_each_pair<pixels_of_tile, cols>(sums, [&](int row, int col, float first, float second) {
-      store_pack(staged + row * staged_row<cols> + col, Pack<bf16, 2>{{bf16(first), bf16(second)}});
+      bf16* const to = staged + row * staged_row<cols> + col;
+      if (data && add) {
+        const Pack<bf16, 2> before = load_pack<2>(to);
+        first += static_cast<float>(before.values[0]), second += static_cast<float>(before.values[1]);
+      }
+      store_pack(to, Pack<bf16, 2>{{bf16(first), bf16(second)}});
     });
     __syncthreads();
     if constexpr (data) {
@@ -307,7 +325,7 @@ __global__ void __launch_bounds__(threads_of_block, 2)
         return store_masked<cols>(walk, staged, parts, first_pixel, first_result, results, group, unit, extras, out);
       }
     }
-    store_staged<cols, data>(walk, staged, first_pixel, first_result, results, vectors, out);
+    move_staged<cols, data>(walk, staged, first_pixel, first_result, results, vectors, out);
     if constexpr (!data) {
       if (extras.mean) {
         const std::int64_t rows = walk.pixels - first_pixel;
@@ -335,7 +353,7 @@ __global__ void convert_weights(std::int64_t rows, int from, int to, const W* w,
 
 template <class T, int cols, bool data>
 void launch_gather(Device& device, const ConvShape& shape, const T* source, const T* weights, T* out,
-                   const ConvExtras<data>& extras) {
+                   const ConvExtras<data>& extras, bool add) {
   constexpr int width = std::is_same_v<T, float> ? 2 : vector_width<T>;
   const std::int64_t results = data ? shape.in_channels : shape.out_channels;
   const std::int64_t classes = data ? shape.stride * shape.stride : 1;
@@ -343,13 +361,13 @@ void launch_gather(Device& device, const ConvShape& shape, const T* source, cons
   const bool vectors = results % width == 0 && aligned_to<width * sizeof(T)>(out);
   launch(data ? "conv_tensor_data" : "conv_tensor_forward", conv_tensor_gather<T, cols, data>,
          static_cast<unsigned>(classes * pixel_blocks * ceil_div(results, cols)), threads_of_block, device.stream(),
-         ConvSizes(shape), static_cast<int>(pixel_blocks), source, weights, out, vectors, extras);
+         ConvSizes(shape), static_cast<int>(pixel_blocks), source, weights, out, vectors, add, extras);
 }
 
 /// Tiles of 128 channels where they still give every multiprocessor a block; bf16 alone, as f32 lacks the registers.
 template <class T, bool data>
 void gather(Device& device, const ConvShape& shape, ConstArray source, ConstArray w, Array out,
-            const ConvExtras<data>& extras) {
+            const ConvExtras<data>& extras, bool add = false) {
   const int row = static_cast<int>(shape.in_channels), filled = data ? whole<vector_width<T>>(row) : row;
   const std::int64_t rows = shape.weight_size() / row;
   const bool ready = filled == row && w.dtype == source.dtype && aligned_to<16>(w.data);
@@ -368,8 +386,8 @@ void gather(Device& device, const ConvShape& shape, ConstArray source, ConstArra
   const bool wide =
       results > 64 && ceil_div(pixels, pixels_of_tile) * ceil_div(results, 128) >= device.multiprocessors();
   if constexpr (std::is_same_v<T, bf16>)
-    if (wide) return launch_gather<T, 128, data>(device, shape, source.as<T>(), weights, out.as<T>(), extras);
-  launch_gather<T, 64, data>(device, shape, source.as<T>(), weights, out.as<T>(), extras);
+    if (wide) return launch_gather<T, 128, data>(device, shape, source.as<T>(), weights, out.as<T>(), extras, add);
+  launch_gather<T, 64, data>(device, shape, source.as<T>(), weights, out.as<T>(), extras, add);
 }
 
 }  // namespace
@@ -400,12 +418,12 @@ bool tensor_conv2d(Device& device, const ConvShape& shape, ConstArray x, ConstAr
 }
 
 bool tensor_conv2d_data(Device& device, const ConvShape& shape, ConstArray g, ConstArray w, Array dx,
-                        const ConvReluSums& relu) {
+                        const ConvReluSums& relu, bool add) {
   if (!tensor_fits(shape, g.dtype, shape.out_channels, g)) return false;
   if (g.dtype == DType::bf16)
-    gather<bf16, true>(device, shape, g, w, dx, relu);
+    gather<bf16, true>(device, shape, g, w, dx, relu, add);
   else if (!relu.sums)
-    gather<float, true>(device, shape, g, w, dx, {});
+    gather<float, true>(device, shape, g, w, dx, {}, add);
   else
     return false;
   return true;

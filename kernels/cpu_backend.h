@@ -56,7 +56,7 @@ class CpuBackend final : public Backend {
 
   // ---- conv.cpp
   void conv2d(const ConvShape& shape, ConstArray x, ConstArray w, Array y) override;
-  void conv2d_data(const ConvShape& shape, ConstArray g, ConstArray w, Array dx) override;
+  void conv2d_data(const ConvShape& shape, ConstArray g, ConstArray w, Array dx, bool add) override;
   void conv2d_weight(const ConvShape& shape, ConstArray x, ConstArray g, Array dw) override;
 
   // ---- norm.cpp

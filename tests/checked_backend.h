@@ -100,9 +100,10 @@ class CheckedBackend : public Backend {
   }
   double f32_operand_rounding() const override { return real_.f32_operand_rounding(); }
   void conv2d(const ConvShape& shape, ConstArray x, ConstArray w, Array y) override { real_.conv2d(shape, x, w, y); }
-  void conv2d_data(const ConvShape& shape, ConstArray g, ConstArray w, Array dx) override {
-    real_.conv2d_data(shape, g, w, dx);
+  void conv2d_data(const ConvShape& shape, ConstArray g, ConstArray w, Array dx, bool add) override {
+    real_.conv2d_data(shape, g, w, dx, add);
   }
+  bool adds_data_gradients() const override { return real_.adds_data_gradients(); }
   void conv2d_weight(const ConvShape& shape, ConstArray x, ConstArray g, Array dw) override {
     real_.conv2d_weight(shape, x, g, dw);
   }
@@ -116,8 +117,8 @@ class CheckedBackend : public Backend {
     return real_.conv2d_batch_norm(conv, norm, x, w, gamma, beta, add, raw, mean, rstd, y, positive, running);
   }
   bool conv2d_data_relu(const ConvShape& conv, const NormShape& norm, ConstArray g, ConstArray w, ConstArray raw,
-                        ConstArray positive, ConstArray mean, Array dx, Array sums) override {
-    return real_.conv2d_data_relu(conv, norm, g, w, raw, positive, mean, dx, sums);
+                        ConstArray positive, ConstArray mean, Array dx, Array sums, bool add) override {
+    return real_.conv2d_data_relu(conv, norm, g, w, raw, positive, mean, dx, sums, add);
   }
   bool wants_relu_bits() const override { return real_.wants_relu_bits(); }
   void batch_norm_backward(const NormShape& shape, ConstArray g, ConstArray x, ConstArray y, ConstArray gamma,

@@ -139,11 +139,18 @@ void check(const ConvShape& s, DType type, DType weights) {
   Block x(c.x, type), g(c.g, type), w(c.w, weights);
   const Values y = run_twice(s.out_size(), type, [&](Array out) { cpu.conv2d(s, x.array(), w.array(), out); });
   const Values dx = run_twice(s.in_size(), type, [&](Array out) { cpu.conv2d_data(s, g.array(), w.array(), out); });
+  const Values sum = run_twice(s.in_size(), type, [&](Array out) {
+    std::memcpy(out.data, x.array().data, static_cast<std::size_t>(out.size * size_of(type)));
+    cpu.conv2d_data(s, g.array(), w.array(), out, true);
+  });
   const Values dw =
       run_twice(s.weight_size(), weights, [&](Array out) { cpu.conv2d_weight(s, x.array(), g.array(), out); });
   EXPECT_LE(relative_error(y, c.y), tolerance(type)) << "forward";
   EXPECT_LE(relative_error(dx, c.dx), tolerance(type)) << "data";
   EXPECT_LE(relative_error(dw, c.dw), tolerance(type)) << "weight";
+  Values expected = c.dx;
+  for (std::size_t i = 0; i < expected.size(); ++i) expected[i] += c.x[i];
+  EXPECT_LE(relative_error(sum, expected), 2 * tolerance(type)) << "data, added to what is there";
   // The closed triple, relative to the norms (the three sums may cancel).
   const double scale = std::sqrt(dot(c.g, c.g) * dot(c.y, c.y)) + 1e-30, form = dot(c.g, y);
   EXPECT_LE(std::abs(form - dot(dx, c.x)) / scale, tolerance(type)) << "<g, F(x, w)> = <D(g, w), x>";

@@ -203,6 +203,64 @@ TEST(Grad, ThroughAnInnerStep) {
   EXPECT_NEAR(g[1].item(), 2 * 1.8 * (1 - 0.1 * 2 * 2), 1e-13);
 }
 
+/// The identity, whose derivative adds to what its input's cotangent has come to, where it may; `added` counts that.
+Tensor adding(const Tensor& x, int& added) {
+  Tensor y = clone(x);
+  record("adding", {x}, {}, {&y}, [&added](const VjpContext& c) {
+    if (!c.partial(0)) return Tensors{affine(c.g(), 1)};
+    ++added;
+    assign(c.partial(0), c.partial(0).detached() + c.g());
+    return Tensors{c.partial(0)};
+  });
+  return y;
+}
+
+TEST(Partial, IsOfferedToWhatComesLater) {
+  const Tensor x = leaf(values({1, 2}));
+  int added = 0;
+  const Tensor early = adding(x, added), late = affine(x, 3);  // what is recorded later comes first
+  EXPECT_EQ(grad({sum(early + late)}, {x})[0].values(), (Values{4, 4}));
+  EXPECT_EQ(added, 1);
+  const Tensor first = adding(x, added), second = adding(x, added), third = adding(x, added);
+  EXPECT_EQ(grad({sum(square(first + second + third))}, {x})[0].values(), (Values{18, 36}));
+  EXPECT_EQ(added, 3);
+}
+
+TEST(Partial, IsNotWhatAnybodyElseHolds) {
+  int added = 0;
+  const Tensor x = leaf(values({1, 2})), seed = values({5, 7});
+  const Tensor y = adding(x, added);
+  EXPECT_EQ(grad({y, x}, {x}, {.seeds = {seed, seed}})[0].values(), (Values{10, 14}));
+  EXPECT_EQ(seed.values(), (Values{5, 7}));
+  EXPECT_EQ(added, 0);
+  // The sum's cotangent goes to both of its terms.
+  const Tensor a = leaf(values({1, 2})), b = leaf(values({3, 4}));
+  const Tensor early = adding(a, added), both = a + b;
+  const Tensors g = grad({sum(square(both) + early)}, {a, b});
+  EXPECT_EQ(g[0].values(), (Values{9, 13}));
+  EXPECT_EQ(g[1].values(), (Values{8, 12}));
+  EXPECT_EQ(added, 0);
+  // A part of a larger storage.
+  const Tensor whole = values({1, 1, 1, 1});
+  const Tensor before = leaf(values({1, 2}));
+  const Tensor w = adding(before, added);
+  Tensor v = clone(before);
+  record("parts", {before}, {}, {&v}, [&whole](const VjpContext&) { return Tensors{part_of(whole, 2, {2})}; });
+  EXPECT_EQ(grad({sum(w + v)}, {before})[0].values(), (Values{2, 2}));
+  EXPECT_EQ(whole.values(), (Values{1, 1, 1, 1}));
+  EXPECT_EQ(added, 0);
+}
+
+TEST(Partial, IsNotOfferedWhereHistoryIsKept) {
+  const Tensor x = leaf(values({1, 2}));
+  int added = 0;
+  const Tensor early = adding(x, added), late = square(x);
+  const Tensor g = grad({sum(early + late)}, {x}, {.create = true})[0];
+  EXPECT_EQ(g.values(), (Values{3, 5}));
+  EXPECT_EQ(added, 0);
+  EXPECT_EQ(grad({sum(g)}, {x})[0].values(), (Values{2, 2}));
+}
+
 TEST(Record, DetachedValuesDoNotRecord) {
   const Tensor x = leaf(values({1, 2}));
   EXPECT_EQ(square(x.detached()).node, nullptr);

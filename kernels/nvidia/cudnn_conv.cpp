@@ -30,9 +30,9 @@ constexpr std::size_t most_timed = 8;  // plans of a convolution, with --tune
 /// Half the multiprocessors of a large GPU; the edge of an engine's tile of weights.
 constexpr std::int64_t fewest_blocks = 64, tile = 128;
 
-using Key = std::array<std::int64_t, 14>;
+using Key = std::array<std::int64_t, 15>;
 
-Key key_of(const ConvShape& s, ConvPass pass, DType weights) {
+Key key_of(const ConvShape& s, ConvPass pass, DType weights, bool add) {
   return {s.batch,
           s.in_height,
           s.in_width,
@@ -46,7 +46,8 @@ Key key_of(const ConvShape& s, ConvPass pass, DType weights) {
           s.groups,
           static_cast<std::int64_t>(pass),
           static_cast<std::int64_t>(weights),
-          cuda_deterministic()};
+          cuda_deterministic(),
+          add};
 }
 
 struct Ready {
@@ -73,12 +74,12 @@ class Convolutions {
 
   const LibraryState& state() const { return state_; }
 
-  bool run(const ConvShape& shape, ConvPass pass, DType weights, const Operands& operands) {
+  bool run(const ConvShape& shape, ConvPass pass, DType weights, bool add, const Operands& operands) {
     if (!state_.ready) return false;
     const std::lock_guard lock(mutex_);
-    const Key key = key_of(shape, pass, weights);
+    const Key key = key_of(shape, pass, weights, add);
     auto known = ready_.find(key);
-    if (known == ready_.end()) known = ready_.emplace(key, prepare(shape, pass, weights, operands)).first;
+    if (known == ready_.end()) known = ready_.emplace(key, prepare(shape, pass, weights, add, operands)).first;
     if (!known->second) return false;
     note_launch("conv2d, cuDNN");
     run(known->second->made, known->second->plan, operands);
@@ -91,10 +92,15 @@ class Convolutions {
     plan.run(target_, {{made.x.id, operands.x}, {made.w.id, operands.w}, {made.y.id, operands.y}}, workspace.data());
   }
 
-  std::optional<Ready> prepare(const ConvShape& shape, ConvPass pass, DType weights, const Operands& operands) {
-    ConvGraph made = conv_graph(shape, pass, weights);
+  std::optional<Ready> prepare(const ConvShape& shape, ConvPass pass, DType weights, bool add, Operands operands) {
+    ConvGraph made = conv_graph(shape, pass, weights, add);
     std::optional<Plan> plan;
-    if (conv_tuning()) plan = fastest_plan(made, join(text_of(shape, pass, weights), ", cuDNN's plan"), operands);
+    if (conv_tuning()) {
+      // What is added to may be written once alone: trials add to something else.
+      const Scratch<bf16> elsewhere(device_, add ? shape.in_size() : 0);
+      if (add) operands.x = elsewhere.data();
+      plan = fastest_plan(made, join(text_of(shape, pass, weights), add ? ", added" : "", ", cuDNN's plan"), operands);
+    }
     if (!plan) plan = choose_plan(target_, made, cuda_deterministic());
     if (!plan) return std::nullopt;
     return Ready{std::move(made), std::move(*plan)};
@@ -140,13 +146,14 @@ Convolutions& convolutions_of(Device& device) {
 
 bool aligned(const void* data) { return reinterpret_cast<std::uintptr_t>(data) % 16 == 0; }
 
-bool run(Device& device, const ConvShape& shape, ConvPass pass, ConstArray x, ConstArray w, ConstArray y) {
+bool run(Device& device, const ConvShape& shape, ConvPass pass, ConstArray x, ConstArray w, ConstArray y,
+         bool add = false) {
   const bool wide = pass == ConvPass::weight && w.dtype == DType::f32;
   if (x.dtype != DType::bf16 || y.dtype != DType::bf16 || (w.dtype != DType::bf16 && !wide)) return false;
   if (x.size == 0 || w.size == 0 || y.size == 0) return false;
   if (!aligned(x.data) || !aligned(w.data) || !aligned(y.data)) return false;
   try {
-    return convolutions_of(device).run(shape, pass, w.dtype, {x.data, w.data, y.data});
+    return convolutions_of(device).run(shape, pass, w.dtype, add, {x.data, w.data, y.data});
   } catch (const Error& error) {
     throw Error(join("conv2d ", text_of(shape, pass, w.dtype), ": ", error.what()));
   }
@@ -164,7 +171,7 @@ std::string text_of(const ConvShape& s, ConvPass pass, DType weights) {
   return text;
 }
 
-ConvGraph conv_graph(const ConvShape& shape, ConvPass pass, DType weights) {
+ConvGraph conv_graph(const ConvShape& shape, ConvPass pass, DType weights, bool add) {
   ConvGraph made;
   Graph& graph = made.graph;
   made.x = graph.images(shape, DType::bf16);
@@ -172,7 +179,7 @@ ConvGraph conv_graph(const ConvShape& shape, ConvPass pass, DType weights) {
   made.y = graph.results(shape, DType::bf16);
   const bool wide = weights == DType::f32;
   const Tensor sums = wide ? graph.weights(shape, DType::f32, Place::inside) : made.w;
-  graph.convolution(pass, shape, made.x, sums, made.y);
+  graph.convolution(pass, shape, made.x, sums, made.y, add ? 1 : 0);
   if (wide) {
     graph.map(CUDNN_POINTWISE_IDENTITY, sums, made.w);
     const std::int64_t row = shape.weight_size() / shape.out_channels;
@@ -210,8 +217,8 @@ bool library_conv2d(Device& device, const ConvShape& shape, ConstArray x, ConstA
   return run(device, shape, ConvPass::forward, x, w, y);
 }
 
-bool library_conv2d_data(Device& device, const ConvShape& shape, ConstArray g, ConstArray w, Array dx) {
-  return run(device, shape, ConvPass::data, dx, w, g);
+bool library_conv2d_data(Device& device, const ConvShape& shape, ConstArray g, ConstArray w, Array dx, bool add) {
+  return run(device, shape, ConvPass::data, dx, w, g, add);
 }
 
 bool library_conv2d_weight(Device& device, const ConvShape& shape, ConstArray x, ConstArray g, Array dw) {

@@ -7,13 +7,14 @@
 
 namespace vergence::cuda {
 
-/// One pass of a bf16 convolution. `weights`: the type of w, or of dw, which may be f32 too.
+/// One pass of a bf16 convolution. `weights`: the type of w, or of dw, which may be f32 too. add: to what the result
+/// holds.
 struct ConvGraph {
   cudnn::Graph graph;
   cudnn::Tensor x, w, y;
   std::int64_t fewest_parts = 1;  // into which an engine compiled at run time must cut the sums
 };
-ConvGraph conv_graph(const ConvShape& shape, ConvPass pass, DType weights);
+ConvGraph conv_graph(const ConvShape& shape, ConvPass pass, DType weights, bool add = false);
 
 /// "forward 1024x32x32x64 * 64x3x3x64 bf16, stride 1, padding 1"
 std::string text_of(const ConvShape& shape, ConvPass pass, DType weights);

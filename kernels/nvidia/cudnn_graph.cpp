@@ -164,7 +164,8 @@ Tensor Graph::per_channel(const Tensor& like, DType type, Place place) {
   return tensor(type, {1, like.dimensions[1], 1, 1}, place);
 }
 
-void Graph::convolution(ConvPass pass, const ConvShape& shape, const Tensor& x, const Tensor& w, const Tensor& y) {
+void Graph::convolution(ConvPass pass, const ConvShape& shape, const Tensor& x, const Tensor& w, const Tensor& y,
+                        double beta) {
   Descriptor geometry(CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR);
   const auto twice = [](std::int64_t value) { return std::vector<std::int64_t>{value, value}; };
   geometry.set(CUDNN_ATTR_CONVOLUTION_COMP_TYPE, CUDNN_DATA_FLOAT);
@@ -208,7 +209,7 @@ void Graph::convolution(ConvPass pass, const ConvShape& shape, const Tensor& x, 
   operation.set(names.w, w.descriptor);
   operation.set(names.y, y.descriptor);
   operation.set(names.alpha, 1.0);
-  operation.set(names.beta, 0.0);
+  operation.set(names.beta, beta);
   add(operation);
 }
 

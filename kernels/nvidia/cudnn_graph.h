@@ -131,8 +131,10 @@ class Graph {
   /// A value per channel of `like`.
   Tensor per_channel(const Tensor& like, DType type, Place place = Place::device);
 
-  /// `x`, `w`, `y` as in the forward pass: the pass says which one is computed. Sums in f32.
-  void convolution(ConvPass pass, const ConvShape& shape, const Tensor& x, const Tensor& w, const Tensor& y);
+  /// `x`, `w`, `y` as in the forward pass: the pass says which one is computed, plus `beta` times
+  /// what it holds. Sums in f32.
+  void convolution(ConvPass pass, const ConvShape& shape, const Tensor& x, const Tensor& w, const Tensor& y,
+                   double beta = 0);
   /// y = mode(x), computed in f32.
   void map(cudnnPointwiseMode_t mode, const Tensor& x, const Tensor& y);
   /// y = mode(a, b); for a CUDNN_POINTWISE_..._BWD, a is the cotangent and b the function's input.

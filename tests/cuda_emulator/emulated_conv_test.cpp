@@ -118,6 +118,9 @@ void check_pass(const ConvShape& shape, const std::vector<double>& first, DType 
   EXPECT_LT(distance(by_tensor.values(), by_plain.values()), tolerance / 2);
 }
 
+void plain_conv2d_data_alone(Device& on, const ConvShape& shape, ConstArray g, ConstArray w, Array dx) {
+  plain_conv2d_data(on, shape, g, w, dx);
+}
 bool conv2d_without_statistics(Device& on, const ConvShape& shape, ConstArray x, ConstArray w, Array y) {
   return tensor_conv2d(on, shape, x, w, y);
 }
@@ -126,6 +129,18 @@ bool conv2d_data_without_sums(Device& on, const ConvShape& shape, ConstArray g, 
 }
 
 class EmulatedConv : public testing::TestWithParam<Case> {};
+
+/// Both kernels add the data gradient to what is there: in f32, rounded once.
+void check_sum(const Triple& t, DType type, double tolerance) {
+  std::vector<double> before = draw(t.shape.in_size(), 6), expected = before;
+  for (std::size_t i = 0; i < expected.size(); ++i) expected[i] += t.dx[i];
+  const Memory g(t.g, type), w(t.w, type);
+  const Memory by_plain(before, type), by_tensor(before, type);
+  plain_conv2d_data(device(), t.shape, g.array(), w.array(), by_plain.array(), true);
+  EXPECT_LT(distance(by_plain.values(), expected), tolerance);
+  ASSERT_TRUE(tensor_conv2d_data(device(), t.shape, g.array(), w.array(), by_tensor.array(), {}, true));
+  EXPECT_LT(distance(by_tensor.values(), expected), tolerance);
+}
 
 TEST_P(EmulatedConv, KernelsAgree) {
   const Triple t(GetParam().shape());
@@ -136,9 +151,10 @@ TEST_P(EmulatedConv, KernelsAgree) {
       SCOPED_TRACE(join(name_of(type), " with weights in ", name_of(master)));
       const ConvShape& s = t.shape;
       check_pass(s, t.x, type, t.w, master, t.y, type, tolerance, plain_conv2d, conv2d_without_statistics);
-      check_pass(s, t.g, type, t.w, master, t.dx, type, tolerance, plain_conv2d_data, conv2d_data_without_sums);
+      check_pass(s, t.g, type, t.w, master, t.dx, type, tolerance, plain_conv2d_data_alone, conv2d_data_without_sums);
       check_pass(s, t.x, type, t.g, type, t.dw, master, tolerance, plain_conv2d_weight, tensor_conv2d_weight);
     }
+    check_sum(t, type, type == DType::bf16 ? 5e-3 : 1e-5);
   }
 }
 
@@ -169,7 +185,7 @@ TEST(EmulatedConv, PlainKernelsHaveEveryCase) {
         EXPECT_LT(distance(out.values(), expected), tolerance);
       };
       check(plain_conv2d, t.x, t.w, t.y);
-      check(plain_conv2d_data, t.g, t.w, t.dx);
+      check(plain_conv2d_data_alone, t.g, t.w, t.dx);
       check(plain_conv2d_weight, t.x, t.g, t.dw);
     }
   }
@@ -181,8 +197,9 @@ TEST(EmulatedConv, DataGradientOfAnyChannels) {
     const Triple t(Case{"", 2, 7, in, 24, 3, 2, 1}.shape());
     for (const DType type : {DType::bf16, DType::f32}) {
       SCOPED_TRACE(join(name_of(type), ", channels: ", in));
-      check_pass(t.shape, t.g, type, t.w, DType::f32, t.dx, type, type == DType::bf16 ? 2e-2 : 1e-5, plain_conv2d_data,
-                 conv2d_data_without_sums);
+      check_pass(t.shape, t.g, type, t.w, DType::f32, t.dx, type, type == DType::bf16 ? 2e-2 : 1e-5,
+                 plain_conv2d_data_alone, conv2d_data_without_sums);
+      check_sum(t, type, type == DType::bf16 ? 5e-3 : 1e-5);
     }
   }
 }
@@ -337,6 +354,18 @@ TEST(CudaTuning, TimesWhatAppliesOnceAndRepeatsItsChoice) {
     for (std::size_t i = 0; i < a.size(); ++i) EXPECT_NEAR(a[i], b[i], 1e-2 * (1 + std::abs(a[i])));
   }
   stop_conv_tuning();
+}
+
+TEST(CudaTuning, LeavesWhatASumBeginsWith) {
+  const Triple t(Case{"", 2, 4, 8, 16, 3, 1, 1}.shape());
+  const std::vector<double> before = draw(t.shape.in_size(), 6);
+  std::vector<double> expected = before;
+  for (std::size_t i = 0; i < expected.size(); ++i) expected[i] += t.dx[i];
+  const Memory g(t.g, DType::bf16), w(t.w, DType::bf16), dx(before, DType::bf16);
+  start_conv_tuning({});
+  test::emulated_backend().conv2d_data(t.shape, g.array(), w.array(), dx.array(), true);
+  stop_conv_tuning();
+  EXPECT_LT(distance(dx.values(), expected), 5e-3);
 }
 
 }  // namespace

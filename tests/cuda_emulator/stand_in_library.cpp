@@ -32,9 +32,9 @@ bool library_conv2d(Device& device, const ConvShape& shape, ConstArray x, ConstA
   return true;
 }
 
-bool library_conv2d_data(Device& device, const ConvShape& shape, ConstArray g, ConstArray w, Array dx) {
+bool library_conv2d_data(Device& device, const ConvShape& shape, ConstArray g, ConstArray w, Array dx, bool add) {
   if (!takes(g, w, dx)) return false;
-  plain_conv2d_data(device, shape, g, w, dx);
+  plain_conv2d_data(device, shape, g, w, dx, add);
   return true;
 }
 

@@ -31,8 +31,8 @@ class WatchedBackend final : public CheckedBackend {
   int together() const { return together_; }
 
   bool conv2d_data_relu(const ConvShape& conv, const NormShape& norm, ConstArray g, ConstArray w, ConstArray raw,
-                        ConstArray positive, ConstArray mean, Array dx, Array sums) override {
-    const bool done = CheckedBackend::conv2d_data_relu(conv, norm, g, w, raw, positive, mean, dx, sums);
+                        ConstArray positive, ConstArray mean, Array dx, Array sums, bool add) override {
+    const bool done = CheckedBackend::conv2d_data_relu(conv, norm, g, w, raw, positive, mean, dx, sums, add);
     together_ += done ? 1 : 0;
     return done;
   }
