@@ -49,15 +49,16 @@ Tensor cotangent_of_images(const VjpContext& c, const Conv& conv) {
   const ConvShape shape = geometry("conv2d_data", x.shape, w.shape, conv);
   Tensor dx = add ? before : empty(g.backend(), x.shape, g.dtype);
   record("conv2d_data", {}, {}, {&dx}, {});
-  if (norm) {
+  if (const std::int64_t tiles = norm ? g.backend().relu_tiles(shape, norm->shape) : 0; tiles > 0) {
+    const std::int64_t count = tiles * 2 * norm->mean.size();
     Tensor masked = dx;
-    masked.sums = sums_for(*norm);
-    const Array sums{masked.sums->data(), 2 * norm->mean.size(), DType::f64};
-    if (g.backend().conv2d_data_relu(shape, norm->shape, g.array(), w.array(), norm->x.array(), norm->positive.array(),
-                                     norm->mean.array(), masked.array(), sums, add))
+    masked.sums = std::make_shared<Storage>(g.backend(), count * size_of(DType::f32));
+    const Array sums{masked.sums->data(), count, DType::f32};
+    if (g.backend().conv2d_data_relu(shape, norm->shape, g.array(), w.weights_for(g.dtype), norm->x.array(),
+                                     norm->positive.array(), norm->mean.array(), masked.array(), sums, add))
       return masked;
   }
-  g.backend().conv2d_data(shape, g.array(), w.array(), dx.array(), add);
+  g.backend().conv2d_data(shape, g.array(), w.weights_for(g.dtype), dx.array(), add);
   return dx;
 }
 
@@ -86,7 +87,7 @@ Tensor conv2d_data(const Tensor& g, const Tensor& w, const Shape& x_shape, const
   require_output("conv2d_data", g, shape);
   require_types("conv2d_data", g.dtype, w.dtype);
   Tensor dx = empty(g.backend(), x_shape, g.dtype);
-  g.backend().conv2d_data(shape, g.array(), w.array(), dx.array());
+  g.backend().conv2d_data(shape, g.array(), w.weights_for(g.dtype), dx.array());
   record("conv2d_data", {g, w}, {g, w}, {&dx}, [conv](const VjpContext& c) {
     const Tensor &a = c.g(), &g = c[0], &w = c[1];
     return Tensors{c.need(0) ? conv2d(a, w, conv) : Tensor{},

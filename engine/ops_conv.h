@@ -10,7 +10,7 @@ struct PendingConv {
   Tensor x, w;
   Tensor y;  // allocated and recorded; its values are still to be written
 
-  void compute() const { x.backend().conv2d(shape, x.array(), w.array(), y.array()); }
+  void compute() const { x.backend().conv2d(shape, x.array(), w.weights_for(x.dtype), y.array()); }
 };
 
 PendingConv record_conv2d(const Tensor& x, const Tensor& w, const Conv& conv);

@@ -144,7 +144,8 @@ BackwardResult batch_norm_backward(const Tensor& g, const Tensor& x, const Norm&
   const DType master = master_of(x.dtype);
   BackwardResult out;
   out.gx = empty_like(x);
-  const ConstArray sums{g.sums ? g.sums->data() : nullptr, 2 * norm.mean.size(), DType::f64};
+  ConstArray sums;
+  if (g.sums) sums = {g.sums->data(), g.sums->bytes() / size_of(DType::f32), DType::f32};
   if (need_add) out.g_add = sums ? g.detached() : empty_like(x);
   out.g_add.sums = nullptr;  // they were for this batch norm, not for one that g_add goes to
   if (norm.gamma) out.ggamma = empty(x.backend(), channels, master), out.gbeta = empty(x.backend(), channels, master);
@@ -186,9 +187,10 @@ Tensor forward(const Tensor& x, const Tensor& gamma, const Tensor& beta, const T
   const bool recorded = x.node || gamma.node || beta.node || add.node;
   if (norm.shape.relu && recorded && x.backend().wants_relu_bits())
     bits = empty(x.backend(), {(x.size() + 7) / 8}, DType::u8);
-  if (!before || !x.backend().conv2d_batch_norm(before->shape, norm.shape, before->x.array(), before->w.array(),
-                                                gamma.array(), beta.array(), add.array(), x.array(), norm.mean.array(),
-                                                norm.rstd.array(), y.array(), bits.array(), running)) {
+  if (!before || !x.backend().conv2d_batch_norm(before->shape, norm.shape, before->x.array(),
+                                                before->w.weights_for(before->x.dtype), gamma.array(), beta.array(),
+                                                add.array(), x.array(), norm.mean.array(), norm.rstd.array(), y.array(),
+                                                bits.array(), running)) {
     if (before) before->compute();
     x.backend().batch_norm(norm.shape, x.array(), gamma.array(), beta.array(), add.array(), norm.mean.array(),
                            norm.rstd.array(), y.array(), bits.array(), running);
@@ -226,10 +228,6 @@ std::optional<ReluNorm> relu_norm_of(const Node* node) {
   NormShape shape;
   shape.groups = mean.shape[0], shape.rows = x.rows() / shape.groups, shape.channels = x.cols(), shape.relu = true;
   return ReluNorm{shape, x, positive, mean};
-}
-
-std::shared_ptr<Storage> sums_for(const ReluNorm& norm) {
-  return std::make_shared<Storage>(norm.x.backend(), 2 * norm.mean.size() * size_of(DType::f64));
 }
 
 BatchNormResult batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& add,

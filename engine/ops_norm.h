@@ -16,7 +16,4 @@ struct ReluNorm {
 /// The batch norm that `node` (or null) stands for, if it has a fused ReLU whose mask the device keeps as bits.
 std::optional<ReluNorm> relu_norm_of(const Node* node);
 
-/// For what Backend::conv2d_data_relu gathers: f64 (groups, 2, channels).
-std::shared_ptr<Storage> sums_for(const ReluNorm& norm);
-
 }  // namespace vergence

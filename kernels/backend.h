@@ -157,8 +157,8 @@ class Backend {
   virtual const char* name() const = 0;
   /// Which one it is: "NVIDIA H200, compute capability 9.0, 140 GiB".
   virtual std::string description() const { return name(); }
-  /// What computes its convolutions of such activations, where a device has a choice: "cuDNN 9.19", "own kernels (why)".
-  /// Throws UsageError where that is not what was asked for.
+  /// What computes its convolutions of such activations, where a device has a choice: "cuDNN 9.19", "own kernels
+  /// (why)". Throws UsageError where that is not what was asked for.
   virtual std::string convolutions_by(DType /*activations*/) { return {}; }
 
   // ---- memory. Blocks are at least 64-byte aligned; contents are undefined after allocate.
@@ -229,11 +229,13 @@ class Backend {
                                  Array y, Array positive = {}, const RunningUpdate& running = {});
   /// The data gradient of a convolution that alone, or with `add` as the last one, reads the output of a batch norm
   /// with relu, whose input is raw and whose mask is positive: writes dx, bf16, as 0 where the ReLU cut off, and to
-  /// sums, f64 (groups, 2, channels), those of dx and of dx (raw - mean), where the device gathers them on the way.
-  /// False where it does not: nothing was done.
+  /// sums, f32 (groups, relu_tiles, 2, channels), those of dx and of dx (raw - mean) over each tile of a group, where
+  /// the device gathers them on the way. False where it does not: nothing was done.
   virtual bool conv2d_data_relu(const ConvShape& conv, const NormShape& norm, ConstArray g, ConstArray w,
                                 ConstArray raw, ConstArray positive, ConstArray mean, Array dx, Array sums,
                                 bool add = false);
+  /// The tiles per group of such a data gradient; 0 where there is none.
+  virtual std::int64_t relu_tiles(const ConvShape&, const NormShape&) const { return 0; }
   /// Whether the backward passes should rather get those bits, u8, in the place of y. They take either.
   virtual bool wants_relu_bits() const { return false; }
   /// With relu, g counts only where y > 0. g_add (optional) receives that masked g. ggamma, gbeta: (channels), both

@@ -460,7 +460,8 @@ CudaConvAlgorithm chosen(CudaBackend& gpu, const ConvShape& shape, ConvPass pass
   return algorithms[tuned_choice(text_of_conv(shape, pass, first.dtype), candidates)];
 }
 
-void convolve(CudaBackend& gpu, const ConvShape& shape, ConvPass pass, ConstArray first, ConstArray second, Array out, bool add = false) {
+void convolve(CudaBackend& gpu, const ConvShape& shape, ConvPass pass, ConstArray first, ConstArray second, Array out,
+              bool add = false) {
   if (out.size == 0) return;
   convolve_by(chosen(gpu, shape, pass, first, second, out, add), gpu, shape, pass, first, second, out, add);
 }
@@ -500,21 +501,22 @@ bool CudaBackend::conv2d_batch_norm(const ConvShape& conv, const NormShape& norm
   return batch_norm_of_tiles(device_, norm, statistics, raw, gamma, beta, add, mean, rstd, y, positive, running);
 }
 
+std::int64_t CudaBackend::relu_tiles(const ConvShape& conv, const NormShape& norm) const {
+  return norm.channels % 8 == 0 ? conv_data_tiles(conv, norm.groups) : 0;
+}
+
 bool CudaBackend::conv2d_data_relu(const ConvShape& conv, const NormShape& norm, ConstArray g, ConstArray w,
                                    ConstArray raw, ConstArray positive, ConstArray mean, Array dx, Array sums,
                                    bool add) {
-  const std::int64_t tiles = conv_data_tiles(conv, norm.groups);
-  if (dx.size == 0 || tiles == 0 || dx.dtype != DType::bf16 || norm.channels % 8 != 0) return false;
+  if (dx.size == 0 || relu_tiles(conv, norm) == 0 || dx.dtype != DType::bf16) return false;
   if (!aligned_to<16>(dx.data) || !aligned_to<16>(raw.data)) return false;
   if (chosen(*this, conv, ConvPass::data, g, w, dx, add) != CudaConvAlgorithm::tensor) return false;
-  const Scratch<float> partial(device_, norm.groups * tiles * 2 * norm.channels);
   if (!tensor_conv2d_data(device_, conv, g, w, dx,
-                          {raw.as<bf16>(), positive.as<std::uint8_t>(), mean.as<float>(), partial.data(),
+                          {raw.as<bf16>(), positive.as<std::uint8_t>(), mean.as<float>(), sums.as<float>(),
                            static_cast<int>(norm.groups)},
                           add))
     return false;
   note_conv(conv, ConvPass::data, g.dtype, by_tensor);
-  sum_tiles(device_, norm, tiles, partial.data(), sums.as<double>());
   return true;
 }
 

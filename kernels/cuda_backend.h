@@ -74,6 +74,7 @@ class CudaBackend final : public Backend {
   bool conv2d_batch_norm(const ConvShape& conv, const NormShape& norm, ConstArray x, ConstArray w, ConstArray gamma,
                          ConstArray beta, ConstArray add, Array raw, Array mean, Array rstd, Array y, Array positive,
                          const RunningUpdate& running) override;
+  std::int64_t relu_tiles(const ConvShape& conv, const NormShape& norm) const override;
   bool conv2d_data_relu(const ConvShape& conv, const NormShape& norm, ConstArray g, ConstArray w, ConstArray raw,
                         ConstArray positive, ConstArray mean, Array dx, Array sums, bool add) override;
 

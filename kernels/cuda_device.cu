@@ -5,6 +5,7 @@
 // through pinned memory, so that they do not wait for the GPU. Uploads of whole batches go ahead on a second stream,
 // beside the kernels of the step under way.
 #include <array>
+#include <atomic>
 #include <cstring>
 #include <functional>
 #include <mutex>
@@ -12,6 +13,7 @@
 
 #include "kernels/cuda_backend.h"
 #include "kernels/device_pool.h"
+#include "kernels/environment.h"
 
 namespace vergence {
 
@@ -133,6 +135,8 @@ class CudaRecording final : public Recording {
   std::function<void()> done_;
 };
 
+std::atomic<bool> early{false};  // of the device that was opened last; there is one
+
 LaunchLog& launch_log() {
   thread_local LaunchLog log;
   return log;
@@ -147,6 +151,8 @@ std::string last_launches() {
 }
 
 }  // namespace
+
+bool early_launches() { return early; }
 
 void note_launch(const char* kernel) {
   LaunchLog& log = launch_log();
@@ -171,6 +177,7 @@ Device::Device(int ordinal) : state_(std::make_unique<State>()) {
   s.multiprocessors = properties.multiProcessorCount;
   s.description = join(properties.name, ", compute capability ", properties.major, ".", properties.minor, ", ",
                        properties.totalGlobalMem >> 30, " GiB");
+  early = properties.major >= 9 && is_on("VERGENCE_EARLY_LAUNCH");
   check(cudaStreamCreateWithFlags(&s.stream, cudaStreamNonBlocking), "stream");
   s.staging = std::make_unique<Staging>();
 }

@@ -1,8 +1,9 @@
 #include "kernels/device_pool.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <string>
+
+#include "kernels/environment.h"
 
 namespace vergence {
 namespace {
@@ -207,11 +208,6 @@ MemoryUse DeviceMemory::use() const {
   return use;
 }
 
-bool pool_wanted() {
-  const char* set = std::getenv("VERGENCE_POOL");
-  const std::string value = set ? set : "on";
-  require_usage(value == "on" || value == "off", "VERGENCE_POOL: '", value, "' is not there; expected on or off");
-  return value == "on";
-}
+bool pool_wanted() { return is_on("VERGENCE_POOL"); }
 
 }  // namespace vergence

@@ -4,7 +4,7 @@
 // Rules that keep both builds the same source:
 //   - kernels and the backend live in namespace vergence::VERGENCE_GPU;
 //   - shared memory only through SHARED(type, name, [extents]); type trivially constructible, 48 KiB per block in all;
-//   - every launch through `launch`; no <<<>>>, no cooperative groups, no dynamic shared memory;
+//   - every launch through `launch` or `launch_early`; no <<<>>>, no cooperative groups, no dynamic shared memory;
 //   - __syncthreads is reached by all threads of a block or by none; no thread returns before a barrier that others
 //     reach; warp collectives (__shfl_*_sync, __ballot_sync, ptx.h) are reached by all 32 lanes;
 //   - inline PTX only in ptx.h and ptx_round.h, each instruction with an emulated twin.
@@ -45,22 +45,48 @@ void describe(std::ostringstream& out, const T& value) {
 }
 }  // namespace detail
 
-/// Launches `kernel` with `arguments` on `stream`. Throws Error with the kernel's name, the grid and the numbers among
-/// its arguments when it cannot be launched.
+/// Whether kernels may be started before the one before them has ended: on GPUs of compute capability 9.0 and later,
+/// unless VERGENCE_EARLY_LAUNCH is `off`.
+bool early_launches();
+
+namespace detail {
 template <class... Parameters, class... Arguments>
-void launch(const char* name, void (*kernel)(Parameters...), dim3 grid, dim3 block, Stream stream,
-            Arguments... arguments) {
+void start(const char* name, void (*kernel)(Parameters...), dim3 grid, dim3 block, Stream stream, bool early,
+           Arguments... arguments) {
   static_assert(sizeof...(Parameters) == sizeof...(Arguments));
   note_launch(name);
+  cudaLaunchAttribute overlap{};
+  overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  overlap.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchConfig_t config{};
+  config.gridDim = grid, config.blockDim = block, config.stream = stream;
+  config.attrs = &overlap, config.numAttrs = early && early_launches() ? 1 : 0;
   [&](Parameters... converted) {
     void* pointers[] = {const_cast<void*>(static_cast<const void*>(&converted))..., nullptr};
-    cudaLaunchKernel(reinterpret_cast<const void*>(kernel), grid, block, pointers, 0, stream);
+    cudaLaunchKernelExC(&config, reinterpret_cast<const void*>(kernel), pointers);
   }(arguments...);
   if (cudaPeekAtLastError() != cudaSuccess) {
     std::ostringstream text;
     (detail::describe(text, arguments), ...);
     check_launch(name, grid, block, text.str());
   }
+}
+}  // namespace detail
+
+/// Launches `kernel` with `arguments` on `stream`. Throws Error with the kernel's name, the grid and the numbers among
+/// its arguments when it cannot be launched.
+template <class... Parameters, class... Arguments>
+void launch(const char* name, void (*kernel)(Parameters...), dim3 grid, dim3 block, Stream stream,
+            Arguments... arguments) {
+  detail::start(name, kernel, grid, block, stream, false, arguments...);
+}
+
+/// The same for a kernel that may get its place on the GPU while the one before it still runs: its first statement is
+/// wait_for_kernel_before() (ptx.h).
+template <class... Parameters, class... Arguments>
+void launch_early(const char* name, void (*kernel)(Parameters...), dim3 grid, dim3 block, Stream stream,
+                  Arguments... arguments) {
+  detail::start(name, kernel, grid, block, stream, true, arguments...);
 }
 
 }  // namespace vergence::cuda

@@ -54,6 +54,7 @@ struct ThreadMoments {
 template <class T, int width>
 __global__ void norm_statistics(ColumnPlan plan, std::int64_t rows, std::int64_t channels, const T* x,
                                 double* partial) {
+  wait_for_kernel_before();
   using Real = Compute<T>;
   constexpr int at_once = rows_at_once<T, width>(1);
   const Place at = place_in(plan, rows, block_of(plan), width);
@@ -106,6 +107,7 @@ struct Followers {
 /// that the sum of their squares loses nothing to the mean: what cancels in it is as large as the number of parts.
 template <int at_once, class P, class Real>
 __global__ void merge_statistics(Parts<P> parts, NormShape shape, Real* mean, Real* rstd, Followers<Real> running) {
+  wait_for_kernel_before();
   const MergePlace at = merge_place();
   const auto rows = static_cast<double>(shape.rows), full = static_cast<double>(parts.rows_per_part);
   const double last = rows - full * static_cast<double>(parts.per_group - 1);
@@ -144,19 +146,6 @@ __global__ void merge_statistics(Parts<P> parts, NormShape shape, Real* mean, Re
     follow(shape, running.share, at.channel, mean, rstd, running.mean[at.channel], running.variance[at.channel]);
 }
 
-/// One block per 8 channels: the sums over all `tiles` of each group, to result[group][2][channels].
-template <int at_once, class P>
-__global__ void sum_parts(std::int64_t tiles, NormShape shape, const P* partial, double* result) {
-  const MergePlace at = merge_place();
-  for (std::int64_t group = 0; group < shape.groups; group += at_once) {
-    double sums[2 * at_once];
-    merge_sums<at_once, 2>(at, group, tiles, shape.channels, partial, sums);
-    if (at.phase > 0 || at.channel >= shape.channels) continue;
-#pragma unroll
-    for (int i = 0; i < 2 * at_once; ++i) result[(group * 2 + i) * shape.channels + at.channel] = sums[i];
-  }
-}
-
 /// y > 0 once it is rounded to T where it is above this: half of bf16's least number is a tie, and goes to the even 0.
 template <class T>
 constexpr Compute<T> most_that_rounds_to_0 = std::is_same_v<T, bf16> ? 0x1p-134f : 0.0f;
@@ -172,6 +161,7 @@ struct Forward {
 
 template <class T, int width, bool relu, bool has_add>
 __global__ void norm_forward(ColumnPlan plan, std::int64_t rows, std::int64_t channels, Forward<T> in) {
+  wait_for_kernel_before();
   using Real = Compute<T>;
   constexpr int at_once = rows_at_once<T, width>(has_add ? 2 : 1);
   const Place at = place_in(plan, rows, block_of(plan), width);
@@ -227,6 +217,7 @@ struct Backward {
 template <class T, int width, bool relu>
 __global__ void norm_backward_sums(ColumnPlan plan, std::int64_t rows, std::int64_t channels, Backward<T> in,
                                    double* partial) {
+  wait_for_kernel_before();
   using Real = Compute<T>;
   constexpr int at_once = rows_at_once<T, width>(2);
   const Place at = place_in(plan, rows, block_of(plan), width);
@@ -261,16 +252,17 @@ __global__ void norm_backward_sums(ColumnPlan plan, std::int64_t rows, std::int6
 }
 
 /// One block per 8 channels: the coefficients of every group, and the gradients of gamma and beta.
-template <int at_once, class Real>
-__global__ void merge_backward(std::int64_t row_blocks, NormShape shape, const double* partial, const Real* gamma,
+template <int at_once, class P, class Real>
+__global__ void merge_backward(std::int64_t parts, NormShape shape, const P* partial, const Real* gamma,
                                const Real* rstd, Real* coefficients, Real* ggamma, Real* gbeta) {
+  wait_for_kernel_before();
   const MergePlace at = merge_place();
   const std::int64_t size = shape.groups * shape.channels;
   const bool last = at.phase == 0 && at.channel < shape.channels;
   double gamma_sum = 0, beta_sum = 0;
   for (std::int64_t group = 0; group < shape.groups; group += at_once) {
     double sums[2 * at_once];
-    merge_sums<at_once, 2>(at, group, row_blocks, shape.channels, partial, sums);
+    merge_sums<at_once, 2>(at, group, parts, shape.channels, partial, sums);
     if (!last) continue;
 #pragma unroll
     for (int g = 0; g < at_once; ++g) {
@@ -292,6 +284,7 @@ __global__ void merge_backward(std::int64_t row_blocks, NormShape shape, const d
 template <class T, int width, bool relu>
 __global__ void norm_backward(ColumnPlan plan, std::int64_t rows, std::int64_t channels, std::int64_t size,
                               Backward<T> in) {
+  wait_for_kernel_before();
   using Real = Compute<T>;
   constexpr int at_once = rows_at_once<T, width>(2);
   const Place at = place_in(plan, rows, block_of(plan), width);
@@ -330,9 +323,9 @@ void merge(Device& device, const NormShape& shape, const Parts<P>& parts, Real* 
            const RunningUpdate& running) {
   const Followers<Real> followers{running.mean.as<Real>(), running.variance.as<Real>(), running.share};
   with_groups_at_once(shape.groups, [&](auto at_once) {
-    launch("merge_statistics", merge_statistics<decltype(at_once)::value, P, Real>,
-           blocks_for(shape.channels, merge_channels), merge_threads(parts.per_group), device.stream(), parts, shape,
-           mean, rstd, followers);
+    launch_early("merge_statistics", merge_statistics<decltype(at_once)::value, P, Real>,
+                 blocks_for(shape.channels, merge_channels), merge_threads(parts.per_group), device.stream(), parts,
+                 shape, mean, rstd, followers);
   });
 }
 
@@ -342,8 +335,8 @@ void statistics(Device& device, const NormShape& shape, const T* x, Compute<T>* 
   ColumnPlan plan = column_plan(shape.groups, shape.rows, shape.channels, width);
   plan.from_end = true;
   const Scratch<double> partial(device, shape.groups * plan.row_blocks * 2 * shape.channels);
-  launch("norm_statistics", norm_statistics<T, width>, blocks_of(plan, shape.groups), 256, device.stream(), plan,
-         shape.rows, shape.channels, x, partial.data());
+  launch_early("norm_statistics", norm_statistics<T, width>, blocks_of(plan, shape.groups), 256, device.stream(), plan,
+               shape.rows, shape.channels, x, partial.data());
   merge(device, shape,
         Parts<double>{partial.data(), partial.data() + shape.channels, 2 * shape.channels, plan.rows_per_block,
                       plan.row_blocks},
@@ -358,8 +351,8 @@ void forward(Device& device, const NormShape& shape, const Forward<T>& in, bool 
   plan.from_end = from_end;
   with_flag(shape.relu, [&](auto relu) {
     with_flag(in.add != nullptr, [&](auto has_add) {
-      launch("norm_forward", norm_forward<T, width, decltype(relu)::value, decltype(has_add)::value>,
-             blocks_of(plan, shape.groups), 256, device.stream(), plan, rows, channels, in);
+      launch_early("norm_forward", norm_forward<T, width, decltype(relu)::value, decltype(has_add)::value>,
+                   blocks_of(plan, shape.groups), 256, device.stream(), plan, rows, channels, in);
     });
   });
   if (width < 8 && shape.relu && in.positive)
@@ -374,36 +367,55 @@ void backward_apply(Device& device, const NormShape& shape, Backward<T> in, bool
   ColumnPlan plan = apply_plan(shape.groups, shape.rows, shape.channels, width);
   plan.from_end = from_end;
   with_flag(relu, [&](auto flag) {
-    launch("norm_backward", norm_backward<T, width, decltype(flag)::value>, blocks_of(plan, shape.groups), 256,
-           device.stream(), plan, shape.rows, shape.channels, shape.groups * shape.channels, in);
+    launch_early("norm_backward", norm_backward<T, width, decltype(flag)::value>, blocks_of(plan, shape.groups), 256,
+                 device.stream(), plan, shape.rows, shape.channels, shape.groups * shape.channels, in);
   });
 }
 
+/// Parts of the sums of g and g d: values[group * per_group + part][2][channels].
+template <class P>
+struct PartSums {
+  const P* values;
+  std::int64_t per_group;
+};
+
+/// What belongs to the channels alone.
+template <class Real>
+struct ChannelGradients {
+  const Real *gamma, *rstd;
+  Real *ggamma, *gbeta;
+};
+
 /// given: the sums, if they are there; then g is masked.
 template <class T, int width>
-void backward(Device& device, NormShape shape, Backward<T> in, const Compute<T>* gamma, const Compute<T>* rstd,
-              Compute<T>* ggamma, Compute<T>* gbeta, const double* given) {
+void backward(Device& device, NormShape shape, Backward<T> in, const ChannelGradients<Compute<T>>& channels,
+              const PartSums<float>& given) {
   using Real = Compute<T>;
-  ColumnPlan plan = column_plan(shape.groups, shape.rows, shape.channels, width);
-  plan.from_end = true;
-  const Scratch<double> partial(device, given ? 0 : shape.groups * plan.row_blocks * 2 * shape.channels);
   const Scratch<Real> coefficients(device, backward_rows * shape.groups * shape.channels);
-  if (given) {
-    shape.relu = false;
-  } else {
-    with_flag(shape.relu, [&](auto relu) {
-      launch("norm_backward_sums", norm_backward_sums<T, width, decltype(relu)::value>, blocks_of(plan, shape.groups),
-             256, device.stream(), plan, shape.rows, shape.channels, in, partial.data());
+  const auto merge = [&]<class P>(const PartSums<P>& sums) {
+    with_groups_at_once(shape.groups, [&](auto at_once) {
+      launch_early("merge_backward", merge_backward<decltype(at_once)::value, P, Real>,
+                   blocks_for(shape.channels, merge_channels), merge_threads(sums.per_group), device.stream(),
+                   sums.per_group, shape, sums.values, channels.gamma, channels.rstd, coefficients.data(),
+                   channels.ggamma, channels.gbeta);
     });
+  };
+  if (given.values) {
+    shape.relu = false;
+    merge(given);
+  } else {
+    ColumnPlan plan = column_plan(shape.groups, shape.rows, shape.channels, width);
+    plan.from_end = true;
+    const Scratch<double> partial(device, shape.groups * plan.row_blocks * 2 * shape.channels);
+    with_flag(shape.relu, [&](auto relu) {
+      launch_early("norm_backward_sums", norm_backward_sums<T, width, decltype(relu)::value>,
+                   blocks_of(plan, shape.groups), 256, device.stream(), plan, shape.rows, shape.channels, in,
+                   partial.data());
+    });
+    merge(PartSums<double>{partial.data(), plan.row_blocks});
   }
-  const std::int64_t parts = given ? 1 : plan.row_blocks;
-  with_groups_at_once(shape.groups, [&](auto at_once) {
-    launch("merge_backward", merge_backward<decltype(at_once)::value, Real>, blocks_for(shape.channels, merge_channels),
-           merge_threads(parts), device.stream(), parts, shape, given ? given : partial.data(), gamma, rstd,
-           coefficients.data(), ggamma, gbeta);
-  });
   in.coefficients = coefficients.data();
-  if (in.gx) backward_apply<T, width>(device, shape, in, given != nullptr);
+  if (in.gx) backward_apply<T, width>(device, shape, in, given.values != nullptr);
 }
 
 }  // namespace
@@ -421,13 +433,6 @@ void CudaBackend::batch_norm(const NormShape& shape, ConstArray x, ConstArray ga
       if (shape.training) statistics<T, w>(device_, shape, in.x, mean.as<Real>(), rstd.as<Real>(), running);
       forward<T, w>(device_, shape, in, !shape.training);
     });
-  });
-}
-
-void sum_tiles(Device& device, const NormShape& shape, std::int64_t tiles, const float* partial, double* sums) {
-  with_groups_at_once(shape.groups, [&](auto at_once) {
-    launch("sum_parts", sum_parts<decltype(at_once)::value, float>, blocks_for(shape.channels, merge_channels),
-           merge_threads(tiles), device.stream(), tiles, shape, partial, sums);
   });
 }
 
@@ -457,8 +462,9 @@ void CudaBackend::batch_norm_backward(const NormShape& shape, ConstArray g, Cons
     using Real = Compute<T>;
     const Backward<T> in{g.as<T>(), x.as<T>(), positive.data(), mean.as<Real>(), g_add.as<T>(), nullptr, gx.as<T>()};
     with_norm_width<T>(shape, {in.g, in.x, in.g_add, in.gx, in.mean}, [&](auto width) {
-      backward<T, decltype(width)::value>(device_, shape, in, gamma.as<Real>(), rstd.as<Real>(), ggamma.as<Real>(),
-                                          gbeta.as<Real>(), sums.as<double>());
+      backward<T, decltype(width)::value>(device_, shape, in,
+                                          {gamma.as<Real>(), rstd.as<Real>(), ggamma.as<Real>(), gbeta.as<Real>()},
+                                          {sums.as<float>(), sums.size / (2 * shape.groups * shape.channels)});
     });
   });
 }

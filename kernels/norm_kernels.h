@@ -18,7 +18,4 @@ bool batch_norm_of_tiles(Device& device, const NormShape& shape, const ConvStati
                          ConstArray gamma, ConstArray beta, ConstArray add, Array mean, Array rstd, Array y,
                          Array positive, const RunningUpdate& running);
 
-/// sums, (groups, 2, channels): those of partial, [groups][tiles][2][channels], over a group's tiles, in a fixed order.
-void sum_tiles(Device& device, const NormShape& shape, std::int64_t tiles, const float* partial, double* sums);
-
 }  // namespace vergence::VERGENCE_GPU

@@ -58,6 +58,13 @@ __device__ inline unsigned to_tf32(unsigned bits) {
   return rounded;
 }
 
+/// Until everything that was launched before has been done and can be seen; for kernels launched by `launch_early`.
+__device__ inline void wait_for_kernel_before() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
 /// Stores 16 bytes to global memory, at a multiple of 16, in one piece. An assignment becomes 2-byte stores where it
 /// depends on a condition, and a warp's then touch every sector eight times.
 __device__ inline void store_16_bytes(void* global, const unsigned (&words)[4]) {
@@ -161,6 +168,7 @@ inline void multiply_tf32(float (&c)[4], const unsigned (&a)[4], unsigned b0, un
 inline unsigned to_tf32(unsigned bits) {
   return (bits & 0x7fffffffu) < 0x7f800000u ? (bits + 0x1000u) & 0xffffe000u : bits;
 }
+inline void wait_for_kernel_before() { waited_for_kernel_before(); }
 inline void store_16_bytes(void* global, const unsigned (&words)[4]) {
   require(reinterpret_cast<std::uintptr_t>(global) % 16 == 0, "emulator: a 16-byte store to an odd address");
   std::memcpy(global, words, sizeof words);

@@ -116,6 +116,9 @@ class CheckedBackend : public Backend {
                          const RunningUpdate& running) override {
     return real_.conv2d_batch_norm(conv, norm, x, w, gamma, beta, add, raw, mean, rstd, y, positive, running);
   }
+  std::int64_t relu_tiles(const ConvShape& conv, const NormShape& norm) const override {
+    return real_.relu_tiles(conv, norm);
+  }
   bool conv2d_data_relu(const ConvShape& conv, const NormShape& norm, ConstArray g, ConstArray w, ConstArray raw,
                         ConstArray positive, ConstArray mean, Array dx, Array sums, bool add) override {
     return real_.conv2d_data_relu(conv, norm, g, w, raw, positive, mean, dx, sums, add);

@@ -45,6 +45,8 @@ struct FiberThread {
   int line = 0, predicate = 0, counted = 0;
   unsigned mask = 0;
   unsigned collectives = 0;  // so far: their slots alternate
+  bool waited = false;       // for the kernel before
+  bool worked = false;       // used shared memory, a barrier or a collective
   std::vector<std::vector<AsyncCopy>> groups;
   std::vector<AsyncCopy> pending;
 };
@@ -114,6 +116,9 @@ void run_thread(std::size_t index) {
   if (!self.pending.empty() || open_groups)
     late_error =
         join("emulator: kernel ", block.site->name, ": a thread ended with copies (cp.async) never waited for");
+  if (block.site->early && !self.waited)
+    late_error =
+        join("emulator: kernel ", block.site->name, ", launched early: a thread never waited for the one before");
   self.waiting = Waiting::done;
 }
 
@@ -208,6 +213,7 @@ void Block::reset(const LaunchSite& launch_site, const std::function<void()>& th
         t.seen = {{x, y, z}, index, extent, launch_site.grid};
         t.waiting = Waiting::no;
         t.collectives = 0;
+        t.waited = t.worked = false;
         t.groups.clear();
         t.pending.clear();
       }
@@ -300,11 +306,20 @@ void run_grid(const LaunchSite& site, std::function<void()> body) {
   run_or_record([site, body = std::move(body)] { run_now(site, body); });
 }
 
+void waited_for_kernel_before() {
+  FiberThread& self = block.self();
+  if (self.worked)
+    late_error =
+        join("emulator: kernel ", block.site->name, ": a thread worked before it waited for the kernel before");
+  self.waited = true;
+}
+
 void set_thread_order(ThreadOrder order) { thread_order = order; }
 
 int barrier_count(const char* file, int line, int predicate) {
   FiberThread& self = block.self();
   self.where = file, self.line = line, self.predicate = predicate;
+  self.worked = true;
   block.wait(Waiting::at_barrier);
   return self.counted;
 }
@@ -317,11 +332,13 @@ Deposits exchange_bytes(unsigned mask, const void* value, std::size_t bytes, con
   unsigned char* slots = block.warps[warp].slots[self.collectives++ % 2];
   std::memcpy(slots + block.current % 32 * slot_bytes, value, bytes);
   self.where = name, self.mask = mask;
+  self.worked = true;
   block.wait(Waiting::at_collective);
   return {slots};
 }
 
 void* shared_array(const void* declaration, std::size_t bytes, const char* name) {
+  block.self().worked = true;
   SharedArray& array = block.shared[declaration];
   if (!array.start) {
     array.storage.assign(bytes + 2 * guard_bytes + 16, poison);

@@ -106,9 +106,13 @@ void async_copy(void* shared, const void* global, int bytes, int valid_bytes);
 void async_commit();
 void async_wait(int groups_left);
 
+/// What a kernel that is launched early begins with, in every thread.
+void waited_for_kernel_before();
+
 struct LaunchSite {
   const char* name;
   dim3 grid, block;
+  bool early = false;
 };
 /// Runs `body` once per thread of the grid; or, while a capture is under way, notes it down.
 void run_grid(const LaunchSite& site, std::function<void()> body);
@@ -118,6 +122,14 @@ void launch(const char* name, void (*kernel)(Parameters...), dim3 grid, dim3 blo
   static_assert(sizeof...(Parameters) == sizeof...(Arguments));
   const std::tuple<Parameters...> converted(arguments...);
   run_grid({name, grid, block}, [kernel, converted] { std::apply(kernel, converted); });
+}
+
+template <class... Parameters, class... Arguments>
+void launch_early(const char* name, void (*kernel)(Parameters...), dim3 grid, dim3 block, Stream,
+                  Arguments... arguments) {
+  static_assert(sizeof...(Parameters) == sizeof...(Arguments));
+  const std::tuple<Parameters...> converted(arguments...);
+  run_grid({name, grid, block, true}, [kernel, converted] { std::apply(kernel, converted); });
 }
 
 /// Called with each kernel's name when it is launched or noted down; tests use it to see what runs.

@@ -7,6 +7,7 @@
 
 #include "kernels/error.h"
 #include "kernels/launch.h"
+#include "kernels/ptx.h"
 
 namespace vergence::emulated {
 namespace {
@@ -83,6 +84,15 @@ __global__ void too_much_shared(int* out) {
   SHARED(double, tile, [6200]);
   out[0] = tile[0] > 0;
 }
+__global__ void impatient(int* out) {
+  if (threadIdx.x == 0) wait_for_kernel_before();
+  out[threadIdx.x] = 1;
+}
+__global__ void late(int* out) {
+  SHARED(int, tile, [32]);
+  tile[threadIdx.x] = out[threadIdx.x];
+  wait_for_kernel_before();
+}
 __global__ void never_waits(int* out) {
   SHARED(int, tile, [4]);
   async_copy(tile, out, 16, 16);
@@ -101,6 +111,9 @@ TEST(Emulator, ReportsMistakes) {
   expect_failure([=] { launch("part", part_of_a_warp, 1, 32, 0, p); }, "__shfl_xor_sync");
   expect_failure([=] { launch("shared", too_much_shared, 1, 32, 0, p); }, "49600 bytes of shared memory");
   expect_failure([=] { launch("never", never_waits, 1, 32, 0, p); }, "never waited for");
+  expect_failure([=] { launch_early("impatient", impatient, 1, 32, 0, p); }, "never waited for the one before");
+  expect_failure([=] { launch_early("late", late, 1, 32, 0, p); }, "before it waited for the kernel before");
+  launch("patient", impatient, 1, 32, 0, p);  // launched after the one before, it need not wait
   expect_failure([=] { launch("wide", divergent, 1, 2048, 0, p); }, "the hardware allows 1024");
   expect_failure([=] { launch("tall", divergent, dim3(1, 70000), 32, 0, p); }, "does not allow a grid");
   launch("reverse", reverse<true>, 1, 64, 0, p, p + 64);  // and goes on after a failure

@@ -1,0 +1,52 @@
+// How many kernels a training step launches with our own kernels: each one costs the GPU a microsecond or two beside
+// its work.
+#include <cstdio>
+#include <gtest/gtest.h>
+#include <map>
+#include <string>
+
+#include "kernels/launch.h"
+#include "ssl/bench_step.h"
+#include "ssl/trainer.h"
+#include "tests/cuda_emulator/emulated_backend.h"
+#include "tests/device/own_kernels.h"
+
+namespace vergence::test {
+namespace {
+
+using Counts = std::map<std::string, int>;
+Counts counts;
+
+/// The launches of one step as it is recorded, when all that lasts is there. The step is noted down alone: with its
+/// many images, which all layers need for whole tiles per statistic group, running it would take minutes.
+Counts launches_of(const BenchSettings& settings) {
+  const OwnKernels own;
+  const Options options = bench_options(settings);
+  Backend& device = emulated_backend();
+  const auto objective = make_objective(options, settings.image, device);
+  const Views views = bench_views(options, *objective, device);
+  for (const auto& [name, optimizer] : objective->state().optimizers) optimizer->apply();  // its tables
+  counts.clear();
+  device.begin_recording();
+  emulated::launch_observer = [](const char* kernel) { ++counts[kernel]; };
+  objective->run(views);
+  emulated::launch_observer = nullptr;
+  device.end_recording();
+  return counts;
+}
+
+TEST(Launches, OfASimClrStepAreFew) {
+  BenchSettings settings;
+  settings.image = 16, settings.batch = 128, settings.width = 16, settings.precision = "bf16";
+  const Counts found = launches_of(settings);
+  int all = 0;
+  for (const auto& [name, count] : found) {
+    std::printf("%4d %s\n", count, name.c_str());
+    all += count;
+  }
+  std::printf("%4d in all\n", all);
+  EXPECT_LE(all, 200);
+}
+
+}  // namespace
+}  // namespace vergence::test
