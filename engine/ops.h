@@ -5,6 +5,7 @@
 // (repeated over rows); or [..., 1] against [..., C] (repeated over columns). Both sides have the same dtype.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "engine/tensor.h"
@@ -145,7 +146,7 @@ struct Pool {
 };
 Tensor max_pool(const Tensor& x, const Pool& pool);
 Tensor average_pool(const Tensor& x, const Pool& pool);
-/// [N,H,W,C] -> [N,C].
-Tensor global_average_pool(const Tensor& x);
+/// [N,H,W,C] -> [N,C], of x's type or, where asked for, its master type.
+Tensor global_average_pool(const Tensor& x, std::optional<DType> dtype = {});
 
 }  // namespace vergence

@@ -39,21 +39,28 @@ Tensor max_pool_gather(const Tensor& x, const Tensor& index, const PoolShape& sh
   return y;
 }
 
-Tensor average_pool_backward(const Tensor& g, const PoolShape& shape, const Shape& x_shape);
+/// Shape and type of a result.
+struct Result {
+  Shape shape;
+  DType dtype;
+};
+Result like(const Tensor& x) { return {x.shape, x.dtype}; }
 
-Tensor average_pool(const Tensor& x, const PoolShape& shape, const Shape& y_shape) {
-  Tensor y = empty(x.backend(), y_shape, x.dtype);
+Tensor average_pool_backward(const Tensor& g, const PoolShape& shape, const Result& x);
+
+Tensor average_pool(const Tensor& x, const PoolShape& shape, const Result& result) {
+  Tensor y = empty(x.backend(), result.shape, result.dtype);
   x.backend().average_pool(shape, x.array(), y.array());
   record("average_pool", {x}, {}, {&y},
-         [shape, from = x.shape](const VjpContext& c) { return Tensors{average_pool_backward(c.g(), shape, from)}; });
+         [shape, of = like(x)](const VjpContext& c) { return Tensors{average_pool_backward(c.g(), shape, of)}; });
   return y;
 }
 
-Tensor average_pool_backward(const Tensor& g, const PoolShape& shape, const Shape& x_shape) {
-  Tensor dx = empty(g.backend(), x_shape, g.dtype);
+Tensor average_pool_backward(const Tensor& g, const PoolShape& shape, const Result& x) {
+  Tensor dx = empty(g.backend(), x.shape, x.dtype);
   g.backend().average_pool_backward(shape, g.array(), dx.array());
   record("average_pool_backward", {g}, {}, {&dx},
-         [shape, from = g.shape](const VjpContext& c) { return Tensors{average_pool(c.g(), shape, from)}; });
+         [shape, of = like(g)](const VjpContext& c) { return Tensors{average_pool(c.g(), shape, of)}; });
   return dx;
 }
 
@@ -71,15 +78,18 @@ Tensor max_pool(const Tensor& x, const Pool& pool) {
 
 Tensor average_pool(const Tensor& x, const Pool& pool) {
   const PoolShape shape = geometry("average_pool", x.shape, pool);
-  return average_pool(x, shape, output_shape(shape));
+  return average_pool(x, shape, {output_shape(shape), x.dtype});
 }
 
-Tensor global_average_pool(const Tensor& x) {
+Tensor global_average_pool(const Tensor& x, std::optional<DType> dtype) {
   require(x.shape.rank() == 4, "global_average_pool: expected [N, H, W, C], got ", x.shape);
+  const DType type = dtype.value_or(x.dtype);
+  require(type == x.dtype || type == master_of(x.dtype), "global_average_pool: cannot write ", name_of(type), " from ",
+          name_of(x.dtype));
   PoolShape shape;
   shape.batch = x.shape[0], shape.in_height = x.shape[1], shape.in_width = x.shape[2], shape.channels = x.shape[3];
   shape.kernel_height = shape.in_height, shape.kernel_width = shape.in_width;
-  return average_pool(x, shape, {shape.batch, shape.channels});
+  return average_pool(x, shape, {{shape.batch, shape.channels}, type});
 }
 
 }  // namespace vergence

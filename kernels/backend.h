@@ -288,6 +288,7 @@ class Backend {
   virtual void max_pool_scatter(const PoolShape& shape, ConstArray g, ConstArray index, Array dx) = 0;
   /// y = x[index].
   virtual void max_pool_gather(const PoolShape& shape, ConstArray x, ConstArray index, Array y) = 0;
+  /// y of x's type or its master type; backward, g of dx's type or its master type.
   virtual void average_pool(const PoolShape& shape, ConstArray x, Array y) = 0;
   virtual void average_pool_backward(const PoolShape& shape, ConstArray g, Array dx) = 0;
 

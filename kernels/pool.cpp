@@ -95,8 +95,8 @@ void max_of_window(const PoolShape& shape, const Window& window, const T* image,
     }
 }
 
-template <class T>
-void average_of_window(const PoolShape& shape, const Window& window, const T* image, Compute<T>* sums, T* y) {
+template <class T, class Y>
+void average_of_window(const PoolShape& shape, const Window& window, const T* image, Compute<T>* sums, Y* y) {
   using Real = Compute<T>;
   std::fill(sums, sums + shape.channels, Real(0));
   for (std::int64_t h = window.top; h < window.bottom; ++h)
@@ -105,7 +105,7 @@ void average_of_window(const PoolShape& shape, const Window& window, const T* im
       cpu::for_simd(0, shape.channels, [=](std::int64_t c) { sums[c] += static_cast<Real>(values[c]); });
     }
   const Real count = static_cast<Real>(window.cells());
-  cpu::for_simd(0, shape.channels, [=](std::int64_t c) { y[c] = static_cast<T>(sums[c] / count); });
+  cpu::for_simd(0, shape.channels, [=](std::int64_t c) { y[c] = static_cast<Y>(sums[c] / count); });
 }
 
 /// Padding of a full kernel or more would leave windows without a cell.
@@ -174,37 +174,47 @@ void CpuBackend::average_pool(const PoolShape& shape, ConstArray x, Array y) {
   with_float(x.dtype, [&](auto zero) {
     using T = decltype(zero);
     const T* px = x.as<T>();
-    T* py = y.as<T>();
     const std::int64_t in_size = in_cells(shape) * shape.channels, out_size = out_cells(shape) * shape.channels;
-    for_images(shape, [&](std::int64_t n) {
-      std::vector<Compute<T>> sums(static_cast<std::size_t>(shape.channels));
-      for_windows(shape, [&](std::int64_t o, const Window& window) {
-        average_of_window(shape, window, px + n * in_size, sums.data(), py + n * out_size + o * shape.channels);
+    const auto run = [&](auto* py) {
+      for_images(shape, [&](std::int64_t n) {
+        std::vector<Compute<T>> sums(static_cast<std::size_t>(shape.channels));
+        for_windows(shape, [&](std::int64_t o, const Window& window) {
+          average_of_window(shape, window, px + n * in_size, sums.data(), py + n * out_size + o * shape.channels);
+        });
       });
-    });
+    };
+    if (y.dtype == x.dtype)
+      run(y.as<T>());
+    else
+      run(y.as<Compute<T>>());
   });
 }
 
 void CpuBackend::average_pool_backward(const PoolShape& shape, ConstArray g, Array dx) {
   check("average_pool_backward", shape);
-  with_float(g.dtype, [&](auto zero) {
+  with_float(dx.dtype, [&](auto zero) {
     using T = decltype(zero);
     using Real = Compute<T>;
-    const T* pg = g.as<T>();
     T* pdx = dx.as<T>();
     const std::int64_t in_size = in_cells(shape) * shape.channels, out_size = out_cells(shape) * shape.channels;
-    for_images(shape, [&](std::int64_t n) {
-      ImageSums<T> sums(pdx + n * in_size, in_size);
-      for_windows(shape, [&](std::int64_t o, const Window& window) {
-        const T* from = pg + n * out_size + o * shape.channels;
-        const Real count = static_cast<Real>(window.cells());
-        for (std::int64_t h = window.top; h < window.bottom; ++h)
-          for (std::int64_t w = window.left; w < window.right; ++w) {
-            Real* to = sums.data() + (h * shape.in_width + w) * shape.channels;
-            cpu::for_simd(0, shape.channels, [=](std::int64_t c) { to[c] += static_cast<Real>(from[c]) / count; });
-          }
+    const auto run = [&](const auto* pg) {
+      for_images(shape, [&](std::int64_t n) {
+        ImageSums<T> sums(pdx + n * in_size, in_size);
+        for_windows(shape, [&](std::int64_t o, const Window& window) {
+          const auto* from = pg + n * out_size + o * shape.channels;
+          const Real count = static_cast<Real>(window.cells());
+          for (std::int64_t h = window.top; h < window.bottom; ++h)
+            for (std::int64_t w = window.left; w < window.right; ++w) {
+              Real* to = sums.data() + (h * shape.in_width + w) * shape.channels;
+              cpu::for_simd(0, shape.channels, [=](std::int64_t c) { to[c] += static_cast<Real>(from[c]) / count; });
+            }
+        });
       });
-    });
+    };
+    if (g.dtype == dx.dtype)
+      run(g.as<T>());
+    else
+      run(g.as<Real>());
   });
 }
 

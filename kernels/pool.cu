@@ -128,8 +128,8 @@ __global__ void gather_maxima(Geometry g, const T* x, const std::int32_t* index,
   });
 }
 
-template <class T, int width>
-__global__ void average_of_windows(Geometry g, const T* x, T* y) {
+template <class T, class Y, int width>
+__global__ void average_of_windows(Geometry g, const T* x, Y* y) {
   using Real = Compute<T>;
   for_packs<width>(g, g.down.out, g.across.out, [&](std::int64_t i, const Cell& o) {
     const int top = g.down.begin(o.h), bottom = g.down.end(o.h), left = g.across.begin(o.w), right = g.across.end(o.w);
@@ -141,21 +141,21 @@ __global__ void average_of_windows(Geometry g, const T* x, T* y) {
         for (int k = 0; k < width; ++k) sums[k] += static_cast<Real>(values.values[k]);
       }
     const Real count = static_cast<Real>((bottom - top) * (right - left));
-    Pack<T, width> result;
-    for (int k = 0; k < width; ++k) result.values[k] = static_cast<T>(sums[k] / count);
+    Pack<Y, width> result;
+    for (int k = 0; k < width; ++k) result.values[k] = static_cast<Y>(sums[k] / count);
     store_pack(y + i, result);
   });
 }
 
-template <class T, int width>
-__global__ void spread_averages(Geometry g, const T* from, T* dx) {
+template <class T, class Y, int width>
+__global__ void spread_averages(Geometry g, const Y* from, T* dx) {
   using Real = Compute<T>;
   for_packs<width>(g, g.down.in, g.across.in, [&](std::int64_t i, const Cell& c) {
     Real sums[width] = {};
     for (int oh = g.down.first(c.h); oh < g.down.past(c.h); ++oh)
       for (int ow = g.across.first(c.w); ow < g.across.past(c.w); ++ow) {
         const int cells = (g.down.end(oh) - g.down.begin(oh)) * (g.across.end(ow) - g.across.begin(ow));
-        const Pack<T, width> values =
+        const Pack<Y, width> values =
             load_pack<width>(from + ((c.image * g.down.out + oh) * g.across.out + ow) * g.channels + c.channel);
         for (int k = 0; k < width; ++k) sums[k] += static_cast<Real>(values.values[k]) / static_cast<Real>(cells);
       }
@@ -221,17 +221,30 @@ void CudaBackend::average_pool(const PoolShape& shape, ConstArray x, Array y) {
   check("average_pool", shape);
   with_packs(x.dtype, shape.channels, y.size, {x.data, y.data}, [&](auto zero, auto width, unsigned blocks) {
     using T = decltype(zero);
-    launch("average_pool", average_of_windows<T, width.value>, blocks, 256, device_.stream(), Geometry(shape),
-           x.as<T>(), y.as<T>());
+    const auto run = [&](auto* to) {
+      launch("average_pool", average_of_windows<T, std::remove_pointer_t<decltype(to)>, width.value>, blocks, 256,
+             device_.stream(), Geometry(shape), x.as<T>(), to);
+    };
+    if (y.dtype == x.dtype)
+      run(y.as<T>());
+    else
+      run(y.as<Compute<T>>());
   });
 }
 
 void CudaBackend::average_pool_backward(const PoolShape& shape, ConstArray g, Array dx) {
   check("average_pool_backward", shape);
-  with_packs(g.dtype, shape.channels, dx.size, {g.data, dx.data}, [&](auto zero, auto width, unsigned blocks) {
+  with_packs(dx.dtype, shape.channels, dx.size, {g.data, dx.data}, [&](auto zero, auto width, unsigned blocks) {
     using T = decltype(zero);
-    launch("average_pool_backward", spread_averages<T, width.value>, blocks, 256, device_.stream(), Geometry(shape),
-           g.as<T>(), dx.as<T>());
+    const auto run = [&](const auto* from) {
+      launch("average_pool_backward",
+             spread_averages<T, std::remove_cv_t<std::remove_pointer_t<decltype(from)>>, width.value>, blocks, 256,
+             device_.stream(), Geometry(shape), from, dx.as<T>());
+    };
+    if (g.dtype == dx.dtype)
+      run(g.as<T>());
+    else
+      run(g.as<Compute<T>>());
   });
 }
 

@@ -187,8 +187,7 @@ Tensor ResNet::feature_map(const Tensor& images, const Pass& pass) const {
 }
 
 Tensor ResNet::operator()(const Tensor& images, const Pass& pass) const {
-  const Tensor features = global_average_pool(feature_map(images, pass));
-  return features.dtype == stem.w.dtype ? features : cast(features, stem.w.dtype);
+  return global_average_pool(feature_map(images, pass), stem.gamma.dtype);
 }
 
 ResNet make_resnet(const ResNetSettings& settings, const Init& init) {

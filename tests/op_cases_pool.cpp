@@ -51,6 +51,14 @@ std::vector<OpCase> pool_cases() {
                           }
                           return out;
                         }});
+  // What an encoder in half precision ends in.
+  for (const Shape& shape : {Shape{3, 4, 4, 16}, Shape{2, 5, 3, 7}})
+    rows.push_back(
+        {.name = join("global_average_pool_to_master_", shape.size()),
+         .ops = {"average_pool", "average_pool_backward"},
+         .inputs = {{shape}},
+         .run = [](const Tensors& in) { return Tensors{global_average_pool(in[0], master_of(in[0].dtype))}; },
+         .dtypes = {DType::bf16}});
   // Equal values: the first cell of a window wins, and the gradient goes to it alone.
   rows.push_back({.name = "max_pool_ties",
                   .ops = {"max_pool", "max_pool_scatter"},

@@ -159,7 +159,7 @@ class Mrcl final : public BasedObjective {
     return cast(images.shape[3] > channels_ ? slice(images, 3, 0, channels_) : images, weights_);
   }
 
-  Tensor pooled(const Tensor& map) const { return cast(global_average_pool(map), weights_); }
+  Tensor pooled(const Tensor& map) const { return global_average_pool(map, weights_); }
 
   /// One pass of encoder and heads over views of which some are masked: `erased` patches in each.
   Terms terms_of(const Views& views, const Tensor& seen, const std::array<std::int64_t, 2>& erased) {
