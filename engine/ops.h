@@ -51,6 +51,8 @@ inline Tensor operator-(const Tensor& x) { return affine(x, -1); }
 /// Sum of everything: rank 0.
 Tensor sum(const Tensor& x);
 Tensor mean(const Tensor& x);
+/// factor times the sum of everything: rank 0. Forward and backward take a pass fewer than `sum` and `affine`.
+Tensor scaled_sum(const Tensor& x, double factor);
 /// <a, b>: rank 0.
 Tensor dot(const Tensor& a, const Tensor& b);
 /// [..., C] -> [C].

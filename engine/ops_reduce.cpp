@@ -26,6 +26,15 @@ Tensors dot_vjp(const VjpContext& c) {
   return {c.need(0) ? mul(c[1], c.g()) : Tensor{}, c.need(1) ? mul(c[0], c.g()) : Tensor{}};
 }
 
+/// The transpose of scaled_sum: factor g everywhere.
+Tensor scaled_broadcast(const Tensor& g, double factor, const Shape& shape) {
+  Tensor y = empty(g.backend(), shape, g.dtype);
+  g.backend().map(Map::affine, shape.rows(), shape.cols(), {g.array(), Repeat::everywhere}, {}, factor, 0, y.array());
+  record("scaled_broadcast", {g}, {}, {&y},
+         [factor](const VjpContext& c) { return Tensors{scaled_sum(c.g(), factor)}; });
+  return y;
+}
+
 }  // namespace
 
 Tensor sum(const Tensor& x) {
@@ -34,7 +43,15 @@ Tensor sum(const Tensor& x) {
   return y;
 }
 
-Tensor mean(const Tensor& x) { return affine(sum(x), 1.0 / static_cast<double>(x.size())); }
+Tensor scaled_sum(const Tensor& x, double factor) {
+  Tensor y = reduced(Reduce::sum, Along::cols, 1, x.size(), x, {}, {});
+  y.backend().map(Map::affine, 1, 1, {y.array()}, {}, factor, 0, y.array());
+  record("scaled_sum", {x}, {}, {&y},
+         [factor, shape = x.shape](const VjpContext& c) { return Tensors{scaled_broadcast(c.g(), factor, shape)}; });
+  return y;
+}
+
+Tensor mean(const Tensor& x) { return scaled_sum(x, 1.0 / static_cast<double>(x.size())); }
 
 Tensor dot(const Tensor& a, const Tensor& b) {
   require_alike("dot", a, b);

@@ -36,7 +36,8 @@ Tensor standardize_unbiased(const Tensor& z, double epsilon) {
 Tensor nt_xent(const Tensor& z, double temperature) {
   images_of("nt_xent", z, 2);
   require_temperature("nt_xent", temperature);
-  return neg(mean(info_nce(l2_normalize(z), temperature)));
+  const Tensor log_p = info_nce(l2_normalize(z), temperature);
+  return scaled_sum(log_p, -1.0 / static_cast<double>(log_p.size()));
 }
 
 Tensor stratified_nt_xent(const Tensor& z, double temperature) {

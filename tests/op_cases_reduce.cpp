@@ -38,7 +38,7 @@ void add_sums(std::vector<OpCase>& rows) {
     const double inverse = 1.0 / static_cast<double>(shape.size());
     const std::vector<std::tuple<const char*, Unary, Expect, const char*>> ops = {
         {"sum", sum, sum_of(shape, Over::all), "sum"},
-        {"mean", mean, sum_of(shape, Over::all, inverse), "sum"},
+        {"mean", mean, sum_of(shape, Over::all, inverse), "scaled_sum"},
         {"sum_rows", sum_rows, sum_of(shape, Over::rows), "sum_rows"},
         {"sum_cols", sum_cols, sum_of(shape, Over::cols), "sum_cols"},
     };
@@ -48,6 +48,11 @@ void add_sums(std::vector<OpCase>& rows) {
                       .inputs = {{shape}},
                       .run = [op = op](const Tensors& in) { return Tensors{op(in[0])}; },
                       .expect = expect});
+    rows.push_back({.name = join("scaled_sum_", text(shape)),
+                    .ops = {"scaled_sum", "scaled_broadcast"},
+                    .inputs = {{shape}},
+                    .run = [](const Tensors& in) { return Tensors{scaled_sum(in[0], -0.5)}; },
+                    .expect = sum_of(shape, Over::all, -0.5)});
     // The sum of a long normal sample is close to 0 beside its terms: a positive one tests precision fairly.
     rows.push_back({.name = join("sum_positive_", text(shape)),
                     .ops = {"sum"},
