@@ -1,0 +1,206 @@
+#!/usr/bin/env bash
+# day.sh CARRY_FOLDER OUT_FOLDER [SECONDS]
+# One visit to a machine with a GPU, with what pack.sh has packed. Ends within SECONDS (default: 530) and leaves two files in
+# OUT_FOLDER, both rewritten after every stage: summary.txt and logs.tar.gz (of each stage's output the first and the last
+# 128 KiB). What is worth most comes first. Each stage has a limit of its own, and none that fails, hangs or floods stops the
+# next; what was not run stands in the summary with the reason.
+set -uo pipefail
+usage="usage: day.sh CARRY_FOLDER OUT_FOLDER [SECONDS]"
+carry=$(realpath -- "${1:?$usage}") out=${2:?$usage} budget=${3:-530}
+[[ $budget =~ ^[1-9][0-9]{0,5}$ ]] || { echo "$usage" >&2; exit 2; }
+mkdir -p -- "$out" && out=$(realpath -- "$out") && work=$(mktemp -d) && logs=$work/logs packed=$work/packed || exit 1
+mkdir "$logs" "$packed" && touch "$work/short" "$work/details" || exit 1
+bin=$packed/bin refused='' no_step='' capture='' conv='' warm=''
+declare -A ms done_tests
+. "$carry/stages.sh" || exit 1
+trap finish EXIT
+trap 'exit 143' TERM INT
+
+# ---- commands of the stages
+
+unpack() { # Python unpacks where there is no xz
+  tar xJ -C "$packed" -f "$carry/vergence.tar.xz" || python3 -c 'import lzma, sys, tarfile
+tarfile.open(fileobj=lzma.open(sys.argv[1])).extractall(sys.argv[2])' "$carry/vergence.tar.xz" "$packed"
+}
+find_libraries() { # those that came along, then pip's wheels, then the toolkit's
+  local folder path=$packed/lib
+  wheels=$(python3 -c 'import nvidia; print(list(nvidia.__path__)[0])' 2>/dev/null)
+  for folder in "$wheels"/cudnn/lib "$wheels"/cu13/lib /usr/local/cuda/lib64 /usr/local/cuda/lib; do
+    [[ ! -d $folder ]] || path+=:$folder
+  done
+  export LD_LIBRARY_PATH=$path
+}
+facts() {
+  echo "commit $(cat "$packed/commit"), $(date -u +%FT%TZ), $(. /etc/os-release && echo "$PRETTY_NAME"), $(ldd --version | head -n 1)"
+  lscpu | grep -E '^(Model name|CPU\(s\)):'
+  echo "libraries: $LD_LIBRARY_PATH"
+  ldd "$bin/bench" | grep -E 'not found|cudnn|gomp|jpeg'
+  ls "$wheels"/cudnn/lib/libcudnn.so.9 "$wheels"/cu13/lib/libcublasLt.so.13
+  for tool in nvcc ncu compute-sanitizer cuobjdump g++ cmake ninja xz python3; do
+    printf '%s: %s\n' "$tool" "$(command -v "$tool" || echo none)"
+  done
+  nvidia-smi --query-gpu=name,driver_version,clocks.sm,clocks.max.sm,clocks.mem,power.limit,memory.total --format=csv,noheader
+}
+# shellcheck disable=SC2206,SC2086  # each holds an option and its value, or nothing
+step() { # OPTION...: with what the smoke test found to be needed
+  local words=("$@")
+  [[ " $* " == *" --capture "* ]] || words+=($capture)
+  [[ " $* " == *" --conv "* ]] || words+=($conv)
+  "$bin/bench" step --device cuda "${words[@]}"
+}
+# shellcheck disable=SC2086
+profile() { # every kernel of an eager step, in one pass of counters
+  local metrics=gpu__time_duration.sum,dram__bytes_read.sum,dram__bytes_write.sum,lts__t_sectors_op_write.sum
+  command -v ncu >/dev/null || { echo "there is no ncu here"; return 1; }
+  ncu --clock-control none --csv --page raw --metrics "$metrics" "$bin/bench" step --device cuda --precision bf16 --batch 512 \
+    --steps 1 --warmup 1 --capture off $conv >"$work/kernels.csv"
+  head -c 4000000 "$work/kernels.csv" >"$logs/kernels.csv"
+  python3 -B "$packed/day_kernels.py" "$work/kernels.csv"
+}
+peer() { # PyTorch, with its own libraries
+  env -u LD_LIBRARY_PATH python3 "$packed/torch_step.py" --device cuda --objective simclr --precision bf16 "$@"
+}
+memcheck() { GTEST_FILTER='*conv*:*norm*' bash "$packed/sanitize.sh" "$bin" memcheck; }
+build_there() { # leaves the host two processors
+  local jobs=$(($(nproc) > 3 ? $(nproc) - 2 : 1)) options=(-G Ninja -DCMAKE_BUILD_TYPE=Release) libraries=()
+  cmake -S "$packed/googletest" -B "$work/googletest" "${options[@]}" -DBUILD_GMOCK=OFF -DCMAKE_INSTALL_PREFIX="$packed/prefix" &&
+    cmake --build "$work/googletest" --parallel "$jobs" --target install || return
+  [[ ! -e $wheels/cudnn/include/cudnn_graph.h ]] ||
+    libraries=("-DCUDNN_INCLUDE=$wheels/cudnn/include" "-DCUDNN_LIBRARY=$wheels/cudnn/lib/libcudnn.so.9")
+  local tests
+  cmake -S "$packed/source" -B "$work/build" "${options[@]}" -DCMAKE_PREFIX_PATH="$packed/prefix" -DVERGENCE_CUDA=ON \
+    -DVERGENCE_PLAIN_CPU=ON -DVERGENCE_UNITY=ON -DVERGENCE_CUDA_STRICT=OFF -DVERGENCE_CUDA_ARCHITECTURES=90a-real \
+    "${libraries[@]}" && ninja -C "$work/build" -j "$jobs" bench || return
+  mapfile -t tests < <(ninja -C "$work/build" -t targets all | grep -oE '^tests/gpu_[a-z_]+_test:' | tr -d :)
+  ninja -C "$work/build" -j "$jobs" -k 0 "${tests[@]}"
+}
+
+# ---- the day
+
+try_to_start() { # or to build here, the peer's turn meanwhile
+  local began=$SECONDS status=0 builder
+  stage 20 start 0 "$bin/bench" --help
+  case $? in 0) skip "the programs start" build_there; return ;; 99) skip "nothing was started" build_there; return ;; esac
+  if [[ ! -d $packed/source ]]; then
+    skip "no source was packed" build_there
+  elif (($(left) < 120)); then
+    skip "only $(left) s are left" build_there
+  else
+    limited "$(($(left) - 60))" build_there build_there &
+    builder=$!
+    time_the_peer
+    wait "$builder" || status=$?
+    report build_there "$status" $((SECONDS - began)) "$budget" 3
+    bin=$work/build
+    mkdir -p "$bin"
+    ln -sf "$work"/build/tests/gpu_*_test "$bin"
+  fi
+  [[ -x $bin/bench ]] || refused="the programs do not start"
+}
+smoke() { # does a step run at all; if not, which part is to blame, and what does run
+  local few=(--batch 32 --steps 2 --warmup 1) memory=(--batch 2 --steps 1 --warmup 0)
+  local parts=(smoke_eager smoke_own_kernels smoke_f32 smoke_blocking smoke_memcheck)
+  stage 45 smoke 1 step --precision bf16 --batch 32 --steps 4 --warmup 3
+  case $? in 0) skip "a step runs" "${parts[@]}"; return ;; 99) skip "no step was tried" "${parts[@]}"; return ;; esac
+  if stage 30 smoke_eager 2 step --precision bf16 "${few[@]}" --capture off; then capture="--capture off"; fi
+  if stage 30 smoke_own_kernels 2 step --precision bf16 "${few[@]}" --capture off --conv cuda && [[ -z $capture ]]; then
+    capture="--capture off" conv="--conv cuda"
+  fi
+  stage 30 smoke_f32 2 step --precision fp32 "${few[@]}" --capture off
+  stage 40 smoke_blocking 4 env CUDA_LAUNCH_BLOCKING=1 "$bin/bench" step --device cuda --precision bf16 "${few[@]}" --capture off
+  stage 90 smoke_memcheck 12 env VERGENCE_POOL=off compute-sanitizer --tool memcheck --print-limit 5 \
+    "$bin/bench" step --device cuda --precision bf16 "${memory[@]}" --capture off
+  say "   from here on: ${capture:-as recorded steps} ${conv:-}"
+  [[ -n $capture ]] || no_step="no step runs in bf16"
+}
+timed() { # LIMIT NAME OPTION...: a step in bf16
+  if [[ -n $no_step ]]; then skip "$no_step" "$2"; else stage "$1" "$2" 1 step --precision bf16 "${@:3}"; fi
+}
+time_our_steps() { # what matters most, and what it depends on
+  timed 30 step_512 --batch 512 --steps 40 --warmup 8
+  timed 25 step_512_own_kernels --batch 512 --steps 15 --warmup 5 --conv cuda
+  timed 25 step_512_eager --batch 512 --steps 15 --warmup 5 --capture off
+  timed 25 step_128 --batch 128 --steps 60 --warmup 8
+  timed 25 step_512_f32_gradients --batch 512 --steps 15 --warmup 5 --weight-gradients fp32
+  if [[ -n $no_step ]]; then skip "$no_step" profile; else stage 75 profile 36 profile; fi
+}
+test_one() { # LIMIT NAME [FILTER [STAGE]]
+  [[ -z ${done_tests[${4:-$2}]:-} ]] || return 0
+  done_tests[${4:-$2}]=1
+  stage "$1" "test_${4:-$2}" 4 "$bin/gpu_$2_test" --gtest_brief=1 "--gtest_filter=${3:-*}"
+}
+test_what_matters() { # the peer's compiler fills its cache meanwhile: nothing is timed here
+  local name
+  if [[ -f $packed/torch_step.py && -z ${peer_timed:-} ]] && (($(left) > 60)); then
+    limited 150 warm_compile peer --batch 512 --mode reduce-overhead --steps 2 --warmup 2 &
+    warm=$!
+  fi
+  for name in conv_batch_norm conv_relu_norm loss_kernels recorded_step batches; do test_one 40 "$name"; done
+  test_one 75 op_table
+  test_one 40 training '*Recorded*' training_bits
+  test_one 60 training '-*Recorded*' training_beside_cpu
+}
+later_tests=(evaluation_device dsa_step icl_msr_step mrcl_step)
+test_while_compiling() {
+  local name
+  for name in "${later_tests[@]}"; do
+    [[ -n $warm ]] && kill -0 "$warm" 2>/dev/null || return 0
+    test_one 40 "$name"
+  done
+}
+time_the_peer() { # on this very card
+  local stages=(peer_eager peer_graph peer_compiled peer_graph_128)
+  [[ -z ${peer_timed:-} ]] || return 0
+  peer_timed=1
+  if [[ ! -f $packed/torch_step.py ]]; then skip "${refused:-no peer was packed}" warm_compile "${stages[@]}"; return; fi
+  local refused='' # whatever is wrong with our programs
+  if [[ -n $warm ]]; then
+    gone "$warm" $((10 * ($(left) > 60 ? 40 : 5))) || end_all TERM warm_compile
+    wait "$warm"
+    report warm_compile $? 0 150 0
+  else
+    skip "nothing else was to be done meanwhile" warm_compile
+  fi
+  stage 40 peer_eager 1 peer --batch 512 --mode eager --steps 30 --warmup 8
+  stage 40 peer_graph 1 peer --batch 512 --mode graph --steps 30 --warmup 8
+  stage 60 peer_compiled 1 peer --batch 512 --mode reduce-overhead --steps 30 --warmup 8
+  stage 25 peer_graph_128 1 peer --batch 128 --mode graph --steps 60 --warmup 8
+}
+compare() { # OURS THEIRS
+  [[ -z ${ms[$1]:-} || -z ${ms[$2]:-} ]] ||
+    note "$1 : $2" "$(awk "BEGIN { printf \"%.3f ms to %.3f ms: %.2f times as fast\", ${ms[$1]}, ${ms[$2]}, ${ms[$2]} / ${ms[$1]} }")"
+}
+do_the_rest() {
+  local program name
+  timed 40 step_barlow_twins --objective barlow_twins --batch 512 --steps 20 --warmup 6
+  timed 60 step_resnet50 --encoder resnet50 --image 224 --batch 256 --steps 10 --warmup 4
+  for name in "${later_tests[@]}"; do test_one 40 "$name"; done
+  done_tests[training]=1 # in two parts
+  for program in "$bin"/gpu_*_test; do
+    [[ -e $program ]] || continue
+    name=${program##*/gpu_} && name=${name%_test}
+    test_one 40 "$name"
+  done
+  stage 60 memcheck 4 memcheck
+  stage 60 ops 80 "$bin/bench" ops --device cuda --precision bf16
+}
+
+export OMP_WAIT_POLICY=passive PYTHONUNBUFFERED=1 TORCHINDUCTOR_CACHE_DIR=$work/inductor
+export VERGENCE_CPU_LOSSES=$packed/cpu_losses.json
+export bin packed carry work logs capture conv wheels=''
+export -f unpack facts step profile peer memcheck build_there
+stage 30 unpack 0 unpack || refused="the archive could not be unpacked"
+find_libraries
+stage 20 facts 20 facts
+try_to_start
+smoke
+time_our_steps
+test_what_matters
+test_while_compiling
+time_the_peer
+timed 30 step_512_again --batch 512 --steps 40 --warmup 8 # the spread of the card
+for peer_stage in peer_eager peer_graph peer_compiled; do compare step_512 "$peer_stage"; done
+compare step_128 peer_graph_128
+do_the_rest
+say "done after $SECONDS s"
+printf '\n== in short\n' && cat "$work/short"
