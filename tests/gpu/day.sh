@@ -69,7 +69,7 @@ build_there() { # leaves the host two processors
     libraries=("-DCUDNN_INCLUDE=$wheels/cudnn/include" "-DCUDNN_LIBRARY=$wheels/cudnn/lib/libcudnn.so.9")
   local tests
   cmake -S "$packed/source" -B "$work/build" "${options[@]}" -DCMAKE_PREFIX_PATH="$packed/prefix" -DVERGENCE_CUDA=ON \
-    -DVERGENCE_PLAIN_CPU=ON -DVERGENCE_UNITY=ON -DVERGENCE_CUDA_STRICT=OFF -DVERGENCE_CUDA_ARCHITECTURES=90a-real \
+    -DVERGENCE_PLAIN_CPU=ON -DVERGENCE_UNITY=ON -DVERGENCE_CUDA_ARCHITECTURES=90a-real \
     "${libraries[@]}" && ninja -C "$work/build" -j "$jobs" bench || return
   mapfile -t tests < <(ninja -C "$work/build" -t targets all | grep -oE '^tests/gpu_[a-z_]+_test:' | tr -d :)
   ninja -C "$work/build" -j "$jobs" -k 0 "${tests[@]}"
