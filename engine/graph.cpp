@@ -84,6 +84,7 @@ class Walk {
     for (std::size_t i = 0; i < wrt.size(); ++i) {
       require(wrt[i].node != nullptr, "grad: argument ", i, " is a constant; make it a leaf first");
       targets_[wrt[i].node.get()] = true;
+      if (!options.places.empty()) places_[wrt[i].node.get()] = options.places.at(i);
       first_ = std::min(first_, wrt[i].node->order);
     }
     collect(outputs);
@@ -186,13 +187,14 @@ class Walk {
             "' was freed by an earlier grad; pass keep (or create) to that one");
     std::vector<bool> needs;
     std::vector<const Node*> readers;
-    Tensors partials;
+    Tensors partials, places;
     for (const Edge& edge : node->in) {
       needs.push_back(leads(edge));
       partials.push_back(partial(edge));
+      places.push_back(place(edge));
       readers.push_back(reader(edge, partials.back()));
     }
-    const Tensors results = run_vjp(node, {cotangents, node->kept, needs, partials, readers});
+    const Tensors results = run_vjp(node, {cotangents, node->kept, needs, partials, places, readers});
     require(results.size() == node->in.size(), "grad: '", node->name, "' returned ", results.size(), " cotangents for ",
             node->in.size(), " inputs");
     for (std::size_t i = 0; i < results.size(); ++i) {
@@ -216,6 +218,12 @@ class Walk {
     const Tensor* sum = options_.create || !leads(edge) ? nullptr : sum_of(edge);
     return sum && sum->data.use_count() == 1 && !sum->data->whole() ? *sum : Tensor{};
   }
+  Tensor place(const Edge& edge) const {
+    const auto found = edge.node ? places_.find(edge.node.get()) : places_.end();
+    if (options_.create || found == places_.end() || !leads(edge) || edge.slot != 0) return {};
+    const bool alone = states_.at(edge.node.get()).uses == 1 && !sum_of(edge);
+    return alone ? found->second : Tensor{};
+  }
   const Node* reader(const Edge& edge, const Tensor& partial) const {
     if (options_.create || !leads(edge) || targets_.count(edge.node.get()) > 0) return nullptr;
     const bool last = states_.at(edge.node.get()).uses == 1;
@@ -233,7 +241,8 @@ class Walk {
         kept[i].slot = node->kept_outputs[i];
       }
     }
-    Tensors results = node->vjp({context.cotangents, kept, context.needs, context.partials, context.readers});
+    Tensors results =
+        node->vjp({context.cotangents, kept, context.needs, context.partials, context.places, context.readers});
     if (!keep) {
       node->kept.clear();
       node->vjp = nullptr;
@@ -245,6 +254,7 @@ class Walk {
   const Grad& options_;
   std::uint64_t first_ = ~std::uint64_t{0};
   std::unordered_map<const Node*, bool> targets_;
+  std::unordered_map<const Node*, Tensor> places_;
   std::unordered_map<const Node*, State> states_;
   Nodes nodes_;
 };

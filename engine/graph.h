@@ -26,17 +26,21 @@ struct Edge {
 /// `readers[i]`: the node of input i if its vjp alone reads that cotangent, nothing comes after this vjp's part of it,
 /// nothing came before or partials[i] is that, and no history is kept; null otherwise. What the reader would do first
 /// may then be done at once.
+/// `places[i]`: where input i's cotangent is wanted, if this vjp alone brings it (Grad::places). "None" otherwise; a
+/// vjp need not heed it.
 struct VjpContext {
   const Tensors& cotangents;
   const Tensors& kept;
   const std::vector<bool>& needs;
   const Tensors& partials;
+  const Tensors& places;
   const std::vector<const Node*>& readers;
 
   const Tensor& g(int output = 0) const { return cotangents[static_cast<std::size_t>(output)]; }
   const Tensor& operator[](int index) const { return kept[static_cast<std::size_t>(index)]; }
   bool need(int input) const { return needs[static_cast<std::size_t>(input)]; }
   const Tensor& partial(int input) const { return partials[static_cast<std::size_t>(input)]; }
+  const Tensor& place(int input) const { return places[static_cast<std::size_t>(input)]; }
   const Node* reader(int input) const { return readers[static_cast<std::size_t>(input)]; }
 };
 
@@ -67,6 +71,9 @@ struct Grad {
   bool create = false;  // record the backward pass, so that its results can be differentiated
   bool keep = false;    // keep the graph for another `grad`; implied by create
   Tensors seeds = {};   // cotangents of the outputs; default: ones for one-element outputs
+  // Without create: memory for the derivatives, one constant per `wrt`, of its shape and type. A result lies there, or
+  // in memory of its own.
+  Tensors places = {};
 };
 
 /// The derivative of sum_i <seed_i, outputs_i> with respect to each of `wrt`. Zeros where there is no path.

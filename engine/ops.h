@@ -3,6 +3,8 @@
 //
 // Broadcasting (elementwise binary ops): equal shapes; a one-element tensor anywhere; a vector [C] against [..., C]
 // (repeated over rows); or [..., 1] against [..., C] (repeated over columns). Both sides have the same dtype.
+//
+// `place`: memory of the result's shape and type, in which it then lies; what was there is overwritten.
 #pragma once
 
 #include <optional>
@@ -56,7 +58,7 @@ Tensor scaled_sum(const Tensor& x, double factor);
 /// <a, b>: rank 0.
 Tensor dot(const Tensor& a, const Tensor& b);
 /// [..., C] -> [C].
-Tensor sum_rows(const Tensor& x);
+Tensor sum_rows(const Tensor& x, const Tensor& place = {});
 /// [..., C] -> [..., 1].
 Tensor sum_cols(const Tensor& x);
 /// Per row / column sums of a*b without storing the product.
@@ -93,7 +95,8 @@ Tensor unpick(const Tensor& x, const Tensor& index, std::int64_t cols);
 
 // ---- products (ops_linear.cpp)
 /// op(a) op(b) for matrices; op transposes where asked.
-Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a = false, bool transpose_b = false);
+Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a = false, bool transpose_b = false,
+              const Tensor& place = {});
 /// x w^T + bias: x [N, in], w [out, in], bias [out] or none.
 Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias = {});
 /// x m, m [C] over rows: features times a mask.
@@ -110,7 +113,8 @@ Tensor conv2d(const Tensor& x, const Tensor& w, const Conv& conv = {});
 /// The transpose of conv2d in x (transposed convolution): g [N,H',W',Cout] -> `x_shape`.
 Tensor conv2d_data(const Tensor& g, const Tensor& w, const Shape& x_shape, const Conv& conv = {});
 /// The transpose of conv2d in w: -> `w_shape`, of type `dtype`.
-Tensor conv2d_weight(const Tensor& x, const Tensor& g, const Shape& w_shape, DType dtype, const Conv& conv = {});
+Tensor conv2d_weight(const Tensor& x, const Tensor& g, const Shape& w_shape, DType dtype, const Conv& conv = {},
+                     const Tensor& place = {});
 
 // ---- normalisation (ops_norm.cpp)
 struct BatchNorm {

@@ -71,7 +71,7 @@ PendingConv record_conv2d(const Tensor& x, const Tensor& w, const Conv& conv) {
   record("conv2d", {x, w}, {x, w}, {&y}, [conv](const VjpContext& c) {
     const Tensor &x = c[0], &w = c[1];
     return Tensors{c.need(0) ? cotangent_of_images(c, conv) : Tensor{},
-                   c.need(1) ? conv2d_weight(x, c.g(), w.shape, w.dtype, conv) : Tensor{}};
+                   c.need(1) ? conv2d_weight(x, c.g(), w.shape, w.dtype, conv, c.place(1)) : Tensor{}};
   });
   return {shape, x, w, y};
 }
@@ -96,12 +96,13 @@ Tensor conv2d_data(const Tensor& g, const Tensor& w, const Shape& x_shape, const
   return dx;
 }
 
-Tensor conv2d_weight(const Tensor& x, const Tensor& g, const Shape& w_shape, DType dtype, const Conv& conv) {
+Tensor conv2d_weight(const Tensor& x, const Tensor& g, const Shape& w_shape, DType dtype, const Conv& conv,
+                     const Tensor& place) {
   const ConvShape shape = geometry("conv2d_weight", x.shape, w_shape, conv);
   require_output("conv2d_weight", g, shape);
   require(x.dtype == g.dtype, "conv2d_weight: types differ: ", name_of(x.dtype), " and ", name_of(g.dtype));
   require_types("conv2d_weight", x.dtype, dtype);
-  Tensor dw = empty(x.backend(), w_shape, dtype);
+  Tensor dw = empty_in(place, x.backend(), w_shape, dtype);
   x.backend().conv2d_weight(shape, x.array(), g.array(), dw.array());
   record("conv2d_weight", {x, g}, {x, g}, {&dw}, [conv](const VjpContext& c) {
     const Tensor &b = c.g(), &x = c[0], &g = c[1];

@@ -4,13 +4,13 @@
 
 namespace vergence {
 
-Tensor matmul(const Tensor& a, const Tensor& b, bool ta, bool tb) {
+Tensor matmul(const Tensor& a, const Tensor& b, bool ta, bool tb, const Tensor& place) {
   require(
       a.shape.rank() == 2 && b.shape.rank() == 2 && a.dtype == b.dtype && a.shape[ta ? 0 : 1] == b.shape[tb ? 1 : 0],
       "matmul: ", name_of(a.dtype), a.shape, ta ? "^T" : "", " and ", name_of(b.dtype), b.shape, tb ? "^T" : "",
       " do not fit");
   const std::int64_t m = a.shape[ta ? 1 : 0], k = a.shape[ta ? 0 : 1], n = b.shape[tb ? 0 : 1];
-  Tensor y = empty(a.backend(), {m, n}, a.dtype);
+  Tensor y = empty_in(place, a.backend(), {m, n}, a.dtype);
   a.backend().gemm(ta, tb, m, n, k, a.array(), b.array(), {}, y.array());
   record("matmul", {a, b}, {a, b}, {&y}, [ta, tb](const VjpContext& c) {
     const Tensor &g = c.g(), &a = c[0], &b = c[1];
@@ -30,8 +30,9 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias) {
   Tensor y = empty(x.backend(), {x.shape[0], w.shape[0]}, x.dtype);
   x.backend().gemm(false, true, x.shape[0], w.shape[0], x.shape[1], x.array(), w.array(), bias.array(), y.array());
   record("linear", {x, w, bias}, {x, w}, {&y}, [](const VjpContext& c) {
-    return Tensors{c.need(0) ? matmul(c.g(), c[1]) : Tensor{}, c.need(1) ? matmul(c.g(), c[0], true) : Tensor{},
-                   c.need(2) ? sum_rows(c.g()) : Tensor{}};
+    return Tensors{c.need(0) ? matmul(c.g(), c[1]) : Tensor{},
+                   c.need(1) ? matmul(c.g(), c[0], true, false, c.place(1)) : Tensor{},
+                   c.need(2) ? sum_rows(c.g(), c.place(2)) : Tensor{}};
   });
   return y;
 }

@@ -139,7 +139,9 @@ NormSecond batch_norm_double_backward(const Incoming& in, const Tensor& g, const
   return out;
 }
 
-BackwardResult batch_norm_backward(const Tensor& g, const Tensor& x, const Norm& norm, bool need_add) {
+/// place_gamma, place_beta: for their gradients, if wanted there.
+BackwardResult batch_norm_backward(const Tensor& g, const Tensor& x, const Norm& norm, bool need_add,
+                                   const Tensor& place_gamma, const Tensor& place_beta) {
   const Shape channels{x.cols()};
   const DType master = master_of(x.dtype);
   BackwardResult out;
@@ -148,7 +150,10 @@ BackwardResult batch_norm_backward(const Tensor& g, const Tensor& x, const Norm&
   if (g.sums) sums = {g.sums->data(), g.sums->bytes() / size_of(DType::f32), DType::f32};
   if (need_add) out.g_add = sums ? g.detached() : empty_like(x);
   out.g_add.sums = nullptr;  // they were for this batch norm, not for one that g_add goes to
-  if (norm.gamma) out.ggamma = empty(x.backend(), channels, master), out.gbeta = empty(x.backend(), channels, master);
+  if (norm.gamma) {
+    out.ggamma = empty_in(place_gamma, x.backend(), channels, master);
+    out.gbeta = empty_in(place_beta, x.backend(), channels, master);
+  }
   x.backend().batch_norm_backward(norm.shape, g.array(), x.array(), norm.y.array(), norm.gamma.array(),
                                   norm.mean.array(), norm.rstd.array(), out.gx.array(),
                                   sums ? Array{} : out.g_add.array(), out.ggamma.array(), out.gbeta.array(), sums);
@@ -198,7 +203,8 @@ Tensor forward(const Tensor& x, const Tensor& gamma, const Tensor& beta, const T
   norm.gamma = gamma;
   if (norm.shape.relu) norm.y = bits ? bits : y;
   record(forward_name, {x, gamma, beta, add}, kept_of(norm, {x}), {&y}, [shape = norm.shape](const VjpContext& c) {
-    const BackwardResult back = batch_norm_backward(c.g(), c[4], norm_from(shape, c), c.need(3));
+    const BackwardResult back =
+        batch_norm_backward(c.g(), c[4], norm_from(shape, c), c.need(3), c.place(1), c.place(2));
     return Tensors{back.gx, back.ggamma, back.gbeta, back.g_add};
   });
   return y;

@@ -8,8 +8,8 @@ namespace vergence {
 namespace {
 
 Tensor reduced(Reduce op, Along along, std::int64_t rows, std::int64_t cols, const Tensor& a, const Tensor& b,
-               const Shape& shape) {
-  Tensor y = empty(a.backend(), shape, a.dtype);
+               const Shape& shape, const Tensor& place = {}) {
+  Tensor y = empty_in(place, a.backend(), shape, a.dtype);
   a.backend().reduce(op, along, rows, cols, a.array(), b.array(), y.array());
   return y;
 }
@@ -60,8 +60,8 @@ Tensor dot(const Tensor& a, const Tensor& b) {
   return y;
 }
 
-Tensor sum_rows(const Tensor& x) {
-  Tensor y = reduced(Reduce::sum, Along::rows, x.rows(), x.cols(), x, {}, {x.cols()});
+Tensor sum_rows(const Tensor& x, const Tensor& place) {
+  Tensor y = reduced(Reduce::sum, Along::rows, x.rows(), x.cols(), x, {}, {x.cols()}, place);
   record("sum_rows", {x}, {}, {&y},
          [shape = x.shape](const VjpContext& c) { return Tensors{broadcast(c.g(), shape)}; });
   return y;

@@ -50,6 +50,7 @@ ParameterSet::ParameterSet(const std::vector<NamedTensor>& parameters, Role role
     assign(place, tensor);
     tensor = role == Role::trainable ? leaf(place) : place;
     tensors_.push_back(tensor);
+    if (gradient_) gradient_places_.push_back(part_of(gradient_, segments_[i].offset, tensor.shape));
   }
 }
 
@@ -69,12 +70,15 @@ const Tensor& ParameterSet::gather_gradients(const Tensors& gradients) const {
   require(gradient_ && gradients.size() == count(), "gradients: expected ", count(), " for trainable parameters, got ",
           gradients.size());
   std::vector<ConstArray> parts;
+  std::vector<Segment> places;
   for (std::size_t i = 0; i < gradients.size(); ++i) {
     require(!gradients[i] || gradients[i].shape == tensors_[i].shape, "gradients: '", names_[i], "' has shape ",
             tensors_[i].shape, ", its gradient ", gradients[i].shape);
+    if (gradients[i] && gradients[i].data == gradient_places_[i].data) continue;
     parts.push_back(gradients[i].array());
+    places.push_back(segments_[i]);
   }
-  gradient_.backend().gather_segments(parts, segments_, gradient_.array());
+  if (!parts.empty()) gradient_.backend().gather_segments(parts, places, gradient_.array());
   return gradient_;
 }
 

@@ -52,7 +52,10 @@ class ParameterSet {
 
   /// Copies one gradient per parameter ("none": zero) into the gradient buffer, converted to its type, and returns it.
   /// The buffer is reused: the next call overwrites it. Throws Error if a count or a shape differs.
+  /// Those that lie there already (Grad::places) stay.
   const Tensor& gather_gradients(const Tensors& gradients) const;
+  /// The parts of the gradient buffer, for Grad::places.
+  const Tensors& gradient_places() const { return gradient_places_; }
 
   /// The parts of `whole`, a tensor of flat's shape (a momentum buffer, say), one per parameter. They share its
   /// storage.
@@ -61,7 +64,7 @@ class ParameterSet {
  private:
   std::vector<std::string> names_;
   std::vector<Segment> segments_;
-  Tensors tensors_;
+  Tensors tensors_, gradient_places_;
   Tensor flat_, gradient_;
 };
 

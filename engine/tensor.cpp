@@ -147,6 +147,11 @@ Tensor zeros(Backend& backend, const Shape& shape, DType dtype) { return full(ba
 Tensor empty_like(const Tensor& like) { return empty(like.backend(), like.shape, like.dtype); }
 Tensor zeros_like(const Tensor& like) { return zeros(like.backend(), like.shape, like.dtype); }
 
+Tensor empty_in(const Tensor& place, Backend& backend, const Shape& shape, DType dtype) {
+  const bool fits = place && place.shape == shape && place.dtype == dtype && &place.backend() == &backend;
+  return fits ? place.detached() : empty(backend, shape, dtype);
+}
+
 Tensor from_values(Backend& backend, const Shape& shape, const std::vector<double>& values, DType dtype) {
   return upload_as(backend, shape, values, dtype);
 }

@@ -105,6 +105,8 @@ Tensor zeros(Backend& backend, const Shape& shape, DType dtype = DType::f32);
 /// Of the shape, type and device of `like`.
 Tensor empty_like(const Tensor& like);
 Tensor zeros_like(const Tensor& like);
+/// `place`, where there is one of this shape and type, for a result; else new memory. Uninitialised.
+Tensor empty_in(const Tensor& place, Backend& backend, const Shape& shape, DType dtype);
 /// From host values (as many as the shape has), converted to `dtype`.
 Tensor from_values(Backend& backend, const Shape& shape, const std::vector<double>& values, DType dtype = DType::f64);
 Tensor from_floats(Backend& backend, const Shape& shape, const std::vector<float>& values);

@@ -88,7 +88,8 @@ void Objective::prepare(const StepContext& context) { optimizer_->prepare(contex
 Step Objective::update(const Tensor& loss, const Parts& parts) {
   Step step{loss.detached(), {}};
   for (const auto& [name, value] : parts) step.parts.emplace_back(name, value.detached());
-  parameters_.gather_gradients(grad({loss}, parameters_.tensors()));
+  const Grad options{.places = parameters_.gradient_places()};
+  parameters_.gather_gradients(grad({loss}, parameters_.tensors(), options));
   optimizer_->apply();
   after_update();
   return step;
