@@ -29,7 +29,7 @@ VERGENCE_BOTH constexpr int whole(int count) {
 /// share it.
 template <class T, int cols, bool data>
 struct GatherLoader {
-  static constexpr int weight_rows = cols / 64, chunks_wide = cols / vector_width<T>;
+  static constexpr int weight_rows = cols / 64;
   const ConvSizes& sizes;
   const ConvWalk& walk;
   const T *source, *weights;
@@ -103,7 +103,7 @@ struct GatherLoader {
   }
 
   __device__ void copy_across(uint4* of_weights, int e) const {
-    constexpr int rows_apart = threads_of_block / chunks_wide;
+    constexpr int chunks_wide = cols / vector_width<T>, rows_apart = threads_of_block / chunks_wide;
     const int across = static_cast<int>(threadIdx.x) % chunks_wide;
     const int deep = static_cast<int>(threadIdx.x) / chunks_wide + rows_apart * e;
     const int from = channel - chunk() * vector_width<T> + deep, result = first_result + across * vector_width<T>;
