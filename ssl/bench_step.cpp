@@ -9,6 +9,7 @@
 
 #include "engine/ops.h"
 #include "kernels/clock.h"
+#include "kernels/conv_tuning.h"
 #include "ssl/batches.h"
 #include "ssl/bench_operands.h"
 #include "ssl/option_table.h"
@@ -35,6 +36,22 @@ double peak_mebibytes() {
 StepContext context_of(const Options& options, std::int64_t step, std::int64_t steps) {
   return {.lr = options.effective_lr(), .step = step, .steps = steps, .images = options.batch};
 }
+
+/// Convolutions are timed as long as it lives.
+class Tuning {
+ public:
+  explicit Tuning(bool on) : on_(on) {
+    if (on) start_conv_tuning({});
+  }
+  ~Tuning() {
+    if (on_) stop_conv_tuning();
+  }
+  Tuning(const Tuning&) = delete;
+  Tuning& operator=(const Tuning&) = delete;
+
+ private:
+  bool on_;
+};
 
 }  // namespace
 
@@ -101,6 +118,7 @@ Views bench_views(const Options& options, const Objective& objective, Backend& d
 
 BenchResult bench_step(const BenchSettings& settings, const ViewSource& views) {
   if (settings.threads > 0) omp_set_num_threads(settings.threads);
+  const Tuning tuning(settings.tune);
   const Options options = bench_options(settings);
   apply_kernel_choices(options);
   Backend& device = backend(settings.device.c_str());
@@ -125,28 +143,34 @@ BenchResult bench_step(const BenchSettings& settings, const ViewSource& views) {
 }
 
 nlohmann::ordered_json bench_report(const BenchSettings& settings, const BenchResult& result) {
+  const Options options = bench_options(settings);
+  Backend& device = backend(settings.device.c_str());
   const double ms = median(result.step_ms);
   const auto [least, most] = std::minmax_element(result.step_ms.begin(), result.step_ms.end());
-  return {{"objective", settings.objective},
-          {"encoder", settings.encoder},
-          {"image", settings.image},
-          {"batch", settings.batch},
-          {"projector", settings.projector},
-          {"device", backend(settings.device.c_str()).name()},
-          {"precision", settings.precision},
-          {"meta", settings.meta},
-          {"fused", settings.fused},
-          {"steps", settings.steps},
-          {"warmup", settings.warmup},
-          {"threads", omp_get_max_threads()},
-          {"mode", result.recorded ? "recorded" : "eager"},
-          {"width", settings.width},
-          {"step_ms", rounded(ms, 3)},
-          {"images_per_s", rounded(static_cast<double>(settings.batch) / ms * 1e3, 1)},
-          {"step_ms_min", rounded(*least, 3)},
-          {"step_ms_max", rounded(*most, 3)},
-          {"loss", rounded(result.losses.back(), 5)},
-          {"peak_mib", std::llround(result.peak_mib)}};
+  nlohmann::ordered_json report{{"objective", settings.objective},
+                                {"encoder", settings.encoder},
+                                {"image", settings.image},
+                                {"batch", settings.batch},
+                                {"projector", settings.projector},
+                                {"device", device.name()},
+                                {"precision", settings.precision},
+                                {"tune", settings.tune},
+                                {"meta", settings.meta},
+                                {"fused", settings.fused},
+                                {"steps", settings.steps},
+                                {"warmup", settings.warmup},
+                                {"threads", omp_get_max_threads()},
+                                {"mode", result.recorded ? "recorded" : "eager"},
+                                {"width", settings.width},
+                                {"step_ms", rounded(ms, 3)},
+                                {"images_per_s", rounded(static_cast<double>(settings.batch) / ms * 1e3, 1)},
+                                {"step_ms_min", rounded(*least, 3)},
+                                {"step_ms_max", rounded(*most, 3)},
+                                {"loss", rounded(result.losses.back(), 5)},
+                                {"peak_mib", std::llround(result.peak_mib)}};
+  const std::string convolutions = device.convolutions_by(activations_of(options, device));
+  if (!convolutions.empty()) report["convolutions"] = convolutions;
+  return report;
 }
 
 }  // namespace vergence

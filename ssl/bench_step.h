@@ -22,6 +22,7 @@ struct BenchSettings {
   std::int64_t image = 32, batch = 512, projector = 2048;
   std::string device = "auto", precision = "fp32", cpu_conv = "auto", conv = "auto";
   std::string weight_gradients = "auto";
+  bool tune = false;    // convolutions by time, as pretrain --tune, instead of by the fixed rule
   bool capture = true;  // on a device that can: record the step and repeat it
   std::int64_t steps = 10, warmup = 3;
   int threads = 0;             // 0: OpenMP's choice
@@ -47,7 +48,7 @@ Options bench_options(const BenchSettings& settings);
 BenchResult bench_step(const BenchSettings& settings, const ViewSource& views = {});
 
 /// One object: settings, step_ms (median), images_per_s (an image is a pair of views), step_ms_min, step_ms_max, the
-/// last loss, peak_mib, mode (recorded or eager).
+/// last loss, peak_mib, mode (recorded or eager), on a GPU what computes the convolutions.
 nlohmann::ordered_json bench_report(const BenchSettings& settings, const BenchResult& result);
 
 /// [2 batch, image, image, channels], normally distributed, the same for the same seed. In f32 channels is 3; in bf16

@@ -57,6 +57,46 @@ TEST(Grad, OfALeafItselfIsItsSeed) {
   EXPECT_EQ(grad({x}, {x}, {.seeds = {values({5, 7})}})[0].values(), (Values{5, 7}));
 }
 
+/// Derivatives with respect to w (of a linear layer), b (its bias) and v (used twice), with places for all.
+struct Placed {
+  Tensors places, found, expected;
+};
+
+Placed placed(bool create) {
+  const auto draw = [](const Shape& shape, double from) {
+    Values list(static_cast<std::size_t>(shape.size()));
+    for (double& value : list) value = from += 0.37;
+    return from_values(cpu(), shape, list);
+  };
+  const Tensor x = draw({3, 2}, 0), w = leaf(draw({4, 2}, 1)), b = leaf(draw({4}, 2)), v = leaf(draw({4}, 3));
+  const auto value = [&] {
+    const Tensor y = linear(x, w, b);
+    return sum(square(y * v) + y * v);
+  };
+  Placed result;
+  for (const Tensor& tensor : {w, b, v}) result.places.push_back(full(cpu(), tensor.shape, -7, tensor.dtype));
+  result.expected = grad({value()}, {w, b, v});
+  result.found = grad({value()}, {w, b, v}, {.create = create, .places = result.places});
+  return result;
+}
+
+TEST(Grad, LiesWhereItIsWantedIfOneOpBringsIt) {
+  const Placed run = placed(false);
+  for (std::size_t i = 0; i < 3; ++i) EXPECT_EQ(run.found[i].values(), run.expected[i].values()) << i;
+  EXPECT_EQ(run.found[0].data, run.places[0].data);
+  EXPECT_EQ(run.found[1].data, run.places[1].data);
+  EXPECT_NE(run.found[2].data, run.places[2].data) << "a sum of two";
+  EXPECT_EQ(run.places[2].values(), Values(4, -7));
+}
+
+TEST(Grad, LiesInMemoryOfItsOwnWhereItIsDifferentiatedAgain) {
+  const Placed run = placed(true);
+  for (std::size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(run.found[i].values(), run.expected[i].values()) << i;
+    EXPECT_EQ(run.places[i].values(), Values(static_cast<std::size_t>(run.places[i].size()), -7)) << i;
+  }
+}
+
 TEST(Grad, UnreachableArgumentsGetZeros) {
   const Tensor x = leaf(values({1, 2})), y = leaf(values({3, 4, 5}));
   const Tensors g = grad({sum(square(x))}, {y, x});

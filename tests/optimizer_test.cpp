@@ -228,6 +228,12 @@ TEST(ParameterSet, GathersGradientsOfItsLeaves) {
   double total = 0;
   for (double value : problem.set.gradient().values()) total += value * value;
   EXPECT_DOUBLE_EQ(std::sqrt(total), length(gradients[0].values())) << "the gaps must stay zero";
+  const Tensors in_place = grad({sum(square(linear(x, problem.weight, problem.bias)))}, problem.set.tensors(),
+                                {.places = problem.set.gradient_places()});
+  EXPECT_EQ(in_place[1].data, problem.set.gradient_places()[1].data);
+  problem.set.gather_gradients({{}, in_place[1]});
+  EXPECT_EQ(problem.set.parts_of(flat)[0].values(), Values(35, 0.0));
+  EXPECT_EQ(problem.set.parts_of(flat)[1].values(), gradients[1].values()) << "what lies there already stays";
   EXPECT_THROW(problem.set.gather_gradients({gradients[0]}), Error);
   EXPECT_THROW(problem.set.gather_gradients({gradients[1], gradients[0]}), Error);
 }

@@ -51,6 +51,7 @@ void add_step_options(CLI::App& app, vergence::BenchSettings& s) {
   app.add_option("--conv", s.conv, "convolution on the GPU: our own kernels or the library's")
       ->check(CLI::IsMember({"auto", "cuda", "cudnn"}))
       ->capture_default_str();
+  app.add_flag("--tune", s.tune, "convolutions by time instead of by the fixed rule, as pretrain --tune");
   app.add_option("--capture", s.capture, "on a GPU: record the step once and repeat it")->capture_default_str();
   app.add_option("--meta", s.meta, "form of the meta-gradient, for objectives that have one")
       ->check(CLI::IsMember({"finite-difference", "exact"}))

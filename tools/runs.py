@@ -1,4 +1,5 @@
 """What the scripts that start many runs share: commands that an interrupt reaches, and names of folders."""
+import contextlib
 import os
 import pathlib
 import re
@@ -48,6 +49,7 @@ class Runner:
             # A session of its own: the terminal's interrupt reaches it through `stop` alone.
             process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, start_new_session=True,
                                        env=self.environment)
+            be_as_nice(process.pid)
             with self.lock:
                 self.processes.add(process)
                 if self.stopping:  # since the question above
@@ -66,6 +68,12 @@ class Runner:
         if status not in allowed:
             raise RuntimeError(f"{last_line(log)} (exit {status}; see {log})")
         return status
+
+
+def be_as_nice(pid):
+    """Linux may share the processor between sessions before it looks at niceness: the session needs ours as well."""
+    with contextlib.suppress(OSError):  # no such thing here, or the process is gone
+        pathlib.Path(f"/proc/{pid}/autogroup").write_text(str(os.nice(0)), encoding="ascii")
 
 
 def last_line(log):

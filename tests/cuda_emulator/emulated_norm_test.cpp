@@ -199,7 +199,7 @@ TEST(EmulatedNormOfTiles, IsTheSameWithoutReadingTheRowsTwice) {
     const Forward whole(shape, DType::bf16), out(shape, DType::bf16);
     emulated_backend().batch_norm(shape, input, gamma, {}, {}, whole.mean, whole.rstd, whole.y, whole.positive);
     ASSERT_TRUE(emulated::batch_norm_of_tiles(device, shape, Tiles(shape, x).given(), input, gamma, {}, {}, out.mean,
-                                              out.rstd, out.y, shape.relu ? Array(out.positive) : Array()));
+                                              out.rstd, out.y, shape.relu ? Array(out.positive) : Array(), {}));
     EXPECT_LE(error_of(out.mean.values(), whole.mean.values()), 1e-6);
     EXPECT_LE(error_of(out.rstd.values(), whole.rstd.values()), 1e-6);
     EXPECT_LE(error_of(out.y.values(), whole.y.values()), 1e-3);
@@ -214,7 +214,7 @@ TEST(EmulatedNormOfTiles, RefusesTilesOfTwoGroups) {
   const Block input(DType::bf16, x);
   const Forward out(shape, DType::bf16);
   EXPECT_FALSE(emulated::batch_norm_of_tiles(device, shape, Tiles(shape, x).given(), input, {}, {}, {}, out.mean,
-                                             out.rstd, out.y, {}));
+                                             out.rstd, out.y, {}, {}));
 }
 
 }  // namespace

@@ -87,10 +87,10 @@ class WatchedBackend final : public CheckedBackend {
   int together() const { return together_; }
 
   bool conv2d_batch_norm(const ConvShape& conv, const NormShape& norm, ConstArray x, ConstArray w, ConstArray gamma,
-                         ConstArray beta, ConstArray add, Array raw, Array mean, Array rstd, Array y,
-                         Array positive) override {
+                         ConstArray beta, ConstArray add, Array raw, Array mean, Array rstd, Array y, Array positive,
+                         const RunningUpdate& running) override {
     const bool done =
-        CheckedBackend::conv2d_batch_norm(conv, norm, x, w, gamma, beta, add, raw, mean, rstd, y, positive);
+        CheckedBackend::conv2d_batch_norm(conv, norm, x, w, gamma, beta, add, raw, mean, rstd, y, positive, running);
     together_ += done ? 1 : 0;
     return done;
   }

@@ -45,7 +45,7 @@ facts() {
 step() { # OPTION...: with what the smoke test found to be needed
   local words=("$@")
   [[ " $* " == *" --capture "* ]] || words+=($capture)
-  [[ " $* " == *" --conv "* ]] || words+=($conv)
+  [[ " $* " == *" --conv "* || " $* " == *" --tune "* ]] || words+=($conv)
   "$bin/bench" step --device cuda "${words[@]}"
 }
 # shellcheck disable=SC2086
@@ -66,7 +66,7 @@ build_there() { # leaves the host two processors
   cmake -S "$packed/googletest" -B "$work/googletest" "${options[@]}" -DBUILD_GMOCK=OFF -DCMAKE_INSTALL_PREFIX="$packed/prefix" &&
     cmake --build "$work/googletest" --parallel "$jobs" --target install || return
   [[ ! -e $wheels/cudnn/include/cudnn_graph.h ]] ||
-    libraries=("-DCUDNN_INCLUDE=$wheels/cudnn/include" "-DCUDNN_LIBRARY=$wheels/cudnn/lib/libcudnn.so.9")
+    libraries=("-DCUDNN_INCLUDE=$wheels/cudnn/include")
   local tests
   cmake -S "$packed/source" -B "$work/build" "${options[@]}" -DCMAKE_PREFIX_PATH="$packed/prefix" -DVERGENCE_CUDA=ON \
     -DVERGENCE_PLAIN_CPU=ON -DVERGENCE_UNITY=ON -DVERGENCE_CUDA_ARCHITECTURES=90a-real \
@@ -121,6 +121,8 @@ time_our_steps() { # what matters most, and what it depends on
   timed 25 step_512_own_kernels --batch 512 --steps 15 --warmup 5 --conv cuda
   timed 25 step_512_eager --batch 512 --steps 15 --warmup 5 --capture off
   timed 25 step_128 --batch 128 --steps 60 --warmup 8
+  VERGENCE_EARLY_LAUNCH=off timed 25 step_512_late --batch 512 --steps 30 --warmup 8 # each kernel after the one before it has ended
+  timed 40 step_512_tuned --batch 512 --steps 30 --warmup 8 --tune
   timed 25 step_512_f32_gradients --batch 512 --steps 15 --warmup 5 --weight-gradients fp32
   if [[ -n $no_step ]]; then skip "$no_step" profile; else stage 75 profile 36 profile; fi
 }

@@ -38,7 +38,7 @@ build_programs() { # their names below BUILD_FOLDER in `programs`
   }
 }
 
-# What the other machine has: glibc, and cuDNN in pip's wheels. What it may lack or call otherwise comes along.
+# What the other machine has: glibc; cuDNN and cuBLASLt are loaded while running. What it may lack or call otherwise comes along.
 pack_programs() {
   local program library
   mkdir "$stage/bin" "$stage/lib"
@@ -46,7 +46,7 @@ pack_programs() {
     strip -s "$build/$program" -o "$stage/bin/${program##*/}"
     while read -r library; do
       case $library in
-        libc.so.6 | libm.so.6 | libdl.so.2 | libpthread.so.0 | librt.so.1 | ld-linux-x86-64.so.2 | libcudnn.so.9) ;;
+        libc.so.6 | libm.so.6 | libdl.so.2 | libpthread.so.0 | librt.so.1 | ld-linux-x86-64.so.2) ;;
         libjpeg.so.* | libgomp.so.1) cp -L "$(ldd "$build/$program" | awk -v name="$library" '$1 == name { print $3 }')" "$stage/lib/" ;;
         *) fail "$program needs $library, which the other machine may not have" ;;
       esac
