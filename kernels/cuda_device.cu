@@ -320,7 +320,9 @@ Backend* cuda_backend(std::string& why) {
     cudaGetLastError();
     return nullptr;
   }
-  pool_wanted();  // a value that says nothing is an error, not a reason to do without the GPU
+  // A value that says nothing is an error, not a reason to do without the GPU.
+  pool_wanted();
+  is_on("VERGENCE_EARLY_LAUNCH");
   try {
     return new cuda::CudaBackend("cuda");
   } catch (const std::exception& error) {

@@ -32,7 +32,7 @@ bool cuda_deterministic();
 enum class CudaConvAlgorithm {
   library,  // cuda_libraries.h: bf16
   tensor,   // conv_tensor.cu: bf16, and f32 as tf32; channels in 16-byte vectors, one group
-  plain,    // conv.cu: everything
+  plain,    // conv_plain.cu: everything
 };
 
 /// True where `algorithm` may have this pass; the library may still lack an engine. `type`: of the activations.

@@ -18,12 +18,12 @@ SECONDS = 300
 # Which rows of the op table, and which test binaries of their own, a file must satisfy. Headers are compiled with the
 # sources that use them.
 ROWS = {"elementwise": "*", "reduce": "*sum*:*dot*:*max*:*mean*:*norm*", "move": "*", "gemm": "*matmul*:*linear*",
-        "conv": "*conv*", "conv_tensor": "*conv*", "conv_tensor_weight": "*conv*", "conv_tiles": "*conv*",
+        "conv_plain": "*conv*", "conv_tensor": "*conv*", "conv_tensor_weight": "*conv*", "conv_tiles": "*conv*",
         "norm": "*norm*", "norm_double": "*norm*", "norm_bits": "*norm*", "norm_loops": "*norm*",
         "rows": "*softmax*:*l2*:*entropy*:*normalize*", "pool": "*pool*", "info_nce": "*info_nce*",
         "cross_correlation": "*cross_correlation*", "cuda_tiles": "*info_nce*:*cross_correlation*", "cuda_loops": "*"}
 OWN = {"optimizers": ["emulated_optimizers_test"], "gather_segments": ["emulated_recorded_step_test"],
-       "views": ["emulated_views_test"], "conv": ["emulated_conv_test"], "conv_tensor": ["emulated_conv_test", "emulated_conv_relu_norm_test"],
+       "views": ["emulated_views_test"], "conv_plain": ["emulated_conv_test"], "conv_tensor": ["emulated_conv_test", "emulated_conv_relu_norm_test"],
        "conv_tensor_weight": ["emulated_conv_test"], "conv_tiles": ["emulated_conv_test"],
        "norm": ["emulated_norm_test", "emulated_conv_relu_norm_test"], "norm_bits": ["emulated_norm_test"], "norm_loops": ["emulated_norm_test"],
        "info_nce": ["emulated_loss_kernels_test"], "cross_correlation": ["emulated_loss_kernels_test"],

@@ -99,9 +99,15 @@ try_to_start() { # or to build here, the peer's turn meanwhile
 }
 smoke() { # does a step run at all; if not, which part is to blame, and what does run
   local few=(--batch 32 --steps 2 --warmup 1) memory=(--batch 2 --steps 1 --warmup 0)
-  local parts=(smoke_eager smoke_own_kernels smoke_f32 smoke_blocking smoke_memcheck)
+  local parts=(smoke_late smoke_eager smoke_own_kernels smoke_f32 smoke_blocking smoke_memcheck)
   stage 45 smoke 1 step --precision bf16 --batch 32 --steps 4 --warmup 3
   case $? in 0) skip "a step runs" "${parts[@]}"; return ;; 99) skip "no step was tried" "${parts[@]}"; return ;; esac
+  if VERGENCE_EARLY_LAUNCH=off stage 30 smoke_late 2 step --precision bf16 "${few[@]}"; then
+    export VERGENCE_EARLY_LAUNCH=off
+    say "   from here on: each kernel after the one before it has ended"
+    skip "a step runs" "${parts[@]:1}"
+    return
+  fi
   if stage 30 smoke_eager 2 step --precision bf16 "${few[@]}" --capture off; then capture="--capture off"; fi
   if stage 30 smoke_own_kernels 2 step --precision bf16 "${few[@]}" --capture off --conv cuda && [[ -z $capture ]]; then
     capture="--capture off" conv="--conv cuda"

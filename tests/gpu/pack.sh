@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # pack.sh [CARRY_FOLDER] [BUILD_FOLDER]
-# Packs what a visit to a machine with a GPU needs into CARRY_FOLDER (default: carry), 14 MiB: the programs and the GPU's
+# Packs what a visit to a machine with a GPU needs into CARRY_FOLDER (default: carry), 16 MiB: the programs and the GPU's
 # tests, built here in BUILD_FOLDER (default: build-carry) for any x86-64 and a Hopper GPU; the libraries that such a machine
 # lacks; the CPU's losses for training_test; should the programs not start there, the sources and headers to build them
 # from; and day.sh, which uses all that. VERGENCE_PEER may name a torch_step.py that times the same steps in PyTorch,
-# VERGENCE_CPU_LOSSES what cpu_losses wrote before. Needs nvcc (exit status 77 without it) and ninja, no GPU. Minutes on two
-# cores, when tests/run.sh has made build/ before.
+# VERGENCE_CPU_LOSSES what cpu_losses wrote before (or be `none`: training_test then takes its minute there). Needs nvcc
+# (exit status 77 without it) and ninja, no GPU. Minutes on two cores, when tests/run.sh has made build/ before.
 set -euo pipefail
 carry=${1:+$(realpath -m -- "$1")} build=${2:+$(realpath -m -- "$2")}
-for file in VERGENCE_PEER VERGENCE_CPU_LOSSES; do [[ -z ${!file:-} ]] || declare "$file=$(realpath -m -- "${!file}")"; done
+for file in VERGENCE_PEER VERGENCE_CPU_LOSSES; do [[ ${!file:-none} == none ]] || declare "$file=$(realpath -m -- "${!file}")"; done
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.."
 carry=${carry:-carry} build=${build:-build-carry} most=$((24 << 20))
 nvcc=${CUDACXX:-$(PATH=$PATH:/usr/local/cuda/bin command -v nvcc || true)}
@@ -59,6 +59,7 @@ pack_programs() {
 # The build in build/, with oneDNN, computes them in less than a fifth of the time that plain loops take; right is either.
 pack_losses() {
   local writer=$build
+  if [[ ${VERGENCE_CPU_LOSSES:-} == none ]]; then return; fi
   if [[ -f ${VERGENCE_CPU_LOSSES:-} ]]; then
     cp "$VERGENCE_CPU_LOSSES" "$stage/cpu_losses.json"
   else
