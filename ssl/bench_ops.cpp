@@ -116,20 +116,23 @@ std::vector<Layer> layers_of(const ResNet& encoder, std::int64_t images, std::in
   return layers;
 }
 
+/// Weights are in f32, or beside bf16 images as the device would rather have them; their gradient is in f32.
 void add_convolution(Rows& rows, Backend& backend, const Layer& layer, DType type) {
   const ConvShape s = layer.conv;
   const Content input = layer.input, weights = input == Content::padded ? input : Content::normal;
-  const auto add = [&](const char* name, auto run) {
+  const DType weight_type = type == DType::bf16 && backend.wants_bf16_weights() ? type : DType::f32;
+  const auto add = [&](const char* name, DType w_type, auto run) {
     add_row(rows, {name, text(s), Kind::convolution, s.flops(), [=, &backend]() -> Call {
                      const Tensor x = random_operand(backend, s.in_size(), type, input),
                                   y = random_operand(backend, s.out_size(), type),
-                                  w = random_operand(backend, s.weight_size(), DType::f32, weights);
+                                  w = random_operand(backend, s.weight_size(), w_type, weights);
                      return [=, &backend] { run(backend, x.array(), w.array(), y.array()); };
                    }});
   };
-  add("conv2d", [s](Backend& b, Array x, Array w, Array y) { b.conv2d(s, x, w, y); });
-  if (!layer.first) add("conv2d_data", [s](Backend& b, Array x, Array w, Array y) { b.conv2d_data(s, y, w, x); });
-  add("conv2d_weight", [s](Backend& b, Array x, Array w, Array y) { b.conv2d_weight(s, x, y, w); });
+  add("conv2d", weight_type, [s](Backend& b, Array x, Array w, Array y) { b.conv2d(s, x, w, y); });
+  if (!layer.first)
+    add("conv2d_data", weight_type, [s](Backend& b, Array x, Array w, Array y) { b.conv2d_data(s, y, w, x); });
+  add("conv2d_weight", DType::f32, [s](Backend& b, Array x, Array w, Array y) { b.conv2d_weight(s, x, y, w); });
 }
 
 /// Forward: x for the statistics, x again, the addend, y. Backward: g, x and the ReLU's mask twice, gx, the addend's.
@@ -162,7 +165,7 @@ void add_norm(Rows& rows, Backend& backend, const Layer& layer, DType type) {
         b.batch_norm_backward(s, g.array(), x.array(), mask ? mask.array() : y.array(), scale.array(), mean.array(),
                               rstd.array(), out.array(), addend.array(), gscale.array(), shift.array());
       });
-  if (layer.add)  // where a block's two paths meet, their cotangents are added
+  if (layer.add && !backend.adds_data_gradients())  // where a block's two paths meet, their cotangents are added
     add("add", 3, [size](Backend& b, T x, T y, T g, T, T, T, T, T, T, T) {
       b.map(Map::add, 1, size, {x.array()}, {g.array()}, 1, 1, y.array());
     });

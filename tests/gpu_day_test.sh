@@ -34,7 +34,7 @@ day() { # NAME SECONDS: its output in "$work/printed", the time it took in `took
   ! grep -qsz "^IN_DAY_TEST=$work$" /proc/[0-9]*/environ || failed "$1: processes live on"
 }
 expect() { # STAGE REGEX: what its line in the summary says
-  grep -E "^$1 " "$work/short" | grep -qE -- "$2" || failed "$1: $(grep -E "^$1 " "$work/short" || echo "not in the summary"), expected $2"
+  grep -qE -- "$2" <<<"$(grep -E "^$1 " "$work/short")" || failed "$1: $(grep -E "^$1 " "$work/short" || echo "not in the summary"), expected $2"
 }
 stages() { sed '/^$/d; / : /d' "$work/short" | cut -d' ' -f1 | sort; }
 
@@ -75,7 +75,7 @@ expect test_op_table 'skipped, .*: skipped: no GPU'
 expect test_of_later 'skipped'
 expect 'step_512 : peer_graph' '16\.000 ms to 24\.000 ms: 1\.50 times as fast'
 grep -qE '^ +half<float> +2 +2001\.0 +6\.003 +3\.00 +0\.064$' "$work/good.out/summary.txt" || failed "the profile: $(cat "$work/good.out/summary.txt")"
-tar xzOf "$work/good.out/logs.tar.gz" ./facts.txt | grep -q 'commit 0123abc' || failed "the facts are not among the logs"
+grep -q 'commit 0123abc' <<<"$(tar xzOf "$work/good.out/logs.tar.gz" ./facts.txt)" || failed "the facts are not among the logs"
 
 # ---- 40 seconds with a tool that ignores SIGTERM and has a child in a session of its own, one that floods, one that hangs
 cp -r "$good" "$work/bad.programs"

@@ -23,7 +23,7 @@ began=$SECONDS
 env -i PATH="$PATH" bash "$build/carry/day.sh" "$build/carry" "$work/out" 100 >"$work/printed" 2>&1 || failed "day.sh: exit $?"
 echo "a day of 100 s took $((SECONDS - began)) s"
 summary() { sed '/^$/q' "$work/out/summary.txt"; }
-says() { summary | grep -qE "$1" || failed "no line '$1' in: $(summary)"; }
+says() { grep -qE "$1" <<<"$(summary)" || failed "no line '$1' in: $(summary)"; }
 summary
 says '^unpack +ok'
 says '^start +ok'
@@ -35,6 +35,6 @@ if ! nvidia-smi -L >/dev/null 2>&1; then
   says '^test_op_table +skipped, .*: skipped: '
   says '^test_training_beside_cpu +skipped'
   says '^peer_eager +not run: no peer was packed'
-  ! summary | grep -q 'stopped at its limit' || failed "a stage hung"
+  ! grep -q 'stopped at its limit' <<<"$(summary)" || failed "a stage hung"
 fi
 echo "passed"

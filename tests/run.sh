@@ -34,5 +34,6 @@ echo "Built in $((SECONDS - began)) s."
 status=0
 ctest --test-dir build "${options[@]}" | tee build/tests.log || status=$?
 echo "All in $((SECONDS - began)) s."
+! grep -q 'gpu_pack_test.*Passed' build/tests.log || echo "Packed for a GPU: $(du -sh --apparent-size build/carry | cut -f1)iB"
 bash tests/summary.sh build build/tests.log
 exit "$status"
