@@ -82,6 +82,20 @@ TEST_F(StoredEncoder, FeaturesAreTheEvalForwardOfNormalisedImagesInOrder) {
     EXPECT_NEAR(ragged.values[i], features.values[i], 1e-4 * (1 + std::abs(features.values[i])));
 }
 
+TEST_F(StoredEncoder, ExtractionSaysHowFarItIs) {
+  const Dataset dataset = open_dataset(data_, "test");
+  extract_.batch = 16;
+  std::vector<std::pair<std::int64_t, std::int64_t>> said;
+  extract_.progress = [&](std::int64_t done, std::int64_t total) { said.emplace_back(done, total); };
+  const Encode encode = encode_with(encoder_, statistics_);
+  extract_features(encode, dataset, extract_, cpu_backend());
+  const decltype(said) expected{{16, 40}, {32, 40}, {40, 40}};
+  EXPECT_EQ(said, expected);
+  said.clear();
+  extract_view_features(encode, dataset, extract_, probe_view(), 1, 0, cpu_backend());
+  EXPECT_EQ(said, expected);
+}
+
 TEST_F(StoredEncoder, ViewsChangeWithTheEpochAndSeedAlone) {
   const Dataset dataset = open_dataset(data_, "probe");
   const Encode encode = encode_with(encoder_, statistics_);

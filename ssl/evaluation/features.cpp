@@ -30,41 +30,51 @@ void keep(std::vector<std::int32_t>& labels, const std::vector<char>& good) {
   labels.resize(kept);
 }
 
+/// The views of images first ... first + count - 1, behind one another without those that could not be read; `good` is
+/// told which could. Returns how many there are.
+std::int64_t make_views(const Dataset& dataset, const ViewSettings& view, const Draw& draw, std::int64_t first,
+                        std::int64_t count, std::vector<float>& images, std::vector<char>& good) {
+  const std::int64_t pixels = view.size * view.size * view.channels;
+  images.resize(static_cast<std::size_t>(count * pixels));
+  parallel_for(count, 8, [&](std::int64_t low, std::int64_t high) {
+    ImageReader reader(dataset);
+    for (std::int64_t i = low; i < high; ++i) {
+      const WantedView wanted{&view, draw(first + i), images.data() + i * pixels};
+      good[static_cast<std::size_t>(first + i)] = reader.try_views(first + i, {&wanted, 1}).has_value();
+    }
+  });
+  std::int64_t made = 0;
+  for (std::int64_t i = 0; i < count; ++i) {
+    if (!good[static_cast<std::size_t>(first + i)]) continue;
+    if (made < i) std::copy_n(images.data() + i * pixels, pixels, images.data() + made * pixels);
+    ++made;
+  }
+  images.resize(static_cast<std::size_t>(made * pixels));
+  return made;
+}
+
 Features extract(const Encode& encode, const Dataset& dataset, const ExtractSettings& settings,
                  const ViewSettings& view, Backend& backend, const Draw& draw) {
   require_usage(dataset.count > 0, dataset.name, " ", dataset.split, ": there are no images");
   require_usage(dataset.classes > 0 && !dataset.labels.empty(), dataset.name, " ", dataset.split,
                 ": there are no labels, which this evaluation needs");
   require(settings.batch > 0, "features: batch is ", settings.batch, ", expected at least 1");
-  const std::int64_t size = settings.image_size, pixels = size * size * settings.channels;
   Features features{0, dataset.classes, {}, dataset.labels};
   std::vector<char> good(static_cast<std::size_t>(dataset.count), 0);
   std::vector<float> images;
   for (std::int64_t begin = 0; begin < dataset.count; begin += settings.batch) {
     const std::int64_t count = std::min(settings.batch, dataset.count - begin);
-    images.resize(static_cast<std::size_t>(count * pixels));
-    parallel_for(count, 8, [&](std::int64_t low, std::int64_t high) {
-      ImageReader reader(dataset);
-      for (std::int64_t i = low; i < high; ++i) {
-        const WantedView wanted{&view, draw(begin + i), images.data() + i * pixels};
-        good[static_cast<std::size_t>(begin + i)] = reader.try_views(begin + i, {&wanted, 1}).has_value();
-      }
-    });
-    std::int64_t made = 0;
-    for (std::int64_t i = 0; i < count; ++i) {
-      if (!good[static_cast<std::size_t>(begin + i)]) continue;
-      if (made < i) std::copy_n(images.data() + i * pixels, pixels, images.data() + made * pixels);
-      ++made;
+    const std::int64_t made = make_views(dataset, view, draw, begin, count, images, good);
+    if (made > 0) {
+      const Tensor output = encode(from_floats(backend, {made, view.size, view.size, view.channels}, images));
+      require(output.shape.rank() == 2 && output.shape[0] == made, "features: the encoder made ", output.shape, " of ",
+              made, " images");
+      const std::vector<float> values = output.floats();
+      features.dim = output.shape[1];
+      if (features.values.empty()) features.values.reserve(static_cast<std::size_t>(dataset.count * features.dim));
+      features.values.insert(features.values.end(), values.begin(), values.end());
     }
-    if (made == 0) continue;
-    images.resize(static_cast<std::size_t>(made * pixels));
-    const Tensor output = encode(from_floats(backend, {made, size, size, settings.channels}, images));
-    require(output.shape.rank() == 2 && output.shape[0] == made, "features: the encoder made ", output.shape, " of ",
-            made, " images");
-    const std::vector<float> values = output.floats();
-    features.dim = output.shape[1];
-    if (features.values.empty()) features.values.reserve(static_cast<std::size_t>(dataset.count * features.dim));
-    features.values.insert(features.values.end(), values.begin(), values.end());
+    if (settings.progress) settings.progress(begin + count, dataset.count);
   }
   keep(features.labels, good);
   require_usage(!features.labels.empty(), dataset.name, " ", dataset.split, ": none of the ", dataset.count,

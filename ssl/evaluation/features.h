@@ -30,6 +30,8 @@ struct ExtractSettings {
   std::int64_t channels = 3;     // that the encoder takes
   ChannelValues mean{}, std{};   // as the encoder was trained
   std::int64_t batch = 250;
+  /// Called after each batch with the images that are done and those there are; for progress lines. May be empty.
+  std::function<void(std::int64_t done, std::int64_t total)> progress = {};
 };
 
 /// The view of evaluation: the un-augmented image. Throws UsageError for images of other channels than the encoder's.
