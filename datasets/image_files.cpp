@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "engine/files.h"
+#include "engine/xxh.h"
 #include "kernels/error.h"
 #include "kernels/parallel.h"
 
@@ -49,6 +50,16 @@ class OpenFile {
   int descriptor_ = -1;
   FileState state_;
 };
+
+/// How many letters of all paths, up to a '/', are the same.
+std::size_t common_folder(const std::vector<std::string>& paths) {
+  if (paths.empty()) return 0;
+  std::string_view same = paths.front();
+  for (const std::string_view path : paths)
+    same = same.substr(0, static_cast<std::size_t>(
+                              std::mismatch(same.begin(), same.end(), path.begin(), path.end()).first - same.begin()));
+  return same.rfind('/') + 1;  // npos + 1 = 0
+}
 
 LookedAt look_at(const std::string& path, std::string& bytes) {
   LookedAt result;
@@ -99,6 +110,14 @@ Picture ImageFiles::read(std::int64_t index, const ImageRegion& region, ImageBuf
   DecodedImage& image = buffer.decoded;
   decode_image(buffer.bytes, paths_.at(static_cast<std::size_t>(index)), jpeg_, image, region);
   return {image.pixels.data(), image.height, image.width, image.top, image.left, image.reduction};
+}
+
+void ImageFiles::identify(Xxh128& hash) const {
+  const std::size_t folder = common_folder(paths_);
+  for (std::size_t i = 0; i < paths_.size(); ++i) {
+    hash.add_text(std::string_view(paths_[i]).substr(folder));
+    hash.add_number(images_[i].file.bytes);
+  }
 }
 
 std::vector<LookedAt> look_at_files(const std::vector<std::string>& paths) {

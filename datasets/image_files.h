@@ -34,6 +34,7 @@ class ImageFiles final : public ImageSource {
   ImageSize size(std::int64_t index) const override { return images_.at(static_cast<std::size_t>(index)).size; }
   ImageSize open(std::int64_t index, ImageBuffer& buffer) const override;
   Picture read(std::int64_t index, const ImageRegion& region, ImageBuffer& buffer) const override;
+  void identify(Xxh128& hash) const override;
 
  private:
   std::vector<std::string> paths_;

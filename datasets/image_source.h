@@ -12,6 +12,8 @@
 
 namespace vergence {
 
+class Xxh128;
+
 /// What happens when an image cannot be read: it ends the run, or is left out, counted and named.
 enum class BadImagePolicy { stop, skip };
 
@@ -61,6 +63,8 @@ class ImageSource {
   virtual ImageSize open(std::int64_t index, ImageBuffer& buffer) const = 0;
   /// The region's pixels of the image that `buffer` was opened with, valid as long as the buffer. Throws as `open`.
   virtual Picture read(std::int64_t index, const ImageRegion& region, ImageBuffer& buffer) const = 0;
+  /// Adds what tells these images from others, wherever they lie: their names, and what is known of their contents.
+  virtual void identify(Xxh128& hash) const = 0;
 
   BadImages& bad_images() const { return bad_; }
 

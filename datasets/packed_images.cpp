@@ -3,15 +3,11 @@
 #include <algorithm>
 #include <charconv>
 #include <cstring>
-#define XXH_INLINE_ALL
-#ifdef __SSE2__
-#define XXH_VECTOR XXH_SSE2  // fast enough, and gcc 12 warns of what the AVX-512 one includes
-#endif
-#include <xxhash.h>
 
 #include "datasets/image_folder.h"
 #include "engine/shown.h"
 #include "engine/stored_text.h"
+#include "engine/xxh.h"
 #include "kernels/error.h"
 
 namespace vergence {
@@ -48,6 +44,12 @@ class PackedSource final : public ImageSource {
     const ImageSize whole = size(index);
     return {.pixels = images_->pixels(place(index), buffer.bytes), .height = whole.height, .width = whole.width};
   }
+  void identify(Xxh128& hash) const override {
+    for (const std::int64_t place : places_) {
+      hash.add_text(images_->name(place));
+      hash.add_number(images_->checksum(place));
+    }
+  }
 
  private:
   std::int64_t place(std::int64_t index) const { return places_.at(static_cast<std::size_t>(index)); }
@@ -59,7 +61,7 @@ class PackedSource final : public ImageSource {
 }  // namespace
 
 std::int64_t checksum_of(const std::uint8_t* bytes, std::int64_t count) {
-  const auto sum = static_cast<std::int64_t>(XXH3_64bits(bytes, static_cast<std::size_t>(count)));
+  const auto sum = static_cast<std::int64_t>(xxh3(bytes, static_cast<std::size_t>(count)));
   return sum == 0 ? 1 : sum;
 }
 
@@ -124,7 +126,7 @@ Part PackedImages::part(std::int64_t i) const { return static_cast<Part>(parts_.
 
 std::string PackedImages::name(std::int64_t i) const { return names_.at(static_cast<std::size_t>(i)); }
 
-bool PackedImages::is_good(std::int64_t i) const { return checksums_.at(static_cast<std::size_t>(i)) != 0; }
+std::int64_t PackedImages::checksum(std::int64_t i) const { return checksums_.at(static_cast<std::size_t>(i)); }
 
 const std::uint8_t* PackedImages::pixels(std::int64_t i, std::string& buffer) const {
   const auto at = static_cast<std::size_t>(i);

@@ -37,7 +37,9 @@ class PackedImages {
   Part part(std::int64_t i) const;
   std::string name(std::int64_t i) const;
   /// Whether it could be read when the file was made.
-  bool is_good(std::int64_t i) const;
+  bool is_good(std::int64_t i) const { return checksum(i) != 0; }
+  /// checksum_of its bytes; 0 for one that is not good.
+  std::int64_t checksum(std::int64_t i) const;
   /// Its RGB bytes, in `buffer`. Throws UsageError naming file and image if the file has changed since it was opened or
   /// the bytes are not those that were written.
   const std::uint8_t* pixels(std::int64_t i, std::string& buffer) const;

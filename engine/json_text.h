@@ -14,5 +14,7 @@ std::string json_text(nlohmann::ordered_json value, int indent = -1);
 /// The value of a JSON text; one whose is_discarded() is true where the text is no JSON. Files that call nlohmann's own
 /// parser each compile it anew.
 nlohmann::json parse_json(std::string_view text);
+/// The same, with the members of objects in the order of the text.
+nlohmann::ordered_json parse_ordered_json(std::string_view text);
 
 }  // namespace vergence

@@ -1,16 +1,39 @@
 // Checkpoints; the names in the file stand in checkpoint.h.
 #include "ssl/checkpoint.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <cstring>
 #include <deque>
+#include <map>
 #include <set>
+
+#include "engine/xxh.h"
 
 namespace vergence {
 namespace {
 
-constexpr const char* format_name = "vergence-checkpoint-1";
+constexpr const char *format_name = "vergence-checkpoint-1", *hash_key = "xxh128";
+
+/// Of the tensors, in whatever order they come, and of the metadata but the hash itself.
+std::string hash_of(const std::vector<TensorEntry>& tensors, const Metadata& metadata) {
+  std::map<std::string_view, const TensorEntry*> by_name;
+  for (const TensorEntry& tensor : tensors) by_name[tensor.name] = &tensor;
+  Xxh128 hash;
+  for (const auto& [key, value] : metadata) {
+    if (key == hash_key) continue;
+    hash.add_text(key);
+    hash.add_text(value);
+  }
+  for (const auto& [name, tensor] : by_name) {
+    hash.add_text(name);
+    hash.add_text(tensor->dtype);
+    for (const std::int64_t extent : tensor->shape) hash.add_number(extent);
+    hash.add(tensor->data, static_cast<std::size_t>(tensor->bytes));
+  }
+  return hash.digits();
+}
 
 const ParameterSet& parameters_called(const ObjectiveState& state, const std::string& name) {
   for (const auto& [set, parameters] : state.parameters)
@@ -75,6 +98,18 @@ std::int64_t number(const SafetensorsFile& file, const std::string& key) {
   return value;
 }
 
+/// A metadata value that older checkpoints have not; empty there.
+std::string text(const SafetensorsFile& file, const std::string& key) {
+  return file.metadata().contains(key) ? file.meta(key) : "";
+}
+
+double seconds(const SafetensorsFile& file) {
+  const std::string given = text(file, "seconds");
+  double value = 0;
+  const auto [end, error] = std::from_chars(given.data(), given.data() + given.size(), value);
+  return error == std::errc() && std::isfinite(value) ? std::max(value, 0.0) : 0;
+}
+
 std::int64_t counter(const TensorEntry& entry) {
   std::int64_t value;
   std::memcpy(&value, entry.data, sizeof value);
@@ -106,23 +141,32 @@ void save_checkpoint(const std::string& path, const ObjectiveState& state, const
       writer.add(name + ".running_var", running.variance);
       writer.add(name + ".num_batches_tracked", running.batches);
     }
-  write_safetensors(path, writer.entries(),
-                    {{"format", format_name},
-                     {"step", std::to_string(position.step)},
-                     {"epoch", std::to_string(position.epoch)},
-                     {"threads", std::to_string(position.threads)},
-                     {"images", std::to_string(position.images)},
-                     {"config", position.config}});
+  Metadata metadata{{"format", format_name},
+                    {"step", std::to_string(position.step)},
+                    {"epoch", std::to_string(position.epoch)},
+                    {"threads", std::to_string(position.threads)},
+                    {"images", std::to_string(position.images)},
+                    {"images_xxh128", position.data.images},
+                    {"labels_xxh128", position.data.labels},
+                    {"seconds", join(position.seconds)},
+                    {"config", position.config}};
+  metadata[hash_key] = hash_of(writer.entries(), metadata);
+  write_safetensors(path, writer.entries(), metadata);
 }
 
 Checkpoint::Checkpoint(const std::string& path) : file_(path) {
   const auto found = file_.metadata().find("format");
   require_usage(found != file_.metadata().end() && found->second == format_name, path,
                 ": not a checkpoint of this program, expected metadata format '", format_name, "'");
+  const std::string hash = text(file_, hash_key);
+  require_usage(hash.empty() || hash == hash_of(file_.tensors(), file_.metadata()), path,
+                ": is damaged: its bytes do not fit its checksum");
   position_ = {.step = number(file_, "step"),
                .epoch = number(file_, "epoch"),
                .threads = number(file_, "threads"),
                .images = file_.metadata().contains("images") ? number(file_, "images") : 0,
+               .data = {text(file_, "images_xxh128"), text(file_, "labels_xxh128")},
+               .seconds = seconds(file_),
                .config = file_.meta("config")};
 }
 

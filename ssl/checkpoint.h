@@ -3,12 +3,14 @@
 // Names: "<set>.<parameter>" for each set of parameters, "optimizer.<set>.<buffer>.<parameter>" and
 // "optimizer.<set>.steps" for its optimiser, "<statistics>.<layer>.running_mean", ".running_var" and
 // ".num_batches_tracked". Convolution weights are stored as in memory, OHWI. Random numbers need no state: their
-// counters are the epoch and step in the metadata (format, step, epoch, threads, images, config).
+// counters are the epoch and step in the metadata (format, step, epoch, threads, images, images_xxh128, labels_xxh128,
+// seconds, config, xxh128). The last is the hash of all the others and of every tensor.
 #pragma once
 
 #include <cstdint>
 #include <string>
 
+#include "datasets/fingerprint.h"
 #include "engine/safetensors.h"
 #include "ssl/objective.h"
 
@@ -20,6 +22,8 @@ struct RunPosition {
   std::int64_t epoch = 0;  // epochs finished
   std::int64_t threads = 1;
   std::int64_t images = 0;  // of the data set; 0: not known
+  Fingerprint data;         // of its images; empty: not known
+  double seconds = 0;       // that the run took so far
   std::string config;       // complete, as TOML
 };
 
@@ -28,7 +32,8 @@ void save_checkpoint(const std::string& path, const ObjectiveState& state, const
 
 class Checkpoint {
  public:
-  /// Reads and checks the file. Throws UsageError naming it for a damaged or foreign one.
+  /// Reads and checks the file. Throws UsageError naming it for a damaged or foreign one, also where a single bit is
+  /// another one than was written.
   explicit Checkpoint(const std::string& path);
 
   const RunPosition& position() const { return position_; }

@@ -105,6 +105,7 @@ struct Options {
   bool resume = false;
   bool plan = false;
   bool verify = false;
+  std::string command;  // as a shell reads it, for run.json; empty: not known
 
   /// What applied besides the command line and the defaults: lines such as "recipe /usr/share/…/cifar10_simclr.toml".
   std::vector<std::string> applied;

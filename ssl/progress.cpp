@@ -3,9 +3,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "engine/shown.h"
 #include "kernels/error.h"
 
 namespace vergence {
@@ -18,6 +18,25 @@ std::string format(const char* pattern, double value) {
   char buffer[64];
   std::snprintf(buffer, sizeof buffer, pattern, value);
   return buffer;
+}
+
+/// Five digits.
+std::string loss_text(double loss) {
+  const double size = std::abs(loss);
+  return format(size < 10 ? "%.4f" : size < 100 ? "%.3f" : size < 1000 ? "%.2f" : size < 1e5 ? "%.1f" : "%.4g", loss);
+}
+
+/// Those that are not empty, set apart.
+std::string parts(const std::vector<std::string>& list) {
+  std::string line;
+  for (const std::string& part : list) line += (line.empty() || part.empty() ? "" : "  ") + part;
+  return line;
+}
+
+/// Asked each time, since it may be resized.
+std::int64_t columns_of(std::FILE* terminal) {
+  winsize size{};
+  return ioctl(fileno(terminal), TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }
 
 }  // namespace
@@ -33,68 +52,132 @@ std::string clock_text(double seconds) {
   return buffer;
 }
 
-Progress::Progress(std::int64_t total, std::int64_t start, std::int64_t images, std::FILE* out, double interval)
-    : total_(total),
-      images_(images),
-      last_step_(start),
-      out_(out),
-      interval_(interval),
-      terminal_(isatty(fileno(out)) == 1),
-      shown_at_(-1e9) {}
+std::string count_text(std::int64_t count) {
+  if (count < 10'000) return std::to_string(count);
+  const std::int64_t unit = count < 1'000'000 ? 1'000 : 1'000'000, tenths = count / (unit / 10);
+  return tenths < 100 ? join(tenths / 10, ".", tenths % 10, unit == 1'000 ? "k" : "M")
+                      : join(count / unit, unit == 1'000 ? "k" : "M");
+}
+
+std::string grouped_text(std::int64_t count) {
+  std::string text = std::to_string(count);
+  for (auto place = static_cast<std::ptrdiff_t>(text.size()) - 3; place > 0; place -= 3)
+    text.insert(static_cast<std::size_t>(place), ",");
+  return text;
+}
+
+std::string fitting(const std::vector<std::string>& lines, std::int64_t columns) {
+  const auto most = static_cast<std::size_t>(std::max<std::int64_t>(columns - 1, 0));
+  for (const std::string& line : lines)
+    if (line.size() <= most) return line;
+  return lines.empty() ? "" : lines.back().substr(0, most);
+}
+
+Progress::Progress(const ProgressSettings& settings, TrainLog& log)
+    : settings_(settings), log_(log), out_(log.out()), terminal_(isatty(fileno(out_)) == 1), step_(settings.start) {}
 
 Progress::~Progress() { finish(); }
 
-double Progress::now() const {
-  const double since = seconds_since(begin_);
-  return (pause_began_ >= 0 ? pause_began_ : since) - paused_;
+double Progress::seconds_of(Work work) const {
+  return seconds_[static_cast<std::size_t>(work)] + (work == work_ ? seconds_since(begin_) - turned_at_ : 0);
 }
 
-void Progress::pause_clock() {
-  if (pause_began_ < 0) pause_began_ = seconds_since(begin_);
+void Progress::turn_to(Work work) {
+  if (work_ == Work::evaluating && work != work_) ++evaluations_;
+  const double now = seconds_since(begin_);
+  seconds_[static_cast<std::size_t>(work_)] += now - turned_at_;
+  turned_at_ = now;
+  work_ = work;
+  evaluated_ = 0;
 }
 
-void Progress::resume_clock() {
-  if (pause_began_ < 0) return;
-  paused_ += seconds_since(begin_) - pause_began_;
-  pause_began_ = -1;
+double Progress::left() const {
+  if (rates_ < 2) return -1;
+  const auto made = static_cast<double>(step_ - settings_.start),
+             to_make = static_cast<double>(settings_.total - step_);
+  double seconds = to_make * (static_cast<double>(settings_.images) / rate_ + seconds_of(Work::saving) / made);
+  if (settings_.evaluate_every == 0) return seconds;
+  const bool evaluates = work_ == Work::evaluating;
+  const double this_one = evaluates ? seconds_since(begin_) - turned_at_ : 0;
+  const double past = seconds_of(Work::evaluating) - this_one;
+  const double each = evaluations_ > 0 ? past / static_cast<double>(evaluations_)
+                      : evaluated_ > 0 ? this_one / evaluated_
+                                       : 0;
+  const std::int64_t all = settings_.total / settings_.evaluate_every - settings_.start / settings_.evaluate_every +
+                           settings_.last_evaluations;
+  seconds += each * static_cast<double>(std::max<std::int64_t>(all - evaluations_ - (evaluates ? 1 : 0), 0));
+  if (evaluates) seconds += evaluated_ > 0 ? this_one * (1 / evaluated_ - 1) : std::max(each - this_one, 0.0);
+  return seconds;
 }
 
-void Progress::update(std::int64_t step, std::int64_t epoch, std::int64_t epochs, double loss) {
-  const double time = now(), spent = time - last_time_;
-  if (step > last_step_ && spent > 0) {
-    const double latest = static_cast<double>((step - last_step_) * images_) / spent;
-    // An exponential average whose memory is a time, not a number of steps; the first steps count fully.
-    const double weight = rate_ > 0 ? 1 - std::exp(-spent / std::min(averaging_time, std::max(time, 1e-3))) : 1;
-    rate_ += weight * (latest - rate_);
-    last_step_ = step;
+bool Progress::is_due() const {
+  return seconds_since(begin_) - shown_at_ >= (terminal_ ? terminal_interval : settings_.interval);
+}
+
+void Progress::update(std::int64_t step, std::int64_t epoch, double loss) {
+  const double time = seconds_of(Work::steps), spent = time - last_time_;
+  epoch_ = epoch;
+  if (step > step_ && spent > 0) {
+    const double latest = static_cast<double>((step - step_) * settings_.images) / spent;
+    // An exponential average whose memory is a time, not a number of steps. It begins with the second step: the first
+    // one sets things up.
+    const double memory = std::min(averaging_time, time - first_time_);
+    rate_ += (rates_ < 2 ? 1 : 1 - std::exp(-spent / memory)) * (latest - rate_);
+    if (rates_++ == 0) first_time_ = time;
     last_time_ = time;
   }
-  const double shown_ago = seconds_since(begin_) - shown_at_;
-  if (step < total_ && shown_ago < (terminal_ ? terminal_interval : interval_)) return;
-  const double left = rate_ > 0 ? static_cast<double>((total_ - step) * images_) / rate_ : 0;
-  const std::string loss_text = std::isnan(loss) ? "" : "loss " + format("%.4f", loss) + "  ";
-  show(join("epoch ", epoch, "/", epochs, "  step ", step, "/", total_, "  ", loss_text,
-            format(rate_ < 100 ? "%.1f" : "%.0f", rate_), " images/s  ", clock_text(time), " spent, ", clock_text(left),
-            " left"));
+  step_ = std::max(step, step_);
+  if (step < settings_.total && !is_due()) return;
+  const std::string rate = format(rate_ < 10 ? "%.1f" : "%.0f", rate_);
+  const std::string number = std::isnan(loss) ? "" : loss_text(loss), named = number.empty() ? "" : "loss " + number;
+  show({parts({named, rate + " img/s"}), named, number}, parts({named, rate + " images/s"}),
+       join(count_text(step), "/", count_text(settings_.total)));
 }
 
-void Progress::show(const std::string& text) {
+void Progress::evaluating(std::int64_t done, std::int64_t total) {
+  evaluated_ = total > 0 ? static_cast<double>(done) / static_cast<double>(total) : 0;
+  if (!is_due()) return;
+  const std::string what = join("evaluating ", grouped_text(done), "/", grouped_text(total));
+  show({what, what, what}, what, what);
+}
+
+/// `what` happens, from long to short for a terminal, for a plain line, and what of all is told last.
+void Progress::show(const std::array<std::string, 3>& what, const std::string& plain, const std::string& least) {
   shown_at_ = seconds_since(begin_);
-  if (terminal_) {
-    std::fprintf(out_, "\r%-*s", static_cast<int>(width_), text.c_str());
-    width_ = text.size();
-  } else {
-    std::fprintf(out_, "%s\n", text.c_str());
+  const double seconds = left();
+  if (!terminal_) {
+    const std::string ahead = seconds < 0 ? "" : join(", ", clock_text(seconds), " left");
+    const std::string line =
+        parts({join("epoch ", epoch_, "/", settings_.epochs), join("step ", step_, "/", settings_.total), plain,
+               join(clock_text(spent()), " spent", ahead)});
+    std::fprintf(out_, "%s\n", line.c_str());
+    std::fflush(out_);
+    return;
   }
+  const std::string epoch = join(epoch_, "/", settings_.epochs);
+  const std::string step = join(count_text(step_), "/", count_text(settings_.total)), named = "step " + step;
+  const std::string time = join(clock_text(spent()), " < ", seconds < 0 ? "?" : clock_text(seconds));
+  const std::int64_t columns = columns_of(out_);
+  const std::string line =
+      fitting({parts({epoch, named, what[0], time}), parts({epoch, named, what[1], time}),
+               parts({named, what[1], time}), parts({step, what[2], time}), parts({least, time}), least},
+              columns);
+  rewrite(line, columns);
+}
+
+/// Puts `line` in the place of the one that is there.
+void Progress::rewrite(const std::string& line, std::int64_t columns) {
+  const auto most = static_cast<std::size_t>(std::max<std::int64_t>(columns - 1, 0));
+  std::fprintf(out_, "\r%-*s", static_cast<int>(std::min(width_, most)), line.c_str());
+  if (line.empty()) std::fputc('\r', out_);
   std::fflush(out_);
+  width_ = line.size();
 }
 
 void Progress::note(const std::string& line) {
-  if (terminal_ && width_ > 0) std::fprintf(out_, "\r%-*s\r", static_cast<int>(width_), "");
-  width_ = 0;
+  if (terminal_ && width_ > 0) rewrite("", columns_of(out_));
   shown_at_ = -1e9;
-  std::fprintf(out_, "%s\n", printable(line).c_str());
-  std::fflush(out_);
+  log_.say(line);
 }
 
 void Progress::finish() {

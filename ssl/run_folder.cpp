@@ -39,7 +39,7 @@ std::int64_t step_of(std::string_view line, const std::string& where) {
   return json["step"].get<std::int64_t>();
 }
 
-/// The lines of `text` up to `last_step`, without an unfinished one at the end.
+/// The lines of `text` up to `last_step`, without empty ones and an unfinished one at the end.
 std::string cut_back(const std::string& text, std::int64_t last_step, const std::string& path) {
   std::string kept;
   std::int64_t number = 0;
@@ -47,7 +47,9 @@ std::string cut_back(const std::string& text, std::int64_t last_step, const std:
     const std::size_t end = text.find('\n', begin);
     if (end == std::string::npos) break;
     const std::string_view line(text.data() + begin, end - begin);
-    if (step_of(line, join(path, ":", ++number)) <= last_step) kept.append(line).push_back('\n');
+    ++number;
+    const bool empty = line.find_first_not_of(" \t\r") == std::string_view::npos;
+    if (!empty && step_of(line, join(path, ":", number)) <= last_step) kept.append(line).push_back('\n');
     begin = end + 1;
   }
   return kept;
@@ -64,8 +66,9 @@ void null_what_is_not_finite(nlohmann::ordered_json& value) {
 
 /// The files of a run are written again and again, some of them read again. Better found out now than after an epoch.
 void check_files(const RunFolder& folder) {
-  for (const std::string& file : {folder.config(), folder.metrics(), folder.checkpoint(), folder.encoder(),
-                                  folder.encoder_as_trained(), folder.mask(), folder.tuning()})
+  for (const std::string& file :
+       {folder.config(), folder.metrics(), folder.checkpoint(), folder.encoder(), folder.encoder_as_trained(),
+        folder.mask(), folder.tuning(), folder.train_log(), folder.record()})
     regular_destination(file);
   if (RunFolder::has(folder.pictures())) regular_destination(folder.pictures() + "/epoch_0000.png");
 }

@@ -1,5 +1,6 @@
-// The folder of one run: config.toml, metrics.jsonl, checkpoint.safetensors, encoder.safetensors; tuning.json with
-// --tune, and what some objectives add. Where another run had to come first, that one's folder lies in it: stage1.
+// The folder of one run: config.toml, metrics.jsonl, checkpoint.safetensors, encoder.safetensors, train.log, run.json;
+// tuning.json with --tune, and what some objectives add. Where another run had to come first, that one's folder lies in
+// it: stage1.
 #pragma once
 
 #include <cstdint>
@@ -34,12 +35,14 @@ class RunFolder {
   std::string first_stage() const { return path_ + "/stage1"; }  // a run folder, of what came before
   std::string pictures() const { return path_ + "/pictures"; }   // a folder
   std::string tuning() const { return path_ + "/tuning.json"; }
+  std::string train_log() const { return path_ + "/train.log"; }
+  std::string record() const { return path_ + "/run.json"; }
 
   /// Replaces config.toml.
   void write_config(const std::string& toml);
   /// Opens metrics.jsonl for appending, cut back to the lines whose "step" is at most `last_step`: call once before
-  /// `log`, with 0 for a new run. A cut-off last line is dropped; throws UsageError with file and line for any other
-  /// line that is not an object with a step.
+  /// `log`, with 0 for a new run. A cut-off last line is dropped, and so are empty ones; throws UsageError with
+  /// file and line for any other line that is not an object with a step.
   void open_metrics(std::int64_t last_step);
   /// Appends one line and hands it to the system, so that a kill of this process cannot lose it. NaN and infinities
   /// become null.

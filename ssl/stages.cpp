@@ -46,23 +46,17 @@ std::string heading(int stage, const Options& options) {
               options.epochs == 1 ? "" : "s", ", in ", printable(options.run_folder()), "\n");
 }
 
-void announce(int stage, const Options& options) {
-  std::fputs(heading(stage, options).c_str(), stdout);
-  std::fflush(stdout);
-}
-
 /// The encoder with which stage 2 goes on, and how far it was trained: that may have been cut short by --max-steps.
-void announce_encoder(const std::string& encoder, std::int64_t steps, const RunFolder& folder) {
+void announce_encoder(const std::string& encoder, std::int64_t steps, const RunFolder& folder, TrainLog& log) {
   require_usage(file_exists(encoder), encoder, ": is not there, but the run in ", folder.path(),
                 " has gone on with it: bring it back, or begin anew with another --out");
   const Metadata metadata = SafetensorsFile(encoder).metadata();
   const auto step = metadata.find("step");
   if (step == metadata.end()) return;
-  std::printf("stage 1 of 2: over, at step %s of %lld\n", printable(step->second).c_str(),
-              static_cast<long long>(steps));
+  log.say(join("stage 1 of 2: over, at step ", printable(step->second), " of ", steps));
 }
 
-TrainingResult run_stages(Stages& stages) {
+TrainingResult run_stages(Stages& stages, RunNotes& notes) {
   // What would be refused after stage 1 is refused now.
   const Plan plan = plan_run(stages.second).plan;
   require_trainable(stages.second);
@@ -70,27 +64,36 @@ TrainingResult run_stages(Stages& stages) {
   require_own_run(*folder, stages.second);
   const std::string encoder = folder->first_stage() + "/encoder.safetensors";
   if (folder->resuming()) {
-    announce_encoder(encoder, plan.steps_per_epoch * stages.first.epochs, *folder);
+    announce_encoder(encoder, plan.steps_per_epoch * stages.first.epochs, *folder, notes.log);
   } else {
+    notes.begin(*folder, stages.second, 0);
     folder->write_config(options_to_toml(stages.second));
-    announce(1, stages.first);
-    const TrainingResult result = train_run(stages.first);
+    notes.log.say(heading(1, stages.first));
+    RunNotes of_stage(&notes);
+    const TrainingResult result = train_run(stages.first, nullptr, &of_stage);
     if (result.exit_status) {
-      std::printf("stopped in stage 1 of 2: the same command with --resume goes on\n");
+      notes.log.say("stopped in stage 1 of 2: the same command with --resume goes on");
       return result;
     }
     stages.second.applied.clear();  // told by stage 1
   }
   stages.take_encoder(stages.second, encoder);
-  announce(2, stages.second);
-  return train_run(stages.second, std::move(folder));
+  notes.log.say(heading(2, stages.second));
+  return train_run(stages.second, std::move(folder), &notes);
 }
 
 }  // namespace
 
 TrainingResult pretrain(const Options& options) {
   std::optional<Stages> stages = stages_of(options);
-  return stages ? run_stages(*stages) : train_run(options);
+  if (!stages) return train_run(options);
+  RunNotes notes;
+  TrainingResult result;
+  notes.around([&] {
+    result = run_stages(*stages, notes);
+    return result.exit_status;
+  });
+  return result;
 }
 
 std::string describe_plan(const Options& options) {

@@ -3,19 +3,20 @@
 #include "ssl/trainer.h"
 
 #include <algorithm>
+#include <array>
+#include <charconv>
 #include <cmath>
 #include <cstdio>
 #include <limits>
-#include <map>
 #include <nlohmann/json.hpp>
 #include <omp.h>
 #include <optional>
-#include <sstream>
 
 #include "engine/files.h"
 #include "engine/json_text.h"
 #include "engine/ops.h"
 #include "engine/shown.h"
+#include "engine/xxh.h"
 #include "kernels/clock.h"
 #include "kernels/conv_record.h"
 #include "kernels/conv_rules.h"
@@ -24,54 +25,54 @@
 #include "models/encoder_file.h"
 #include "ssl/checkpoint.h"
 #include "ssl/evaluation/feature_mask.h"
-#include "ssl/evaluation/features.h"
-#include "ssl/evaluation/knn.h"
-#include "ssl/finishing.h"
 #include "ssl/progress.h"
-#include "ssl/sha256.h"
 #include "ssl/signals.h"
 #include "ssl/step_runner.h"
+#include "ssl/training_evaluation.h"
 
 namespace vergence {
 namespace {
 
 constexpr double seconds_between_checkpoints = 60;
 
-/// The values of the first channels, with commas between them.
+/// The values of the first channels as a JSON list, each as the shortest text that reads back as the same float.
 std::string channels_text(const ChannelValues& values, std::int64_t channels) {
-  std::ostringstream out;
-  out.precision(9);
-  for (std::int64_t c = 0; c < channels; ++c) out << (c > 0 ? "," : "") << values[static_cast<std::size_t>(c)];
-  return out.str();
+  std::string text;
+  for (std::int64_t c = 0; c < channels; ++c) {
+    std::array<char, 32> digits{};
+    std::to_chars(digits.data(), digits.data() + digits.size(), values[static_cast<std::size_t>(c)]);
+    text += c > 0 ? ", " : "[";
+    text += digits.data();
+  }
+  return text += "]";
 }
 
 class Trainer {
  public:
-  Trainer(const Options& options, std::unique_ptr<RunFolder> folder);
+  Trainer(const Options& options, std::unique_ptr<RunFolder> folder, RunNotes& notes);
   TrainingResult run();
 
  private:
   void start();
   void resume();
+  std::string other_data(const RunPosition& began) const;
   void begin_again();
+  void start_progress();
   void make_lost_encoder();
   /// One step with all that follows it. Returns false when the run is to stop.
   bool advance();
   void log(const Step& done, double lr, std::int64_t epoch_now, bool epoch_ends, bool writes);
   void evaluate(nlohmann::ordered_json& line);
   void recalibrate(nlohmann::ordered_json& line);
-  ExtractSettings image_settings() const;
-  std::pair<Features, Features> bank_and_queries(const Encode& encode);
-  void log_knn(nlohmann::ordered_json& line, const KnnAccuracy& accuracy, const char* suffix, const char* note);
   void start_tuning();
   void save_tuning();
-  void tell_bad_images(const Dataset& dataset);
   void save(bool with_encoder);
   void save_encoders();
   void save_encoder_file(const std::string& path, const Statistics& statistics);
   std::int64_t epoch() const { return step_ / steps_per_epoch_; }
 
   const Options& options_;
+  RunNotes& notes_;
   Backend& backend_;
   Dataset dataset_;
   std::vector<ViewSettings> views_;
@@ -82,19 +83,22 @@ class Trainer {
   std::unique_ptr<RunFolder> opened_;
   RunFolder& folder_;
   std::string config_;
+  Fingerprint data_;
   std::int64_t step_ = 0, last_;
+  double spent_before_ = 0;  // seconds, before the step that was resumed from
   double loss_ = std::numeric_limits<double>::quiet_NaN(), step_seconds_ = 0;
   std::unique_ptr<Batches> batches_;
   StepRunner runner_;
   bool eager_told_ = false, convolutions_told_ = false, warned_ = false;
-  std::map<std::string, std::optional<Dataset>> judged_;  // splits of files, so that they are looked through once
-  std::optional<Statistics> recalibrated_;                // after the last step
+  TrainingEvaluation evaluation_;
+  std::optional<Statistics> recalibrated_;  // after the last step
   std::optional<Progress> progress_;
   Clock::time_point saved_at_ = Clock::now();
 };
 
-Trainer::Trainer(const Options& options, std::unique_ptr<RunFolder> folder)
+Trainer::Trainer(const Options& options, std::unique_ptr<RunFolder> folder, RunNotes& notes)
     : options_(options),
+      notes_(notes),
       backend_(backend(options.device.c_str())),
       dataset_(open_dataset(dataset_settings(options), "train")),
       views_(view_settings(options, dataset_)),
@@ -106,36 +110,51 @@ Trainer::Trainer(const Options& options, std::unique_ptr<RunFolder> folder)
       folder_(*opened_),
       config_(options_to_toml(options)),
       last_(options.max_steps ? std::min(options.max_steps, schedule_.steps()) : schedule_.steps()),
-      runner_(*objective_, backend_, options.capture) {}
+      runner_(*objective_, backend_, options.capture),
+      evaluation_(options, views_[0], *objective_, backend_,
+                  {.note = [this](const std::string& line) { progress_->note(line); },
+                   .progress = [this](std::int64_t done, std::int64_t all) { progress_->evaluating(done, all); }}) {}
 
 /// Before the first step: what applies, and where the run stands.
 void Trainer::start() {
-  for (const std::string& line : options_.applied) std::printf("%s\n", printable(line).c_str());
+  const auto say = [this](const auto&... parts) { notes_.log.say(join(parts...)); };
+  for (const std::string& line : options_.applied) say(line);
   const Plan plan = make_plan(options_, dataset_, *objective_, backend_);
-  std::fputs(plan_text(options_, plan).c_str(), stdout);
-  std::printf("device            %s, %s, %d threads (%s)\nrun folder        %s\n", backend_.name(),
-              options_.precision.c_str(), omp_get_max_threads(), devices_text().c_str(),
-              printable(folder_.path()).c_str());
-  if (!convolutions_by_.empty()) std::printf("convolutions      %s\n", printable(convolutions_by_).c_str());
-  if (!schedule_.notice().empty()) std::printf("%s\n", schedule_.notice().c_str());
+  say(plan_text(options_, plan));
+  say("device            ", device_text(options_), "\nrun folder        ", printable(folder_.path()));
+  if (!convolutions_by_.empty()) say("convolutions      ", convolutions_by_);
+  if (!schedule_.notice().empty()) say(schedule_.notice());
   if (options_.precision == "bf16" && &backend_ == &cpu_backend() && !cpu_multiplies_bf16())
-    std::printf("notice: this processor has no instructions for bf16; fp32 will be faster\n");
+    say("notice: this processor has no instructions for bf16; fp32 will be faster");
   if (options_.weight_gradients == "bf16" && !backend_.can_record())
-    std::printf("notice: --weight-gradients bf16 is for GPUs: they stay f32 on %s\n", backend_.name());
+    say("notice: --weight-gradients bf16 is for GPUs: they stay f32 on ", backend_.name());
   require_trainable(options_);
+  data_ = fingerprint_of(dataset_);
   if (folder_.resuming())
     resume();
   else if (options_.resume)
     begin_again();
   start_tuning();
+  notes_.begin(folder_, options_, step_);
   folder_.write_config(config_);
   folder_.open_metrics(step_);
-  std::fflush(stdout);
   batches_ = make_batches(dataset_, loader_settings(options_, dataset_, *objective_, step_),
                           activations_of(options_, backend_), backend_, plan.reserve());
-  std::printf("views             %s\n", batches_->origin().c_str());
-  std::fflush(stdout);
-  progress_.emplace(last_, step_, options_.batch);
+  say("views             ", batches_->origin());
+  start_progress();
+}
+
+void Trainer::start_progress() {
+  ProgressSettings settings;
+  settings.total = last_;
+  settings.start = step_;
+  settings.epochs = options_.epochs;
+  settings.images = options_.batch;
+  settings.spent_before = spent_before_;
+  settings.evaluate_every = options_.eval_every * steps_per_epoch_;
+  if (settings.evaluate_every > 0 && objective_->recalibration_batches() > 0)
+    settings.last_evaluations = last_ % settings.evaluate_every == 0 ? 1 : 2;
+  progress_.emplace(settings, notes_.log);
 }
 
 void Trainer::resume() {
@@ -144,19 +163,33 @@ void Trainer::resume() {
   require_resumable(options_from_toml(position.config, folder_.checkpoint()), options_, folder_.checkpoint());
   checkpoint.restore(objective_->state());
   step_ = position.step;
+  spent_before_ = position.seconds;
   if (position.threads != omp_get_max_threads())
-    std::fprintf(stderr, "warning: the run began with %lld threads and goes on with %d: its bits may differ\n",
-                 static_cast<long long>(position.threads), omp_get_max_threads());
-  if (position.images > 0 && position.images != dataset_.count)
-    std::fprintf(stderr, "warning: the run began with %lld images and goes on with %lld: its epochs are others\n",
-                 static_cast<long long>(position.images), static_cast<long long>(dataset_.count));
-  std::printf("resumed at step %lld\n", static_cast<long long>(step_));
+    notes_.log.warn(join("warning: the run began with ", position.threads, " threads and goes on with ",
+                         omp_get_max_threads(), ": its bits may differ"));
+  if (const std::string warning = other_data(position); !warning.empty()) notes_.log.warn(warning);
+  notes_.log.say(join("resumed at step ", step_));
+}
+
+/// A warning where the images are not those the run began with.
+std::string Trainer::other_data(const RunPosition& began) const {
+  if (began.images > 0 && began.images != dataset_.count)
+    return join("warning: the run began with ", began.images, " images and goes on with ", dataset_.count,
+                ": its epochs are others");
+  const bool images = !began.data.images.empty() && began.data.images != data_.images;
+  const bool labels = !began.data.labels.empty() && began.data.labels != data_.labels;
+  if (!images && !labels) return "";
+  return join("warning: the run goes on with other ", images ? "images" : "labels",
+              " than it began with: as many, but ",
+              !images           ? "their classes differ"
+              : dataset_.source ? "names or sizes of their files differ"
+                                : "their pixels differ");
 }
 
 /// --resume without a checkpoint: a run that was killed before its first one, or none at all.
 void Trainer::begin_again() {
   require_own_run(folder_, options_);
-  std::printf("no checkpoint in %s: starts at step 0\n", printable(folder_.path()).c_str());
+  notes_.log.say(join("no checkpoint in ", folder_.path(), ": starts at step 0"));
 }
 
 bool Trainer::advance() {
@@ -170,7 +203,7 @@ bool Trainer::advance() {
                             .epoch = batches_->epoch(),
                             .images = options_.batch,
                             .indices = batches_->indices()};
-  tell_bad_images(dataset_);
+  for (const std::string& line : skipped_images(dataset_)) progress_->note(line);
   const Step& done = runner_.run([this] { return batches_->make(); }, context);
   if (!runner_.refusal().empty() && !eager_told_) {
     progress_->note("steps run one by one: " + runner_.refusal());
@@ -190,7 +223,7 @@ bool Trainer::advance() {
   const bool reads = logs || stops || due;
   if (reads) loss_ = done.loss.item();
   step_seconds_ += seconds_since(begin);
-  progress_->update(step_, epoch_now, options_.epochs, loss_);
+  progress_->update(step_, epoch_now, loss_);
   if (reads) log(done, context.lr, epoch_now, epoch_ends, logs);
   if (stops || epoch_ends || due) save(stops || epoch_ends);
   return !stops;
@@ -221,73 +254,18 @@ void Trainer::log(const Step& done, double lr, std::int64_t epoch_now, bool epoc
           " is not finite; a lower --lr may help. The last checkpoint is kept in ", folder_.path());
 }
 
-/// Un-augmented images as the encoder is evaluated on them.
-ExtractSettings Trainer::image_settings() const {
-  ExtractSettings settings;
-  settings.image_size = views_[0].size;
-  settings.channels = views_[0].channels;
-  settings.mean = views_[0].mean;
-  settings.std = views_[0].std;
-  settings.resize = options_.eval_resize;
-  return settings;
-}
-
-std::pair<Features, Features> Trainer::bank_and_queries(const Encode& encode) {
-  DatasetSettings settings = dataset_settings(options_);
-  settings.limit = options_.eval_limit;
-  const auto features = [&](const char* split) {
-    std::optional<Dataset>& kept = judged_[split];
-    const Dataset dataset = kept ? *kept : open_dataset(settings, split);
-    if (dataset.source) kept = dataset;
-    Features all = extract_features(encode, dataset, image_settings(), backend_);
-    tell_bad_images(dataset);
-    return all;
-  };
-  return {features("probe"), features("test")};
-}
-
-void Trainer::log_knn(nlohmann::ordered_json& line, const KnnAccuracy& accuracy, const char* suffix, const char* note) {
-  line[std::string("knn_cosine_200") + suffix] = accuracy.cosine_200.top1;
-  line[std::string("knn_euclidean_5") + suffix] = accuracy.euclidean_5.top1;
-  char text[160];
-  std::snprintf(text, sizeof text, "epoch %lld: kNN top1 %.2f (k=200, cosine), %.2f (k=5, Euclidean)%s",
-                static_cast<long long>(epoch()), accuracy.cosine_200.top1, accuracy.euclidean_5.top1, note);
-  progress_->note(text);
-}
-
 void Trainer::evaluate(nlohmann::ordered_json& line) {
-  progress_->pause_clock();
-  const auto [bank, queries] = bank_and_queries([this](const Tensor& images) { return objective_->features(images); });
-  log_knn(line, knn_accuracy(bank, queries, backend_), "", "");
-  if (const Tensor mask = objective_->feature_mask()) {
-    const std::vector<float> factors = cast(mask, DType::f32).floats();
-    log_knn(line, knn_accuracy(masked(bank, factors), masked(queries, factors), backend_), "_masked",
-            ", features times the mask");
-  }
-  DatasetSettings settings = dataset_settings(options_);
-  settings.limit = pictured_images;
-  save_pictures(*objective_, open_dataset(settings, "probe"), image_settings(), folder_.pictures(), epoch(), backend_);
-  progress_->resume_clock();
+  progress_->turn_to(Progress::Work::evaluating);
+  evaluation_.evaluate(line, epoch(), folder_.pictures());
+  progress_->turn_to(Progress::Work::steps);
 }
 
 /// After the last step: the running statistics that the saved encoder gets.
 void Trainer::recalibrate(nlohmann::ordered_json& line) {
   if (options_.eval_every > 0 && !line.contains("knn_cosine_200")) evaluate(line);
-  progress_->pause_clock();
-  ExtractSettings settings = image_settings();
-  settings.batch = options_.batch;
-  const DType activations = activations_of(options_, backend_);
-  recalibrated_ = recalibrated_statistics(objective_->encoder(), dataset_, settings,
-                                          {.batches = objective_->recalibration_batches(),
-                                           .seed = static_cast<std::uint64_t>(options_.seed),
-                                           .epoch = options_.epochs,
-                                           .activations = activations},
-                                          backend_);
-  if (options_.eval_every > 0) {
-    const auto [bank, queries] = bank_and_queries(encode_with(objective_->encoder(), *recalibrated_, activations));
-    log_knn(line, knn_accuracy(bank, queries, backend_), "_recalibrated", ", running statistics estimated anew");
-  }
-  progress_->resume_clock();
+  progress_->turn_to(Progress::Work::evaluating);
+  recalibrated_ = evaluation_.recalibrate(line, epoch(), dataset_);
+  progress_->turn_to(Progress::Work::steps);
 }
 
 /// The choices that --tune made in this run before its checkpoint are part of what a resumed run must repeat.
@@ -308,25 +286,26 @@ void Trainer::save_tuning() {
   if (options_.tune) write_atomically(folder_.tuning(), json_text(conv_choices(), 1) + "\n");
 }
 
-/// Names the images that have been left out since the last time.
-void Trainer::tell_bad_images(const Dataset& dataset) {
-  if (!dataset.source) return;
-  for (const std::string& message : dataset.source->bad_images().take_messages()) progress_->note("skipped " + message);
-}
-
 /// Encoders before the checkpoint: a run that stops in between makes them again when it goes on. Only the first
 /// checkpoint comes before any encoder, since an encoder without one is that of a run that has lost it.
 void Trainer::save(bool with_encoder) {
-  progress_->pause_clock();
+  progress_->turn_to(Progress::Work::saving);
   save_tuning();
   folder_.sync_metrics();
   const bool first = !RunFolder::has(folder_.checkpoint());
   if (with_encoder && !first) save_encoders();
   save_checkpoint(folder_.checkpoint(), objective_->state(),
-                  {step_, epoch(), omp_get_max_threads(), dataset_.count, config_});
+                  {.step = step_,
+                   .epoch = epoch(),
+                   .threads = omp_get_max_threads(),
+                   .images = dataset_.count,
+                   .data = data_,
+                   .seconds = progress_->spent(),
+                   .config = config_});
+  notes_.reached(step_);
   if (with_encoder && first) save_encoders();
   saved_at_ = Clock::now();
-  progress_->resume_clock();
+  progress_->turn_to(Progress::Work::steps);
 }
 
 /// The encoder that is used comes last: where it is, what goes with it is too.
@@ -343,7 +322,7 @@ void Trainer::make_lost_encoder() {
   nlohmann::ordered_json logged_already;
   if (step_ == last_ && objective_->recalibration_batches() > 0) recalibrate(logged_already);
   save_encoders();
-  std::printf("%s was not there and has been made again\n", printable(folder_.encoder()).c_str());
+  notes_.log.say(join(folder_.encoder(), " was not there and has been made again"));
 }
 
 void Trainer::save_encoder_file(const std::string& path, const Statistics& statistics) {
@@ -354,7 +333,7 @@ void Trainer::save_encoder_file(const std::string& path, const Statistics& stati
                 {"dataset", options_.dataset},
                 {"epoch", std::to_string(epoch())},
                 {"step", std::to_string(step_)},
-                {"config_sha256", config_digest(options_)}});
+                {"config_xxh128", config_digest(options_)}});
 }
 
 TrainingResult Trainer::run() {
@@ -372,22 +351,31 @@ TrainingResult Trainer::run() {
   result.loss = loss_;
   result.data_wait = step_seconds_ > 0 ? batches_->seconds_waited() / step_seconds_ : 0;
   if (result.exit_status) {
-    std::printf("stopped by a signal at step %lld; go on with --resume\n", static_cast<long long>(step_));
+    notes_.log.say(join("stopped by a signal at step ", step_, "; go on with --resume"));
   } else if (step_ > result.started_at) {
-    std::printf("done: %lld steps, loss %.4f, data wait %.1f %%\n%s\n", static_cast<long long>(step_), loss_,
-                100 * result.data_wait, printable(folder_.encoder()).c_str());
+    char text[120];
+    std::snprintf(text, sizeof text, "done: %lld steps, loss %.4f, data wait %.1f %%\n", static_cast<long long>(step_),
+                  loss_, 100 * result.data_wait);
+    notes_.log.say(text + folder_.encoder());
   } else {
-    std::printf("nothing left to do at step %lld\n", static_cast<long long>(step_));
+    notes_.log.say(join("nothing left to do at step ", step_));
   }
   return result;
 }
 
 }  // namespace
 
-TrainingResult train_run(const Options& options, std::unique_ptr<RunFolder> folder) {
+TrainingResult train_run(const Options& options, std::unique_ptr<RunFolder> folder, RunNotes* notes) {
   apply_kernel_choices(options);
   forget_convs();
-  return Trainer(options, std::move(folder)).run();
+  RunNotes own;
+  RunNotes& all = notes ? *notes : own;
+  TrainingResult result;
+  all.around([&] {
+    result = Trainer(options, std::move(folder), all).run();
+    return result.exit_status;
+  });
+  return result;
 }
 
 PlannedRun plan_run(const Options& options) {
@@ -476,6 +464,6 @@ void apply_kernel_choices(const Options& options) {
   set_cuda_deterministic(options.deterministic);
 }
 
-std::string config_digest(const Options& options) { return sha256(options_to_toml(without_changeable(options))); }
+std::string config_digest(const Options& options) { return xxh128(options_to_toml(without_changeable(options))); }
 
 }  // namespace vergence

@@ -13,6 +13,7 @@
 #include "ssl/options.h"
 #include "ssl/plan.h"
 #include "ssl/run_folder.h"
+#include "ssl/run_notes.h"
 
 namespace vergence {
 
@@ -24,10 +25,12 @@ struct TrainingResult {
   double data_wait = 0;         // share of the time of all steps that was spent waiting for data
 };
 
-/// Trains as the options say; prints what it does to stdout. `folder`: their run folder, where it is open already.
+/// Trains as the options say; says what it does on stdout and in train.log. `folder`: their run folder, where it is open
+/// already. `notes`: where it writes of itself; its own in the run folder where none are given.
 /// Throws UsageError for bad options or data and for a run folder that cannot be used, Error when the loss is not
 /// finite (the last checkpoint is kept).
-TrainingResult train_run(const Options& options, std::unique_ptr<RunFolder> folder = nullptr);
+TrainingResult train_run(const Options& options, std::unique_ptr<RunFolder> folder = nullptr,
+                         RunNotes* notes = nullptr);
 
 struct PlannedRun {
   Plan plan;
@@ -58,7 +61,7 @@ std::unique_ptr<Objective> make_objective(const Options& options, std::int64_t i
 /// process. Throws UsageError for names there are not and for what does not go together.
 void apply_kernel_choices(const Options& options);
 
-/// SHA-256 of the configuration, without what a resumed run may change.
+/// XXH128 of the configuration, without what a resumed run may change.
 std::string config_digest(const Options& options);
 
 }  // namespace vergence

@@ -10,7 +10,6 @@
 #include "ssl/bench_step.h"
 #include "ssl/checkpoint.h"
 #include "ssl/plan.h"
-#include "ssl/sha256.h"
 #include "ssl/stages.h"
 #include "tests/complaints.h"
 #include "tests/objective_checks.h"
@@ -78,7 +77,7 @@ TEST_F(TrainerTest, LearnsAndLogsEveryStepOnce) {
   EXPECT_GT(lines.back()["knn_euclidean_5"], 0);
   const TrainedEncoder trained = load_encoder(folder_ / "run/encoder.safetensors", cpu_backend());
   for (const char* key : {"format", "encoder", "width", "stem", "image_size", "channels", "mean", "std", "objective",
-                          "dataset", "epoch", "step", "config_sha256"})
+                          "dataset", "epoch", "step", "config_xxh128"})
     EXPECT_TRUE(trained.metadata.contains(key)) << key;
   EXPECT_EQ(trained.metadata.at("step"), "60");
   EXPECT_EQ(trained.metadata.at("epoch"), "15");
@@ -331,13 +330,6 @@ TEST_F(TrainerTest, ThePlanCountsWhatIsThere) {
   EXPECT_GT(plan.step.parameters, 2 * counted);
   EXPECT_NE(describe_plan(options).find("12 (3 epochs of 4; 70 images, 6 dropped in each)"), std::string::npos);
   EXPECT_FALSE(fs::exists(folder_ / "run"));
-}
-
-TEST(Sha256, GivesThePublishedDigests) {
-  EXPECT_EQ(sha256(""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
-  EXPECT_EQ(sha256("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
-  EXPECT_EQ(sha256("abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq"),
-            "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1");
 }
 
 }  // namespace

@@ -2,13 +2,15 @@
 #include <cstdio>
 
 #include "datasets/verify.h"
+#include "engine/shell_words.h"
 #include "engine/shown.h"
 #include "ssl/stages.h"
 #include "tools/common.h"
 
 int main(int argc, char** argv) {
   return vergence::run_tool("pretrain", [&] {
-    const vergence::Options options = vergence::parse_pretrain(argc, argv);
+    vergence::Options options = vergence::parse_pretrain(argc, argv);
+    options.command = vergence::shell_line(argc, argv);
     if (options.verify)
       vergence::verify_dataset(vergence::dataset_settings(options),
                                [](const std::string& line) { std::printf("%s\n", vergence::printable(line).c_str()); });

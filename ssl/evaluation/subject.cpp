@@ -23,15 +23,18 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// A number for each channel with commas between them, as in the metadata entries mean and std.
+/// A number for each channel, as in the metadata entries mean and std: a JSON list, or as older files have it, without
+/// brackets.
 ChannelValues channels_from(const Metadata& metadata, const std::string& key, std::int64_t channels,
                             const std::string& path) {
   const auto found = metadata.find(key);
   require_usage(found != metadata.end(), path, ": metadata has no '", key,
                 "', expected the channels' values the encoder was trained with");
   ChannelValues values{};
-  const char *at = found->second.data(), *end = at + found->second.size();
-  bool good = true;
+  std::string_view text = found->second;
+  bool good = text.starts_with('[') == text.ends_with(']');
+  if (good && text.starts_with('[')) text = text.substr(1, text.size() - 2);
+  const char *at = text.data(), *end = at + text.size();
   for (std::size_t i = 0; i < static_cast<std::size_t>(channels) && good; ++i) {
     while (at != end && (*at == ' ' || (i > 0 && *at == ','))) ++at;
     const auto [next, error] = std::from_chars(at, end, values[i]);
@@ -211,8 +214,10 @@ nlohmann::ordered_json Subject::description() const {
   nlohmann::ordered_json json;
   json["encoder_file"] = path;
   json["untrained"] = options.untrained;
-  for (const char* key : {"objective", "epoch", "step", "config_sha256"})
+  for (const char* key : {"objective", "epoch", "step"})
     if (const auto found = metadata.find(key); found != metadata.end()) json[key] = number_or_text(found->second);
+  for (const char* key : {"config_xxh128", "config_sha256"})  // the latter in files of older versions
+    if (const auto found = metadata.find(key); found != metadata.end()) json[key] = found->second;
   if (options.untrained) json["epoch"] = json["step"] = 0;
   json["encoder"] = encoder.settings.encoder;
   json["width"] = encoder.settings.width;

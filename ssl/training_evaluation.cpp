@@ -1,0 +1,99 @@
+#include "ssl/training_evaluation.h"
+
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "ssl/evaluation/feature_mask.h"
+#include "ssl/finishing.h"
+#include "ssl/trainer.h"
+
+namespace vergence {
+
+TrainingEvaluation::TrainingEvaluation(const Options& options, const ViewSettings& view, Objective& objective,
+                                       Backend& backend, EvaluationListener listener)
+    : options_(options), view_(view), objective_(objective), backend_(backend), listener_(std::move(listener)) {}
+
+/// Un-augmented images as the encoder is evaluated on them.
+ExtractSettings TrainingEvaluation::image_settings() const {
+  ExtractSettings settings;
+  settings.image_size = view_.size;
+  settings.channels = view_.channels;
+  settings.mean = view_.mean;
+  settings.std = view_.std;
+  settings.resize = options_.eval_resize;
+  return settings;
+}
+
+/// A split of files is kept, so that it is looked through once.
+Dataset TrainingEvaluation::judged(const std::string& split) {
+  if (const auto kept = judged_.find(split); kept != judged_.end()) return kept->second;
+  DatasetSettings settings = dataset_settings(options_);
+  settings.limit = options_.eval_limit;
+  Dataset dataset = open_dataset(settings, split);
+  if (dataset.source) judged_.emplace(split, dataset);
+  return dataset;
+}
+
+std::pair<Features, Features> TrainingEvaluation::bank_and_queries(const Encode& encode) {
+  const Dataset bank = judged("probe"), queries = judged("test");
+  ExtractSettings settings = image_settings();
+  const auto features = [&](const Dataset& dataset, std::int64_t done_before) {
+    settings.progress = [&, done_before](std::int64_t done, std::int64_t) {
+      listener_.progress(done_before + done, bank.count + queries.count);
+    };
+    Features all = extract_features(encode, dataset, settings, backend_);
+    for (const std::string& line : skipped_images(dataset)) listener_.note(line);
+    return all;
+  };
+  Features of_bank = features(bank, 0), of_queries = features(queries, bank.count);
+  return {std::move(of_bank), std::move(of_queries)};
+}
+
+void TrainingEvaluation::log_knn(nlohmann::ordered_json& line, std::int64_t epoch, const KnnAccuracy& accuracy,
+                                 const char* suffix, const char* remark) {
+  line[std::string("knn_cosine_200") + suffix] = accuracy.cosine_200.top1;
+  line[std::string("knn_euclidean_5") + suffix] = accuracy.euclidean_5.top1;
+  char text[160];
+  std::snprintf(text, sizeof text, "epoch %lld: kNN top1 %.2f (k=200, cosine), %.2f (k=5, Euclidean)%s",
+                static_cast<long long>(epoch), accuracy.cosine_200.top1, accuracy.euclidean_5.top1, remark);
+  listener_.note(text);
+}
+
+void TrainingEvaluation::evaluate(nlohmann::ordered_json& line, std::int64_t epoch, const std::string& pictures) {
+  const auto [bank, queries] = bank_and_queries([this](const Tensor& images) { return objective_.features(images); });
+  log_knn(line, epoch, knn_accuracy(bank, queries, backend_), "", "");
+  if (const Tensor mask = objective_.feature_mask()) {
+    const std::vector<float> factors = cast(mask, DType::f32).floats();
+    log_knn(line, epoch, knn_accuracy(masked(bank, factors), masked(queries, factors), backend_), "_masked",
+            ", features times the mask");
+  }
+  DatasetSettings settings = dataset_settings(options_);
+  settings.limit = pictured_images;
+  save_pictures(objective_, open_dataset(settings, "probe"), image_settings(), pictures, epoch, backend_);
+}
+
+Statistics TrainingEvaluation::recalibrate(nlohmann::ordered_json& line, std::int64_t epoch, const Dataset& train) {
+  ExtractSettings settings = image_settings();
+  settings.batch = options_.batch;
+  const DType activations = activations_of(options_, backend_);
+  Statistics statistics = recalibrated_statistics(objective_.encoder(), train, settings,
+                                                  {.batches = objective_.recalibration_batches(),
+                                                   .seed = static_cast<std::uint64_t>(options_.seed),
+                                                   .epoch = options_.epochs,
+                                                   .activations = activations},
+                                                  backend_);
+  if (options_.eval_every > 0) {
+    const auto [bank, queries] = bank_and_queries(encode_with(objective_.encoder(), statistics, activations));
+    log_knn(line, epoch, knn_accuracy(bank, queries, backend_), "_recalibrated", ", running statistics estimated anew");
+  }
+  return statistics;
+}
+
+std::vector<std::string> skipped_images(const Dataset& dataset) {
+  if (!dataset.source) return {};
+  std::vector<std::string> lines = dataset.source->bad_images().take_messages();
+  for (std::string& line : lines) line.insert(0, "skipped ");
+  return lines;
+}
+
+}  // namespace vergence
