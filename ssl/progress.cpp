@@ -131,18 +131,19 @@ void Progress::update(std::int64_t step, std::int64_t epoch, double loss) {
   const std::string rate = format(rate_ < 10 ? "%.1f" : "%.0f", rate_);
   const std::string number = std::isnan(loss) ? "" : loss_text(loss), named = number.empty() ? "" : "loss " + number;
   show({parts({named, rate + " img/s"}), named, number}, parts({named, rate + " images/s"}),
-       join(count_text(step), "/", count_text(settings_.total)));
+       {join(count_text(step), "/", count_text(settings_.total))});
 }
 
 void Progress::evaluating(std::int64_t done, std::int64_t total) {
   evaluated_ = total > 0 ? static_cast<double>(done) / static_cast<double>(total) : 0;
   if (!is_due()) return;
   const std::string what = join("evaluating ", grouped_text(done), "/", grouped_text(total));
-  show({what, what, what}, what, what);
+  show({what, what, what}, what, {what, what.substr(what.find(' ') + 1)});
 }
 
 /// `what` happens, from long to short for a terminal, for a plain line, and what of all is told last.
-void Progress::show(const std::array<std::string, 3>& what, const std::string& plain, const std::string& least) {
+void Progress::show(const std::array<std::string, 3>& what, const std::string& plain,
+                    const std::vector<std::string>& least) {
   shown_at_ = seconds_since(begin_);
   const double seconds = left();
   if (!terminal_) {
@@ -158,11 +159,10 @@ void Progress::show(const std::array<std::string, 3>& what, const std::string& p
   const std::string step = join(count_text(step_), "/", count_text(settings_.total)), named = "step " + step;
   const std::string time = join(clock_text(spent()), " < ", seconds < 0 ? "?" : clock_text(seconds));
   const std::int64_t columns = columns_of(out_);
-  const std::string line =
-      fitting({parts({epoch, named, what[0], time}), parts({epoch, named, what[1], time}),
-               parts({named, what[1], time}), parts({step, what[2], time}), parts({least, time}), least},
-              columns);
-  rewrite(line, columns);
+  std::vector<std::string> lines{parts({epoch, named, what[0], time}), parts({epoch, named, what[1], time}),
+                                 parts({named, what[1], time}), parts({step, what[2], time}), parts({least[0], time})};
+  lines.insert(lines.end(), least.begin(), least.end());
+  rewrite(fitting(lines, columns), columns);
 }
 
 /// Puts `line` in the place of the one that is there.

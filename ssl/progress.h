@@ -68,7 +68,7 @@ class Progress {
  private:
   double seconds_of(Work work) const;
   bool is_due() const;
-  void show(const std::array<std::string, 3>& what, const std::string& plain, const std::string& least);
+  void show(const std::array<std::string, 3>& what, const std::string& plain, const std::vector<std::string>& least);
   void rewrite(const std::string& line, std::int64_t columns);
 
   ProgressSettings settings_;
@@ -82,7 +82,7 @@ class Progress {
   std::int64_t step_, epoch_ = 1, evaluations_ = 0;
   double evaluated_ = 0;                              // share of the present evaluation
   double first_time_ = 0, last_time_ = 0, rate_ = 0;  // of steps
-  std::int64_t rates_ = 0;                                     // that rate_ was made of
+  std::int64_t rates_ = 0;                            // that rate_ was made of
   double shown_at_ = -1e9;
   std::size_t width_ = 0;  // of the line on the terminal; 0: none
 };

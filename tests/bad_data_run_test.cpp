@@ -1,6 +1,7 @@
 // Runs whose data go bad on the way: they end with the file's name, and go on from their last checkpoint.
 #include <gtest/gtest.h>
 
+#include "datasets/fingerprint.h"
 #include "datasets/loader.h"
 #include "datasets/pack_images.h"
 #include "ssl/checkpoint.h"
@@ -76,6 +77,65 @@ TEST_F(BadDataRun, GoingOnWithOtherImagesIsSaid) {
   pretrain(run);
   EXPECT_EQ(testing::internal::GetCapturedStderr(),
             "warning: the run began with 32 images and goes on with 31: its epochs are others\n");
+}
+
+TEST_F(BadDataRun, GoingOnWithAsManyOtherImagesIsSaid) {
+  images.classes("train", 16);
+  Options run = options(images.path(), "run");
+  run.max_steps = 1;
+  pretrain(run);
+  run.resume = true;
+  const auto warned = [&] {
+    ++run.max_steps;
+    testing::internal::CaptureStderr();
+    pretrain(run);
+    return testing::internal::GetCapturedStderr();
+  };
+  const auto warning = [](const std::string& what) { return "warning: the run goes on with other " + what + "\n"; };
+  const std::string files = warning("images than it began with: as many, but names or sizes of their files differ");
+  // Elsewhere they are the same,
+  fs::copy(images.path(), folder / "copy", fs::copy_options::recursive);
+  run.data = folder / "copy";
+  EXPECT_EQ(warned(), "");
+  // but not under another name,
+  fs::rename(folder / "copy/train/a/104.png", folder / "copy/train/a/204.png");
+  EXPECT_EQ(warned(), files);
+  EXPECT_EQ(warned(), "") << "the checkpoint has the new ones";
+  // with other bytes,
+  fs::copy(folder / "copy/train/a/105.png", folder / "copy/train/a/106.png", fs::copy_options::overwrite_existing);
+  EXPECT_EQ(warned(), files);
+  // or of another class.
+  fs::rename(folder / "copy/train/a/107.png", folder / "copy/train/b/207.png");
+  EXPECT_EQ(warned(), files);
+
+  const std::string packed = folder / "images.packed";
+  pack_images({.name = "image_folder", .directory = run.data}, packed, 0);
+  run.data = packed;
+  EXPECT_EQ(warned(), files) << "decoded";
+  EXPECT_EQ(warned(), "");
+}
+
+TEST(DataFingerprint, OfImagesInMemoryIsThatOfPixelsAndLabels) {
+  Dataset data;
+  data.count = 2, data.channels = 1, data.height = 2, data.width = 3, data.classes = 2;
+  data.pixels = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
+  data.labels = {0, 1};
+  const Fingerprint whole = fingerprint_of(data);
+  EXPECT_EQ(fingerprint_of(data), whole);
+  Dataset other = data;
+  other.pixels[7] = 0;
+  EXPECT_NE(fingerprint_of(other).images, whole.images);
+  EXPECT_EQ(fingerprint_of(other).labels, whole.labels);
+  other = data;
+  std::swap(other.height, other.width);
+  EXPECT_NE(fingerprint_of(other).images, whole.images);
+  other = data;
+  std::swap(other.labels[0], other.labels[1]);
+  EXPECT_EQ(fingerprint_of(other).images, whole.images);
+  EXPECT_NE(fingerprint_of(other).labels, whole.labels);
+  other = data;
+  other.classes = 3;
+  EXPECT_NE(fingerprint_of(other).labels, whole.labels);
 }
 
 TEST_F(BadDataRun, FilesThatAreJudgedAreLookedThroughOnce) {

@@ -183,6 +183,32 @@ TEST_F(StoredEncoder, UntrainedHasTheInitialWeightsOfTheRunsSeed) {
             extract_features(encode_with(initial, fresh), dataset, extract_, cpu_backend()).values);
 }
 
+TEST_F(StoredEncoder, MeansAreAListOrStandWithoutBrackets) {
+  for (const char* mean : {"[0.4, 0.5, 0.6]", "[0.4,0.5,0.6]", "[ 0.4 , 0.5 , 0.6]", "0.4,0.5,0.6"}) {
+    metadata_["mean"] = mean;
+    save();
+    EXPECT_EQ(open_subject(run()).extract.mean, (ChannelValues{0.4f, 0.5f, 0.6f})) << mean;
+  }
+  for (const char* mean : {"[0.4, 0.5, 0.6", "0.4, 0.5, 0.6]", "[0.4, 0.5]", "[]", "[", "]", "", "[[0.4, 0.5, 0.6]]",
+                           "[0.4, 0.5, 0.6, 0.7]", "[0.4, 0.5, x]"}) {
+    metadata_["mean"] = mean;
+    save();
+    expect_contains(message_of([&] { open_subject(run()); }),
+                    {join(": metadata 'mean' is '", mean, "', expected 3 numbers")});
+  }
+}
+
+TEST_F(StoredEncoder, AnOldNameOfTheConfigurationStays) {
+  metadata_["config_sha256"] = std::string(64, '1');
+  save();
+  EXPECT_EQ(open_subject(run()).description()["config_sha256"], std::string(64, '1'));
+  metadata_.erase("config_sha256");
+  metadata_["config_xxh128"] = std::string(31, '0') + "7";  // no number, though it looks like one
+  save();
+  EXPECT_EQ(open_subject(run()).description()["config_xxh128"], std::string(31, '0') + "7");
+  EXPECT_FALSE(open_subject(run()).description().contains("config_sha256"));
+}
+
 TEST_F(StoredEncoder, BadInputIsAUsageError) {
   EXPECT_THROW(open_subject({}), UsageError);     // neither a run nor a file
   EXPECT_THROW(open_subject(run()), UsageError);  // no encoder in the folder yet

@@ -65,4 +65,7 @@ seq 1 $steps | cmp - "$work/steps" || fail "metrics.jsonl does not hold every st
 for run in whole killed; do sed 's/,"images_per_s":[^,}]*//' "$work/$run/metrics.jsonl" >"$work/$run.metrics"; done
 cmp "$work/whole.metrics" "$work/killed.metrics" || fail "the metrics differ"
 cmp "$work/whole/encoder.safetensors" "$work/killed/encoder.safetensors" || fail "the encoders differ"
+exits=$(sed -n 's/^ *"exit": \(.*\),$/\1/p' "$work/killed/run.json" | tr '\n' ' ')
+[ "$exits" = "null null null null null null null null null null 143 0 " ] || fail "run.json has the exits $exits"
+[ "$(grep -c '^resumed at step ' "$work/killed/train.log")" = 11 ] || fail "train.log has not every start"
 echo "ten kills, last resume at step $at of $steps: metrics and encoder equal"

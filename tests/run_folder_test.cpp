@@ -1,7 +1,6 @@
-// Run folders: refusal, locking, and cutting metrics.jsonl back to a checkpoint. The progress line's arithmetic.
+// Run folders: refusal, locking, and cutting metrics.jsonl back to a checkpoint. Stop signals.
 #include "ssl/run_folder.h"
 
-#include <chrono>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
@@ -12,7 +11,6 @@
 
 #include "engine/files.h"
 #include "kernels/error.h"
-#include "ssl/progress.h"
 #include "ssl/signals.h"
 #include "tests/complaints.h"
 #include "tests/special_files.h"
@@ -119,8 +117,9 @@ TEST_F(RunFolders, AFolderThatCannotBeIsRefused) {
 
 TEST_F(RunFolders, FilesThatCannotBeWrittenAreRefusedAtOnce) {
   create_folders(path_);
-  for (const std::string file : {"config.toml", "metrics.jsonl", "checkpoint.safetensors", "encoder.safetensors",
-                                 "encoder_as_trained.safetensors", "mask.safetensors", "tuning.json"}) {
+  for (const std::string file :
+       {"config.toml", "metrics.jsonl", "checkpoint.safetensors", "encoder.safetensors",
+        "encoder_as_trained.safetensors", "mask.safetensors", "tuning.json", "train.log", "run.json"}) {
     const std::string path = path_ + "/" + file;
     for (const bool resume : {false, true}) {
       fs::create_directory(path);
@@ -178,69 +177,22 @@ TEST_F(RunFolders, LogAppendsAfterTheCut) {
 }
 
 TEST_F(RunFolders, DamagedMetricsAreNamedByLine) {
-  for (const std::string bad : {"garbage", "[1]", "{\"loss\":1}", "{\"step\":\"1\"}", ""}) {
+  for (const std::string bad : {"garbage", "[1]", "{\"loss\":1}", "{\"step\":\"1\"}"}) {
     EXPECT_EQ(message_of([&] { cut("{\"step\":1}\n" + bad + "\n{\"step\":3}\n", 3); }),
               path_ + "/metrics.jsonl:2: expected a JSON object with a whole number \"step\"")
         << bad;
   }
 }
 
+TEST_F(RunFolders, EmptyLinesOfMetricsAreDropped) {
+  EXPECT_EQ(cut("\n{\"step\":1}\n\n \t\r\n{\"step\":2}\n\n", 9), "{\"step\":1}\n{\"step\":2}\n");
+  EXPECT_EQ(message_of([&] { cut("\n\n[1]\n", 9); }),
+            path_ + "/metrics.jsonl:3: expected a JSON object with a whole number \"step\"");
+}
+
 TEST_F(RunFolders, LoggingUnopenedMetricsIsAnError) {
   RunFolder folder(path_, false);
   EXPECT_THROW(folder.log({{"step", 1}}), Error);
-}
-
-TEST(ProgressLine, Clock) {
-  EXPECT_EQ(clock_text(7.4), "0:07");
-  EXPECT_EQ(clock_text(123), "2:03");
-  EXPECT_EQ(clock_text(3723), "1:02:03");
-  EXPECT_EQ(clock_text(-1), "0:00");
-  EXPECT_EQ(clock_text(std::numeric_limits<double>::quiet_NaN()), "0:00");
-}
-
-/// All that was printed into a file, which is no terminal.
-std::string printed(const std::function<void(std::FILE*)>& print) {
-  std::FILE* file = std::tmpfile();
-  print(file);
-  std::rewind(file);
-  std::string text;
-  for (int c; (c = std::fgetc(file)) != EOF;) text += static_cast<char>(c);
-  std::fclose(file);
-  return text;
-}
-
-TEST(ProgressLine, PlainLinesNowAndThenAndTheLastOne) {
-  const std::string text = printed([](std::FILE* file) {
-    Progress progress(100, 0, 32, file, 3600);
-    for (int step = 1; step <= 100; ++step) progress.update(step, 1, 1, 2.5);
-    EXPECT_GT(progress.images_per_s(), 0);
-    progress.note("kNN 50.0");
-  });
-  EXPECT_EQ(text.find('\r'), std::string::npos);
-  EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 3) << text;
-  EXPECT_EQ(text.rfind("epoch 1/1  step 1/100  loss 2.5000  ", 0), 0u) << text;
-  EXPECT_NE(text.find("\nepoch 1/1  step 100/100  loss 2.5000  "), std::string::npos) << text;
-  EXPECT_NE(text.find(" images/s  0:00 spent, 0:00 left\nkNN 50.0\n"), std::string::npos) << text;
-}
-
-TEST(ProgressLine, PausesDoNotCount) {
-  using Clock = std::chrono::steady_clock;
-  const auto seconds = [](Clock::duration time) { return std::chrono::duration<double>(time).count(); };
-  std::FILE* file = std::tmpfile();
-  const Clock::time_point begin = Clock::now();
-  Progress progress(10, 0, 1, file);
-  usleep(20000);
-  progress.pause_clock();
-  const Clock::time_point paused = Clock::now();
-  usleep(400000);
-  const Clock::time_point resumed = Clock::now();
-  progress.resume_clock();
-  usleep(20000);
-  progress.update(1, 1, 1, 0);
-  const double spent = seconds(paused - begin) + seconds(Clock::now() - resumed);
-  // However slow the machine is: the line counts no more than what this clock saw outside the pause.
-  EXPECT_GE(progress.images_per_s(), 1 / spent) << "a pause of " << seconds(resumed - paused) << " s was counted";
-  std::fclose(file);
 }
 
 TEST(Signals, TheFirstAsksTheSecondEnds) {

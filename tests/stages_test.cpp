@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "engine/json_text.h"
 #include "models/encoder_file.h"
 #include "tests/complaints.h"
 #include "tests/small_objectives.h"
@@ -317,6 +318,25 @@ TEST_F(StagedTool, StoppedInEitherStageARunGoesOnBitForBit) {
               folder_.bytes("moved" + stage + "/encoder.safetensors"));
     EXPECT_EQ(metrics_of(folder_, "whole" + stage), metrics_of(folder_, "moved" + stage)) << stage;
   }
+
+  // What both have written of themselves: null where they were killed.
+  const auto exits = [&](const std::string& run) {
+    std::string text;
+    const nlohmann::json record = parse_json(folder_.bytes(run + "/run.json"));
+    for (const auto& entry : record["runs"]) text += entry["exit"].dump() + " ";
+    return text;
+  };
+  EXPECT_EQ(exits("moved/stage1"), "null 130 0 ");
+  EXPECT_EQ(exits("moved"), "null 130 null 143 0 ");
+  const auto entries = parse_json(folder_.bytes("moved/run.json"))["runs"];
+  EXPECT_EQ(entries[1]["to_step"], 0) << "none of its own";
+  EXPECT_EQ(entries[4]["from_step"], entries[3]["to_step"]);
+  EXPECT_EQ(entries[4]["to_step"], 40);
+  const std::string log = folder_.bytes("moved/train.log"), of_first = folder_.bytes("moved/stage1/train.log");
+  expect_said(log, {"stage 1 of 2: simclr", "stopped by a signal at step ", "stopped in stage 1 of 2", "stage 2 of 2",
+                    text.substr(text.rfind("stopped by a signal"))});
+  expect_said(of_first, {"stopped by a signal at step ", "done: 40 steps"});
+  EXPECT_EQ(of_first.find("stage 2"), std::string::npos);
 }
 
 }  // namespace

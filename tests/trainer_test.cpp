@@ -1,5 +1,6 @@
 // Whole pretraining runs, small enough for a test: resume, refusals, stops, and that the benchmark runs the same step.
 #include <cmath>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <gtest/gtest.h>
@@ -80,6 +81,8 @@ TEST_F(TrainerTest, LearnsAndLogsEveryStepOnce) {
                           "dataset", "epoch", "step", "config_xxh128"})
     EXPECT_TRUE(trained.metadata.contains(key)) << key;
   EXPECT_EQ(trained.metadata.at("step"), "60");
+  EXPECT_EQ(trained.metadata.at("mean"), "[0.497, 0.497, 0.497]");  // of the data set
+  EXPECT_EQ(trained.metadata.at("config_xxh128").size(), 32u);
   EXPECT_EQ(trained.metadata.at("epoch"), "15");
 }
 
@@ -273,6 +276,73 @@ TEST_F(TrainerTest, ADamagedCheckpointIsRefused) {
   options.resume = true;
   fs::resize_file(folder_ / "run/checkpoint.safetensors", 5000);
   EXPECT_NE(message_of([&] { pretrain(options); }).find("checkpoint.safetensors"), std::string::npos);
+}
+
+TEST_F(TrainerTest, ACheckpointWithAWrongBitIsRefused) {
+  Options options = tiny("run");
+  options.max_steps = 1;
+  pretrain(options);
+  options.resume = true;
+  options.max_steps = 2;
+  const std::string path = folder_ / "run/checkpoint.safetensors", whole = read_file(path);
+  std::uint64_t header = 0;
+  std::memcpy(&header, whole.data(), 8);
+  const std::string refusal = path + ": is damaged: its bytes do not fit its checksum";
+  const auto flip = [&](std::size_t byte) {
+    std::string bytes = whole;
+    bytes[byte] = static_cast<char>(bytes[byte] ^ 1);
+    write_atomically(path, bytes);
+  };
+  for (const std::size_t share : {0u, 1u, 50u, 99u, 100u}) {  // per cent of the tensors' bytes
+    flip(8 + header + (whole.size() - 9 - header) * share / 100);
+    EXPECT_EQ(message_of([&] { pretrain(options); }), refusal) << share;
+  }
+  flip(whole.find("\"step\":\"1\"") + 8);  // the number itself
+  EXPECT_EQ(message_of([&] { pretrain(options); }), refusal);
+  for (std::size_t at = 8; at < 8 + header; at += 101) {  // names, shapes, offsets, options
+    flip(at);
+    expect_contains(message_of([&] { pretrain(options); }), {path + ": "});
+  }
+  write_atomically(path, whole);
+  EXPECT_EQ(pretrain(options).started_at, 1);
+}
+
+/// The checkpoint as older versions wrote it.
+void make_old(const std::string& path) {
+  const SafetensorsFile file(path);
+  Metadata metadata = file.metadata();
+  for (const char* key : {"xxh128", "images_xxh128", "labels_xxh128", "seconds"})
+    EXPECT_EQ(metadata.erase(key), 1u) << key;
+  write_safetensors(path, file.tensors(), metadata);
+}
+
+TEST_F(TrainerTest, ACheckpointWithoutAChecksumGoesOn) {
+  Options options = tiny("whole");
+  pretrain(options);
+  options.out = folder_ / "parts";
+  options.max_steps = 5;
+  pretrain(options);
+  make_old(folder_ / "parts/checkpoint.safetensors");
+  options.max_steps = 0;
+  options.resume = true;
+  ::testing::internal::CaptureStderr();
+  EXPECT_EQ(pretrain(options).started_at, 5);
+  EXPECT_EQ(::testing::internal::GetCapturedStderr(), "");
+  EXPECT_EQ(folder_.bytes("whole/encoder.safetensors"), folder_.bytes("parts/encoder.safetensors"));
+}
+
+TEST_F(TrainerTest, TheTimeThatWasSpentGoesOnAfterAResume) {
+  Options options = tiny("run");
+  options.max_steps = 5;
+  pretrain(options);
+  const auto spent = [&] { return Checkpoint(folder_ / "run/checkpoint.safetensors").position().seconds; };
+  const double first = spent();
+  EXPECT_GT(first, 0);
+  EXPECT_LT(first, 600);
+  options.resume = true;
+  options.max_steps = 9;
+  pretrain(options);
+  EXPECT_GT(spent(), first);
 }
 
 TEST_F(TrainerTest, TheBenchmarkRunsTheStepOfPretraining) {
