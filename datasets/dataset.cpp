@@ -87,6 +87,12 @@ std::string probe_split(const std::string& judged) {
   return judged == "val" ? "probe_without_val" : "probe";
 }
 
+bool has_test_split(const DatasetSettings& settings) {
+  if (settings.name == "npy") return has_npy_test(settings.directory);
+  const bool files = contains({"image_folder", "imagenet", "imagenet100"}, settings.name);
+  return !files || has_test_images(settings);
+}
+
 Dataset open_dataset(const DatasetSettings& settings, const std::string& split) {
   require_usage(contains(dataset_names(), settings.name), "data set: unknown name '", settings.name,
                 "', expected one of ", listed(dataset_names()));

@@ -22,8 +22,9 @@ struct Dataset {
   std::int64_t classes = 0;            // 0: no labels
   std::vector<std::uint8_t> pixels;    // count x height x width x channels; empty with a source
   std::shared_ptr<const ImageSource> source;
-  std::vector<std::int32_t> labels;  // count values in [0, classes), or empty
-  ChannelValues mean{}, std{};       // of the training split's pixels in [0, 1], whatever this split is
+  std::vector<std::int32_t> labels;      // count values in [0, classes), or empty
+  std::vector<std::string> class_names;  // of image files, by label; empty: classes are numbers
+  ChannelValues mean{}, std{};           // of the training split's pixels in [0, 1], whatever this split is
 
   /// Evaluation resizes an image's short side to `zoom` x the view's size, and cuts the view out of its centre.
   double zoom = 1;
@@ -76,6 +77,10 @@ const std::vector<std::string>& split_names();
 /// The split that fits probes, and is kNN's bank, when `judged` ("test" or "val") is what they are judged on. Throws
 /// UsageError for any other.
 std::string probe_split(const std::string& judged);
+
+/// Whether there is a split "test", which a folder of image files or arrays may lack. Throws UsageError for a folder
+/// that is not there.
+bool has_test_split(const DatasetSettings& settings);
 
 /// Opens one split. Throws UsageError (one line: what, where, what was expected) for an unknown name or split, bad
 /// settings, and missing or damaged files.

@@ -168,6 +168,15 @@ std::vector<KnownImage> look_at(ImageList& list, const DatasetSettings& settings
 
 }  // namespace
 
+bool has_test_images(const DatasetSettings& settings) {
+  std::error_code error;
+  if (!fs::is_regular_file(settings.directory, error)) return !folders_of(settings).test.empty();
+  const PackedImages images(settings.directory);
+  for (std::int64_t i = 0; i < images.count(); ++i)
+    if (images.part(i) == Part::test) return true;
+  return false;
+}
+
 void set_imagenet_statistics(Dataset& data) {
   data.mean = {0.485f, 0.456f, 0.406f};
   data.std = {0.229f, 0.224f, 0.225f};
@@ -208,6 +217,7 @@ Dataset open_image_folder(const DatasetSettings& settings, const std::string& sp
   data.count = static_cast<std::int64_t>(list.files.size());
   data.classes = static_cast<std::int64_t>(list.classes.size());
   data.labels = std::move(list.labels);
+  data.class_names = list.classes;
   set_imagenet_statistics(data);
   auto source = std::make_shared<ImageFiles>(paths_of(list), std::move(images), settings.jpeg, settings.bad_images);
   for (std::size_t i = 0; i < complaints.size(); ++i)  // places behind the images: they are none of them

@@ -21,6 +21,9 @@ namespace vergence {
 /// image: one line that names the first of them and says how many there are.
 Dataset open_image_folder(const DatasetSettings& settings, const std::string& split);
 
+/// Whether there are images of the split "test", in the folder or the packed file. Throws as open_image_folder does.
+bool has_test_images(const DatasetSettings& settings);
+
 /// Mean and deviation of ImageNet's pixels, and the zoom of its evaluation: 256 to 224.
 void set_imagenet_statistics(Dataset& data);
 

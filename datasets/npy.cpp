@@ -25,6 +25,11 @@ constexpr const char* expected_files = "expected train.npy or train_0.npy, train
 
 std::string where_of(const fs::path& path) { return "npy: " + shown(path.string(), 400); }
 
+fs::path given_folder(const std::string& directory) {
+  require_usage(!directory.empty(), "npy: no data folder given, ", expected_files, " in --data DIR");
+  return directory;
+}
+
 /// The files of a name: NAME.npy, or its parts in their order. None where there is neither.
 std::vector<fs::path> files_of(const fs::path& folder, const std::string& name) {
   std::map<std::int64_t, fs::path> parts;
@@ -164,8 +169,7 @@ std::int64_t classes_of(const std::vector<std::int32_t>& labels) {
 }  // namespace
 
 Dataset read_npy(const std::string& directory, const std::string& split, std::int64_t limit) {
-  require_usage(!directory.empty(), "npy: no data folder given, ", expected_files, " in --data DIR");
-  const fs::path folder = directory;
+  const fs::path folder = given_folder(directory);
   Images train(folder, "train");
   require_usage(!train.none(), where_of(folder), " has no training images, ", expected_files);
   std::vector<std::int32_t> labels = read_labels(folder, "train", train);
@@ -200,5 +204,7 @@ Dataset read_npy(const std::string& directory, const std::string& split, std::in
   if (!labels.empty()) data.labels.assign(labels.begin() + first, labels.begin() + last);
   return data;
 }
+
+bool has_npy_test(const std::string& directory) { return !files_of(given_folder(directory), "test").empty(); }
 
 }  // namespace vergence

@@ -22,4 +22,7 @@ inline constexpr std::int64_t most_npy_classes = 65536;
 /// does not fit the others; `limit` > 0 keeps the first images alone. Holds the split in memory, nothing more.
 Dataset read_npy(const std::string& directory, const std::string& split, std::int64_t limit = 0);
 
+/// Whether there are test images.
+bool has_npy_test(const std::string& directory);
+
 }  // namespace vergence

@@ -159,6 +159,7 @@ Dataset open_packed_images(const DatasetSettings& settings, const std::string& s
   data.split = split;
   data.count = static_cast<std::int64_t>(places.size());
   data.classes = static_cast<std::int64_t>(images->classes().size());
+  data.class_names = images->classes();
   if (data.classes > 0)
     for (const std::int64_t i : places) data.labels.push_back(images->label(i));
   set_imagenet_statistics(data);

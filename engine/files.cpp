@@ -48,17 +48,6 @@ std::string read_all(int descriptor, const std::string& path, std::int64_t expec
   return bytes;
 }
 
-/// A rename is on the disk only once its folder is.
-void sync_folder(const std::string& folder) {
-  const int descriptor = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (descriptor < 0 && errno == EACCES) return;  // a folder that may be written and not read
-  require_call(descriptor >= 0, folder, "cannot open the folder");
-  // Some file systems cannot sync a folder and say EINVAL; theirs is the best there is.
-  const int error = fsync(descriptor) == 0 ? 0 : errno;
-  close(descriptor);
-  require(error == 0 || error == EINVAL, folder, ": cannot sync the folder: ", std::strerror(error));
-}
-
 /// Creates `temporary`, with the permissions of what it will replace.
 int open_beside(const std::string& path, const Destination& to, const std::string& temporary) {
   unlink(temporary.c_str());  // left by a killed process of the same id
@@ -260,6 +249,16 @@ std::string regular_destination(const std::string& path) {
   require_usage(to.is_regular(), path, ": is no regular file, expected one, or the name of a new one");
   const AtomicFile tried(path);
   return to.path;
+}
+
+void sync_folder(const std::string& folder) {
+  const int descriptor = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (descriptor < 0 && errno == EACCES) return;  // a folder that may be written and not read
+  require_call(descriptor >= 0, folder, "cannot open the folder");
+  // Some file systems cannot sync a folder and say EINVAL; theirs is the best there is.
+  const int error = fsync(descriptor) == 0 ? 0 : errno;
+  close(descriptor);
+  require(error == 0 || error == EINVAL, folder, ": cannot sync the folder: ", std::strerror(error));
 }
 
 void create_folders(const std::string& path) {

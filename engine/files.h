@@ -107,6 +107,9 @@ class ResultFile {
 /// what can be streamed to alone; leaves no trace. For files that are written here and there, or read again.
 std::string regular_destination(const std::string& path);
 
+/// What was made, renamed or removed in a folder is on the disk once this returns. Throws Error naming it.
+void sync_folder(const std::string& folder);
+
 /// Creates the folder and those above it, or the one that a link leads to; no error where it exists. Throws UsageError
 /// naming the path.
 void create_folders(const std::string& path);

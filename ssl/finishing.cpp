@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <numeric>
 
 #include "datasets/loader.h"
 #include "engine/files.h"
@@ -12,8 +11,9 @@ namespace vergence {
 
 void save_pictures(Objective& objective, const Dataset& dataset, const ExtractSettings& settings,
                    const std::string& folder, std::int64_t epoch, Backend& backend) {
-  std::vector<std::int64_t> indices(static_cast<std::size_t>(std::min(pictured_images, dataset.count)));
-  std::iota(indices.begin(), indices.end(), 0);
+  std::vector<std::int64_t> indices;
+  const std::int64_t count = std::min(pictured_images, dataset.count);
+  for (std::int64_t i = 0; i < count; ++i) indices.push_back(i * dataset.count / count);
   const Pictures pictures = objective.pictures(plain_images(dataset, indices, settings, backend));
   if (!pictures.images) return;
   create_folders(folder);

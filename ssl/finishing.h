@@ -13,8 +13,8 @@ namespace vergence {
 
 constexpr std::int64_t pictured_images = 8;
 
-/// Writes folder/epoch_NNNN.png: the objective's pictures of the first images of `dataset`, un-augmented. Nothing where
-/// it has none.
+/// Writes folder/epoch_NNNN.png: the objective's pictures of images of `dataset`, at equal distances, un-augmented.
+/// Nothing where it has none.
 void save_pictures(Objective& objective, const Dataset& dataset, const ExtractSettings& settings,
                    const std::string& folder, std::int64_t epoch, Backend& backend);
 

@@ -395,7 +395,8 @@ void require_trainable(const Options& options) {
   if (options.eval_every > 0)  // a missing file is better noticed now than after the first epoch
     for (const char* split : {"probe", "test"}) {
       DatasetSettings first = dataset_settings(options);
-      first.limit = 1;
+      // Of images that may be left out, the first may be one of those.
+      first.limit = first.bad_images == BadImagePolicy::skip ? options.eval_limit : 1;
       require_usage(open_dataset(first, split).classes > 0, "--eval-every: ", options.dataset, " has no labels");
     }
   require_usage(!options.tune || (options.cpu_conv == "auto" && options.conv == "auto"),

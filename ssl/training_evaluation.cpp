@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "ssl/evaluation/class_cover.h"
 #include "ssl/evaluation/feature_mask.h"
 #include "ssl/finishing.h"
 #include "ssl/trainer.h"
@@ -36,6 +37,7 @@ Dataset TrainingEvaluation::judged(const std::string& split) {
 
 std::pair<Features, Features> TrainingEvaluation::bank_and_queries(const Encode& encode) {
   const Dataset bank = judged("probe"), queries = judged("test");
+  tell_cover(bank, queries);
   ExtractSettings settings = image_settings();
   const auto features = [&](const Dataset& dataset, std::int64_t done_before) {
     settings.progress = [&, done_before](std::int64_t done, std::int64_t) {
@@ -47,6 +49,15 @@ std::pair<Features, Features> TrainingEvaluation::bank_and_queries(const Encode&
   };
   Features of_bank = features(bank, 0), of_queries = features(queries, bank.count);
   return {std::move(of_bank), std::move(of_queries)};
+}
+
+/// Names the judged classes that the bank lacks, once.
+void TrainingEvaluation::tell_cover(const Dataset& bank, const Dataset& queries) {
+  if (cover_told_) return;
+  cover_told_ = true;
+  const std::string limit = options_.eval_limit > 0 ? join("--eval-limit ", options_.eval_limit) : "";
+  for (const std::string& notice : notices_of(class_cover(bank.labels, queries.labels), bank, queries, limit))
+    listener_.note(notice);
 }
 
 void TrainingEvaluation::log_knn(nlohmann::ordered_json& line, std::int64_t epoch, const KnnAccuracy& accuracy,
@@ -69,7 +80,9 @@ void TrainingEvaluation::evaluate(nlohmann::ordered_json& line, std::int64_t epo
   }
   DatasetSettings settings = dataset_settings(options_);
   settings.limit = pictured_images;
-  save_pictures(objective_, open_dataset(settings, "probe"), image_settings(), pictures, epoch, backend_);
+  const auto kept = judged_.find("probe");  // more to choose from where some cannot be read
+  save_pictures(objective_, kept != judged_.end() ? kept->second : open_dataset(settings, "probe"), image_settings(),
+                pictures, epoch, backend_);
 }
 
 Statistics TrainingEvaluation::recalibrate(nlohmann::ordered_json& line, std::int64_t epoch, const Dataset& train) {

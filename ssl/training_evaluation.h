@@ -39,6 +39,7 @@ class TrainingEvaluation {
   ExtractSettings image_settings() const;
   std::pair<Features, Features> bank_and_queries(const Encode& encode);
   Dataset judged(const std::string& split);
+  void tell_cover(const Dataset& bank, const Dataset& queries);
   void log_knn(nlohmann::ordered_json& line, std::int64_t epoch, const KnnAccuracy& accuracy, const char* suffix,
                const char* remark);
 
@@ -48,6 +49,7 @@ class TrainingEvaluation {
   Backend& backend_;
   EvaluationListener listener_;
   std::map<std::string, Dataset> judged_;
+  bool cover_told_ = false;
 };
 
 /// The images of a data set that have been left out since the last call, as lines.

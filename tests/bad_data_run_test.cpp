@@ -5,9 +5,11 @@
 #include "datasets/loader.h"
 #include "datasets/pack_images.h"
 #include "ssl/checkpoint.h"
+#include "ssl/option_table.h"
 #include "ssl/stages.h"
 #include "tests/complaints.h"
 #include "tests/image_tree.h"
+#include "tests/npy_files.h"
 
 namespace vergence {
 namespace {
@@ -151,6 +153,53 @@ TEST_F(BadDataRun, FilesThatAreJudgedAreLookedThroughOnce) {
   const std::size_t first = told.find("skipped " + images / "val/a/101.png");
   ASSERT_NE(first, std::string::npos) << told;
   EXPECT_EQ(told.find("skipped", first + 1), std::string::npos) << told;
+  EXPECT_NE(told.find("epoch 2: kNN"), std::string::npos) << told;
+}
+
+TEST_F(BadDataRun, TheFirstImagesMayBeBadWhereOthersAreJudgedAndPictured) {
+  images.classes("train", 16);
+  images.classes("val", 3);
+  images.write("train/a/100.png", "no image");
+  images.write("val/a/100.png", "no image");
+  // With the first these are eight at equal distances, which pictures would show if no others were there.
+  for (int i = 4; i < 32; i += 4) images.cut_in_half(join("train/", i < 16 ? "a/" : "b/", 100 + i % 16, ".png"));
+  Options run = options(images.path(), "run");
+  run.objective = "mrcl";
+  set_option(run, "mrcl.base", "simclr");
+  set_option(run, "mrcl.decoder_width", "4");
+  set_option(run, "mrcl.rec_variance", "off");
+  run.bad_images = "skip";
+  run.eval_every = 1;
+  testing::internal::CaptureStdout();
+  EXPECT_EQ(pretrain(run).steps, 14);
+  const std::string told = testing::internal::GetCapturedStdout();
+  EXPECT_NE(told.find("epoch 2: kNN"), std::string::npos) << told;
+  EXPECT_TRUE(fs::exists(folder / "run/pictures/epoch_0002.png"));
+}
+
+TEST_F(BadDataRun, ClassesThatAreJudgedAndNeverLearntAreNamedOnce) {
+  const auto write = [&](const std::string& name, const std::vector<int>& labels) {
+    std::string pixels, values;
+    for (std::size_t i = 0; i < labels.size() * 16 * 16 * 3; ++i) pixels += static_cast<char>(i * i % 251);
+    for (const int label : labels) values += little_endian(static_cast<std::uint64_t>(label), 8);
+    const auto count = static_cast<std::int64_t>(labels.size());
+    write_atomically(folder / (name + ".npy"), npy_array("|u1", {count, 16, 16, 3}, pixels));
+    write_atomically(folder / (name + "_labels.npy"), npy_array("<i8", {count}, values));
+  };
+  write("train", {0, 0, 0, 0, 0, 0, 1, 1, 2, 2});  // sorted by class
+  write("test", {0, 1, 2, 2, 0, 1});
+  Options run = options(folder.path(), "run");
+  run.dataset = "npy";
+  run.eval_every = 1;
+  run.eval_limit = 4;
+  testing::internal::CaptureStdout();
+  pretrain(run);
+  const std::string told = testing::internal::GetCapturedStdout();
+  const std::string line =
+      "notice: 2 of the 3 classes judged in test have no image in probe with --eval-limit 4, so "
+      "their 3 images count as misses: 1, 2\n";
+  ASSERT_NE(told.find(line), std::string::npos) << told;
+  EXPECT_EQ(told.find(line), told.rfind(line)) << told;
   EXPECT_NE(told.find("epoch 2: kNN"), std::string::npos) << told;
 }
 

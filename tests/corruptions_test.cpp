@@ -120,7 +120,7 @@ class Judged : public testing::Test {
     Subject subject = open_subject(options_);
     EvaluationSettings settings;
     settings.metrics = chosen_metrics(metrics, subject.data.name);
-    settings.all = metrics == "all";
+    settings.unasked = metrics == "all";
     settings.train_limit = train_limit_;
     settings.episodes = episodes_;
     settings.seed = 5;

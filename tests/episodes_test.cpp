@@ -66,6 +66,7 @@ TEST(Fc100, PartsShareNoSuperclass) {
 TEST(Fc100, AreTheClassesOfTheWholeCifar100Alone) {
   Dataset judged;
   judged.name = "cifar100", judged.split = "test", judged.classes = 100, judged.count = 10000;
+  for (int i = 0; i < 10000; ++i) judged.labels.push_back(i % 100);
   EXPECT_EQ(classes_of_episodes(judged, 50000).name, "FC100 test");
   EXPECT_EQ(classes_of_episodes(judged, 50000).labels, fc100_classes(Fc100::test));
   EXPECT_EQ(classes_of_episodes(judged, 49999).name, "subset episodes");
@@ -76,9 +77,12 @@ TEST(Fc100, AreTheClassesOfTheWholeCifar100Alone) {
   EXPECT_EQ(classes_of_episodes(judged, 45000).name, "FC100 validation");
   EXPECT_EQ(classes_of_episodes(judged, 45000).labels, fc100_classes(Fc100::validation));
   judged.name = "cifar10", judged.split = "test", judged.classes = 10, judged.count = 10000;
+  for (std::int32_t& label : judged.labels) label %= 10;
   const EpisodeClasses all = classes_of_episodes(judged, 50000);
   EXPECT_EQ(all.name, "all classes");
   EXPECT_EQ(all.labels, (std::vector<std::int32_t>{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}));
+  judged.name = "npy", judged.classes = 3001, judged.labels = {0, 3000, 1000, 0, 2000, 3000};  // labels with gaps
+  EXPECT_EQ(classes_of_episodes(judged, 6).labels, (std::vector<std::int32_t>{0, 1000, 2000, 3000}));
 }
 
 /// A CIFAR-100 record of a class; its pixels tell which record it is.

@@ -433,8 +433,8 @@ class Evaluated : public testing::Test {
     settings.metrics = chosen_metrics(metrics, subject.data.name);
     settings.mask_file = mask;
     settings.train_limit = train_limit;
-    settings.all = metrics == "all";
-    if (settings.all) settings.episodes = {.ways = 3, .shots = {1}, .queries = 1, .episodes = 50};  // few images
+    settings.unasked = metrics == "all";
+    if (settings.unasked) settings.episodes = {.ways = 3, .shots = {1}, .queries = 1, .episodes = 50};  // few images
     lines_.clear();
     nlohmann::ordered_json json = evaluate(subject, settings, [&](const std::string& line) { lines_.push_back(line); });
     json.erase("seconds");

@@ -10,6 +10,7 @@
 #include "models/encoder_file.h"
 #include "ssl/evaluation/features.h"
 #include "ssl/evaluation/subject.h"
+#include "ssl/evaluation/verdict.h"
 #include "ssl/options.h"
 #include "tests/complaints.h"
 #include "tests/temporary_folder.h"
@@ -120,6 +121,20 @@ TEST_F(StoredEncoder, RoundTripThroughTheRunFolder) {
   const Features before = extract_features(encode_with(encoder_, statistics_), dataset, extract_, cpu_backend());
   const Features after = extract_features(subject.encode(), dataset, subject.extract, cpu_backend());
   EXPECT_EQ(before.values, after.values);
+}
+
+TEST_F(StoredEncoder, MeanAndDeviationAreLists) {
+  save();
+  const nlohmann::ordered_json said = open_subject(run()).description();
+  EXPECT_EQ(said["mean"].dump(), "[0.4,0.5,0.6]") << "as they were written, not as a float's digits";
+  EXPECT_EQ(said["std"].dump(), "[0.2,0.25,0.3]");
+}
+
+TEST_F(StoredEncoder, TheSplitIsTestWhereThereIsOne) {
+  save();
+  const Subject subject = open_subject(run());
+  EXPECT_EQ(subject.options.split, "test");
+  EXPECT_EQ(subject.notice, "");
 }
 
 TEST_F(StoredEncoder, ATransferNamesBothDataSets) {

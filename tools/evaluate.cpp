@@ -1,13 +1,15 @@
-// evaluate: judges a pretrained encoder without changing it. Writes evaluation.json.
+// evaluate: judges a pretrained encoder without changing it. Writes evaluation.json and a line of results.jsonl.
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <exception>
 #include <nlohmann/json.hpp>
+#include <optional>
 
-#include "engine/files.h"
 #include "engine/json_text.h"
 #include "engine/shown.h"
 #include "ssl/evaluation/evaluation.h"
 #include "ssl/evaluation/subject.h"
+#include "ssl/evaluation/verdict.h"
 #include "tools/common.h"
 
 namespace vergence {
@@ -16,8 +18,9 @@ namespace {
 const char* const description =
     "Judges a pretrained encoder on --split; what needs training or a bank takes the split 'probe'.\n"
     "Prints a line per figure and writes evaluation.json into the run folder, in place of the one there\n"
-    "(evaluation_val.json for --split val). --dataset OTHER --data DIR judges a transfer to another data set:\n"
-    "evaluation_on_OTHER.json.\n"
+    "(evaluation_val.json for --split val), and adds a line to results.jsonl, which keeps all. --dataset OTHER\n"
+    "--data DIR judges a transfer to another data set: evaluation_on_OTHER.json. Of images without labels the\n"
+    "default is collapse,alignment.\n"
     "  knn             kNN, k = 200 cosine and k = 5 Euclidean; also with the encoder's mask if it has one\n"
     "  crowding        scatter within classes, distance between them, and their ratio\n"
     "  collapse        RankMe and the deviation of normalised features\n"
@@ -34,10 +37,13 @@ const char* const description =
     "Example: evaluate --run runs/confounded_shapes_simclr_s1 --metrics all";
 
 struct EvaluateOptions {
-  std::string metrics = "knn,crowding,collapse,alignment", mask;
+  std::optional<std::string> metrics;  // none: the default ones
+  std::string mask;
   std::int64_t train_limit = 5000, seed = 1;
   EpisodeSettings episodes;
 };
+
+const char* const default_metrics = "knn,crowding,collapse,alignment";
 
 const CLI::Range counting(std::int64_t{1}, std::int64_t{1} << 24);
 
@@ -56,7 +62,7 @@ void add_episode_options(CLI::App& app, EpisodeSettings& episodes) {
 }
 
 void add_evaluate_options(CLI::App& app, EvaluateOptions& options) {
-  app.add_option("--metrics", options.metrics, "names with commas between them, or all")->capture_default_str();
+  app.add_option("--metrics", options.metrics, "names with commas between them, or all")->default_str(default_metrics);
   app.add_option("--mask", options.mask,
                  "safetensors file with 'mask' [dim]: kNN also with features times it (knn, corruptions); default: "
                  "mask.safetensors "
@@ -71,12 +77,20 @@ void add_evaluate_options(CLI::App& app, EvaluateOptions& options) {
       ->capture_default_str();
 }
 
+/// What the line of results.jsonl says.
+Judgement judgement_of(const EvaluationSettings& settings, const nlohmann::ordered_json& json) {
+  Judgement judgement{"evaluate", "evaluate", {}, settings.seed, json["test_images"], figures_of(json)};
+  judgement.settings = {{"metrics", settings.metrics}, {"train_limit", settings.train_limit}};
+  return judgement;
+}
+
 int run(const SubjectOptions& subject_options, const EvaluateOptions& options) {
-  ResultFile out(verdict_path(subject_options, "evaluation"));
   Subject subject = open_subject(subject_options);
+  VerdictFiles out(subject.options, "evaluation");
+  if (subject_options.verify) subject.verify();
   EvaluationSettings settings;
-  settings.metrics = chosen_metrics(options.metrics, subject.data.name);
-  settings.all = options.metrics == "all";
+  settings.metrics = chosen_metrics(options.metrics.value_or(default_metrics), subject.data.name);
+  settings.unasked = options.metrics.value_or("all") == "all";
   settings.mask_file = options.mask;
   settings.episodes = options.episodes;
   settings.train_limit = options.train_limit;
@@ -85,12 +99,16 @@ int run(const SubjectOptions& subject_options, const EvaluateOptions& options) {
   const auto told = [&](const char* key) { return about.contains(key) ? json_text(about[key]) : "?"; };
   const std::string first = join(subject.path, subject_options.untrained ? " (initial weights)" : "", ", epoch ",
                                  told("epoch"), ", step ", told("step"), ", ", subject.judged_where());
-  std::printf("%s\n", printable(first).c_str());
-  const nlohmann::ordered_json json = evaluate(subject, settings, [](const std::string& line) {
-    std::printf("%s\n", line.c_str());
+  const auto show = [](const std::string& line) {
+    std::printf("%s\n", printable(line).c_str());
     std::fflush(stdout);
-  });
-  out.write(json_text(json, 2) + "\n");
+  };
+  if (!subject.notice.empty()) show(subject.notice);
+  show(first);
+  std::exception_ptr failure;
+  const nlohmann::ordered_json json = evaluate(subject, settings, show, &failure);
+  out.write(json, subject, judgement_of(settings, json));
+  if (failure) std::rethrow_exception(failure);
   return 0;
 }
 

@@ -1,15 +1,17 @@
-// linear_probe: trains a linear classifier on a frozen encoder's features. Writes probe.json.
+// linear_probe: trains a linear classifier on a frozen encoder's features. Writes probe.json and a line of
+// results.jsonl.
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <optional>
 
-#include "engine/files.h"
 #include "engine/json_text.h"
 #include "engine/shown.h"
 #include "kernels/clock.h"
+#include "ssl/evaluation/class_cover.h"
 #include "ssl/evaluation/probe.h"
 #include "ssl/evaluation/subject.h"
+#include "ssl/evaluation/verdict.h"
 #include "tools/common.h"
 
 namespace vergence {
@@ -17,7 +19,8 @@ namespace {
 
 const char* const description =
     "Trains a linear classifier on a frozen encoder's features (split 'probe') and tests it on --split after its\n"
-    "last epoch. The last line is 'top1 NN.NN top5 NN.NN'; probe.json in the run folder says all about it.\n"
+    "last epoch. The last line is 'top1 NN.NN top5 NN.NN'; probe.json in the run folder says all about it, in\n"
+    "place of the one there, and results.jsonl gets a line.\n"
     "--dataset OTHER --data DIR judges a transfer to another data set: probe_on_OTHER.json.\n"
     "  lbfgs  (default) logistic regression on standardised features, to convergence, with an L2 penalty\n"
     "         (--weight-decay, 1e-4); a build without L-BFGS has adam in its place\n"
@@ -105,45 +108,74 @@ ProbeProgress progress_lines(const ProbeSettings& settings, double& last_loss) {
   };
 }
 
+struct Fitted {
+  LinearClassifier classifier;
+  std::vector<std::int32_t> labels;  // of the images it has learnt from
+};
+
 /// Trains as the protocol says: on fixed features, or on fresh views in every epoch.
-LinearClassifier fit(Subject& subject, const ProbeSettings& settings, const ProbeProgress& progress) {
+Fitted fit(Subject& subject, const Dataset& train, const ProbeSettings& settings, const ProbeProgress& progress) {
   const Encode encode = subject.encode();
-  const Dataset train = open_dataset(subject.data, probe_split(subject.options.split));
   Backend& backend = *subject.backend;
-  if (settings.protocol != ProbeProtocol::sgd)
-    return train_probe(extract_features(encode, train, subject.extract, backend), settings, backend, progress);
+  if (settings.protocol != ProbeProtocol::sgd) {
+    const Features features = extract_features(encode, train, subject.extract, backend);
+    return {train_probe(features, settings, backend, progress), features.labels};
+  }
+  Fitted fitted;
   const FeatureSource views = [&](std::int64_t epoch) {
-    return extract_view_features(encode, train, subject.extract, probe_view(), settings.seed, epoch, backend);
+    Features features =
+        extract_view_features(encode, train, subject.extract, probe_view(), settings.seed, epoch, backend);
+    fitted.labels = features.labels;
+    return features;
   };
-  return train_probe(views, settings, backend, progress);
+  fitted.classifier = train_probe(views, settings, backend, progress);
+  return fitted;
+}
+
+/// A split, which must have labels.
+Dataset open_labelled(const DatasetSettings& settings, const std::string& split) {
+  Dataset dataset = open_dataset(settings, split);
+  require_usage(dataset.classes > 0 && !dataset.labels.empty(), dataset.name, " ", split,
+                ": there are no labels, which a linear probe needs; evaluate --metrics collapse,alignment needs none");
+  return dataset;
 }
 
 int probe(const SubjectOptions& subject_options, const ProbeOptions& probe_options) {
   const ProbeSettings settings = settings_of(probe_options);
-  ResultFile out(verdict_path(subject_options, "probe"));
   Subject subject = open_subject(subject_options);
+  VerdictFiles out(subject.options, "probe");
+  if (subject_options.verify) subject.verify();
+  const Dataset judged = open_labelled(subject.data, subject.options.split);
+  const Dataset train = open_labelled(subject.data, probe_split(subject.options.split));
   if (subject.transfers())
     std::printf("%s: %s\n", printable(subject.path).c_str(), printable(subject.judged_where()).c_str());
   const auto begin = Clock::now();
   double loss = 0;
-  const LinearClassifier classifier = fit(subject, settings, progress_lines(settings, loss));
-  const Features test = extract_features(subject.encode(), open_dataset(subject.data, subject_options.split),
-                                         subject.extract, *subject.backend);
-  const ProbeAccuracy accuracy = probe_accuracy(classifier, test, *subject.backend);
+  const Fitted fitted = fit(subject, train, settings, progress_lines(settings, loss));
+  const Features test = extract_features(subject.encode(), judged, subject.extract, *subject.backend);
+  const ProbeAccuracy accuracy = probe_accuracy(fitted.classifier, test, *subject.backend);
+  const ClassCover cover = class_cover(fitted.labels, test.labels);
+  const std::string limit = subject.data.limit > 0 ? join("--limit ", subject.data.limit) : "";
+  for (const std::string& notice : notices_of(cover, train, judged, limit))
+    std::printf("%s\n", printable(notice).c_str());
   const double seconds = seconds_since(begin);
 
   nlohmann::ordered_json json = subject.description();
   json["probe"] = json_of(settings);
   json["test_images"] = test.rows();
   json["feature_dim"] = test.dim;
-  json["final_loss"] = loss;
-  json["top1"] = two_decimals(accuracy.top1);
-  json["top5"] = two_decimals(accuracy.top5);
+  nlohmann::ordered_json figures{
+      {"final_loss", loss}, {"top1", two_decimals(accuracy.top1)}, {"top5", two_decimals(accuracy.top5)}};
+  store_missing(cover, figures);
+  json.update(figures);
   json["seconds"] = two_decimals(seconds);
-  out.write(json_text(json, 2) + "\n");
+  nlohmann::ordered_json own = json_of(settings);
+  own.erase("protocol");  // stand beside the settings
+  own.erase("seed");
+  out.write(json, subject, {"linear_probe", name_of(settings.protocol), own, settings.seed, test.rows(), figures});
   std::printf("%s%s: %s probe on %s, %lld %s images, %.1f s; written to %s\n", printable(subject.path).c_str(),
               subject_options.untrained ? " (initial weights)" : "", name_of(settings.protocol),
-              subject.data.name.c_str(), static_cast<long long>(test.rows()), subject_options.split.c_str(), seconds,
+              subject.data.name.c_str(), static_cast<long long>(test.rows()), subject.options.split.c_str(), seconds,
               printable(out.path()).c_str());
   std::printf("top1 %.2f top5 %.2f\n", accuracy.top1, accuracy.top5);
   return 0;

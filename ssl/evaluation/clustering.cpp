@@ -9,6 +9,7 @@
 #include "kernels/error.h"
 #include "kernels/parallel.h"
 #include "kernels/random.h"
+#include "ssl/evaluation/class_cover.h"
 #include "ssl/evaluation/streams.h"
 
 namespace vergence {
@@ -174,9 +175,16 @@ KMeans k_means(const std::vector<double>& points, std::int64_t dim, const KMeans
 }
 
 Agreement clustering_of(const Features& features, std::uint64_t seed) {
-  check_features(features, "clustering");
-  const KMeans found = k_means(unit_rows(features), features.dim, {.clusters = features.classes, .seed = seed});
-  return agreement_of(found.cluster, features.labels, features.classes);
+  check_labelled(features, "clustering");
+  const std::vector<std::int32_t> classes = classes_in(features.labels);  // labels may have gaps
+  std::vector<std::int32_t> numbers;
+  for (const std::int32_t label : features.labels) {
+    const auto place = std::lower_bound(classes.begin(), classes.end(), label);
+    numbers.push_back(static_cast<std::int32_t>(place - classes.begin()));
+  }
+  const auto count = static_cast<std::int64_t>(classes.size());
+  const KMeans found = k_means(unit_rows(features), features.dim, {.clusters = count, .seed = seed});
+  return agreement_of(found.cluster, numbers, count);
 }
 
 }  // namespace vergence

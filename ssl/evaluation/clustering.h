@@ -30,7 +30,7 @@ struct KMeans {
 /// Throws UsageError if there are fewer points than clusters.
 KMeans k_means(const std::vector<double>& points, std::int64_t dim, const KMeansSettings& settings);
 
-/// k-means with as many clusters as classes on features of unit length, against the labels.
+/// k-means with as many clusters as classes that have images, on features of unit length, against the labels.
 Agreement clustering_of(const Features& features, std::uint64_t seed);
 
 }  // namespace vergence

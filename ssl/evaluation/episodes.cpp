@@ -10,6 +10,7 @@
 #include "kernels/error.h"
 #include "kernels/parallel.h"
 #include "kernels/random.h"
+#include "ssl/evaluation/class_cover.h"
 #include "ssl/evaluation/streams.h"
 
 namespace vergence {
@@ -97,10 +98,7 @@ EpisodeClasses classes_of_episodes(const Dataset& judged, std::int64_t bank_imag
   if (cifar100 && bank_images == (val ? 45000 : 50000) && judged.count == (val ? 5000 : 10000))
     return val ? EpisodeClasses{"FC100 validation", fc100_classes(Fc100::validation)}
                : EpisodeClasses{"FC100 test", fc100_classes(Fc100::test)};
-  EpisodeClasses all{cifar100 ? "subset episodes" : "all classes", {}};
-  all.labels.resize(static_cast<std::size_t>(judged.classes));
-  std::iota(all.labels.begin(), all.labels.end(), 0);
-  return all;
+  return {cifar100 ? "subset episodes" : "all classes", classes_in(judged.labels)};
 }
 
 std::string no_episodes_since(const std::vector<std::int32_t>& labels, const EpisodeClasses& classes,
@@ -137,7 +135,7 @@ std::vector<std::vector<std::int64_t>> draw_episode(const std::vector<std::vecto
 std::vector<EpisodeAccuracy> episode_accuracy(const Features& features, const EpisodeClasses& classes,
                                               const EpisodeSettings& settings) {
   check_episodes(settings);
-  check_features(features, "episodes");
+  check_labelled(features, "episodes");
   const std::string obstacle = no_episodes_since(features.labels, classes, settings);
   require_usage(obstacle.empty(), "episodes: ", obstacle);
   const std::vector<EpisodeRows> images = images_of_classes(features.labels, classes.labels);

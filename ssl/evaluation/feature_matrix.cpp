@@ -14,8 +14,10 @@ void check_features(const Features& features, const char* where) {
   const std::int64_t rows = features.rows();
   require_usage(rows > 0, where, ": there are no images");
   require(static_cast<std::int64_t>(features.values.size()) == rows * features.dim, where, ": ", features.values.size(),
-          " values, expected ", rows, " rows of ", features.dim);
-  for (std::int64_t i = 0; i < rows; ++i) {
+          " values, expected rows of ", features.dim);
+  const auto labels = static_cast<std::int64_t>(features.labels.size());
+  require(labels == 0 || labels == rows, where, ": ", labels, " labels, expected ", rows, ", one per image");
+  for (std::int64_t i = 0; i < labels; ++i) {
     const std::int32_t label = features.labels[static_cast<std::size_t>(i)];
     require_usage(label >= 0 && label < features.classes, where, ": image ", i, " has label ", label,
                   ", expected 0 to ", features.classes - 1);
@@ -26,6 +28,11 @@ void check_features(const Features& features, const char* where) {
       if (!std::isfinite(features.values[static_cast<std::size_t>(i)])) finite = false;
   });
   require_usage(finite, where, ": the encoder's features are not all finite numbers");
+}
+
+void check_labelled(const Features& features, const char* where) {
+  check_features(features, where);
+  require_usage(!features.labels.empty(), where, ": there are no labels, which this evaluation needs");
 }
 
 std::vector<double> unit_rows(const Features& features) {

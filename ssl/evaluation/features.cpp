@@ -56,8 +56,6 @@ std::int64_t make_views(const Dataset& dataset, const ViewSettings& view, const 
 Features extract(const Encode& encode, const Dataset& dataset, const ExtractSettings& settings,
                  const ViewSettings& view, Backend& backend, const Draw& draw) {
   require_usage(dataset.count > 0, dataset.name, " ", dataset.split, ": there are no images");
-  require_usage(dataset.classes > 0 && !dataset.labels.empty(), dataset.name, " ", dataset.split,
-                ": there are no labels, which this evaluation needs");
   require(settings.batch > 0, "features: batch is ", settings.batch, ", expected at least 1");
   Features features{0, dataset.classes, {}, dataset.labels};
   std::vector<char> good(static_cast<std::size_t>(dataset.count), 0);
@@ -77,7 +75,7 @@ Features extract(const Encode& encode, const Dataset& dataset, const ExtractSett
     if (settings.progress) settings.progress(begin + count, dataset.count);
   }
   keep(features.labels, good);
-  require_usage(!features.labels.empty(), dataset.name, " ", dataset.split, ": none of the ", dataset.count,
+  require_usage(features.rows() > 0, dataset.name, " ", dataset.split, ": none of the ", dataset.count,
                 " images can be read");
   return features;
 }

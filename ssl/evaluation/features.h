@@ -49,9 +49,8 @@ Dataset as_seen(const Dataset& dataset, const ExtractSettings& settings);
 Tensor plain_images(const Dataset& dataset, const std::vector<std::int64_t>& indices, const ExtractSettings& settings,
                     Backend& backend);
 
-/// The features of every image of `dataset` in its order, with its labels; where bad images are skipped, without them.
-/// Nothing random.
-/// Throws UsageError if the data set has no labels.
+/// The features of every image of `dataset` in its order, with its labels if it has any; where bad images are skipped,
+/// without them. Nothing random. Throws UsageError if there are no images that can be read.
 Features extract_features(const Encode& encode, const Dataset& dataset, const ExtractSettings& settings,
                           Backend& backend);
 

@@ -22,8 +22,8 @@ std::int32_t vote(const std::vector<Neighbour>& neighbours, const KnnForm& form,
 }
 
 void check(const Features& bank, const Features& query, const std::vector<KnnForm>& forms, const KnnBlocks& blocks) {
-  check_features(bank, "kNN bank");
-  check_features(query, "kNN queries");
+  check_labelled(bank, "kNN bank");
+  check_labelled(query, "kNN queries");
   require_usage(bank.dim == query.dim, "kNN: the bank's features have ", bank.dim, " values, the queries' ", query.dim);
   require_usage(bank.classes == query.classes, "kNN: the bank has ", bank.classes, " classes, the queries ",
                 query.classes);

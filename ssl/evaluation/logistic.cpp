@@ -98,7 +98,7 @@ int report(void* instance, const lbfgsfloatval_t*, const lbfgsfloatval_t*, const
 }  // namespace
 
 LinearClassifier train_logistic(const Features& train, const ProbeSettings& settings, const ProbeProgress& progress) {
-  check_features(train, "probe");
+  check_labelled(train, "probe");
   const Standardisation standardisation(train.values, train.dim);
   const Features features{train.dim, train.classes, standardisation.apply(train.values), train.labels};
   const std::size_t parameters = static_cast<std::size_t>((train.dim + 1) * train.classes);

@@ -92,7 +92,7 @@ Tensor upload(const Features& features, Backend& backend) {
 
 /// [rows, classes].
 std::vector<float> logits_of(const LinearClassifier& classifier, const Features& test, Backend& backend) {
-  check_features(test, "probe test");
+  check_labelled(test, "probe test");
   require_usage(test.dim == classifier.dim && test.classes == classifier.classes, "probe test: ", test.dim,
                 " features and ", test.classes, " classes, the probe has ", classifier.dim, " and ",
                 classifier.classes);
@@ -216,7 +216,7 @@ LinearClassifier initial_classifier(std::int64_t dim, std::int64_t classes, std:
 
 LinearClassifier train_probe(const Features& train, const ProbeSettings& settings, Backend& backend,
                              const ProbeProgress& progress) {
-  check_features(train, "probe");
+  check_labelled(train, "probe");
   check_probe(settings);
   if (settings.protocol == ProbeProtocol::lbfgs) return train_logistic(train, settings, progress);
   const Tensor features = upload(train, backend);
@@ -234,7 +234,7 @@ LinearClassifier train_probe(const FeatureSource& train, const ProbeSettings& se
   require(settings.protocol == ProbeProtocol::sgd, "probe: features that change need the protocol sgd, got ",
           name_of(settings.protocol));
   Features features = train(0);
-  check_features(features, "probe");
+  check_labelled(features, "probe");
   check_probe(settings);
   ProbeTrainer trainer(initial_classifier(features.dim, features.classes, settings.seed), settings, backend);
   for (std::int64_t epoch = 0; epoch < settings.epochs; ++epoch) {

@@ -12,7 +12,6 @@
 #include <optional>
 
 #include "datasets/verify.h"
-#include "engine/destination.h"
 #include "engine/files.h"
 #include "engine/shown.h"
 #include "models/encoder_file.h"
@@ -46,25 +45,6 @@ ChannelValues channels_from(const Metadata& metadata, const std::string& key, st
   return values;
 }
 
-/// Where the encoder's file is.
-std::string encoder_path(const SubjectOptions& options) {
-  require_usage(options.run.empty() != options.encoder_file.empty(), "expected either --run or --encoder-file");
-  if (options.run.empty()) return options.encoder_file;
-  std::error_code error;
-  require_usage(fs::is_directory(options.run, error), "--run: ", options.run,
-                " is not a folder, expected one that pretrain made");
-  const std::string path = (fs::path(options.run) / "encoder.safetensors").string();
-  require_usage(fs::status(path, error).type() != fs::file_type::not_found, "--run: ", options.run,
-                " has no encoder.safetensors, which pretrain writes at the end of each epoch");
-  return path;
-}
-
-/// The data set that an encoder says it was trained on; empty where it does not.
-std::string trained_dataset(const Metadata& metadata) {
-  const auto found = metadata.find("dataset");
-  return found == metadata.end() ? "" : found->second;
-}
-
 std::optional<Options> run_config(const SubjectOptions& options) {
   if (options.run.empty()) return std::nullopt;
   const std::string path = (fs::path(options.run) / "config.toml").string();
@@ -93,6 +73,36 @@ DatasetSettings data_of(const SubjectOptions& options, const std::optional<Optio
   return data;
 }
 
+/// Which classes of CIFAR-100 the encoder was trained on; empty: unknown.
+std::string trained_classes(const Metadata& metadata, const std::optional<Options>& config) {
+  const auto found = metadata.find("cifar100_classes");
+  if (found != metadata.end()) return found->second;
+  return config && config->dataset == "cifar100" ? config->cifar100_classes : "";
+}
+
+/// Where no split was asked for: test, or val of images that have no split test, and no labels that would make the
+/// choice matter.
+void settle_split(Subject& subject) {
+  subject.options.split = "test";
+  if (has_test_split(subject.data) || !open_dataset(subject.data, "val").labels.empty()) return;
+  subject.options.split = "val";
+  subject.notice = join("notice: ", shown(subject.data.directory), " has no labels and no split test: judged on val, ",
+                        subject.data.name == "npy" ? "the last tenth" : "every tenth image");
+}
+
+/// The first channels' values as they are written by hand: the shortest number that is the same float.
+nlohmann::ordered_json json_list(const ChannelValues& values, std::int64_t channels) {
+  nlohmann::ordered_json list = nlohmann::ordered_json::array();
+  for (std::size_t c = 0; c < static_cast<std::size_t>(channels); ++c) {
+    char text[32];
+    const char* end = std::to_chars(text, text + sizeof text, values[c]).ptr;
+    double value = 0;
+    std::from_chars(text, end, value);
+    list.push_back(value);
+  }
+  return list;
+}
+
 /// The run's views of images as the encoder takes them.
 std::vector<ViewSettings> trained_views(const Options& config, const ExtractSettings& extract) {
   Dataset like;
@@ -117,13 +127,6 @@ nlohmann::ordered_json number_or_text(const std::string& text) {
   return text;
 }
 
-/// A verdict may replace a verdict, but not weights, options or metrics.
-void expect_no_input(const std::string& out) {
-  const std::string ending = fs::path(follow_links(out)).extension().string();
-  require_usage((ending != ".safetensors" && ending != ".toml" && ending != ".jsonl") || !file_exists(out), out,
-                ": is there and is no result, expected the name of another file");
-}
-
 }  // namespace
 
 void add_subject_options(CLI::App& app, SubjectOptions& options) {
@@ -143,9 +146,11 @@ void add_subject_options(CLI::App& app, SubjectOptions& options) {
                  "run's")
       ->check(CLI::Range(-1, 16384));
   app.add_flag("--verify", options.verify, "first compare the data set's files with their published sums");
-  app.add_option("--split", options.split, "judged on: test; or val, for choosing coefficients")
-      ->check(CLI::IsMember({"test", "val"}))
-      ->capture_default_str();
+  app.add_option(
+         "--split", options.split,
+         "judged on: test; or val, for choosing coefficients. Default: test, or val where images without labels "
+         "have no split test")
+      ->check(CLI::IsMember({"test", "val"}));
   app.add_option("--limit", options.limit, "first N images of each split; 0: all")
       ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 40));
   app.add_option("--run-seed", options.run_seed,
@@ -155,6 +160,23 @@ void add_subject_options(CLI::App& app, SubjectOptions& options) {
   app.add_option("--precision", options.precision, "of the encoder's activations: fp32 or bf16")->capture_default_str();
   app.add_option("--threads", options.threads, "0: all, or as OMP_NUM_THREADS says")->check(CLI::Range(0, 4096));
   app.add_option("--out", options.out, "file of the result; default: beside the encoder");
+}
+
+std::string encoder_path(const SubjectOptions& options) {
+  require_usage(options.run.empty() != options.encoder_file.empty(), "expected either --run or --encoder-file");
+  if (options.run.empty()) return options.encoder_file;
+  std::error_code error;
+  require_usage(fs::is_directory(options.run, error), "--run: ", options.run,
+                " is not a folder, expected one that pretrain made");
+  const std::string path = (fs::path(options.run) / "encoder.safetensors").string();
+  require_usage(fs::status(path, error).type() != fs::file_type::not_found, "--run: ", options.run,
+                " has no encoder.safetensors, which pretrain writes at the end of each epoch");
+  return path;
+}
+
+std::string trained_dataset(const Metadata& metadata) {
+  const auto found = metadata.find("dataset");
+  return found == metadata.end() ? "" : found->second;
 }
 
 Subject open_subject(const SubjectOptions& options) {
@@ -186,28 +208,11 @@ Subject open_subject(const SubjectOptions& options) {
   subject.data = data_of(options, config, subject);
   if (!options.untrained) subject.trained_on = trained_dataset(subject.metadata);
   if (!options.untrained && subject.trained_on.empty() && config) subject.trained_on = config->dataset;
-  if (options.verify)
-    verify_dataset(subject.data, [](const std::string& line) { std::printf("%s\n", printable(line).c_str()); });
+  if (subject.trained_on == "cifar100") subject.cifar100_classes = trained_classes(subject.metadata, config);
+  if (options.split.empty()) settle_split(subject);
   subject.extract.resize = options.eval_resize >= -1 ? options.eval_resize : config ? config->eval_resize : -1;
   if (config) subject.views = trained_views(*config, subject.extract);
   return subject;
-}
-
-std::string verdict_path(const SubjectOptions& options, const std::string& name) {
-  const std::string encoder = encoder_path(options);
-  if (!options.out.empty()) {
-    expect_no_input(options.out);
-    return options.out;
-  }
-  std::string file = name;
-  const auto& known = dataset_names();
-  if (std::find(known.begin(), known.end(), options.dataset) != known.end()) {
-    // A transfer does not take the place of what was found out at home.
-    const std::string home = trained_dataset(SafetensorsFile(encoder).metadata());
-    if (!home.empty() && home != options.dataset) file += "_on_" + options.dataset;
-  }
-  file += std::string(options.split == "val" ? "_val" : "") + (options.untrained ? "_untrained" : "");
-  return (fs::path(encoder).parent_path() / (file + ".json")).string();
 }
 
 nlohmann::ordered_json Subject::description() const {
@@ -223,19 +228,26 @@ nlohmann::ordered_json Subject::description() const {
   json["width"] = encoder.settings.width;
   json["stem"] = encoder.settings.stem;
   json["image_size"] = extract.image_size;
-  json["mean"] = metadata.at("mean");
-  json["std"] = metadata.at("std");
+  json["mean"] = json_list(extract.mean, extract.channels);
+  json["std"] = json_list(extract.std, extract.channels);
   json["dataset"] = data.name;
   json["trained_on"] = trained_on.empty() ? nlohmann::ordered_json(nullptr) : nlohmann::ordered_json(trained_on);
+  if (!cifar100_classes.empty()) json["cifar100_classes"] = cifar100_classes;
   json["judged_on"] = data.name;
   json["data"] = data.directory;
+  if (!data.classes.empty()) json["classes"] = data.classes;
   json["split"] = options.split;
   json["limit"] = data.limit;
+  json["eval_resize"] = extract.resize;
   json["run_seed"] = run_seed;
   json["device"] = backend->name();
   json["precision"] = options.precision;
   json["threads"] = omp_get_max_threads();
   return json;
+}
+
+void Subject::verify() const {
+  verify_dataset(data, [](const std::string& line) { std::printf("%s\n", printable(line).c_str()); });
 }
 
 std::string Subject::judged_where() const {

@@ -1,0 +1,84 @@
+#include "ssl/evaluation/verdict.h"
+
+#include <algorithm>
+#include <ctime>
+#include <filesystem>
+
+#include "engine/destination.h"
+#include "engine/json_text.h"
+#include "engine/version.h"
+#include "kernels/error.h"
+
+namespace vergence {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// A verdict may replace a verdict, but not weights, options or metrics.
+void expect_no_input(const std::string& out) {
+  const std::string ending = fs::path(follow_links(out)).extension().string();
+  require_usage((ending != ".safetensors" && ending != ".toml" && ending != ".jsonl") || !file_exists(out), out,
+                ": is there and is no result, expected the name of another file");
+}
+
+/// "2026-01-31T23:59:59Z".
+std::string now_in_utc() {
+  const std::time_t now = std::time(nullptr);
+  std::tm parts{};
+  gmtime_r(&now, &parts);
+  char text[32];
+  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
+  return text;
+}
+
+}  // namespace
+
+std::string verdict_path(const SubjectOptions& options, const std::string& name) {
+  const std::string encoder = encoder_path(options);
+  if (!options.out.empty()) {
+    expect_no_input(options.out);
+    return options.out;
+  }
+  std::string file = name;
+  const auto& known = dataset_names();
+  if (std::find(known.begin(), known.end(), options.dataset) != known.end()) {
+    // A transfer does not take the place of what was found out at home.
+    const std::string home = trained_dataset(SafetensorsFile(encoder).metadata());
+    if (!home.empty() && home != options.dataset) file += "_on_" + options.dataset;
+  }
+  file += std::string(options.split == "val" ? "_val" : "") + (options.untrained ? "_untrained" : "");
+  return (fs::path(encoder).parent_path() / (file + ".json")).string();
+}
+
+nlohmann::ordered_json result_line(const Subject& subject, const Judgement& judgement, const std::string& date) {
+  const nlohmann::ordered_json about = subject.description();
+  const auto told = [&](const char* key) { return about.contains(key) ? about[key] : nlohmann::ordered_json(nullptr); };
+  nlohmann::ordered_json line{{"date", date}, {"tool", judgement.tool}, {"version", version()}};
+  for (const char* key : {"encoder_file", "trained_on", "cifar100_classes", "judged_on", "data", "split"})
+    if (about.contains(key)) line[key] = about[key];
+  line["protocol"] = judgement.protocol;
+  nlohmann::ordered_json settings;
+  for (const char* key :
+       {"limit", "classes", "image_size", "eval_resize", "run_seed", "precision", "device", "threads"})
+    if (about.contains(key)) settings[key] = about[key];
+  settings.update(judgement.settings);
+  line["settings"] = settings;
+  for (const char* key : {"epoch", "step"}) line[key] = told(key);
+  line["seed"] = judgement.seed;
+  line["untrained"] = told("untrained");
+  line["test_images"] = judgement.test_images;
+  line["figures"] = judgement.figures;
+  return line;
+}
+
+VerdictFiles::VerdictFiles(const SubjectOptions& options, const std::string& name)
+    : file_(verdict_path(options, name)) {
+  if (options.out.empty()) lines_.emplace((fs::path(encoder_path(options)).parent_path() / "results.jsonl").string());
+}
+
+void VerdictFiles::write(const nlohmann::ordered_json& verdict, const Subject& subject, const Judgement& judgement) {
+  file_.write(json_text(verdict, 2) + "\n");
+  if (lines_) lines_->append(json_text(result_line(subject, judgement, now_in_utc())));
+}
+
+}  // namespace vergence
