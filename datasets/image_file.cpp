@@ -56,8 +56,7 @@ void check_effort(std::string_view bytes, const std::string& name, const ImageHe
   require_usage(pixels / most_in_a_byte <= size, name, ": damaged image: ", header.height, " x ", header.width,
                 " pixels in ", size, " bytes");
   if (header.format != Format::jpeg) return;
-  std::int64_t scans = 0;  // each may go over all pixels again; a usual file has ten or less
-  for (std::size_t at = 0; (at = bytes.find("\xff\xda", at)) != std::string_view::npos; at += 2) ++scans;
+  const std::int64_t scans = jpeg_scans(bytes);  // a usual file has ten or less
   require_usage(scans * pixels <= 16 * most_pixels, name, ": has ", scans, " scans of ", header.height, " x ",
                 header.width, " pixels, expected less");
 }
@@ -106,6 +105,13 @@ bool has_jpeg_turbo() {
 #endif
 }
 
+int most_reduced(DecodeRule rule, double length, std::int64_t size) {
+  const double least = rule == DecodeRule::exact ? 3 : 1;  // samples a pixel; with 2 the difference can be measured
+  for (const int reduction : {8, 4, 2})
+    if (length >= least * static_cast<double>(reduction * size)) return reduction;
+  return 1;
+}
+
 ImageHeader image_header(std::string_view bytes, const std::string& name) {
   ImageHeader header{.format = format_of(bytes, name)};
   if (header.format == Format::jpeg) {
@@ -130,6 +136,7 @@ void decode_image(std::string_view bytes, const std::string& name, JpegLibrary j
   const ImageHeader header = image_header(bytes, name);
   check_region(region, header);
   check_effort(bytes, name, header);
+  std::string mended;  // the file as stb_image reads it rightly
   if (header.format == Format::jpeg) {
 #ifdef VERGENCE_JPEG_TURBO
     if (jpeg == JpegLibrary::turbo) return decode_jpeg_turbo(bytes, name, header, region, out);
@@ -137,11 +144,15 @@ void decode_image(std::string_view bytes, const std::string& name, JpegLibrary j
     static_cast<void>(jpeg);
 #endif
     check_for_stb(bytes, name);
+    mended = with_adobe_marker(bytes);
+  } else if (header.format == Format::bmp) {
+    mended = with_usual_header(bytes);
+    check_bitmap(mended.empty() ? bytes : mended, name, header);
+  } else {
+    check_chunks(bytes, name);
+    mended = with_whole_chunks(bytes);
   }
-  if (header.format == Format::bmp) check_bitmap(bytes, name, header);
-  if (header.format == Format::png) check_chunks(bytes, name);
-  const std::string padded = header.format == Format::png ? with_whole_palette(bytes) : "";
-  decode_stb(padded.empty() ? bytes : padded, name, header, out);
+  decode_stb(mended.empty() ? bytes : mended, name, header, out);
 }
 
 }  // namespace vergence

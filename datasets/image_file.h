@@ -30,6 +30,13 @@ constexpr std::int64_t most_pixels = std::int64_t{1} << 28;
 /// empty, no JPEG, PNG or BMP, damaged in its header, or larger than most_pixels.
 ImageHeader image_header(std::string_view bytes, const std::string& name);
 
+/// How small an image that will be resized may be decoded: `fast` leaves at least a sample for each pixel that is
+/// made, `exact` so many that the result is that of the whole image.
+enum class DecodeRule { fast, exact };
+
+/// The strongest reduction (8, 4, 2 or 1) of `length` samples from which `size` pixels are to be made.
+int most_reduced(DecodeRule rule, double length, std::int64_t size);
+
 /// Which part of an image is wanted, in its own pixels, and how many of them may become one.
 struct ImageRegion {
   std::int64_t top = 0, left = 0, height = 0, width = 0;  // height 0: the whole image

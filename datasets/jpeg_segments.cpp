@@ -6,21 +6,30 @@
 namespace vergence {
 namespace {
 
-constexpr int start_of_scan = 0xda, huffman_tables = 0xc4;
+constexpr int start_of_scan = 0xda, huffman_tables = 0xc4, end_of_image = 0xd9, app14 = 0xee;
 
-/// Walks through the segments before the first scan's data. Bytes between segments are passed over, as decoders do.
+/// Walks through the segments up to the image's end, over what lies between them, as decoders do: a scan's data, in
+/// which ff is followed by 0 or a restart's number alone, and stray bytes.
 class Segments {
  public:
   explicit Segments(std::string_view bytes) : bytes_(bytes) {}
 
-  /// Goes to the next segment; false: there is none that is whole in its first four bytes.
+  /// Goes to the next segment; false: the image ends here, or there is none that is whole in its first four bytes.
   bool next() {
-    at_ = bytes_.find('\xff', end_);
-    while (at_ != std::string_view::npos && at_ + 1 < bytes_.size() && bytes_[at_ + 1] == '\xff') ++at_;
-    if (at_ == std::string_view::npos || at_ + 4 > bytes_.size()) return false;
-    end_ = at_ + 2 + static_cast<std::size_t>(number(2));
-    return true;
+    for (;;) {
+      at_ = bytes_.find('\xff', end_);
+      while (at_ != std::string_view::npos && at_ + 1 < bytes_.size() && bytes_[at_ + 1] == '\xff') ++at_;
+      if (at_ == std::string_view::npos) return false;
+      complete_ = marker() == end_of_image;
+      if (complete_ || at_ + 4 > bytes_.size()) return false;
+      end_ = at_ + 2;
+      if (!has_length()) continue;
+      end_ += static_cast<std::size_t>(number(2));
+      return true;
+    }
   }
+  /// Whether the walk has come to the image's end.
+  bool complete() const { return complete_; }
   int marker() const { return byte(1); }
   /// Where its ff is in the file.
   std::size_t place() const { return at_; }
@@ -29,8 +38,12 @@ class Segments {
   int number(std::size_t i) const { return byte(i) << 8 | byte(i + 1); }
 
  private:
+  /// All but restarts, a second beginning, and what is no marker at all.
+  bool has_length() const { return marker() >= 0xc0 && (marker() < 0xd0 || marker() > 0xd8); }
+
   std::string_view bytes_;
   std::size_t at_ = 0, end_ = 2;  // of the segment; behind the two bytes that every JPEG begins with
+  bool complete_ = false;
 };
 
 bool is_frame(int marker) { return marker >= 0xc0 && marker <= 0xcf && marker != huffman_tables && marker != 0xc8; }
@@ -65,17 +78,37 @@ ImageHeader jpeg_header(std::string_view bytes, const std::string& name) {
   throw UsageError(join(name, ": damaged image header"));
 }
 
+std::int64_t jpeg_scans(std::string_view bytes) {
+  std::int64_t scans = 0;
+  for (Segments segment(bytes); segment.next();) scans += segment.marker() == start_of_scan;
+  return scans;
+}
+
 void check_for_stb(std::string_view bytes, const std::string& name) {
   Segments segment(bytes);
-  bool sound = true, found = segment.next();
-  for (; found && segment.marker() != start_of_scan; found = segment.next())
+  bool sound = true, found = false;
+  while (segment.next()) {
+    found = found || segment.marker() == start_of_scan;
     if (segment.marker() == huffman_tables) sound = sound && are_tables_sound(bytes, segment.place());
-  const std::size_t scan = segment.place(), end = bytes.rfind("\xff\xd9");
-  require_usage(found && end != std::string_view::npos && end > scan, name, ": damaged JPEG: the file ends too early");
-  // A scan's data have no ff c4, so from here on each is a marker.
-  for (std::size_t at = scan; (at = bytes.find("\xff\xc4", at)) != std::string_view::npos; ++at)
-    sound = sound && are_tables_sound(bytes, at);
+  }
+  require_usage(found && segment.complete(), name, ": damaged JPEG: the file ends too early");
   require_usage(sound, name, ": damaged JPEG: a table has more than ", most_codes, " codes");
+}
+
+std::string with_adobe_marker(std::string_view bytes) {
+  constexpr char adobe[] = "Adobe";
+  int components = 0, transform = 0;
+  Segments segment(bytes);
+  while (segment.next() && segment.marker() != start_of_scan) {
+    if (is_frame(segment.marker())) components = segment.byte(9);
+    if (segment.marker() == app14 && segment.number(2) >= 14 && bytes.substr(segment.place() + 4, 5) == adobe)
+      transform = segment.byte(15);
+  }
+  if (components != 4 || segment.marker() != start_of_scan) return "";
+  std::string marked(bytes.substr(0, segment.place()));  // the last such marker counts
+  marked += std::string("\xff\xee\0\x0e", 4) + adobe + std::string("\0\x64\0\0\0\0", 6);
+  marked += transform == 0 ? '\0' : '\2';  // CMYK, or YCCK as libjpeg takes all others
+  return marked.append(bytes.substr(segment.place()));
 }
 
 }  // namespace vergence

@@ -27,17 +27,20 @@ struct Failure {
   std::longjmp(failure->out, 1);
 }
 
-/// Warnings pass, as in Pillow, but for a file that ends before its image does.
-void warn(j_common_ptr info, int level) {
-  if (level < 0 && info->err->msg_code == JWRN_JPEG_EOF) leave(info);
+/// Whether a warning says that pixels are lost. Pillow lets all pass, but for a file that ends before its image does.
+bool loses_pixels(int code) {
+  return code == JWRN_JPEG_EOF || code == JWRN_HIT_MARKER || code == JWRN_HUFF_BAD_CODE || code == JWRN_MUST_RESYNC ||
+         code == JWRN_BOGUS_PROGRESSION;
 }
 
-/// Ink, stored inverted as Adobe does or not, to light.
-void cmyk_to_rgb(const std::uint8_t* ink, std::int64_t pixels, bool inverted, std::uint8_t* rgb) {
-  for (std::int64_t i = 0; i < pixels; ++i, ink += 4, rgb += 3) {
-    const int flip = inverted ? 0 : 255, light = ink[3] ^ flip;
-    for (int c = 0; c < 3; ++c) rgb[c] = static_cast<std::uint8_t>(((ink[c] ^ flip) * light + 127) / 255);
-  }
+void warn(j_common_ptr info, int level) {
+  if (level < 0 && loses_pixels(info->err->msg_code)) leave(info);
+}
+
+/// Light from ink, of which 255 is none: as Adobe stores it, and as Pillow takes all files.
+void cmyk_to_rgb(const std::uint8_t* ink, std::int64_t pixels, std::uint8_t* rgb) {
+  for (std::int64_t i = 0; i < pixels; ++i, ink += 4, rgb += 3)
+    for (int c = 0; c < 3; ++c) rgb[c] = static_cast<std::uint8_t>((ink[c] * ink[3] + 127) / 255);
 }
 
 class Decompressor {
@@ -72,8 +75,12 @@ class Decompressor {
   bool crop(std::int64_t& left, std::int64_t width) {
     if (setjmp(failure_.out)) return false;
     auto offset = static_cast<JDIMENSION>(left), columns = static_cast<JDIMENSION>(width);
-    if (width < info_.output_width) jpeg_crop_scanline(&info_, &offset, &columns);
-    left = offset;
+    if (width == info_.output_width || !can_crop()) {
+      left = 0;
+    } else {
+      jpeg_crop_scanline(&info_, &offset, &columns);
+      left = offset;
+    }
     return true;
   }
   bool skip(std::int64_t rows) {
@@ -96,9 +103,21 @@ class Decompressor {
   std::int64_t height() const { return info_.output_height; }
   std::int64_t width() const { return info_.output_width; }
   bool is_ink() const { return info_.out_color_space == JCS_CMYK; }
-  bool inverted() const { return info_.saw_Adobe_marker; }
 
  private:
+  /// libjpeg-turbo crops wrongly where a component's blocks are less reduced than the image, but not so much that its
+  /// rows and columns need no doubling, as in 4:1:0.
+  bool can_crop() const {
+    for (int i = 0; i < info_.num_components; ++i) {
+      const jpeg_component_info& part = info_.comp_info[i];
+      const int size = part.DCT_scaled_size, least = info_.min_DCT_scaled_size;
+      if (size != least && (part.h_samp_factor * size != info_.max_h_samp_factor * least ||
+                            part.v_samp_factor * size != info_.max_v_samp_factor * least))
+        return false;
+    }
+    return true;
+  }
+
   jpeg_decompress_struct info_{};
   Failure failure_{};
 };
@@ -130,7 +149,7 @@ void decode_jpeg_turbo(std::string_view bytes, const std::string& name, const Im
   for (std::int64_t y = 0; y < out.height; ++y) {
     std::uint8_t* row = out.pixels.data() + 3 * y * out.width;
     check(jpeg.read_row(ink.empty() ? row : ink.data()));
-    if (!ink.empty()) cmyk_to_rgb(ink.data(), out.width, jpeg.inverted(), row);
+    if (!ink.empty()) cmyk_to_rgb(ink.data(), out.width, row);
   }
 }
 

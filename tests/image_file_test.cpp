@@ -3,11 +3,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <gtest/gtest.h>
 #include <sstream>
+#include <tuple>
 
 #include "engine/files.h"
 #include "tests/complaints.h"
@@ -109,6 +111,72 @@ TEST(ImageFile, PartsAreThoseOfTheWhole) {
     }
 }
 
+/// As Adobe stores them, which other programs have taken over without the marker that says so.
+TEST(ImageFile, FourComponentsAreInvertedWithOrWithoutAMarker) {
+  const int height = 20, width = 33;
+  const auto ink = gradient_picture(height, width, 4);  // 255 is no ink
+  std::vector<std::uint8_t> expected;
+  for (std::size_t i = 0; i < ink.size(); i += 4)
+    for (std::size_t c = 0; c < 3; ++c)
+      expected.push_back(static_cast<std::uint8_t>((ink[i + c] * ink[i + 3] + 127) / 255));
+  for (const bool plain : {false, true})
+    for (const int marker : {0, 1})
+      for (const JpegLibrary library : libraries()) {
+        const std::string file = jpeg_file(ink, height, width, {.channels = 4, .plain = plain, .marker = marker});
+        EXPECT_EQ(file.find("Adobe") != std::string::npos, marker == 1);
+        EXPECT_LT(difference(decoded(file, library).pixels, expected).first, 1.5) << plain << marker;
+      }
+}
+
+/// A segment of a scan's beginning, which is in no scan.
+std::string scan_beginnings(int count) {
+  std::string bytes;
+  for (int i = 0; i < count; ++i) bytes += std::string("\xff\xda\0\x0c\3\1\0\2\x11\3\x11\0\x3f\0", 14);
+  return bytes;
+}
+
+/// Motion photos are a JPEG and a video behind it; previews lie in segments.
+TEST(ImageFile, OnlyAnImagesOwnScansCount) {
+  const int height = 1100, width = 1000;
+  const std::string file = jpeg_file(gradient_picture(height, width, 3), height, width, {3, 2, 2});
+  const int many = 5000;  // 1,100,000 pixels each: more than 16 x 2^28
+  const std::string followed = file + "MotionPhoto_Data" + scan_beginnings(many) + "\xff\xd9";
+  std::string preview = file.substr(0, 2);
+  for (int i = 0; i < 2; ++i)
+    preview +=
+        std::string("\xff\xe1\xaf\xcc", 4) + std::string("\xff\xd8") + scan_beginnings(3214) + "\xff\xd9\xff\xd9";
+  preview += file.substr(2);
+  for (const JpegLibrary library : libraries()) {
+    const DecodedImage image = decoded(file, library);
+    for (const std::string& other : {followed, preview}) EXPECT_EQ(decoded(other, library).pixels, image.pixels);
+    const std::string scans = file.substr(0, file.size() - 2) + scan_beginnings(many) + "\xff\xd9";
+    expect_contains(message_of([&] { decoded(scans, library); }), {"here: has 5001 scans of 1100 x 1000 pixels"});
+  }
+}
+
+/// libjpeg only warns of it and goes on with grey.
+TEST(ImageFile, DamageWithinAScanIsNoImage) {
+  const std::string file = jpeg_file(gradient_picture(64, 64, 3), 64, 64, {3, 2, 2});
+  const std::size_t middle = file.size() - 60;
+  for (const char* marker : {"\xff\xc5", "\xff\xd9"}) {
+    const std::string damaged = file.substr(0, middle) + marker + file.substr(middle);
+    expect_contains(message_of([&] { decoded(damaged, JpegLibrary::turbo); }),
+                    {"here: damaged JPEG: Corrupt JPEG data: premature end of data segment"});
+  }
+  const std::string restarts = jpeg_file(gradient_picture(64, 64, 3), 64, 64, {.restart = 2});
+  std::string lost = restarts;
+  lost.erase(lost.find("\xff\xd1"), 2);
+  expect_contains(message_of([&] { decoded(lost, JpegLibrary::turbo); }), {"here: damaged JPEG: Corrupt JPEG data: "});
+}
+
+/// Cameras leave them, and no pixel is lost.
+TEST(ImageFile, StrayBytesBetweenSegmentsAreNoDamage) {
+  const std::string file = jpeg_file(gradient_picture(64, 64, 3), 64, 64, {.progressive = true});
+  const std::size_t second = file.find("\xff\xda", file.find("\xff\xda") + 2);
+  const std::string stray = file.substr(0, second) + "stray" + file.substr(second);
+  EXPECT_EQ(decoded(stray, JpegLibrary::turbo).pixels, decoded(file, JpegLibrary::turbo).pixels);
+}
+
 TEST(ImageFile, EveryCutJpegIsRefusedInOneLine) {
   for (const bool progressive : {false, true}) {
     const std::string file = jpeg_file(gradient_picture(40, 40, 3), 40, 40, {3, 2, 2, progressive});
@@ -148,12 +216,106 @@ TEST(ImageFile, BitmapsFromTheBottomUpAndFromTheTopDown) {
   EXPECT_EQ(decoded(bmp_file(std::string("\0\0\0\0\1\0\0\0", 8), 2, 1, 8, palette), JpegLibrary::stb).pixels, up);
 }
 
+/// The header of OS/2 and Windows 2, whose palette has three bytes a colour.
+std::string old_bmp_file(const std::string& rows, int height, int width, int bits, const std::string& palette) {
+  const auto start = static_cast<std::int64_t>(26 + palette.size());
+  return "BM" + little_endian(start + static_cast<std::int64_t>(rows.size()), 4) + std::string(4, '\0') +
+         little_endian(start, 4) + little_endian(12, 4) + little_endian(width, 2) + little_endian(height, 2) +
+         little_endian(1, 2) + little_endian(bits, 2) + palette + rows;
+}
+
+TEST(ImageFile, BitmapsWithTheOldHeader) {
+  std::string palette, row;
+  std::vector<std::uint8_t> expected;
+  for (int i = 0; i < 256; ++i) {
+    palette += {static_cast<char>(i ^ 85), static_cast<char>(255 - i), static_cast<char>(i)};
+    row += static_cast<char>(i);
+    for (const int value : {i, 255 - i, i ^ 85}) expected.push_back(static_cast<std::uint8_t>(value));
+  }
+  EXPECT_EQ(decoded(old_bmp_file(row, 1, 256, 8, palette), JpegLibrary::stb).pixels, expected);
+  const std::string nibbles("\x01\x23\x45\x67\x89\xab\xcd\xef");
+  EXPECT_EQ(decoded(old_bmp_file(nibbles, 1, 16, 4, palette.substr(0, 48)), JpegLibrary::stb).pixels,
+            std::vector(expected.begin(), expected.begin() + 48));
+  EXPECT_EQ(decoded(old_bmp_file(std::string("\xa0\0\0\0", 4), 1, 3, 1, palette.substr(0, 6)), JpegLibrary::stb).pixels,
+            (std::vector<std::uint8_t>{1, 254, 84, 0, 255, 85, 1, 254, 84}));
+  EXPECT_EQ(decoded(old_bmp_file(std::string("\1\2\3\0\4\5\6\0", 8), 2, 1, 24, ""), JpegLibrary::stb).pixels,
+            (std::vector<std::uint8_t>{6, 5, 4, 3, 2, 1}));
+  EXPECT_EQ(decoded(old_bmp_file(std::string("\x1f\x7c\0\0", 4), 1, 1, 16, ""), JpegLibrary::stb).pixels,
+            (std::vector<std::uint8_t>{255, 0, 255}));
+  expect_contains(message_of([&] { decoded(old_bmp_file(row, 1, 256, 8, palette.substr(0, 765)), JpegLibrary::stb); }),
+                  {"here: damaged BMP: a pixel has none of its 255 colours"});
+  expect_contains(message_of([&] { decoded(old_bmp_file(row, 2, 256, 8, palette), JpegLibrary::stb); }),
+                  {"here: damaged BMP: the file ends 256 bytes too early"});
+}
+
 TEST(ImageFile, BitmapsMustHaveTheirPixelsAndColours) {
   const auto complaint = [](const std::string& bytes) { return message_of([&] { decoded(bytes, JpegLibrary::stb); }); };
   const std::string palette("\1\2\3\0\4\5\6\0", 8), rows("\0\0\0\0\2\0\0\0", 8);
   expect_contains(complaint(bmp_file(rows, 2, 1, 8, palette)),
                   {"here: damaged BMP: a pixel has none of its 2 colours"});
-  expect_contains(complaint(bmp_file(rows, 200, 200, 24, "")), {"here: damaged BMP: the file has 62 bytes, expected"});
+  expect_contains(complaint(bmp_file(rows, 200, 200, 24, "")),
+                  {"here: damaged BMP: the file ends 119992 bytes too early"});
+}
+
+/// Whichever it is, up to the last of the pixels' chunk and its checksum: no other pixels are read.
+TEST(ImageFile, AFlippedBitOfAPngIsDamage) {
+  std::vector<std::string> rows;
+  for (int y = 0; y < 5; ++y) rows.push_back(std::string(6, static_cast<char>(17 * y)));
+  const std::string file = png_file(rows, 2, {});
+  const std::vector<std::uint8_t> whole = decoded(file, JpegLibrary::stb).pixels;
+  const std::size_t end = file.size() - 12;  // of the pixels' chunk
+  for (std::size_t at = 8; at < end; ++at)
+    for (int bit = 0; bit < 8; ++bit) {
+      std::string damaged = file;
+      damaged[at] = static_cast<char>(damaged[at] ^ 1 << bit);
+      std::vector<std::uint8_t> pixels;
+      const std::string complaint = complaint_or("", [&] { pixels = decoded(damaged, JpegLibrary::stb).pixels; });
+      if (complaint.empty()) {
+        EXPECT_EQ(pixels, whole) << at << ' ' << bit;  // the chunk is longer: the pixels are all there, and end before
+        EXPECT_TRUE(at < 41 && at >= 33) << at;
+      } else {
+        expect_contains(complaint, {"here: "});
+      }
+    }
+  std::string damaged = file;
+  damaged[end - 6] ^= 1;  // of the pixels
+  const auto number = [](const std::string& bytes) {
+    char text[16];
+    std::snprintf(text, sizeof text, "%02x%02x%02x%02x", bytes[0] & 255, bytes[1] & 255, bytes[2] & 255,
+                  bytes[3] & 255);
+    return std::string(text);
+  };
+  const std::string chunk = png_chunk("IDAT", damaged.substr(41, end - 4 - 41));
+  expect_contains(message_of([&] { decoded(damaged, JpegLibrary::stb); }),
+                  {"here: damaged image: its chunk IDAT at byte 33 has the checksum " +
+                   number(chunk.substr(chunk.size() - 4)) + ", expected " + number(file.substr(end - 4, 4))});
+}
+
+TEST(ImageFile, APngMayLackWhatFollowsItsPixels) {
+  const std::string file = png_file({std::string(6, '\7')}, 2, {});
+  const std::vector<std::uint8_t> pixels(6, 7);
+  const std::string text("\0\0\0\4tEXta\0bc....", 16);  // its checksum is wrong
+  const std::string begun = file.substr(0, file.size() - 12), end = file.substr(file.size() - 12);
+  for (const std::string& other : {begun, begun.substr(0, begun.size() - 2), begun.substr(0, begun.size() - 4),
+                                   begun + text + end, begun + text, begun + "....????", begun + std::string(40, '\0')})
+    EXPECT_EQ(decoded(other, JpegLibrary::stb).pixels, pixels);
+  const std::string before = file.substr(0, 33) + text + file.substr(33);
+  expect_contains(message_of([&] { decoded(before, JpegLibrary::stb); }),
+                  {"here: damaged image: its chunk tEXt at byte 33"});
+}
+
+TEST(ImageFile, ExactLeavesThreeSamplesForAPixel) {
+  for (const auto& [length, fast, exact] : {std::tuple{31.0, 1, 1},
+                                            {64.0, 2, 1},
+                                            {128.0, 4, 1},
+                                            {191.0, 4, 1},
+                                            {192.0, 4, 2},
+                                            {256.0, 8, 2},
+                                            {384.0, 8, 4},
+                                            {768.0, 8, 8}}) {
+    EXPECT_EQ(most_reduced(DecodeRule::fast, length, 32), fast) << length;
+    EXPECT_EQ(most_reduced(DecodeRule::exact, length, 32), exact) << length;
+  }
 }
 
 TEST(ImageFile, ColoursThatAPaletteDoesNotHaveAreBlack) {

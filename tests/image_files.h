@@ -28,8 +28,13 @@ struct JpegForm {
   int channels = 3;                  // 1: grey, 3: RGB, 4: CMYK, stored inverted as Adobe does
   int horizontal = 1, vertical = 1;  // sampling of the first component against the others
   bool progressive = false;
+  bool plain = false;                             // RGB or CMYK are stored as they are, not as YCbCr or YCCK
+  int marker = 1;                                 // Adobe's: 0 none, 1 as the format asks for, 2 always
+  std::vector<std::array<int, 2>> sampling = {};  // of each component, in place of the above
+  int restart = 0;                                // blocks between restarts
 };
 
+/// `pixels`: [height, width, channels].
 inline std::string jpeg_file(const std::vector<std::uint8_t>& pixels, int height, int width, const JpegForm& form) {
   jpeg_compress_struct info{};
   jpeg_error_mgr errors{};
@@ -43,12 +48,19 @@ inline std::string jpeg_file(const std::vector<std::uint8_t>& pixels, int height
   info.input_components = form.channels;
   info.in_color_space = form.channels == 1 ? JCS_GRAYSCALE : form.channels == 3 ? JCS_RGB : JCS_CMYK;
   jpeg_set_defaults(&info);
+  if (form.channels == 3 && form.plain) jpeg_set_colorspace(&info, JCS_RGB);
+  if (form.channels == 4 && !form.plain && form.marker > 0) jpeg_set_colorspace(&info, JCS_YCCK);
   jpeg_set_quality(&info, 98, TRUE);
   if (form.channels == 3) {
     info.comp_info[0].h_samp_factor = form.horizontal;
     info.comp_info[0].v_samp_factor = form.vertical;
   }
+  for (std::size_t i = 0; i < form.sampling.size(); ++i)
+    info.comp_info[i].h_samp_factor = form.sampling[i][0], info.comp_info[i].v_samp_factor = form.sampling[i][1];
+  info.restart_interval = static_cast<unsigned>(form.restart);
   if (form.progressive) jpeg_simple_progression(&info);
+  if (form.marker == 0) info.write_Adobe_marker = FALSE;
+  if (form.marker == 2) info.write_Adobe_marker = TRUE;
   jpeg_start_compress(&info, TRUE);
   for (int y = 0; y < height; ++y) {
     std::vector<std::uint8_t> row(pixels.begin() + y * width * form.channels,

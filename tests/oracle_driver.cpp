@@ -1,10 +1,11 @@
-// The engine's side of the oracles in PyTorch (tests/oracle/oracle.py) and NumPy (tests/oracle/evaluation.py): reads
-// inputs from one safetensors file, computes, and writes the results into another.
-//   oracle_driver resnet|losses|optimizer|encoder|objective|views|episodes|corruptions IN OUT
+// The engine's side of the oracles in PyTorch (tests/oracle/oracle.py), NumPy (tests/oracle/evaluation.py) and Pillow
+// (tests/oracle/images.py): reads inputs from one safetensors file, computes, and writes the results into another.
+//   oracle_driver resnet|losses|optimizer|encoder|objective|views|episodes|corruptions|jpegs|images IN OUT
 #include <functional>
 #include <iostream>
 #include <utility>
 
+#include "datasets/image_file.h"
 #include "engine/graph.h"
 #include "engine/optimizer.h"
 #include "kernels/conv_rules.h"
@@ -15,6 +16,7 @@
 #include "ssl/losses.h"
 #include "ssl/objective.h"
 #include "ssl/option_table.h"
+#include "tests/image_files.h"
 
 namespace vergence {
 namespace {
@@ -250,6 +252,59 @@ void corrupted(const SafetensorsFile& in, Results& out) {
   }
 }
 
+/// Bytes as numbers, so that they are results like others.
+void add_bytes(Results& out, const std::string& name, const Shape& shape, const std::uint8_t* bytes,
+               std::size_t count) {
+  out.add(name, from_floats(cpu_backend(), shape, {bytes, bytes + count}));
+}
+
+/// JPEG files of the pictures "picture.N", in the forms that the metadata "N.NAME" ask for.
+void jpegs(const SafetensorsFile& in, Results& out) {
+#ifdef VERGENCE_JPEG_TURBO
+  for (int n = 0; n < static_cast<int>(number(in, "count")); ++n) {
+    const TensorEntry* picture = in.find(join("picture.", n));
+    require_usage(picture && picture->dtype == "U8" && picture->shape.size() == 3, in.path(), ": expected picture.", n);
+    const auto integer = [&](const char* name) { return static_cast<int>(number(in, join(n, ".", name).c_str())); };
+    JpegForm form{.channels = static_cast<int>(picture->shape[2])};
+    form.progressive = integer("progressive") != 0;
+    form.plain = integer("plain") != 0;
+    form.marker = integer("marker");
+    const std::string sampling = in.meta(join(n, ".sampling"));  // two digits for each component
+    for (std::size_t i = 0; i < sampling.size(); i += 2)
+      form.sampling.push_back({sampling.at(i) - '0', sampling.at(i + 1) - '0'});
+    const auto* pixels = static_cast<const std::uint8_t*>(picture->data);
+    const std::string file = jpeg_file({pixels, pixels + picture->bytes}, static_cast<int>(picture->shape[0]),
+                                       static_cast<int>(picture->shape[1]), form);
+    add_bytes(out, join("file.", n), {static_cast<std::int64_t>(file.size())},
+              reinterpret_cast<const std::uint8_t*>(file.data()), file.size());
+  }
+#else
+  throw UsageError(in.path() + ": this build has no libjpeg-turbo");
+#endif
+}
+
+/// What is read of the files "file.N": "N.turbo.REDUCTION" and "N.stb.1", or nothing where a file is refused.
+void images(const SafetensorsFile& in, Results& out) {
+  for (int n = 0; n < static_cast<int>(number(in, "count")); ++n) {
+    const TensorEntry* file = in.find(join("file.", n));
+    require_usage(file && file->dtype == "U8", in.path(), ": expected file.", n);
+    const std::string_view bytes(static_cast<const char*>(file->data), static_cast<std::size_t>(file->bytes));
+    for (const JpegLibrary library : {JpegLibrary::turbo, JpegLibrary::stb})
+      for (const int reduction : {1, 2, 4, 8}) {
+        DecodedImage image;
+        try {
+          decode_image(bytes, join("file ", n), library, image, {.reduction = reduction});
+        } catch (const UsageError& error) {
+          std::cout << error.what() << "\n";
+          break;
+        }
+        if (image.reduction != reduction) continue;
+        add_bytes(out, join(n, library == JpegLibrary::turbo ? ".turbo." : ".stb.", reduction),
+                  {image.height, image.width, 3}, image.pixels.data(), image.pixels.size());
+      }
+  }
+}
+
 void run(const std::string& what, const std::string& in_path, const std::string& out_path) {
   const SafetensorsFile in(in_path);
   Results out;
@@ -269,6 +324,10 @@ void run(const std::string& what, const std::string& in_path, const std::string&
     episodes(in, out);
   else if (what == "corruptions")
     corrupted(in, out);
+  else if (what == "jpegs")
+    jpegs(in, out);
+  else if (what == "images")
+    images(in, out);
   else
     throw UsageError(join("oracle_driver: no oracle is called ", what));
   out.write(out_path);
@@ -279,7 +338,9 @@ void run(const std::string& what, const std::string& in_path, const std::string&
 
 int main(int count, char** arguments) {
   if (count != 4) {
-    std::cerr << "usage: oracle_driver resnet|losses|optimizer|encoder|objective|views|episodes|corruptions IN OUT\n";
+    std::cerr
+        << "usage: oracle_driver resnet|losses|optimizer|encoder|objective|views|episodes|corruptions|jpegs|images IN "
+           "OUT\n";
     return 2;
   }
   try {

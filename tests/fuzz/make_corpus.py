@@ -116,8 +116,10 @@ write("npy", "overflow", b"\x93NUMPY\x01\x00", struct.pack("<H", len(huge)), hug
 write("npy", "calls", b"\x93NUMPY\x01\x00\x17\x00__import__('os').abort()", npy_settings("train", 0, b""))
 write("npy", "long_header", b"\x93NUMPY\x02\x00\xff\xff\xff\xff{}", npy_settings("train", 0, b""))
 
-# ---- images: the last nine bytes are a reduction's logarithm and a region's top, left, height, width
+# ---- images: the last nine bytes are a reduction's logarithm and a region's top, left, height, width; 4 more in the first
+# mends a PNG's checksums
 whole = bytes(9)
+mended = bytes([4]) + bytes(8)
 part = bytes([1, 0, 9, 0, 5, 0, 6, 0, 12])
 
 
@@ -147,19 +149,73 @@ write("image_file", "jpeg_restarts", jpeg, part)
 write("image_file", "jpeg_exif", file_of(gradient("RGB", 9, 9), "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\0"), whole)
 size = jpeg.index(b"\xff\xc0") + 5
 write("image_file", "jpeg_of_65500", jpeg[:size], struct.pack(">HH", 65500, 65500), jpeg[size + 4:], whole)
+
+
+def plain_blocks(height, width, sampling):
+    """A JPEG of YCbCr or, with four components, CMYK or what a marker says: each block of one value."""
+    across, down = (max(each[axis] for each in sampling) for axis in (0, 1))
+    mcus = -(-height // (8 * down)) * -(-width // (8 * across))
+    bits, last = "", [0] * len(sampling)
+    for mcu in range(mcus):
+        for part, (h, v) in enumerate(sampling):
+            for block in range(h * v):
+                value = (37 * mcu + 11 * block + 50 * part) % 100 - 50
+                step, last[part] = value - last[part], value
+                size = abs(step).bit_length()
+                bits += f"{size:04b}" + (f"{step if step > 0 else step + (1 << size) - 1:0{size}b}" if size else "") + "0"
+    bits += "1" * (-len(bits) % 8)
+    data = int(bits, 2).to_bytes(len(bits) // 8, "big").replace(b"\xff", b"\xff\0")
+    frame = b"".join(bytes([i + 1, 16 * h + v, 0]) for i, (h, v) in enumerate(sampling))
+    scan = b"".join(bytes([i + 1, 0]) for i in range(len(sampling)))
+
+    def segment(marker, content):
+        return bytes([255, marker]) + struct.pack(">H", len(content) + 2) + content
+
+    return (b"\xff\xd8" + segment(0xdb, bytes([0] + [16] * 64)) +
+            segment(0xc0, struct.pack(">BHHB", 8, height, width, len(sampling)) + frame) +
+            segment(0xc4, bytes([0, 0, 0, 0, 12] + [0] * 12 + list(range(12)))) +
+            segment(0xc4, bytes([16, 1] + [0] * 15 + [0])) +
+            segment(0xda, bytes([len(sampling)]) + scan + bytes([0, 63, 0])) + data + b"\xff\xd9")
+
+
+def adobe(transform):
+    return b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0" + bytes([transform])
+
+
+for name, sampling in {"410": [(4, 2), (1, 1), (1, 1)], "2x4": [(2, 4), (1, 1), (1, 1)],
+                       "411": [(4, 1), (1, 1), (1, 1)]}.items():
+    write("image_file", f"jpeg_{name}", plain_blocks(70, 150, sampling), bytes([1, 0, 9, 0, 65, 0, 46, 0, 30]))
+jpeg = plain_blocks(20, 33, [(1, 1)] * 4)
+write("image_file", "jpeg_four_without_marker", jpeg, part)
+for transform in (0, 1, 2):
+    write("image_file", f"jpeg_four_transform_{transform}", jpeg[:2], adobe(transform), jpeg[2:], part)
+jpeg = plain_blocks(20, 33, [(2, 2), (1, 1), (1, 1)])
+write("image_file", "jpeg_then_video", jpeg, b"video" + b"\xff\xda\0\x0c" * 20, whole)
+write("image_file", "jpeg_marker_in_its_data", jpeg[:-12], b"\xff\xc5", jpeg[-12:], whole)
+write("image_file", "jpeg_end_in_its_data", jpeg[:-12], b"\xff\xd9", jpeg[-12:], whole)
+write("image_file", "jpeg_stray_bytes", jpeg[:-2], b"stray", jpeg[-2:], whole)
 for mode in ("L", "LA", "RGB", "RGBA", "P", "1"):
     image = gradient("RGB", 7, 9).convert(mode) if mode in "P1" else gradient(mode, 7, 9)
     write("image_file", f"png_{mode.lower()}", file_of(image, "PNG"), part)
 png = file_of(gradient("L", 7, 9).convert("P"), "PNG")
 at = png.index(b"PLTE")
 write("image_file", "png_short_palette", png[:at - 4], struct.pack(">I", 6), png[at:at + 10],
-      png[at + 4 + struct.unpack(">I", png[at - 4:at])[0]:], whole)
+      png[at + 4 + struct.unpack(">I", png[at - 4:at])[0]:], mended)
 grey16 = Image.fromarray((numpy.arange(63).reshape(7, 9) * 1000).astype("u2"))
 write("image_file", "png_16", file_of(grey16, "PNG"), whole)
 png = file_of(gradient("RGB", 7, 9), "PNG")
 write("image_file", "png_cut_off", png[:-30], whole)
+write("image_file", "png_without_end", png[:-12], whole)
+write("image_file", "png_cut_checksum", png[:-14], whole)
+write("image_file", "png_then_no_chunk", png[:-12], b"\0\0\0\x01....", whole)
+write("image_file", "png_wrong_checksum", png[:-20], bytes([png[-20] ^ 1]), png[-19:], whole)
+write("image_file", "png_data_checksum", png[:-13], bytes([png[-13] ^ 1]), png[-12:], whole)
+text = b"\0\0\0\4tEXta\0bc...."  # its checksum is wrong
+write("image_file", "png_text_checksum", png[:33], text, png[33:], whole)
+write("image_file", "png_last_text_checksum", png[:-12], text, png[-12:], whole)
+write("image_file", "png_mended_checksum", png[:-20], bytes([png[-20] ^ 1]), png[-19:], mended)
 at = png.index(b"IDAT")
-write("image_file", "png_chunk_of_a_gibibyte", png[:at - 4], struct.pack(">I", 1 << 30), png[at:], whole)
+write("image_file", "png_chunk_of_a_gibibyte", png[:at - 4], struct.pack(">I", 1 << 30), png[at:], mended)
 for mode in ("1", "L", "P", "RGB", "RGBA"):
     image = gradient("RGB", 7, 9).convert(mode) if mode in "P1" else gradient(mode, 7, 9)
     write("image_file", f"bmp_{mode.lower()}", file_of(image, "BMP"), part)
@@ -173,6 +229,10 @@ for bits, masks in ((16, (0xf800, 0x7e0, 0x1f)), (32, (0xff000000, 0xff0000, 0xf
     header = struct.pack("<IiiHHIIiiII", 40, 5, 3, 1, bits, 3, 0, 0, 0, 0, 0) + struct.pack("<III", *masks)
     pixels = bytes_of(3 * ((5 * bits // 8 + 3) // 4 * 4))
     write("image_file", f"bmp_masks_{bits}", b"BM", struct.pack("<IHHI", 66 + len(pixels), 0, 0, 66), header, pixels, part)
+for bits, colours in ((1, 2), (4, 16), (8, 256), (8, 200), (16, 0), (24, 0)):
+    pixels = bytes_of(3 * ((5 * bits + 31) // 32 * 4), 11)
+    header = struct.pack("<IHHI", 0, 0, 0, 26 + 3 * colours) + struct.pack("<IHHHH", 12, 5, 3, 1, bits)
+    write("image_file", f"bmp_os2_{bits}_{colours}", b"BM", header, bytes_of(3 * colours, 13), pixels, part)
 write("image_file", "text", b"not an image", whole)
 write("image_file", "empty")
 
