@@ -103,7 +103,11 @@ Dataset open_dataset(const DatasetSettings& settings, const std::string& split) 
   if (settings.name == "cifar100") return open_cifar100(settings, split);
   if (settings.name == "stl10") return read_stl10(settings.directory, split, settings.limit);
   if (settings.name == "npy") return read_npy(settings.directory, split, settings.limit);
-  if (!has_layers(settings.name)) return open_image_folder(settings, split);
+  if (!has_layers(settings.name)) {
+    Dataset images = open_image_folder(settings, split);
+    images.decode = settings.decode;
+    return images;
+  }
   const ImageVersion version = image_version(settings.version);
   return open_layers(settings, split)->render(version, settings.limit);
 }

@@ -24,6 +24,7 @@ struct Dataset {
   std::shared_ptr<const ImageSource> source;
   std::vector<std::int32_t> labels;      // count values in [0, classes), or empty
   std::vector<std::string> class_names;  // of image files, by label; empty: classes are numbers
+  DecodeRule decode = DecodeRule::fast;  // of image files
   ChannelValues mean{}, std{};           // of the training split's pixels in [0, 1], whatever this split is
 
   /// Evaluation resizes an image's short side to `zoom` x the view's size, and cuts the view out of its centre.
@@ -46,6 +47,7 @@ struct DatasetSettings {
   std::string directory = "";  // where the files are; unused by confounded_shapes
   std::string classes = "";    // of image files: a file of class names, or the name of a shipped list; empty: all
   JpegLibrary jpeg = JpegLibrary::turbo;
+  DecodeRule decode = DecodeRule::fast;
   BadImagePolicy bad_images = BadImagePolicy::stop;
   std::int64_t image_size = 0;  // confounded_shapes: height and width (0: 32). Others keep their own; views resize
   std::int64_t limit = 0;       // the first N images of the split alone; of image files, which are sorted by class, N

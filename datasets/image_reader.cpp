@@ -27,13 +27,6 @@ Extent looked_at(const Stretch& stretch, const ViewSettings& settings) {
   return {stretch.first + filter.first(0), stretch.first + filter.last(size - 1)};
 }
 
-/// The strongest reduction that leaves the stretch at least `size` samples.
-int most_reduced(const Stretch& stretch, std::int64_t size) {
-  for (const int reduction : {8, 4, 2})
-    if (stretch.length >= static_cast<float>(reduction * size)) return reduction;
-  return 1;
-}
-
 }  // namespace
 
 Picture ImageReader::read(std::int64_t index, const ImageSize& size, std::span<const ViewPlan> plans,
@@ -47,7 +40,8 @@ Picture ImageReader::read(std::int64_t index, const ImageSize& size, std::span<c
     const Stretch across = view_stretch(settings, crop.left, crop.width, crop.height);
     rows.cover(looked_at(down, settings));
     columns.cover(looked_at(across, settings));
-    reduction = std::min({reduction, most_reduced(down, settings.size), most_reduced(across, settings.size)});
+    for (const Stretch& stretch : {down, across})
+      reduction = std::min(reduction, most_reduced(data_.decode, stretch.length, settings.size));
   }
   const ImageRegion region{.top = rows.begin,
                            .left = columns.begin,

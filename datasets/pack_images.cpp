@@ -105,6 +105,7 @@ Plan plan_of(const DatasetSettings& settings, std::int64_t short_side) {
   for (const std::string& name : parts.classes) classes += stored_text(name) + "\n";
   plan.tables.metadata = {{"format", packed_format},
                           {"short_side", std::to_string(short_side)},
+                          {"decode", settings.decode == DecodeRule::exact ? "exact" : "fast"},
                           {"classes", classes},
                           {"source", std::to_string(checksum_of(reinterpret_cast<const std::uint8_t*>(source.data()),
                                                                 static_cast<std::int64_t>(source.size())))}};
@@ -259,8 +260,10 @@ class Packer {
     pixels.resize(bytes);
     try {
       files_.open(i, buffer);
-      int reduction = 8;
-      while (whole.height < reduction * size.height || whole.width < reduction * size.width) reduction /= 2;
+      const auto reduced = [&](std::int64_t length, std::int64_t made) {
+        return most_reduced(settings_.decode, static_cast<double>(length), made);
+      };
+      const int reduction = std::min(reduced(whole.height, size.height), reduced(whole.width, size.width));
       const Picture picture = files_.read(i, {.reduction = reduction}, buffer);
       resize_bytes(picture, whole.height, whole.width, size.height, size.width, pixels.data());
     } catch (const UsageError&) {

@@ -14,7 +14,7 @@ nlohmann::ordered_json data_options(const Options& options) {
   nlohmann::ordered_json values = nlohmann::ordered_json::object();
   const std::string& group = find_option("dataset")->group;
   for (const OptionEntry& entry : option_table())
-    if ((entry.group == group && entry.name != "objective") || entry.name == "jpeg")
+    if ((entry.group == group && entry.name != "objective") || entry.name == "jpeg" || entry.name == "decode")
       values[entry.name] = value_text(entry, options);
   return values;
 }

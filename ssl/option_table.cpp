@@ -136,6 +136,9 @@ void add_run(OptionBuilder& t) {
   t.flag("capture", FIELD(capture), "on a GPU: record the step once and repeat it");
   t.choice("jpeg", FIELD(jpeg), {"turbo", "stb"},
            "what decodes JPEG: libjpeg-turbo where the build has it, or stb_image");
+  t.choice(
+      "decode", FIELD(decode), {"fast", "exact"},
+      "how small libjpeg-turbo decodes: as views allow, or without a difference that shows (--eval-every: always)");
   t.choice("bad-images", FIELD(bad_images), {"stop", "skip"},
            "image files that cannot be read: end the run, or leave them out, count and name them", Flags::may_change);
   t.number("workers", FIELD(workers), from(1, 1024), "threads that make views", Flags::may_change);

@@ -335,6 +335,7 @@ DatasetSettings dataset_settings(const Options& options) {
   settings.directory = options.data;
   settings.classes = options.classes;
   settings.jpeg = options.jpeg == "stb" ? JpegLibrary::stb : JpegLibrary::turbo;
+  settings.decode = options.decode == "exact" ? DecodeRule::exact : DecodeRule::fast;
   settings.bad_images = options.bad_images == "skip" ? BadImagePolicy::skip : BadImagePolicy::stop;
   settings.image_size = options.image_size;
   settings.limit = options.limit;

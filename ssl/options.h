@@ -40,6 +40,7 @@ struct Options {
   std::string data;                      // folder of the data set's files
   std::string classes;                   // of image files: the list of those to use; empty: all
   std::string jpeg = "turbo";            // what decodes JPEG
+  std::string decode = "fast";           // how small images are decoded
   std::string bad_images = "stop";       // what an image that cannot be read does
   std::int64_t eval_resize = -1;         // of un-augmented images: the short side before the centre is cut out
   std::int64_t image_size = 0;           // of the views; 0: the data set's own

@@ -29,6 +29,7 @@ ExtractSettings TrainingEvaluation::image_settings() const {
 Dataset TrainingEvaluation::judged(const std::string& split) {
   if (const auto kept = judged_.find(split); kept != judged_.end()) return kept->second;
   DatasetSettings settings = dataset_settings(options_);
+  settings.decode = DecodeRule::exact;
   settings.limit = options_.eval_limit;
   Dataset dataset = open_dataset(settings, split);
   if (dataset.source) judged_.emplace(split, dataset);
@@ -79,6 +80,7 @@ void TrainingEvaluation::evaluate(nlohmann::ordered_json& line, std::int64_t epo
             ", features times the mask");
   }
   DatasetSettings settings = dataset_settings(options_);
+  settings.decode = DecodeRule::exact;
   settings.limit = pictured_images;
   const auto kept = judged_.find("probe");  // more to choose from where some cannot be read
   save_pictures(objective_, kept != judged_.end() ? kept->second : open_dataset(settings, "probe"), image_settings(),

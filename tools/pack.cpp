@@ -17,7 +17,7 @@ const char* const description =
 
 struct PackOptions {
   DatasetSettings data{.name = "image_folder"};
-  std::string file, jpeg = "turbo", bad_images = "stop";
+  std::string file, jpeg = "turbo", decode = "exact", bad_images = "stop";
   std::int64_t short_side = 256;
   bool verify = false;
 };
@@ -36,6 +36,10 @@ void add_options(CLI::App& app, PackOptions& options) {
   app.add_option("--jpeg", options.jpeg, "what decodes JPEG: turbo or stb")
       ->check(CLI::IsMember({"turbo", "stb"}))
       ->capture_default_str();
+  app.add_option("--decode", options.decode,
+                 "how small libjpeg-turbo decodes before shrinking: exact: without a difference that shows; fast: more")
+      ->check(CLI::IsMember({"fast", "exact"}))
+      ->capture_default_str();
   app.add_option("--bad-images", options.bad_images,
                  "what images that cannot be read do: stop, or skip: leave them out")
       ->check(CLI::IsMember({"stop", "skip"}))
@@ -45,6 +49,7 @@ void add_options(CLI::App& app, PackOptions& options) {
 
 int run(PackOptions& options) {
   options.data.jpeg = options.jpeg == "stb" ? JpegLibrary::stb : JpegLibrary::turbo;
+  options.data.decode = options.decode == "fast" ? DecodeRule::fast : DecodeRule::exact;
   options.data.bad_images = options.bad_images == "skip" ? BadImagePolicy::skip : BadImagePolicy::stop;
   const PackResult result =
       pack_images(options.data, options.file, options.short_side, [](std::int64_t done, std::int64_t all) {

@@ -63,6 +63,7 @@ DatasetSettings data_of(const SubjectOptions& options, const std::optional<Optio
   if (!options.data.empty()) data.directory = options.data;
   if (!options.classes.empty()) data.classes = options.classes;
   if (!options.jpeg.empty()) data.jpeg = options.jpeg == "stb" ? JpegLibrary::stb : JpegLibrary::turbo;
+  data.decode = options.decode == "fast" ? DecodeRule::fast : DecodeRule::exact;
   if (!options.bad_images.empty())
     data.bad_images = options.bad_images == "skip" ? BadImagePolicy::skip : BadImagePolicy::stop;
   data.image_size = subject.extract.image_size;
@@ -138,6 +139,10 @@ void add_subject_options(CLI::App& app, SubjectOptions& options) {
   app.add_option("--classes", options.classes, "image files: use these classes alone; default: the run's");
   app.add_option("--jpeg", options.jpeg, "what decodes JPEG, turbo or stb; default: the run's")
       ->check(CLI::IsMember({"turbo", "stb"}));
+  app.add_option("--decode", options.decode,
+                 "how small libjpeg-turbo decodes: exact: without a difference that shows; fast: as training does")
+      ->check(CLI::IsMember({"fast", "exact"}))
+      ->capture_default_str();
   app.add_option("--bad-images", options.bad_images,
                  "what images that cannot be read do: stop, or skip: leave them out")
       ->check(CLI::IsMember({"stop", "skip"}));

@@ -27,6 +27,7 @@ struct SubjectOptions {
   std::string data;               // folder of its files; empty: the run's
   std::string classes;            // of image files; empty: the run's
   std::string jpeg, bad_images;   // empty: the run's
+  std::string decode = "exact";   // how small images are decoded: fast or exact, whatever the run's
   std::int64_t eval_resize = -2;  // -2: the run's
   bool verify = false;            // first compare the data set\'s files with their published sums
   std::string split;              // judged on; probes are fitted on probe_split(split). Empty: settled by open_subject
@@ -37,7 +38,7 @@ struct SubjectOptions {
   std::string out;  // the verdict's file; empty: beside the encoder
 };
 
-/// Adds --run, --encoder-file, --untrained, --dataset, --data, --classes, --jpeg, --bad-images, --eval-resize,
+/// Adds --run, --encoder-file, --untrained, --dataset, --data, --classes, --jpeg, --decode, --bad-images, --eval-resize,
 /// --verify, --split,
 /// --limit, --run-seed, --device, --precision,
 /// --threads and --out. `options` must outlive the parse.
