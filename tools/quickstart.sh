@@ -39,7 +39,8 @@ Done in $(((SECONDS - began) / 60)) min $(((SECONDS - began) % 60)) s.
   linear probe, top-1 on test images     pretrained  ${trained:?the probe printed no accuracy} %
                                          untrained   ${untrained:?the probe printed no accuracy} %
 
-What is in $run: encoder.safetensors (torchvision's parameter names), config.toml, metrics.jsonl, checkpoint.safetensors.
+What is in $run: encoder.safetensors (torchvision's parameter names), config.toml, metrics.jsonl, train.log, run.json,
+checkpoint.safetensors.
 What to do next:
   build/evaluate --run $run                                        kNN, crowding, collapse, alignment
   build/pretrain --help                                            every option
