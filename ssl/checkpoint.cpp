@@ -99,12 +99,12 @@ std::int64_t number(const SafetensorsFile& file, const std::string& key) {
 }
 
 /// A metadata value that older checkpoints have not; empty there.
-std::string text(const SafetensorsFile& file, const std::string& key) {
+std::string text_or_none(const SafetensorsFile& file, const std::string& key) {
   return file.metadata().contains(key) ? file.meta(key) : "";
 }
 
-double seconds(const SafetensorsFile& file) {
-  const std::string given = text(file, "seconds");
+double seconds_spent(const SafetensorsFile& file) {
+  const std::string given = text_or_none(file, "seconds");
   double value = 0;
   const auto [end, error] = std::from_chars(given.data(), given.data() + given.size(), value);
   return error == std::errc() && std::isfinite(value) ? std::max(value, 0.0) : 0;
@@ -158,15 +158,15 @@ Checkpoint::Checkpoint(const std::string& path) : file_(path) {
   const auto found = file_.metadata().find("format");
   require_usage(found != file_.metadata().end() && found->second == format_name, path,
                 ": not a checkpoint of this program, expected metadata format '", format_name, "'");
-  const std::string hash = text(file_, hash_key);
+  const std::string hash = text_or_none(file_, hash_key);
   require_usage(hash.empty() || hash == hash_of(file_.tensors(), file_.metadata()), path,
                 ": is damaged: its bytes do not fit its checksum");
   position_ = {.step = number(file_, "step"),
                .epoch = number(file_, "epoch"),
                .threads = number(file_, "threads"),
                .images = file_.metadata().contains("images") ? number(file_, "images") : 0,
-               .data = {text(file_, "images_xxh128"), text(file_, "labels_xxh128")},
-               .seconds = seconds(file_),
+               .data = {text_or_none(file_, "images_xxh128"), text_or_none(file_, "labels_xxh128")},
+               .seconds = seconds_spent(file_),
                .config = file_.meta("config")};
 }
 

@@ -27,7 +27,7 @@ std::string loss_text(double loss) {
 }
 
 /// Those that are not empty, set apart.
-std::string parts(const std::vector<std::string>& list) {
+std::string spaced(const std::vector<std::string>& list) {
   std::string line;
   for (const std::string& part : list) line += (line.empty() || part.empty() ? "" : "  ") + part;
   return line;
@@ -130,7 +130,7 @@ void Progress::update(std::int64_t step, std::int64_t epoch, double loss) {
   if (step < settings_.total && !is_due()) return;
   const std::string rate = format(rate_ < 10 ? "%.1f" : "%.0f", rate_);
   const std::string number = std::isnan(loss) ? "" : loss_text(loss), named = number.empty() ? "" : "loss " + number;
-  show({parts({named, rate + " img/s"}), named, number}, parts({named, rate + " images/s"}),
+  show({spaced({named, rate + " img/s"}), named, number}, spaced({named, rate + " images/s"}),
        {join(count_text(step), "/", count_text(settings_.total))});
 }
 
@@ -149,8 +149,8 @@ void Progress::show(const std::array<std::string, 3>& what, const std::string& p
   if (!terminal_) {
     const std::string ahead = seconds < 0 ? "" : join(", ", clock_text(seconds), " left");
     const std::string line =
-        parts({join("epoch ", epoch_, "/", settings_.epochs), join("step ", step_, "/", settings_.total), plain,
-               join(clock_text(spent()), " spent", ahead)});
+        spaced({join("epoch ", epoch_, "/", settings_.epochs), join("step ", step_, "/", settings_.total), plain,
+                join(clock_text(spent()), " spent", ahead)});
     std::fprintf(out_, "%s\n", line.c_str());
     std::fflush(out_);
     return;
@@ -159,8 +159,9 @@ void Progress::show(const std::array<std::string, 3>& what, const std::string& p
   const std::string step = join(count_text(step_), "/", count_text(settings_.total)), named = "step " + step;
   const std::string time = join(clock_text(spent()), " < ", seconds < 0 ? "?" : clock_text(seconds));
   const std::int64_t columns = columns_of(out_);
-  std::vector<std::string> lines{parts({epoch, named, what[0], time}), parts({epoch, named, what[1], time}),
-                                 parts({named, what[1], time}), parts({step, what[2], time}), parts({least[0], time})};
+  std::vector<std::string> lines{spaced({epoch, named, what[0], time}), spaced({epoch, named, what[1], time}),
+                                 spaced({named, what[1], time}), spaced({step, what[2], time}),
+                                 spaced({least[0], time})};
   lines.insert(lines.end(), least.begin(), least.end());
   rewrite(fitting(lines, columns), columns);
 }
