@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <optional>
 
+#include "datasets/npy_file.h"
 #include "datasets/pickle.h"
 #include "engine/files.h"
 #include "kernels/error.h"
@@ -75,9 +76,6 @@ class CifarFile {
       unpickle(kind);
     else
       cut(kind);
-    for (std::int64_t i = 0; i < count(); ++i)
-      require_usage(label(i) >= 0 && label(i) < kind.classes, kind.name, ": ", path_, " has label ", label(i),
-                    " in record ", i, ", expected 0 to ", kind.classes - 1, " (is this another data set?)");
   }
 
   std::int64_t count() const { return static_cast<std::int64_t>(labels_.size()); }
@@ -95,26 +93,47 @@ class CifarFile {
                   " bytes, expected whole records of ", stride_);
     const auto* records = reinterpret_cast<const std::uint8_t*>(bytes_.data());
     first_ = records + kind.label_bytes;
-    for (std::int64_t i = 0; i < size / stride_; ++i) labels_.push_back(records[i * stride_ + kind.label_bytes - 1]);
+    for (std::int64_t i = 0; i < size / stride_; ++i) add_label(kind, records[i * stride_ + kind.label_bytes - 1]);
+  }
+
+  void add_label(const CifarKind& kind, std::int64_t label) {
+    require_usage(label >= 0 && label < kind.classes, kind.name, ": ", path_, " has label ", label, " in record ",
+                  labels_.size(), ", expected 0 to ", kind.classes - 1, " (is this another data set?)");
+    labels_.push_back(static_cast<std::int32_t>(label));
+  }
+
+  /// A list of whole numbers, or an array of them.
+  void unpickle_labels(const CifarKind& kind, const Pickle& pickle, const PickleValue* labels) {
+    if (labels && labels->kind == PickleValue::Kind::list) {
+      for (const PickleValue* label : labels->children) {
+        const std::optional<std::int64_t> number = pickle.integer(*label);
+        require_usage(number.has_value(), kind.name, ": ", path_, " has label ", pickle.described(*label),
+                      " in record ", labels_.size(), ", expected a whole number from 0 to ", kind.classes - 1);
+        add_label(kind, *number);
+      }
+      return;
+    }
+    require_usage(labels && labels->kind == PickleValue::Kind::object, kind.name, ": ", path_,
+                  " has no list or array '", kind.label_key, "'", labels ? ", but " + pickle.described(*labels) : "");
+    const PickledArray array = pickle.array(labels);
+    require_usage(array.shape.size() == 1 && is_integer_type(array.type), kind.name, ": ", path_,
+                  " has labels of shape ", shape_text(array.shape), " and type '", array.type,
+                  "', expected whole numbers of shape (N,)");
+    for (const std::int64_t label : integers_of(array.bytes, array.type)) add_label(kind, label);
   }
 
   void unpickle(const CifarKind& kind) {
     const Pickle& pickle = pickle_.emplace(bytes_, join(kind.name, ": ", path_));
     const PickledArray data = pickle.array(pickle.root().at("data"));
-    const PickleValue* labels = pickle.root().at(kind.label_key);
-    require_usage(labels && labels->kind == PickleValue::Kind::list, kind.name, ": ", path_, " has no list '",
-                  kind.label_key, "'");
-    const auto images = static_cast<std::int64_t>(labels->children.size());
+    unpickle_labels(kind, pickle, pickle.root().at(kind.label_key));
+    const std::int64_t images = count();
+    require_usage(data.type == "|u1", kind.name, ": ", path_, " has images of type '", data.type,
+                  "', expected uint8 ('|u1')");
     require_usage(data.shape == std::vector<std::int64_t>({images, cifar_bytes}) && images > 0 &&
                       (kind.images == 0 || images == kind.images),
                   kind.name, ": ", path_, " has ", images, " labels and an array of ",
                   data.shape.empty() ? 0 : data.shape[0], " rows, expected ",
                   kind.images ? std::to_string(kind.images) : "as many", " of both and ", cifar_bytes, " columns");
-    for (const PickleValue* label : labels->children) {
-      const bool good =
-          label->kind == PickleValue::Kind::integer && label->integer >= 0 && label->integer < kind.classes;
-      labels_.push_back(good ? static_cast<std::int32_t>(label->integer) : -1);
-    }
     first_ = reinterpret_cast<const std::uint8_t*>(data.bytes.data());
     stride_ = cifar_bytes;
   }

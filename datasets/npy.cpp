@@ -97,6 +97,7 @@ class Images {
       file.fail("expected uint8 of shape (N, H, W, C) or (N, H, W)");
     if (header.fortran_order) file.fail("expected C order, not Fortran's (numpy.ascontiguousarray)");
     if (shape[0] < 1) file.fail("expected images");
+    refuse_other_orders(file, shape);
     if (shape[3] < 1 || shape[3] > most_channels) file.fail(join("expected 1 to ", most_channels, " channels"));
     if (std::min(shape[1], shape[2]) < 1 || std::max(shape[1], shape[2]) > most_side)
       file.fail(join("expected a height and a width of 1 to ", most_side));
@@ -105,6 +106,21 @@ class Images {
     shape.erase(shape.begin());
     if (files_.size() == 1) shape_ = shape;
     if (shape != shape_) file.fail("expected images of " + shape_text() + " as in the first part");
+  }
+
+  /// Throws for axes that are plainly in another order: too many channels where a few stand elsewhere, or squares of
+  /// 1 to 4 channels that would be so many rows.
+  static void refuse_other_orders(const NpyFile& file, const std::vector<std::int64_t>& shape) {
+    const auto few = [&](std::size_t axis, std::int64_t most) { return shape[axis] >= 1 && shape[axis] <= most; };
+    const bool many = shape[3] > most_channels, square = shape[2] == shape[3] && shape[3] > 4;
+    if ((many && few(1, most_channels)) || (square && few(1, 4)))
+      file.fail(
+          "expected (N, H, W, C) of 1 to 16 channels, but this looks like (N, C, H, W): numpy.transpose(x, (0, 2, 3, "
+          "1))");
+    if (many && few(2, most_channels))
+      file.fail(
+          "expected (N, H, W, C) of 1 to 16 channels, but this looks like (H, W, C, N): numpy.transpose(x, (3, 0, 1, "
+          "2))");
   }
 
   std::vector<NpyFile> files_;

@@ -112,11 +112,12 @@ class HeaderText {
       if (error != std::errc() || side < 0 || *begin == '-' || (*begin == '0' && end != begin + 1))
         fail("a number cannot be read");
       at_ += static_cast<std::size_t>(end - begin);
+      if (at_ < text_.size() && text_[at_] == 'L') ++at_;  // as Python 2 writes long numbers
       sides.push_back(side);
       if (sides.size() > most_sides) fail("too many dimensions");
       if (accept(',')) continue;
-      if (sides.size() == 1) fail("a tuple of one number has no comma");
       expect(')');
+      if (sides.size() == 1) fail("a tuple of one number has no comma");
       break;
     }
     return sides;
@@ -129,13 +130,17 @@ class HeaderText {
 
 }  // namespace
 
+bool is_integer_type(std::string_view type) { return type[1] == 'i' || type[1] == 'u'; }
+
+bool NpyHeader::is_integer() const { return is_integer_type(type); }
+
 std::int64_t NpyHeader::value_bytes() const {
   std::int64_t bytes = 0;
   std::from_chars(type.data() + 2, type.data() + type.size(), bytes);
   return type[1] == 'U' ? 4 * bytes : bytes;  // text is counted in characters
 }
 
-std::string NpyHeader::shape_text() const {
+std::string shape_text(const std::vector<std::int64_t>& shape) {
   std::string text;
   for (const std::int64_t side : shape) text += (text.empty() ? "" : ", ") + std::to_string(side);
   return join("(", shown(text), shape.size() == 1 ? ",)" : ")");
@@ -193,20 +198,24 @@ void NpyFile::read(std::int64_t first, std::int64_t count, void* out) {
 
 std::vector<std::int64_t> NpyFile::integers() {
   const std::int64_t width = header_.value_bytes();
-  const bool is_signed = header_.type[1] == 'i';
   require(header_.is_integer() && width <= 8, where_, ": values of type ", header_.type, " are no integers");
   std::string bytes(static_cast<std::size_t>(values_ * width), '\0');
   read(0, values_ * width, bytes.data());
+  return integers_of(bytes, header_.type);
+}
+
+std::vector<std::int64_t> integers_of(std::string_view bytes, std::string_view type) {
+  const auto width = static_cast<std::size_t>(type[2] - '0');
   std::vector<std::int64_t> values;
-  values.reserve(static_cast<std::size_t>(values_));
-  for (std::int64_t i = 0; i < values_; ++i) {
+  values.reserve(bytes.size() / width);
+  for (std::size_t begin = 0; begin < bytes.size(); begin += width) {
     std::uint64_t value = 0;
-    for (std::int64_t k = 0; k < width; ++k) {
-      const std::int64_t at = header_.is_big_endian() ? width - 1 - k : k;
-      value |= std::uint64_t{static_cast<unsigned char>(bytes[static_cast<std::size_t>(i * width + at)])} << 8 * k;
+    for (std::size_t k = 0; k < width; ++k) {
+      const std::size_t at = begin + (type[0] == '>' ? width - 1 - k : k);
+      value |= std::uint64_t{static_cast<unsigned char>(bytes[at])} << 8 * k;
     }
     const auto unused = static_cast<int>(64 - 8 * width);
-    if (is_signed)
+    if (type[1] == 'i')
       values.push_back(static_cast<std::int64_t>(value << unused) >> unused);
     else
       values.push_back(static_cast<std::int64_t>(

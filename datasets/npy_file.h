@@ -12,22 +12,31 @@
 
 namespace vergence {
 
+/// Whether values of a type such as "<i8" are whole numbers.
+bool is_integer_type(std::string_view type);
+
+/// The values, one behind the other, of such a type of at most 8 bytes; those above the largest std::int64_t become
+/// that.
+std::vector<std::int64_t> integers_of(std::string_view bytes, std::string_view type);
+
+/// "(2, 8, 8, 1)", as Python writes it; the first of many sides alone.
+std::string shape_text(const std::vector<std::int64_t>& shape);
+
 /// What a header says of the array behind it.
 struct NpyHeader {
   std::string type;  // as NumPy writes it: byte order, kind, bytes of a value: "|u1", "<i8"
   bool fortran_order = false;
   std::vector<std::int64_t> shape;
 
-  bool is_integer() const { return type[1] == 'i' || type[1] == 'u'; }
-  bool is_big_endian() const { return type[0] == '>'; }
+  bool is_integer() const;
   /// Bytes of one value.
   std::int64_t value_bytes() const;
-  /// "(2, 8, 8, 1)", as Python writes it; the first of many sides alone.
-  std::string shape_text() const;
+  std::string shape_text() const { return vergence::shape_text(shape); }
 };
 
 /// The header's text, without its length. `where` begins the message of the UsageError for anything else than NumPy
-/// writes: three keys, a type of one value (no fields), True or False, a tuple of numbers that are not negative.
+/// writes: three keys, a type of one value (no fields), True or False, a tuple of numbers that are not negative (20L in
+/// Python 2).
 NpyHeader parse_npy_header(std::string_view text, const std::string& where);
 
 /// One file, open. Throws UsageError, beginning with `where`, for one that cannot be read, that is no .npy file or

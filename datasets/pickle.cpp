@@ -6,6 +6,8 @@
 #include <cstring>
 #include <unordered_map>
 
+#include "datasets/npy_file.h"
+#include "engine/shown.h"
 #include "kernels/error.h"
 
 namespace vergence {
@@ -190,7 +192,7 @@ class PickleMachine {
       case 'S':
         return push_bytes(kept(unquoted(line()))), true;
       case 'V':
-        return push_bytes(line()), true;
+        return push_bytes(kept(unescaped(line()))), true;
       case 'c': {  // GLOBAL
         const std::string_view module = line();
         return push({.kind = Kind::name, .bytes = kept(join(module, '.', line()))}), true;
@@ -249,6 +251,37 @@ class PickleMachine {
       }
     }
     return plain;
+  }
+
+  static void append_utf8(std::string& text, std::uint32_t point) {
+    const auto add = [&](std::uint32_t byte) { text += static_cast<char>(byte); };
+    if (point < 0x80) return add(point);
+    if (point < 0x800) return add(0xc0 | point >> 6), add(0x80 | (point & 0x3f));
+    add(point < 0x10000 ? 0xe0 | point >> 12 : 0xf0 | point >> 18);
+    if (point >= 0x10000) add(0x80 | (point >> 12 & 0x3f));
+    add(0x80 | (point >> 6 & 0x3f)), add(0x80 | (point & 0x3f));
+  }
+  /// The text of protocol 0 as UTF-8: its bytes are code points, as are \u00e9 and \U0001f600.
+  std::string unescaped(std::string_view raw) const {
+    std::string text;
+    text.reserve(raw.size());
+    for (std::size_t i = 0; i < raw.size(); ++i) {
+      const char next = raw[i] == '\\' && i + 1 < raw.size() ? raw[i + 1] : '\0';
+      if (next == 'u' || next == 'U') {
+        const std::size_t length = next == 'u' ? 4 : 8, first = i + 2;
+        std::uint32_t point = 0;
+        const char* digits = raw.data() + first;
+        if (first + length > raw.size() || std::from_chars(digits, digits + length, point, 16).ptr != digits + length ||
+            point > 0x10ffff)
+          fail("a text has a bad escape");
+        append_utf8(text, point);
+        i = first + length - 1;
+      } else {
+        append_utf8(text, static_cast<unsigned char>(raw[i]));
+        if (next == '\\') append_utf8(text, static_cast<unsigned char>(raw[++i]));  // it escapes nothing
+      }
+    }
+    return text;
   }
 
   bool container(char code) {
@@ -354,11 +387,13 @@ class PickleMachine {
     }
   }
 
-  /// Python 3 writes bytes as text in old protocols: the one call that stands for plain data.
+  /// Python 3 writes bytes as text in old protocols: the calls that stand for plain data.
   void construct(Value* callable, Value* arguments) {
     const Value::Children& given = arguments->children;
-    if (callable->kind == Kind::name && callable->bytes == "_codecs.encode" && given.size() == 2)
+    const std::string_view name = callable->kind == Kind::name ? callable->bytes : "";
+    if (name == "_codecs.encode" && given.size() == 2 && given[1]->bytes == "latin1")
       return push_bytes(kept(from_utf8(given[0]->bytes)));
+    if (name == "__builtin__.bytes" && arguments->kind == Kind::list && given.empty()) return push_bytes("");
     push({.kind = Kind::object, .children = {callable, arguments}});
   }
   /// Code points below 256, as UTF-8 -> one byte each.
@@ -398,42 +433,100 @@ bool is_name(const Value* value, std::string_view ending) {
   return value->kind == Kind::name && value->bytes.starts_with("numpy") && value->bytes.ends_with(ending);
 }
 
-bool is_uint8(const Value* type) {
-  if (type->kind != Kind::object || !is_name(type->children[0], ".dtype")) return false;
-  const Value::Children& given = type->children[1]->children;
-  if (given.empty() || given[0]->kind != Kind::bytes) return false;
-  const std::string_view name = given[0]->bytes;
-  return name == "u1" || name == "|u1" || name == "uint8";
+/// What an object is made from: its callable's arguments.
+const Value::Children& arguments_of(const Value& object) { return object.children[1]->children; }
+
+/// A NumPy type of numbers as .npy files name it; empty for any other. It is pickled as dtype("i8"), whose state is
+/// (version, byte order, ...).
+std::string pickled_type(const Value* type) {
+  if (type->kind != Kind::object || !is_name(type->children[0], ".dtype")) return {};
+  const Value::Children& given = arguments_of(*type);
+  if (given.empty() || given[0]->kind != Kind::bytes) return {};
+  std::string_view name = given[0]->bytes;
+  if (name == "uint8") name = "u1";
+  if (name.starts_with('|')) name.remove_prefix(1);
+  if (name.size() != 2 || std::string_view("biuf").find(name[0]) == std::string_view::npos ||
+      std::string_view("1248").find(name[1]) == std::string_view::npos)
+    return {};
+  const Value::Children none, &state = type->children.size() == 3 ? type->children[2]->children : none;
+  const bool big = state.size() > 1 && state[1]->kind == Kind::bytes && state[1]->bytes == ">";
+  return join(name[1] == '1' ? '|' : big ? '>' : '<', name);
 }
 
 }  // namespace
 
+PickledArray Pickle::filled(const Value* type, std::vector<std::int64_t> shape, const Value* data) const {
+  PickledArray array{pickled_type(type), std::move(shape), data->bytes};
+  if (array.type.empty() || data->kind != Kind::bytes) fail("expected a NumPy array of numbers");
+  auto size = static_cast<std::uint64_t>(array.type[2] - '0');
+  for (const std::int64_t side : array.shape)
+    if (__builtin_mul_overflow(size, static_cast<std::uint64_t>(side), &size)) fail("an array's shape cannot be");
+  if (size != data->bytes.size()) fail("an array's bytes do not fit its shape");
+  return array;
+}
+
 PickledArray Pickle::array(const Value* value) const {
   if (!value || value->kind != Kind::object) fail("expected a NumPy array");
-  const Value *shape = nullptr, *type = nullptr, *data = nullptr;
-  const Value::Children& arguments = value->children[1]->children;
+  const Value *sides = nullptr, *type = nullptr, *data = nullptr;
+  const Value::Children& arguments = arguments_of(*value);
   if (is_name(value->children[0], "._reconstruct") && value->children.size() == 3) {
     const Value::Children& state = value->children[2]->children;  // version, shape, type, column by column?, bytes
     if (state.size() != 5) fail("expected a NumPy array");
     if (state[3]->integer != 0) fail("the array lies column by column, expected row by row");
-    shape = state[1], type = state[2], data = state[4];
+    sides = state[1], type = state[2], data = state[4];
   } else if (is_name(value->children[0], "._frombuffer") && arguments.size() == 4) {
-    data = arguments[0], type = arguments[1], shape = arguments[2];
+    data = arguments[0], type = arguments[1], sides = arguments[2];
     if (arguments[3]->bytes != "C") fail("the array lies column by column, expected row by row");
   } else {
     fail("expected a NumPy array");
   }
-  if (!is_uint8(type)) fail("expected an array of uint8");
-  PickledArray array{{}, data->bytes};
-  std::uint64_t size = 1;
-  for (const Value* side : shape->children) {
+  std::vector<std::int64_t> shape;
+  for (const Value* side : sides->children) {
     if (side->kind != Kind::integer || side->integer < 0) fail("an array's shape cannot be");
-    array.shape.push_back(side->integer);
-    if (__builtin_mul_overflow(size, static_cast<std::uint64_t>(side->integer), &size))
-      fail("an array's shape cannot be");
+    shape.push_back(side->integer);
   }
-  if (size != data->bytes.size()) fail("an array's bytes do not fit its shape");
-  return array;
+  return filled(type, std::move(shape), data);
+}
+
+/// numpy.int64(3) is pickled as scalar(dtype("i8"), bytes). None: an array without a type.
+PickledArray Pickle::scalar(const Value& value) const {
+  if (value.kind != Kind::object || !is_name(value.children[0], ".scalar")) return {};
+  const Value::Children& arguments = arguments_of(value);
+  if (arguments.size() != 2 || pickled_type(arguments[0]).empty()) return {};
+  return filled(arguments[0], {}, arguments[1]);
+}
+
+std::optional<std::int64_t> Pickle::integer(const Value& value) const {
+  if (value.kind == Kind::integer) return value.integer;
+  const PickledArray number = scalar(value);
+  if (number.type.empty() || !is_integer_type(number.type)) return std::nullopt;
+  return integers_of(number.bytes, number.type).front();
+}
+
+std::string Pickle::described(const Value& value) const {
+  switch (value.kind) {
+    case Kind::none:
+      return "None";
+    case Kind::boolean:
+      return value.integer ? "True" : "False";
+    case Kind::integer:
+      return std::to_string(value.integer);
+    case Kind::real:
+      return join(value.real, " (a float)");
+    case Kind::bytes:
+      return join("'", shown(value.bytes, 40), "'");
+    case Kind::list:
+      return "a list or tuple";
+    case Kind::dict:
+      return "a dict";
+    default:
+      break;
+  }
+  if (const auto whole = integer(value)) return std::to_string(*whole);
+  const PickledArray number = scalar(value);
+  if (!number.type.empty()) return join("a NumPy scalar of type '", number.type, "'");
+  const Value* callable = value.kind == Kind::name ? &value : value.children[0];
+  return callable->kind == Kind::name ? "an object of " + shown(callable->bytes, 60) : "an object";
 }
 
 }  // namespace vergence

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -26,26 +27,34 @@ struct PickleValue {
   const PickleValue* at(std::string_view key) const;
 };
 
-/// An array of bytes in a pickle.
+/// A NumPy array, or one of its scalars, in a pickle.
 struct PickledArray {
-  std::vector<std::int64_t> shape;
-  std::string_view bytes;  // row by row, as many as the shape says
+  std::string type;                 // as NumPy writes it: byte order, kind, bytes of a value: "|u1", "<i8"
+  std::vector<std::int64_t> shape;  // of a scalar: none
+  std::string_view bytes;           // row by row, as many as type and shape say
 };
 
 class Pickle {
  public:
-  /// Reads protocols 2 to 5, and 0 and 1 as Python 2 writes them. `bytes` must outlive the result; `where` begins the
-  /// message of the UsageError for anything that is not a whole pickle of plain data and arrays.
+  /// Reads protocols 0 to 5, as Python 2 and 3 write them. `bytes` must outlive the result; `where` begins the message
+  /// of the UsageError for anything that is not a whole pickle of plain data and arrays.
   Pickle(std::string_view bytes, std::string where);
 
   const PickleValue& root() const { return *root_; }
-  /// The NumPy array of uint8 that `value` would become. Throws UsageError where it is none.
+  /// The NumPy array of numbers that `value` would become. Throws UsageError where it is none.
   PickledArray array(const PickleValue* value) const;
+  /// The whole number that `value` is, as Python's int or one of NumPy's integer scalars; none where it is no such.
+  /// True and False are none. Throws UsageError for a scalar that is damaged.
+  std::optional<std::int64_t> integer(const PickleValue& value) const;
+  /// What `value` is, for a message: "True", "'cat'", "a list", "a NumPy scalar of type '<f8'".
+  std::string described(const PickleValue& value) const;
 
  private:
   friend class PickleMachine;
 
   [[noreturn]] void fail(const std::string& what) const;
+  PickledArray filled(const PickleValue* type, std::vector<std::int64_t> shape, const PickleValue* data) const;
+  PickledArray scalar(const PickleValue& value) const;
 
   std::string where_;
   std::deque<PickleValue> values_;  // addresses stay; no value owns another, so nothing is destroyed recursively

@@ -150,6 +150,20 @@ TEST(Pickle, RunsNothing) {
   expect_contains(message_of([&] { pickle.array(&pickle.root()); }), {"here: not a pickle", "expected a NumPy array"});
 }
 
+TEST(Pickle, TextOfTheFirstProtocolIsLatin1WithEscapes) {
+  const auto text = [](const std::string& raw) { return std::string(Pickle("V" + raw + "\n.", "here").root().bytes); };
+  // What Python 3 reads: pickle.loads(b"V" + raw + b"\n.").encode("utf-8", "surrogatepass")
+  EXPECT_EQ(text("caf\xe9"), "caf\xc3\xa9");
+  EXPECT_EQ(text("\\u00e9\\u4e2d\\U0001f600"), "\xc3\xa9\xe4\xb8\xad\xf0\x9f\x98\x80");
+  EXPECT_EQ(text("\\u005cu0041"), "\\u0041");
+  EXPECT_EQ(text("\\\\u0041"), "\\\\u0041");
+  EXPECT_EQ(text("\\x41\\"), "\\x41\\");
+  EXPECT_EQ(text("\\u000a\\ud83d"), "\n\xed\xa0\xbd");
+  EXPECT_EQ(text("\\u0000"), std::string(1, '\0'));
+  for (const char* raw : {"\\u12", "\\u12g4", "\\u-123", "\\U00110000", "\\U0001f60"})
+    expect_contains(message_of([&] { text(raw); }), {"here: not a pickle of plain data: a text has a bad escape"});
+}
+
 TEST(Pickle, EveryCutIsRefusedInOneLine) {
   for (const std::string& whole : pickles_of_python3())
     for (std::size_t size = 0; size < whole.size(); ++size)
@@ -173,7 +187,8 @@ TEST(Pickle, DamageIsRefused) {
 }
 
 TEST(Pickle, CopiesOfTextHaveALimit) {
-  std::string bytes = "c_codecs\nencode\n\x94X" + literal("\x10\x27\0\0") + std::string(10000, 'a') + "N\x86\x94";
+  std::string bytes = "c_codecs\nencode\n\x94X" + literal("\x10\x27\0\0") + std::string(10000, 'a') +
+                      literal("X\x06\0\0\0latin1\x86\x94");
   const std::string twice = bytes + "h" + literal("\0") + "h\1R.";
   EXPECT_EQ(Pickle(twice, "here").root().bytes, std::string(10000, 'a'));
   for (int i = 0; i < 1000; ++i) bytes += "h" + literal("\0") + "h\1R0";
@@ -276,12 +291,12 @@ TEST(Cifar100, DamageIsRefused) {
   expect_contains(complaint("probe"), {"label 100 in record 1", "expected 0 to 99"});
   const std::string pickled = python_batch("labels", 3, 100);
   write(folder / "test", pickled);
-  expect_contains(complaint("test"), {"test has no list 'fine_labels'"});
+  expect_contains(complaint("test"), {"test has no list or array 'fine_labels'"});
   std::string without = python_batch("fine_labels", 3, 100);
   const std::size_t label = without.find("(K") + 1;
   without.erase(label, 2).insert(label, 1, 'N');  // a label that is none
   write(folder / "test", without);
-  expect_contains(complaint("test"), {"test has label -1 in record 0", "expected 0 to 99"});
+  expect_contains(complaint("test"), {"test has label None in record 0, expected a whole number from 0 to 99"});
   write(folder / "test", pickled.substr(0, 5000));
   expect_contains(complaint("test"), {"test: not a pickle of plain data: the file ends too early"});
 }

@@ -33,6 +33,13 @@ TEST(NpyHeader, IsWhatNumPyWrites) {
   EXPECT_EQ(other.shape_text(), "(7,)");
   EXPECT_EQ(other.value_bytes(), 8);
   EXPECT_TRUE(parse_npy_header("{'descr': '<f4', 'fortran_order': False, 'shape': ()}\n", "here").shape.empty());
+  // Python 2 on systems where its int is too short, as NumPy reads it.
+  for (const char* shape : {"(20L, 8L)", "(20L, 8L, )", "(20, 8L)"})
+    EXPECT_EQ(
+        parse_npy_header(join("{'descr': '|u1', 'fortran_order': False, 'shape': ", shape, ", }\n"), "here").shape,
+        (std::vector<std::int64_t>{20, 8}));
+  EXPECT_EQ(parse_npy_header("{'descr': '|u1', 'fortran_order': False, 'shape': (6L,), }\n", "here").shape_text(),
+            "(6,)");
 }
 
 TEST(NpyHeader, NothingElseIsTaken) {
@@ -45,9 +52,12 @@ TEST(NpyHeader, NothingElseIsTaken) {
     expect_contains(with(type, "False", "(1,)"), {"here: not a header of NumPy"});
   for (const char* order : {"0", "false", "'False'", "not True", "None"})
     expect_contains(with("'|u1'", order, "(1,)"), {"neither True nor False"});
-  for (const char* shape : {"(1)", "1", "[1, 2]", "(-1,)", "(1.0,)", "(01,)", "(1L,)", "(1 2)", "(,)", "(1,,)",
+  for (const char* shape : {"(1)", "1", "[1, 2]", "(-1,)", "(1.0,)", "(01,)", "(1LL,)", "(L,)", "(1 2)", "(,)", "(1,,)",
                             "(1e3,)", "(99999999999999999999,)", "(+1,)", "(2*3,)"})
     expect_contains(with("'|u1'", "False", shape), {"here: not a header of NumPy"});
+  expect_contains(with("'|u1'", "False", "(6)"), {"a tuple of one number has no comma"});
+  expect_contains(with("'|u1'", "False", "(6L)"), {"a tuple of one number has no comma"});
+  expect_contains(with("'|u1'", "False", "(6x, 2)"), {"no ')'"});
   std::string sides;
   for (int i = 0; i < 33; ++i) sides += "1,";
   expect_contains(with("'|u1'", "False", "(" + sides + ")"), {"too many dimensions"});
@@ -233,7 +243,7 @@ TEST_F(Npy, OtherFilesAndShapesAreRefused) {
   refused(npy_array("<f4", {1, 1, 1, 1}, "abcd"), {"type '<f4': expected uint8 of shape (N, H, W, C) or (N, H, W)"});
   refused(npy_array("|i1", {1, 1, 1, 1}, "a"), {"type '|i1': expected uint8"});
   refused(npy_array("|u1", {4, 4}, images(0, 1, 16)), {"shape (4, 4)", "expected uint8 of shape"});
-  refused(npy_array("|u1", {1, 1, 1, 17}, images(0, 1, 17)), {"expected 1 to 16 channels"});
+  refused(npy_array("|u1", {1, 1, 1, 17}, images(0, 1, 17)), {"expected (N, H, W, C) of 1 to 16 channels"});
   refused(npy_array("|u1", {1, 1, 1, 0}, ""), {"expected 1 to 16 channels"});
   refused(npy_array("|u1", {1, 1, 32769, 1}, images(0, 1, 32769)), {"expected a height and a width of 1 to 32768"});
   refused(npy_array("|u1", {1, 0, 1, 1}, ""), {"expected a height and a width"});
@@ -241,6 +251,28 @@ TEST_F(Npy, OtherFilesAndShapesAreRefused) {
   std::filesystem::remove(folder / "train.npy");
   std::filesystem::create_directory(folder / "train.npy");
   expect_contains(complaint(), {"train.npy"});
+}
+
+TEST_F(Npy, OtherOrdersOfTheAxesAreRefusedWithTheRemedy) {
+  const auto refused = [&](const std::vector<std::int64_t>& shape, const std::string& remedy) {
+    std::int64_t bytes = 1;
+    for (const std::int64_t side : shape) bytes *= side;
+    write("train.npy", npy_array("|u1", shape, std::string(static_cast<std::size_t>(bytes), '\1')));
+    expect_contains(complaint(), {"expected (N, H, W, C)", remedy});
+  };
+  const std::string first = "this looks like (N, C, H, W): numpy.transpose(x, (0, 2, 3, 1))";
+  const std::vector<std::vector<std::int64_t>> channels_first{{2, 3, 32, 32}, {2, 1, 28, 28}, {2, 16, 20, 17},
+                                                              {2, 3, 16, 16}, {2, 3, 8, 8},   {2, 1, 5, 5}};
+  for (const auto& shape : channels_first) refused(shape, first);
+  refused({32, 32, 3, 50}, "this looks like (H, W, C, N): numpy.transpose(x, (3, 0, 1, 2))");
+  const std::vector<std::vector<std::int64_t>> usual{{2, 16, 16, 16}, {2, 32, 32, 3}, {2, 5, 8, 8},
+                                                     {2, 3, 32, 5},   {2, 3, 4, 4},   {2, 1, 64, 16}};
+  for (const auto& shape : usual) {
+    std::int64_t bytes = 1;
+    for (const std::int64_t side : shape) bytes *= side;
+    write("train.npy", npy_array("|u1", shape, std::string(static_cast<std::size_t>(bytes), '\1')));
+    EXPECT_EQ(read("train").channels, shape[3]);
+  }
 }
 
 TEST_F(Npy, FilesThatDoNotFitAreRefused) {

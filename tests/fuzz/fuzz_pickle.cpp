@@ -24,11 +24,11 @@ std::set<const PickleValue*> reachable(const PickleValue& root) {
 void check_array(const Pickle& pickle, const PickleValue* value) {
   PickledArray array;
   if (!accepts("file: ", [&] { array = pickle.array(value); })) return;
-  __extension__ unsigned __int128 size = 1;
+  must(array.type.size() == 3, "an array has a type of numbers");
+  __extension__ unsigned __int128 size = static_cast<std::uint64_t>(array.type[2] - '0');
   for (const std::int64_t side : array.shape) {
     must(side >= 0, "a side of an array is not negative");
     size *= static_cast<std::uint64_t>(side);
-    must(size <= array.bytes.size(), "an array has the bytes of its shape");
   }
   must(size == array.bytes.size(), "an array has the bytes of its shape");
 }
@@ -44,6 +44,11 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
       links += value->children.size();
       letters += std::set<char>(value->bytes.begin(), value->bytes.end()).size();  // every byte can be read
       const bool array = value->kind == PickleValue::Kind::object;
+      accepts("file: ", [&] {
+        must(pickle.integer(*value).has_value() || value->kind != PickleValue::Kind::integer, "an integer is one");
+        const std::string told = pickle.described(*value);
+        must(!told.empty() && told.size() < 400 && is_one_line(told), "a value is described in a few words");
+      });
       must(!array || value->children.size() == 2 || value->children.size() == 3, "an object has two or three parts");
       must(value->kind != PickleValue::Kind::dict || value->children.size() % 2 == 0, "every key has a value");
       if (array) check_array(pickle, value);
