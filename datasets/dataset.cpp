@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "datasets/cifar.h"
 #include "datasets/fc100.h"
@@ -110,6 +111,14 @@ Dataset open_dataset(const DatasetSettings& settings, const std::string& split) 
   }
   const ImageVersion version = image_version(settings.version);
   return open_layers(settings, split)->render(version, settings.limit);
+}
+
+std::vector<std::string> new_notices(const Dataset& data) {
+  static std::set<std::string> given;
+  std::vector<std::string> fresh;
+  for (const std::string& notice : data.notices)
+    if (given.insert(notice).second) fresh.push_back(notice);
+  return fresh;
 }
 
 }  // namespace vergence

@@ -26,6 +26,7 @@ struct Dataset {
   std::vector<std::string> class_names;  // of image files, by label; empty: classes are numbers
   DecodeRule decode = DecodeRule::fast;  // of image files
   ChannelValues mean{}, std{};           // of the training split's pixels in [0, 1], whatever this split is
+  std::vector<std::string> notices;      // lines about what was left out, or taken for something: see new_notices
 
   /// Evaluation resizes an image's short side to `zoom` x the view's size, and cuts the view out of its centre.
   double zoom = 1;
@@ -87,5 +88,8 @@ bool has_test_split(const DatasetSettings& settings);
 /// Opens one split. Throws UsageError (one line: what, where, what was expected) for an unknown name or split, bad
 /// settings, and missing or damaged files.
 Dataset open_dataset(const DatasetSettings& settings, const std::string& split);
+
+/// Those of the data set's notices that this process has not been given yet, for a tool to print: splits share some.
+std::vector<std::string> new_notices(const Dataset& data);
 
 }  // namespace vergence

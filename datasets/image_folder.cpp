@@ -4,79 +4,24 @@
 #include <algorithm>
 #include <filesystem>
 #include <map>
-#include <sstream>
+#include <set>
 #include <utility>
 
 #include "datasets/class_lists.h"
+#include "datasets/folder_layout.h"
 #include "datasets/image_files.h"
 #include "datasets/image_list.h"
 #include "datasets/image_splits.h"
 #include "datasets/packed_images.h"
+#include "datasets/text_lines.h"
 #include "engine/files.h"
+#include "engine/shown.h"
 #include "kernels/error.h"
 
 namespace vergence {
 namespace {
 
 namespace fs = std::filesystem;
-
-bool is_folder(const fs::path& path) {
-  std::error_code error;
-  return fs::is_directory(path, error);
-}
-
-bool has_folders(const fs::path& path) {
-  std::error_code error;
-  for (fs::directory_iterator at(path, error), end; !error && at != end; at.increment(error))
-    if (is_folder(at->path()) && !at->path().filename().string().starts_with('.')) return true;
-  return false;
-}
-
-/// A folder beside train/, val/ and test/, or nothing.
-std::string other_folder(const fs::path& root) {
-  std::error_code error;
-  for (fs::directory_iterator at(root, error), end; !error && at != end; at.increment(error)) {
-    const std::string name = at->path().filename().string();
-    if (is_folder(at->path()) && !name.starts_with('.') && name != "train" && name != "val" && name != "test")
-      return name;
-  }
-  return {};
-}
-
-/// The folders of a data set; empty: there is none.
-struct Folders {
-  fs::path train, test, val;
-  fs::path solution;  // a table that says which class each image of `test` is
-};
-
-Folders folders_of(const DatasetSettings& settings) {
-  require_usage(!settings.directory.empty(), settings.name, ": --data is missing, expected the folder of the images");
-  const fs::path given = settings.directory;
-  require_usage(is_folder(given), settings.name, ": --data: there is no folder ", settings.directory);
-  for (const char* inner : {"ILSVRC/Data/CLS-LOC", "Data/CLS-LOC", "."}) {
-    const fs::path root = (given / inner).lexically_normal();
-    if (!is_folder(root / "train")) continue;
-    Folders folders{.train = root / "train", .test = {}, .val = {}, .solution = {}};
-    for (const char* name : {"test", "val"})
-      if (folders.test.empty() && has_folders(root / name)) folders.test = root / name;
-    if (folders.test.filename() == "test" && has_folders(root / "val")) folders.val = root / "val";
-    const fs::path table = given / "LOC_val_solution.csv";
-    std::error_code error;
-    if (folders.test.empty() && is_folder(root / "val") && fs::is_regular_file(table, error)) {
-      folders.test = root / "val";
-      folders.solution = table;
-    }
-    if (!is_folder(root / "val") && !is_folder(root / "test"))
-      if (const std::string other = other_folder(root); !other.empty())  // "train" may be the name of a class
-        throw UsageError(
-            join(settings.name, ": ", root.string(), " has train/ beside ", other,
-                 "/, expected train/ with val/ or test/, or the classes' folders without one called train"));
-    return folders;
-  }
-  require_usage(settings.name == "image_folder", settings.name, ": ", settings.directory,
-                " has neither train/ nor ILSVRC/Data/CLS-LOC/train/");
-  return {.train = given, .test = {}, .val = {}, .solution = {}};
-}
 
 std::vector<std::string> wanted_classes(const DatasetSettings& settings) {
   const std::string name =
@@ -87,28 +32,39 @@ std::vector<std::string> wanted_classes(const DatasetSettings& settings) {
   return read_class_names(name);
 }
 
-/// The images of a flat folder whose classes stand in a table of lines "image,class …".
-ImageList solved(const Folders& folders, const std::vector<std::string>& classes) {
-  const std::string table = folders.solution.string();
-  std::istringstream lines(read_file(table));
+/// The images of a flat folder whose classes stand in a table of lines "image,class …". `all_classes`: whether classes
+/// that are not among these are missing, and not left out on purpose.
+ImageList solved(const Folders& folders, const std::vector<std::string>& classes, bool all_classes) {
+  const std::string table = folders.solution.string(), text = read_file(table);
   std::map<std::string, std::string> class_of;
-  for (std::string line; std::getline(lines, line);) {
+  for (const std::string_view line : text_lines(text)) {
     const std::size_t comma = line.find(',');
-    if (comma != std::string::npos)
-      class_of[line.substr(0, comma)] = line.substr(comma + 1, line.find(' ', comma) - comma - 1);
+    if (comma == std::string_view::npos) continue;
+    const std::string_view name = line.substr(comma + 1);
+    class_of.insert_or_assign(std::string(line.substr(0, comma)), std::string(name.substr(0, name.find(' '))));
   }
   ImageList all = list_images(folders.test.string()), list;
   list.folder = all.folder;
+  list.notices = all.notices;
   list.classes = classes;
+  std::set<std::string> unknown;
   for (std::string& file : all.files) {
     const auto found = class_of.find(fs::path(file).stem().string());
     require_usage(found != class_of.end(), table, ": has no line for ", all.folder, "/", file);
     const auto place = std::lower_bound(classes.begin(), classes.end(), found->second);
-    if (place == classes.end() || *place != found->second) continue;
+    if (place == classes.end() || *place != found->second) {
+      unknown.insert(found->second);
+      continue;
+    }
     list.labels.push_back(static_cast<std::int32_t>(place - classes.begin()));
     list.files.push_back(std::move(file));
   }
   require_usage(!list.files.empty(), table, ": no image of ", all.folder, " is of a class of ", folders.train.string());
+  if (all_classes && !unknown.empty())
+    list.notices.push_back(join("image_folder: ", list.folder, ": ", all.files.size() - list.files.size(), " of ",
+                                all.files.size(), " images are left out, of ", unknown.size(), " classes that ",
+                                folders.train.string(), " has not (", shown(*unknown.begin(), 60),
+                                unknown.size() > 1 ? ", ...)" : ")"));
   return list;
 }
 
@@ -127,14 +83,27 @@ ImageList chosen(ImageList list, const std::vector<std::int64_t>& places) {
 
 /// The images of a part; those of train name the classes of the others.
 ImageList list_part(const DatasetSettings& settings, const Folders& folders, Part part) {
-  ImageList train = list_images(folders.train.string(), wanted_classes(settings));
-  if (part == Part::train) return train;
+  const std::string train_folder = folders.train.string();
+  std::vector<std::string> wanted = wanted_classes(settings), notices = folders.notices;
+  const bool all_classes = wanted.empty();
+  if (!all_classes) wanted = class_folders(train_folder, wanted, notices);
+  ImageList train = list_images(train_folder, wanted);
+  if (all_classes) refuse_splits_as_classes(train, folders.has_parts);
+  const auto with_notices = [&notices](ImageList list) {
+    list.notices.insert(list.notices.begin(), notices.begin(), notices.end());
+    return list;
+  };
+  if (part == Part::train) return with_notices(std::move(train));
   const fs::path& folder = part == Part::test ? folders.test : folders.val;
   require_usage(!folder.empty(), settings.name, ": ", settings.directory,
                 " has no test/ or val/ with a folder for each class, so there is no split 'test'; --split val takes "
                 "every tenth image of the others");
-  if (part == Part::test && !folders.solution.empty()) return solved(folders, train.classes);
-  return list_images(folder.string(), train.classes);
+  if (part == Part::test && !folders.solution.empty()) return with_notices(solved(folders, train.classes, all_classes));
+  ImageList list = list_images(folder.string(), train.classes);
+  if (all_classes && !train.classes.empty())
+    if (std::string left_out = left_out_notice(list.folder, train.classes, train_folder); !left_out.empty())
+      list.notices.push_back(std::move(left_out));
+  return with_notices(std::move(list));
 }
 
 std::vector<std::string> paths_of(const ImageList& list) {
@@ -191,6 +160,9 @@ FolderParts list_parts(const DatasetSettings& settings) {
     if (folder.empty()) continue;
     const ImageList list = list_part(settings, folders, part);
     if (part == Part::train) parts.classes = list.classes;
+    for (const std::string& notice : list.notices)
+      if (std::find(parts.notices.begin(), parts.notices.end(), notice) == parts.notices.end())
+        parts.notices.push_back(notice);
     for (std::size_t i = 0; i < list.files.size(); ++i) {
       parts.paths.push_back(list.path(i));
       parts.labels.push_back(list.labels.empty() ? -1 : list.labels[i]);
@@ -218,6 +190,7 @@ Dataset open_image_folder(const DatasetSettings& settings, const std::string& sp
   data.classes = static_cast<std::int64_t>(list.classes.size());
   data.labels = std::move(list.labels);
   data.class_names = list.classes;
+  data.notices = std::move(list.notices);
   set_imagenet_statistics(data);
   auto source = std::make_shared<ImageFiles>(paths_of(list), std::move(images), settings.jpeg, settings.bad_images);
   for (std::size_t i = 0; i < complaints.size(); ++i)  // places behind the images: they are none of them

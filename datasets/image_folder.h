@@ -3,6 +3,7 @@
 //     there is none with classes, val/. A val/ beside a test/ is the split val; otherwise val is every tenth image of
 //     train/, and probe_without_val the others.
 //   DIR/<class>/…, or images alone in DIR (no labels): the same without a split test.
+//   Other spellings of train, val and test, and folders of parts that were taken for classes: datasets/folder_layout.h.
 //   imagenet, imagenet100: the first form, or ILSVRC/Data/CLS-LOC/{train,val} with LOC_val_solution.csv beside ILSVRC,
 //     as the images are distributed.
 // Where DIR is a file, it is a packed copy of one of these (datasets/packed_images.h).
@@ -33,6 +34,7 @@ struct FolderParts {
   std::vector<std::string> paths;
   std::vector<std::int32_t> labels;  // -1: none
   std::vector<Part> parts;
+  std::vector<std::string> notices;  // as Dataset::notices
 };
 
 /// Throws as open_image_folder does for the layout; looks into no file.

@@ -71,8 +71,10 @@ struct Plan {
   std::int64_t bad = 0;
 };
 
-Plan plan_of(const DatasetSettings& settings, std::int64_t short_side) {
+Plan plan_of(const DatasetSettings& settings, std::int64_t short_side, const PackNotice& notice) {
   const FolderParts parts = list_parts(settings);
+  if (notice)
+    for (const std::string& line : parts.notices) notice(line);
   const std::vector<LookedAt> looks = look_at_files(parts.paths);
   Plan plan;
   std::string source;
@@ -288,11 +290,11 @@ class Packer {
 }  // namespace
 
 PackResult pack_images(const DatasetSettings& settings, const std::string& path, std::int64_t short_side,
-                       const PackProgress& progress) {
+                       const PackProgress& progress, const PackNotice& notice) {
   const std::string file = regular_destination(path);
   require_usage(!file_exists(file), path, " is there already; remove it first");
   regular_destination(file + ".partial");
-  Plan plan = plan_of(settings, short_side);
+  Plan plan = plan_of(settings, short_side, notice);
   return Packer(plan, settings, file).run(progress);
 }
 

@@ -19,6 +19,9 @@ struct PackResult {
 /// Told now and then how many of all images are done.
 using PackProgress = std::function<void(std::int64_t done, std::int64_t all)>;
 
+/// Told the notices of the folder (Dataset::notices), before the work.
+using PackNotice = std::function<void(const std::string& line)>;
+
 /// Decodes every image of the folder `settings.directory` (its layouts: datasets/image_folder.h), shrinks it so that
 /// its short side is `short_side` (0: not at all; smaller images stay as they are; bilinear, antialiased, the long side
 /// rounded down) and writes `path`. Until all is done the file is called `path`.partial; started again, it goes on from
@@ -26,7 +29,7 @@ using PackProgress = std::function<void(std::int64_t done, std::int64_t all)>;
 /// file, or something else than a regular file, or none can be made; for what open_image_folder refuses; and, under
 /// BadImagePolicy::stop, for the first image that cannot be read. Error for failed writes. None loses what is done.
 PackResult pack_images(const DatasetSettings& settings, const std::string& path, std::int64_t short_side,
-                       const PackProgress& progress = {});
+                       const PackProgress& progress = {}, const PackNotice& notice = {});
 
 /// Checks every image of a packed file against its checksum. Throws UsageError naming the first that is damaged.
 void verify_packed_images(const std::string& path);

@@ -115,8 +115,65 @@ TEST_F(ImageFolderTest, ImageNetAsItIsDistributed) {
   EXPECT_EQ(open_dataset(settings, "test").labels, (std::vector<std::int32_t>{1, 1, 0}));
   expect_contains(message_of([&] { open("train", BadImagePolicy::stop, "imagenet100"); }),
                   {"has no folder of the class 'n01558993'"});
+  // As a spreadsheet saves it, and names alone.
+  folder.write(
+      "LOC_val_solution.csv",
+      "\xef\xbb\xbfImageId,PredictionString\r\nILSVRC2012_val_00000003,n01\r\nILSVRC2012_val_00000001,n03 1 2 3 "
+      "4\r\nILSVRC2012_val_00000000,n03\r\nILSVRC2012_val_00000002,n02");
+  EXPECT_EQ(open("test", BadImagePolicy::stop, "imagenet").labels, (std::vector<std::int32_t>{2, 2, 1, 0}));
+  EXPECT_EQ(open_dataset(settings, "test").labels, (std::vector<std::int32_t>{1, 1, 0}));
+  EXPECT_TRUE(open_dataset(settings, "test").notices.empty());
+  folder.write("LOC_val_solution.csv",
+               "ILSVRC2012_val_00000003,n01\nILSVRC2012_val_00000001,n09\nILSVRC2012_val_00000000,n03\n"
+               "ILSVRC2012_val_00000002,n08\n");
+  const Dataset part = open("test", BadImagePolicy::stop, "imagenet");
+  EXPECT_EQ(part.labels, (std::vector<std::int32_t>{2, 0}));
+  ASSERT_EQ(part.notices.size(), 1u);
+  expect_contains(part.notices[0], {"2 of 4 images are left out, of 2 classes that ", "/train has not (n08, ...)"});
   folder.write("LOC_val_solution.csv", "ILSVRC2012_val_00000003,n01 1 2 3 4\n");
   expect_contains(message_of([&] { open_dataset(settings, "test"); }), {"LOC_val_solution.csv: has no line for"});
+}
+
+TEST_F(ImageFolderTest, ClassesThatTrainHasNotAreNamedWithTheirImages) {
+  folder.classes("train", 4);
+  folder.classes("val", 2);
+  for (const char* name : {"val/cat/1.png", "val/cat/2.png", "val/emu/1.png"}) folder.picture(name);
+  const Dataset test = open("test");
+  EXPECT_EQ(test.count, 4);
+  EXPECT_EQ(test.notices,
+            (std::vector<std::string>{"image_folder: " + (folder / "val") + ": 3 images of 2 classes that " +
+                                      (folder / "train") + " has not (cat, emu) are left out"}));
+  EXPECT_TRUE(open("train").notices.empty());
+  folder.write("classes.txt", "a\nb\n");  // the others are left out on purpose
+  const DatasetSettings chosen{.name = "image_folder", .directory = folder.path(), .classes = folder / "classes.txt"};
+  EXPECT_TRUE(open_dataset(chosen, "test").notices.empty());
+  EXPECT_EQ(list_parts({.name = "image_folder", .directory = folder.path()}).notices, test.notices);
+}
+
+TEST_F(ImageFolderTest, NoticesAreGivenOnce) {
+  folder.classes("train", 4);
+  folder.classes("val", 2);
+  folder.write("train/a/1.webp", "x");
+  EXPECT_EQ(new_notices(open("train")).size(), 1u);
+  EXPECT_TRUE(new_notices(open("train")).empty());
+  EXPECT_TRUE(new_notices(open("probe")).empty());
+}
+
+TEST_F(ImageFolderTest, AListOfNamesAndWordsChoosesTheSameClassesInAllSplits) {
+  folder.classes("train", 4);
+  folder.classes("val", 2);
+  folder.write("classes.txt",
+               "\xef\xbb\xbf"
+               "b second one\r\n");
+  const DatasetSettings chosen{.name = "image_folder", .directory = folder.path(), .classes = folder / "classes.txt"};
+  for (const char* split : {"train", "test"}) {
+    const Dataset data = open_dataset(chosen, split);
+    EXPECT_EQ(data.classes, 1);
+    ASSERT_EQ(data.notices.size(), 1u);
+    expect_contains(data.notices[0],
+                    {"of 1 of 1 class names only the first word is a folder's name ('b' of 'b second one')"});
+  }
+  EXPECT_EQ(open_dataset(chosen, "test").count, 2);
 }
 
 TEST_F(ImageFolderTest, WhatIsNotThereIsSaid) {

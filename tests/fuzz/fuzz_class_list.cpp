@@ -1,6 +1,4 @@
 // The file of --classes.
-#include <algorithm>
-#include <cctype>
 #include <set>
 
 #include "datasets/image_list.h"
@@ -12,11 +10,13 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   std::vector<std::string> names;
   if (!accepts("--classes: " + path, [&] { names = read_class_names(path); })) return 0;
   must(!names.empty() && std::set<std::string>(names.begin(), names.end()).size() == names.size(), "no name twice");
-  std::string again;
+  std::string again = "\xef\xbb\xbf# a comment\r\n";
   for (const std::string& name : names) {
-    must(!name.empty() && name.find('#') == std::string::npos, "a name is a word before a comment");
-    must(std::none_of(name.begin(), name.end(), [](unsigned char c) { return std::isspace(c) != 0; }), "one word");
-    again += name + " and more # of this\r\n\n";
+    must(name.find_first_not_of(" \t\v\f\r") != std::string::npos && name[0] != '#',
+         "a name is no comment, and not blank");
+    must(name.find('\n') == std::string::npos && name.find('\0') == std::string::npos, "a name is a line of text");
+    must(!name.ends_with('\r'), "a carriage return ends a line");
+    again += name + "\r\n \t\n";
   }
   write_input("classes.txt", again);
   must(read_class_names(path) == names, "names read back as they are");

@@ -47,6 +47,13 @@ small = {"data": numpy.array([[1, 2, 200], [10, 39, 92]], "u1"), "labels": [3, -
          "half": 0.5, "big": 1 << 40, "none": None, "text": "a\n'\u00e9", "bytes": b"\x00\xff", "pair": (1, (2, 3))}
 for protocol in range(6):
     write("pickle", f"protocol_{protocol}", pickle.dumps(small, protocol))
+# NumPy's scalars and arrays of labels; NumPy 1 and 2 call their modules numpy.core and numpy._core
+numbers = {"data": numpy.array([[1, 2, 200], [10, 39, 92]], "u1"), "labels": numpy.array([3, 255, 300], "i8"),
+           "big": numpy.array([1, 2], ">i2"), "scalars": [numpy.int64(-7), numpy.uint8(200), numpy.bool_(True), numpy.float32(0.5)],
+           "text": "\u00e9\u4e2d\U0001f600\\u0041\r", "empty": b"", "shape": numpy.zeros((0, 3), "f8")}
+for protocol in range(6):
+    write("pickle", f"numpy{numpy.__version__[0]}_protocol_{protocol}", pickle.dumps(numbers, protocol))
+write("pickle", "raw_text", b"(V\\u00e9\xe9\\\\u0041\\U0001f600\\x\\\nV\\u12\nt.")
 write("pickle", "python2", b"(dp0\nS'a\\x01\\n\\'b'\np1\n(lp2\nI3\naI01\naL12345678901L\naF2.5\naNasg1\n0(I1\nt0.")
 write("pickle", "calls", b"cos\nsystem\n(S'echo ran'\ntR.")
 write("pickle", "holds_itself", b"]\x94h\x00a.")
@@ -63,6 +70,16 @@ def image_dict(images, key="fine_labels"):
 
 for protocol in (0, 2, 4, 5):
     write("python_cifar", f"protocol_{protocol}", pickle.dumps(image_dict(1), protocol), bytes([protocol % 5, 0]))
+of_numpy = image_dict(2)
+of_numpy["fine_labels"] = numpy.array(of_numpy["fine_labels"], "i8")
+write("python_cifar", "array_of_labels_0", pickle.dumps(of_numpy, 0), bytes([0, 0]))
+write("python_cifar", "array_of_labels_5", pickle.dumps(of_numpy, 5), bytes([1, 0]))
+of_numpy["fine_labels"] = list(of_numpy["fine_labels"])
+write("python_cifar", "scalars", pickle.dumps(of_numpy, 4), bytes([2, 0]))
+of_numpy["fine_labels"] = numpy.array([[1], [2]], "<u2")
+write("python_cifar", "labels_in_a_column", pickle.dumps(of_numpy, 4), bytes([0, 0]))
+of_numpy["fine_labels"] = [True, False]
+write("python_cifar", "labels_of_truth", pickle.dumps(of_numpy, 2), bytes([0, 0]))
 write("python_cifar", "two", pickle.dumps(image_dict(2), 4), bytes([0, 1]))
 write("python_cifar", "other_key", pickle.dumps(image_dict(1, "labels"), 4), bytes([0, 0]))
 wrong = image_dict(1)
@@ -113,6 +130,10 @@ labels = npy(numpy.array([0, -1]))
 write("npy", "label_below_0", npy(npy_images(2, 1, 1, 1)), labels, npy_settings("train", 0, labels))
 huge = b"{'descr': '|u1', 'fortran_order': False, 'shape': (4294967296, 4294967296, 1, 1), }\n"
 write("npy", "overflow", b"\x93NUMPY\x01\x00", struct.pack("<H", len(huge)), huge, npy_settings("train", 0, b""))
+for name, shape in {"python2": b"(2L, 3L, 1L, 1L)", "python2_one": b"(6L,)", "no_comma": b"(6L)"}.items():
+    old = b"{'descr': '|u1', 'fortran_order': False, 'shape': " + shape + b", }\n"
+    write("npy", name, b"\x93NUMPY\x01\x00", struct.pack("<H", len(old)), old, bytes_of(6), npy_settings("train", 0, b""))
+write("npy", "channels_first", npy(npy_images(2, 3, 5, 5)), npy_settings("train", 0, b""))
 write("npy", "calls", b"\x93NUMPY\x01\x00\x17\x00__import__('os').abort()", npy_settings("train", 0, b""))
 write("npy", "long_header", b"\x93NUMPY\x02\x00\xff\xff\xff\xff{}", npy_settings("train", 0, b""))
 
@@ -238,6 +259,9 @@ write("image_file", "empty")
 
 # ---- class lists
 write("class_list", "list", b"# of ten\nn01440764 tench\nn01443537\r\n\n  n01484850\t# shark\nlast")
+write("class_list", "byte_order_mark", b"\xef\xbb\xbf#1\r\n\xef\xbb\xbfgolden retriever\r\nC#\r\n \r\nend\r\r\n")
+write("class_list", "utf16", "a\nb\n".encode("utf-16"))
+write("class_list", "zero", b"a\0b\n")
 write("class_list", "twice", b"one\ntwo\none\n")
 write("class_list", "comments", b"# nothing\n\n   # but comments\n")
 write("class_list", "bytes", b"\x01\xff\n\x00a\x00\n\x7f\n\xc3\xa9\n")
