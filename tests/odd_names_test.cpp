@@ -246,5 +246,56 @@ TEST_F(OddNamesRun, TheToolsTakeSuchNamesAndShowThemEscaped) {
       {"\"data\":\"bytes:" + folder.path() + "/pack%E4\""});
 }
 
+TEST(OddNames, ControlCharactersOfImageFilesNeverReachTheTerminal) {
+  if (!std::getenv("VERGENCE_BUILD")) GTEST_SKIP() << "VERGENCE_BUILD does not say where the tools are";
+  const ImageTree images;
+  const TemporaryFolder folder;
+  const std::string odd = "e\x1b[31m\n\r", shown_odd = "e\\x1b[31m\\x0a\\x0d";
+  images.classes("train", 6);
+  images.classes("val", 2);
+  images.picture("val/c" + odd + "/1.png");
+  images.write("train/b/1." + odd, "x");
+  images.write("train/a/" + odd + ".png", "no image");
+  const std::string bad = images.path() + "/train/a/" + shown_odd + ".png: not a JPEG, PNG or BMP image";
+  const std::string kinds =
+      "notice: image_folder: " + images.path() + "/train: 1 file of another kind is not read (1 ." + shown_odd + ")\n";
+  const std::string left_out = "notice: image_folder: " + images.path() + "/val: 1 image of 1 class that " +
+                               images.path() + "/train has not (c" + shown_odd + ") are left out\n";
+  const std::string run = folder / "run", data = images.path();
+  const std::vector<std::string> train{"--dataset",
+                                       "image_folder",
+                                       "--data",
+                                       data,
+                                       "--image-size",
+                                       "16",
+                                       "--width",
+                                       "4",
+                                       "--batch",
+                                       "4",
+                                       "--epochs",
+                                       "1",
+                                       "--lr",
+                                       "0.01",
+                                       "--device",
+                                       "cpu",
+                                       "--out",
+                                       run,
+                                       "--warmup-epochs",
+                                       "0",
+                                       "--eval-every",
+                                       "1"};
+  const auto with = [](std::vector<std::string> all, const std::vector<std::string>& more) {
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
+  };
+  expect_tool("pretrain", train, 2, {"pretrain: " + bad});
+  expect_tool("pretrain", with(train, {"--bad-images", "skip"}), 0, {kinds, left_out, "skipped " + bad});
+  expect_tool("evaluate", {"--run", run, "--device", "cpu", "--metrics", "knn"}, 0, {kinds, left_out});
+  expect_tool("linear_probe", {"--run", run, "--device", "cpu", "--protocol", "adam", "--epochs", "1", "--batch", "4"},
+              0, {kinds, left_out});
+  expect_tool("pack", {data, folder / "packed"}, 2, {kinds, left_out, "pack: " + bad});
+  expect_tool("pack", {data, folder / "packed", "--bad-images", "skip"}, 0, {kinds, left_out});
+}
+
 }  // namespace
 }  // namespace vergence
