@@ -113,6 +113,13 @@ Dataset open_dataset(const DatasetSettings& settings, const std::string& split) 
   return open_layers(settings, split)->render(version, settings.limit);
 }
 
+std::vector<std::string> new_skipped(const Dataset& data) {
+  if (!data.source) return {};
+  std::vector<std::string> lines = data.source->bad_images().take_messages();
+  for (std::string& line : lines) line.insert(0, "skipped ");
+  return lines;
+}
+
 std::vector<std::string> new_notices(const Dataset& data) {
   static std::set<std::string> given;
   std::vector<std::string> fresh;

@@ -92,4 +92,7 @@ Dataset open_dataset(const DatasetSettings& settings, const std::string& split);
 /// Those of the data set's notices that this process has not been given yet, for a tool to print: splits share some.
 std::vector<std::string> new_notices(const Dataset& data);
 
+/// The images that have been left out since the last call, each as "skipped " and a line that begins with its name.
+std::vector<std::string> new_skipped(const Dataset& data);
+
 }  // namespace vergence

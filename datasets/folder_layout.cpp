@@ -31,12 +31,12 @@ bool is_there_a_folder(const fs::path& path) {
   return fs::is_directory(path, error);
 }
 
-/// The folders in a folder, sorted; those whose names begin with a dot do not count.
+/// The folders in a folder, sorted, without hidden ones.
 std::vector<std::string> inner_folders(const fs::path& path) {
   std::error_code error, ignored;
   std::vector<std::string> names;
   for (fs::directory_iterator at(path, error), end; !error && at != end; at.increment(error))
-    if (std::string name = at->path().filename().string(); !name.starts_with('.') && at->is_directory(ignored))
+    if (std::string name = at->path().filename().string(); !is_hidden_name(name) && at->is_directory(ignored))
       names.push_back(std::move(name));
   std::sort(names.begin(), names.end());
   return names;
@@ -80,12 +80,18 @@ std::string notice_of_names(const fs::path& root, const std::string& dataset, co
   return text.empty() ? "" : join(dataset, ": ", root.string(), ": takes ", text);
 }
 
-/// Where there is no train/: the first folder that has one, or nothing.
-std::string folder_with_train(const fs::path& given) {
-  for (const std::string& name : inner_folders(given))
-    if (is_there_a_folder(given / name / "train") || is_there_a_folder(given / name / "ILSVRC"))
-      return join(", but ", name, "/ has: give --data ", (given / name).string());
-  return {};
+/// Throws where a folder in this one has what imagenet needs, or train/ with folders beside val/ or test/. What else
+/// lies in this one does not matter.
+void refuse_one_level_above(const fs::path& given, bool imagenet) {
+  for (const std::string& name : inner_folders(given)) {
+    const fs::path inner = given / name;
+    const bool train = is_there_a_folder(inner / "train");
+    const bool judged = is_there_a_folder(inner / "val") || is_there_a_folder(inner / "test");
+    require_usage(!imagenet || !(train || is_there_a_folder(inner / "ILSVRC")), "imagenet: ", given.string(), " has ",
+                  name, train ? "/train/" : "/ILSVRC/", ", but no train/ itself: give --data ", inner.string());
+    require_usage(!train || !judged || !has_inner_folders(inner / "train"), "image_folder: ", given.string(), " has ",
+                  name, "/train/, which is no class: give --data ", inner.string());
+  }
 }
 
 // ---- what was listed as classes
@@ -160,8 +166,9 @@ Folders folders_of(const DatasetSettings& settings) {
       folders.notices.push_back(std::move(notice));
     return folders;
   }
+  refuse_one_level_above(given, settings.name != "image_folder");
   require_usage(settings.name == "image_folder", settings.name, ": ", settings.directory,
-                " has neither train/ nor ILSVRC/Data/CLS-LOC/train/", folder_with_train(given));
+                " has neither train/ nor ILSVRC/Data/CLS-LOC/train/");
   return {.train = given, .test = {}, .val = {}, .solution = {}, .has_parts = false, .notices = {}};
 }
 

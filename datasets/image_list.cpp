@@ -20,8 +20,6 @@ namespace fs = std::filesystem;
 
 constexpr int deepest = 16;  // of folders in folders
 
-bool is_hidden(const fs::path& path) { return path.filename().string().starts_with('.'); }
-
 /// Whether an entry is a folder or leads to one; throws UsageError where the system cannot tell, unless the entry has
 /// an image's name: what is wrong with it shows when it is opened.
 bool is_folder(const fs::directory_entry& entry) {
@@ -51,7 +49,7 @@ std::vector<fs::directory_entry> entries_of(const fs::path& folder) {
   std::error_code error;
   std::vector<fs::directory_entry> entries;
   for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error))
-    if (!is_hidden(at->path())) entries.push_back(*at);
+    if (!is_hidden_name(at->path().filename().string())) entries.push_back(*at);
   require_usage(!error, "image_folder: ", folder.string(), " cannot be read: ", error.message());
   std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return a.path() < b.path(); });
   return entries;
@@ -137,6 +135,8 @@ std::string some(const std::vector<std::string>& names) {
 }
 
 }  // namespace
+
+bool is_hidden_name(const std::string& name) { return name.starts_with('.') || name == "__MACOSX"; }
 
 bool is_image_name(const std::string& name) {
   std::string ending = fs::path(name).extension().string();

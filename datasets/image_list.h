@@ -21,9 +21,12 @@ struct ImageList {
 /// small or capital letters.
 bool is_image_name(const std::string& name);
 
+/// Whether what is called so counts as not there: it begins with a dot, or is what macOS adds to archives.
+bool is_hidden_name(const std::string& name);
+
 /// The images in `folder` (at any depth below a class's folder). Where there are subfolders with images, each is a
 /// class; a folder that has images alone has no classes. With `only`, the classes are these; others are left out. What
-/// begins with a dot, and files of other names, are left out; a notice counts the latter (see OtherFiles). Throws
+/// is hidden, and files of other names, are left out; a notice counts the latter (see OtherFiles). Throws
 /// UsageError for a folder that is not there or has no images, one with images beside class folders, a class without
 /// images, and a class of `only` that is not there.
 ImageList list_images(const std::string& folder, const std::vector<std::string>& only = {});

@@ -74,7 +74,7 @@ struct Plan {
 Plan plan_of(const DatasetSettings& settings, std::int64_t short_side, const PackNotice& notice) {
   const FolderParts parts = list_parts(settings);
   if (notice)
-    for (const std::string& line : parts.notices) notice(line);
+    for (const std::string& line : parts.notices) notice("notice: " + line);
   const std::vector<LookedAt> looks = look_at_files(parts.paths);
   Plan plan;
   std::string source;
@@ -84,6 +84,7 @@ Plan plan_of(const DatasetSettings& settings, std::int64_t short_side, const Pac
                   " (--bad-images skip leaves such files out)");
     if (!looks[i].complaint.empty()) {
       ++plan.bad;
+      if (notice) notice("skipped " + looks[i].complaint);
       continue;
     }
     require_usage(parts.paths[i].find('\n') == std::string::npos, parts.paths[i],
@@ -184,7 +185,7 @@ class Packer {
     if (!take_over()) begin();
   }
 
-  PackResult run(const PackProgress& progress) {
+  PackResult run(const PackProgress& progress, const PackNotice& notice) {
     PackResult result{.images = tables_.count(), .bad = plan_.bad, .done_before = 0, .bytes = 0};
     // Long enough to keep threads busy, short enough that a kill loses little.
     constexpr std::int64_t portion = 512;
@@ -210,6 +211,8 @@ class Packer {
       result.done_before += found;
       result.bad += bad;
       result.images -= bad;
+      for (const std::string& message : files_.bad_images().take_messages())
+        if (notice) notice("skipped " + message);
       if (progress) progress(to, tables_.count());
     }
     require_call(::rename((path_ + ".partial").c_str(), path_.c_str()) == 0, path_, "cannot be given its name");
@@ -268,8 +271,9 @@ class Packer {
       const int reduction = std::min(reduced(whole.height, size.height), reduced(whole.width, size.width));
       const Picture picture = files_.read(i, {.reduction = reduction}, buffer);
       resize_bytes(picture, whole.height, whole.width, size.height, size.width, pixels.data());
-    } catch (const UsageError&) {
+    } catch (const UsageError& error) {
       if (settings_.bad_images == BadImagePolicy::stop) throw;
+      files_.bad_images().add(i, error.what());
       return false;
     }
     file_.write(pixels.data(), static_cast<std::int64_t>(bytes), pixels_at_ + tables_.offsets[at]);
@@ -295,7 +299,7 @@ PackResult pack_images(const DatasetSettings& settings, const std::string& path,
   require_usage(!file_exists(file), path, " is there already; remove it first");
   regular_destination(file + ".partial");
   Plan plan = plan_of(settings, short_side, notice);
-  return Packer(plan, settings, file).run(progress);
+  return Packer(plan, settings, file).run(progress, notice);
 }
 
 void verify_packed_images(const std::string& path) {

@@ -19,7 +19,8 @@ struct PackResult {
 /// Told now and then how many of all images are done.
 using PackProgress = std::function<void(std::int64_t done, std::int64_t all)>;
 
-/// Told the notices of the folder (Dataset::notices), before the work.
+/// Told the folder's notices (Dataset::notices) as "notice: ..." before the work, and "skipped ..." of each image that
+/// is left out.
 using PackNotice = std::function<void(const std::string& line)>;
 
 /// Decodes every image of the folder `settings.directory` (its layouts: datasets/image_folder.h), shrinks it so that

@@ -290,11 +290,12 @@ TEST(OddNames, ControlCharactersOfImageFilesNeverReachTheTerminal) {
   };
   expect_tool("pretrain", train, 2, {"pretrain: " + bad});
   expect_tool("pretrain", with(train, {"--bad-images", "skip"}), 0, {kinds, left_out, "skipped " + bad});
-  expect_tool("evaluate", {"--run", run, "--device", "cpu", "--metrics", "knn"}, 0, {kinds, left_out});
+  expect_tool("evaluate", {"--run", run, "--device", "cpu", "--metrics", "knn"}, 0,
+              {kinds, left_out, "skipped " + bad});
   expect_tool("linear_probe", {"--run", run, "--device", "cpu", "--protocol", "adam", "--epochs", "1", "--batch", "4"},
-              0, {kinds, left_out});
+              0, {kinds, left_out, "skipped " + bad});
   expect_tool("pack", {data, folder / "packed"}, 2, {kinds, left_out, "pack: " + bad});
-  expect_tool("pack", {data, folder / "packed", "--bad-images", "skip"}, 0, {kinds, left_out});
+  expect_tool("pack", {data, folder / "packed", "--bad-images", "skip"}, 0, {kinds, left_out, "skipped " + bad});
 }
 
 }  // namespace

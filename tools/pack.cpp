@@ -1,6 +1,7 @@
 // pack: a folder of image files as one file of decoded images, which pretrain reads without decoding.
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <utility>
 
 #include "datasets/pack_images.h"
 #include "engine/shown.h"
@@ -51,13 +52,17 @@ int run(PackOptions& options) {
   options.data.jpeg = options.jpeg == "stb" ? JpegLibrary::stb : JpegLibrary::turbo;
   options.data.decode = options.decode == "fast" ? DecodeRule::fast : DecodeRule::exact;
   options.data.bad_images = options.bad_images == "skip" ? BadImagePolicy::skip : BadImagePolicy::stop;
+  bool in_line = false;  // behind the progress
   const PackResult result = pack_images(
       options.data, options.file, options.short_side,
-      [](std::int64_t done, std::int64_t all) {
+      [&](std::int64_t done, std::int64_t all) {
+        in_line = true;
         std::printf("\r%lld of %lld images", static_cast<long long>(done), static_cast<long long>(all));
         std::fflush(stdout);
       },
-      [](const std::string& line) { std::printf("notice: %s\n", printable(line).c_str()); });
+      [&](const std::string& line) {
+        std::printf("%s%s\n", std::exchange(in_line, false) ? "\n" : "", printable(line).c_str());
+      });
   std::printf("\n%s: %lld images, %lld MiB", printable(options.file).c_str(), static_cast<long long>(result.images),
               static_cast<long long>(result.bytes >> 20));
   if (result.done_before > 0) std::printf(", %lld of them from before", static_cast<long long>(result.done_before));
