@@ -32,6 +32,7 @@ Dataset TrainingEvaluation::judged(const std::string& split) {
   settings.decode = DecodeRule::exact;
   settings.limit = options_.eval_limit;
   Dataset dataset = open_dataset(settings, split);
+  for (const std::string& notice : new_notices(dataset)) listener_.note("notice: " + notice);
   if (dataset.source) judged_.emplace(split, dataset);
   return dataset;
 }
@@ -45,7 +46,7 @@ std::pair<Features, Features> TrainingEvaluation::bank_and_queries(const Encode&
       listener_.progress(done_before + done, bank.count + queries.count);
     };
     Features all = extract_features(encode, dataset, settings, backend_);
-    for (const std::string& line : skipped_images(dataset)) listener_.note(line);
+    for (const std::string& line : new_skipped(dataset)) listener_.note(line);
     return all;
   };
   Features of_bank = features(bank, 0), of_queries = features(queries, bank.count);
@@ -102,13 +103,6 @@ Statistics TrainingEvaluation::recalibrate(nlohmann::ordered_json& line, std::in
     log_knn(line, epoch, knn_accuracy(bank, queries, backend_), "_recalibrated", ", running statistics estimated anew");
   }
   return statistics;
-}
-
-std::vector<std::string> skipped_images(const Dataset& dataset) {
-  if (!dataset.source) return {};
-  std::vector<std::string> lines = dataset.source->bad_images().take_messages();
-  for (std::string& line : lines) line.insert(0, "skipped ");
-  return lines;
 }
 
 }  // namespace vergence

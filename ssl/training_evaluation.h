@@ -52,7 +52,4 @@ class TrainingEvaluation {
   bool cover_told_ = false;
 };
 
-/// The images of a data set that have been left out since the last call, as lines.
-std::vector<std::string> skipped_images(const Dataset& dataset);
-
 }  // namespace vergence

@@ -108,23 +108,34 @@ ProbeProgress progress_lines(const ProbeSettings& settings, double& last_loss) {
   };
 }
 
+void print_lines(const std::vector<std::string>& lines, const char* begin = "") {
+  for (const std::string& line : lines) std::printf("%s%s\n", begin, printable(line).c_str());
+}
+
 struct Fitted {
   LinearClassifier classifier;
   std::vector<std::int32_t> labels;  // of the images it has learnt from
 };
+
+Features features_of(const Subject& subject, const Encode& encode, const Dataset& data) {
+  Features features = extract_features(encode, data, subject.extract, *subject.backend);
+  print_lines(new_skipped(data));
+  return features;
+}
 
 /// Trains as the protocol says: on fixed features, or on fresh views in every epoch.
 Fitted fit(Subject& subject, const Dataset& train, const ProbeSettings& settings, const ProbeProgress& progress) {
   const Encode encode = subject.encode();
   Backend& backend = *subject.backend;
   if (settings.protocol != ProbeProtocol::sgd) {
-    const Features features = extract_features(encode, train, subject.extract, backend);
+    const Features features = features_of(subject, encode, train);
     return {train_probe(features, settings, backend, progress), features.labels};
   }
   Fitted fitted;
   const FeatureSource views = [&](std::int64_t epoch) {
     Features features =
         extract_view_features(encode, train, subject.extract, probe_view(), settings.seed, epoch, backend);
+    print_lines(new_skipped(train));
     fitted.labels = features.labels;
     return features;
   };
@@ -135,6 +146,7 @@ Fitted fit(Subject& subject, const Dataset& train, const ProbeSettings& settings
 /// A split, which must have labels.
 Dataset open_labelled(const DatasetSettings& settings, const std::string& split) {
   Dataset dataset = open_dataset(settings, split);
+  print_lines(new_notices(dataset), "notice: ");
   require_usage(dataset.classes > 0 && !dataset.labels.empty(), dataset.name, " ", split,
                 ": there are no labels, which a linear probe needs; evaluate --metrics collapse,alignment needs none");
   return dataset;
@@ -152,12 +164,11 @@ int probe(const SubjectOptions& subject_options, const ProbeOptions& probe_optio
   const auto begin = Clock::now();
   double loss = 0;
   const Fitted fitted = fit(subject, train, settings, progress_lines(settings, loss));
-  const Features test = extract_features(subject.encode(), judged, subject.extract, *subject.backend);
+  const Features test = features_of(subject, subject.encode(), judged);
   const ProbeAccuracy accuracy = probe_accuracy(fitted.classifier, test, *subject.backend);
   const ClassCover cover = class_cover(fitted.labels, test.labels);
   const std::string limit = subject.data.limit > 0 ? join("--limit ", subject.data.limit) : "";
-  for (const std::string& notice : notices_of(cover, train, judged, limit))
-    std::printf("%s\n", printable(notice).c_str());
+  print_lines(notices_of(cover, train, judged, limit));
   const double seconds = seconds_since(begin);
 
   nlohmann::ordered_json json = subject.description();

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "datasets/layered_images.h"
+#include "engine/shown.h"
 #include "kernels/error.h"
 #include "ssl/evaluation/alignment.h"
 #include "ssl/evaluation/class_cover.h"
@@ -249,10 +250,10 @@ const Features& Metrics::query() {
   return cached(query_, [&] { return features_of(test(), subject_.extract); });
 }
 const Dataset& Metrics::training() {
-  return cached(training_, [&] { return open_dataset(subject_.data, probe_split(subject_.options.split)); });
+  return cached(training_, [&] { return opened(probe_split(subject_.options.split)); });
 }
 const Dataset& Metrics::test() {
-  return cached(test_, [&] { return open_dataset(subject_.data, subject_.options.split); });
+  return cached(test_, [&] { return opened(subject_.options.split); });
 }
 
 const EpisodeClasses& Metrics::episode_classes() {
@@ -263,7 +264,15 @@ const EpisodeClasses& Metrics::episode_classes() {
 }
 
 Features Metrics::features_of(const Dataset& dataset, const ExtractSettings& extract) const {
-  return extract_features(encode_, dataset, extract, *subject_.backend);
+  Features features = extract_features(encode_, dataset, extract, *subject_.backend);
+  for (const std::string& line : new_skipped(dataset)) show_(printable(line));
+  return features;
+}
+
+Dataset Metrics::opened(const std::string& split) const {
+  Dataset data = open_dataset(subject_.data, split);
+  for (const std::string& notice : new_notices(data)) show_("notice: " + printable(notice));
+  return data;
 }
 
 Metrics::Json Metrics::none(const std::string& figure, const std::string& why) {

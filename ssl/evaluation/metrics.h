@@ -59,6 +59,8 @@ class Metrics {
   };
 
   const EpisodeClasses& episode_classes();
+  /// A split, with what it has to say shown.
+  Dataset opened(const std::string& split) const;
   Features features_of(const Dataset& dataset, const ExtractSettings& extract) const;
   void line(const std::string& name, double value, int decimals, const std::string& note = "") const;
   /// Says which judged classes the images that are learnt from lack, once, and notes it in `json`.
