@@ -27,7 +27,7 @@ Schedule::Schedule(const ScheduleSettings& settings) : settings_(settings) {
   const double run = static_cast<double>(s.epochs);
   if (s.warmup_epochs > 0 && s.warmup_epochs >= run) {
     notice_ = join("warm-up of ", s.warmup_epochs, " epochs is not shorter than the run of ", s.epochs, ": cut to ",
-                   run / 10, " epochs");
+                   run / 10, " epochs; --warmup-epochs chooses another");
     s.warmup_epochs = run / 10;
   }
 }

@@ -1,6 +1,8 @@
 #include "ssl/batches.h"
 
+#include <algorithm>
 #include <array>
+#include <sched.h>
 
 #include "datasets/device_loader.h"
 
@@ -93,6 +95,16 @@ std::unique_ptr<Batches> make_batches(const Dataset& dataset, const LoaderSettin
     }
   }
   return std::make_unique<HostBatches>(dataset, settings, backend, why);
+}
+
+int loader_workers(const Options& options) {
+  if (options.workers > 0) return static_cast<int>(options.workers);
+  constexpr int most = 16;
+  cpu_set_t allowed;
+  CPU_ZERO(&allowed);
+  // More processors than the set has room for are more than enough.
+  const int processors = sched_getaffinity(0, sizeof allowed, &allowed) == 0 ? CPU_COUNT(&allowed) : most + 1;
+  return std::clamp(processors - 1, 1, most);
 }
 
 Views views_of(const Batch& batch, std::int64_t image_size, Backend& backend) {

@@ -36,6 +36,10 @@ class Batches {
 std::unique_ptr<Batches> make_batches(const Dataset& dataset, const LoaderSettings& settings, DType activations,
                                       Backend& backend, std::int64_t reserve = 0);
 
+/// The threads that make views: --workers, or by the processors that this process may use, all but one of them. Where a
+/// step computes on the same processors it shares them.
+int loader_workers(const Options& options);
+
 /// A loader's batch on the device.
 Views views_of(const Batch& batch, std::int64_t image_size, Backend& backend);
 

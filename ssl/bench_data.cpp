@@ -4,7 +4,9 @@
 
 #include "datasets/loader.h"
 #include "kernels/clock.h"
+#include "ssl/batches.h"
 #include "ssl/option_table.h"
+#include "ssl/plan.h"
 
 namespace vergence {
 namespace {
@@ -21,15 +23,17 @@ nlohmann::ordered_json data_options(const Options& options) {
 
 }  // namespace
 
-nlohmann::ordered_json bench_data(const Options& options, double seconds) {
+nlohmann::ordered_json bench_data(const Options& given, double seconds) {
+  Options options = given;
   const Dataset data = open_dataset(dataset_settings(options), "train");
+  settle_batch(options, data);
   LoaderSettings settings;
   settings.batch = options.batch;
   settings.views = view_settings(options, data);
   settings.seed = static_cast<std::uint64_t>(options.seed);
-  settings.workers = static_cast<int>(options.workers);
+  settings.workers = loader_workers(options);
   Loader loader(data, settings);
-  const std::int64_t before = options.workers + 2;  // what the loader may have made ahead
+  const std::int64_t before = settings.workers + 2;  // what the loader may have made ahead
   for (std::int64_t i = 0; i < before; ++i) loader.next();
   const auto begin = Clock::now();
   std::int64_t images = 0;
@@ -43,7 +47,7 @@ nlohmann::ordered_json bench_data(const Options& options, double seconds) {
   return {{"dataset", options.dataset},
           {"image", settings.views[0].size},
           {"batch", options.batch},
-          {"workers", options.workers},
+          {"workers", settings.workers},
           {"images", images},
           {"seconds", passed},
           {"images_per_s", rate},

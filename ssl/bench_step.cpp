@@ -95,22 +95,24 @@ Options bench_options(const BenchSettings& settings) {
   return options;
 }
 
-Views random_views(std::int64_t batch, std::int64_t image, std::uint64_t seed, Backend& backend, DType type) {
-  const Shape three{2 * batch, image, image, 3};
-  const std::vector<float> values = normal_values(static_cast<std::size_t>(three.size()), seed);
-  if (type == DType::f32) return {from_floats(backend, three, values)};
-  require(type == DType::bf16, "random views: expected f32 or bf16, got ", name_of(type));
-  const auto channels = static_cast<std::size_t>(device_view_channels(type));
-  std::vector<bf16> padded(values.size() / 3 * channels, bf16(0));
-  for (std::size_t i = 0; i < values.size(); ++i) padded[i / 3 * channels + i % 3] = bf16(values[i]);
-  const Tensor views = empty(backend, three.with(3, device_view_channels(type)), type);
+Views random_views(std::int64_t batch, std::int64_t image, std::uint64_t seed, Backend& backend, DType type,
+                   std::int64_t channels) {
+  const Shape shape{2 * batch, image, image, channels};
+  const std::vector<float> values = normal_values(static_cast<std::size_t>(shape.size()), seed);
+  if (type == DType::f32) return {from_floats(backend, shape, values)};
+  require(type == DType::bf16 && channels == 3, "random views: expected f32, or bf16 of 3 channels, got ",
+          name_of(type), " of ", channels);
+  const auto all = static_cast<std::size_t>(device_view_channels(type));
+  std::vector<bf16> padded(values.size() / 3 * all, bf16(0));
+  for (std::size_t i = 0; i < values.size(); ++i) padded[i / 3 * all + i % 3] = bf16(values[i]);
+  const Tensor views = empty(backend, shape.with(3, device_view_channels(type)), type);
   backend.upload(views.data->data(), padded.data(), views.size() * size_of(type));
   return {views};
 }
 
-Views bench_views(const Options& options, const Objective& objective, Backend& device) {
-  const DType type = device.can_record() ? activations_of(options, device) : DType::f32;
-  Views views = random_views(options.batch, options.image_size, 1, device, type);
+Views bench_views(const Options& options, const Objective& objective, Backend& device, std::int64_t channels) {
+  const DType type = device.can_record() && channels == 3 ? activations_of(options, device) : DType::f32;
+  Views views = random_views(options.batch, options.image_size, 1, device, type, channels);
   if (objective.needs_plain()) views.plain = slice(views.both, 0, 0, options.batch);
   if (objective.fresh_views() != FreshViews::none) views.fresh = views.both;
   return views;

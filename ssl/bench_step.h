@@ -51,13 +51,13 @@ BenchResult bench_step(const BenchSettings& settings, const ViewSource& views = 
 /// last loss, peak_mib, mode (recorded or eager), on a GPU what computes the convolutions.
 nlohmann::ordered_json bench_report(const BenchSettings& settings, const BenchResult& result);
 
-/// [2 batch, image, image, channels], normally distributed, the same for the same seed. In f32 channels is 3; in bf16
-/// the same values, rounded, are followed by zeros up to device_view_channels (ssl/batches.h).
+/// [2 batch, image, image, channels], normally distributed, the same for the same seed. In bf16 channels are 3, and the
+/// same values, rounded, are followed by zeros up to device_view_channels (ssl/batches.h).
 Views random_views(std::int64_t batch, std::int64_t image, std::uint64_t seed, Backend& backend,
-                   DType type = DType::f32);
+                   DType type = DType::f32, std::int64_t channels = 3);
 
-/// Random views of the type and channels that training on this device has (the host's are f32 of 3 channels), with the
-/// further images that the objective asks for.
-Views bench_views(const Options& options, const Objective& objective, Backend& device);
+/// Random views of the type and channels that training on this device has (the host's, and those of other than 3 channels,
+/// are f32), with the further images that the objective asks for.
+Views bench_views(const Options& options, const Objective& objective, Backend& device, std::int64_t channels = 3);
 
 }  // namespace vergence

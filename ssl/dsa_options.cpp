@@ -98,8 +98,8 @@ void declare_dsa(OptionBuilder& t) {
            "a neighbor counts from more than so many common ones; 0: 5 eta^2 / batch");
   t.choice("dsa.prior_net", own(&Own::prior_net), {"preset", "stage1", "ema", "random", "pixels", "supervised", "none"},
            "where the prior's features come from");
-  t.text("dsa.prior_file", own(&Own::prior_file),
-         "an encoder.safetensors; stage1 without one: the base is trained first");
+  t.path("dsa.prior_file", own(&Own::prior_file), "FILE",
+         "an encoder.safetensors; stage1 without one: the base is trained first", OptionEntry::input);
   t.number("dsa.stage1_epochs", own(&Own::stage1_epochs), from(0, 1e6),
            "of the base's training then; 0: as --epochs, at most 100");
   t.choice("dsa.prior_norm", own(&Own::prior_norm), {"preset", "running", "batch"},

@@ -40,6 +40,13 @@ class OptionBuilder {
   void text(std::string name, Get get, std::string help, unsigned flags = OptionEntry::none) {
     add(std::move(name), get, std::move(help)).flags = flags;
   }
+  /// A path; `leads_to` is "FILE" or "DIR".
+  template <class Get>
+  void path(std::string name, Get get, const char* leads_to, std::string help, unsigned flags = OptionEntry::none) {
+    OptionEntry& entry = add(std::move(name), get, std::move(help));
+    entry.path = leads_to;
+    entry.flags = flags;
+  }
   template <class Get>
   void choice(std::string name, Get get, std::vector<std::string> choices, std::string help,
               unsigned flags = OptionEntry::none) {

@@ -22,8 +22,10 @@ void add_task(OptionBuilder& t) {
   t.choice("objective", FIELD(objective), objective_names(), "the self-supervised objective");
   t.choice("dataset", FIELD(dataset), dataset_names(),
            "the images; confounded_shapes is rendered and needs no download");
-  t.text("data", FIELD(data), "folder of the data set's files", Flags::may_change);
-  t.text("classes", FIELD(classes), "image files: use these classes alone; a file of their names, or imagenet100");
+  t.path("data", FIELD(data), "DIR", "folder of the data set's files", Flags::may_change | Flags::input);
+  t.path("classes", FIELD(classes), "FILE",
+         "image files: use these classes alone; a file of their names, or imagenet100",
+         Flags::input | Flags::or_list);
   t.number("image-size", FIELD(image_size), from(0, 4096),
            "height and width of the views; 0: the images' own, 224 of image files");
   t.number("eval-resize", FIELD(eval_resize), from(-1, 16384),
@@ -111,7 +113,7 @@ void add_views(OptionBuilder& t) {
 
 void add_run(OptionBuilder& t) {
   t.group = "Run";
-  t.text("out", FIELD(out), "run folder; default: runs/<dataset>_<objective>_s<seed>", Flags::may_change);
+  t.path("out", FIELD(out), "DIR", "run folder; default: runs/<dataset>_<objective>_s<seed>", Flags::may_change);
   t.flag("resume", FIELD(resume), "go on from the run folder's checkpoint; without one: start",
          Flags::command_line_only);
   t.number("seed", FIELD(seed), from(0, 9007199254740992.0), "of everything random");
@@ -122,7 +124,7 @@ void add_run(OptionBuilder& t) {
            "steps between checkpoints, besides every epoch and every 60 s", Flags::may_change);
   t.number("log-every", FIELD(log_every), from(1), "steps between lines of metrics.jsonl");
   t.number("max-steps", FIELD(max_steps), not_negative, "stop early after N steps; 0: not", Flags::may_change);
-  t.flag("plan", FIELD(plan), "print parameters, FLOPs, memory and steps; train nothing", Flags::command_line_only);
+  t.flag("plan", FIELD(plan), "print parameters, FLOPs, memory, steps and hours; train nothing", Flags::command_line_only);
   t.flag("verify", FIELD(verify), "first compare the data set's files with their published sums",
          Flags::command_line_only);
   t.group = "Machine";
@@ -141,7 +143,8 @@ void add_run(OptionBuilder& t) {
       "how small libjpeg-turbo decodes: as views allow, or without a difference that shows (--eval-every: always)");
   t.choice("bad-images", FIELD(bad_images), {"stop", "skip"},
            "image files that cannot be read: end the run, or leave them out, count and name them", Flags::may_change);
-  t.number("workers", FIELD(workers), from(1, 1024), "threads that make views", Flags::may_change);
+  t.number("workers", FIELD(workers), from(0, 1024), "threads that make views; 0: as many as suit the machine",
+           Flags::may_change);
   t.flag("deterministic", FIELD(deterministic), "the same bits on every run on a GPU (always so on the CPU)");
   t.flag("tune", FIELD(tune), "time the algorithms instead of using the fixed rule; kept in tuning.json");
 }

@@ -2,10 +2,13 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <filesystem>
 #include <type_traits>
 
+#include "datasets/class_lists.h"
 #include "engine/shown.h"
 #include "engine/stored_text.h"
+#include "ssl/option_names.h"
 #include "ssl/option_table.h"
 
 namespace vergence {
@@ -22,18 +25,32 @@ std::string number_text(Number value) {
   return std::string(buffer, end.ptr);
 }
 
-/// "a, b or c".
-std::string alternatives(const std::vector<std::string>& names) {
-  std::string text;
-  for (std::size_t i = 0; i < names.size(); ++i) {
-    if (i > 0) text += i + 1 == names.size() ? " or " : ", ";
-    text += names[i];
-  }
-  return text;
-}
-
 [[noreturn]] void refuse(const OptionEntry& entry, const Setting& setting) {
   throw UsageError(join(setting.where, ": expected ", expected_text(entry), ", got '", shown(setting.value), "'"));
+}
+
+/// What a value of a configuration file is: `the string "5"`.
+std::string with_type(const Setting& setting) {
+  const std::string value = shown(setting.value);
+  switch (setting.type) {
+    case Setting::Type::text:
+      return join("the string \"", value, "\"");
+    case Setting::Type::integer:
+      return join("the integer ", value);
+    case Setting::Type::number:
+      return join("the float ", value, value.find_first_not_of("-0123456789") == std::string::npos ? ".0" : "");
+    case Setting::Type::boolean:
+      return join("the truth value ", value == "on" ? "true" : "false");
+    case Setting::Type::list:
+      return join("the list [", value, "]");
+    case Setting::Type::untyped:
+      break;
+  }
+  return join("'", value, "'");
+}
+
+[[noreturn]] void refuse_type(const OptionEntry& entry, const Setting& setting) {
+  throw UsageError(join(setting.where, ": expected ", expected_text(entry), ", got ", with_type(setting)));
 }
 
 /// The whole of `text` as a finite number in range; refuses anything else.
@@ -58,6 +75,8 @@ std::string parse_text(const OptionEntry& entry, const Setting& setting) {
   if (entry.choices.empty()) {
     // A path. On the command line it is the bytes that it is; in a file, which is UTF-8, a text that stands for them.
     const bool literal = setting.type == Setting::Type::untyped;
+    require_usage(setting.value.find('\0') == std::string::npos, setting.where,
+                  ": expected a text without a zero byte, got '", shown(setting.value), "'");
     return literal ? setting.value : read_stored_text(setting.value, setting.where);
   }
   std::string value = setting.value;
@@ -144,7 +163,29 @@ std::string value_text(const OptionEntry& entry, const Options& options) {
 }
 
 std::string value_toml(const OptionEntry& entry, const Options& options) {
+  if (entry.is_input()) return toml_quote(stored_text(absolute_input(entry, value_text(entry, options))));
   return field_text(entry.fields[0], options, true);
+}
+
+std::string absolute_input(const OptionEntry& entry, const std::string& path) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  const bool name = (entry.flags & OptionEntry::or_list) && !shipped_classes(path).empty() &&
+                    !fs::is_regular_file(path, error);  // as what reads the list sees it
+  if (path.empty() || name) return path;
+  const fs::path absolute = fs::absolute(path, error);
+  if (error) return path;
+  const fs::path tidy = absolute.lexically_normal();
+  // Behind a link, ".." is not what the text says.
+  const bool has_dots = path.find("..") != std::string::npos;
+  return (!has_dots || fs::equivalent(absolute, tidy, error) ? tidy : absolute).string();
+}
+
+bool same_input(const OptionEntry& entry, const std::string& first, const std::string& second) {
+  if (first.empty() || second.empty()) return first == second;
+  const std::string a = absolute_input(entry, first), b = absolute_input(entry, second);
+  std::error_code error;
+  return a == b || std::filesystem::equivalent(a, b, error);
 }
 
 std::string expected_text(const OptionEntry& entry) {
@@ -164,7 +205,7 @@ void assign_option(const OptionEntry& entry, const Setting& setting, Options& op
         [&](const auto& get) {
           using Value = std::remove_reference_t<decltype(get(options))>;
           if (setting.type != Setting::Type::untyped && !type_fits<Value>(setting.type, !entry.choices.empty()))
-            refuse(entry, setting);
+            refuse_type(entry, setting);
           get(options) = parse_value<Value>(entry, setting);
         },
         field);

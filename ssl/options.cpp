@@ -1,15 +1,15 @@
 // The layers of options: defaults, then a recipe or configuration file, then the command line.
 #include "ssl/options.h"
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
-#include <deque>
 #include <filesystem>
 #include <map>
-#include <numeric>
 
 #include "engine/files.h"
-#include "ssl/help.h"
+#include "engine/shown.h"
+#include "ssl/command_line.h"
+#include "ssl/option_aliases.h"
+#include "ssl/option_names.h"
 #include "ssl/option_table.h"
 #include "ssl/recipe_files.h"
 
@@ -18,60 +18,49 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* about =
-    "Pretrains an image encoder without labels.\n\n"
-    "Every option can also stand in a TOML file given as --config, under the same name; the command line wins.\n"
-    "Without --config the shipped recipe of the data set and objective applies, where there is one (imagenet and\n"
-    "image_folder take imagenet100's). The values below are those of options that neither sets.";
-
-constexpr const char* examples =
-    "Examples:\n"
-    "  pretrain --out runs/first                         the rendered data set, nothing to download\n"
-    "  pretrain --dataset cifar10 --data DIR --config cifar10_simclr_short\n"
-    "  pretrain --dataset cifar10 --data DIR --objective barlow_twins --epochs 200 --eval-every 10\n"
-    "  pretrain --config runs/first/config.toml --out runs/first --resume\n"
-    "Then: linear_probe --run runs/first\n\n"
-    "Exit status: 0 done, 2 bad usage or data, 1 other failures, 130 and 143 stopped by a signal (after saving, once "
-    "it\n"
-    "has begun to train).";
-
-/// Edits (insert, delete, replace) between two words.
-std::size_t distance(const std::string& a, const std::string& b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), std::size_t{0});
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = row[0]++;
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t above = row[j];
-      row[j] = std::min({row[j] + 1, row[j - 1] + 1, diagonal + (a[i - 1] != b[j - 1])});
-      diagonal = above;
-    }
-  }
-  return row[b.size()];
+/// One option under two names, or twice, is one option: its values must agree.
+void refuse_two_values(const Setting& first, const Setting& second) {
+  if (first.value == second.value) return;
+  const std::string values = join("'", shown(first.value), "' and '", shown(second.value), "'");
+  require_usage(first.where != second.where, second.where, ": given twice, as ", values);
+  throw UsageError(join(second.where, ": the same option as ", first.where, ", and their values differ: ", values));
 }
 
-/// ", did you mean 'x'?" for the nearest option, if one is near; else nothing.
-std::string suggestion(const std::string& name, const char* dashes) {
-  if (name.size() > 100) return "";
-  std::string best;
-  std::size_t least = std::max<std::size_t>(2, name.size() / 4) + 1;
-  for (const OptionEntry& entry : option_table()) {
-    const std::size_t edits = distance(name, entry.name);
-    if (edits < least) least = edits, best = entry.name;
+/// The objective that the settings name, under whatever name; `otherwise` where they name none.
+std::string objective_in(const std::vector<Setting>& settings, const std::string& otherwise) {
+  for (const Setting& setting : settings) {
+    const bool fixed = is_option_name(setting.name) && setting.name != objectives_temperature;
+    if (fixed && true_option_name(setting.name, otherwise, setting.where, "") == "objective") return setting.value;
   }
-  return best.empty() ? "" : join(", did you mean ", dashes, best, "?");
+  return otherwise;
 }
 
-/// Applies one layer. Options of both views come before those of one, wherever they stand in the layer.
+/// The settings under the options' true names, each once.
+std::vector<Setting> with_true_names(const std::vector<Setting>& settings, const std::string& objective) {
+  std::vector<Setting> result;
+  for (Setting setting : settings) {
+    const char* dashes = setting.type == Setting::Type::untyped ? "--" : "";
+    setting.name = true_option_name(setting.name, objective, setting.where, dashes);
+    const auto before =
+        std::find_if(result.begin(), result.end(), [&](const Setting& s) { return s.name == setting.name; });
+    if (before == result.end())
+      result.push_back(std::move(setting));
+    else
+      refuse_two_values(*before, setting);
+  }
+  return result;
+}
+
+/// Applies one layer, whose settings have their true names. Options of both views come before those of one, wherever
+/// they stand in the layer.
 void apply_layer(const std::vector<Setting>& settings, Options& options) {
   for (const bool single_views : {false, true}) {
     for (const Setting& setting : settings) {
-      const OptionEntry* entry = find_option(setting.name);
-      if (!entry) throw UsageError(join(setting.where, ": unknown option", suggestion(setting.name, "")));
+      const OptionEntry& entry = *find_option(setting.name);
       const bool from_file = setting.type != Setting::Type::untyped;
-      require_usage(!from_file || !(entry->flags & OptionEntry::command_line_only), setting.where,
+      require_usage(!from_file || !(entry.flags & OptionEntry::command_line_only), setting.where,
                     ": can only be given on the command line");
-      if (single_views == !entry->both.empty()) assign_option(*entry, setting, options);
+      if (single_views == !entry.both.empty()) assign_option(entry, setting, options);
     }
   }
 }
@@ -91,77 +80,28 @@ void check(const Options& options) {
   check_view_settings(options.view[1], "view2");
 }
 
-/// The command line as CLI11 understands it, one text per option.
-struct CommandLine {
-  CLI::App app{about, "pretrain"};
-  std::string config;
-  std::deque<std::pair<CLI::Option*, const OptionEntry*>> options;
+/// Whether there is a setting of that name.
+bool sets(const std::vector<Setting>& settings, const char* name) {
+  return std::any_of(settings.begin(), settings.end(), [&](const Setting& s) { return s.name == name; });
+}
 
-  CommandLine() {
-    app.footer(examples);
-    app.get_formatter()->column_width(44);
-    app.allow_extras();
-    app.add_option("--config", config, "file of options, or the name of a shipped recipe")
-        ->type_name("FILE")
-        ->group("What to train");
-    const Options defaults;
-    for (const OptionEntry& entry : option_table()) options.emplace_back(add(entry, defaults), &entry);
-  }
-
-  CLI::Option* add(const OptionEntry& entry, const Options& defaults) {
-    const bool text = std::holds_alternative<std::function<std::string&(Options&)>>(entry.fields[0]);
-    std::string help = entry.help;
-    if (!entry.choices.empty()) help += " (" + expected_text(entry) + ")";
-    CLI::Option* option = app.add_option_function<std::string>(
-        "--" + entry.name, [](const std::string&) {}, help);
-    const std::string value = entry.flags & OptionEntry::command_line_only ? "" : value_text(entry, defaults);
-    if (entry.is_bool()) {
-      option->expected(0, 1);  // alone it means on: CLI11 would take a default text for that, so it stands in the type
-      option->type_name(value.empty() ? "" : "on|off=" + value);
-    } else {
-      option->type_name(entry.is_list() ? "LIST" : text ? "TEXT" : "NUMBER");
-      if (!value.empty()) option->default_str(value);
-    }
-    option->group(entry.both.empty() ? entry.group : "");  // no group: not in the help
-    return option;
-  }
-
-  void parse(int argc, const char* const* argv) {
-    try {
-      app.parse(argc, argv);
-    } catch (const CLI::CallForHelp&) {
-      throw HelpRequest{app.help()};
-    } catch (const CLI::ParseError& error) {
-      throw UsageError(error.what());
-    }
-    for (const std::string& extra : app.remaining()) {
-      const std::string name = extra.substr(std::min(extra.find_first_not_of('-'), extra.size()));
-      throw UsageError(join(extra, ": unknown ", extra == name ? "argument" : "option",
-                            suggestion(name.substr(0, name.find('=')), "--"), " (see --help)"));
-    }
-  }
-
-  std::vector<Setting> settings() const {
-    std::vector<Setting> given;
-    for (const auto& [option, entry] : options) {
-      if (option->count() == 0) continue;
-      const std::vector<std::string>& results = option->results();
-      std::string value = results.empty() ? "" : results.front();
-      if (entry->is_bool() && value.empty()) value = "on";
-      given.push_back({entry->name, value, Setting::Type::untyped, "--" + entry->name});
-    }
-    return given;
-  }
+/// A file of options.
+struct ConfigFile {
+  std::string path;     // empty: none
+  bool recipe = false;  // a shipped one
 };
 
 /// The file of --config: a path, or the name of a shipped recipe.
-std::string config_path(const std::string& given) {
-  if (file_exists(given)) return given;
+ConfigFile config_file(const std::string& given) {
+  if (file_exists(given)) return {given, false};
   const bool plain_name = given.find('/') == std::string::npos;
-  const std::string recipe = plain_name ? find_recipe(fs::path(given).stem().string()) : "";
-  require_usage(!recipe.empty(), "--config: there is no file ", given,
-                plain_name ? " and no shipped recipe of that name" : "");
-  return recipe;
+  const std::string name = fs::path(given).stem().string();
+  const std::string recipe = plain_name ? find_recipe(name) : "";
+  require_usage(!recipe.empty(), "--config: there is no file ", shown(given),
+                plain_name ? join(" and no shipped recipe of that name", did_you_mean(recipes_like(name), ""),
+                                  " (pretrain --recipes lists them)")
+                           : "");
+  return {recipe, true};
 }
 
 /// A run folder that was moved has a config.toml that names the old one: a run would begin there.
@@ -223,33 +163,35 @@ std::string Options::run_folder() const {
 }
 
 Options parse_pretrain(int argc, const char* const* argv) {
-  CommandLine line;
-  line.parse(argc, argv);
-  const std::vector<Setting> given = line.settings();
-  Options options;
+  const CommandLine line = read_command_line(argc, argv);
   // The command line comes first as well: it names the data set and objective whose recipe applies.
+  std::vector<Setting> first = line.settings;
+  std::erase_if(first, [](const Setting& s) { return s.name == objectives_temperature; });
+  Options options;
+  apply_layer(with_true_names(first, options.objective), options);
+  const ConfigFile file = line.config.empty() ? ConfigFile{recipe_for(options.dataset, options.objective), true}
+                                              : config_file(line.config);
+  std::vector<Setting> filed = file.path.empty() ? std::vector<Setting>{} : read_toml(read_text(file.path), file.path);
+  const std::string objective = objective_in(line.settings, objective_in(filed, Options().objective));
+  const std::vector<Setting> given = with_true_names(line.settings, objective);
+  filed = with_true_names(filed, objective);
+  options = {};
+  apply_layer(filed, options);
   apply_layer(given, options);
-  std::string file;
-  if (!line.config.empty()) {
-    file = config_path(line.config);
-  } else {
-    file = recipe_for(options.dataset, options.objective);
+  if (!file.path.empty()) {
+    options.applied.push_back((line.config.empty() ? "recipe " : "configuration ") + file.path);
+    if (line.config.empty()) options.recipe = fs::path(file.path).stem().string();
   }
-  if (!file.empty()) {
-    options = {};
-    apply_layer(read_toml(read_text(file), file), options);
-    apply_layer(given, options);
-    options.applied.push_back((line.config.empty() ? "recipe " : "configuration ") + file);
-  }
+  options.batch_chosen = sets(given, "batch") || (!file.recipe && sets(filed, "batch"));
   check(options);
-  const bool out_given = std::any_of(given.begin(), given.end(), [](const Setting& s) { return s.name == "out"; });
-  if (options.resume && !out_given && !line.config.empty()) refuse_moved_run(file, options);
+  if (options.resume && !sets(given, "out") && !line.config.empty()) refuse_moved_run(file.path, options);
   return options;
 }
 
 Options options_from_toml(std::string_view text, const std::string& where) {
   Options options;
-  apply_layer(read_toml(text, where), options);
+  const std::vector<Setting> settings = read_toml(text, where);
+  apply_layer(with_true_names(settings, objective_in(settings, options.objective)), options);
   check(options);
   return options;
 }
@@ -277,9 +219,11 @@ std::vector<OptionDifference> differences(const Options& first, const Options& s
   std::vector<OptionDifference> found;
   for (const OptionEntry& entry : option_table()) {
     const bool both_views = entry.fields.size() > 1;  // compared view by view
-    if (both_views || entry.flags != OptionEntry::none) continue;
+    const bool free = entry.flags & (OptionEntry::command_line_only | OptionEntry::may_change);
+    if (both_views || free) continue;
     std::string a = value_text(entry, first), b = value_text(entry, second);
-    if (a != b) found.push_back({entry.name, std::move(a), std::move(b)});
+    const bool same = a == b || (entry.is_input() && same_input(entry, a, b));
+    if (!same) found.push_back({entry.name, std::move(a), std::move(b)});
   }
   return found;
 }

@@ -98,7 +98,7 @@ struct Options {
   std::int64_t max_steps = 0;         // stop early after so many steps; 0: not
   std::int64_t checkpoint_every = 0;  // steps, besides every epoch and every 60 seconds; 0: only those
   std::int64_t log_every = 1;         // steps between lines of metrics.jsonl
-  std::int64_t workers = 1;           // loader threads
+  std::int64_t workers = 0;           // loader threads; 0: as many as suit the machine
   bool deterministic = false;
   bool tune = false;
 
@@ -107,6 +107,11 @@ struct Options {
   bool plan = false;
   bool verify = false;
   std::string command;  // as a shell reads it, for run.json; empty: not known
+
+  /// Whether somebody chose the batch: the caller, the command line or the user's own file. Where nobody did, a small data
+  /// set gets a smaller one (`settle_batch` in ssl/plan.h).
+  bool batch_chosen = true;
+  std::string recipe;  // the name of the shipped recipe that applied unasked, if one did
 
   /// What applied besides the command line and the defaults: lines such as "recipe /usr/share/…/cifar10_simclr.toml".
   std::vector<std::string> applied;
@@ -125,11 +130,13 @@ struct Options {
 /// with a --config that lies beside a checkpoint and names another run folder, unless --out says which one is meant.
 Options parse_pretrain(int argc, const char* const* argv);
 
-/// Options from the text of a configuration file over the defaults; no recipe applies. `where` begins error messages.
+/// Options from the text of a configuration file over the defaults; no recipe applies. Options may have the other names
+/// that the command line knows (ssl/option_aliases.h). `where` begins error messages.
 Options options_from_toml(std::string_view text, const std::string& where);
 
 /// The complete configuration file: every saved option, grouped in tables, always in the same order. Reading it with
-/// options_from_toml gives equal options.
+/// options_from_toml gives equal options, but that the paths of inputs are absolute: they lead to the same files from
+/// another folder.
 std::string options_to_toml(const Options& options);
 
 /// An option whose value differs between two runs.
@@ -137,7 +144,8 @@ struct OptionDifference {
   std::string name, first, second;  // as on the command line, without dashes; values as text
 };
 /// The saved options that differ, but not those that a resumed run may change: out, data, device, workers, eval-every,
-/// checkpoint-every, bad-images (a run that met a bad image goes on without it) and max-steps.
+/// checkpoint-every, bad-images (a run that met a bad image goes on without it) and max-steps. Two paths of the same
+/// input file are equal.
 std::vector<OptionDifference> differences(const Options& first, const Options& second);
 
 /// The options with those that a resumed run may change at their defaults.

@@ -1,6 +1,7 @@
 // Costs and schedule of a run, from its options and the size of its data set.
 #include "ssl/plan.h"
 
+#include <algorithm>
 #include <iomanip>
 #include <sstream>
 
@@ -8,6 +9,17 @@
 #include "datasets/loader.h"
 
 namespace vergence {
+
+void settle_batch(Options& options, const Dataset& dataset) {
+  if (options.batch_chosen) return;
+  options.batch_chosen = true;
+  const std::int64_t before = options.batch;
+  options.batch = std::min(options.batch, std::max<std::int64_t>(2, dataset.count / 2));
+  if (options.batch == before) return;
+  options.applied.push_back(join("batch of ", options.batch, ", not ", before, ", since ", dataset.name, " ",
+                                 dataset.split, " has ", dataset.count, " images: learning rate ",
+                                 options.effective_lr(), " (--batch chooses another)"));
+}
 
 std::int64_t steps_per_epoch(const Options& options, const Dataset& dataset) {
   require_usage(options.batch <= dataset.count, "--batch: ", options.batch, " is larger than ", dataset.name, " ",
@@ -43,6 +55,8 @@ Plan make_plan(const Options& options, const Dataset& dataset, const Objective& 
   plan.on_device = backend.can_record() && why_not_on(backend, dataset, plan.reserve()).empty();
   plan.loader_bytes = plan.on_device ? 0 : Loader::places * batch_bytes;
   plan.data_bytes = plan.on_device ? image_bytes(dataset) : static_cast<std::int64_t>(dataset.pixels.size());
+  plan.image_size = size;
+  plan.channels = dataset.channels;
   plan.bytes = plan.step.bytes + plan.data_bytes + plan.loader_bytes + batch_bytes;  // one batch is on the device
   return plan;
 }

@@ -9,6 +9,7 @@
 #include "engine/safetensors.h"
 #include "engine/shown.h"
 #include "ssl/objective_list.h"
+#include "ssl/step_timing.h"
 
 namespace vergence {
 namespace {
@@ -82,11 +83,34 @@ TrainingResult run_stages(Stages& stages, RunNotes& notes) {
   return train_run(stages.second, std::move(folder), &notes);
 }
 
+/// Settles the batch; the training images, where they had to be opened for that.
+std::optional<Dataset> settle(Options& options) {
+  if (options.batch_chosen) return {};
+  Dataset images = open_dataset(dataset_settings(options), "train");
+  settle_batch(options, images);
+  return images;
+}
+
+struct TimedPlan {
+  Plan plan;
+  std::string text;
+  double seconds = 0;  // of the whole run; 0: not known
+};
+
+TimedPlan timed_plan(const Options& options) {
+  PlannedRun run = plan_run(options);
+  const StepTime time = time_step(options, run.plan, backend(options.device.c_str()));
+  const double steps = static_cast<double>(planned_steps(options, run.plan));
+  return {run.plan, run.text + time_text(options, run.plan, time), time.seconds * steps};
+}
+
 }  // namespace
 
-TrainingResult pretrain(const Options& options) {
+TrainingResult pretrain(const Options& given) {
+  Options options = given;
+  std::optional<Dataset> images = settle(options);
   std::optional<Stages> stages = stages_of(options);
-  if (!stages) return train_run(options);
+  if (!stages) return train_run(options, nullptr, nullptr, std::move(images));
   RunNotes notes;
   TrainingResult result;
   notes.around([&] {
@@ -96,16 +120,22 @@ TrainingResult pretrain(const Options& options) {
   return result;
 }
 
-std::string describe_plan(const Options& options) {
+std::string describe_plan(const Options& given) {
+  Options options = given;
+  settle(options);
+  std::string text;
+  for (const std::string& line : options.applied) text += printable(line) + "\n";
   const std::optional<Stages> stages = stages_of(options);
-  if (!stages) return plan_run(options).text;
-  const PlannedRun second = plan_run(stages->second), first = plan_run(stages->first);
+  if (!stages) return text + timed_plan(options).text;
+  const TimedPlan second = timed_plan(stages->second), first = timed_plan(stages->first);
   const auto flops = [](const Plan& plan) { return plan.step.flops * static_cast<double>(plan.steps); };
   char whole[100];
-  std::snprintf(whole, sizeof whole, "both stages       %lld steps, %.2f PFLOP\n",
+  std::snprintf(whole, sizeof whole, "both stages       %lld steps, %.2f PFLOP",
                 static_cast<long long>(first.plan.steps + second.plan.steps),
                 (flops(first.plan) + flops(second.plan)) / 1e15);
-  return heading(1, stages->first) + first.text + heading(2, stages->second) + second.text + whole;
+  text += heading(1, stages->first) + first.text + heading(2, stages->second) + second.text + whole;
+  return text + (first.seconds > 0 && second.seconds > 0 ? ", " + about_duration(first.seconds + second.seconds) : "") +
+         "\n";
 }
 
 }  // namespace vergence

@@ -49,7 +49,7 @@ std::string channels_text(const ChannelValues& values, std::int64_t channels) {
 
 class Trainer {
  public:
-  Trainer(const Options& options, std::unique_ptr<RunFolder> folder, RunNotes& notes);
+  Trainer(const Options& options, std::unique_ptr<RunFolder> folder, RunNotes& notes, std::optional<Dataset> dataset);
   TrainingResult run();
 
  private:
@@ -96,11 +96,12 @@ class Trainer {
   Clock::time_point saved_at_ = Clock::now();
 };
 
-Trainer::Trainer(const Options& options, std::unique_ptr<RunFolder> folder, RunNotes& notes)
+Trainer::Trainer(const Options& options, std::unique_ptr<RunFolder> folder, RunNotes& notes,
+                 std::optional<Dataset> dataset)
     : options_(options),
       notes_(notes),
       backend_(backend(options.device.c_str())),
-      dataset_(open_dataset(dataset_settings(options), "train")),
+      dataset_(dataset ? std::move(*dataset) : open_dataset(dataset_settings(options), "train")),
       views_(view_settings(options, dataset_)),
       steps_per_epoch_(steps_per_epoch(options, dataset_)),
       schedule_(make_schedule(options, steps_per_epoch_)),
@@ -366,14 +367,15 @@ TrainingResult Trainer::run() {
 
 }  // namespace
 
-TrainingResult train_run(const Options& options, std::unique_ptr<RunFolder> folder, RunNotes* notes) {
+TrainingResult train_run(const Options& options, std::unique_ptr<RunFolder> folder, RunNotes* notes,
+                         std::optional<Dataset> dataset) {
   apply_kernel_choices(options);
   forget_convs();
   RunNotes own;
   RunNotes& all = notes ? *notes : own;
   TrainingResult result;
   all.around([&] {
-    result = Trainer(options, std::move(folder), all).run();
+    result = Trainer(options, std::move(folder), all, std::move(dataset)).run();
     return result.exit_status;
   });
   return result;
@@ -428,7 +430,7 @@ LoaderSettings loader_settings(const Options& options, const Dataset& dataset, c
       options.eval_resize >= 0 ? options.eval_resize : dataset.evaluation_resize(settings.views[0].size);
   settings.fresh = objective.fresh_views();
   settings.seed = static_cast<std::uint64_t>(options.seed);
-  settings.workers = static_cast<int>(options.workers);
+  settings.workers = loader_workers(options);
   settings.first_epoch = step / steps;
   settings.first_step = step % steps;
   return settings;

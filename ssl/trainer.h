@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 #include "ssl/batches.h"
 #include "ssl/objective.h"
@@ -26,11 +27,11 @@ struct TrainingResult {
 };
 
 /// Trains as the options say; says what it does on stdout and in train.log. `folder`: their run folder, where it is open
-/// already. `notes`: where it writes of itself; its own in the run folder where none are given.
-/// Throws UsageError for bad options or data and for a run folder that cannot be used, Error when the loss is not
-/// finite (the last checkpoint is kept).
-TrainingResult train_run(const Options& options, std::unique_ptr<RunFolder> folder = nullptr,
-                         RunNotes* notes = nullptr);
+/// already. `notes`: where it writes of itself; its own in the run folder where none are given. `dataset`: their training
+/// images, where they are open already. Throws UsageError for bad options or data and for a run folder that cannot be
+/// used, Error when the loss is not finite (the last checkpoint is kept).
+TrainingResult train_run(const Options& options, std::unique_ptr<RunFolder> folder = nullptr, RunNotes* notes = nullptr,
+                         std::optional<Dataset> dataset = {});
 
 struct PlannedRun {
   Plan plan;

@@ -1,6 +1,5 @@
 // bench: how fast a training step is, whole (`bench step`; `bench suite` for several settings) or operation by
-// operation
-// (`bench ops`), and how fast images become views (`bench data`).
+// operation (`bench ops`), and how fast images become views (`bench data`).
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <nlohmann/json.hpp>
@@ -25,8 +24,10 @@ void add_common_options(CLI::App& app, vergence::BenchSettings& s) {
   app.add_option("--projector", s.projector, "width of Barlow Twins' projector")
       ->check(CLI::Range(1, 1 << 16))
       ->capture_default_str();
-  app.add_option("--device", s.device, "auto, cpu, …")->capture_default_str();
-  app.add_option("--precision", s.precision, "fp32, bf16, or on a GPU tf32")
+  app.add_option("--device", s.device, "auto: cuda if a GPU answers")
+      ->type_name("auto|cpu|cuda")
+      ->capture_default_str();
+  app.add_option("--precision", s.precision, "of activations and convolutions; tf32: on a GPU alone")
       ->check(CLI::IsMember({"fp32", "tf32", "bf16"}))
       ->capture_default_str();
   app.add_option("--cpu-conv", s.cpu_conv, "convolution on the CPU")
@@ -66,9 +67,10 @@ struct DataBench {
 
 void add_data_options(CLI::App& app, DataBench& bench) {
   app.add_option("--seconds", bench.seconds, "about how long")->check(CLI::Range(0.01, 3600.0))->capture_default_str();
-  app.add_option("--image", bench.image, "height and width of the views, as pretrain's --image-size");
+  app.add_option("--image", bench.image, "height and width of the views, as pretrain's --image-size")
+      ->type_name("NUMBER");
   app.footer(
-      "All other options are pretrain's (pretrain --help): --dataset, --data, --config, --batch, --workers, ...");
+      "All other options are pretrain's (pretrain --help): --dataset, --data, --config, --batch, --workers.");
   app.allow_extras();
 }
 

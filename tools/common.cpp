@@ -2,16 +2,19 @@
 #include "tools/common.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <exception>
 #include <fcntl.h>
 #include <new>
+#include <sstream>
 #include <unistd.h>
 
 #include "engine/shown.h"
 #include "kernels/error.h"
 #include "ssl/help.h"
+#include "ssl/option_names.h"
 
 namespace vergence {
 namespace {
@@ -46,6 +49,118 @@ void ignore_write_signals() {
   std::signal(SIGXFSZ, SIG_IGN);  // a file larger than the user's limit
 }
 
+const char* const version_text = "version and commit of this program";
+
+/// "INT:INT in [0 - 5]" and "TEXT:{a,b}" of the library are "NUMBER" and "a|b" of ours.
+std::string help_type(const CLI::Option& option) {
+  const std::string type = option.get_type_name();
+  const std::size_t open = type.find('{'), close = type.rfind('}');
+  if (open != std::string::npos && close != std::string::npos && open < close) {
+    std::string choices = type.substr(open + 1, close - open - 1);
+    std::replace(choices.begin(), choices.end(), ',', '|');
+    return choices;
+  }
+  const std::string kind = type.substr(0, type.find(':'));
+  for (const char* number : {"INT", "UINT", "FLOAT"})
+    if (kind == number) return "NUMBER";
+  return kind == "BOOLEAN" ? "on|off" : kind;
+}
+
+HelpOption help_option(const CLI::Option& option) {
+  const bool positional = option.get_positional();
+  HelpOption shown{option.get_name(positional), positional ? "" : help_type(option), option.get_default_str(),
+                   option.get_description()};
+  if (shown.name == "--help") shown.text = "this text";
+  if (shown.type.empty()) shown.value.clear();
+  if (shown.type == "on|off") shown.value = shown.value == "0" || shown.value == "false" ? "off" : "on";
+  if (shown.value.starts_with('[')) shown.value = shown.value.substr(1, shown.value.size() - 2);  // of a list
+  return shown;
+}
+
+/// A description, which has lines of its own, with those broken that are too long.
+std::string wrapped_lines(const std::string& description) {
+  constexpr std::size_t indent = 8;
+  std::istringstream in(description);
+  std::string text;
+  for (std::string line; std::getline(in, line);) text += line.empty() ? "\n" : wrapped(line, indent);
+  return text;
+}
+
+/// What `--help` prints of a command line, or of one of its subcommands. `name`: with what stands before it.
+std::string app_help(const CLI::App& app, const std::string& name) {
+  HelpGroup positionals{"Arguments", {}}, options{"Options", {}}, commands{"Commands, each with a --help of its own", {}};
+  std::string usage = "Usage: " + name + " [OPTIONS]";
+  for (const CLI::Option* option : app.get_options()) {
+    if (option->get_positional()) usage += " " + option->get_name(true);
+    (option->get_positional() ? positionals : options).options.push_back(help_option(*option));
+  }
+  for (const CLI::App* command : app.get_subcommands({}))
+    commands.options.push_back({command->get_name(), "", "", command->get_description()});
+  if (!commands.options.empty()) usage += " COMMAND";
+  options.options.insert(options.options.begin() + 1, {"--version", "", "", version_text});
+  std::vector<HelpGroup> groups;
+  for (const HelpGroup* group : {&positionals, &commands, &options})
+    if (!group->options.empty()) groups.push_back(*group);
+  const std::string footer = app.get_footer();
+  return wrapped_lines(app.get_description()) + usage + "\n\n" + help_groups(groups) +
+         (footer.empty() ? "" : "\n" + wrapped(footer, 0));
+}
+
+/// The names of an app's options, without dashes.
+std::vector<std::string> names_of(const CLI::App& app) {
+  std::vector<std::string> names{"version"};
+  for (const CLI::Option* option : app.get_options())
+    for (const std::string& name : option->get_lnames()) names.push_back(name);
+  return names;
+}
+
+/// The subcommand that the arguments name, or null.
+CLI::App* named_command(CLI::App& app, const std::vector<std::string>& arguments) {
+  for (const std::string& argument : arguments)
+    for (CLI::App* command : app.get_subcommands({}))
+      if (command->get_name() == argument) return command;
+  return nullptr;
+}
+
+/// The arguments with the names as `app`, or the subcommand among them, declares them: they may be spelled with
+/// underscores for dashes. Throws UsageError for a name that neither has, unless further arguments are welcome there.
+std::vector<std::string> with_declared_names(CLI::App& app, std::vector<std::string> arguments) {
+  const CLI::App* command = named_command(app, arguments);
+  const std::vector<std::string> known = names_of(command ? *command : app);
+  const bool more = command && command->get_allow_extras();
+  for (std::string& argument : arguments) {
+    if (argument == "--") break;
+    const std::string typed = option_name(argument);
+    if (typed.empty()) continue;
+    const auto name =
+        std::find_if(known.begin(), known.end(), [&](const auto& one) { return same_spelling(one, typed); });
+    if (name != known.end())
+      argument = with_option_name(argument, *name);
+    else
+      require_usage(more, "--", typed, ": unknown option", did_you_mean(names_like(typed, known), "--"),
+                    " (see --help)");
+  }
+  return arguments;
+}
+
+void parse(CLI::App& app, int argc, const char* const* argv) {
+  std::vector<std::string> arguments(argv + 1, argv + argc);
+  if (std::find(arguments.begin(), arguments.end(), "--version") != arguments.end())
+    throw HelpRequest{version_line(app.get_name())};
+  try {
+    // The library takes them from behind.
+    arguments = with_declared_names(app, std::move(arguments));
+    std::reverse(arguments.begin(), arguments.end());
+    app.parse(std::move(arguments));
+  } catch (const CLI::CallForHelp&) {
+    const std::vector<CLI::App*> commands = app.get_subcommands();
+    throw HelpRequest{commands.empty() ? app_help(app, app.get_name())
+                                       : app_help(*commands[0], app.get_name() + " " + commands[0]->get_name())};
+  } catch (const CLI::ParseError& error) {
+    throw UsageError(join(error.what(), " (see --help)"));
+  }
+}
+
 int run_or_help(const std::function<int()>& body) {
   try {
     return body();
@@ -75,15 +190,7 @@ int run_tool(const std::string& tool, const std::function<int()>& body) {
 
 int run_tool(CLI::App& app, int argc, const char* const* argv, const std::function<int()>& body) {
   return run_tool(app.get_name(), [&] {
-    try {
-      app.parse(argc, argv);
-    } catch (const CLI::CallForHelp&) {
-      throw HelpRequest{app.help()};
-    } catch (const CLI::CallForVersion& version) {
-      throw HelpRequest{version.what()};
-    } catch (const CLI::ParseError& error) {
-      throw UsageError(join(error.what(), " (see --help)"));
-    }
+    parse(app, argc, argv);
     return body();
   });
 }

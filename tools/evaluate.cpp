@@ -31,8 +31,10 @@ const char* const description =
     "  dense           foreground mask from the last feature map: mIoU (confounded_shapes, composites)\n"
     "  reconstruction  R^2 of a decoder trained on the frozen features\n"
     "  nuisance        linear probes of rotation, hue shift and crop position\n"
-    "  episodes        few-shot: --ways classes told from --shots examples of each; FC100's test classes on CIFAR-100\n"
-    "  corruptions     a linear probe and kNN, fitted on clean images, on images with noise, another hue, blur\n"
+    "  episodes        few-shot: --ways classes told from --shots examples of each; FC100's test classes\n"
+    "                  on CIFAR-100\n"
+    "  corruptions     a linear probe and kNN, fitted on clean images, on images with noise, another hue,\n"
+    "                  blur\n"
     "docs/evaluation.md says what each figure is.\n"
     "Example: evaluate --run runs/confounded_shapes_simclr_s1 --metrics all";
 
@@ -52,6 +54,7 @@ void add_episode_options(CLI::App& app, EpisodeSettings& episodes) {
   app.add_option("--shots", episodes.shots, "examples of each class: numbers with commas between them")
       ->delimiter(',')
       ->check(counting)
+      ->type_name("NUMBER,...")
       ->default_str("1,5");
   app.add_option("--queries", episodes.queries, "images of each class that an episode classifies")
       ->check(counting)
@@ -65,8 +68,8 @@ void add_evaluate_options(CLI::App& app, EvaluateOptions& options) {
   app.add_option("--metrics", options.metrics, "names with commas between them, or all")->default_str(default_metrics);
   app.add_option("--mask", options.mask,
                  "safetensors file with 'mask' [dim]: kNN also with features times it (knn, corruptions); default: "
-                 "mask.safetensors "
-                 "beside the encoder");
+                 "mask.safetensors beside the encoder")
+      ->type_name("FILE");
   app.add_option("--train-limit", options.train_limit,
                  "images of 'probe' that dense, reconstruction, nuisance and corruptions' probe train on; 0: all")
       ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 40))

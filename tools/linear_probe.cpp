@@ -24,8 +24,10 @@ const char* const description =
     "--dataset OTHER --data DIR judges a transfer to another data set: probe_on_OTHER.json.\n"
     "  lbfgs  (default) logistic regression on standardised features, to convergence, with an L2 penalty\n"
     "         (--weight-decay, 1e-4); a build without L-BFGS has adam in its place\n"
-    "  adam   features as they are; 500 epochs, batch 1000, learning rate 1e-2 falling to 1e-6, weight decay 5e-6\n"
-    "  sgd    random crops and flips in every epoch, each through the encoder: slow; 100 epochs, batch 256, lr 0.1\n"
+    "  adam   features as they are; 500 epochs, batch 1000, learning rate 1e-2 falling to 1e-6,\n"
+    "         weight decay 5e-6\n"
+    "  sgd    random crops and flips in every epoch, each through the encoder: slow; 100 epochs, batch 256,\n"
+    "         lr 0.1\n"
     "Example: linear_probe --run runs/cifar10_simclr_s1";
 
 struct ProbeOptions {
@@ -38,14 +40,17 @@ struct ProbeOptions {
 
 void add_probe_options(CLI::App& app, ProbeOptions& options) {
   const CLI::Range positive(std::int64_t{1}, std::int64_t{1} << 30);
-  app.add_option("--protocol", options.protocol, "lbfgs, adam or sgd")->capture_default_str();
+  app.add_option("--protocol", options.protocol, "see above")
+      ->type_name("lbfgs|adam|sgd")
+      ->capture_default_str();
   app.add_option("--epochs", options.epochs, "passes over the images; lbfgs: iterations at most (1000)")
       ->check(positive);
   app.add_option("--batch", options.batch, "images per step")->check(positive);
   app.add_option("--lr", options.lr, "learning rate at the start; sgd: per 256 images, scaled by batch/256");
   app.add_option("--final-lr", options.final_lr, "where the exponential schedule ends");
   app.add_option("--schedule", options.schedule,
-                 "exponential (adam), step (sgd: after 60 and 80 % of the epochs), cosine");
+                 "of the rate: exponential (adam's), step (sgd's: after 60 and 80 % of the epochs) or cosine")
+      ->type_name("exponential|step|cosine");
   app.add_option("--momentum", options.momentum, "of sgd (0.9)");
   app.add_option("--weight-decay", options.weight_decay, "adam 5e-6, sgd 0; lbfgs: the penalty lambda/2 |W|^2, 1e-4");
   app.add_option("--seed", options.seed, "of the probe: its initial weights, order and crops")

@@ -11,9 +11,9 @@ namespace vergence {
 namespace {
 
 const char* const description =
-    "Packs a folder of image files into one file: decoded, shrunk, checksummed. Give that file to pretrain, "
-    "linear_probe\n"
-    "and evaluate as --data in the folder's place. Stopped and started again, it goes on where it was.\n"
+    "Packs a folder of image files into one file: decoded, shrunk, checksummed. Give that file to pretrain,\n"
+    "linear_probe and evaluate as --data in the folder's place. Stopped and started again, it goes on where\n"
+    "it was.\n"
     "Example: pack imagenet imagenet_256.packed --dataset imagenet100 --short-side 256";
 
 struct PackOptions {
@@ -33,8 +33,9 @@ void add_options(CLI::App& app, PackOptions& options) {
   app.add_option("--dataset", options.data.name, "layout of the folder")
       ->check(CLI::IsMember({"image_folder", "imagenet", "imagenet100"}))
       ->capture_default_str();
-  app.add_option("--classes", options.data.classes, "use these classes alone: a file of their names, or imagenet100");
-  app.add_option("--jpeg", options.jpeg, "what decodes JPEG: turbo or stb")
+  app.add_option("--classes", options.data.classes, "use these classes alone: a file of their names, or imagenet100")
+      ->type_name("FILE");
+  app.add_option("--jpeg", options.jpeg, "what decodes JPEG")
       ->check(CLI::IsMember({"turbo", "stb"}))
       ->capture_default_str();
   app.add_option("--decode", options.decode,
@@ -42,7 +43,7 @@ void add_options(CLI::App& app, PackOptions& options) {
       ->check(CLI::IsMember({"fast", "exact"}))
       ->capture_default_str();
   app.add_option("--bad-images", options.bad_images,
-                 "what images that cannot be read do: stop, or skip: leave them out")
+                 "what images that cannot be read do: end it, or be left out")
       ->check(CLI::IsMember({"stop", "skip"}))
       ->capture_default_str();
   app.add_flag("--verify", options.verify, "check every image of the finished file against its checksum");

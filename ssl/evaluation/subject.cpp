@@ -131,20 +131,22 @@ nlohmann::ordered_json number_or_text(const std::string& text) {
 }  // namespace
 
 void add_subject_options(CLI::App& app, SubjectOptions& options) {
-  app.add_option("--run", options.run, "run folder of pretrain");
-  app.add_option("--encoder-file", options.encoder_file, "an encoder.safetensors, instead of --run");
+  app.add_option("--run", options.run, "run folder of pretrain")->type_name("DIR");
+  app.add_option("--encoder-file", options.encoder_file, "an encoder.safetensors, instead of --run")->type_name("FILE");
   app.add_flag("--untrained", options.untrained, "the same architecture with its initial weights: the baseline");
   app.add_option("--dataset", options.dataset, "data set to judge on; default: the one trained on");
-  app.add_option("--data", options.data, "folder of the data set's files; default: the run's");
-  app.add_option("--classes", options.classes, "image files: use these classes alone; default: the run's");
-  app.add_option("--jpeg", options.jpeg, "what decodes JPEG, turbo or stb; default: the run's")
+  app.add_option("--data", options.data, "folder of the data set's files; default: the run's")
+      ->type_name("DIR");
+  app.add_option("--classes", options.classes, "image files: use these classes alone; default: the run's")
+      ->type_name("FILE");
+  app.add_option("--jpeg", options.jpeg, "what decodes JPEG; default: the run's")
       ->check(CLI::IsMember({"turbo", "stb"}));
   app.add_option("--decode", options.decode,
                  "how small libjpeg-turbo decodes: exact: without a difference that shows; fast: as training does")
       ->check(CLI::IsMember({"fast", "exact"}))
       ->capture_default_str();
   app.add_option("--bad-images", options.bad_images,
-                 "what images that cannot be read do: stop, or skip: leave them out")
+                 "what images that cannot be read do: end it, or be left out")
       ->check(CLI::IsMember({"stop", "skip"}));
   app.add_option("--eval-resize", options.eval_resize,
                  "images' short side before the centre is cut out; 0: squeezed whole, -1: the data set's; default: the "
@@ -161,10 +163,15 @@ void add_subject_options(CLI::App& app, SubjectOptions& options) {
   app.add_option("--run-seed", options.run_seed,
                  "seed of rendered images and initial weights; default: the run's, 1 with --encoder-file")
       ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 53));
-  app.add_option("--device", options.device, "auto, cpu or cuda")->capture_default_str();
-  app.add_option("--precision", options.precision, "of the encoder's activations: fp32 or bf16")->capture_default_str();
+  app.add_option("--device", options.device, "auto: cuda if a GPU answers")
+      ->type_name("auto|cpu|cuda")
+      ->capture_default_str();
+  app.add_option("--precision", options.precision, "of the encoder's activations")
+      ->type_name("fp32|bf16")
+      ->capture_default_str();
   app.add_option("--threads", options.threads, "0: all, or as OMP_NUM_THREADS says")->check(CLI::Range(0, 4096));
-  app.add_option("--out", options.out, "file of the result; default: beside the encoder");
+  app.add_option("--out", options.out, "file of the result; default: beside the encoder")
+      ->type_name("FILE");
 }
 
 std::string encoder_path(const SubjectOptions& options) {
