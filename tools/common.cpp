@@ -122,10 +122,18 @@ CLI::App* named_command(CLI::App& app, const std::vector<std::string>& arguments
   return nullptr;
 }
 
+void refuse_unknown_command(const CLI::App& app, const std::vector<std::string>& arguments) {
+  std::vector<std::string> commands;
+  for (const CLI::App* command : app.get_subcommands({})) commands.push_back(command->get_name());
+  if (commands.empty() || arguments.empty() || arguments[0].starts_with("-")) return;
+  throw UsageError(join(arguments[0], ": unknown command, expected ", alternatives(commands), " (see --help)"));
+}
+
 /// The arguments with the names as `app`, or the subcommand among them, declares them: they may be spelled with
 /// underscores for dashes. Throws UsageError for a name that neither has, unless further arguments are welcome there.
 std::vector<std::string> with_declared_names(CLI::App& app, std::vector<std::string> arguments) {
   const CLI::App* command = named_command(app, arguments);
+  if (!command) refuse_unknown_command(app, arguments);
   const std::vector<std::string> known = names_of(command ? *command : app);
   const bool more = command && command->get_allow_extras();
   for (std::string& argument : arguments) {

@@ -18,16 +18,16 @@ namespace vergence {
 namespace {
 
 const char* const description =
-    "Trains a linear classifier on a frozen encoder's features (split 'probe') and tests it on --split after its\n"
-    "last epoch. The last line is 'top1 NN.NN top5 NN.NN'; probe.json in the run folder says all about it, in\n"
-    "place of the one there, and results.jsonl gets a line.\n"
-    "--dataset OTHER --data DIR judges a transfer to another data set: probe_on_OTHER.json.\n"
+    "Trains a linear classifier on a frozen encoder's features (split 'probe') and tests it on --split\n"
+    "after its last epoch. The last line is 'top1 NN.NN top5 NN.NN'; probe.json in the run folder says\n"
+    "all about it, in place of the one there, and results.jsonl gets a line. --dataset OTHER --data DIR\n"
+    "judges a transfer to another data set: probe_on_OTHER.json.\n"
     "  lbfgs  (default) logistic regression on standardised features, to convergence, with an L2 penalty\n"
     "         (--weight-decay, 1e-4); a build without L-BFGS has adam in its place\n"
-    "  adam   features as they are; 500 epochs, batch 1000, learning rate 1e-2 falling to 1e-6,\n"
-    "         weight decay 5e-6\n"
-    "  sgd    random crops and flips in every epoch, each through the encoder: slow; 100 epochs, batch 256,\n"
-    "         lr 0.1\n"
+    "  adam   features as they are; 500 epochs, batch 1000, learning rate 1e-2 falling to 1e-6, weight\n"
+    "         decay 5e-6\n"
+    "  sgd    random crops and flips in every epoch, each through the encoder: slow; 100 epochs,\n"
+    "         batch 256, lr 0.1\n"
     "Example: linear_probe --run runs/cifar10_simclr_s1";
 
 struct ProbeOptions {

@@ -11,9 +11,9 @@ namespace vergence {
 namespace {
 
 const char* const description =
-    "Packs a folder of image files into one file: decoded, shrunk, checksummed. Give that file to pretrain,\n"
-    "linear_probe and evaluate as --data in the folder's place. Stopped and started again, it goes on where\n"
-    "it was.\n"
+    "Packs a folder of image files into one file: decoded, shrunk, checksummed. Give that file to\n"
+    "pretrain, linear_probe and evaluate as --data in the folder's place. Stopped and started again, it\n"
+    "goes on where it was.\n"
     "Example: pack imagenet imagenet_256.packed --dataset imagenet100 --short-side 256";
 
 struct PackOptions {
