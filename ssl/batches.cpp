@@ -97,14 +97,14 @@ std::unique_ptr<Batches> make_batches(const Dataset& dataset, const LoaderSettin
   return std::make_unique<HostBatches>(dataset, settings, backend, why);
 }
 
-int loader_workers(const Options& options) {
+int loader_workers(const Options& options, bool computed_here) {
   if (options.workers > 0) return static_cast<int>(options.workers);
   constexpr int most = 16;
   cpu_set_t allowed;
   CPU_ZERO(&allowed);
   // More processors than the set has room for are more than enough.
-  const int processors = sched_getaffinity(0, sizeof allowed, &allowed) == 0 ? CPU_COUNT(&allowed) : most + 1;
-  return std::clamp(processors - 1, 1, most);
+  const int processors = sched_getaffinity(0, sizeof allowed, &allowed) == 0 ? CPU_COUNT(&allowed) : 2 * most;
+  return std::clamp(computed_here ? processors / 2 : processors - 1, 1, most);
 }
 
 Views views_of(const Batch& batch, std::int64_t image_size, Backend& backend) {

@@ -36,9 +36,9 @@ class Batches {
 std::unique_ptr<Batches> make_batches(const Dataset& dataset, const LoaderSettings& settings, DType activations,
                                       Backend& backend, std::int64_t reserve = 0);
 
-/// The threads that make views: --workers, or by the processors that this process may use, all but one of them. Where a
-/// step computes on the same processors it shares them.
-int loader_workers(const Options& options);
+/// The threads that make views: --workers, or, where that is 0, by the processors that this process may use: half of
+/// them where steps are `computed_here`, on the same ones, else all but one, which drives the device; 1 to 16.
+int loader_workers(const Options& options, bool computed_here);
 
 /// A loader's batch on the device.
 Views views_of(const Batch& batch, std::int64_t image_size, Backend& backend);

@@ -31,7 +31,7 @@ nlohmann::ordered_json bench_data(const Options& given, double seconds) {
   settings.batch = options.batch;
   settings.views = view_settings(options, data);
   settings.seed = static_cast<std::uint64_t>(options.seed);
-  settings.workers = loader_workers(options);
+  settings.workers = loader_workers(options, false);
   Loader loader(data, settings);
   const std::int64_t before = settings.workers + 2;  // what the loader may have made ahead
   for (std::int64_t i = 0; i < before; ++i) loader.next();

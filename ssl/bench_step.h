@@ -56,8 +56,8 @@ nlohmann::ordered_json bench_report(const BenchSettings& settings, const BenchRe
 Views random_views(std::int64_t batch, std::int64_t image, std::uint64_t seed, Backend& backend,
                    DType type = DType::f32, std::int64_t channels = 3);
 
-/// Random views of the type and channels that training on this device has (the host's, and those of other than 3 channels,
-/// are f32), with the further images that the objective asks for.
+/// Random views of the type and channels that training on this device has (the host's, and those of other than 3
+/// channels, are f32), with the further images that the objective asks for.
 Views bench_views(const Options& options, const Objective& objective, Backend& device, std::int64_t channels = 3);
 
 }  // namespace vergence

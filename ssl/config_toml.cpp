@@ -75,7 +75,10 @@ Setting list(const toml::array& values, const std::string& where) {
   setting.type = Setting::Type::list;
   for (const toml::node& node : values) {
     require_usage(node.is_number(), where, ": expected a list of numbers, got one with ",
-                  node.is_string() ? "a string" : node.is_boolean() ? "a truth value" : "something else", " in it");
+                  node.is_string()    ? "a string"
+                  : node.is_boolean() ? "a truth value"
+                                      : "something else",
+                  " in it");
     if (!setting.value.empty()) setting.value += ",";
     setting.value += scalar(node, where).value;
   }

@@ -30,8 +30,8 @@ inline constexpr std::size_t help_width = 100;
 /// The groups one after the other: "  --lr NUMBER=0.06    what it does", in lines of at most help_width columns.
 std::string help_groups(const std::vector<HelpGroup>& groups);
 
-/// The text in lines of at most help_width columns, broken at spaces (and, in words that are longer, behind '|' or ',');
-/// the lines but the first are indented.
+/// The text in lines of at most help_width columns, broken at spaces (and, in words that are longer, behind '|' or
+/// ','); the lines but the first are indented.
 std::string wrapped(const std::string& text, std::size_t indent);
 
 /// "pretrain 0.1.0 (commit 1f2e...)".

@@ -9,10 +9,11 @@ namespace {
 
 /// What is no alias, since its values are others, but is known to mean one of these.
 const std::vector<std::pair<std::string, std::string>> hints{
-    {"tau", "temperature"},     {"gpu", "device"},     {"gpus", "device"},  {"cuda", "device"},
-    {"accelerator", "device"},  {"amp", "precision"},  {"fp16", "precision"}, {"warmup", "warmup-epochs"},
-    {"checkpoint", "resume"},   {"ckpt", "resume"},    {"model", "encoder"}, {"root", "data"},
-    {"path", "data"},           {"name", "out"},      };
+    {"tau", "temperature"},    {"gpu", "device"},    {"gpus", "device"},    {"cuda", "device"},
+    {"accelerator", "device"}, {"amp", "precision"}, {"fp16", "precision"}, {"warmup", "warmup-epochs"},
+    {"checkpoint", "resume"},  {"ckpt", "resume"},   {"model", "encoder"},  {"root", "data"},
+    {"path", "data"},          {"name", "out"},
+};
 
 /// The table's name of what is spelled so; empty if there is none.
 std::string spelled_option(const std::string& name) {
@@ -65,11 +66,11 @@ std::vector<std::string> suggestions(const std::string& name, const std::string&
 
 const std::vector<std::pair<std::string, std::string>>& option_aliases() {
   static const std::vector<std::pair<std::string, std::string>> aliases{
-      {"batch-size", "batch"},       {"learning-rate", "lr"},  {"wd", "weight-decay"},   {"max-epochs", "epochs"},
-      {"num-epochs", "epochs"},      {"num-workers", "workers"}, {"data-dir", "data"},   {"data-path", "data"},
-      {"train-data-path", "data"},   {"dataset-name", "dataset"}, {"method", "objective"}, {"backbone", "encoder"},
-      {"arch", "encoder"},           {"optimiser", "optimizer"}, {"optim", "optimizer"}, {"scheduler", "schedule"},
-      {"output-dir", "out"},         {"checkpoint-dir", "out"}, {"img-size", "image-size"}, {"random-seed", "seed"}};
+      {"batch-size", "batch"},     {"learning-rate", "lr"},     {"wd", "weight-decay"},     {"max-epochs", "epochs"},
+      {"num-epochs", "epochs"},    {"num-workers", "workers"},  {"data-dir", "data"},       {"data-path", "data"},
+      {"train-data-path", "data"}, {"dataset-name", "dataset"}, {"method", "objective"},    {"backbone", "encoder"},
+      {"arch", "encoder"},         {"optimiser", "optimizer"},  {"optim", "optimizer"},     {"scheduler", "schedule"},
+      {"output-dir", "out"},       {"checkpoint-dir", "out"},   {"img-size", "image-size"}, {"random-seed", "seed"}};
   return aliases;
 }
 

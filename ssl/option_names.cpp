@@ -24,7 +24,9 @@ bool begins_with(const std::string& text, const std::string& start) {
 }
 
 /// Short names are near to everything.
-std::size_t most_edits(const std::string& name) { return name.size() <= 4 ? 1 : std::max<std::size_t>(2, name.size() / 4); }
+std::size_t most_edits(const std::string& name) {
+  return name.size() <= 4 ? 1 : std::max<std::size_t>(2, name.size() / 4);
+}
 
 /// The nearest of the names, if it is near.
 std::vector<std::string> nearest(const std::string& name, const std::vector<std::string>& known) {

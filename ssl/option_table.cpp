@@ -24,8 +24,7 @@ void add_task(OptionBuilder& t) {
            "the images; confounded_shapes is rendered and needs no download");
   t.path("data", FIELD(data), "DIR", "folder of the data set's files", Flags::may_change | Flags::input);
   t.path("classes", FIELD(classes), "FILE",
-         "image files: use these classes alone; a file of their names, or imagenet100",
-         Flags::input | Flags::or_list);
+         "image files: use these classes alone; a file of their names, or imagenet100", Flags::input | Flags::or_list);
   t.number("image-size", FIELD(image_size), from(0, 4096),
            "height and width of the views; 0: the images' own, 224 of image files");
   t.number("eval-resize", FIELD(eval_resize), from(-1, 16384),
@@ -124,7 +123,8 @@ void add_run(OptionBuilder& t) {
            "steps between checkpoints, besides every epoch and every 60 s", Flags::may_change);
   t.number("log-every", FIELD(log_every), from(1), "steps between lines of metrics.jsonl");
   t.number("max-steps", FIELD(max_steps), not_negative, "stop early after N steps; 0: not", Flags::may_change);
-  t.flag("plan", FIELD(plan), "print parameters, FLOPs, memory, steps and hours; train nothing", Flags::command_line_only);
+  t.flag("plan", FIELD(plan), "print parameters, FLOPs, memory, steps and hours; train nothing",
+         Flags::command_line_only);
   t.flag("verify", FIELD(verify), "first compare the data set's files with their published sums",
          Flags::command_line_only);
   t.group = "Machine";

@@ -30,7 +30,7 @@ using Field = std::variant<std::function<std::string&(Options&)>, std::function<
 struct OptionEntry {
   enum Flags : unsigned {
     none = 0,
-    may_change = 1,        // a resumed run may have another value
+    may_change = 1,         // a resumed run may have another value
     command_line_only = 2,  // neither saved nor compared
     input = 4,              // the path of something that is read: saved as an absolute one
     or_list = 8             // or the name of a shipped list of classes, which is no path

@@ -169,8 +169,8 @@ Options parse_pretrain(int argc, const char* const* argv) {
   std::erase_if(first, [](const Setting& s) { return s.name == objectives_temperature; });
   Options options;
   apply_layer(with_true_names(first, options.objective), options);
-  const ConfigFile file = line.config.empty() ? ConfigFile{recipe_for(options.dataset, options.objective), true}
-                                              : config_file(line.config);
+  const ConfigFile file =
+      line.config.empty() ? ConfigFile{recipe_for(options.dataset, options.objective), true} : config_file(line.config);
   std::vector<Setting> filed = file.path.empty() ? std::vector<Setting>{} : read_toml(read_text(file.path), file.path);
   const std::string objective = objective_in(line.settings, objective_in(filed, Options().objective));
   const std::vector<Setting> given = with_true_names(line.settings, objective);

@@ -25,8 +25,8 @@ struct Plan {
   std::int64_t reserve() const { return step.bytes + step.bytes / 4 + (std::int64_t{2} << 30); }
 };
 
-/// Where nobody chose the batch (Options::batch_chosen): at most half of the images, at least 2; a line of `applied` says
-/// so. Every run settles this first: the batch is part of what it saves and compares.
+/// Where nobody chose the batch (Options::batch_chosen): at most half of the images, at least 2; a line of `applied`
+/// says so. Every run settles this first: the batch is part of what it saves and compares.
 void settle_batch(Options& options, const Dataset& dataset);
 
 /// Throws UsageError if the batch is larger than the data set.

@@ -32,9 +32,9 @@ const char* const examples =
     "saving, once it has begun to train).\n";
 
 /// The options that a user meets first.
-const char* const first_options[] = {"objective", "dataset", "data",         "encoder", "width",  "epochs",
-                                     "batch",     "optimizer", "lr",         "weight-decay", "out", "resume",
-                                     "seed",      "eval-every", "plan",      "device",  "workers"};
+const char* const first_options[] = {"objective", "dataset",    "data", "encoder",      "width",  "epochs",
+                                     "batch",     "optimizer",  "lr",   "weight-decay", "out",    "resume",
+                                     "seed",      "eval-every", "plan", "device",       "workers"};
 
 HelpOption shown_option(const OptionEntry& entry, const Options& defaults) {
   const bool text = std::holds_alternative<std::function<std::string&(Options&)>>(entry.fields[0]);
@@ -84,7 +84,8 @@ HelpGroup alias_group() {
     else
       same->name += ", --" + alias;
   }
-  group.options.push_back({join("--", objectives_temperature), "", "", "the objective's own: --simclr.temperature, ..."});
+  group.options.push_back(
+      {join("--", objectives_temperature), "", "", "the objective's own: --simclr.temperature, ..."});
   return group;
 }
 
@@ -103,7 +104,8 @@ std::string topics_text() {
 
 std::vector<HelpGroup> first_groups(const std::string& objective) {
   std::vector<HelpGroup> groups = chosen_groups([&](const OptionEntry& entry) {
-    const bool first = std::find(std::begin(first_options), std::end(first_options), entry.name) != std::end(first_options);
+    const bool first =
+        std::find(std::begin(first_options), std::end(first_options), entry.name) != std::end(first_options);
     return first || (!objective.empty() && entry.name.starts_with(objective + "."));
   });
   groups.front().options.insert(groups.front().options.begin(), config_option);
@@ -137,8 +139,7 @@ std::vector<HelpGroup> topic_groups(const std::string& topic) {
 }  // namespace
 
 std::string pretrain_help(const std::string& topic, const std::string& objective) {
-  const std::string rest =
-      "\n" + wrapped("Topics: " + topics_text() + ", and tables and options, as lars or lr.", 0);
+  const std::string rest = "\n" + wrapped("Topics: " + topics_text() + ", and tables and options, as lars or lr.", 0);
   if (topic.empty()) return opening + help_groups(first_groups(objective)) + rest + examples;
   if (topic == "all") return opening + help_groups(all_groups()) + examples;
   const std::string word = topic.substr(std::min(topic.find_first_not_of('-'), topic.size()));

@@ -430,7 +430,7 @@ LoaderSettings loader_settings(const Options& options, const Dataset& dataset, c
       options.eval_resize >= 0 ? options.eval_resize : dataset.evaluation_resize(settings.views[0].size);
   settings.fresh = objective.fresh_views();
   settings.seed = static_cast<std::uint64_t>(options.seed);
-  settings.workers = loader_workers(options);
+  settings.workers = loader_workers(options, !backend(options.device.c_str()).can_record());
   settings.first_epoch = step / steps;
   settings.first_step = step % steps;
   return settings;

@@ -1,5 +1,5 @@
-// Names of options as users type them: underscores for dashes, what other libraries call them, and what is suggested for
-// names there are not.
+// Names of options as users type them: underscores for dashes, what other libraries call them, and what is suggested
+// for names there are not.
 #include "ssl/option_names.h"
 
 #include <fstream>
@@ -49,10 +49,10 @@ TEST(OptionNames, DashesAndUnderscoresAreTheSame) {
 }
 
 TEST(OptionNames, OfOtherLibrariesAreTaken) {
-  const Options options =
-      parse({"--method",    "byol", "--dataset-name", "cifar10", "--data-dir",   "d", "--backbone",   "resnet34",
-             "--batch-size", "32",  "--max-epochs",   "7",       "--learning-rate", "0.5", "--num-workers", "3",
-             "--wd",        "0.125", "--output-dir",  "o",       "--scheduler",  "constant", "--optim", "adamw"});
+  const Options options = parse({"--method",        "byol",     "--dataset-name", "cifar10",  "--data-dir",   "d",
+                                 "--backbone",      "resnet34", "--batch-size",   "32",       "--max-epochs", "7",
+                                 "--learning-rate", "0.5",      "--num-workers",  "3",        "--wd",         "0.125",
+                                 "--output-dir",    "o",        "--scheduler",    "constant", "--optim",      "adamw"});
   EXPECT_EQ(options.objective, "byol");
   EXPECT_EQ(options.applied.at(0).find("cifar10_byol") != std::string::npos, true) << "whose recipe applies";
   EXPECT_EQ(options.dataset, "cifar10");

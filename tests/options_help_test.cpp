@@ -1,5 +1,5 @@
-// What the programs say about themselves: help of readable lines in one style, version, recipes, and one line for what they
-// do not know.
+// What the programs say about themselves: help of readable lines in one style, version, recipes, and one line for what
+// they do not know.
 #include <gtest/gtest.h>
 #include <regex>
 #include <sstream>
@@ -37,13 +37,14 @@ std::vector<std::string> lines_of(const std::string& text) {
 
 bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
-const std::vector<std::string> commands{"pretrain",   "linear_probe", "evaluate",  "pack",       "bench",
+const std::vector<std::string> commands{"pretrain",   "linear_probe", "evaluate",   "pack",       "bench",
                                         "bench step", "bench ops",    "bench data", "bench suite"};
 
 TEST(Help, HasOneStyleInAllTools) {
   std::vector<std::string> asked;
   for (const std::string& command : commands) asked.push_back(command + " --help");
-  for (const char* topic : {"all", "views", "dsa", "machine", "names"}) asked.push_back(join("pretrain --help ", topic));
+  for (const char* topic : {"all", "views", "dsa", "machine", "names"})
+    asked.push_back(join("pretrain --help ", topic));
   // Of the library that reads the command line.
   const std::regex foreign("INT|FLOAT|BOOLEAN|TEXT:| in \\[|=(true|false)\\b|\\bOPTIONS\\b.*\\bSUBCOMMAND\\b");
   for (const std::string& command : asked) {

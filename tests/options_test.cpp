@@ -179,10 +179,12 @@ TEST(PretrainOptions, FileErrorsNameFileAndLine) {
             "run.toml:1: epochs: expected a whole number from 1 to 1000000, got the float 1.0");
   EXPECT_EQ(toml_complaint("width = \"16\"\n"),
             "run.toml:1: width: expected a whole number from 1 to 4096, got the string \"16\"");
-  EXPECT_EQ(toml_complaint("lr = \"0.1\"\n"), "run.toml:1: lr: expected a finite number 0 or more, got the string \"0.1\"");
+  EXPECT_EQ(toml_complaint("lr = \"0.1\"\n"),
+            "run.toml:1: lr: expected a finite number 0 or more, got the string \"0.1\"");
   EXPECT_EQ(toml_complaint("tune = 1\n"), "run.toml:1: tune: expected on or off, got the integer 1");
   EXPECT_EQ(toml_complaint("data = [1.5]\n"), "run.toml:1: data: expected text, got the list [1.5]");
-  EXPECT_EQ(toml_complaint("data = \"a\\u0000b\"\n"), "run.toml:1: data: expected a text without a zero byte, got 'a\\x00b'");
+  EXPECT_EQ(toml_complaint("data = \"a\\u0000b\"\n"),
+            "run.toml:1: data: expected a text without a zero byte, got 'a\\x00b'");
   EXPECT_EQ(toml_complaint("objective = \"a\\u0000b\"\n").find("got 'a\\x00b'") != std::string::npos, true);
   EXPECT_EQ(toml_complaint("\"a\\u0000b\" = 3\n"), "run.toml:1: a\\x00b: unknown option");
   EXPECT_EQ(toml_complaint("lr = inf\n"), "run.toml:1: lr: expected a finite number 0 or more, got 'inf'");
@@ -193,7 +195,8 @@ TEST(PretrainOptions, FileErrorsNameFileAndLine) {
   EXPECT_EQ(toml_complaint("simclr.temperature = 0\n"),
             "run.toml:1: simclr.temperature: expected a finite number above 0, got '0'");
   EXPECT_EQ(toml_complaint("resume = true\n"), "run.toml:1: resume: can only be given on the command line");
-  EXPECT_EQ(toml_complaint("mean = [0.1, \"x\"]\n"), "run.toml:1: mean: expected a list of numbers, got one with a string in it");
+  EXPECT_EQ(toml_complaint("mean = [0.1, \"x\"]\n"),
+            "run.toml:1: mean: expected a list of numbers, got one with a string in it");
   EXPECT_EQ(toml_complaint("mean = 0.1\n"), "run.toml:1: mean: expected a list of finite numbers, got the float 0.1");
   EXPECT_EQ(toml_complaint("seed = 2020-01-01\n"),
             "run.toml:1: seed: expected a number, a string, true, false or a list of numbers");

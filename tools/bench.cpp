@@ -69,8 +69,7 @@ void add_data_options(CLI::App& app, DataBench& bench) {
   app.add_option("--seconds", bench.seconds, "about how long")->check(CLI::Range(0.01, 3600.0))->capture_default_str();
   app.add_option("--image", bench.image, "height and width of the views, as pretrain's --image-size")
       ->type_name("NUMBER");
-  app.footer(
-      "All other options are pretrain's (pretrain --help): --dataset, --data, --config, --batch, --workers.");
+  app.footer("All other options are pretrain's (pretrain --help): --dataset, --data, --config, --batch, --workers.");
   app.allow_extras();
 }
 

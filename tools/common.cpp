@@ -88,7 +88,8 @@ std::string wrapped_lines(const std::string& description) {
 
 /// What `--help` prints of a command line, or of one of its subcommands. `name`: with what stands before it.
 std::string app_help(const CLI::App& app, const std::string& name) {
-  HelpGroup positionals{"Arguments", {}}, options{"Options", {}}, commands{"Commands, each with a --help of its own", {}};
+  HelpGroup positionals{"Arguments", {}}, options{"Options", {}},
+      commands{"Commands, each with a --help of its own", {}};
   std::string usage = "Usage: " + name + " [OPTIONS]";
   for (const CLI::Option* option : app.get_options()) {
     if (option->get_positional()) usage += " " + option->get_name(true);

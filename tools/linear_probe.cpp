@@ -40,9 +40,7 @@ struct ProbeOptions {
 
 void add_probe_options(CLI::App& app, ProbeOptions& options) {
   const CLI::Range positive(std::int64_t{1}, std::int64_t{1} << 30);
-  app.add_option("--protocol", options.protocol, "see above")
-      ->type_name("lbfgs|adam|sgd")
-      ->capture_default_str();
+  app.add_option("--protocol", options.protocol, "see above")->type_name("lbfgs|adam|sgd")->capture_default_str();
   app.add_option("--epochs", options.epochs, "passes over the images; lbfgs: iterations at most (1000)")
       ->check(positive);
   app.add_option("--batch", options.batch, "images per step")->check(positive);

@@ -135,8 +135,7 @@ void add_subject_options(CLI::App& app, SubjectOptions& options) {
   app.add_option("--encoder-file", options.encoder_file, "an encoder.safetensors, instead of --run")->type_name("FILE");
   app.add_flag("--untrained", options.untrained, "the same architecture with its initial weights: the baseline");
   app.add_option("--dataset", options.dataset, "data set to judge on; default: the one trained on");
-  app.add_option("--data", options.data, "folder of the data set's files; default: the run's")
-      ->type_name("DIR");
+  app.add_option("--data", options.data, "folder of the data set's files; default: the run's")->type_name("DIR");
   app.add_option("--classes", options.classes, "image files: use these classes alone; default: the run's")
       ->type_name("FILE");
   app.add_option("--jpeg", options.jpeg, "what decodes JPEG; default: the run's")
@@ -170,8 +169,7 @@ void add_subject_options(CLI::App& app, SubjectOptions& options) {
       ->type_name("fp32|bf16")
       ->capture_default_str();
   app.add_option("--threads", options.threads, "0: all, or as OMP_NUM_THREADS says")->check(CLI::Range(0, 4096));
-  app.add_option("--out", options.out, "file of the result; default: beside the encoder")
-      ->type_name("FILE");
+  app.add_option("--out", options.out, "file of the result; default: beside the encoder")->type_name("FILE");
 }
 
 std::string encoder_path(const SubjectOptions& options) {
