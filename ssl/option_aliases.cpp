@@ -53,9 +53,10 @@ std::vector<std::string> resolved(const std::vector<std::string>& names, const s
   return result;
 }
 
-std::vector<std::string> suggestions(const std::string& name, const std::string& objective) {
+std::vector<std::string> suggestions(const std::string& name, const std::string& objective, bool in_file) {
   if (const std::string hint = in_pairs(hints, name); !hint.empty()) return resolved({hint}, objective);
-  std::vector<std::string> known{objectives_temperature, "config", "help", "recipes", "version"};
+  std::vector<std::string> known{objectives_temperature};
+  if (!in_file) known.insert(known.end(), {"config", "help", "recipes", "version"});
   for (const OptionEntry& entry : option_table())
     if (entry.both.empty()) known.push_back(entry.name);
   for (const auto& [alias, option] : option_aliases()) known.push_back(alias);
@@ -90,7 +91,8 @@ std::string true_option_name(const std::string& name, const std::string& objecti
     for (const std::string& other : options_ending(objectives_temperature)) others.push_back(dashes + other);
     throw UsageError(join(where, ": the objective ", objective, " has none; expected ", alternatives(others), more));
   }
-  throw UsageError(join(where, ": unknown option", did_you_mean(suggestions(name, objective), dashes), more));
+  throw UsageError(
+      join(where, ": unknown option", did_you_mean(suggestions(name, objective, *dashes == 0), dashes), more));
 }
 
 }  // namespace vergence

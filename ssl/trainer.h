@@ -26,10 +26,10 @@ struct TrainingResult {
   double data_wait = 0;         // share of the time of all steps that was spent waiting for data
 };
 
-/// Trains as the options say; says what it does on stdout and in train.log. `folder`: their run folder, where it is open
-/// already. `notes`: where it writes of itself; its own in the run folder where none are given. `dataset`: their training
-/// images, where they are open already. Throws UsageError for bad options or data and for a run folder that cannot be
-/// used, Error when the loss is not finite (the last checkpoint is kept).
+/// Trains as the options say; says what it does on stdout and in train.log. `folder`: their run folder, where it is
+/// open already. `notes`: where it writes of itself; its own in the run folder where none are given. `dataset`: their
+/// training images, where they are open already. Throws UsageError for bad options or data and for a run folder that
+/// cannot be used, Error when the loss is not finite (the last checkpoint is kept).
 TrainingResult train_run(const Options& options, std::unique_ptr<RunFolder> folder = nullptr, RunNotes* notes = nullptr,
                          std::optional<Dataset> dataset = {});
 

@@ -46,7 +46,6 @@ class InputPaths : public ::testing::Test {
     return complaint_or("", [&] { require_resumable(first, second, "c"); });
   }
 
-  const fs::path temporary_ = fs::canonical(fs::temp_directory_path());
   TemporaryFolder folder_;
 };
 

@@ -134,6 +134,10 @@ TEST(OptionNames, SuggestionsAreLikely) {
             "--temprature: unknown option, did you mean --metamask.temperature? (see --help)");
   EXPECT_EQ(complaint_or("accepted", [] { options_from_toml("bad = \"skip\"\n", "a"); }),
             "a:1: bad: unknown option, did you mean bad-images?");
+  EXPECT_EQ(complaint_or("accepted", [] { options_from_toml("version = \"1\"\n", "a"); }).find("mean version"),
+            std::string::npos)
+      << "of the command line alone";
+  EXPECT_EQ(complaint({"--confgi", "x"}), "--confgi: unknown option, did you mean --config? (see --help)");
 }
 
 TEST(OptionNames, EditsAreCounted) {

@@ -42,8 +42,7 @@ void add_options(CLI::App& app, PackOptions& options) {
                  "how small libjpeg-turbo decodes before shrinking: exact: without a difference that shows; fast: more")
       ->check(CLI::IsMember({"fast", "exact"}))
       ->capture_default_str();
-  app.add_option("--bad-images", options.bad_images,
-                 "what images that cannot be read do: end it, or be left out")
+  app.add_option("--bad-images", options.bad_images, "what images that cannot be read do: end it, or be left out")
       ->check(CLI::IsMember({"stop", "skip"}))
       ->capture_default_str();
   app.add_flag("--verify", options.verify, "check every image of the finished file against its checksum");

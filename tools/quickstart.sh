@@ -43,7 +43,7 @@ What is in $run: encoder.safetensors (torchvision's parameter names), config.tom
 checkpoint.safetensors.
 What to do next:
   build/evaluate --run $run                                        kNN, crowding, collapse, alignment
-  build/pretrain --help                                            every option
+  build/pretrain --help                                            its options; --help all: every one
   build/pretrain --objective barlow_twins                          another objective on the same images
   build/pretrain --dataset cifar10 --data DIR --config cifar10_simclr_short
                     a real data set: bash tools/fetch_data.sh cifar10 DIR brings it

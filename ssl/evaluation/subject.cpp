@@ -144,8 +144,7 @@ void add_subject_options(CLI::App& app, SubjectOptions& options) {
                  "how small libjpeg-turbo decodes: exact: without a difference that shows; fast: as training does")
       ->check(CLI::IsMember({"fast", "exact"}))
       ->capture_default_str();
-  app.add_option("--bad-images", options.bad_images,
-                 "what images that cannot be read do: end it, or be left out")
+  app.add_option("--bad-images", options.bad_images, "what images that cannot be read do: end it, or be left out")
       ->check(CLI::IsMember({"stop", "skip"}));
   app.add_option("--eval-resize", options.eval_resize,
                  "images' short side before the centre is cut out; 0: squeezed whole, -1: the data set's; default: the "

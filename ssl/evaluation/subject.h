@@ -38,7 +38,8 @@ struct SubjectOptions {
   std::string out;  // the verdict's file; empty: beside the encoder
 };
 
-/// Adds --run, --encoder-file, --untrained, --dataset, --data, --classes, --jpeg, --decode, --bad-images, --eval-resize,
+/// Adds --run, --encoder-file, --untrained, --dataset, --data, --classes, --jpeg, --decode, --bad-images,
+/// --eval-resize,
 /// --verify, --split,
 /// --limit, --run-seed, --device, --precision,
 /// --threads and --out. `options` must outlive the parse.
