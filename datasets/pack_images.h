@@ -25,10 +25,11 @@ using PackNotice = std::function<void(const std::string& line)>;
 
 /// Decodes every image of the folder `settings.directory` (its layouts: datasets/image_folder.h), shrinks it so that
 /// its short side is `short_side` (0: not at all; smaller images stay as they are; bilinear, antialiased, the long side
-/// rounded down) and writes `path`. Until all is done the file is called `path`.partial; started again, it goes on from
-/// there. A symbolic link `path` leads to where the file is made. Throws UsageError before the work where there is a
-/// file, or something else than a regular file, or none can be made; for what open_image_folder refuses; and, under
-/// BadImagePolicy::stop, for the first image that cannot be read. Error for failed writes. None loses what is done.
+/// rounded down; `settings.decode` says how small JPEG files are decoded before) and writes `path`. Until all is done
+/// the file is called `path`.partial; started again, it goes on from there. A symbolic link `path` leads to where the
+/// file is made. Throws UsageError before the work where there is a file, or something else than a regular file, or
+/// none can be made; for what open_image_folder refuses; and, under BadImagePolicy::stop, for the first image that
+/// cannot be read. Error for failed writes. None loses what is done.
 PackResult pack_images(const DatasetSettings& settings, const std::string& path, std::int64_t short_side,
                        const PackProgress& progress = {}, const PackNotice& notice = {});
 

@@ -114,6 +114,7 @@ TEST_F(StoredEncoder, RoundTripThroughTheRunFolder) {
   EXPECT_EQ(subject.extract.mean, extract_.mean);
   EXPECT_EQ(subject.extract.std, extract_.std);
   EXPECT_EQ(subject.data.seed, 3u);
+  EXPECT_EQ(subject.data.decode, DecodeRule::exact);  // whatever the run trained with
   EXPECT_EQ(subject.description()["epoch"], 7);
   EXPECT_EQ(subject.description()["step"], 70);
   EXPECT_EQ(verdict_path(run(), "probe"), folder_ / "probe.json");

@@ -81,14 +81,13 @@ const std::vector<Sampling> three_components{
 
 TEST(JpegRegions, AreTheWholeImagesPixels) {
   Random random(5, Purpose::view);
-  for (const Sampling& sampling : three_components)
-    for (const auto& [height, width] : {std::pair{61, 83}, {260, 257}})
-      for (const int scan : {0, 1, 2}) {
-        SCOPED_TRACE(text_of(sampling) + "scan " + std::to_string(scan));
-        expect_parts_of_whole({.progressive = scan == 1, .sampling = sampling, .restart = scan == 2 ? 3 : 0}, height,
-                              width, 8, random);
-        if (HasFailure()) return;
-      }
+  for (const Sampling& sampling : three_components) {
+    SCOPED_TRACE(text_of(sampling));
+    expect_parts_of_whole({.sampling = sampling}, 260, 257, 8, random);
+    expect_parts_of_whole({.sampling = sampling, .restart = 3}, 61, 83, 8, random);
+    expect_parts_of_whole({.progressive = true, .sampling = sampling}, 61, 83, 8, random);
+    if (HasFailure()) return;
+  }
 }
 
 TEST(JpegRegions, AreTheWholeImagesPixelsInAllColourSpaces) {
@@ -97,7 +96,7 @@ TEST(JpegRegions, AreTheWholeImagesPixelsInAllColourSpaces) {
     for (const Sampling& sampling :
          {Sampling{{1, 1}, {1, 1}, {1, 1}}, {{2, 2}, {1, 1}, {1, 1}}, {{4, 1}, {1, 1}, {1, 1}}}) {
       SCOPED_TRACE(text_of(sampling) + (plain ? "RGB, CMYK" : "YCbCr, YCCK"));
-      expect_parts_of_whole({.plain = plain, .sampling = sampling}, 233, 310, 20, random);
+      expect_parts_of_whole({.plain = plain, .sampling = sampling}, 233, 310, 8, random);
       Sampling four = sampling;
       four.push_back(sampling[0]);
       for (const int marker : {0, 1})
@@ -106,7 +105,7 @@ TEST(JpegRegions, AreTheWholeImagesPixelsInAllColourSpaces) {
       if (HasFailure()) return;
     }
   for (const Sampling& sampling : {Sampling{{1, 1}}, {{2, 2}}, {{1, 3}}})
-    expect_parts_of_whole({.channels = 1, .sampling = sampling}, 233, 310, 20, random);
+    expect_parts_of_whole({.channels = 1, .sampling = sampling}, 233, 310, 8, random);
 }
 
 }  // namespace

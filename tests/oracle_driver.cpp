@@ -279,6 +279,7 @@ void jpegs(const SafetensorsFile& in, Results& out) {
               reinterpret_cast<const std::uint8_t*>(file.data()), file.size());
   }
 #else
+  static_cast<void>(out);
   throw UsageError(in.path() + ": this build has no libjpeg-turbo");
 #endif
 }

@@ -1,6 +1,7 @@
 // Packed files: the same images as the folder, made in one go or several, and refused when anything is wrong with them.
 #include "datasets/packed_images.h"
 
+#include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -209,6 +210,46 @@ TEST_F(PackedImagesTest, DamagedFilesAreRefused) {
   write_atomically(file, tables);
   expect_contains(message_of([&] { PackedImages{file}; }), {"begins at byte"});
 }
+
+#ifdef VERGENCE_JPEG_TURBO
+TEST_F(PackedImagesTest, ExactAndFastDecodeSmallWhatIsShrunk) {
+  const int height = 300, width = 400, side = 50;
+  std::vector<std::uint8_t> busy = gradient_picture(height, width, 3);
+  for (std::size_t i = 0; i < busy.size(); ++i) busy[i] = static_cast<std::uint8_t>(busy[i] + (i / 3 % 7) * 5);
+  std::ofstream(folder / "0.jpg", std::ios::binary) << jpeg_file(busy, height, width, {3, 2, 2});
+  DatasetSettings given = settings(folder.path());
+  std::string buffer;
+  const auto packed = [&](DecodeRule rule, JpegLibrary library) {
+    fs::remove(file);
+    given.decode = rule, given.jpeg = library;
+    pack_images(given, file, side);
+    const std::uint8_t* pixels = PackedImages(file).pixels(0, buffer);
+    return std::vector<std::uint8_t>(pixels, pixels + side * (side * width / height) * 3);
+  };
+  const auto whole = packed(DecodeRule::exact, JpegLibrary::stb);
+  const auto apart = [&](const std::vector<std::uint8_t>& pixels) {
+    double sum = 0;
+    for (std::size_t i = 0; i < whole.size(); ++i) sum += std::abs(pixels[i] - whole[i]);
+    return sum / static_cast<double>(whole.size());
+  };
+  const double exact = apart(packed(DecodeRule::exact, JpegLibrary::turbo));
+  const double fast = apart(packed(DecodeRule::fast, JpegLibrary::turbo));
+  EXPECT_LT(exact, 0.3);
+  EXPECT_GT(fast, 2 * exact);
+}
+
+/// Half of the images by one rule and half by the other would be a file of neither.
+TEST_F(PackedImagesTest, AnUnfinishedFileOfAnotherDecodeRuleIsBegunAnew) {
+  folder.classes("train", 3);
+  pack(0);
+  fs::rename(file, file + ".partial");
+  DatasetSettings given = settings(folder.path());
+  given.decode = DecodeRule::exact;
+  EXPECT_EQ(pack_images(given, file, 0).done_before, 0);
+  fs::rename(file, file + ".partial");
+  EXPECT_EQ(pack_images(given, file, 0).done_before, 6);
+}
+#endif
 
 }  // namespace
 }  // namespace vergence
