@@ -14,7 +14,8 @@
 namespace vergence {
 namespace {
 
-constexpr const char *format_name = "vergence-checkpoint-1", *hash_key = "xxh128";
+constexpr const char *format_name = "vergence-checkpoint-2", *hash_key = "xxh128";
+constexpr const char* old_format_name = "vergence-checkpoint-1";  // without a hash
 
 /// Of the tensors, in whatever order they come, and of the metadata but the hash itself.
 std::string hash_of(const std::vector<TensorEntry>& tensors, const Metadata& metadata) {
@@ -155,11 +156,10 @@ void save_checkpoint(const std::string& path, const ObjectiveState& state, const
 }
 
 Checkpoint::Checkpoint(const std::string& path) : file_(path) {
-  const auto found = file_.metadata().find("format");
-  require_usage(found != file_.metadata().end() && found->second == format_name, path,
+  const std::string format = text_or_none(file_, "format");
+  require_usage(format == format_name || format == old_format_name, path,
                 ": not a checkpoint of this program, expected metadata format '", format_name, "'");
-  const std::string hash = text_or_none(file_, hash_key);
-  require_usage(hash.empty() || hash == hash_of(file_.tensors(), file_.metadata()), path,
+  require_usage(format == old_format_name || file_.meta(hash_key) == hash_of(file_.tensors(), file_.metadata()), path,
                 ": is damaged: its bytes do not fit its checksum");
   position_ = {.step = number(file_, "step"),
                .epoch = number(file_, "epoch"),

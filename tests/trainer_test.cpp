@@ -299,6 +299,8 @@ TEST_F(TrainerTest, ACheckpointWithAWrongBitIsRefused) {
   }
   flip(whole.find("\"step\":\"1\"") + 8);  // the number itself
   EXPECT_EQ(message_of([&] { pretrain(options); }), refusal);
+  flip(whole.find("\"xxh128\"") + 2);  // the name of the checksum
+  expect_contains(message_of([&] { pretrain(options); }), {path + ": there is no metadata 'xxh128'"});
   for (std::size_t at = 8; at < 8 + header; at += 101) {  // names, shapes, offsets, options
     flip(at);
     expect_contains(message_of([&] { pretrain(options); }), {path + ": "});
@@ -313,6 +315,7 @@ void make_old(const std::string& path) {
   Metadata metadata = file.metadata();
   for (const char* key : {"xxh128", "images_xxh128", "labels_xxh128", "seconds"})
     EXPECT_EQ(metadata.erase(key), 1u) << key;
+  metadata["format"] = "vergence-checkpoint-1";
   write_safetensors(path, file.tensors(), metadata);
 }
 
