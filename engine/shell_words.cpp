@@ -17,7 +17,10 @@ std::string shell_word(std::string_view text) {
 
 std::string shell_line(int argc, const char* const* argv) {
   std::string line;
-  for (int i = 0; i < argc; ++i) line += (i > 0 ? " " : "") + shell_word(argv[i]);
+  for (int i = 0; i < argc; ++i) {
+    if (i > 0) line += ' ';
+    line += shell_word(argv[i]);
+  }
   return line;
 }
 
