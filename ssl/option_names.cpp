@@ -29,7 +29,7 @@ std::size_t most_edits(const std::string& name) {
 }
 
 /// The nearest of the names, if it is near.
-std::vector<std::string> nearest(const std::string& name, const std::vector<std::string>& known) {
+std::vector<std::string> nearest_names(const std::string& name, const std::vector<std::string>& known) {
   std::vector<std::string> best;
   std::size_t least = most_edits(name) + 1;
   for (const std::string& one : known) {
@@ -75,7 +75,7 @@ std::vector<std::string> names_like(const std::string& name, const std::vector<s
     if (found.size() > most_suggestions) found.resize(most_suggestions);
     if (!found.empty()) return found;
   }
-  return nearest(name, known);
+  return nearest_names(name, known);
 }
 
 std::string alternatives(const std::vector<std::string>& names) {

@@ -3,9 +3,12 @@
 #include <algorithm>
 #include <cstdio>
 #include <fstream>
+#include <limits>
 #include <memory>
 #include <new>
+#include <vector>
 
+#include "engine/shown.h"
 #include "kernels/clock.h"
 #include "ssl/bench_step.h"
 #include "ssl/recipe_files.h"
@@ -141,7 +144,7 @@ std::int64_t planned_steps(const Options& options, const Plan& plan) {
 }
 
 std::string time_text(const Options& options, const Plan& plan, const StepTime& time) {
-  if (time.seconds <= 0) return join("time              not tried: ", time.why_not, "\n");
+  if (time.seconds <= 0) return join("time              not tried: ", printable(time.why_not), "\n");
   const double all = time.seconds * static_cast<double>(planned_steps(options, plan));
   const double rate = static_cast<double>(options.batch) / time.seconds;
   char text[160];

@@ -2,6 +2,7 @@
 // for names there are not.
 #include "ssl/option_names.h"
 
+#include <algorithm>
 #include <fstream>
 #include <gtest/gtest.h>
 #include <set>
