@@ -2,7 +2,6 @@
 
 #include <array>
 #include <cstdio>
-#include <ctime>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -11,6 +10,7 @@
 #include "engine/files.h"
 #include "engine/json_text.h"
 #include "engine/stored_text.h"
+#include "engine/utc_time.h"
 #include "engine/version.h"
 #include "kernels/error.h"
 #include "ssl/run_folder.h"
@@ -19,15 +19,6 @@ namespace vergence {
 namespace {
 
 using nlohmann::ordered_json;
-
-std::string utc_now() {
-  const std::time_t now = std::time(nullptr);
-  std::tm parts{};
-  gmtime_r(&now, &parts);
-  std::array<char, 32> text{};
-  std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &parts);
-  return text.data();
-}
 
 std::string host_name() {
   std::array<char, 256> name{};

@@ -1,11 +1,11 @@
 #include "ssl/evaluation/verdict.h"
 
 #include <algorithm>
-#include <ctime>
 #include <filesystem>
 
 #include "engine/destination.h"
 #include "engine/json_text.h"
+#include "engine/utc_time.h"
 #include "engine/version.h"
 #include "kernels/error.h"
 
@@ -19,16 +19,6 @@ void expect_no_input(const std::string& out) {
   const std::string ending = fs::path(follow_links(out)).extension().string();
   require_usage((ending != ".safetensors" && ending != ".toml" && ending != ".jsonl") || !file_exists(out), out,
                 ": is there and is no result, expected the name of another file");
-}
-
-/// "2026-01-31T23:59:59Z".
-std::string now_in_utc() {
-  const std::time_t now = std::time(nullptr);
-  std::tm parts{};
-  gmtime_r(&now, &parts);
-  char text[32];
-  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
-  return text;
 }
 
 }  // namespace
@@ -78,7 +68,7 @@ VerdictFiles::VerdictFiles(const SubjectOptions& options, const std::string& nam
 
 void VerdictFiles::write(const nlohmann::ordered_json& verdict, const Subject& subject, const Judgement& judgement) {
   file_.write(json_text(verdict, 2) + "\n");
-  if (lines_) lines_->append(json_text(result_line(subject, judgement, now_in_utc())));
+  if (lines_) lines_->append(json_text(result_line(subject, judgement, utc_now())));
 }
 
 }  // namespace vergence

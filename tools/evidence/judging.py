@@ -17,6 +17,7 @@ TRANSFER_PARTS = ("shapes probe", ("CIFAR-100 probe", "CIFAR-100 subset probe"))
 # Numbers in the tools' JSON that describe the measurement and are none of its results.
 SETTINGS = {"k", "epochs", "seed", "classes", "train_images", "test_images", "decoder_width", "ways", "shots", "queries",
             "episodes", "images", "chance", "width", "drawn_from", "interval_95"}
+MISSING = ("missing_classes", "missing_images")  # of a judgement that cannot name all classes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,13 +38,14 @@ class NotJudged(Exception):
 
 
 def flat(value, name):
-    """Numbers of nested JSON by the names on the way to them, but for settings."""
+    """Numbers of nested JSON by the names on the way to them, but for settings and classes without images."""
     if isinstance(value, bool) or value is None or isinstance(value, str):
         return {}
     if isinstance(value, (int, float)):
         return {name: value}
     pairs = value.items() if isinstance(value, dict) else enumerate(value)
-    return {key: number for inner, part in pairs if inner not in SETTINGS or isinstance(part, (dict, list))
+    return {key: number for inner, part in pairs
+            if (inner not in SETTINGS or isinstance(part, (dict, list))) and inner not in MISSING
             for key, number in flat(part, f"{name} {inner}").items()}
 
 
