@@ -120,7 +120,7 @@ Trainer::Trainer(const Options& options, std::unique_ptr<RunFolder> folder, RunN
 void Trainer::start() {
   const auto say = [this](const auto&... parts) { notes_.log.say(join(parts...)); };
   for (const std::string& line : options_.applied) say(line);
-  for (const std::string& notice : new_notices(dataset_)) say("notice: ", notice);
+  for (const std::string& notice : new_notices(dataset_)) say("notice: ", printable(notice));
   const Plan plan = make_plan(options_, dataset_, *objective_, backend_);
   say(plan_text(options_, plan));
   say("device            ", device_text(options_), "\nrun folder        ", printable(folder_.path()));
@@ -205,7 +205,7 @@ bool Trainer::advance() {
                             .epoch = batches_->epoch(),
                             .images = options_.batch,
                             .indices = batches_->indices()};
-  for (const std::string& line : new_skipped(dataset_)) progress_->note(line);
+  for (const std::string& line : new_skipped(dataset_)) progress_->note(printable(line));
   const Step& done = runner_.run([this] { return batches_->make(); }, context);
   if (!runner_.refusal().empty() && !eager_told_) {
     progress_->note("steps run one by one: " + runner_.refusal());

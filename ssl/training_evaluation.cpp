@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "engine/shown.h"
 #include "ssl/evaluation/class_cover.h"
 #include "ssl/evaluation/feature_mask.h"
 #include "ssl/finishing.h"
@@ -46,7 +47,7 @@ std::pair<Features, Features> TrainingEvaluation::bank_and_queries(const Encode&
       listener_.progress(done_before + done, bank.count + queries.count);
     };
     Features all = extract_features(encode, dataset, settings, backend_);
-    for (const std::string& line : new_skipped(dataset)) listener_.note(line);
+    for (const std::string& line : new_skipped(dataset)) listener_.note(printable(line));
     return all;
   };
   Features of_bank = features(bank, 0), of_queries = features(queries, bank.count);
