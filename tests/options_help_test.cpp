@@ -57,7 +57,7 @@ TEST(Help, HasOneStyleInAllTools) {
     }
   }
   EXPECT_TRUE(contains(answer("bench step --help").text, "--capture on|off=on ")) << "a truth value";
-  EXPECT_TRUE(contains(answer("linear_probe --help").text, "--split test|val=test ")) << "a choice";
+  EXPECT_TRUE(contains(answer("linear_probe --help").text, "--decode fast|exact=exact ")) << "a choice";
   EXPECT_TRUE(contains(answer("evaluate --help").text, "--run DIR ")) << "a path";
   EXPECT_TRUE(contains(answer("pack --help").text, "--short-side NUMBER=256 ")) << "a number";
   EXPECT_TRUE(contains(answer("linear_probe --help").text, "Example: linear_probe --run ")) << "the opening";
