@@ -88,10 +88,11 @@ std::string probe_split(const std::string& judged) {
   return judged == "val" ? "probe_without_val" : "probe";
 }
 
+bool is_of_image_files(const std::string& name) { return contains({"image_folder", "imagenet", "imagenet100"}, name); }
+
 bool has_test_split(const DatasetSettings& settings) {
   if (settings.name == "npy") return has_npy_test(settings.directory);
-  const bool files = contains({"image_folder", "imagenet", "imagenet100"}, settings.name);
-  return !files || has_test_images(settings);
+  return !is_of_image_files(settings.name) || has_test_images(settings);
 }
 
 Dataset open_dataset(const DatasetSettings& settings, const std::string& split) {

@@ -85,6 +85,9 @@ std::string probe_split(const std::string& judged);
 /// that is not there.
 bool has_test_split(const DatasetSettings& settings);
 
+/// Whether the data set of this name has its images in files of their own, or packed from such files.
+bool is_of_image_files(const std::string& name);
+
 /// Opens one split. Throws UsageError (one line: what, where, what was expected) for an unknown name or split, bad
 /// settings, and missing or damaged files.
 Dataset open_dataset(const DatasetSettings& settings, const std::string& split);

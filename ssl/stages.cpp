@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <optional>
 
+#include "datasets/verify.h"
 #include "engine/files.h"
 #include "engine/safetensors.h"
 #include "engine/shown.h"
@@ -108,13 +109,14 @@ TimedPlan timed_plan(const Options& options) {
 
 TrainingResult pretrain(const Options& given) {
   Options options = given;
-  std::optional<Dataset> images = settle(options);
-  std::optional<Stages> stages = stages_of(options);
-  if (!stages) return train_run(options, nullptr, nullptr, std::move(images));
   RunNotes notes;
   TrainingResult result;
   notes.around([&] {
-    result = run_stages(*stages, notes);
+    if (options.verify)
+      verify_dataset(dataset_settings(options), [&](const std::string& line) { notes.log.say(line); });
+    std::optional<Dataset> images = settle(options);
+    std::optional<Stages> stages = stages_of(options);
+    result = stages ? run_stages(*stages, notes) : train_run(options, nullptr, &notes, std::move(images));
     return result.exit_status;
   });
   return result;

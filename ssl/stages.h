@@ -12,8 +12,9 @@
 
 namespace vergence {
 
-/// Trains as the options say; prints what it does to stdout. Throws as `train_run`; what stage 2 would refuse is
-/// refused before stage 1. A signal in stage 1 ends the run, and the result is that stage's.
+/// Trains as the options say, after comparing the data set's files with their published sums where they ask for that;
+/// says what it does on stdout and in train.log. Throws as `train_run`; what stage 2 would refuse is refused before
+/// stage 1. A signal in stage 1 ends the run, and the result is that stage's.
 TrainingResult pretrain(const Options& options);
 
 /// What `--plan` prints.

@@ -328,14 +328,15 @@ void Trainer::make_lost_encoder() {
 }
 
 void Trainer::save_encoder_file(const std::string& path, const Statistics& statistics) {
-  save_encoder(path, objective_->encoder(), statistics,
-               {{"mean", channels_text(views_[0].mean, views_[0].channels)},
-                {"std", channels_text(views_[0].std, views_[0].channels)},
-                {"objective", options_.objective},
-                {"dataset", options_.dataset},
-                {"epoch", std::to_string(epoch())},
-                {"step", std::to_string(step_)},
-                {"config_xxh128", config_digest(options_)}});
+  Metadata about{{"mean", channels_text(views_[0].mean, views_[0].channels)},
+                 {"std", channels_text(views_[0].std, views_[0].channels)},
+                 {"objective", options_.objective},
+                 {"dataset", options_.dataset},
+                 {"epoch", std::to_string(epoch())},
+                 {"step", std::to_string(step_)},
+                 {"config_xxh128", config_digest(options_)}};
+  if (options_.dataset == "cifar100") about["cifar100_classes"] = options_.cifar100_classes;
+  save_encoder(path, objective_->encoder(), statistics, about);
 }
 
 TrainingResult Trainer::run() {

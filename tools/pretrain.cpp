@@ -11,13 +11,11 @@ int main(int argc, char** argv) {
   return vergence::run_tool("pretrain", [&] {
     vergence::Options options = vergence::parse_pretrain(argc, argv);
     options.command = vergence::shell_line(argc, argv);
+    if (!options.plan) return vergence::pretrain(options).exit_status;
     if (options.verify)
       vergence::verify_dataset(vergence::dataset_settings(options),
                                [](const std::string& line) { std::printf("%s\n", vergence::printable(line).c_str()); });
-    if (options.plan) {
-      std::fputs(vergence::describe_plan(options).c_str(), stdout);
-      return 0;
-    }
-    return vergence::pretrain(options).exit_status;
+    std::fputs(vergence::describe_plan(options).c_str(), stdout);
+    return 0;
   });
 }

@@ -15,6 +15,7 @@
 #include "engine/files.h"
 #include "engine/shown.h"
 #include "models/encoder_file.h"
+#include "ssl/option_table.h"
 #include "ssl/options.h"
 
 namespace vergence {
@@ -243,8 +244,12 @@ nlohmann::ordered_json Subject::description() const {
   json["trained_on"] = trained_on.empty() ? nlohmann::ordered_json(nullptr) : nlohmann::ordered_json(trained_on);
   if (!cifar100_classes.empty()) json["cifar100_classes"] = cifar100_classes;
   json["judged_on"] = data.name;
-  json["data"] = data.directory;
-  if (!data.classes.empty()) json["classes"] = data.classes;
+  json["data"] = absolute_input(*find_option("data"), data.directory);
+  if (!data.classes.empty()) json["classes"] = absolute_input(*find_option("classes"), data.classes);
+  if (is_of_image_files(data.name)) {
+    json["jpeg"] = data.jpeg == JpegLibrary::stb ? "stb" : "turbo";
+    json["decode"] = data.decode == DecodeRule::fast ? "fast" : "exact";
+  }
   json["split"] = options.split;
   json["limit"] = data.limit;
   json["eval_resize"] = extract.resize;

@@ -48,8 +48,8 @@ nlohmann::ordered_json result_line(const Subject& subject, const Judgement& judg
     if (about.contains(key)) line[key] = about[key];
   line["protocol"] = judgement.protocol;
   nlohmann::ordered_json settings;
-  for (const char* key :
-       {"limit", "classes", "image_size", "eval_resize", "run_seed", "precision", "device", "threads"})
+  for (const char* key : {"limit", "classes", "jpeg", "decode", "image_size", "eval_resize", "run_seed", "precision",
+                          "device", "threads"})
     if (about.contains(key)) settings[key] = about[key];
   settings.update(judgement.settings);
   line["settings"] = settings;
