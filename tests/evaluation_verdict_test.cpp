@@ -271,6 +271,7 @@ TEST_F(Verdicts, ImagesOfFilesAreResizedOnce) {
       << errors();
   for (const char* name : {"nuisance", "reconstruction"})
     EXPECT_EQ(verdict("evaluation.json")[name], expected[name]) << name;
+  EXPECT_EQ(results().back()["settings"]["decode"], "exact");
 }
 
 // ---- results.jsonl
@@ -300,7 +301,7 @@ TEST_F(Verdicts, ResultsAreKept) {
                       {"version", version()},
                       {"trained_on", "npy"},
                       {"judged_on", "npy"},
-                      {"data", "d"},
+                      {"data", (std::filesystem::canonical(folder_.path()) / "d").string()},
                       {"split", "test"},
                       {"epoch", 7},
                       {"step", 70},
