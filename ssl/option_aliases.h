@@ -9,8 +9,8 @@
 
 namespace vergence {
 
-/// Other names of options, and the options. Two of them have a name of their own here because it depends on the
-/// objective which option is meant: `temperature`.
+/// Other names of options, each with the option it stands for. `temperature`, whose option depends on the objective, is
+/// not among them.
 const std::vector<std::pair<std::string, std::string>>& option_aliases();
 
 /// The alias that stands for the chosen objective's option of that last part.
