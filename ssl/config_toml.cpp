@@ -101,13 +101,40 @@ void flatten(const toml::table& table, const std::string& prefix, const std::str
   }
 }
 
+/// Whether a line is `name = "text"`, and nothing else.
+bool is_plain_text(std::string_view line) {
+  const std::size_t quote = line.find('"');
+  if (quote == std::string_view::npos || !line.ends_with('"')) return false;
+  const std::string_view before = line.substr(0, quote), text = line.substr(quote + 1);
+  const std::size_t equals = before.find('=');
+  if (equals == std::string_view::npos || before.find_first_not_of(' ', equals + 1) != std::string_view::npos)
+    return false;
+  if (before.substr(0, equals).find_first_of("'[]{}#,") != std::string_view::npos) return false;
+  std::size_t at = 0;
+  while (at < text.size() && text[at] != '"') at += text[at] == '\\' ? 2 : 1;
+  return at + 1 == text.size();
+}
+
+/// The dots of a text, without those of values that are texts: a path may have many.
+std::int64_t nesting_dots(std::string_view text) {
+  std::int64_t dots = 0;
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find('\n'), text.size());
+    std::string_view line = text.substr(0, end);
+    text.remove_prefix(std::min(end + 1, text.size()));
+    if (is_plain_text(line)) line = line.substr(0, line.find('"'));
+    dots += std::count(line.begin(), line.end(), '.');
+  }
+  return dots;
+}
+
 }  // namespace
 
 std::vector<Setting> read_toml(std::string_view text, const std::string& where) {
-  // Tables lie in one another as deep as the text has dots (brackets have a limit of toml++'s own), and what goes
-  // through them calls itself: a long "a.a.a.a" would end the stack.
-  constexpr std::ptrdiff_t most_dots = 2000;
-  const auto dots = std::count(text.begin(), text.end(), '.');
+  // Tables lie in one another as deep as the text has dots outside values (brackets have a limit of toml++'s own), and
+  // what goes through them calls itself: a long "a.a.a.a" would end the stack.
+  constexpr std::int64_t most_dots = 2000;
+  const std::int64_t dots = nesting_dots(text);
   require_usage(dots <= most_dots, where, ": has ", dots, " dots, expected a configuration file of at most ",
                 most_dots);
   toml::table table;

@@ -209,6 +209,12 @@ TEST(PretrainOptions, FileErrorsNameFileAndLine) {
   std::string deep = "a";
   for (int i = 0; i < 100000; ++i) deep += ".a";
   EXPECT_EQ(toml_complaint(deep + " = 1\n").rfind("run.toml: has 100000 dots, expected", 0), 0u);
+  // A path may have as many, and does not nest. What it is read from is what is written.
+  Options options;
+  options.data = "/";
+  for (int i = 0; i < 2000; ++i) options.data += ".a";
+  EXPECT_EQ(options_from_toml(options_to_toml(options), "run.toml").data, options.data);
+  EXPECT_EQ(toml_complaint("a = \"\"\"\n" + deep + " = \"b\"\n\"\"\"\n").rfind("run.toml: has 100000 dots", 0), 0u);
 }
 
 TEST(PretrainOptions, TablesAndDottedNamesAreTheSame) {
