@@ -7,6 +7,9 @@
                                             they hold at once (that no kernel spills, the build sees to). Stores are
                                             the assembler's choice: nvdisasm is the toolkit's or, in FOLDER, PyPI's
   kernel_report.py [--nvcc NVCC] [--architecture 90a] --table SOURCE.cu...     a Markdown table of every kernel
+  kernel_report.py [--nvcc NVCC] [--architecture 90a] --markdown FILE [SOURCE.cu...]
+                                            the whole report as a file: the compiler, a line per source (without
+                                            SOURCE: every .cu file of kernels/), then the tables. Takes minutes
 """
 import argparse
 import pathlib
@@ -153,11 +156,38 @@ def check(nvcc, architecture, tools, sources):
     return 1 if problems else 0
 
 
+def table_of(kernels):
+    lines = ["| kernel | registers | spills, bytes | shared memory, bytes |", "|---|---|---|---|"]
+    for k in kernels:
+        lines.append(f"| `{k['name']}` | {k['registers']} | {k['spill_stores'] + k['spill_loads']} | {k['shared']} |")
+    return "\n".join(lines)
+
+
 def print_table(nvcc, architecture, sources):
     for source in sources:
-        print(f"\n### {source.name}\n\n| kernel | registers | spills, bytes | shared memory, bytes |\n|---|---|---|---|")
-        for k in kernels_of(ptxas_report_of(nvcc, architecture, source)):
-            print(f"| `{k['name']}` | {k['registers']} | {k['spill_stores'] + k['spill_loads']} | {k['shared']} |")
+        print(f"\n### {source.name}\n\n{table_of(kernels_of(ptxas_report_of(nvcc, architecture, source)))}")
+
+
+def summary_of(reports):
+    """One line per source: how many kernels, and the worst of each number."""
+    lines = ["| source | kernels | most registers | kernels that spill | most shared memory, bytes |", "|---|---|---|---|---|"]
+    for source, kernels in reports:
+        spilling = sum(k["spill_stores"] + k["spill_loads"] > 0 for k in kernels)
+        most = {key: max((k[key] for k in kernels), default=0) for key in ("registers", "shared")}
+        lines.append(f"| {source.name} | {len(kernels)} | {most['registers']} | {spilling} | {most['shared']} |")
+    return "\n".join(lines)
+
+
+def write_markdown(nvcc, architecture, sources, file):
+    """A source without kernels of its own, such as the one that launches others' or the device's, has its line alone."""
+    release = subprocess.run([nvcc, "--version"], capture_output=True, text=True, check=True).stdout.strip().splitlines()
+    reports = [(source, kernels_of(ptxas_report_of(nvcc, architecture, source))) for source in sources]
+    parts = [f"# What the compiler made of the kernels\n\nMade by `tests/kernel_report.py`: {release[-1]}, sm_{architecture}. "
+             "Nothing here was measured on a GPU.", summary_of(reports)]
+    parts += [f"## {source.name}\n\n{table_of(kernels)}" for source, kernels in reports if kernels]
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    print(f"{file}: {sum(len(kernels) for _, kernels in reports)} kernels of {len(sources)} sources")
 
 
 def main():
@@ -167,8 +197,14 @@ def main():
     parser.add_argument("--tools", type=pathlib.Path, help="where python_tools.sh may install nvdisasm")
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--table", action="store_true")
-    parser.add_argument("sources", nargs="+", type=pathlib.Path)
+    parser.add_argument("--markdown", type=pathlib.Path, metavar="FILE")
+    parser.add_argument("sources", nargs="*", type=pathlib.Path)
     arguments = parser.parse_args()
+    if arguments.markdown:
+        sources = arguments.sources or sorted((ROOT / "kernels").rglob("*.cu"))
+        write_markdown(arguments.nvcc, arguments.architecture, sources, arguments.markdown)
+    elif not arguments.sources:
+        parser.error("no SOURCE.cu given")
     if arguments.table:
         print_table(arguments.nvcc, arguments.architecture, arguments.sources)
     if arguments.check:
