@@ -200,6 +200,8 @@ def main():
     parser.add_argument("--markdown", type=pathlib.Path, metavar="FILE")
     parser.add_argument("sources", nargs="*", type=pathlib.Path)
     arguments = parser.parse_args()
+    if not shutil.which(arguments.nvcc):
+        parser.error(f"there is no {arguments.nvcc}: give --nvcc PATH")
     if arguments.markdown:
         sources = arguments.sources or sorted((ROOT / "kernels").rglob("*.cu"))
         write_markdown(arguments.nvcc, arguments.architecture, sources, arguments.markdown)
