@@ -71,6 +71,8 @@ struct ConvShape {
   bool operator==(const ConvShape&) const = default;
 };
 
+enum class ConvPass { forward, data, weight };
+
 /// Rows of `channels` values in `groups` equal consecutive parts, each normalised with its own statistics.
 struct NormShape {
   std::int64_t groups = 1, rows = 1 /* per group */, channels = 1;
@@ -320,6 +322,9 @@ class Backend {
 
 /// The CPU, always there. Created at first use.
 Backend& cpu_backend();
+/// Whether this processor has instructions for products of bf16; without them bf16 is slower than f32 and saves memory
+/// alone.
+bool cpu_multiplies_bf16();
 
 /// The devices of this build and machine, by name; the CPU is first.
 const std::vector<Backend*>& backends();

@@ -7,10 +7,10 @@
 #include "kernels/conv_record.h"
 #include "kernels/conv_tuning.h"
 #include "kernels/cuda_backend.h"
+#include "kernels/cuda_fused.h"
 #include "kernels/cuda_libraries.h"
 #include "kernels/cuda_loops.h"
 #include "kernels/cuda_rules.h"
-#include "kernels/norm_kernels.h"
 
 namespace vergence::VERGENCE_GPU {
 namespace {

@@ -1,7 +1,7 @@
 // The convolution kernels of the GPU; which of them runs is decided in conv.cu.
 #pragma once
 
-#include "kernels/cuda_device.h"
+#include "kernels/cuda_fused.h"
 
 namespace vergence::VERGENCE_GPU {
 
@@ -9,28 +9,6 @@ namespace vergence::VERGENCE_GPU {
 void plain_conv2d(Device& device, const ConvShape& shape, ConstArray x, ConstArray w, Array y);
 void plain_conv2d_data(Device& device, const ConvShape& shape, ConstArray g, ConstArray w, Array dx, bool add = false);
 void plain_conv2d_weight(Device& device, const ConvShape& shape, ConstArray x, ConstArray g, Array dw);
-
-/// The moments of y, bf16, per channel and tile of pixels, as batch norm would need them, from the forward pass: of the
-/// values as stored, centred within their tile, so that nothing cancels however large the mean. Both buffers are
-/// [ceil(pixels / conv_statistics_rows)][out_channels]; the last tile may have fewer pixels. Null: not wanted.
-struct ConvStatistics {
-  float* mean = nullptr;
-  float* squares = nullptr;  // sums of squared deviations from the tile's mean
-};
-constexpr int conv_statistics_rows = 128;
-
-/// What a batch norm with ReLU, whose output is x and whose input was raw, has the data gradient do: dx is cut off
-/// where a bit of `positive` is not set (bit i % 8 of byte i / 8), and of each tile of conv_statistics_rows pixels the
-/// sums over dx and over dx (raw - mean) go to sums[unit][2][in_channels]. Tiles lie in one class (conv_walk.h) and in
-/// one of `groups` equal runs of images, which `mean`, (groups, in_channels), belongs to; their units are counted
-/// through a group's classes, group after group. Null: not wanted.
-struct ConvReluSums {
-  const bf16* raw = nullptr;
-  const std::uint8_t* positive = nullptr;
-  const float* mean = nullptr;
-  float* sums = nullptr;
-  int groups = 1;
-};
 
 /// Tiles per group of such a data gradient; 0 where there are none, as a tile would lie in two groups.
 std::int64_t conv_data_tiles(const ConvShape& shape, std::int64_t groups);

@@ -2,7 +2,6 @@
 #pragma once
 
 #include "kernels/backend.h"
-#include "kernels/conv_rules.h"
 
 namespace vergence {
 

@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "kernels/conv_rules.h"
+#include "kernels/backend.h"
 
 namespace vergence {
 

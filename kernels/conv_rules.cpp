@@ -19,8 +19,6 @@
 //   256 -> 512,  8x8                                               0.4 / 1.3 / 5.8   0.3 / 0.5 / 0.4
 #include "kernels/conv_rules.h"
 
-#include <atomic>
-
 #include "kernels/simd.h"
 
 #ifndef VERGENCE_PLAIN_CPU
@@ -30,8 +28,6 @@
 namespace vergence {
 
 namespace {
-
-std::atomic<CpuConv> forced{CpuConv::automatic};
 
 #ifndef VERGENCE_PLAIN_CPU
 /// Whether the library may use these instructions here.
@@ -80,9 +76,6 @@ bool unfolding_pays(const ConvShape& s, ConvPass pass) {
 
 }  // namespace
 
-void set_cpu_conv(CpuConv choice) { forced = choice; }
-CpuConv cpu_conv() { return forced; }
-
 bool cpu_multiplies_bf16() {
 #ifdef VERGENCE_PLAIN_CPU
   return false;
@@ -109,7 +102,7 @@ bool cpu_conv_applies(CpuConvAlgorithm algorithm, const ConvShape& s, ConvPass p
 }
 
 CpuConvAlgorithm choose_cpu_conv(const ConvShape& s, ConvPass pass, DType type) {
-  const CpuConv choice = forced;
+  const CpuConv choice = cpu_conv();
   if (choice == CpuConv::direct) return CpuConvAlgorithm::direct;
   if (cpu_conv_applies(CpuConvAlgorithm::winograd, s, pass, type) && (choice == CpuConv::winograd || winograd_pays(s)))
     return CpuConvAlgorithm::winograd;

@@ -3,10 +3,9 @@
 #pragma once
 
 #include "kernels/backend.h"
+#include "kernels/choices.h"
 
 namespace vergence {
-
-enum class ConvPass { forward, data, weight };
 
 /// How the CPU computes one pass.
 enum class CpuConvAlgorithm {
@@ -14,18 +13,6 @@ enum class CpuConvAlgorithm {
   winograd,  // winograd.h: f32, 3x3, stride 1
   unfold,    // conv_unfold.h: bf16, patches gathered into a matrix, then a matrix product
 };
-
-/// What the user asked for (`--cpu-conv`). `direct` forces f32 and bf16 convolutions; `winograd` f32 ones, where it
-/// exists.
-enum class CpuConv { automatic, direct, winograd };
-
-/// Sets the choice for the whole process; read at every convolution.
-void set_cpu_conv(CpuConv choice);
-CpuConv cpu_conv();
-
-/// Whether this processor has instructions for products of bf16; without them bf16 is slower than f32 and saves memory
-/// alone.
-bool cpu_multiplies_bf16();
 
 /// True where winograd.h can compute the shape: 3x3, stride, padding, dilation and groups 1, channels in whole vectors.
 bool winograd_applies(const ConvShape& shape);

@@ -3,7 +3,6 @@
 #pragma once
 
 #include "kernels/backend.h"
-#include "kernels/conv_rules.h"
 
 namespace vergence {
 

@@ -4,10 +4,10 @@
 // A block of 256 threads makes a 64 x 64 tile of out, each thread 4 x 4 of it, 16 terms at a time through shared memory
 // while the next 16 are on their way. Where out has few tiles and the sums are long (weight gradients), the sums are
 // cut into parts by a rule that knows the shape alone, and a second kernel adds the parts in their order.
+#include "kernels/choices.h"
 #include "kernels/cuda_backend.h"
 #include "kernels/cuda_libraries.h"
 #include "kernels/cuda_loops.h"
-#include "kernels/cuda_rules.h"
 
 namespace vergence::VERGENCE_GPU {
 namespace {

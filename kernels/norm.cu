@@ -10,8 +10,8 @@
 // Moments are centred: few rows in registers around their own mean, then merged, never E[x^2] - mu^2. A convolution may
 // leave those of its tiles, and its data gradient the sums of g and g d: then either pass reads its tensors once.
 #include "kernels/cuda_backend.h"
+#include "kernels/cuda_fused.h"
 #include "kernels/norm_bits.h"
-#include "kernels/norm_kernels.h"
 #include "kernels/norm_loops.h"
 #include "kernels/running_statistics.h"
 

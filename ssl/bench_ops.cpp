@@ -12,7 +12,7 @@
 #include "kernels/conv_record.h"
 #include "ssl/batches.h"
 #include "ssl/bench_operands.h"
-#include "ssl/trainer.h"
+#include "ssl/setup.h"
 
 namespace vergence {
 namespace {

@@ -13,8 +13,8 @@
 #include "ssl/batches.h"
 #include "ssl/bench_operands.h"
 #include "ssl/option_table.h"
+#include "ssl/setup.h"
 #include "ssl/step_runner.h"
-#include "ssl/trainer.h"
 
 namespace vergence {
 namespace {

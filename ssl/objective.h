@@ -139,8 +139,6 @@ OptimizerSettings optimizer_settings(const Options& options);
 /// The options' encoder, for images of `image_size` and so many channels.
 ResNetSettings encoder_settings(const Options& options, std::int64_t image_size, std::int64_t channels = 3);
 
-/// The objectives there are, by name.
-const std::vector<std::string>& objective_names();
 /// The objective that `setup.options` name; throws UsageError naming those there are.
 std::unique_ptr<Objective> make_objective(const ObjectiveSetup& setup);
 

@@ -95,4 +95,18 @@ auto own(Value T::*member) {
   return [member](Options& options) -> Value& { return options.own.get<T>().*member; };
 }
 
+/// The options of one objective.
+struct ObjectiveOptions {
+  const char* name;   // as --objective takes it, and of its options: "NAME.temperature"
+  const char* title;  // of its options in --help
+  void (*declare)(OptionBuilder& options);
+};
+
+/// Those of all objectives, in the order of their names. The list of objectives (ssl/objective_list.h) defines it, so
+/// that the table of options needs to know none of them.
+const std::vector<ObjectiveOptions>& objective_options();
+
+/// The objectives there are, by name.
+const std::vector<std::string>& objective_names();
+
 }  // namespace vergence

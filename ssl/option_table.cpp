@@ -3,7 +3,6 @@
 
 #include <utility>
 
-#include "ssl/objective_list.h"
 #include "ssl/option_builder.h"
 
 namespace vergence {
@@ -80,9 +79,9 @@ void add_training(OptionBuilder& t) {
 void add_objectives(OptionBuilder& t) {
   t.group = "Heads";
   t.flag("joint-head-norm", FIELD(joint_head_norm), "the heads' batch norm over both views together, not per view");
-  for (const ObjectiveEntry& objective : objective_entries()) {
+  for (const ObjectiveOptions& objective : objective_options()) {
     t.group = objective.title;
-    objective.options(t);
+    objective.declare(t);
   }
 }
 

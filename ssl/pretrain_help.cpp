@@ -5,8 +5,8 @@
 
 #include "engine/shown.h"
 #include "ssl/help.h"
-#include "ssl/objective_list.h"
 #include "ssl/option_aliases.h"
+#include "ssl/option_builder.h"
 #include "ssl/option_names.h"
 #include "ssl/option_table.h"
 
@@ -98,7 +98,7 @@ std::string topics_text() {
   std::string text = "all";
   for (const auto& [topic, title] : group_topics) text += ", " + topic;
   text += ", names";
-  for (const ObjectiveEntry& objective : objective_entries()) text += join(", ", objective.name);
+  for (const ObjectiveOptions& objective : objective_options()) text += join(", ", objective.name);
   return text;
 }
 

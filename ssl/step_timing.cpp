@@ -12,8 +12,8 @@
 #include "kernels/clock.h"
 #include "ssl/bench_step.h"
 #include "ssl/recipe_files.h"
+#include "ssl/setup.h"
 #include "ssl/step_runner.h"
-#include "ssl/trainer.h"
 
 namespace vergence {
 namespace {

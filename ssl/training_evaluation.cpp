@@ -7,7 +7,7 @@
 #include "ssl/evaluation/class_cover.h"
 #include "ssl/evaluation/feature_mask.h"
 #include "ssl/finishing.h"
-#include "ssl/trainer.h"
+#include "ssl/setup.h"
 
 namespace vergence {
 

@@ -7,6 +7,7 @@
 #include <set>
 #include <sys/wait.h>
 
+#include "engine/files.h"
 #include "engine/json_text.h"
 #include "engine/version.h"
 #include "kernels/random.h"

@@ -7,7 +7,7 @@
 #include "models/decoder.h"
 #include "ssl/bench_step.h"
 #include "ssl/mrcl_reconstruction.h"
-#include "ssl/trainer.h"
+#include "ssl/setup.h"
 #include "tests/complaints.h"
 #include "tests/objective_checks.h"
 #include "tests/small_mrcl.h"

@@ -8,6 +8,7 @@
 
 #include "datasets/pack_images.h"
 #include "datasets/packed_images.h"
+#include "engine/files.h"
 #include "engine/json_text.h"
 #include "engine/shown.h"
 #include "engine/stored_text.h"

@@ -6,7 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/graph.h"
-#include "kernels/conv_rules.h"
+#include "kernels/choices.h"
 #include "tests/checked_backend.h"
 #include "tests/op_checks.h"
 

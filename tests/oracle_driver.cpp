@@ -8,7 +8,7 @@
 #include "datasets/image_file.h"
 #include "engine/graph.h"
 #include "engine/optimizer.h"
-#include "kernels/conv_rules.h"
+#include "kernels/choices.h"
 #include "kernels/views.h"
 #include "models/encoder_file.h"
 #include "ssl/evaluation/corruptions.h"

@@ -8,7 +8,9 @@
 #include <regex>
 
 #include "ssl/batches.h"
+#include "ssl/option_builder.h"
 #include "ssl/recipe_files.h"
+#include "ssl/setup.h"
 #include "ssl/step_timing.h"
 #include "tests/complaints.h"
 #include "tests/image_tree.h"

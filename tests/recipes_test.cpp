@@ -16,6 +16,7 @@
 #include "kernels/error.h"
 #include "kernels/random.h"
 #include "models/encoder_file.h"
+#include "ssl/option_builder.h"
 #include "ssl/option_table.h"
 #include "ssl/recipe_files.h"
 #include "ssl/stages.h"

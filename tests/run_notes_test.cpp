@@ -9,6 +9,7 @@
 #include <regex>
 #include <sstream>
 
+#include "engine/files.h"
 #include "engine/json_text.h"
 #include "engine/shell_words.h"
 #include "engine/version.h"

@@ -8,67 +8,12 @@
 #include "engine/safetensors.h"
 #include "engine/shown.h"
 #include "engine/utf8.h"
-#include "kernels/random.h"
-#include "ssl/config_toml.h"
 #include "tests/complaints.h"
+#include "tests/many_names.h"
 #include "tests/temporary_folder.h"
 
 namespace vergence {
 namespace {
-
-constexpr std::uint32_t last_character = 0x10ffff;
-
-bool is_surrogate(std::uint32_t number) { return number >= 0xd800 && number <= 0xdfff; }
-
-/// A character number in the form of `length` bytes, whatever length it should have.
-std::string encoded(std::uint32_t number, int length) {
-  if (length == 1) return {static_cast<char>(number)};
-  std::string bytes;
-  for (int i = 0; i < length - 1; ++i, number >>= 6)
-    bytes.insert(bytes.begin(), static_cast<char>(0x80 | (number & 63)));
-  return static_cast<char>((0xf00 >> length) | number) + bytes;
-}
-
-std::string utf8_of(std::uint32_t number) {
-  return encoded(number, number < 0x80 ? 1 : number < 0x800 ? 2 : number < 0x10000 ? 3 : 4);
-}
-
-/// Calls `check` with every string of one and two bytes other than 0, and with `count` random ones. Half of those have
-/// pieces that mean something.
-template <class Check>
-void for_many_names(int count, Check&& check) {
-  for (int a = 1; a < 256; ++a) {
-    check(std::string{static_cast<char>(a)});
-    for (int b = 1; b < 256; ++b) check(std::string{static_cast<char>(a), static_cast<char>(b)});
-  }
-  const std::vector<std::string> pieces{"bytes:",
-                                        "%",
-                                        "%E9",
-                                        "25",
-                                        "/",
-                                        "\n",
-                                        "\\",
-                                        "\"",
-                                        "\xc3\xa9",
-                                        "\xe2\x82\xac",
-                                        "\xf0\x9f\x98\x80",
-                                        "\xef\xbb\xbf",
-                                        "\xc2\x9b",
-                                        "\x7f",
-                                        "\xe9",
-                                        "\xed\xa0\x80"};
-  Random random(7, Purpose::test);
-  for (int i = 0; i < count; ++i) {
-    std::string name;
-    for (std::uint64_t left = 1 + random.below(9); left > 0; --left) {
-      if (i % 2 == 0)
-        name += static_cast<char>(1 + random.below(255));
-      else
-        name += pieces[random.below(static_cast<std::uint32_t>(pieces.size()))];
-    }
-    check(name);
-  }
-}
 
 TEST(Utf8, EveryCharacterAndNoOther) {
   EXPECT_EQ(utf8_length(""), 0u);
@@ -137,22 +82,6 @@ TEST(StoredText, WhatStandsForNoBytesIsRefused) {
               "run.toml:3: data: expected 'bytes:' and a name in which % and two hexadecimal digits stand for a byte "
               "other than 0 (%25 for %), got 'bytes:" +
                   wrong + "'");
-}
-
-TEST(StoredText, StandsInConfigurationFiles) {
-  const auto read = [](const std::string& text) {
-    return read_toml("data = " + toml_quote(text) + "\n", "saved").at(0).value;
-  };
-  std::string all;  // many characters to a file
-  for (std::uint32_t number = 0; number <= last_character; ++number) {
-    if (!is_surrogate(number)) all += utf8_of(number);
-    if (number % 4096 != 4095) continue;
-    ASSERT_EQ(read(all), all) << number;
-    all.clear();
-  }
-  for_many_names(2000, [&](const std::string& name) {
-    ASSERT_EQ(read_stored_text(read(stored_text(name)), ""), name) << shown(name);
-  });
 }
 
 TEST(StoredText, StandsInJson) {

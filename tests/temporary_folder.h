@@ -3,10 +3,11 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <string>
 #include <system_error>
 
-#include "engine/files.h"
 #include "kernels/error.h"
 
 namespace vergence {
@@ -29,7 +30,11 @@ class TemporaryFolder {
   /// The path of what is called `name` in the folder.
   std::string operator/(const std::string& name) const { return path_ + "/" + name; }
   /// The bytes of a file in the folder. Throws UsageError where there is none.
-  std::string bytes(const std::string& name) const { return read_file(*this / name); }
+  std::string bytes(const std::string& name) const {
+    std::ifstream in(*this / name, std::ios::binary);
+    require_usage(in.is_open(), *this / name, ": cannot be opened");
+    return {std::istreambuf_iterator<char>(in), {}};
+  }
 
  private:
   std::string path_;

@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 
 #include "datasets/pack_images.h"
+#include "engine/files.h"
 #include "engine/json_text.h"
 #include "tests/complaints.h"
 #include "tests/image_tree.h"

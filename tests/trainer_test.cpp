@@ -6,11 +6,13 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "engine/files.h"
 #include "engine/json_text.h"
 #include "models/encoder_file.h"
 #include "ssl/bench_step.h"
 #include "ssl/checkpoint.h"
 #include "ssl/plan.h"
+#include "ssl/setup.h"
 #include "ssl/stages.h"
 #include "tests/complaints.h"
 #include "tests/objective_checks.h"

@@ -7,7 +7,7 @@
 #include <regex>
 
 #include "engine/files.h"
-#include "temporary_folder.h"
+#include "tests/temporary_folder.h"
 
 namespace vergence {
 namespace {

@@ -8,7 +8,7 @@
 #include "ssl/bench_data.h"
 #include "ssl/bench_ops.h"
 #include "ssl/bench_suite.h"
-#include "ssl/objective.h"
+#include "ssl/option_builder.h"
 #include "tools/common.h"
 
 namespace {

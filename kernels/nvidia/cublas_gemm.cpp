@@ -10,8 +10,8 @@
 #include <mutex>
 #include <optional>
 
+#include "kernels/choices.h"
 #include "kernels/cuda_libraries.h"
-#include "kernels/cuda_rules.h"
 #include "kernels/nvidia/cublas_library.h"
 
 namespace vergence::cuda {

@@ -10,9 +10,9 @@
 #include <map>
 #include <mutex>
 
+#include "kernels/choices.h"
 #include "kernels/conv_tuning.h"
 #include "kernels/cuda_libraries.h"
-#include "kernels/cuda_rules.h"
 
 namespace vergence::cuda {
 

@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "kernels/conv_rules.h"
+#include "kernels/backend.h"
 #include "kernels/launch.h"
 #include "kernels/nvidia/cudnn_library.h"
 

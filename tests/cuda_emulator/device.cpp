@@ -12,7 +12,6 @@
 #include "kernels/device_pool.h"
 #include "tests/cuda_emulator/capture.h"
 #include "tests/cuda_emulator/emulated_backend.h"
-#include "tests/device/device_under_test.h"
 
 namespace vergence::emulated {
 
@@ -145,7 +144,7 @@ std::unique_ptr<Recording> Device::end_recording() {
 
 }  // namespace vergence::emulated
 
-namespace vergence::test {
+namespace vergence {
 
 void fail_next_recording() { emulated::next_recording_fails = true; }
 
@@ -154,6 +153,4 @@ Backend& emulated_backend() {
   return *device;
 }
 
-Backend& device_under_test() { return emulated_backend(); }
-
-}  // namespace vergence::test
+}  // namespace vergence

@@ -3,11 +3,11 @@
 
 #include "kernels/backend.h"
 
-namespace vergence::test {
+namespace vergence {
 
 Backend& emulated_backend();
 
 /// The next begin_recording throws, as a driver may refuse to capture.
 void fail_next_recording();
 
-}  // namespace vergence::test
+}  // namespace vergence

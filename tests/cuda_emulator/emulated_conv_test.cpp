@@ -337,7 +337,7 @@ TEST(CudaRules, ChooseByShapePassAndType) {
 
 TEST(CudaTuning, TimesWhatAppliesOnceAndRepeatsItsChoice) {
   const ConvShape shape = Case{"", 2, 4, 8, 16, 3, 1, 1}.shape();
-  Backend& gpu = test::emulated_backend();
+  Backend& gpu = emulated_backend();
   const Memory x(draw(shape.in_size(), 1), DType::bf16), w(draw(shape.weight_size(), 2), DType::bf16);
   const Memory y(shape.out_size(), DType::bf16), again(shape.out_size(), DType::bf16);
   start_conv_tuning({});
@@ -363,7 +363,7 @@ TEST(CudaTuning, LeavesWhatASumBeginsWith) {
   for (std::size_t i = 0; i < expected.size(); ++i) expected[i] += t.dx[i];
   const Memory g(t.g, DType::bf16), w(t.w, DType::bf16), dx(before, DType::bf16);
   start_conv_tuning({});
-  test::emulated_backend().conv2d_data(t.shape, g.array(), w.array(), dx.array(), true);
+  emulated_backend().conv2d_data(t.shape, g.array(), w.array(), dx.array(), true);
   stop_conv_tuning();
   EXPECT_LT(distance(dx.values(), expected), 5e-3);
 }

@@ -2,8 +2,8 @@
 #include <gtest/gtest.h>
 
 #include "engine/tensor.h"
+#include "kernels/choices.h"
 #include "kernels/conv_record.h"
-#include "kernels/cuda_rules.h"
 #include "tests/complaints.h"
 #include "tests/cuda_emulator/emulated_backend.h"
 #include "tests/cuda_emulator/stand_in_library.h"
@@ -22,16 +22,16 @@ class Library : public testing::Test {
     set_cuda_weight_gradients(DType::f32);
   }
 
-  Backend& gpu = test::emulated_backend();
+  Backend& gpu = emulated_backend();
 };
 
-Tensor ones(const Shape& shape, DType dtype) { return full(test::emulated_backend(), shape, 1, dtype); }
+Tensor ones(const Shape& shape, DType dtype) { return full(emulated_backend(), shape, 1, dtype); }
 
 /// y of images and weights that are all 1: in the middle, the number of a kernel's taps and channels.
 Tensor forward() {
   const Tensor x = ones({2, 6, 6, 16}, DType::bf16), w = ones({16, 3, 3, 16}, DType::f32);
-  const Tensor y = empty(test::emulated_backend(), {2, 6, 6, 16}, DType::bf16);
-  test::emulated_backend().conv2d(shape, x.array(), w.array(), y.array());
+  const Tensor y = empty(emulated_backend(), {2, 6, 6, 16}, DType::bf16);
+  emulated_backend().conv2d(shape, x.array(), w.array(), y.array());
   return y;
 }
 

@@ -3,7 +3,7 @@
 #include "engine/graph.h"
 #include "engine/ops.h"
 #include "kernels/cuda_backend.h"
-#include "kernels/norm_kernels.h"
+#include "kernels/cuda_fused.h"
 #include "tests/cuda_emulator/emulated_backend.h"
 #include "tests/kernel_check.h"
 

@@ -7,7 +7,7 @@
 
 #include "kernels/launch.h"
 #include "ssl/bench_step.h"
-#include "ssl/trainer.h"
+#include "ssl/setup.h"
 #include "tests/cuda_emulator/emulated_backend.h"
 #include "tests/device/own_kernels.h"
 

@@ -5,7 +5,7 @@
 #include "kernels/cuda_rules.h"
 #include "ssl/batches.h"
 #include "ssl/bench_step.h"
-#include "ssl/trainer.h"
+#include "ssl/setup.h"
 #include "tests/device/device_under_test.h"
 #include "tests/small_objectives.h"
 

@@ -3,7 +3,7 @@
 
 #include "engine/graph.h"
 #include "engine/ops.h"
-#include "kernels/cuda_rules.h"
+#include "kernels/choices.h"
 #include "tests/checked_backend.h"
 #include "tests/device/device_under_test.h"
 #include "tests/device/own_kernels.h"

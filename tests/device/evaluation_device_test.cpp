@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "datasets/confounded_shapes.h"
-#include "kernels/cuda_rules.h"
+#include "kernels/choices.h"
 #include "kernels/random.h"
 #include "ssl/evaluation/alignment.h"
 #include "ssl/evaluation/dense.h"

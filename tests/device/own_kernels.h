@@ -1,7 +1,7 @@
 // For tests of our own convolution kernels where the library would be chosen.
 #pragma once
 
-#include "kernels/cuda_rules.h"
+#include "kernels/choices.h"
 
 namespace vergence::test {
 

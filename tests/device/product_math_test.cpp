@@ -4,7 +4,7 @@
 
 #include "kernels/cuda_rules.h"
 #include "ssl/bench_operands.h"
-#include "ssl/trainer.h"
+#include "ssl/setup.h"
 #include "tests/device/device_under_test.h"
 
 namespace vergence::test {

@@ -2,7 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/ops.h"
-#include "kernels/cuda_rules.h"
+#include "kernels/choices.h"
 #include "ssl/bench_step.h"
 #include "tests/device/device_under_test.h"
 #include "tests/device/step_runs.h"

@@ -5,7 +5,7 @@
 
 #include "engine/ops.h"
 #include "ssl/bench_step.h"
-#include "ssl/trainer.h"
+#include "ssl/setup.h"
 #include "tests/device/device_under_test.h"
 #include "tests/device/step_runs.h"
 #include "tests/op_runner.h"

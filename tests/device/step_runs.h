@@ -7,8 +7,9 @@
 #include <string>
 #include <vector>
 
+#include "ssl/batches.h"
+#include "ssl/setup.h"
 #include "ssl/step_runner.h"
-#include "ssl/trainer.h"
 
 namespace vergence::test {
 

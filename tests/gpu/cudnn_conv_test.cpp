@@ -4,8 +4,8 @@
 #include <gtest/gtest.h>
 
 #include "engine/ops.h"
+#include "kernels/choices.h"
 #include "kernels/conv_record.h"
-#include "kernels/cuda_rules.h"
 #include "kernels/random.h"
 #include "tests/device/device_under_test.h"
 

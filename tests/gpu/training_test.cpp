@@ -5,7 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/files.h"
-#include "kernels/cuda_rules.h"
+#include "kernels/choices.h"
 #include "tests/device/device_under_test.h"
 #include "tests/gpu/training_losses.h"
 
