@@ -1,6 +1,6 @@
-# The CUDA backend: the .cu files of kernels/, compiled into vergence_kernels where there is a CUDA compiler.
+# The CUDA backend: the .cu files of kernels/cuda, compiled into vergence_kernels where there is a CUDA compiler.
 # Needs the toolkit (with cuBLAS's headers) alone, and cuDNN's headers where it is to be used. Both libraries are loaded at
-# run time (kernels/loaded_library.h); the folders they are found in here are remembered.
+# run time (kernels/cuda/loaded_library.h); the folders they are found in here are remembered.
 if(VERGENCE_CUDA STREQUAL "AUTO")
   include(CheckLanguage)
   check_language(CUDA)
@@ -42,7 +42,8 @@ foreach(architecture ${VERGENCE_CUDA_ARCHITECTURES})
   list(APPEND cuda_options "SHELL:-gencode arch=compute_${CMAKE_MATCH_1},code=${code}")
 endforeach()
 
-file(GLOB cuda_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/kernels/*.cu)
+file(GLOB cuda_sources CONFIGURE_DEPENDS kernels/cuda/*.cu kernels/cuda/conv/*.cu kernels/cuda/norm/*.cu
+     kernels/cuda/runtime/*.cu)
 target_sources(vergence_kernels PRIVATE ${cuda_sources})
 target_compile_options(vergence_kernels PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:${cuda_options}>")
 target_compile_definitions(vergence_kernels PRIVATE VERGENCE_CUDA)
@@ -51,9 +52,9 @@ set_target_properties(vergence_kernels PROPERTIES CUDA_ARCHITECTURES OFF)
 target_link_libraries(vergence_kernels PRIVATE CUDA::cudart_static)
 
 # ---- NVIDIA's libraries
-set(nvidia ${CMAKE_SOURCE_DIR}/kernels/nvidia)
-target_sources(vergence_kernels PRIVATE ${nvidia}/cublas_gemm.cpp ${nvidia}/cublas_library.cpp)
-set_property(SOURCE ${nvidia}/cublas_library.cpp APPEND PROPERTY COMPILE_DEFINITIONS
+set(libraries ${CMAKE_SOURCE_DIR}/kernels/cuda/libraries)
+target_sources(vergence_kernels PRIVATE ${libraries}/cublas_gemm.cpp ${libraries}/cublas_library.cpp)
+set_property(SOURCE ${libraries}/cublas_library.cpp APPEND PROPERTY COMPILE_DEFINITIONS
              VERGENCE_CUBLAS_FOLDER="${CUDAToolkit_LIBRARY_DIR}")
 
 set(cudnn_version "not wanted")
@@ -84,8 +85,8 @@ if(cudnn_version VERSION_GREATER_EQUAL 9.8)
   add_library(vergence_cudnn INTERFACE)
   target_include_directories(vergence_cudnn SYSTEM INTERFACE ${CUDNN_INCLUDE})
   target_link_libraries(vergence_cudnn INTERFACE CUDA::cudart_static)
-  target_sources(vergence_kernels PRIVATE ${nvidia}/cudnn_conv.cpp ${nvidia}/cudnn_graph.cpp ${nvidia}/cudnn_library.cpp)
-  set_property(SOURCE ${nvidia}/cudnn_library.cpp APPEND PROPERTY COMPILE_DEFINITIONS
+  target_sources(vergence_kernels PRIVATE ${libraries}/cudnn_conv.cpp ${libraries}/cudnn_graph.cpp ${libraries}/cudnn_library.cpp)
+  set_property(SOURCE ${libraries}/cudnn_library.cpp APPEND PROPERTY COMPILE_DEFINITIONS
                VERGENCE_CUDNN_FOLDER="${cudnn_folder}")
   target_link_libraries(vergence_kernels PRIVATE vergence_cudnn)
 else()
@@ -93,6 +94,6 @@ else()
     message(FATAL_ERROR "VERGENCE_CUDNN=${VERGENCE_CUDNN}: cuDNN 9.8 or later: ${cudnn_version}; looked in CUDA's "
                         "folders and in Python's nvidia.cudnn; -DCUDNN_INCLUDE=FOLDER names another")
   endif()
-  target_sources(vergence_kernels PRIVATE ${nvidia}/no_cudnn.cpp)
+  target_sources(vergence_kernels PRIVATE ${libraries}/no_cudnn.cpp)
 endif()
 message(STATUS "Vergence: with CUDA ${CUDAToolkit_VERSION} for ${VERGENCE_CUDA_ARCHITECTURES}; cuDNN: ${cudnn_version}")

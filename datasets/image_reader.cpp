@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "kernels/error.h"
-#include "kernels/pixel_ops.h"
+#include "kernels/shared/pixel_ops.h"
 
 namespace vergence {
 namespace {

@@ -19,8 +19,8 @@
 #include "engine/files.h"
 #include "engine/require_call.h"
 #include "engine/stored_text.h"
+#include "kernels/cpu/planes.h"
 #include "kernels/error.h"
-#include "kernels/image_ops.h"
 #include "kernels/parallel.h"
 
 namespace vergence {

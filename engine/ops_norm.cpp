@@ -1,7 +1,7 @@
 // Batch normalisation as three fused ops: forward, backward, double backward. With xh = (x - mean) rstd and the
 // projector P z = z - mean(z) - xh mean(xh z), all over the rows of a statistic group:
 //   y = gamma xh + beta,   gx = gamma rstd P g,   ggamma = sum g xh,   gbeta = sum g,
-// and the double backward of those; see kernels/norm.cpp. An added input and a ReLU may be fused: the ReLU is a
+// and the double backward of those; see kernels/cpu/norm.cpp. An added input and a ReLU may be fused: the ReLU is a
 // constant mask on every cotangent. Derivatives of order three and up fall back to a composition of elementary ops.
 #include "engine/ops_norm.h"
 

@@ -6,7 +6,7 @@
 namespace vergence {
 
 #ifdef VERGENCE_CUDA
-/// The first GPU, or null where none answers; then `why` says so (cuda_device.cu).
+/// The first GPU, or null where none answers; then `why` says so (kernels/cuda/runtime/device.cu).
 Backend* cuda_backend(std::string& why);
 #endif
 

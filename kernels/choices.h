@@ -1,5 +1,5 @@
 // What the user asked for of the kernels, for the whole process: set once, read at every call. Which kernel then runs
-// is decided by conv_rules.h and cuda_rules.h. Plain C++: part of every build.
+// is decided by kernels/cpu/conv/rules.h and kernels/cuda/rules.h. Plain C++: part of every build.
 #pragma once
 
 #include "kernels/types.h"

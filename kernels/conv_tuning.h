@@ -1,6 +1,6 @@
-// `--tune`: times the algorithms of a convolution where it first runs, instead of following the rule of conv_rules.h
-// (or cuda_rules.h), and cuDNN's plans for it, and remembers the fastest. A choice can be saved and given back, so that
-// a resumed run repeats it.
+// `--tune`: times the algorithms of a convolution where it first runs, instead of following the rule of
+// kernels/cpu/conv/rules.h (or kernels/cuda/rules.h), and cuDNN's plans for it, and remembers the fastest. A choice can
+// be saved and given back, so that a resumed run repeats it.
 #pragma once
 
 #include <functional>

@@ -9,13 +9,13 @@
 #include <omp.h>
 #include <vector>
 
-#include "kernels/conv_rules.h"
-#include "kernels/conv_unfold.h"
+#include "kernels/cpu/conv/rules.h"
+#include "kernels/cpu/conv/unfold.h"
+#include "kernels/cpu/conv/winograd.h"
 #include "kernels/random.h"
-#include "kernels/winograd.h"
 #include "tests/checked_backend.h"
 #ifndef VERGENCE_PLAIN_CPU
-#include "kernels/conv_onednn.h"
+#include "kernels/cpu/conv/direct.h"
 #endif
 
 namespace vergence {

@@ -6,9 +6,9 @@
 #include <vector>
 
 #include "kernels/backend.h"
-#include "kernels/conv_onednn.h"
-#include "kernels/conv_rules.h"
-#include "kernels/conv_unfold.h"
+#include "kernels/cpu/conv/direct.h"
+#include "kernels/cpu/conv/rules.h"
+#include "kernels/cpu/conv/unfold.h"
 #include "kernels/random.h"
 #include "tests/checked_backend.h"
 

@@ -7,8 +7,8 @@
 #include <dlfcn.h>
 #include <gtest/gtest.h>
 
-#include "kernels/cuda_rules.h"
-#include "kernels/nvidia/cudnn_conv.h"
+#include "kernels/cuda/libraries/cudnn_conv.h"
+#include "kernels/cuda/rules.h"
 
 namespace vergence::cuda {
 namespace {

@@ -1,5 +1,5 @@
 // The pool of a device's memory: addresses alone, so any will do.
-#include "kernels/device_pool.h"
+#include "kernels/cuda/device_pool.h"
 
 #include <algorithm>
 #include <cstdint>

@@ -2,8 +2,8 @@
 """What the CUDA compiler made of the kernels: registers, spills, shared memory, and the instructions that matter.
 
   kernel_report.py [--nvcc NVCC] [--architecture 90a] [--tools FOLDER] --check SOURCE.cu...
-                                            fails where a tensor-core convolution (conv_tensor*.cu) lacks mma.sync or
-                                            16-byte loads, or a batch norm of bf16 vectors (norm*.cu) stores less than
+                                            fails where a tensor-core convolution (conv/tensor*.cu) lacks mma.sync or
+                                            16-byte loads, or a batch norm of bf16 vectors (norm/*.cu) stores less than
                                             they hold at once (that no kernel spills, the build sees to). Stores are
                                             the assembler's choice: nvdisasm is the toolkit's or, in FOLDER, PyPI's
   kernel_report.py [--nvcc NVCC] [--architecture 90a] --table SOURCE.cu...     a Markdown table of every kernel
@@ -111,12 +111,12 @@ def sass_bodies_of(sass):
 def tensor_problems_of(source, bodies):
     tensor = [(name, body) for name, body in bodies if "tensor" in name]
     if not tensor:
-        yield f"{source.name}: no tensor-core kernel found"
+        yield f"{source}: no tensor-core kernel found"
     for name, body in tensor:
         wide = any(load in body for load in ("cp.async.cg.shared.global", "ld.global.v4", "ld.global.nc.v4"))
         for present, what in (("mma.sync" in body or "wgmma" in body, "mma.sync"), (wide, "16-byte loads")):
             if not present:
-                yield f"{source.name}: {name} has no {what}"
+                yield f"{source}: {name} has no {what}"
 
 
 SUMS_ALONE = ("norm_statistics<", "norm_double_sums<")  # store no activations
@@ -126,31 +126,31 @@ def store_problems_of(source, bodies):
     """Of kernels over 8 bf16 values at a time: 16 bytes a store. Sums in f64 and a byte of ReLU bits may be narrower."""
     vector = [(name, body) for name, body in bodies if re.match(r"\w+<bf16, 8\b", name)]
     if not vector:
-        yield f"{source.name}: no kernel of bf16 vectors found"
+        yield f"{source}: no kernel of bf16 vectors found"
     for name, body in vector:
         stores = re.findall(r"\bSTG\.[A-Z0-9.]+", body)
         narrow = [store for store in stores if not {"128", "64", "U8"} & set(store.split("."))]
         if narrow:
-            yield f"{source.name}: {name} has narrow stores: {', '.join(sorted(set(narrow)))} ({len(narrow)})"
+            yield f"{source}: {name} has narrow stores: {', '.join(sorted(set(narrow)))} ({len(narrow)})"
         if not name.startswith(SUMS_ALONE) and not any(".128" in store for store in stores):
-            yield f"{source.name}: {name} has no STG.E.128"
+            yield f"{source}: {name} has no STG.E.128"
 
 
 def check(nvcc, architecture, tools, sources):
     problems, count = [], 0
     for source in sources:
-        if source.name.startswith("conv_tensor"):
+        if str(source).startswith("conv/tensor"):
             bodies = bodies_of(ptx_of(nvcc, architecture, source))
             problems += tensor_problems_of(source, bodies)
-        elif source.name.startswith("norm"):
+        elif source.parent.name == "norm":
             nvdisasm = nvdisasm_of(nvcc, tools)
             if not nvdisasm:
-                print(f"{source.name}: skipped: no nvdisasm")
+                print(f"{source}: skipped: no nvdisasm")
                 continue
             bodies = sass_bodies_of(sass_of(nvcc, architecture, nvdisasm, source))
             problems += store_problems_of(source, bodies)
         else:
-            sys.exit(f"{source}: there is nothing to check; expected conv_tensor*.cu or norm*.cu")
+            sys.exit(f"{source}: there is nothing to check; expected conv/tensor*.cu or norm/*.cu")
         count += len(bodies)
     print("\n".join(problems) or f"{count} kernels for sm_{architecture}: the instructions they should have")
     return 1 if problems else 0

@@ -1,5 +1,5 @@
 // Where NVIDIA's libraries are looked for. A library that this process has already stands in for them.
-#include "kernels/loaded_library.h"
+#include "kernels/cuda/loaded_library.h"
 
 #include <cstdlib>
 #include <dlfcn.h>

@@ -14,23 +14,25 @@ import sys
 import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+KERNELS = "kernels/cuda"
+FOLDERS = ["", "conv", "norm"]  # of those that the emulated GPU runs
 SECONDS = 300
 # Which rows of the op table, and which test binaries of their own, a file must satisfy. Headers are compiled with the
 # sources that use them.
 ROWS = {"elementwise": "*", "reduce": "*sum*:*dot*:*max*:*mean*:*norm*", "move": "*", "gemm": "*matmul*:*linear*",
-        "conv_plain": "*conv*", "conv_tensor": "*conv*", "conv_tensor_weight": "*conv*", "conv_tiles": "*conv*",
-        "norm": "*norm*", "norm_double": "*norm*", "norm_bits": "*norm*", "norm_loops": "*norm*",
+        "conv/plain": "*conv*", "conv/tensor": "*conv*", "conv/tensor_weight": "*conv*", "conv/tiles": "*conv*",
+        "norm/norm": "*norm*", "norm/double": "*norm*", "norm/bits": "*norm*", "norm/loops": "*norm*",
         "rows": "*softmax*:*l2*:*entropy*:*normalize*", "pool": "*pool*", "info_nce": "*info_nce*",
-        "cross_correlation": "*cross_correlation*", "cuda_tiles": "*info_nce*:*cross_correlation*", "cuda_loops": "*"}
+        "cross_correlation": "*cross_correlation*", "tiles": "*info_nce*:*cross_correlation*", "loops": "*"}
 OWN = {"optimizers": ["emulated_optimizers_test"], "gather_segments": ["emulated_recorded_step_test"],
-       "views": ["emulated_views_test"], "conv_plain": ["emulated_conv_test"], "conv_tensor": ["emulated_conv_test", "emulated_conv_relu_norm_test"],
-       "conv_tensor_weight": ["emulated_conv_test"], "conv_tiles": ["emulated_conv_test"],
-       "norm": ["emulated_norm_test", "emulated_conv_relu_norm_test"], "norm_bits": ["emulated_norm_test"], "norm_loops": ["emulated_norm_test"],
+       "views": ["emulated_views_test"], "conv/plain": ["emulated_conv_test"], "conv/tensor": ["emulated_conv_test", "emulated_conv_relu_norm_test"],
+       "conv/tensor_weight": ["emulated_conv_test"], "conv/tiles": ["emulated_conv_test"],
+       "norm/norm": ["emulated_norm_test", "emulated_conv_relu_norm_test"], "norm/bits": ["emulated_norm_test"], "norm/loops": ["emulated_norm_test"],
        "info_nce": ["emulated_loss_kernels_test"], "cross_correlation": ["emulated_loss_kernels_test"],
-       "cuda_tiles": ["emulated_loss_kernels_test"]}
-USERS = {"cuda_loops.h": ["reduce.cu", "rows.cu", "elementwise.cu"], "norm_loops.h": ["norm.cu", "norm_double.cu"],
-         "cuda_tiles.h": ["info_nce.cu", "cross_correlation.cu"],
-         "conv_tiles.h": ["conv_tensor.cu", "conv_tensor_weight.cu"]}
+       "tiles": ["emulated_loss_kernels_test"]}
+USERS = {"loops.h": ["reduce.cu", "rows.cu", "elementwise.cu"], "norm/loops.h": ["norm/norm.cu", "norm/double.cu"],
+         "tiles.h": ["info_nce.cu", "cross_correlation.cu"],
+         "conv/tiles.h": ["conv/tensor.cu", "conv/tensor_weight.cu"]}
 
 
 def mutants_of(text):
@@ -65,10 +67,10 @@ class Builder:
         self.commands = text.splitlines()
 
     def compile(self, source, overlay, target):
-        [command] = [c for c in self.commands if c.endswith(f"/{source}") and " -c " in c]
+        [command] = [c for c in self.commands if c.endswith(f"/{KERNELS}/{source}") and " -c " in c]
         command = re.sub(r"^\S*ccache ", "", command)
-        if (overlay / "kernels" / source).exists():
-            command = command.replace(str(ROOT / "kernels" / source), str(overlay / "kernels" / source))
+        if (overlay / KERNELS / source).exists():
+            command = command.replace(str(ROOT / KERNELS / source), str(overlay / KERNELS / source))
         command = re.sub(r" -o \S+", f" -o {target}", re.sub(r" -MD -MT \S+ -MF \S+", "", command))
         return run(["bash", "-c", command.replace(" -c ", f" -I{overlay} -c ", 1).replace(f" -I{ROOT} ", f" -I{overlay} -I{ROOT} ", 1)],
                    cwd=self.build)
@@ -86,11 +88,11 @@ def caught(builder, name, overlay, folder):
     """True if a test fails, or does not end, with the file `name` taken from the overlay."""
     objects = []
     for source in USERS.get(name, [name]):
-        target = folder / f"{source}.o"
+        target = folder / f"{source.replace('/', '_')}.o"
         if builder.compile(source, overlay, target).returncode:
             return True  # the compiler caught it
         objects.append(target)
-    stem = pathlib.Path(name).stem
+    stem = name.rsplit(".", 1)[0]
     tests = [(test, "*") for test in OWN.get(stem, [])]
     if stem in ROWS or name in USERS:
         tests.append(("emulated_op_table_test", ROWS.get(stem, "*")))
@@ -109,14 +111,15 @@ def caught(builder, name, overlay, folder):
 def tried(builder, name, mutated):
     with tempfile.TemporaryDirectory() as folder:
         overlay = pathlib.Path(folder)
-        (overlay / "kernels").mkdir()
-        (overlay / "kernels" / name).write_text(mutated)
+        mutant = overlay / KERNELS / name
+        mutant.parent.mkdir(parents=True)
+        mutant.write_text(mutated)
         return caught(builder, name, overlay, overlay)
 
 
 def main():
     build = pathlib.Path(sys.argv[1]).resolve()
-    names = sys.argv[2:] or sorted(p.name for p in (ROOT / "kernels").glob("*.cu") if p.stem != "cuda_device")
+    names = sys.argv[2:] or sorted(str(p.relative_to(ROOT / KERNELS)) for folder in FOLDERS for p in (ROOT / KERNELS / folder).glob("*.cu"))
     if not sys.argv[2:]:
         names += USERS
     builder = Builder(build)
@@ -125,7 +128,7 @@ def main():
     for name in names:
         kinds = {"barrier": [0, 0], "index": [0, 0], "mask": [0, 0]}
         survivors = []
-        text = (ROOT / "kernels" / name).read_text()
+        text = (ROOT / KERNELS / name).read_text()
         mutants = list(mutants_of(text))
         if tried(builder, name, text):
             sys.exit(f"{name}: a test fails without any mutation")

@@ -7,7 +7,7 @@
 #include <map>
 #include <vector>
 
-#include "kernels/image_ops.h"
+#include "kernels/cpu/planes.h"
 #include "tests/complaints.h"
 
 namespace vergence {

@@ -1,6 +1,6 @@
 #include "tests/device/device_under_test.h"
 
-#include "tests/cuda_emulator/emulated_backend.h"
+#include "kernels/cuda/emulated/backend.h"
 
 namespace vergence::test {
 

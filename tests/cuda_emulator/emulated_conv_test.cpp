@@ -6,12 +6,12 @@
 #include <string>
 #include <vector>
 
-#include "kernels/conv_kernels.h"
 #include "kernels/conv_tuning.h"
-#include "kernels/cuda_rules.h"
-#include "kernels/plain_loops.h"
+#include "kernels/cpu/reference.h"
+#include "kernels/cuda/conv/kernels.h"
+#include "kernels/cuda/emulated/backend.h"
+#include "kernels/cuda/rules.h"
 #include "kernels/random.h"
-#include "tests/cuda_emulator/emulated_backend.h"
 
 namespace vergence::emulated {
 namespace {

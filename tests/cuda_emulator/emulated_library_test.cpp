@@ -4,9 +4,9 @@
 #include "engine/tensor.h"
 #include "kernels/choices.h"
 #include "kernels/conv_record.h"
+#include "kernels/cuda/emulated/backend.h"
+#include "kernels/cuda/emulated/stand_in_library.h"
 #include "tests/complaints.h"
-#include "tests/cuda_emulator/emulated_backend.h"
-#include "tests/cuda_emulator/stand_in_library.h"
 
 namespace vergence::emulated {
 namespace {

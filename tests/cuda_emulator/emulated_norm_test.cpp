@@ -2,9 +2,9 @@
 // aligned, and statistics that a convolution has left.
 #include "engine/graph.h"
 #include "engine/ops.h"
-#include "kernels/cuda_backend.h"
-#include "kernels/cuda_fused.h"
-#include "tests/cuda_emulator/emulated_backend.h"
+#include "kernels/cuda/backend.h"
+#include "kernels/cuda/emulated/backend.h"
+#include "kernels/cuda/fused.h"
 #include "tests/kernel_check.h"
 
 namespace vergence::test {

@@ -4,8 +4,8 @@
 #include <functional>
 #include <gtest/gtest.h>
 
+#include "kernels/cuda/emulated/backend.h"
 #include "kernels/random.h"
-#include "tests/cuda_emulator/emulated_backend.h"
 
 namespace vergence::test {
 namespace {

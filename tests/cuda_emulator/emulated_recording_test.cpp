@@ -2,8 +2,8 @@
 #include <gtest/gtest.h>
 
 #include "engine/ops.h"
+#include "kernels/cuda/emulated/backend.h"
 #include "ssl/bench_step.h"
-#include "tests/cuda_emulator/emulated_backend.h"
 #include "tests/device/step_runs.h"
 #include "tests/small_objectives.h"
 

@@ -2,9 +2,9 @@
 #include <array>
 #include <cstring>
 
-#include "kernels/launch.h"
-#include "kernels/view_plan.h"
-#include "tests/cuda_emulator/emulated_backend.h"
+#include "kernels/cuda/emulated/backend.h"
+#include "kernels/cuda/launch.h"
+#include "kernels/shared/view_plan.h"
 #include "tests/view_checks.h"
 
 namespace vergence::emulated {

@@ -1,13 +1,13 @@
 // The emulator itself: that right kernels run as on a GPU and that each kind of mistake is found and reported.
-#include "tests/cuda_emulator/emulator.h"
+#include "kernels/emulator/emulator.h"
 
 #include <gtest/gtest.h>
 #include <numeric>
 #include <vector>
 
+#include "kernels/cuda/launch.h"
+#include "kernels/cuda/ptx.h"
 #include "kernels/error.h"
-#include "kernels/launch.h"
-#include "kernels/ptx.h"
 
 namespace vergence::emulated {
 namespace {

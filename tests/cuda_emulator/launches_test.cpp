@@ -5,10 +5,10 @@
 #include <map>
 #include <string>
 
-#include "kernels/launch.h"
+#include "kernels/cuda/emulated/backend.h"
+#include "kernels/cuda/launch.h"
 #include "ssl/bench_step.h"
 #include "ssl/setup.h"
-#include "tests/cuda_emulator/emulated_backend.h"
 #include "tests/device/own_kernels.h"
 
 namespace vergence::test {

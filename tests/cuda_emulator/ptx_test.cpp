@@ -1,5 +1,5 @@
 // The emulated twins of ptx.h against plain products of numbers that are all different.
-#include "kernels/ptx.h"
+#include "kernels/cuda/ptx.h"
 
 #include <gtest/gtest.h>
 #include <vector>

@@ -2,7 +2,7 @@
 #include <cmath>
 #include <gtest/gtest.h>
 
-#include "kernels/cuda_rules.h"
+#include "kernels/cuda/rules.h"
 #include "ssl/batches.h"
 #include "ssl/bench_step.h"
 #include "ssl/setup.h"

@@ -2,7 +2,7 @@
 #include <cmath>
 #include <gtest/gtest.h>
 
-#include "kernels/cuda_rules.h"
+#include "kernels/cuda/rules.h"
 #include "ssl/bench_operands.h"
 #include "ssl/setup.h"
 #include "tests/device/device_under_test.h"

@@ -1,0 +1,433 @@
+// Batch norm, its backward and its double backward, per statistic group and channel, over M rows. With
+// r = 1 / sqrt(var + eps), d = x - mu, xh = d r, and P z = z - m(z) - xh m(xh z), where m is the mean over rows:
+//   forward   y = [relu](gamma xh + beta [+ add])
+//   backward  gx = gamma r P g, ggamma = sum g xh, gbeta = sum g
+//   double    dg = gamma r P a + b xh + c [+ a_add],  dgamma = sum r a (P g),
+//             dx = r b P g - gamma r^2 [A (g - m(g)) + G (a - m(a)) + (C - 3 A G) xh],
+//             G = m(xh g), A = m(xh a), C = m(a g) - m(a) m(g)
+// With given statistics (training false) P is the identity and dx = r b g. With relu, g counts where y > 0 only.
+// Statistics are centred block by block and merged in double (Chan, Golub, LeVeque 1979): never E[x^2] - mu^2.
+// Bound by memory. Bytes per element, of the activations' type: forward 2 reads of x, 1 of add, 1 write; backward 2
+// reads of g and x (and y), 1 or 2 writes; double backward 2 reads of g, a, x (and y), 2 writes.
+#include <cmath>
+
+#include "kernels/cpu/backend.h"
+#include "kernels/cpu/loops.h"
+#include "kernels/shared/running_statistics.h"
+
+namespace vergence {
+namespace {
+
+using cpu::with_flag;
+
+/// Per-channel values of one kernel in Compute<T>, `count` named rows of groups * channels values.
+template <class Real>
+struct Coefficients {
+  Coefficients(const NormShape& shape, int count)
+      : size(shape.groups * shape.channels), values(static_cast<std::size_t>(count * size)) {}
+  Real* operator[](int row) { return values.data() + row * size; }
+
+  std::int64_t size;
+  std::vector<Real> values;
+};
+
+/// Calls `body(begin, end, k)` in parallel on runs of rows of one group, as flat elements; k is the first of the
+/// group's per-channel values. Runs are short enough to stay in cache from one loop of the body to the next.
+template <class Body>
+void for_row_runs(const NormShape& shape, const Body& body) {
+  const std::int64_t run = std::clamp<std::int64_t>(8192 / shape.channels, 1, shape.rows);
+  const std::int64_t runs = (shape.rows + run - 1) / run;
+  const std::int64_t run_grain = std::max<std::int64_t>(1, cpu::grain / (run * shape.channels));
+  parallel_for(shape.groups * runs, run_grain, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t unit = begin; unit < end; ++unit) {
+      const std::int64_t group = unit / runs, first = unit % runs * run, last = std::min(shape.rows, first + run);
+      body(group * shape.rows + first, group * shape.rows + last, group * shape.channels);
+    }
+  });
+}
+
+/// Calls `body(i, k)` for every element i of rows [begin, end), channel by channel, vectorised.
+template <class Body>
+void for_elements(std::int64_t begin, std::int64_t end, std::int64_t channels, std::int64_t k, const Body body) {
+  for (std::int64_t row = begin; row < end; ++row) {
+    const std::int64_t first = row * channels;
+    cpu::for_simd(0, channels, [=](std::int64_t c) { body(first + c, k + c); });
+  }
+}
+
+/// The cotangent of the value before the ReLU.
+template <bool relu, class T>
+Compute<T> masked(T g, const T* y, std::int64_t i) {
+  using Real = Compute<T>;
+  if constexpr (relu) return static_cast<Real>(y[i]) > Real(0) ? static_cast<Real>(g) : Real(0);
+  return static_cast<Real>(g);
+}
+
+// ---- statistics
+
+/// Count, mean and centred sum of squares of each channel.
+struct Moments {
+  explicit Moments(std::int64_t channels)
+      : mean(static_cast<std::size_t>(channels)), squares(static_cast<std::size_t>(channels)) {}
+
+  void merge(double other_count, const double* other_mean, const double* other_squares) {
+    const double total = count + other_count;
+    for (std::size_t c = 0; c < mean.size(); ++c) {
+      const double delta = other_mean[c] - mean[c];
+      mean[c] += delta * (other_count / total);
+      squares[c] += other_squares[c] + delta * delta * (count * other_count / total);
+    }
+    count = total;
+  }
+
+  double count = 0;
+  std::vector<double> mean, squares;
+};
+
+/// Moments of rows [begin, end), part by part: each part's mean first, then, from cache, its deviations.
+template <class T>
+Moments moments_of_rows(const T* x, std::int64_t begin, std::int64_t end, std::int64_t channels) {
+  using Real = Compute<T>;
+  const std::int64_t part = std::max<std::int64_t>(1, 32768 / channels);
+  Moments all(channels);
+  std::vector<double> sums(static_cast<std::size_t>(2 * channels));
+  std::vector<Real> pivot(static_cast<std::size_t>(channels));
+  for (std::int64_t first = begin; first < end; first += part) {
+    const std::int64_t last = std::min(end, first + part);
+    const double count = static_cast<double>(last - first);
+    std::fill(sums.begin(), sums.end(), 0.0);
+    cpu::add_columns<1, Real>(first, last, channels, sums.data(),
+                              [=](std::int64_t i, std::int64_t, Real* add) { add[0] += static_cast<Real>(x[i]); });
+    Real* const centre = pivot.data();
+    double *const mean = sums.data(), *const squares = mean + channels;
+    for (std::int64_t c = 0; c < channels; ++c) centre[c] = static_cast<Real>(mean[c] / count);
+    std::fill(sums.begin(), sums.end(), 0.0);
+    cpu::add_columns<2, Real>(first, last, channels, sums.data(), [=](std::int64_t i, std::int64_t c, Real* add) {
+      const Real d = static_cast<Real>(x[i]) - centre[c];
+      add[0] += d;
+      add[1] += d * d;
+    });
+    for (std::int64_t c = 0; c < channels; ++c) {  // the pivot is rounded: correct for what is left of the mean
+      squares[c] -= mean[c] * (mean[c] / count);
+      mean[c] = static_cast<double>(centre[c]) + mean[c] / count;
+    }
+    all.merge(count, mean, squares);
+  }
+  return all;
+}
+
+template <class T>
+void statistics(const NormShape& shape, const T* x, Compute<T>* mean, Compute<T>* rstd) {
+  using Real = Compute<T>;
+  const std::int64_t blocks = cpu::blocks_per_group(shape.groups, shape.rows, shape.channels);
+  std::vector<Moments> partial(static_cast<std::size_t>(shape.groups * blocks), Moments(0));
+  const std::int64_t block_size = shape.rows * shape.channels / blocks;
+  parallel_for(shape.groups * blocks, cpu::row_grain(block_size), [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t unit = begin; unit < end; ++unit) {
+      const std::int64_t first = unit / blocks * shape.rows, block = unit % blocks;
+      partial[static_cast<std::size_t>(unit)] = moments_of_rows(
+          x, first + shape.rows * block / blocks, first + shape.rows * (block + 1) / blocks, shape.channels);
+    }
+  });
+  for (std::int64_t group = 0; group < shape.groups; ++group) {
+    Moments& all = partial[static_cast<std::size_t>(group * blocks)];
+    for (std::int64_t block = 1; block < blocks; ++block) {
+      const Moments& part = partial[static_cast<std::size_t>(group * blocks + block)];
+      all.merge(part.count, part.mean.data(), part.squares.data());
+    }
+    for (std::int64_t c = 0; c < shape.channels; ++c) {
+      const double variance = all.squares[static_cast<std::size_t>(c)] / static_cast<double>(shape.rows);
+      mean[group * shape.channels + c] = static_cast<Real>(all.mean[static_cast<std::size_t>(c)]);
+      rstd[group * shape.channels + c] = static_cast<Real>(1 / std::sqrt(variance + shape.epsilon));
+    }
+  }
+}
+
+// ---- the ReLU's mask as bits
+
+template <class T>
+void store_bits(const Array& positive, const T* y, std::int64_t size) {
+  std::uint8_t* const bits = positive.as<std::uint8_t>();
+  parallel_for((size + 7) / 8, cpu::grain / 8, [=](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t byte = begin; byte < end; ++byte) {
+      unsigned value = 0;
+      for (std::int64_t i = 8 * byte; i < std::min(size, 8 * byte + 8); ++i)
+        value |= (static_cast<Compute<T>>(y[i]) > 0 ? 1u : 0u) << i % 8;
+      bits[byte] = static_cast<std::uint8_t>(value);
+    }
+  });
+}
+
+/// The output as far as its sign matters: y itself, or 0 and 1 made from the bits that were given in its place.
+template <class T>
+class SignOfOutput {
+ public:
+  SignOfOutput(const ConstArray& y, std::int64_t size) : values_(y.dtype == DType::u8 ? nullptr : y.as<T>()) {
+    if (y.dtype != DType::u8) return;
+    const std::uint8_t* const bits = y.as<std::uint8_t>();
+    for (std::int64_t i = 0; i < size; ++i) made_.push_back(T(static_cast<float>(bits[i / 8] >> i % 8 & 1)));
+    values_ = made_.data();
+  }
+  const T* data() const { return values_; }
+
+ private:
+  std::vector<T> made_;
+  const T* values_;
+};
+
+// ---- forward
+
+template <class T>
+void forward(const NormShape& shape, const T* x, const Compute<T>* gamma, const Compute<T>* beta, const T* add,
+             const Compute<T>* mean, const Compute<T>* rstd, T* y) {
+  using Real = Compute<T>;
+  Coefficients<Real> per_channel(shape, 2);
+  Real *const scale = per_channel[0], *const shift = per_channel[1];
+  for (std::int64_t k = 0; k < per_channel.size; ++k) {
+    const std::int64_t c = k % shape.channels;
+    scale[k] = rstd[k] * (gamma ? gamma[c] : Real(1));
+    shift[k] = beta ? beta[c] : Real(0);
+  }
+  with_flag(shape.relu, [&](auto relu) {
+    with_flag(add != nullptr, [&](auto has_add) {
+      for_row_runs(shape, [&](std::int64_t begin, std::int64_t end, std::int64_t k0) {
+        for_elements(begin, end, shape.channels, k0, [=](std::int64_t i, std::int64_t k) {
+          Real value = (static_cast<Real>(x[i]) - mean[k]) * scale[k] + shift[k];
+          if constexpr (decltype(has_add)::value) value += static_cast<Real>(add[i]);
+          if constexpr (decltype(relu)::value) value = value < Real(0) ? Real(0) : value;
+          y[i] = static_cast<T>(value);
+        });
+      });
+    });
+  });
+}
+
+// ---- backward
+
+/// sums[(group * 2 + 0) * C + c] = sum g, [(group * 2 + 1) * C + c] = sum g d; writes the masked g to g_add if given.
+template <class T>
+std::vector<double> backward_sums(const NormShape& shape, const T* g, const T* x, const T* y, const Compute<T>* mean,
+                                  T* g_add) {
+  using Real = Compute<T>;
+  return with_flag(shape.relu, [&](auto relu) {
+    return with_flag(g_add != nullptr, [&](auto copies) {
+      return cpu::column_sums<2, Real>(shape.groups, shape.rows, shape.channels,
+                                       [=](std::int64_t i, std::int64_t k, Real* add) {
+                                         const Real gi = masked<decltype(relu)::value>(g[i], y, i);
+                                         if constexpr (decltype(copies)::value) g_add[i] = static_cast<T>(gi);
+                                         add[0] += gi;
+                                         add[1] += gi * (static_cast<Real>(x[i]) - mean[k]);
+                                       });
+    });
+  });
+}
+
+/// gx = scale (g - centre - d slope)
+template <class T>
+void backward_apply(const NormShape& shape, const T* g, const T* x, const T* y, const Compute<T>* mean,
+                    const Compute<T>* scale, const Compute<T>* centre, const Compute<T>* slope, T* gx) {
+  using Real = Compute<T>;
+  with_flag(shape.relu, [&](auto relu) {
+    for_row_runs(shape, [&](std::int64_t begin, std::int64_t end, std::int64_t k0) {
+      for_elements(begin, end, shape.channels, k0, [=](std::int64_t i, std::int64_t k) {
+        const Real gi = masked<decltype(relu)::value>(g[i], y, i), d = static_cast<Real>(x[i]) - mean[k];
+        gx[i] = static_cast<T>(scale[k] * (gi - centre[k] - d * slope[k]));
+      });
+    });
+  });
+}
+
+template <class T>
+void backward(NormShape shape, const T* g, const T* x, const T* y, const Compute<T>* gamma, const Compute<T>* mean,
+              const Compute<T>* rstd, T* gx, T* g_add, Compute<T>* ggamma, Compute<T>* gbeta) {
+  using Real = Compute<T>;
+  const std::int64_t channels = shape.channels;
+  const std::vector<double> sums = backward_sums(shape, g, x, y, mean, g_add);
+  Coefficients<Real> per_channel(shape, 3);
+  Real *const scale = per_channel[0], *const centre = per_channel[1], *const slope = per_channel[2];
+  std::vector<double> gamma_sum(static_cast<std::size_t>(channels)), beta_sum(static_cast<std::size_t>(channels));
+  for (std::int64_t k = 0; k < per_channel.size; ++k) {
+    const std::int64_t group = k / channels, c = k % channels;
+    const double r = rstd[k], m = static_cast<double>(shape.rows);
+    const double sum_g = sums[static_cast<std::size_t>(2 * group * channels + c)];
+    const double sum_gd = sums[static_cast<std::size_t>((2 * group + 1) * channels + c)];
+    gamma_sum[static_cast<std::size_t>(c)] += sum_gd * r;
+    beta_sum[static_cast<std::size_t>(c)] += sum_g;
+    scale[k] = static_cast<Real>(r * (gamma ? static_cast<double>(gamma[c]) : 1.0));
+    centre[k] = static_cast<Real>(shape.training ? sum_g / m : 0.0);
+    slope[k] = static_cast<Real>(shape.training ? sum_gd / m * r * r : 0.0);
+  }
+  for (std::int64_t c = 0; c < channels; ++c) {
+    if (ggamma) ggamma[c] = static_cast<Real>(gamma_sum[static_cast<std::size_t>(c)]);
+    if (gbeta) gbeta[c] = static_cast<Real>(beta_sum[static_cast<std::size_t>(c)]);
+  }
+  if (!gx) return;
+  if (g_add) {  // already masked: spares a read of y
+    shape.relu = false;
+    g = g_add;
+  }
+  backward_apply(shape, g, x, y, mean, scale, centre, slope, gx);
+}
+
+// ---- double backward
+
+/// All arrays of one double backward. Absent ones are null.
+template <class T>
+struct DoubleBackward {
+  using Real = Compute<T>;
+  NormShape shape;
+  const T *a, *a_add;
+  const Real *b, *c;
+  const T *g, *x, *y;
+  const Real *gamma, *mean, *rstd;
+  T *dg, *dx;
+  Real* dgamma;
+
+  /// Sums per group and channel of g, a, a g, g d, a d.
+  std::vector<double> sums() const {
+    return with_flag(shape.relu, [&](auto relu) {
+      return with_flag(a != nullptr, [&](auto has_a) {
+        const DoubleBackward in = *this;
+        constexpr bool with_a = decltype(has_a)::value;
+        return cpu::column_sums<5, Real>(shape.groups, shape.rows, shape.channels,
+                                         [in](std::int64_t i, std::int64_t k, Real* add) {
+                                           const Real gi = masked<decltype(relu)::value>(in.g[i], in.y, i);
+                                           const Real d = static_cast<Real>(in.x[i]) - in.mean[k];
+                                           add[0] += gi;
+                                           add[3] += gi * d;
+                                           if constexpr (with_a) {
+                                             const Real ai = static_cast<Real>(in.a[i]);
+                                             add[1] += ai;
+                                             add[2] += ai * gi;
+                                             add[4] += ai * d;
+                                           }
+                                         });
+      });
+    });
+  }
+
+  // Rows of coefficients: dg = dg_a (a - mean_a) + dg_d d + dg_1 [+ a_add], dx = dx_g (g - mean_g) + dx_a (a - mean_a)
+  // + dx_d d.
+  enum Row { mean_g, mean_a, dg_a, dg_d, dg_1, dx_g, dx_a, dx_d, row_count };
+
+  /// Fills the coefficients and writes dgamma.
+  Coefficients<Real> coefficients(const std::vector<double>& sum) const {
+    Coefficients<Real> out(shape, row_count);
+    const std::int64_t channels = shape.channels;
+    std::vector<double> gamma_sum(static_cast<std::size_t>(channels));
+    for (std::int64_t k = 0; k < out.size; ++k) {
+      const std::int64_t channel = k % channels;
+      const double* s = sum.data() + k / channels * 5 * channels + channel;
+      const double m = static_cast<double>(shape.rows), r = rstd[k];
+      const double gain = (gamma ? static_cast<double>(gamma[channel]) : 1.0) * r;  // gamma r
+      const double bk = b ? static_cast<double>(b[channel]) : 0.0, ck = c ? static_cast<double>(c[channel]) : 0.0;
+      double mg = 0, ma = 0, G = 0, A = 0, C = s[2 * channels] / m;
+      if (shape.training) {
+        mg = s[0] / m, ma = s[channels] / m, G = s[3 * channels] * r / m, A = s[4 * channels] * r / m;
+        C -= ma * mg;
+      }
+      gamma_sum[static_cast<std::size_t>(channel)] += r * m * (C - A * G);
+      out[mean_g][k] = static_cast<Real>(mg);
+      out[mean_a][k] = static_cast<Real>(ma);
+      out[dg_a][k] = static_cast<Real>(gain);
+      out[dg_d][k] = static_cast<Real>(r * (bk - gain * A));
+      out[dg_1][k] = static_cast<Real>(ck);
+      out[dx_g][k] = static_cast<Real>(r * (bk - gain * A));
+      out[dx_a][k] = static_cast<Real>(-gain * r * G);
+      out[dx_d][k] = shape.training ? static_cast<Real>(-r * r * (bk * G + gain * (C - 3 * A * G))) : Real(0);
+    }
+    if (dgamma)
+      for (std::int64_t k = 0; k < channels; ++k) dgamma[k] = static_cast<Real>(gamma_sum[static_cast<std::size_t>(k)]);
+    return out;
+  }
+
+  template <bool relu, bool has_a, bool has_a_add>
+  void write_dg(Coefficients<Real>& k_rows, std::int64_t begin, std::int64_t end, std::int64_t k0) const {
+    const Real *ma = k_rows[mean_a], *ka = k_rows[dg_a], *kd = k_rows[dg_d], *k1 = k_rows[dg_1];
+    for_elements(begin, end, shape.channels, k0, [=, *this](std::int64_t i, std::int64_t k) {
+      Real value = kd[k] * (static_cast<Real>(x[i]) - mean[k]) + k1[k];
+      if constexpr (has_a) value += ka[k] * (static_cast<Real>(a[i]) - ma[k]);
+      if constexpr (has_a_add) value += static_cast<Real>(a_add[i]);
+      if constexpr (relu) value = static_cast<Real>(y[i]) > Real(0) ? value : Real(0);
+      dg[i] = static_cast<T>(value);
+    });
+  }
+
+  template <bool relu, bool has_a>
+  void write_dx(Coefficients<Real>& k_rows, std::int64_t begin, std::int64_t end, std::int64_t k0) const {
+    const Real *mg = k_rows[mean_g], *ma = k_rows[mean_a], *kg = k_rows[dx_g], *ka = k_rows[dx_a], *kd = k_rows[dx_d];
+    for_elements(begin, end, shape.channels, k0, [=, *this](std::int64_t i, std::int64_t k) {
+      Real value = kd[k] * (static_cast<Real>(x[i]) - mean[k]) + kg[k] * (masked<relu>(g[i], y, i) - mg[k]);
+      if constexpr (has_a) value += ka[k] * (static_cast<Real>(a[i]) - ma[k]);
+      dx[i] = static_cast<T>(value);
+    });
+  }
+
+  void run() const {
+    Coefficients<Real> k_rows = coefficients(sums());
+    with_flag(shape.relu, [&](auto relu) {
+      with_flag(a != nullptr, [&](auto has_a) {
+        with_flag(a_add != nullptr, [&](auto has_a_add) {
+          constexpr bool relu_v = decltype(relu)::value, a_v = decltype(has_a)::value;
+          for_row_runs(shape, [&](std::int64_t begin, std::int64_t end, std::int64_t k0) {
+            if (dg) write_dg<relu_v, a_v, decltype(has_a_add)::value>(k_rows, begin, end, k0);
+            if (dx) write_dx<relu_v, a_v>(k_rows, begin, end, k0);
+          });
+        });
+      });
+    });
+  }
+};
+
+}  // namespace
+
+namespace {
+
+template <class Real>
+void follow_all(const NormShape& shape, const RunningUpdate& running, const Real* mean, const Real* rstd) {
+  Real *means = running.mean.as<Real>(), *variances = running.variance.as<Real>();
+  for (std::int64_t c = 0; c < shape.channels; ++c) follow(shape, running.share, c, mean, rstd, means[c], variances[c]);
+}
+
+}  // namespace
+
+void CpuBackend::batch_norm(const NormShape& shape, ConstArray x, ConstArray gamma, ConstArray beta, ConstArray add,
+                            Array mean, Array rstd, Array y, Array positive, const RunningUpdate& running) {
+  with_float(x.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    using Real = Compute<T>;
+    if (shape.training) statistics(shape, x.as<T>(), mean.as<Real>(), rstd.as<Real>());
+    if (running) follow_all<Real>(shape, running, mean.as<Real>(), rstd.as<Real>());
+    forward(shape, x.as<T>(), gamma.as<Real>(), beta.as<Real>(), add.as<T>(), mean.as<Real>(), rstd.as<Real>(),
+            y.as<T>());
+    if (positive) store_bits(positive, y.as<T>(), y.size);
+  });
+}
+
+void CpuBackend::batch_norm_backward(const NormShape& shape, ConstArray g, ConstArray x, ConstArray y, ConstArray gamma,
+                                     ConstArray mean, ConstArray rstd, Array gx, Array g_add, Array ggamma, Array gbeta,
+                                     ConstArray) {
+  with_float(x.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    using Real = Compute<T>;
+    const SignOfOutput<T> sign(y, x.size);
+    backward(shape, g.as<T>(), x.as<T>(), sign.data(), gamma.as<Real>(), mean.as<Real>(), rstd.as<Real>(), gx.as<T>(),
+             g_add.as<T>(), ggamma.as<Real>(), gbeta.as<Real>());
+  });
+}
+
+void CpuBackend::batch_norm_double_backward(const NormShape& shape, ConstArray a, ConstArray a_add, ConstArray b,
+                                            ConstArray c, ConstArray g, ConstArray x, ConstArray y, ConstArray gamma,
+                                            ConstArray mean, ConstArray rstd, Array dg, Array dx, Array dgamma) {
+  with_float(x.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    using Real = Compute<T>;
+    const SignOfOutput<T> sign(y, x.size);
+    DoubleBackward<T>{shape,           a.as<T>(),  a_add.as<T>(), b.as<Real>(),     c.as<Real>(),
+                      g.as<T>(),       x.as<T>(),  sign.data(),   gamma.as<Real>(), mean.as<Real>(),
+                      rstd.as<Real>(), dg.as<T>(), dx.as<T>(),    dgamma.as<Real>()}
+        .run();
+  });
+}
+
+}  // namespace vergence

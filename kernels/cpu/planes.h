@@ -1,0 +1,47 @@
+// The pixel arithmetic behind views: each operation works in place on planes of floats in [0, 1].
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "kernels/shared/pixel_ops.h"
+#include "kernels/views.h"
+
+namespace vergence {
+
+/// A square image, a plane for each channel. Planes are stored *transposed*, element (x, y) at x * size + y: resizing
+/// then needs one transposition instead of two, pointwise operations do not care, and `write_pixels` turns them back.
+struct Planes {
+  std::int64_t size = 0, channels = 3;
+  std::vector<float> values;   // channels x size x size
+  std::vector<float> scratch;  // working memory that the operations reuse
+
+  std::int64_t area() const { return size * size; }
+  float* plane(std::int64_t channel) { return values.data() + channel * area(); }
+};
+
+/// Resizes the stretches of rows and columns to planes.size. `corner`: the pixel at the first row and column of an
+/// interleaved 8-bit image of planes.channels channels, `width` pixels wide.
+void resize(const std::uint8_t* corner, std::int64_t width, const Stretch& rows, const Stretch& columns,
+            Interpolation interpolation, Planes& planes);
+
+/// A whole image, of which `picture` is all, resized to height x width x 3 bytes: bilinear, antialiased, rounded.
+void resize_bytes(const Picture& picture, std::int64_t image_height, std::int64_t image_width, std::int64_t height,
+                  std::int64_t width, std::uint8_t* out);
+
+/// x * factor, clamped.
+void adjust_brightness(Planes& planes, float factor);
+/// Blend of the image with the mean of its grey version; a single channel is that version. Of 1 or 3 channels.
+void adjust_contrast(Planes& planes, float factor);
+/// Blend of the image with its grey version. This and the next two are of red, green and blue.
+void adjust_saturation(Planes& planes, float factor);
+/// Rotation of the hue in HSV, in turns.
+void adjust_hue(Planes& planes, float turns);
+/// 0.2989 R + 0.587 G + 0.114 B in all three planes.
+void make_grey(Planes& planes);
+void gaussian_blur(Planes& planes, float sigma);
+void solarise(Planes& planes, float threshold);
+/// (x - mean) / std as interleaved pixels, mirrored where `flip` is set.
+void write_pixels(Planes& planes, const ChannelValues& mean, const ChannelValues& std, bool flip, float* out);
+
+}  // namespace vergence

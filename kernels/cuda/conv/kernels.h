@@ -1,0 +1,37 @@
+// The convolution kernels of the GPU; which of them runs is decided in conv.cu.
+#pragma once
+
+#include "kernels/cuda/fused.h"
+
+namespace vergence::VERGENCE_GPU {
+
+/// plain.cu's kernels: every case.
+void plain_conv2d(Device& device, const ConvShape& shape, ConstArray x, ConstArray w, Array y);
+void plain_conv2d_data(Device& device, const ConvShape& shape, ConstArray g, ConstArray w, Array dx, bool add = false);
+void plain_conv2d_weight(Device& device, const ConvShape& shape, ConstArray x, ConstArray g, Array dw);
+
+/// Tiles per group of such a data gradient; 0 where there are none, as a tile would lie in two groups.
+std::int64_t conv_data_tiles(const ConvShape& shape, std::int64_t groups);
+
+/// tensor.cu's kernels: bf16, and f32 rounded to tf32. False where they lack the case: groups, channels that are
+/// no whole 16-byte vectors on the sides that a pass reads, arrays that are not aligned to 16 bytes, other types. add:
+/// to what dx holds, in f32; with `relu`, before the ReLU cuts off.
+bool tensor_conv2d(Device& device, const ConvShape& shape, ConstArray x, ConstArray w, Array y,
+                   const ConvStatistics& statistics = {});
+bool tensor_conv2d_data(Device& device, const ConvShape& shape, ConstArray g, ConstArray w, Array dx,
+                        const ConvReluSums& relu = {}, bool add = false);
+bool tensor_conv2d_weight(Device& device, const ConvShape& shape, ConstArray x, ConstArray g, Array dw);
+
+/// Into how many parts a weight gradient's pixels are split: as many as fill whole waves of two blocks on each
+/// multiprocessor, of which there are as few as keep a sum in f32 short and leave little of the last wave empty.
+/// rows x cols: a block's part of (output channels of a group) x (taps, input channels).
+int conv_weight_splits(const ConvShape& shape, int multiprocessors, std::int64_t rows, std::int64_t cols);
+
+/// dw = the sum of partial[split][:] in the order of the splits, converted to dw's type. Real: float or double.
+template <class Real>
+void add_splits(Device& device, int splits, const Real* partial, Array dw);
+
+/// The values of `w`, f32, rounded to bf16.
+void weights_to_bf16(Device& device, ConstArray w, bf16* out);
+
+}  // namespace vergence::VERGENCE_GPU

@@ -1,0 +1,31 @@
+// What NVIDIA's libraries compute for the CUDA backend. Each function returns false where the library does not have the
+// case, or where there is no such library, in this build or on this machine: then our own kernel runs. The emulated
+// device has none.
+#pragma once
+
+#include <string>
+
+#include "kernels/cuda/device.h"
+
+namespace vergence::VERGENCE_GPU {
+
+/// cuBLASLt, as Backend::gemm. Without bias or with an [n] bias of out's type.
+bool library_gemm(Device& device, bool transpose_a, bool transpose_b, std::int64_t m, std::int64_t n, std::int64_t k,
+                  ConstArray a, ConstArray b, ConstArray bias, Array out);
+
+/// Whether a library can be used on a device.
+struct LibraryState {
+  bool ready = false;
+  std::string text;  // "cuDNN 9.19"; else why not, or nothing where no library was to be expected
+};
+
+/// The library for convolutions: loaded, and made ready for the device, when this is first called.
+const LibraryState& conv_library(Device& device);
+
+/// cuDNN, bf16: all operands bf16 but dw, which may be f32, for which cuDNN has few engines. `w` is in bf16 already.
+/// add: to what dx holds.
+bool library_conv2d(Device& device, const ConvShape& shape, ConstArray x, ConstArray w, Array y);
+bool library_conv2d_data(Device& device, const ConvShape& shape, ConstArray g, ConstArray w, Array dx, bool add);
+bool library_conv2d_weight(Device& device, const ConvShape& shape, ConstArray x, ConstArray g, Array dw);
+
+}  // namespace vergence::VERGENCE_GPU

@@ -1,0 +1,44 @@
+// The mask of a batch norm's fused ReLU: one bit per element, set where the output is positive.
+#pragma once
+
+#include "kernels/cuda/device.h"
+#include "kernels/cuda/launch.h"
+
+namespace vergence::VERGENCE_GPU {
+
+/// bits[i / 8] receives y[8 (i / 8) + j] > 0 at bit j, for all `size` elements.
+template <class T>
+void store_relu_bits(Device& device, std::int64_t size, const T* y, std::uint8_t* bits);
+
+/// The mask that a backward pass got: the bits as they are, or made from the values of the output. Null without ReLU.
+class PositiveBits {
+ public:
+  PositiveBits(Device& device, const NormShape& shape, ConstArray y);
+  const std::uint8_t* data() const { return bits_; }
+
+ private:
+  Scratch<std::uint8_t> packed_;
+  const std::uint8_t* bits_;
+};
+
+/// Bit k, if set. (As a function: g++ 12 with -fsanitize=undefined evaluates a checked shift of a conditional before
+/// the index within its condition.)
+__device__ inline unsigned bit(bool set, int k) { return (set ? 1u : 0u) << k; }
+
+/// The bits of a few neighbouring elements, from element `place` on; all set where there is no ReLU.
+template <bool relu>
+struct ReluBits {
+  unsigned bits = 0;
+
+  __device__ void load(const std::uint8_t* positive, std::int64_t place) {
+    if constexpr (relu) bits = static_cast<unsigned>(positive[place / 8]) >> (place % 8);
+  }
+  /// Element `place + k`, or 0 where the ReLU cut it off.
+  template <class T>
+  __device__ T masked(T value, int k) const {
+    if constexpr (relu) return (bits >> k & 1u) != 0 ? value : T(0.0f);
+    return value;
+  }
+};
+
+}  // namespace vergence::VERGENCE_GPU

@@ -1,0 +1,192 @@
+// Batch norm's double backward on the GPU, per statistic group and channel, in the notation of kernels/cpu/norm.cpp:
+//   dg = gamma r P a + b xh + c [+ a_add],  dgamma = sum r a (P g),
+//   dx = r b P g - gamma r^2 [A (g - m(g)) + G (a - m(a)) + (C - 3 A G) xh]
+// Bytes per element, of the activations' type: 2 reads of g, a and x, 1 of a_add, 2 writes; the ReLU's mask is 1 bit.
+// Bound by memory: 4.3 TB/s on an H200. Same three kernels as the backward; which cotangents there are is decided while
+// running, since few steps go through here.
+#include "kernels/cuda/backend.h"
+#include "kernels/cuda/norm/bits.h"
+#include "kernels/cuda/norm/loops.h"
+
+namespace vergence::VERGENCE_GPU {
+namespace {
+
+/// All arrays of one double backward. Absent ones are null.
+template <class T>
+struct DoubleBackward {
+  using Real = Compute<T>;
+  const T *a, *a_add;
+  const Real *b, *c;
+  const T *g, *x;
+  const std::uint8_t* positive;
+  const Real *gamma, *mean, *rstd;
+  T *dg, *dx;
+  Real *dgamma, *coefficients;
+};
+
+/// What one thread reads of one row: g after the mask, a (0 where there is none), x.
+template <class T, int width>
+struct Operands {
+  Pack<T, width> g, a, x;
+  ReluBits<true> positive;
+
+  __device__ void load(const DoubleBackward<T>& in, std::int64_t place) {
+    g = load_pack<width>(in.g + place), x = load_pack<width>(in.x + place);
+    if (in.a) a = load_pack<width>(in.a + place);
+    positive.bits = 0xffu;
+    if (in.positive) positive.load(in.positive, place);
+  }
+  __device__ void fill(const DoubleBackward<T>& in) {
+#pragma unroll
+    for (int k = 0; k < width; ++k) {
+      g.values[k] = positive.masked(g.values[k], k);
+      if (!in.a) a.values[k] = T(0.0f);
+    }
+  }
+};
+
+/// Sums of g, a, a g, g d, a d over each block's rows.
+template <class T, int width>
+__global__ void norm_double_sums(ColumnPlan plan, std::int64_t rows, std::int64_t channels, DoubleBackward<T> in,
+                                 double* partial) {
+  using Real = Compute<T>;
+  constexpr int at_once = rows_at_once<T, width>(3);
+  const Place at = place_in(plan, rows, block_of(plan), width);
+  Real sums[5][width] = {};
+  if (at.channel < channels) {
+    Real mean[width];
+    load_channels(in.mean, at.group * channels + at.channel, mean);
+    for_rows<at_once>(at, [&](const std::int64_t(&row)[at_once], int present) {
+      Operands<T, width> values[at_once];
+#pragma unroll
+      for (int i = 0; i < at_once; ++i) values[i].load(in, row[i] * channels + at.channel);
+#pragma unroll
+      for (int i = 0; i < at_once; ++i) {
+        if (i >= present) continue;
+        values[i].fill(in);
+#pragma unroll
+        for (int k = 0; k < width; ++k) {
+          const Real g = static_cast<Real>(values[i].g.values[k]), a = static_cast<Real>(values[i].a.values[k]);
+          const Real d = static_cast<Real>(values[i].x.values[k]) - mean[k];
+          sums[0][k] += g;
+          sums[1][k] += a;
+          sums[2][k] += a * g;
+          sums[3][k] += g * d;
+          sums[4][k] += a * d;
+        }
+      }
+    });
+  }
+  store_block_sums(plan, at, channels, sums, partial);
+}
+
+/// Rows of coefficients, each (groups, channels): dg = dg_a (a - mean_a) + dg_d d + dg_1 [+ a_add],
+/// dx = dx_g (g - mean_g) + dx_a (a - mean_a) + dx_d d, with dx_g = dg_d.
+enum Row { mean_g, mean_a, dg_a, dg_d, dg_1, dx_a, dx_d, row_count };
+
+/// One block per 8 channels: the coefficients of group after group, and dgamma.
+template <class T>
+__global__ void merge_double(std::int64_t row_blocks, NormShape shape, const double* partial, DoubleBackward<T> in) {
+  using Real = Compute<T>;
+  const MergePlace at = merge_place();
+  const std::int64_t size = shape.groups * shape.channels;
+  const bool last = at.phase == 0 && at.channel < shape.channels;
+  double gamma_sum = 0;
+  for (std::int64_t group = 0; group < shape.groups; ++group) {
+    double s[5];
+    merge_sums<1, 5>(at, group, row_blocks, shape.channels, partial, s);
+    if (!last) continue;
+    const std::int64_t k = group * shape.channels + at.channel;
+    const double m = static_cast<double>(shape.rows), r = in.rstd[k];
+    const double gain = (in.gamma ? static_cast<double>(in.gamma[at.channel]) : 1.0) * r;
+    const double b = in.b ? static_cast<double>(in.b[at.channel]) : 0.0,
+                 c = in.c ? static_cast<double>(in.c[at.channel]) : 0.0;
+    double mg = 0, ma = 0, G = 0, A = 0, C = s[2] / m;
+    if (shape.training) {
+      mg = s[0] / m, ma = s[1] / m, G = s[3] * r / m, A = s[4] * r / m;
+      C -= ma * mg;
+    }
+    gamma_sum += r * m * (C - A * G);
+    const auto store = [&](Row row, double value) { in.coefficients[row * size + k] = static_cast<Real>(value); };
+    store(mean_g, mg);
+    store(mean_a, ma);
+    store(dg_a, gain);
+    store(dg_d, r * (b - gain * A));
+    store(dg_1, c);
+    store(dx_a, -gain * r * G);
+    store(dx_d, shape.training ? -r * r * (b * G + gain * (C - 3 * A * G)) : 0.0);
+  }
+  if (in.dgamma && last) in.dgamma[at.channel] = static_cast<Real>(gamma_sum);
+}
+
+template <class T, int width>
+__global__ void norm_double_backward(ColumnPlan plan, std::int64_t rows, std::int64_t channels, std::int64_t size,
+                                     DoubleBackward<T> in) {
+  using Real = Compute<T>;
+  const Place at = place_in(plan, rows, block_of(plan), width);
+  if (at.channel >= channels) return;
+  const std::int64_t first = at.group * channels + at.channel;
+  Real mean[width], of[row_count][width];
+  load_channels(in.mean, first, mean);
+#pragma unroll
+  for (int row = 0; row < row_count; ++row) load_channels(in.coefficients + row * size, first, of[row]);
+  for_rows<1>(at, [&](const std::int64_t(&row)[1], int) {
+    const std::int64_t place = row[0] * channels + at.channel;
+    Operands<T, width> values;
+    Pack<T, width> a_add;
+    Real dg[width], dx[width];
+    values.load(in, place);
+    if (in.a_add) a_add = load_pack<width>(in.a_add + place);
+    values.fill(in);
+#pragma unroll
+    for (int k = 0; k < width; ++k) {
+      const Real g = static_cast<Real>(values.g.values[k]) - of[mean_g][k];
+      const Real a = static_cast<Real>(values.a.values[k]) - of[mean_a][k];
+      const Real d = static_cast<Real>(values.x.values[k]) - mean[k];
+      Real first_order = of[dg_a][k] * a + of[dg_d][k] * d + of[dg_1][k];
+      if (in.a_add) first_order += static_cast<Real>(a_add.values[k]);
+      dg[k] = values.positive.masked(first_order, k);
+      dx[k] = of[dg_d][k] * g + of[dx_a][k] * a + of[dx_d][k] * d;
+    }
+    if (in.dg) store_pack(in.dg + place, pack_of<T>(dg));
+    if (in.dx) store_pack(in.dx + place, pack_of<T>(dx));
+  });
+}
+
+template <class T, int width>
+void double_backward(Device& device, const NormShape& shape, DoubleBackward<T> in) {
+  const std::int64_t size = shape.groups * shape.channels;
+  ColumnPlan plan = column_plan(shape.groups, shape.rows, shape.channels, width);
+  plan.from_end = true;
+  const ColumnPlan apply = apply_plan(shape.groups, shape.rows, shape.channels, width);
+  const Scratch<double> partial(device, plan.row_blocks * 5 * size);
+  const Scratch<Compute<T>> coefficients(device, row_count * size);
+  in.coefficients = coefficients.data();
+  launch("norm_double_sums", norm_double_sums<T, width>, blocks_of(plan, shape.groups), 256, device.stream(), plan,
+         shape.rows, shape.channels, in, partial.data());
+  launch("merge_double", merge_double<T>, blocks_for(shape.channels, merge_channels), merge_threads(plan.row_blocks),
+         device.stream(), plan.row_blocks, shape, partial.data(), in);
+  if (in.dg || in.dx)
+    launch("norm_double_backward", norm_double_backward<T, width>, blocks_of(apply, shape.groups), 256, device.stream(),
+           apply, shape.rows, shape.channels, size, in);
+}
+
+}  // namespace
+
+void CudaBackend::batch_norm_double_backward(const NormShape& shape, ConstArray a, ConstArray a_add, ConstArray b,
+                                             ConstArray c, ConstArray g, ConstArray x, ConstArray y, ConstArray gamma,
+                                             ConstArray mean, ConstArray rstd, Array dg, Array dx, Array dgamma) {
+  if (x.size == 0) return;
+  const PositiveBits positive(device_, shape, y);
+  with_float(x.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    using Real = Compute<T>;
+    const DoubleBackward<T> in{a.as<T>(),  a_add.as<T>(),   b.as<Real>(),      c.as<Real>(),    g.as<T>(),
+                               x.as<T>(),  positive.data(), gamma.as<Real>(),  mean.as<Real>(), rstd.as<Real>(),
+                               dg.as<T>(), dx.as<T>(),      dgamma.as<Real>(), nullptr};
+    with_norm_width<T>(shape, {in.a, in.a_add, in.g, in.x, in.dg, in.dx, in.mean},
+                       [&](auto width) { double_backward<T, decltype(width)::value>(device_, shape, in); });
+  });
+}
+
+}  // namespace vergence::VERGENCE_GPU

@@ -1,0 +1,472 @@
+// Batch norm's forward and backward on the GPU, per statistic group and channel; formulas as in kernels/cpu/norm.cpp:
+//   forward   y = [relu](gamma r (x - mu) + beta [+ add])
+//   backward  gx = gamma r (g - m(g) - d r^2 m(g d)), d = x - mu, ggamma = sum g d r, gbeta = sum g
+// Bytes per element, of the activations' type: forward 2 reads of x, 1 of add, 1 write; backward 2 reads of g and x, 1
+// or 2 writes; the ReLU's mask is 1 bit. Bound by memory: 4.3 TB/s on an H200.
+// A pass over the rows leaves partial results per block, a small kernel merges them in double in a fixed order, a
+// second pass over the rows applies them. The first one starts at the end, which the cache still holds of the kernel
+// before it, the second one at the start, where the first one has ended. Where there is no first one, it starts at the
+// end.
+// Moments are centred: few rows in registers around their own mean, then merged, never E[x^2] - mu^2. A convolution may
+// leave those of its tiles, and its data gradient the sums of g and g d: then either pass reads its tensors once.
+#include "kernels/cuda/backend.h"
+#include "kernels/cuda/fused.h"
+#include "kernels/cuda/norm/bits.h"
+#include "kernels/cuda/norm/loops.h"
+#include "kernels/shared/running_statistics.h"
+
+namespace vergence::VERGENCE_GPU {
+namespace {
+
+/// One thread's moments of its channels, relative to `pivot`, which is near the mean: so that they lose nothing to it.
+template <class Real, int width>
+struct ThreadMoments {
+  Real pivot[width] = {}, mean[width] = {}, squares[width] = {};
+  int count = 0;
+
+  template <class T, int at_once>
+  __device__ void merge(const Pack<T, width> (&x)[at_once], int present) {
+    const Real inverse = Real(1) / static_cast<Real>(present);
+    const Real share = static_cast<Real>(present) / static_cast<Real>(count + present);
+    const Real weight = static_cast<Real>(count) * share;
+#pragma unroll
+    for (int k = 0; k < width; ++k) {
+      Real sum = 0, square = 0;
+#pragma unroll
+      for (int i = 0; i < at_once; ++i)
+        if (i < present) sum += static_cast<Real>(x[i].values[k]) - pivot[k];
+      const Real centre = sum * inverse;
+#pragma unroll
+      for (int i = 0; i < at_once; ++i) {
+        const Real d = (static_cast<Real>(x[i].values[k]) - pivot[k]) - centre;
+        if (i < present) square += d * d;
+      }
+      const Real delta = centre - mean[k];
+      mean[k] += delta * share;
+      squares[k] += square + delta * delta * weight;
+    }
+    count += present;
+  }
+};
+
+/// partial[unit][0] receives the means of a block's rows, [1] their centred sums of squares. All threads of a channel
+/// have the same pivot, so what they found is added without a division.
+template <class T, int width>
+__global__ void norm_statistics(ColumnPlan plan, std::int64_t rows, std::int64_t channels, const T* x,
+                                double* partial) {
+  wait_for_kernel_before();
+  using Real = Compute<T>;
+  constexpr int at_once = rows_at_once<T, width>(1);
+  const Place at = place_in(plan, rows, block_of(plan), width);
+  ThreadMoments<Real, width> own;
+  if (at.channel < channels) {
+    const Pack<T, width> pivot = load_pack<width>(x + at.first * channels + at.channel);
+    for (int k = 0; k < width; ++k) own.pivot[k] = static_cast<Real>(pivot.values[k]);
+    for_rows<at_once>(at, [&](const std::int64_t(&row)[at_once], int present) {
+      Pack<T, width> values[at_once];
+#pragma unroll
+      for (int i = 0; i < at_once; ++i) values[i] = load_pack<width>(x + row[i] * channels + at.channel);
+      own.merge(values, present);
+    });
+  }
+  double sums[2][width], of_block[2][width];
+#pragma unroll
+  for (int k = 0; k < width; ++k) {
+    const double mean = own.mean[k];
+    sums[0][k] = own.count * mean;
+    sums[1][k] = own.squares[k] + own.count * mean * mean;
+  }
+  fold_rows(plan, at, sums, of_block);
+  if (at.row_thread > 0 || at.channel >= channels) return;
+  const auto count = static_cast<double>(at.last - at.first);
+  double* const out = partial + at.unit * 2 * channels + at.channel;
+#pragma unroll
+  for (int k = 0; k < width; ++k) {
+    const double mean = of_block[0][k] / count;
+    out[k] = static_cast<double>(own.pivot[k]) + mean;
+    out[channels + k] = of_block[1][k] - of_block[0][k] * mean;
+  }
+}
+
+/// Moments of parts of a group's rows, all of `rows_per_part` rows but perhaps the last one: the part's of channel c,
+/// counted through all groups, at [part * stride + c].
+template <class P>
+struct Parts {
+  const P *mean, *squares;
+  std::int64_t stride, rows_per_part, per_group;
+};
+
+/// Running statistics that follow, if any.
+template <class Real>
+struct Followers {
+  Real *mean, *variance;
+  double share;
+};
+
+/// One block per 8 channels: mean and rstd of every group. Means of parts are taken relative to the first one's, so
+/// that the sum of their squares loses nothing to the mean: what cancels in it is as large as the number of parts.
+template <int at_once, class P, class Real>
+__global__ void merge_statistics(Parts<P> parts, NormShape shape, Real* mean, Real* rstd, Followers<Real> running) {
+  wait_for_kernel_before();
+  const MergePlace at = merge_place();
+  const auto rows = static_cast<double>(shape.rows), full = static_cast<double>(parts.rows_per_part);
+  const double last = rows - full * static_cast<double>(parts.per_group - 1);
+  const bool there = at.channel < shape.channels;
+  for (std::int64_t group = 0; group < shape.groups; group += at_once) {
+    double pivot[at_once] = {}, sums[2 * at_once] = {};
+    if (there) {
+      const std::int64_t first = group * parts.per_group;
+#pragma unroll
+      for (int g = 0; g < at_once; ++g)
+        pivot[g] = static_cast<double>(parts.mean[(first + g * parts.per_group) * parts.stride + at.channel]);
+#pragma unroll 4
+      for (std::int64_t part = at.phase; part < parts.per_group; part += at.phases) {
+        const double weight = part + 1 < parts.per_group ? full : last;
+#pragma unroll
+        for (int g = 0; g < at_once; ++g) {
+          const std::int64_t place = (first + g * parts.per_group + part) * parts.stride + at.channel;
+          const double d = static_cast<double>(parts.mean[place]) - pivot[g];
+          sums[2 * g] += weight * d;
+          sums[2 * g + 1] += weight * d * d + static_cast<double>(parts.squares[place]);
+        }
+      }
+    }
+    fold_phases(sums);
+    if (at.phase > 0 || !there) continue;
+#pragma unroll
+    for (int g = 0; g < at_once; ++g) {
+      const double shift = sums[2 * g] / rows, difference = sums[2 * g + 1] / rows - shift * shift;
+      const double variance = difference < 0 ? 0 : difference;
+      const std::int64_t k = (group + g) * shape.channels + at.channel;
+      mean[k] = static_cast<Real>(pivot[g] + shift);
+      rstd[k] = static_cast<Real>(1 / sqrt(variance + shape.epsilon));
+    }
+  }
+  if (running.mean && at.phase == 0 && there)
+    follow(shape, running.share, at.channel, mean, rstd, running.mean[at.channel], running.variance[at.channel]);
+}
+
+/// y > 0 once it is rounded to T where it is above this: half of bf16's least number is a tie, and goes to the even 0.
+template <class T>
+constexpr Compute<T> most_that_rounds_to_0 = std::is_same_v<T, bf16> ? 0x1p-134f : 0.0f;
+
+/// Everything about one forward that its second pass reads.
+template <class T>
+struct Forward {
+  const T *x, *add;
+  const Compute<T>*gamma, *beta, *mean, *rstd;
+  T* y;
+  std::uint8_t* positive;
+};
+
+template <class T, int width, bool relu, bool has_add>
+__global__ void norm_forward(ColumnPlan plan, std::int64_t rows, std::int64_t channels, Forward<T> in) {
+  wait_for_kernel_before();
+  using Real = Compute<T>;
+  constexpr int at_once = rows_at_once<T, width>(has_add ? 2 : 1);
+  const Place at = place_in(plan, rows, block_of(plan), width);
+  if (at.channel >= channels) return;
+  Real mean[width], scale[width], shift[width];
+  load_channels(in.mean, at.group * channels + at.channel, mean);
+  load_channels(in.rstd, at.group * channels + at.channel, scale);
+  for (int k = 0; k < width; ++k) {
+    if (in.gamma) scale[k] *= in.gamma[at.channel + k];
+    shift[k] = in.beta ? in.beta[at.channel + k] : Real(0);
+  }
+  for_rows<at_once>(at, [&](const std::int64_t(&row)[at_once], int present) {
+    Pack<T, width> x[at_once], add[has_add ? at_once : 1];
+#pragma unroll
+    for (int i = 0; i < at_once; ++i) {
+      x[i] = load_pack<width>(in.x + row[i] * channels + at.channel);
+      if constexpr (has_add) add[i] = load_pack<width>(in.add + row[i] * channels + at.channel);
+    }
+#pragma unroll
+    for (int i = 0; i < at_once; ++i) {
+      unsigned bits = 0;
+      Real y[width];
+#pragma unroll
+      for (int k = 0; k < width; ++k) {
+        y[k] = (static_cast<Real>(x[i].values[k]) - mean[k]) * scale[k] + shift[k];
+        if constexpr (has_add) y[k] += static_cast<Real>(add[i].values[k]);
+        if constexpr (relu) y[k] = y[k] < Real(0) ? Real(0) : y[k];
+        if constexpr (relu) bits |= bit(y[k] > most_that_rounds_to_0<T>, k);
+      }
+      if (i >= present) continue;
+      const std::int64_t place = row[i] * channels + at.channel;
+      store_pack(in.y + place, pack_of<T>(y));
+      if constexpr (relu && width == 8)
+        if (in.positive) in.positive[place / 8] = static_cast<std::uint8_t>(bits);
+    }
+  });
+}
+
+/// Rows of the backward's coefficients, each (groups, channels): gx = scale (g - centre - d slope).
+enum BackwardRow { scale_row, centre_row, slope_row, backward_rows };
+
+template <class T>
+struct Backward {
+  const T *g, *x;
+  const std::uint8_t* positive;
+  const Compute<T>* mean;
+  T* g_add;  // of the sums
+  const Compute<T>* coefficients;
+  T* gx;  // of the second pass
+};
+
+/// Sums of g and g d over each block's rows to partial[unit]; the masked g to g_add if given.
+template <class T, int width, bool relu>
+__global__ void norm_backward_sums(ColumnPlan plan, std::int64_t rows, std::int64_t channels, Backward<T> in,
+                                   double* partial) {
+  wait_for_kernel_before();
+  using Real = Compute<T>;
+  constexpr int at_once = rows_at_once<T, width>(2);
+  const Place at = place_in(plan, rows, block_of(plan), width);
+  Real sums[2][width] = {};
+  if (at.channel < channels) {
+    Real mean[width];
+    load_channels(in.mean, at.group * channels + at.channel, mean);
+    for_rows<at_once>(at, [&](const std::int64_t(&row)[at_once], int present) {
+      Pack<T, width> g[at_once], x[at_once];
+      ReluBits<relu> positive[at_once];
+#pragma unroll
+      for (int i = 0; i < at_once; ++i) {
+        const std::int64_t place = row[i] * channels + at.channel;
+        g[i] = load_pack<width>(in.g + place), x[i] = load_pack<width>(in.x + place);
+        positive[i].load(in.positive, place);
+      }
+#pragma unroll
+      for (int i = 0; i < at_once; ++i) {
+        if (i >= present) continue;
+#pragma unroll
+        for (int k = 0; k < width; ++k) {
+          g[i].values[k] = positive[i].masked(g[i].values[k], k);
+          const Real gk = static_cast<Real>(g[i].values[k]);
+          sums[0][k] += gk;
+          sums[1][k] += gk * (static_cast<Real>(x[i].values[k]) - mean[k]);
+        }
+        if (in.g_add) store_pack(in.g_add + row[i] * channels + at.channel, g[i]);
+      }
+    });
+  }
+  store_block_sums(plan, at, channels, sums, partial);
+}
+
+/// One block per 8 channels: the coefficients of every group, and the gradients of gamma and beta.
+template <int at_once, class P, class Real>
+__global__ void merge_backward(std::int64_t parts, NormShape shape, const P* partial, const Real* gamma,
+                               const Real* rstd, Real* coefficients, Real* ggamma, Real* gbeta) {
+  wait_for_kernel_before();
+  const MergePlace at = merge_place();
+  const std::int64_t size = shape.groups * shape.channels;
+  const bool last = at.phase == 0 && at.channel < shape.channels;
+  double gamma_sum = 0, beta_sum = 0;
+  for (std::int64_t group = 0; group < shape.groups; group += at_once) {
+    double sums[2 * at_once];
+    merge_sums<at_once, 2>(at, group, parts, shape.channels, partial, sums);
+    if (!last) continue;
+#pragma unroll
+    for (int g = 0; g < at_once; ++g) {
+      const std::int64_t k = (group + g) * shape.channels + at.channel;
+      const double r = rstd[k], m = static_cast<double>(shape.rows), g_sum = sums[2 * g], gd_sum = sums[2 * g + 1];
+      gamma_sum += gd_sum * r;
+      beta_sum += g_sum;
+      coefficients[scale_row * size + k] =
+          static_cast<Real>(r * (gamma ? static_cast<double>(gamma[at.channel]) : 1.0));
+      coefficients[centre_row * size + k] = static_cast<Real>(shape.training ? g_sum / m : 0.0);
+      coefficients[slope_row * size + k] = static_cast<Real>(shape.training ? gd_sum / m * r * r : 0.0);
+    }
+  }
+  if (!last) return;
+  if (ggamma) ggamma[at.channel] = static_cast<Real>(gamma_sum);
+  if (gbeta) gbeta[at.channel] = static_cast<Real>(beta_sum);
+}
+
+template <class T, int width, bool relu>
+__global__ void norm_backward(ColumnPlan plan, std::int64_t rows, std::int64_t channels, std::int64_t size,
+                              Backward<T> in) {
+  wait_for_kernel_before();
+  using Real = Compute<T>;
+  constexpr int at_once = rows_at_once<T, width>(2);
+  const Place at = place_in(plan, rows, block_of(plan), width);
+  if (at.channel >= channels) return;
+  const std::int64_t first = at.group * channels + at.channel;
+  Real mean[width], scale[width], centre[width], slope[width];
+  load_channels(in.mean, first, mean);
+  load_channels(in.coefficients + scale_row * size, first, scale);
+  load_channels(in.coefficients + centre_row * size, first, centre);
+  load_channels(in.coefficients + slope_row * size, first, slope);
+  for_rows<at_once>(at, [&](const std::int64_t(&row)[at_once], int present) {
+    Pack<T, width> g[at_once], x[at_once];
+    ReluBits<relu> positive[at_once];
+#pragma unroll
+    for (int i = 0; i < at_once; ++i) {
+      const std::int64_t place = row[i] * channels + at.channel;
+      g[i] = load_pack<width>(in.g + place), x[i] = load_pack<width>(in.x + place);
+      positive[i].load(in.positive, place);
+    }
+#pragma unroll
+    for (int i = 0; i < at_once; ++i) {
+      Real gx[width];
+#pragma unroll
+      for (int k = 0; k < width; ++k) {
+        const Real gk = static_cast<Real>(positive[i].masked(g[i].values[k], k));
+        const Real d = static_cast<Real>(x[i].values[k]) - mean[k];
+        gx[k] = scale[k] * (gk - centre[k] - d * slope[k]);
+      }
+      if (i < present) store_pack(in.gx + row[i] * channels + at.channel, pack_of<T>(gx));
+    }
+  });
+}
+
+template <class P, class Real>
+void merge(Device& device, const NormShape& shape, const Parts<P>& parts, Real* mean, Real* rstd,
+           const RunningUpdate& running) {
+  const Followers<Real> followers{running.mean.as<Real>(), running.variance.as<Real>(), running.share};
+  with_groups_at_once(shape.groups, [&](auto at_once) {
+    launch_early("merge_statistics", merge_statistics<decltype(at_once)::value, P, Real>,
+                 blocks_for(shape.channels, merge_channels), merge_threads(parts.per_group), device.stream(), parts,
+                 shape, mean, rstd, followers);
+  });
+}
+
+template <class T, int width>
+void statistics(Device& device, const NormShape& shape, const T* x, Compute<T>* mean, Compute<T>* rstd,
+                const RunningUpdate& running) {
+  ColumnPlan plan = column_plan(shape.groups, shape.rows, shape.channels, width);
+  plan.from_end = true;
+  const Scratch<double> partial(device, shape.groups * plan.row_blocks * 2 * shape.channels);
+  launch_early("norm_statistics", norm_statistics<T, width>, blocks_of(plan, shape.groups), 256, device.stream(), plan,
+               shape.rows, shape.channels, x, partial.data());
+  merge(device, shape,
+        Parts<double>{partial.data(), partial.data() + shape.channels, 2 * shape.channels, plan.rows_per_block,
+                      plan.row_blocks},
+        mean, rstd, running);
+}
+
+/// from_end: the cache holds the end of x.
+template <class T, int width>
+void forward(Device& device, const NormShape& shape, const Forward<T>& in, bool from_end) {
+  const std::int64_t rows = shape.rows, channels = shape.channels;
+  ColumnPlan plan = apply_plan(shape.groups, rows, channels, width);
+  plan.from_end = from_end;
+  with_flag(shape.relu, [&](auto relu) {
+    with_flag(in.add != nullptr, [&](auto has_add) {
+      launch_early("norm_forward", norm_forward<T, width, decltype(relu)::value, decltype(has_add)::value>,
+                   blocks_of(plan, shape.groups), 256, device.stream(), plan, rows, channels, in);
+    });
+  });
+  if (width < 8 && shape.relu && in.positive)
+    store_relu_bits(device, shape.groups * rows * channels, in.y, in.positive);
+}
+
+/// The second pass reads the masked cotangent back where the first one has written it.
+template <class T, int width>
+void backward_apply(Device& device, const NormShape& shape, Backward<T> in, bool from_end) {
+  const bool relu = shape.relu && !in.g_add;
+  if (in.g_add) in.g = in.g_add;
+  ColumnPlan plan = apply_plan(shape.groups, shape.rows, shape.channels, width);
+  plan.from_end = from_end;
+  with_flag(relu, [&](auto flag) {
+    launch_early("norm_backward", norm_backward<T, width, decltype(flag)::value>, blocks_of(plan, shape.groups), 256,
+                 device.stream(), plan, shape.rows, shape.channels, shape.groups * shape.channels, in);
+  });
+}
+
+/// Parts of the sums of g and g d: values[group * per_group + part][2][channels].
+template <class P>
+struct PartSums {
+  const P* values;
+  std::int64_t per_group;
+};
+
+/// What belongs to the channels alone.
+template <class Real>
+struct ChannelGradients {
+  const Real *gamma, *rstd;
+  Real *ggamma, *gbeta;
+};
+
+/// given: the sums, if they are there; then g is masked.
+template <class T, int width>
+void backward(Device& device, NormShape shape, Backward<T> in, const ChannelGradients<Compute<T>>& channels,
+              const PartSums<float>& given) {
+  using Real = Compute<T>;
+  const Scratch<Real> coefficients(device, backward_rows * shape.groups * shape.channels);
+  const auto merge = [&]<class P>(const PartSums<P>& sums) {
+    with_groups_at_once(shape.groups, [&](auto at_once) {
+      launch_early("merge_backward", merge_backward<decltype(at_once)::value, P, Real>,
+                   blocks_for(shape.channels, merge_channels), merge_threads(sums.per_group), device.stream(),
+                   sums.per_group, shape, sums.values, channels.gamma, channels.rstd, coefficients.data(),
+                   channels.ggamma, channels.gbeta);
+    });
+  };
+  if (given.values) {
+    shape.relu = false;
+    merge(given);
+  } else {
+    ColumnPlan plan = column_plan(shape.groups, shape.rows, shape.channels, width);
+    plan.from_end = true;
+    const Scratch<double> partial(device, shape.groups * plan.row_blocks * 2 * shape.channels);
+    with_flag(shape.relu, [&](auto relu) {
+      launch_early("norm_backward_sums", norm_backward_sums<T, width, decltype(relu)::value>,
+                   blocks_of(plan, shape.groups), 256, device.stream(), plan, shape.rows, shape.channels, in,
+                   partial.data());
+    });
+    merge(PartSums<double>{partial.data(), plan.row_blocks});
+  }
+  in.coefficients = coefficients.data();
+  if (in.gx) backward_apply<T, width>(device, shape, in, given.values != nullptr);
+}
+
+}  // namespace
+
+void CudaBackend::batch_norm(const NormShape& shape, ConstArray x, ConstArray gamma, ConstArray beta, ConstArray add,
+                             Array mean, Array rstd, Array y, Array positive, const RunningUpdate& running) {
+  if (x.size == 0) return;
+  with_float(x.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    using Real = Compute<T>;
+    const Forward<T> in{x.as<T>(),       add.as<T>(),     gamma.as<Real>(), beta.as<Real>(),
+                        mean.as<Real>(), rstd.as<Real>(), y.as<T>(),        positive.as<std::uint8_t>()};
+    with_norm_width<T>(shape, {in.x, in.add, in.y, in.gamma, in.beta, in.mean, in.rstd}, [&](auto width) {
+      constexpr int w = decltype(width)::value;
+      if (shape.training) statistics<T, w>(device_, shape, in.x, mean.as<Real>(), rstd.as<Real>(), running);
+      forward<T, w>(device_, shape, in, !shape.training);
+    });
+  });
+}
+
+bool batch_norm_of_tiles(Device& device, const NormShape& shape, const ConvStatistics& given, ConstArray x,
+                         ConstArray gamma, ConstArray beta, ConstArray add, Array mean, Array rstd, Array y,
+                         Array positive, const RunningUpdate& running) {
+  if (!norm_takes_tiles(shape, x.dtype)) return false;
+  if (x.size == 0) return true;
+  merge(device, shape,
+        Parts<float>{given.mean, given.squares, shape.channels, conv_statistics_rows,
+                     ceil_div(shape.rows, conv_statistics_rows)},
+        mean.as<float>(), rstd.as<float>(), running);
+  const Forward<bf16> in{x.as<bf16>(),     add.as<bf16>(),   gamma.as<float>(), beta.as<float>(),
+                         mean.as<float>(), rstd.as<float>(), y.as<bf16>(),      positive.as<std::uint8_t>()};
+  with_norm_width<bf16>(shape, {in.x, in.add, in.y, in.gamma, in.beta, in.mean, in.rstd},
+                        [&](auto width) { forward<bf16, decltype(width)::value>(device, shape, in, true); });
+  return true;
+}
+
+void CudaBackend::batch_norm_backward(const NormShape& shape, ConstArray g, ConstArray x, ConstArray y,
+                                      ConstArray gamma, ConstArray mean, ConstArray rstd, Array gx, Array g_add,
+                                      Array ggamma, Array gbeta, ConstArray sums) {
+  if (x.size == 0) return;
+  const PositiveBits positive(device_, shape, y);
+  with_float(x.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    using Real = Compute<T>;
+    const Backward<T> in{g.as<T>(), x.as<T>(), positive.data(), mean.as<Real>(), g_add.as<T>(), nullptr, gx.as<T>()};
+    with_norm_width<T>(shape, {in.g, in.x, in.g_add, in.gx, in.mean}, [&](auto width) {
+      backward<T, decltype(width)::value>(device_, shape, in,
+                                          {gamma.as<Real>(), rstd.as<Real>(), ggamma.as<Real>(), gbeta.as<Real>()},
+                                          {sums.as<float>(), sums.size / (2 * shape.groups * shape.channels)});
+    });
+  });
+}
+
+}  // namespace vergence::VERGENCE_GPU
