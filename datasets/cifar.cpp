@@ -7,7 +7,7 @@
 
 #include "datasets/npy_file.h"
 #include "datasets/pickle.h"
-#include "engine/files.h"
+#include "engine/io/files.h"
 #include "kernels/error.h"
 
 namespace vergence {

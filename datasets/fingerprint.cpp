@@ -1,6 +1,6 @@
 #include "datasets/fingerprint.h"
 
-#include "engine/xxh.h"
+#include "engine/io/xxh.h"
 
 namespace vergence {
 

@@ -10,7 +10,7 @@
 #include "datasets/jpeg_segments.h"
 #include "datasets/jpeg_turbo.h"
 #include "datasets/png_chunks.h"
-#include "engine/shown.h"
+#include "engine/text/shown.h"
 #include "kernels/error.h"
 
 // Zeros: it reads tables that a damaged file does not have.

@@ -7,8 +7,8 @@
 #include <unistd.h>
 #include <utility>
 
-#include "engine/files.h"
-#include "engine/xxh.h"
+#include "engine/io/files.h"
+#include "engine/io/xxh.h"
 #include "kernels/error.h"
 #include "kernels/parallel.h"
 

@@ -14,8 +14,8 @@
 #include "datasets/image_splits.h"
 #include "datasets/packed_images.h"
 #include "datasets/text_lines.h"
-#include "engine/files.h"
-#include "engine/shown.h"
+#include "engine/io/files.h"
+#include "engine/text/shown.h"
 #include "kernels/error.h"
 
 namespace vergence {

@@ -9,8 +9,8 @@
 
 #include "datasets/other_files.h"
 #include "datasets/text_lines.h"
-#include "engine/files.h"
-#include "engine/shown.h"
+#include "engine/io/files.h"
+#include "engine/text/shown.h"
 #include "kernels/error.h"
 
 namespace vergence {

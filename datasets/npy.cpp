@@ -10,8 +10,8 @@
 #include <utility>
 
 #include "datasets/npy_file.h"
-#include "engine/files.h"
-#include "engine/shown.h"
+#include "engine/io/files.h"
+#include "engine/text/shown.h"
 #include "kernels/error.h"
 
 namespace vergence {

@@ -5,8 +5,8 @@
 #include <limits>
 #include <utility>
 
-#include "engine/files.h"
-#include "engine/shown.h"
+#include "engine/io/files.h"
+#include "engine/text/shown.h"
 #include "kernels/error.h"
 
 namespace vergence {

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "engine/shown.h"
+#include "engine/text/shown.h"
 #include "kernels/error.h"
 
 namespace vergence {

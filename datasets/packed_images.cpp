@@ -5,9 +5,9 @@
 #include <cstring>
 
 #include "datasets/image_folder.h"
-#include "engine/shown.h"
-#include "engine/stored_text.h"
-#include "engine/xxh.h"
+#include "engine/io/xxh.h"
+#include "engine/text/shown.h"
+#include "engine/text/stored_text.h"
 #include "kernels/error.h"
 
 namespace vergence {

@@ -4,8 +4,8 @@
 // It is a safetensors file. Tensors: offsets [N] I64 (into pixels, ascending), checksums [N] I64 (XXH3 of the image's
 // bytes; 0: it could not be read), sizes [N, 2] I32 (height, width), labels [N] I32 (-1: none), parts [N] U8 (0 train,
 // 1 test, 2 val), names U8 (N lines, bytes as they are) and pixels U8 (RGB, rows from the top). Metadata: format,
-// short_side (0: as the files are), classes (lines, each as engine/stored_text.h says) and source, which changes with
-// the folder's files.
+// short_side (0: as the files are), classes (lines, each as engine/text/stored_text.h says) and source, which changes
+// with the folder's files.
 #pragma once
 
 #include <memory>
@@ -14,7 +14,7 @@
 
 #include "datasets/dataset.h"
 #include "datasets/image_splits.h"
-#include "engine/safetensors.h"
+#include "engine/io/safetensors.h"
 
 namespace vergence {
 

@@ -5,7 +5,7 @@
 
 #include "datasets/npy_file.h"
 #include "datasets/pickle.h"
-#include "engine/shown.h"
+#include "engine/text/shown.h"
 #include "kernels/error.h"
 
 namespace vergence {

@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <cstdio>
 
-#include "engine/shown.h"
+#include "engine/text/shown.h"
 #include "kernels/error.h"
 
 namespace vergence {

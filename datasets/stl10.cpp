@@ -5,7 +5,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "engine/files.h"
+#include "engine/io/files.h"
 #include "kernels/error.h"
 
 namespace vergence {

@@ -9,8 +9,8 @@
 #endif
 
 #include "datasets/pack_images.h"
-#include "engine/files.h"
-#include "engine/require_call.h"
+#include "engine/io/files.h"
+#include "engine/io/require_call.h"
 #include "kernels/error.h"
 
 namespace vergence {

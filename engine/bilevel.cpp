@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "engine/graph.h"
-#include "engine/ops.h"
+#include "engine/ops/ops.h"
 
 namespace vergence {
 

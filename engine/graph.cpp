@@ -4,7 +4,7 @@
 #include <atomic>
 #include <unordered_map>
 
-#include "engine/ops.h"
+#include "engine/ops/ops.h"
 
 namespace vergence {
 

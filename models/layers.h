@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/ops.h"
+#include "engine/ops/ops.h"
 #include "engine/parameters.h"
 
 namespace vergence {

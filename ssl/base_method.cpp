@@ -1,6 +1,6 @@
 #include "ssl/base_method.h"
 
-#include "engine/ops.h"
+#include "engine/ops/ops.h"
 #include "ssl/objective_list.h"
 
 namespace vergence {

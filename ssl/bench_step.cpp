@@ -7,7 +7,7 @@
 #include <omp.h>
 #include <sys/resource.h>
 
-#include "engine/ops.h"
+#include "engine/ops/ops.h"
 #include "kernels/clock.h"
 #include "kernels/conv_tuning.h"
 #include "ssl/batches.h"

@@ -9,7 +9,7 @@
 #include <map>
 #include <set>
 
-#include "engine/xxh.h"
+#include "engine/io/xxh.h"
 
 namespace vergence {
 namespace {

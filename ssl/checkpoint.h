@@ -11,7 +11,7 @@
 #include <string>
 
 #include "datasets/fingerprint.h"
-#include "engine/safetensors.h"
+#include "engine/io/safetensors.h"
 #include "ssl/objective.h"
 
 namespace vergence {

@@ -5,8 +5,8 @@
 #include <charconv>
 #include <limits>
 
-#include "engine/shown.h"
-#include "engine/utf8.h"
+#include "engine/text/shown.h"
+#include "engine/text/utf8.h"
 #include "kernels/error.h"
 
 namespace vergence {

@@ -1,6 +1,6 @@
 #include "ssl/dsa_loss.h"
 
-#include "engine/ops.h"
+#include "engine/ops/ops.h"
 
 namespace vergence {
 namespace {

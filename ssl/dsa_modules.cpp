@@ -3,7 +3,7 @@
 #include <cmath>
 #include <numeric>
 
-#include "engine/ops.h"
+#include "engine/ops/ops.h"
 
 namespace vergence {
 namespace {

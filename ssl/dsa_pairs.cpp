@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "engine/graph.h"
-#include "engine/ops.h"
+#include "engine/ops/ops.h"
 
 namespace vergence {
 namespace {

@@ -1,6 +1,6 @@
 #include "ssl/dsa_prior.h"
 
-#include "engine/ops.h"
+#include "engine/ops/ops.h"
 #include "kernels/random.h"
 #include "models/encoder_file.h"
 

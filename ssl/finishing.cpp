@@ -4,7 +4,7 @@
 #include <cstdio>
 
 #include "datasets/loader.h"
-#include "engine/files.h"
+#include "engine/io/files.h"
 #include "ssl/picture_file.h"
 
 namespace vergence {

@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "engine/graph.h"
-#include "engine/ops.h"
+#include "engine/ops/ops.h"
 #include "ssl/losses.h"
 
 namespace vergence {

@@ -3,8 +3,8 @@
 
 #include <cmath>
 
-#include "engine/ops.h"
-#include "engine/ops_loss.h"
+#include "engine/ops/loss.h"
+#include "engine/ops/ops.h"
 
 namespace vergence {
 namespace {

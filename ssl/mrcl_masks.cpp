@@ -5,7 +5,7 @@
 #include <numbers>
 #include <numeric>
 
-#include "engine/ops.h"
+#include "engine/ops/ops.h"
 #include "kernels/parallel.h"
 
 namespace vergence {

@@ -1,6 +1,6 @@
 #include "ssl/mrcl_reconstruction.h"
 
-#include "engine/ops.h"
+#include "engine/ops/ops.h"
 
 namespace vergence {
 namespace {

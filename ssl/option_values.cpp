@@ -6,8 +6,8 @@
 #include <type_traits>
 
 #include "datasets/class_lists.h"
-#include "engine/shown.h"
-#include "engine/stored_text.h"
+#include "engine/text/shown.h"
+#include "engine/text/stored_text.h"
 #include "ssl/option_names.h"
 #include "ssl/option_table.h"
 

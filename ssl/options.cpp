@@ -5,8 +5,8 @@
 #include <filesystem>
 #include <map>
 
-#include "engine/files.h"
-#include "engine/shown.h"
+#include "engine/io/files.h"
+#include "engine/text/shown.h"
 #include "ssl/command_line.h"
 #include "ssl/option_aliases.h"
 #include "ssl/option_names.h"

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "engine/files.h"
-#include "engine/ops.h"
+#include "engine/io/files.h"
+#include "engine/ops/ops.h"
 
 #define STB_IMAGE_WRITE_IMPLEMENTATION
 #define STB_IMAGE_WRITE_STATIC

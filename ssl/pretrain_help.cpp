@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "engine/shown.h"
+#include "engine/text/shown.h"
 #include "ssl/help.h"
 #include "ssl/option_aliases.h"
 #include "ssl/option_builder.h"

@@ -9,7 +9,7 @@
 #include <system_error>
 
 #include "datasets/dataset.h"
-#include "engine/files.h"
+#include "engine/io/files.h"
 #include "ssl/option_names.h"
 #include "ssl/options.h"
 

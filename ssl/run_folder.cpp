@@ -10,9 +10,9 @@
 #include <system_error>
 #include <unistd.h>
 
-#include "engine/files.h"
-#include "engine/json_text.h"
-#include "engine/require_call.h"
+#include "engine/io/files.h"
+#include "engine/io/require_call.h"
+#include "engine/text/json_text.h"
 #include "kernels/error.h"
 
 namespace vergence {

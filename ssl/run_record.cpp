@@ -7,10 +7,10 @@
 #include <sstream>
 #include <unistd.h>
 
-#include "engine/files.h"
-#include "engine/json_text.h"
-#include "engine/stored_text.h"
-#include "engine/utc_time.h"
+#include "engine/io/files.h"
+#include "engine/text/json_text.h"
+#include "engine/text/stored_text.h"
+#include "engine/text/utc_time.h"
 #include "engine/version.h"
 #include "kernels/error.h"
 #include "ssl/run_folder.h"

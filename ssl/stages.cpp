@@ -6,9 +6,9 @@
 #include <optional>
 
 #include "datasets/verify.h"
-#include "engine/files.h"
-#include "engine/safetensors.h"
-#include "engine/shown.h"
+#include "engine/io/files.h"
+#include "engine/io/safetensors.h"
+#include "engine/text/shown.h"
 #include "ssl/objective_list.h"
 #include "ssl/step_timing.h"
 

@@ -8,7 +8,7 @@
 #include <new>
 #include <vector>
 
-#include "engine/shown.h"
+#include "engine/text/shown.h"
 #include "kernels/clock.h"
 #include "ssl/bench_step.h"
 #include "ssl/recipe_files.h"

@@ -8,7 +8,7 @@
 #include <unistd.h>
 #include <utility>
 
-#include "engine/shown.h"
+#include "engine/text/shown.h"
 #include "kernels/error.h"
 
 namespace vergence {

@@ -12,11 +12,11 @@
 #include <omp.h>
 #include <optional>
 
-#include "engine/files.h"
-#include "engine/json_text.h"
-#include "engine/ops.h"
-#include "engine/shown.h"
-#include "engine/xxh.h"
+#include "engine/io/files.h"
+#include "engine/io/xxh.h"
+#include "engine/ops/ops.h"
+#include "engine/text/json_text.h"
+#include "engine/text/shown.h"
 #include "kernels/clock.h"
 #include "kernels/conv_record.h"
 #include "kernels/conv_tuning.h"

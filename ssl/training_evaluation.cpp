@@ -3,7 +3,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
-#include "engine/shown.h"
+#include "engine/text/shown.h"
 #include "ssl/evaluation/class_cover.h"
 #include "ssl/evaluation/feature_mask.h"
 #include "ssl/finishing.h"

@@ -4,7 +4,7 @@
 #include "datasets/fingerprint.h"
 #include "datasets/loader.h"
 #include "datasets/pack_images.h"
-#include "engine/files.h"
+#include "engine/io/files.h"
 #include "ssl/checkpoint.h"
 #include "ssl/option_table.h"
 #include "ssl/stages.h"

@@ -7,7 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/graph.h"
-#include "engine/ops.h"
+#include "engine/ops/ops.h"
 #include "kernels/random.h"
 
 namespace vergence {

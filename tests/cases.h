@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/ops.h"
+#include "engine/ops/ops.h"
 
 namespace vergence::test {
 

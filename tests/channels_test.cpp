@@ -5,7 +5,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
-#include "engine/safetensors.h"
+#include "engine/io/safetensors.h"
 #include "kernels/views.h"
 #include "ssl/evaluation/evaluation.h"
 #include "ssl/evaluation/nuisance.h"

@@ -14,7 +14,7 @@
 #include <utility>
 
 #include "datasets/cifar.h"
-#include "engine/files.h"
+#include "engine/io/files.h"
 #include "models/encoder_file.h"
 #include "ssl/evaluation/evaluation.h"
 #include "ssl/options.h"

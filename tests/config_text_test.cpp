@@ -1,8 +1,8 @@
 // Names that are bytes, as configuration files hold them.
 #include <gtest/gtest.h>
 
-#include "engine/shown.h"
-#include "engine/stored_text.h"
+#include "engine/text/shown.h"
+#include "engine/text/stored_text.h"
 #include "ssl/config_toml.h"
 #include "tests/many_names.h"
 

@@ -6,7 +6,7 @@
 #include "datasets/pickle.h"
 #include "datasets/stl10.h"
 #include "datasets/verify.h"
-#include "engine/files.h"
+#include "engine/io/files.h"
 #include "tests/complaints.h"
 #include "tests/real_data.h"
 #include "tests/temporary_folder.h"

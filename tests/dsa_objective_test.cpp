@@ -5,7 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/graph.h"
-#include "engine/ops.h"
+#include "engine/ops/ops.h"
 #include "models/encoder_file.h"
 #include "ssl/base_method.h"
 #include "ssl/dsa_loss.h"

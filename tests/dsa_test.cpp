@@ -7,7 +7,7 @@
 #include <numeric>
 
 #include "engine/graph.h"
-#include "engine/ops.h"
+#include "engine/ops/ops.h"
 #include "ssl/dsa_loss.h"
 #include "ssl/dsa_modules.h"
 #include "ssl/losses.h"

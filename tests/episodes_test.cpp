@@ -11,7 +11,7 @@
 #include <set>
 
 #include "datasets/fc100.h"
-#include "engine/files.h"
+#include "engine/io/files.h"
 #include "kernels/random.h"
 #include "ssl/options.h"
 #include "tests/complaints.h"

@@ -8,8 +8,8 @@
 #include <set>
 
 #include "datasets/confounded_shapes.h"
-#include "engine/files.h"
-#include "engine/ops.h"
+#include "engine/io/files.h"
+#include "engine/ops/ops.h"
 #include "kernels/error.h"
 #include "kernels/random.h"
 #include "models/encoder_file.h"

@@ -4,8 +4,8 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
-#include "engine/files.h"
-#include "engine/ops.h"
+#include "engine/io/files.h"
+#include "engine/ops/ops.h"
 #include "kernels/random.h"
 #include "models/encoder_file.h"
 #include "ssl/evaluation/features.h"

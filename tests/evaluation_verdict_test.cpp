@@ -7,8 +7,8 @@
 #include <set>
 #include <sys/wait.h>
 
-#include "engine/files.h"
-#include "engine/json_text.h"
+#include "engine/io/files.h"
+#include "engine/text/json_text.h"
 #include "engine/version.h"
 #include "kernels/random.h"
 #include "models/encoder_file.h"

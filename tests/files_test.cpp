@@ -1,5 +1,5 @@
 // Files are replaced whole, and what cannot be replaced is written to: devices, FIFOs, descriptors, mount points.
-#include "engine/files.h"
+#include "engine/io/files.h"
 
 #include <chrono>
 #include <csignal>
@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <thread>
 
-#include "engine/require_call.h"
+#include "engine/io/require_call.h"
 #include "tests/complaints.h"
 #include "tests/special_files.h"
 #include "tests/temporary_folder.h"

@@ -8,7 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "datasets/loader.h"
-#include "engine/ops.h"
+#include "engine/ops/ops.h"
 #include "models/encoder_file.h"
 #include "ssl/evaluation/knn.h"
 #include "ssl/picture_file.h"

@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/graph.h"
-#include "engine/ops_loss.h"
+#include "engine/ops/loss.h"
 #include "tests/op_runner.h"
 
 namespace vergence::test {

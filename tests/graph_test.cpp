@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include "engine/ops.h"
+#include "engine/ops/ops.h"
 #include "tests/checked_backend.h"
 
 namespace vergence::test {

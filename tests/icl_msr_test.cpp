@@ -7,8 +7,8 @@
 
 #include "engine/bilevel.h"
 #include "engine/graph.h"
-#include "engine/ops.h"
-#include "engine/ops_loss.h"
+#include "engine/ops/loss.h"
+#include "engine/ops/ops.h"
 #include "ssl/icl_msr_regularizer.h"
 #include "ssl/icl_msr_strata.h"
 #include "ssl/losses.h"

@@ -11,7 +11,7 @@
 #include <sstream>
 #include <tuple>
 
-#include "engine/files.h"
+#include "engine/io/files.h"
 #include "tests/complaints.h"
 #include "tests/image_files.h"
 #include "tests/real_data.h"

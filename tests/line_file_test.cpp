@@ -1,5 +1,5 @@
 // A file that grows line by line: what is there stays, whoever writes and whatever was cut off.
-#include "engine/line_file.h"
+#include "engine/io/line_file.h"
 
 #include <csignal>
 #include <cstdlib>
@@ -9,7 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "engine/files.h"
+#include "engine/io/files.h"
 #include "tests/complaints.h"
 #include "tests/special_files.h"
 #include "tests/temporary_folder.h"

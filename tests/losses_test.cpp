@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "engine/graph.h"
-#include "engine/ops.h"
+#include "engine/ops/ops.h"
 #include "kernels/random.h"
 
 namespace vergence {

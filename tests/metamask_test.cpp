@@ -6,7 +6,7 @@
 
 #include "engine/bilevel.h"
 #include "engine/graph.h"
-#include "engine/ops.h"
+#include "engine/ops/ops.h"
 #include "engine/optimizer.h"
 #include "kernels/random.h"
 #include "ssl/bench_step.h"

@@ -6,7 +6,7 @@
 #include <set>
 
 #include "engine/graph.h"
-#include "engine/ops.h"
+#include "engine/ops/ops.h"
 #include "ssl/losses.h"
 #include "ssl/mrcl_reconstruction.h"
 #include "tests/small_models.h"

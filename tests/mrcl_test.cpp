@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 #include <map>
 
-#include "engine/ops.h"
+#include "engine/ops/ops.h"
 #include "models/decoder.h"
 #include "ssl/bench_step.h"
 #include "ssl/mrcl_reconstruction.h"

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/ops.h"
+#include "engine/ops/ops.h"
 #include "tests/small_objectives.h"
 
 namespace vergence {

@@ -1,6 +1,6 @@
 // The op table: fused losses of embeddings. InfoNCE over several tiles, slabs and sets; the cross-correlation loss in
 // both its forms.
-#include "engine/ops_loss.h"
+#include "engine/ops/loss.h"
 #include "tests/references.h"
 
 namespace vergence::test {

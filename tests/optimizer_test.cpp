@@ -8,7 +8,7 @@
 #include <numbers>
 
 #include "engine/graph.h"
-#include "engine/ops.h"
+#include "engine/ops/ops.h"
 #include "engine/schedule.h"
 #include "kernels/random.h"
 

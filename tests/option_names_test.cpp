@@ -7,7 +7,7 @@
 #include <gtest/gtest.h>
 #include <set>
 
-#include "engine/files.h"
+#include "engine/io/files.h"
 #include "ssl/option_aliases.h"
 #include "tests/complaints.h"
 #include "tests/temporary_folder.h"

@@ -7,7 +7,7 @@
 #include <fstream>
 #include <gtest/gtest.h>
 
-#include "engine/files.h"
+#include "engine/io/files.h"
 #include "kernels/error.h"
 #include "ssl/option_table.h"
 #include "ssl/recipe_files.h"

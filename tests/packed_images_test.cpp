@@ -12,7 +12,7 @@
 #include "datasets/image_reader.h"
 #include "datasets/loader.h"
 #include "datasets/pack_images.h"
-#include "engine/files.h"
+#include "engine/io/files.h"
 #include "tests/complaints.h"
 #include "tests/image_tree.h"
 

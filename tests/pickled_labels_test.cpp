@@ -6,7 +6,7 @@
 #include "datasets/cifar.h"
 #include "datasets/npy_file.h"
 #include "datasets/pickle.h"
-#include "engine/files.h"
+#include "engine/io/files.h"
 #include "tests/complaints.h"
 #include "tests/temporary_folder.h"
 

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "datasets/class_lists.h"
-#include "engine/files.h"
+#include "engine/io/files.h"
 #include "kernels/error.h"
 #include "kernels/random.h"
 #include "models/encoder_file.h"

@@ -9,7 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <unistd.h>
 
-#include "engine/files.h"
+#include "engine/io/files.h"
 #include "kernels/error.h"
 #include "ssl/signals.h"
 #include "tests/complaints.h"

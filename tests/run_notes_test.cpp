@@ -9,9 +9,9 @@
 #include <regex>
 #include <sstream>
 
-#include "engine/files.h"
-#include "engine/json_text.h"
-#include "engine/shell_words.h"
+#include "engine/io/files.h"
+#include "engine/text/json_text.h"
+#include "engine/text/shell_words.h"
 #include "engine/version.h"
 #include "tests/complaints.h"
 #include "tests/special_files.h"

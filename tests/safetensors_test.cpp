@@ -1,12 +1,12 @@
 // The safetensors reader and writer: round trips, and one refusal per way a file can be wrong.
-#include "engine/safetensors.h"
+#include "engine/io/safetensors.h"
 
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <gtest/gtest.h>
 
-#include "engine/files.h"
+#include "engine/io/files.h"
 #include "tests/complaints.h"
 #include "tests/temporary_folder.h"
 

@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
-#include "engine/json_text.h"
+#include "engine/text/json_text.h"
 
 namespace vergence {
 

@@ -7,7 +7,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
-#include "engine/json_text.h"
+#include "engine/text/json_text.h"
 #include "models/encoder_file.h"
 #include "tests/complaints.h"
 #include "tests/small_objectives.h"

@@ -1,13 +1,13 @@
 // Names that are bytes: what of them is UTF-8, how they stand in files, how messages show them.
-#include "engine/stored_text.h"
+#include "engine/text/stored_text.h"
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
-#include "engine/json_text.h"
-#include "engine/safetensors.h"
-#include "engine/shown.h"
-#include "engine/utf8.h"
+#include "engine/io/safetensors.h"
+#include "engine/text/json_text.h"
+#include "engine/text/shown.h"
+#include "engine/text/utf8.h"
 #include "tests/complaints.h"
 #include "tests/many_names.h"
 #include "tests/temporary_folder.h"

@@ -5,8 +5,8 @@
 #include <sys/wait.h>
 
 #include "datasets/pack_images.h"
-#include "engine/files.h"
-#include "engine/json_text.h"
+#include "engine/io/files.h"
+#include "engine/text/json_text.h"
 #include "tests/complaints.h"
 #include "tests/image_tree.h"
 #include "tests/special_files.h"

@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "datasets/packed_images.h"
-#include "engine/files.h"
+#include "engine/io/files.h"
 #include "ssl/option_table.h"
 #include "ssl/stages.h"
 #include "tests/complaints.h"

@@ -6,8 +6,8 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
-#include "engine/files.h"
-#include "engine/json_text.h"
+#include "engine/io/files.h"
+#include "engine/text/json_text.h"
 #include "models/encoder_file.h"
 #include "ssl/bench_step.h"
 #include "ssl/checkpoint.h"

@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include "engine/files.h"
+#include "engine/io/files.h"
 #include "tests/complaints.h"
 #include "tests/temporary_folder.h"
 

@@ -6,7 +6,7 @@
 #include <gtest/gtest.h>
 #include <regex>
 
-#include "engine/files.h"
+#include "engine/io/files.h"
 #include "tests/temporary_folder.h"
 
 namespace vergence {

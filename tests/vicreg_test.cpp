@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/graph.h"
-#include "engine/ops.h"
+#include "engine/ops/ops.h"
 #include "ssl/objective_list.h"
 #include "ssl/option_table.h"
 #include "tests/op_runner.h"

@@ -1,12 +1,12 @@
 // Checksums, against what libxxhash's own program prints, and command lines, against the shell.
-#include "engine/xxh.h"
+#include "engine/io/xxh.h"
 
 #include <array>
 #include <cstdio>
 #include <gtest/gtest.h>
 #include <vector>
 
-#include "engine/shell_words.h"
+#include "engine/text/shell_words.h"
 
 namespace vergence {
 namespace {

@@ -4,7 +4,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
-#include "engine/json_text.h"
+#include "engine/text/json_text.h"
 #include "ssl/bench_data.h"
 #include "ssl/bench_ops.h"
 #include "ssl/bench_suite.h"

@@ -11,7 +11,7 @@
 #include <sstream>
 #include <unistd.h>
 
-#include "engine/shown.h"
+#include "engine/text/shown.h"
 #include "kernels/error.h"
 #include "ssl/help.h"
 #include "ssl/option_names.h"

@@ -5,8 +5,8 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
-#include "engine/json_text.h"
-#include "engine/shown.h"
+#include "engine/text/json_text.h"
+#include "engine/text/shown.h"
 #include "kernels/clock.h"
 #include "ssl/evaluation/class_cover.h"
 #include "ssl/evaluation/probe.h"

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "datasets/pack_images.h"
-#include "engine/shown.h"
+#include "engine/text/shown.h"
 #include "tools/common.h"
 
 namespace vergence {

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <vector>
 
-#include "engine/ops.h"
+#include "engine/ops/ops.h"
 #include "engine/tensor.h"
 #include "kernels/error.h"
 #include "kernels/parallel.h"

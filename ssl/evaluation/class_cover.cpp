@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "engine/shown.h"
+#include "engine/text/shown.h"
 #include "kernels/error.h"
 
 namespace vergence {

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <limits>
 
-#include "engine/ops.h"
+#include "engine/ops/ops.h"
 #include "engine/tensor.h"
 #include "kernels/error.h"
 #include "kernels/parallel.h"

@@ -7,7 +7,7 @@
 #include <numeric>
 
 #include "engine/graph.h"
-#include "engine/ops.h"
+#include "engine/ops/ops.h"
 #include "engine/optimizer.h"
 #include "engine/tensor.h"
 #include "kernels/error.h"

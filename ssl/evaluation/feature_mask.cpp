@@ -4,7 +4,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "engine/safetensors.h"
+#include "engine/io/safetensors.h"
 #include "kernels/error.h"
 
 namespace vergence {

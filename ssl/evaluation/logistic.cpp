@@ -7,7 +7,7 @@
 #include <memory>
 
 #include "engine/graph.h"
-#include "engine/ops.h"
+#include "engine/ops/ops.h"
 #include "engine/tensor.h"
 #include "ssl/evaluation/standardise.h"
 

@@ -9,7 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "datasets/layered_images.h"
-#include "engine/shown.h"
+#include "engine/text/shown.h"
 #include "kernels/error.h"
 #include "ssl/evaluation/alignment.h"
 #include "ssl/evaluation/class_cover.h"

@@ -6,7 +6,7 @@
 #include <limits>
 #include <utility>
 
-#include "engine/ops.h"
+#include "engine/ops/ops.h"
 #include "kernels/parallel.h"
 
 namespace vergence {

@@ -6,7 +6,7 @@
 #include <numbers>
 
 #include "engine/graph.h"
-#include "engine/ops.h"
+#include "engine/ops/ops.h"
 #include "engine/tensor.h"
 #include "kernels/random.h"
 #include "ssl/evaluation/logistic.h"

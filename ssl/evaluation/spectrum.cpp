@@ -7,7 +7,7 @@
 #include <limits>
 #include <utility>
 
-#include "engine/ops.h"
+#include "engine/ops/ops.h"
 #include "engine/tensor.h"
 #include "kernels/error.h"
 #include "kernels/parallel.h"

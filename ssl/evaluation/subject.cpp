@@ -12,8 +12,8 @@
 #include <optional>
 
 #include "datasets/verify.h"
-#include "engine/files.h"
-#include "engine/shown.h"
+#include "engine/io/files.h"
+#include "engine/text/shown.h"
 #include "models/encoder_file.h"
 #include "ssl/option_table.h"
 #include "ssl/options.h"

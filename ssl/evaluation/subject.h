@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "datasets/dataset.h"
-#include "engine/safetensors.h"
+#include "engine/io/safetensors.h"
 #include "models/resnet.h"
 #include "ssl/evaluation/features.h"
 

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <filesystem>
 
-#include "engine/destination.h"
-#include "engine/json_text.h"
-#include "engine/utc_time.h"
+#include "engine/io/destination.h"
+#include "engine/text/json_text.h"
+#include "engine/text/utc_time.h"
 #include "engine/version.h"
 #include "kernels/error.h"
 

@@ -7,8 +7,8 @@
 #include <optional>
 #include <string>
 
-#include "engine/files.h"
-#include "engine/line_file.h"
+#include "engine/io/files.h"
+#include "engine/io/line_file.h"
 #include "ssl/evaluation/subject.h"
 
 namespace vergence {

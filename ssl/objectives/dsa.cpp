@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <numbers>
 
-#include "engine/ops.h"
+#include "engine/ops/ops.h"
 #include "ssl/based_objective.h"
 #include "ssl/dsa_loss.h"
 #include "ssl/dsa_options.h"

@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "engine/graph.h"
-#include "engine/ops.h"
+#include "engine/ops/ops.h"
 #include "ssl/based_objective.h"
 #include "ssl/icl_msr_options.h"
 #include "ssl/icl_msr_strata.h"

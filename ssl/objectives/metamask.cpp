@@ -7,7 +7,7 @@
 
 #include "engine/bilevel.h"
 #include "engine/graph.h"
-#include "engine/ops.h"
+#include "engine/ops/ops.h"
 #include "kernels/random.h"
 #include "ssl/losses.h"
 #include "ssl/objective_list.h"

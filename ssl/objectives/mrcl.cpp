@@ -7,7 +7,7 @@
 #include <cmath>
 #include <optional>
 
-#include "engine/ops.h"
+#include "engine/ops/ops.h"
 #include "models/decoder.h"
 #include "ssl/based_objective.h"
 #include "ssl/mrcl_reconstruction.h"

@@ -1,7 +1,7 @@
 // SimCLR (Chen, Kornblith, Norouzi, Hinton: "A simple framework for contrastive learning of visual representations",
 // ICML 2020): a two-layer projector and the NT-Xent loss.
-#include "engine/ops.h"
-#include "engine/ops_loss.h"
+#include "engine/ops/loss.h"
+#include "engine/ops/ops.h"
 #include "ssl/losses.h"
 #include "ssl/objective_list.h"
 

@@ -1,7 +1,7 @@
 // VICReg (Bardes, Ponce, LeCun: "VICReg: variance-invariance-covariance regularization for self-supervised learning",
 // ICLR 2022): both views' embeddings shall agree, keep their spread in every dimension, and not repeat one dimension in
 // another.
-#include "engine/ops.h"
+#include "engine/ops/ops.h"
 #include "ssl/objective_list.h"
 
 namespace vergence {

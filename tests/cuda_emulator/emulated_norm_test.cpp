@@ -1,7 +1,7 @@
 // The GPU's batch norm beyond the op table: data far from zero, the ReLU's mask as bits, addresses that are not
 // aligned, and statistics that a convolution has left.
 #include "engine/graph.h"
-#include "engine/ops.h"
+#include "engine/ops/ops.h"
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/emulated/backend.h"
 #include "kernels/cuda/fused.h"

@@ -1,7 +1,7 @@
 // Recordings that the device refuses: steps go on eagerly, and no memory is lost or freed under anybody's feet.
 #include <gtest/gtest.h>
 
-#include "engine/ops.h"
+#include "engine/ops/ops.h"
 #include "kernels/cuda/emulated/backend.h"
 #include "ssl/bench_step.h"
 #include "tests/device/step_runs.h"

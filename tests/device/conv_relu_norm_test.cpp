@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/graph.h"
-#include "engine/ops.h"
+#include "engine/ops/ops.h"
 #include "kernels/choices.h"
 #include "tests/checked_backend.h"
 #include "tests/device/device_under_test.h"

@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/graph.h"
-#include "engine/ops.h"
+#include "engine/ops/ops.h"
 #include "kernels/random.h"
 #include "ssl/bench_step.h"
 #include "ssl/dsa_modules.h"

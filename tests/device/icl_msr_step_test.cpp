@@ -1,7 +1,7 @@
 // ICL-MSR's two kinds of step on a GPU: the losses of the CPU, and the same bits whether steps run eagerly or recorded.
 #include <gtest/gtest.h>
 
-#include "engine/ops.h"
+#include "engine/ops/ops.h"
 #include "ssl/bench_step.h"
 #include "tests/device/device_under_test.h"
 #include "tests/device/step_runs.h"

@@ -1,7 +1,7 @@
 // MRCL's masks and decoder on a GPU: what each step draws reaches a recorded one, whatever is erased with.
 #include <gtest/gtest.h>
 
-#include "engine/ops.h"
+#include "engine/ops/ops.h"
 #include "ssl/bench_step.h"
 #include "tests/device/device_under_test.h"
 #include "tests/device/step_runs.h"

@@ -1,7 +1,7 @@
 // Training on a GPU: the same losses as on the CPU, and the same bits whether steps run eagerly or recorded.
 #include <gtest/gtest.h>
 
-#include "engine/ops.h"
+#include "engine/ops/ops.h"
 #include "kernels/choices.h"
 #include "ssl/bench_step.h"
 #include "tests/device/device_under_test.h"

@@ -3,7 +3,7 @@
 #include <cstring>
 #include <gtest/gtest.h>
 
-#include "engine/ops.h"
+#include "engine/ops/ops.h"
 #include "ssl/bench_step.h"
 #include "ssl/setup.h"
 #include "tests/device/device_under_test.h"

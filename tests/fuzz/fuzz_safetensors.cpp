@@ -1,7 +1,7 @@
 // Checkpoints and encoders: safetensors files.
 #include <algorithm>
 
-#include "engine/safetensors.h"
+#include "engine/io/safetensors.h"
 #include "tests/fuzz/fuzz_target.h"
 
 namespace {

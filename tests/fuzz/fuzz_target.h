@@ -10,7 +10,7 @@
 #include <string>
 #include <string_view>
 
-#include "engine/files.h"
+#include "engine/io/files.h"
 #include "kernels/error.h"
 #include "tests/temporary_folder.h"
 

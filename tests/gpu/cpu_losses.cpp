@@ -3,7 +3,7 @@
 #include <cstdio>
 #include <cstring>
 
-#include "engine/files.h"
+#include "engine/io/files.h"
 #include "kernels/error.h"
 #include "tests/gpu/training_losses.h"
 

@@ -3,7 +3,7 @@
 #include <cmath>
 #include <gtest/gtest.h>
 
-#include "engine/ops.h"
+#include "engine/ops/ops.h"
 #include "kernels/choices.h"
 #include "kernels/conv_record.h"
 #include "kernels/random.h"

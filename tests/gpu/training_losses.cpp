@@ -3,8 +3,8 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "engine/files.h"
-#include "engine/json_text.h"
+#include "engine/io/files.h"
+#include "engine/text/json_text.h"
 #include "tests/device/step_runs.h"
 
 namespace vergence::test {

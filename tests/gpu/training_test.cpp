@@ -4,7 +4,7 @@
 #include <cstdlib>
 #include <gtest/gtest.h>
 
-#include "engine/files.h"
+#include "engine/io/files.h"
 #include "kernels/choices.h"
 #include "tests/device/device_under_test.h"
 #include "tests/gpu/training_losses.h"

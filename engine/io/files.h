@@ -58,7 +58,7 @@ class MappedFile {
   std::uint32_t mode_ = 0;
 };
 
-/// A file being written. What a path leads to decides how (engine/destination.h; symbolic links stay):
+/// A file being written. What a path leads to decides how (engine/io/destination.h; symbolic links stay):
 ///   - a regular file, or nothing yet: a file is written beside it, which `commit` syncs and renames onto it. Without
 ///     `commit` the target stays as it was and the file beside it goes. The target's permissions are kept.
 ///   - a regular file that cannot be replaced: its contents are overwritten.

@@ -1,5 +1,5 @@
 // Writing streams; reading trusts nothing.
-#include "engine/safetensors.h"
+#include "engine/io/safetensors.h"
 
 #include <algorithm>
 #include <cstring>
@@ -7,9 +7,9 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "engine/files.h"
-#include "engine/shown.h"
-#include "engine/utf8.h"
+#include "engine/io/files.h"
+#include "engine/text/shown.h"
+#include "engine/text/utf8.h"
 
 namespace vergence {
 namespace {

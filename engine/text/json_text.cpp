@@ -1,8 +1,8 @@
-#include "engine/json_text.h"
+#include "engine/text/json_text.h"
 
 #include <nlohmann/json.hpp>
 
-#include "engine/stored_text.h"
+#include "engine/text/stored_text.h"
 
 namespace vergence {
 namespace {

@@ -1,4 +1,4 @@
-#include "engine/utc_time.h"
+#include "engine/text/utc_time.h"
 
 #include <array>
 #include <ctime>

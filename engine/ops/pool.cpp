@@ -1,6 +1,6 @@
 // Pooling. Both poolings are linear once the winners are known, so their derivatives are their transposes.
 #include "engine/graph.h"
-#include "engine/ops.h"
+#include "engine/ops/ops.h"
 
 namespace vergence {
 

@@ -3,10 +3,10 @@
 //   y = gamma xh + beta,   gx = gamma rstd P g,   ggamma = sum g xh,   gbeta = sum g,
 // and the double backward of those; see kernels/cpu/norm.cpp. An added input and a ReLU may be fused: the ReLU is a
 // constant mask on every cotangent. Derivatives of order three and up fall back to a composition of elementary ops.
-#include "engine/ops_norm.h"
+#include "engine/ops/norm.h"
 
 #include "engine/graph.h"
-#include "engine/ops_conv.h"
+#include "engine/ops/conv.h"
 
 namespace vergence {
 

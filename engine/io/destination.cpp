@@ -1,6 +1,6 @@
 // Links are followed one by one, since two things lie behind them: the place beside a target where the file that takes
 // its place is made, and the descriptors in /proc, which another way of opening would write from their start.
-#include "engine/destination.h"
+#include "engine/io/destination.h"
 
 #include <charconv>
 #include <fcntl.h>
@@ -9,7 +9,7 @@
 #include <system_error>
 #include <unistd.h>
 
-#include "engine/require_call.h"
+#include "engine/io/require_call.h"
 
 namespace vergence {
 namespace {

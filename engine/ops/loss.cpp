@@ -1,10 +1,10 @@
 // Losses as fused ops. InfoNCE: forward, backward and double backward, each streaming over tiles of the scores; orders
 // of three and up fall back to a composition of elementary ops. The cross-correlation loss: forward and backward; from
 // the second order on it is products of matrices anyway.
-#include "engine/ops_loss.h"
+#include "engine/ops/loss.h"
 
 #include "engine/graph.h"
-#include "engine/ops.h"
+#include "engine/ops/ops.h"
 
 namespace vergence {
 

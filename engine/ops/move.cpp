@@ -1,7 +1,7 @@
 // Ops that only move values: reshape, joining and cutting, transposition, gather and scatter. Each one's derivative is
 // its transpose, which is here too.
 #include "engine/graph.h"
-#include "engine/ops.h"
+#include "engine/ops/ops.h"
 
 namespace vergence {
 

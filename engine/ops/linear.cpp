@@ -1,6 +1,6 @@
 // Products: matrices, linear layers and masks. All are multilinear, so their derivatives are the same products again.
 #include "engine/graph.h"
-#include "engine/ops.h"
+#include "engine/ops/ops.h"
 
 namespace vergence {
 

@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "engine/files.h"
+#include "engine/io/files.h"
 #include "kernels/types.h"
 
 namespace vergence {

@@ -1,4 +1,4 @@
-#include "engine/line_file.h"
+#include "engine/io/line_file.h"
 
 #include <cerrno>
 #include <fcntl.h>
@@ -6,9 +6,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "engine/destination.h"
-#include "engine/files.h"
-#include "engine/require_call.h"
+#include "engine/io/destination.h"
+#include "engine/io/files.h"
+#include "engine/io/require_call.h"
 
 namespace vergence {
 namespace {

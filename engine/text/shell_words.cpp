@@ -1,4 +1,4 @@
-#include "engine/shell_words.h"
+#include "engine/text/shell_words.h"
 
 namespace vergence {
 

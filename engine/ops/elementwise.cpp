@@ -1,7 +1,7 @@
 // Elementwise ops: forward and derivative side by side. All are one call of Backend::map.
-#include "engine/broadcast.h"
 #include "engine/graph.h"
-#include "engine/ops.h"
+#include "engine/ops/broadcast.h"
+#include "engine/ops/ops.h"
 
 namespace vergence {
 

@@ -1,7 +1,7 @@
 // A convolution that is recorded but not yet computed, for ops that compute it together with what follows.
 #pragma once
 
-#include "engine/ops.h"
+#include "engine/ops/ops.h"
 
 namespace vergence {
 

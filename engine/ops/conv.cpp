@@ -1,9 +1,9 @@
 // Convolution as a closed triple. With the trilinear form <g, F(x, w)>: F = conv2d, D = conv2d_data (its transpose in
 // x), W = conv2d_weight (its transpose in w); the derivative of each one is the two others, at any order.
-#include "engine/ops_conv.h"
+#include "engine/ops/conv.h"
 
 #include "engine/graph.h"
-#include "engine/ops_norm.h"
+#include "engine/ops/norm.h"
 
 namespace vergence {
 

@@ -1,10 +1,10 @@
-#include "engine/stored_text.h"
+#include "engine/text/stored_text.h"
 
 #include <algorithm>
 #include <charconv>
 
-#include "engine/shown.h"
-#include "engine/utf8.h"
+#include "engine/text/shown.h"
+#include "engine/text/utf8.h"
 #include "kernels/error.h"
 
 namespace vergence {

@@ -14,7 +14,7 @@
 
 namespace vergence {
 
-// ---- elementwise (ops_elementwise.cpp)
+// ---- elementwise (elementwise.cpp)
 Tensor add(const Tensor& a, const Tensor& b);
 Tensor sub(const Tensor& a, const Tensor& b);
 Tensor mul(const Tensor& a, const Tensor& b);
@@ -49,7 +49,7 @@ inline Tensor operator+(const Tensor& x, double b) { return affine(x, 1, b); }
 inline Tensor operator-(const Tensor& x, double b) { return affine(x, 1, -b); }
 inline Tensor operator-(const Tensor& x) { return affine(x, -1); }
 
-// ---- reductions (ops_reduce.cpp)
+// ---- reductions (reduce.cpp)
 /// Sum of everything: rank 0.
 Tensor sum(const Tensor& x);
 Tensor mean(const Tensor& x);
@@ -71,7 +71,7 @@ Tensor sum_to(const Tensor& x, const Shape& shape);
 /// Largest value of each row, [..., 1]; a constant (not differentiable).
 Tensor max_cols(const Tensor& x);
 
-// ---- movement (ops_move.cpp)
+// ---- movement (move.cpp)
 Tensor reshape(const Tensor& x, const Shape& shape);
 /// Joined along `axis`.
 Tensor concat(const Tensors& parts, int axis);
@@ -93,7 +93,7 @@ Tensor pick(const Tensor& x, const Tensor& index);
 /// [R] -> [R, cols]: the transpose of pick.
 Tensor unpick(const Tensor& x, const Tensor& index, std::int64_t cols);
 
-// ---- products (ops_linear.cpp)
+// ---- products (linear.cpp)
 /// op(a) op(b) for matrices; op transposes where asked.
 Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a = false, bool transpose_b = false,
               const Tensor& place = {});
@@ -104,7 +104,7 @@ Tensor mask_scale(const Tensor& x, const Tensor& m);
 /// The identity whose cotangent is scaled by m [C]: scales gradients, not values.
 Tensor gradient_scale(const Tensor& x, const Tensor& m);
 
-// ---- convolution (ops_conv.cpp)
+// ---- convolution (conv.cpp)
 struct Conv {
   std::int64_t stride = 1, padding = 0, dilation = 1, groups = 1;
 };
@@ -116,7 +116,7 @@ Tensor conv2d_data(const Tensor& g, const Tensor& w, const Shape& x_shape, const
 Tensor conv2d_weight(const Tensor& x, const Tensor& g, const Shape& w_shape, DType dtype, const Conv& conv = {},
                      const Tensor& place = {});
 
-// ---- normalisation (ops_norm.cpp)
+// ---- normalisation (norm.cpp)
 struct BatchNorm {
   std::int64_t groups = 1;  // statistic groups: equal consecutive parts of the first axis
   bool relu = false;
@@ -146,7 +146,7 @@ Tensor softmax(const Tensor& x);
 /// Mean over rows of -log softmax(logits)[target]; targets i32 [R].
 Tensor cross_entropy(const Tensor& logits, const Tensor& targets);
 
-// ---- pooling (ops_pool.cpp)
+// ---- pooling (pool.cpp)
 struct Pool {
   std::int64_t kernel = 2, stride = 2, padding = 0;
 };

@@ -1,8 +1,8 @@
-#include "engine/shown.h"
+#include "engine/text/shown.h"
 
 #include <algorithm>
 
-#include "engine/utf8.h"
+#include "engine/text/utf8.h"
 
 namespace vergence {
 namespace {

@@ -1,7 +1,7 @@
 // Reductions over rows, columns or everything, and broadcasting, their transpose.
-#include "engine/broadcast.h"
 #include "engine/graph.h"
-#include "engine/ops.h"
+#include "engine/ops/broadcast.h"
+#include "engine/ops/ops.h"
 
 namespace vergence {
 

@@ -1,4 +1,4 @@
-#include "engine/xxh.h"
+#include "engine/io/xxh.h"
 
 #define XXH_INLINE_ALL
 #ifdef __SSE2__

@@ -1,5 +1,5 @@
 // Whole files at once, in the way of POSIX: descriptors, so that a sync means the disk.
-#include "engine/files.h"
+#include "engine/io/files.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -14,8 +14,8 @@
 #include <system_error>
 #include <unistd.h>
 
-#include "engine/destination.h"
-#include "engine/require_call.h"
+#include "engine/io/destination.h"
+#include "engine/io/require_call.h"
 
 namespace vergence {
 namespace {
