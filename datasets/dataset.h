@@ -13,7 +13,7 @@
 namespace vergence {
 
 /// One split of a data set. Either all images share one size and lie in memory behind one another, uint8, NHWC; or each
-/// has its own size and is read from `source` when it is needed (datasets/image_reader.h reads both).
+/// has its own size and is read from `source` when it is needed (datasets/loading/image_reader.h reads both).
 struct Dataset {
   std::string name;   // "cifar10"
   std::string split;  // "train"
@@ -54,8 +54,8 @@ struct DatasetSettings {
   std::int64_t limit = 0;       // the first N images of the split alone; of image files, which are sorted by class, N
                                 // at equal distances (0: all)
   std::uint64_t seed = 0;       // of rendered data sets
-  std::string cifar100_classes = "all";  // cifar100: of "train", all or fc100_base: see datasets/fc100.h
-  // Of data sets with layers (datasets/layered_images.h):
+  std::string cifar100_classes = "all";  // cifar100: of "train", all or fc100_base: see datasets/readers/fc100.h
+  // Of data sets with layers (datasets/shapes/layered_images.h):
   double confounding = 0.9;            // how often class and background agree in "train"
   std::string version = "full";        // full, foreground_only, background_only, repaired
   std::string background = "cifar10";  // composites: where the backgrounds come from
@@ -74,7 +74,7 @@ const std::vector<std::string>& dataset_names();
 ///   images and the 100,000 unlabelled ones, probe = the 5,000, val = the last 500 of them, probe_without_val = the
 ///   other 4,500, test = the 8,000 test images. npy: train = probe = the training images, val = the last tenth of them,
 ///   probe_without_val = the rest, test = the test images. image_folder, imagenet, imagenet100: see
-///   datasets/image_folder.h.
+///   datasets/readers/images/folder.h.
 const std::vector<std::string>& split_names();
 
 /// The split that fits probes, and is kNN's bank, when `judged` ("test" or "val") is what they are judged on. Throws

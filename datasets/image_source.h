@@ -7,7 +7,7 @@
 #include <unordered_set>
 #include <vector>
 
-#include "datasets/image_file.h"
+#include "datasets/decoders/image_file.h"
 #include "kernels/views.h"
 
 namespace vergence {

@@ -8,7 +8,7 @@
 #include <md5.h>
 #endif
 
-#include "datasets/pack_images.h"
+#include "datasets/readers/images/pack.h"
 #include "engine/io/files.h"
 #include "engine/io/require_call.h"
 #include "kernels/error.h"

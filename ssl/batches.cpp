@@ -4,7 +4,7 @@
 #include <array>
 #include <sched.h>
 
-#include "datasets/device_loader.h"
+#include "datasets/loading/device_loader.h"
 
 namespace vergence {
 namespace {

@@ -5,7 +5,7 @@
 #include <memory>
 #include <string>
 
-#include "datasets/loader.h"
+#include "datasets/loading/loader.h"
 #include "ssl/objective.h"
 
 namespace vergence {

@@ -2,7 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "datasets/loader.h"
+#include "datasets/loading/loader.h"
 #include "kernels/clock.h"
 #include "ssl/batches.h"
 #include "ssl/option_table.h"

@@ -14,7 +14,7 @@
 #include <utility>
 #include <vector>
 
-#include "datasets/loader.h"
+#include "datasets/loading/loader.h"
 #include "engine/optimizer.h"
 #include "engine/parameters.h"
 #include "models/heads.h"

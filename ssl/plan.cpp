@@ -5,8 +5,8 @@
 #include <iomanip>
 #include <sstream>
 
-#include "datasets/device_images.h"
-#include "datasets/loader.h"
+#include "datasets/loading/device_images.h"
+#include "datasets/loading/loader.h"
 
 namespace vergence {
 

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <memory>
 
-#include "datasets/loader.h"
+#include "datasets/loading/loader.h"
 #include "ssl/objective.h"
 #include "ssl/options.h"
 

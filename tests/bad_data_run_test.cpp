@@ -2,8 +2,8 @@
 #include <gtest/gtest.h>
 
 #include "datasets/fingerprint.h"
-#include "datasets/loader.h"
-#include "datasets/pack_images.h"
+#include "datasets/loading/loader.h"
+#include "datasets/readers/images/pack.h"
 #include "engine/io/files.h"
 #include "ssl/checkpoint.h"
 #include "ssl/option_table.h"

@@ -1,6 +1,6 @@
 // composites: shapes over photographs, on generated CIFAR-10 files whose images say where they come from, and on the
 // real ones.
-#include "datasets/composites.h"
+#include "datasets/shapes/composites.h"
 
 #include <algorithm>
 #include <array>
@@ -13,7 +13,7 @@
 #include <set>
 #include <utility>
 
-#include "datasets/cifar.h"
+#include "datasets/readers/cifar.h"
 #include "engine/io/files.h"
 #include "models/encoder_file.h"
 #include "ssl/evaluation/evaluation.h"

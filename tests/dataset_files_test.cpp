@@ -2,9 +2,9 @@
 #include <fstream>
 #include <gtest/gtest.h>
 
-#include "datasets/cifar.h"
-#include "datasets/pickle.h"
-#include "datasets/stl10.h"
+#include "datasets/readers/cifar.h"
+#include "datasets/readers/pickle.h"
+#include "datasets/readers/stl10.h"
 #include "datasets/verify.h"
 #include "engine/io/files.h"
 #include "tests/complaints.h"

@@ -7,9 +7,9 @@
 #include <gtest/gtest.h>
 #include <set>
 
-#include "datasets/cifar.h"
-#include "datasets/confounded_shapes.h"
-#include "datasets/loader.h"
+#include "datasets/loading/loader.h"
+#include "datasets/readers/cifar.h"
+#include "datasets/shapes/confounded_shapes.h"
 #include "kernels/error.h"
 #include "tests/channel_statistics.h"
 #include "tests/complaints.h"

@@ -1,5 +1,5 @@
 // Views made by each device of this build, and the loader that goes with them.
-#include "datasets/device_loader.h"
+#include "datasets/loading/device_loader.h"
 
 #include "tests/view_checks.h"
 

@@ -10,7 +10,7 @@
 #include <map>
 #include <set>
 
-#include "datasets/fc100.h"
+#include "datasets/readers/fc100.h"
 #include "engine/io/files.h"
 #include "kernels/random.h"
 #include "ssl/options.h"

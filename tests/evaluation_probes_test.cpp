@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "datasets/confounded_shapes.h"
+#include "datasets/shapes/confounded_shapes.h"
 #include "engine/io/files.h"
 #include "engine/ops/ops.h"
 #include "kernels/error.h"

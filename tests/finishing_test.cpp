@@ -7,7 +7,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
-#include "datasets/loader.h"
+#include "datasets/loading/loader.h"
 #include "engine/ops/ops.h"
 #include "models/encoder_file.h"
 #include "ssl/evaluation/knn.h"

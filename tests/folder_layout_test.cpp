@@ -1,10 +1,9 @@
 // Folders one level too high or too low, and other spellings of train, val and test: read rightly, or refused with the
 // right folder's name.
-#include "datasets/folder_layout.h"
-
 #include <gtest/gtest.h>
 
-#include "datasets/image_folder.h"
+#include "datasets/readers/images/folder.h"
+#include "datasets/readers/images/layout.h"
 #include "tests/complaints.h"
 #include "tests/image_tree.h"
 

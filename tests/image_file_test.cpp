@@ -1,5 +1,5 @@
 // Decoding images: every kind that users have, parts of images, what is damaged; both JPEG decoders.
-#include "datasets/image_file.h"
+#include "datasets/decoders/image_file.h"
 
 #include <algorithm>
 #include <cmath>

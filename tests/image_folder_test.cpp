@@ -1,12 +1,11 @@
 // Folders of image files as data sets: layouts, splits, and files that are bad or change while they are read.
-#include "datasets/image_folder.h"
-
 #include <chrono>
 #include <gtest/gtest.h>
 #include <set>
 
-#include "datasets/image_reader.h"
-#include "datasets/loader.h"
+#include "datasets/loading/image_reader.h"
+#include "datasets/loading/loader.h"
+#include "datasets/readers/images/folder.h"
 #include "tests/complaints.h"
 #include "tests/image_tree.h"
 

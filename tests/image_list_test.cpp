@@ -1,9 +1,8 @@
 // Which files of a folder are images, of which class.
-#include "datasets/image_list.h"
-
 #include <fstream>
 #include <gtest/gtest.h>
 
+#include "datasets/readers/images/list.h"
 #include "tests/complaints.h"
 #include "tests/temporary_folder.h"
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <gtest/gtest.h>
 
-#include "datasets/image_file.h"
+#include "datasets/decoders/image_file.h"
 #include "kernels/random.h"
 #include "tests/image_files.h"
 

@@ -1,12 +1,12 @@
 // The data set `npy`: files of NumPy, whole, in parts, damaged, and not fitting one another.
-#include "datasets/npy.h"
+#include "datasets/readers/npy.h"
 
 #include <cmath>
 #include <fstream>
 #include <gtest/gtest.h>
 
 #include "datasets/dataset.h"
-#include "datasets/npy_file.h"
+#include "datasets/readers/npy_file.h"
 #include "tests/complaints.h"
 #include "tests/npy_files.h"
 #include "tests/temporary_folder.h"

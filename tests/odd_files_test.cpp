@@ -8,10 +8,10 @@
 #include <thread>
 
 #include "datasets/dataset.h"
-#include "datasets/image_folder.h"
-#include "datasets/image_list.h"
-#include "datasets/pack_images.h"
-#include "datasets/packed_images.h"
+#include "datasets/readers/images/folder.h"
+#include "datasets/readers/images/list.h"
+#include "datasets/readers/images/pack.h"
+#include "datasets/readers/images/packed.h"
 #include "datasets/verify.h"
 #include "engine/io/files.h"
 #include "engine/io/safetensors.h"

@@ -6,8 +6,8 @@
 #include <nlohmann/json.hpp>
 #include <sys/wait.h>
 
-#include "datasets/pack_images.h"
-#include "datasets/packed_images.h"
+#include "datasets/readers/images/pack.h"
+#include "datasets/readers/images/packed.h"
 #include "engine/io/files.h"
 #include "engine/text/json_text.h"
 #include "engine/text/shown.h"

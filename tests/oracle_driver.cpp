@@ -5,7 +5,7 @@
 #include <iostream>
 #include <utility>
 
-#include "datasets/image_file.h"
+#include "datasets/decoders/image_file.h"
 #include "engine/graph.h"
 #include "engine/optimizer.h"
 #include "kernels/choices.h"

@@ -1,6 +1,4 @@
 // Packed files: the same images as the folder, made in one go or several, and refused when anything is wrong with them.
-#include "datasets/packed_images.h"
-
 #include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
@@ -8,10 +6,11 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-#include "datasets/image_folder.h"
-#include "datasets/image_reader.h"
-#include "datasets/loader.h"
-#include "datasets/pack_images.h"
+#include "datasets/loading/image_reader.h"
+#include "datasets/loading/loader.h"
+#include "datasets/readers/images/folder.h"
+#include "datasets/readers/images/pack.h"
+#include "datasets/readers/images/packed.h"
 #include "engine/io/files.h"
 #include "tests/complaints.h"
 #include "tests/image_tree.h"

@@ -3,9 +3,9 @@
 #include <fstream>
 #include <gtest/gtest.h>
 
-#include "datasets/cifar.h"
-#include "datasets/npy_file.h"
-#include "datasets/pickle.h"
+#include "datasets/readers/cifar.h"
+#include "datasets/readers/npy_file.h"
+#include "datasets/readers/pickle.h"
 #include "engine/io/files.h"
 #include "tests/complaints.h"
 #include "tests/temporary_folder.h"

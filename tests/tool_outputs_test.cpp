@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <sys/wait.h>
 
-#include "datasets/pack_images.h"
+#include "datasets/readers/images/pack.h"
 #include "engine/io/files.h"
 #include "engine/text/json_text.h"
 #include "tests/complaints.h"

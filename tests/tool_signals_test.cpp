@@ -2,7 +2,7 @@
 // for its writer only as long as it is let.
 #include <gtest/gtest.h>
 
-#include "datasets/packed_images.h"
+#include "datasets/readers/images/packed.h"
 #include "engine/io/files.h"
 #include "ssl/option_table.h"
 #include "ssl/stages.h"

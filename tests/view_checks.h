@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "datasets/confounded_shapes.h"
-#include "datasets/device_loader.h"
+#include "datasets/loading/device_loader.h"
+#include "datasets/shapes/confounded_shapes.h"
 #include "tests/checked_backend.h"
 #include "tests/image_tree.h"
 

@@ -1,9 +1,10 @@
 // pack: a folder of image files as one file of decoded images, which pretrain reads without decoding.
+#include "datasets/readers/images/pack.h"
+
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <utility>
 
-#include "datasets/pack_images.h"
 #include "engine/text/shown.h"
 #include "tools/common.h"
 

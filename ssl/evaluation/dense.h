@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "datasets/layered_images.h"
+#include "datasets/shapes/layered_images.h"
 #include "ssl/evaluation/features.h"
 #include "ssl/evaluation/probe.h"
 

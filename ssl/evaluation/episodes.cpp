@@ -6,7 +6,7 @@
 #include <numeric>
 #include <utility>
 
-#include "datasets/fc100.h"
+#include "datasets/readers/fc100.h"
 #include "kernels/error.h"
 #include "kernels/parallel.h"
 #include "kernels/random.h"

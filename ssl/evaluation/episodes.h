@@ -34,8 +34,8 @@ struct EpisodeClasses {
 };
 
 /// All classes that have images in `judged`; of the whole CIFAR-100 those that FC100 keeps for the judged split
-/// (datasets/fc100.h): its validation classes for "val", its test classes for "test". `judged`: the split that images
-/// are drawn from; `bank_images`: how many its probe_split has, which tells a part of CIFAR-100 from the whole.
+/// (datasets/readers/fc100.h): its validation classes for "val", its test classes for "test". `judged`: the split that
+/// images are drawn from; `bank_images`: how many its probe_split has, which tells a part of CIFAR-100 from the whole.
 EpisodeClasses classes_of_episodes(const Dataset& judged, std::int64_t bank_images);
 
 /// Why there can be no such episodes, in one line: too few classes, or a class with too few images for `shots` and

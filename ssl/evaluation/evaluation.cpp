@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "datasets/layered_images.h"
+#include "datasets/shapes/layered_images.h"
 #include "kernels/clock.h"
 #include "kernels/error.h"
 #include "ssl/evaluation/metrics.h"

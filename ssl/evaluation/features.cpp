@@ -5,7 +5,7 @@
 #include <cmath>
 #include <functional>
 
-#include "datasets/image_reader.h"
+#include "datasets/loading/image_reader.h"
 #include "kernels/parallel.h"
 #include "kernels/random.h"
 #include "ssl/evaluation/streams.h"

@@ -8,7 +8,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "datasets/layered_images.h"
+#include "datasets/shapes/layered_images.h"
 #include "engine/text/shown.h"
 #include "kernels/error.h"
 #include "ssl/evaluation/alignment.h"

@@ -2,7 +2,7 @@
 #include <cmath>
 #include <gtest/gtest.h>
 
-#include "datasets/confounded_shapes.h"
+#include "datasets/shapes/confounded_shapes.h"
 #include "kernels/choices.h"
 #include "kernels/random.h"
 #include "ssl/evaluation/alignment.h"

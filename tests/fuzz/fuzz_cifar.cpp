@@ -1,7 +1,7 @@
 // CIFAR-100 as a binary file; CIFAR-10, whose files have one size alone, for its refusals.
 #include <algorithm>
 
-#include "datasets/cifar.h"
+#include "datasets/readers/cifar.h"
 #include "tests/fuzz/fuzz_target.h"
 
 namespace {

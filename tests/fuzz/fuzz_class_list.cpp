@@ -1,7 +1,7 @@
 // The file of --classes.
 #include <set>
 
-#include "datasets/image_list.h"
+#include "datasets/readers/images/list.h"
 #include "tests/fuzz/fuzz_target.h"
 
 int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {

@@ -1,7 +1,7 @@
 // JPEG, PNG and BMP: the header, the whole image by both JPEG libraries, and a part of it.
 #include <algorithm>
 
-#include "datasets/image_file.h"
+#include "datasets/decoders/image_file.h"
 #include "tests/fuzz/fuzz_target.h"
 #include "tests/image_files.h"
 

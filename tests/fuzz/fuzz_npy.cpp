@@ -1,8 +1,8 @@
 // The data set npy: an array of images and one of labels.
 #include <filesystem>
 
-#include "datasets/npy.h"
-#include "datasets/npy_file.h"
+#include "datasets/readers/npy.h"
+#include "datasets/readers/npy_file.h"
 #include "tests/fuzz/fuzz_target.h"
 
 namespace {

@@ -1,6 +1,6 @@
 // Packed files of images.
-#include "datasets/image_reader.h"
-#include "datasets/packed_images.h"
+#include "datasets/loading/image_reader.h"
+#include "datasets/readers/images/packed.h"
 #include "tests/fuzz/fuzz_target.h"
 
 namespace {

@@ -1,7 +1,7 @@
 // Python's pickles as plain data.
 #include <set>
 
-#include "datasets/pickle.h"
+#include "datasets/readers/pickle.h"
 #include "tests/fuzz/fuzz_target.h"
 
 namespace {

@@ -1,8 +1,8 @@
 // CIFAR-100 as the pickle of its Python version.
 
-#include "datasets/cifar.h"
-#include "datasets/npy_file.h"
-#include "datasets/pickle.h"
+#include "datasets/readers/cifar.h"
+#include "datasets/readers/npy_file.h"
+#include "datasets/readers/pickle.h"
 #include "tests/fuzz/fuzz_target.h"
 
 namespace {

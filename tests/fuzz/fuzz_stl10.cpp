@@ -1,7 +1,7 @@
 // STL-10's binary files. They are made of the input: images are too large to be one.
 #include <algorithm>
 
-#include "datasets/stl10.h"
+#include "datasets/readers/stl10.h"
 #include "tests/fuzz/fuzz_target.h"
 
 namespace {

@@ -1,0 +1,147 @@
+#include "datasets/loading/device_images.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "kernels/parallel.h"
+
+namespace vergence {
+namespace {
+
+constexpr std::int64_t together = 256;  // decoded images that lie in the host's memory on their way
+
+/// Where the images of a source come to lie, one behind the other.
+std::vector<ImagePlace> places_of(const ImageSource& source) {
+  std::vector<ImagePlace> places;
+  std::int64_t offset = 0;
+  for (std::int64_t i = 0; i < source.count(); ++i) {
+    const ImageSize size = source.size(i);
+    places.push_back({offset, static_cast<std::int32_t>(size.height), static_cast<std::int32_t>(size.width)});
+    offset += 3 * size.height * size.width;
+  }
+  return places;
+}
+
+/// An image on its way to the device.
+struct Decoded {
+  std::vector<std::uint8_t> pixels;
+  std::string complaint;  // empty: it could be read
+};
+
+void decode(const ImageSource& source, std::int64_t index, ImageBuffer& buffer, Decoded& image) {
+  image.complaint.clear();
+  try {
+    const ImageSize size = source.open(index, buffer);
+    const Picture picture = source.read(index, {.height = size.height, .width = size.width}, buffer);
+    image.pixels.assign(picture.pixels, picture.pixels + 3 * size.height * size.width);
+  } catch (const UsageError& error) {
+    image.complaint = error.what();
+  }
+}
+
+/// Whether the image could be read. Throws what was wrong unless bad images are skipped.
+bool is_good(const ImageSource& source, std::int64_t index, const Decoded& image) {
+  if (image.complaint.empty()) return true;
+  if (source.bad_images().policy() == BadImagePolicy::stop) throw UsageError(image.complaint);
+  source.bad_images().add(index, image.complaint);
+  return false;
+}
+
+/// For each image itself or, if it is bad, the next good one, going round.
+std::vector<std::int64_t> next_good(const std::vector<char>& good) {
+  const auto count = static_cast<std::int64_t>(good.size());
+  std::vector<std::int64_t> standing(good.size());
+  std::int64_t next = -1;
+  for (std::int64_t i = 2 * count - 1; i >= 0; --i) {
+    const auto at = static_cast<std::size_t>(i % count);
+    if (good[at]) next = i % count;
+    standing[at] = next;
+  }
+  return standing;
+}
+
+}  // namespace
+
+std::int64_t image_bytes(const Dataset& dataset) {
+  if (!dataset.source) return dataset.count * dataset.image_size();
+  std::int64_t bytes = 0;
+  for (std::int64_t i = 0; i < dataset.count; ++i) {
+    const ImageSize size = dataset.source->size(i);
+    bytes += 3 * size.height * size.width;
+  }
+  return bytes;
+}
+
+std::string why_not_on(const Backend& backend, const Dataset& dataset, std::int64_t reserve) {
+  const std::string images = join("the ", dataset.count, " images of ", dataset.name, " ", dataset.split);
+  if (dataset.channels != 3) return join(images, " have other than 3 channels: ", dataset.channels);
+  if (dataset.count > std::numeric_limits<std::int32_t>::max()) return images + " are 2^31 or more";
+  const std::int64_t bytes = image_bytes(dataset), room = backend.free_memory();
+  if (bytes <= room - reserve) return {};
+  return join(images, " have ", bytes >> 20, " MiB, and ", backend.name(), " has ", room >> 20,
+              " MiB free, of which training needs ", reserve >> 20);
+}
+
+DeviceImages::DeviceImages(const Dataset& dataset, Backend& backend, std::int64_t reserve)
+    : count_(dataset.count), height_(dataset.height), width_(dataset.width), backend_(backend) {
+  if (const std::string why = why_not_on(backend, dataset, reserve); !why.empty()) throw NotOnDevice(why);
+  try {
+    pixels_ = empty(backend, {image_bytes(dataset)}, DType::u8);
+  } catch (const Error& error) {
+    throw NotOnDevice(error.what());
+  }
+  if (dataset.source)
+    upload_source(dataset);
+  else
+    upload_memory(dataset);
+}
+
+void DeviceImages::describe(ViewBatch& batch) const {
+  batch.height = height_;
+  batch.width = width_;
+  if (!places_) return;
+  batch.places = static_cast<const ImagePlace*>(places_.data->data());
+  batch.images = count_;
+}
+
+void DeviceImages::upload_memory(const Dataset& dataset) {
+  const auto bytes = static_cast<std::int64_t>(dataset.pixels.size());
+  require(bytes == pixels_.size(), dataset.name, " ", dataset.split, ": ", bytes, " bytes of pixels, expected ",
+          pixels_.size());
+  backend_.upload(pixels_.data->data(), dataset.pixels.data(), bytes);
+}
+
+void DeviceImages::upload_source(const Dataset& dataset) {
+  const ImageSource& source = *dataset.source;
+  const std::vector<ImagePlace> places = places_of(source);
+  std::vector<char> good(places.size(), 0);
+  std::vector<Decoded> decoded(static_cast<std::size_t>(std::min(together, count_)));
+  for (std::int64_t from = 0; from < count_; from += together) {
+    const std::int64_t to = std::min(from + together, count_);
+    parallel_for(to - from, 1, [&](std::int64_t begin, std::int64_t end) {
+      ImageBuffer buffer;
+      for (std::int64_t i = begin; i < end; ++i) decode(source, from + i, buffer, decoded[static_cast<std::size_t>(i)]);
+    });
+    for (std::int64_t i = from; i < to; ++i) {
+      const auto at = static_cast<std::size_t>(i);
+      const Decoded& image = decoded[static_cast<std::size_t>(i - from)];
+      good[at] = is_good(source, i, image);
+      if (good[at])
+        backend_.upload(static_cast<char*>(pixels_.data->data()) + places[at].offset, image.pixels.data(),
+                        static_cast<std::int64_t>(image.pixels.size()));
+    }
+  }
+  standing_ = next_good(good);
+  require_usage(count_ > 0 && standing_[0] >= 0, dataset.name, " ", dataset.split, ": none of the ", count_,
+                " images can be read");
+  std::vector<ImagePlace> standing;
+  for (const std::int64_t i : standing_) {
+    standing.push_back(places[static_cast<std::size_t>(i)]);
+    height_ = std::max<std::int64_t>(height_, standing.back().height);
+    width_ = std::max<std::int64_t>(width_, standing.back().width);
+  }
+  places_ = from_bytes(backend_, {count_ * static_cast<std::int64_t>(sizeof(ImagePlace))},
+                       reinterpret_cast<const std::uint8_t*>(standing.data()));
+}
+
+}  // namespace vergence

@@ -1,0 +1,89 @@
+// What part of an image its views need, and how small it may be decoded.
+#include "datasets/loading/image_reader.h"
+
+#include <algorithm>
+
+#include "kernels/error.h"
+#include "kernels/shared/pixel_ops.h"
+
+namespace vergence {
+namespace {
+
+/// Samples [begin, end) along one side of an image.
+struct Extent {
+  std::int64_t begin = 0, end = 0;
+
+  void cover(const Extent& other) {
+    if (end == begin) *this = other;
+    begin = std::min(begin, other.begin);
+    end = std::max(end, other.end);
+  }
+};
+
+/// What the filter of a view looks at.
+Extent looked_at(const Stretch& stretch, const ViewSettings& settings) {
+  const auto size = static_cast<std::int32_t>(settings.size);
+  const ResizeFilter filter(stretch, size, settings.interpolation);
+  return {stretch.first + filter.first(0), stretch.first + filter.last(size - 1)};
+}
+
+}  // namespace
+
+Picture ImageReader::read(std::int64_t index, const ImageSize& size, std::span<const ViewPlan> plans,
+                          std::span<const WantedView> views) {
+  Extent rows, columns;
+  int reduction = 8;
+  for (std::size_t v = 0; v < views.size(); ++v) {
+    const ViewSettings& settings = *views[v].settings;
+    const CropBox& crop = plans[v].crop;
+    const Stretch down = view_stretch(settings, crop.top, crop.height, crop.width);
+    const Stretch across = view_stretch(settings, crop.left, crop.width, crop.height);
+    rows.cover(looked_at(down, settings));
+    columns.cover(looked_at(across, settings));
+    for (const Stretch& stretch : {down, across})
+      reduction = std::min(reduction, most_reduced(data_.decode, stretch.length, settings.size));
+  }
+  const ImageRegion region{.top = rows.begin,
+                           .left = columns.begin,
+                           .height = std::min(rows.end, size.height) - rows.begin,
+                           .width = std::min(columns.end, size.width) - columns.begin,
+                           .reduction = reduction};
+  return data_.source->read(index, region, buffer_);
+}
+
+void ImageReader::make_views(std::int64_t index, std::span<const WantedView> views) {
+  const ImageSize size = data_.source ? data_.source->open(index, buffer_) : ImageSize{data_.height, data_.width};
+  plans_.clear();
+  for (const WantedView& view : views) {
+    require(view.settings->channels == data_.channels, data_.name, ": a view of ", view.settings->channels,
+            " channels, expected the images' ", data_.channels);
+    plans_.push_back(draw_view(*view.settings, size.height, size.width, view.random));
+  }
+  const Picture picture =
+      data_.source ? read(index, size, plans_, views) : Picture{data_.image(index), data_.height, data_.width};
+  for (std::size_t v = 0; v < views.size(); ++v) apply_view(picture, *views[v].settings, plans_[v], views[v].out);
+}
+
+std::optional<std::int64_t> ImageReader::try_views(std::int64_t index, std::span<const WantedView> views) {
+  if (!data_.source || data_.source->bad_images().policy() == BadImagePolicy::stop) {
+    make_views(index, views);
+    return index;
+  }
+  BadImages& bad = data_.source->bad_images();
+  if (bad.contains(index)) return std::nullopt;
+  try {
+    make_views(index, views);
+    return index;
+  } catch (const UsageError& error) {
+    bad.add(index, error.what());
+    return std::nullopt;
+  }
+}
+
+std::int64_t ImageReader::make_views_or_next(std::int64_t index, std::span<const WantedView> views) {
+  for (std::int64_t step = 0; step < data_.count; ++step)
+    if (const auto made = try_views((index + step) % data_.count, views)) return *made;
+  throw UsageError(join(data_.name, " ", data_.split, ": none of the ", data_.count, " images can be read"));
+}
+
+}  // namespace vergence

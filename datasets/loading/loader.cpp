@@ -1,0 +1,231 @@
+// A ring of batches, which workers fill some images at a time; `next` hands them out in order.
+#include "datasets/loading/loader.h"
+
+#include <array>
+#include <condition_variable>
+#include <exception>
+#include <mutex>
+#include <numeric>
+#include <thread>
+#include <utility>
+
+#include "datasets/loading/image_reader.h"
+#include "kernels/clock.h"
+#include "kernels/error.h"
+#include "kernels/random.h"
+
+namespace vergence {
+
+std::vector<std::int64_t> epoch_order(std::int64_t count, std::uint64_t seed, std::int64_t epoch) {
+  std::vector<std::int64_t> order(static_cast<std::size_t>(count));
+  std::iota(order.begin(), order.end(), std::int64_t{0});
+  Random random(seed, Purpose::order, static_cast<std::uint32_t>(epoch));
+  for (std::size_t i = order.size(); i > 1; --i)
+    std::swap(order[i - 1], order[random.below(static_cast<std::uint32_t>(i))]);
+  return order;
+}
+
+std::vector<std::int64_t> batch_indices(const std::vector<std::int64_t>& order, std::int64_t batch, std::int64_t step,
+                                        FreshViews fresh) {
+  const auto count = static_cast<std::int64_t>(order.size());
+  const std::int64_t begin = step * batch + (fresh == FreshViews::other_images ? count / 2 : 0);
+  std::vector<std::int64_t> indices;
+  for (std::int64_t i = begin; i < begin + batch; ++i) indices.push_back(order[static_cast<std::size_t>(i % count)]);
+  return indices;
+}
+
+void check_loader_settings(const LoaderSettings& settings, const Dataset& data) {
+  require_usage(settings.batch >= 1, "loader: batch is ", settings.batch, ", expected 1 or more");
+  require_usage(settings.batch <= data.count, "loader: a batch of ", settings.batch, " is larger than ", data.name, " ",
+                data.split, " with its ", data.count, " images");
+  require_usage(settings.fresh != FreshViews::other_images || 2 * settings.batch <= data.count, "loader: a batch of ",
+                settings.batch, " and as many other images, but ", data.name, " ", data.split, " has ", data.count);
+  require_usage(data.count < std::int64_t{1} << 32, "loader: ", data.count, " images, expected fewer than 2^32");
+  require_usage(settings.workers >= 1 && settings.workers <= 1024, "loader: workers is ", settings.workers,
+                ", expected 1 to 1024");
+  require_usage(settings.first_epoch >= 0 && settings.first_step >= 0, "loader: starts at epoch ", settings.first_epoch,
+                ", step ", settings.first_step, ", expected 0 or more");
+  check_views(settings.views);
+  require_usage(settings.views[0].channels == data.channels, "loader: the channels of ", data.name, " are ",
+                data.channels, ", the views expect ", settings.views[0].channels);
+}
+
+struct Loader::State {
+  /// The order of one epoch, kept because consecutive batches mostly share it.
+  struct EpochOrder {
+    std::int64_t epoch = -1;
+    std::vector<std::int64_t> indices;
+  };
+
+  struct Place {
+    Batch batch;
+    std::vector<std::int64_t> others;  // the images of `fresh`
+    std::int64_t number = -1;          // of the batch that lies here or is being made
+    std::int64_t taken = 0, done = 0;  // images
+    std::int64_t failed_at = 0;        // the first image that a worker failed at
+    std::exception_ptr failure;
+  };
+
+  State(const Dataset& dataset, LoaderSettings given) : data(dataset), settings(std::move(given)) {
+    check_loader_settings(settings, data);
+    steps = data.count / settings.batch;
+    first = settings.first_epoch * steps + settings.first_step;
+    started = asked = first;
+    plain_view = ViewSettings::plain(settings.views[0].size, settings.plain_resize, settings.views[0].mean,
+                                     settings.views[0].std, settings.views[0].channels);
+    for (Place& place : ring) lay_out(place.batch);  // here, where memory that is not there can still be reported
+    // Few enough that a small batch is shared out, enough that locks do not count.
+    portion = std::max<std::int64_t>(1, settings.batch / std::max(16, 4 * settings.workers));
+  }
+
+  ~State() {
+    {
+      const std::lock_guard lock(mutex);
+      stopping = true;
+    }
+    changed.notify_all();
+    for (std::thread& worker : workers) worker.join();
+  }
+
+  Place& place_of(std::int64_t number) { return ring[static_cast<std::size_t>(number) % ring.size()]; }
+  bool is_ready(const Place& place, std::int64_t number) const {
+    return place.number == number && place.done == settings.batch;
+  }
+
+  /// The place of a batch that has images left to take, if there is one now: the last begun or the next.
+  Place* place_with_work() {
+    if (started > first) {
+      Place& last = place_of(started - 1);
+      if (last.taken < settings.batch) return &last;
+    }
+    // Batch asked - 1 is in use outside: its place is not free yet.
+    if (started >= std::max(asked - 1, first) + static_cast<std::int64_t>(ring.size())) return nullptr;
+    Place& place = place_of(started);
+    begin(place, started++);
+    return &place;
+  }
+
+  /// A worker's life: take some images of the first batch that has any left, make their views, count them as done.
+  void work() {
+    ImageReader reader(data);
+    for (;;) {
+      std::unique_lock lock(mutex);
+      Place* place = nullptr;
+      changed.wait(lock, [&] { return stopping || (place = place_with_work()) != nullptr; });
+      if (stopping) return;
+      const std::int64_t from = place->taken, to = std::min(from + portion, settings.batch);
+      place->taken = to;
+      lock.unlock();
+      std::exception_ptr failure;
+      std::int64_t at = from;
+      try {
+        for (; at < to; ++at) fill(*place, at, reader);
+      } catch (...) {
+        failure = std::current_exception();
+      }
+      lock.lock();
+      if (failure && (!place->failure || at < place->failed_at)) place->failure = failure, place->failed_at = at;
+      place->done += to - from;
+      const bool ready = place->done == settings.batch;
+      lock.unlock();
+      if (ready) changed.notify_all();
+    }
+  }
+
+  void lay_out(Batch& batch) const {
+    const auto values = static_cast<std::size_t>(settings.batch * pixels());
+    batch.views.resize(settings.views.size() * values);
+    if (settings.fresh != FreshViews::none) batch.fresh.resize(batch.views.size());
+    if (settings.plain) batch.plain.resize(values);
+  }
+
+  /// Begins a batch; its images are made after that. Called with the lock held.
+  void begin(Place& place, std::int64_t number) {
+    Batch& batch = place.batch;
+    batch.epoch = number / steps;
+    batch.step = number % steps;
+    batch.channels = settings.views[0].channels;
+    if (order.epoch != batch.epoch) order = {batch.epoch, epoch_order(data.count, settings.seed, batch.epoch)};
+    batch.indices = batch_indices(order.indices, settings.batch, batch.step);
+    place.others = batch_indices(order.indices, settings.batch, batch.step, settings.fresh);
+    batch.labels.assign(batch.indices.size(), -1);
+    place.number = number;
+    place.taken = place.done = 0;
+  }
+
+  std::int64_t pixels() const { return settings.views[0].size * settings.views[0].size * settings.views[0].channels; }
+
+  /// All that is made of image `i` of a batch, one reading of it for all.
+  void fill(Place& place, std::int64_t i, ImageReader& reader) const {
+    Batch& batch = place.batch;
+    std::int64_t& index = batch.indices[static_cast<std::size_t>(i)];
+    std::vector<WantedView> wanted = views_of(batch.epoch, index, i, Purpose::view, batch.views);
+    if (settings.plain) wanted.push_back({&plain_view, Random(0, Purpose::view), batch.plain.data() + i * pixels()});
+    if (settings.fresh == FreshViews::same_images)
+      for (const WantedView& view : views_of(batch.epoch, index, i, Purpose::fresh_view, batch.fresh))
+        wanted.push_back(view);
+    index = reader.make_views_or_next(index, wanted);
+    batch.labels[static_cast<std::size_t>(i)] = data.label(index);
+    if (settings.fresh != FreshViews::other_images) return;
+    const std::int64_t other = place.others[static_cast<std::size_t>(i)];
+    reader.make_views_or_next(other, views_of(batch.epoch, other, i, Purpose::fresh_view, batch.fresh));
+  }
+
+  /// The views of an image, the `i`th of its batch.
+  std::vector<WantedView> views_of(std::int64_t epoch, std::int64_t index, std::int64_t i, Purpose purpose,
+                                   std::vector<float>& out) const {
+    std::vector<WantedView> wanted;
+    for (std::size_t v = 0; v < settings.views.size(); ++v)
+      wanted.push_back({&settings.views[v],
+                        Random(settings.seed, purpose, static_cast<std::uint32_t>(epoch),
+                               static_cast<std::uint64_t>(index), static_cast<std::uint32_t>(v)),
+                        out.data() + (static_cast<std::int64_t>(v) * settings.batch + i) * pixels()});
+    return wanted;
+  }
+
+  const Dataset& data;
+  LoaderSettings settings;
+  ViewSettings plain_view;
+  std::int64_t steps = 0;    // per epoch
+  std::int64_t first = 0;    // batches are numbered through all epochs: number = epoch * steps + step
+  std::int64_t portion = 1;  // images that a worker takes at a time
+
+  std::mutex mutex;
+  std::condition_variable changed;
+  bool stopping = false;
+  EpochOrder order;          // of the batch begun last
+  std::int64_t started = 0;  // the next number to begin
+  std::int64_t asked = 0;    // the next number that `next` hands out
+  std::array<Place, Loader::places> ring;
+  std::vector<std::thread> workers;
+  double waited = 0;
+};
+
+Loader::Loader(const Dataset& dataset, LoaderSettings settings)
+    : state_(std::make_unique<State>(dataset, std::move(settings))) {
+  for (int i = 0; i < state_->settings.workers; ++i)
+    state_->workers.emplace_back([state = state_.get()] { state->work(); });
+}
+
+Loader::~Loader() = default;
+
+const Batch& Loader::next() {
+  State& state = *state_;
+  std::unique_lock lock(state.mutex);
+  const std::int64_t number = state.asked++;
+  State::Place& place = state.place_of(number);
+  state.changed.notify_all();
+  if (!state.is_ready(place, number)) {
+    const auto start = Clock::now();
+    state.changed.wait(lock, [&] { return state.is_ready(place, number); });
+    state.waited += seconds_since(start);
+  }
+  if (place.failure) std::rethrow_exception(std::exchange(place.failure, nullptr));
+  return place.batch;
+}
+
+std::int64_t Loader::steps_per_epoch() const { return state_->steps; }
+
+double Loader::seconds_waited() const { return state_->waited; }
+
+}  // namespace vergence

@@ -1,0 +1,225 @@
+// CIFAR: finds, checks and unpacks the files.
+#include "datasets/readers/cifar.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <optional>
+
+#include "datasets/readers/npy_file.h"
+#include "datasets/readers/pickle.h"
+#include "engine/io/files.h"
+#include "kernels/error.h"
+
+namespace vergence {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::int64_t cifar_side = 32, cifar_plane = cifar_side * cifar_side, cifar_bytes = 3 * cifar_plane;
+
+/// One of the two sets.
+struct CifarKind {
+  const char *name, *binary_folder, *python_folder;
+  std::vector<const char*> train, test;  // the files' names in the Python version; binary ones end in .bin
+  std::int64_t classes;
+  std::int64_t label_bytes;  // of a binary record; the last one is the label
+  const char* label_key;     // in a pickle
+  std::int64_t images;       // in every file; 0: any number
+  ChannelValues mean, std;   // of the whole training set
+};
+
+const CifarKind cifar10{"cifar10",
+                        "cifar-10-batches-bin",
+                        "cifar-10-batches-py",
+                        {"data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5"},
+                        {"test_batch"},
+                        10,
+                        1,
+                        "labels",
+                        10000,
+                        {0.4914f, 0.4822f, 0.4465f},
+                        {0.2470f, 0.2435f, 0.2616f}};
+const CifarKind cifar100{
+    "cifar100", "cifar-100-binary",          "cifar-100-python",         {"train"}, {"test"}, 100, 2, "fine_labels",
+    0,          {0.5071f, 0.4865f, 0.4409f}, {0.2673f, 0.2564f, 0.2762f}};
+
+/// Where a set's files are, and in which form.
+struct Place {
+  fs::path folder;
+  bool pickled = false;
+
+  fs::path file(const std::string& name) const { return folder / (pickled ? name : name + ".bin"); }
+};
+
+Place find_place(const CifarKind& kind, const std::string& directory, const std::vector<const char*>& files) {
+  require_usage(!directory.empty(), kind.name, ": no data folder given, expected --data DIR with the binary version (",
+                files.front(), ".bin in DIR or in DIR/", kind.binary_folder, ") or the Python one (DIR/",
+                kind.python_folder, ")");
+  const fs::path root = directory;
+  for (const Place& place : {Place{root, false}, Place{root / kind.binary_folder, false}, Place{root, true},
+                             Place{root / kind.python_folder, true}})
+    if (std::any_of(files.begin(), files.end(), [&](const char* name) { return file_exists(place.file(name)); }))
+      return place;
+  throw UsageError(join(kind.name, ": ", files.front(), ".bin not found in ", directory, ", ",
+                        (root / kind.binary_folder).string(), " or, as ", files.front(), ", in ",
+                        (root / kind.python_folder).string()));
+}
+
+/// The images of one file, checked.
+class CifarFile {
+ public:
+  CifarFile(const CifarKind& kind, const Place& place, const std::string& name) : path_(place.file(name).string()) {
+    require_usage(file_exists(path_), kind.name, ": ", path_, " is missing, expected ",
+                  kind.images > 0 ? kind.images : 1, kind.images > 0 ? " images" : " or more images");
+    bytes_ = read_file(path_);
+    if (place.pickled)
+      unpickle(kind);
+    else
+      cut(kind);
+  }
+
+  std::int64_t count() const { return static_cast<std::int64_t>(labels_.size()); }
+  std::int32_t label(std::int64_t i) const { return labels_[static_cast<std::size_t>(i)]; }
+  const std::uint8_t* planes(std::int64_t i) const { return first_ + i * stride_; }
+
+ private:
+  void cut(const CifarKind& kind) {
+    stride_ = kind.label_bytes + cifar_bytes;
+    const auto size = static_cast<std::int64_t>(bytes_.size());
+    if (kind.images > 0)
+      require_usage(size == kind.images * stride_, kind.name, ": ", path_, " has ", size, " bytes, expected ",
+                    kind.images * stride_, " (", kind.images, " records of ", stride_, ")");
+    require_usage(size > 0 && size % stride_ == 0, kind.name, ": ", path_, " has ", size,
+                  " bytes, expected whole records of ", stride_);
+    const auto* records = reinterpret_cast<const std::uint8_t*>(bytes_.data());
+    first_ = records + kind.label_bytes;
+    for (std::int64_t i = 0; i < size / stride_; ++i) add_label(kind, records[i * stride_ + kind.label_bytes - 1]);
+  }
+
+  void add_label(const CifarKind& kind, std::int64_t label) {
+    require_usage(label >= 0 && label < kind.classes, kind.name, ": ", path_, " has label ", label, " in record ",
+                  labels_.size(), ", expected 0 to ", kind.classes - 1, " (is this another data set?)");
+    labels_.push_back(static_cast<std::int32_t>(label));
+  }
+
+  /// A list of whole numbers, or an array of them.
+  void unpickle_labels(const CifarKind& kind, const Pickle& pickle, const PickleValue* labels) {
+    if (labels && labels->kind == PickleValue::Kind::list) {
+      for (const PickleValue* label : labels->children) {
+        const std::optional<std::int64_t> number = pickle.integer(*label);
+        require_usage(number.has_value(), kind.name, ": ", path_, " has label ", pickle.described(*label),
+                      " in record ", labels_.size(), ", expected a whole number from 0 to ", kind.classes - 1);
+        add_label(kind, *number);
+      }
+      return;
+    }
+    require_usage(labels && labels->kind == PickleValue::Kind::object, kind.name, ": ", path_,
+                  " has no list or array '", kind.label_key, "'", labels ? ", but " + pickle.described(*labels) : "");
+    const PickledArray array = pickle.array(labels);
+    require_usage(array.shape.size() == 1 && is_integer_type(array.type), kind.name, ": ", path_,
+                  " has labels of shape ", shape_text(array.shape), " and type '", array.type,
+                  "', expected whole numbers of shape (N,)");
+    for (const std::int64_t label : integers_of(array.bytes, array.type)) add_label(kind, label);
+  }
+
+  void unpickle(const CifarKind& kind) {
+    const Pickle& pickle = pickle_.emplace(bytes_, join(kind.name, ": ", path_));
+    const PickledArray data = pickle.array(pickle.root().at("data"));
+    unpickle_labels(kind, pickle, pickle.root().at(kind.label_key));
+    const std::int64_t images = count();
+    require_usage(data.type == "|u1", kind.name, ": ", path_, " has images of type '", data.type,
+                  "', expected uint8 ('|u1')");
+    require_usage(data.shape == std::vector<std::int64_t>({images, cifar_bytes}) && images > 0 &&
+                      (kind.images == 0 || images == kind.images),
+                  kind.name, ": ", path_, " has ", images, " labels and an array of ",
+                  data.shape.empty() ? 0 : data.shape[0], " rows, expected ",
+                  kind.images ? std::to_string(kind.images) : "as many", " of both and ", cifar_bytes, " columns");
+    first_ = reinterpret_cast<const std::uint8_t*>(data.bytes.data());
+    stride_ = cifar_bytes;
+  }
+
+  std::string path_, bytes_;
+  std::optional<Pickle> pickle_;  // may own the array's bytes
+  std::vector<std::int32_t> labels_;
+  const std::uint8_t* first_ = nullptr;
+  std::int64_t stride_ = 0;
+};
+
+/// Appends images [first, last) of a file to the data set: planes become interleaved pixels.
+void append(Dataset& data, const CifarFile& file, std::int64_t first, std::int64_t last) {
+  for (std::int64_t i = first; i < last; ++i) {
+    data.labels.push_back(file.label(i));
+    const std::uint8_t* planes = file.planes(i);
+    const std::size_t start = data.pixels.size();
+    data.pixels.resize(start + cifar_bytes);
+    for (std::int64_t c = 0; c < 3; ++c)
+      for (std::int64_t p = 0; p < cifar_plane; ++p)
+        data.pixels[start + static_cast<std::size_t>(3 * p + c)] = planes[c * cifar_plane + p];
+  }
+  data.count += last - first;
+}
+
+/// A data set without images.
+Dataset about_cifar(const CifarKind& kind, const std::string& split) {
+  Dataset data;
+  data.name = kind.name;
+  data.split = split;
+  data.height = data.width = cifar_side;
+  data.classes = kind.classes;
+  data.mean = kind.mean;
+  data.std = kind.std;
+  return data;
+}
+
+Dataset read_cifar(const CifarKind& kind, const std::string& directory, const std::string& split, std::int64_t limit) {
+  const std::vector<const char*>& files = split == "test" ? kind.test : kind.train;
+  const Place place = find_place(kind, directory, files);
+  Dataset data = about_cifar(kind, split);
+  for (std::size_t f = 0; f < files.size(); ++f) {
+    // Of the training images the last tenth is "val".
+    const auto behind = static_cast<std::int64_t>(files.size() - f - 1) * kind.images;
+    if (split == "val" && kind.images > 0 && behind >= static_cast<std::int64_t>(files.size()) * kind.images / 10)
+      continue;
+    const CifarFile file(kind, place, files[f]);
+    const std::int64_t held_back = static_cast<std::int64_t>(files.size()) * file.count() / 10;
+    std::int64_t first = 0, last = file.count();
+    if (split == "val") first = std::max<std::int64_t>(0, last + behind - held_back);
+    if (split == "probe_without_val") last = std::min(last, last + behind - held_back);
+    if (limit > 0) last = std::min(last, first + limit - data.count);
+    if (data.count == 0) {
+      const std::int64_t most = static_cast<std::int64_t>(files.size() - f) * file.count();
+      data.pixels.reserve(static_cast<std::size_t>((limit > 0 ? std::min(limit, most) : most) * cifar_bytes));
+    }
+    if (last > first) append(data, file, first, last);
+    if (limit > 0 && data.count == limit) break;
+  }
+  return data;
+}
+
+}  // namespace
+
+Dataset read_cifar10(const std::string& directory, const std::string& split, std::int64_t limit) {
+  return read_cifar(cifar10, directory, split, limit);
+}
+
+Dataset read_cifar10_range(const std::string& directory, const std::string& split, std::int64_t first,
+                           std::int64_t count) {
+  const std::vector<const char*>& files = split == "test" ? cifar10.test : cifar10.train;
+  const std::int64_t there = static_cast<std::int64_t>(files.size()) * cifar10.images, end = first + count;
+  require(first >= 0 && count > 0 && end <= there, "cifar10: images ", first, " to ", end - 1, " of ", there);
+  const Place place = find_place(cifar10, directory, files);
+  Dataset data = about_cifar(cifar10, split);
+  data.pixels.reserve(static_cast<std::size_t>(count * cifar_bytes));
+  for (std::int64_t f = first / cifar10.images; f * cifar10.images < end; ++f) {
+    const CifarFile file(cifar10, place, files[static_cast<std::size_t>(f)]);
+    const std::int64_t before = f * cifar10.images;
+    append(data, file, std::max<std::int64_t>(0, first - before), std::min(file.count(), end - before));
+  }
+  return data;
+}
+
+Dataset read_cifar100(const std::string& directory, const std::string& split, std::int64_t limit) {
+  return read_cifar(cifar100, directory, split, limit);
+}
+
+}  // namespace vergence

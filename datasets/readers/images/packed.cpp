@@ -1,0 +1,170 @@
+#include "datasets/readers/images/packed.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+
+#include "datasets/readers/images/folder.h"
+#include "engine/io/xxh.h"
+#include "engine/text/shown.h"
+#include "engine/text/stored_text.h"
+#include "kernels/error.h"
+
+namespace vergence {
+namespace {
+
+std::vector<std::string_view> lines_of(std::string_view text) {
+  std::vector<std::string_view> lines;
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find('\n'), text.size());
+    lines.push_back(text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return lines;
+}
+
+/// A tensor's elements.
+template <class T>
+std::vector<T> values_of(const TensorEntry& tensor) {
+  std::vector<T> values(static_cast<std::size_t>(tensor.bytes) / sizeof(T));
+  if (!values.empty()) std::memcpy(values.data(), tensor.data, values.size() * sizeof(T));
+  return values;
+}
+
+/// A packed file as a source: some of its images.
+class PackedSource final : public ImageSource {
+ public:
+  PackedSource(std::shared_ptr<const PackedImages> images, std::vector<std::int64_t> places, BadImagePolicy policy)
+      : ImageSource(policy), images_(std::move(images)), places_(std::move(places)) {}
+
+  std::int64_t count() const override { return static_cast<std::int64_t>(places_.size()); }
+  ImageSize size(std::int64_t index) const override { return images_->size(place(index)); }
+  ImageSize open(std::int64_t index, ImageBuffer&) const override { return size(index); }
+  Picture read(std::int64_t index, const ImageRegion&, ImageBuffer& buffer) const override {
+    const ImageSize whole = size(index);
+    return {.pixels = images_->pixels(place(index), buffer.bytes), .height = whole.height, .width = whole.width};
+  }
+  void identify(Xxh128& hash) const override {
+    for (const std::int64_t place : places_) {
+      hash.add_text(images_->name(place));
+      hash.add_number(images_->checksum(place));
+    }
+  }
+
+ private:
+  std::int64_t place(std::int64_t index) const { return places_.at(static_cast<std::size_t>(index)); }
+
+  std::shared_ptr<const PackedImages> images_;
+  std::vector<std::int64_t> places_;
+};
+
+}  // namespace
+
+std::int64_t checksum_of(const std::uint8_t* bytes, std::int64_t count) {
+  const auto sum = static_cast<std::int64_t>(xxh3(bytes, static_cast<std::size_t>(count)));
+  return sum == 0 ? 1 : sum;
+}
+
+PackedImages::PackedImages(const std::string& path) : mapped_(std::make_shared<MappedFile>(path)) {
+  const SafetensorsFile file(mapped_);
+  const auto format = file.metadata().find("format");
+  require_usage(format != file.metadata().end() && format->second == packed_format, path,
+                ": not a file of packed images, expected one that pack has made");
+  const TensorEntry* offsets = file.find("offsets");
+  require_usage(offsets && offsets->shape.size() == 1, path, ": packed images have a tensor offsets of one dimension");
+  const std::int64_t count = offsets->shape[0];
+  offsets_ = values_of<std::int64_t>(file.at("offsets", "I64", {count}));
+  checksums_ = values_of<std::int64_t>(file.at("checksums", "I64", {count}));
+  labels_ = values_of<std::int32_t>(file.at("labels", "I32", {count}));
+  parts_ = values_of<std::uint8_t>(file.at("parts", "U8", {count}));
+  const auto sides = values_of<std::int32_t>(file.at("sizes", "I32", {count, 2}));
+  for (std::size_t i = 0; i < sides.size(); i += 2) sizes_.push_back({sides[i], sides[i + 1]});
+  const TensorEntry* pixels = file.find("pixels");
+  require_usage(pixels && pixels->dtype == "U8", path, ": packed images have a tensor pixels of bytes");
+  first_pixel_ = static_cast<std::size_t>(static_cast<const char*>(pixels->data) - mapped_->bytes().data());
+  const TensorEntry* names = file.find("names");
+  require_usage(names && names->dtype == "U8", path, ": packed images have a tensor names of bytes");
+  for (const std::string_view name :
+       lines_of({static_cast<const char*>(names->data), static_cast<std::size_t>(names->bytes)}))
+    names_.emplace_back(name);
+  require_usage(static_cast<std::int64_t>(names_.size()) == count, path, ": ", names_.size(), " names of ", count,
+                " images");
+  for (const std::string_view name : lines_of(file.meta("classes")))
+    classes_.push_back(read_stored_text(name, path + ": metadata 'classes'"));
+  const std::string& side = file.meta("short_side");
+  const auto [end, error] = std::from_chars(side.data(), side.data() + side.size(), short_side_);
+  require_usage(error == std::errc() && end == side.data() + side.size() && short_side_ >= 0, path,
+                ": metadata 'short_side' is '", shown(side), "', expected a number");
+  check_tables(pixels->bytes);
+}
+
+void PackedImages::check_tables(std::int64_t pixel_bytes) const {
+  const std::string& path = mapped_->path();
+  std::int64_t expected = 0;
+  for (std::int64_t i = 0; i < count(); ++i) {
+    const auto [height, width] = size(i);
+    require_usage(height > 0 && width > 0 && height <= most_pixels / width, path, ": image ", i, " has ", height, " x ",
+                  width, " pixels");
+    const std::int64_t offset = offsets_[static_cast<std::size_t>(i)];
+    require_usage(offset == expected, path, ": image ", i, " begins at byte ", offset, " of the pixels, expected ",
+                  expected);
+    expected += std::int64_t{3} * height * width;
+    require_usage(expected <= pixel_bytes, path, ": image ", i, " ends behind the pixels");
+    require_usage(label(i) >= -1 && label(i) < static_cast<std::int64_t>(classes_.size()), path, ": image ", i,
+                  " has label ", label(i), " of ", classes_.size(), " classes");
+    const int part = parts_[static_cast<std::size_t>(i)];
+    require_usage(part <= 2, path, ": image ", i, " is of part ", part, ", expected 0 to 2");
+  }
+  require_usage(expected == pixel_bytes, path, ": ", pixel_bytes - expected, " bytes behind the last image");
+}
+
+ImageSize PackedImages::size(std::int64_t i) const { return sizes_.at(static_cast<std::size_t>(i)); }
+
+std::int32_t PackedImages::label(std::int64_t i) const { return labels_.at(static_cast<std::size_t>(i)); }
+
+Part PackedImages::part(std::int64_t i) const { return static_cast<Part>(parts_.at(static_cast<std::size_t>(i))); }
+
+std::string PackedImages::name(std::int64_t i) const { return names_.at(static_cast<std::size_t>(i)); }
+
+std::int64_t PackedImages::checksum(std::int64_t i) const { return checksums_.at(static_cast<std::size_t>(i)); }
+
+const std::uint8_t* PackedImages::pixels(std::int64_t i, std::string& buffer) const {
+  const auto at = static_cast<std::size_t>(i);
+  const std::int64_t bytes = 3 * size(i).height * size(i).width;
+  buffer.resize(static_cast<std::size_t>(bytes));
+  mapped_->read(first_pixel_ + static_cast<std::size_t>(offsets_[at]), buffer.data(), buffer.size());
+  const auto* pixels = reinterpret_cast<const std::uint8_t*>(buffer.data());
+  require_usage(checksum_of(pixels, bytes) == checksums_[at], mapped_->path(), ": image ", i, " (", shown(name(i)),
+                ") is damaged: its bytes do not fit its checksum");
+  return pixels;
+}
+
+Dataset open_packed_images(const DatasetSettings& settings, const std::string& split) {
+  require_usage(settings.classes.empty(), settings.name, ": --classes: ", settings.directory,
+                " has its classes already; give them to pack");
+  const auto images = std::make_shared<PackedImages>(settings.directory);
+  std::array<std::vector<std::int64_t>, 3> of_part;
+  for (std::int64_t i = 0; i < images->count(); ++i) {
+    if (images->is_good(i)) of_part[static_cast<std::size_t>(images->part(i))].push_back(i);
+  }
+  const SplitRule rule = split_rule(split, !of_part[static_cast<std::size_t>(Part::val)].empty());
+  const std::vector<std::int64_t>& part = of_part[static_cast<std::size_t>(rule.part)];
+  std::vector<std::int64_t> places;
+  for (const std::int64_t i : split_places(rule.keep, static_cast<std::int64_t>(part.size()), settings.limit))
+    places.push_back(part[static_cast<std::size_t>(i)]);
+  require_usage(!places.empty(), settings.name, ": ", settings.directory, " has no images of the split '", split, "'");
+
+  Dataset data;
+  data.name = settings.name;
+  data.split = split;
+  data.count = static_cast<std::int64_t>(places.size());
+  data.classes = static_cast<std::int64_t>(images->classes().size());
+  data.class_names = images->classes();
+  if (data.classes > 0)
+    for (const std::int64_t i : places) data.labels.push_back(images->label(i));
+  set_imagenet_statistics(data);
+  data.source = std::make_shared<PackedSource>(images, std::move(places), settings.bad_images);
+  return data;
+}
+
+}  // namespace vergence

@@ -1,0 +1,66 @@
+// The packed form of a data set of image files: one file of decoded images, which a run reads as it would
+// the folder, without decoding. `tools/pack` makes it.
+//
+// It is a safetensors file. Tensors: offsets [N] I64 (into pixels, ascending), checksums [N] I64 (XXH3 of the image's
+// bytes; 0: it could not be read), sizes [N, 2] I32 (height, width), labels [N] I32 (-1: none), parts [N] U8 (0 train,
+// 1 test, 2 val), names U8 (N lines, bytes as they are) and pixels U8 (RGB, rows from the top). Metadata: format,
+// short_side (0: as the files are), classes (lines, each as engine/text/stored_text.h says) and source, which changes
+// with the folder's files.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "datasets/dataset.h"
+#include "datasets/readers/images/splits.h"
+#include "engine/io/safetensors.h"
+
+namespace vergence {
+
+constexpr const char* packed_format = "vergence packed images 1";
+
+/// XXH3 of an image's bytes; never 0.
+std::int64_t checksum_of(const std::uint8_t* bytes, std::int64_t count);
+
+/// A packed file. Each image is checked against its checksum whenever it is read.
+class PackedImages {
+ public:
+  /// Maps the file. Throws UsageError naming it unless it is a packed file with consistent tables.
+  explicit PackedImages(const std::string& path);
+
+  std::int64_t count() const { return static_cast<std::int64_t>(sizes_.size()); }
+  const std::vector<std::string>& classes() const { return classes_; }
+  std::int64_t short_side() const { return short_side_; }
+  ImageSize size(std::int64_t i) const;
+  std::int32_t label(std::int64_t i) const;
+  Part part(std::int64_t i) const;
+  std::string name(std::int64_t i) const;
+  /// Whether it could be read when the file was made.
+  bool is_good(std::int64_t i) const { return checksum(i) != 0; }
+  /// checksum_of its bytes; 0 for one that is not good.
+  std::int64_t checksum(std::int64_t i) const;
+  /// Its RGB bytes, in `buffer`. Throws UsageError naming file and image if the file has changed since it was opened or
+  /// the bytes are not those that were written.
+  const std::uint8_t* pixels(std::int64_t i, std::string& buffer) const;
+
+ private:
+  /// Throws UsageError where the tables contradict one another.
+  void check_tables(std::int64_t pixel_bytes) const;
+
+  // The tables are copied: the file may be cut off while a run reads it, and then mapped pages end the program.
+  std::shared_ptr<const MappedFile> mapped_;
+  std::size_t first_pixel_ = 0;  // where in the file
+  std::int64_t short_side_ = 0;
+  std::vector<std::int64_t> offsets_, checksums_;
+  std::vector<ImageSize> sizes_;
+  std::vector<std::int32_t> labels_;
+  std::vector<std::uint8_t> parts_;
+  std::vector<std::string> classes_, names_;
+};
+
+/// A split of the packed file `settings.directory`, by the rules of datasets/readers/images/folder.h. Images that could
+/// not be read when it was made are left out.
+Dataset open_packed_images(const DatasetSettings& settings, const std::string& split);
+
+}  // namespace vergence

@@ -1,0 +1,52 @@
+// composites: the shapes of confounded_shapes drawn over photographs, the images of CIFAR-10. The class is the shape,
+// the background's family the photograph's class; in the training split the two agree most of the time, elsewhere by
+// chance. Image i has the shape of image i of confounded_shapes with the same seed, its noise included; the photograph
+// shows through unchanged wherever the shape does not cover it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "datasets/shapes/confounded_shapes.h"
+#include "datasets/shapes/layered_images.h"
+
+namespace vergence {
+
+struct CompositesSettings {
+  std::string directory;               // of the backgrounds' files
+  std::string background = "cifar10";  // where they come from; there is no other source
+  std::uint64_t seed = 0;
+  double confounding = 0.9;  // P(family = class) in "train"; 0.1 (chance) in the other splits
+};
+
+/// The part of a data set's settings that is about composites.
+CompositesSettings composites_settings(const DatasetSettings& settings);
+
+/// One split: train has 20,000 images of 32 x 32; probe, val and test 5,000 each. Their backgrounds are images of
+/// different files: train has those of the first three training files, probe and val of the fourth and the fifth, test
+/// of the test file. In a split no background is used twice, unless the file has fewer of a class than are asked for.
+class CompositesSplit : public LayeredSplit {
+ public:
+  /// Reads the files that the split needs. Throws UsageError for bad settings, unknown splits, missing or damaged
+  /// files, and where a class has no image.
+  CompositesSplit(const CompositesSettings& settings, const std::string& split);
+
+  std::int32_t label(std::int64_t index) const override { return sample(index).shape; }
+  std::int32_t family(std::int64_t index) const override { return sample(index).background; }
+  ImageLayers layers(std::int64_t index) const override;
+  /// Which image of the source's split "train", or "test" for the split "test", is the background.
+  std::int64_t source_index(std::int64_t index) const;
+
+ private:
+  ShapeSample sample(std::int64_t index) const;
+  std::vector<std::int64_t> choose_backgrounds() const;
+
+  ShapesSettings shapes_;
+  std::string split_;
+  std::int64_t first_;  // of `backgrounds_` in the source
+  Dataset backgrounds_;
+  std::vector<std::int64_t> chosen_;  // places in `backgrounds_`, by image
+};
+
+}  // namespace vergence

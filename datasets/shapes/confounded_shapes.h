@@ -1,0 +1,79 @@
+// confounded_shapes: a rendered data set that needs no download. The class is a shape (random place, size, angle,
+// colour) drawn over a texture; in the training split the texture's family agrees with the class most of the time,
+// elsewhere it tells nothing. So a model can learn the background instead of the object, and it can be measured whether
+// it did.
+//
+// A sample is a handful of parameters, drawn from (seed, split, index). From them come three layers (foreground colour,
+// coverage, background colour), and from the layers any version of the image, with an exact foreground mask.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "datasets/dataset.h"
+#include "datasets/shapes/layered_images.h"
+
+namespace vergence {
+
+inline constexpr std::int32_t shape_classes = 10;  // classes, and texture families: family k belongs to class k
+
+/// "circle", "square", …; "stripes", "checks", …
+const std::array<const char*, shape_classes>& shape_names();
+const std::array<const char*, shape_classes>& texture_names();
+
+struct ShapesSettings {
+  std::int64_t image_size = 32;  // height and width, 16 to 96
+  std::uint64_t seed = 0;
+  double confounding = 0.9;  // P(texture family = class) in "train"; 0.1 (chance) in the other splits
+};
+
+/// The part of a data set's settings that is about shapes.
+ShapesSettings shapes_settings(const DatasetSettings& settings);
+
+/// Everything random about one image. Lengths are in units of the image's side, angles in radians.
+struct ShapeSample {
+  std::int32_t shape = 0;                     // the class
+  std::int32_t background = 0;                // the texture family
+  float x = 0, y = 0, radius = 0, angle = 0;  // centre, half extent and tilt of the shape
+  std::array<float, 3> colour{};              // of the shape
+  float shade = 0, shade_angle = 0;           // strength and direction of the light across the shape
+  std::array<float, 3> dark{}, light{};       // the texture's two colours
+  float period = 0, texture_angle = 0;        // the texture's scale and turn
+  float phase_x = 0, phase_y = 0;             // and its offset, in periods
+  float noise_level = 0;                      // the pixel noise's largest amplitude
+  std::uint32_t noise = 0;                    // and its key
+};
+
+/// The parameters of image `index` (0 or more) of a split; the data set has the first of them. Throws UsageError for
+/// bad settings and unknown splits.
+ShapeSample shapes_sample(const ShapesSettings& settings, const std::string& split, std::int64_t index);
+
+/// What lies under the shape; `none` leaves that layer empty.
+enum class ShapeGround { texture, none };
+
+/// The layers of one image, size x size.
+ImageLayers shapes_layers(const ShapeSample& sample, std::int64_t size, ShapeGround ground = ShapeGround::texture);
+
+/// One split: train has 8,000 images; probe, val and test 2,000 each.
+class ShapesSplit : public LayeredSplit {
+ public:
+  /// Throws UsageError for bad settings and unknown splits.
+  ShapesSplit(const ShapesSettings& settings, const std::string& split);
+
+  std::int32_t label(std::int64_t index) const override { return sample(index).shape; }
+  std::int32_t family(std::int64_t index) const override { return sample(index).background; }
+  ImageLayers layers(std::int64_t index) const override;
+  ShapeSample sample(std::int64_t index) const;
+
+ private:
+  ShapesSettings settings_;
+  std::string split_;
+};
+
+/// Renders a split in the given version; `limit` > 0 renders the first images alone. Uses the OpenMP threads.
+Dataset render_shapes(const ShapesSettings& settings, const std::string& split, std::int64_t limit = 0,
+                      ImageVersion version = ImageVersion::full);
+
+}  // namespace vergence

@@ -1,0 +1,158 @@
+// Layers to images, and the list of the data sets that have them.
+#include "datasets/shapes/layered_images.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <utility>
+
+#include "datasets/shapes/composites.h"
+#include "datasets/shapes/confounded_shapes.h"
+#include "kernels/error.h"
+#include "kernels/parallel.h"
+#include "kernels/random.h"
+
+namespace vergence {
+namespace {
+
+std::vector<std::uint8_t> blend(const ImageLayers& layers) {
+  std::vector<std::uint8_t> image(layers.foreground.size());
+  for (std::size_t i = 0; i < image.size(); ++i)
+    image[i] = static_cast<std::uint8_t>(
+        std::lround(255 * std::lerp(layers.background[i], layers.foreground[i], layers.coverage[i / 3])));
+  return image;
+}
+
+using OpenLayers = std::unique_ptr<LayeredSplit> (*)(const DatasetSettings&, const std::string& split);
+
+struct LayeredSet {
+  const char* name;
+  OpenLayers open;
+};
+constexpr std::array<LayeredSet, 2> layered_sets{
+    {{"confounded_shapes",
+      [](const DatasetSettings& settings, const std::string& split) -> std::unique_ptr<LayeredSplit> {
+        return std::make_unique<ShapesSplit>(shapes_settings(settings), split);
+      }},
+     {"composites", [](const DatasetSettings& settings, const std::string& split) -> std::unique_ptr<LayeredSplit> {
+        return std::make_unique<CompositesSplit>(composites_settings(settings), split);
+      }}}};
+
+}  // namespace
+
+ImageVersion image_version(const std::string& name) {
+  for (ImageVersion version :
+       {ImageVersion::full, ImageVersion::foreground_only, ImageVersion::background_only, ImageVersion::repaired})
+    if (name == name_of(version)) return version;
+  throw UsageError(
+      join("data set: unknown version '", name, "', expected full, foreground_only, background_only or repaired"));
+}
+
+const char* name_of(ImageVersion version) {
+  switch (version) {
+    case ImageVersion::full:
+      return "full";
+    case ImageVersion::foreground_only:
+      return "foreground_only";
+    case ImageVersion::background_only:
+      return "background_only";
+    case ImageVersion::repaired:
+      return "repaired";
+  }
+  return "?";
+}
+
+LayeredSplit::LayeredSplit(Dataset about, const SplitCounts& counts, std::uint64_t seed)
+    : about_(std::move(about)), seed_(seed), number_(layered_split_number(about_.name, about_.split)) {
+  about_.count = std::array{counts.train, counts.probe, counts.val, counts.test}[number_];
+}
+
+void LayeredSplit::expect_image(std::int64_t index) const {
+  require(index >= 0 && index < count(), about_.name, ": image ", index, " of ", count());
+}
+
+std::int64_t LayeredSplit::partner(std::int64_t index) const {
+  expect_image(index);
+  // Streams of view 1 belong to the re-pairing, those of view 0 to the samples.
+  Random random(seed_, Purpose::shapes, number_, static_cast<std::uint64_t>(index), 1);
+  return (index + 1 + random.below(static_cast<std::uint32_t>(count() - 1))) % count();
+}
+
+std::vector<std::uint8_t> LayeredSplit::image(std::int64_t index, ImageVersion version) const {
+  ImageLayers there = layers(index);
+  switch (version) {
+    case ImageVersion::full:
+      break;
+    case ImageVersion::foreground_only:
+      for (std::size_t i = 0; i < there.background.size(); ++i) there.background[i] = about_.mean[i % 3];
+      break;
+    case ImageVersion::background_only:
+      std::fill(there.coverage.begin(), there.coverage.end(), 0.0f);
+      break;
+    case ImageVersion::repaired:
+      there.background = layers(partner(index)).background;
+      break;
+  }
+  return blend(there);
+}
+
+std::vector<std::uint8_t> LayeredSplit::mask(std::int64_t index) const {
+  const std::vector<float> coverage = layers(index).coverage;
+  std::vector<std::uint8_t> mask(coverage.size());
+  for (std::size_t i = 0; i < mask.size(); ++i) mask[i] = static_cast<std::uint8_t>(std::lround(255 * coverage[i]));
+  return mask;
+}
+
+Dataset LayeredSplit::render(ImageVersion version, std::int64_t limit) const {
+  Dataset data = about_;
+  data.count = limited(limit);
+  data.labels.resize(static_cast<std::size_t>(data.count));
+  data.pixels.resize(static_cast<std::size_t>(data.count * data.image_size()));
+  parallel_for(data.count, 16, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      data.labels[static_cast<std::size_t>(i)] = label(i);
+      const std::vector<std::uint8_t> pixels = image(i, version);
+      std::copy(pixels.begin(), pixels.end(), data.pixels.begin() + i * data.image_size());
+    }
+  });
+  return data;
+}
+
+std::vector<std::uint8_t> LayeredSplit::masks(std::int64_t limit) const {
+  const std::int64_t images = limited(limit), pixels = about_.height * about_.width;
+  std::vector<std::uint8_t> all(static_cast<std::size_t>(images * pixels));
+  parallel_for(images, 16, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      const std::vector<std::uint8_t> one = mask(i);
+      std::copy(one.begin(), one.end(), all.begin() + i * pixels);
+    }
+  });
+  return all;
+}
+
+std::uint32_t layered_split_number(const std::string& dataset, const std::string& split) {
+  const std::array<const char*, 4> names{"train", "probe", "val", "test"};
+  const std::string name = split == "probe_without_val" ? "probe" : split;  // val is no part of probe
+  const auto found = std::find(names.begin(), names.end(), name);
+  require_usage(found != names.end(), dataset, ": unknown split '", split, "', expected train, probe, val or test");
+  return static_cast<std::uint32_t>(found - names.begin());
+}
+
+bool has_layers(const std::string& dataset) {
+  return std::any_of(layered_sets.begin(), layered_sets.end(),
+                     [&](const LayeredSet& set) { return dataset == set.name; });
+}
+
+std::string layered_names() {
+  std::string names;
+  for (const LayeredSet& set : layered_sets) names += (names.empty() ? "" : " or ") + std::string(set.name);
+  return names;
+}
+
+std::unique_ptr<LayeredSplit> open_layers(const DatasetSettings& settings, const std::string& split) {
+  for (const LayeredSet& set : layered_sets)
+    if (settings.name == set.name) return set.open(settings, split);
+  throw UsageError(join(settings.name, ": its images have no layers, expected ", layered_names()));
+}
+
+}  // namespace vergence
