@@ -19,7 +19,7 @@
 #include "engine/parameters.h"
 #include "models/heads.h"
 #include "models/resnet.h"
-#include "ssl/options.h"
+#include "ssl/options/options.h"
 #include "ssl/step.h"
 
 namespace vergence {
@@ -68,7 +68,7 @@ class Objective {
   /// Derived classes with more of it extend the base's.
   virtual void prepare(const StepContext& context);
   /// The device's part: forward, gradient, optimiser, whatever follows it. It depends on the device's memory alone and
-  /// never waits for results, so that it can be recorded once and repeated (ssl/step_runner.h).
+  /// never waits for results, so that it can be recorded once and repeated (ssl/steps/runner.h).
   virtual Step run(const Views& views) = 0;
   /// Which of several kinds of step this one is, where not all do the same work; each kind is recorded apart. `prepare`
   /// has run.

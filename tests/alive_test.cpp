@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
-#include "ssl/option_table.h"
+#include "ssl/options/table.h"
 #include "tests/small_runs.h"
 
 namespace vergence {

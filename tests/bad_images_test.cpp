@@ -1,7 +1,7 @@
 // Files of images that are damaged, as an evaluation meets them.
 #include <gtest/gtest.h>
 
-#include "ssl/evaluation/features.h"
+#include "ssl/evaluation/features/features.h"
 #include "tests/complaints.h"
 #include "tests/image_tree.h"
 

@@ -1,10 +1,9 @@
 // `bench data`: what it reports of the loader.
-#include "ssl/bench_data.h"
-
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
 #include "kernels/error.h"
+#include "ssl/bench/data.h"
 
 namespace vergence {
 namespace {

@@ -1,12 +1,11 @@
 // `bench suite` and the values that `bench` computes with.
-#include "ssl/bench_suite.h"
-
 #include <cmath>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
 #include "kernels/error.h"
-#include "ssl/bench_operands.h"
+#include "ssl/bench/operands.h"
+#include "ssl/bench/suite.h"
 #include "tests/complaints.h"
 
 namespace vergence {

@@ -1,13 +1,13 @@
 // Which classes are judged and never learnt from, and what gaps in labels change: nothing.
-#include "ssl/evaluation/class_cover.h"
+#include "ssl/evaluation/features/class_cover.h"
 
 #include <cmath>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
 #include "kernels/random.h"
-#include "ssl/evaluation/clustering.h"
-#include "ssl/evaluation/crowding.h"
+#include "ssl/evaluation/geometry/clustering.h"
+#include "ssl/evaluation/neighbors/crowding.h"
 #include "tests/complaints.h"
 
 namespace vergence {

@@ -17,7 +17,7 @@
 #include "engine/io/files.h"
 #include "models/encoder_file.h"
 #include "ssl/evaluation/evaluation.h"
-#include "ssl/options.h"
+#include "ssl/options/options.h"
 #include "tests/channel_statistics.h"
 #include "tests/cifar_files.h"
 #include "tests/complaints.h"

@@ -3,7 +3,7 @@
 
 #include "engine/text/shown.h"
 #include "engine/text/stored_text.h"
-#include "ssl/config_toml.h"
+#include "ssl/options/toml.h"
 #include "tests/many_names.h"
 
 namespace vergence {

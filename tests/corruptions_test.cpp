@@ -1,6 +1,6 @@
 // Corrupted test images: what is done to the pixels, and what classifiers fitted on clean ones make of it; and
 // `evaluate` with the metrics corruptions and episodes. tests/oracle/evaluation.py computes the same bytes in NumPy.
-#include "ssl/evaluation/corruptions.h"
+#include "ssl/evaluation/robustness/corruptions.h"
 
 #include <algorithm>
 #include <cmath>
@@ -9,9 +9,9 @@
 
 #include "models/encoder_file.h"
 #include "ssl/evaluation/evaluation.h"
-#include "ssl/evaluation/feature_mask.h"
-#include "ssl/evaluation/knn.h"
-#include "ssl/evaluation/probe.h"
+#include "ssl/evaluation/features/mask.h"
+#include "ssl/evaluation/neighbors/knn.h"
+#include "ssl/evaluation/probes/probe.h"
 #include "tests/complaints.h"
 #include "tests/temporary_folder.h"
 

@@ -8,9 +8,9 @@
 
 #include "engine/graph.h"
 #include "engine/ops/ops.h"
-#include "ssl/dsa_loss.h"
-#include "ssl/dsa_modules.h"
 #include "ssl/losses.h"
+#include "ssl/objectives/dsa/loss.h"
+#include "ssl/objectives/dsa/modules.h"
 #include "tests/small_models.h"
 
 namespace vergence {

@@ -1,6 +1,6 @@
 // Few-shot episodes: what is drawn, who is right, and FC100's classes. tests/oracle/evaluation.py computes the same
 // figures in NumPy.
-#include "ssl/evaluation/episodes.h"
+#include "ssl/evaluation/probes/episodes.h"
 
 #include <algorithm>
 #include <cmath>
@@ -13,7 +13,7 @@
 #include "datasets/readers/fc100.h"
 #include "engine/io/files.h"
 #include "kernels/random.h"
-#include "ssl/options.h"
+#include "ssl/options/options.h"
 #include "tests/complaints.h"
 #include "tests/real_data.h"
 #include "tests/temporary_folder.h"

@@ -4,11 +4,11 @@
 #include <gtest/gtest.h>
 
 #include "kernels/random.h"
-#include "ssl/evaluation/alignment.h"
-#include "ssl/evaluation/clustering.h"
-#include "ssl/evaluation/crowding.h"
-#include "ssl/evaluation/dense.h"
-#include "ssl/evaluation/spectrum.h"
+#include "ssl/evaluation/geometry/alignment.h"
+#include "ssl/evaluation/geometry/clustering.h"
+#include "ssl/evaluation/geometry/spectrum.h"
+#include "ssl/evaluation/neighbors/crowding.h"
+#include "ssl/evaluation/probes/dense.h"
 
 namespace vergence {
 namespace {

@@ -8,11 +8,11 @@
 
 #include "kernels/error.h"
 #include "kernels/random.h"
-#include "ssl/evaluation/alignment.h"
-#include "ssl/evaluation/clustering.h"
-#include "ssl/evaluation/crowding.h"
-#include "ssl/evaluation/foreground.h"
-#include "ssl/evaluation/spectrum.h"
+#include "ssl/evaluation/geometry/alignment.h"
+#include "ssl/evaluation/geometry/clustering.h"
+#include "ssl/evaluation/geometry/spectrum.h"
+#include "ssl/evaluation/neighbors/crowding.h"
+#include "ssl/evaluation/robustness/foreground.h"
 
 namespace vergence {
 namespace {

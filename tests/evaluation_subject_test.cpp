@@ -8,10 +8,10 @@
 #include "engine/ops/ops.h"
 #include "kernels/random.h"
 #include "models/encoder_file.h"
-#include "ssl/evaluation/features.h"
+#include "ssl/evaluation/features/features.h"
 #include "ssl/evaluation/subject.h"
 #include "ssl/evaluation/verdict.h"
-#include "ssl/options.h"
+#include "ssl/options/options.h"
 #include "tests/complaints.h"
 #include "tests/temporary_folder.h"
 

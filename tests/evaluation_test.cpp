@@ -4,9 +4,9 @@
 #include <gtest/gtest.h>
 
 #include "kernels/random.h"
-#include "ssl/evaluation/knn.h"
-#include "ssl/evaluation/logistic.h"
-#include "ssl/evaluation/probe.h"
+#include "ssl/evaluation/neighbors/knn.h"
+#include "ssl/evaluation/probes/logistic.h"
+#include "ssl/evaluation/probes/probe.h"
 
 namespace vergence {
 namespace {

@@ -1,5 +1,5 @@
 // What a run does beside its steps: picture files, running statistics estimated anew; and whole runs of MRCL with both.
-#include "ssl/finishing.h"
+#include "ssl/training/finishing.h"
 
 #include <cmath>
 #include <filesystem>
@@ -10,7 +10,7 @@
 #include "datasets/loading/loader.h"
 #include "engine/ops/ops.h"
 #include "models/encoder_file.h"
-#include "ssl/evaluation/knn.h"
+#include "ssl/evaluation/neighbors/knn.h"
 #include "ssl/picture_file.h"
 #include "tests/small_models.h"
 #include "tests/small_mrcl.h"

@@ -7,8 +7,8 @@
 
 #include "engine/graph.h"
 #include "ssl/base_method.h"
-#include "ssl/icl_msr_options.h"
-#include "ssl/icl_msr_strata.h"
+#include "ssl/objectives/icl_msr/options.h"
+#include "ssl/objectives/icl_msr/strata.h"
 #include "tests/complaints.h"
 #include "tests/small_objectives.h"
 #include "tests/small_runs.h"

@@ -9,9 +9,9 @@
 #include "engine/graph.h"
 #include "engine/ops/loss.h"
 #include "engine/ops/ops.h"
-#include "ssl/icl_msr_regularizer.h"
-#include "ssl/icl_msr_strata.h"
 #include "ssl/losses.h"
+#include "ssl/objectives/icl_msr/regularizer.h"
+#include "ssl/objectives/icl_msr/strata.h"
 #include "tests/small_models.h"
 #include "tests/vectors.h"
 

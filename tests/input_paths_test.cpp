@@ -3,7 +3,7 @@
 #include <fstream>
 #include <gtest/gtest.h>
 
-#include "ssl/option_table.h"
+#include "ssl/options/table.h"
 #include "tests/complaints.h"
 #include "tests/image_tree.h"
 #include "tests/small_objectives.h"

@@ -6,7 +6,7 @@
 #include <limits>
 
 #include "kernels/random.h"
-#include "ssl/evaluation/knn.h"
+#include "ssl/evaluation/neighbors/knn.h"
 #include "tests/checked_backend.h"
 
 namespace vergence {

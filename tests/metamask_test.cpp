@@ -9,7 +9,7 @@
 #include "engine/ops/ops.h"
 #include "engine/optimizer.h"
 #include "kernels/random.h"
-#include "ssl/bench_step.h"
+#include "ssl/bench/step.h"
 #include "ssl/losses.h"
 #include "tests/small_objectives.h"
 #include "tests/vectors.h"

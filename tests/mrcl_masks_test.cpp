@@ -8,7 +8,7 @@
 #include "engine/graph.h"
 #include "engine/ops/ops.h"
 #include "ssl/losses.h"
-#include "ssl/mrcl_reconstruction.h"
+#include "ssl/objectives/mrcl/reconstruction.h"
 #include "tests/small_models.h"
 
 namespace vergence {

@@ -5,9 +5,9 @@
 
 #include "engine/ops/ops.h"
 #include "models/decoder.h"
-#include "ssl/bench_step.h"
-#include "ssl/mrcl_reconstruction.h"
-#include "ssl/setup.h"
+#include "ssl/bench/step.h"
+#include "ssl/objectives/mrcl/reconstruction.h"
+#include "ssl/steps/setup.h"
 #include "tests/complaints.h"
 #include "tests/objective_checks.h"
 #include "tests/small_mrcl.h"

@@ -15,7 +15,7 @@
 #include "datasets/verify.h"
 #include "engine/io/files.h"
 #include "engine/io/safetensors.h"
-#include "ssl/options.h"
+#include "ssl/options/options.h"
 #include "tests/complaints.h"
 #include "tests/image_tree.h"
 #include "tests/npy_files.h"

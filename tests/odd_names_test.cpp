@@ -13,10 +13,10 @@
 #include "engine/text/shown.h"
 #include "engine/text/stored_text.h"
 #include "engine/text/utf8.h"
-#include "ssl/checkpoint.h"
 #include "ssl/evaluation/subject.h"
-#include "ssl/option_table.h"
-#include "ssl/stages.h"
+#include "ssl/options/table.h"
+#include "ssl/training/checkpoint.h"
+#include "ssl/training/stages.h"
 #include "tests/complaints.h"
 #include "tests/image_tree.h"
 

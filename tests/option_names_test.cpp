@@ -1,14 +1,13 @@
 // Names of options as users type them: underscores for dashes, what other libraries call them, and what is suggested
 // for names there are not.
-#include "ssl/option_names.h"
-
 #include <algorithm>
 #include <fstream>
 #include <gtest/gtest.h>
 #include <set>
 
 #include "engine/io/files.h"
-#include "ssl/option_aliases.h"
+#include "ssl/options/aliases.h"
+#include "ssl/options/names.h"
 #include "tests/complaints.h"
 #include "tests/temporary_folder.h"
 
@@ -55,7 +54,7 @@ TEST(OptionNames, OfOtherLibrariesAreTaken) {
                                  "--learning-rate", "0.5",      "--num-workers",  "3",        "--wd",         "0.125",
                                  "--output-dir",    "o",        "--scheduler",    "constant", "--optim",      "adamw"});
   EXPECT_EQ(options.objective, "byol");
-  EXPECT_EQ(options.applied.at(0).find("cifar10_byol") != std::string::npos, true) << "whose recipe applies";
+  EXPECT_EQ(options.applied.at(0).find("cifar10/byol.toml") != std::string::npos, true) << "whose recipe applies";
   EXPECT_EQ(options.dataset, "cifar10");
   EXPECT_EQ(options.data, "d");
   EXPECT_EQ(options.encoder, "resnet34");

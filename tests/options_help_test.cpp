@@ -6,9 +6,9 @@
 
 #include "engine/version.h"
 #include "ssl/objective_list.h"
-#include "ssl/option_aliases.h"
-#include "ssl/option_table.h"
-#include "ssl/recipe_files.h"
+#include "ssl/options/aliases.h"
+#include "ssl/options/recipes.h"
+#include "ssl/options/table.h"
 #include "tests/tool_process.h"
 
 namespace vergence {

@@ -1,5 +1,5 @@
 // The options of pretrain: precedence, exact messages, the saved file, and what a resumed run may change.
-#include "ssl/options.h"
+#include "ssl/options/options.h"
 
 #include <algorithm>
 #include <cstdlib>
@@ -9,8 +9,8 @@
 
 #include "engine/io/files.h"
 #include "kernels/error.h"
-#include "ssl/option_table.h"
-#include "ssl/recipe_files.h"
+#include "ssl/options/recipes.h"
+#include "ssl/options/table.h"
 #include "tests/complaints.h"
 #include "tests/temporary_folder.h"
 
@@ -101,11 +101,9 @@ TEST(PretrainOptions, AShippedRecipeCanBeNamed) {
 }
 
 TEST(PretrainOptions, EveryShippedRecipeParsesAndSaysWhatItIsFor) {
-  const fs::path folder = fs::path(find_recipe("cifar10_simclr")).parent_path();
   int count = 0;
-  for (const auto& file : fs::directory_iterator(folder)) {
-    const std::string name = file.path().stem().string();
-    const Options options = options_from_toml(read_file(file.path().string()), name);
+  for (const std::string& name : recipe_names()) {
+    const Options options = options_from_toml(read_file(find_recipe(name)), name);
     EXPECT_EQ(name.rfind(options.dataset + "_" + options.objective, 0), 0u) << name;
     EXPECT_LE(options.warmup_epochs, static_cast<double>(options.epochs)) << name;
     ++count;

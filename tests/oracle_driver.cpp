@@ -11,11 +11,11 @@
 #include "kernels/choices.h"
 #include "kernels/views.h"
 #include "models/encoder_file.h"
-#include "ssl/evaluation/corruptions.h"
-#include "ssl/evaluation/episodes.h"
+#include "ssl/evaluation/probes/episodes.h"
+#include "ssl/evaluation/robustness/corruptions.h"
 #include "ssl/losses.h"
 #include "ssl/objective.h"
-#include "ssl/option_table.h"
+#include "ssl/options/table.h"
 #include "tests/image_files.h"
 
 namespace vergence {

@@ -1,17 +1,17 @@
 // What a plan says before anything is trained: which recipe applies, how long it takes, and the batch that a small data
 // set gets where nobody chose one.
-#include "ssl/plan.h"
+#include "ssl/steps/plan.h"
 
 #include <fstream>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 #include <regex>
 
-#include "ssl/batches.h"
-#include "ssl/option_builder.h"
-#include "ssl/recipe_files.h"
-#include "ssl/setup.h"
-#include "ssl/step_timing.h"
+#include "ssl/options/builder.h"
+#include "ssl/options/recipes.h"
+#include "ssl/steps/batches.h"
+#include "ssl/steps/setup.h"
+#include "ssl/training/step_timing.h"
 #include "tests/complaints.h"
 #include "tests/image_tree.h"
 #include "tests/small_objectives.h"

@@ -1,5 +1,5 @@
 // The progress line: what it says, what it counts, and how long it is.
-#include "ssl/progress.h"
+#include "ssl/training/progress.h"
 
 #include <algorithm>
 #include <cmath>

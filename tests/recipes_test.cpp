@@ -1,5 +1,7 @@
 // Every shipped recipe: it is what its name says, and it starts, for two steps, on generated files of its data set's
 // format. Encoder, heads and batch are small here; everything else is as the recipe has it.
+#include "ssl/options/recipes.h"
+
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
@@ -16,10 +18,9 @@
 #include "kernels/error.h"
 #include "kernels/random.h"
 #include "models/encoder_file.h"
-#include "ssl/option_builder.h"
-#include "ssl/option_table.h"
-#include "ssl/recipe_files.h"
-#include "ssl/stages.h"
+#include "ssl/options/builder.h"
+#include "ssl/options/table.h"
+#include "ssl/training/stages.h"
 #include "tests/cifar_files.h"
 #include "tests/image_tree.h"
 #include "tests/temporary_folder.h"
@@ -33,14 +34,6 @@ fs::path recipe_path(const std::string& recipe) {
   const std::string path = find_recipe(recipe);
   require(!path.empty(), "there is no recipe ", recipe);
   return path;
-}
-
-std::vector<std::string> recipes() {
-  std::vector<std::string> names;
-  for (const auto& file : fs::directory_iterator(recipe_path("cifar10_simclr").parent_path()))
-    names.push_back(file.path().stem().string());
-  std::sort(names.begin(), names.end());
-  return names;
 }
 
 Options recipe_options(const std::string& recipe) {
@@ -192,7 +185,7 @@ TEST_P(Recipe, Starts) {
   EXPECT_EQ(encoder.stem, recipe.stem);
 }
 
-INSTANTIATE_TEST_SUITE_P(Recipes, Recipe, ::testing::ValuesIn(recipes()),
+INSTANTIATE_TEST_SUITE_P(Recipes, Recipe, ::testing::ValuesIn(recipe_names()),
                          [](const auto& recipe) { return recipe.param; });
 
 TEST(Recipes, EveryObjectiveStartsFromNothing) {
@@ -214,7 +207,7 @@ TEST(Recipes, EveryObjectiveStartsFromNothing) {
 
 TEST(Recipes, EveryDataSetHasOneForEveryObjective) {
   std::map<std::string, std::set<std::string>> of_data_set;
-  for (const std::string& recipe : recipes()) {
+  for (const std::string& recipe : recipe_names()) {
     const std::string data_set = recipe_options(recipe).dataset;
     of_data_set[data_set].insert(recipe.substr(data_set.size() + 1));
   }

@@ -1,5 +1,5 @@
 // Run folders: refusal, locking, and cutting metrics.jsonl back to a checkpoint. Stop signals.
-#include "ssl/run_folder.h"
+#include "ssl/training/run_folder.h"
 
 #include <csignal>
 #include <filesystem>
@@ -11,7 +11,7 @@
 
 #include "engine/io/files.h"
 #include "kernels/error.h"
-#include "ssl/signals.h"
+#include "ssl/training/signals.h"
 #include "tests/complaints.h"
 #include "tests/special_files.h"
 #include "tests/temporary_folder.h"

@@ -1,5 +1,5 @@
 // What a run writes of itself: train.log and run.json, however it ends.
-#include "ssl/run_notes.h"
+#include "ssl/training/run_notes.h"
 
 #include <ctime>
 #include <filesystem>

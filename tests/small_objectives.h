@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "ssl/objective.h"
-#include "ssl/option_table.h"
+#include "ssl/options/table.h"
 #include "tests/small_models.h"
 
 namespace vergence {

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "ssl/stages.h"
+#include "ssl/training/stages.h"
 #include "tests/temporary_folder.h"
 
 namespace vergence {

@@ -1,6 +1,6 @@
 // Runs of two stages: DSA from nothing trains its base first, and its encoder is the prior. Stops in either stage,
 // refusals before the first, and what a plan says.
-#include "ssl/stages.h"
+#include "ssl/training/stages.h"
 
 #include <filesystem>
 #include <fstream>

@@ -4,8 +4,8 @@
 
 #include "datasets/readers/images/packed.h"
 #include "engine/io/files.h"
-#include "ssl/option_table.h"
-#include "ssl/stages.h"
+#include "ssl/options/table.h"
+#include "ssl/training/stages.h"
 #include "tests/complaints.h"
 #include "tests/image_tree.h"
 #include "tests/odd_files.h"

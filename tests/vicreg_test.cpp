@@ -5,7 +5,7 @@
 #include "engine/graph.h"
 #include "engine/ops/ops.h"
 #include "ssl/objective_list.h"
-#include "ssl/option_table.h"
+#include "ssl/options/table.h"
 #include "tests/op_runner.h"
 
 namespace vergence::test {

@@ -5,10 +5,10 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/text/json_text.h"
-#include "ssl/bench_data.h"
-#include "ssl/bench_ops.h"
-#include "ssl/bench_suite.h"
-#include "ssl/option_builder.h"
+#include "ssl/bench/data.h"
+#include "ssl/bench/ops.h"
+#include "ssl/bench/suite.h"
+#include "ssl/options/builder.h"
 #include "tools/common.h"
 
 namespace {

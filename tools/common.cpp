@@ -13,8 +13,8 @@
 
 #include "engine/text/shown.h"
 #include "kernels/error.h"
-#include "ssl/help.h"
-#include "ssl/option_names.h"
+#include "ssl/options/help.h"
+#include "ssl/options/names.h"
 
 namespace vergence {
 namespace {

@@ -4,7 +4,7 @@
 #include "datasets/verify.h"
 #include "engine/text/shell_words.h"
 #include "engine/text/shown.h"
-#include "ssl/stages.h"
+#include "ssl/training/stages.h"
 #include "tools/common.h"
 
 int main(int argc, char** argv) {

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "ssl/evaluation/episodes.h"
+#include "ssl/evaluation/probes/episodes.h"
 #include "ssl/evaluation/subject.h"
 
 namespace vergence {

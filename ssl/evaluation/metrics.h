@@ -8,12 +8,12 @@
 #include <utility>
 #include <vector>
 
-#include "ssl/evaluation/corruptions.h"
-#include "ssl/evaluation/episodes.h"
 #include "ssl/evaluation/evaluation.h"
-#include "ssl/evaluation/foreground.h"
-#include "ssl/evaluation/knn.h"
-#include "ssl/evaluation/probe.h"
+#include "ssl/evaluation/neighbors/knn.h"
+#include "ssl/evaluation/probes/episodes.h"
+#include "ssl/evaluation/probes/probe.h"
+#include "ssl/evaluation/robustness/corruptions.h"
+#include "ssl/evaluation/robustness/foreground.h"
 #include "ssl/evaluation/subject.h"
 
 namespace vergence {

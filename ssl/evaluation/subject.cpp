@@ -15,8 +15,8 @@
 #include "engine/io/files.h"
 #include "engine/text/shown.h"
 #include "models/encoder_file.h"
-#include "ssl/option_table.h"
-#include "ssl/options.h"
+#include "ssl/options/options.h"
+#include "ssl/options/table.h"
 
 namespace vergence {
 namespace {

@@ -10,7 +10,7 @@
 #include "datasets/dataset.h"
 #include "engine/io/safetensors.h"
 #include "models/resnet.h"
-#include "ssl/evaluation/features.h"
+#include "ssl/evaluation/features/features.h"
 
 // The CLI11 library's command line.
 namespace CLI {

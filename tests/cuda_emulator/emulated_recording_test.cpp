@@ -3,7 +3,7 @@
 
 #include "engine/ops/ops.h"
 #include "kernels/cuda/emulated/backend.h"
-#include "ssl/bench_step.h"
+#include "ssl/bench/step.h"
 #include "tests/device/step_runs.h"
 #include "tests/small_objectives.h"
 

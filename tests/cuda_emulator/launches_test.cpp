@@ -7,8 +7,8 @@
 
 #include "kernels/cuda/emulated/backend.h"
 #include "kernels/cuda/launch.h"
-#include "ssl/bench_step.h"
-#include "ssl/setup.h"
+#include "ssl/bench/step.h"
+#include "ssl/steps/setup.h"
 #include "tests/device/own_kernels.h"
 
 namespace vergence::test {

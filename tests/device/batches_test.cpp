@@ -1,5 +1,5 @@
 // Where the batches of a run on a GPU are made: there, as long as the images fit into its memory.
-#include "ssl/batches.h"
+#include "ssl/steps/batches.h"
 
 #include "tests/complaints.h"
 #include "tests/device/device_under_test.h"

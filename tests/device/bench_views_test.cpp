@@ -3,9 +3,9 @@
 #include <gtest/gtest.h>
 
 #include "kernels/cuda/rules.h"
-#include "ssl/batches.h"
-#include "ssl/bench_step.h"
-#include "ssl/setup.h"
+#include "ssl/bench/step.h"
+#include "ssl/steps/batches.h"
+#include "ssl/steps/setup.h"
 #include "tests/device/device_under_test.h"
 #include "tests/small_objectives.h"
 

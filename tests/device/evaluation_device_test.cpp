@@ -5,10 +5,10 @@
 #include "datasets/shapes/confounded_shapes.h"
 #include "kernels/choices.h"
 #include "kernels/random.h"
-#include "ssl/evaluation/alignment.h"
-#include "ssl/evaluation/dense.h"
-#include "ssl/evaluation/knn.h"
-#include "ssl/evaluation/reconstruction.h"
+#include "ssl/evaluation/geometry/alignment.h"
+#include "ssl/evaluation/neighbors/knn.h"
+#include "ssl/evaluation/probes/dense.h"
+#include "ssl/evaluation/probes/reconstruction.h"
 #include "tests/device/device_under_test.h"
 
 namespace vergence::test {

@@ -2,7 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/ops/ops.h"
-#include "ssl/bench_step.h"
+#include "ssl/bench/step.h"
 #include "tests/device/device_under_test.h"
 #include "tests/device/step_runs.h"
 #include "tests/small_objectives.h"

@@ -3,8 +3,8 @@
 #include <gtest/gtest.h>
 
 #include "kernels/cuda/rules.h"
-#include "ssl/bench_operands.h"
-#include "ssl/setup.h"
+#include "ssl/bench/operands.h"
+#include "ssl/steps/setup.h"
 #include "tests/device/device_under_test.h"
 
 namespace vergence::test {

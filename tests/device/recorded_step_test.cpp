@@ -3,7 +3,7 @@
 
 #include "engine/ops/ops.h"
 #include "kernels/choices.h"
-#include "ssl/bench_step.h"
+#include "ssl/bench/step.h"
 #include "tests/device/device_under_test.h"
 #include "tests/device/step_runs.h"
 #include "tests/small_objectives.h"

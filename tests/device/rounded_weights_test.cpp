@@ -4,8 +4,8 @@
 #include <gtest/gtest.h>
 
 #include "engine/ops/ops.h"
-#include "ssl/bench_step.h"
-#include "ssl/setup.h"
+#include "ssl/bench/step.h"
+#include "ssl/steps/setup.h"
 #include "tests/device/device_under_test.h"
 #include "tests/device/step_runs.h"
 #include "tests/op_runner.h"

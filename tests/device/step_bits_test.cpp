@@ -5,8 +5,8 @@
 #include <tuple>
 
 #include "engine/io/xxh.h"
-#include "ssl/bench_step.h"
-#include "ssl/option_builder.h"
+#include "ssl/bench/step.h"
+#include "ssl/options/builder.h"
 #include "tests/device/device_under_test.h"
 #include "tests/device/step_runs.h"
 #include "tests/small_objectives.h"

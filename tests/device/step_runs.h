@@ -7,9 +7,9 @@
 #include <string>
 #include <vector>
 
-#include "ssl/batches.h"
-#include "ssl/setup.h"
-#include "ssl/step_runner.h"
+#include "ssl/steps/batches.h"
+#include "ssl/steps/runner.h"
+#include "ssl/steps/setup.h"
 
 namespace vergence::test {
 

@@ -1,5 +1,5 @@
 // Configuration files and recipes of pretrain.
-#include "ssl/options.h"
+#include "ssl/options/options.h"
 #include "tests/fuzz/fuzz_target.h"
 
 int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "ssl/bench_step.h"
+#include "ssl/bench/step.h"
 
 namespace vergence::test {
 

@@ -1,0 +1,53 @@
+#include "ssl/bench/suite.h"
+
+#include <nlohmann/json.hpp>
+
+namespace vergence {
+namespace {
+
+struct SuiteRow {
+  const char* name;
+  void (*apply)(BenchSettings&);
+};
+
+constexpr SuiteRow suite_rows[] = {
+    {"simclr", [](BenchSettings&) {}},
+    {"eager", [](BenchSettings& s) { s.capture = false; }},
+    {"own_kernels", [](BenchSettings& s) { s.conv = "cuda"; }},
+    {"quarter_batch", [](BenchSettings& s) { s.batch /= 4; }},
+    {"barlow_twins", [](BenchSettings& s) { s.objective = "barlow_twins"; }},
+};
+
+}  // namespace
+
+const std::vector<std::string>& suite_names() {
+  static const std::vector<std::string> names = [] {
+    std::vector<std::string> list;
+    for (const SuiteRow& row : suite_rows) list.push_back(row.name);
+    return list;
+  }();
+  return names;
+}
+
+BenchSettings suite_settings(const std::string& name, BenchSettings common) {
+  for (const SuiteRow& row : suite_rows) {
+    if (name != row.name) continue;
+    row.apply(common);
+    require_usage(common.batch >= 2, "--batch: ", common.batch, " images are too few, expected at least 2");
+    return common;
+  }
+  throw UsageError(join("--settings: there is no '", name, "'"));
+}
+
+nlohmann::ordered_json bench_suite(const std::string& name, const BenchSettings& common) {
+  nlohmann::ordered_json line{{"setting", name}};
+  try {
+    const BenchSettings settings = suite_settings(name, common);
+    line.update(bench_report(settings, bench_step(settings)));
+  } catch (const std::exception& error) {
+    line["error"] = error.what();
+  }
+  return line;
+}
+
+}  // namespace vergence

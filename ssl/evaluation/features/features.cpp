@@ -1,0 +1,200 @@
+// Feature extraction: images are prepared by all threads, then encoded, batch by batch.
+#include "ssl/evaluation/features/features.h"
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+
+#include "datasets/loading/image_reader.h"
+#include "kernels/parallel.h"
+#include "kernels/random.h"
+#include "ssl/evaluation/features/streams.h"
+
+namespace vergence {
+namespace {
+
+/// What is random in the view of image `index`.
+using Draw = std::function<Random(std::int64_t index)>;
+
+void check_channels(const Dataset& dataset, const ExtractSettings& settings) {
+  require_usage(dataset.channels == settings.channels, dataset.name, " ", dataset.split, ": images of ",
+                dataset.channels, dataset.channels == 1 ? " channel" : " channels", ", but the encoder takes ",
+                settings.channels);
+}
+
+/// Drops the labels of images that could not be read.
+void keep(std::vector<std::int32_t>& labels, const std::vector<char>& good) {
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < labels.size(); ++i)
+    if (good[i]) labels[kept++] = labels[i];
+  labels.resize(kept);
+}
+
+/// The views of images first ... first + count - 1, behind one another without those that could not be read; `good` is
+/// told which could. Returns how many there are.
+std::int64_t make_views(const Dataset& dataset, const ViewSettings& view, const Draw& draw, std::int64_t first,
+                        std::int64_t count, std::vector<float>& images, std::vector<char>& good) {
+  const std::int64_t pixels = view.size * view.size * view.channels;
+  images.resize(static_cast<std::size_t>(count * pixels));
+  parallel_for(count, 8, [&](std::int64_t low, std::int64_t high) {
+    ImageReader reader(dataset);
+    for (std::int64_t i = low; i < high; ++i) {
+      const WantedView wanted{&view, draw(first + i), images.data() + i * pixels};
+      good[static_cast<std::size_t>(first + i)] = reader.try_views(first + i, {&wanted, 1}).has_value();
+    }
+  });
+  std::int64_t made = 0;
+  for (std::int64_t i = 0; i < count; ++i) {
+    if (!good[static_cast<std::size_t>(first + i)]) continue;
+    if (made < i) std::copy_n(images.data() + i * pixels, pixels, images.data() + made * pixels);
+    ++made;
+  }
+  images.resize(static_cast<std::size_t>(made * pixels));
+  return made;
+}
+
+Features extract(const Encode& encode, const Dataset& dataset, const ExtractSettings& settings,
+                 const ViewSettings& view, Backend& backend, const Draw& draw) {
+  require_usage(dataset.count > 0, dataset.name, " ", dataset.split, ": there are no images");
+  require(settings.batch > 0, "features: batch is ", settings.batch, ", expected at least 1");
+  Features features{0, dataset.classes, {}, dataset.labels};
+  std::vector<char> good(static_cast<std::size_t>(dataset.count), 0);
+  std::vector<float> images;
+  for (std::int64_t begin = 0; begin < dataset.count; begin += settings.batch) {
+    const std::int64_t count = std::min(settings.batch, dataset.count - begin);
+    const std::int64_t made = make_views(dataset, view, draw, begin, count, images, good);
+    if (made > 0) {
+      const Tensor output = encode(from_floats(backend, {made, view.size, view.size, view.channels}, images));
+      require(output.shape.rank() == 2 && output.shape[0] == made, "features: the encoder made ", output.shape, " of ",
+              made, " images");
+      const std::vector<float> values = output.floats();
+      features.dim = output.shape[1];
+      if (features.values.empty()) features.values.reserve(static_cast<std::size_t>(dataset.count * features.dim));
+      features.values.insert(features.values.end(), values.begin(), values.end());
+    }
+    if (settings.progress) settings.progress(begin + count, dataset.count);
+  }
+  keep(features.labels, good);
+  require_usage(features.rows() > 0, dataset.name, " ", dataset.split, ": none of the ", dataset.count,
+                " images can be read");
+  return features;
+}
+
+/// The same weights as constants: no graph is recorded, activations are dropped.
+ResNet as_constants(ResNet encoder) {
+  encoder.each([](const std::string&, Tensor& tensor) { tensor = tensor.detached(); });
+  return encoder;
+}
+
+Pass eval_pass(Statistics& statistics, DType precision) {
+  Pass pass;
+  pass.training = false;
+  pass.running = &statistics;
+  pass.activations = precision;
+  return pass;
+}
+
+}  // namespace
+
+Encode encode_with(const ResNet& encoder, Statistics& statistics, DType precision) {
+  return [frozen = as_constants(encoder), pass = eval_pass(statistics, precision)](const Tensor& images) {
+    return frozen(images, pass);
+  };
+}
+
+Encode encode_map_with(const ResNet& encoder, Statistics& statistics, DType precision) {
+  return [frozen = as_constants(encoder), pass = eval_pass(statistics, precision)](const Tensor& images) {
+    const Tensor map = frozen.feature_map(images, pass);
+    return map.dtype == DType::f32 ? map : cast(map, DType::f32);
+  };
+}
+
+ViewSettings plain_view(const Dataset& dataset, const ExtractSettings& settings) {
+  const std::int64_t size = settings.image_size;
+  const std::int64_t resize = settings.resize >= 0 ? settings.resize : dataset.evaluation_resize(size);
+  check_channels(dataset, settings);
+  const ViewSettings view = ViewSettings::plain(size, resize, settings.mean, settings.std, settings.channels);
+  check_view_settings(view, "evaluation");
+  return view;
+}
+
+Dataset in_memory(const Dataset& dataset, const ExtractSettings& settings) {
+  return dataset.source ? as_seen(dataset, settings) : dataset;
+}
+
+Dataset as_seen(const Dataset& dataset, const ExtractSettings& settings) {
+  ExtractSettings raw = settings;
+  raw.mean = every_channel(0);
+  raw.std = every_channel(1);
+  const ViewSettings view = plain_view(dataset, raw);
+  const std::int64_t size = settings.image_size, values = size * size * settings.channels;
+  const bool same = dataset.height == size && dataset.width == size && (view.resize == 0 || view.resize == size);
+  if (!dataset.source && same) return dataset;
+  std::vector<char> good(static_cast<std::size_t>(dataset.count), 0);
+  Dataset copy = dataset;
+  copy.source = nullptr;
+  copy.zoom = 1;
+  copy.height = copy.width = size;
+  copy.pixels.resize(static_cast<std::size_t>(dataset.count * values));
+  parallel_for(dataset.count, 8, [&](std::int64_t begin, std::int64_t end) {
+    ImageReader reader(dataset);
+    std::vector<float> image(static_cast<std::size_t>(values));
+    for (std::int64_t i = begin; i < end; ++i) {
+      const WantedView wanted{&view, Random(0, Purpose::view), image.data()};
+      good[static_cast<std::size_t>(i)] = reader.try_views(i, {&wanted, 1}).has_value();
+      std::transform(image.begin(), image.end(), copy.pixels.begin() + i * values,
+                     [](float x) { return static_cast<std::uint8_t>(std::lround(255 * x)); });
+    }
+  });
+  copy.count = 0;
+  for (std::int64_t i = 0; i < dataset.count; ++i)
+    if (good[static_cast<std::size_t>(i)])
+      std::copy_n(copy.pixels.begin() + i * values, values, copy.pixels.begin() + copy.count++ * values);
+  copy.pixels.resize(static_cast<std::size_t>(copy.count * values));
+  keep(copy.labels, good);
+  return copy;
+}
+
+Tensor plain_images(const Dataset& dataset, const std::vector<std::int64_t>& indices, const ExtractSettings& settings,
+                    Backend& backend) {
+  const std::int64_t size = settings.image_size, pixels = size * size * settings.channels;
+  const auto count = static_cast<std::int64_t>(indices.size());
+  const ViewSettings view = plain_view(dataset, settings);
+  std::vector<float> images(static_cast<std::size_t>(count * pixels));
+  parallel_for(count, 8, [&](std::int64_t begin, std::int64_t end) {
+    ImageReader reader(dataset);
+    for (std::int64_t i = begin; i < end; ++i) {
+      const WantedView wanted{&view, Random(0, Purpose::view), images.data() + i * pixels};
+      reader.make_views_or_next(indices[static_cast<std::size_t>(i)], {&wanted, 1});
+    }
+  });
+  return from_floats(backend, {count, size, size, settings.channels}, images);
+}
+
+Features extract_features(const Encode& encode, const Dataset& dataset, const ExtractSettings& settings,
+                          Backend& backend) {
+  return extract(encode, dataset, settings, plain_view(dataset, settings), backend,
+                 [](std::int64_t) { return Random(0, Purpose::view); });
+}
+
+Features extract_view_features(const Encode& encode, const Dataset& dataset, const ExtractSettings& settings,
+                               ViewSettings view, std::uint64_t seed, std::int64_t epoch, Backend& backend) {
+  check_channels(dataset, settings);
+  view.size = settings.image_size;
+  view.channels = settings.channels;
+  view.mean = settings.mean;
+  view.std = settings.std;
+  check_view_settings(view, "probe view");
+  return extract(encode, dataset, settings, view, backend, [&](std::int64_t index) {
+    return Random(seed, Purpose::probe, static_cast<std::uint32_t>(epoch), static_cast<std::uint64_t>(index),
+                  view_stream);
+  });
+}
+
+ViewSettings probe_view() {
+  ViewSettings view;
+  view.jitter_p = view.grey_p = view.blur_p = view.solarise_p = 0;
+  return view;
+}
+
+}  // namespace vergence

@@ -1,0 +1,20 @@
+// Random orders.
+#include "ssl/evaluation/features/streams.h"
+
+#include <numeric>
+#include <utility>
+
+#include "kernels/random.h"
+
+namespace vergence {
+
+std::vector<std::int32_t> shuffled(std::int64_t count, std::uint64_t seed, std::int64_t epoch, std::uint32_t stream) {
+  std::vector<std::int32_t> order(static_cast<std::size_t>(count));
+  std::iota(order.begin(), order.end(), 0);
+  Random random(seed, Purpose::probe, static_cast<std::uint32_t>(epoch), 0, stream);
+  for (std::size_t i = order.size(); i > 1; --i)
+    std::swap(order[i - 1], order[random.below(static_cast<std::uint32_t>(i))]);
+  return order;
+}
+
+}  // namespace vergence

@@ -1,0 +1,49 @@
+// k-nearest-neighbour classification on frozen features: the quickest judgement of a representation, nothing trained.
+//
+// Weighted cosine votes with k = 200 and exp(similarity / 0.1) follow Wu, Xiong, Yu, Lin, "Unsupervised feature
+// learning via non-parametric instance discrimination", CVPR 2018; the plain majority of the 5 Euclidean neighbours
+// follows Ermolov, Siarohin, Sangineto, Sebe, "Whitening for self-supervised representation learning", ICML 2021.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "kernels/backend.h"
+#include "ssl/evaluation/features/matrix.h"
+#include "ssl/evaluation/neighbors/nearest.h"
+
+namespace vergence {
+
+/// One form of kNN: which neighbours, how many, and what a vote weighs.
+struct KnnForm {
+  Distance distance = Distance::cosine;
+  std::int64_t k = 200;
+  double temperature = 0.1;  // a vote weighs exp(similarity / temperature), cosine only; 0: every vote weighs 1
+};
+
+/// Cosine neighbours, k = 200, votes exp(similarity / 0.1).
+KnnForm knn_cosine_200();
+/// Euclidean neighbours, k = 5, plain majority.
+KnnForm knn_euclidean_5();
+
+struct KnnResult {
+  std::int64_t k = 0;                   // as used: never more than the bank has rows
+  std::vector<std::int32_t> predicted;  // [query rows]
+  double top1 = 0;                      // per cent of the queries whose prediction is their label
+};
+
+/// Classifies every row of `query` by its neighbours in `bank`, in each of the `forms` (one matrix product serves all).
+/// Neighbours are exact (nearest.h). Of equally near ones the earlier row counts, of classes with equal votes the
+/// smaller one. A k above the bank's
+/// size is cut to it, with one notice on stderr. Throws UsageError if features are empty, not finite or do not match.
+std::vector<KnnResult> knn_classify(const Features& bank, const Features& query, const std::vector<KnnForm>& forms,
+                                    Backend& backend, const KnnBlocks& blocks = {});
+
+/// The two forms of the contract, in per cent.
+struct KnnAccuracy {
+  KnnResult cosine_200, euclidean_5;
+};
+KnnAccuracy knn_accuracy(const Features& bank, const Features& query, Backend& backend);
+
+}  // namespace vergence

@@ -1,0 +1,125 @@
+// Multinomial logistic regression: the objective in f64 on the CPU, minimised by liblbfgs.
+#include "ssl/evaluation/probes/logistic.h"
+
+#include <algorithm>
+#include <exception>
+#include <iostream>
+#include <memory>
+
+#include "engine/graph.h"
+#include "engine/ops/ops.h"
+#include "engine/tensor.h"
+#include "ssl/evaluation/probes/standardise.h"
+
+#ifndef VERGENCE_PLAIN_CPU
+#include <lbfgs.h>
+#endif
+
+namespace vergence {
+
+double logistic_loss(const Features& features, double lambda, const std::vector<double>& point,
+                     std::vector<double>& gradient) {
+  constexpr std::int64_t block = 2048;  // rows that are held in f64 at a time
+  const std::int64_t dim = features.dim, classes = features.classes, rows = features.rows(), weights = dim * classes;
+  require(static_cast<std::int64_t>(point.size()) == weights + classes, "logistic_loss: ", point.size(),
+          " parameters, expected ", weights + classes);
+  Backend& cpu = cpu_backend();
+  const Tensor all = from_values(cpu, {weights + classes}, point);
+  const Tensor weight = leaf(part_of(all, 0, {classes, dim})), bias = leaf(part_of(all, weights, {classes}));
+
+  double loss = 0;
+  Tensor weight_gradient = zeros(cpu, {classes, dim}, DType::f64), bias_gradient = zeros(cpu, {classes}, DType::f64);
+  for (std::int64_t begin = 0; begin < rows; begin += block) {
+    const std::int64_t count = std::min(block, rows - begin);
+    const std::vector<std::int32_t> targets(features.labels.begin() + begin, features.labels.begin() + begin + count);
+    const std::vector<float> values(features.row(begin), features.row(begin + count));
+    const Tensor x = cast(from_floats(cpu, {count, dim}, values), DType::f64);
+    const double share = static_cast<double>(count) / static_cast<double>(rows);
+    const Tensor part = affine(cross_entropy(linear(x, weight, bias), from_indices(cpu, targets)), share);
+    const Tensors gradients = grad({part}, {weight, bias});
+    loss += part.item();
+    weight_gradient = add(weight_gradient, gradients[0]);
+    bias_gradient = add(bias_gradient, gradients[1]);
+  }
+  const Tensor plain = weight.detached();
+  loss += 0.5 * lambda * dot(plain, plain).item();
+  gradient = add(weight_gradient, affine(plain, lambda)).values();
+  const std::vector<double> biases = bias_gradient.values();
+  gradient.insert(gradient.end(), biases.begin(), biases.end());
+  return loss;
+}
+
+#ifdef VERGENCE_PLAIN_CPU
+
+LinearClassifier train_logistic(const Features&, const ProbeSettings&, const ProbeProgress&) {
+  throw UsageError("protocol lbfgs: this build has no liblbfgs (VERGENCE_PLAIN_CPU), expected adam or sgd");
+}
+
+#else
+
+namespace {
+
+/// What liblbfgs hands back to its callbacks. Exceptions must not cross the C library: they wait in `failure`.
+struct Problem {
+  const Features& features;
+  const ProbeSettings& settings;
+  const ProbeProgress& progress;
+  std::size_t parameters;  // liblbfgs pads its vectors: the rest stays zero
+  std::exception_ptr failure = nullptr;
+};
+
+lbfgsfloatval_t evaluate(void* instance, const lbfgsfloatval_t* x, lbfgsfloatval_t* g, const int n,
+                         const lbfgsfloatval_t) {
+  Problem& problem = *static_cast<Problem*>(instance);
+  std::fill(g, g + n, 0.0);
+  try {
+    std::vector<double> gradient;
+    const double loss = logistic_loss(problem.features, problem.settings.weight_decay,
+                                      std::vector<double>(x, x + problem.parameters), gradient);
+    std::copy(gradient.begin(), gradient.end(), g);
+    return loss;
+  } catch (...) {
+    problem.failure = std::current_exception();
+    return 0;  // with a zero gradient: liblbfgs stops
+  }
+}
+
+int report(void* instance, const lbfgsfloatval_t*, const lbfgsfloatval_t*, const lbfgsfloatval_t loss,
+           const lbfgsfloatval_t, const lbfgsfloatval_t, const lbfgsfloatval_t, int, int iteration, int) {
+  Problem& problem = *static_cast<Problem*>(instance);
+  try {
+    if (!problem.failure && problem.progress) problem.progress(iteration, loss);
+  } catch (...) {
+    problem.failure = std::current_exception();
+  }
+  return problem.failure ? 1 : 0;
+}
+
+}  // namespace
+
+LinearClassifier train_logistic(const Features& train, const ProbeSettings& settings, const ProbeProgress& progress) {
+  check_labelled(train, "probe");
+  const Standardisation standardisation(train.values, train.dim);
+  const Features features{train.dim, train.classes, standardisation.apply(train.values), train.labels};
+  const std::size_t parameters = static_cast<std::size_t>((train.dim + 1) * train.classes);
+  Problem problem{features, settings, progress, parameters};
+
+  const std::unique_ptr<lbfgsfloatval_t, void (*)(lbfgsfloatval_t*)> x(lbfgs_malloc(static_cast<int>(parameters)),
+                                                                       lbfgs_free);
+  require(x != nullptr, "probe: L-BFGS found no memory for ", parameters, " parameters");
+  std::fill(x.get(), x.get() + parameters, 0.0);
+  lbfgs_parameter_t options;
+  lbfgs_parameter_init(&options);
+  options.max_iterations = static_cast<int>(std::min<std::int64_t>(settings.epochs, 1'000'000));
+  const int status = lbfgs(static_cast<int>(parameters), x.get(), nullptr, evaluate, report, &problem, &options);
+  if (problem.failure) std::rethrow_exception(problem.failure);
+  if (status == LBFGSERR_MAXIMUMITERATION)
+    std::cerr << "notice: L-BFGS stopped after " << settings.epochs << " iterations, before it had converged\n";
+  else
+    require(status >= 0, "probe: L-BFGS failed with status ", status, " of lbfgs.h");
+  return standardisation.unapply({x.get(), x.get() + parameters}, train.classes);
+}
+
+#endif
+
+}  // namespace vergence

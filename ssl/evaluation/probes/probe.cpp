@@ -1,0 +1,278 @@
+// The gradient-trained probes (Adam and SGD) and what all protocols share: settings, initial weights, accuracy.
+#include "ssl/evaluation/probes/probe.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+#include "engine/graph.h"
+#include "engine/ops/ops.h"
+#include "engine/tensor.h"
+#include "kernels/random.h"
+#include "ssl/evaluation/features/streams.h"
+#include "ssl/evaluation/probes/logistic.h"
+
+namespace vergence {
+namespace {
+
+/// Weights and biases in one flat buffer, with the optimiser's buffers beside it.
+class ProbeTrainer {
+ public:
+  ProbeTrainer(const LinearClassifier& start, const ProbeSettings& settings, Backend& backend)
+      : settings_(settings), backend_(backend), dim_(start.dim), classes_(start.classes) {
+    std::vector<float> values = start.weight;
+    values.insert(values.end(), start.bias.begin(), start.bias.end());
+    const Shape shape{static_cast<std::int64_t>(values.size())};
+    parameters_ = from_floats(backend, shape, values);
+    gradient_ = zeros(backend, shape);
+    first_ = zeros(backend, shape);
+    second_ = zeros(backend, shape);
+  }
+
+  /// One pass over the features in the order of `epoch`; returns the mean loss.
+  double epoch(const Tensor& features, const std::vector<std::int32_t>& labels, std::int64_t epoch) {
+    const std::int64_t rows = features.shape[0];
+    const std::vector<std::int32_t> order = shuffled(rows, settings_.seed, epoch, order_stream);
+    Tensor total = zeros(backend_, {});
+    for (std::int64_t begin = 0; begin < rows; begin += settings_.batch) {
+      const std::int64_t count = std::min(settings_.batch, rows - begin);
+      const std::vector<std::int32_t> index(order.begin() + begin, order.begin() + begin + count);
+      std::vector<std::int32_t> targets;
+      for (std::int32_t row : index) targets.push_back(labels[static_cast<std::size_t>(row)]);
+      const Tensor x = gather_rows(features, from_indices(backend_, index));
+      const Tensor loss = step(x, from_indices(backend_, targets), probe_lr(settings_, epoch));
+      total = add(total, affine(loss, static_cast<double>(count) / static_cast<double>(rows)));
+    }
+    return total.item();
+  }
+
+  LinearClassifier classifier() const {
+    const std::vector<float> values = parameters_.floats();
+    const auto middle = values.begin() + dim_ * classes_;
+    return {dim_, classes_, {values.begin(), middle}, {middle, values.end()}, {}};
+  }
+
+ private:
+  Tensor step(const Tensor& x, const Tensor& targets, double lr) {
+    const Tensor weight = leaf(part_of(parameters_, 0, {classes_, dim_}));
+    const Tensor bias = leaf(part_of(parameters_, classes_ * dim_, {classes_}));
+    const Tensor loss = cross_entropy(linear(x, weight, bias), targets);
+    const Tensors gradients = grad({loss}, {weight, bias});
+    assign(part_of(gradient_, 0, {classes_, dim_}), gradients[0]);
+    assign(part_of(gradient_, classes_ * dim_, {classes_}), gradients[1]);
+    ++steps_;
+    const std::vector<Segment> all{{0, parameters_.size(), true}};  // the published protocols decay the biases too
+    const auto count = static_cast<double>(steps_);
+    const AdamSettings adam{.weight_decay = settings_.weight_decay};
+    const Tensor scalars =
+        from_values(backend_, {3}, {lr, 1 - std::pow(adam.beta1, count), 1 - std::pow(adam.beta2, count)});
+    if (settings_.protocol == ProbeProtocol::adam)
+      backend_.adam(adam, all, scalars.array(), gradient_.array(), parameters_.array(), first_.array(),
+                    second_.array());
+    else
+      backend_.sgd({.momentum = settings_.momentum, .weight_decay = settings_.weight_decay}, all, scalars.array(),
+                   gradient_.array(), parameters_.array(), first_.array());
+    return loss.detached();
+  }
+
+  ProbeSettings settings_;
+  Backend& backend_;
+  std::int64_t dim_, classes_, steps_ = 0;
+  Tensor parameters_, gradient_, first_, second_;
+};
+
+void require_finite(double loss, std::int64_t epoch) {
+  require(std::isfinite(loss), "probe: the loss is not finite in epoch ", epoch + 1,
+          "; a smaller learning rate may help");
+}
+
+Tensor upload(const Features& features, Backend& backend) {
+  return from_floats(backend, {features.rows(), features.dim}, features.values);
+}
+
+/// [rows, classes].
+std::vector<float> logits_of(const LinearClassifier& classifier, const Features& test, Backend& backend) {
+  check_labelled(test, "probe test");
+  require_usage(test.dim == classifier.dim && test.classes == classifier.classes, "probe test: ", test.dim,
+                " features and ", test.classes, " classes, the probe has ", classifier.dim, " and ",
+                classifier.classes);
+  const Tensor weight = from_floats(backend, {classifier.classes, classifier.dim}, classifier.weight);
+  const Tensor bias = from_floats(backend, {classifier.classes}, classifier.bias);
+  const Tensor features = from_floats(backend, {test.rows(), test.dim}, classifier.centred(test.values));
+  return linear(features, weight, bias).floats();
+}
+
+bool finite_row(const float* values, std::int64_t count) {
+  return std::all_of(values, values + count, [](float v) { return std::isfinite(v); });
+}
+
+}  // namespace
+
+ProbeProtocol probe_protocol(const std::string& name) {
+  for (ProbeProtocol protocol : {ProbeProtocol::adam, ProbeProtocol::sgd, ProbeProtocol::lbfgs})
+    if (name == name_of(protocol)) return protocol;
+  throw UsageError(join("protocol is '", name, "', expected adam, sgd or lbfgs"));
+}
+
+const char* name_of(ProbeProtocol protocol) {
+  switch (protocol) {
+    case ProbeProtocol::adam:
+      return "adam";
+    case ProbeProtocol::sgd:
+      return "sgd";
+    case ProbeProtocol::lbfgs:
+      return "lbfgs";
+  }
+  return "?";
+}
+
+ProbeSchedule probe_schedule(const std::string& name) {
+  for (ProbeSchedule schedule : {ProbeSchedule::exponential, ProbeSchedule::cosine, ProbeSchedule::step})
+    if (name == name_of(schedule)) return schedule;
+  throw UsageError(join("schedule is '", name, "', expected exponential, cosine or step"));
+}
+
+const char* name_of(ProbeSchedule schedule) {
+  switch (schedule) {
+    case ProbeSchedule::exponential:
+      return "exponential";
+    case ProbeSchedule::cosine:
+      return "cosine";
+    case ProbeSchedule::step:
+      return "step";
+  }
+  return "?";
+}
+
+ProbeSettings default_probe(ProbeProtocol protocol, std::int64_t batch) {
+  ProbeSettings settings;
+  settings.protocol = protocol;
+  if (protocol == ProbeProtocol::sgd) {
+    settings.epochs = 100;
+    settings.batch = 256;
+    settings.schedule = ProbeSchedule::step;
+    settings.weight_decay = 0;
+  } else if (protocol == ProbeProtocol::lbfgs) {
+    settings.epochs = 1000;
+    settings.weight_decay = 1e-4;
+  }
+  if (batch > 0) settings.batch = batch;
+  if (protocol == ProbeProtocol::sgd) settings.lr = 0.1 * static_cast<double>(settings.batch) / 256;
+  return settings;
+}
+
+ProbeSettings quick_probe() {
+#ifdef VERGENCE_PLAIN_CPU
+  return default_probe(ProbeProtocol::adam);
+#else
+  return default_probe(ProbeProtocol::lbfgs);
+#endif
+}
+
+void check_probe(const ProbeSettings& settings) {
+  const auto positive = [](double value, const char* name) {
+    require_usage(std::isfinite(value) && value > 0, "probe: ", name, " is ", value, ", expected a number above 0");
+  };
+  positive(static_cast<double>(settings.epochs), "epochs");
+  positive(static_cast<double>(settings.batch), "batch");
+  positive(settings.lr, "the learning rate");
+  positive(settings.final_lr, "the final learning rate");
+  require_usage(settings.momentum >= 0 && settings.momentum < 1, "probe: momentum is ", settings.momentum,
+                ", expected 0 or more, below 1");
+  require_usage(std::isfinite(settings.weight_decay) && settings.weight_decay >= 0, "probe: weight decay is ",
+                settings.weight_decay, ", expected 0 or more");
+}
+
+double probe_lr(const ProbeSettings& settings, std::int64_t epoch) {
+  const double done = static_cast<double>(epoch) / static_cast<double>(settings.epochs);
+  switch (settings.schedule) {
+    case ProbeSchedule::exponential:
+      return settings.lr * std::pow(settings.final_lr / settings.lr, done);
+    case ProbeSchedule::cosine:
+      return settings.lr * 0.5 * (1 + std::cos(std::numbers::pi * done));
+    case ProbeSchedule::step:
+      // In whole numbers, so that the drop falls on epochs 60 and 80 of 100 exactly.
+      return settings.lr * (10 * epoch >= 8 * settings.epochs ? 0.01 : 10 * epoch >= 6 * settings.epochs ? 0.1 : 1.0);
+  }
+  return settings.lr;
+}
+
+std::vector<float> LinearClassifier::centred(std::vector<float> features) const {
+  if (!centre.empty())
+    for (std::size_t i = 0; i < features.size(); ++i)
+      features[i] = static_cast<float>(features[i] - centre[i % centre.size()]);
+  return features;
+}
+
+LinearClassifier initial_classifier(std::int64_t dim, std::int64_t classes, std::uint64_t seed) {
+  require(dim > 0 && classes > 0, "probe: a classifier of ", dim, " features and ", classes, " classes");
+  LinearClassifier result{dim, classes, {}, {}, {}};
+  const float bound = 1 / std::sqrt(static_cast<float>(dim));
+  Random random(seed, Purpose::probe, 0, 0, weight_stream);
+  for (std::int64_t i = 0; i < dim * classes; ++i) result.weight.push_back(random.uniform(-bound, bound));
+  for (std::int64_t i = 0; i < classes; ++i) result.bias.push_back(random.uniform(-bound, bound));
+  return result;
+}
+
+LinearClassifier train_probe(const Features& train, const ProbeSettings& settings, Backend& backend,
+                             const ProbeProgress& progress) {
+  check_labelled(train, "probe");
+  check_probe(settings);
+  if (settings.protocol == ProbeProtocol::lbfgs) return train_logistic(train, settings, progress);
+  const Tensor features = upload(train, backend);
+  ProbeTrainer trainer(initial_classifier(train.dim, train.classes, settings.seed), settings, backend);
+  for (std::int64_t epoch = 0; epoch < settings.epochs; ++epoch) {
+    const double loss = trainer.epoch(features, train.labels, epoch);
+    require_finite(loss, epoch);
+    if (progress) progress(epoch + 1, loss);
+  }
+  return trainer.classifier();
+}
+
+LinearClassifier train_probe(const FeatureSource& train, const ProbeSettings& settings, Backend& backend,
+                             const ProbeProgress& progress) {
+  require(settings.protocol == ProbeProtocol::sgd, "probe: features that change need the protocol sgd, got ",
+          name_of(settings.protocol));
+  Features features = train(0);
+  check_labelled(features, "probe");
+  check_probe(settings);
+  ProbeTrainer trainer(initial_classifier(features.dim, features.classes, settings.seed), settings, backend);
+  for (std::int64_t epoch = 0; epoch < settings.epochs; ++epoch) {
+    if (epoch > 0) features = train(epoch);
+    const double loss = trainer.epoch(upload(features, backend), features.labels, epoch);
+    require_finite(loss, epoch);
+    if (progress) progress(epoch + 1, loss);
+  }
+  return trainer.classifier();
+}
+
+ProbeAccuracy probe_accuracy(const LinearClassifier& classifier, const Features& test, Backend& backend) {
+  const std::vector<float> logits = logits_of(classifier, test, backend);
+  std::int64_t top1 = 0, top5 = 0;
+  for (std::int64_t i = 0; i < test.rows(); ++i) {
+    const float* row = logits.data() + i * classifier.classes;
+    const std::int32_t truth = test.labels[static_cast<std::size_t>(i)];
+    if (!finite_row(row, classifier.classes)) continue;
+    std::int64_t before = 0;
+    for (std::int32_t c = 0; c < classifier.classes; ++c)
+      before += row[c] > row[truth] || (row[c] == row[truth] && c < truth);
+    top1 += before < 1;
+    top5 += before < 5;
+  }
+  const double per_cent = 100.0 / static_cast<double>(test.rows());
+  return {static_cast<double>(top1) * per_cent, static_cast<double>(top5) * per_cent};
+}
+
+std::vector<std::int32_t> probe_predictions(const LinearClassifier& classifier, const Features& test,
+                                            Backend& backend) {
+  const std::vector<float> logits = logits_of(classifier, test, backend);
+  std::vector<std::int32_t> predicted;
+  for (std::int64_t i = 0; i < test.rows(); ++i) {
+    const float *row = logits.data() + i * classifier.classes, *end = row + classifier.classes;
+    const bool known = finite_row(row, classifier.classes);
+    predicted.push_back(known ? static_cast<std::int32_t>(std::max_element(row, end) - row) : -1);
+  }
+  return predicted;
+}
+
+}  // namespace vergence

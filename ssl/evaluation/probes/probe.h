@@ -1,0 +1,90 @@
+// Linear probes: how well a linear classifier does on frozen features. Three protocols; each ends with the classifier
+// of its last step, never with the best one on the test set. The same settings and seed give the same result.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "kernels/backend.h"
+#include "ssl/evaluation/features/matrix.h"
+
+namespace vergence {
+
+enum class ProbeProtocol {
+  adam,  // fixed features, Adam, learning rate falling exponentially (Ermolov et al., ICML 2021: W-MSE)
+  sgd,   // features of freshly augmented images in every epoch, SGD with momentum
+  lbfgs  // multinomial logistic regression with an L2 penalty on standardised features, to convergence
+};
+enum class ProbeSchedule { exponential, cosine, step /* a tenth after 60 % and again after 80 % of the epochs */ };
+
+/// "adam", "sgd" or "lbfgs"; throws UsageError naming them otherwise.
+ProbeProtocol probe_protocol(const std::string& name);
+const char* name_of(ProbeProtocol protocol);
+/// "exponential", "cosine" or "step"; throws UsageError naming them otherwise.
+ProbeSchedule probe_schedule(const std::string& name);
+const char* name_of(ProbeSchedule schedule);
+
+struct ProbeSettings {
+  ProbeProtocol protocol = ProbeProtocol::adam;
+  std::int64_t epochs = 500;  // lbfgs: the largest number of iterations
+  std::int64_t batch = 1000;  // the last batch of an epoch may be smaller; not used by lbfgs
+  double lr = 1e-2;           // in the first epoch, as applied (not scaled by the batch); not used by lbfgs
+  double final_lr = 1e-6;     // exponential: approached as lr (final_lr / lr)^(epoch / epochs)
+  ProbeSchedule schedule = ProbeSchedule::exponential;
+  double momentum = 0.9;       // sgd
+  double weight_decay = 5e-6;  // lbfgs: lambda in mean loss + lambda/2 |W|^2, the biases free
+  std::uint64_t seed = 1;      // initial weights and the order of the examples
+};
+
+/// The protocol's published settings; `batch` 0 means its own (adam 1000, sgd 256, whose lr is 0.1 batch / 256).
+ProbeSettings default_probe(ProbeProtocol protocol, std::int64_t batch = 0);
+
+/// The default of linear_probe, and the probe of the other evaluations, which train many: lbfgs, or adam in a build
+/// without liblbfgs.
+ProbeSettings quick_probe();
+
+/// Throws UsageError for a setting out of range.
+void check_probe(const ProbeSettings& settings);
+
+/// The learning rate in `epoch` (counted from 0).
+double probe_lr(const ProbeSettings& settings, std::int64_t epoch);
+
+/// logits = (x - centre) W^T + b. With the centre among the features nothing of the logits is lost to their distance
+/// from the origin.
+struct LinearClassifier {
+  std::int64_t dim = 0, classes = 0;
+  std::vector<float> weight;        // [classes, dim]
+  std::vector<float> bias;          // [classes]
+  std::vector<double> centre = {};  // [dim]; none: the origin
+
+  /// Rows of features less the centre: [rows, dim].
+  std::vector<float> centred(std::vector<float> features) const;
+};
+
+/// What a probe starts from: uniform in +-1/sqrt(dim), from (seed, Purpose::probe).
+LinearClassifier initial_classifier(std::int64_t dim, std::int64_t classes, std::uint64_t seed);
+
+/// The features of the training images in one epoch (counted from 0), always in the same order.
+using FeatureSource = std::function<Features(std::int64_t epoch)>;
+/// Called after each epoch with its number (from 1) and its mean loss; for progress lines. May be empty.
+using ProbeProgress = std::function<void(std::int64_t epoch, double loss)>;
+
+/// Trains on fixed features. `settings.protocol` is adam, lbfgs, or sgd (then without augmentation).
+LinearClassifier train_probe(const Features& train, const ProbeSettings& settings, Backend& backend,
+                             const ProbeProgress& progress = {});
+/// Trains with SGD on features that change from epoch to epoch.
+LinearClassifier train_probe(const FeatureSource& train, const ProbeSettings& settings, Backend& backend,
+                             const ProbeProgress& progress = {});
+
+struct ProbeAccuracy {
+  double top1 = 0, top5 = 0;  // per cent
+};
+/// Top-1 and top-5. Of equal logits the smaller class comes first; a logit that is not finite is never a hit.
+ProbeAccuracy probe_accuracy(const LinearClassifier& classifier, const Features& test, Backend& backend);
+
+/// The class of the largest logit of every row; of equal ones the smaller class, -1 where a logit is not finite.
+std::vector<std::int32_t> probe_predictions(const LinearClassifier& classifier, const Features& test, Backend& backend);
+
+}  // namespace vergence

@@ -1,0 +1,89 @@
+// Decoding frozen features.
+#include "ssl/evaluation/probes/reconstruction.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "engine/graph.h"
+#include "engine/ops/ops.h"
+#include "engine/optimizer.h"
+#include "engine/tensor.h"
+#include "kernels/error.h"
+#include "models/decoder.h"
+#include "ssl/evaluation/features/streams.h"
+#include "ssl/evaluation/probes/standardise.h"
+
+namespace vergence {
+namespace {
+
+/// Some rows of the features, standardised.
+Tensor features_at(const Features& features, const std::vector<std::int64_t>& indices, const Standardisation& scale,
+                   Backend& backend) {
+  std::vector<float> values;
+  for (std::int64_t i : indices) values.insert(values.end(), features.row(i), features.row(i + 1));
+  return from_floats(backend, {static_cast<std::int64_t>(indices.size()), features.dim}, scale.apply(values));
+}
+
+void check(const Features& features, const Dataset& images) {
+  check_features(features, "reconstruction");
+  require(features.rows() == images.count, "reconstruction: ", features.rows(), " feature vectors of ", images.count,
+          " images");
+}
+
+}  // namespace
+
+void Determination::add(const std::vector<float>& values, const std::vector<float>& predicted) {
+  require(values.size() == predicted.size(), "reconstruction: ", predicted.size(), " predictions of ", values.size(),
+          " values");
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const double value = values[i], error = value - predicted[i];
+    ++count_;
+    sum_ += value;
+    squares_ += value * value;
+    squared_error_ += error * error;
+  }
+}
+
+double Determination::variance() const { return squares_ / count_ - sum_ / count_ * (sum_ / count_); }
+
+Determination reconstruction_of(const Features& train_features, const Dataset& train, const Features& test_features,
+                                const Dataset& test, const ExtractSettings& extract,
+                                const ReconstructionSettings& settings, Backend& backend) {
+  check(train_features, train);
+  check(test_features, test);
+  require_usage(train.count > 1, "reconstruction: there is one training image, expected at least two");
+  Decoder decoder = make_decoder({.features = train_features.dim,
+                                  .image_size = extract.image_size,
+                                  .width = settings.width,
+                                  .image_channels = extract.channels},
+                                 {backend, settings.seed});
+  const Standardisation scale(train_features.values, train_features.dim);
+  Statistics running;
+  const ParameterSet parameters(parameters_of(decoder));
+  Optimizer optimizer(parameters, {.kind = OptimizerKind::adam});
+  for (std::int64_t epoch = 0; epoch < settings.epochs; ++epoch) {
+    const double done = static_cast<double>(epoch) / static_cast<double>(settings.epochs);
+    const std::vector<std::int32_t> order = shuffled(train.count, settings.seed, epoch, decoder_stream);
+    for (std::int64_t begin = 0; begin < train.count; begin += settings.batch) {
+      const std::int64_t end = std::min(begin + settings.batch, train.count);
+      const std::vector<std::int64_t> chosen(order.begin() + begin, order.begin() + end);
+      if (chosen.size() < 2) break;  // one image has no batch statistics
+      const Tensor images = plain_images(train, chosen, extract, backend);
+      const Tensor decoded = decoder(features_at(train_features, chosen, scale, backend), {.running = &running});
+      parameters.gather_gradients(grad({mean(square(images - decoded))}, parameters.tensors()));
+      optimizer.step(settings.lr * std::pow(settings.final_lr / settings.lr, done));
+    }
+  }
+  Determination result;
+  for (std::int64_t begin = 0; begin < test.count; begin += extract.batch) {
+    std::vector<std::int64_t> chosen(static_cast<std::size_t>(std::min(extract.batch, test.count - begin)));
+    std::iota(chosen.begin(), chosen.end(), begin);
+    const Tensor decoded =
+        decoder(features_at(test_features, chosen, scale, backend), {.training = false, .running = &running});
+    result.add(plain_images(test, chosen, extract, backend).floats(), decoded.detached().floats());
+  }
+  return result;
+}
+
+}  // namespace vergence

@@ -1,0 +1,25 @@
+// Features with mean 0 and deviation 1: what probes that are trained by gradients see, so that they depend on neither
+// the scale nor the offset of an encoder's features.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "ssl/evaluation/probes/probe.h"
+
+namespace vergence {
+
+struct Standardisation {
+  std::vector<double> mean, inverse;  // per feature; inverse: 1 / standard deviation, 0 for a constant feature
+
+  /// Of `values`, rows of `dim` each.
+  Standardisation(const std::vector<float>& values, std::int64_t dim);
+
+  /// Rows of as many features, standardised.
+  std::vector<float> apply(std::vector<float> values) const;
+  /// The classifier of raw features that equals `point` (weights [classes, dim], then biases [classes]) on standardised
+  /// ones.
+  LinearClassifier unapply(const std::vector<double>& point, std::int64_t classes) const;
+};
+
+}  // namespace vergence

@@ -1,0 +1,53 @@
+// The two modules of DSA (Song, Qiang, Zheng, Sun, Xiong: "On the discriminability of self-supervised representation
+// learning", arXiv 2407.13541). The arranging module predicts which pairs of a batch should be alike; the scoring
+// module says how far an image's neighbourhood in another feature space can be relied on.
+#pragma once
+
+#include <string>
+
+#include "models/layers.h"
+#include "ssl/objectives/dsa/loss.h"
+#include "ssl/objectives/dsa/pairs.h"
+
+namespace vergence {
+
+enum class ArrangingMode { concat, diff_l1 };
+enum class ArrangingOutput { sigmoid, relu };
+
+/// M_ij = f(p_i, q_j): a perceptron of one hidden layer over pairs of embeddings.
+///   concat   f([p_i; q_j]). The first layer splits into A p_i + B q_j + c: two products of N rows.
+///   diff_l1  f((p_i - q_j) / n), n_c = sum_ij |p_ic - q_jc| (at least 1e-12); then each row of M is divided by its sum
+///            (at least 1e-12). The form of the authors' code.
+struct Arranging {
+  ArrangingMode mode = ArrangingMode::concat;
+  ArrangingOutput output = ArrangingOutput::sigmoid;
+  Linear first, second;  // [e, 2e] or [e, e]; [1, e]
+
+  void each(const Visit& visit, const std::string& prefix = "");
+  /// p, q [N, e] -> [N, N].
+  Tensor operator()(const Tensor& p, const Tensor& q) const;
+  /// Multiply-adds times two of one call for N rows.
+  double flops(std::int64_t rows) const;
+};
+
+/// For embeddings of `width` values; names "arranging.0" and "arranging.2".
+Arranging make_arranging(ArrangingMode mode, ArrangingOutput output, std::int64_t width, const Init& init);
+
+/// The neighbour graph: 1 where j is among the `count` rows whose cosine with row i of u [N, d] is largest, else 0; i
+/// itself is left out. Cosines are compared to 2^-30; of equal ones the lower j comes first. [N, N], f64, a constant.
+/// Throws UsageError unless 1 <= count < N.
+Tensor neighbours(const Tensor& u, std::int64_t count);
+
+/// The reliability of each image, in [0, 1]: the share of its neighbours j of which more than `common` neighbours have
+/// it as a neighbour in turn. graph: what `neighbours` made. [N, 1], f64, a constant.
+Tensor anchor_scores(const Tensor& graph, std::int64_t count, std::int64_t common);
+
+/// The share of pairs of different images that are to be pulled together: of all entries off the diagonals of square
+/// matrices those above 1/2. Rank 0, a constant.
+Tensor attracted_share(const Blocks& matrices);
+
+/// The smallest entry off the diagonals of square matrices that a share `q` of those entries does not exceed, [1]. To
+/// 2^-24 of `high`, above which there is no entry. Nothing is waited for: the count is bisected on the device.
+Tensor off_diagonal_quantile(const Tensors& matrices, double q, double high);
+
+}  // namespace vergence

@@ -1,0 +1,99 @@
+#include "ssl/objectives/dsa/prior.h"
+
+#include "engine/ops/ops.h"
+#include "kernels/random.h"
+#include "models/encoder_file.h"
+
+namespace vergence {
+namespace {
+
+class FrozenNetwork final : public PriorNetwork {
+ public:
+  /// `statistics`: for batch norm; none: those of the batch.
+  explicit FrozenNetwork(const ResNet& encoder, const Statistics& statistics = {})
+      : encoder_(encoder), statistics_(statistics) {}
+
+  Tensor features(const Tensor& images, const Pass& pass) override {
+    Pass frozen = pass;
+    frozen.training = statistics_.layers.empty();
+    frozen.running = frozen.training ? nullptr : &statistics_;
+    return encoder_(images, frozen);
+  }
+  double flops(std::int64_t images) const override { return cost_of(encoder_.settings, images).forward_flops; }
+
+ private:
+  ResNet encoder_;
+  Statistics statistics_;
+};
+
+class CopiedNetwork final : public PriorNetwork {
+ public:
+  CopiedNetwork(const ResNet& encoder, double momentum, DType activations)
+      : copy_(encoder, {}, {momentum, momentum}, activations) {}
+
+  Tensor features(const Tensor& images, const Pass& pass) override { return copy_.features(images, pass); }
+  double flops(std::int64_t images) const override { return copy_.flops(images); }
+  MomentumCopy* copy() override { return &copy_; }
+
+ private:
+  MomentumCopy copy_;
+};
+
+/// The image itself, averaged down to 8 x 8.
+class Pixels final : public PriorNetwork {
+ public:
+  static constexpr std::int64_t side = 8;
+
+  Pixels(const ResNetSettings& settings, DType dtype) : settings_(settings), dtype_(dtype) {
+    require_usage(settings.image_size % side == 0,
+                  "--dsa.prior_net pixels: expected an image size that is a multiple of ", side, ", got ",
+                  settings.image_size);
+  }
+
+  Tensor features(const Tensor& images, const Pass&) override {
+    const Tensor colours = cast(slice(images, 3, 0, settings_.channels), dtype_);  // without those that pad
+    const std::int64_t cell = images.shape[1] / side;
+    const Tensor small = average_pool(colours, {.kernel = cell, .stride = cell});
+    return reshape(small, {small.shape[0], small.size() / small.shape[0]});
+  }
+  double flops(std::int64_t) const override { return 0; }
+
+ private:
+  ResNetSettings settings_;
+  DType dtype_;
+};
+
+std::unique_ptr<PriorNetwork> from_file(const PriorSettings& settings, const ResNetSettings& like, const Init& init) {
+  if (settings.untrained) return std::make_unique<FrozenNetwork>(make_resnet(like, init));
+  require_usage(!settings.file.empty(), "--dsa.prior_net ", settings.net,
+                ": expected the encoder.safetensors of an earlier run as --dsa.prior_file");
+  TrainedEncoder trained = load_encoder(settings.file, init.backend);
+  ResNet& encoder = trained.encoder;
+  require_usage(encoder.settings.channels == like.channels, settings.file, ": the encoder takes ",
+                encoder.settings.channels, " channels, expected ", like.channels, " as the images have");
+  if (settings.random_stem) {
+    encoder.settings.stem = "cifar";
+    const ResNet fresh = make_resnet(encoder.settings, {init.backend, init.seed});
+    encoder.stem.w = fresh.stem.w;
+    encoder.stem.conv = fresh.stem.conv;
+  }
+  return std::make_unique<FrozenNetwork>(encoder, settings.batch_statistics ? Statistics{} : trained.statistics);
+}
+
+}  // namespace
+
+std::unique_ptr<PriorNetwork> make_prior(const PriorSettings& settings, const ObjectiveSetup& setup,
+                                         const ResNet& encoder) {
+  // Another seed than the encoder's, whose first weights would otherwise be these.
+  const Init init{setup.backend, static_cast<std::uint64_t>(setup.options.seed) ^ hash_name("dsa.prior"),
+                  setup.weights};
+  if (settings.net == "stage1" || settings.net == "supervised") return from_file(settings, setup.encoder, init);
+  if (settings.net == "ema") return std::make_unique<CopiedNetwork>(encoder, settings.momentum, setup.activations);
+  if (settings.net == "pixels") return std::make_unique<Pixels>(setup.encoder, setup.weights);
+  require_usage(settings.net == "random", "--dsa.prior_net: there is no '", settings.net, "'");
+  ResNetSettings random = setup.encoder;
+  random.zero_init_gamma = false;
+  return std::make_unique<FrozenNetwork>(make_resnet(random, init));
+}
+
+}  // namespace vergence

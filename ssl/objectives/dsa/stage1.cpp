@@ -1,0 +1,25 @@
+#include "ssl/objectives/dsa/stage1.h"
+
+#include <algorithm>
+
+#include "ssl/objectives/dsa/options.h"
+
+namespace vergence {
+
+std::optional<Options> dsa_stage1(const Options& options) {
+  constexpr std::int64_t most_epochs = 100;  // where the options do not say
+  const DsaOptions own = options.own.get<DsaOptions>();
+  const DsaSettings settings = resolve(own, options.batch);
+  if (settings.network.net != "stage1" || !settings.needs_network() || !own.prior_file.empty()) return {};
+  Options first = options;
+  first.objective = own.base;
+  first.own.get<DsaOptions>() = {};
+  first.epochs = own.stage1_epochs > 0 ? own.stage1_epochs : std::min(most_epochs, options.epochs);
+  return first;
+}
+
+void take_stage1_encoder(Options& options, const std::string& file) {
+  options.own.get<DsaOptions>().stage1_encoder = file;
+}
+
+}  // namespace vergence

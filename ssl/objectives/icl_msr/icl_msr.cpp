@@ -1,0 +1,272 @@
+// ICL-MSR, our reconstruction of interventional contrastive learning with a meta semantic regulariser (Qiang, Li,
+// Zheng, Su, Xiong, ICML 2022): a base method, and the same under learned interventions on the features. What the
+// interventions are is trained by what they do to the encoder: after one virtual step of the weights under them, is the
+// base's own loss low? docs/objectives/icl_msr.md has the formulas and where each choice comes from.
+#include <algorithm>
+
+#include "engine/graph.h"
+#include "engine/ops/ops.h"
+#include "ssl/based_objective.h"
+#include "ssl/objective_list.h"
+#include "ssl/objectives/icl_msr/options.h"
+#include "ssl/objectives/icl_msr/strata.h"
+
+namespace vergence {
+namespace {
+
+class IclMsr final : public BasedObjective {
+ public:
+  IclMsr(const ObjectiveSetup& setup, const IclMsrOptions& own)
+      : BasedObjective(setup, own.base, "--icl_msr.base"),
+        own_(own),
+        bilevel_(bilevel_options(own)),
+        activations_(setup.activations),
+        regularizer_(regularizer_settings(own, setup.encoder), init()),
+        virtual_rate_(full(backend(), {1}, virtual_rate(own, setup.options), setup.weights)) {
+    require_usage(!regularizer_.needs_images() || own.strata <= setup.options.batch, "--icl_msr.strata: ", own.strata,
+                  " strata come from as many images of a batch; expected at most --batch, ", setup.options.batch);
+    train_with_base();
+    regularizer_parameters_ = ParameterSet(regularizer_.parameters());
+    regularizer_optimizer_.emplace(regularizer_parameters_, meta_optimizer_settings(own));
+  }
+
+  bool needs_plain() const override { return regularizer_.needs_images(); }
+
+  FreshViews fresh_views() const override {
+    return own_.is_bilevel() && own_.outer_views == "fresh" ? FreshViews::same_images : FreshViews::none;
+  }
+
+  void prepare(const StepContext& context) override {
+    BasedObjective::prepare(context);
+    regularizer_.prepare(init().seed, context.step, context.images);
+    due_ = own_.train != "fixed" && context.step % own_.every == 0;
+    if (due_) regularizer_optimizer_->prepare(own_.meta_lr);
+  }
+  /// 1: the regulariser is trained too.
+  int variant() const override { return due_ ? 1 : 0; }
+
+  Step run(const Views& views) override {
+    Parts parts;
+    const Tensor target = target_features(views.both), features = encode(views);
+    const Tensor strata = strata_of(views);
+    const Tensor base_loss = base().loss(embed(features, target), &parts);
+    parts.emplace_back("base", base_loss);
+    Tensor loss = base_loss;
+    if (own_.lambda > 0) {
+      const Tensor stratified = stratified_loss(parameters_.tensors(), features, target, strata);
+      parts.emplace_back("stratified", stratified);
+      loss = with_strata(base_loss, stratified);
+    }
+    describe(strata.detached(), parts);
+    if (due_ && own_.train == "ordinary") return ordinary_step(loss, strata, parts);
+    Step step = update(loss, parts);
+    if (due_) meta_step(views, step.parts);
+    return step;
+  }
+
+  ObjectiveState state() override {
+    ObjectiveState all = BasedObjective::state();
+    all.parameters.emplace_back("regularizer", regularizer_parameters_);
+    all.optimizers.emplace_back("regularizer", &*regularizer_optimizer_);
+    return all;
+  }
+
+  /// Once the first steps are over, the contrastive part should train the regularizer more than the uniformity does.
+  std::string warning(const PartValues& parts, std::int64_t step) const override {
+    double contrastive = 0, uniform = 0;
+    for (const auto& [name, value] : parts) {
+      if (name == "second_order_norm") contrastive = value;
+      if (name == "uniformity_norm") uniform = value;
+    }
+    if (step < 20 || !own_.is_bilevel() || !own_.is_uniform() || contrastive >= uniform) return {};
+    return join("step ", step, ": the regularizer follows the uniformity of its strata (gradient norm ", uniform,
+                ") more than the loss after the virtual step (", contrastive,
+                "); a smaller --icl_msr.gamma or a larger --icl_msr.virtual_lr helps");
+  }
+
+  /// In forward passes of encoder and heads; a stratum is one of the heads.
+  StepCost cost(std::int64_t images) const override {
+    StepCost all = BasedObjective::cost(images);
+    const Cost encoder = cost_of(encoder_.settings, 2 * images, activations_);
+    const double own = Objective::cost(images).flops / 3, heads = own - encoder.forward_flops;
+    const double target = all.flops - 3 * own;
+    const double strata = own_.lambda > 0 ? static_cast<double>(own_.strata) * heads : 0;
+    const double weights = regularizer_.flops(images) + (own_.build == "features" ? encoder.forward_flops / 2 : 0);
+    const double of_strata = (own_.streaming ? 4 : 3) * strata;
+    double meta = weights + 2 * regularizer_.flops(images);
+    if (own_.is_bilevel()) {
+      meta += 6 * own + target + of_strata;
+      if (bilevel_.form == SecondOrder::exact || bilevel_.compare) {
+        meta += 2 * encoder.forward_flops + 8 * strata;
+        // The virtual step's backward pass and the outer forward pass are there at once.
+        all.bytes += 2 * encoder.activation_bytes;
+      }
+      if (bilevel_.form != SecondOrder::exact || bilevel_.compare) meta += 2 * own + 6 * strata;
+    }
+    all.parameters += regularizer_parameters_.size();
+    all.flops += of_strata + weights + (own_.train == "fixed" ? 0 : meta / static_cast<double>(own_.every));
+    return all;
+  }
+
+ private:
+  /// The strata's channel weights [T, C], with their history.
+  Tensor strata_of(const Views& views) {
+    const auto encode = [this](const Tensor& plain) {
+      ResNet constant = encoder_;
+      constant.each([](const std::string&, Tensor& tensor) { tensor = tensor.detached(); });
+      return constant(plain, {.activations = activations_});
+    };
+    return regularizer_(views.plain, encode, activations_);
+  }
+
+  /// How heads run where no running statistics are to follow.
+  Pass quiet_heads() {
+    Pass quiet = head_pass();
+    quiet.running = nullptr;
+    return quiet;
+  }
+
+  Embeddings embed_quietly(const Tensor& features, const Tensor& target) {
+    Embeddings embeddings;
+    if (target) embeddings.target = base().embed_target(target, quiet_heads());
+    embeddings.online = base().embed(features, quiet_heads());
+    return embeddings;
+  }
+
+  /// What the base compares where both sides' features are multiplied by a stratum's weights [C]. Targets are
+  /// constants.
+  Embeddings embed_under(const Tensor& weights, const Tensor& features, const Tensor& target) {
+    return embed_quietly(mask_scale(features, weights), target ? mask_scale(target, weights.detached()) : target);
+  }
+
+  /// The base's loss under the strata, of features by the trained parameters `values`, which are in place.
+  Tensor stratified_loss(const Tensors& values, const Tensor& features, const Tensor& target, const Tensor& strata) {
+    const bool likelihood = own_.average == "likelihood";
+    if (!own_.streaming) {
+      std::vector<Embeddings> all;
+      for (std::int64_t t = 0; t < strata.rows(); ++t)
+        all.push_back(embed_under(reshape(slice(strata, 0, t, 1), {strata.cols()}), features, target));
+      return likelihood ? base().stratified_loss(all) : base().BaseMethod::stratified_loss(all);
+    }
+    const auto first_head = static_cast<std::ptrdiff_t>(parameters_of(encoder_).size());
+    Tensors shared(values.begin() + first_head, values.end());  // the heads
+    shared.push_back(features);
+    const Stratum stratum = [this, target, likelihood, first_head](const Tensors& given, const Tensor& weights) {
+      Tensors all = parameters_.tensors();
+      std::copy(given.begin(), given.end() - 1, all.begin() + first_head);
+      return with_parameters(all, [&] {
+        const Embeddings embeddings = embed_under(weights, given.back(), target);
+        const Tensor log_likelihood = likelihood ? base().log_likelihood(embeddings) : Tensor{};
+        return log_likelihood ? log_likelihood : base().loss(embeddings);
+      });
+    };
+    return streamed_loss(stratum, shared, strata);
+  }
+
+  /// The loss of a step from the base's loss and the same under the strata.
+  Tensor with_strata(const Tensor& base, const Tensor& stratified) const {
+    const Tensor sum = base + affine(stratified, own_.lambda);
+    return own_.normalize ? affine(sum, own_.scale()) : sum;
+  }
+
+  /// The base's loss of views [2N, H, W, 3] by trained parameters `values`, and its loss under strata where there are
+  /// any.
+  Tensor virtual_loss(const Tensors& values, const Tensor& views, const Tensor& target, const Tensor& strata = {}) {
+    return with_parameters(values, [&] {
+      Pass quiet = pass();
+      quiet.running = nullptr;
+      const Tensor features = encoder_(views, quiet);
+      const Tensor loss = base().loss(embed_quietly(features, target));
+      return strata ? with_strata(loss, stratified_loss(values, features, target, strata)) : loss;
+    });
+  }
+
+  /// The regulariser's step, after the encoder's and at its new weights, on the same views, or the outer loss on others
+  /// of the same images.
+  void meta_step(const Views& views, Parts& parts) {
+    const Tensor strata = strata_of(views);
+    Tensor gradient = zeros_like(strata.detached());
+    if (own_.is_bilevel()) {
+      const Tensor outer_views = views.fresh ? views.fresh : views.both;
+      const Tensor target = target_features(views.both);
+      const Tensor outer_target = views.fresh ? target_features(outer_views) : target;
+      const BilevelLoss inner = [&](const Tensors& values, const Tensors& meta) {
+        return virtual_loss(values, views.both, target, meta[0]);
+      };
+      const BilevelLoss outer = [&](const Tensors& values, const Tensors&) {
+        return virtual_loss(values, outer_views, outer_target);
+      };
+      const MetaGradient meta =
+          meta_gradient(inner, outer, parameters_.tensors(), {strata}, {.lr = virtual_rate_}, bilevel_);
+      gradient = meta.gradient[0];
+      parts.emplace_back("meta_loss", meta.outer_loss);
+      parts.emplace_back("second_order_norm", sqrt(dot(gradient, gradient)));
+      if (meta.comparison) {
+        parts.emplace_back("exact_product_norm", meta.comparison->exact_norm);
+        parts.emplace_back("difference_product_norm", meta.comparison->finite_difference_norm);
+        parts.emplace_back("product_cosine", meta.comparison->cosine);
+      }
+    }
+    if (own_.is_uniform()) {
+      const Tensor a = leaf(strata);
+      const Tensor apart = affine(grad({uniformity(a)}, {a})[0], own_.gamma);
+      parts.emplace_back("uniformity_norm", sqrt(dot(apart, apart)));
+      gradient = gradient + apart;
+    }
+    train_regularizer(grad({strata}, regularizer_parameters_.tensors(), {.seeds = {gradient}}), parts);
+  }
+
+  /// One step of encoder, heads and regulariser on the same loss.
+  Step ordinary_step(const Tensor& loss, const Tensor& strata, const Parts& parts) {
+    const Tensor whole = own_.is_uniform() ? loss + affine(uniformity(strata), own_.gamma) : loss;
+    Tensors wanted = parameters_.tensors();
+    wanted.insert(wanted.end(), regularizer_parameters_.tensors().begin(), regularizer_parameters_.tensors().end());
+    const Tensors gradients = grad({whole}, wanted);
+    const auto first_of_regularizer = gradients.begin() + static_cast<std::ptrdiff_t>(parameters_.count());
+    Step step{loss.detached(), {}};
+    for (const auto& [name, value] : parts) step.parts.emplace_back(name, value.detached());
+    parameters_.gather_gradients({gradients.begin(), first_of_regularizer});
+    optimizer_->apply();
+    after_update();
+    train_regularizer({first_of_regularizer, gradients.end()}, step.parts);
+    return step;
+  }
+
+  void train_regularizer(const Tensors& gradients, Parts& parts) {
+    const Tensor& all = regularizer_parameters_.gather_gradients(gradients);
+    parts.emplace_back("regularizer_gradient_norm", sqrt(dot(all, all)));
+    regularizer_optimizer_->apply();
+  }
+
+  /// What is worth a line of the log of the weights.
+  void describe(const Tensor& strata, Parts& parts) const {
+    if (own_.strata > 1) parts.emplace_back("uniformity", uniformity(strata));
+    parts.emplace_back("strata_mean", mean(strata));
+    parts.emplace_back("strata_spread", spread(strata));
+  }
+
+  IclMsrOptions own_;
+  BilevelOptions bilevel_;
+  DType activations_;
+  SemanticRegularizer regularizer_;
+  Tensor virtual_rate_;
+  ParameterSet regularizer_parameters_;
+  std::optional<Optimizer> regularizer_optimizer_;
+  bool due_ = false;  // this step trains the regulariser
+};
+
+}  // namespace
+
+namespace objectives {
+
+ObjectiveEntry icl_msr() {
+  return {.name = "icl_msr",
+          .title = "ICL-MSR",
+          .options = declare_icl_msr,
+          .make = [](const ObjectiveSetup& setup) -> std::unique_ptr<Objective> {
+            return std::make_unique<IclMsr>(setup, setup.options.own.get<IclMsrOptions>());
+          }};
+}
+
+}  // namespace objectives
+}  // namespace vergence

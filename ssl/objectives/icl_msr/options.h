@@ -1,0 +1,55 @@
+// The switches of ICL-MSR.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "engine/bilevel.h"
+#include "engine/optimizer.h"
+#include "models/resnet.h"
+#include "ssl/objectives/icl_msr/regularizer.h"
+#include "ssl/options/builder.h"
+#include "ssl/options/options.h"
+
+namespace vergence {
+
+struct IclMsrOptions {
+  std::string base = "simclr";
+  // ---- the loss under interventions
+  double lambda = 1;
+  bool normalize = true;
+  std::int64_t strata = 8;
+  std::string average = "likelihood";
+  bool streaming = true;
+  // ---- the regulariser
+  std::string build = "features", train = "meta";
+  std::int64_t hidden = 256;
+  double initial_deviation = 0, gamma = 0.001;
+  // ---- how it is trained
+  std::int64_t every = 1;
+  double virtual_lr = 0, radius = 0.01;
+  std::string outer_views = "fresh";
+  std::string second_order = "exact";
+  bool compare = false;
+  std::string meta_optimizer = "adam";
+  double meta_lr = 1e-3, meta_momentum = 0.9, meta_weight_decay = 0;
+
+  /// Whether the uniformity term is there: it compares strata.
+  bool is_uniform() const { return gamma > 0 && strata > 1; }
+  /// What the sum of the base's loss and lambda times that under the strata is multiplied by.
+  double scale() const { return normalize ? 1 / (1 + lambda) : 1; }
+  /// Whether anything depends on the meta gradient's contrastive part.
+  bool is_bilevel() const { return train == "meta" && lambda > 0 && second_order != "none"; }
+};
+
+/// For this encoder's features and images.
+RegularizerSettings regularizer_settings(const IclMsrOptions& options, const ResNetSettings& encoder);
+OptimizerSettings meta_optimizer_settings(const IclMsrOptions& options);
+BilevelOptions bilevel_options(const IclMsrOptions& options);
+/// virtual_lr, or what 0 stands for: with SGD lr / (1 - momentum) at the batch's full rate, which is how far a gradient
+/// that stays moves the weights in the end; with other optimizers, whose steps do not grow with the gradient, 0.5.
+double virtual_rate(const IclMsrOptions& options, const Options& run);
+
+void declare_icl_msr(OptionBuilder& builder);
+
+}  // namespace vergence

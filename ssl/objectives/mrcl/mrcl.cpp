@@ -1,0 +1,250 @@
+// MRCL, our reconstruction of masked reconstruction contrastive learning (Liu, Li, Han, Guo, Nie: "Masked
+// reconstruction contrastive learning with information bottleneck principle", arXiv 2211.09013), of which the abstract
+// alone is known: a base method on views with erased patches, and a decoder that must bring the whole views back.
+// docs/objectives/mrcl.md has the formulas and where each choice comes from.
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <optional>
+
+#include "engine/ops/ops.h"
+#include "models/decoder.h"
+#include "ssl/based_objective.h"
+#include "ssl/objective_list.h"
+#include "ssl/objectives/mrcl/reconstruction.h"
+#include "ssl/picture_file.h"
+
+namespace vergence {
+namespace {
+
+constexpr std::uint32_t picture_view = 2;  // of the masks of pictures; the views of a step are 0 and 1
+
+struct MrclOptions {
+  std::string base = "simclr";
+  double alpha = 0.25;
+  bool rec_variance = true;
+  double mask_ratio = 0.25;
+  std::int64_t mask_patch = 0;
+  std::string mask_fill = "mean", mask_views = "one_asym";
+  std::string rec_input = "pooled", rec_target = "unmasked", rec_region = "all", rec_norm = "l2";
+  bool rec_patch_norm = false, rec_detach_encoder = false, target_clean = false;
+  std::int64_t decoder_width = 64, recalibrate = 200;
+};
+
+class Mrcl final : public BasedObjective {
+ public:
+  explicit Mrcl(const ObjectiveSetup& setup)
+      : BasedObjective(setup, setup.options.own.get<MrclOptions>().base, "--mrcl.base"),
+        own_(setup.options.own.get<MrclOptions>()),
+        seed_(static_cast<std::uint64_t>(setup.options.seed)),
+        activations_(setup.activations),
+        weights_(setup.weights),
+        grid_(patch_grid(setup.encoder.image_size, own_.mask_patch, "--mrcl.mask_patch")),
+        erased_(own_.mask_views == "none" ? 0 : grid_.count(own_.mask_ratio)),
+        channels_(setup.encoder.channels),
+        masks_(grid_, erased_, own_.mask_fill == "noise", backend(), channels_) {
+    check();
+    std::vector<NamedTensor> more;
+    if (own_.alpha > 0) {
+      decoder_ = make_decoder({.features = setup.encoder.dim(),
+                               .image_size = setup.encoder.image_size,
+                               .map_size = own_.rec_input == "map" ? setup.encoder.map_size() : 0,
+                               .width = own_.decoder_width,
+                               .image_channels = channels_},
+                              init());
+      more = parameters_of(*decoder_);
+    }
+    if (erased_ > 0 && own_.mask_fill == "token") {
+      token_ = zeros(backend(), {channels_}, weights_);
+      more.push_back({"mask_token", &token_});
+    }
+    train_with_base({}, more);
+    const auto sets = state().parameters;
+    const bool has_target = std::any_of(sets.begin(), sets.end(), [](auto& set) { return set.first == "target"; });
+    require_usage(!own_.target_clean || has_target, "--mrcl.target_clean: ", own_.base,
+                  " has no target network; expected a base that has one, such as byol");
+  }
+
+  void prepare(const StepContext& context) override {
+    BasedObjective::prepare(context);
+    if (erased_ > 0) masks_.prepare(seed_, context);
+  }
+
+  bool needs_plain() const override { return own_.alpha > 0 && own_.rec_target == "clean"; }
+
+  Step run(const Views& views) override {
+    const Tensor masked = erased_ > 0 ? erased(views.both, masks_, token_) : views.both;
+    Terms terms;
+    if (erased_ == 0 || own_.mask_views == "both") {
+      terms = terms_of(views, masked, {erased_, erased_});
+    } else {
+      terms = terms_of(views, halves(masked, views.both), {erased_, 0});
+      if (own_.mask_views == "one") terms = mean_of(terms, terms_of(views, halves(views.both, masked), {0, erased_}));
+    }
+    Parts& parts = terms.parts;
+    parts.emplace_back("contrastive", terms.contrastive);
+    if (own_.base == "simclr") {
+      const double candidates = static_cast<double>(2 * views.images() - 1);
+      parts.emplace_back("information_bound", affine(terms.contrastive, -1, std::log(candidates)));
+    }
+    if (!terms.reconstruction) return update(terms.contrastive, parts);
+    parts.emplace_back("reconstruction", terms.reconstruction);
+    const Tensor loss = terms.contrastive + own_.alpha * terms.reconstruction;
+    parts.emplace_back("reconstruction_share", own_.alpha * terms.reconstruction / loss);
+    return update(loss, parts);
+  }
+
+  Pictures pictures(const Tensor& images) override {
+    if (erased_ == 0 && !decoder_) return {};
+    Tensors columns{images};
+    Tensor seen = images;
+    if (erased_ > 0) {
+      PatchMasks masks(grid_, erased_, own_.mask_fill == "noise", backend(), channels_);
+      masks.prepare_fixed(seed_, images.shape[0], picture_view);
+      seen = erased(images, masks, token_).detached();
+      columns.push_back(seen);
+    }
+    if (decoder_) {
+      Pass evaluation = pass();
+      evaluation.training = false, evaluation.groups = 1;
+      const Tensor map = encoder_.feature_map(seen, evaluation);
+      Tensor image = (*decoder_)(own_.rec_input == "map" ? map : pooled(map), evaluation).detached();
+      const Tensor& wanted = own_.rec_target == "masked" ? seen : images;
+      if (own_.rec_patch_norm) image = restore_patches(image, patch_statistics(wanted, grid_), grid_);
+      if (by_variance()) image = image * channel_deviations(colours(wanted));
+      columns.push_back(image);
+    }
+    return side_by_side(columns);
+  }
+
+  std::int64_t recalibration_batches() const override { return own_.recalibrate; }
+
+  StepCost cost(std::int64_t images) const override {
+    StepCost all = BasedObjective::cost(images);
+    const int passes = erased_ > 0 && own_.mask_views == "one" ? 2 : 1;
+    all.flops *= passes;
+    all.bytes += (passes - 1) * cost_of(encoder_.settings, 2 * images, activations_).activation_bytes;
+    if (decoder_) {
+      all.flops += 3 * passes * decoder_->flops(2 * images);
+      all.bytes += passes * decoder_->kept_values(2 * images) * size_of(activations_);
+    }
+    return all;
+  }
+
+ private:
+  /// The summands of the loss; each part a mean over the passes of a step.
+  struct Terms {
+    Tensor contrastive, reconstruction;  // reconstruction: of both views together; none without a decoder
+    Parts parts;                         // of the base's loss
+  };
+
+  void check() const {
+    if (own_.alpha == 0) return;
+    require_usage(own_.rec_region != "masked" || erased_ > 0, "--mrcl.rec_region: masked counts erased patches, and ",
+                  "none is erased; expected a larger --mrcl.mask_ratio, or all");
+    require_usage(own_.rec_region != "visible" || erased_ < grid_.patches(), "--mrcl.rec_region: visible counts ",
+                  "patches that are left, and all are erased; expected a smaller --mrcl.mask_ratio, or all");
+  }
+
+  /// The images with their patches erased.
+  Tensor erased(const Tensor& images, const PatchMasks& masks, const Tensor& token) const {
+    Tensor fill = token ? cast(token, images.dtype) : masks.noise(images.dtype);
+    const std::int64_t channels = images.shape[3];  // more than the images': zeros for alignment, which stay
+    if (fill && channels > channels_) fill = pad(fill, -1 + fill.shape.rank(), 0, channels);
+    return erase(images, masks.lines(images.dtype), fill, grid_);
+  }
+
+  /// The colours of images of any type, in the master type.
+  Tensor colours(const Tensor& images) const {
+    return cast(images.shape[3] > channels_ ? slice(images, 3, 0, channels_) : images, weights_);
+  }
+
+  Tensor pooled(const Tensor& map) const { return global_average_pool(map, weights_); }
+
+  /// One pass of encoder and heads over views of which some are masked: `erased` patches in each.
+  Terms terms_of(const Views& views, const Tensor& seen, const std::array<std::int64_t, 2>& erased) {
+    const Tensor target_side = target_features(own_.target_clean ? views.both : seen.detached());
+    const Tensor map = encoder_.feature_map(seen, pass()), features = pooled(map);
+    Terms terms;
+    terms.contrastive = base().loss(embed(features, target_side), &terms.parts);
+    if (!decoder_) return terms;
+    const Tensor input = own_.rec_input == "map" ? map : features;
+    const Tensor images = (*decoder_)(own_.rec_detach_encoder ? input.detached() : input, head_pass());
+    const ReconstructionLoss loss{grid_, own_.rec_region, own_.rec_norm, own_.rec_patch_norm};
+    const Tensor lines = own_.rec_region != "all" && erased_ > 0 ? masks_.lines(weights_) : Tensor{};
+    Tensor target = wanted(views, seen);
+    if (by_variance()) target = target / channel_deviations(target);
+    terms.reconstruction = reconstruction_of_views(images, target, lines, erased, loss);
+    return terms;
+  }
+
+  /// Whether the decoder makes images in units of their channels' deviations. Normalised patches have units already.
+  bool by_variance() const { return own_.rec_variance && !own_.rec_patch_norm; }
+
+  /// What the decoder is to make.
+  Tensor wanted(const Views& views, const Tensor& seen) const {
+    if (own_.rec_target == "clean") return concat({colours(views.plain), colours(views.plain)}, 0);
+    return colours(own_.rec_target == "masked" ? seen.detached() : views.both);
+  }
+
+  static Terms mean_of(const Terms& a, const Terms& b) {
+    const auto mean = [](const Tensor& x, const Tensor& y) { return affine(x + y, 0.5); };
+    Terms terms{mean(a.contrastive, b.contrastive), {}, {}};
+    if (a.reconstruction) terms.reconstruction = mean(a.reconstruction, b.reconstruction);
+    for (std::size_t i = 0; i < a.parts.size(); ++i)
+      terms.parts.emplace_back(a.parts[i].first, mean(a.parts[i].second, b.parts[i].second));
+    return terms;
+  }
+
+  MrclOptions own_;
+  std::uint64_t seed_;
+  DType activations_, weights_;
+  PatchGrid grid_;
+  std::int64_t erased_;    // patches per image and masked view
+  std::int64_t channels_;  // of the images
+  PatchMasks masks_;
+  std::optional<Decoder> decoder_;
+  Tensor token_;  // [channels], or none
+};
+
+void options(OptionBuilder& t) {
+  using Own = MrclOptions;
+  t.choice("mrcl.base", own(&Own::base), base_method_names(), "the method whose loss compares the views");
+  t.number("mrcl.alpha", own(&Own::alpha), ranges::not_negative, "weight of the reconstruction; 0: no decoder");
+  t.flag("mrcl.rec_variance", own(&Own::rec_variance),
+         "make images in units of their channels' deviations: alpha then counts the same whatever the normalization");
+  t.number("mrcl.mask_ratio", own(&Own::mask_ratio), ranges::unit, "share of the patches that is erased");
+  t.number("mrcl.mask_patch", own(&Own::mask_patch), ranges::from(0, 4096),
+           "height and width of a patch in pixels; 0: an eighth of the image, 32 from 224 on");
+  t.choice("mrcl.mask_fill", own(&Own::mask_fill), {"mean", "noise", "token"},
+           "what stands in erased patches; token: one learned colour");
+  t.choice("mrcl.mask_views", own(&Own::mask_views), {"both", "one", "one_asym", "none"},
+           "which views are masked; one: each in turn, at twice the cost; one_asym: the first");
+  t.choice("mrcl.rec_input", own(&Own::rec_input), {"pooled", "map"}, "what the decoder starts from");
+  t.choice("mrcl.rec_target", own(&Own::rec_target), {"unmasked", "masked", "clean"},
+           "what it is to make; clean: the un-augmented image");
+  t.choice("mrcl.rec_region", own(&Own::rec_region), {"all", "masked", "visible"}, "which pixels count");
+  t.choice("mrcl.rec_norm", own(&Own::rec_norm), {"l2", "l1"}, "squared or absolute differences");
+  t.flag("mrcl.rec_patch_norm", own(&Own::rec_patch_norm), "targets with mean 0 and deviation 1 in each patch");
+  t.flag("mrcl.rec_detach_encoder", own(&Own::rec_detach_encoder), "the reconstruction trains the decoder alone");
+  t.flag("mrcl.target_clean", own(&Own::target_clean), "a base's target network sees the views un-masked");
+  t.number("mrcl.decoder_width", own(&Own::decoder_width), ranges::from(1, 4096),
+           "channels of the decoder: 64 for those of the method, others in proportion");
+  t.number("mrcl.recalibrate", own(&Own::recalibrate), ranges::not_negative,
+           "batches of un-masked images for batch norm's statistics after training; 0: keep them");
+}
+
+}  // namespace
+
+namespace objectives {
+
+ObjectiveEntry mrcl() {
+  return {
+      .name = "mrcl",
+      .title = "MRCL",
+      .options = options,
+      .make = [](const ObjectiveSetup& setup) -> std::unique_ptr<Objective> { return std::make_unique<Mrcl>(setup); }};
+}
+
+}  // namespace objectives
+}  // namespace vergence

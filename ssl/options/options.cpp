@@ -1,0 +1,295 @@
+// The layers of options: defaults, then a recipe or configuration file, then the command line.
+#include "ssl/options/options.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+
+#include "engine/io/files.h"
+#include "engine/text/shown.h"
+#include "ssl/options/aliases.h"
+#include "ssl/options/command_line.h"
+#include "ssl/options/names.h"
+#include "ssl/options/recipes.h"
+#include "ssl/options/table.h"
+
+namespace vergence {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// One option under two names, or twice, is one option: its values must agree.
+void refuse_two_values(const Setting& first, const Setting& second) {
+  if (first.value == second.value) return;
+  const std::string values = join("'", shown(first.value), "' and '", shown(second.value), "'");
+  require_usage(first.where != second.where, second.where, ": given twice, as ", values);
+  throw UsageError(join(second.where, ": the same option as ", first.where, ", and their values differ: ", values));
+}
+
+/// The objective that the settings name, under whatever name; `otherwise` where they name none.
+std::string objective_in(const std::vector<Setting>& settings, const std::string& otherwise) {
+  for (const Setting& setting : settings) {
+    const bool fixed = is_option_name(setting.name) && setting.name != objectives_temperature;
+    if (fixed && true_option_name(setting.name, otherwise, setting.where, "") == "objective") return setting.value;
+  }
+  return otherwise;
+}
+
+/// The settings under the options' true names, each once.
+std::vector<Setting> with_true_names(const std::vector<Setting>& settings, const std::string& objective) {
+  std::vector<Setting> result;
+  for (Setting setting : settings) {
+    const char* dashes = setting.type == Setting::Type::untyped ? "--" : "";
+    setting.name = true_option_name(setting.name, objective, setting.where, dashes);
+    const auto before =
+        std::find_if(result.begin(), result.end(), [&](const Setting& s) { return s.name == setting.name; });
+    if (before == result.end())
+      result.push_back(std::move(setting));
+    else
+      refuse_two_values(*before, setting);
+  }
+  return result;
+}
+
+/// Applies one layer, whose settings have their true names. Options of both views come before those of one, wherever
+/// they stand in the layer.
+void apply_layer(const std::vector<Setting>& settings, Options& options) {
+  for (const bool single_views : {false, true}) {
+    for (const Setting& setting : settings) {
+      const OptionEntry& entry = *find_option(setting.name);
+      const bool from_file = setting.type != Setting::Type::untyped;
+      require_usage(!from_file || !(entry.flags & OptionEntry::command_line_only), setting.where,
+                    ": can only be given on the command line");
+      if (single_views == !entry.both.empty()) assign_option(entry, setting, options);
+    }
+  }
+}
+
+/// What no single option can say.
+void check(const Options& options) {
+  for (const auto* values : {&options.mean, &options.std}) {
+    const char* name = values == &options.mean ? "--mean" : "--std";
+    require_usage(values->size() <= most_channels, name, ": expected at most ", most_channels, " numbers, got ",
+                  values->size());
+  }
+  require_usage(options.schedule != "step" || !options.step_epochs.empty(),
+                "--schedule step: expected --step-epochs, as 60,80");
+  require_usage(std::is_sorted(options.step_epochs.begin(), options.step_epochs.end()),
+                "--step-epochs: expected ascending epochs");
+  check_view_settings(options.view[0], "view1");
+  check_view_settings(options.view[1], "view2");
+}
+
+/// Whether there is a setting of that name.
+bool sets(const std::vector<Setting>& settings, const char* name) {
+  return std::any_of(settings.begin(), settings.end(), [&](const Setting& s) { return s.name == name; });
+}
+
+/// A file of options.
+struct ConfigFile {
+  std::string path;    // empty: none
+  std::string recipe;  // of a shipped one: its name
+};
+
+/// The file of --config: a path, or the name of a shipped recipe.
+ConfigFile config_file(const std::string& given) {
+  if (file_exists(given)) return {given, ""};
+  const bool plain_name = given.find('/') == std::string::npos;
+  const std::string name = fs::path(given).stem().string();
+  const std::string recipe = plain_name ? find_recipe(name) : "";
+  require_usage(!recipe.empty(), "--config: there is no file ", shown(given),
+                plain_name ? join(" and no shipped recipe of that name", did_you_mean(recipes_like(name), ""),
+                                  " (pretrain --recipes lists them)")
+                           : "");
+  return {recipe, name};
+}
+
+/// A run folder that was moved has a config.toml that names the old one: a run would begin there.
+void refuse_moved_run(const std::string& config, const Options& options) {
+  fs::path folder = fs::path(config).parent_path();
+  if (folder.empty()) folder = ".";
+  const std::string run = options.run_folder();
+  std::error_code error;
+  const bool holds_run =
+      file_exists(folder / "checkpoint.safetensors") || file_exists(folder / "stage1" / "checkpoint.safetensors");
+  require_usage(!holds_run || fs::equivalent(folder, run, error), "--resume: ", config,
+                " lies beside a checkpoint, but the run folder is ", run, ": give --out ", folder.string(),
+                " to go on with that checkpoint, or --out ", run, " if that is meant");
+}
+
+/// The options of both views are saved in one line where they agree.
+bool is_written(const OptionEntry& entry, const Options& options) {
+  if (entry.flags & OptionEntry::command_line_only) return false;
+  const std::string both = entry.both.empty() ? (entry.fields.size() == 2 ? entry.name : "") : entry.both;
+  if (both.empty()) return true;
+  const std::string key = both.substr(both.find('.'));
+  const bool equal =
+      value_text(*find_option("view1" + key), options) == value_text(*find_option("view2" + key), options);
+  return equal == entry.both.empty();
+}
+
+/// The shipped recipe of a data set and objective; other photographs have ImageNet-100's.
+ConfigFile recipe_for(const std::string& dataset, const std::string& objective) {
+  std::string name = dataset + "_" + objective;
+  if (find_recipe(name).empty() && (dataset == "imagenet" || dataset == "image_folder"))
+    name = "imagenet100_" + objective;
+  return {find_recipe(name), name};
+}
+
+/// "3 numbers as npy has 3 channels".
+std::string numbers_for(const Dataset& data_set) {
+  const auto counted = [&](const char* things) {
+    return join(data_set.channels, " ", things, data_set.channels == 1 ? "" : "s");
+  };
+  return join(counted("number"), " as ", data_set.name, " has ", counted("channel"));
+}
+
+/// Throws UsageError naming all steps of a view that have no meaning for the data set's channels, and how to leave them
+/// out.
+void refuse_meaningless(const ViewSettings& settings, const std::string& view, const Dataset& data_set) {
+  std::string found, remedy;
+  for (const NamedSetting& setting : meaningless_settings(settings)) {
+    found += join(found.empty() ? "" : ", ", setting.name, " is ", setting.value);
+    remedy += join(remedy.empty() ? "" : " ", "--view.", setting.name, " 0");
+  }
+  require_usage(found.empty(), view, ": ", found, ", but ", data_set.name, " has ", data_set.channels,
+                data_set.channels == 1 ? " channel" : " channels", ": expected 0 (", remedy, ")");
+}
+
+}  // namespace
+
+std::string Options::run_folder() const {
+  return out.empty() ? join("runs/", dataset, "_", objective, "_s", seed) : out;
+}
+
+Options parse_pretrain(int argc, const char* const* argv) {
+  const CommandLine line = read_command_line(argc, argv);
+  // The command line comes first as well: it names the data set and objective whose recipe applies.
+  std::vector<Setting> first = line.settings;
+  std::erase_if(first, [](const Setting& s) { return s.name == objectives_temperature; });
+  Options options;
+  apply_layer(with_true_names(first, options.objective), options);
+  const ConfigFile file =
+      line.config.empty() ? recipe_for(options.dataset, options.objective) : config_file(line.config);
+  std::vector<Setting> filed = file.path.empty() ? std::vector<Setting>{} : read_toml(read_text(file.path), file.path);
+  const std::string objective = objective_in(line.settings, objective_in(filed, Options().objective));
+  const std::vector<Setting> given = with_true_names(line.settings, objective);
+  filed = with_true_names(filed, objective);
+  options = {};
+  apply_layer(filed, options);
+  apply_layer(given, options);
+  if (!file.path.empty()) {
+    options.applied.push_back((line.config.empty() ? "recipe " : "configuration ") + file.path);
+    if (line.config.empty()) options.recipe = file.recipe;
+  }
+  options.batch_chosen = sets(given, "batch") || (file.recipe.empty() && sets(filed, "batch"));
+  check(options);
+  if (options.resume && !sets(given, "out") && !line.config.empty()) refuse_moved_run(file.path, options);
+  return options;
+}
+
+Options options_from_toml(std::string_view text, const std::string& where) {
+  Options options;
+  const std::vector<Setting> settings = read_toml(text, where);
+  apply_layer(with_true_names(settings, objective_in(settings, options.objective)), options);
+  check(options);
+  return options;
+}
+
+std::string options_to_toml(const Options& options) {
+  std::vector<std::string> order{""};
+  std::map<std::string, std::string> tables;
+  for (const OptionEntry& entry : option_table()) {
+    if (!is_written(entry, options)) continue;
+    const std::size_t dot = entry.name.find('.');
+    const std::string table = dot == std::string::npos ? "" : entry.name.substr(0, dot);
+    const std::string key = dot == std::string::npos ? entry.name : entry.name.substr(dot + 1);
+    if (std::find(order.begin(), order.end(), table) == order.end()) order.push_back(table);
+    tables[table] += key + " = " + value_toml(entry, options) + "\n";
+  }
+  std::string text = "# All options of a pretraining run. Run it again: pretrain --config THIS_FILE --out FOLDER\n";
+  for (const std::string& table : order) {
+    if (!table.empty()) text += "\n[" + table + "]\n";
+    text += tables[table];
+  }
+  return text;
+}
+
+std::vector<OptionDifference> differences(const Options& first, const Options& second) {
+  std::vector<OptionDifference> found;
+  for (const OptionEntry& entry : option_table()) {
+    const bool both_views = entry.fields.size() > 1;  // compared view by view
+    const bool free = entry.flags & (OptionEntry::command_line_only | OptionEntry::may_change);
+    if (both_views || free) continue;
+    std::string a = value_text(entry, first), b = value_text(entry, second);
+    const bool same = a == b || (entry.is_input() && same_input(entry, a, b));
+    if (!same) found.push_back({entry.name, std::move(a), std::move(b)});
+  }
+  return found;
+}
+
+Options without_changeable(const Options& options) {
+  Options result = options, defaults;
+  for (const OptionEntry& entry : option_table())
+    if (entry.flags & OptionEntry::may_change)
+      for (const Field& field : entry.fields)
+        std::visit([&](const auto& member) { member(result) = member(defaults); }, field);
+  return result;
+}
+
+void require_resumable(const Options& saved, const Options& now, const std::string& path) {
+  const auto shown = [](const std::string& value) { return value.empty() ? std::string("unset") : value; };
+  std::string text;
+  for (const OptionDifference& one : differences(saved, now)) {
+    text +=
+        join(text.empty() ? "" : ", ", one.name, " is ", shown(one.first), " there and ", shown(one.second), " here");
+  }
+  require_usage(text.empty(), path, ": cannot resume with other options: ", text,
+                "; take the run's own with --config and its config.toml, or another --out");
+}
+
+std::vector<ViewSettings> view_settings(const Options& options, const Dataset& data_set) {
+  const auto channels = static_cast<std::size_t>(data_set.channels);
+  require_usage(options.mean.empty() || options.mean.size() == channels, "--mean: expected ", numbers_for(data_set),
+                ", got ", options.mean.size());
+  require_usage(options.std.empty() || options.std.size() == channels, "--std: expected ", numbers_for(data_set),
+                ", got ", options.std.size());
+  std::vector<ViewSettings> views;
+  for (std::size_t view = 0; view < options.view.size(); ++view) {
+    ViewSettings settings = options.view[view];
+    settings.size = options.image_size ? options.image_size : data_set.view_size();
+    settings.channels = data_set.channels;
+    refuse_meaningless(settings, join("view", view + 1), data_set);
+    settings.interpolation =
+        options.interpolation[view] == "bicubic" ? Interpolation::bicubic : Interpolation::bilinear;
+    settings.mean = data_set.mean;
+    settings.std = data_set.std;
+    for (std::size_t channel = 0; channel < channels; ++channel) {
+      if (!options.mean.empty()) settings.mean[channel] = static_cast<float>(options.mean[channel]);
+      if (!options.std.empty()) settings.std[channel] = static_cast<float>(options.std[channel]);
+    }
+    views.push_back(settings);
+  }
+  return views;
+}
+
+DatasetSettings dataset_settings(const Options& options) {
+  DatasetSettings settings;
+  settings.name = options.dataset;
+  settings.directory = options.data;
+  settings.classes = options.classes;
+  settings.jpeg = options.jpeg == "stb" ? JpegLibrary::stb : JpegLibrary::turbo;
+  settings.decode = options.decode == "exact" ? DecodeRule::exact : DecodeRule::fast;
+  settings.bad_images = options.bad_images == "skip" ? BadImagePolicy::skip : BadImagePolicy::stop;
+  settings.image_size = options.image_size;
+  settings.limit = options.limit;
+  settings.seed = static_cast<std::uint64_t>(options.seed);
+  settings.cifar100_classes = options.cifar100_classes;
+  const bool composites = options.dataset == "composites";
+  settings.confounding = composites ? options.composites.confounding : options.confounding;
+  settings.version = composites ? options.composites.version : options.shapes_version;
+  settings.background = options.composites.background;
+  return settings;
+}
+
+}  // namespace vergence

@@ -1,0 +1,115 @@
+// Looks beside the program first, so that a moved or installed build finds its own recipes.
+#include "ssl/options/recipes.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+#include <set>
+#include <sstream>
+#include <system_error>
+
+#include "datasets/dataset.h"
+#include "engine/io/files.h"
+#include "ssl/options/names.h"
+#include "ssl/options/options.h"
+
+namespace vergence {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::vector<fs::path> recipe_folders() {
+  std::vector<fs::path> folders;
+  std::error_code error;
+  const fs::path program = fs::read_symlink("/proc/self/exe", error);
+  if (!error) {
+    const fs::path above = program.parent_path().parent_path();
+    folders = {above / "share/vergence/recipes", above / "ssl/recipes"};
+  }
+#ifdef VERGENCE_RECIPES
+  folders.emplace_back(VERGENCE_RECIPES);
+#endif
+  return folders;
+}
+
+/// Calls visit(name, file) for every recipe, those that are found first in front: <data set>/<objective>.toml is called
+/// <data set>_<objective>.
+template <class Visit>
+void for_each_recipe(Visit&& visit) {
+  std::error_code error;
+  for (const fs::path& folder : recipe_folders())
+    for (fs::directory_iterator data_set(folder, error), end; !error && data_set != end; data_set.increment(error)) {
+      std::error_code unreadable;
+      for (fs::directory_iterator file(data_set->path(), unreadable); !unreadable && file != end;
+           file.increment(unreadable))
+        if (file->path().extension() == ".toml")
+          visit(data_set->path().filename().string() + "_" + file->path().stem().string(), file->path());
+    }
+}
+
+/// The words of a name in alphabetical order.
+std::vector<std::string> sorted_words(const std::string& name) {
+  std::vector<std::string> words;
+  std::string text = name;
+  std::replace(text.begin(), text.end(), '-', '_');
+  std::istringstream in(text);
+  for (std::string word; std::getline(in, word, '_');) words.push_back(word);
+  std::sort(words.begin(), words.end());
+  return words;
+}
+
+/// "1000 epochs of batch 256, resnet18 of width 64".
+std::string figures(const Options& options) {
+  return join(options.epochs, options.epochs == 1 ? " epoch" : " epochs", " of batch ", options.batch, ", ",
+              options.encoder, " of width ", options.width, ", ", options.optimizer);
+}
+
+}  // namespace
+
+std::string find_recipe(const std::string& name) {
+  std::string found;
+  for_each_recipe([&](const std::string& one, const fs::path& file) {
+    if (found.empty() && one == name) found = file.string();
+  });
+  return found;
+}
+
+std::vector<std::string> recipe_names() {
+  std::set<std::string> names;
+  for_each_recipe([&](const std::string& name, const fs::path&) { names.insert(name); });
+  return {names.begin(), names.end()};
+}
+
+std::vector<std::string> recipes_like(const std::string& name) {
+  if (!find_recipe(name + "_simclr").empty()) return {name + "_simclr"};  // the name of a data set
+  const std::vector<std::string> all = recipe_names();
+  for (const std::string& one : all)
+    if (sorted_words(one) == sorted_words(name)) return {one};
+  return names_like(name, all);
+}
+
+std::string recipes_text() {
+  std::map<std::string, std::vector<std::pair<std::string, Options>>> by_data_set;
+  std::size_t widest = 0;
+  for (const std::string& name : recipe_names()) {
+    const std::string file = find_recipe(name);
+    Options options = options_from_toml(read_file(file), file);
+    widest = std::max(widest, name.size());
+    by_data_set[options.dataset].emplace_back(name, std::move(options));
+  }
+  std::string text =
+      "The shipped recipes: pretrain --config NAME --data DIR. One that is called <data set>_<objective>\n"
+      "applies by itself to that data set and objective. The first lines of each file, and docs/recipes.md,\n"
+      "say where its values come from.\n";
+  for (const std::string& data_set : dataset_names()) {
+    if (!by_data_set.contains(data_set)) continue;
+    text += "\n" + data_set + "\n";
+    for (const auto& [name, options] : by_data_set[data_set])
+      text += "  " + name + std::string(widest + 2 - name.size(), ' ') + figures(options) + "\n";
+  }
+  const std::string first = find_recipe("confounded_shapes_simclr");
+  if (!first.empty()) text += "\nThe files are in " + fs::path(first).parent_path().parent_path().string() + ".\n";
+  return text;
+}
+
+}  // namespace vergence

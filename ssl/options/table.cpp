@@ -1,0 +1,182 @@
+// One line per option of `pretrain`.
+#include "ssl/options/table.h"
+
+#include <utility>
+
+#include "ssl/options/builder.h"
+
+namespace vergence {
+namespace {
+
+using namespace ranges;
+using Flags = OptionEntry::Flags;
+
+#define FIELD(path) \
+  [](Options & o) -> auto& { return o.path; }
+#define VIEW(path) \
+  [](Options & o, std::size_t view) -> auto& { return o.view[view].path; }
+
+void add_task(OptionBuilder& t) {
+  t.group = "What to train";
+  t.choice("objective", FIELD(objective), objective_names(), "the self-supervised objective");
+  t.choice("dataset", FIELD(dataset), dataset_names(),
+           "the images; confounded_shapes is rendered and needs no download");
+  t.path("data", FIELD(data), "DIR", "folder of the data set's files", Flags::may_change | Flags::input);
+  t.path("classes", FIELD(classes), "FILE",
+         "image files: use these classes alone; a file of their names, or imagenet100", Flags::input | Flags::or_list);
+  t.number("image-size", FIELD(image_size), from(0, 4096),
+           "height and width of the views; 0: the images' own, 224 of image files");
+  t.number("eval-resize", FIELD(eval_resize), from(-1, 16384),
+           "un-augmented images: the short side before the centre is cut out; 0: squeezed whole; -1: the data set's");
+  t.number("limit", FIELD(limit), not_negative, "use N training images; 0: all");
+  t.choice("cifar100.classes", FIELD(cifar100_classes), {"all", "fc100_base"},
+           "what to train on: all, or the 60 classes that FC100 does not keep for few-shot episodes");
+  t.number("confounded_shapes.confounding", FIELD(confounding), unit,
+           "how often shape and background agree in the training images");
+  const std::vector<std::string> versions{"full", "foreground_only", "background_only", "repaired"};
+  t.choice("confounded_shapes.version", FIELD(shapes_version), versions,
+           "what to train on: whole images, shapes or textures alone, shapes on other images' textures");
+  t.choice("composites.background", FIELD(composites.background), {"cifar10"},
+           "the photographs that shapes are drawn over, in --data");
+  t.number("composites.confounding", FIELD(composites.confounding), unit,
+           "how often the shape and the photograph's class agree in the training images");
+  t.choice("composites.version", FIELD(composites.version), versions,
+           "what to train on: whole images, shapes or photographs alone, shapes on other images' photographs");
+  t.group = "Encoder";
+  t.choice("encoder", FIELD(encoder), {"resnet18", "resnet34", "resnet50"}, "the network that is kept");
+  t.number("width", FIELD(width), from(1, 4096), "channels of its first stage");
+  t.choice("stem", FIELD(stem), {"cifar", "stl", "stl_stride2", "imagenet"},
+           "its first layers; cifar: 3x3 convolution, no pooling");
+  t.flag("stem-relu", FIELD(stem_relu), "a ReLU after the stem's batch norm");
+  t.flag("zero-init-gamma", FIELD(zero_init_gamma), "begin with every residual block as the identity");
+}
+
+void add_training(OptionBuilder& t) {
+  t.group = "Training";
+  t.number("epochs", FIELD(epochs), from(1, 1e6), "passes over the images");
+  t.number("batch", FIELD(batch), from(2, 1e6), "images per step; the last partial batch is dropped");
+  t.choice("optimizer", FIELD(optimizer), {"sgd", "lars", "adam", "adamw"}, "how the weights are updated");
+  t.number("lr", FIELD(lr), not_negative, "learning rate per 256 images: scaled by batch/256");
+  t.number("momentum", FIELD(momentum), below_one, "of sgd and lars");
+  t.flag("nesterov", FIELD(nesterov), "Nesterov's momentum (sgd)");
+  t.number("weight-decay", FIELD(weight_decay), not_negative, "L2 penalty (adamw: decoupled)");
+  t.choice("exclude-1d", FIELD(exclude_1d), {"auto", "on", "off"},
+           "leave biases and batch norm out of weight decay; auto: with lars");
+  t.choice("schedule", FIELD(schedule), {"cosine", "step", "constant"}, "of the learning rate");
+  t.number("warmup-epochs", FIELD(warmup_epochs), from(0, 1e6), "epochs of linear warm-up");
+  t.number("warmup-start", FIELD(warmup_start), not_negative, "learning rate it starts from, not scaled by the batch");
+  t.number("step-epochs", FIELD(step_epochs), positive, "schedule step: epochs after which the rate falls, as 60,80");
+  t.number("step-factor", FIELD(step_factor), share, "schedule step: what the rate is multiplied by");
+  t.number("lars.eta", FIELD(lars.eta), positive, "trust coefficient");
+  t.number("lars.epsilon", FIELD(lars.epsilon), not_negative, "added to the denominator");
+  t.flag("lars.clip", FIELD(lars.clip), "never above the plain learning rate (LARC)");
+  t.flag("lars.joint_norm", FIELD(lars.joint_norm), "divide by |g + wd p| instead of |g| + wd |p| + epsilon");
+  t.number("adam.beta1", FIELD(adam.beta1), below_one, "adam and adamw: decay of the first moment");
+  t.number("adam.beta2", FIELD(adam.beta2), below_one, "decay of the second moment");
+  t.number("adam.epsilon", FIELD(adam.epsilon), positive, "added to the denominator");
+}
+
+void add_objectives(OptionBuilder& t) {
+  t.group = "Heads";
+  t.flag("joint-head-norm", FIELD(joint_head_norm), "the heads' batch norm over both views together, not per view");
+  for (const ObjectiveOptions& objective : objective_options()) {
+    t.group = objective.title;
+    objective.declare(t);
+  }
+}
+
+void add_views(OptionBuilder& t) {
+  t.group = "Views (view. sets both, view1. and view2. one alone)";
+  t.view("crop_low", VIEW(crop_low), share, "smallest share of the image's area");
+  t.view("crop_high", VIEW(crop_high), share, "largest share");
+  t.view("ratio_low", VIEW(ratio_low), positive, "smallest width/height of the crop");
+  t.view("ratio_high", VIEW(ratio_high), positive, "largest");
+  t.view("interpolation", [](Options & o, std::size_t view) -> auto& { return o.interpolation[view]; }, any,
+         "of the resized crop", {"bilinear", "bicubic"});
+  t.view("jitter_p", VIEW(jitter_p), unit, "probability of colour jitter");
+  t.view("brightness", VIEW(brightness), not_negative, "jitter's factor is drawn from [1 - v, 1 + v]");
+  t.view("contrast", VIEW(contrast), not_negative, "likewise");
+  t.view("saturation", VIEW(saturation), not_negative, "likewise");
+  t.view("hue", VIEW(hue), from(0, 0.5), "jitter's turn of the colour circle is drawn from [-v, v]");
+  t.view("grey_p", VIEW(grey_p), unit, "probability of grey");
+  t.view("blur_p", VIEW(blur_p), unit, "probability of Gaussian blur");
+  t.view("blur_sigma_low", VIEW(blur_sigma_low), positive, "smallest deviation in pixels");
+  t.view("blur_sigma_high", VIEW(blur_sigma_high), positive, "largest");
+  t.view("solarise_p", VIEW(solarise_p), unit, "probability of solarising");
+  t.view("solarise_threshold", VIEW(solarise_threshold), unit, "pixels from here on are inverted");
+  t.view("flip_p", VIEW(flip_p), unit, "probability of a horizontal flip");
+  t.number("mean", FIELD(mean), any, "per channel, subtracted from the views, as 0.49,0.48,0.45; none: the data set's");
+  t.number("std", FIELD(std), positive, "per channel, what they are divided by; none: the data set's");
+}
+
+void add_run(OptionBuilder& t) {
+  t.group = "Run";
+  t.path("out", FIELD(out), "DIR", "run folder; default: runs/<dataset>_<objective>_s<seed>", Flags::may_change);
+  t.flag("resume", FIELD(resume), "go on from the run folder's checkpoint; without one: start",
+         Flags::command_line_only);
+  t.number("seed", FIELD(seed), from(0, 9007199254740992.0), "of everything random");
+  t.number("eval-every", FIELD(eval_every), not_negative, "epochs between kNN evaluations; 0: never",
+           Flags::may_change);
+  t.number("eval-limit", FIELD(eval_limit), not_negative, "at most N images in kNN's bank and queries; 0: all");
+  t.number("checkpoint-every", FIELD(checkpoint_every), not_negative,
+           "steps between checkpoints, besides every epoch and every 60 s", Flags::may_change);
+  t.number("log-every", FIELD(log_every), from(1), "steps between lines of metrics.jsonl");
+  t.number("max-steps", FIELD(max_steps), not_negative, "stop early after N steps; 0: not", Flags::may_change);
+  t.flag("plan", FIELD(plan), "print parameters, FLOPs, memory, steps and hours; train nothing",
+         Flags::command_line_only);
+  t.flag("verify", FIELD(verify), "first compare the data set's files with their published sums",
+         Flags::command_line_only);
+  t.group = "Machine";
+  t.choice("device", FIELD(device), {"auto", "cpu", "cuda"}, "auto: cuda if a GPU answers", Flags::may_change);
+  t.choice("precision", FIELD(precision), {"fp32", "tf32", "bf16"},
+           "of activations and convolutions; tf32: on a GPU alone; bf16 there: heads in tf32");
+  t.choice("cpu-conv", FIELD(cpu_conv), {"auto", "direct", "winograd"}, "the CPU's convolution algorithm");
+  t.choice("conv", FIELD(conv), {"auto", "cuda", "cudnn"}, "the GPU's convolutions: our own kernels or the library's");
+  t.choice("weight-gradients", FIELD(weight_gradients), {"auto", "bf16", "fp32"},
+           "to what cuDNN may round a convolution's; auto: bf16 with --precision bf16 on a GPU");
+  t.flag("capture", FIELD(capture), "on a GPU: record the step once and repeat it");
+  t.choice("jpeg", FIELD(jpeg), {"turbo", "stb"},
+           "what decodes JPEG: libjpeg-turbo where the build has it, or stb_image");
+  t.choice(
+      "decode", FIELD(decode), {"fast", "exact"},
+      "how small libjpeg-turbo decodes: as views allow, or without a difference that shows (--eval-every: always)");
+  t.choice("bad-images", FIELD(bad_images), {"stop", "skip"},
+           "image files that cannot be read: end the run, or leave them out, count and name them", Flags::may_change);
+  t.number("workers", FIELD(workers), from(0, 1024), "threads that make views; 0: as many as suit the machine",
+           Flags::may_change);
+  t.flag("deterministic", FIELD(deterministic), "the same bits on every run on a GPU (always so on the CPU)");
+  t.flag("tune", FIELD(tune), "time the algorithms instead of using the fixed rule; kept in tuning.json");
+}
+
+#undef FIELD
+#undef VIEW
+
+}  // namespace
+
+const std::vector<OptionEntry>& option_table() {
+  static const std::vector<OptionEntry> table = [] {
+    OptionBuilder t;
+    add_task(t);
+    add_training(t);
+    add_objectives(t);
+    add_views(t);
+    add_run(t);
+    return std::move(t.entries);
+  }();
+  return table;
+}
+
+const OptionEntry* find_option(const std::string& name) {
+  for (const OptionEntry& entry : option_table()) {
+    if (entry.name == name) return &entry;
+  }
+  return nullptr;
+}
+
+void set_option(Options& options, const std::string& name, const std::string& value) {
+  const OptionEntry* entry = find_option(name);
+  require(entry != nullptr, "there is no option '", name, "'");
+  assign_option(*entry, {name, value, Setting::Type::untyped, "--" + name}, options);
+}
+
+}  // namespace vergence

@@ -1,0 +1,80 @@
+// The table behind the options of `pretrain`: one line per option drives the command line, configuration files, the
+// writer, comparison and help. Adding an option is a field in ssl/options/options.h and a line in
+// ssl/options/table.cpp.
+#pragma once
+
+#include <functional>
+#include <limits>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "ssl/options/options.h"
+#include "ssl/options/toml.h"
+
+namespace vergence {
+
+/// Which numbers an option takes.
+struct Range {
+  double low = -std::numeric_limits<double>::infinity(), high = std::numeric_limits<double>::infinity();
+  bool low_open = false, high_open = false;
+
+  bool contains(double value) const;
+  std::string text() const;  // "above 0", "0 or more", "from 0 to 1"
+};
+
+/// Where an option's value lives.
+using Field = std::variant<std::function<std::string&(Options&)>, std::function<std::int64_t&(Options&)>,
+                           std::function<double&(Options&)>, std::function<float&(Options&)>,
+                           std::function<bool&(Options&)>, std::function<std::vector<double>&(Options&)>>;
+
+struct OptionEntry {
+  enum Flags : unsigned {
+    none = 0,
+    may_change = 1,         // a resumed run may have another value
+    command_line_only = 2,  // neither saved nor compared
+    input = 4,              // the path of something that is read: saved as an absolute one
+    or_list = 8             // or the name of a shipped list of classes, which is no path
+  };
+  std::string group, name;    // name as on the command line, without dashes
+  std::vector<Field> fields;  // two for an option of both views
+  std::string help;
+  std::vector<std::string> choices;  // of a text option; empty: any text
+  std::string path;                  // what a path leads to, as help has it: "FILE", "DIR"; empty: it is none
+  Range range;                       // of a number or of each number in a list
+  unsigned flags = none;
+  /// view1.x and view2.x: the option view.x of both views. They are written only where the two views differ.
+  std::string both;
+
+  bool is_input() const { return flags & input; }
+  bool is_bool() const { return std::holds_alternative<std::function<bool&(Options&)>>(fields[0]); }
+  bool is_list() const { return std::holds_alternative<std::function<std::vector<double>&(Options&)>>(fields[0]); }
+};
+
+/// All options, in the order of the help and of the saved file.
+const std::vector<OptionEntry>& option_table();
+
+/// The option of that name, or null.
+const OptionEntry* find_option(const std::string& name);
+
+/// Sets an option by its name, to a value as on the command line. Throws Error for a name there is not, UsageError for
+/// a value it does not take.
+void set_option(Options& options, const std::string& name, const std::string& value);
+
+/// An option's value as on the command line, and as a TOML value (of its first field).
+std::string value_text(const OptionEntry& entry, const Options& options);
+std::string value_toml(const OptionEntry& entry, const Options& options);
+
+/// The absolute path of an input, by the working directory; links stay as they are. What is no path stays as it is.
+std::string absolute_input(const OptionEntry& entry, const std::string& path);
+
+/// Whether both lead to the same input.
+bool same_input(const OptionEntry& entry, const std::string& first, const std::string& second);
+
+/// "a number above 0", "on or off", "simclr, barlow_twins or byol".
+std::string expected_text(const OptionEntry& entry);
+
+/// Sets all fields of the option; throws UsageError beginning with `setting.where` for a wrong type or value.
+void assign_option(const OptionEntry& entry, const Setting& setting, Options& options);
+
+}  // namespace vergence

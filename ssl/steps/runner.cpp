@@ -1,0 +1,77 @@
+#include "ssl/steps/runner.h"
+
+#include <utility>
+
+namespace vergence {
+namespace {
+
+constexpr int eager_steps_first = 2;
+
+}  // namespace
+
+StepRunner::StepRunner(Objective& objective, Backend& backend, bool record)
+    : objective_(objective), backend_(backend), wanted_(record && backend.can_record()) {}
+
+const Step& StepRunner::run(const std::function<Views()>& views, const StepContext& context) {
+  objective_.prepare(context);
+  Kind& kind = kinds_[objective_.variant()];
+  last_ = &kind;
+  if (wanted_ && !kind.recording && kind.eager_steps >= eager_steps_first) record(kind, views);
+  if (kind.recording) {
+    replay(kind);
+  } else {
+    kind.step = objective_.run(views());
+    ++kind.eager_steps;
+  }
+  return kind.step;
+}
+
+/// Notes one step down without running it. Where that cannot be done, steps go on eagerly.
+void StepRunner::record(Kind& kind, const std::function<Views()>& views) {
+  const std::vector<std::int64_t*> counted = counters();
+  std::vector<std::int64_t> before;
+  for (const std::int64_t* counter : counted) before.push_back(*counter);
+  kind.step = {};
+  std::string refusal;
+  bool begun = false;
+  try {
+    backend_.begin_recording();
+    begun = true;
+    kind.views = views();
+    kind.step = objective_.run(kind.views);
+  } catch (const std::exception& error) {
+    refusal = error.what();
+  }
+  try {
+    if (begun) kind.recording = backend_.end_recording();
+  } catch (const std::exception& error) {
+    if (refusal.empty()) refusal = error.what();
+  }
+  // Recording ran the host's code once, but no step was made: its counters go back and count with every replay.
+  kind.increments.clear();
+  for (std::size_t i = 0; i < counted.size(); ++i) {
+    kind.increments.push_back(*counted[i] - before[i]);
+    *counted[i] = before[i];
+  }
+  if (refusal.empty()) return;
+  wanted_ = false;
+  refusal_ = refusal;
+  kind = {};
+}
+
+void StepRunner::replay(Kind& kind) {
+  kind.recording->replay();
+  const std::vector<std::int64_t*> counted = counters();
+  require(counted.size() == kind.increments.size(), "recording: the model's layers changed after they were recorded");
+  for (std::size_t i = 0; i < counted.size(); ++i) *counted[i] += kind.increments[i];
+}
+
+/// What a step counts in the host's memory.
+std::vector<std::int64_t*> StepRunner::counters() const {
+  std::vector<std::int64_t*> list;
+  for (const auto& [name, statistics] : objective_.state().statistics)
+    for (auto& [layer, running] : statistics->layers) list.push_back(&running.batches);
+  return list;
+}
+
+}  // namespace vergence

@@ -1,0 +1,59 @@
+#include "ssl/steps/setup.h"
+
+#include "kernels/choices.h"
+#include "ssl/steps/batches.h"
+#include "ssl/steps/plan.h"
+
+namespace vergence {
+
+LoaderSettings loader_settings(const Options& options, const Dataset& dataset, const Objective& objective,
+                               std::int64_t step) {
+  const std::int64_t steps = steps_per_epoch(options, dataset);
+  LoaderSettings settings;
+  settings.batch = options.batch;
+  settings.views = view_settings(options, dataset);
+  settings.plain = objective.needs_plain();
+  settings.plain_resize =
+      options.eval_resize >= 0 ? options.eval_resize : dataset.evaluation_resize(settings.views[0].size);
+  settings.fresh = objective.fresh_views();
+  settings.seed = static_cast<std::uint64_t>(options.seed);
+  settings.workers = loader_workers(options, !backend(options.device.c_str()).can_record());
+  settings.first_epoch = step / steps;
+  settings.first_step = step % steps;
+  return settings;
+}
+
+DType activations_of(const Options& options, const Backend& backend) {
+  if (options.precision == "bf16") return DType::bf16;
+  require_usage(options.precision == "fp32" || (options.precision == "tf32" && backend.can_record()), "--precision: '",
+                options.precision, "' is not there on ", backend.name(), "; expected fp32 or bf16");
+  return DType::f32;
+}
+
+std::unique_ptr<Objective> make_objective(const Options& options, std::int64_t image_size, Backend& backend,
+                                          std::int64_t channels) {
+  return make_objective(
+      {options, encoder_settings(options, image_size, channels), backend, activations_of(options, backend)});
+}
+
+void apply_kernel_choices(const Options& options) {
+  const std::string &cpu = options.cpu_conv, &gpu = options.conv;
+  require_usage(cpu == "auto" || cpu == "direct" || cpu == "winograd", "--cpu-conv: there is no '", cpu,
+                "'; expected auto, direct or winograd");
+  require_usage(gpu == "auto" || gpu == "cuda" || gpu == "cudnn", "--conv: there is no '", gpu,
+                "'; expected auto, cuda or cudnn");
+  require_usage(options.weight_gradients != "bf16" || options.precision == "bf16",
+                "--weight-gradients bf16: goes with --precision bf16 alone, not with ", options.precision);
+  set_cpu_conv(cpu == "auto" ? CpuConv::automatic : cpu == "direct" ? CpuConv::direct : CpuConv::winograd);
+  set_cuda_conv(gpu == "auto" ? CudaConv::automatic : gpu == "cuda" ? CudaConv::cuda : CudaConv::cudnn);
+  const std::string& precision = options.precision;
+  set_cuda_math(precision == "tf32" ? CudaMath::tf32
+                : precision == "bf16"
+                    ? CudaMath::tf32_products  // heads and losses are more exact still than the encoder
+                    : CudaMath::fp32);
+  set_cuda_weight_gradients(options.weight_gradients != "fp32" && options.precision == "bf16" ? DType::bf16
+                                                                                              : DType::f32);
+  set_cuda_deterministic(options.deterministic);
+}
+
+}  // namespace vergence

@@ -1,0 +1,42 @@
+#include "ssl/training/finishing.h"
+
+#include <algorithm>
+#include <cstdio>
+
+#include "datasets/loading/loader.h"
+#include "engine/io/files.h"
+#include "ssl/picture_file.h"
+
+namespace vergence {
+
+void save_pictures(Objective& objective, const Dataset& dataset, const ExtractSettings& settings,
+                   const std::string& folder, std::int64_t epoch, Backend& backend) {
+  std::vector<std::int64_t> indices;
+  const std::int64_t count = std::min(pictured_images, dataset.count);
+  for (std::int64_t i = 0; i < count; ++i) indices.push_back(i * dataset.count / count);
+  const Pictures pictures = objective.pictures(plain_images(dataset, indices, settings, backend));
+  if (!pictures.images) return;
+  create_folders(folder);
+  char name[40];
+  std::snprintf(name, sizeof name, "/epoch_%04lld.png", static_cast<long long>(epoch));
+  write_png(folder + name, picture_grid(pictures, settings.mean, settings.std));
+}
+
+Statistics recalibrated_statistics(const ResNet& encoder, const Dataset& dataset, const ExtractSettings& settings,
+                                   const Recalibration& recalibration, Backend& backend) {
+  ResNet constant = encoder;
+  constant.each([](const std::string&, Tensor& tensor) { tensor = tensor.detached(); });
+  const std::vector<std::int64_t> order = epoch_order(dataset.count, recalibration.seed, recalibration.epoch);
+  const std::int64_t batches = std::min(recalibration.batches, dataset.count / settings.batch);
+  Statistics statistics;
+  for (std::int64_t i = 0; i < batches; ++i) {
+    const auto first = order.begin() + i * settings.batch;
+    const std::vector<std::int64_t> indices(first, first + settings.batch);
+    Pass pass{.running = &statistics, .activations = recalibration.activations};
+    pass.statistics_momentum = 1 / static_cast<double>(i + 1);
+    constant.feature_map(plain_images(dataset, indices, settings, backend), pass);
+  }
+  return statistics;
+}
+
+}  // namespace vergence

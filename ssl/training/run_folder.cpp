@@ -1,0 +1,153 @@
+// Lock, refusal and the log of a run folder.
+#include "ssl/training/run_folder.h"
+
+#include <cerrno>
+#include <cmath>
+#include <fcntl.h>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <sys/file.h>
+#include <system_error>
+#include <unistd.h>
+
+#include "engine/io/files.h"
+#include "engine/io/require_call.h"
+#include "engine/text/json_text.h"
+#include "kernels/error.h"
+
+namespace vergence {
+namespace {
+
+/// Locks the folder for this process; the lock goes with the process, however it ends.
+int lock_folder(const std::string& path) {
+  const std::string file = path + "/.lock";
+  const int lock = open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+  require_call<UsageError>(lock >= 0, file, "cannot open");
+  // Other errors than "taken" mean a file system without locks: then there is nothing to be had.
+  if (flock(lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+    close(lock);
+    throw UsageError(join(path, ": another process is using this run folder"));
+  }
+  return lock;
+}
+
+/// The step of a line of metrics.jsonl; throws UsageError if it has none.
+std::int64_t step_of(std::string_view line, const std::string& where) {
+  const nlohmann::json json = parse_json(line);
+  const bool good = json.is_object() && json.contains("step") && json["step"].is_number_integer();
+  require_usage(good, where, ": expected a JSON object with a whole number \"step\"");
+  return json["step"].get<std::int64_t>();
+}
+
+/// The lines of `text` up to `last_step`, without empty ones and an unfinished one at the end.
+std::string cut_back(const std::string& text, std::int64_t last_step, const std::string& path) {
+  std::string kept;
+  std::int64_t number = 0;
+  for (std::size_t begin = 0; begin < text.size();) {
+    const std::size_t end = text.find('\n', begin);
+    if (end == std::string::npos) break;
+    const std::string_view line(text.data() + begin, end - begin);
+    ++number;
+    const bool empty = line.find_first_not_of(" \t\r") == std::string_view::npos;
+    if (!empty && step_of(line, join(path, ":", number)) <= last_step) kept.append(line).push_back('\n');
+    begin = end + 1;
+  }
+  return kept;
+}
+
+/// NaN and infinities have no place in JSON.
+void null_what_is_not_finite(nlohmann::ordered_json& value) {
+  if (value.is_structured()) {
+    for (auto& item : value) null_what_is_not_finite(item);
+  } else if (value.is_number_float() && !std::isfinite(value.get<double>())) {
+    value = nullptr;
+  }
+}
+
+/// The files of a run are written again and again, some of them read again. Better found out now than after an epoch.
+void check_files(const RunFolder& folder) {
+  for (const std::string& file :
+       {folder.config(), folder.metrics(), folder.checkpoint(), folder.encoder(), folder.encoder_as_trained(),
+        folder.mask(), folder.tuning(), folder.train_log(), folder.record()})
+    regular_destination(file);
+  if (RunFolder::has(folder.pictures())) regular_destination(folder.pictures() + "/epoch_0000.png");
+}
+
+}  // namespace
+
+bool RunFolder::has(const std::string& file) {
+  std::error_code error;
+  const auto type = std::filesystem::symlink_status(file, error).type();
+  const bool none = type == std::filesystem::file_type::not_found;
+  require_usage(none || !error, file, ": cannot be looked at: ", error.message());
+  return !none;
+}
+
+RunFolder::RunFolder(std::string path, bool resume) : path_(std::move(path)) {
+  while (path_.size() > 1 && path_.back() == '/') path_.pop_back();
+  create_folders(path_);
+  check_files(*this);
+  lock_ = lock_folder(path_);
+  try {
+    for (const std::string& file : {checkpoint(), metrics(), encoder(), config(), first_stage()})
+      require_usage(resume || !has(file), path_, ": holds a run already: go on with it by --resume (with --config ",
+                    config(), " for its options), or choose another --out");
+    resuming_ = resume && has(checkpoint());
+    if (resume && !resuming_) refuse_remains();
+  } catch (...) {
+    close(lock_);
+    throw;
+  }
+}
+
+RunFolder::~RunFolder() {
+  if (metrics_ >= 0) close(metrics_);
+  close(lock_);
+}
+
+/// A run that was killed before its first checkpoint leaves config.toml and lines of metrics.jsonl; with anything else
+/// there was a checkpoint, and what is there would be overwritten.
+void RunFolder::refuse_remains() const {
+  const std::string lost = has(encoder())                     ? "encoder.safetensors"
+                           : !has(config()) && has(metrics()) ? "metrics.jsonl"
+                                                              : "";
+  require_usage(lost.empty(), path_, ": has ", lost, " of a run but not its checkpoint.safetensors, so --resume would ",
+                "begin again and overwrite it: bring the checkpoint back, or choose another --out");
+}
+
+void RunFolder::write_config(const std::string& toml) { write_atomically(config(), toml); }
+
+void RunFolder::open_metrics(std::int64_t last_step) {
+  if (metrics_ >= 0) close(metrics_);
+  if (file_exists(metrics())) {  // no link to a place where nothing lies so far
+    const std::string text = read_file(metrics());
+    const std::string kept = cut_back(text, last_step, metrics());
+    if (kept.size() != text.size()) write_atomically(metrics(), kept);
+  }
+  const std::string file = metrics();
+  metrics_ = open(file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+  require_call(metrics_ >= 0, file, "cannot open for writing");
+}
+
+void RunFolder::log(const nlohmann::ordered_json& line) {
+  require(metrics_ >= 0, metrics(), ": open_metrics was not called");
+  nlohmann::ordered_json finite = line;
+  null_what_is_not_finite(finite);
+  const std::string text = json_text(std::move(finite)) + "\n", file = metrics();
+  const char* next = text.data();
+  std::size_t left = text.size();
+  while (left > 0) {
+    const ssize_t done = write(metrics_, next, left);
+    if (done < 0 && errno == EINTR) continue;
+    require_call(done >= 0, file, "cannot write");
+    next += done;
+    left -= static_cast<std::size_t>(done);
+  }
+}
+
+void RunFolder::sync_metrics() {
+  const std::string file = metrics();
+  if (metrics_ >= 0) require_call(fdatasync(metrics_) == 0, file, "cannot sync");
+}
+
+}  // namespace vergence

@@ -1,0 +1,143 @@
+#include "ssl/training/stages.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <optional>
+
+#include "datasets/verify.h"
+#include "engine/io/files.h"
+#include "engine/io/safetensors.h"
+#include "engine/text/shown.h"
+#include "ssl/objective_list.h"
+#include "ssl/training/step_timing.h"
+
+namespace vergence {
+namespace {
+
+/// Both stages of a run.
+struct Stages {
+  Options first, second;
+  void (*take_encoder)(Options& options, const std::string& file);
+};
+
+/// The schedule of a run of other epochs, in proportion; a warm-up stays as long as it is.
+void fit_schedule(Options& options, std::int64_t epochs_before) {
+  const auto epochs = static_cast<double>(options.epochs);
+  for (double& milestone : options.step_epochs) milestone = milestone * epochs / static_cast<double>(epochs_before);
+  options.warmup_epochs = std::min(options.warmup_epochs, epochs);
+}
+
+/// None where the objective needs no run before its own.
+std::optional<Stages> stages_of(const Options& options) {
+  for (const ObjectiveEntry& entry : objective_entries()) {
+    if (entry.name != options.objective || !entry.first_run) continue;
+    std::optional<Options> first = entry.first_run(options);
+    if (!first) return {};
+    fit_schedule(*first, options.epochs);
+    first->out = (std::filesystem::path(options.run_folder()) / "stage1").string();
+    Stages stages{std::move(*first), options, entry.take_encoder};
+    stages.take_encoder(stages.second, "");
+    return stages;
+  }
+  return {};
+}
+
+std::string heading(int stage, const Options& options) {
+  return join("stage ", stage, " of 2: ", options.objective, ", ", options.epochs, " epoch",
+              options.epochs == 1 ? "" : "s", ", in ", printable(options.run_folder()), "\n");
+}
+
+/// The encoder with which stage 2 goes on, and how far it was trained: that may have been cut short by --max-steps.
+void announce_encoder(const std::string& encoder, std::int64_t steps, const RunFolder& folder, TrainLog& log) {
+  require_usage(file_exists(encoder), encoder, ": is not there, but the run in ", folder.path(),
+                " has gone on with it: bring it back, or begin anew with another --out");
+  const Metadata metadata = SafetensorsFile(encoder).metadata();
+  const auto step = metadata.find("step");
+  if (step == metadata.end()) return;
+  log.say(join("stage 1 of 2: over, at step ", printable(step->second), " of ", steps));
+}
+
+TrainingResult run_stages(Stages& stages, RunNotes& notes) {
+  // What would be refused after stage 1 is refused now.
+  const Plan plan = plan_run(stages.second).plan;
+  require_trainable(stages.second);
+  auto folder = std::make_unique<RunFolder>(stages.second.run_folder(), stages.second.resume);
+  require_own_run(*folder, stages.second);
+  const std::string encoder = folder->first_stage() + "/encoder.safetensors";
+  if (folder->resuming()) {
+    announce_encoder(encoder, plan.steps_per_epoch * stages.first.epochs, *folder, notes.log);
+  } else {
+    notes.begin(*folder, stages.second, 0);
+    folder->write_config(options_to_toml(stages.second));
+    notes.log.say(heading(1, stages.first));
+    RunNotes of_stage(&notes);
+    const TrainingResult result = train_run(stages.first, nullptr, &of_stage);
+    if (result.exit_status) {
+      notes.log.say("stopped in stage 1 of 2: the same command with --resume goes on");
+      return result;
+    }
+    stages.second.applied.clear();  // told by stage 1
+  }
+  stages.take_encoder(stages.second, encoder);
+  notes.log.say(heading(2, stages.second));
+  return train_run(stages.second, std::move(folder), &notes);
+}
+
+/// Settles the batch; the training images, where they had to be opened for that.
+std::optional<Dataset> settle(Options& options) {
+  if (options.batch_chosen) return {};
+  Dataset images = open_dataset(dataset_settings(options), "train");
+  settle_batch(options, images);
+  return images;
+}
+
+struct TimedPlan {
+  Plan plan;
+  std::string text;
+  double seconds = 0;  // of the whole run; 0: not known
+};
+
+TimedPlan timed_plan(const Options& options) {
+  PlannedRun run = plan_run(options);
+  const StepTime time = time_step(options, run.plan, backend(options.device.c_str()));
+  const double steps = static_cast<double>(planned_steps(options, run.plan));
+  return {run.plan, run.text + time_text(options, run.plan, time), time.seconds * steps};
+}
+
+}  // namespace
+
+TrainingResult pretrain(const Options& given) {
+  Options options = given;
+  RunNotes notes;
+  TrainingResult result;
+  notes.around([&] {
+    if (options.verify)
+      verify_dataset(dataset_settings(options), [&](const std::string& line) { notes.log.say(line); });
+    std::optional<Dataset> images = settle(options);
+    std::optional<Stages> stages = stages_of(options);
+    result = stages ? run_stages(*stages, notes) : train_run(options, nullptr, &notes, std::move(images));
+    return result.exit_status;
+  });
+  return result;
+}
+
+std::string describe_plan(const Options& given) {
+  Options options = given;
+  settle(options);
+  std::string text;
+  for (const std::string& line : options.applied) text += printable(line) + "\n";
+  const std::optional<Stages> stages = stages_of(options);
+  if (!stages) return text + timed_plan(options).text;
+  const TimedPlan second = timed_plan(stages->second), first = timed_plan(stages->first);
+  const auto flops = [](const Plan& plan) { return plan.step.flops * static_cast<double>(plan.steps); };
+  char whole[100];
+  std::snprintf(whole, sizeof whole, "both stages       %lld steps, %.2f PFLOP",
+                static_cast<long long>(first.plan.steps + second.plan.steps),
+                (flops(first.plan) + flops(second.plan)) / 1e15);
+  text += heading(1, stages->first) + first.text + heading(2, stages->second) + second.text + whole;
+  return text + (first.seconds > 0 && second.seconds > 0 ? ", " + about_duration(first.seconds + second.seconds) : "") +
+         "\n";
+}
+
+}  // namespace vergence

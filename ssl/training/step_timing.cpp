@@ -1,0 +1,160 @@
+#include "ssl/training/step_timing.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <fstream>
+#include <limits>
+#include <memory>
+#include <new>
+#include <vector>
+
+#include "engine/text/shown.h"
+#include "kernels/clock.h"
+#include "ssl/bench/step.h"
+#include "ssl/options/recipes.h"
+#include "ssl/steps/runner.h"
+#include "ssl/steps/setup.h"
+
+namespace vergence {
+namespace {
+
+constexpr double most_flops_on_cpu = 1e11, most_seconds = 6, long_run_hours = 3;
+constexpr std::int64_t least_batch = 8;
+
+/// Bytes of memory that this machine has left; none known: as many as can be.
+std::int64_t available_memory() {
+  std::ifstream in("/proc/meminfo");
+  std::string name;
+  std::int64_t kibibytes = 0;
+  while (in >> name >> kibibytes) {
+    if (name == "MemAvailable:") return kibibytes << 10;
+    in.ignore(100, '\n');
+  }
+  return std::numeric_limits<std::int64_t>::max();
+}
+
+/// Steps of a batch of its own size, in the middle of the schedule.
+class Trial {
+ public:
+  Trial(const Options& options, std::int64_t batch, const Plan& plan, Backend& device)
+      : options_(options), steps_(plan.steps), next_(plan.steps / 2) {
+    options_.batch = batch;
+    options_.image_size = plan.image_size;
+    objective_ = make_objective(options_, plan.image_size, device, plan.channels);
+    const std::int64_t needed = objective_->cost(batch).bytes / 4 * 5;
+    const std::int64_t there = device.can_record() ? device.free_memory() : available_memory();
+    require(needed < there, "a step needs about ", needed >> 20, " MiB of memory, and ", there >> 20, " MiB are free");
+    views_ = bench_views(options_, *objective_, device, plan.channels);
+    runner_ = std::make_unique<StepRunner>(*objective_, device, options_.capture);
+  }
+
+  std::int64_t batch() const { return options_.batch; }
+
+  /// The median of a few steps after the warm-up.
+  double seconds(bool recorded) {
+    const auto begin = Clock::now();
+    for (int i = 0; i < (recorded ? 3 : 1); ++i) step();
+    std::vector<double> times;
+    do {
+      times.push_back(step());
+    } while (times.size() < (recorded ? 9u : 3u) && seconds_since(begin) < most_seconds / 2);
+    std::nth_element(times.begin(), times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2), times.end());
+    return times[times.size() / 2];
+  }
+
+ private:
+  double step() {
+    const auto begin = Clock::now();
+    const StepContext context{
+        .lr = options_.effective_lr(), .step = next_++, .steps = steps_, .images = options_.batch};
+    runner_->run([this] { return views_; }, context).loss.item();  // waits for the device
+    return seconds_since(begin);
+  }
+
+  Options options_;
+  std::int64_t steps_, next_;
+  std::unique_ptr<Objective> objective_;
+  Views views_;
+  std::unique_ptr<StepRunner> runner_;
+};
+
+/// The size of a step that does not take long; what an objective cannot do with it, it can with a larger one.
+std::unique_ptr<Trial> quick_trial(const Options& options, const Plan& plan, Backend& device) {
+  const double flops_per_image = plan.step.flops / static_cast<double>(options.batch);
+  std::int64_t batch = options.batch;
+  if (!device.can_record())
+    batch = std::min(batch, std::max(least_batch, static_cast<std::int64_t>(most_flops_on_cpu / flops_per_image)));
+  for (;; batch = std::min(2 * batch, options.batch)) {
+    try {
+      return std::make_unique<Trial>(options, batch, plan, device);
+    } catch (const UsageError&) {
+      if (batch == options.batch) throw;
+    }
+  }
+}
+
+/// Seconds that each image more takes, by a step of fewer.
+double seconds_per_image(const Options& options, const Plan& plan, Backend& device, const Trial& trial, double whole) {
+  const double even = whole / static_cast<double>(trial.batch());
+  const std::int64_t fewer = std::max<std::int64_t>(2, trial.batch() / 4);
+  try {
+    const double part = Trial(options, fewer, plan, device).seconds(false);
+    // Whatever disturbs the clock, what does not grow with the batch is the smaller part.
+    return std::clamp((whole - part) / static_cast<double>(trial.batch() - fewer), even / 2, even * 1.2);
+  } catch (const UsageError&) {
+    return even;
+  }
+}
+
+}  // namespace
+
+StepTime time_step(const Options& options, const Plan& plan, Backend& device) {
+  try {
+    apply_kernel_choices(options);
+    const std::unique_ptr<Trial> trial = quick_trial(options, plan, device);
+    double seconds = trial->seconds(device.can_record());
+    if (const std::int64_t more = options.batch - trial->batch(); more > 0)
+      seconds += static_cast<double>(more) * seconds_per_image(options, plan, device, *trial, seconds);
+    return {seconds, ""};
+  } catch (const std::bad_alloc&) {
+    return {0, "out of memory"};
+  } catch (const std::exception& error) {
+    return {0, error.what()};
+  }
+}
+
+std::string about_duration(double seconds) {
+  char text[64];
+  const double minutes = seconds / 60, hours = minutes / 60;
+  if (seconds < 1.5)
+    return "about 1 second";
+  else if (seconds < 90)
+    std::snprintf(text, sizeof text, "about %.0f seconds", seconds);
+  else if (minutes < 90)
+    std::snprintf(text, sizeof text, "about %.0f minutes", minutes);
+  else if (hours < 72)
+    std::snprintf(text, sizeof text, "about %.1f hours", hours);
+  else
+    std::snprintf(text, sizeof text, "about %.0f days (%.0f hours)", hours / 24, hours);
+  return text;
+}
+
+std::int64_t planned_steps(const Options& options, const Plan& plan) {
+  return options.max_steps > 0 ? std::min(options.max_steps, plan.steps) : plan.steps;
+}
+
+std::string time_text(const Options& options, const Plan& plan, const StepTime& time) {
+  if (time.seconds <= 0) return join("time              not tried: ", printable(time.why_not), "\n");
+  const double all = time.seconds * static_cast<double>(planned_steps(options, plan));
+  const double rate = static_cast<double>(options.batch) / time.seconds;
+  char text[160];
+  std::snprintf(text, sizeof text, "time              %s at %.*f images/s on this machine (steps alone)\n",
+                about_duration(all).c_str(), rate < 10 ? 1 : 0, rate);
+  std::string lines = text;
+  const std::string quick = options.recipe + "_short";
+  if (all > 3600 * long_run_hours && !options.recipe.empty() && !find_recipe(quick).empty())
+    lines += "a shorter run     --config " + quick + "\n";
+  return lines;
+}
+
+}  // namespace vergence
