@@ -5,10 +5,10 @@
 #include "engine/graph.h"
 #include "engine/ops/ops.h"
 #include "kernels/choices.h"
-#include "tests/checked_backend.h"
 #include "tests/device/device_under_test.h"
 #include "tests/device/own_kernels.h"
-#include "tests/op_runner.h"
+#include "tests/op_table/runner.h"
+#include "tests/support/checked_backend.h"
 
 namespace vergence::test {
 namespace {

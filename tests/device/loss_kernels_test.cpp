@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/device/device_under_test.h"
-#include "tests/op_runner.h"
+#include "tests/op_table/runner.h"
 
 namespace vergence::test {
 namespace {

@@ -2,7 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/device/device_under_test.h"
-#include "tests/op_checks.h"
+#include "tests/op_table/checks.h"
 
 namespace vergence::test {
 namespace {

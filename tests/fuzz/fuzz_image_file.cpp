@@ -3,7 +3,7 @@
 
 #include "datasets/decoders/image_file.h"
 #include "tests/fuzz/fuzz_target.h"
-#include "tests/image_files.h"
+#include "tests/support/image_files.h"
 
 namespace {
 

@@ -12,7 +12,7 @@
 
 #include "engine/io/files.h"
 #include "kernels/error.h"
-#include "tests/temporary_folder.h"
+#include "tests/support/temporary_folder.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
 

@@ -5,7 +5,7 @@
 
 #include "engine/io/files.h"
 #include "kernels/error.h"
-#include "tests/gpu/training_losses.h"
+#include "tests/support/training_losses.h"
 
 int main(int argc, char** argv) {
   using namespace vergence;

@@ -7,7 +7,7 @@
 #include "engine/io/files.h"
 #include "kernels/choices.h"
 #include "tests/device/device_under_test.h"
-#include "tests/gpu/training_losses.h"
+#include "tests/support/training_losses.h"
 
 namespace vergence::test {
 namespace {

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Prints the golden values of tests/evaluation_figures_test.cpp, from the definitions and NumPy alone.
+"""Prints the golden values of tests/ssl/evaluation/evaluation_figures_test.cpp, from the definitions and NumPy alone.
 
 Groups are compared by trying every naming of them, pairs of things by visiting every pair, k-means by trying every
 partition: slow ways that share nothing with the engine's.

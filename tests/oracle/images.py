@@ -3,7 +3,7 @@
 
 DRIVER is the built tests/oracle_driver. JPEG files of every colour space and sampling, with and without Adobe's marker,
 are written by libjpeg-turbo; what libjpeg-turbo decodes must be Pillow's to the bit, whole and reduced (Image.draft), and
-what stb_image decodes must be near. (That regions are the whole's pixels is tests/jpeg_regions_test.cpp's.) Then the first
+what stb_image decodes must be near. (That regions are the whole's pixels is tests/datasets/jpeg_regions_test.cpp's.) Then the first
 inputs of the fuzzers, PNG, BMP, damaged files and all: the same are read, and are the same, but for those listed. Exit status: 0 they
 agree, 1 they do not, 77 there is no NumPy or Pillow here (CTest counts that as skipped).
 """

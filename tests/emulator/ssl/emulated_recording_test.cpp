@@ -1,0 +1,71 @@
+// Recordings that the device refuses: steps go on eagerly, and no memory is lost or freed under anybody's feet.
+#include <gtest/gtest.h>
+
+#include "engine/ops/ops.h"
+#include "kernels/cuda/emulated/backend.h"
+#include "ssl/bench/step.h"
+#include "tests/support/small_objectives.h"
+#include "tests/support/step_runs.h"
+
+namespace vergence::test {
+namespace {
+
+Outcome train(bool record) {
+  const Options options = small_options("simclr");
+  const auto objective = make_objective(options, small_image, emulated_backend());
+  return run_steps(*objective, emulated_backend(), random_views(options.batch, small_image, 3, emulated_backend()),
+                   record, steps_at(0.05, 5, options.batch));
+}
+
+TEST(RefusedRecording, ThatCannotBeginLeavesEagerSteps) {
+  const Outcome eager = train(false);
+  const std::int64_t used = emulated_backend().memory().used;
+  fail_next_recording();
+  const Outcome refused = train(true);
+  EXPECT_FALSE(refused.recorded.back());
+  EXPECT_EQ(refused.refusal, "emulator: this recording was to fail");
+  expect_same_bits(refused, eager);
+  EXPECT_EQ(emulated_backend().memory().used, used);
+  const Outcome recorded = train(true);
+  EXPECT_TRUE(recorded.recorded.back()) << recorded.refusal;
+  expect_same_bits(recorded, eager);
+}
+
+/// Holds on to what the last step computed, and looks at a value, so that it cannot be recorded.
+class Keeping final : public Objective {
+ public:
+  explicit Keeping(const ObjectiveSetup& setup) : Objective(setup) { train({}); }
+  Step run(const Views& views) override {
+    kept.push_back(encode(views));
+    const Tensor loss = mean(square(kept.back()));
+    loss.item();
+    return update(loss);
+  }
+  Tensors kept;
+};
+
+TEST(RefusedRecording, LeavesItsTensorsTheirMemory) {
+  const auto steps = [] {
+    const Options options = small_options("simclr");
+    Keeping objective({options, encoder_settings(options, small_image), emulated_backend()});
+    StepRunner runner(objective, emulated_backend());
+    const Views views = random_views(options.batch, small_image, 3, emulated_backend());
+    for (const StepContext& context : steps_at(0.01, 3, options.batch))
+      EXPECT_GT(runner.run([&] { return views; }, context).loss.item(), 0);
+    EXPECT_NE(runner.refusal().find("download"), std::string::npos) << runner.refusal();
+    ASSERT_EQ(objective.kept.size(), 4u);  // two steps, one that was to be recorded, and the same again
+    const Tensor& recorded = objective.kept[2];
+    const std::int64_t held = emulated_backend().memory().used;
+    emulated_backend().fill(recorded.array(), 1);  // it is nobody else's
+    for (const double value : objective.kept[3].values()) EXPECT_NE(value, 1);
+    objective.kept.clear();
+    EXPECT_LT(emulated_backend().memory().used, held);
+  };
+  steps();  // the device keeps what it needs for further steps
+  const std::int64_t before = emulated_backend().memory().used;
+  steps();
+  EXPECT_EQ(emulated_backend().memory().used, before);
+}
+
+}  // namespace
+}  // namespace vergence::test

@@ -1,0 +1,78 @@
+// `bench suite` and the values that `bench` computes with.
+#include <cmath>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "kernels/error.h"
+#include "ssl/bench/operands.h"
+#include "ssl/bench/suite.h"
+#include "tests/support/complaints.h"
+
+namespace vergence {
+namespace {
+
+BenchSettings tiny(std::int64_t batch) {
+  BenchSettings settings;
+  settings.device = "cpu";
+  settings.image = 8;
+  settings.width = 2;
+  settings.batch = batch;
+  settings.projector = 8;
+  settings.steps = 2;
+  settings.warmup = 1;
+  return settings;
+}
+
+TEST(BenchSuite, EverySettingIsTheStepItsNameSays) {
+  const BenchSettings common = tiny(512);
+  EXPECT_EQ(suite_names().size(), 5u);
+  EXPECT_TRUE(suite_settings("simclr", common).capture);
+  EXPECT_FALSE(suite_settings("eager", common).capture);
+  EXPECT_EQ(suite_settings("own_kernels", common).conv, "cuda");
+  EXPECT_EQ(suite_settings("quarter_batch", common).batch, 128);
+  EXPECT_EQ(suite_settings("barlow_twins", common).objective, "barlow_twins");
+  EXPECT_EQ(suite_settings("barlow_twins", common).batch, 512);
+  EXPECT_THROW(suite_settings("no_such", common), UsageError);
+}
+
+TEST(BenchSuite, ASettingThatFailsSaysWhyAndTheNextRuns) {
+  std::vector<std::string> failed;
+  for (const std::string& name : suite_names()) {
+    const auto line = bench_suite(name, tiny(6));  // a quarter of it is one image
+    EXPECT_EQ(line["setting"], name);
+    if (line.contains("error")) {
+      failed.push_back(name);
+      expect_contains(line["error"], {"--batch: 1 images are too few, expected at least 2"});
+    } else {
+      EXPECT_GT(line["step_ms"].get<double>(), 0) << name;
+      EXPECT_TRUE(std::isfinite(line["loss"].get<double>())) << name;
+    }
+  }
+  EXPECT_EQ(failed, std::vector<std::string>{"quarter_batch"});
+}
+
+TEST(BenchOperands, HoldWhatTheySay) {
+  constexpr std::int64_t size = (1 << 18) + 1000;  // more than a tile: its values begin again
+  for (const DType type : {DType::f32, DType::bf16}) {
+    const std::vector<double> normal = random_operand(cpu_backend(), size, type).values(),
+                              rectified = random_operand(cpu_backend(), size, type, Content::rectified).values(),
+                              padded = random_operand(cpu_backend(), size, type, Content::padded).values();
+    ASSERT_EQ(normal.size(), static_cast<std::size_t>(size));
+    double sum = 0, squares = 0;
+    for (std::size_t i = 0; i < normal.size(); ++i) {
+      sum += normal[i];
+      squares += normal[i] * normal[i];
+      ASSERT_EQ(rectified[i], std::max(normal[i], 0.0)) << i;
+      ASSERT_EQ(padded[i], i % 8 < 3 ? normal[i] : 0) << i;
+    }
+    EXPECT_NEAR(sum / size, 0, 4 / std::sqrt(size));
+    EXPECT_NEAR(squares / size, 1, 4 * std::sqrt(2.0 / size) + 1e-3);
+  }
+  std::int64_t ones = 0;
+  for (const double byte : random_bits(cpu_backend(), 1000).values())
+    ones += __builtin_popcount(static_cast<int>(byte));
+  EXPECT_NEAR(static_cast<double>(ones), 4000, 4 * std::sqrt(2000));
+}
+
+}  // namespace
+}  // namespace vergence

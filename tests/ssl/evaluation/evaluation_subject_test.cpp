@@ -1,0 +1,255 @@
+// Features from an encoder, and the way of an encoder through its file into an evaluation.
+#include <cmath>
+#include <fstream>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "engine/io/files.h"
+#include "engine/ops/ops.h"
+#include "kernels/random.h"
+#include "models/encoder_file.h"
+#include "ssl/evaluation/features/features.h"
+#include "ssl/evaluation/subject.h"
+#include "ssl/evaluation/verdict.h"
+#include "ssl/options/options.h"
+#include "tests/support/complaints.h"
+#include "tests/support/temporary_folder.h"
+
+namespace vergence {
+namespace {
+
+/// An encoder that can be saved to a run folder.
+class StoredEncoder : public testing::Test {
+ protected:
+  void SetUp() override {
+    settings_.width = 4;
+    encoder_ = make_resnet(settings_, {cpu_backend(), 3});
+    // Running statistics that are not the initial ones, from one training pass.
+    Random random(5, Purpose::test);
+    std::vector<float> images(8 * 32 * 32 * 3);
+    for (float& value : images) value = random.uniform(-2, 2);
+    Pass pass;
+    pass.running = &statistics_;
+    pass.statistics_momentum = 0.7;
+    encoder_(from_floats(cpu_backend(), {8, 32, 32, 3}, images), pass);
+    data_.limit = 40;
+    extract_.mean = {0.4f, 0.5f, 0.6f};
+    extract_.std = {0.2f, 0.25f, 0.3f};
+  }
+
+  void save() {
+    save_encoder(folder_ / "encoder.safetensors", encoder_, statistics_, metadata_);
+    Options options;
+    options.seed = 3;
+    options.width = 4;
+    write_atomically(folder_ / "config.toml", options_to_toml(options));
+  }
+  SubjectOptions run() const {
+    SubjectOptions options;
+    options.run = folder_.path();
+    options.device = "cpu";
+    options.limit = 40;
+    return options;
+  }
+
+  TemporaryFolder folder_;
+  ResNetSettings settings_;
+  ResNet encoder_;
+  Statistics statistics_;
+  DatasetSettings data_;
+  ExtractSettings extract_;
+  Metadata metadata_{{"mean", "0.4,0.5,0.6"}, {"std", "0.2,0.25,0.3"}, {"dataset", "confounded_shapes"},
+                     {"epoch", "7"},          {"step", "70"},          {"objective", "simclr"}};
+};
+
+TEST_F(StoredEncoder, FeaturesAreTheEvalForwardOfNormalisedImagesInOrder) {
+  const Dataset dataset = open_dataset(data_, "test");
+  const Encode encode = encode_with(encoder_, statistics_);
+  const Features features = extract_features(encode, dataset, extract_, cpu_backend());
+  ASSERT_EQ(features.rows(), 40);
+  ASSERT_EQ(features.dim, 32);
+  EXPECT_EQ(features.classes, 10);
+  EXPECT_EQ(features.labels, dataset.labels);
+  std::vector<float> image;
+  for (std::int64_t i = 0; i < dataset.image_size(); ++i)
+    image.push_back((dataset.image(17)[i] / 255.0f - extract_.mean[static_cast<std::size_t>(i % 3)]) /
+                    extract_.std[static_cast<std::size_t>(i % 3)]);
+  const std::vector<float> alone = encode(from_floats(cpu_backend(), {1, 32, 32, 3}, image)).floats();
+  for (std::size_t j = 0; j < alone.size(); ++j)
+    EXPECT_NEAR(features.row(17)[j], alone[j], 1e-4 * (1 + std::abs(alone[j])));
+  extract_.batch = 7;
+  const Features ragged = extract_features(encode, dataset, extract_, cpu_backend());
+  for (std::size_t i = 0; i < features.values.size(); ++i)
+    EXPECT_NEAR(ragged.values[i], features.values[i], 1e-4 * (1 + std::abs(features.values[i])));
+}
+
+TEST_F(StoredEncoder, ExtractionSaysHowFarItIs) {
+  const Dataset dataset = open_dataset(data_, "test");
+  extract_.batch = 16;
+  std::vector<std::pair<std::int64_t, std::int64_t>> said;
+  extract_.progress = [&](std::int64_t done, std::int64_t total) { said.emplace_back(done, total); };
+  const Encode encode = encode_with(encoder_, statistics_);
+  extract_features(encode, dataset, extract_, cpu_backend());
+  const decltype(said) expected{{16, 40}, {32, 40}, {40, 40}};
+  EXPECT_EQ(said, expected);
+  said.clear();
+  extract_view_features(encode, dataset, extract_, probe_view(), 1, 0, cpu_backend());
+  EXPECT_EQ(said, expected);
+}
+
+TEST_F(StoredEncoder, ViewsChangeWithTheEpochAndSeedAlone) {
+  const Dataset dataset = open_dataset(data_, "probe");
+  const Encode encode = encode_with(encoder_, statistics_);
+  const auto views = [&](std::uint64_t seed, std::int64_t epoch) {
+    return extract_view_features(encode, dataset, extract_, probe_view(), seed, epoch, cpu_backend()).values;
+  };
+  EXPECT_EQ(views(1, 2), views(1, 2));
+  EXPECT_NE(views(1, 2), views(1, 3));
+  EXPECT_NE(views(1, 2), views(2, 2));
+}
+
+TEST_F(StoredEncoder, RoundTripThroughTheRunFolder) {
+  save();
+  Subject subject = open_subject(run());
+  EXPECT_EQ(subject.extract.mean, extract_.mean);
+  EXPECT_EQ(subject.extract.std, extract_.std);
+  EXPECT_EQ(subject.data.seed, 3u);
+  EXPECT_EQ(subject.data.decode, DecodeRule::exact);  // whatever the run trained with
+  EXPECT_EQ(subject.description()["epoch"], 7);
+  EXPECT_EQ(subject.description()["step"], 70);
+  EXPECT_EQ(verdict_path(run(), "probe"), folder_ / "probe.json");
+  const Dataset dataset = open_dataset(subject.data, "test");
+  const Features before = extract_features(encode_with(encoder_, statistics_), dataset, extract_, cpu_backend());
+  const Features after = extract_features(subject.encode(), dataset, subject.extract, cpu_backend());
+  EXPECT_EQ(before.values, after.values);
+}
+
+TEST_F(StoredEncoder, MeanAndDeviationAreLists) {
+  save();
+  const nlohmann::ordered_json said = open_subject(run()).description();
+  EXPECT_EQ(said["mean"].dump(), "[0.4,0.5,0.6]") << "as they were written, not as a float's digits";
+  EXPECT_EQ(said["std"].dump(), "[0.2,0.25,0.3]");
+}
+
+TEST_F(StoredEncoder, TheSplitIsTestWhereThereIsOne) {
+  save();
+  const Subject subject = open_subject(run());
+  EXPECT_EQ(subject.options.split, "test");
+  EXPECT_EQ(subject.notice, "");
+}
+
+TEST_F(StoredEncoder, ATransferNamesBothDataSets) {
+  save();
+  const auto said = [](const SubjectOptions& options) { return open_subject(options).description(); };
+  EXPECT_EQ(said(run())["trained_on"], "confounded_shapes");
+  EXPECT_EQ(said(run())["judged_on"], "confounded_shapes");
+  EXPECT_EQ(open_subject(run()).judged_where(), "on confounded_shapes");
+  SubjectOptions transfer = run();
+  transfer.dataset = "cifar100";
+  EXPECT_EQ(said(transfer)["trained_on"], "confounded_shapes");
+  EXPECT_EQ(said(transfer)["judged_on"], "cifar100");
+  EXPECT_EQ(said(transfer)["dataset"], "cifar100");
+  EXPECT_EQ(open_subject(transfer).judged_where(), "trained on confounded_shapes, judged on cifar100");
+  // Its verdict leaves the one at home where it is.
+  EXPECT_EQ(verdict_path(transfer, "probe"), folder_ / "probe_on_cifar100.json");
+  transfer.split = "val";
+  transfer.untrained = true;
+  EXPECT_EQ(verdict_path(transfer, "evaluation"), folder_ / "evaluation_on_cifar100_val_untrained.json");
+  // Initial weights were trained on nothing.
+  EXPECT_TRUE(said(transfer)["trained_on"].is_null());
+  EXPECT_EQ(open_subject(transfer).judged_where(), "on cifar100");
+  SubjectOptions home = run();
+  home.dataset = "confounded_shapes";
+  EXPECT_EQ(verdict_path(home, "probe"), folder_ / "probe.json");
+  // An old file that does not say: the run does; a file by itself leaves it open.
+  metadata_.erase("dataset");
+  save();
+  EXPECT_EQ(said(run())["trained_on"], "confounded_shapes");
+  SubjectOptions file = run();
+  file.run = "";
+  file.encoder_file = folder_ / "encoder.safetensors";
+  file.dataset = "cifar100";
+  EXPECT_TRUE(said(file)["trained_on"].is_null());
+  EXPECT_EQ(open_subject(file).judged_where(), "on cifar100");
+  EXPECT_EQ(verdict_path(file, "probe"), folder_ / "probe.json");
+}
+
+TEST_F(StoredEncoder, ATransferWithoutItsFilesSaysWhatIsMissing) {
+  save();
+  for (const char* other : {"cifar10", "cifar100", "stl10", "npy", "image_folder"}) {
+    SubjectOptions transfer = run();
+    transfer.dataset = other;
+    expect_contains(message_of([&] { open_dataset(open_subject(transfer).data, "test"); }), {other, "--data"});
+  }
+}
+
+TEST_F(StoredEncoder, UntrainedHasTheInitialWeightsOfTheRunsSeed) {
+  for (const ConvBn* layer : encoder_.layers()) assign(layer->w, affine(layer->w, 3));  // "trained"
+  save();
+  SubjectOptions options = run();
+  options.untrained = true;
+  Subject subject = open_subject(options);
+  const ResNet initial = make_resnet(settings_, {cpu_backend(), 3});
+  EXPECT_EQ(subject.encoder.stem.w.floats(), initial.stem.w.floats());
+  EXPECT_NE(subject.encoder.stem.w.floats(), encoder_.stem.w.floats());
+  EXPECT_EQ(verdict_path(options, "probe"), folder_ / "probe_untrained.json");
+  Statistics fresh;
+  const Dataset dataset = open_dataset(subject.data, "test");
+  EXPECT_EQ(extract_features(subject.encode(), dataset, extract_, cpu_backend()).values,
+            extract_features(encode_with(initial, fresh), dataset, extract_, cpu_backend()).values);
+}
+
+TEST_F(StoredEncoder, MeansAreAListOrStandWithoutBrackets) {
+  for (const char* mean : {"[0.4, 0.5, 0.6]", "[0.4,0.5,0.6]", "[ 0.4 , 0.5 , 0.6]", "0.4,0.5,0.6"}) {
+    metadata_["mean"] = mean;
+    save();
+    EXPECT_EQ(open_subject(run()).extract.mean, (ChannelValues{0.4f, 0.5f, 0.6f})) << mean;
+  }
+  for (const char* mean : {"[0.4, 0.5, 0.6", "0.4, 0.5, 0.6]", "[0.4, 0.5]", "[]", "[", "]", "", "[[0.4, 0.5, 0.6]]",
+                           "[0.4, 0.5, 0.6, 0.7]", "[0.4, 0.5, x]"}) {
+    metadata_["mean"] = mean;
+    save();
+    expect_contains(message_of([&] { open_subject(run()); }),
+                    {join(": metadata 'mean' is '", mean, "', expected 3 numbers")});
+  }
+}
+
+TEST_F(StoredEncoder, AnOldNameOfTheConfigurationStays) {
+  metadata_["config_sha256"] = std::string(64, '1');
+  save();
+  EXPECT_EQ(open_subject(run()).description()["config_sha256"], std::string(64, '1'));
+  metadata_.erase("config_sha256");
+  metadata_["config_xxh128"] = std::string(31, '0') + "7";  // no number, though it looks like one
+  save();
+  EXPECT_EQ(open_subject(run()).description()["config_xxh128"], std::string(31, '0') + "7");
+  EXPECT_FALSE(open_subject(run()).description().contains("config_sha256"));
+}
+
+TEST_F(StoredEncoder, BadInputIsAUsageError) {
+  EXPECT_THROW(open_subject({}), UsageError);     // neither a run nor a file
+  EXPECT_THROW(open_subject(run()), UsageError);  // no encoder in the folder yet
+  save();
+  SubjectOptions both = run();
+  both.encoder_file = folder_ / "encoder.safetensors";
+  EXPECT_THROW(open_subject(both), UsageError);
+  SubjectOptions precise = run();
+  precise.precision = "fp8";
+  EXPECT_THROW(open_subject(precise), UsageError);
+  SubjectOptions nowhere = run();
+  nowhere.out = folder_ / "missing/probe.json";
+  EXPECT_EQ(message_of([&] { ResultFile(verdict_path(nowhere, "probe")); }),
+            nowhere.out + ": there is no folder " + folder_ / "missing");
+  for (const char* std : {"0.2,0.2", "0.2,0.2,0", "0.2,0.2,x", "0.2,0.2,0.2,0.2", "nan,1,1", ""}) {
+    metadata_["std"] = std;
+    save();
+    EXPECT_THROW(open_subject(run()), UsageError) << std;
+  }
+  metadata_["std"] = "0.2,0.25,0.3";
+  save();
+  const std::string bytes = folder_.bytes("encoder.safetensors");
+  std::ofstream(folder_ / "encoder.safetensors", std::ios::binary) << bytes.substr(0, bytes.size() - 4);
+  EXPECT_THROW(open_subject(run()), UsageError);
+}
+
+}  // namespace
+}  // namespace vergence

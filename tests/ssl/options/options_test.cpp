@@ -1,0 +1,365 @@
+// The options of pretrain: precedence, exact messages, the saved file, and what a resumed run may change.
+#include "ssl/options/options.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <gtest/gtest.h>
+
+#include "engine/io/files.h"
+#include "kernels/error.h"
+#include "ssl/options/recipes.h"
+#include "ssl/options/table.h"
+#include "tests/support/complaints.h"
+#include "tests/support/temporary_folder.h"
+
+namespace vergence {
+namespace {
+
+namespace fs = std::filesystem;
+
+Options parse(std::vector<const char*> arguments) {
+  arguments.insert(arguments.begin(), "pretrain");
+  return parse_pretrain(static_cast<int>(arguments.size()), arguments.data());
+}
+
+std::string complaint(const std::vector<const char*>& arguments) {
+  return complaint_or("accepted", [&] { parse(arguments); });
+}
+
+std::string toml_complaint(const std::string& text) {
+  const std::string complaint = complaint_or("accepted", [&] { options_from_toml(text, "run.toml"); });
+  EXPECT_EQ(complaint.find('\n'), std::string::npos) << complaint;
+  return complaint;
+}
+
+/// Every saved value, by name.
+std::string all_values(const Options& options) {
+  std::string text;
+  for (const OptionEntry& entry : option_table()) {
+    if (!(entry.flags & OptionEntry::command_line_only)) text += entry.name + "=" + value_text(entry, options) + "\n";
+  }
+  return text;
+}
+
+class ConfigFile : public testing::Test {
+ protected:
+  void write(const std::string& text) { std::ofstream(path_) << text; }
+
+  TemporaryFolder folder_;
+  const std::string path_ = folder_ / "config.toml";
+};
+
+TEST_F(ConfigFile, CommandLineOverFileOverDefaults) {
+  write("width = 24\nepochs = 7\n[simclr]\ntemperature = 0.7\n");
+  const Options options = parse({"--config", path_.c_str(), "--epochs", "9"});
+  EXPECT_EQ(options.width, 24);
+  EXPECT_EQ(options.epochs, 9);
+  EXPECT_EQ(value_text(*find_option("simclr.temperature"), options), "0.7");
+  EXPECT_EQ(options.batch, Options().batch) << "with --config no recipe applies";
+  EXPECT_EQ(options.applied, std::vector<std::string>{"configuration " + path_});
+}
+
+TEST_F(ConfigFile, BothViewsOnTheCommandLineBeatOneViewInTheFile) {
+  write("[view2]\nblur_p = 0.25\n[view]\nblur_p = 0.5\n");
+  const Options file = parse({"--config", path_.c_str()});
+  EXPECT_EQ(file.view[0].blur_p, 0.5f);
+  EXPECT_EQ(file.view[1].blur_p, 0.25f);
+  const Options line = parse({"--config", path_.c_str(), "--view1.blur_p", "1", "--view.blur_p", "0"});
+  EXPECT_EQ(line.view[0].blur_p, 1.0f);
+  EXPECT_EQ(line.view[1].blur_p, 0.0f);
+}
+
+TEST(PretrainOptions, TheRecipeOfDataSetAndObjectiveApplies) {
+  const Options options = parse({"--dataset", "cifar10", "--objective", "barlow_twins", "--lr", "0.5"});
+  EXPECT_EQ(options.optimizer, "lars");
+  EXPECT_TRUE(options.lars.clip);
+  EXPECT_EQ(options.lr, 0.5) << "the command line wins";
+  EXPECT_EQ(options.epochs, 1000);
+  EXPECT_EQ(options.view[0].solarise_p, 0.0f);
+  EXPECT_EQ(options.view[1].solarise_p, 0.2f);
+  ASSERT_EQ(options.applied.size(), 1u);
+  EXPECT_EQ(options.applied[0], "recipe " + find_recipe("cifar10_barlow_twins"));
+  EXPECT_EQ(parse({}).applied[0], "recipe " + find_recipe("confounded_shapes_simclr"));
+  for (const char* data_set : {"imagenet", "image_folder"}) {
+    const Options photographs = parse({"--dataset", data_set, "--objective", "byol"});
+    EXPECT_EQ(photographs.applied[0], "recipe " + find_recipe("imagenet100_byol"));
+    EXPECT_EQ(photographs.dataset, data_set);
+    EXPECT_EQ(photographs.stem, "imagenet");
+  }
+  EXPECT_EQ(parse({"--dataset", "image_folder"}).applied[0], "recipe " + find_recipe("image_folder_simclr"));
+}
+
+TEST(PretrainOptions, AShippedRecipeCanBeNamed) {
+  const Options options = parse({"--config", "cifar10_simclr_short"});
+  EXPECT_EQ(options.dataset, "cifar10");
+  EXPECT_EQ(options.width, 16);
+  EXPECT_EQ(complaint({"--config", "nothing"}),
+            "--config: there is no file nothing and no shipped recipe of that name (pretrain --recipes lists them)");
+  EXPECT_EQ(complaint({"--config", "no/file.toml"}), "--config: there is no file no/file.toml");
+}
+
+TEST(PretrainOptions, EveryShippedRecipeParsesAndSaysWhatItIsFor) {
+  int count = 0;
+  for (const std::string& name : recipe_names()) {
+    const Options options = options_from_toml(read_file(find_recipe(name)), name);
+    EXPECT_EQ(name.rfind(options.dataset + "_" + options.objective, 0), 0u) << name;
+    EXPECT_LE(options.warmup_epochs, static_cast<double>(options.epochs)) << name;
+    ++count;
+  }
+  EXPECT_GE(count, 7);
+}
+
+TEST(PretrainOptions, Switches) {
+  EXPECT_TRUE(parse({"--resume"}).resume);
+  EXPECT_FALSE(parse({}).resume);
+  EXPECT_TRUE(parse({"--zero-init-gamma", "--seed", "3"}).zero_init_gamma);
+  EXPECT_FALSE(parse({"--stem-relu", "off"}).stem_relu);
+  EXPECT_FALSE(parse({"--stem-relu=off"}).stem_relu);
+  EXPECT_EQ(parse({"--step-epochs", "60,80.5"}).step_epochs, (std::vector<double>{60, 80.5}));
+  EXPECT_EQ(parse({"--lr=1e-3"}).lr, 1e-3);
+  EXPECT_EQ(parse({"--seed", "4"}).run_folder(), "runs/confounded_shapes_simclr_s4");
+  EXPECT_EQ(parse({"--out", "x"}).run_folder(), "x");
+  EXPECT_DOUBLE_EQ(parse({"--lr", "0.1", "--batch", "512"}).effective_lr(), 0.2);
+}
+
+TEST(PretrainOptions, LarsAloneExcludesVectorsByDefault) {
+  Options options;
+  EXPECT_FALSE(options.excludes_1d());
+  options.optimizer = "lars";
+  EXPECT_TRUE(options.excludes_1d());
+  options.exclude_1d = "off";
+  EXPECT_FALSE(options.excludes_1d());
+}
+
+TEST(PretrainOptions, CommandLineErrors) {
+  EXPECT_EQ(complaint({"--epochz", "3"}), "--epochz: unknown option, did you mean --epochs? (see --help)");
+  EXPECT_EQ(complaint({"cifar10"}).rfind("cifar10: unknown argument", 0), 0u);
+  EXPECT_EQ(complaint({"--epochs", "ten"}), "--epochs: expected a whole number from 1 to 1000000, got 'ten'");
+  EXPECT_EQ(complaint({"--epochs", "1.5"}), "--epochs: expected a whole number from 1 to 1000000, got '1.5'");
+  EXPECT_EQ(complaint({"--epochs", "0"}), "--epochs: expected a whole number from 1 to 1000000, got '0'");
+  EXPECT_EQ(complaint({"--epochs", "99999999999999999999"}),
+            "--epochs: expected a whole number from 1 to 1000000, got '99999999999999999999'");
+  EXPECT_EQ(complaint({"--lr", "nan"}), "--lr: expected a finite number 0 or more, got 'nan'");
+  EXPECT_EQ(complaint({"--lr", "inf"}), "--lr: expected a finite number 0 or more, got 'inf'");
+  EXPECT_EQ(complaint({"--lr=-1"}), "--lr: expected a finite number 0 or more, got '-1'");
+  EXPECT_EQ(complaint({"--lr", "-1"}), "--lr: expected a finite number 0 or more, got '-1'");
+  EXPECT_EQ(complaint({"--lr", "0.1x"}), "--lr: expected a finite number 0 or more, got '0.1x'");
+  EXPECT_EQ(complaint({"--lr", "1e999"}), "--lr: expected a finite number 0 or more, got '1e999'");
+  EXPECT_EQ(complaint({"--simclr.temperature", "0"}),
+            "--simclr.temperature: expected a finite number above 0, got '0'");
+  EXPECT_EQ(complaint({"--view.flip_p", "1.1"}), "--view.flip_p: expected a finite number from 0 to 1, got '1.1'");
+  EXPECT_EQ(complaint({"--momentum", "1"}), "--momentum: expected a finite number from 0 to below 1, got '1'");
+  EXPECT_EQ(complaint({"--tune", "maybe"}), "--tune: expected on or off, got 'maybe'");
+  EXPECT_EQ(complaint({"--optimizer", "rmsprop"}), "--optimizer: expected sgd, lars, adam or adamw, got 'rmsprop'");
+  EXPECT_EQ(complaint({"--objective", "moco"}),
+            "--objective: expected " + expected_text(*find_option("objective")) + ", got 'moco'");
+  EXPECT_EQ(complaint({"--dataset", "npz"}),
+            "--dataset: expected confounded_shapes, composites, cifar10, cifar100, stl10, image_folder, imagenet, "
+            "imagenet100 or npy, got 'npz'");
+  EXPECT_EQ(complaint({"--step-epochs", "60,,80"}),
+            "--step-epochs: expected a list of finite numbers above 0, got '60,,80'");
+  EXPECT_EQ(complaint({"--step-epochs", "60,"}), "--step-epochs: expected a list of finite numbers above 0, got '60,'");
+  EXPECT_EQ(complaint({"--step-epochs", "80,60"}), "--step-epochs: expected ascending epochs");
+  EXPECT_EQ(complaint({"--schedule", "step"}), "--schedule step: expected --step-epochs, as 60,80");
+  EXPECT_EQ(complaint({"--mean", "0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0"}), "--mean: expected at most 16 numbers, got 17");
+  EXPECT_NE(complaint({"--view2.crop_low", "0.9", "--view2.crop_high", "0.5"}).find("view2"), std::string::npos);
+  EXPECT_EQ(complaint({"--lr"}).find('\n'), std::string::npos);
+  EXPECT_EQ(complaint({"--lr"}).rfind("--lr", 0), 0u) << complaint({"--lr"});
+  EXPECT_NE(complaint({"--lr", "1", "--lr", "2"}), "accepted");
+}
+
+TEST(PretrainOptions, FileErrorsNameFileAndLine) {
+  EXPECT_EQ(toml_complaint("# comment\n\nepochs = \"ten\"\n"),
+            "run.toml:3: epochs: expected a whole number from 1 to 1000000, got the string \"ten\"");
+  EXPECT_EQ(toml_complaint("epochs = 1.0\n"),
+            "run.toml:1: epochs: expected a whole number from 1 to 1000000, got the float 1.0");
+  EXPECT_EQ(toml_complaint("width = \"16\"\n"),
+            "run.toml:1: width: expected a whole number from 1 to 4096, got the string \"16\"");
+  EXPECT_EQ(toml_complaint("lr = \"0.1\"\n"),
+            "run.toml:1: lr: expected a finite number 0 or more, got the string \"0.1\"");
+  EXPECT_EQ(toml_complaint("tune = 1\n"), "run.toml:1: tune: expected on or off, got the integer 1");
+  EXPECT_EQ(toml_complaint("data = [1.5]\n"), "run.toml:1: data: expected text, got the list [1.5]");
+  EXPECT_EQ(toml_complaint("data = \"a\\u0000b\"\n"),
+            "run.toml:1: data: expected a text without a zero byte, got 'a\\x00b'");
+  EXPECT_EQ(toml_complaint("objective = \"a\\u0000b\"\n").find("got 'a\\x00b'") != std::string::npos, true);
+  EXPECT_EQ(toml_complaint("\"a\\u0000b\" = 3\n"), "run.toml:1: a\\x00b: unknown option");
+  EXPECT_EQ(toml_complaint("lr = inf\n"), "run.toml:1: lr: expected a finite number 0 or more, got 'inf'");
+  EXPECT_EQ(toml_complaint("lr = nan\n"), "run.toml:1: lr: expected a finite number 0 or more, got 'nan'");
+  EXPECT_EQ(toml_complaint("optimizer = true\n"), "run.toml:1: optimizer: expected sgd, lars, adam or adamw, got 'on'");
+  EXPECT_EQ(toml_complaint("seed = 1\n[simclr]\ntemprature = 0.5\n"),
+            "run.toml:3: simclr.temprature: unknown option, did you mean simclr.temperature?");
+  EXPECT_EQ(toml_complaint("simclr.temperature = 0\n"),
+            "run.toml:1: simclr.temperature: expected a finite number above 0, got '0'");
+  EXPECT_EQ(toml_complaint("resume = true\n"), "run.toml:1: resume: can only be given on the command line");
+  EXPECT_EQ(toml_complaint("mean = [0.1, \"x\"]\n"),
+            "run.toml:1: mean: expected a list of numbers, got one with a string in it");
+  EXPECT_EQ(toml_complaint("mean = 0.1\n"), "run.toml:1: mean: expected a list of finite numbers, got the float 0.1");
+  EXPECT_EQ(toml_complaint("seed = 2020-01-01\n"),
+            "run.toml:1: seed: expected a number, a string, true, false or a list of numbers");
+  EXPECT_EQ(toml_complaint("simclr = 3\n").rfind("run.toml:1: simclr: unknown option", 0), 0u);
+  EXPECT_EQ(toml_complaint("seed = 1\nepochs = = 3\n").rfind("run.toml:2: ", 0), 0u);
+  EXPECT_EQ(toml_complaint("seed = 1\nseed = 2\n").rfind("run.toml:2: ", 0), 0u);
+  EXPECT_EQ(toml_complaint("\xff = 1\n").rfind("run.toml:1: ", 0), 0u);
+  EXPECT_EQ(toml_complaint("[[\n= 1\n"), "run.toml: not a TOML file");
+  EXPECT_EQ(toml_complaint("\"ep\\noch\" = 1\n").rfind("run.toml:1: ep\\x0aoch: unknown option", 0), 0u);
+  std::string deep = "a";
+  for (int i = 0; i < 100000; ++i) deep += ".a";
+  EXPECT_EQ(toml_complaint(deep + " = 1\n").rfind("run.toml: has 100000 dots, expected", 0), 0u);
+  // A path may have as many, and does not nest. What it is read from is what is written.
+  Options options;
+  options.data = "/";
+  for (int i = 0; i < 2000; ++i) options.data += ".a";
+  EXPECT_EQ(options_from_toml(options_to_toml(options), "run.toml").data, options.data);
+  EXPECT_EQ(toml_complaint("a = \"\"\"\n" + deep + " = \"b\"\n\"\"\"\n").rfind("run.toml: has 100000 dots", 0), 0u);
+}
+
+TEST(PretrainOptions, TablesAndDottedNamesAreTheSame) {
+  const Options table = options_from_toml("[simclr]\ntemperature = 0.3\nhidden = 5\n[lars]\nclip = true\n", "a");
+  const Options dotted = options_from_toml("simclr.temperature = 0.3\nsimclr.hidden = 5\nlars.clip = \"on\"\n", "b");
+  EXPECT_EQ(all_values(table), all_values(dotted));
+  EXPECT_EQ(value_text(*find_option("simclr.hidden"), table), "5");
+}
+
+/// Whether there is nothing to change an option to.
+bool has_one_value(const OptionEntry& entry) { return entry.choices.size() == 1; }
+
+/// The same options with every value of the table changed to another valid one, where there is one.
+Options everything_changed() {
+  Options options;
+  int count = 0;
+  for (const OptionEntry& entry : option_table()) {
+    if (entry.fields.size() > 1 || entry.flags & OptionEntry::command_line_only || has_one_value(entry)) continue;
+    const std::string old = value_text(entry, options);
+    std::string value;
+    if (entry.is_bool()) {
+      value = old == "on" ? "off" : "on";
+    } else if (entry.is_list()) {
+      value = "0.25,1e-05,3";
+    } else if (!entry.choices.empty()) {
+      value = entry.choices[entry.choices[0] == old ? 1 : 0];
+    } else if (std::holds_alternative<std::function<std::string&(Options&)>>(entry.fields[0])) {
+      value = "/a \"quoted\"\\ path\n\t\xc3\xa4";
+    } else if (std::holds_alternative<std::function<std::int64_t&(Options&)>>(entry.fields[0])) {
+      value = std::to_string(37 + ++count);
+    } else {
+      // Numbers that need all their digits, different for all options.
+      ++count;
+      const bool upper = entry.name.find("_high") != std::string::npos;
+      value = join("0.", upper ? 8 : 3, 1234567 + 1000 * count);
+      if (entry.range.high <= 0.5) value = join("0.1234", count);
+    }
+    assign_option(entry, {entry.name, value, Setting::Type::untyped, "--" + entry.name}, options);
+    EXPECT_NE(value_text(entry, options), old) << entry.name;
+  }
+  std::sort(options.step_epochs.begin(), options.step_epochs.end());
+  return options;
+}
+
+TEST(SavedOptions, ReadBackEqual) {
+  for (const Options& options :
+       {Options(), everything_changed(), parse({"--objective", "byol", "--dataset", "cifar10"})}) {
+    const std::string text = options_to_toml(options);
+    const Options again = options_from_toml(text, "saved");
+    EXPECT_EQ(all_values(again), all_values(options)) << text;
+    EXPECT_EQ(options_to_toml(again), text);
+    EXPECT_TRUE(differences(options, again).empty());
+  }
+}
+
+TEST(SavedOptions, AreCompleteAndGrouped) {
+  const std::string text = options_to_toml(everything_changed());
+  const std::vector<Setting> settings = read_toml(text, "saved");
+  std::size_t expected = 0;
+  for (const OptionEntry& entry : option_table()) {
+    // One line for each option of one view or none: everything but the interpolation differs between the views here.
+    if (entry.fields.size() == 1 && !(entry.flags & OptionEntry::command_line_only)) ++expected;
+  }
+  EXPECT_EQ(settings.size(), expected - 1);
+  const std::string plain = options_to_toml(Options());
+  EXPECT_EQ(plain.find("[view1]"), std::string::npos) << "equal views stand in [view]";
+  EXPECT_NE(plain.find("\n[view]\ncrop_low = 0.08\n"), std::string::npos) << plain;
+  EXPECT_NE(plain.find("\n[simclr]\ntemperature = 0.2\nhidden = 2048\n"), std::string::npos) << plain;
+  EXPECT_EQ(plain.find("resume"), std::string::npos);
+}
+
+TEST(Resuming, EveryOptionCountsButTheExemptOnes) {
+  const Options before, after = everything_changed();
+  std::vector<std::string> names;
+  for (const OptionDifference& difference : differences(before, after)) names.push_back(difference.name);
+  std::vector<std::string> expected;
+  const std::vector<std::string> exempt{"out",       "data",   "device", "workers", "eval-every", "checkpoint-every",
+                                        "max-steps", "resume", "plan",   "verify",  "bad-images"};
+  for (const OptionEntry& entry : option_table()) {
+    const bool free = std::find(exempt.begin(), exempt.end(), entry.name) != exempt.end();
+    if (!free && entry.fields.size() == 1 && !has_one_value(entry)) expected.push_back(entry.name);
+  }
+  EXPECT_EQ(names, expected);
+}
+
+TEST(Resuming, TheRefusalNamesOptionAndValues) {
+  Options before, now;
+  now.out = "elsewhere", now.workers = 7, now.max_steps = 5;
+  EXPECT_NO_THROW(require_resumable(before, now, "c"));
+  now.lr = 0.5;
+  now.view[1].hue = 0;
+  before.mean = {1, 2, 3};
+  EXPECT_EQ(message_of([&] { require_resumable(before, now, "runs/x/checkpoint.safetensors"); }),
+            "runs/x/checkpoint.safetensors: cannot resume with other options: lr is 0.06 there and 0.5 here, "
+            "view2.hue is 0.2 there and 0 here, mean is 1,2,3 there and unset here; take the run's own with "
+            "--config and its config.toml, or another --out");
+}
+
+TEST_F(ConfigFile, OfAMovedRunIsNotResumedElsewhere) {
+  const std::string moved = folder_ / "new", config = moved + "/config.toml", old = folder_ / "old";
+  create_folders(moved);
+  std::ofstream(config) << "out = \"" << old << "\"\n";
+  const std::vector<const char*> resume{"--config", config.c_str(), "--resume"};
+  EXPECT_EQ(parse(resume).out, old) << "no checkpoint lies beside it";
+  std::ofstream(moved + "/checkpoint.safetensors") << "x";
+  const std::string refusal = "--resume: " + config + " lies beside a checkpoint, but the run folder is " + old +
+                              ": give --out " + moved + " to go on with that checkpoint, or --out " + old +
+                              " if that is meant";
+  EXPECT_EQ(complaint(resume), refusal);
+  create_folders(old);  // a copy: which of them is meant?
+  EXPECT_EQ(complaint(resume), refusal);
+  for (const std::string& out : {moved, old})
+    EXPECT_EQ(parse({"--config", config.c_str(), "--resume", "--out", out.c_str()}).out, out);
+  EXPECT_EQ(parse({"--config", config.c_str()}).out, old) << "a new run with these options";
+  std::ofstream(config) << "out = \"" << moved << "/../new/\"\n";
+  EXPECT_EQ(complaint(resume), "accepted");
+  std::ofstream(config) << "seed = 3\n";  // the default folder, which is another
+  expect_contains(complaint(resume), {"but the run folder is runs/confounded_shapes_simclr_s3: give --out " + moved});
+}
+
+TEST(PretrainOptions, NamesAreUnique) {
+  for (const OptionEntry& entry : option_table()) EXPECT_EQ(find_option(entry.name), &entry) << entry.name;
+}
+
+TEST(ViewsOfOptions, TakeWhatTheDataSetSaysUnlessToldOtherwise) {
+  Dataset data_set;
+  data_set.height = data_set.width = 48;
+  data_set.mean = {0.1f, 0.2f, 0.3f};
+  data_set.std = {0.4f, 0.5f, 0.6f};
+  Options options;
+  options.view[1].grey_p = 0.75f;
+  options.interpolation[1] = "bilinear";
+  std::vector<ViewSettings> views = view_settings(options, data_set);
+  ASSERT_EQ(views.size(), 2u);
+  EXPECT_EQ(views[0].size, 48);
+  EXPECT_EQ(views[0].mean, data_set.mean);
+  EXPECT_EQ(views[1].std, data_set.std);
+  EXPECT_EQ(views[1].grey_p, 0.75f);
+  EXPECT_EQ(views[0].interpolation, Interpolation::bicubic);
+  EXPECT_EQ(views[1].interpolation, Interpolation::bilinear);
+  options.image_size = 24;
+  options.mean = {0, 0.5, 1};
+  views = view_settings(options, data_set);
+  EXPECT_EQ(views[1].size, 24);
+  EXPECT_EQ(views[0].mean, (ChannelValues{0, 0.5f, 1}));
+  EXPECT_EQ(views[0].std, data_set.std);
+}
+
+}  // namespace
+}  // namespace vergence

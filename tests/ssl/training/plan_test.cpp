@@ -1,0 +1,234 @@
+// What a plan says before anything is trained: which recipe applies, how long it takes, and the batch that a small data
+// set gets where nobody chose one.
+#include "ssl/steps/plan.h"
+
+#include <fstream>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+#include <regex>
+
+#include "ssl/options/builder.h"
+#include "ssl/options/recipes.h"
+#include "ssl/steps/batches.h"
+#include "ssl/steps/setup.h"
+#include "ssl/training/step_timing.h"
+#include "tests/support/complaints.h"
+#include "tests/support/image_tree.h"
+#include "tests/support/small_objectives.h"
+#include "tests/support/small_runs.h"
+#include "tests/support/tool_process.h"
+
+namespace vergence {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+/// What `command` prints; it must end with that status.
+std::string said(std::vector<std::string> command, const std::string& end = "exit 0") {
+  command[0] = tool_path(command[0]);
+  ToolProcess tool(command);
+  EXPECT_EQ(tool.end(120), end) << tool.output();
+  return tool.output();
+}
+
+Plan plan_of(const Options& options) {
+  const Dataset data = open_dataset(dataset_settings(options), "train");
+  const auto objective = make_objective(options, data.view_size(), cpu_backend());
+  return make_plan(options, data, *objective, cpu_backend());
+}
+
+TEST(Plan, DurationsReadWell) {
+  EXPECT_EQ(about_duration(0.2), "about 1 second");
+  EXPECT_EQ(about_duration(42), "about 42 seconds");
+  EXPECT_EQ(about_duration(25 * 60), "about 25 minutes");
+  EXPECT_EQ(about_duration(3.2 * 3600), "about 3.2 hours");
+  EXPECT_EQ(about_duration(490 * 3600), "about 20 days (490 hours)");
+}
+
+TEST(Plan, SaysHowLongAndWhatWouldBeShorter) {
+  Options options;
+  options.recipe = "cifar10_simclr";
+  options.batch = 256;
+  Plan plan;
+  plan.steps = 195000;
+  EXPECT_EQ(time_text(options, plan, {256 / 28.0, ""}),
+            "time              about 21 days (495 hours) at 28 images/s on this machine (steps alone)\n"
+            "a shorter run     --config cifar10_simclr_short\n");
+  EXPECT_EQ(time_text(options, plan, {0.012, ""}),
+            "time              about 39 minutes at 21333 images/s on this machine (steps alone)\n");
+  options.max_steps = 3;
+  EXPECT_EQ(time_text(options, plan, {256 / 28.0, ""}),
+            "time              about 27 seconds at 28 images/s on this machine (steps alone)\n");
+  options.max_steps = 0;
+  for (const char* chosen : {"", "stl10_simclr"}) {  // chosen by the user; without a short one
+    options.recipe = chosen;
+    EXPECT_FALSE(contains(time_text(options, plan, {256 / 28.0, ""}), "shorter")) << chosen;
+  }
+  EXPECT_EQ(time_text(options, plan, {0, "out of memory"}), "time              not tried: out of memory\n");
+}
+
+TEST(Plan, TimesTheStepsOfEveryObjective) {
+  for (const std::string& objective : objective_names()) {
+    Options options = small_run(small_options(objective, 4, 32));
+    options.batch = 32;
+    if (objective == "dsa") set_option(options, "dsa.prior_net", "random");
+    const StepTime time = time_step(options, plan_of(options), cpu_backend());
+    EXPECT_GT(time.seconds, 0) << objective << ": " << time.why_not;
+    EXPECT_EQ(time.why_not, "") << objective;
+  }
+}
+
+TEST(Plan, OfALargeBatchFollowsFromSmallerOnes) {
+  // 192 images are more work than is tried at once.
+  Options options = small_options("simclr", 64, 192);
+  options.image_size = 32;
+  options.limit = 400;
+  const Plan plan = plan_of(options);
+  ASSERT_GT(plan.step.flops, 5e11);
+  const StepTime whole = time_step(options, plan, cpu_backend());
+  Options one = options;
+  one.batch = 12;
+  const StepTime part = time_step(one, plan_of(one), cpu_backend());
+  // An image takes as long in either; the bounds are wide because the machine may be busy.
+  const double ratio = whole.seconds / 192 / (part.seconds / 12);
+  EXPECT_GT(ratio, 0.2);
+  EXPECT_LT(ratio, 4);
+}
+
+TEST(Plan, RefusesNothingBecauseItCannotBeTimed) {
+  Options options = small_run(small_options("simclr", 4, 16));
+  options.weight_gradients = "bf16";  // goes with --precision bf16 alone, which a run refuses
+  const std::string text = describe_plan(options);
+  EXPECT_TRUE(contains(text, "time              not tried: --weight-gradients bf16: ")) << text;
+}
+
+TEST(Plan, SaysWhichRecipeApplies) {
+  const std::string text = said({"pretrain", "--plan", "--limit", "300", "--batch", "16", "--epochs", "1"});
+  EXPECT_EQ(text.rfind("recipe " + find_recipe("confounded_shapes_simclr") + "\n", 0), 0u) << text;
+  EXPECT_TRUE(std::regex_search(text, std::regex("\ntime +about \\d+ (seconds?|minutes) at [0-9.]+ images/s"))) << text;
+}
+
+TEST(Plan, OfTwoStagesAddsUp) {
+  const std::string text = said({"pretrain", "--plan", "--objective", "dsa", "--dsa.prior_net", "stage1", "--limit",
+                                 "96", "--width", "4", "--epochs", "2", "--batch", "32"});
+  EXPECT_TRUE(contains(text, "stage 1 of 2: simclr")) << text;
+  EXPECT_TRUE(std::regex_search(text, std::regex("both stages +12 steps, [0-9.]+ PFLOP, about \\d+ "))) << text;
+}
+
+TEST(Batch, OfASmallDataSetIsHalfOfIt) {
+  Dataset data;
+  data.name = "image_folder", data.split = "train";
+  const auto settled = [&](std::int64_t images, std::int64_t batch, bool chosen) {
+    data.count = images;
+    Options options;
+    options.batch = batch;
+    options.lr = 0.0625;
+    options.batch_chosen = chosen;
+    settle_batch(options, data);
+    return options;
+  };
+  EXPECT_EQ(settled(80, 256, false).batch, 40);
+  EXPECT_EQ(settled(80, 256, false).applied,
+            std::vector<std::string>{"batch of 40, not 256, since image_folder train has 80 images: learning rate "
+                                     "0.00976562 (--batch chooses another)"});
+  EXPECT_EQ(settled(81, 256, false).batch, 40);
+  EXPECT_EQ(settled(512, 256, false).batch, 256);
+  EXPECT_TRUE(settled(512, 256, false).applied.empty());
+  EXPECT_EQ(settled(3, 256, false).batch, 2);
+  EXPECT_EQ(settled(1, 256, false).batch, 2) << "which steps_per_epoch refuses";
+  EXPECT_EQ(settled(80, 256, true).batch, 256) << "a batch that was chosen stays, and is refused";
+}
+
+/// 24 small images in a folder, and what a run on them takes.
+class SmallFolder : public ::testing::Test {
+ protected:
+  void SetUp() override { images_.classes("train", 12); }
+  std::vector<std::string> command(const std::string& run, const std::vector<std::string>& more = {}) const {
+    std::vector<std::string> words{"pretrain",
+                                   "--dataset",
+                                   "image_folder",
+                                   "--data",
+                                   images_ / "train",
+                                   "--width",
+                                   "4",
+                                   "--image-size",
+                                   "16",
+                                   "--simclr.hidden",
+                                   "16",
+                                   "--simclr.output",
+                                   "8",
+                                   "--epochs",
+                                   "2",
+                                   "--out",
+                                   folder_ / run};
+    words.insert(words.end(), more.begin(), more.end());
+    return words;
+  }
+  Options saved(const std::string& run) const { return options_from_toml(folder_.bytes(run + "/config.toml"), run); }
+
+  ImageTree images_;
+  TemporaryFolder folder_;
+};
+
+TEST_F(SmallFolder, GetsABatchThatSuitsIt) {
+  const std::string line = "batch of 12, not 256, since image_folder train has 24 images: learning rate ";
+  const std::string plan = said(command("run", {"--plan"}));
+  EXPECT_TRUE(contains(plan, line)) << plan;
+  EXPECT_TRUE(contains(plan, "steps             4 (2 epochs of 2; 24 images, 0 dropped in each)")) << plan;
+  EXPECT_TRUE(contains(plan, "--warmup-epochs chooses another")) << plan;
+  EXPECT_FALSE(fs::exists(folder_ / "run"));
+  const std::string whole = said(command("run"));
+  EXPECT_TRUE(contains(whole, line)) << whole;
+  EXPECT_EQ(saved("run").batch, 12);
+  // Stopped and gone on with by the same command, it ends as the same run.
+  said(command("parts", {"--max-steps", "1"}));
+  said(command("parts", {"--resume"}));
+  EXPECT_EQ(folder_.bytes("run/encoder.safetensors"), folder_.bytes("parts/encoder.safetensors"));
+  EXPECT_EQ(saved("parts").batch, 12);
+  // By the saved options too.
+  said({"pretrain", "--config", folder_ / "parts/config.toml", "--resume"});
+}
+
+TEST_F(SmallFolder, InTwoStagesGetsItInBoth) {
+  const std::vector<std::string> dsa{"--objective", "dsa", "--dsa.prior_net", "stage1", "--dsa.eta", "3"};
+  const std::string text = said(command("run", dsa));
+  EXPECT_EQ(saved("run").batch, 12) << text;
+  EXPECT_EQ(saved("run/stage1").batch, 12);
+  std::vector<std::string> again = dsa;
+  again.emplace_back("--resume");
+  EXPECT_TRUE(contains(said(command("run", again)), "nothing left to do"));
+}
+
+TEST_F(SmallFolder, RefusesALargeBatchThatWasChosen) {
+  const std::string refusal = "pretrain: --batch: 64 is larger than image_folder train with its 24 images\n";
+  EXPECT_EQ(said(command("run", {"--batch", "64"}), "exit 2"), refusal);
+  std::ofstream(folder_ / "own.toml") << "dataset = \"image_folder\"\nbatch = 64\n";
+  EXPECT_EQ(said(command("run", {"--config", folder_ / "own.toml"}), "exit 2"), refusal);
+  EXPECT_TRUE(contains(said(command("run", {"--config", "image_folder_simclr", "--plan"})), "batch of 12, not "))
+      << "a shipped recipe is not the user's own file";
+}
+
+TEST(Workers, AutoIsByTheProcessorsOfThisProcess) {
+  Options options;
+  EXPECT_EQ(options.workers, 0);
+  cpu_set_t before, some;
+  ASSERT_EQ(sched_getaffinity(0, sizeof before, &before), 0);
+  // With all processors that there are, down to one.
+  for (int all = CPU_COUNT(&before); all > 0; all /= 2) {
+    CPU_ZERO(&some);
+    for (int cpu = 0; cpu < CPU_SETSIZE && CPU_COUNT(&some) < all; ++cpu)
+      if (CPU_ISSET(cpu, &before)) CPU_SET(cpu, &some);
+    ASSERT_EQ(sched_setaffinity(0, sizeof some, &some), 0);
+    EXPECT_EQ(loader_workers(options, true), std::clamp(all / 2, 1, 16)) << all;
+    EXPECT_EQ(loader_workers(options, false), std::clamp(all - 1, 1, 16)) << all;
+  }
+  sched_setaffinity(0, sizeof before, &before);
+  options.workers = 7;
+  EXPECT_EQ(loader_workers(options, true), 7);
+  EXPECT_EQ(loader_workers(options, false), 7);
+}
+
+}  // namespace
+}  // namespace vergence
