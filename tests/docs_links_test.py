@@ -3,7 +3,7 @@
 
 Fails where a document of the source tree FOLDER (README.md, CONTRIBUTING.md, docs/**/*.md) points nowhere:
   - a relative Markdown link whose file, or whose heading (#anchor), is not there;
-  - a path of a room in code (`kernels/norm.cu`, `bash tools/fetch_data.sh cifar10`) that names no file or folder. In a
+  - a path of a room in code (`kernels/cuda/norm/norm.cu`, `bash tools/fetch_data.sh cifar10`) that names no file or folder. In a
     path * stands for any characters, <...> likewise, {a,b} for each of its parts; what holds "..." is left alone.
 Before that it makes a small tree with one fault of each kind and expects to find these.
 """

@@ -182,7 +182,7 @@ def write_markdown(nvcc, architecture, sources, file):
     """A source without kernels of its own, such as the one that launches others' or the device's, has its line alone."""
     release = subprocess.run([nvcc, "--version"], capture_output=True, text=True, check=True).stdout.strip().splitlines()
     reports = [(source, kernels_of(ptxas_report_of(nvcc, architecture, source))) for source in sources]
-    parts = [f"# What the compiler made of the kernels\n\nMade by `tests/kernel_report.py`: {release[-1]}, sm_{architecture}. "
+    parts = [f"# What the compiler made of the kernels\n\nMade by `tests/kernels/kernel_report.py`: {release[-1]}, sm_{architecture}. "
              "Nothing here was measured on a GPU.", summary_of(reports)]
     parts += [f"## {source.name}\n\n{table_of(kernels)}" for source, kernels in reports if kernels]
     file.parent.mkdir(parents=True, exist_ok=True)
