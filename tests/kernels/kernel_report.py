@@ -20,7 +20,14 @@ import sys
 import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+KERNELS = ROOT / "kernels/cuda"
 OPTIONS = ["-std=c++20", "--expt-relaxed-constexpr", f"-I{ROOT}"]
+
+
+def name_of(source):
+    """conv/tensor.cu: the path in kernels/cuda."""
+    path = source.resolve()
+    return str(path.relative_to(KERNELS)) if path.is_relative_to(KERNELS) else str(source)
 
 
 def compile_source(nvcc, source, options):
@@ -111,12 +118,12 @@ def sass_bodies_of(sass):
 def tensor_problems_of(source, bodies):
     tensor = [(name, body) for name, body in bodies if "tensor" in name]
     if not tensor:
-        yield f"{source}: no tensor-core kernel found"
+        yield f"{name_of(source)}: no tensor-core kernel found"
     for name, body in tensor:
         wide = any(load in body for load in ("cp.async.cg.shared.global", "ld.global.v4", "ld.global.nc.v4"))
         for present, what in (("mma.sync" in body or "wgmma" in body, "mma.sync"), (wide, "16-byte loads")):
             if not present:
-                yield f"{source}: {name} has no {what}"
+                yield f"{name_of(source)}: {name} has no {what}"
 
 
 SUMS_ALONE = ("norm_statistics<", "norm_double_sums<")  # store no activations
@@ -126,26 +133,26 @@ def store_problems_of(source, bodies):
     """Of kernels over 8 bf16 values at a time: 16 bytes a store. Sums in f64 and a byte of ReLU bits may be narrower."""
     vector = [(name, body) for name, body in bodies if re.match(r"\w+<bf16, 8\b", name)]
     if not vector:
-        yield f"{source}: no kernel of bf16 vectors found"
+        yield f"{name_of(source)}: no kernel of bf16 vectors found"
     for name, body in vector:
         stores = re.findall(r"\bSTG\.[A-Z0-9.]+", body)
         narrow = [store for store in stores if not {"128", "64", "U8"} & set(store.split("."))]
         if narrow:
-            yield f"{source}: {name} has narrow stores: {', '.join(sorted(set(narrow)))} ({len(narrow)})"
+            yield f"{name_of(source)}: {name} has narrow stores: {', '.join(sorted(set(narrow)))} ({len(narrow)})"
         if not name.startswith(SUMS_ALONE) and not any(".128" in store for store in stores):
-            yield f"{source}: {name} has no STG.E.128"
+            yield f"{name_of(source)}: {name} has no STG.E.128"
 
 
 def check(nvcc, architecture, tools, sources):
     problems, count = [], 0
     for source in sources:
-        if str(source).startswith("conv/tensor"):
+        if source.parent.name == "conv" and source.name.startswith("tensor"):
             bodies = bodies_of(ptx_of(nvcc, architecture, source))
             problems += tensor_problems_of(source, bodies)
         elif source.parent.name == "norm":
             nvdisasm = nvdisasm_of(nvcc, tools)
             if not nvdisasm:
-                print(f"{source}: skipped: no nvdisasm")
+                print(f"{name_of(source)}: skipped: no nvdisasm")
                 continue
             bodies = sass_bodies_of(sass_of(nvcc, architecture, nvdisasm, source))
             problems += store_problems_of(source, bodies)
@@ -165,7 +172,7 @@ def table_of(kernels):
 
 def print_table(nvcc, architecture, sources):
     for source in sources:
-        print(f"\n### {source.name}\n\n{table_of(kernels_of(ptxas_report_of(nvcc, architecture, source)))}")
+        print(f"\n### {name_of(source)}\n\n{table_of(kernels_of(ptxas_report_of(nvcc, architecture, source)))}")
 
 
 def summary_of(reports):
@@ -174,7 +181,7 @@ def summary_of(reports):
     for source, kernels in reports:
         spilling = sum(k["spill_stores"] + k["spill_loads"] > 0 for k in kernels)
         most = {key: max((k[key] for k in kernels), default=0) for key in ("registers", "shared")}
-        lines.append(f"| {source.name} | {len(kernels)} | {most['registers']} | {spilling} | {most['shared']} |")
+        lines.append(f"| {name_of(source)} | {len(kernels)} | {most['registers']} | {spilling} | {most['shared']} |")
     return "\n".join(lines)
 
 
@@ -184,7 +191,7 @@ def write_markdown(nvcc, architecture, sources, file):
     reports = [(source, kernels_of(ptxas_report_of(nvcc, architecture, source))) for source in sources]
     parts = [f"# What the compiler made of the kernels\n\nMade by `tests/kernels/kernel_report.py`: {release[-1]}, sm_{architecture}. "
              "Nothing here was measured on a GPU.", summary_of(reports)]
-    parts += [f"## {source.name}\n\n{table_of(kernels)}" for source, kernels in reports if kernels]
+    parts += [f"## {name_of(source)}\n\n{table_of(kernels)}" for source, kernels in reports if kernels]
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     print(f"{file}: {sum(len(kernels) for _, kernels in reports)} kernels of {len(sources)} sources")
@@ -203,7 +210,7 @@ def main():
     if not shutil.which(arguments.nvcc):
         parser.error(f"there is no {arguments.nvcc}: give --nvcc PATH")
     if arguments.markdown:
-        sources = arguments.sources or sorted((ROOT / "kernels").rglob("*.cu"))
+        sources = arguments.sources or sorted(KERNELS.rglob("*.cu"))
         write_markdown(arguments.nvcc, arguments.architecture, sources, arguments.markdown)
     elif not arguments.sources:
         parser.error("no SOURCE.cu given")
