@@ -1,5 +1,5 @@
-// The objectives there are. Each file ssl/objectives/NAME.cpp is one: it defines vergence::objectives::NAME(), and the
-// build makes the list.
+// The objectives there are. Each file ssl/objectives/NAME.cpp is one, or ssl/objectives/NAME/NAME.cpp with what it
+// needs beside it: it defines vergence::objectives::NAME(), and the build makes the list.
 #pragma once
 
 #include <memory>
