@@ -51,7 +51,8 @@ fetch "$work/cut" --mirror "$url" --md5 "$md5"
 expect_data "$work/cut"
 
 cp "$work/served/cifar-100-binary.tar.gz" "$work/served/damaged.tar.gz"
-printf 'X' | dd of="$work/served/damaged.tar.gz" bs=1 seek=200000 conv=notrunc status=none
+byte=$(od -An -tu1 -j 200000 -N 1 "$work/served/damaged.tar.gz") # the archive is random: another one than is there
+printf '%b' "\\x$(printf '%02x' $(((byte + 1) % 256)))" | dd of="$work/served/damaged.tar.gz" bs=1 seek=200000 conv=notrunc status=none
 fetch "$work/damaged" --mirror "$url/damaged.tar.gz" --md5 "$md5"
 [[ $status -eq 1 && $said == *"its MD5 is "*"expected $md5"* ]] || failed "damaged: $status $said"
 [[ -z $(ls -A "$work/damaged") ]] || failed "damaged: something was left behind"
