@@ -88,7 +88,7 @@ if(cudnn_version VERSION_GREATER_EQUAL 9.8)
   target_sources(vergence_kernels PRIVATE ${libraries}/cudnn_conv.cpp ${libraries}/cudnn_graph.cpp ${libraries}/cudnn_library.cpp)
   set_property(SOURCE ${libraries}/cudnn_library.cpp APPEND PROPERTY COMPILE_DEFINITIONS
                VERGENCE_CUDNN_FOLDER="${cudnn_folder}")
-  target_link_libraries(vergence_kernels PRIVATE vergence_cudnn)
+  target_include_directories(vergence_kernels SYSTEM PRIVATE ${CUDNN_INCLUDE})
 else()
   if(VERGENCE_CUDNN AND NOT VERGENCE_CUDNN STREQUAL "AUTO")
     message(FATAL_ERROR "VERGENCE_CUDNN=${VERGENCE_CUDNN}: cuDNN 9.8 or later: ${cudnn_version}; looked in CUDA's "
