@@ -26,7 +26,7 @@ endforeach()
 # change the layout of other libraries' types in its code (Eigen's alignment), and its "native" may be another processor.
 # The price: where the program and the library both compile an inline function of our headers, the linker keeps one copy.
 # If that is the program's, it may be slower, and round differently in the last bit. Compile the program with -march=native
-# too for the very bits of the tools, and wherever it includes kernels/simd.h: its vectors are as wide as the processor's.
+# too for the very bits of the tools, and wherever it includes kernels/cpu/simd.h: its vectors are as wide as the processor's.
 target_include_directories(vergence_flags INTERFACE $<INSTALL_INTERFACE:${headers}>)
 target_compile_features(vergence_flags INTERFACE $<INSTALL_INTERFACE:cxx_std_20>)
 
