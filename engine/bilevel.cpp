@@ -79,7 +79,7 @@ EstimatorComparison compare(const Tensors& exact, const Tensors& difference) {
   return {exact_norm, difference_norm, inner_product(exact, difference) / lengths};
 }
 
-void check(const InnerGradient& given, const InnerStep& step, const BilevelOptions& options) {
+void check_arguments(const InnerGradient& given, const InnerStep& step, const BilevelOptions& options) {
   require(!given.parameters.empty() && !given.meta.empty(), "meta gradient: needs parameters and meta parameters");
   require(step.lr && step.lr.size() == 1, "meta gradient: the rate must have one element");
   require(step.history.empty() || step.history.size() == given.parameters.size(),
@@ -96,7 +96,7 @@ MetaGradient meta_gradient(const BilevelLoss& inner, const BilevelLoss& outer, c
   const bool recorded = options.form == SecondOrder::exact || options.compare;
   InnerGradient given;
   given.parameters = leaves(detached(parameters)), given.meta = leaves(meta);
-  check(given, step, options);
+  check_arguments(given, step, options);
   given.loss = inner(given.parameters, given.meta);
   given.gradient = grad({given.loss}, given.parameters, {.create = recorded});
   return meta_gradient(given, inner, outer, step, options);
@@ -104,7 +104,7 @@ MetaGradient meta_gradient(const BilevelLoss& inner, const BilevelLoss& outer, c
 
 MetaGradient meta_gradient(const InnerGradient& given, const BilevelLoss& inner, const BilevelLoss& outer,
                            const InnerStep& step, const BilevelOptions& options) {
-  check(given, step, options);
+  check_arguments(given, step, options);
   const bool exact = options.form == SecondOrder::exact || options.compare;
   const bool difference = options.form == SecondOrder::finite_difference || options.compare;
   const Tensors values = detached(given.parameters);

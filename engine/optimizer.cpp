@@ -14,7 +14,7 @@ OptimizerKind optimizer_kind(const std::string& name) {
 
 namespace {
 
-void check(const OptimizerSettings& s) {
+void check_settings(const OptimizerSettings& s) {
   auto fraction = [](double value, const char* name) {
     require_usage(value >= 0 && value < 1, "optimizer: ", name, " must be in [0, 1), got ", value);
   };
@@ -33,7 +33,7 @@ void check(const OptimizerSettings& s) {
 
 Optimizer::Optimizer(const ParameterSet& parameters, const OptimizerSettings& settings)
     : parameters_(parameters), settings_(settings), segments_(parameters.segments()) {
-  check(settings);
+  check_settings(settings);
   require(parameters.gradient().data != nullptr, "optimizer: the parameters are constants");
   const bool lars = settings.kind == OptimizerKind::lars;
   if (!settings.exclude_vectors.value_or(lars))

@@ -23,7 +23,7 @@ DecoderPlan plan_for_images(const DecoderSettings& s) {
   return {size / 32, w, {{2 * w, 2}, {2 * w, 2}, {2 * w, 2}, {w, 2}, {s.image_channels, 2}}};
 }
 
-DecoderPlan plan_of(const DecoderSettings& settings) {
+DecoderPlan decoder_plan(const DecoderSettings& settings) {
   auto inside = [](const char* name, std::int64_t value, std::int64_t low, std::int64_t high) {
     require_usage(value >= low && value <= high, "decoder: ", name, " is ", value, "; expected ", low, " to ", high);
   };
@@ -129,7 +129,7 @@ std::int64_t Decoder::kept_values(std::int64_t rows) const {
 }
 
 Decoder make_decoder(const DecoderSettings& settings, const Init& init) {
-  const DecoderPlan plan = plan_of(settings);
+  const DecoderPlan plan = decoder_plan(settings);
   Decoder decoder;
   decoder.settings = settings;
   decoder.grid = plan.grid;

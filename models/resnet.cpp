@@ -71,7 +71,7 @@ BlockPlan plan_block(const std::string& name, bool bottleneck, std::int64_t in, 
 }
 
 /// Every convolution of the network, by torchvision's names: the one description that weights and costs are made from.
-Plan plan_of(const ResNetSettings& settings) {
+Plan resnet_plan(const ResNetSettings& settings) {
   const Architecture architecture = architecture_of(settings.encoder);
   const Stem stem = stem_of(settings.stem);
   Plan plan{{"conv1", "bn1", settings.channels, settings.width, stem.kernel, stem.stride, stem.padding}, stem.pool, {}};
@@ -192,7 +192,7 @@ Tensor ResNet::operator()(const Tensor& images, const Pass& pass) const {
 
 ResNet make_resnet(const ResNetSettings& settings, const Init& init) {
   check(settings);
-  const Plan plan = plan_of(settings);
+  const Plan plan = resnet_plan(settings);
   auto make = [&](const ConvPlan& p) {
     return make_conv_bn(init, p.conv_name, p.norm_name, p.in, p.out, p.kernel,
                         {.stride = p.stride, .padding = p.padding});
@@ -210,7 +210,7 @@ ResNet make_resnet(const ResNetSettings& settings, const Init& init) {
 
 Cost cost_of(const ResNetSettings& settings, std::int64_t batch, DType activations) {
   check(settings);
-  const Plan plan = plan_of(settings);
+  const Plan plan = resnet_plan(settings);
   Cost cost;
   std::int64_t elements = 0;
   // A convolution keeps its input, which is the output of the layer before; its batch norm keeps the convolution's

@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::int64_t file_header = 14, old_header = 12, usual_header = 40;  // bytes
 
-std::int64_t number(std::string_view bytes, std::int64_t at, int length) {
+std::int64_t little_endian(std::string_view bytes, std::int64_t at, int length) {
   std::int64_t value = 0;
   for (int i = length - 1; i >= 0; --i)
     value = value << 8 | static_cast<unsigned char>(bytes[static_cast<std::size_t>(at + i)]);
@@ -43,8 +43,8 @@ int largest_value(std::string_view bytes, std::int64_t start, std::int64_t row_b
 
 std::string with_usual_header(std::string_view bytes) {
   const auto size = static_cast<std::int64_t>(bytes.size());
-  if (size < file_header + old_header || number(bytes, 14, 4) != old_header) return "";
-  const std::int64_t start = number(bytes, 10, 4), bits = number(bytes, 24, 2);
+  if (size < file_header + old_header || little_endian(bytes, 14, 4) != old_header) return "";
+  const std::int64_t start = little_endian(bytes, 10, 4), bits = little_endian(bytes, 24, 2);
   const std::int64_t palette = file_header + old_header, end = std::clamp(start, palette, size);
   std::string colours;
   if (bits <= 8)
@@ -53,7 +53,7 @@ std::string with_usual_header(std::string_view bytes) {
   std::string usual(bytes.substr(0, 10));
   usual += little_endian_bytes(file_header + usual_header + static_cast<std::int64_t>(colours.size()), 4);
   usual += little_endian_bytes(usual_header, 4);
-  for (const std::int64_t side : {18, 20}) usual += little_endian_bytes(number(bytes, side, 2), 4);
+  for (const std::int64_t side : {18, 20}) usual += little_endian_bytes(little_endian(bytes, side, 2), 4);
   usual += bytes.substr(22, 4);  // planes, bits
   usual.append(24, '\0');        // nothing compressed
   return (usual += colours).append(bytes.substr(static_cast<std::size_t>(end)));
@@ -65,9 +65,9 @@ void check_bitmap(std::string_view bytes, const std::string& name, const ImageHe
     require_usage(size >= end, name, ": damaged BMP: the file ends ", end - size, " bytes too early");
   };
   check_end(file_header + usual_header);
-  const std::int64_t start = number(bytes, 10, 4), header_bytes = number(bytes, 14, 4);
+  const std::int64_t start = little_endian(bytes, 10, 4), header_bytes = little_endian(bytes, 14, 4);
   check_end(file_header + header_bytes);
-  const auto bits = static_cast<int>(number(bytes, 28, 2));
+  const auto bits = static_cast<int>(little_endian(bytes, 28, 2));
   require_usage(bits == 1 || bits == 4 || bits == 8 || bits == 16 || bits == 24 || bits == 32, name,
                 ": damaged BMP: ", bits, " bits per pixel");
   const std::int64_t row_bytes = (header.width * bits + 31) / 32 * 4;  // the last row's padding may be missing

@@ -146,7 +146,7 @@ class CifarFile {
 };
 
 /// Appends images [first, last) of a file to the data set: planes become interleaved pixels.
-void append(Dataset& data, const CifarFile& file, std::int64_t first, std::int64_t last) {
+void append_cifar(Dataset& data, const CifarFile& file, std::int64_t first, std::int64_t last) {
   for (std::int64_t i = first; i < last; ++i) {
     data.labels.push_back(file.label(i));
     const std::uint8_t* planes = file.planes(i);
@@ -190,7 +190,7 @@ Dataset read_cifar(const CifarKind& kind, const std::string& directory, const st
       const std::int64_t most = static_cast<std::int64_t>(files.size() - f) * file.count();
       data.pixels.reserve(static_cast<std::size_t>((limit > 0 ? std::min(limit, most) : most) * cifar_bytes));
     }
-    if (last > first) append(data, file, first, last);
+    if (last > first) append_cifar(data, file, first, last);
     if (limit > 0 && data.count == limit) break;
   }
   return data;
@@ -213,7 +213,7 @@ Dataset read_cifar10_range(const std::string& directory, const std::string& spli
   for (std::int64_t f = first / cifar10.images; f * cifar10.images < end; ++f) {
     const CifarFile file(cifar10, place, files[static_cast<std::size_t>(f)]);
     const std::int64_t before = f * cifar10.images;
-    append(data, file, std::max<std::int64_t>(0, first - before), std::min(file.count(), end - before));
+    append_cifar(data, file, std::max<std::int64_t>(0, first - before), std::min(file.count(), end - before));
   }
   return data;
 }

@@ -129,7 +129,7 @@ class Images {
 };
 
 /// The labels of images, in their files; none where there are no files.
-std::vector<std::int32_t> read_labels(const fs::path& folder, const std::string& name, const Images& images) {
+std::vector<std::int32_t> read_npy_labels(const fs::path& folder, const std::string& name, const Images& images) {
   const std::vector<fs::path> files = files_of(folder, name + "_labels");
   if (files.empty()) return {};
   require_usage(files.size() == images.counts().size(), where_of(folder), " has ", files.size(), " files of ", name,
@@ -188,7 +188,7 @@ Dataset read_npy(const std::string& directory, const std::string& split, std::in
   const fs::path folder = given_folder(directory);
   Images train(folder, "train");
   require_usage(!train.none(), where_of(folder), " has no training images, ", expected_files);
-  std::vector<std::int32_t> labels = read_labels(folder, "train", train);
+  std::vector<std::int32_t> labels = read_npy_labels(folder, "train", train);
   Dataset data;
   data.name = "npy";
   data.split = split;
@@ -201,7 +201,7 @@ Dataset read_npy(const std::string& directory, const std::string& split, std::in
     require_usage(!test->none(), where_of(folder / "test.npy"), " is missing, as are parts of it");
     require_usage(test->channels() == train.channels(), where_of(folder), " has test images of ", test->shape_text(),
                   " and training images of ", train.shape_text(), ", expected as many channels");
-    labels = read_labels(folder, "test", *test);
+    labels = read_npy_labels(folder, "test", *test);
     const std::int64_t classes = classes_of(labels);
     require_usage(classes <= data.classes || data.classes == 0, where_of(folder), " has test label ", classes - 1,
                   ", but no training label above ", data.classes - 1);

@@ -17,7 +17,7 @@ constexpr std::int64_t most_header = 65535;  // bytes: what version 1.0 can say;
 constexpr std::size_t most_sides = 32;       // dimensions: NumPy's own limit for long
 
 /// A little-endian number.
-std::int64_t number(std::string_view bytes) {
+std::int64_t header_number(std::string_view bytes) {
   std::int64_t value = 0;
   for (std::size_t i = bytes.size(); i-- > 0;) value = value << 8 | static_cast<unsigned char>(bytes[i]);
   return value;
@@ -163,7 +163,7 @@ NpyFile::NpyFile(const std::string& path, std::string where) : where_(std::move(
                 " of the format, expected 1.0, 2.0 or 3.0");
   const std::size_t length_bytes = major == 1 ? 2 : 4;
   require_usage(start.size() >= magic.size() + 2 + length_bytes, where_, " ends within its header");
-  const std::int64_t length = number(std::string_view(start).substr(8, length_bytes));
+  const std::int64_t length = header_number(std::string_view(start).substr(8, length_bytes));
   require_usage(length <= most_header, where_, ": a header of ", length, " bytes, expected at most ", most_header);
   begin_ = 8 + static_cast<std::int64_t>(length_bytes) + length;
   require_usage(static_cast<std::uintmax_t>(begin_) <= size, where_, " ends within its header");

@@ -42,7 +42,7 @@ void transpose(const std::uint8_t* planes, std::uint8_t* pixels) {
 }
 
 /// Appends images [first, last) of a file, some at a time: the file itself never lies in memory.
-void append(Dataset& data, const fs::path& path, std::int64_t first, std::int64_t last) {
+void append_stl10(Dataset& data, const fs::path& path, std::int64_t first, std::int64_t last) {
   std::ifstream file(path, std::ios::binary);
   file.seekg(first * stl10_bytes);
   std::vector<std::uint8_t> planes(static_cast<std::size_t>(stl10_bytes));
@@ -56,7 +56,7 @@ void append(Dataset& data, const fs::path& path, std::int64_t first, std::int64_
   data.count += last - first;
 }
 
-std::vector<std::int32_t> read_labels(const fs::path& path, std::int64_t count) {
+std::vector<std::int32_t> read_stl10_labels(const fs::path& path, std::int64_t count) {
   const std::string bytes = read_file(path.string());
   require_usage(static_cast<std::int64_t>(bytes.size()) == count, "stl10: ", path.string(), " has ", bytes.size(),
                 " labels, expected ", count, ", one per image");
@@ -91,11 +91,11 @@ Dataset read_stl10(const std::string& directory, const std::string& split, std::
   const std::int64_t count = limit > 0 ? std::min(limit, last - first + more) : last - first + more;
   last = std::min(last, first + count);
   data.pixels.reserve(static_cast<std::size_t>(count * stl10_bytes));
-  append(data, images, first, last);
-  append(data, unlabelled, 0, count - (last - first));
+  append_stl10(data, images, first, last);
+  append_stl10(data, unlabelled, 0, count - (last - first));
   if (split == "train") return data;
   data.classes = 10;
-  const std::vector<std::int32_t> labels = read_labels(folder / (labelled + "_y.bin"), labelled_count);
+  const std::vector<std::int32_t> labels = read_stl10_labels(folder / (labelled + "_y.bin"), labelled_count);
   data.labels.assign(labels.begin() + first, labels.begin() + last);
   return data;
 }

@@ -9,7 +9,7 @@ namespace vergence {
 
 namespace {
 
-ConvShape geometry(const char* op, const Shape& x, const Shape& w, const Conv& conv) {
+ConvShape conv_geometry(const char* op, const Shape& x, const Shape& w, const Conv& conv) {
   require(x.rank() == 4 && w.rank() == 4, op, ": expected images [N, H, W, C] and weights [O, h, w, I], got ", x,
           " and ", w);
   require(conv.stride > 0 && conv.dilation > 0 && conv.padding >= 0 && conv.groups > 0, op,
@@ -27,10 +27,10 @@ ConvShape geometry(const char* op, const Shape& x, const Shape& w, const Conv& c
   return shape;
 }
 
-Shape output_shape(const ConvShape& s) { return {s.batch, s.out_height(), s.out_width(), s.out_channels}; }
+Shape conv_output(const ConvShape& s) { return {s.batch, s.out_height(), s.out_width(), s.out_channels}; }
 
 void require_output(const char* op, const Tensor& g, const ConvShape& shape) {
-  require(g.shape == output_shape(shape), op, ": expected outputs ", output_shape(shape), ", got ", g.shape);
+  require(g.shape == conv_output(shape), op, ": expected outputs ", conv_output(shape), ", got ", g.shape);
 }
 
 /// Activations of any type; weights of that type or its master type.
@@ -46,7 +46,7 @@ Tensor cotangent_of_images(const VjpContext& c, const Conv& conv) {
   const bool add = before && before.dtype == g.dtype && g.backend().adds_data_gradients();
   const std::optional<ReluNorm> norm = before && !add ? std::nullopt : relu_norm_of(c.reader(0));
   if (!add && !norm) return conv2d_data(g, w, x.shape, conv);
-  const ConvShape shape = geometry("conv2d_data", x.shape, w.shape, conv);
+  const ConvShape shape = conv_geometry("conv2d_data", x.shape, w.shape, conv);
   Tensor dx = add ? before : empty(g.backend(), x.shape, g.dtype);
   record("conv2d_data", {}, {}, {&dx}, {});
   if (const std::int64_t tiles = norm ? g.backend().relu_tiles(shape, norm->shape) : 0; tiles > 0) {
@@ -65,9 +65,9 @@ Tensor cotangent_of_images(const VjpContext& c, const Conv& conv) {
 }  // namespace
 
 PendingConv record_conv2d(const Tensor& x, const Tensor& w, const Conv& conv) {
-  const ConvShape shape = geometry("conv2d", x.shape, w.shape, conv);
+  const ConvShape shape = conv_geometry("conv2d", x.shape, w.shape, conv);
   require_types("conv2d", x.dtype, w.dtype);
-  Tensor y = empty(x.backend(), output_shape(shape), x.dtype);
+  Tensor y = empty(x.backend(), conv_output(shape), x.dtype);
   record("conv2d", {x, w}, {x, w}, {&y}, [conv](const VjpContext& c) {
     const Tensor &x = c[0], &w = c[1];
     return Tensors{c.need(0) ? cotangent_of_images(c, conv) : Tensor{},
@@ -83,7 +83,7 @@ Tensor conv2d(const Tensor& x, const Tensor& w, const Conv& conv) {
 }
 
 Tensor conv2d_data(const Tensor& g, const Tensor& w, const Shape& x_shape, const Conv& conv) {
-  const ConvShape shape = geometry("conv2d_data", x_shape, w.shape, conv);
+  const ConvShape shape = conv_geometry("conv2d_data", x_shape, w.shape, conv);
   require_output("conv2d_data", g, shape);
   require_types("conv2d_data", g.dtype, w.dtype);
   Tensor dx = empty(g.backend(), x_shape, g.dtype);
@@ -98,7 +98,7 @@ Tensor conv2d_data(const Tensor& g, const Tensor& w, const Shape& x_shape, const
 
 Tensor conv2d_weight(const Tensor& x, const Tensor& g, const Shape& w_shape, DType dtype, const Conv& conv,
                      const Tensor& place) {
-  const ConvShape shape = geometry("conv2d_weight", x.shape, w_shape, conv);
+  const ConvShape shape = conv_geometry("conv2d_weight", x.shape, w_shape, conv);
   require_output("conv2d_weight", g, shape);
   require(x.dtype == g.dtype, "conv2d_weight: types differ: ", name_of(x.dtype), " and ", name_of(g.dtype));
   require_types("conv2d_weight", x.dtype, dtype);

@@ -32,7 +32,7 @@ Tensor composed_set(const Tensor& g, const Tensor& u, double temperature) {
   return matmul(e, v) + matmul(e, v, true, false);
 }
 
-Tensor composed_backward(const Tensor& g, const Tensor& u, const InfoNceShape& shape) {
+Tensor info_nce_composed_backward(const Tensor& g, const Tensor& u, const InfoNceShape& shape) {
   const Tensor all_g = reshape(g, {shape.strata * shape.rows}),
                all_u = reshape(u, {shape.strata * shape.rows, shape.width});
   Tensors sets;
@@ -43,10 +43,10 @@ Tensor composed_backward(const Tensor& g, const Tensor& u, const InfoNceShape& s
 }
 
 /// Third and higher orders: differentiates the composed double backward. `inputs` are a, g and u.
-Tensors double_backward_vjp(const InfoNceShape& shape, const VjpContext& c) {
+Tensors info_nce_double_backward_vjp(const InfoNceShape& shape, const VjpContext& c) {
   Tensors fresh;
   for (int i = 0; i < 3; ++i) fresh.push_back(c[i].node ? identity(c[i]) : leaf(c[i]));
-  const Tensor gu = composed_backward(fresh[1], fresh[2], shape);
+  const Tensor gu = info_nce_composed_backward(fresh[1], fresh[2], shape);
   const Tensors second = grad({gu}, {fresh[1], fresh[2]}, {.create = true, .keep = true, .seeds = {fresh[0]}});
   return grad(second, fresh, {.create = true, .keep = true, .seeds = {c.g(0), c.g(1)}});
 }
@@ -61,7 +61,7 @@ InfoNceSecond info_nce_double_backward(const Tensor& a, const Tensor& g, const T
   u.backend().info_nce_double_backward(shape, a.array(), g.array(), u.array(), lse.array(), out.dg.array(),
                                        out.du.array());
   record("info_nce_double_backward", {a, g, u}, {a, g, u}, {&out.dg, &out.du},
-         [shape](const VjpContext& c) { return double_backward_vjp(shape, c); });
+         [shape](const VjpContext& c) { return info_nce_double_backward_vjp(shape, c); });
   return out;
 }
 

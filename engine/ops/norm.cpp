@@ -68,7 +68,7 @@ Tensor mask_values(const Tensor& x, const Norm& norm) {
   return mask;
 }
 
-BackwardResult composed_backward(const Tensor& g, const Tensor& x, const Norm& norm) {
+BackwardResult norm_composed_backward(const Tensor& g, const Tensor& x, const Norm& norm) {
   const Tensor masked = norm.shape.relu ? relu_mask(g, mask_values(x, norm)) : g;
   const Tensor g2 = as_rows(masked), x2 = as_rows(x);
   Tensors gx;
@@ -89,7 +89,7 @@ struct Incoming {
 };
 
 /// Third and higher orders: differentiates the composed double backward. `inputs` are a, a_add, b, c, g, x, gamma.
-Tensors double_backward_vjp(const NormShape& shape, const VjpContext& context) {
+Tensors norm_double_backward_vjp(const NormShape& shape, const VjpContext& context) {
   Norm norm = norm_from(shape, context);
   Tensors fresh;
   for (int i = 0; i < 7; ++i) {
@@ -97,7 +97,7 @@ Tensors double_backward_vjp(const NormShape& shape, const VjpContext& context) {
     fresh.push_back(!input ? Tensor{} : input.node ? identity(input) : leaf(input));
   }
   norm.gamma = fresh[6];
-  const BackwardResult first = composed_backward(fresh[4], fresh[5], norm);
+  const BackwardResult first = norm_composed_backward(fresh[4], fresh[5], norm);
   Tensor total;
   auto include = [&](const Tensor& cotangent, const Tensor& value) {
     if (!cotangent || !value) return;
@@ -135,7 +135,7 @@ NormSecond batch_norm_double_backward(const Incoming& in, const Tensor& g, const
                                          norm.rstd.array(), out.dg.array(), out.dx.array(), out.dgamma.array());
   record("batch_norm_double_backward", {in.a, in.a_add, in.b, in.c, g, x, norm.gamma},
          kept_of(norm, {in.a, in.a_add, in.b, in.c, g, x}), {&out.dg, &out.dx, &out.dgamma},
-         [shape = norm.shape](const VjpContext& c) { return double_backward_vjp(shape, c); });
+         [shape = norm.shape](const VjpContext& c) { return norm_double_backward_vjp(shape, c); });
   return out;
 }
 

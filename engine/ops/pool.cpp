@@ -6,7 +6,7 @@ namespace vergence {
 
 namespace {
 
-PoolShape geometry(const char* op, const Shape& x, const Pool& pool) {
+PoolShape pool_geometry(const char* op, const Shape& x, const Pool& pool) {
   require(x.rank() == 4, op, ": expected [N, H, W, C], got ", x);
   require(pool.kernel > 0 && pool.stride > 0 && pool.padding >= 0 && 2 * pool.padding <= pool.kernel &&
               x[1] + 2 * pool.padding >= pool.kernel && x[2] + 2 * pool.padding >= pool.kernel,
@@ -19,7 +19,7 @@ PoolShape geometry(const char* op, const Shape& x, const Pool& pool) {
 }
 
 Shape input_shape(const PoolShape& s) { return {s.batch, s.in_height, s.in_width, s.channels}; }
-Shape output_shape(const PoolShape& s) { return {s.batch, s.out_height(), s.out_width(), s.channels}; }
+Shape pool_output(const PoolShape& s) { return {s.batch, s.out_height(), s.out_width(), s.channels}; }
 
 Tensor max_pool_gather(const Tensor& x, const Tensor& index, const PoolShape& shape);
 
@@ -32,7 +32,7 @@ Tensor max_pool_scatter(const Tensor& g, const Tensor& index, const PoolShape& s
 }
 
 Tensor max_pool_gather(const Tensor& x, const Tensor& index, const PoolShape& shape) {
-  Tensor y = empty(x.backend(), output_shape(shape), x.dtype);
+  Tensor y = empty(x.backend(), pool_output(shape), x.dtype);
   x.backend().max_pool_gather(shape, x.array(), index.array(), y.array());
   record("max_pool_gather", {x}, {index}, {&y},
          [shape](const VjpContext& c) { return Tensors{max_pool_scatter(c.g(), c[0], shape)}; });
@@ -67,9 +67,9 @@ Tensor average_pool_backward(const Tensor& g, const PoolShape& shape, const Resu
 }  // namespace
 
 Tensor max_pool(const Tensor& x, const Pool& pool) {
-  const PoolShape shape = geometry("max_pool", x.shape, pool);
-  Tensor y = empty(x.backend(), output_shape(shape), x.dtype);
-  const Tensor index = empty(x.backend(), output_shape(shape), DType::i32);
+  const PoolShape shape = pool_geometry("max_pool", x.shape, pool);
+  Tensor y = empty(x.backend(), pool_output(shape), x.dtype);
+  const Tensor index = empty(x.backend(), pool_output(shape), DType::i32);
   x.backend().max_pool(shape, x.array(), y.array(), index.array());
   record("max_pool", {x}, {index}, {&y},
          [shape](const VjpContext& c) { return Tensors{max_pool_scatter(c.g(), c[0], shape)}; });
@@ -77,8 +77,8 @@ Tensor max_pool(const Tensor& x, const Pool& pool) {
 }
 
 Tensor average_pool(const Tensor& x, const Pool& pool) {
-  const PoolShape shape = geometry("average_pool", x.shape, pool);
-  return average_pool(x, shape, {output_shape(shape), x.dtype});
+  const PoolShape shape = pool_geometry("average_pool", x.shape, pool);
+  return average_pool(x, shape, {pool_output(shape), x.dtype});
 }
 
 Tensor global_average_pool(const Tensor& x, std::optional<DType> dtype) {

@@ -207,7 +207,7 @@ void add_optimizer(Rows& rows, Backend& backend, std::int64_t parameters) {
   });
 }
 
-Rows rows_of(const BenchSettings& settings, Backend& backend) {
+Rows bench_rows(const BenchSettings& settings, Backend& backend) {
   const Options options = bench_options(settings);
   const DType type = activations_of(options, backend);
   const ResNet encoder = make_resnet(encoder_settings(options, settings.image), {backend});
@@ -273,7 +273,7 @@ std::string bench_ops(const BenchSettings& settings) {
   std::map<Kind, double> total;
   double passes_floor = 0;
   {
-    Rows rows = rows_of(settings, device);
+    Rows rows = bench_rows(settings, device);
     for (Row& row : rows) {
       row.ms = time_of(device, row.prepare()).median;
       print_row(out, row, row.kind == Kind::pass ? bandwidth : product);

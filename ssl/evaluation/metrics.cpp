@@ -31,7 +31,9 @@ std::string fixed(double value, int decimals) {
 }
 
 /// A number as it is stored: null where it is none.
-Metrics::Json number(double value) { return std::isfinite(value) ? Metrics::Json(value) : Metrics::Json(nullptr); }
+Metrics::Json number_or_null(double value) {
+  return std::isfinite(value) ? Metrics::Json(value) : Metrics::Json(nullptr);
+}
 
 /// That images are not in colour.
 std::string has_no_colour(const Dataset& images) {
@@ -87,7 +89,7 @@ Metrics::Json Metrics::crowding() {
   line("crowding_ratio", result.ratio, 4);
   line("crowding_intra", result.intra, 4);
   line("crowding_inter", result.inter, 4);
-  return {{"ratio", number(result.ratio)}, {"intra", result.intra}, {"inter", result.inter}};
+  return {{"ratio", number_or_null(result.ratio)}, {"intra", result.intra}, {"inter", result.inter}};
 }
 
 Metrics::Json Metrics::collapse() {
@@ -152,9 +154,9 @@ Metrics::Json Metrics::dense() {
   const double mean = result.mean_intersection_over_union();
   const double background = result.intersection_over_union(0), foreground = result.intersection_over_union(1);
   line("dense_miou", mean, 2, "foreground " + fixed(foreground, 2) + ", background " + fixed(background, 2));
-  return {{"miou", number(two_decimals(mean))},
-          {"iou_foreground", number(two_decimals(foreground))},
-          {"iou_background", number(two_decimals(background))}};
+  return {{"miou", number_or_null(two_decimals(mean))},
+          {"iou_foreground", number_or_null(two_decimals(foreground))},
+          {"iou_background", number_or_null(two_decimals(background))}};
 }
 
 Metrics::Json Metrics::reconstruction() {
@@ -167,9 +169,12 @@ Metrics::Json Metrics::reconstruction() {
                         train.images, known ? query() : features_of(images.images, images.extract), images.images,
                         images.extract, decoder, *subject_.backend);
   line("reconstruction_r2", result.r_squared(), 4, "decoder of width " + std::to_string(decoder.width));
-  return {{"r2", number(result.r_squared())}, {"mse", result.mean_squared_error()},
-          {"variance", result.variance()},    {"decoder_width", decoder.width},
-          {"epochs", decoder.epochs},         {"train_images", train.images.count}};
+  return {{"r2", number_or_null(result.r_squared())},
+          {"mse", result.mean_squared_error()},
+          {"variance", result.variance()},
+          {"decoder_width", decoder.width},
+          {"epochs", decoder.epochs},
+          {"train_images", train.images.count}};
 }
 
 Metrics::Json Metrics::nuisance() {
@@ -354,7 +359,7 @@ Metrics::Json Metrics::shown_swap(const BackgroundSwap& swap) const {
           {"repaired", two_decimals(swap.repaired)},
           {"drop", two_decimals(swap.drop())},
           {"changed", two_decimals(swap.changed)},
-          {"followed", number(two_decimals(swap.followed))}};
+          {"followed", number_or_null(two_decimals(swap.followed))}};
 }
 
 /// A line and a list of top-1 per form trained on.

@@ -66,7 +66,7 @@ void apply_layer(const std::vector<Setting>& settings, Options& options) {
 }
 
 /// What no single option can say.
-void check(const Options& options) {
+void check_options(const Options& options) {
   for (const auto* values : {&options.mean, &options.std}) {
     const char* name = values == &options.mean ? "--mean" : "--std";
     require_usage(values->size() <= most_channels, name, ": expected at most ", most_channels, " numbers, got ",
@@ -183,7 +183,7 @@ Options parse_pretrain(int argc, const char* const* argv) {
     if (line.config.empty()) options.recipe = file.recipe;
   }
   options.batch_chosen = sets(given, "batch") || (file.recipe.empty() && sets(filed, "batch"));
-  check(options);
+  check_options(options);
   if (options.resume && !sets(given, "out") && !line.config.empty()) refuse_moved_run(file.path, options);
   return options;
 }
@@ -192,7 +192,7 @@ Options options_from_toml(std::string_view text, const std::string& where) {
   Options options;
   const std::vector<Setting> settings = read_toml(text, where);
   apply_layer(with_true_names(settings, objective_in(settings, options.objective)), options);
-  check(options);
+  check_options(options);
   return options;
 }
 

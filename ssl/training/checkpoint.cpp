@@ -90,7 +90,7 @@ bool all_finite(const TensorEntry& entry) {
   return sum == 0;
 }
 
-std::int64_t number(const SafetensorsFile& file, const std::string& key) {
+std::int64_t stored_number(const SafetensorsFile& file, const std::string& key) {
   const std::string& text = file.meta(key);
   std::int64_t value = -1;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -161,10 +161,10 @@ Checkpoint::Checkpoint(const std::string& path) : file_(path) {
                 ": not a checkpoint of this program, expected metadata format '", format_name, "'");
   require_usage(format == old_format_name || file_.meta(hash_key) == hash_of(file_.tensors(), file_.metadata()), path,
                 ": is damaged: its bytes do not fit its checksum");
-  position_ = {.step = number(file_, "step"),
-               .epoch = number(file_, "epoch"),
-               .threads = number(file_, "threads"),
-               .images = file_.metadata().contains("images") ? number(file_, "images") : 0,
+  position_ = {.step = stored_number(file_, "step"),
+               .epoch = stored_number(file_, "epoch"),
+               .threads = stored_number(file_, "threads"),
+               .images = file_.metadata().contains("images") ? stored_number(file_, "images") : 0,
                .data = {text_or_none(file_, "images_xxh128"), text_or_none(file_, "labels_xxh128")},
                .seconds = seconds_spent(file_),
                .config = file_.meta("config")};

@@ -61,7 +61,7 @@ std::size_t common_folder(const std::vector<std::string>& paths) {
   return same.rfind('/') + 1;  // npos + 1 = 0
 }
 
-LookedAt look_at(const std::string& path, std::string& bytes) {
+LookedAt look_at_file(const std::string& path, std::string& bytes) {
   LookedAt result;
   try {
     const OpenFile file(path);
@@ -125,7 +125,7 @@ std::vector<LookedAt> look_at_files(const std::vector<std::string>& paths) {
   parallel_for(static_cast<std::int64_t>(paths.size()), 16, [&](std::int64_t begin, std::int64_t end) {
     std::string bytes;
     for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i)
-      results[i] = look_at(paths[i], bytes);
+      results[i] = look_at_file(paths[i], bytes);
   });
   return results;
 }

@@ -113,8 +113,8 @@ std::vector<std::string> paths_of(const ImageList& list) {
 }
 
 /// Looks at the files and leaves out those that are no images, or throws.
-std::vector<KnownImage> look_at(ImageList& list, const DatasetSettings& settings,
-                                std::vector<std::string>& complaints) {
+std::vector<KnownImage> look_at_images(ImageList& list, const DatasetSettings& settings,
+                                       std::vector<std::string>& complaints) {
   const std::vector<LookedAt> looks = look_at_files(paths_of(list));
   std::vector<KnownImage> images;
   std::vector<std::int64_t> good;
@@ -181,7 +181,7 @@ Dataset open_image_folder(const DatasetSettings& settings, const std::string& sp
   const auto all = static_cast<std::int64_t>(list.files.size());
   list = chosen(std::move(list), split_places(rule.keep, all, settings.limit));
   std::vector<std::string> complaints;
-  std::vector<KnownImage> images = look_at(list, settings, complaints);
+  std::vector<KnownImage> images = look_at_images(list, settings, complaints);
 
   Dataset data;
   data.name = settings.name;

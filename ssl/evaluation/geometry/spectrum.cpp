@@ -88,7 +88,7 @@ std::int64_t eigenvalues_below(const Tridiagonal& matrix, double x, double small
 }
 
 /// The features, or some rows of them, in f64.
-Tensor rows_of(const Features& features, std::int64_t begin, std::int64_t count) {
+Tensor feature_rows(const Features& features, std::int64_t begin, std::int64_t count) {
   const std::vector<double> values(features.row(begin), features.row(begin + count));
   return from_values(cpu_backend(), {count, features.dim}, values);
 }
@@ -98,12 +98,12 @@ std::vector<double> gram_matrix(const Features& features) {
   constexpr std::int64_t block = 2048;  // rows that are held in f64 at a time
   const std::int64_t rows = features.rows(), dim = features.dim;
   if (rows < dim) {
-    const Tensor all = rows_of(features, 0, rows);
+    const Tensor all = feature_rows(features, 0, rows);
     return matmul(all, all, false, true).values();
   }
   Tensor gram = zeros(cpu_backend(), {dim, dim}, DType::f64);
   for (std::int64_t begin = 0; begin < rows; begin += block) {
-    const Tensor part = rows_of(features, begin, std::min(block, rows - begin));
+    const Tensor part = feature_rows(features, begin, std::min(block, rows - begin));
     gram = add(gram, matmul(part, part, true, false));
   }
   return gram.values();

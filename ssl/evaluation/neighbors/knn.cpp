@@ -21,7 +21,8 @@ std::int32_t vote(const std::vector<Neighbour>& neighbours, const KnnForm& form,
   return static_cast<std::int32_t>(std::max_element(votes.begin(), votes.end()) - votes.begin());
 }
 
-void check(const Features& bank, const Features& query, const std::vector<KnnForm>& forms, const KnnBlocks& blocks) {
+void check_features(const Features& bank, const Features& query, const std::vector<KnnForm>& forms,
+                    const KnnBlocks& blocks) {
   check_labelled(bank, "kNN bank");
   check_labelled(query, "kNN queries");
   require_usage(bank.dim == query.dim, "kNN: the bank's features have ", bank.dim, " values, the queries' ", query.dim);
@@ -40,7 +41,7 @@ KnnForm knn_euclidean_5() { return {Distance::euclidean, 5, 0}; }
 
 std::vector<KnnResult> knn_classify(const Features& bank, const Features& query, const std::vector<KnnForm>& forms,
                                     Backend& backend, const KnnBlocks& blocks) {
-  check(bank, query, forms, blocks);
+  check_features(bank, query, forms, blocks);
   std::vector<KnnResult> results;
   for (const KnnForm& form : forms) {
     if (form.k > bank.rows())

@@ -41,7 +41,7 @@ Tensor pixel_logits(const Tensor& maps, const Tensor& weight, const Tensor& bias
   return reshape(transpose(reshape(fine, {count, classes, pixels})), {count * pixels, classes});
 }
 
-void check(const LabelledMaps& maps) {
+void check_maps(const LabelledMaps& maps) {
   require(maps.images > 0 && maps.classes > 1 && maps.size > 0 &&
               static_cast<std::int64_t>(maps.values.size()) == maps.images * maps.height * maps.width * maps.dim &&
               static_cast<std::int64_t>(maps.labels.size()) == maps.images * maps.size * maps.size,
@@ -98,7 +98,7 @@ std::vector<double> bilinear_weights(std::int64_t from, std::int64_t to) {
 }
 
 LinearClassifier train_dense(const LabelledMaps& train, const DenseSettings& settings, Backend& backend) {
-  check(train);
+  check_maps(train);
   const std::int64_t cells = train.height * train.width, pixels = train.size * train.size;
   const Standardisation scale(train.values, train.dim);
   const Tensor maps = from_floats(backend, {train.images, cells, train.dim}, scale.apply(train.values));
@@ -129,7 +129,7 @@ LinearClassifier train_dense(const LabelledMaps& train, const DenseSettings& set
 
 std::vector<std::int32_t> predict_pixels(const LinearClassifier& classifier, const LabelledMaps& maps,
                                          Backend& backend) {
-  check(maps);
+  check_maps(maps);
   require(maps.dim == classifier.dim && maps.classes == classifier.classes, "dense probe: maps of ", maps.dim,
           " channels and ", maps.classes, " classes, the probe has ", classifier.dim, " and ", classifier.classes);
   const std::int64_t classes = classifier.classes;

@@ -86,7 +86,7 @@ void require_finite(double loss, std::int64_t epoch) {
           "; a smaller learning rate may help");
 }
 
-Tensor upload(const Features& features, Backend& backend) {
+Tensor upload_features(const Features& features, Backend& backend) {
   return from_floats(backend, {features.rows(), features.dim}, features.values);
 }
 
@@ -219,7 +219,7 @@ LinearClassifier train_probe(const Features& train, const ProbeSettings& setting
   check_labelled(train, "probe");
   check_probe(settings);
   if (settings.protocol == ProbeProtocol::lbfgs) return train_logistic(train, settings, progress);
-  const Tensor features = upload(train, backend);
+  const Tensor features = upload_features(train, backend);
   ProbeTrainer trainer(initial_classifier(train.dim, train.classes, settings.seed), settings, backend);
   for (std::int64_t epoch = 0; epoch < settings.epochs; ++epoch) {
     const double loss = trainer.epoch(features, train.labels, epoch);
@@ -239,7 +239,7 @@ LinearClassifier train_probe(const FeatureSource& train, const ProbeSettings& se
   ProbeTrainer trainer(initial_classifier(features.dim, features.classes, settings.seed), settings, backend);
   for (std::int64_t epoch = 0; epoch < settings.epochs; ++epoch) {
     if (epoch > 0) features = train(epoch);
-    const double loss = trainer.epoch(upload(features, backend), features.labels, epoch);
+    const double loss = trainer.epoch(upload_features(features, backend), features.labels, epoch);
     require_finite(loss, epoch);
     if (progress) progress(epoch + 1, loss);
   }

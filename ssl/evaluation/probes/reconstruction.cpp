@@ -25,7 +25,7 @@ Tensor features_at(const Features& features, const std::vector<std::int64_t>& in
   return from_floats(backend, {static_cast<std::int64_t>(indices.size()), features.dim}, scale.apply(values));
 }
 
-void check(const Features& features, const Dataset& images) {
+void check_images(const Features& features, const Dataset& images) {
   check_features(features, "reconstruction");
   require(features.rows() == images.count, "reconstruction: ", features.rows(), " feature vectors of ", images.count,
           " images");
@@ -50,8 +50,8 @@ double Determination::variance() const { return squares_ / count_ - sum_ / count
 Determination reconstruction_of(const Features& train_features, const Dataset& train, const Features& test_features,
                                 const Dataset& test, const ExtractSettings& extract,
                                 const ReconstructionSettings& settings, Backend& backend) {
-  check(train_features, train);
-  check(test_features, test);
+  check_images(train_features, train);
+  check_images(test_features, test);
   require_usage(train.count > 1, "reconstruction: there is one training image, expected at least two");
   Decoder decoder = make_decoder({.features = train_features.dim,
                                   .image_size = extract.image_size,

@@ -19,7 +19,7 @@ void ensure(Tensor& target, Backend& backend, const Shape& shape, DType dtype) {
 }
 
 template <class T>
-void upload(const Tensor& target, const std::vector<T>& values) {
+void upload_values(const Tensor& target, const std::vector<T>& values) {
   target.backend().upload(target.data->data(), values.data(), static_cast<std::int64_t>(values.size() * sizeof(T)));
 }
 
@@ -132,12 +132,12 @@ void PatchMasks::prepare(std::uint64_t seed, const std::vector<Key>& keys) {
     }
   });
   ensure(map_, backend_, {images * grid_.side(), grid_.side()}, DType::u8);
-  upload(map_, map_host_);
+  upload_values(map_, map_host_);
   if (!noise_) return;
   ensure(values_, backend_, {lines, width}, DType::f32);
   ensure(places_, backend_, {lines}, DType::i32);
-  upload(values_, noise_host_);
-  upload(places_, places_host_);
+  upload_values(values_, noise_host_);
+  upload_values(places_, places_host_);
 }
 
 /// Normal values (Box and Muller) for the erased patches of one image, and the places of their lines in the batch.
