@@ -32,7 +32,7 @@ row() { # NAME BUILD [VARIABLE=VALUE]: runs the tests unless this row has ended 
   [[ ! -e $rows/$name.row ]] || return 0
   env "${@:3}" ctest --test-dir "$folder/$build" --parallel "$(nproc)" --output-on-failure >"$rows/$name.txt" 2>&1 || true
   local count failing
-  count=$(bash tests/summary.sh "$folder/$build" "$rows/$name.txt" | tail -n 1)
+  count=$(bash tests/summary.sh "$rows/$name.txt" | tail -n 1)
   failing=$(sed -n '/tests FAILED:/,$ s/^[[:space:]]*[0-9]* - \([^ ]* (.*)\)$/\1/p' "$rows/$name.txt" | paste -sd, | sed 's/,/, /g')
   echo "| $build | ${3:-} | $count | ${failing:--} | $((SECONDS - began)) s |" >"$rows/$name.part"
   mv "$rows/$name.part" "$rows/$name.row"

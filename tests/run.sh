@@ -1,23 +1,43 @@
 #!/usr/bin/env bash
 # run.sh [fast] [CTEST OPTION...]
-# Installs what is missing, builds everything into build/ and runs every test. A second run rebuilds only what changed.
-# Ends with why tests were skipped and, as its last line, how many passed, failed and were skipped.
-#   tests/run.sh                  all tests
-#   tests/run.sh fast             builds and runs those that take a second or two: what one runs after an edit
+# Installs what is missing, builds everything into build/ and runs every test, in stages: the format of the sources
+# (tests/format.sh), the build, the tests labeled `fast`, the others. The first stage that fails is the last. A second run
+# rebuilds only what changed. Ends with the time of each stage, why tests were skipped and, as its last line, how many passed,
+# failed and were skipped.
+#   tests/run.sh                  all stages
+#   tests/run.sh fast             builds and runs the fast tests alone: what one runs after an edit
 #   tests/run.sh -R options       those whose name matches
 #   tests/run.sh -LE oracle       without the comparisons with PyTorch
 #   tests/run.sh -L emulator      what runs on the emulated GPU
+# With `fast` or options one is at work: there is one stage of tests, and the format is looked at last, as a warning.
 set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
-began=$SECONDS
-options=(--parallel "$(nproc)" --output-on-failure "$@")
-targets=(all)
+whole=1 targets=(all)
+[[ $# -eq 0 ]] || whole=
+select=("$@")
 if [[ ${1:-} == fast ]]; then
-  options=(--parallel "$(nproc)" --output-on-failure -L '^fast$' "${@:2}")
+  select=(-L '^fast$' "${@:2}")
   targets=(fast_tests)
 fi
+times=() stage=
+begin() { # STAGE WORDS
+  stage=$1 began=$SECONDS
+  echo "==== $2"
+}
+end() {
+  times+=("$stage $((SECONDS - began)) s")
+  echo "==== ${times[-1]}"
+}
 
 bash tools/install_packages.sh --tests
+
+if [[ -n $whole ]]; then
+  begin format "format of the sources"
+  bash tests/format.sh
+  end
+fi
+
+begin build "build"
 configure=(-S . -B build -DCMAKE_BUILD_TYPE=Release -DVERGENCE_TESTS=ON -DVERGENCE_CUDA=AUTO -DVERGENCE_WERROR=ON)
 # Without a GPU to run them, the kernels are compiled for one architecture, which is quick.
 nvidia-smi -L >/dev/null 2>&1 || configure+=(-DVERGENCE_CUDA_ARCHITECTURES=90a-real)
@@ -29,11 +49,32 @@ nvidia-smi -L >/dev/null 2>&1 || configure+=(-DVERGENCE_CUDA_ARCHITECTURES=90a-r
 ! command -v ccache >/dev/null || configure+=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache -DCMAKE_CUDA_COMPILER_LAUNCHER=ccache)
 cmake --log-level=WARNING "${configure[@]}"
 cmake --build build --parallel "$(nproc)" --target "${targets[@]}"
-echo "Built in $((SECONDS - began)) s."
+end
 
-status=0
-ctest --test-dir build "${options[@]}" | tee build/tests.log || status=$?
-echo "All in $((SECONDS - began)) s."
+status=0 logs=()
+: >build/tests.log
+run_tests() { # STAGE WORDS CTEST_OPTION...: its log is kept, since the next run overwrites it
+  begin "$1" "$2"
+  ctest --test-dir build --parallel "$(nproc)" --output-on-failure "${@:3}" | tee -a build/tests.log || status=$?
+  logs+=("build/tests-$1.log")
+  cp build/Testing/Temporary/LastTest.log "${logs[-1]}"
+  end
+}
+if [[ -n $whole ]]; then
+  # Those that take long start in the second run, the longest first; before it a processor idles for a few seconds at most.
+  run_tests fast "fast tests" -L '^fast$'
+  if ((status == 0)); then
+    run_tests full "all other tests" -LE '^fast$'
+  else
+    echo "A fast test failed: the others were not run. 'ctest --test-dir build' runs all, whatever fails."
+  fi
+else
+  run_tests tests "tests" "${select[@]}"
+  bash tests/format.sh || echo "warning: the first stage of 'tests/run.sh' will fail at that"
+fi
+
+printf -v all '%s, ' "${times[@]}"
+echo "==== ${all}all $SECONDS s"
 ! grep -q 'gpu_pack_test.*Passed' build/tests.log || echo "Packed for a GPU: $(du -sh --apparent-size build/carry | cut -f1)iB"
-bash tests/summary.sh build build/tests.log
+bash tests/summary.sh build/tests.log "${logs[@]}"
 exit "$status"

@@ -1,23 +1,27 @@
 #!/usr/bin/env bash
-# summary.sh BUILD_FOLDER CONSOLE
-# After a run of CTest in BUILD_FOLDER whose output is in the file CONSOLE: prints each reason for which tests, or cases
-# within tests, were skipped, then as the last line `N passed, N failed, N skipped`. A test that did not run has failed.
+# summary.sh CONSOLE LOG...
+# After runs of CTest whose output is in the file CONSOLE, one after the other, and which left one LOG each
+# (Testing/Temporary/LastTest.log of the build folder, which the next run overwrites): prints each reason for which tests, or
+# cases within tests, were skipped, then as the last line `N passed, N failed, N skipped`. A test that CTest could not start
+# has failed. A LOG that is not there is passed over.
 set -euo pipefail
-build=${1:?usage: summary.sh BUILD_FOLDER CONSOLE} console=${2:?usage: summary.sh BUILD_FOLDER CONSOLE}
-log=$build/Testing/Temporary/LastTest.log
-[[ ! -f $log ]] || awk '
+console=${1:?usage: summary.sh CONSOLE LOG...}
+logs=()
+for log in "${@:2}"; do [[ ! -f $log ]] || logs+=("$log"); done
+((${#logs[@]} == 0)) || awk '
   function skipped(reason) {
     if (!(reason in times)) order[++reasons] = reason
     if (!((reason, name) in seen)) names[reason] = names[reason] " " name
     seen[reason, name] = 1
     ++times[reason]
   }
+  FNR == 1 { after = 0 }
   /^[0-9]+\/[0-9]+ Testing: / { name = $3; next }
   after { skipped($0); after = 0; next }
   /^[^ ].*: Skipped$/ { after = 1; next }  # GoogleTest gives the reason on the next line
   /^skipped: / { skipped(substr($0, 10)) }
   END { for (i = 1; i <= reasons; ++i) printf "Skipped (%d,%s): %s\n", times[order[i]], names[order[i]], order[i] }
-' "$log"
+' "${logs[@]}"
 awk '
   / Test +#[0-9]+: / {
     if (/ Passed +[0-9.]+ sec/) ++passed

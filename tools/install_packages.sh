@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# install_packages.sh [--tests | --fuzz]
+# install_packages.sh [--tests | --fuzz | --tidy]
 # Installs the Debian 12 packages that building Vergence needs and that are missing, naming them first. With --tests
-# also those of the tests, with --fuzz also those of the tests and clang. Nothing here needs a GPU. Does nothing where all
-# are there already.
+# also those of the tests, with --fuzz also those of the tests and clang, with --tidy also those of the tests and clang-tidy.
+# Nothing here needs a GPU. Does nothing where all are there already.
 set -euo pipefail
 
 needed=(g++ cmake ninja-build libcli11-dev libtomlplusplus-dev nlohmann-json3-dev libdnnl-dev
@@ -12,11 +12,13 @@ case "${1:-}" in
   '') ;;
   --tests)
     needed+=(libgtest-dev xz-utils curl python3)
-    optional=(python3-torch python3-torchvision) # the comparisons with PyTorch; they are skipped without it
+    # The check of the format (tests/format.sh) and the comparisons with PyTorch; they are skipped without these.
+    optional=(clang-format-14 python3-torch python3-torchvision)
     ;;
   --fuzz) needed+=(libgtest-dev clang libomp-dev libclang-rt-dev) ;;
+  --tidy) needed+=(libgtest-dev clang-tidy-14 libomp-14-dev) ;;
   *)
-    echo "usage: install_packages.sh [--tests | --fuzz]" >&2
+    echo "usage: install_packages.sh [--tests | --fuzz | --tidy]" >&2
     exit 2
     ;;
 esac
@@ -53,6 +55,6 @@ install() { ${as_root[@]+"${as_root[@]}"} env DEBIAN_FRONTEND=noninteractive apt
 
 ${as_root[@]+"${as_root[@]}"} apt-get update -q || echo "apt-get update failed; trying with the lists there are"
 [[ ${#missing[@]} -eq 0 ]] || install "${missing[@]}"
-if [[ ${#wanted[@]} -gt 0 ]] && ! install "${wanted[@]}"; then
-  echo "Not installed: ${wanted[*]}. The tests that need them will be skipped."
-fi
+for package in ${wanted[@]+"${wanted[@]}"}; do
+  install "$package" || echo "Not installed: $package. The tests that need it will be skipped."
+done

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # summary_test.sh SOURCE_FOLDER
-# What summary.sh says of a run of CTest in which tests pass, are skipped for two reasons, fail in four ways, and of none.
+# What summary.sh says of a run of CTest in which tests pass, are skipped for two reasons, fail in four ways, of none, and of
+# two runs.
 set -euo pipefail
 source=$1
 work=$(mktemp -d)
@@ -25,7 +26,7 @@ END
 cmake -S "$work" -B "$work/build" >"$work/configured" || failed "cmake: $(cat "$work/configured")"
 summary() { # CTEST OPTION...
   ctest --test-dir "$work/build" "$@" >"$work/console" 2>/dev/null || true
-  bash "$source/tests/summary.sh" "$work/build" "$work/console"
+  bash "$source/tests/summary.sh" "$work/console" "$work/build/Testing/Temporary/LastTest.log"
 }
 
 cat >"$work/expected" <<'END'
@@ -37,4 +38,14 @@ summary >"$work/found"
 diff "$work/expected" "$work/found" || failed "all tests"
 [[ $(summary --parallel 4 | tail -n 1) == "2 passed, 4 failed, 2 skipped" ]] || failed "in parallel"
 [[ $(summary -R nothing_at_all) == "0 passed, 0 failed, 0 skipped" ]] || failed "no test"
+
+# Two runs, as run.sh makes them: the second overwrites the log, and both lack the same thing.
+: >"$work/console"
+ctest --test-dir "$work/build" -R lacks_torch >>"$work/console" 2>/dev/null
+cp "$work/build/Testing/Temporary/LastTest.log" "$work/first.log"
+ctest --test-dir "$work/build" -E lacks_torch >>"$work/console" 2>/dev/null || true
+bash "$source/tests/summary.sh" "$work/console" "$work/first.log" "$work/build/Testing/Temporary/LastTest.log" >"$work/found"
+diff "$work/expected" "$work/found" || failed "two runs"
+bash "$source/tests/summary.sh" "$work/console" "$work/not_there.log" >"$work/found"
+[[ $(<"$work/found") == "2 passed, 4 failed, 2 skipped" ]] || failed "no log"
 echo "passed"
