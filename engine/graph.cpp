@@ -137,7 +137,7 @@ class Walk {
         state.beyond = state.beyond || leads(edge);
         if (leads(edge)) ++states_[edge.node.get()].uses;
       }
-      state.leads = state.beyond || targets_.count(node.get()) > 0;
+      state.leads = state.beyond || targets_.contains(node.get());
     }
   }
 
@@ -181,7 +181,7 @@ class Walk {
     State& state = states_[node.get()];
     if (!state.beyond || state.cotangents.empty()) return;
     Tensors cotangents = state.cotangents;
-    if (!targets_.count(node.get())) state.cotangents.clear();
+    if (!targets_.contains(node.get())) state.cotangents.clear();
     cotangents.resize(static_cast<std::size_t>(node->outputs));
     require(!node->freed, "grad: the graph of '", node->name,
             "' was freed by an earlier grad; pass keep (or create) to that one");
@@ -225,7 +225,7 @@ class Walk {
     return alone ? found->second : Tensor{};
   }
   const Node* reader(const Edge& edge, const Tensor& partial) const {
-    if (options_.create || !leads(edge) || targets_.count(edge.node.get()) > 0) return nullptr;
+    if (options_.create || !leads(edge) || targets_.contains(edge.node.get())) return nullptr;
     const bool last = states_.at(edge.node.get()).uses == 1;
     return last && (partial || !sum_of(edge)) ? edge.node.get() : nullptr;
   }

@@ -9,9 +9,9 @@ namespace vergence {
 
 namespace {
 
-constexpr std::int64_t kAlignment = 16;  // elements: a cache line of f32, so that vector loads never straddle two
+constexpr std::int64_t alignment = 16;  // elements: a cache line of f32, so that vector loads never straddle two
 
-std::int64_t aligned(std::int64_t size) { return (size + kAlignment - 1) / kAlignment * kAlignment; }
+std::int64_t aligned(std::int64_t size) { return (size + alignment - 1) / alignment * alignment; }
 
 void check_list(const std::vector<NamedTensor>& parameters) {
   require(!parameters.empty(), "parameters: the list is empty");
@@ -75,7 +75,7 @@ const Tensor& ParameterSet::gather_gradients(const Tensors& gradients) const {
     require(!gradients[i] || gradients[i].shape == tensors_[i].shape, "gradients: '", names_[i], "' has shape ",
             tensors_[i].shape, ", its gradient ", gradients[i].shape);
     if (gradients[i] && gradients[i].data == gradient_places_[i].data) continue;
-    parts.push_back(gradients[i].array());
+    parts.emplace_back(gradients[i].array());
     places.push_back(segments_[i]);
   }
   if (!parts.empty()) gradient_.backend().gather_segments(parts, places, gradient_.array());

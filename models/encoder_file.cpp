@@ -58,7 +58,7 @@ class Reader {
 
   void require_all_used() const {
     for (const TensorEntry& entry : file_.tensors())
-      require_usage(used_.count(entry.name) > 0, file_.path(), ": unexpected tensor '", entry.name,
+      require_usage(used_.contains(entry.name), file_.path(), ": unexpected tensor '", entry.name,
                     "': the network that the metadata describe has none of that name");
   }
 

@@ -8,10 +8,10 @@ namespace vergence {
 
 namespace {
 
-constexpr double kEpsilon = 1e-5;
+constexpr double norm_epsilon = 1e-5;
 
 BatchNorm norm_settings(const Pass& pass, bool relu) {
-  return {.groups = pass.groups, .relu = relu, .epsilon = kEpsilon};
+  return {.groups = pass.groups, .relu = relu, .epsilon = norm_epsilon};
 }
 
 /// In training: the running statistics of the layer called `name` follow, where the pass has some.

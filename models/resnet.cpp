@@ -31,7 +31,7 @@ Stem stem_of(const std::string& name) {
   throw UsageError(join("stem: expected cifar, stl, stl_stride2 or imagenet, got '", name, "'"));
 }
 
-constexpr Pool kStemPool{3, 2, 1};
+constexpr Pool stem_pool{3, 2, 1};
 
 /// One convolution of the network, before there are weights.
 struct ConvPlan {
@@ -92,7 +92,7 @@ std::int64_t ResNetSettings::dim() const { return 8 * width * (architecture_of(e
 
 std::int64_t ResNetSettings::map_size() const {
   const Stem layers = stem_of(stem);
-  const std::int64_t halvings = 8 * layers.stride * (layers.pool ? kStemPool.stride : 1);
+  const std::int64_t halvings = 8 * layers.stride * (layers.pool ? stem_pool.stride : 1);
   return (image_size + halvings - 1) / halvings;  // each one rounds up
 }
 
@@ -176,7 +176,7 @@ Tensor ResNet::feature_map(const Tensor& images, const Pass& pass) const {
   ConvBn first = stem;  // channels that are there for alignment meet weights of zero
   if (images.shape[3] > settings.channels) first.w = pad(stem.w, 3, 0, images.shape[3]);
   x = conv_bn(x, first, pass, {.relu = settings.stem_relu});
-  if (stem_of(settings.stem).pool) x = max_pool(x, kStemPool);
+  if (stem_of(settings.stem).pool) x = max_pool(x, stem_pool);
   for (const ResNetBlock& block : blocks) {
     Tensor y = x;
     for (std::size_t i = 0; i + 1 < block.convs.size(); ++i) y = conv_bn(y, block.convs[i], pass, {.relu = true});
@@ -228,7 +228,7 @@ Cost cost_of(const ResNetSettings& settings, std::int64_t batch, DType activatio
   if (plan.pool) {
     size =
         PoolShape{
-            batch, size, size, settings.width, kStemPool.kernel, kStemPool.kernel, kStemPool.stride, kStemPool.padding}
+            batch, size, size, settings.width, stem_pool.kernel, stem_pool.kernel, stem_pool.stride, stem_pool.padding}
             .out_height();
     elements += batch * size * size * settings.width;
     index_bytes = batch * size * size * settings.width * size_of(DType::i32);

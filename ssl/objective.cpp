@@ -105,8 +105,7 @@ StepCost Objective::cost(std::int64_t images) const {
   for (const Mlp* head : heads_) {
     cost.flops += 3 * head->flops(2 * images);
     // Each layer keeps its input, and with batch norm also its output before it.
-    for (std::size_t i = 0; i < head->settings.sizes.size(); ++i)
-      cost.bytes += 2 * 2 * images * head->settings.sizes[i] * size_of(weights_);
+    for (const std::int64_t size : head->settings.sizes) cost.bytes += 2 * 2 * images * size * size_of(weights_);
   }
   const auto buffers = static_cast<std::int64_t>(2 + optimizer_->state().size());  // parameters, gradient, state
   cost.bytes += buffers * parameters_.flat().size() * size_of(weights_);

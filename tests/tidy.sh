@@ -37,8 +37,7 @@ fi
 bash tools/install_packages.sh --tidy
 program=${CLANG_TIDY:-$(command -v clang-tidy-14 || command -v clang-tidy || true)}
 [[ -n $program ]] || fail "there is no clang-tidy"
-# Files one by one, as their authors wrote them, and headers that only gcc has compiled are of no use. The emulated GPU
-# shows CUDA kernels as C++.
+# One file at a time, without gcc's precompiled headers. The emulated GPU makes CUDA kernels plain C++.
 cmake --log-level=WARNING -S . -B build-tidy -DCMAKE_BUILD_TYPE=Release -DVERGENCE_CUDA=OFF -DVERGENCE_UNITY=OFF \
   -DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON >/dev/null
 

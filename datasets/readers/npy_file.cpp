@@ -75,7 +75,7 @@ class HeaderText {
     const char quote = accept('\'') ? '\'' : '"';
     if (quote == '"') expect('"');
     const std::size_t end = std::min(text_.find(quote, at_), text_.size());
-    const std::string inside(text_.substr(at_, end - at_));
+    std::string inside(text_.substr(at_, end - at_));
     if (end == text_.size() || inside.find('\\') != std::string::npos) fail("a text that has no end, or escapes");
     at_ = end + 1;
     return inside;

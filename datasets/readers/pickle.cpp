@@ -100,7 +100,7 @@ class PickleMachine {
   Value::Children above_mark() {
     if (marks_.empty()) fail("there is no mark");
     const auto first = stack_.begin() + static_cast<std::ptrdiff_t>(marks_.back());
-    const Value::Children items(first, stack_.end());
+    Value::Children items(first, stack_.end());
     stack_.erase(first, stack_.end());
     marks_.pop_back();
     return items;

@@ -23,7 +23,7 @@ class Descriptor {
   Descriptor(const Descriptor&) = delete;
   Descriptor& operator=(const Descriptor&) = delete;
 
-  operator int() const { return number_; }
+  operator int() const { return number_; }  // NOLINT(google-explicit-constructor)
 
  private:
   int number_;

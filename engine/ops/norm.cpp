@@ -62,7 +62,7 @@ BackwardResult composed_group(const Tensor& g, const Tensor& x, const Norm& norm
 /// What elementary ops can take in the place of y: the bits as 0 and 1, which is what a cotangent of ones becomes.
 Tensor mask_values(const Tensor& x, const Norm& norm) {
   if (norm.y.dtype != DType::u8) return norm.y;
-  const Tensor mask = empty_like(x);
+  Tensor mask = empty_like(x);
   x.backend().batch_norm_backward(norm.shape, full(x.backend(), x.shape, 1, x.dtype).array(), x.array(), norm.y.array(),
                                   {}, norm.mean.array(), norm.rstd.array(), {}, mask.array(), {}, {});
   return mask;

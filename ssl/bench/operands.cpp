@@ -25,7 +25,7 @@ std::vector<float> tile_of(Content content) {
 /// [size] of `dtype`: the tile's values over and over.
 Tensor repeated(const Tensor& tile, std::int64_t size, DType dtype) {
   Backend& backend = tile.backend();
-  const Tensor all = empty(backend, {size}, dtype);
+  Tensor all = empty(backend, {size}, dtype);
   const std::int64_t whole = size / tile.size(), rest = size - whole * tile.size();
   const Array to = all.array();
   if (whole > 0)

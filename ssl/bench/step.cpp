@@ -134,7 +134,7 @@ BenchResult bench_step(const BenchSettings& settings, const ViewSource& views) {
     const Views now = views ? views(step) : fixed;
     if (step == settings.warmup) device.reset_peak();
     const auto begin = Clock::now();
-    const Step& done = runner.run([&] { return now; }, context_of(options, step, all));
+    const Step& done = runner.run([&] { return Views(now); }, context_of(options, step, all));
     result.losses.push_back(done.loss.item());  // waits for the device
     const double ms = 1e3 * seconds_since(begin);
     if (step >= settings.warmup) result.step_ms.push_back(ms);

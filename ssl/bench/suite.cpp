@@ -23,7 +23,7 @@ constexpr SuiteRow suite_rows[] = {
 const std::vector<std::string>& suite_names() {
   static const std::vector<std::string> names = [] {
     std::vector<std::string> list;
-    for (const SuiteRow& row : suite_rows) list.push_back(row.name);
+    for (const SuiteRow& row : suite_rows) list.emplace_back(row.name);
     return list;
   }();
   return names;

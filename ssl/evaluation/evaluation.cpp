@@ -80,7 +80,7 @@ LeftOut without_labels(const std::vector<std::string>& chosen, Metrics& work) {
     if (obstacle.empty() && metric.needs == Labels::of_both) obstacle = no_labels(work.training());
     if (obstacle.empty()) continue;
     left_out.why = obstacle;
-    left_out.metrics.push_back(metric.name);
+    left_out.metrics.emplace_back(metric.name);
   }
   return left_out;
 }
@@ -89,7 +89,7 @@ LeftOut without_labels(const std::vector<std::string>& chosen, Metrics& work) {
 std::string metrics_without_need(const std::string& dataset) {
   std::vector<std::string> names;
   for (const Metric& metric : metrics)
-    if (metric.needs == Labels::none && (!metric.needs_layers || has_layers(dataset))) names.push_back(metric.name);
+    if (metric.needs == Labels::none && (!metric.needs_layers || has_layers(dataset))) names.emplace_back(metric.name);
   return listed_metrics(names);
 }
 
@@ -134,7 +134,7 @@ void check_settings(const EvaluationSettings& settings) {
 const std::vector<std::string>& metric_names() {
   static const std::vector<std::string> names = [] {
     std::vector<std::string> all;
-    for (const Metric& metric : metrics) all.push_back(metric.name);
+    for (const Metric& metric : metrics) all.emplace_back(metric.name);
     return all;
   }();
   return names;
@@ -152,7 +152,7 @@ std::vector<std::string> chosen_metrics(const std::string& list, const std::stri
     const bool fits = !metric.needs_layers || has_layers(dataset), named = contains(asked, metric.name);
     require_usage(fits || !named, "--metrics: ", metric.name, " needs ", layered_names(), ", the data set is ",
                   dataset);
-    if (named || (fits && contains(asked, "all"))) chosen.push_back(metric.name);
+    if (named || (fits && contains(asked, "all"))) chosen.emplace_back(metric.name);
   }
   return chosen;
 }

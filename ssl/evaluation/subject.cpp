@@ -178,7 +178,7 @@ std::string encoder_path(const SubjectOptions& options) {
   std::error_code error;
   require_usage(fs::is_directory(options.run, error), "--run: ", options.run,
                 " is not a folder, expected one that pretrain made");
-  const std::string path = (fs::path(options.run) / "encoder.safetensors").string();
+  std::string path = (fs::path(options.run) / "encoder.safetensors").string();
   require_usage(fs::status(path, error).type() != fs::file_type::not_found, "--run: ", options.run,
                 " has no encoder.safetensors, which pretrain writes at the end of each epoch");
   return path;

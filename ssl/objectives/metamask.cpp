@@ -140,7 +140,7 @@ class MetaMask final : public Objective {
     const Pass heads = head_pass();
     return {redundancy(features, heads), contrastive(features, heads)};
   }
-  Parts parts_of(const Losses& losses) const {
+  static Parts parts_of(const Losses& losses) {
     return {{"redundancy", losses.redundancy}, {"contrastive", losses.contrastive}};
   }
 

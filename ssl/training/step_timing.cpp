@@ -126,9 +126,8 @@ StepTime time_step(const Options& options, const Plan& plan, Backend& device) {
 std::string about_duration(double seconds) {
   char text[64];
   const double minutes = seconds / 60, hours = minutes / 60;
-  if (seconds < 1.5)
-    return "about 1 second";
-  else if (seconds < 90)
+  if (seconds < 1.5) return "about 1 second";
+  if (seconds < 90)
     std::snprintf(text, sizeof text, "about %.0f seconds", seconds);
   else if (minutes < 90)
     std::snprintf(text, sizeof text, "about %.0f minutes", minutes);

@@ -87,7 +87,7 @@ struct Net {
   }
 };
 
-constexpr double kRate = 0.3, kMomentum = 0.9, kDecay = 0.01;
+constexpr double inner_rate = 0.3, inner_momentum = 0.9, inner_decay = 0.01;
 
 Tensors leaves(const Tensors& values) {
   Tensors result;
@@ -103,12 +103,13 @@ Tensor unrolled(const Net& net, const Tensors& m) {
   const Tensors gradient = grad({net.inner()(theta, m)}, theta, {.create = true});
   Tensors moved;
   for (std::size_t i = 0; i < theta.size(); ++i)
-    moved.push_back(theta[i] - kRate * (kMomentum * history[i] + kDecay * theta[i] + gradient[i]));
+    moved.push_back(theta[i] - inner_rate * (inner_momentum * history[i] + inner_decay * theta[i] + gradient[i]));
   return net.outer()(moved, m);
 }
 
 MetaGradient solve(const Net& net, const BilevelOptions& options) {
-  const InnerStep step{.lr = rate(kRate), .momentum = kMomentum, .weight_decay = kDecay, .history = net.history()};
+  const InnerStep step{
+      .lr = rate(inner_rate), .momentum = inner_momentum, .weight_decay = inner_decay, .history = net.history()};
   return meta_gradient(net.inner(), net.outer(), net.parameters(), net.meta(), step, options);
 }
 
@@ -171,7 +172,7 @@ TEST(Bilevel, FiniteDifferenceIsThePublishedFormula) {
   const Tensors up = gradient_at(r), down = gradient_at(-r);
   Tensors expected;
   for (std::size_t i = 0; i < up.size(); ++i)
-    expected.push_back(result.direct[i] - affine(up[i] - down[i], kRate / (2 * r)));
+    expected.push_back(result.direct[i] - affine(up[i] - down[i], inner_rate / (2 * r)));
   EXPECT_LT(relative_error(result.gradient, expected), 1e-10);
 }
 
@@ -192,7 +193,7 @@ TEST(Bilevel, ComparesTheEstimators) {
   EXPECT_NEAR(result.comparison->finite_difference_norm.item() / exact, 1, 1e-3);
   Tensors second_order;
   for (std::size_t i = 0; i < result.gradient.size(); ++i)
-    second_order.push_back(affine(result.direct[i] - result.gradient[i], 1 / kRate));
+    second_order.push_back(affine(result.direct[i] - result.gradient[i], 1 / inner_rate));
   EXPECT_NEAR(length(joined(second_order)), exact, 1e-10 * exact);
   EXPECT_FALSE(solve(net, {}).comparison.has_value());
 }
@@ -205,12 +206,12 @@ TEST(Bilevel, ParametersThatTheInnerLossDoesNotUse) {
   const BilevelLoss outer = [&](const Tensors& p, const Tensors& m) {
     return net.loss(p, m, 0.7) + sum(square(p[10]));
   };
-  const MetaGradient result =
-      meta_gradient(inner, outer, theta, net.meta(), {.lr = rate(kRate), .momentum = 0, .weight_decay = kDecay});
+  const MetaGradient result = meta_gradient(inner, outer, theta, net.meta(),
+                                            {.lr = rate(inner_rate), .momentum = 0, .weight_decay = inner_decay});
   const MetaGradient without = meta_gradient(net.inner(), net.outer(), net.parameters(), net.meta(),
-                                             {.lr = rate(kRate), .momentum = 0, .weight_decay = kDecay});
+                                             {.lr = rate(inner_rate), .momentum = 0, .weight_decay = inner_decay});
   EXPECT_LT(relative_error(result.gradient, without.gradient), 1e-12);
-  EXPECT_LT(relative_error({result.parameters[10]}, {affine(theta[10], 1 - kRate * kDecay)}), 1e-14);
+  EXPECT_LT(relative_error({result.parameters[10]}, {affine(theta[10], 1 - inner_rate * inner_decay)}), 1e-14);
 }
 
 TEST(Bilevel, RefusesBadInput) {

@@ -28,7 +28,7 @@ std::vector<std::string> wanted_classes(const DatasetSettings& settings) {
       settings.classes.empty() && settings.name == "imagenet100" ? "imagenet100" : settings.classes;
   if (name.empty()) return {};
   std::error_code error;
-  if (const auto shipped = shipped_classes(name); !shipped.empty() && !fs::is_regular_file(name, error)) return shipped;
+  if (auto shipped = shipped_classes(name); !shipped.empty() && !fs::is_regular_file(name, error)) return shipped;
   return read_class_names(name);
 }
 

@@ -88,6 +88,7 @@ class IclMsr final : public BasedObjective {
   StepCost cost(std::int64_t images) const override {
     StepCost all = BasedObjective::cost(images);
     const Cost encoder = cost_of(encoder_.settings, 2 * images, activations_);
+    // NOLINTNEXTLINE(bugprone-parent-virtual-call): without what the base method adds
     const double own = Objective::cost(images).flops / 3, heads = own - encoder.forward_flops;
     const double target = all.flops - 3 * own;
     const double strata = own_.lambda > 0 ? static_cast<double>(own_.strata) * heads : 0;

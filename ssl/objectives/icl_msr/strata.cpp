@@ -109,7 +109,7 @@ class Strata {
   }
 
   Tensor run(const Tensors& inputs) const {
-    const Tensor y = stratum_({inputs.begin(), inputs.end() - 1}, inputs.back());
+    Tensor y = stratum_({inputs.begin(), inputs.end() - 1}, inputs.back());
     require(y.shape.rank() <= 1, "stratum: expected log likelihoods [R] or a loss of rank 0, got ", y.shape);
     return y;
   }

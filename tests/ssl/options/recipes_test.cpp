@@ -67,22 +67,22 @@ class GeneratedData {
     for (const char* name :
          {"data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"}) {
       const std::string file = std::string("cifar10/") + name + ".bin";
-      tree_.write(file, noise(kImages, 1, cifar_bytes));
+      tree_.write(file, noise(images, 1, cifar_bytes));
       fs::resize_file(tree_ / file, 10000 * (1 + cifar_bytes));  // the others are black, and take no room on the disk
     }
     for (const int number : {1, 2, 3}) write_cifar_file(tree_ / "composites", number);  // whole: of every class
-    tree_.write("cifar100/train.bin", noise(kImages, 2, cifar_bytes));
+    tree_.write("cifar100/train.bin", noise(images, 2, cifar_bytes));
     tree_.write("stl10/train_X.bin", noise(10, 0, stl_bytes));
     tree_.write("stl10/train_y.bin", "\1\2\3\4\5\6\7\10\11\12");
-    tree_.write("stl10/unlabeled_X.bin", noise(kImages, 0, stl_bytes));
+    tree_.write("stl10/unlabeled_X.bin", noise(images, 0, stl_bytes));
     for (const std::string& name : shipped_classes("imagenet100"))
       tree_.picture("imagenet100/train/" + name + "/" + name + "_1.JPEG", ++pictures_);
-    for (int i = 0; i < kImages; ++i) tree_.picture("image_folder/inner/" + std::to_string(i) + ".png", ++pictures_);
+    for (int i = 0; i < images; ++i) tree_.picture("image_folder/inner/" + std::to_string(i) + ".png", ++pictures_);
   }
   std::string folder(const std::string& data_set) const { return tree_ / data_set; }
   const std::string& root() const { return tree_.path(); }
 
-  static constexpr int kImages = 24;
+  static constexpr int images = 24;
 
  private:
   ImageTree tree_;
@@ -98,7 +98,7 @@ Options shrunk(const std::string& recipe, const GeneratedData& data) {
   options.device = "cpu";
   options.width = 4;
   options.batch = 8;
-  options.limit = GeneratedData::kImages;
+  options.limit = GeneratedData::images;
   options.eval_limit = options.batch;
   options.max_steps = 2;
   for (const OptionEntry& entry : option_table()) {
