@@ -1,7 +1,6 @@
-// The CPU as a device. One class; its members are defined over several files, one per family, each with a twin of the same
-// name in kernels/cuda: elementwise, reduce, move, gemm, conv, norm, rows, info_nce, pool, ...
-// Memory lies in backend.cpp. Loops run under OpenMP (parallel.h) and are bitwise repeatable at a given thread
-// count.
+// The CPU as a device. One class; its members are defined over several files, one per family, each with a twin of the
+// same name in kernels/cuda: elementwise, reduce, move, gemm, conv, norm, rows, info_nce, pool, ... Memory lies in
+// backend.cpp. Loops run under OpenMP (parallel.h) and are bitwise repeatable at a given thread count.
 #pragma once
 
 #include <map>

@@ -1,5 +1,5 @@
-// The GPU as a device. One class; its members are defined over several .cu files, one per family, each with a twin of the
-// same name in kernels/cpu. Compiled as plain C++ (kernels/emulator), the same files are the emulated device.
+// The GPU as a device. One class; its members are defined over several .cu files, one per family, each with a twin of
+// the same name in kernels/cpu. Compiled as plain C++ (kernels/emulator), the same files are the emulated device.
 // Results are bitwise repeatable: no kernel adds with atomics, and partial sums are added in a fixed order.
 #pragma once
 

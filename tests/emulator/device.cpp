@@ -1,6 +1,5 @@
-#include "tests/device/device_under_test.h"
-
 #include "kernels/cuda/emulated/backend.h"
+#include "tests/device/device_under_test.h"
 
 namespace vergence::test {
 
