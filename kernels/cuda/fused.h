@@ -1,5 +1,4 @@
-// What convolutions and batch norms of the GPU hand each other: what one leaves to the other, and the call that takes
-// it.
+// What the GPU's convolutions and batch norms hand each other: what one leaves, and the call that takes it.
 #pragma once
 
 #include "kernels/cuda/device.h"
