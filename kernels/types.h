@@ -19,7 +19,7 @@ struct bf16 {
 
   bf16() = default;
   VERGENCE_BOTH explicit bf16(float value) : bits(round_to_bf16(value)) {}
-  VERGENCE_BOTH operator float() const {  // NOLINT(google-explicit-constructor)
+  VERGENCE_BOTH operator float() const {
     const std::uint32_t word = static_cast<std::uint32_t>(bits) << 16;
     float value;
     memcpy(&value, &word, sizeof value);
@@ -99,7 +99,7 @@ struct ConstArray {
 
   ConstArray() = default;
   ConstArray(const void* data, std::int64_t size, DType dtype) : data(data), size(size), dtype(dtype) {}
-  ConstArray(const Array& a) : data(a.data), size(a.size), dtype(a.dtype) {}  // NOLINT(google-explicit-constructor)
+  ConstArray(const Array& a) : data(a.data), size(a.size), dtype(a.dtype) {}
 
   explicit operator bool() const { return data != nullptr; }
   template <class T>

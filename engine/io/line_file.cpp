@@ -23,7 +23,7 @@ class Descriptor {
   Descriptor(const Descriptor&) = delete;
   Descriptor& operator=(const Descriptor&) = delete;
 
-  operator int() const { return number_; }  // NOLINT(google-explicit-constructor)
+  operator int() const { return number_; }
 
  private:
   int number_;

@@ -160,7 +160,7 @@ void* DeviceMemory::allocate(std::int64_t bytes) {
 void DeviceMemory::release(void* block, std::int64_t bytes) {
   if (pool_.owns(block)) {
     if (recording())
-      recorded_.at(under_way_).held.push_back({block, bytes});
+      recorded_.at(under_way_).held.emplace_back(block, bytes);
     else
       pool_.release(block, bytes);
     return;

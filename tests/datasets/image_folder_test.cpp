@@ -222,7 +222,7 @@ TEST_F(ImageFolderTest, TwoEpochsWithDamagedFilesDoNotDependOnTheWorkers) {
   const auto run = [&](int workers, std::set<std::string>& names) {
     const Dataset data = open("train", BadImagePolicy::skip);
     EXPECT_EQ(data.count, 270);
-    const auto all = batches(data, loader_settings(workers, 30), 18);
+    auto all = batches(data, loader_settings(workers, 30), 18);
     EXPECT_EQ(data.source->bad_images().count(), 3);
     for (const std::string& message : data.source->bad_images().take_messages())
       names.insert(message.substr(0, message.find(':')));

@@ -117,7 +117,7 @@ class Npy : public ::testing::Test {
     }
   }
   std::string complaint(const std::string& split = "train") const {
-    const std::string message = message_of([&] { read(split); });
+    std::string message = message_of([&] { read(split); });
     EXPECT_EQ(message.substr(0, 5), "npy: ") << message;
     return message;
   }

@@ -30,7 +30,7 @@ Tensor ones(const Shape& shape, DType dtype) { return full(emulated_backend(), s
 /// y of images and weights that are all 1: in the middle, the number of a kernel's taps and channels.
 Tensor forward() {
   const Tensor x = ones({2, 6, 6, 16}, DType::bf16), w = ones({16, 3, 3, 16}, DType::f32);
-  const Tensor y = empty(emulated_backend(), {2, 6, 6, 16}, DType::bf16);
+  Tensor y = empty(emulated_backend(), {2, 6, 6, 16}, DType::bf16);
   emulated_backend().conv2d(shape, x.array(), w.array(), y.array());
   return y;
 }

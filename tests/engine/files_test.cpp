@@ -76,7 +76,7 @@ class Files : public testing::Test {
   template <class E = UsageError>
   std::string refusal(const std::string& path) {
     const auto before = names();
-    const std::string file = message_of<E>([&] { AtomicFile{path}; });
+    std::string file = message_of<E>([&] { AtomicFile{path}; });
     EXPECT_EQ(message_of<E>([&] { ResultFile{path}; }), file);
     EXPECT_EQ(names(), before);
     return file;

@@ -16,10 +16,10 @@ namespace {
 /// All devices; the CPU once more for f32 convolutions, by each algorithm whatever the rule would choose.
 std::vector<std::pair<Backend*, CpuConv>> devices_for(const OpCase& row, DType dtype) {
   std::vector<std::pair<Backend*, CpuConv>> devices;
-  for (Backend* device : backends()) devices.push_back({device, CpuConv::automatic});
+  for (Backend* device : backends()) devices.emplace_back(device, CpuConv::automatic);
   if (dtype == DType::f32 && std::find(row.ops.begin(), row.ops.end(), "conv2d") != row.ops.end()) {
-    devices.push_back({&cpu_backend(), CpuConv::direct});
-    devices.push_back({&cpu_backend(), CpuConv::winograd});
+    devices.emplace_back(&cpu_backend(), CpuConv::direct);
+    devices.emplace_back(&cpu_backend(), CpuConv::winograd);
   }
   return devices;
 }

@@ -71,7 +71,7 @@ inline const TemporaryFolder& fuzz_folder() {
 
 /// Writes a file in the folder of this process, without the care of write_atomically; returns its path.
 inline std::string write_input(const std::string& name, std::string_view bytes) {
-  const std::string path = fuzz_folder() / name;
+  std::string path = fuzz_folder() / name;
   std::FILE* file = std::fopen(path.c_str(), "wb");
   must(file != nullptr && std::fwrite(bytes.data(), 1, bytes.size(), file) == bytes.size() && std::fclose(file) == 0,
        "the temporary folder can be written to");

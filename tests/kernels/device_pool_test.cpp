@@ -37,7 +37,7 @@ class System {
     const auto found = segments.find(reinterpret_cast<std::uintptr_t>(segment));
     ASSERT_NE(found, segments.end());
     left_ += found->second;
-    back_.push_back(*found);
+    back_.emplace_back(*found);
     segments.erase(found);
   }
   MemorySource source() {
@@ -104,7 +104,7 @@ TEST(DevicePool, ARepeatedStepAsksForNothingNew) {
   for (int step = 0; step < 3; ++step) {
     std::vector<std::pair<void*, std::int64_t>> blocks;
     for (std::int64_t bytes : {3 * mebi, 40 * mebi, std::int64_t{100}, 7 * mebi, std::int64_t{5000}})
-      blocks.push_back({pool.allocate(bytes), bytes});
+      blocks.emplace_back(pool.allocate(bytes), bytes);
     for (const auto& [block, bytes] : blocks) pool.release(block, bytes);
     if (step == 0) takes = system.takes;
   }

@@ -94,7 +94,7 @@ struct Golden {
 /// `on` names the operations that are on; `factors`: brightness, contrast, saturation and hue, applied in `order`.
 ViewPlan stored_plan(const CropBox& crop, std::string_view on, const std::array<float, 4>& factors,
                      std::string_view order, float sigma) {
-  const auto is_on = [&](std::string_view name) { return on.find(name) != on.npos; };
+  const auto is_on = [&](std::string_view name) { return on.find(name) != std::string_view::npos; };
   ViewPlan plan;
   plan.crop = crop;
   plan.jitter = is_on("jitter"), plan.grey = is_on("grey"), plan.blur = is_on("blur");

@@ -71,7 +71,7 @@ std::string refusal(const std::function<void(std::vector<TensorEntry>&, Metadata
   const TemporaryFolder folder;
   const std::string path = folder / "encoder.safetensors";
   write_safetensors(path, list, metadata);
-  const std::string text = message_of([&] { load_encoder(path, cpu_backend()); });
+  std::string text = message_of([&] { load_encoder(path, cpu_backend()); });
   EXPECT_EQ(text.find('\n'), std::string::npos) << text;
   EXPECT_NE(text.find(path), std::string::npos) << text;
   return text;

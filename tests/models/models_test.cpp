@@ -185,11 +185,11 @@ struct Composed {
   }
 
   Tensor block(const Tensor& x, const std::string& name, std::int64_t stride) const {
-    const bool bottleneck = weights.count(name + ".conv3.weight") > 0;
+    const bool bottleneck = weights.contains(name + ".conv3.weight");
     Tensor y = relu(norm(conv(x, name + ".conv1", bottleneck ? 1 : stride), name + ".bn1"));
     y = norm(conv(y, name + ".conv2", bottleneck ? stride : 1), name + ".bn2");
     if (bottleneck) y = norm(conv(relu(y), name + ".conv3", 1), name + ".bn3");
-    const bool down = weights.count(name + ".downsample.0.weight") > 0;
+    const bool down = weights.contains(name + ".downsample.0.weight");
     return relu(y + (down ? norm(conv(x, name + ".downsample.0", stride), name + ".downsample.1") : x));
   }
 
@@ -198,7 +198,7 @@ struct Composed {
     if (settings.stem_relu) x = relu(x);
     if (settings.stem == "imagenet" || settings.stem == "stl") x = max_pool(x, {3, 2, 1});
     for (int stage = 1; stage <= 4; ++stage)
-      for (int i = 0; weights.count(join("layer", stage, ".", i, ".conv1.weight")); ++i)
+      for (int i = 0; weights.contains(join("layer", stage, ".", i, ".conv1.weight")); ++i)
         x = block(x, join("layer", stage, ".", i), stage > 1 && i == 0 ? 2 : 1);
     return global_average_pool(x);
   }

@@ -33,7 +33,7 @@ void expect_close(const char* what, const std::vector<Values>& found, const std:
 /// The row's results on a device whose memory is poisoned and guarded.
 Results evaluate_checked(const OpCase& row, Backend& device, const std::vector<Values>& inputs, DType dtype) {
   CheckedBackend checked(device);
-  const Results results = evaluate(row, checked, inputs, dtype, dtype);
+  Results results = evaluate(row, checked, inputs, dtype, dtype);
   for (const std::string& problem : checked.problems()) ADD_FAILURE() << problem;
   EXPECT_EQ(checked.live_blocks(), 0u) << "memory is still held after everything was let go";
   return results;

@@ -6,7 +6,7 @@ namespace vergence::test {
 namespace {
 
 /// The expectation of a move: element i of the output is element source(i) of the first input, or 0 below 0.
-Expect moved(std::int64_t size, std::function<std::int64_t(std::int64_t)> source) {
+Expect moved(std::int64_t size, const std::function<std::int64_t(std::int64_t)>& source) {
   return [=](const std::vector<Values>& in) {
     Values out(static_cast<std::size_t>(size));
     for (std::int64_t i = 0; i < size; ++i)

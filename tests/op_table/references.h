@@ -14,7 +14,7 @@ namespace vergence::test {
 using Expect = std::function<Values(const std::vector<Values>&)>;
 
 /// A value per element of the first input.
-inline Expect each(std::function<double(double)> f) {
+inline Expect each(const std::function<double(double)>& f) {
   return [f](const std::vector<Values>& in) {
     Values out = in[0];
     for (double& value : out) value = f(value);
@@ -41,7 +41,7 @@ inline std::size_t at(At how, std::size_t i, std::int64_t cols) {
 }
 
 /// f(a, b) over a grid of `size` elements and `cols` columns.
-inline Expect pairs(std::int64_t size, std::int64_t cols, At a, At b, std::function<double(double, double)> f) {
+inline Expect pairs(std::int64_t size, std::int64_t cols, At a, At b, const std::function<double(double, double)>& f) {
   return [=](const std::vector<Values>& in) {
     Values out(static_cast<std::size_t>(size));
     for (std::size_t i = 0; i < out.size(); ++i) out[i] = f(in[0][at(a, i, cols)], in[1][at(b, i, cols)]);

@@ -25,7 +25,7 @@ namespace {
 Tensor read_tensor(const SafetensorsFile& file, const std::string& name) {
   const TensorEntry* entry = file.find(name);
   require_usage(entry && (entry->dtype == "F64" || entry->dtype == "F32"), file.path(), ": expected a tensor ", name);
-  const Tensor tensor = empty(cpu_backend(), Shape(entry->shape), entry->dtype == "F64" ? DType::f64 : DType::f32);
+  Tensor tensor = empty(cpu_backend(), Shape(entry->shape), entry->dtype == "F64" ? DType::f64 : DType::f32);
   cpu_backend().upload(tensor.data->data(), entry->data, entry->bytes);
   return tensor;
 }
@@ -264,7 +264,7 @@ void jpegs(const SafetensorsFile& in, Results& out) {
   for (int n = 0; n < static_cast<int>(number(in, "count")); ++n) {
     const TensorEntry* picture = in.find(join("picture.", n));
     require_usage(picture && picture->dtype == "U8" && picture->shape.size() == 3, in.path(), ": expected picture.", n);
-    const auto integer = [&](const char* name) { return static_cast<int>(number(in, join(n, ".", name).c_str())); };
+    const auto integer = [&](const char* name) { return static_cast<int>(number(in, join(n, ".", name))); };
     JpegForm form{.channels = static_cast<int>(picture->shape[2])};
     form.progressive = integer("progressive") != 0;
     form.plain = integer("plain") != 0;

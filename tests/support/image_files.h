@@ -69,7 +69,7 @@ inline std::string jpeg_file(const std::vector<std::uint8_t>& pixels, int height
     jpeg_write_scanlines(&info, &rows, 1);
   }
   jpeg_finish_compress(&info);
-  const std::string file(reinterpret_cast<char*>(bytes), size);
+  std::string file(reinterpret_cast<char*>(bytes), size);
   jpeg_destroy_compress(&info);
   std::free(bytes);
   return file;

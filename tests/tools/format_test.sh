@@ -2,6 +2,7 @@
 # format_test.sh SOURCE_FOLDER
 # What format.sh says of files that are in order and of files that are not, and how it takes another version of clang-format.
 set -euo pipefail
+unset CLANG_FORMAT
 format=$1/tests/format.sh
 work=$(mktemp -d)
 trap 'rm -rf -- "$work"' EXIT

@@ -263,7 +263,7 @@ TEST(OddNames, ControlCharactersOfImageFilesNeverReachTheTerminal) {
       "notice: image_folder: " + images.path() + "/train: 1 file of another kind is not read (1 ." + shown_odd + ")\n";
   const std::string left_out = "notice: image_folder: " + images.path() + "/val: 1 image of 1 class that " +
                                images.path() + "/train has not (c" + shown_odd + ") are left out\n";
-  const std::string run = folder / "run", data = images.path();
+  const std::string run = folder / "run", &data = images.path();
   const std::vector<std::string> train{"--dataset",
                                        "image_folder",
                                        "--data",

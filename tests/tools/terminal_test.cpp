@@ -75,7 +75,7 @@ class ToolInTerminal {
   static std::array<int, 2> opened(unsigned short columns) {
     std::array<int, 2> ends{-1, -1};
     const winsize size{30, columns, 0, 0};
-    require(::openpty(&ends[0], &ends[1], nullptr, nullptr, &size) == 0, "cannot open a terminal");
+    require(::openpty(ends.data(), &ends[1], nullptr, nullptr, &size) == 0, "cannot open a terminal");
     for (const int end : ends) ::fcntl(end, F_SETFD, FD_CLOEXEC);
     return ends;
   }

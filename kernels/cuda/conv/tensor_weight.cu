@@ -93,8 +93,7 @@ struct ImageLoader {
 /// partial[split][output channel][tap][input channel].
 template <class T, int rows>
 __global__ void __launch_bounds__(threads_of_block, 2)
-    conv_tensor_weight(ConvSizes sizes, int splits, std::int64_t pixels_per_split, const T* x, const T* g,
-                       float* partial) {
+    conv_tensor_weight(ConvSizes sizes, std::int64_t pixels_per_split, const T* x, const T* g, float* partial) {
   using Layout = Warps<rows, weight_cols>;
   constexpr int chunks_of_g = rows / vector_width<T>, chunks_of_x = weight_cols / vector_width<T>;
   constexpr int chunks_of_stage = (chunks_of_g + chunks_of_x) * depth_of_stage<T>;
@@ -154,8 +153,7 @@ void weight(Device& device, const ConvShape& shape, ConstArray x, ConstArray g, 
   const std::int64_t pixels = shape.batch * shape.out_height() * shape.out_width();
   launch("conv_tensor_weight", conv_tensor_weight<T, rows>,
          static_cast<unsigned>(splits * ceil_div(shape.out_channels, rows) * ceil_div(cols, weight_cols)),
-         threads_of_block, device.stream(), ConvSizes(shape), splits, ceil_div(pixels, splits), x.as<T>(), g.as<T>(),
-         partial);
+         threads_of_block, device.stream(), ConvSizes(shape), ceil_div(pixels, splits), x.as<T>(), g.as<T>(), partial);
   if (!direct) add_splits(device, splits, partial, dw);
 }
 

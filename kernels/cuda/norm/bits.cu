@@ -35,7 +35,7 @@ template void store_relu_bits(Device&, std::int64_t, const float*, std::uint8_t*
 template void store_relu_bits(Device&, std::int64_t, const bf16*, std::uint8_t*);
 
 PositiveBits::PositiveBits(Device& device, const NormShape& shape, ConstArray y)
-    : packed_(device, shape.relu && y.dtype != DType::u8 ? ceil_div(y.size, 8) : 0), bits_(nullptr) {
+    : packed_(device, shape.relu && y.dtype != DType::u8 ? ceil_div(y.size, 8) : 0) {
   if (!shape.relu) return;
   if (y.dtype == DType::u8) {
     bits_ = y.as<std::uint8_t>();

@@ -18,7 +18,7 @@ class PositiveBits {
 
  private:
   Scratch<std::uint8_t> packed_;
-  const std::uint8_t* bits_;
+  const std::uint8_t* bits_ = nullptr;
 };
 
 /// Bit k, if set. (As a function: g++ 12 with -fsanitize=undefined evaluates a checked shift of a conditional before

@@ -76,7 +76,7 @@ Outcome train(const Options& options, Backend& device, bool record) {
   const auto objective = make_objective(options, image_size, device);
   Views views = random_views(images, image_size, 3, device);
   if (objective->needs_plain()) views.plain = slice(views.both, 0, 0, images);
-  const Outcome run = run_steps(*objective, device, views, record, steps_at(1e-3, steps, images));
+  Outcome run = run_steps(*objective, device, views, record, steps_at(1e-3, steps, images));
   // While the temperature is calibrated a step is of another kind: each kind runs twice before it is recorded.
   const bool one_kind = resolve(options.own.get<DsaOptions>(), options.batch).temperature == PriorTemperature::running;
   for (std::size_t step = 0; step < run.recorded.size(); ++step)

@@ -106,7 +106,7 @@ TEST(StepRunner, GoesOnEagerlyWhereAStepCannotBeRecorded) {
   const Views views = random_views(4, 8, 3, device_under_test());
   for (int step = 0; step < 4; ++step) {
     const double before = objective.seen;
-    const double loss = runner.run([&] { return views; }, {.lr = 0.01, .step = step, .steps = 4}).loss.item();
+    const double loss = runner.run([&] { return Views(views); }, {.lr = 0.01, .step = step, .steps = 4}).loss.item();
     EXPECT_NEAR(objective.seen - before, loss, 1e-6);
   }
   EXPECT_FALSE(runner.recorded());

@@ -51,7 +51,7 @@ TEST(RefusedRecording, LeavesItsTensorsTheirMemory) {
     StepRunner runner(objective, emulated_backend());
     const Views views = random_views(options.batch, small_image, 3, emulated_backend());
     for (const StepContext& context : steps_at(0.01, 3, options.batch))
-      EXPECT_GT(runner.run([&] { return views; }, context).loss.item(), 0);
+      EXPECT_GT(runner.run([&] { return Views(views); }, context).loss.item(), 0);
     EXPECT_NE(runner.refusal().find("download"), std::string::npos) << runner.refusal();
     ASSERT_EQ(objective.kept.size(), 4u);  // two steps, one that was to be recorded, and the same again
     const Tensor& recorded = objective.kept[2];

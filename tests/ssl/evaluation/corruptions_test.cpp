@@ -150,7 +150,7 @@ double knn_200(const Features& bank, const Features& query) {
 
 TEST_F(Judged, ClassifiersAreFittedOnCleanImages) {
   train_limit_ = 150;
-  const nlohmann::ordered_json json = run("knn,corruptions"), found = json["corruptions"];
+  const nlohmann::ordered_json json = run("knn,corruptions"), &found = json["corruptions"];
   EXPECT_EQ(found["probe"], name_of(quick_probe().protocol));
   EXPECT_EQ(found["train_images"], 150);
   EXPECT_FALSE(found.contains("masked"));

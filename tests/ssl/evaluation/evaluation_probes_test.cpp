@@ -36,7 +36,7 @@ ExtractSettings bytes_of(std::int64_t size) {
 }
 
 /// An encoder that calls `f(pixels, features)` for every image of size x size x 3 values.
-Encode stub(std::int64_t dim, std::function<void(const float* pixels, std::int64_t size, float* features)> f) {
+Encode stub(std::int64_t dim, const std::function<void(const float* pixels, std::int64_t size, float* features)>& f) {
   return [=](const Tensor& images) {
     const std::int64_t count = images.shape[0], size = images.shape[1];
     const std::vector<float> values = images.floats();

@@ -140,7 +140,7 @@ class Twin {
       result.online = base_->embed(under(features), head_pass);
       return result;
     };
-    const Tensor base = base_->loss(embeddings({}));
+    Tensor base = base_->loss(embeddings({}));
     if (!strata) return base;
     std::vector<Embeddings> all;
     for (std::int64_t t = 0; t < strata.rows(); ++t)

@@ -290,12 +290,12 @@ std::set<std::size_t> images_drawn(std::uint64_t seed, std::int64_t step) {
     SemanticRegularizer regularizer({.strata = strata, .dim = 3, .hidden = 4}, {cpu_backend(), 1, DType::f64});
     regularizer.prepare(seed, step, 12);
     return regularizer(
-               features, [&](const Tensor&) { return features; }, DType::f64)
+               features, [&](const Tensor&) { return Tensor(features); }, DType::f64)
         .values();
   };
   SemanticRegularizer in_order({.strata = 12, .dim = 3, .hidden = 4}, {cpu_backend(), 1, DType::f64});
   const std::vector<double> all = in_order(
-                                      features, [&](const Tensor&) { return features; }, DType::f64)
+                                      features, [&](const Tensor&) { return Tensor(features); }, DType::f64)
                                       .values();
   const std::vector<double> drawn = weights(5);
   std::set<std::size_t> found;
@@ -329,7 +329,7 @@ TEST(SemanticRegularizer, BeginsNearOneHalf) {
     SemanticRegularizer regularizer({.build = build, .strata = 4, .dim = 24}, {cpu_backend(), 1, DType::f64});
     const Tensor plain = random_tensor({8, 16, 16, 3}, 1), features = random_tensor({8, 24}, 2);
     for (const double value : regularizer(
-                                  plain, [&](const Tensor&) { return features; }, DType::f64)
+                                  plain, [&](const Tensor&) { return Tensor(features); }, DType::f64)
                                   .values())
       EXPECT_NEAR(value, 0.5, 0.12);
   }

@@ -55,7 +55,7 @@ Matrix naive_standardize(const double* z, int n, int d, const BarlowTwinsLoss& o
 }
 
 double naive_barlow_twins(const Matrix& z, int n, int d, const BarlowTwinsLoss& options) {
-  const Matrix a = naive_standardize(&z[0], n, d, options), b = naive_standardize(&z[n * d], n, d, options);
+  const Matrix a = naive_standardize(z.data(), n, d, options), b = naive_standardize(&z[n * d], n, d, options);
   double total = 0;
   for (int p = 0; p < d; ++p)
     for (int q = 0; q < d; ++q) {

@@ -29,7 +29,7 @@ std::string complaint(const std::vector<const char*>& arguments) {
 }
 
 std::string toml_complaint(const std::string& text) {
-  const std::string complaint = complaint_or("accepted", [&] { options_from_toml(text, "run.toml"); });
+  std::string complaint = complaint_or("accepted", [&] { options_from_toml(text, "run.toml"); });
   EXPECT_EQ(complaint.find('\n'), std::string::npos) << complaint;
   return complaint;
 }

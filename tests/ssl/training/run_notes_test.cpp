@@ -131,7 +131,7 @@ TEST_F(RunNotesTest, ACommandOfAnyBytesCanBePasted) {
   EXPECT_EQ(stored.rfind("bytes:", 0), 0u) << stored;
   EXPECT_NE(stored.find("'\\''s d%E9j%E0 50%25 \n$HOME'"), std::string::npos) << stored;
   // A second start leaves the first one's command as it is.
-  words.push_back("--resume");
+  words.emplace_back("--resume");
   ToolProcess again(words);
   ASSERT_EQ(again.end(), "exit 0") << again.output();
   EXPECT_EQ(record(odd)["runs"][0]["command"], stored);

@@ -27,7 +27,7 @@ std::string complaint_about(const std::string& what, const std::string& by) {
   const std::size_t at = text.find(what);
   EXPECT_NE(at, std::string::npos) << what;
   write_atomically(folder / "losses.json", text.replace(at, what.size(), by));
-  const std::string message = message_of([&] { read_cpu_losses(folder / "losses.json"); });
+  std::string message = message_of([&] { read_cpu_losses(folder / "losses.json"); });
   expect_contains(message, {folder / "losses.json: "});
   return message;
 }
