@@ -2,24 +2,9 @@
 #include "ssl/objective.h"
 
 #include "engine/graph.h"
-#include "ssl/based_objective.h"
-#include "ssl/objective_list.h"
 
 namespace vergence {
 namespace {
-
-/// A base method by itself.
-class PlainObjective final : public BasedObjective {
- public:
-  explicit PlainObjective(const ObjectiveSetup& setup) : BasedObjective(setup, setup.options.objective, "--objective") {
-    train_with_base();
-  }
-  Step run(const Views& views) override {
-    Parts parts;
-    const Tensor loss = base_loss(views, &parts);
-    return update(loss, parts);
-  }
-};
 
 /// Puts the models' own tensors back.
 class Replaced {
@@ -144,27 +129,6 @@ ResNetSettings encoder_settings(const Options& options, std::int64_t image_size,
   settings.channels = channels;
   settings.zero_init_gamma = options.zero_init_gamma;
   return settings;
-}
-
-const std::vector<std::string>& objective_names() {
-  static const std::vector<std::string> names = [] {
-    std::vector<std::string> list;
-    for (const ObjectiveEntry& entry : objective_entries()) list.emplace_back(entry.name);
-    return list;
-  }();
-  return names;
-}
-
-std::unique_ptr<Objective> make_objective(const ObjectiveSetup& setup) {
-  std::string known;
-  for (const ObjectiveEntry& entry : objective_entries()) {
-    if (setup.options.objective == entry.name) {
-      if (entry.make) return entry.make(setup);
-      return std::make_unique<PlainObjective>(setup);
-    }
-    known += (known.empty() ? "" : ", ") + std::string(entry.name);
-  }
-  throw UsageError(join("--objective: there is no '", setup.options.objective, "'; expected one of ", known));
 }
 
 }  // namespace vergence
