@@ -260,7 +260,7 @@ TEST(ImageFile, BitmapsMustHaveTheirPixelsAndColours) {
 /// Whichever it is, up to the last of the pixels' chunk and its checksum: no other pixels are read.
 TEST(ImageFile, AFlippedBitOfAPngIsDamage) {
   std::vector<std::string> rows;
-  for (int y = 0; y < 5; ++y) rows.push_back(std::string(6, static_cast<char>(17 * y)));
+  for (int y = 0; y < 5; ++y) rows.emplace_back(6, static_cast<char>(17 * y));
   const std::string file = png_file(rows, 2, {});
   const std::vector<std::uint8_t> whole = decoded(file, JpegLibrary::stb).pixels;
   const std::size_t end = file.size() - 12;  // of the pixels' chunk

@@ -52,10 +52,11 @@ TEST(Elementwise, EveryFunctionTypeAndRepeat) {
             for (std::int64_t i = 0; i < rows * cols; ++i)
               expected[count(i)] = c.f(a[at(ra, i, cols)], b[at(rb, i, cols)]);
             const Block block_a(type, a), block_b(type, b);
-            check(join("map ", static_cast<int>(c.op)), type, {{type, expected}}, [&](const auto& out) {
-              cpu_backend().map(c.op, rows, cols, {block_a, ra}, c.binary ? Operand{block_b, rb} : Operand{}, alpha,
-                                beta, out[0]);
-            });
+            check(join("map ", static_cast<int>(c.op)), type, {{type, expected}},
+                  [&, rows = rows, cols = cols](const auto& out) {
+                    cpu_backend().map(c.op, rows, cols, {block_a, ra}, c.binary ? Operand{block_b, rb} : Operand{},
+                                      alpha, beta, out[0]);
+                  });
           }
 }
 
@@ -341,7 +342,7 @@ TEST(Memory, AlignedReusedAndCounted) {
   cpu.reset_peak();
   std::vector<std::pair<void*, std::int64_t>> blocks;
   for (std::int64_t bytes : {0, 1, 63, 64, 65, 1000, 70001, 262143, 262144, 300001, 5000001, 40000000}) {
-    blocks.push_back({cpu.allocate(bytes), bytes});
+    blocks.emplace_back(cpu.allocate(bytes), bytes);
     EXPECT_EQ(reinterpret_cast<std::uintptr_t>(blocks.back().first) % 64, 0u);
     std::memset(blocks.back().first, static_cast<int>(blocks.size()), count(bytes));
   }
