@@ -3,7 +3,7 @@
 # Runs clang-tidy with the checks of .clang-tidy on FILE..., on all sources (--all), or on those that differ from REVISION
 # (default: where this branch left origin/main, else HEAD~1), uncommitted and new ones included. A header is read through a
 # source that includes it. Prints each finding once; exit status 1 if there are any. It only configures a build, in build-tidy.
-# Five to thirty seconds a file, an hour for all: no stage of tests/run.sh.
+# Five to thirty seconds a file, much longer for all: no stage of tests/run.sh.
 #
 # The checks were chosen with version 14, Debian 12's (installed if missing). CLANG_TIDY may name another program.
 set -euo pipefail
