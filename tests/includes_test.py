@@ -3,7 +3,7 @@
 
 The order of the folders, and the test that every #include of the source tree FOLDER keeps to it:
   - a file includes files of its own folder and of folders on lower floors. So no include climbs, and no two folders include
-    each other. Folders of one floor do not know each other. There are no exceptions;
+    each other. Folders of one floor do not know each other, nor do models and datasets. There are no exceptions;
   - no header includes itself through others;
   - what a test includes, also through others, lies in the room it tests or below;
   - a folder has at most 40 source files, and no file repeats its folder's name (kernels/cuda/norm/norm_double.cu).
@@ -48,6 +48,8 @@ FLOORS = [
     ["tools"],
 ]
 ROOMS = ["kernels", "engine", "models", "datasets", "ssl", "tools"]
+# Rooms beside each other: neither may use the other, whatever the floors.
+APART = [{"models", "datasets"}]
 # What the tests of a folder, and of the folders in it, may use; the nearest entry counts.
 TESTS = {
     "tests/kernels": ["kernels"],
@@ -113,6 +115,8 @@ def order_problems(files, floors):
                 yield f"{path}: includes {included}, which is not there"
             elif other is not None and other != place and floors[other] >= floors[place]:
                 yield f"{path} ({place}): includes {included}, but {other} is not below it"
+            elif {path.split("/")[0], included.split("/")[0]} in APART:
+                yield f"{path}: includes {included}, a room beside its own"
 
 
 def problems_of(root):
@@ -145,14 +149,14 @@ def test_of_the_test():
             "kernels/cuda/rules.h": '#  include "kernels/cpu/loops.h"\n', "kernels/new/x.cpp": "",
             "engine/ops/ops.h": '#include "engine/tensor.h"\n', "engine/tensor.h": '#include "engine/none.h"\n',
             "engine/graph.h": '#include "engine/graph_of.h"\n', "engine/graph_of.h": '#include "engine/graph.h"\n',
-            "engine/ops/ops_conv.cpp": "", "ssl/objective.h": "",
+            "engine/ops/ops_conv.cpp": "", "ssl/objective.h": "", "datasets/dataset.h": '#include "models/1.h"\n',
             "tests/engine/x_test.cpp": '#include "tests/support/y.h"\n', "tests/support/y.h": '#include "ssl/objective.h"\n',
             **{f"models/{i}.h": "" for i in range(MOST_FILES + 1)}}
     expected = ["kernels/backend.h (kernels/*.h): includes kernels/cpu/loops.h", "kernels/cuda/rules.h (kernels/cuda): includes",
                 "kernels/new/x.cpp: its folder is on no floor", "engine/tensor.h: includes engine/none.h, which is not there",
                 "engine/graph.h: includes itself", "engine/graph_of.h: includes itself",
                 "tests/engine/x_test.cpp: reaches ssl/objective.h", "models: has 41 source files",
-                "engine/ops/ops_conv.cpp: its name repeats"]
+                "engine/ops/ops_conv.cpp: its name repeats", "datasets/dataset.h: includes models/1.h, a room beside"]
     with tempfile.TemporaryDirectory() as folder:
         root = pathlib.Path(folder)
         for path, text in tree.items():
