@@ -132,32 +132,34 @@ time_our_steps() { # what matters most, and what it depends on
   timed 25 step_512_f32_gradients --batch 512 --steps 15 --warmup 5 --weight-gradients fp32
   if [[ -n $no_step ]]; then skip "$no_step" profile; else stage 75 profile 36 profile; fi
 }
-test_one() { # LIMIT NAME [FILTER [STAGE]]
+running() { jobs -rp | wc -l; }
+test_one() { # LIMIT NAME [FILTER [STAGE]]: beside the tests that run already
   [[ -z ${done_tests[${4:-$2}]:-} ]] || return 0
   done_tests[${4:-$2}]=1
-  stage "$1" "test_${4:-$2}" 4 "$bin/gpu_$2_test" --gtest_brief=1 "--gtest_filter=${3:-*}"
+  while (($(running) >= at_once)); do sleep 0.2; done
+  stage "$1" "test_${4:-$2}" 4 "$bin/gpu_$2_test" --gtest_brief=1 "--gtest_filter=${3:-*}" &
+  tests+=("$!")
 }
-test_what_matters() { # the peer's compiler fills its cache meanwhile: nothing is timed here
-  local name
+test_all() { # the longest first; the peer's compiler fills its cache meanwhile: nothing is timed here
+  local at_once=6 tests=() program name
   if [[ -f $packed/torch_step.py && -z ${peer_timed:-} ]] && (($(left) > 60)); then
     limited 150 warm_compile peer --batch 512 --mode reduce-overhead --steps 2 --warmup 2 &
     warm=$!
   fi
-  for name in conv_batch_norm conv_relu_norm loss_kernels recorded_step batches; do test_one 40 "$name"; done
-  test_one 75 op_table
-  test_one 40 training '*Recorded*' training_bits
-  test_one 60 training '-*Recorded*' training_beside_cpu
-}
-later_tests=(evaluation_device dsa_step icl_msr_step mrcl_step)
-test_while_compiling() {
-  local name
-  for name in "${later_tests[@]}"; do
-    [[ -n $warm ]] && kill -0 "$warm" 2>/dev/null || return 0
-    test_one 40 "$name"
+  test_one 100 op_table
+  test_one 90 training '-*Recorded*' training_beside_cpu
+  test_one 60 training '*Recorded*' training_bits
+  done_tests[training]=1 # in two parts
+  for name in conv_batch_norm conv_relu_norm loss_kernels recorded_step batches cudnn_conv; do test_one 60 "$name"; done
+  for program in "$bin"/gpu_*_test; do
+    [[ -e $program ]] || continue
+    name=${program##*/gpu_}
+    test_one 60 "${name%_test}"
   done
+  for program in "${tests[@]}"; do wait "$program" && write_files; done
 }
 time_the_peer() { # on this very card
-  local stages=(peer_eager peer_graph peer_compiled peer_graph_128)
+  local stages=(peer_eager peer_graph peer_compiled peer_eager_128 peer_graph_128)
   [[ -z ${peer_timed:-} ]] || return 0
   peer_timed=1
   if [[ ! -f $packed/torch_step.py ]]; then skip "${refused:-no peer was packed}" warm_compile "${stages[@]}"; return; fi
@@ -172,25 +174,23 @@ time_the_peer() { # on this very card
   stage 40 peer_eager 1 peer --batch 512 --mode eager --steps 30 --warmup 8
   stage 40 peer_graph 1 peer --batch 512 --mode graph --steps 30 --warmup 8
   stage 60 peer_compiled 1 peer --batch 512 --mode reduce-overhead --steps 30 --warmup 8
+  stage 25 peer_eager_128 1 peer --batch 128 --mode eager --steps 60 --warmup 8
   stage 25 peer_graph_128 1 peer --batch 128 --mode graph --steps 60 --warmup 8
 }
 compare() { # OURS THEIRS
   [[ -z ${ms[$1]:-} || -z ${ms[$2]:-} ]] ||
     note "$1 : $2" "$(awk "BEGIN { printf \"%.3f ms to %.3f ms: %.2f times as fast\", ${ms[$1]}, ${ms[$2]}, ${ms[$2]} / ${ms[$1]} }")"
 }
-do_the_rest() {
-  local program name
-  timed 40 step_barlow_twins --objective barlow_twins --batch 512 --steps 20 --warmup 6
-  timed 60 step_resnet50 --encoder resnet50 --image 224 --batch 256 --steps 10 --warmup 4
-  for name in "${later_tests[@]}"; do test_one 40 "$name"; done
-  done_tests[training]=1 # in two parts
-  for program in "$bin"/gpu_*_test; do
-    [[ -e $program ]] || continue
-    name=${program##*/gpu_} && name=${name%_test}
-    test_one 40 "$name"
-  done
-  stage 60 memcheck 4 memcheck
-  stage 60 ops 80 "$bin/bench" ops --device cuda --precision bf16
+time_peer() { # LIMIT NAME OPTION...
+  if [[ -f $packed/torch_step.py ]]; then stage "$1" "$2" 1 peer "${@:3}"; else skip "no peer was packed" "$2"; fi
+}
+time_other_steps() {
+  timed 30 step_barlow_twins --objective barlow_twins --batch 512 --steps 20 --warmup 6
+  timed 40 step_resnet50 --encoder resnet50 --image 224 --batch 256 --steps 10 --warmup 4
+  timed 40 step_metamask_exact --objective metamask --meta exact --batch 512 --steps 10 --warmup 4
+  time_peer 40 peer_barlow_twins --objective barlow_twins --batch 512 --mode graph --steps 20 --warmup 6
+  time_peer 40 peer_resnet50 --encoder resnet50 --image 224 --batch 256 --mode graph --steps 10 --warmup 4
+  time_peer 40 peer_metamask --objective metamask --batch 512 --mode graph --steps 10 --warmup 4
 }
 
 export OMP_WAIT_POLICY=passive PYTHONUNBUFFERED=1 TORCHINDUCTOR_CACHE_DIR=$work/inductor
@@ -203,12 +203,15 @@ stage 20 facts 20 facts
 try_to_start
 smoke
 time_our_steps
-test_what_matters
-test_while_compiling
+test_all
 time_the_peer
 timed 30 step_512_again --batch 512 --steps 40 --warmup 8 # the spread of the card
+time_other_steps
 for peer_stage in peer_eager peer_graph peer_compiled; do compare step_512 "$peer_stage"; done
-compare step_128 peer_graph_128
-do_the_rest
+for peer_stage in peer_eager_128 peer_graph_128; do compare step_128 "$peer_stage"; done
+for name in barlow_twins resnet50; do compare "step_$name" "peer_$name"; done
+compare step_metamask_exact peer_metamask
+stage 60 memcheck 4 memcheck
+stage 60 ops 80 "$bin/bench" ops --device cuda --precision bf16
 say "done after $SECONDS s"
 printf '\n== in short\n' && cat "$work/short"

@@ -74,7 +74,8 @@ skip() { # REASON NAME...
   local name
   for name in "${@:2}"; do note "$name" "not run: $1"; done
 }
-write_files() {
+write_files() { # a stage that runs beside others leaves it to day.sh
+  [[ $BASHPID == "$$" ]] || return 0
   { cat "$work/short" && echo && cat "$work/details"; } >"$work/summary" && cp "$work/summary" "$out/summary.txt"
   tar cz -C "$logs" . >"$out/logs.part" 2>/dev/null
   mv "$out/logs.part" "$out/logs.tar.gz"
@@ -83,9 +84,9 @@ report() { # NAME STATUS SECONDS LIMIT LINES: of a command that was run; its las
   local log=$logs/$1.txt outcome="exit $2"
   case $2 in 0) outcome=ok ;; 77) outcome=skipped ;; 124) outcome="stopped at its limit" ;; esac
   ms[$1]=$(step_ms_of "$log")
-  (($5 == 0)) || tail -n "$5" "$log" | tr -d '\000' | cut -c1-300 | sed 's/^/   /' >"$work/tail"
+  (($5 == 0)) || tail -n "$5" "$log" | tr -d '\000' | cut -c1-300 | sed 's/^/   /' >"$work/$1.tail"
   note "$1" "$outcome, $3 s of $4: $(figure_of "$log")"
-  (($5 == 0)) || say "$(cat "$work/tail")"
+  (($5 == 0)) || say "$(cat "$work/$1.tail")"
 }
 stage() { # LIMIT NAME LINES COMMAND...
   local limit=$1 name=$2 lines=$3 began=$SECONDS status=0 time
