@@ -208,8 +208,8 @@ void Graph::convolution(ConvPass pass, const ConvShape& shape, const Tensor& x, 
   operation.set(names.x, x.descriptor);
   operation.set(names.w, w.descriptor);
   operation.set(names.y, y.descriptor);
-  operation.set(names.alpha, 1.0);
-  operation.set(names.beta, beta);
+  operation.set(names.alpha, 1.0F);  // of the sums' type: doubles are taken, kept as such, and read as floats
+  operation.set(names.beta, static_cast<float>(beta));
   add(operation);
 }
 
@@ -264,9 +264,11 @@ std::vector<Offer> offers(const Target& target, const Graph& graph, bool repeata
     if (has(numerics, CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION)) continue;
     if (repeatable && has(numerics, CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC)) continue;
     const std::vector<Knob> knobs = knobs_of(setting);
-    found.push_back({setting, has(behaviour, CUDNN_BEHAVIOR_NOTE_RUNTIME_COMPILATION), parts_of(knobs),
+    found.push_back({setting, has(numerics, CUDNN_NUMERICAL_NOTE_TENSOR_CORE),
+                     has(behaviour, CUDNN_BEHAVIOR_NOTE_RUNTIME_COMPILATION), parts_of(knobs),
                      name_of_offer(engine, knobs)});
   }
+  std::ranges::stable_partition(found, &Offer::tensor_cores);
   return found;
 }
 

@@ -23,7 +23,7 @@ template <class T>
 constexpr cudnnBackendAttributeType_t attribute_type() {
   if constexpr (std::is_same_v<T, bool>) return CUDNN_TYPE_BOOLEAN;
   if constexpr (std::is_same_v<T, std::int64_t>) return CUDNN_TYPE_INT64;
-  if constexpr (std::is_same_v<T, double>) return CUDNN_TYPE_DOUBLE;
+  if constexpr (std::is_same_v<T, float>) return CUDNN_TYPE_FLOAT;
   if constexpr (std::is_same_v<T, char>) return CUDNN_TYPE_CHAR;
   if constexpr (std::is_same_v<T, void*>) return CUDNN_TYPE_VOID_PTR;
   if constexpr (std::is_same_v<T, cudnnHandle_t>) return CUDNN_TYPE_HANDLE;
@@ -151,16 +151,17 @@ class Graph {
   std::vector<Descriptor> operations_;
 };
 
-/// An engine that cuDNN offers for a graph, with its settings; best first in cuDNN's opinion.
+/// An engine that cuDNN offers for a graph, with its settings.
 struct Offer {
   Descriptor settings;
+  bool tensor_cores = false;
   bool compiled_at_run_time = false;
   std::int64_t parts = 1;  // into which it cuts the sums
   std::string name;        // "engine 38 2=1 5=16": its number and its settings' numbers and values
 };
 
-/// Engines whose sums are in f32; with `repeatable`, only those whose results are the same in every run. Empty: cuDNN
-/// does not take the graph.
+/// Engines whose sums are in f32, best first in cuDNN's opinion, but those with tensor cores before those without; with
+/// `repeatable`, only those whose results are the same in every run. Empty: cuDNN does not take the graph.
 std::vector<Offer> offers(const Target& target, const Graph& graph, bool repeatable);
 
 /// An offer made ready to run.

@@ -137,6 +137,18 @@ TEST_F(CudnnPlanning, EveryConvolutionOfTheResNetsHasAPlan) {
     }
 }
 
+/// cuDNN takes factors of either type, and tells them back as they were given; but it reads the bits of a double as a
+/// float, and then all of a convolution is zeros.
+TEST_F(CudnnPlanning, FactorsHaveTheTypeOfTheSums) {
+  const ConvShape shape{4, 8, 8, 64, 64, 3, 3, 1, 1};
+  for (const bool add : {false, true}) {
+    const ConvGraph made = conv_graph(shape, ConvPass::data, DType::bf16, add);
+    const Descriptor& operation = made.graph.operations().at(0);
+    EXPECT_EQ(operation.values<float>(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_ALPHA, 1), std::vector{1.0F});
+    EXPECT_EQ(operation.values<float>(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_BETA, 1), std::vector{add ? 1.0F : 0.0F});
+  }
+}
+
 /// What a step asks of cuDNN: a ready-made plan for each convolution and pass that the rule gives to the library.
 void expect_ready_plans(const char* network, const std::vector<ConvShape>& shapes) {
   std::printf("%s\n%-68s %7s %-40s %9s\n", network, "", "offered", "first", "workspace");
@@ -153,6 +165,7 @@ void expect_ready_plans(const char* network, const std::vector<ConvShape>& shape
       const std::vector<NamedPlan> plans = first_plans(target(), made, true, 1);
       ASSERT_FALSE(plans.empty()) << name << ": nothing ready-made that is repeatable";
       EXPECT_EQ(std::ranges::count_if(offered, &Offer::compiled_at_run_time), 0) << name;
+      EXPECT_TRUE(offered.at(0).tensor_cores) << name << ": " << offered[0].name;
       std::printf("%-68s %7zu %-40s %5ld MiB\n", name.c_str(), offered.size(), plans[0].name.c_str(),
                   static_cast<long>(plans[0].plan.workspace() >> 20));
     }
