@@ -132,9 +132,10 @@ __device__ void store_block_sums(const ColumnPlan& plan, const Place& at, std::i
 
 // The merging kernels: 8 channels to a block; its threads share out the parts of a channel, in so many phases.
 constexpr int merge_channels = 8;
+constexpr unsigned most_merge_threads = 1024;
 
 /// Threads of a merging block: more where it has much to add up.
-inline unsigned merge_threads(std::int64_t parts) { return parts > 256 ? 1024 : 256; }
+inline unsigned merge_threads(std::int64_t parts) { return parts > 256 ? most_merge_threads : 256; }
 
 /// Where a thread of a merging block works: it takes parts phase, phase + phases, ... of its channel.
 struct MergePlace {
