@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """day_kernels.py FILE: what Nsight Compute's `--csv --page raw` says of two steps, as a table: the kernels of the second, by name.
 
-Those that take longest first, the lesser ones summed up. Columns: launches, microseconds, GB read and written in the GPU's memory, TB/s of that, GB written into its L2 cache (many times
+A step is what lies between two updates of the parameters. The kernels that take longest come first, the lesser ones are summed up.
+Columns: launches, microseconds, GB read and written in the GPU's memory, TB/s of that, GB written into its L2 cache (many times
 what reaches the memory: narrow stores).
 """
 import csv
@@ -32,7 +33,15 @@ def value(row, units, name, scale):
 
 
 def short(name):
-    return re.sub(r"\(anonymous namespace\)::|<unnamed>::|vergence::|cuda::|^void |\(.*", "", name)
+    name = re.sub(r"\(anonymous namespace\)::|<unnamed>::|vergence::|cuda::|^void |\(.*", "", name)
+    return re.sub(r"_bf16bf16_bf16f32_f32_nhwckrsc_nhwc_tilesize(\w+?)_warpgroupsize.*", r" \1", name)  # cuDNN's
+
+
+def last_step(rows):
+    updates = [i for i, row in enumerate(rows) if "update_chunks" in row["Kernel Name"]]
+    if len(updates) < 2:
+        sys.exit(f"{len(updates)} updates of parameters among {len(rows)} kernels; expected those of two steps")
+    return rows[updates[-2] + 1:updates[-1] + 1]
 
 
 def main():
@@ -40,7 +49,7 @@ def main():
         sys.exit(__doc__)
     rows, units = read_table(sys.argv[1])
     kernels = {}
-    for row in rows[len(rows) // 2:]:
+    for row in last_step(rows):
         sums = kernels.setdefault(short(row["Kernel Name"]), [0, 0.0, 0.0, 0.0])
         sums[0] += 1
         sums[1] += value(row, units, "gpu__time_duration.sum", MICROSECONDS)
