@@ -88,7 +88,8 @@ constexpr unsigned most_threads = 512;  // of 1,024 each would have 64 registers
 
 /// One block per 8 channels: the coefficients of group after group, and dgamma.
 template <class T>
-__global__ void __launch_bounds__(most_threads) merge_double(std::int64_t row_blocks, NormShape shape, const double* partial, DoubleBackward<T> in) {
+__global__ void __launch_bounds__(most_threads)
+    merge_double(std::int64_t row_blocks, NormShape shape, const double* partial, DoubleBackward<T> in) {
   using Real = Compute<T>;
   const MergePlace at = merge_place();
   const std::int64_t size = shape.groups * shape.channels;
@@ -167,7 +168,8 @@ void double_backward(Device& device, const NormShape& shape, DoubleBackward<T> i
   launch("norm_double_sums", norm_double_sums<T, width>, blocks_of(plan, shape.groups), 256, device.stream(), plan,
          shape.rows, shape.channels, in, partial.data());
   launch("merge_double", merge_double<T>, blocks_for(shape.channels, merge_channels),
-         std::min(most_threads, merge_threads(plan.row_blocks)), device.stream(), plan.row_blocks, shape, partial.data(), in);
+         std::min(most_threads, merge_threads(plan.row_blocks)), device.stream(), plan.row_blocks, shape,
+         partial.data(), in);
   if (in.dg || in.dx)
     launch("norm_double_backward", norm_double_backward<T, width>, blocks_of(apply, shape.groups), 256, device.stream(),
            apply, shape.rows, shape.channels, size, in);

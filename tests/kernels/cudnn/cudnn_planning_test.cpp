@@ -145,7 +145,8 @@ TEST_F(CudnnPlanning, FactorsHaveTheTypeOfTheSums) {
     const ConvGraph made = conv_graph(shape, ConvPass::data, DType::bf16, add);
     const Descriptor& operation = made.graph.operations().at(0);
     EXPECT_EQ(operation.values<float>(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_ALPHA, 1), std::vector{1.0F});
-    EXPECT_EQ(operation.values<float>(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_BETA, 1), std::vector{add ? 1.0F : 0.0F});
+    EXPECT_EQ(operation.values<float>(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_BETA, 1),
+              std::vector{add ? 1.0F : 0.0F});
   }
 }
 
