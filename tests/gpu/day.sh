@@ -10,7 +10,7 @@ carry=$(realpath -- "${1:?$usage}") out=${2:?$usage} budget=${3:-530}
 [[ $budget =~ ^[1-9][0-9]{0,5}$ ]] || { echo "$usage" >&2; exit 2; }
 mkdir -p -- "$out" && out=$(realpath -- "$out") && work=$(mktemp -d) && logs=$work/logs packed=$work/packed || exit 1
 mkdir "$logs" "$packed" && touch "$work/short" "$work/details" || exit 1
-bin=$packed/bin refused='' no_step='' capture='' conv='' warm=''
+bin=$packed/bin refused='' no_step='' capture='' conv=''
 declare -A ms done_tests
 . "$carry/stages.sh" || exit 1
 trap finish EXIT
@@ -132,20 +132,15 @@ time_our_steps() { # what matters most, and what it depends on
   timed 25 step_512_f32_gradients --batch 512 --steps 15 --warmup 5 --weight-gradients fp32
   if [[ -n $no_step ]]; then skip "$no_step" profile; else stage 75 profile 36 profile; fi
 }
-running() { jobs -rp | wc -l; }
 test_one() { # LIMIT NAME [FILTER [STAGE]]: beside the tests that run already
   [[ -z ${done_tests[${4:-$2}]:-} ]] || return 0
   done_tests[${4:-$2}]=1
-  while (($(running) >= at_once)); do sleep 0.2; done
+  while (($(jobs -rp | wc -l) >= at_once)); do sleep 0.2; done
   stage "$1" "test_${4:-$2}" 4 "$bin/gpu_$2_test" --gtest_brief=1 "--gtest_filter=${3:-*}" &
   tests+=("$!")
 }
-test_all() { # the longest first; the peer's compiler fills its cache meanwhile: nothing is timed here
+test_all() { # the longest first
   local at_once=6 tests=() program name
-  if [[ -f $packed/torch_step.py && -z ${peer_timed:-} ]] && (($(left) > 60)); then
-    limited 150 warm_compile peer --batch 512 --mode reduce-overhead --steps 2 --warmup 2 &
-    warm=$!
-  fi
   test_one 100 op_table
   test_one 90 training '-*Recorded*' training_beside_cpu
   test_one 60 training '*Recorded*' training_bits
@@ -162,18 +157,11 @@ time_the_peer() { # on this very card
   local stages=(peer_eager peer_graph peer_compiled peer_eager_128 peer_graph_128)
   [[ -z ${peer_timed:-} ]] || return 0
   peer_timed=1
-  if [[ ! -f $packed/torch_step.py ]]; then skip "${refused:-no peer was packed}" warm_compile "${stages[@]}"; return; fi
+  if [[ ! -f $packed/torch_step.py ]]; then skip "${refused:-no peer was packed}" "${stages[@]}"; return; fi
   local refused='' # whatever is wrong with our programs
-  if [[ -n $warm ]]; then
-    gone "$warm" $((10 * ($(left) > 60 ? 40 : 5))) || end_all TERM warm_compile
-    wait "$warm"
-    report warm_compile $? 0 150 0
-  else
-    skip "nothing else was to be done meanwhile" warm_compile
-  fi
   stage 40 peer_eager 1 peer --batch 512 --mode eager --steps 30 --warmup 8
   stage 40 peer_graph 1 peer --batch 512 --mode graph --steps 30 --warmup 8
-  stage 60 peer_compiled 1 peer --batch 512 --mode reduce-overhead --steps 30 --warmup 8
+  stage 120 peer_compiled 1 peer --batch 512 --mode reduce-overhead --steps 30 --warmup 8
   stage 25 peer_eager_128 1 peer --batch 128 --mode eager --steps 60 --warmup 8
   stage 25 peer_graph_128 1 peer --batch 128 --mode graph --steps 60 --warmup 8
 }

@@ -55,7 +55,7 @@ program "$work/tools/ncu" <<'END'
 echo '==PROF== Connected'
 echo '"ID","Kernel Name","gpu__time_duration.sum","dram__bytes_read.sum","dram__bytes_write.sum","lts__t_sectors_op_write.sum"'
 echo '"","","us","Mbyte","Mbyte","sector"'
-for kernel in half update_chunks third half half update_chunks third; do
+for kernel in other update_chunks half half update_chunks other; do
   echo "\"0\",\"void vergence::cuda::(anonymous namespace)::$kernel<float>(float *, long)\",\"1,000.5\",\"2,000\",\"1,001.5\",\"1,000,000\""
 done
 END
@@ -75,7 +75,7 @@ expect step_512_f32_gradients 'exit 2, .*: bench: there is no --weight-gradients
 expect test_op_table 'skipped, .*: skipped: no GPU'
 expect test_of_later 'skipped'
 expect 'step_512 : peer_graph' '16\.000 ms to 24\.000 ms: 1\.50 times as fast'
-! grep -qE '^ +third<float>' "$work/good.out/summary.txt" || failed "the profile has more than one step"
+! grep -qE '^ +other<float>' "$work/good.out/summary.txt" || failed "the profile has more than one step"
 grep -qE '^ +half<float> +2 +2001\.0 +6\.003 +3\.00 +0\.064$' "$work/good.out/summary.txt" || failed "the profile: $(cat "$work/good.out/summary.txt")"
 grep -q 'commit 0123abc' <<<"$(tar xzOf "$work/good.out/logs.tar.gz" ./facts.txt)" || failed "the facts are not among the logs"
 
