@@ -161,7 +161,8 @@ TEST_P(EmulatedConv, KernelsAgree) {
 // The emulated device has 4 multiprocessors: tiles of 128 channels need 4 blocks, two splits of the pixels 8.
 INSTANTIATE_TEST_SUITE_P(
     Shape, EmulatedConv,
-    testing::Values(Case{"stem_8_channels", 1, 17, 8, 24, 3, 1, 1}, Case{"stem_7x7_stride_2", 1, 23, 8, 16, 7, 2, 3},
+    testing::Values(Case{"narrow", 1, 13, 8, 64, 3, 1, 1}, Case{"narrow_dilated_stride_2", 3, 11, 8, 128, 3, 2, 2, 2},
+                    Case{"stem_8_channels", 1, 17, 8, 24, 3, 1, 1}, Case{"stem_7x7_stride_2", 1, 23, 8, 16, 7, 2, 3},
                     Case{"three_stages_and_tails", 1, 13, 24, 72, 3, 1, 1}, Case{"wide_tiles", 2, 13, 16, 136, 3, 1, 1},
                     Case{"wide_data_tiles", 2, 12, 136, 16, 3, 1, 1}, Case{"both_wide", 3, 12, 72, 128, 1},
                     Case{"1x1_stride_2", 2, 15, 40, 48, 1, 2}, Case{"3x3_stride_2", 2, 15, 16, 32, 3, 2, 1},
@@ -250,7 +251,9 @@ TEST(EmulatedConv, WeightsThatAreReadyAreReadAsTheyLie) {
 
 /// Partial moments, joined, are those of the stored images, though the means are far from zero.
 TEST(EmulatedConv, ForwardGivesTheMomentsOfItsResult) {
-  for (const Case& c : {Case{"narrow", 3, 9, 8, 40, 3, 1, 1}, Case{"wide", 3, 14, 8, 136, 1}}) {
+  for (const Case& c :
+       {Case{"64 columns", 3, 9, 8, 40, 3, 1, 1}, Case{"128 columns", 3, 14, 8, 136, 1},
+        Case{"narrow", 3, 11, 8, 64, 3, 1, 1}, Case{"narrow, two tiles a warp", 4, 24, 8, 128, 3, 1, 1}}) {
     SCOPED_TRACE(c.name);
     const ConvShape s = c.shape();
     std::vector<double> of_x = draw(s.in_size(), 4);
@@ -273,10 +276,22 @@ TEST(EmulatedConv, ForwardGivesTheMomentsOfItsResult) {
           sum_of_squares += difference * difference;
         }
         const auto at = static_cast<std::size_t>(tile * channels + channel);
-        EXPECT_NEAR(means[at], expected, 1e-6 * (1 + std::abs(expected)));
+        const double spread = std::sqrt(sum_of_squares / static_cast<double>(last - first));
+        EXPECT_NEAR(means[at], expected, 1e-6 * (1 + std::abs(expected) + spread));
         EXPECT_NEAR(deviations[at], sum_of_squares, 1e-5 * (1 + sum_of_squares));
       }
   }
+}
+
+/// 19 tiles, of which 16 warps have at most two each.
+TEST(EmulatedConv, NarrowWarpsWalkAlongTheirTiles) {
+  const ConvShape s = Case{"", 4, 24, 8, 128, 3, 1, 1}.shape();
+  const Memory x(draw(s.in_size(), 1), DType::bf16), w(draw(s.weight_size(), 2), DType::bf16);
+  const Memory by_plain(s.out_size(), DType::bf16), by_tensor(s.out_size(), DType::bf16);
+  plain_conv2d(device(), s, x.array(), w.array(), by_plain.array());
+  const auto names = kernels_of([&] { tensor_conv2d(device(), s, x.array(), w.array(), by_tensor.array()); });
+  EXPECT_EQ(names, (std::vector<std::string>{"conv_tensor_narrow"}));
+  EXPECT_LT(distance(by_tensor.values(), by_plain.values()), 1e-2);
 }
 
 // ResNet-18 on 1024 images of 32 x 32, on a GPU with 132 multiprocessors, each of which holds two blocks.

@@ -380,6 +380,9 @@ void gather(Device& device, const ConvShape& shape, ConstArray source, ConstArra
   if (!ready && w.dtype == source.dtype) convert(w.as<T>());
   if (!ready && w.dtype != source.dtype) convert(w.as<float>());
   const T* weights = ready ? w.as<T>() : converted.data();
+  if constexpr (std::is_same_v<T, bf16> && !data)
+    if (narrow_fits(shape, out))
+      return narrow_conv2d(device, shape, source.as<bf16>(), weights, out.as<bf16>(), extras);
   const std::int64_t results = data ? shape.in_channels : shape.out_channels;
   const std::int64_t pixels =
       data ? shape.batch * shape.in_height * shape.in_width : shape.batch * shape.out_height() * shape.out_width();
