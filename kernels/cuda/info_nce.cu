@@ -1,15 +1,19 @@
-// InfoNCE on the GPU, f32 and f64, streaming: a block owns 64 rows, goes over its share of the columns 64 at a time,
-// recomputes their scores and uses them in registers. With s = u u^T / temperature, p[i,j] = exp(s[i,j] - lse[i]) off
-// the diagonal and 0 on it, and + the positive of row i:
+// InfoNCE on the GPU, f32 and f64. With s = u u^T / temperature, p[i,j] = exp(s[i,j] - lse[i]) off the diagonal and 0
+// on it, and + the positive of row i:
 //   forward      log_p[i] = s[i,+] - lse[i]
 //   backward     gu = W u / temperature, W[i,j] = (g[i] + g[j]) [j = +] - g[i] p[i,j] - g[j] p[j,i]
 //   and of that  t = (a u^T + u a^T) / temperature, m[i] = sum_j p[i,j] t[i,j]: dg[i] = t[i,+] - m[i],
 //                du = (V u + W a) / temperature, V[i,j] = -g[i] p[i,j] (t[i,j] - m[i]) - g[j] p[j,i] (t[i,j] - m[j])
-// For R rows of width d: bytes: u, a and the result a few times over (L2); FLOP: 2 R^2 d forward, 4 backward, 16 for
-// the second order (each 128 columns of a result recompute the scores). Bound by the multiply-adds outside of the
-// tensor cores, since TF32 would cost the precision that second order needs: R = 1024, d = 128 are 0.27 GFLOP forward.
-// The columns are shared out among blocks where the rows alone would not fill the GPU, by a rule that knows the shape
-// alone; what the shares find is added in their order.
+// Streaming: a block owns 64 rows, goes over its share of the columns 64 at a time, recomputes their scores and uses
+// them in registers. For R rows of width d: bytes: u, a and the result a few times over (L2); FLOP: 2 R^2 d forward, 4
+// backward, 16 for the second order (each 128 columns of a result recompute the scores). Bound by the multiply-adds
+// outside of the tensor cores, since TF32 would cost the precision that second order needs: R = 1024, d = 128 are 0.27
+// GFLOP forward. The columns are shared out among blocks where the rows alone would not fill the GPU, by a rule that
+// knows the shape alone; what the shares find is added in their order.
+// With stored scores: where `scores_fit`, the first order's products are CudaBackend::gemm's, with the scores, 4 R^2
+// bytes, between them in the L2. Where it rounds to TF32, scores come from operands in two parts, as exact as in f32;
+// W u is rounded like every product. R = 1024, d = 256 on an H200: streaming 38 us forward and 85 backward (measured);
+// stored, in TF32, 16 forward (parts 3, product 9, rows 4) and 24 backward (12, weights 4, product 8; predicted).
 #include <cmath>
 #include <limits>
 
@@ -355,12 +359,100 @@ void gradient(Device& device, const Work<Real>& work, const RowValues<Real>& val
            partial.data(), out);
 }
 
+// ---- with stored scores, row-major, before their division by the temperature
+
+/// Whether the first order stores its scores: of so many rows that the library's products are worth their launches, and
+/// so few that the scores mostly stay in the L2.
+bool scores_fit(const InfoNceShape& shape) { return shape.strata == 1 && shape.rows >= 512 && shape.rows <= 4096; }
+
+constexpr int score_threads = 256;
+
+/// A block per row: the largest of its candidates, then the sum of their exponentials.
+template <class Real>
+__global__ void __launch_bounds__(score_threads)
+    find_log_p(Work<Real> work, const Real* scores, Real* log_p, Real* lse) {
+  const std::int64_t row = blockIdx.x;
+  const Real* const of_row = scores + row * work.rows;
+  Real most = Largest::start<Real>();
+#pragma unroll 4
+  for (std::int64_t j = threadIdx.x; j < work.rows; j += score_threads)
+    if (j != row) most = Largest::join(most, of_row[j] * work.scale);
+  most = block_fold<Largest, score_threads>(most);
+  double sum = 0;
+#pragma unroll 4
+  for (std::int64_t j = threadIdx.x; j < work.rows; j += score_threads)
+    if (j != row) sum += static_cast<double>(std::exp(of_row[j] * work.scale - most));
+  sum = block_fold<Adding, score_threads>(sum);
+  if (threadIdx.x > 0) return;
+  const Real log_sum = static_cast<Real>(std::log(sum));
+  log_p[row] = (of_row[work.positive(row)] * work.scale - most) - log_sum;
+  lse[row] = most + log_sum;
+}
+
+/// A block per row: W / temperature in place of the scores.
+template <class Real>
+__global__ void __launch_bounds__(score_threads) weigh_scores(Work<Real> work, RowValues<Real> values, Real* scores) {
+  const std::int64_t row = blockIdx.x, positive = work.positive(row);
+  Real* const of_row = scores + row * work.rows;
+  const Real g = values.g[row], lse = values.lse[row];
+#pragma unroll 4
+  for (std::int64_t j = threadIdx.x; j < work.rows; j += score_threads) {
+    const Real score = of_row[j] * work.scale, other = values.g[j];
+    Real weight = -(g * std::exp(score - lse) + other * std::exp(score - values.lse[j]));
+    if (j == positive) weight += g + other;
+    of_row[j] = j == row ? Real(0) : weight * work.scale;
+  }
+}
+
+/// u, (rows, width), as the sum of two numbers that TF32 holds, but for the last 2 of its 24 bits: high, high, low to
+/// each row of `left`, and high, low, high to `right`, whose products add up to those of u but for 2^-22 of them.
+__global__ void split_rows(std::int64_t size, std::int64_t width, const float* u, float* left, float* right) {
+  const std::int64_t threads = std::int64_t{gridDim.x} * blockDim.x;
+  for (std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < size; i += threads) {
+    const float high = __uint_as_float(to_tf32(__float_as_uint(u[i]))), low = u[i] - high;
+    const std::int64_t at = i + quotient(i, width) * 2 * width;
+    left[at] = left[at + width] = right[at] = right[at + 2 * width] = high;
+    left[at + 2 * width] = right[at + width] = low;
+  }
+}
+
+/// The scores of all rows with all, into [rows][rows]: in f32's precision also where products round to TF32.
+void multiply_rows(CudaBackend& gpu, const InfoNceShape& shape, ConstArray u, Array scores) {
+  if (u.dtype != DType::f32 || gpu.f32_operand_rounding() == 0)
+    return gpu.gemm(false, true, shape.rows, shape.rows, shape.width, u, u, {}, scores);
+  const Scratch<float> left(gpu.device(), 3 * u.size), right(gpu.device(), 3 * u.size);
+  launch("info_nce_split", split_rows, blocks_for(u.size, 256), 256, gpu.device().stream(), u.size, shape.width,
+         u.as<float>(), left.data(), right.data());
+  gpu.gemm(false, true, shape.rows, shape.rows, 3 * shape.width, {left.data(), 3 * u.size, u.dtype},
+           {right.data(), 3 * u.size, u.dtype}, {}, scores);
+}
+
+template <class Real>
+void stored_forward(CudaBackend& gpu, const InfoNceShape& shape, ConstArray u, Array log_p, Array lse) {
+  const Scratch<Real> scores(gpu.device(), shape.rows * shape.rows);
+  multiply_rows(gpu, shape, u, {scores.data(), shape.rows * shape.rows, u.dtype});
+  launch("info_nce_log_p", find_log_p<Real>, static_cast<unsigned>(shape.rows), score_threads, gpu.device().stream(),
+         work_of(shape, u.as<Real>()), scores.data(), log_p.as<Real>(), lse.as<Real>());
+}
+
+template <class Real>
+void stored_backward(CudaBackend& gpu, const InfoNceShape& shape, const RowValues<Real>& values, ConstArray u,
+                     Array gu) {
+  const Scratch<Real> memory(gpu.device(), shape.rows * shape.rows);
+  const Array scores{memory.data(), shape.rows * shape.rows, u.dtype};
+  multiply_rows(gpu, shape, u, scores);
+  launch("info_nce_weights", weigh_scores<Real>, static_cast<unsigned>(shape.rows), score_threads,
+         gpu.device().stream(), work_of(shape, u.as<Real>()), values, memory.data());
+  gpu.gemm(false, false, shape.rows, shape.width, shape.rows, scores, u, {}, gu);
+}
+
 }  // namespace
 
 void CudaBackend::info_nce(const InfoNceShape& shape, ConstArray u, Array log_p, Array lse) {
   if (u.size == 0) return;
   with_master(u.dtype, [&](auto zero) {
     using Real = decltype(zero);
+    if (scores_fit(shape)) return stored_forward<Real>(*this, shape, u, log_p, lse);
     const Work<Real> work = work_of(shape, u.as<Real>());
     const Scratch<Candidates<Real>> partial(device_, work.shares * work.all_rows());
     launch("info_nce", find_candidates<Real>, part_blocks(work), 256, device_.stream(), work, partial.data(),
@@ -375,6 +467,7 @@ void CudaBackend::info_nce_backward(const InfoNceShape& shape, ConstArray g, Con
   with_master(u.dtype, [&](auto zero) {
     using Real = decltype(zero);
     const RowValues<Real> values{g.as<Real>(), lse.as<Real>(), nullptr};
+    if (scores_fit(shape)) return stored_backward(*this, shape, values, u, gu);
     gradient<false>(device_, work_of(shape, u.as<Real>()), values, static_cast<const Real*>(nullptr), gu.as<Real>());
   });
 }

@@ -1,7 +1,9 @@
-// The larger tiles of the cross-correlation loss, which only wide embeddings or large batches reach: on the GPU
-// against the CPU, in both forms whatever the rule would choose.
+// What only wide embeddings or large batches reach, on the GPU against the CPU: the larger tiles of the
+// cross-correlation loss, in both forms whatever the rule would choose, and the stored scores of InfoNCE.
+#include <cmath>
 #include <gtest/gtest.h>
 
+#include "kernels/choices.h"
 #include "tests/device/device_under_test.h"
 #include "tests/op_table/runner.h"
 
@@ -48,6 +50,41 @@ TEST(CrossCorrelationKernels, TheFactorIsOptional) {
   const auto whole = loss_and_gradient(cpu_backend(), shape, DType::f64);
   EXPECT_LE(relative_error(diagonal.values(), whole[0]), 1e-12);
   EXPECT_LE(relative_error(off_diagonal.values(), whole[1]), 1e-12);
+}
+
+/// log_p, lse and the gradient.
+std::vector<Values> info_nce_and_gradient(Backend& device, const InfoNceShape& shape, DType dtype) {
+  const Shape whole{shape.rows, shape.width};
+  Values of_u = normal_values("u", 0, whole.size());
+  for (double& value : of_u) value = static_cast<double>(static_cast<float>(value / std::sqrt(shape.width)));
+  Values of_g = normal_values("g", 0, shape.rows);
+  for (double& value : of_g) value = static_cast<double>(static_cast<float>(value));
+  const Tensor u = from_values(device, whole, of_u, dtype), g = from_values(device, {shape.rows}, of_g, dtype);
+  const Tensor log_p = empty_like(g), lse = empty_like(g), gu = empty_like(u);
+  device.info_nce(shape, u.array(), log_p.array(), lse.array());
+  device.info_nce_backward(shape, g.array(), u.array(), lse.array(), gu.array());
+  return {log_p.values(), lse.values(), gu.values()};
+}
+
+void check_stored_scores(const InfoNceShape& shape) {
+  const CudaMath before = cuda_math();
+  const auto exact = info_nce_and_gradient(cpu_backend(), shape, DType::f64);
+  for (const CudaMath math : {CudaMath::fp32, CudaMath::tf32_products}) {
+    SCOPED_TRACE(static_cast<int>(math));
+    set_cuda_math(math);
+    const auto single = info_nce_and_gradient(device_under_test(), shape, DType::f32);
+    set_cuda_math(before);
+    EXPECT_LE(relative_error(single[0], exact[0]), 2e-6);
+    EXPECT_LE(relative_error(single[1], exact[1]), 2e-6);
+    EXPECT_LE(relative_error(single[2], exact[2]), math == CudaMath::fp32 ? 1e-5 : 2e-3);
+  }
+  const auto wide = info_nce_and_gradient(device_under_test(), shape, DType::f64);
+  for (std::size_t i = 0; i < wide.size(); ++i) EXPECT_LE(relative_error(wide[i], exact[i]), 1e-12) << "result " << i;
+}
+
+TEST(InfoNceKernels, StoredScoresAgreeWithTheCpu) {
+  check_stored_scores({1, 518, 19, 0.2});
+  check_stored_scores({1, 512, 64, 0.1});
 }
 
 }  // namespace
