@@ -159,7 +159,7 @@ __global__ void norm_double_backward(ColumnPlan plan, std::int64_t rows, std::in
 template <class T, int width>
 void double_backward(Device& device, const NormShape& shape, DoubleBackward<T> in) {
   const std::int64_t size = shape.groups * shape.channels;
-  ColumnPlan plan = column_plan(shape.groups, shape.rows, shape.channels, width);
+  ColumnPlan plan = sums_plan(shape.groups, shape.rows, shape.channels, width);
   plan.from_end = true;
   const ColumnPlan apply = apply_plan(shape.groups, shape.rows, shape.channels, width);
   const Scratch<double> partial(device, plan.row_blocks * 5 * size);

@@ -29,9 +29,9 @@ void with_flag(bool flag, F&& f) {
 }
 
 /// Where a thread works: rows first + row_thread, + row_threads, ... below last, counted through all groups; `width`
-/// channels from `channel` on. Threads beyond the last channel have none.
+/// channels from `channel` on; the block's begin with `block_channel`. Threads beyond the last channel have none.
 struct Place {
-  std::int64_t unit, group, first, last, channel;
+  std::int64_t unit, group, first, last, block_channel, channel;
   int row_thread, row_threads;
 };
 
@@ -51,7 +51,8 @@ __device__ inline Place place_in(const ColumnPlan& plan, std::int64_t rows, std:
   const std::int64_t end = row + plan.rows_per_block < rows ? row + plan.rows_per_block : rows;
   const std::int64_t column_thread = static_cast<int>(threadIdx.x) - at.row_thread * plan.column_threads;
   at.first = at.group * rows + row, at.last = at.group * rows + end;
-  at.channel = ((block - at.unit * plan.column_blocks) * plan.column_threads + column_thread) * width;
+  at.block_channel = (block - at.unit * plan.column_blocks) * plan.column_threads * width;
+  at.channel = at.block_channel + column_thread * width;
   return at;
 }
 
@@ -69,6 +70,37 @@ __device__ void for_rows(const Place& at, const Body& body) {
     }
     body(rows, present);
   }
+}
+
+/// The same with where the thread's channels begin in each row, for loops of few instructions; from `present` on, where
+/// they do in the thread's first row.
+template <int at_once, class Body>
+__device__ void for_places(const Place& at, std::int64_t channels, const Body& body) {
+  const int rows = static_cast<int>(at.last - at.first), row_size = static_cast<int>(channels);
+  const std::int64_t first = at.first * channels + at.channel;
+  for (int row = at.row_thread; row < rows; row += at_once * at.row_threads) {
+    std::int64_t places[at_once];
+    int present = 0;
+#pragma unroll
+    for (int i = 0; i < at_once; ++i) {
+      const int next = row + i * at.row_threads;
+      present += next < rows;
+      places[i] = first + std::int64_t{next < rows ? next : at.row_thread} * row_size;
+    }
+    body(places, present);
+  }
+}
+
+/// Work that leaves partial results: few blocks of many rows, since a block's start and end, and the merging of what it
+/// leaves, cost as much as hundreds of rows. Two blocks for each multiprocessor of an H100, about.
+inline ColumnPlan sums_plan(std::int64_t groups, std::int64_t rows, std::int64_t channels, int width) {
+  constexpr std::int64_t most_blocks = 256, rows_per_thread = 8;
+  ColumnPlan plan = column_plan(groups, rows, channels, width);
+  const std::int64_t least = 256 / plan.column_threads * rows_per_thread;
+  const std::int64_t most = most_blocks / (groups * plan.column_blocks);
+  plan.rows_per_block = ceil_div(ceil_div(rows, most < 1 ? 1 : most), least) * least;
+  plan.row_blocks = ceil_div(rows, plan.rows_per_block);
+  return plan;
 }
 
 /// Work without partial results: each thread gets 16 rows, fewer where multiprocessors would have nothing to do.
@@ -97,37 +129,67 @@ __device__ void load_channels(const Real* from, std::int64_t k, Real (&to)[width
   }
 }
 
-/// The sums of a block's rows, added in double, in the threads with row_thread 0. All threads of the block must call
-/// it.
-template <int terms, int width, class Real>
-__device__ void fold_rows(const ColumnPlan& plan, const Place& at, const Real (&sums)[terms][width],
-                          double (&result)[terms][width]) {
-  SHARED(double, joined, [width][256]);
-  const int thread = threadIdx.x;
+/// The values of a pack as Real; those of a pair of bf16 from their word.
+template <class Real, class T, int width>
+__device__ void widen(const Pack<T, width>& pack, Real (&to)[width]) {
+  if constexpr (std::is_same_v<T, bf16> && width % 2 == 0) {
+    std::uint32_t pairs[width / 2];
+    memcpy(pairs, &pack, sizeof pairs);
 #pragma unroll
-  for (int s = 0; s < terms; ++s) {
-    __syncthreads();  // the term before this one may still be read
-#pragma unroll
-    for (int k = 0; k < width; ++k) joined[k][thread] = static_cast<double>(sums[s][k]);
-    for (int half = at.row_threads / 2; half > 0; half /= 2) {
-      __syncthreads();
-      if (at.row_thread < half)
-        for (int k = 0; k < width; ++k) joined[k][thread] += joined[k][thread + half * plan.column_threads];
+    for (int k = 0; k < width; ++k) {
+      const std::uint32_t word = k % 2 == 0 ? pairs[k / 2] << 16 : pairs[k / 2] & 0xffff0000u;
+      memcpy(&to[k], &word, sizeof word);
     }
+  } else {
 #pragma unroll
-    for (int k = 0; k < width; ++k) result[s][k] = joined[k][thread];
+    for (int k = 0; k < width; ++k) to[k] = static_cast<Real>(pack.values[k]);
   }
 }
 
-/// The same to partial[unit][s][channel].
+/// The sums of a block's rows, added in double: over the lanes of a warp that have the same channels, then over the
+/// warps. Thread i gets those of the block's channel i, where there is one. All threads of the block must call it.
+template <int terms, int width, class Real>
+__device__ void fold_rows(const ColumnPlan& plan, const Real (&sums)[terms][width], double (&result)[terms]) {
+  constexpr int warps = 256 / warp_size, padded = warp_size + 2;  // so that threads read from different banks
+  SHARED(double, joined, [warps][width][padded]);
+  const int thread = threadIdx.x, warp = thread / warp_size, lane = thread % warp_size;
+#pragma unroll
+  for (int s = 0; s < terms; ++s) {
+    double values[width];
+#pragma unroll
+    for (int k = 0; k < width; ++k) values[k] = static_cast<double>(sums[s][k]);
+    for (int lanes = warp_size / 2; lanes >= plan.column_threads; lanes /= 2)
+#pragma unroll
+      for (int k = 0; k < width; ++k) values[k] += __shfl_xor_sync(0xffffffffu, values[k], lanes);
+    if (s > 0) __syncthreads();  // the term before this one may still be read
+#pragma unroll
+    for (int k = 0; k < width; ++k)
+      if (lane < plan.column_threads) joined[warp][k][lane] = values[k];
+    __syncthreads();
+    result[s] = 0;
+    if (thread < plan.column_threads * width)
+#pragma unroll
+      for (int other = 0; other < warps; ++other) result[s] += joined[other][thread % width][thread / width];
+  }
+}
+
+/// Where thread i of a block leaves what fold_rows gave it: the block's channel i, or -1 where there is none.
+__device__ inline std::int64_t folded_channel(const ColumnPlan& plan, const Place& at, std::int64_t channels,
+                                              int width) {
+  const std::int64_t channel = at.block_channel + threadIdx.x;
+  return static_cast<int>(threadIdx.x) < plan.column_threads * width && channel < channels ? channel : -1;
+}
+
+/// The sums of a block's rows to partial[unit][s][channel]. All threads of the block must call it.
 template <int terms, int width, class Real>
 __device__ void store_block_sums(const ColumnPlan& plan, const Place& at, std::int64_t channels,
                                  const Real (&sums)[terms][width], double* partial) {
-  double result[terms][width];
-  fold_rows(plan, at, sums, result);
-  if (at.row_thread > 0 || at.channel >= channels) return;
-  for (int s = 0; s < terms; ++s)
-    for (int k = 0; k < width; ++k) partial[(at.unit * terms + s) * channels + at.channel + k] = result[s][k];
+  double result[terms];
+  fold_rows(plan, sums, result);
+  const std::int64_t channel = folded_channel(plan, at, channels, width);
+  if (channel < 0) return;
+#pragma unroll
+  for (int s = 0; s < terms; ++s) partial[(at.unit * terms + s) * channels + channel] = result[s];
 }
 
 // The merging kernels: 8 channels to a block; its threads share out the parts of a channel, in so many phases.

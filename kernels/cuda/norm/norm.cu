@@ -7,8 +7,9 @@
 // second pass over the rows applies them. The first one starts at the end, which the cache still holds of the kernel
 // before it, the second one at the start, where the first one has ended. Where there is no first one, it starts at the
 // end.
-// Moments are centred: few rows in registers around their own mean, then merged, never E[x^2] - mu^2. A convolution may
-// leave those of its tiles, and its data gradient the sums of g and g d: then either pass reads its tensors once.
+// Moments are never E[x^2] - mu^2: each thread measures its rows from its first one, and doubles take what it found to
+// the block's mean. A convolution may leave those of its tiles, and its data gradient the sums of g and g d: then either
+// pass reads its tensors once.
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/fused.h"
 #include "kernels/cuda/norm/bits.h"
@@ -18,74 +19,80 @@
 namespace vergence::VERGENCE_GPU {
 namespace {
 
-/// One thread's moments of its channels, relative to `pivot`, which is near the mean: so that they lose nothing to it.
+/// Sums over one thread's rows of d = x - pivot and of d^2. The pivot is the thread's first row: at the worst it is one
+/// of few rows, so what cancels in d^2 is at most that many times as large as what is left.
 template <class Real, int width>
 struct ThreadMoments {
-  Real pivot[width] = {}, mean[width] = {}, squares[width] = {};
-  int count = 0;
+  Real pivot[width] = {}, sum[width] = {}, squares[width] = {};
 
+  /// Rows that are not there repeat the first one, and so add nothing.
   template <class T, int at_once>
-  __device__ void merge(const Pack<T, width> (&x)[at_once], int present) {
-    const Real inverse = Real(1) / static_cast<Real>(present);
-    const Real share = static_cast<Real>(present) / static_cast<Real>(count + present);
-    const Real weight = static_cast<Real>(count) * share;
+  __device__ void add(const Pack<T, width> (&x)[at_once]) {
+    Real sums[width] = {}, squared[width] = {};  // of few, so that roundings do not pile up
+#pragma unroll
+    for (int i = 0; i < at_once; ++i) {
+      Real d[width];
+      widen(x[i], d);
+#pragma unroll
+      for (int k = 0; k < width; ++k) {
+        d[k] -= pivot[k];
+        sums[k] += d[k];
+        squared[k] += d[k] * d[k];
+      }
+    }
+#pragma unroll
+    for (int k = 0; k < width; ++k) sum[k] += sums[k], squares[k] += squared[k];
+  }
+
+  /// The same sums over the thread's `count` rows, in double, of d = x - other.
+  __device__ void about(const Real (&other)[width], int count, double (&sums)[2][width]) const {
 #pragma unroll
     for (int k = 0; k < width; ++k) {
-      Real sum = 0, square = 0;
-#pragma unroll
-      for (int i = 0; i < at_once; ++i)
-        if (i < present) sum += static_cast<Real>(x[i].values[k]) - pivot[k];
-      const Real centre = sum * inverse;
-#pragma unroll
-      for (int i = 0; i < at_once; ++i) {
-        const Real d = (static_cast<Real>(x[i].values[k]) - pivot[k]) - centre;
-        if (i < present) square += d * d;
-      }
-      const Real delta = centre - mean[k];
-      mean[k] += delta * share;
-      squares[k] += square + delta * delta * weight;
+      const double shift = static_cast<double>(pivot[k]) - static_cast<double>(other[k]), own = sum[k];
+      sums[0][k] = own + count * shift;
+      sums[1][k] = squares[k] + shift * (own + sums[0][k]);
     }
-    count += present;
   }
 };
 
-/// partial[unit][0] receives the means of a block's rows, [1] their centred sums of squares. All threads of a channel
-/// have the same pivot, so what they found is added without a division.
+/// The moments of a thread's rows, about the block's first row.
 template <class T, int width>
-__global__ void norm_statistics(ColumnPlan plan, std::int64_t rows, std::int64_t channels, const T* x,
-                                double* partial) {
-  wait_for_kernel_before();
+__device__ void thread_moments(const Place& at, std::int64_t channels, const T* x, double (&sums)[2][width]) {
   using Real = Compute<T>;
   constexpr int at_once = rows_at_once<T, width>(1);
-  const Place at = place_in(plan, rows, block_of(plan), width);
   ThreadMoments<Real, width> own;
-  if (at.channel < channels) {
-    const Pack<T, width> pivot = load_pack<width>(x + at.first * channels + at.channel);
-    for (int k = 0; k < width; ++k) own.pivot[k] = static_cast<Real>(pivot.values[k]);
-    for_rows<at_once>(at, [&](const std::int64_t(&row)[at_once], int present) {
-      Pack<T, width> values[at_once];
+  const Pack<T, width> common = load_pack<width>(x + at.first * channels + at.channel);
+  const int rows = static_cast<int>(at.last - at.first) - at.row_thread;
+  bool begun = false;
+  for_places<at_once>(at, channels, [&](const std::int64_t(&place)[at_once], int) {
+    Pack<T, width> values[at_once];
 #pragma unroll
-      for (int i = 0; i < at_once; ++i) values[i] = load_pack<width>(x + row[i] * channels + at.channel);
-      own.merge(values, present);
-    });
-  }
-  double sums[2][width], of_block[2][width];
-#pragma unroll
-  for (int k = 0; k < width; ++k) {
-    const double mean = own.mean[k];
-    sums[0][k] = own.count * mean;
-    sums[1][k] = own.squares[k] + own.count * mean * mean;
-  }
-  fold_rows(plan, at, sums, of_block);
-  if (at.row_thread > 0 || at.channel >= channels) return;
-  const auto count = static_cast<double>(at.last - at.first);
-  double* const out = partial + at.unit * 2 * channels + at.channel;
-#pragma unroll
-  for (int k = 0; k < width; ++k) {
-    const double mean = of_block[0][k] / count;
-    out[k] = static_cast<double>(own.pivot[k]) + mean;
-    out[channels + k] = of_block[1][k] - of_block[0][k] * mean;
-  }
+    for (int i = 0; i < at_once; ++i) values[i] = load_pack<width>(x + place[i]);
+    if (!begun) widen(values[0], own.pivot);
+    begun = true;
+    own.add(values);
+  });
+  Real pivot[width];
+  widen(common, pivot);
+  own.about(pivot, rows > 0 ? (rows + at.row_threads - 1) / at.row_threads : 0, sums);
+}
+
+/// partial[unit][0] receives the means of a block's rows, [1] their centred sums of squares.
+template <class T, int width>
+__global__ void __launch_bounds__(256, 2)
+    norm_statistics(ColumnPlan plan, std::int64_t rows, std::int64_t channels, const T* x, double* partial) {
+  wait_for_kernel_before();
+  const Place at = place_in(plan, rows, block_of(plan), width);
+  const std::int64_t channel = folded_channel(plan, at, channels, width);
+  double sums[2][width] = {}, of_block[2];
+  if (at.channel < channels) thread_moments<T, width>(at, channels, x, sums);
+  const T pivot = channel < 0 ? T(0.0f) : x[at.first * channels + channel];
+  fold_rows(plan, sums, of_block);
+  if (channel < 0) return;
+  const double mean = of_block[0] / static_cast<double>(at.last - at.first);
+  double* const out = partial + at.unit * 2 * channels + channel;
+  out[0] = static_cast<double>(static_cast<Compute<T>>(pivot)) + mean;
+  out[channels] = of_block[1] - of_block[0] * mean;
 }
 
 /// Moments of parts of a group's rows, all of `rows_per_part` rows but perhaps the last one: the part's of channel c,
@@ -332,7 +339,7 @@ void merge(Device& device, const NormShape& shape, const Parts<P>& parts, Real* 
 template <class T, int width>
 void statistics(Device& device, const NormShape& shape, const T* x, Compute<T>* mean, Compute<T>* rstd,
                 const RunningUpdate& running) {
-  ColumnPlan plan = column_plan(shape.groups, shape.rows, shape.channels, width);
+  ColumnPlan plan = sums_plan(shape.groups, shape.rows, shape.channels, width);
   plan.from_end = true;
   const Scratch<double> partial(device, shape.groups * plan.row_blocks * 2 * shape.channels);
   launch_early("norm_statistics", norm_statistics<T, width>, blocks_of(plan, shape.groups), 256, device.stream(), plan,
@@ -404,7 +411,7 @@ void backward(Device& device, NormShape shape, Backward<T> in, const ChannelGrad
     shape.relu = false;
     merge(given);
   } else {
-    ColumnPlan plan = column_plan(shape.groups, shape.rows, shape.channels, width);
+    ColumnPlan plan = sums_plan(shape.groups, shape.rows, shape.channels, width);
     plan.from_end = true;
     const Scratch<double> partial(device, shape.groups * plan.row_blocks * 2 * shape.channels);
     with_flag(shape.relu, [&](auto relu) {
