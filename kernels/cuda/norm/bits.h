@@ -2,7 +2,7 @@
 #pragma once
 
 #include "kernels/cuda/device.h"
-#include "kernels/cuda/launch.h"
+#include "kernels/cuda/loops.h"
 
 namespace vergence::VERGENCE_GPU {
 
@@ -38,6 +38,21 @@ struct ReluBits {
   __device__ T masked(T value, int k) const {
     if constexpr (relu) return (bits >> k & 1u) != 0 ? value : T(0.0f);
     return value;
+  }
+  /// Elements `place` to `place + width - 1`, or 0 where the ReLU cut them off; pairs of bf16 as words.
+  template <class T, int width>
+  __device__ void mask(Pack<T, width>& values) const {
+    if constexpr (relu && std::is_same_v<T, bf16> && width % 2 == 0) {
+      std::uint32_t pairs[width / 2];
+      memcpy(pairs, &values, sizeof pairs);
+      const std::uint32_t spread = bits | bits << 15;  // bits 2k and 2k + 1 lie 16 apart, from bit 2k on
+#pragma unroll
+      for (int k = 0; k < width / 2; ++k) pairs[k] &= (spread >> 2 * k & 0x10001u) * 0xffffu;
+      memcpy(&values, pairs, sizeof pairs);
+    } else {
+#pragma unroll
+      for (int k = 0; k < width; ++k) values.values[k] = masked(values.values[k], k);
+    }
   }
 };
 

@@ -8,8 +8,8 @@
 // before it, the second one at the start, where the first one has ended. Where there is no first one, it starts at the
 // end.
 // Moments are never E[x^2] - mu^2: each thread measures its rows from its first one, and doubles take what it found to
-// the block's mean. A convolution may leave those of its tiles, and its data gradient the sums of g and g d: then either
-// pass reads its tensors once.
+// the block's mean. A convolution may leave those of its tiles, and its data gradient the sums of g and g d: then
+// either pass reads its tensors once.
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/fused.h"
 #include "kernels/cuda/norm/bits.h"
@@ -232,26 +232,26 @@ __global__ void norm_backward_sums(ColumnPlan plan, std::int64_t rows, std::int6
   if (at.channel < channels) {
     Real mean[width];
     load_channels(in.mean, at.group * channels + at.channel, mean);
-    for_rows<at_once>(at, [&](const std::int64_t(&row)[at_once], int present) {
+    for_places<at_once>(at, channels, [&](const std::int64_t(&place)[at_once], int present) {
       Pack<T, width> g[at_once], x[at_once];
       ReluBits<relu> positive[at_once];
 #pragma unroll
       for (int i = 0; i < at_once; ++i) {
-        const std::int64_t place = row[i] * channels + at.channel;
-        g[i] = load_pack<width>(in.g + place), x[i] = load_pack<width>(in.x + place);
-        positive[i].load(in.positive, place);
+        g[i] = load_pack<width>(in.g + place[i]), x[i] = load_pack<width>(in.x + place[i]);
+        positive[i].load(in.positive, place[i]);
       }
 #pragma unroll
       for (int i = 0; i < at_once; ++i) {
         if (i >= present) continue;
+        positive[i].mask(g[i]);
+        if (in.g_add) store_pack(in.g_add + place[i], g[i]);
+        Real of_g[width], of_x[width];
+        widen(g[i], of_g), widen(x[i], of_x);
 #pragma unroll
         for (int k = 0; k < width; ++k) {
-          g[i].values[k] = positive[i].masked(g[i].values[k], k);
-          const Real gk = static_cast<Real>(g[i].values[k]);
-          sums[0][k] += gk;
-          sums[1][k] += gk * (static_cast<Real>(x[i].values[k]) - mean[k]);
+          sums[0][k] += of_g[k];
+          sums[1][k] += of_g[k] * (of_x[k] - mean[k]);
         }
-        if (in.g_add) store_pack(in.g_add + row[i] * channels + at.channel, g[i]);
       }
     });
   }
