@@ -161,7 +161,8 @@ TEST_P(EmulatedConv, KernelsAgree) {
 // The emulated device has 4 multiprocessors: tiles of 128 channels need 4 blocks, two splits of the pixels 8.
 INSTANTIATE_TEST_SUITE_P(
     Shape, EmulatedConv,
-    testing::Values(Case{"narrow", 1, 13, 8, 64, 3, 1, 1}, Case{"narrow_dilated_stride_2", 3, 11, 8, 128, 3, 2, 2, 2},
+    testing::Values(Case{"narrow", 1, 13, 8, 64, 3, 1, 1}, Case{"narrow_many_splits", 4, 24, 8, 64, 3, 1, 1},
+                    Case{"narrow_dilated_stride_2", 3, 11, 8, 128, 3, 2, 2, 2},
                     Case{"stem_8_channels", 1, 17, 8, 24, 3, 1, 1}, Case{"stem_7x7_stride_2", 1, 23, 8, 16, 7, 2, 3},
                     Case{"three_stages_and_tails", 1, 13, 24, 72, 3, 1, 1}, Case{"wide_tiles", 2, 13, 16, 136, 3, 1, 1},
                     Case{"wide_data_tiles", 2, 12, 136, 16, 3, 1, 1}, Case{"both_wide", 3, 12, 72, 128, 1},

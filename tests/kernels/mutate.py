@@ -20,14 +20,14 @@ SECONDS = 300
 # Which rows of the op table, and which test binaries of their own, a file must satisfy. Headers are compiled with the
 # sources that use them.
 ROWS = {"elementwise": "*", "reduce": "*sum*:*dot*:*max*:*mean*:*norm*", "move": "*", "gemm": "*matmul*:*linear*",
-        "conv/plain": "*conv*", "conv/tensor": "*conv*", "conv/tensor_narrow": "*conv*",
+        "conv/plain": "*conv*", "conv/tensor": "*conv*", "conv/tensor_narrow": "*conv*", "conv/tensor_narrow_weight": "*conv*",
         "conv/tensor_weight": "*conv*", "conv/tiles": "*conv*",
         "norm/norm": "*norm*", "norm/double": "*norm*", "norm/bits": "*norm*", "norm/loops": "*norm*",
         "rows": "*softmax*:*l2*:*entropy*:*normalize*", "pool": "*pool*", "info_nce": "*info_nce*",
         "cross_correlation": "*cross_correlation*", "tiles": "*info_nce*:*cross_correlation*", "loops": "*"}
 OWN = {"optimizers": ["emulated_optimizers_test"], "gather_segments": ["emulated_recorded_step_test"],
        "views": ["emulated_views_test"], "conv/plain": ["emulated_conv_test"], "conv/tensor": ["emulated_conv_test", "emulated_conv_relu_norm_test"],
-       "conv/tensor_narrow": ["emulated_conv_test"], "conv/tensor_weight": ["emulated_conv_test"], "conv/tiles": ["emulated_conv_test"],
+       "conv/tensor_narrow": ["emulated_conv_test"], "conv/tensor_narrow_weight": ["emulated_conv_test"], "conv/tensor_weight": ["emulated_conv_test"], "conv/tiles": ["emulated_conv_test"],
        "norm/norm": ["emulated_norm_test", "emulated_conv_relu_norm_test"], "norm/bits": ["emulated_norm_test"], "norm/loops": ["emulated_norm_test"],
        "info_nce": ["emulated_loss_kernels_test"], "cross_correlation": ["emulated_loss_kernels_test"],
        "tiles": ["emulated_loss_kernels_test"]}

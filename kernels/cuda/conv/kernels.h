@@ -22,10 +22,12 @@ bool tensor_conv2d_data(Device& device, const ConvShape& shape, ConstArray g, Co
                         const ConvReluSums& relu = {}, bool add = false);
 bool tensor_conv2d_weight(Device& device, const ConvShape& shape, ConstArray x, ConstArray g, Array dw);
 
-/// tensor_narrow.cu's kernel: what tensor_conv2d runs for 8 channels and 3 x 3 taps. weights: [out channels][3][3][8].
-bool narrow_fits(const ConvShape& shape, Array y);
+/// tensor_narrow.cu's and tensor_narrow_weight.cu's kernels: what tensor_conv2d and tensor_conv2d_weight run for 8
+/// channels and 3 x 3 taps. y: or its cotangents. weights: [out channels][3][3][8].
+bool narrow_fits(const ConvShape& shape, ConstArray y);
 void narrow_conv2d(Device& device, const ConvShape& shape, const bf16* x, const bf16* weights, bf16* y,
                    const ConvStatistics& statistics);
+void narrow_conv2d_weight(Device& device, const ConvShape& shape, const bf16* x, const bf16* g, Array dw);
 
 /// Into how many parts a weight gradient's pixels are split: as many as fill whole waves of two blocks on each
 /// multiprocessor, of which there are as few as keep a sum in f32 short and leave little of the last wave empty.

@@ -261,14 +261,22 @@ __global__ void __launch_bounds__(threads_of_tile, 2)
       if (col + j < cols) to[std::int64_t{row + i} * cols + col + j] = sums[i][j];
 }
 
+/// A block adds up 256 / `phases` values; a thread every phases-th split of one, whose sums are added in their order.
 template <class Real, class T>
-__global__ void sum_splits(std::int64_t size, int splits, const Real* partial, T* out) {
-  const std::int64_t threads = std::int64_t{gridDim.x} * blockDim.x;
-  for (std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < size; i += threads) {
-    double sum = 0;
-    for (int split = 0; split < splits; ++split) sum += static_cast<double>(partial[split * size + i]);
-    out[i] = static_cast<T>(static_cast<Real>(sum));
+__global__ void sum_splits(std::int64_t size, int splits, int phases, const Real* partial, T* out) {
+  SHARED(double, sums, [256]);
+  const int values = 256 / phases, thread = static_cast<int>(threadIdx.x), phase = thread / values;
+  const std::int64_t i = std::int64_t{blockIdx.x} * values + thread - phase * values;
+  double sum = 0;
+  if (i < size) {
+#pragma unroll 8
+    for (int split = phase; split < splits; split += phases) sum += static_cast<double>(partial[split * size + i]);
   }
+  sums[thread] = sum;
+  __syncthreads();
+  if (phase > 0 || i >= size) return;
+  for (int other = 1; other < phases; ++other) sum += sums[thread + other * values];
+  out[i] = static_cast<T>(static_cast<Real>(sum));
 }
 
 template <class T, class W, bool data>
@@ -314,9 +322,11 @@ int conv_weight_splits(const ConvShape& shape, int multiprocessors, std::int64_t
 
 template <class Real>
 void add_splits(Device& device, int splits, const Real* partial, Array dw) {
+  const int phases = splits < 8 ? 1 : 16;  // many splits are of few values, and of those few blocks
   const auto run = [&](auto* out) {
-    launch("conv_sum_splits", sum_splits<Real, std::remove_pointer_t<decltype(out)>>, blocks_for(dw.size, 256), 256,
-           device.stream(), dw.size, splits, partial, out);
+    launch("conv_sum_splits", sum_splits<Real, std::remove_pointer_t<decltype(out)>>,
+           static_cast<unsigned>(ceil_div(dw.size, 256 / phases)), 256, device.stream(), dw.size, splits, phases,
+           partial, out);
   };
   if (dw.dtype == DType::bf16)
     run(dw.as<bf16>());

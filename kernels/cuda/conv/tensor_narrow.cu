@@ -244,7 +244,7 @@ __global__ void __launch_bounds__(narrow_warps* warp_size, narrow_blocks)
 
 }  // namespace
 
-bool narrow_fits(const ConvShape& shape, Array y) {
+bool narrow_fits(const ConvShape& shape, ConstArray y) {
   return shape.in_channels == narrow_channels && shape.kernel_height == 3 && shape.kernel_width == 3 &&
          shape.out_channels % narrow_results == 0 && aligned_to<16>(y.data);
 }

@@ -164,6 +164,8 @@ bool tensor_conv2d_weight(Device& device, const ConvShape& shape, ConstArray x, 
     return false;
   if (x.dtype == DType::f32)
     weight<float, 64>(device, shape, x, g, dw);  // 128 rows of it would not fit the registers
+  else if (narrow_fits(shape, g))
+    narrow_conv2d_weight(device, shape, x.as<bf16>(), g.as<bf16>(), dw);
   else if (shape.out_channels > 64)
     weight<bf16, 128>(device, shape, x, g, dw);
   else
