@@ -386,7 +386,10 @@ namespace {
 template <class Real>
 void follow_all(const NormShape& shape, const RunningUpdate& running, const Real* mean, const Real* rstd) {
   Real *means = running.mean.as<Real>(), *variances = running.variance.as<Real>();
-  for (std::int64_t c = 0; c < shape.channels; ++c) follow(shape, running.share, c, mean, rstd, means[c], variances[c]);
+  const Following<Real> rule(shape, running.share);
+  for (std::int64_t c = 0; c < shape.channels; ++c)
+    for (std::int64_t k = c; k < shape.groups * shape.channels; k += shape.channels)
+      rule.step(mean[k], rstd[k], means[c], variances[c]);
 }
 
 }  // namespace

@@ -56,10 +56,10 @@ __global__ void norm_double_sums(ColumnPlan plan, std::int64_t rows, std::int64_
   if (at.channel < channels) {
     Real mean[width];
     load_channels(in.mean, at.group * channels + at.channel, mean);
-    for_rows<at_once>(at, [&](const std::int64_t(&row)[at_once], int present) {
+    for_places<at_once>(plan, at, rows, channels, [&](const std::int64_t(&place)[at_once], int present) {
       Operands<T, width> values[at_once];
 #pragma unroll
-      for (int i = 0; i < at_once; ++i) values[i].load(in, row[i] * channels + at.channel);
+      for (int i = 0; i < at_once; ++i) values[i].load(in, place[i]);
 #pragma unroll
       for (int i = 0; i < at_once; ++i) {
         if (i >= present) continue;
@@ -84,12 +84,9 @@ __global__ void norm_double_sums(ColumnPlan plan, std::int64_t rows, std::int64_
 /// dx = dx_g (g - mean_g) + dx_a (a - mean_a) + dx_d d, with dx_g = dg_d.
 enum Row { mean_g, mean_a, dg_a, dg_d, dg_1, dx_a, dx_d, row_count };
 
-constexpr unsigned most_threads = 512;  // of 1,024 each would have 64 registers, two too few
-
-/// One block per 8 channels: the coefficients of group after group, and dgamma.
+/// One block per merge_channels: the coefficients of group after group, and dgamma.
 template <class T>
-__global__ void __launch_bounds__(most_threads)
-    merge_double(std::int64_t row_blocks, NormShape shape, const double* partial, DoubleBackward<T> in) {
+__global__ void merge_double(std::int64_t row_blocks, NormShape shape, const double* partial, DoubleBackward<T> in) {
   using Real = Compute<T>;
   const MergePlace at = merge_place();
   const std::int64_t size = shape.groups * shape.channels;
@@ -159,17 +156,15 @@ __global__ void norm_double_backward(ColumnPlan plan, std::int64_t rows, std::in
 template <class T, int width>
 void double_backward(Device& device, const NormShape& shape, DoubleBackward<T> in) {
   const std::int64_t size = shape.groups * shape.channels;
-  ColumnPlan plan = sums_plan(shape.groups, shape.rows, shape.channels, width);
-  plan.from_end = true;
+  const ColumnPlan plan = sums_plan(shape.groups, shape.rows, shape.channels, width);
   const ColumnPlan apply = apply_plan(shape.groups, shape.rows, shape.channels, width);
   const Scratch<double> partial(device, plan.row_blocks * 5 * size);
   const Scratch<Compute<T>> coefficients(device, row_count * size);
   in.coefficients = coefficients.data();
   launch("norm_double_sums", norm_double_sums<T, width>, blocks_of(plan, shape.groups), 256, device.stream(), plan,
          shape.rows, shape.channels, in, partial.data());
-  launch("merge_double", merge_double<T>, blocks_for(shape.channels, merge_channels),
-         std::min(most_threads, merge_threads(plan.row_blocks)), device.stream(), plan.row_blocks, shape,
-         partial.data(), in);
+  launch("merge_double", merge_double<T>, blocks_for(shape.channels, merge_channels), merge_threads, device.stream(),
+         plan.row_blocks, shape, partial.data(), in);
   if (in.dg || in.dx)
     launch("norm_double_backward", norm_double_backward<T, width>, blocks_of(apply, shape.groups), 256, device.stream(),
            apply, shape.rows, shape.channels, size, in);

@@ -1,6 +1,7 @@
 // What the GPU's batch-norm kernels share: how a grid of rows and channels is cut up, and moments merged in double.
 #pragma once
 
+#include <algorithm>
 #include <initializer_list>
 
 #include "kernels/cuda/loops.h"
@@ -32,7 +33,7 @@ void with_flag(bool flag, F&& f) {
 /// channels from `channel` on; the block's begin with `block_channel`. Threads beyond the last channel have none.
 struct Place {
   std::int64_t unit, group, first, last, block_channel, channel;
-  int row_thread, row_threads;
+  int row_block, row_thread, row_threads;
 };
 
 /// The part of the work that the running block takes: blocks start in their order, about.
@@ -47,7 +48,8 @@ __device__ inline Place place_in(const ColumnPlan& plan, std::int64_t rows, std:
   at.group = quotient(at.unit, plan.row_blocks);
   at.row_threads = 256 / plan.column_threads;
   at.row_thread = static_cast<int>(threadIdx.x) / plan.column_threads;
-  const std::int64_t row = (at.unit - at.group * plan.row_blocks) * plan.rows_per_block;
+  at.row_block = static_cast<int>(at.unit - at.group * plan.row_blocks);
+  const std::int64_t row = at.row_block * plan.rows_per_block;
   const std::int64_t end = row + plan.rows_per_block < rows ? row + plan.rows_per_block : rows;
   const std::int64_t column_thread = static_cast<int>(threadIdx.x) - at.row_thread * plan.column_threads;
   at.first = at.group * rows + row, at.last = at.group * rows + end;
@@ -72,34 +74,40 @@ __device__ void for_rows(const Place& at, const Body& body) {
   }
 }
 
-/// The same with where the thread's channels begin in each row, for loops of few instructions; from `present` on, where
-/// they do in the thread's first row.
+/// Calls `body(places, present)` for a thread's rows under a sums_plan, with where its channels begin in them. The row
+/// blocks of a group take turns, `at_once` rows of each thread at a time, from the group's end on: so they go through
+/// memory together. Places from `present` on repeat the first one.
 template <int at_once, class Body>
-__device__ void for_places(const Place& at, std::int64_t channels, const Body& body) {
-  const int rows = static_cast<int>(at.last - at.first), row_size = static_cast<int>(channels);
-  const std::int64_t first = at.first * channels + at.channel;
-  for (int row = at.row_thread; row < rows; row += at_once * at.row_threads) {
+__device__ void for_places(const ColumnPlan& plan, const Place& at, std::int64_t group_rows, std::int64_t channels,
+                           const Body& body) {
+  const int rows = static_cast<int>(group_rows), row_size = static_cast<int>(channels);
+  const int tile = at_once * at.row_threads, step = static_cast<int>(plan.row_blocks) * tile;
+  const std::int64_t first = at.group * group_rows * channels + at.channel;
+  for (int row = ((rows - 1) / tile - at.row_block) * tile + at.row_thread; row >= 0; row -= step) {
+    if (row >= rows) continue;
     std::int64_t places[at_once];
     int present = 0;
 #pragma unroll
     for (int i = 0; i < at_once; ++i) {
       const int next = row + i * at.row_threads;
       present += next < rows;
-      places[i] = first + std::int64_t{next < rows ? next : at.row_thread} * row_size;
+      places[i] = first + std::int64_t{next < rows ? next : row} * row_size;
     }
     body(places, present);
   }
 }
 
-/// Work that leaves partial results: few blocks of many rows, since a block's start and end, and the merging of what it
-/// leaves, cost as much as hundreds of rows. Two blocks for each multiprocessor of an H100, about.
+/// Work that leaves partial results, for for_places: few blocks of many rows, since a block's start and end, and the
+/// merging of what it leaves, cost as much as hundreds of rows. In all 256 blocks, two for each multiprocessor of an
+/// H100; up to twice as many where a thread still has four times the rows that it takes at once.
 inline ColumnPlan sums_plan(std::int64_t groups, std::int64_t rows, std::int64_t channels, int width) {
-  constexpr std::int64_t most_blocks = 256, rows_per_thread = 8;
+  constexpr std::int64_t blocks = 256, most_at_once = 8;
   ColumnPlan plan = column_plan(groups, rows, channels, width);
-  const std::int64_t least = 256 / plan.column_threads * rows_per_thread;
-  const std::int64_t most = most_blocks / (groups * plan.column_blocks);
-  plan.rows_per_block = ceil_div(ceil_div(rows, most < 1 ? 1 : most), least) * least;
-  plan.row_blocks = ceil_div(rows, plan.rows_per_block);
+  const std::int64_t tiles = ceil_div(rows, 256 / plan.column_threads * most_at_once);
+  const std::int64_t few = std::max<std::int64_t>(1, blocks / (groups * plan.column_blocks));
+  plan.row_blocks = std::min(tiles, std::clamp(tiles / 4, few, 2 * few));
+  plan.rows_per_block = ceil_div(rows, plan.row_blocks);
+  plan.from_end = true;
   return plan;
 }
 
@@ -173,89 +181,90 @@ __device__ void fold_rows(const ColumnPlan& plan, const Real (&sums)[terms][widt
   }
 }
 
-/// Where thread i of a block leaves what fold_rows gave it: the block's channel i, or -1 where there is none.
-__device__ inline std::int64_t folded_channel(const ColumnPlan& plan, const Place& at, std::int64_t channels,
-                                              int width) {
-  const std::int64_t channel = at.block_channel + threadIdx.x;
-  return static_cast<int>(threadIdx.x) < plan.column_threads * width && channel < channels ? channel : -1;
-}
-
 /// The sums of a block's rows to partial[unit][s][channel]. All threads of the block must call it.
 template <int terms, int width, class Real>
 __device__ void store_block_sums(const ColumnPlan& plan, const Place& at, std::int64_t channels,
                                  const Real (&sums)[terms][width], double* partial) {
   double result[terms];
   fold_rows(plan, sums, result);
-  const std::int64_t channel = folded_channel(plan, at, channels, width);
-  if (channel < 0) return;
+  const std::int64_t channel = at.block_channel + threadIdx.x;
+  if (static_cast<int>(threadIdx.x) >= plan.column_threads * width || channel >= channels) return;
 #pragma unroll
   for (int s = 0; s < terms; ++s) partial[(at.unit * terms + s) * channels + channel] = result[s];
 }
 
-// The merging kernels: 8 channels to a block; its threads share out the parts of a channel, in so many phases.
-constexpr int merge_channels = 8;
-constexpr unsigned most_merge_threads = 1024;
+// The merging kernels: few channels to a block, 32 bytes of doubles; its threads share out the parts of a channel, in
+// so many phases. They wait for memory and little else: what they need is loaded before the first use of any of it.
+constexpr int merge_channels = 4, merge_threads = 256, merge_phases = merge_threads / merge_channels;
 
-/// Threads of a merging block: more where it has much to add up.
-inline unsigned merge_threads(std::int64_t parts) { return parts > 256 ? most_merge_threads : 256; }
-
-/// Where a thread of a merging block works: it takes parts phase, phase + phases, ... of its channel.
+/// Where a thread of a merging block works: it takes parts phase, phase + merge_phases, ... of its channel.
 struct MergePlace {
   std::int64_t channel;
-  int phase, phases;
+  int phase;
 };
 __device__ inline MergePlace merge_place() {
   const int thread = threadIdx.x;
-  return {std::int64_t{blockIdx.x} * merge_channels + thread % merge_channels, thread / merge_channels,
-          static_cast<int>(blockDim.x) / merge_channels};
+  return {std::int64_t{blockIdx.x} * merge_channels + thread % merge_channels, thread / merge_channels};
 }
 
-/// The sums over all phases, in phase 0, always in the same order: a tree within each warp, then one over the warps.
-/// All threads of the block must call it.
-template <int terms>
-__device__ void fold_phases(double (&values)[terms]) {
-  constexpr int most_warps = 1024 / warp_size, parts = warp_size / merge_channels;
-  SHARED(double, of_warps, [terms][most_warps][merge_channels]);
+/// The sums over all phases, always in the same order: a tree within each warp, then over the warps.
+/// values[group][term] of a few groups; those of group i go to the threads of phase i. All threads of the block must
+/// call it.
+template <int groups, int terms>
+__device__ void fold_phases(const MergePlace& at, double (&values)[groups * terms], double (&result)[terms]) {
+  constexpr int warps = merge_threads / warp_size;
+  SHARED(double, of_warps, [groups * terms][warps][merge_channels]);
   const int warp = static_cast<int>(threadIdx.x) / warp_size, lane = static_cast<int>(threadIdx.x) % warp_size;
-  const int warps = static_cast<int>(blockDim.x) / warp_size, channel = lane % merge_channels;
-  const auto fold = [&](double value) {
-    for (int lanes = warp_size / 2; lanes >= merge_channels; lanes /= 2)
-      value += __shfl_xor_sync(0xffffffffu, value, lanes);
-    return value;
-  };
+  const int channel = lane % merge_channels;
   __syncthreads();  // the sums before these may still be read
 #pragma unroll
-  for (int s = 0; s < terms; ++s) {
-    values[s] = fold(values[s]);
+  for (int s = 0; s < groups * terms; ++s) {
+#pragma unroll
+    for (int lanes = warp_size / 2; lanes >= merge_channels; lanes /= 2)
+      values[s] += __shfl_xor_sync(0xffffffffu, values[s], lanes);
     if (lane < merge_channels) of_warps[s][warp][channel] = values[s];
   }
   __syncthreads();
-  if (warp > 0) return;
+  if (at.phase >= groups) return;
 #pragma unroll
   for (int s = 0; s < terms; ++s) {
-    values[s] = 0;
-    for (int other = lane / merge_channels; other < warps; other += parts) values[s] += of_warps[s][other][channel];
-    values[s] = fold(values[s]);
+    result[s] = 0;
+#pragma unroll
+    for (int other = 0; other < warps; ++other) result[s] += of_warps[at.phase * terms + s][other][channel];
   }
 }
 
-/// The sums of one channel over `parts` parts of each of `at_once` groups from `group` on, in phase 0:
-/// partial[group * parts + part][terms][channels] to result[group][terms]. All threads of the block must call it.
-template <int at_once, int terms, class P>
+/// The sums of one channel over `parts` parts of each of `groups` groups from `group` on, that of group + i in phase i:
+/// partial[group * parts + part][terms][channels] to result[terms]. All threads of the block must call it.
+template <int groups, int terms, class P>
 __device__ void merge_sums(const MergePlace& at, std::int64_t group, std::int64_t parts, std::int64_t channels,
-                           const P* partial, double (&result)[at_once * terms]) {
+                           const P* partial, double (&result)[terms]) {
+  constexpr int at_once = 4;
+  double sums[groups * terms] = {};
+  const int count = at.channel < channels ? static_cast<int>(parts) : 0, row = static_cast<int>(channels);
+  const int group_size = static_cast<int>(parts) * terms * row;
+  const P* const from = partial + group * parts * terms * channels + at.channel;
+  for (int first = at.phase; first < count; first += at_once * merge_phases) {
+    P values[at_once][groups * terms];
 #pragma unroll
-  for (int i = 0; i < at_once * terms; ++i) result[i] = 0;
-  if (at.channel < channels) {
-#pragma unroll 4
-    for (std::int64_t part = at.phase; part < parts; part += at.phases)
+    for (int j = 0; j < at_once; ++j) {
+      const int part = first + j * merge_phases, place = (part < count ? part : first) * terms * row;
 #pragma unroll
-      for (int i = 0; i < at_once * terms; ++i) {
-        const std::int64_t unit = (group + i / terms) * parts + part;
-        result[i] += static_cast<double>(partial[(unit * terms + i % terms) * channels + at.channel]);
-      }
+      for (int i = 0; i < groups * terms; ++i) values[j][i] = from[place + i / terms * group_size + i % terms * row];
+    }
+#pragma unroll
+    for (int j = 0; j < at_once; ++j)
+#pragma unroll
+      for (int i = 0; i < groups * terms; ++i)
+        sums[i] += first + j * merge_phases < count ? static_cast<double>(values[j][i]) : 0.0;
   }
-  fold_phases(result);
+  fold_phases<groups>(at, sums, result);
+}
+
+/// The value that `phase` has of the thread's channel. All threads of the warp must call it.
+template <class Real>
+__device__ Real of_phase(Real value, int phase) {
+  return __shfl_sync(0xffffffffu, value, phase * merge_channels + static_cast<int>(threadIdx.x) % merge_channels);
 }
 
 /// Calls `f` with how many groups a merging block takes at once: 2, so that it waits for memory once, or 1.

@@ -7,150 +7,129 @@
 // second pass over the rows applies them. The first one starts at the end, which the cache still holds of the kernel
 // before it, the second one at the start, where the first one has ended. Where there is no first one, it starts at the
 // end.
-// Moments are never E[x^2] - mu^2: each thread measures its rows from its first one, and doubles take what it found to
-// the block's mean. A convolution may leave those of its tiles, and its data gradient the sums of g and g d: then
-// either pass reads its tensors once.
+// Moments are never E[x^2] - mu^2: each thread measures its rows from its first one, and doubles go on from the group's
+// first row. A convolution may leave the moments of its tiles, and its data gradient the sums of g and g d: then either
+// pass reads its tensors once.
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/fused.h"
 #include "kernels/cuda/norm/bits.h"
 #include "kernels/cuda/norm/loops.h"
+#include "kernels/cuda/norm/moments.h"
 #include "kernels/shared/running_statistics.h"
 
 namespace vergence::VERGENCE_GPU {
 namespace {
 
-/// Sums over one thread's rows of d = x - pivot and of d^2. The pivot is the thread's first row: at the worst it is one
-/// of few rows, so what cancels in d^2 is at most that many times as large as what is left.
-template <class Real, int width>
-struct ThreadMoments {
-  Real pivot[width] = {}, sum[width] = {}, squares[width] = {};
-
-  /// Rows that are not there repeat the first one, and so add nothing.
-  template <class T, int at_once>
-  __device__ void add(const Pack<T, width> (&x)[at_once]) {
-    Real sums[width] = {}, squared[width] = {};  // of few, so that roundings do not pile up
-#pragma unroll
-    for (int i = 0; i < at_once; ++i) {
-      Real d[width];
-      widen(x[i], d);
-#pragma unroll
-      for (int k = 0; k < width; ++k) {
-        d[k] -= pivot[k];
-        sums[k] += d[k];
-        squared[k] += d[k] * d[k];
-      }
-    }
-#pragma unroll
-    for (int k = 0; k < width; ++k) sum[k] += sums[k], squares[k] += squared[k];
-  }
-
-  /// The same sums over the thread's `count` rows, in double, of d = x - other.
-  __device__ void about(const Real (&other)[width], int count, double (&sums)[2][width]) const {
-#pragma unroll
-    for (int k = 0; k < width; ++k) {
-      const double shift = static_cast<double>(pivot[k]) - static_cast<double>(other[k]), own = sum[k];
-      sums[0][k] = own + count * shift;
-      sums[1][k] = squares[k] + shift * (own + sums[0][k]);
-    }
-  }
-};
-
-/// The moments of a thread's rows, about the block's first row.
-template <class T, int width>
-__device__ void thread_moments(const Place& at, std::int64_t channels, const T* x, double (&sums)[2][width]) {
-  using Real = Compute<T>;
-  constexpr int at_once = rows_at_once<T, width>(1);
-  ThreadMoments<Real, width> own;
-  const Pack<T, width> common = load_pack<width>(x + at.first * channels + at.channel);
-  const int rows = static_cast<int>(at.last - at.first) - at.row_thread;
-  bool begun = false;
-  for_places<at_once>(at, channels, [&](const std::int64_t(&place)[at_once], int) {
-    Pack<T, width> values[at_once];
-#pragma unroll
-    for (int i = 0; i < at_once; ++i) values[i] = load_pack<width>(x + place[i]);
-    if (!begun) widen(values[0], own.pivot);
-    begun = true;
-    own.add(values);
-  });
-  Real pivot[width];
-  widen(common, pivot);
-  own.about(pivot, rows > 0 ? (rows + at.row_threads - 1) / at.row_threads : 0, sums);
-}
-
-/// partial[unit][0] receives the means of a block's rows, [1] their centred sums of squares.
+/// partial[unit][0] receives the sums over a block's rows of d = x - the group's first row, [1] those of d^2.
 template <class T, int width>
 __global__ void __launch_bounds__(256, 2)
     norm_statistics(ColumnPlan plan, std::int64_t rows, std::int64_t channels, const T* x, double* partial) {
   wait_for_kernel_before();
+  using Real = Compute<T>;
+  constexpr int at_once = rows_at_once<T, width>(1);
   const Place at = place_in(plan, rows, block_of(plan), width);
-  const std::int64_t channel = folded_channel(plan, at, channels, width);
-  double sums[2][width] = {}, of_block[2];
-  if (at.channel < channels) thread_moments<T, width>(at, channels, x, sums);
-  const T pivot = channel < 0 ? T(0.0f) : x[at.first * channels + channel];
-  fold_rows(plan, sums, of_block);
-  if (channel < 0) return;
-  const double mean = of_block[0] / static_cast<double>(at.last - at.first);
-  double* const out = partial + at.unit * 2 * channels + channel;
-  out[0] = static_cast<double>(static_cast<Compute<T>>(pivot)) + mean;
-  out[channels] = of_block[1] - of_block[0] * mean;
+  double sums[2][width] = {};
+  if (at.channel < channels) {
+    const Pack<T, width> first = load_pack<width>(x + at.group * rows * channels + at.channel);
+    ThreadMoments<Real, width> own;
+    for_places<at_once>(plan, at, rows, channels, [&](const std::int64_t(&place)[at_once], int present) {
+      Pack<T, width> values[at_once];
+#pragma unroll
+      for (int i = 0; i < at_once; ++i) values[i] = load_pack<width>(x + place[i]);
+      own.add(values, present);
+    });
+    Real pivot[width];
+    widen(first, pivot);
+    own.about(pivot, sums);
+  }
+  store_block_sums(plan, at, channels, sums, partial);
 }
 
-/// Moments of parts of a group's rows, all of `rows_per_part` rows but perhaps the last one: the part's of channel c,
-/// counted through all groups, at [part * stride + c].
-template <class P>
-struct Parts {
-  const P *mean, *squares;
-  std::int64_t stride, rows_per_part, per_group;
+/// What the tiles of a convolution hold, [tile][channel], each of `rows` rows but perhaps the last one of a group.
+struct TileMoments {
+  const float *mean, *squares;
+  std::int64_t rows, per_group;
+};
+
+/// partial[unit][0] receives the sums over the rows of a block's tiles of d = x - the mean of the group's first tile,
+/// [1] those of d^2.
+__global__ void merge_tiles(ColumnPlan plan, NormShape shape, TileMoments tiles, double* partial) {
+  wait_for_kernel_before();
+  constexpr int at_once = 8;
+  const Place at = place_in(plan, tiles.per_group, block_of(plan), 1);
+  double sums[2][1] = {};
+  if (at.channel < shape.channels) {
+    const std::int64_t first = at.group * tiles.per_group * shape.channels + at.channel;
+    const std::int64_t last = first + (tiles.per_group - 1) * shape.channels;
+    const auto full = static_cast<double>(tiles.rows);
+    const double rest = static_cast<double>(shape.rows) - full * static_cast<double>(tiles.per_group - 1);
+    const double pivot = tiles.mean[first];
+    for_places<at_once>(plan, at, tiles.per_group, shape.channels,
+                        [&](const std::int64_t(&place)[at_once], int present) {
+                          float mean[at_once], squares[at_once];
+#pragma unroll
+                          for (int i = 0; i < at_once; ++i)
+                            mean[i] = tiles.mean[place[i]], squares[i] = tiles.squares[place[i]];
+#pragma unroll
+                          for (int i = 0; i < at_once; ++i) {
+                            if (i >= present) continue;
+                            const double d = mean[i] - pivot, weight = place[i] == last ? rest : full;
+                            sums[0][0] += weight * d;
+                            sums[1][0] += weight * d * d + static_cast<double>(squares[i]);
+                          }
+                        });
+  }
+  store_block_sums(plan, at, shape.channels, sums, partial);
+}
+
+/// Sums of d = x - pivot and of d^2: sums[group * per_group + part][2][channels]; the pivots of a group, a row, lie
+/// `stride` after those of the one before it.
+template <class T>
+struct PivotSums {
+  const double* sums;
+  std::int64_t per_group;
+  const T* pivots;
+  std::int64_t stride;
 };
 
 /// Running statistics that follow, if any.
 template <class Real>
 struct Followers {
   Real *mean, *variance;
-  double share;
+  Following<Real> rule;
 };
 
-/// One block per 8 channels: mean and rstd of every group. Means of parts are taken relative to the first one's, so
-/// that the sum of their squares loses nothing to the mean: what cancels in it is as large as the number of parts.
-template <int at_once, class P, class Real>
-__global__ void merge_statistics(Parts<P> parts, NormShape shape, Real* mean, Real* rstd, Followers<Real> running) {
+/// One block per merge_channels: mean and rstd of every group. What cancels in the variance, in double, is as large as
+/// the number of rows.
+template <int at_once, class T>
+__global__ void __launch_bounds__(merge_threads, 1)
+    merge_statistics(PivotSums<T> parts, NormShape shape, Compute<T>* mean, Compute<T>* rstd,
+                     Followers<Compute<T>> running) {
   wait_for_kernel_before();
+  using Real = Compute<T>;
   const MergePlace at = merge_place();
-  const auto rows = static_cast<double>(shape.rows), full = static_cast<double>(parts.rows_per_part);
-  const double last = rows - full * static_cast<double>(parts.per_group - 1);
-  const bool there = at.channel < shape.channels;
+  const bool there = at.channel < shape.channels, follows = running.mean && there && at.phase == 0;
+  const auto rows = static_cast<double>(shape.rows);
+  Real running_mean = follows ? running.mean[at.channel] : Real(0);
+  Real running_variance = follows ? running.variance[at.channel] : Real(0);
   for (std::int64_t group = 0; group < shape.groups; group += at_once) {
-    double pivot[at_once] = {}, sums[2 * at_once] = {};
-    if (there) {
-      const std::int64_t first = group * parts.per_group;
-#pragma unroll
-      for (int g = 0; g < at_once; ++g)
-        pivot[g] = static_cast<double>(parts.mean[(first + g * parts.per_group) * parts.stride + at.channel]);
-#pragma unroll 4
-      for (std::int64_t part = at.phase; part < parts.per_group; part += at.phases) {
-        const double weight = part + 1 < parts.per_group ? full : last;
-#pragma unroll
-        for (int g = 0; g < at_once; ++g) {
-          const std::int64_t place = (first + g * parts.per_group + part) * parts.stride + at.channel;
-          const double d = static_cast<double>(parts.mean[place]) - pivot[g];
-          sums[2 * g] += weight * d;
-          sums[2 * g + 1] += weight * d * d + static_cast<double>(parts.squares[place]);
-        }
-      }
+    const bool last = there && at.phase < at_once;
+    const T pivot = last ? parts.pivots[(group + at.phase) * parts.stride + at.channel] : T(0.0f);
+    double sums[2];
+    merge_sums<at_once>(at, group, parts.per_group, shape.channels, parts.sums, sums);
+    Real m = 0, r = 0;
+    if (last) {
+      const double shift = sums[0] / rows, difference = sums[1] / rows - shift * shift;
+      m = static_cast<Real>(static_cast<double>(static_cast<Real>(pivot)) + shift);
+      r = static_cast<Real>(1 / sqrt((difference < 0 ? 0 : difference) + shape.epsilon));
+      const std::int64_t k = (group + at.phase) * shape.channels + at.channel;
+      mean[k] = m, rstd[k] = r;
     }
-    fold_phases(sums);
-    if (at.phase > 0 || !there) continue;
+    if (!running.mean) continue;
 #pragma unroll
-    for (int g = 0; g < at_once; ++g) {
-      const double shift = sums[2 * g] / rows, difference = sums[2 * g + 1] / rows - shift * shift;
-      const double variance = difference < 0 ? 0 : difference;
-      const std::int64_t k = (group + g) * shape.channels + at.channel;
-      mean[k] = static_cast<Real>(pivot[g] + shift);
-      rstd[k] = static_cast<Real>(1 / sqrt(variance + shape.epsilon));
-    }
+    for (int i = 0; i < at_once; ++i) running.rule.step(of_phase(m, i), of_phase(r, i), running_mean, running_variance);
   }
-  if (running.mean && at.phase == 0 && there)
-    follow(shape, running.share, at.channel, mean, rstd, running.mean[at.channel], running.variance[at.channel]);
+  if (follows) running.mean[at.channel] = running_mean, running.variance[at.channel] = running_variance;
 }
 
 /// y > 0 once it is rounded to T where it is above this: half of bf16's least number is a tie, and goes to the even 0.
@@ -232,7 +211,7 @@ __global__ void norm_backward_sums(ColumnPlan plan, std::int64_t rows, std::int6
   if (at.channel < channels) {
     Real mean[width];
     load_channels(in.mean, at.group * channels + at.channel, mean);
-    for_places<at_once>(at, channels, [&](const std::int64_t(&place)[at_once], int present) {
+    for_places<at_once>(plan, at, rows, channels, [&](const std::int64_t(&place)[at_once], int present) {
       Pack<T, width> g[at_once], x[at_once];
       ReluBits<relu> positive[at_once];
 #pragma unroll
@@ -258,32 +237,31 @@ __global__ void norm_backward_sums(ColumnPlan plan, std::int64_t rows, std::int6
   store_block_sums(plan, at, channels, sums, partial);
 }
 
-/// One block per 8 channels: the coefficients of every group, and the gradients of gamma and beta.
+/// One block per merge_channels: the coefficients of every group, and the gradients of gamma and beta.
 template <int at_once, class P, class Real>
-__global__ void merge_backward(std::int64_t parts, NormShape shape, const P* partial, const Real* gamma,
-                               const Real* rstd, Real* coefficients, Real* ggamma, Real* gbeta) {
+__global__ void __launch_bounds__(merge_threads, 1)
+    merge_backward(std::int64_t parts, NormShape shape, const P* partial, const Real* gamma, const Real* rstd,
+                   Real* coefficients, Real* ggamma, Real* gbeta) {
   wait_for_kernel_before();
   const MergePlace at = merge_place();
   const std::int64_t size = shape.groups * shape.channels;
-  const bool last = at.phase == 0 && at.channel < shape.channels;
+  const bool last = at.phase < at_once && at.channel < shape.channels;
+  const double gain = last && gamma ? gamma[at.channel] : Real(1), m = static_cast<double>(shape.rows);
   double gamma_sum = 0, beta_sum = 0;
   for (std::int64_t group = 0; group < shape.groups; group += at_once) {
-    double sums[2 * at_once];
-    merge_sums<at_once, 2>(at, group, parts, shape.channels, partial, sums);
-    if (!last) continue;
-#pragma unroll
-    for (int g = 0; g < at_once; ++g) {
-      const std::int64_t k = (group + g) * shape.channels + at.channel;
-      const double r = rstd[k], m = static_cast<double>(shape.rows), g_sum = sums[2 * g], gd_sum = sums[2 * g + 1];
-      gamma_sum += gd_sum * r;
-      beta_sum += g_sum;
-      coefficients[scale_row * size + k] =
-          static_cast<Real>(r * (gamma ? static_cast<double>(gamma[at.channel]) : 1.0));
-      coefficients[centre_row * size + k] = static_cast<Real>(shape.training ? g_sum / m : 0.0);
-      coefficients[slope_row * size + k] = static_cast<Real>(shape.training ? gd_sum / m * r * r : 0.0);
+    const std::int64_t k = (group + at.phase) * shape.channels + at.channel;
+    const double r = last ? rstd[k] : Real(0);
+    double sums[2] = {};
+    merge_sums<at_once>(at, group, parts, shape.channels, partial, sums);
+    if (last) {
+      coefficients[scale_row * size + k] = static_cast<Real>(r * gain);
+      coefficients[centre_row * size + k] = static_cast<Real>(shape.training ? sums[0] / m : 0.0);
+      coefficients[slope_row * size + k] = static_cast<Real>(shape.training ? sums[1] / m * r * r : 0.0);
     }
+#pragma unroll
+    for (int i = 0; i < at_once; ++i) beta_sum += of_phase(sums[0], i), gamma_sum += of_phase(sums[1] * r, i);
   }
-  if (!last) return;
+  if (at.phase > 0 || !last) return;
   if (ggamma) ggamma[at.channel] = static_cast<Real>(gamma_sum);
   if (gbeta) gbeta[at.channel] = static_cast<Real>(beta_sum);
 }
@@ -325,28 +303,36 @@ __global__ void norm_backward(ColumnPlan plan, std::int64_t rows, std::int64_t c
   });
 }
 
-template <class P, class Real>
-void merge(Device& device, const NormShape& shape, const Parts<P>& parts, Real* mean, Real* rstd,
+template <class T>
+void merge(Device& device, const NormShape& shape, const PivotSums<T>& parts, Compute<T>* mean, Compute<T>* rstd,
            const RunningUpdate& running) {
-  const Followers<Real> followers{running.mean.as<Real>(), running.variance.as<Real>(), running.share};
+  using Real = Compute<T>;
+  const Followers<Real> followers{running.mean.as<Real>(), running.variance.as<Real>(), {shape, running.share}};
   with_groups_at_once(shape.groups, [&](auto at_once) {
-    launch_early("merge_statistics", merge_statistics<decltype(at_once)::value, P, Real>,
-                 blocks_for(shape.channels, merge_channels), merge_threads(parts.per_group), device.stream(), parts,
-                 shape, mean, rstd, followers);
+    launch_early("merge_statistics", merge_statistics<decltype(at_once)::value, T>,
+                 blocks_for(shape.channels, merge_channels), merge_threads, device.stream(), parts, shape, mean, rstd,
+                 followers);
   });
 }
 
 template <class T, int width>
 void statistics(Device& device, const NormShape& shape, const T* x, Compute<T>* mean, Compute<T>* rstd,
                 const RunningUpdate& running) {
-  ColumnPlan plan = sums_plan(shape.groups, shape.rows, shape.channels, width);
-  plan.from_end = true;
+  const ColumnPlan plan = sums_plan(shape.groups, shape.rows, shape.channels, width);
   const Scratch<double> partial(device, shape.groups * plan.row_blocks * 2 * shape.channels);
   launch_early("norm_statistics", norm_statistics<T, width>, blocks_of(plan, shape.groups), 256, device.stream(), plan,
                shape.rows, shape.channels, x, partial.data());
-  merge(device, shape,
-        Parts<double>{partial.data(), partial.data() + shape.channels, 2 * shape.channels, plan.rows_per_block,
-                      plan.row_blocks},
+  merge(device, shape, PivotSums<T>{partial.data(), plan.row_blocks, x, shape.rows * shape.channels}, mean, rstd,
+        running);
+}
+
+void statistics_of_tiles(Device& device, const NormShape& shape, const TileMoments& tiles, float* mean, float* rstd,
+                         const RunningUpdate& running) {
+  const ColumnPlan plan = sums_plan(shape.groups, tiles.per_group, shape.channels, 1);
+  const Scratch<double> partial(device, shape.groups * plan.row_blocks * 2 * shape.channels);
+  launch_early("merge_tiles", merge_tiles, blocks_of(plan, shape.groups), 256, device.stream(), plan, shape, tiles,
+               partial.data());
+  merge(device, shape, PivotSums<float>{partial.data(), plan.row_blocks, tiles.mean, tiles.per_group * shape.channels},
         mean, rstd, running);
 }
 
@@ -402,17 +388,15 @@ void backward(Device& device, NormShape shape, Backward<T> in, const ChannelGrad
   const auto merge = [&]<class P>(const PartSums<P>& sums) {
     with_groups_at_once(shape.groups, [&](auto at_once) {
       launch_early("merge_backward", merge_backward<decltype(at_once)::value, P, Real>,
-                   blocks_for(shape.channels, merge_channels), merge_threads(sums.per_group), device.stream(),
-                   sums.per_group, shape, sums.values, channels.gamma, channels.rstd, coefficients.data(),
-                   channels.ggamma, channels.gbeta);
+                   blocks_for(shape.channels, merge_channels), merge_threads, device.stream(), sums.per_group, shape,
+                   sums.values, channels.gamma, channels.rstd, coefficients.data(), channels.ggamma, channels.gbeta);
     });
   };
   if (given.values) {
     shape.relu = false;
     merge(given);
   } else {
-    ColumnPlan plan = sums_plan(shape.groups, shape.rows, shape.channels, width);
-    plan.from_end = true;
+    const ColumnPlan plan = sums_plan(shape.groups, shape.rows, shape.channels, width);
     const Scratch<double> partial(device, shape.groups * plan.row_blocks * 2 * shape.channels);
     with_flag(shape.relu, [&](auto relu) {
       launch_early("norm_backward_sums", norm_backward_sums<T, width, decltype(relu)::value>,
@@ -448,10 +432,9 @@ bool batch_norm_of_tiles(Device& device, const NormShape& shape, const ConvStati
                          Array positive, const RunningUpdate& running) {
   if (!norm_takes_tiles(shape, x.dtype)) return false;
   if (x.size == 0) return true;
-  merge(device, shape,
-        Parts<float>{given.mean, given.squares, shape.channels, conv_statistics_rows,
-                     ceil_div(shape.rows, conv_statistics_rows)},
-        mean.as<float>(), rstd.as<float>(), running);
+  const std::int64_t tiles = ceil_div(shape.rows, conv_statistics_rows);
+  statistics_of_tiles(device, shape, {given.mean, given.squares, conv_statistics_rows, tiles}, mean.as<float>(),
+                      rstd.as<float>(), running);
   const Forward<bf16> in{x.as<bf16>(),     add.as<bf16>(),   gamma.as<float>(), beta.as<float>(),
                          mean.as<float>(), rstd.as<float>(), y.as<bf16>(),      positive.as<std::uint8_t>()};
   with_norm_width<bf16>(shape, {in.x, in.add, in.y, in.gamma, in.beta, in.mean, in.rstd},

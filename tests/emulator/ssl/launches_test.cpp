@@ -49,7 +49,7 @@ TEST(Launches, OfASimClrStepAreFew) {
     all += count;
   }
   std::printf("%4d in all\n", all);
-  EXPECT_LE(all, 200);
+  EXPECT_LE(all, 220);  // 20 of them merge what our own convolutions leave of their tiles; cuDNN's leave nothing
 }
 
 }  // namespace
