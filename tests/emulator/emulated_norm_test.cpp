@@ -101,6 +101,25 @@ TEST_P(EmulatedNorm, BitsSayWhatTheOutputSays) {
 INSTANTIATE_TEST_SUITE_P(Channels, EmulatedNorm, testing::Values(5, 24),
                          [](const testing::TestParamInfo<std::int64_t>& info) { return join("of_", info.param); });
 
+TEST(EmulatedNormOfManyRows, RowBlocksTakeTurns) {
+  const NormShape shape = shape_of(64, 2550, 5, true);  // 4 row blocks a group, for 10 turns, the last of them short
+  const std::int64_t size = size_of_rows(shape);
+  for (const DType type : {DType::f64, DType::f32}) {
+    SCOPED_TRACE(name_of(type));
+    const Values x = draw(type, size, 2, 3, 6), g = draw(type, size, -1, 1, 7);
+    const Forward out(shape, type), expected(shape, type);
+    emulated_backend().batch_norm(shape, Block(type, x), {}, {}, {}, out.mean, out.rstd, out.y, out.positive);
+    cpu_backend().batch_norm(shape, Block(type, x), {}, {}, {}, expected.mean, expected.rstd, expected.y,
+                             expected.positive);
+    const double most = type == DType::f64 ? 1e-12 : 2e-6;
+    EXPECT_LE(error_of(out.mean.values(), expected.mean.values()), most);
+    EXPECT_LE(error_of(out.rstd.values(), expected.rstd.values()), most);
+    const std::vector<Values> results = backward(emulated_backend(), shape, type, x, g, expected, expected.y);
+    const std::vector<Values> reference = backward(cpu_backend(), shape, type, x, g, expected, expected.y);
+    for (std::size_t i = 0; i < results.size(); ++i) EXPECT_LE(error_of(results[i], reference[i]), 2 * most) << i;
+  }
+}
+
 /// The third derivative along fixed directions: beyond the fused kernels, where the mask is wanted as values.
 Values third_order(Backend& device) {
   const Shape shape{6, 5};
@@ -192,7 +211,7 @@ struct Tiles {
 TEST(EmulatedNormOfTiles, IsTheSameWithoutReadingTheRowsTwice) {
   auto& device = dynamic_cast<emulated::CudaBackend&>(emulated_backend()).device();
   // Whole tiles in each group; a last tile that is not whole; more tiles than one block merges.
-  for (const NormShape& shape : {shape_of(2, 256, 16, true), shape_of(1, 300, 9), shape_of(1, 33000, 2)}) {
+  for (const NormShape& shape : {shape_of(2, 256, 16, true), shape_of(1, 300, 9), shape_of(1, 70000, 8)}) {
     SCOPED_TRACE(join(shape.groups, " groups of ", shape.rows, " rows"));
     const Values x = draw(DType::bf16, size_of_rows(shape), 1, 3);
     const Block input(DType::bf16, x), gamma(DType::f32, draw(DType::f32, shape.channels, 0.5, 1.5, 7));
