@@ -339,6 +339,11 @@ TEST(CudaRules, ChooseByShapePassAndType) {
   EXPECT_EQ(choose(stem, ConvPass::forward, DType::bf16), CudaConvAlgorithm::plain);
   EXPECT_EQ(choose(stem, ConvPass::data, DType::bf16), CudaConvAlgorithm::tensor);
   EXPECT_EQ(choose(stem, ConvPass::weight, DType::bf16), CudaConvAlgorithm::plain);
+  const ConvShape projection = Case{"", 2, 8, 64, 128, 1, 2, 0}.shape(),
+                  wider = Case{"", 2, 8, 128, 256, 1, 2, 0}.shape();
+  EXPECT_EQ(choose(projection, ConvPass::forward, DType::bf16), CudaConvAlgorithm::library);
+  EXPECT_EQ(choose(projection, ConvPass::weight, DType::bf16), CudaConvAlgorithm::tensor);
+  EXPECT_EQ(choose(wider, ConvPass::weight, DType::bf16), CudaConvAlgorithm::library);
   set_cuda_conv(CudaConv::cuda);
   EXPECT_EQ(choose(wide, ConvPass::weight, DType::bf16), CudaConvAlgorithm::tensor);
   set_cuda_conv(CudaConv::cudnn);
