@@ -76,6 +76,7 @@ pack_losses() {
 pack_sources() { # and the header-only libraries, laid out as CMake finds them
   local include=$stage/prefix/include package
   mkdir -p "$stage/source" "$include/stb" "$stage/prefix/share/cmake"
+  mkdir -p "$stage/share/vergence" && cp -r ssl/recipes "$stage/share/vergence/" # where the programs look first
   tar c --exclude=__pycache__ CMakeLists.txt cmake datasets engine kernels models ssl tests tools | tar x -C "$stage/source"
   for package in CLI11 nlohmann_json; do cp -r "$(cached "${package}_DIR")" "$stage/prefix/share/cmake/"; done
   cp -r "$(cached CLI11_DIR)/../../../include/CLI" "$(cached nlohmann_json_DIR)/../../../include/nlohmann" "$include/"
