@@ -5,6 +5,9 @@
 //   - kernels and the backend live in namespace vergence::VERGENCE_GPU;
 //   - shared memory only through SHARED(type, name, [extents]); type trivially constructible, 48 KiB per block in all;
 //   - every launch through `launch` or `launch_early`; no <<<>>>, no cooperative groups, no dynamic shared memory;
+//   - at most 256 threads in a block, each of which may have 255 registers; more for the kernels of views.cu alone,
+//   which
+//     __launch_bounds__ keeps to what such a block has;
 //   - __syncthreads is reached by all threads of a block or by none; no thread returns before a barrier that others
 //     reach; warp collectives (__shfl_*_sync, __ballot_sync, ptx.h) are reached by all 32 lanes;
 //   - inline PTX only in ptx.h and ptx_round.h, each instruction with an emulated twin.

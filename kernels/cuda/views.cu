@@ -229,10 +229,13 @@ __device__ void blur_and_write(const View<T>& view, float* weights) {
   }
 }
 
+constexpr int near_threads = 256, far_threads = 512;
+
 /// `near`: the planes lie in shared memory; otherwise in `far`, two buffers for each block.
 template <class T, bool near>
-__global__ void draw_views(const __grid_constant__ ViewJob job, const std::uint8_t* pixels, const std::int32_t* indices,
-                           const std::int32_t* epoch, float* far, T* out) {
+__global__ void __launch_bounds__(near ? near_threads : far_threads)
+    draw_views(const __grid_constant__ ViewJob job, const std::uint8_t* pixels, const std::int32_t* indices,
+               const std::int32_t* epoch, float* far, T* out) {
   SHARED(float, near_planes, [near ? 2 * near_floats : 1]);
   SHARED(float, weights, [most_radius + 1]);
   SHARED(float, sums, [32]);
@@ -287,9 +290,9 @@ void CudaBackend::make_views(const ViewBatch& batch, ConstArray pixels, ConstArr
   const Scratch<float> far(device_, near ? 0 : std::int64_t{2} * job.buffer * blocks);
   const auto run = [&](auto zero) {
     using T = decltype(zero);
-    launch("make_views", near ? draw_views<T, true> : draw_views<T, false>, blocks, near ? 256 : 512, device_.stream(),
-           job, pixels.as<std::uint8_t>(), indices.as<std::int32_t>(), epoch.as<std::int32_t>(), far.data(),
-           out.as<T>());
+    launch("make_views", near ? draw_views<T, true> : draw_views<T, false>, blocks, near ? near_threads : far_threads,
+           device_.stream(), job, pixels.as<std::uint8_t>(), indices.as<std::int32_t>(), epoch.as<std::int32_t>(),
+           far.data(), out.as<T>());
   };
   for (job.first_view = 0; job.first_view < count; job.first_view += job.views) {
     job.views = std::min(views_per_launch, count - job.first_view);

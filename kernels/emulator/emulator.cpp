@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 #include <numeric>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -283,6 +284,8 @@ void require_launchable(const LaunchSite& site) {
   const std::uint64_t threads = std::uint64_t{b.x} * b.y * b.z;
   require(threads >= 1 && threads <= 1024 && b.z <= 64, "emulator: kernel ", site.name, ": ", b.x, "x", b.y, "x", b.z,
           " threads in a block, the hardware allows 1024");
+  require(threads <= 256 || site.name == std::string_view("make_views"), "emulator: kernel ", site.name, ": ", threads,
+          " threads in a block: of more than 256 each may have too few registers");
   require(g.x >= 1 && g.x <= 0x7fffffffu && g.y >= 1 && g.y <= 65535 && g.z >= 1 && g.z <= 65535, "emulator: kernel ",
           site.name, ": the hardware does not allow a grid of ", g.x, "x", g.y, "x", g.z);
 }

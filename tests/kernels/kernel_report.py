@@ -4,8 +4,9 @@
   kernel_report.py [--nvcc NVCC] [--architecture 90a] [--tools FOLDER] --check SOURCE.cu...
                                             fails where a tensor-core convolution (conv/tensor*.cu) lacks mma.sync or
                                             16-byte loads, or a batch norm of bf16 vectors (norm/*.cu) stores less than
-                                            they hold at once (that no kernel spills, the build sees to). Stores are
-                                            the assembler's choice: nvdisasm is the toolkit's or, in FOLDER, PyPI's
+                                            they hold at once, or a kernel of views.cu has no bounds on its threads
+                                            (that no kernel spills, the build sees to). Stores are the assembler's
+                                            choice: nvdisasm is the toolkit's or, in FOLDER, PyPI's
   kernel_report.py [--nvcc NVCC] [--architecture 90a] --table SOURCE.cu...     a Markdown table of every kernel
   kernel_report.py [--nvcc NVCC] [--architecture 90a] --markdown FILE [SOURCE.cu...]
                                             the whole report as a file: the compiler, a line per source (without
@@ -143,6 +144,11 @@ def store_problems_of(source, bodies):
             yield f"{name_of(source)}: {name} has no STG.E.128"
 
 
+def bounds_problems_of(source, bodies):
+    """Blocks of more than 256 threads have too few registers for whatever the compiler likes."""
+    return [f"{name_of(source)}: {name} has no __launch_bounds__" for name, body in bodies if ".maxntid" not in body]
+
+
 def check(nvcc, architecture, tools, sources):
     problems, count = [], 0
     for source in sources:
@@ -156,8 +162,11 @@ def check(nvcc, architecture, tools, sources):
                 continue
             bodies = sass_bodies_of(sass_of(nvcc, architecture, nvdisasm, source))
             problems += store_problems_of(source, bodies)
+        elif source.name == "views.cu":
+            bodies = bodies_of(ptx_of(nvcc, architecture, source))
+            problems += bounds_problems_of(source, bodies)
         else:
-            sys.exit(f"{source}: there is nothing to check; expected conv/tensor*.cu or norm/*.cu")
+            sys.exit(f"{source}: there is nothing to check; expected conv/tensor*.cu, norm/*.cu or views.cu")
         count += len(bodies)
     print("\n".join(problems) or f"{count} kernels for sm_{architecture}: the instructions they should have")
     return 1 if problems else 0
