@@ -113,6 +113,12 @@ std::vector<std::byte> to_host(const Tensor& tensor) {
   return bytes;
 }
 
+Tensor host_copy(const Tensor& tensor) {
+  Tensor copy = empty(cpu_backend(), tensor.shape, tensor.dtype);
+  tensor.backend().download(copy.data->data(), tensor.data->data(), tensor.size() * size_of(tensor.dtype));
+  return copy;
+}
+
 void from_host(const Tensor& target, const std::vector<std::byte>& bytes) {
   const std::int64_t expected = target.size() * size_of(target.dtype);
   require(static_cast<std::int64_t>(bytes.size()) == expected, "tensor ", target.shape, " needs ", expected,

@@ -75,6 +75,8 @@ void ema_update(const ParameterSet& target, const ParameterSet& source, const Te
 
 /// The bytes of a tensor, in the memory of the host, row-major, in the machine's (little-endian) order.
 std::vector<std::byte> to_host(const Tensor& tensor);
+/// A copy on the CPU. Its memory is used again: for large copies, pages that are there save most of the time.
+Tensor host_copy(const Tensor& tensor);
 /// Overwrites the storage of `target`; throws Error unless `bytes` has exactly its size.
 void from_host(const Tensor& target, const std::vector<std::byte>& bytes);
 

@@ -3,20 +3,30 @@
 #include <cmath>
 #include <set>
 
+#include "kernels/parallel.h"
+
 namespace vergence {
 
 namespace {
 
-/// The engine keeps [out, height, width, in]; torchvision [out, in, height, width].
-std::vector<float> to_oihw(const std::vector<float>& values, const Shape& s) {
-  std::vector<float> out(values.size());
+/// A copy of its own, on the CPU and in f32.
+Tensor host_floats(const Tensor& tensor) {
+  return tensor.dtype == DType::f32 ? host_copy(tensor) : from_floats(cpu_backend(), tensor.shape, tensor.floats());
+}
+
+/// The engine keeps [out, height, width, in]; torchvision [out, in, height, width]. Of host_floats.
+Tensor to_oihw(const Tensor& weight) {
+  const Shape& s = weight.shape;
+  Tensor turned = empty(cpu_backend(), {s[0], s[3], s[1], s[2]}, DType::f32);
+  const auto* from = static_cast<const float*>(weight.data->data());
+  auto* to = static_cast<float*>(turned.data->data());
   const std::int64_t area = s[1] * s[2], in = s[3];
-  for (std::int64_t o = 0; o < s[0]; ++o)
-    for (std::int64_t cell = 0; cell < area; ++cell)
-      for (std::int64_t i = 0; i < in; ++i)
-        out[static_cast<std::size_t>((o * in + i) * area + cell)] =
-            values[static_cast<std::size_t>((o * area + cell) * in + i)];
-  return out;
+  parallel_for(s[0], 16, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t o = begin; o < end; ++o)
+      for (std::int64_t cell = 0; cell < area; ++cell)
+        for (std::int64_t i = 0; i < in; ++i) to[(o * in + i) * area + cell] = from[(o * area + cell) * in + i];
+  });
+  return turned;
 }
 
 std::vector<float> to_ohwi(const std::vector<float>& values, const Shape& s) {
@@ -69,36 +79,38 @@ class Reader {
 
 }  // namespace
 
-void EncoderEntries::add_floats(const std::string& name, std::vector<std::int64_t> shape, std::vector<float> values) {
-  floats_.push_back(std::move(values));
-  entries_.push_back({name, "F32", std::move(shape), floats_.back().data(),
-                      static_cast<std::int64_t>(floats_.back().size() * sizeof(float))});
+void EncoderEntries::add(const std::string& name, const Tensor& floats) {
+  floats_.push_back(floats);
+  std::vector<std::int64_t> shape;
+  for (int axis = 0; axis < floats.shape.rank(); ++axis) shape.push_back(floats.shape[axis]);
+  entries_.push_back({name, "F32", std::move(shape), floats.data->data(), floats.data->bytes()});
 }
 
 EncoderEntries::EncoderEntries(const ResNet& encoder, const Statistics& statistics) {
   for (const ConvBn* layer : encoder.layers()) {
-    const std::int64_t channels = layer->gamma.size();
-    const auto length = static_cast<std::size_t>(channels);
+    const Shape channels{layer->gamma.size()};
     const std::string& norm = layer->norm_name;
     const auto found = statistics.layers.find(norm);
     const bool known = found != statistics.layers.end();
-    add_floats(layer->conv_name + ".weight", oihw(layer->w.shape), to_oihw(layer->w.floats(), layer->w.shape));
-    add_floats(norm + ".weight", {channels}, layer->gamma.floats());
-    add_floats(norm + ".bias", {channels}, layer->beta.floats());
-    add_floats(norm + ".running_mean", {channels},
-               known ? found->second.mean.floats() : std::vector<float>(length, 0.0f));
-    add_floats(norm + ".running_var", {channels},
-               known ? found->second.variance.floats() : std::vector<float>(length, 1.0f));
+    add(layer->conv_name + ".weight", to_oihw(host_floats(layer->w)));
+    add(norm + ".weight", host_floats(layer->gamma));
+    add(norm + ".bias", host_floats(layer->beta));
+    add(norm + ".running_mean", known ? host_floats(found->second.mean) : zeros(cpu_backend(), channels, DType::f32));
+    add(norm + ".running_var",
+        known ? host_floats(found->second.variance) : full(cpu_backend(), channels, 1, DType::f32));
     counters_.push_back({known ? found->second.batches : 0});
     entries_.push_back({norm + ".num_batches_tracked", "I64", {}, counters_.back().data(), 8});
   }
 }
 
+EncoderSnapshot::EncoderSnapshot(const ResNet& encoder, const Statistics& statistics, const Metadata& more)
+    : entries_(encoder, statistics), metadata_(more) {
+  metadata_.emplace("format", "pt");
+  metadata_.merge(encoder.settings.metadata());
+}
+
 void save_encoder(const std::string& path, const ResNet& encoder, const Statistics& statistics, const Metadata& more) {
-  Metadata metadata = more;
-  metadata.emplace("format", "pt");
-  metadata.merge(encoder.settings.metadata());
-  write_safetensors(path, EncoderEntries(encoder, statistics).entries(), metadata);
+  EncoderSnapshot(encoder, statistics, more).write(path);
 }
 
 TrainedEncoder load_encoder(const std::string& path, Backend& backend) {

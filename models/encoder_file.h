@@ -24,14 +24,28 @@ class EncoderEntries {
   const std::vector<TensorEntry>& entries() const { return entries_; }
 
  private:
-  void add_floats(const std::string& name, std::vector<std::int64_t> shape, std::vector<float> values);
+  void add(const std::string& name, const Tensor& floats);
 
   std::vector<TensorEntry> entries_;
-  std::vector<std::vector<float>> floats_;
+  Tensors floats_;  // on the CPU
   std::vector<std::vector<std::int64_t>> counters_;
 };
 
-/// Writes `path` with the network's metadata, `format` = pt, and `more` (which wins).
+/// An encoder's file in host memory of its own: training that goes on does not change it.
+class EncoderSnapshot {
+ public:
+  /// With the network's metadata, `format` = pt, and `more` (which wins).
+  EncoderSnapshot(const ResNet& encoder, const Statistics& statistics, const Metadata& more);
+
+  /// Replaces the file in one step. Needs no device.
+  void write(const std::string& path) const { write_safetensors(path, entries_.entries(), metadata_); }
+
+ private:
+  EncoderEntries entries_;
+  Metadata metadata_;
+};
+
+/// Takes such a snapshot and writes it.
 void save_encoder(const std::string& path, const ResNet& encoder, const Statistics& statistics, const Metadata& more);
 
 /// An encoder ready for evaluation: its weights are constants.

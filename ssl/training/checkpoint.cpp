@@ -5,7 +5,6 @@
 #include <charconv>
 #include <cmath>
 #include <cstring>
-#include <deque>
 #include <map>
 #include <set>
 
@@ -59,28 +58,6 @@ void each_value(const ObjectiveState& state, const OnTensor& on_tensor, const On
   }
 }
 
-/// Host copies of tensors as a safetensors file wants them.
-class Writer {
- public:
-  void add(const std::string& name, const Tensor& tensor) {
-    const std::vector<std::byte>& bytes = bytes_.emplace_back(to_host(tensor));
-    std::vector<std::int64_t> shape;
-    for (int axis = 0; axis < tensor.shape.rank(); ++axis) shape.push_back(tensor.shape[axis]);
-    entries_.push_back(
-        {name, safetensors_name_of(tensor.dtype), shape, bytes.data(), static_cast<std::int64_t>(bytes.size())});
-  }
-  void add(const std::string& name, std::int64_t number) {
-    const std::int64_t& kept = numbers_.emplace_back(number);
-    entries_.push_back({name, "I64", {}, &kept, sizeof kept});
-  }
-  const std::vector<TensorEntry>& entries() const { return entries_; }
-
- private:
-  std::deque<std::vector<std::byte>> bytes_;
-  std::deque<std::int64_t> numbers_;
-  std::vector<TensorEntry> entries_;
-};
-
 template <class T>
 bool all_finite(const TensorEntry& entry) {
   const T* values = static_cast<const T*>(entry.data);
@@ -124,35 +101,53 @@ std::vector<std::byte> bytes_of(const TensorEntry& entry) {
 
 }  // namespace
 
-void save_checkpoint(const std::string& path, const ObjectiveState& state, const RunPosition& position) {
-  Writer writer;
+CheckpointSnapshot::CheckpointSnapshot(const ObjectiveState& state, const RunPosition& position)
+    : metadata_{{"format", format_name},
+                {"step", std::to_string(position.step)},
+                {"epoch", std::to_string(position.epoch)},
+                {"threads", std::to_string(position.threads)},
+                {"images", std::to_string(position.images)},
+                {"images_xxh128", position.data.images},
+                {"labels_xxh128", position.data.labels},
+                {"seconds", join(position.seconds)},
+                {"config", position.config}} {
   each_value(
       state,
       [&](const std::string& name, const Tensor& tensor, bool parameter) {
-        writer.add(name, tensor);
-        const TensorEntry& entry = writer.entries().back();
-        require(!parameter || (tensor.dtype == DType::f64 ? all_finite<double>(entry) : all_finite<float>(entry)),
-                "step ", position.step, ": ", name, " is not finite; the last checkpoint is kept");
+        add(name, tensor);
+        if (parameter) parameters_ = entries_.size();
       },
-      [&](const std::string& name, const Optimizer& optimizer) { writer.add(name, optimizer.steps()); });
+      [&](const std::string& name, const Optimizer& optimizer) { add(name, optimizer.steps()); });
   for (const auto& [prefix, statistics] : state.statistics)
     for (const auto& [layer, running] : statistics->layers) {
       const std::string name = prefix + "." + layer;
-      writer.add(name + ".running_mean", running.mean);
-      writer.add(name + ".running_var", running.variance);
-      writer.add(name + ".num_batches_tracked", running.batches);
+      add(name + ".running_mean", running.mean);
+      add(name + ".running_var", running.variance);
+      add(name + ".num_batches_tracked", running.batches);
     }
-  Metadata metadata{{"format", format_name},
-                    {"step", std::to_string(position.step)},
-                    {"epoch", std::to_string(position.epoch)},
-                    {"threads", std::to_string(position.threads)},
-                    {"images", std::to_string(position.images)},
-                    {"images_xxh128", position.data.images},
-                    {"labels_xxh128", position.data.labels},
-                    {"seconds", join(position.seconds)},
-                    {"config", position.config}};
-  metadata[hash_key] = hash_of(writer.entries(), metadata);
-  write_safetensors(path, writer.entries(), metadata);
+}
+
+void CheckpointSnapshot::add(const std::string& name, const Tensor& tensor) {
+  const Tensor& copy = copies_.emplace_back(host_copy(tensor));
+  std::vector<std::int64_t> shape;
+  for (int axis = 0; axis < tensor.shape.rank(); ++axis) shape.push_back(tensor.shape[axis]);
+  entries_.push_back({name, safetensors_name_of(copy.dtype), shape, copy.data->data(), copy.data->bytes()});
+}
+
+void CheckpointSnapshot::add(const std::string& name, std::int64_t number) {
+  const std::int64_t& kept = numbers_.emplace_back(number);
+  entries_.push_back({name, "I64", {}, &kept, sizeof kept});
+}
+
+void CheckpointSnapshot::write(const std::string& path) const {
+  for (std::size_t i = 0; i < parameters_; ++i) {
+    const TensorEntry& entry = entries_[i];
+    require(entry.dtype == "F64" ? all_finite<double>(entry) : all_finite<float>(entry), "step ", metadata_.at("step"),
+            ": ", entry.name, " is not finite; the last checkpoint is kept");
+  }
+  Metadata metadata = metadata_;
+  metadata[hash_key] = hash_of(entries_, metadata);
+  write_safetensors(path, entries_, metadata);
 }
 
 Checkpoint::Checkpoint(const std::string& path) : file_(path) {

@@ -7,8 +7,11 @@
 // seconds, config, xxh128). The last is the hash of all the others and of every tensor.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <string>
+#include <vector>
 
 #include "datasets/fingerprint.h"
 #include "engine/io/safetensors.h"
@@ -27,8 +30,27 @@ struct RunPosition {
   std::string config;       // complete, as TOML
 };
 
-/// Replaces the file in one step. Throws Error, leaving the old file, if a parameter is not finite or writing fails.
-void save_checkpoint(const std::string& path, const ObjectiveState& state, const RunPosition& position);
+/// A checkpoint in host memory of its own: steps that go on do not change it.
+class CheckpointSnapshot {
+ public:
+  CheckpointSnapshot(const ObjectiveState& state, const RunPosition& position);
+  CheckpointSnapshot(const CheckpointSnapshot&) = delete;
+  CheckpointSnapshot& operator=(const CheckpointSnapshot&) = delete;
+
+  /// Replaces the file in one step. Throws Error, leaving the old file, if a parameter is not finite or writing fails.
+  /// Needs no device.
+  void write(const std::string& path) const;
+
+ private:
+  void add(const std::string& name, const Tensor& tensor);
+  void add(const std::string& name, std::int64_t number);
+
+  Tensors copies_;
+  std::deque<std::int64_t> numbers_;
+  std::vector<TensorEntry> entries_;  // point into these
+  std::size_t parameters_ = 0;        // come first
+  Metadata metadata_;                 // without the hash
+};
 
 class Checkpoint {
  public:

@@ -26,6 +26,7 @@
 #include "ssl/steps/setup.h"
 #include "ssl/training/checkpoint.h"
 #include "ssl/training/progress.h"
+#include "ssl/training/saving.h"
 #include "ssl/training/signals.h"
 #include "ssl/training/validation.h"
 
@@ -58,6 +59,7 @@ class Trainer {
   void begin_again();
   void start_progress();
   void make_lost_encoder();
+  void train();
   /// One step with all that follows it. Returns false when the run is to stop.
   bool advance();
   void log(const Step& done, double lr, std::int64_t epoch_now, bool epoch_ends, bool writes);
@@ -66,6 +68,7 @@ class Trainer {
   void start_tuning();
   void save_tuning();
   void save(bool with_encoder);
+  void save_checkpoint();
   void save_encoders();
   void save_encoder_file(const std::string& path, const Statistics& statistics);
   std::int64_t epoch() const { return step_ / steps_per_epoch_; }
@@ -93,6 +96,7 @@ class Trainer {
   std::optional<Statistics> recalibrated_;  // after the last step
   std::optional<Progress> progress_;
   Clock::time_point saved_at_ = Clock::now();
+  Saving saving_;
 };
 
 Trainer::Trainer(const Options& options, std::unique_ptr<RunFolder> folder, RunNotes& notes,
@@ -113,7 +117,8 @@ Trainer::Trainer(const Options& options, std::unique_ptr<RunFolder> folder, RunN
       runner_(*objective_, backend_, options.capture),
       evaluation_(options, views_[0], *objective_, backend_,
                   {.note = [this](const std::string& line) { progress_->note(line); },
-                   .progress = [this](std::int64_t done, std::int64_t all) { progress_->evaluating(done, all); }}) {}
+                   .progress = [this](std::int64_t done, std::int64_t all) { progress_->evaluating(done, all); }}),
+      saving_(&backend_ != &cpu_backend()) {}
 
 /// Before the first step: what applies, and where the run stands.
 void Trainer::start() {
@@ -193,7 +198,21 @@ void Trainer::begin_again() {
   notes_.log.say(join("no checkpoint in ", folder_.path(), ": starts at step 0"));
 }
 
+/// Whatever ends the steps, the save under way comes to its end before. Where it failed, it failed first.
+void Trainer::train() {
+  try {
+    while (step_ < last_ && advance()) {
+    }
+  } catch (...) {
+    saving_.wait();
+    throw;
+  }
+  progress_->turn_to(Progress::Work::saving);
+  saving_.wait();
+}
+
 bool Trainer::advance() {
+  saving_.collect();
   const auto begin = Clock::now();
   batches_->prepare(step_);
   const double lr = schedule_.at(step_), full = options_.effective_lr();
@@ -288,32 +307,41 @@ void Trainer::save_tuning() {
 }
 
 /// Encoders before the checkpoint: a run that stops in between makes them again when it goes on. Only the first
-/// checkpoint comes before any encoder, since an encoder without one is that of a run that has lost it.
+/// checkpoint comes before any encoder, since an encoder without one is that of a run that has lost it. Where weights
+/// lie on a device of their own, their copies on the host are checked and written while the steps go on.
 void Trainer::save(bool with_encoder) {
   progress_->turn_to(Progress::Work::saving);
+  saving_.wait();
   save_tuning();
   folder_.sync_metrics();
   const bool first = !RunFolder::has(folder_.checkpoint());
   if (with_encoder && !first) save_encoders();
-  save_checkpoint(folder_.checkpoint(), objective_->state(),
-                  {.step = step_,
-                   .epoch = epoch(),
-                   .threads = omp_get_max_threads(),
-                   .images = dataset_.count,
-                   .data = data_,
-                   .seconds = progress_->spent(),
-                   .config = config_});
-  notes_.reached(step_);
+  save_checkpoint();
   if (with_encoder && first) save_encoders();
+  saving_.start();
   saved_at_ = Clock::now();
   progress_->turn_to(Progress::Work::steps);
+}
+
+void Trainer::save_checkpoint() {
+  const RunPosition position{.step = step_,
+                             .epoch = epoch(),
+                             .threads = omp_get_max_threads(),
+                             .images = dataset_.count,
+                             .data = data_,
+                             .seconds = progress_->spent(),
+                             .config = config_};
+  const auto snapshot = std::make_shared<const CheckpointSnapshot>(objective_->state(), position);
+  saving_.add([snapshot, path = folder_.checkpoint()] { snapshot->write(path); },
+              [this, step = step_] { notes_.reached(step); });
 }
 
 /// The encoder that is used comes last: where it is, what goes with it is too.
 void Trainer::save_encoders() {
   if (recalibrated_) save_encoder_file(folder_.encoder_as_trained(), objective_->statistics());
   if (const Tensor mask = objective_->feature_mask())
-    write_feature_mask(folder_.mask(), cast(mask, DType::f32).floats());
+    saving_.add(
+        [path = folder_.mask(), factors = cast(mask, DType::f32).floats()] { write_feature_mask(path, factors); });
   save_encoder_file(folder_.encoder(), recalibrated_ ? *recalibrated_ : objective_->statistics());
 }
 
@@ -323,6 +351,8 @@ void Trainer::make_lost_encoder() {
   nlohmann::ordered_json logged_already;
   if (step_ == last_ && objective_->recalibration_batches() > 0) recalibrate(logged_already);
   save_encoders();
+  saving_.start();
+  saving_.wait();
   notes_.log.say(join(folder_.encoder(), " was not there and has been made again"));
 }
 
@@ -335,7 +365,8 @@ void Trainer::save_encoder_file(const std::string& path, const Statistics& stati
                  {"step", std::to_string(step_)},
                  {"config_xxh128", config_digest(options_)}};
   if (options_.dataset == "cifar100") about["cifar100_classes"] = options_.cifar100_classes;
-  save_encoder(path, objective_->encoder(), statistics, about);
+  const auto snapshot = std::make_shared<const EncoderSnapshot>(objective_->encoder(), statistics, about);
+  saving_.add([snapshot, path] { snapshot->write(path); });
 }
 
 TrainingResult Trainer::run() {
@@ -345,8 +376,7 @@ TrainingResult Trainer::run() {
   make_lost_encoder();
   // Not before: until now there is nothing to save, and what opens a data set may take long.
   catch_stop_signals();
-  while (step_ < last_ && advance()) {
-  }
+  train();
   progress_->finish();
   result.exit_status = stop_exit_status();
   result.steps = step_;
