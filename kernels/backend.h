@@ -246,7 +246,8 @@ class Backend {
   virtual void batch_norm_backward(const NormShape& shape, ConstArray g, ConstArray x, ConstArray y, ConstArray gamma,
                                    ConstArray mean, ConstArray rstd, Array gx, Array g_add, Array ggamma, Array gbeta,
                                    ConstArray sums = {}) = 0;
-  /// Cotangents a of gx, a_add of g_add, b of ggamma, c of gbeta (each optional) -> dg, dx, dgamma (each optional).
+  /// Cotangents a of gx, a_add of g_add, b of ggamma, c of gbeta (each optional) -> dg, dx, dgamma (each optional). g
+  /// is read for dx and dgamma alone.
   virtual void batch_norm_double_backward(const NormShape& shape, ConstArray a, ConstArray a_add, ConstArray b,
                                           ConstArray c, ConstArray g, ConstArray x, ConstArray y, ConstArray gamma,
                                           ConstArray mean, ConstArray rstd, Array dg, Array dx, Array dgamma) = 0;

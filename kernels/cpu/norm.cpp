@@ -283,12 +283,21 @@ struct DoubleBackward {
   T *dg, *dx;
   Real* dgamma;
 
-  /// Sums per group and channel of g, a, a g, g d, a d.
+  /// Sums per group and channel of g, a, a g, g d, a d; where dg alone is wanted, zeros for those with g.
   std::vector<double> sums() const {
     return with_flag(shape.relu, [&](auto relu) {
       return with_flag(a != nullptr, [&](auto has_a) {
         const DoubleBackward in = *this;
         constexpr bool with_a = decltype(has_a)::value;
+        if (!dx && !dgamma)
+          return cpu::column_sums<5, Real>(shape.groups, shape.rows, shape.channels,
+                                           [in](std::int64_t i, std::int64_t k, Real* add) {
+                                             if constexpr (with_a) {
+                                               const Real ai = static_cast<Real>(in.a[i]);
+                                               add[1] += ai;
+                                               add[4] += ai * (static_cast<Real>(in.x[i]) - in.mean[k]);
+                                             }
+                                           });
         return cpu::column_sums<5, Real>(shape.groups, shape.rows, shape.channels,
                                          [in](std::int64_t i, std::int64_t k, Real* add) {
                                            const Real gi = masked<decltype(relu)::value>(in.g[i], in.y, i);

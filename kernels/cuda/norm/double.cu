@@ -2,6 +2,7 @@
 //   dg = gamma r P a + b xh + c [+ a_add],  dgamma = sum r a (P g),
 //   dx = r b P g - gamma r^2 [A (g - m(g)) + G (a - m(a)) + (C - 3 A G) xh]
 // Bytes per element, of the activations' type: 2 reads of g, a and x, 1 of a_add, 2 writes; the ReLU's mask is 1 bit.
+// Where dg alone is wanted (`whole` is false: a meta-gradient's) g is not read, and two sums take the place of five.
 // Bound by memory: 4.3 TB/s on an H200. Same three kernels as the backward; which cotangents there are is decided while
 // running, since few steps go through here.
 #include "kernels/cuda/backend.h"
@@ -24,14 +25,15 @@ struct DoubleBackward {
   Real *dgamma, *coefficients;
 };
 
-/// What one thread reads of one row: g after the mask, a (0 where there is none), x.
-template <class T, int width>
+/// What one thread reads of one row: g after the mask (where `whole`), a (0 where there is none), x.
+template <class T, int width, bool whole>
 struct Operands {
   Pack<T, width> g, a, x;
   ReluBits<true> positive;
 
   __device__ void load(const DoubleBackward<T>& in, std::int64_t place) {
-    g = load_pack<width>(in.g + place), x = load_pack<width>(in.x + place);
+    if constexpr (whole) g = load_pack<width>(in.g + place);
+    x = load_pack<width>(in.x + place);
     if (in.a) a = load_pack<width>(in.a + place);
     positive.bits = 0xffu;
     if (in.positive) positive.load(in.positive, place);
@@ -39,25 +41,28 @@ struct Operands {
   __device__ void fill(const DoubleBackward<T>& in) {
 #pragma unroll
     for (int k = 0; k < width; ++k) {
-      g.values[k] = positive.masked(g.values[k], k);
+      if constexpr (whole) g.values[k] = positive.masked(g.values[k], k);
       if (!in.a) a.values[k] = T(0.0f);
     }
   }
 };
 
-/// Sums of g, a, a g, g d, a d over each block's rows.
-template <class T, int width>
+/// Sums over each block's rows: of a, a d and, where `whole`, g, a g, g d.
+template <bool whole>
+constexpr int sum_count = whole ? 5 : 2;
+
+template <class T, int width, bool whole>
 __global__ void norm_double_sums(ColumnPlan plan, std::int64_t rows, std::int64_t channels, DoubleBackward<T> in,
                                  double* partial) {
   using Real = Compute<T>;
-  constexpr int at_once = rows_at_once<T, width>(3);
+  constexpr int at_once = rows_at_once<T, width>(whole ? 3 : 2);
   const Place at = place_in(plan, rows, block_of(plan), width);
-  Real sums[5][width] = {};
+  Real sums[sum_count<whole>][width] = {};
   if (at.channel < channels) {
     Real mean[width];
     load_channels(in.mean, at.group * channels + at.channel, mean);
     for_places<at_once>(plan, at, rows, channels, [&](const std::int64_t(&place)[at_once], int present) {
-      Operands<T, width> values[at_once];
+      Operands<T, width, whole> values[at_once];
 #pragma unroll
       for (int i = 0; i < at_once; ++i) values[i].load(in, place[i]);
 #pragma unroll
@@ -66,13 +71,16 @@ __global__ void norm_double_sums(ColumnPlan plan, std::int64_t rows, std::int64_
         values[i].fill(in);
 #pragma unroll
         for (int k = 0; k < width; ++k) {
-          const Real g = static_cast<Real>(values[i].g.values[k]), a = static_cast<Real>(values[i].a.values[k]);
+          const Real a = static_cast<Real>(values[i].a.values[k]);
           const Real d = static_cast<Real>(values[i].x.values[k]) - mean[k];
-          sums[0][k] += g;
-          sums[1][k] += a;
-          sums[2][k] += a * g;
-          sums[3][k] += g * d;
-          sums[4][k] += a * d;
+          sums[0][k] += a;
+          sums[1][k] += a * d;
+          if constexpr (whole) {
+            const Real g = static_cast<Real>(values[i].g.values[k]);
+            sums[2][k] += g;
+            sums[3][k] += a * g;
+            sums[4][k] += g * d;
+          }
         }
       }
     });
@@ -85,7 +93,7 @@ __global__ void norm_double_sums(ColumnPlan plan, std::int64_t rows, std::int64_
 enum Row { mean_g, mean_a, dg_a, dg_d, dg_1, dx_a, dx_d, row_count };
 
 /// One block per merge_channels: the coefficients of group after group, and dgamma.
-template <class T>
+template <class T, bool whole>
 __global__ void merge_double(std::int64_t row_blocks, NormShape shape, const double* partial, DoubleBackward<T> in) {
   using Real = Compute<T>;
   const MergePlace at = merge_place();
@@ -93,17 +101,18 @@ __global__ void merge_double(std::int64_t row_blocks, NormShape shape, const dou
   const bool last = at.phase == 0 && at.channel < shape.channels;
   double gamma_sum = 0;
   for (std::int64_t group = 0; group < shape.groups; ++group) {
-    double s[5];
-    merge_sums<1, 5>(at, group, row_blocks, shape.channels, partial, s);
+    double s[sum_count<whole>], of_g[3] = {};
+    merge_sums<1, sum_count<whole>>(at, group, row_blocks, shape.channels, partial, s);
+    if constexpr (whole) of_g[0] = s[2], of_g[1] = s[3], of_g[2] = s[4];
     if (!last) continue;
     const std::int64_t k = group * shape.channels + at.channel;
     const double m = static_cast<double>(shape.rows), r = in.rstd[k];
     const double gain = (in.gamma ? static_cast<double>(in.gamma[at.channel]) : 1.0) * r;
     const double b = in.b ? static_cast<double>(in.b[at.channel]) : 0.0,
                  c = in.c ? static_cast<double>(in.c[at.channel]) : 0.0;
-    double mg = 0, ma = 0, G = 0, A = 0, C = s[2] / m;
+    double mg = 0, ma = 0, G = 0, A = 0, C = of_g[1] / m;
     if (shape.training) {
-      mg = s[0] / m, ma = s[1] / m, G = s[3] * r / m, A = s[4] * r / m;
+      mg = of_g[0] / m, ma = s[0] / m, G = of_g[2] * r / m, A = s[1] * r / m;
       C -= ma * mg;
     }
     gamma_sum += r * m * (C - A * G);
@@ -119,7 +128,7 @@ __global__ void merge_double(std::int64_t row_blocks, NormShape shape, const dou
   if (in.dgamma && last) in.dgamma[at.channel] = static_cast<Real>(gamma_sum);
 }
 
-template <class T, int width>
+template <class T, int width, bool whole>
 __global__ void norm_double_backward(ColumnPlan plan, std::int64_t rows, std::int64_t channels, std::int64_t size,
                                      DoubleBackward<T> in) {
   using Real = Compute<T>;
@@ -129,10 +138,11 @@ __global__ void norm_double_backward(ColumnPlan plan, std::int64_t rows, std::in
   Real mean[width], of[row_count][width];
   load_channels(in.mean, first, mean);
 #pragma unroll
-  for (int row = 0; row < row_count; ++row) load_channels(in.coefficients + row * size, first, of[row]);
+  for (int row = whole ? 0 : mean_a; row < (whole ? row_count : dx_a); ++row)
+    load_channels(in.coefficients + row * size, first, of[row]);
   for_rows<1>(at, [&](const std::int64_t(&row)[1], int) {
     const std::int64_t place = row[0] * channels + at.channel;
-    Operands<T, width> values;
+    Operands<T, width, whole> values;
     Pack<T, width> a_add;
     Real dg[width], dx[width];
     values.load(in, place);
@@ -140,34 +150,37 @@ __global__ void norm_double_backward(ColumnPlan plan, std::int64_t rows, std::in
     values.fill(in);
 #pragma unroll
     for (int k = 0; k < width; ++k) {
-      const Real g = static_cast<Real>(values.g.values[k]) - of[mean_g][k];
       const Real a = static_cast<Real>(values.a.values[k]) - of[mean_a][k];
       const Real d = static_cast<Real>(values.x.values[k]) - mean[k];
       Real first_order = of[dg_a][k] * a + of[dg_d][k] * d + of[dg_1][k];
       if (in.a_add) first_order += static_cast<Real>(a_add.values[k]);
       dg[k] = values.positive.masked(first_order, k);
-      dx[k] = of[dg_d][k] * g + of[dx_a][k] * a + of[dx_d][k] * d;
+      if constexpr (whole) {
+        const Real g = static_cast<Real>(values.g.values[k]) - of[mean_g][k];
+        dx[k] = of[dg_d][k] * g + of[dx_a][k] * a + of[dx_d][k] * d;
+      }
     }
     if (in.dg) store_pack(in.dg + place, pack_of<T>(dg));
-    if (in.dx) store_pack(in.dx + place, pack_of<T>(dx));
+    if constexpr (whole)
+      if (in.dx) store_pack(in.dx + place, pack_of<T>(dx));
   });
 }
 
-template <class T, int width>
+template <class T, int width, bool whole>
 void double_backward(Device& device, const NormShape& shape, DoubleBackward<T> in) {
   const std::int64_t size = shape.groups * shape.channels;
   const ColumnPlan plan = sums_plan(shape.groups, shape.rows, shape.channels, width);
   const ColumnPlan apply = apply_plan(shape.groups, shape.rows, shape.channels, width);
-  const Scratch<double> partial(device, plan.row_blocks * 5 * size);
+  const Scratch<double> partial(device, plan.row_blocks * sum_count<whole> * size);
   const Scratch<Compute<T>> coefficients(device, row_count * size);
   in.coefficients = coefficients.data();
-  launch("norm_double_sums", norm_double_sums<T, width>, blocks_of(plan, shape.groups), 256, device.stream(), plan,
-         shape.rows, shape.channels, in, partial.data());
-  launch("merge_double", merge_double<T>, blocks_for(shape.channels, merge_channels), merge_threads, device.stream(),
-         plan.row_blocks, shape, partial.data(), in);
+  launch("norm_double_sums", norm_double_sums<T, width, whole>, blocks_of(plan, shape.groups), 256, device.stream(),
+         plan, shape.rows, shape.channels, in, partial.data());
+  launch("merge_double", merge_double<T, whole>, blocks_for(shape.channels, merge_channels), merge_threads,
+         device.stream(), plan.row_blocks, shape, partial.data(), in);
   if (in.dg || in.dx)
-    launch("norm_double_backward", norm_double_backward<T, width>, blocks_of(apply, shape.groups), 256, device.stream(),
-           apply, shape.rows, shape.channels, size, in);
+    launch("norm_double_backward", norm_double_backward<T, width, whole>, blocks_of(apply, shape.groups), 256,
+           device.stream(), apply, shape.rows, shape.channels, size, in);
 }
 
 }  // namespace
@@ -183,8 +196,11 @@ void CudaBackend::batch_norm_double_backward(const NormShape& shape, ConstArray 
     const DoubleBackward<T> in{a.as<T>(),  a_add.as<T>(),   b.as<Real>(),      c.as<Real>(),    g.as<T>(),
                                x.as<T>(),  positive.data(), gamma.as<Real>(),  mean.as<Real>(), rstd.as<Real>(),
                                dg.as<T>(), dx.as<T>(),      dgamma.as<Real>(), nullptr};
-    with_norm_width<T>(shape, {in.a, in.a_add, in.g, in.x, in.dg, in.dx, in.mean},
-                       [&](auto width) { double_backward<T, decltype(width)::value>(device_, shape, in); });
+    with_norm_width<T>(shape, {in.a, in.a_add, in.g, in.x, in.dg, in.dx, in.mean}, [&](auto width) {
+      with_flag(in.dx || in.dgamma, [&](auto whole) {
+        double_backward<T, decltype(width)::value, decltype(whole)::value>(device_, shape, in);
+      });
+    });
   });
 }
 
