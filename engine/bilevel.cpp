@@ -4,6 +4,7 @@
 
 #include "engine/graph.h"
 #include "engine/ops/ops.h"
+#include "engine/parameters.h"
 
 namespace vergence {
 
@@ -43,29 +44,58 @@ Tensor norm(const Tensors& a) { return sqrt(inner_product(a, a)); }
 /// The learning rate without dimensions, so that what it multiplies keeps its own.
 Tensor rate(const InnerStep& step) { return reshape(step.lr.detached(), {}); }
 
-/// theta' = theta - lr (momentum history + weight_decay theta + gradient).
-Tensors inner_update(const Tensors& theta, const Tensors& gradient, const InnerStep& step) {
-  const Tensor lr = rate(step);
-  Tensors result;
-  for (std::size_t i = 0; i < theta.size(); ++i) {
-    Tensor update = gradient[i];
-    if (!step.history.empty()) update = update + affine(step.history[i].detached(), step.momentum);
-    if (step.weight_decay != 0) update = update + affine(theta[i], step.weight_decay);
-    result.push_back(theta[i] - update * lr);
+/// Copies of many tensors in one flat buffer, so that work on all of them takes one kernel.
+class Flat {
+ public:
+  explicit Flat(const Tensors& like) : like_(like), layout_(FlatLayout::of(like)) {}
+
+  const std::vector<Segment>& segments() const { return layout_.segments; }
+  /// Zeros between the tensors.
+  Tensor copy_of(const Tensors& tensors) const {
+    const Tensor flat = zeros(like_[0].backend(), {layout_.size}, like_[0].dtype);
+    std::vector<ConstArray> parts;
+    for (const Tensor& tensor : tensors) parts.emplace_back(tensor.array());
+    flat.backend().gather_segments(parts, layout_.segments, flat.array());
+    return flat;
   }
-  return result;
+  /// With a copy in bf16 where `like` has one.
+  Tensors parts_of(Tensor flat) const {
+    if (like_[0].rounded && !flat.rounded) {
+      flat.rounded = empty(flat.backend(), flat.shape, DType::bf16).data;
+      round_copy(flat);
+    }
+    Tensors parts;
+    for (std::size_t i = 0; i < like_.size(); ++i)
+      parts.push_back(part_of(flat, layout_.segments[i].offset, like_[i].shape));
+    return parts;
+  }
+
+ private:
+  const Tensors& like_;
+  FlatLayout layout_;
+};
+
+/// theta' = theta - lr (momentum history + weight_decay theta + gradient): what sgd does.
+Tensors inner_update(const Tensors& theta, const Tensors& gradient, const InnerStep& step) {
+  const Flat flat(theta);
+  const Tensor moved = flat.copy_of(theta), change = flat.copy_of(gradient);
+  const Tensor history = step.history.empty() ? zeros_like(moved) : flat.copy_of(step.history);
+  const double momentum = step.history.empty() ? 0 : step.momentum;
+  moved.backend().sgd({.momentum = momentum, .weight_decay = step.weight_decay}, flat.segments(),
+                      cast(step.lr.detached(), DType::f64).array(), change.array(), moved.array(), history.array());
+  return flat.parts_of(moved);
 }
 
 /// d/dm <grad_theta L, v> as (grad_m L(theta + r v) - grad_m L(theta - r v)) / 2r, r = radius / |v|.
 Tensors difference_product(const BilevelLoss& inner, const Tensors& theta, const Tensors& meta, const Tensors& v,
                            double radius) {
   // Where the outer loss does not move (v = 0) the distance stays finite and the difference is zero.
-  const Tensor r = affine(reciprocal(clamp_min(norm(v), 1e-30)), radius);
+  const Flat flat(theta);
+  const Tensor from = flat.copy_of(theta), along = flat.copy_of(v);
+  const Tensor r = affine(reciprocal(clamp_min(norm({along}), 1e-30)), radius);
   auto gradient_at = [&](double sign) {
-    Tensors shifted;
-    for (std::size_t i = 0; i < theta.size(); ++i) shifted.push_back(theta[i] + v[i] * affine(r, sign));
     const Tensors m = leaves(meta);
-    return grad({inner(shifted, m)}, m);
+    return grad({inner(flat.parts_of(from + along * affine(r, sign)), m)}, m);
   };
   const Tensors up = gradient_at(1), down = gradient_at(-1);
   Tensors product;

@@ -31,15 +31,25 @@ Array part(const Tensor& whole, const Segment& segment) {
 
 }  // namespace
 
+FlatLayout FlatLayout::of(const Tensors& tensors) {
+  FlatLayout layout;
+  for (const Tensor& tensor : tensors) {
+    layout.segments.push_back({layout.size, tensor.size(), tensor.shape.rank() > 1});
+    layout.size += aligned(tensor.size());
+  }
+  return layout;
+}
+
 ParameterSet::ParameterSet(const std::vector<NamedTensor>& parameters, Role role, DType activations) {
   check_list(parameters);
   Backend& device = parameters[0].tensor->backend();
-  std::int64_t total = 0;
+  Tensors values;
   for (const NamedTensor& parameter : parameters) {
-    segments_.push_back({total, parameter.tensor->size(), parameter.tensor->shape.rank() > 1});
     names_.push_back(parameter.name);
-    total += aligned(parameter.tensor->size());
+    values.push_back(*parameter.tensor);
   }
+  const auto [segments, total] = FlatLayout::of(values);
+  segments_ = segments;
   flat_ = zeros(device, {total}, parameters[0].tensor->dtype);
   if (flat_.dtype == DType::f32 && activations == DType::bf16 && device.wants_bf16_weights())
     flat_.rounded = zeros(device, {total}, DType::bf16).data;

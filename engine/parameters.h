@@ -20,6 +20,14 @@ struct NamedTensor {
 /// What a set makes of the model's tensors: leaves that `grad` can be asked about, or constants (a moving average).
 enum class Role { trainable, constant };
 
+/// Places for tensors in one flat buffer: in order, each at a multiple of 16 elements.
+struct FlatLayout {
+  std::vector<Segment> segments;  // `adapt` is false for tensors of rank 0 and 1
+  std::int64_t size = 0;          // of the whole buffer, in elements
+
+  static FlatLayout of(const Tensors& tensors);
+};
+
 /// Owns the flat buffer of a model's parameters and one for their gradient. Copying a set copies handles.
 ///
 /// The tensors handed in become parts of the buffer, so an optimiser's step over the buffer changes the model. A graph
