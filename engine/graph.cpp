@@ -31,6 +31,12 @@ void strip(Node& node, Nodes& out) {
 
 }  // namespace
 
+const Tensor& VjpContext::operator[](int index) const {
+  Tensor& tensor = kept[static_cast<std::size_t>(index)];
+  if (!tensor) tensor = tensor.restored();
+  return tensor;
+}
+
 Node::~Node() {
   Nodes pending;
   strip(*this, pending);
@@ -58,7 +64,7 @@ void record(const char* name, const Tensors& inputs, Tensors kept, const std::ve
     }
     if (own >= 0) tensor = tensor.detached();
     node->kept_outputs.push_back(own);
-    node->kept.push_back(std::move(tensor));
+    node->kept.push_back(tensor.released());
   }
   int slot = 0;
   for (Tensor* output : outputs) {

@@ -30,14 +30,16 @@ struct Edge {
 /// vjp need not heed it.
 struct VjpContext {
   const Tensors& cotangents;
-  const Tensors& kept;
+  Tensors& kept;  // some released: [] restores what it is asked for
   const std::vector<bool>& needs;
   const Tensors& partials;
   const Tensors& places;
   const std::vector<const Node*>& readers;
 
   const Tensor& g(int output = 0) const { return cotangents[static_cast<std::size_t>(output)]; }
-  const Tensor& operator[](int index) const { return kept[static_cast<std::size_t>(index)]; }
+  const Tensor& operator[](int index) const;
+  /// Of a kept tensor, which need not be there for that.
+  const Shape& shape(int index) const { return kept[static_cast<std::size_t>(index)].shape; }
   bool need(int input) const { return needs[static_cast<std::size_t>(input)]; }
   const Tensor& partial(int input) const { return partials[static_cast<std::size_t>(input)]; }
   const Tensor& place(int input) const { return places[static_cast<std::size_t>(input)]; }

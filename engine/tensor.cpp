@@ -81,6 +81,24 @@ Tensor Tensor::detached() const {
   return other;
 }
 
+const std::shared_ptr<Storage>& Recomputation::value() {
+  if (!value_) value_ = first_.lock();
+  if (!value_) value_ = compute_();
+  return value_;
+}
+
+Tensor Tensor::released() const {
+  Tensor other = *this;
+  if (again) other.data = nullptr;
+  return other;
+}
+
+Tensor Tensor::restored() const {
+  Tensor other = *this;
+  if (again && !data) other.data = again->value();
+  return other;
+}
+
 double Tensor::item() const {
   require(size() == 1, "item: expected one element, got shape ", shape);
   return values()[0];
@@ -133,8 +151,10 @@ std::vector<double> Tensor::values() const { return download_as<double>(*this); 
 std::vector<float> Tensor::floats() const { return download_as<float>(*this); }
 
 Tensor empty(Backend& backend, const Shape& shape, DType dtype) {
-  return {
-      std::make_shared<Storage>(backend, shape.size() * size_of(dtype)), shape, dtype, nullptr, 0, nullptr, nullptr};
+  Tensor tensor;
+  tensor.data = std::make_shared<Storage>(backend, shape.size() * size_of(dtype));
+  tensor.shape = shape, tensor.dtype = dtype;
+  return tensor;
 }
 
 Tensor full(Backend& backend, const Shape& shape, double value, DType dtype) {
@@ -173,12 +193,13 @@ Tensor from_bytes(Backend& backend, const Shape& shape, const std::uint8_t* valu
 Tensor part_of(const Tensor& whole, std::int64_t offset, const Shape& shape) {
   const std::int64_t width = size_of(whole.dtype);
   auto storage = std::make_shared<Storage>(whole.data, offset * width, shape.size() * width);
-  std::shared_ptr<Storage> rounded;
+  Tensor part;
+  part.data = std::move(storage), part.shape = shape, part.dtype = whole.dtype;
   if (whole.rounded) {
     const std::int64_t bytes = size_of(DType::bf16);
-    rounded = std::make_shared<Storage>(whole.rounded, offset * bytes, shape.size() * bytes);
+    part.rounded = std::make_shared<Storage>(whole.rounded, offset * bytes, shape.size() * bytes);
   }
-  return {std::move(storage), shape, whole.dtype, nullptr, 0, nullptr, std::move(rounded)};
+  return part;
 }
 
 Tensor clone(const Tensor& tensor) {

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <initializer_list>
 #include <memory>
 #include <string>
@@ -62,6 +63,22 @@ class Storage {
   std::shared_ptr<Storage> whole_;
 };
 
+/// A value that can be computed again, so that its memory need not wait for the backward pass.
+class Recomputation {
+ public:
+  using Compute = std::function<std::shared_ptr<Storage>()>;
+
+  /// `first`: the value as it is now.
+  Recomputation(const std::shared_ptr<Storage>& first, Compute compute) : first_(first), compute_(std::move(compute)) {}
+  /// The first value where somebody still holds it, else one that is computed now. Held from then on.
+  const std::shared_ptr<Storage>& value();
+
+ private:
+  std::weak_ptr<Storage> first_;
+  std::shared_ptr<Storage> value_;
+  Compute compute_;
+};
+
 struct Node;
 
 struct Tensor {
@@ -76,6 +93,8 @@ struct Tensor {
   // Of a parameter alone, where its set keeps one: its values in bf16 (parameters.h). Who writes to `data` writes there
   // too.
   std::shared_ptr<Storage> rounded;
+  // Of a result that can be computed again: how. A tensor that was `released` has this in the place of `data`.
+  std::shared_ptr<Recomputation> again;
 
   /// True for an actual tensor, false for the default-constructed "none".
   explicit operator bool() const { return data != nullptr; }
@@ -89,6 +108,11 @@ struct Tensor {
   ConstArray weights_for(DType activations) const;
   /// This value without its history.
   Tensor detached() const;
+  /// This tensor without its memory, if it can be computed again; else as it is. Whoever keeps something for later
+  /// keeps this, and reads it `restored`.
+  Tensor released() const;
+  /// This tensor with its memory: computed again where it had been released.
+  Tensor restored() const;
   /// The value of a one-element tensor, as double.
   double item() const;
   /// All values, converted to double / float, in row-major order.

@@ -11,7 +11,9 @@ namespace {
 constexpr double norm_epsilon = 1e-5;
 
 BatchNorm norm_settings(const Pass& pass, bool relu) {
-  return {.groups = pass.groups, .relu = relu, .epsilon = norm_epsilon};
+  BatchNorm settings{.groups = pass.groups, .relu = relu, .epsilon = norm_epsilon};
+  settings.recompute = pass.recompute;
+  return settings;
 }
 
 /// In training: the running statistics of the layer called `name` follow, where the pass has some.

@@ -41,6 +41,7 @@ struct Pass {
   Statistics* running = nullptr;   // training: updated, group after group; null: left alone. Evaluation: read
   DType activations = DType::f32;  // of an encoder: f32 or bf16; a model of f64 weights runs in f64 whatever this says
   double statistics_momentum = 0.1;  // the share of the new statistics in an update
+  bool recompute = false;  // training: batch norms' results are not kept for the backward pass but computed again
 };
 
 /// A convolution without bias and the batch norm behind it.

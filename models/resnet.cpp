@@ -208,18 +208,19 @@ ResNet make_resnet(const ResNetSettings& settings, const Init& init) {
   return model;
 }
 
-Cost cost_of(const ResNetSettings& settings, std::int64_t batch, DType activations) {
+Cost cost_of(const ResNetSettings& settings, std::int64_t batch, DType activations, bool recompute) {
   check(settings);
   const Plan plan = resnet_plan(settings);
   Cost cost;
   std::int64_t elements = 0;
   // A convolution keeps its input, which is the output of the layer before; its batch norm keeps the convolution's
-  // output and, for the ReLU's mask, its own output. So two activations per layer.
+  // output and, for the ReLU's mask, its own output. So two activations per layer, or one where batch norms'
+  // outputs are computed again.
   auto pass = [&](const ConvPlan& p, std::int64_t size) {
     const ConvShape shape{batch, size, size, p.in, p.out, p.kernel, p.kernel, p.stride, p.padding, 1, 1};
     cost.parameters += shape.weight_size() + 2 * p.out;
     cost.forward_flops += shape.flops();
-    elements += 2 * shape.out_size();
+    elements += (recompute ? 1 : 2) * shape.out_size();
     return shape.out_height();
   };
   elements += batch * settings.image_size * settings.image_size * settings.channels;

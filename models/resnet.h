@@ -75,7 +75,9 @@ struct Cost {
   std::int64_t activation_bytes = 0;  // what a recorded forward pass keeps until its backward pass
 };
 
-/// What a forward pass over `batch` images of settings.image_size costs, without making the network.
-Cost cost_of(const ResNetSettings& settings, std::int64_t batch, DType activations = DType::f32);
+/// What a forward pass over `batch` images of settings.image_size costs, without making the network. recompute: as
+/// Pass's.
+Cost cost_of(const ResNetSettings& settings, std::int64_t batch, DType activations = DType::f32,
+             bool recompute = false);
 
 }  // namespace vergence

@@ -37,6 +37,7 @@ Objective::Objective(const ObjectiveSetup& setup)
       weights_(setup.weights),
       activations_(setup.activations),
       joint_head_norm_(setup.options.joint_head_norm),
+      recompute_(setup.options.recompute),
       optimizer_settings_(optimizer_settings(setup.options)) {}
 
 void Objective::train(const std::vector<Mlp*>& heads, const std::vector<NamedTensor>& more) {
@@ -50,7 +51,9 @@ void Objective::train(const std::vector<Mlp*>& heads, const std::vector<NamedTen
   optimizer_.emplace(parameters_, optimizer_settings_);
 }
 
-Pass Objective::pass() { return {.groups = 2, .running = &statistics_, .activations = activations_}; }
+Pass Objective::pass() {
+  return {.groups = 2, .running = &statistics_, .activations = activations_, .recompute = recompute_};
+}
 
 Pass Objective::head_pass() {
   Pass heads = pass();
@@ -84,8 +87,12 @@ ObjectiveState Objective::state() {
   return {{{"model", parameters_}}, {{"statistics", &statistics_}}, {{"model", &*optimizer_}}};
 }
 
+Cost Objective::encoder_cost(std::int64_t images) const {
+  return cost_of(encoder_.settings, images, activations_, recompute_);
+}
+
 StepCost Objective::cost(std::int64_t images) const {
-  const Cost encoder = cost_of(encoder_.settings, 2 * images, activations_);
+  const Cost encoder = encoder_cost(2 * images);
   StepCost cost{encoder.parameters, parameters_.size(), 3 * encoder.forward_flops, encoder.activation_bytes};
   for (const Mlp* head : heads_) {
     cost.flops += 3 * head->flops(2 * images);

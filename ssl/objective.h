@@ -116,6 +116,9 @@ class Objective {
   /// values with a history, that is the forward pass as a function of the weights.
   Tensor with_parameters(const Tensors& values, const std::function<Tensor()>& f);
 
+  /// Of a forward pass of the trained encoder over so many images.
+  Cost encoder_cost(std::int64_t images) const;
+
   Init init() const { return {backend_, seed_, weights_}; }
   Backend& backend() const { return backend_; }
 
@@ -128,7 +131,7 @@ class Objective {
   Backend& backend_;
   std::uint64_t seed_;
   DType weights_, activations_;
-  bool joint_head_norm_;
+  bool joint_head_norm_, recompute_;
   OptimizerSettings optimizer_settings_;
   std::vector<Mlp*> heads_;
   std::vector<Tensor*> trained_;  // the models' tensors, in the order of parameters_

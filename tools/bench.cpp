@@ -53,6 +53,7 @@ void add_step_options(CLI::App& app, vergence::BenchSettings& s) {
       ->check(CLI::IsMember({"auto", "cuda", "cudnn"}))
       ->capture_default_str();
   app.add_flag("--tune", s.tune, "convolutions by time instead of by the fixed rule, as pretrain --tune");
+  app.add_flag("--recompute", s.recompute, "batch norms' results again in the backward pass, as pretrain --recompute");
   app.add_option("--capture", s.capture, "on a GPU: record the step once and repeat it")->capture_default_str();
   app.add_option("--meta", s.meta, "form of the meta-gradient, for objectives that have one")
       ->check(CLI::IsMember({"finite-difference", "exact"}))

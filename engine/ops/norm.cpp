@@ -13,10 +13,11 @@ namespace vergence {
 namespace {
 
 /// What all three ops share. gamma, beta and y may be "none" (1, 0, and no ReLU); mean and rstd are constants. Where
-/// the device wants bits, y is those of the ReLU's mask, u8.
+/// the device wants bits, y is those of the ReLU's mask, u8. recompute: see BatchNorm; of the forward op alone.
 struct Norm {
   NormShape shape;
   Tensor gamma, y, mean, rstd;
+  bool recompute = false;
 };
 
 constexpr char forward_name[] = "batch_norm";
@@ -28,7 +29,9 @@ Tensors kept_of(const Norm& norm, Tensors more) {
   return kept;
 }
 
-Norm norm_from(const NormShape& shape, const VjpContext& c) { return {shape, c[0], c[1].detached(), c[2], c[3]}; }
+Norm norm_from(const NormShape& shape, const VjpContext& c) {
+  return {shape, c[0], c[1].detached(), c[2], c[3], false};
+}
 
 Tensor as_rows(const Tensor& x) { return x ? reshape(x, {x.rows(), x.cols()}) : x; }
 
@@ -185,6 +188,22 @@ void require_parameters(const Tensor& x, const Tensor& gamma, const Tensor& beta
           add.shape, " to ", name_of(x.dtype), x.shape);
 }
 
+/// How y comes from what is there in the backward pass: one pass over x, with the statistics known.
+std::shared_ptr<Recomputation> recomputation(const Tensor& y, const Tensor& x, const Tensor& beta, const Tensor& add,
+                                             const Norm& norm) {
+  NormShape shape = norm.shape;
+  shape.training = false;
+  auto compute = [shape, x = x.detached().released(), gamma = norm.gamma.detached(), beta = beta.detached(),
+                  add = add.detached().released(), mean = norm.mean, rstd = norm.rstd] {
+    const Tensor from = x.restored();
+    const Tensor again = empty_like(from);
+    from.backend().batch_norm(shape, from.array(), gamma.array(), beta.array(), add.restored().array(), mean.array(),
+                              rstd.array(), again.array());
+    return again.data;
+  };
+  return std::make_shared<Recomputation>(y.data, std::move(compute));
+}
+
 /// The forward op, with statistics written (training) or read. before: what is yet to compute x, if anything.
 Tensor forward(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& add, Norm norm,
                const RunningUpdate& running = {}, const PendingConv* before = nullptr) {
@@ -201,6 +220,7 @@ Tensor forward(const Tensor& x, const Tensor& gamma, const Tensor& beta, const T
                            norm.rstd.array(), y.array(), bits.array(), running);
   }
   norm.gamma = gamma;
+  if (norm.recompute && recorded) y.again = recomputation(y, x, beta, add, norm);
   if (norm.shape.relu) norm.y = bits ? bits : y;
   record(forward_name, {x, gamma, beta, add}, kept_of(norm, {x}), {&y}, [shape = norm.shape](const VjpContext& c) {
     const BackwardResult back =
@@ -217,6 +237,7 @@ BatchNormResult training_batch_norm(const Tensor& x, const Tensor& gamma, const 
   require_parameters(x, gamma, beta, add);
   norm.mean = empty(x.backend(), {options.groups, x.cols()}, master_of(x.dtype));
   norm.rstd = empty_like(norm.mean);
+  norm.recompute = options.recompute;
   // Of one row there is no unbiased variance.
   const bool follows = options.running_mean && norm.shape.rows > 1;
   const RunningUpdate running{options.running_mean.array(), options.running_variance.array(), options.running_share};
@@ -230,7 +251,7 @@ std::optional<ReluNorm> relu_norm_of(const Node* node) {
   if (!node || node->name != forward_name || node->kept.size() != 5) return std::nullopt;
   const Tensors& kept = node->kept;
   const Tensor &positive = kept[1], &mean = kept[2], &x = kept[4];
-  if (!positive || positive.dtype != DType::u8) return std::nullopt;
+  if (!positive || positive.dtype != DType::u8 || !x) return std::nullopt;
   NormShape shape;
   shape.groups = mean.shape[0], shape.rows = x.rows() / shape.groups, shape.channels = x.cols(), shape.relu = true;
   return ReluNorm{shape, x, positive, mean};

@@ -124,6 +124,8 @@ struct BatchNorm {
   // Training: running statistics [C], master, which follow, each group's with this share; none: nothing follows.
   Tensor running_mean = {}, running_variance = {};
   double running_share = 0;
+  // Training: nodes keep no y, which is computed again (one pass over x, the same bits) where a backward pass reads it.
+  bool recompute = false;
 };
 struct BatchNormResult {
   Tensor y;

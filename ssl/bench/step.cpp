@@ -68,6 +68,7 @@ Options bench_options(const BenchSettings& settings) {
   options.cpu_conv = settings.cpu_conv;
   options.conv = settings.conv;
   options.weight_gradients = settings.weight_gradients;
+  options.recompute = settings.recompute;
   const auto set = [&](const char* name, auto value) { set_option(options, name, join(value)); };
   set("simclr.temperature", 0.5);
   set("simclr.hidden", 2048);
@@ -159,6 +160,7 @@ nlohmann::ordered_json bench_report(const BenchSettings& settings, const BenchRe
                                 {"tune", settings.tune},
                                 {"meta", settings.meta},
                                 {"fused", settings.fused},
+                                {"recompute", settings.recompute},
                                 {"steps", settings.steps},
                                 {"warmup", settings.warmup},
                                 {"threads", omp_get_max_threads()},

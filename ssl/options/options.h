@@ -91,6 +91,7 @@ struct Options {
   std::string conv = "auto";
   std::string weight_gradients = "auto";
   bool capture = true;
+  bool recompute = false;
   std::int64_t seed = 1;
   std::string out;                    // run folder; empty: runs/<dataset>_<objective>_s<seed>
   std::int64_t eval_every = 0;        // epochs between kNN evaluations; 0: never

@@ -135,6 +135,9 @@ void add_run(OptionBuilder& t) {
   t.choice("weight-gradients", FIELD(weight_gradients), {"auto", "bf16", "fp32"},
            "to what cuDNN may round a convolution's; auto: bf16 with --precision bf16 on a GPU");
   t.flag("capture", FIELD(capture), "on a GPU: record the step once and repeat it");
+  t.flag("recompute", FIELD(recompute),
+         "compute batch norms' results again in the backward pass: the same bits, less memory, more time",
+         Flags::may_change);
   t.choice("jpeg", FIELD(jpeg), {"turbo", "stb"},
            "what decodes JPEG: libjpeg-turbo where the build has it, or stb_image");
   t.choice(

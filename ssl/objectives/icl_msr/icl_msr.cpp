@@ -87,7 +87,7 @@ class IclMsr final : public BasedObjective {
   /// In forward passes of encoder and heads; a stratum is one of the heads.
   StepCost cost(std::int64_t images) const override {
     StepCost all = BasedObjective::cost(images);
-    const Cost encoder = cost_of(encoder_.settings, 2 * images, activations_);
+    const Cost encoder = encoder_cost(2 * images);
     // NOLINTNEXTLINE(bugprone-parent-virtual-call): without what the base method adds
     const double own = Objective::cost(images).flops / 3, heads = own - encoder.forward_flops;
     const double target = all.flops - 3 * own;

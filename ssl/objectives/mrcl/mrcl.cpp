@@ -123,7 +123,7 @@ class Mrcl final : public BasedObjective {
     StepCost all = BasedObjective::cost(images);
     const int passes = erased_ > 0 && own_.mask_views == "one" ? 2 : 1;
     all.flops *= passes;
-    all.bytes += (passes - 1) * cost_of(encoder_.settings, 2 * images, activations_).activation_bytes;
+    all.bytes += (passes - 1) * encoder_cost(2 * images).activation_bytes;
     if (decoder_) {
       all.flops += 3 * passes * decoder_->flops(2 * images);
       all.bytes += passes * decoder_->kept_values(2 * images) * size_of(activations_);
