@@ -196,7 +196,7 @@ class Walk {
     Tensors partials, places;
     for (const Edge& edge : node->in) {
       needs.push_back(leads(edge));
-      partials.push_back(partial(edge));
+      partials.push_back(repeated(node->in, edge) ? Tensor{} : partial(edge));
       places.push_back(place(edge));
       readers.push_back(reader(edge, partials.back()));
     }
@@ -207,7 +207,7 @@ class Walk {
       const Edge& edge = node->in[i];
       if (!needs[i] || !results[i]) continue;
       if (partials[i] && results[i].data == partials[i].data)
-        slot_of(states_[edge.node.get()], edge.slot) = results[i].detached();  // the sum already
+        slot_of(states_[edge.node.get()], edge.slot) = options_.create ? results[i] : results[i].detached();
       else
         accumulate(edge, results[i]);
     }
@@ -219,9 +219,13 @@ class Walk {
     const auto slot = static_cast<std::size_t>(edge.slot);
     return slot < sums.size() && sums[slot] ? &sums[slot] : nullptr;
   }
+  /// Whether an earlier one of `edges` is the same.
+  static bool repeated(const std::vector<Edge>& edges, const Edge& edge) {
+    return std::any_of(edges.data(), &edge, [&](const Edge& e) { return e.node == edge.node && e.slot == edge.slot; });
+  }
   /// See VjpContext. A storage is nobody else's if this walk holds it once, and no larger one contains it.
   Tensor partial(const Edge& edge) const {
-    const Tensor* sum = options_.create || !leads(edge) ? nullptr : sum_of(edge);
+    const Tensor* sum = leads(edge) ? sum_of(edge) : nullptr;
     return sum && sum->data.use_count() == 1 && !sum->data->whole() ? *sum : Tensor{};
   }
   Tensor place(const Edge& edge) const {

@@ -21,8 +21,8 @@ struct Edge {
 
 /// What a vjp gets. `cotangents`: one per output, "none" where that output was not used. `kept`: the node's tensors,
 /// with history only if the result is to be differentiated again. `needs[i]`: whether input i's cotangent is wanted.
-/// `partials[i]`: what input i's cotangent has come to so far, if nobody else holds it and no history is kept: the vjp
-/// may add its own part to it in place, and return it. "None" otherwise.
+/// `partials[i]`: what input i's cotangent has come to so far, if nobody else holds its memory: the vjp may add its own
+/// part to it in place, record the sum with it as an input, and return that. "None" otherwise.
 /// `readers[i]`: the node of input i if its vjp alone reads that cotangent, nothing comes after this vjp's part of it,
 /// nothing came before or partials[i] is that, and no history is kept; null otherwise. What the reader would do first
 /// may then be done at once.

@@ -211,11 +211,12 @@ class Backend {
 
   // ---- convolution: the three maps of the trilinear form <g, F(x,w)>. Activations any; w master or of the
   // activations' type (rounded to it before use); the weight gradient `dw` likewise, accumulated in Compute<T>.
-  virtual void conv2d(const ConvShape& shape, ConstArray x, ConstArray w, Array y) = 0;
-  /// add: dx becomes what it holds plus the gradient, summed in Compute<T>.
+  /// add: the result becomes what it holds plus the convolution, summed in Compute<T>.
+  virtual void conv2d(const ConvShape& shape, ConstArray x, ConstArray w, Array y, bool add = false) = 0;
   virtual void conv2d_data(const ConvShape& shape, ConstArray g, ConstArray w, Array dx, bool add = false) = 0;
-  /// Whether that spares passes over dx; otherwise it takes a gradient of its own and a sum, and may round in between.
-  virtual bool adds_data_gradients() const { return false; }
+  /// Whether that spares passes over the result; otherwise it takes memory of its own and a sum, and may round in
+  /// between.
+  virtual bool adds_convolutions() const { return false; }
   virtual void conv2d_weight(const ConvShape& shape, ConstArray x, ConstArray g, Array dw) = 0;
 
   // ---- batch norm over rows, per group and channel; x, y, g and their cotangents any, all else master.

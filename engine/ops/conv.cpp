@@ -39,27 +39,72 @@ void require_types(const char* op, DType activations, DType weights) {
           " activations do not go with ", name_of(weights), " weights");
 }
 
-/// conv2d_data of a vjp: added to what has come before it, and with what the node that reads the result leaves to the
-/// kernel, where the device has kernels for these.
-Tensor cotangent_of_images(const VjpContext& c, const Conv& conv) {
-  const Tensor &g = c.g(), &x = c[0], &w = c[1], &before = c.partial(0);
-  const bool add = before && before.dtype == g.dtype && g.backend().adds_data_gradients();
-  const std::optional<ReluNorm> norm = before && !add ? std::nullopt : relu_norm_of(c.reader(0));
-  if (!add && !norm) return conv2d_data(g, w, x.shape, conv);
-  const ConvShape shape = conv_geometry("conv2d_data", x.shape, w.shape, conv);
-  Tensor dx = add ? before : empty(g.backend(), x.shape, g.dtype);
-  record("conv2d_data", {}, {}, {&dx}, {});
-  if (const std::int64_t tiles = norm ? g.backend().relu_tiles(shape, norm->shape) : 0; tiles > 0) {
-    const std::int64_t count = tiles * 2 * norm->mean.size();
-    Tensor masked = dx;
-    masked.sums = std::make_shared<Storage>(g.backend(), count * size_of(DType::f32));
-    const Array sums{masked.sums->data(), count, DType::f32};
-    if (g.backend().conv2d_data_relu(shape, norm->shape, g.array(), w.weights_for(g.dtype), norm->x.array(),
-                                     norm->positive.array(), norm->mean.array(), masked.array(), sums, add))
-      return masked;
-  }
-  g.backend().conv2d_data(shape, g.array(), w.weights_for(g.dtype), dx.array(), add);
+// ---- the three ops as they are recorded. before: what an image-sized result was added to, or none; a cotangent passes
+// to it as it is.
+
+void record_forward(const Tensor& x, const Tensor& w, const Tensor& before, const Conv& conv, Tensor& y);
+void record_data(const Tensor& g, const Tensor& w, const Tensor& before, const Conv& conv, Tensor& dx);
+
+/// Whether a vjp's part of a cotangent is added to `before` by the convolution itself.
+bool joins(const Tensor& before, const Tensor& from) {
+  return before && before.dtype == from.dtype && from.backend().adds_convolutions();
+}
+
+/// conv2d of a vjp, added to what has come before it where the device has kernels for that.
+Tensor forward_onto(const Tensor& before, const Tensor& x, const Tensor& w, const Conv& conv) {
+  if (!joins(before, x)) return conv2d(x, w, conv);
+  Tensor y = before;
+  const ConvShape shape = conv_geometry("conv2d", x.shape, w.shape, conv);
+  x.backend().conv2d(shape, x.array(), w.weights_for(x.dtype), y.array(), true);
+  record_forward(x, w, before, conv, y);
+  return y;
+}
+
+/// conv2d_data of a vjp, likewise.
+Tensor data_onto(const Tensor& before, const Tensor& g, const Tensor& w, const Shape& images, const Conv& conv) {
+  if (!joins(before, g)) return conv2d_data(g, w, images, conv);
+  Tensor dx = before;
+  const ConvShape shape = conv_geometry("conv2d_data", images, w.shape, conv);
+  g.backend().conv2d_data(shape, g.array(), w.weights_for(g.dtype), dx.array(), true);
+  record_data(g, w, before, conv, dx);
   return dx;
+}
+
+/// data_onto with what the node that reads the result leaves to the kernel, where the device has one for that.
+Tensor cotangent_of_images(const VjpContext& c, const Conv& conv) {
+  const Tensor &g = c.g(), &w = c[1], &before = c.partial(0);
+  const Shape& images = c.shape(0);
+  const bool add = joins(before, g);
+  const std::optional<ReluNorm> norm = before && !add ? std::nullopt : relu_norm_of(c.reader(0));
+  const ConvShape shape = conv_geometry("conv2d_data", images, w.shape, conv);
+  const std::int64_t tiles = norm ? g.backend().relu_tiles(shape, norm->shape) : 0;
+  if (tiles == 0) return data_onto(before, g, w, images, conv);
+  const std::int64_t count = tiles * 2 * norm->mean.size();
+  Tensor masked = add ? before : empty(g.backend(), images, g.dtype);
+  masked.sums = std::make_shared<Storage>(g.backend(), count * size_of(DType::f32));
+  const Array sums{masked.sums->data(), count, DType::f32};
+  if (!g.backend().conv2d_data_relu(shape, norm->shape, g.array(), w.weights_for(g.dtype), norm->x.array(),
+                                    norm->positive.array(), norm->mean.array(), masked.array(), sums, add))
+    return data_onto(before, g, w, images, conv);
+  record("conv2d_data", {}, {}, {&masked}, {});
+  return masked;
+}
+
+void record_forward(const Tensor& x, const Tensor& w, const Tensor& before, const Conv& conv, Tensor& y) {
+  record("conv2d", {x, w, before}, {x, w}, {&y}, [conv](const VjpContext& c) {
+    const Tensor& w = c[1];
+    return Tensors{c.need(0) ? cotangent_of_images(c, conv) : Tensor{},
+                   c.need(1) ? conv2d_weight(c[0], c.g(), w.shape, w.dtype, conv, c.place(1)) : Tensor{},
+                   c.need(2) ? c.g() : Tensor{}};
+  });
+}
+
+void record_data(const Tensor& g, const Tensor& w, const Tensor& before, const Conv& conv, Tensor& dx) {
+  record("conv2d_data", {g, w, before}, {g, w}, {&dx}, [conv](const VjpContext& c) {
+    const Tensor &a = c.g(), &w = c[1];
+    return Tensors{c.need(0) ? forward_onto(c.partial(0), a, w, conv) : Tensor{},
+                   c.need(1) ? conv2d_weight(a, c[0], w.shape, w.dtype, conv) : Tensor{}, c.need(2) ? a : Tensor{}};
+  });
 }
 
 }  // namespace
@@ -68,11 +113,7 @@ PendingConv record_conv2d(const Tensor& x, const Tensor& w, const Conv& conv) {
   const ConvShape shape = conv_geometry("conv2d", x.shape, w.shape, conv);
   require_types("conv2d", x.dtype, w.dtype);
   Tensor y = empty(x.backend(), conv_output(shape), x.dtype);
-  record("conv2d", {x, w}, {x, w}, {&y}, [conv](const VjpContext& c) {
-    const Tensor &x = c[0], &w = c[1];
-    return Tensors{c.need(0) ? cotangent_of_images(c, conv) : Tensor{},
-                   c.need(1) ? conv2d_weight(x, c.g(), w.shape, w.dtype, conv, c.place(1)) : Tensor{}};
-  });
+  record_forward(x, w, {}, conv, y);
   return {shape, x, w, y};
 }
 
@@ -88,11 +129,7 @@ Tensor conv2d_data(const Tensor& g, const Tensor& w, const Shape& x_shape, const
   require_types("conv2d_data", g.dtype, w.dtype);
   Tensor dx = empty(g.backend(), x_shape, g.dtype);
   g.backend().conv2d_data(shape, g.array(), w.weights_for(g.dtype), dx.array());
-  record("conv2d_data", {g, w}, {g, w}, {&dx}, [conv](const VjpContext& c) {
-    const Tensor &a = c.g(), &g = c[0], &w = c[1];
-    return Tensors{c.need(0) ? conv2d(a, w, conv) : Tensor{},
-                   c.need(1) ? conv2d_weight(a, g, w.shape, w.dtype, conv) : Tensor{}};
-  });
+  record_data(g, w, {}, conv, dx);
   return dx;
 }
 
@@ -105,8 +142,9 @@ Tensor conv2d_weight(const Tensor& x, const Tensor& g, const Shape& w_shape, DTy
   Tensor dw = empty_in(place, x.backend(), w_shape, dtype);
   x.backend().conv2d_weight(shape, x.array(), g.array(), dw.array());
   record("conv2d_weight", {x, g}, {x, g}, {&dw}, [conv](const VjpContext& c) {
-    const Tensor &b = c.g(), &x = c[0], &g = c[1];
-    return Tensors{c.need(0) ? conv2d_data(g, b, x.shape, conv) : Tensor{}, c.need(1) ? conv2d(x, b, conv) : Tensor{}};
+    const Tensor& b = c.g();
+    return Tensors{c.need(0) ? data_onto(c.partial(0), c[1], b, c.shape(0), conv) : Tensor{},
+                   c.need(1) ? forward_onto(c.partial(1), c[0], b, conv) : Tensor{}};
   });
   return dw;
 }

@@ -54,7 +54,7 @@ class CpuBackend final : public Backend {
             ConstArray b, ConstArray bias, Array out) override;
 
   // ---- conv.cpp
-  void conv2d(const ConvShape& shape, ConstArray x, ConstArray w, Array y) override;
+  void conv2d(const ConvShape& shape, ConstArray x, ConstArray w, Array y, bool add) override;
   void conv2d_data(const ConvShape& shape, ConstArray g, ConstArray w, Array dx, bool add) override;
   void conv2d_weight(const ConvShape& shape, ConstArray x, ConstArray g, Array dw) override;
 

@@ -67,9 +67,9 @@ class CudaBackend final : public Backend {
 
   // ---- conv.cu
   std::string convolutions_by(DType activations) override;
-  void conv2d(const ConvShape& shape, ConstArray x, ConstArray w, Array y) override;
+  void conv2d(const ConvShape& shape, ConstArray x, ConstArray w, Array y, bool add) override;
   void conv2d_data(const ConvShape& shape, ConstArray g, ConstArray w, Array dx, bool add) override;
-  bool adds_data_gradients() const override { return true; }
+  bool adds_convolutions() const override { return true; }
   void conv2d_weight(const ConvShape& shape, ConstArray x, ConstArray g, Array dw) override;
   bool conv2d_batch_norm(const ConvShape& conv, const NormShape& norm, ConstArray x, ConstArray w, ConstArray gamma,
                          ConstArray beta, ConstArray add, Array raw, Array mean, Array rstd, Array y, Array positive,

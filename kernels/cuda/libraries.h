@@ -23,8 +23,8 @@ struct LibraryState {
 const LibraryState& conv_library(Device& device);
 
 /// cuDNN, bf16: all operands bf16 but dw, which may be f32, for which cuDNN has few engines. `w` is in bf16 already.
-/// add: to what dx holds.
-bool library_conv2d(Device& device, const ConvShape& shape, ConstArray x, ConstArray w, Array y);
+/// add: to what the result holds.
+bool library_conv2d(Device& device, const ConvShape& shape, ConstArray x, ConstArray w, Array y, bool add = false);
 bool library_conv2d_data(Device& device, const ConvShape& shape, ConstArray g, ConstArray w, Array dx, bool add);
 bool library_conv2d_weight(Device& device, const ConvShape& shape, ConstArray x, ConstArray g, Array dw);
 

@@ -165,7 +165,7 @@ void add_norm(Rows& rows, Backend& backend, const Layer& layer, DType type) {
         b.batch_norm_backward(s, g.array(), x.array(), mask ? mask.array() : y.array(), scale.array(), mean.array(),
                               rstd.array(), out.array(), addend.array(), gscale.array(), shift.array());
       });
-  if (layer.add && !backend.adds_data_gradients())  // where a block's two paths meet, their cotangents are added
+  if (layer.add && !backend.adds_convolutions())  // where a block's two paths meet, their cotangents are added
     add("add", 3, [size](Backend& b, T x, T y, T g, T, T, T, T, T, T, T) {
       b.map(Map::add, 1, size, {x.array()}, {g.array()}, 1, 1, y.array());
     });

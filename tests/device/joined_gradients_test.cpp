@@ -1,5 +1,5 @@
-// Where two paths meet in a residual block their cotangents are added: by the data gradient's kernel, into what the
-// other path has left, instead of by a pass of its own.
+// Where two paths meet in a residual block their cotangents are added: by the convolution's kernel, into what the other
+// path has left, instead of by a pass of its own. In a second backward pass that happens at every convolution.
 #include <gtest/gtest.h>
 
 #include "engine/graph.h"
@@ -12,16 +12,21 @@
 namespace vergence::test {
 namespace {
 
-/// Counts the sums of two tensors, and the data gradients that add to what is there.
+/// Counts the sums of two tensors, and the convolutions that add to what is there, where they may.
 class WatchedBackend final : public CheckedBackend {
  public:
-  using CheckedBackend::CheckedBackend;
-  int sums = 0, joins = 0, masked_joins = 0;
+  WatchedBackend(Backend& real, bool may_join) : CheckedBackend(real), may_join_(may_join) {}
+  int sums = 0, joins = 0, masked_joins = 0, forward_joins = 0;
 
   void map(Map op, std::int64_t rows, std::int64_t cols, Operand a, Operand b, double alpha, double beta,
            Array out) override {
     sums += op == Map::add ? 1 : 0;
     CheckedBackend::map(op, rows, cols, a, b, alpha, beta, out);
+  }
+  bool adds_convolutions() const override { return may_join_ && CheckedBackend::adds_convolutions(); }
+  void conv2d(const ConvShape& shape, ConstArray x, ConstArray w, Array y, bool add) override {
+    forward_joins += add ? 1 : 0;
+    CheckedBackend::conv2d(shape, x, w, y, add);
   }
   void conv2d_data(const ConvShape& shape, ConstArray g, ConstArray w, Array dx, bool add) override {
     joins += add ? 1 : 0;
@@ -33,6 +38,9 @@ class WatchedBackend final : public CheckedBackend {
     masked_joins += done && add ? 1 : 0;
     return done;
   }
+
+ private:
+  bool may_join_;
 };
 
 /// A stem, a block whose other path is the identity, one that is halved by a convolution, and a reader.
@@ -66,24 +74,34 @@ struct Network {
 
 struct Gradients {
   Tensors values;
-  int sums, joins, masked_joins;
+  int sums, joins, masked_joins, forward_joins;
   std::vector<std::string> problems;
 };
 
-/// With `create` nothing may be overwritten, so every sum is an op.
-Gradients gradients_of(Backend& real, DType type, bool create) {
-  WatchedBackend device(real);
+/// Of the network, or with `second` of the product of its recorded gradient, images left out, and random directions.
+Gradients gradients_of(Backend& real, DType type, bool may_join, bool second = false) {
+  WatchedBackend device(real, may_join);
   Gradients found;
   {
     Network network{device, type, {}};
     const Tensor y = network();
-    const Tensor seed = from_values(device, y.shape, normal_values("seed", 0, y.size()), type);
+    const auto random = [&](const Tensor& like, const char* name) {
+      return from_values(device, like.shape, normal_values(name, 0, like.size()), like.dtype);
+    };
+    const Tensor seed = leaf(random(y, "seed"));
     device.sums = 0;
-    for (const Tensor& g : grad({y}, network.leaves, {.create = create, .keep = false, .seeds = {seed}}))
+    Tensors gradients = grad({y}, network.leaves, {.create = second, .keep = false, .seeds = {seed}});
+    if (second) {
+      const Tensors weights(gradients.begin() + 1, gradients.end());
+      Tensors directions;
+      for (const Tensor& g : weights) directions.push_back(random(g, "direction"));
+      gradients = grad(weights, {seed}, {.seeds = directions});
+    }
+    for (const Tensor& g : gradients)
       found.values.push_back(from_values(cpu_backend(), g.shape, g.values(), DType::f64));
   }
   found.sums = device.sums, found.joins = device.joins, found.masked_joins = device.masked_joins;
-  found.problems = device.problems();
+  found.forward_joins = device.forward_joins, found.problems = device.problems();
   return found;
 }
 
@@ -93,8 +111,8 @@ class JoinedGradients : public testing::TestWithParam<DType> {
 
 TEST_P(JoinedGradients, AreAddedByTheDataGradient) {
   const DType type = GetParam();
-  const Gradients in_place = gradients_of(device_under_test(), type, false);
-  const Gradients apart = gradients_of(device_under_test(), type, true);
+  const Gradients in_place = gradients_of(device_under_test(), type, true);
+  const Gradients apart = gradients_of(device_under_test(), type, false);
   EXPECT_EQ(in_place.sums, 0);
   EXPECT_EQ(in_place.joins + in_place.masked_joins, 2);
   EXPECT_EQ(in_place.masked_joins, type == DType::bf16 ? 2 : 0) << "both end in a batch norm with ReLU";
@@ -107,12 +125,28 @@ TEST_P(JoinedGradients, AreAddedByTheDataGradient) {
     EXPECT_LE(relative_error(in_place.values[i].values(), apart.values[i].values()), tolerance) << "gradient " << i;
 }
 
+/// Of a second backward pass: the recorded one joins where paths meet, the other at each convolution behind the first.
+TEST_P(JoinedGradients, AreAddedInASecondPassToo) {
+  const DType type = GetParam();
+  const Gradients in_place = gradients_of(device_under_test(), type, true, true);
+  const Gradients apart = gradients_of(device_under_test(), type, false, true);
+  EXPECT_EQ(apart.joins + apart.forward_joins, 0);
+  EXPECT_GE(in_place.joins, 2);
+  EXPECT_GE(in_place.forward_joins, 5);
+  EXPECT_EQ(in_place.sums + in_place.joins + in_place.forward_joins, apart.sums);
+  EXPECT_TRUE(in_place.problems.empty());
+  ASSERT_EQ(in_place.values.size(), apart.values.size());
+  const double tolerance = type == DType::f64 ? 1e-12 : type == DType::f32 ? 1e-5 : 2e-2;
+  for (std::size_t i = 0; i < apart.values.size(); ++i)
+    EXPECT_LE(relative_error(in_place.values[i].values(), apart.values[i].values()), tolerance) << "gradient " << i;
+}
+
 INSTANTIATE_TEST_SUITE_P(Types, JoinedGradients, testing::Values(DType::f64, DType::f32, DType::bf16),
                          [](const auto& info) { return std::string(name_of(info.param)); });
 
 /// A device that gains nothing by it is not asked to.
 TEST(JoinedGradientsElsewhere, AreSumsOnTheCpu) {
-  const Gradients cpu = gradients_of(cpu_backend(), DType::f32, false);
+  const Gradients cpu = gradients_of(cpu_backend(), DType::f32, true);
   EXPECT_EQ(cpu.sums, 2);
   EXPECT_EQ(cpu.joins, 0);
 }
@@ -121,7 +155,7 @@ TEST(JoinedGradientsElsewhere, AreSumsOnTheCpu) {
 TEST(JoinedGradientsElsewhere, SumsStayWithTheirBatchNorm) {
   const OwnKernels own_kernels;
   const auto gradients = [](bool watch) {
-    WatchedBackend device(device_under_test());
+    WatchedBackend device(device_under_test(), true);
     Network network{device, DType::bf16, {}};
     const Shape images{4, 16, 16, 8};
     const Tensor x = leaf(from_values(device, images, normal_values("x", 0, images.size()), DType::bf16));

@@ -291,14 +291,40 @@ TEST(Partial, IsNotWhatAnybodyElseHolds) {
   EXPECT_EQ(added, 0);
 }
 
-TEST(Partial, IsNotOfferedWhereHistoryIsKept) {
+TEST(Partial, IsOfferedWithItsHistory) {
   const Tensor x = leaf(values({1, 2}));
   int added = 0;
   const Tensor early = adding(x, added), late = square(x);
   const Tensor g = grad({sum(early + late)}, {x}, {.create = true})[0];
   EXPECT_EQ(g.values(), (Values{3, 5}));
-  EXPECT_EQ(added, 0);
+  EXPECT_EQ(added, 1);
   EXPECT_EQ(grad({sum(g)}, {x})[0].values(), (Values{2, 2}));
+}
+
+/// What a node of the recorded pass keeps is not written to.
+TEST(Partial, IsNotWhatTheHistoryKeeps) {
+  const Tensor x = leaf(values({1, 2}));
+  int added = 0;
+  const Tensor early = adding(x, added), seed = leaf(values({0, 0}));
+  Tensor late = clone(x);
+  record("late", {x}, {}, {&late}, [](const VjpContext& c) { return Tensors{exp(c.g())}; });  // exp keeps its result
+  const Tensor g = grad({early + late}, {x}, {.create = true, .seeds = {seed}})[0];
+  EXPECT_EQ(g.values(), (Values{1, 1}));
+  EXPECT_EQ(added, 0);
+  EXPECT_EQ(grad({sum(g)}, {seed})[0].values(), (Values{2, 2}));
+}
+
+/// Nor is it offered to two inputs that are one tensor.
+TEST(Partial, IsOfferedOnceToInputsThatAreTheSame) {
+  const Tensor x = leaf(values({1, 2}));
+  Tensor y = affine(x, 2);
+  int offers = 0;
+  record("twice", {x, x}, {}, {&y}, [&offers](const VjpContext& c) {
+    offers += bool(c.partial(0)) + bool(c.partial(1));
+    return Tensors{c.g(), c.g()};
+  });
+  EXPECT_EQ(grad({sum(y + square(x))}, {x})[0].values(), (Values{4, 6}));
+  EXPECT_EQ(offers, 1);
 }
 
 TEST(Record, DetachedValuesDoNotRecord) {

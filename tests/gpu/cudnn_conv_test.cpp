@@ -36,15 +36,19 @@ double difference(const Tensor& a, const Tensor& b) {
   return norm(left) / norm(b);
 }
 
-/// The result in f32, computed in the operands' type; a weight gradient is f32 already.
-Tensor result_of(const ConvShape& s, ConvPass pass, const Tensor& x, const Tensor& w, const Tensor& y) {
+/// The result in f32, computed in the operands' type; a weight gradient is f32 already. add: to noise, but for that
+/// one.
+Tensor result_of(const ConvShape& s, ConvPass pass, const Tensor& x, const Tensor& w, const Tensor& y,
+                 bool add = false) {
   Backend& device = device_under_test();
-  const auto made = [&](std::int64_t size, DType type) { return empty(device, {size}, type); };
+  const auto made = [&](std::int64_t size, DType type) {
+    return add ? cast(noise(size, 4), type) : empty(device, {size}, type);
+  };
   const Tensor out = pass == ConvPass::forward ? made(s.out_size(), x.dtype)
                      : pass == ConvPass::data  ? made(s.in_size(), x.dtype)
                                                : made(s.weight_size(), DType::f32);
-  if (pass == ConvPass::forward) device.conv2d(s, x.array(), w.array(), out.array());
-  if (pass == ConvPass::data) device.conv2d_data(s, y.array(), w.array(), out.array());
+  if (pass == ConvPass::forward) device.conv2d(s, x.array(), w.array(), out.array(), add);
+  if (pass == ConvPass::data) device.conv2d_data(s, y.array(), w.array(), out.array(), add);
   if (pass == ConvPass::weight) device.conv2d_weight(s, x.array(), y.array(), out.array());
   return cast(out, DType::f32);
 }
@@ -79,6 +83,10 @@ TEST_P(CudnnConv, AgreesWithOurOwnKernelsAndWithF32) {
     EXPECT_LE(difference(library, own), tolerance);
     EXPECT_LE(difference(library, exact), tolerance);
     EXPECT_LE(difference(own, exact), tolerance);
+    if (pass == ConvPass::weight) continue;
+    set_cuda_conv(CudaConv::cudnn);
+    EXPECT_LE(difference(result_of(s, pass, x, w, y, true), exact + cast(noise(exact.size(), 4), DType::f32)),
+              tolerance);
   }
 }
 

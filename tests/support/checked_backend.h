@@ -99,11 +99,13 @@ class CheckedBackend : public Backend {
     real_.gemm(transpose_a, transpose_b, m, n, k, a, b, bias, out);
   }
   double f32_operand_rounding() const override { return real_.f32_operand_rounding(); }
-  void conv2d(const ConvShape& shape, ConstArray x, ConstArray w, Array y) override { real_.conv2d(shape, x, w, y); }
+  void conv2d(const ConvShape& shape, ConstArray x, ConstArray w, Array y, bool add) override {
+    real_.conv2d(shape, x, w, y, add);
+  }
   void conv2d_data(const ConvShape& shape, ConstArray g, ConstArray w, Array dx, bool add) override {
     real_.conv2d_data(shape, g, w, dx, add);
   }
-  bool adds_data_gradients() const override { return real_.adds_data_gradients(); }
+  bool adds_convolutions() const override { return real_.adds_convolutions(); }
   void conv2d_weight(const ConvShape& shape, ConstArray x, ConstArray g, Array dw) override {
     real_.conv2d_weight(shape, x, g, dw);
   }

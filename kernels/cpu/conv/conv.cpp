@@ -51,17 +51,24 @@ void convolve(const ConvShape& shape, ConvPass pass, ConstArray first, ConstArra
   candidates[tuned_choice(text_of_conv(shape, pass, first.dtype), candidates)].run();
 }
 
+/// By way of memory of its own where it is added to what `out` holds.
+void convolve(const ConvShape& shape, ConvPass pass, ConstArray first, ConstArray second, Array out, Backend& pool,
+              bool add) {
+  if (!add) return convolve(shape, pass, first, second, out, pool);
+  const Workspace memory(pool, out.size * size_of(out.dtype));
+  const Array apart{memory.data(), out.size, out.dtype};
+  convolve(shape, pass, first, second, apart, pool);
+  pool.map(Map::add, 1, out.size, {out}, {apart}, 1, 1, out);
+}
+
 }  // namespace
 
-void CpuBackend::conv2d(const ConvShape& shape, ConstArray x, ConstArray w, Array y) {
-  convolve(shape, ConvPass::forward, x, w, y, *this);
+void CpuBackend::conv2d(const ConvShape& shape, ConstArray x, ConstArray w, Array y, bool add) {
+  convolve(shape, ConvPass::forward, x, w, y, *this, add);
 }
 
 void CpuBackend::conv2d_data(const ConvShape& shape, ConstArray g, ConstArray w, Array dx, bool add) {
-  const Workspace gradient(*this, add ? dx.size * size_of(dx.dtype) : 0);
-  const Array out = add ? Array{gradient.data(), dx.size, dx.dtype} : dx;
-  convolve(shape, ConvPass::data, g, w, out, *this);
-  if (add) map(Map::add, 1, dx.size, {dx}, {out}, 1, 1, dx);
+  convolve(shape, ConvPass::data, g, w, dx, *this, add);
 }
 
 void CpuBackend::conv2d_weight(const ConvShape& shape, ConstArray x, ConstArray g, Array dw) {

@@ -48,8 +48,18 @@ bool library_weight(CudaBackend& gpu, const ConvShape& shape, ConstArray x, Cons
   return true;
 }
 
+/// Our kernels of the forward pass add nothing: a sum follows them.
+bool tensor_forward(CudaBackend& gpu, const ConvShape& shape, ConstArray x, ConstArray w, Array y, bool add) {
+  if (!add) return tensor_conv2d(gpu.device(), shape, x, w, y);
+  const Scratch<char> memory(gpu.device(), y.size * size_of(y.dtype));
+  const Array apart{memory.data(), y.size, y.dtype};
+  if (!tensor_conv2d(gpu.device(), shape, x, w, apart)) return false;
+  gpu.map(Map::add, 1, y.size, {y}, {apart}, 1, 1, y);
+  return true;
+}
+
 /// One pass by one algorithm; where that lacks the case, by the next one. `first` is x or g, `second` w or, of the
-/// weight gradient, g. add, of the data gradient: to what `out` holds.
+/// weight gradient, g. add, of the two others: to what `out` holds.
 void convolve_by(CudaConvAlgorithm choice, CudaBackend& gpu, const ConvShape& shape, ConvPass pass, ConstArray first,
                  ConstArray second, Array out, bool add = false) {
   Device& device = gpu.device();
@@ -64,9 +74,9 @@ void convolve_by(CudaConvAlgorithm choice, CudaBackend& gpu, const ConvShape& sh
   const Weights weights(device, choice, second);
   const ConstArray w = weights.array();
   if (pass == ConvPass::forward) {
-    if (library && library_conv2d(device, shape, first, w, out)) return by(by_library);
-    if (tensor && tensor_conv2d(device, shape, first, w, out)) return by(by_tensor);
-    plain_conv2d(device, shape, first, w, out);
+    if (library && library_conv2d(device, shape, first, w, out, add)) return by(by_library);
+    if (tensor && tensor_forward(gpu, shape, first, w, out, add)) return by(by_tensor);
+    plain_conv2d(device, shape, first, w, out, add);
     return by(by_plain);
   }
   if (library && library_conv2d_data(device, shape, first, w, out, add)) return by(by_library);
@@ -129,8 +139,8 @@ std::string CudaBackend::convolutions_by(DType activations) {
   return text.empty() ? "own kernels" : join("own kernels (", text, ")");
 }
 
-void CudaBackend::conv2d(const ConvShape& shape, ConstArray x, ConstArray w, Array y) {
-  convolve(*this, shape, ConvPass::forward, x, w, y);
+void CudaBackend::conv2d(const ConvShape& shape, ConstArray x, ConstArray w, Array y, bool add) {
+  convolve(*this, shape, ConvPass::forward, x, w, y, add);
 }
 
 void CudaBackend::conv2d_data(const ConvShape& shape, ConstArray g, ConstArray w, Array dx, bool add) {

@@ -6,7 +6,7 @@
 namespace vergence::VERGENCE_GPU {
 
 /// plain.cu's kernels: every case.
-void plain_conv2d(Device& device, const ConvShape& shape, ConstArray x, ConstArray w, Array y);
+void plain_conv2d(Device& device, const ConvShape& shape, ConstArray x, ConstArray w, Array y, bool add = false);
 void plain_conv2d_data(Device& device, const ConvShape& shape, ConstArray g, ConstArray w, Array dx, bool add = false);
 void plain_conv2d_weight(Device& device, const ConvShape& shape, ConstArray x, ConstArray g, Array dw);
 

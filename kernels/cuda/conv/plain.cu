@@ -336,8 +336,8 @@ void add_splits(Device& device, int splits, const Real* partial, Array dw) {
 template void add_splits(Device&, int, const float*, Array);
 template void add_splits(Device&, int, const double*, Array);
 
-void plain_conv2d(Device& device, const ConvShape& shape, ConstArray x, ConstArray w, Array y) {
-  gather<false>(device, shape, x, w, y, false);
+void plain_conv2d(Device& device, const ConvShape& shape, ConstArray x, ConstArray w, Array y, bool add) {
+  gather<false>(device, shape, x, w, y, add);
 }
 
 void plain_conv2d_data(Device& device, const ConvShape& shape, ConstArray g, ConstArray w, Array dx, bool add) {

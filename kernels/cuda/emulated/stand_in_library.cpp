@@ -26,9 +26,9 @@ bool library_gemm(Device&, bool, bool, std::int64_t, std::int64_t, std::int64_t,
 
 const LibraryState& conv_library(Device&) { return stand_in_library().state; }
 
-bool library_conv2d(Device& device, const ConvShape& shape, ConstArray x, ConstArray w, Array y) {
+bool library_conv2d(Device& device, const ConvShape& shape, ConstArray x, ConstArray w, Array y, bool add) {
   if (!takes(x, w, y)) return false;
-  plain_conv2d(device, shape, x, w, y);
+  plain_conv2d(device, shape, x, w, y, add);
   return true;
 }
 

@@ -97,8 +97,9 @@ class Convolutions {
     std::optional<Plan> plan;
     if (conv_tuning()) {
       // What is added to may be written once alone: trials add to something else.
-      const Scratch<bf16> elsewhere(device_, add ? shape.in_size() : 0);
-      if (add) operands.x = elsewhere.data();
+      const bool forward = pass == ConvPass::forward;
+      const Scratch<bf16> elsewhere(device_, !add ? 0 : forward ? shape.out_size() : shape.in_size());
+      if (add) (forward ? operands.y : operands.x) = elsewhere.data();
       plan = fastest_plan(made, join(text_of(shape, pass, weights), add ? ", added" : "", ", cuDNN's plan"), operands);
     }
     if (!plan) plan = choose_plan(target_, made, cuda_deterministic());
@@ -213,8 +214,8 @@ std::vector<NamedPlan> first_plans(const Target& target, const ConvGraph& made, 
 
 const LibraryState& conv_library(Device& device) { return convolutions_of(device).state(); }
 
-bool library_conv2d(Device& device, const ConvShape& shape, ConstArray x, ConstArray w, Array y) {
-  return run(device, shape, ConvPass::forward, x, w, y);
+bool library_conv2d(Device& device, const ConvShape& shape, ConstArray x, ConstArray w, Array y, bool add) {
+  return run(device, shape, ConvPass::forward, x, w, y, add);
 }
 
 bool library_conv2d_data(Device& device, const ConvShape& shape, ConstArray g, ConstArray w, Array dx, bool add) {
