@@ -292,8 +292,9 @@ def oracle_metamask(driver):
     check("metamask f64 mask", mask, 1e-8)
     print(f"metamask f64: after 5 iterations weights {weights:.1e}, mask {mask:.1e}")
     # In float32 a unit that switches within rounding moves a gradient by its share (see oracle_resnet), and the meta
-    # gradient by more: single networks differ, so the middle one of several counts.
-    cases = [metamask_case(driver, seed, np.float32) for seed in range(1, 6)]
+    # gradient by more: single networks differ by factors of a thousand, so the middle one of many counts. (Of five, one
+    # processor's rounding decided whether it was within three times PyTorch's.)
+    cases = [metamask_case(driver, seed, np.float32) for seed in range(1, 12)]
     ours, theirs = (np.median([case[side] for case in cases], axis=0) for side in (0, 1))
     check("metamask f32 weights", ours[0], max(1e-4, 3 * theirs[0]))
     check("metamask f32 mask", ours[1], max(1e-4, 3 * theirs[1]))
