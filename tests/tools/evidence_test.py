@@ -152,6 +152,20 @@ class Lines(unittest.TestCase):
     def read(self):
         return store.Store(self.folder, COMMIT, rows.ROWS)
 
+    def test_pieces_on_a_gpu_count_at_any_commit_and_are_compared_within_one(self):
+        def gpu_lines(name, commit):
+            store.append(self.folder / "gpu.jsonl", line_of(name, 1, commit=commit, probe=1) | {"epochs": 50})
+        gpu_lines("gpu_simclr", OTHER)
+        gpu_lines("gpu_mrcl", COMMIT)
+        found = store.Store(self.folder, COMMIT, [*rows.ROWS, *gpu.ROWS])
+        self.assertEqual(found.remarks(), [])
+        self.assertEqual(list(found.pairs("gpu_mrcl", "gpu_simclr", [1])), [])
+        self.assertFalse(found.finished(row("gpu_mrcl"), 1))
+        gpu_lines("gpu_mrcl", OTHER)
+        found = store.Store(self.folder, COMMIT, [*rows.ROWS, *gpu.ROWS])
+        self.assertEqual([line["commit"] for line, _ in found.pairs("gpu_mrcl", "gpu_simclr", [1])], [OTHER])
+        self.assertTrue(found.finished(row("gpu_mrcl"), 1))
+
     def test_a_cut_off_line_is_passed_over(self):
         store.append(self.file, line_of("simclr", 1))
         whole = self.file.read_bytes()
@@ -392,7 +406,7 @@ class Commands(unittest.TestCase):
         self.assertIn("gpu_dsa, seed 3: finished before", self.evidence(*words))
         self.assertIn("gpu_mask_1, seed 3: not begun",
                       self.evidence("--gpu", "C", *words[2:], "--budget", "2", status=1))
-        self.assertEqual(gpu.fitting_epochs("A", 50000, 55000, 540), 76)
+        self.assertEqual(gpu.fitting_epochs("A", 50000, 55000, 540), 55)
         self.assertEqual(gpu.fitting_epochs("B", 50000, 1e9, 540), 100)
 
 

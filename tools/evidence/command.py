@@ -41,7 +41,7 @@ def parse(arguments):
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="of the build")
     piece = parser.add_argument_group("pieces on a GPU")
     piece.add_argument("--seed", type=int)
-    piece.add_argument("--views-per-second", type=float, default=55000, help="of a SimCLR step, for the number of epochs")
+    piece.add_argument("--views-per-second", type=float, default=90000, help="of a SimCLR step, for the number of epochs")
     piece.add_argument("--budget", type=float, default=540, help="seconds that the whole command may take")
     piece.add_argument("--epochs", type=int, help="instead of as many as fit")
     piece.add_argument("--commit", help="what the tools were built from; default: git rev-parse HEAD")

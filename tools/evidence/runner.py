@@ -10,7 +10,7 @@ from runs import Runner, TookTooLong, last_line
 
 from . import judging
 from .rows import Row
-from .store import Store
+from .store import Store, machine_of
 
 
 @dataclasses.dataclass
@@ -31,7 +31,8 @@ class Place:
 
     @property
     def machine(self):
-        return self.processor, self.threads, self.epochs
+        return machine_of({"processor": self.processor, "threads": self.threads, "epochs": self.epochs,
+                           "commit": self.store.commit})
 
 
 def core_seconds():

@@ -32,8 +32,10 @@ def expected_commit(folder):
 
 
 def machine_of(line):
-    """Lines of one machine can be compared. Pieces on a GPU (other lines have no 'epochs') are of different lengths."""
-    return line["processor"], line["threads"], line.get("epochs")
+    """Lines of one machine can be compared. Pieces on a GPU (other lines have no 'epochs') are of different lengths, and of
+    different commits: each machine is lent for minutes, so none is run again."""
+    epochs = line.get("epochs")
+    return line["processor"], line["threads"], epochs, epochs and line["commit"]
 
 
 def append(file, line):
@@ -86,7 +88,7 @@ class Store:
 
     def take(self, line, place):
         why = (f"{place}: not a whole line" if line is None
-               else "of another commit" if line["commit"] != self.commit
+               else "of another commit" if line["commit"] != self.commit and "epochs" not in line
                else "of rows that there are no more" if line["row"] not in self.rows
                else "of rows whose options are others now" if not self._options_agree(line) else None)
         if why:
