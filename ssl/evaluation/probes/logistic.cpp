@@ -11,7 +11,7 @@
 #include "engine/tensor.h"
 #include "ssl/evaluation/probes/standardise.h"
 
-#ifndef VERGENCE_PLAIN_CPU
+#ifdef VERGENCE_LBFGS
 #include <lbfgs.h>
 #endif
 
@@ -49,10 +49,10 @@ double logistic_loss(const Features& features, double lambda, const std::vector<
   return loss;
 }
 
-#ifdef VERGENCE_PLAIN_CPU
+#ifndef VERGENCE_LBFGS
 
 LinearClassifier train_logistic(const Features&, const ProbeSettings&, const ProbeProgress&) {
-  throw UsageError("protocol lbfgs: this build has no liblbfgs (VERGENCE_PLAIN_CPU), expected adam or sgd");
+  throw UsageError("protocol lbfgs: this build has no liblbfgs, expected adam or sgd");
 }
 
 #else

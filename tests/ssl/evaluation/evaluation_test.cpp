@@ -143,7 +143,7 @@ ProbeSettings quick(ProbeProtocol protocol) {
 class EveryProtocol : public testing::TestWithParam<ProbeProtocol> {
  protected:
   void SetUp() override {
-#ifdef VERGENCE_PLAIN_CPU
+#ifndef VERGENCE_LBFGS
     if (GetParam() == ProbeProtocol::lbfgs) GTEST_SKIP() << "this build has no liblbfgs";
 #endif
   }
