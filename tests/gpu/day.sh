@@ -25,7 +25,7 @@ tarfile.open(fileobj=lzma.open(sys.argv[1])).extractall(sys.argv[2])' "$carry/ve
 find_libraries() { # those that came along, then pip's wheels, then the toolkit's
   local folder path=$packed/lib
   wheels=$(python3 -c 'import nvidia; print(list(nvidia.__path__)[0])' 2>/dev/null)
-  for folder in "$wheels"/cudnn/lib "$wheels"/cu13/lib /usr/local/cuda/lib64 /usr/local/cuda/lib; do
+  for folder in "$wheels"/cudnn/lib "$wheels"/cu13/lib /usr/local/cuda/lib64 /usr/local/cuda/lib /usr/local/cuda/extras/CUPTI/lib64; do
     [[ ! -d $folder ]] || path+=:$folder
   done
   export LD_LIBRARY_PATH=$path
@@ -48,6 +48,12 @@ step() { # OPTION...: with what the smoke test found to be needed
   [[ " $* " == *" --conv "* || " $* " == *" --tune "* ]] || words+=($conv)
   "$bin/bench" step --device cuda "${words[@]}"
 }
+kernel_times() { # OPTION...: how long each kernel of a recorded step takes
+  local library=$packed/lib/libkernel_times.so
+  [[ -e $library ]] || { echo "no libkernel_times.so was packed"; return 1; }
+  KERNEL_TIMES=$work/times.tsv CUDA_INJECTION64_PATH=$library step --precision bf16 --steps 2 --warmup 4 "$@" || return
+  python3 -B "$packed/kernel_times.py" "$work/times.tsv"
+}
 # shellcheck disable=SC2086
 profile() { # every kernel of an eager step, in one pass of counters
   local metrics=gpu__time_duration.sum,dram__bytes_read.sum,dram__bytes_write.sum,lts__t_sectors_op_write.sum
@@ -60,7 +66,7 @@ profile() { # every kernel of an eager step, in one pass of counters
 peer() { # PyTorch, with its own libraries
   env -u LD_LIBRARY_PATH python3 "$packed/torch_step.py" --device cuda --objective simclr --precision bf16 "$@"
 }
-sanitize() { bash "$packed/sanitize.sh" "$bin" memcheck initcheck synccheck; } # racecheck takes minutes
+sanitize() { bash "$packed/sanitize.sh" "$bin" "$@"; }
 build_there() { # leaves the host two processors
   local jobs=$(($(nproc) > 3 ? $(nproc) - 2 : 1)) options=(-G Ninja -DCMAKE_BUILD_TYPE=Release) libraries=()
   cmake -S "$packed/googletest" -B "$work/googletest" "${options[@]}" -DBUILD_GMOCK=OFF -DCMAKE_INSTALL_PREFIX="$packed/prefix" &&
@@ -130,7 +136,10 @@ time_our_steps() { # what matters most, and what it depends on
   VERGENCE_EARLY_LAUNCH=off timed 25 step_512_late --batch 512 --steps 30 --warmup 8 # each kernel after the one before it has ended
   timed 40 step_512_tuned --batch 512 --steps 30 --warmup 8 --tune
   timed 25 step_512_f32_gradients --batch 512 --steps 15 --warmup 5 --weight-gradients fp32
-  if [[ -n $no_step ]]; then skip "$no_step" profile; else stage 75 profile 36 profile; fi
+  timed 25 step_512_recompute --batch 512 --steps 30 --warmup 8 --recompute
+  if [[ -n $no_step ]]; then skip "$no_step" times_simclr times_metamask; return; fi
+  stage 25 times_simclr 42 kernel_times --batch 512
+  stage 25 times_metamask 42 kernel_times --objective metamask --meta exact --batch 512
 }
 test_one() { # LIMIT NAME [FILTER [STAGE]]: beside the tests that run already
   [[ -z ${done_tests[${4:-$2}]:-} ]] || return 0
@@ -173,18 +182,31 @@ time_peer() { # LIMIT NAME OPTION...
   if [[ -f $packed/torch_step.py ]]; then stage "$1" "$2" 1 peer "${@:3}"; else skip "no peer was packed" "$2"; fi
 }
 time_other_steps() {
-  timed 30 step_barlow_twins --objective barlow_twins --batch 512 --steps 20 --warmup 6
-  timed 40 step_resnet50 --encoder resnet50 --image 224 --batch 256 --steps 10 --warmup 4
-  timed 40 step_metamask_exact --objective metamask --meta exact --batch 512 --steps 10 --warmup 4
-  time_peer 40 peer_barlow_twins --objective barlow_twins --batch 512 --mode graph --steps 20 --warmup 6
-  time_peer 40 peer_resnet50 --encoder resnet50 --image 224 --batch 256 --mode graph --steps 10 --warmup 4
-  time_peer 40 peer_metamask --objective metamask --batch 512 --mode graph --steps 10 --warmup 4
+  local few=(--steps 10 --warmup 4) more=(--steps 20 --warmup 6) wide=(--encoder resnet50 --image 224 --batch 256)
+  timed 30 step_barlow_twins --objective barlow_twins --batch 512 "${more[@]}"
+  timed 30 step_barlow_twins_128 --objective barlow_twins --batch 128 "${more[@]}"
+  timed 40 step_resnet50 "${wide[@]}" "${few[@]}"
+  timed 40 step_metamask_exact --objective metamask --meta exact --batch 512 "${few[@]}"
+  time_peer 40 peer_barlow_twins --objective barlow_twins --batch 512 --mode graph "${more[@]}"
+  time_peer 40 peer_resnet50 "${wide[@]}" --mode graph "${few[@]}"
+  time_peer 40 peer_metamask --objective metamask --batch 512 --mode graph "${few[@]}"
+}
+time_the_rest_of_the_peer() { # modes that take long to start, or are seldom the best
+  local few=(--steps 10 --warmup 4) more=(--steps 20 --warmup 6) wide=(--encoder resnet50 --image 224 --batch 256)
+  time_peer 90 peer_compiled_128 --batch 128 --mode reduce-overhead --steps 60 --warmup 8
+  time_peer 90 peer_barlow_twins_compiled --objective barlow_twins --batch 512 --mode reduce-overhead "${more[@]}"
+  time_peer 90 peer_barlow_twins_128_compiled --objective barlow_twins --batch 128 --mode reduce-overhead "${more[@]}"
+  time_peer 120 peer_resnet50_compiled "${wide[@]}" --mode reduce-overhead "${few[@]}"
+  time_peer 30 peer_barlow_twins_128 --objective barlow_twins --batch 128 --mode graph "${more[@]}"
+  time_peer 30 peer_barlow_twins_eager --objective barlow_twins --batch 512 --mode eager "${more[@]}"
+  time_peer 40 peer_resnet50_eager "${wide[@]}" --mode eager "${few[@]}"
+  time_peer 40 peer_metamask_exact --objective metamask --meta exact --batch 512 --mode eager "${few[@]}"
 }
 
 export OMP_WAIT_POLICY=passive PYTHONUNBUFFERED=1 TORCHINDUCTOR_CACHE_DIR=$work/inductor
 export VERGENCE_CPU_LOSSES=$packed/cpu_losses.json
 export bin packed carry work logs capture conv wheels=''
-export -f unpack facts step profile peer sanitize build_there
+export -f unpack facts step kernel_times profile peer sanitize build_there
 stage 30 unpack 0 unpack || refused="the archive could not be unpacked"
 find_libraries
 stage 20 facts 20 facts
@@ -199,7 +221,13 @@ for peer_stage in peer_eager peer_graph peer_compiled; do compare step_512 "$pee
 for peer_stage in peer_eager_128 peer_graph_128; do compare step_128 "$peer_stage"; done
 for name in barlow_twins resnet50; do compare "step_$name" "peer_$name"; done
 compare step_metamask_exact peer_metamask
-stage 90 sanitize 12 sanitize
+stage 90 sanitize 12 sanitize memcheck initcheck synccheck
 stage 60 ops 80 "$bin/bench" ops --device cuda --precision bf16
+time_the_rest_of_the_peer
+for name in barlow_twins resnet50 barlow_twins_128; do compare "step_$name" "peer_${name}_compiled"; done
+compare step_128 peer_compiled_128
+compare step_barlow_twins_128 peer_barlow_twins_128
+if [[ -n $no_step ]]; then skip "$no_step" profile; else stage 75 profile 36 profile; fi
+stage 240 racecheck 20 env SHARDS=12 bash "$packed/sanitize.sh" "$bin" racecheck
 say "done after $SECONDS s"
 printf '\n== in short\n' && cat "$work/short"

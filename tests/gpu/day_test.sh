@@ -43,13 +43,20 @@ good=$work/good.programs
 program "$good/bin/bench" <<'END'
 [[ "$*" == *fp32* && "$*" == *weight-gradients* ]] && { echo "bench: there is no --weight-gradients"; exit 2; }
 echo '{"mode":"recorded","step_ms":16.000,"images_per_s":32000.0}'
+[[ -z ${KERNEL_TIMES:-} ]] || for launch in 7 8; do
+  for kernel in {1..30}; do # of which the second launch's are half as long
+    printf '%d000\t%d000\t%d\tvoid vergence::cuda::(anonymous namespace)::%s(long)\n' $((launch * 1000 + 10 * kernel)) \
+      $((launch * 1000 + 10 * kernel + 8 / (launch - 6))) $launch "$([[ $kernel -gt 10 ]] && echo many || echo few)"
+  done
+done >"$KERNEL_TIMES"
 END
+mkdir "$good/lib" && touch "$good/lib/libkernel_times.so"
 for name in conv_batch_norm conv_relu_norm loss_kernels recorded_step batches op_table training evaluation_device dsa_step \
   icl_msr_step mrcl_step of_later; do
   program "$good/bin/gpu_${name}_test" <<<'echo "skipped: no GPU"; exit 77'
 done
 cat >"$good/torch_step.py" <<<'print("{\"step_ms\": 24.0, \"images_per_s\": 21333.3}")'
-cp "$source"/tests/gpu/{sanitize.sh,day_kernels.py} "$good"
+cp "$source"/tests/gpu/{sanitize.sh,day_kernels.py,kernel_times.py} "$good"
 echo 0123abc >"$good/commit"
 program "$work/tools/ncu" <<'END'
 echo '==PROF== Connected'
@@ -70,6 +77,9 @@ expect smoke '^smoke +ok'
 expect smoke_memcheck 'not run: a step runs'
 expect build_there 'not run: the programs start'
 expect profile 'all 3 '
+expect times_simclr 'ok, .*: 16\.000 ms'
+grep -qE '^ +30 kernels, 120\.0 us; from first to last 294\.0 us$' "$work/good.out/summary.txt" || failed "the kernels' times"
+grep -qE '^ +many +20 +80\.0$' "$work/good.out/summary.txt" || failed "the table of the kernels' times"
 expect step_512 'ok, .*: 16\.000 ms mode:recorded images_per_s:32000\.0'
 expect step_512_f32_gradients 'exit 2, .*: bench: there is no --weight-gradients'
 expect test_op_table 'skipped, .*: skipped: no GPU'

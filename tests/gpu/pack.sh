@@ -32,7 +32,9 @@ build_programs() { # their names below BUILD_FOLDER in `programs`
   mapfile -t programs < <(ninja -C "$build" -t targets all | grep -oE '^tests/gpu_[a-z0-9_]+_test:' | tr -d : | sort -u)
   ((${#programs[@]})) || fail "$build has no tests for the GPU"
   programs+=(bench pretrain linear_probe evaluate)
-  cmake --build "$build" --parallel "$(nproc)" --target "${programs[@]##*/}" cpu_losses >"$build/pack.log" || {
+  local more=(cpu_losses)
+  ! ninja -C "$build" -t query kernel_times >/dev/null 2>&1 || more+=(kernel_times) # where there is CUPTI
+  cmake --build "$build" --parallel "$(nproc)" --target "${programs[@]##*/}" "${more[@]}" >"$build/pack.log" || {
     cat "$build/pack.log" >&2
     fail "the build failed"
   }
@@ -42,12 +44,13 @@ build_programs() { # their names below BUILD_FOLDER in `programs`
 pack_programs() {
   local program library
   mkdir "$stage/bin" "$stage/lib"
+  [[ ! -e $build/libkernel_times.so ]] || strip -s "$build/libkernel_times.so" -o "$stage/lib/libkernel_times.so"
   for program in "${programs[@]}"; do
     strip -s "$build/$program" -o "$stage/bin/${program##*/}"
     while read -r library; do
       case $library in
         libc.so.6 | libm.so.6 | libdl.so.2 | libpthread.so.0 | librt.so.1 | ld-linux-x86-64.so.2) ;;
-        libjpeg.so.* | libgomp.so.1) cp -L "$(ldd "$build/$program" | awk -v name="$library" '$1 == name { print $3 }')" "$stage/lib/" ;;
+        libjpeg.so.* | libgomp.so.1 | liblbfgs*.so*) cp -L "$(ldd "$build/$program" | awk -v name="$library" '$1 == name { print $3 }')" "$stage/lib/" ;;
         *) fail "$program needs $library, which the other machine may not have" ;;
       esac
     done < <(readelf -d "$build/$program" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p')
@@ -90,7 +93,7 @@ pack_sources() { # and the header-only libraries, laid out as CMake finds them
 }
 
 pack_small_files() {
-  cp tests/gpu/sanitize.sh tests/gpu/day_kernels.py "$stage/"
+  cp tests/gpu/sanitize.sh tests/gpu/day_kernels.py tests/gpu/kernel_times.py "$stage/"
   [[ -z ${VERGENCE_PEER:-} ]] || cp "$VERGENCE_PEER" "$stage/torch_step.py"
   local commit=unknown
   if git rev-parse --is-inside-work-tree >/dev/null 2>&1; then

@@ -2,16 +2,26 @@
 # sanitize.sh FOLDER [TOOL...]
 # Runs the op table on the GPU under tools of NVIDIA's compute-sanitizer: memcheck, racecheck, initcheck and synccheck, or those
 # that are named. FOLDER is a build folder or one with the programs alone. Every tensor has memory of its own (VERGENCE_POOL=off),
-# so that one that is overrun is seen. GTEST_FILTER chooses rows.
+# so that one that is overrun is seen. GTEST_FILTER chooses rows. racecheck looks at our own kernels alone, takes minutes and names
+# each row that is done. SHARDS=N runs N parts of the rows at once.
 set -euo pipefail
 folder=${1:?usage: sanitize.sh FOLDER [TOOL...]}
-tools=("${@:2}")
+tools=("${@:2}") shards=${SHARDS:-1}
 ((${#tools[@]})) || tools=(memcheck racecheck initcheck synccheck)
 program=$folder/gpu_op_table_test
 [[ -x $program ]] || program=$folder/tests/gpu_op_table_test
 [[ -x $program ]] || { echo "sanitize.sh: $folder: there is no gpu_op_table_test here, nor in its folder tests" >&2; exit 2; }
+[[ $shards =~ ^[1-9][0-9]?$ ]] || { echo "sanitize.sh: SHARDS: expected 1 to 99, got '$shards'" >&2; exit 2; }
 command -v compute-sanitizer >/dev/null || { echo "sanitize.sh: there is no compute-sanitizer here" >&2; exit 1; }
+export VERGENCE_POOL=off GTEST_TOTAL_SHARDS=$shards
 for tool in "${tools[@]}"; do
   echo "== $tool"
-  VERGENCE_POOL=off compute-sanitizer --tool "$tool" --error-exitcode 1 "$program" --gtest_brief=1
+  options=(--tool "$tool" --error-exitcode 1) brief=(--gtest_brief=1) parts=() status=0
+  [[ $tool != racecheck ]] || options+=(--kernel-name kns=vergence) brief=()
+  for ((part = 0; part < shards; ++part)); do
+    GTEST_SHARD_INDEX=$part compute-sanitizer "${options[@]}" "$program" "${brief[@]}" &
+    parts+=("$!")
+  done
+  for part in "${parts[@]}"; do wait "$part" || status=$?; done
+  ((status == 0)) || exit "$status"
 done
