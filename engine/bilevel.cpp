@@ -60,7 +60,7 @@ class Flat {
   }
   /// With a copy in bf16 where `like` has one.
   Tensors parts_of(Tensor flat) const {
-    if (like_[0].rounded && !flat.rounded) {
+    if (like_[0].rounded) {
       flat.rounded = empty(flat.backend(), flat.shape, DType::bf16).data;
       round_copy(flat);
     }

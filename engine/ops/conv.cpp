@@ -84,8 +84,10 @@ Tensor cotangent_of_images(const VjpContext& c, const Conv& conv) {
   masked.sums = std::make_shared<Storage>(g.backend(), count * size_of(DType::f32));
   const Array sums{masked.sums->data(), count, DType::f32};
   if (!g.backend().conv2d_data_relu(shape, norm->shape, g.array(), w.weights_for(g.dtype), norm->x.array(),
-                                    norm->positive.array(), norm->mean.array(), masked.array(), sums, add))
+                                    norm->positive.array(), norm->mean.array(), masked.array(), sums, add)) {
+    masked = {};  // its memory comes before another one's
     return data_onto(before, g, w, images, conv);
+  }
   record("conv2d_data", {}, {}, {&masked}, {});
   return masked;
 }
