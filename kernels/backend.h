@@ -153,6 +153,12 @@ class Recording {
   virtual void replay() = 0;
 };
 
+/// What a device has learned of work that ran once, for a recording of the same.
+class Rehearsal {
+ public:
+  virtual ~Rehearsal() = default;
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -179,7 +185,13 @@ class Backend {
   /// Between these two calls nothing runs: work is noted down. Uploads become constants of the recording; downloads and
   /// `synchronize` throw. A device that `can_record` nothing never gets these calls.
   virtual bool can_record() const { return false; }
-  virtual void begin_recording() { throw Error(join(name(), ": cannot record")); }
+  /// Work between these two calls is done as ever.
+  virtual void begin_rehearsal() {}
+  virtual std::unique_ptr<Rehearsal> end_rehearsal() { return nullptr; }
+  /// rehearsal: of the same work, optional; then the recording may take less memory.
+  virtual void begin_recording(const Rehearsal* /*rehearsal*/ = nullptr) {
+    throw Error(join(name(), ": cannot record"));
+  }
   virtual std::unique_ptr<Recording> end_recording() { throw Error(join(name(), ": cannot record")); }
   virtual void fill(Array out, double value) = 0;
 

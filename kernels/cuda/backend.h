@@ -31,8 +31,10 @@ class CudaBackend final : public Backend {
   void download(void* host, const void* device, std::int64_t bytes) override { device_.download(host, device, bytes); }
   void synchronize() override { device_.synchronize(); }
   bool can_record() const override { return true; }
-  void begin_recording() override {
-    device_.begin_recording();
+  void begin_rehearsal() override { device_.begin_rehearsal(); }
+  std::unique_ptr<Rehearsal> end_rehearsal() override { return device_.end_rehearsal(); }
+  void begin_recording(const Rehearsal* rehearsal) override {
+    device_.begin_recording(rehearsal);
     recording_ = true;
   }
   std::unique_ptr<Recording> end_recording() override {

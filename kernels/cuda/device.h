@@ -42,9 +42,12 @@ class Device {
   void copy(void* to, const void* from, std::int64_t bytes);
   void synchronize();
 
+  /// Between these two calls it is noted down which blocks the work takes and gives back.
+  void begin_rehearsal();
+  std::unique_ptr<Rehearsal> end_rehearsal();
   /// From here on work is noted down instead of being done; blocks allocated meanwhile belong to the recording. Throws
-  /// if one is under way.
-  void begin_recording();
+  /// if one is under way. rehearsal: of the same work, or null.
+  void begin_recording(const Rehearsal* rehearsal = nullptr);
   /// Throws if something was done meanwhile that cannot be repeated (a download, a synchronisation).
   std::unique_ptr<Recording> end_recording();
 

@@ -153,33 +153,58 @@ void DevicePool::trim() {
 DeviceMemory::DeviceMemory(MemorySource source, bool single_blocks)
     : source_(std::move(source)), single_blocks_(single_blocks), pool_(source_, {.single_blocks = single_blocks}) {}
 
+bool DeviceMemory::Recorded::in_plan(const void* block) const {
+  const auto* at = static_cast<const char*>(block);
+  return planned && std::less_equal<>()(planned, at) && std::less<>()(at, planned + planned_bytes);
+}
+
 void* DeviceMemory::allocate(std::int64_t bytes) {
-  return (recording() ? recorded_.at(under_way_).pool : pool_).allocate(bytes);
+  if (recording()) {
+    Recorded& recorded = recorded_.at(under_way_);
+    const std::optional<std::int64_t> place = recorded.plan ? recorded.plan->take(bytes) : std::nullopt;
+    return place ? recorded.planned + *place : recorded.pool.allocate(bytes);
+  }
+  void* block = pool_.allocate(bytes);
+  if (log_ && block) log_->took(block, bytes);
+  return block;
 }
 
 void DeviceMemory::release(void* block, std::int64_t bytes) {
   if (pool_.owns(block)) {
-    if (recording())
+    if (recording()) {
       recorded_.at(under_way_).held.emplace_back(block, bytes);
-    else
-      pool_.release(block, bytes);
+      return;
+    }
+    if (log_) log_->gave_back(block);
+    pool_.release(block, bytes);
     return;
   }
   for (auto recorded = recorded_.begin(); recorded != recorded_.end(); ++recorded) {
-    DevicePool& pool = recorded->second.pool;
-    if (!pool.owns(block)) continue;
-    pool.release(block, bytes);
-    if (recorded->second.forgotten && pool.use().used == 0) recorded_.erase(recorded);
+    Recorded& one = recorded->second;
+    if (!one.pool.owns(block)) continue;
+    if (one.in_plan(block))
+      one.plan->give_back(static_cast<char*>(block) - one.planned);
+    else
+      one.pool.release(block, bytes);
+    if (one.forgotten && one.unused()) recorded_.erase(recorded);
     return;
   }
   throw Error("device memory: a block that is not of this device");
 }
 
-void DeviceMemory::begin_recording() {
+void DeviceMemory::begin_recording(const MemoryLog* log) {
   require(!recording(), "recording: one is under way already");
   pool_.trim();
   recorded_.try_emplace(begun_ + 1, source_, DevicePool::Settings{.single_blocks = single_blocks_, .keeps = true});
   under_way_ = ++begun_;
+  if (!log || single_blocks_) return;
+  Recorded& recorded = recorded_.at(under_way_);
+  MemoryPlan plan(*log);
+  if (plan.size() == 0) return;
+  recorded.planned = static_cast<char*>(recorded.pool.allocate(plan.size()));
+  if (!recorded.planned) return;  // in parts, perhaps
+  recorded.planned_bytes = recorded.pool.use().used;
+  recorded.plan = std::move(plan);
 }
 
 int DeviceMemory::end_recording() {
@@ -191,7 +216,7 @@ void DeviceMemory::forget(int number) {
   const auto recorded = recorded_.find(number);
   require(recorded != recorded_.end() && number != under_way_, "device memory: there is no recording ", number);
   for (const auto& [block, bytes] : std::exchange(recorded->second.held, {})) release(block, bytes);
-  if (recorded->second.pool.use().used == 0)
+  if (recorded->second.unused())
     recorded_.erase(recorded);
   else
     recorded->second.forgotten = true;
@@ -206,6 +231,11 @@ MemoryUse DeviceMemory::use() const {
     use.reserved += reserved;
   }
   return use;
+}
+
+const MemoryLog* log_of(const Rehearsal* rehearsal) {
+  const auto* run = dynamic_cast<const LoggedRun*>(rehearsal);
+  return run ? &run->log : nullptr;
 }
 
 bool pool_wanted() { return is_on("VERGENCE_POOL"); }

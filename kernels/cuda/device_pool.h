@@ -6,10 +6,12 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <utility>
 #include <vector>
 
 #include "kernels/backend.h"
+#include "kernels/cuda/memory_plan.h"
 
 namespace vergence {
 
@@ -80,9 +82,15 @@ class DeviceMemory {
   /// it, a block of the pool for everything waits for the recording's end.
   void release(void* block, std::int64_t bytes);
 
+  /// Between these two calls what the pool for everything hands out is noted down.
+  void begin_log() { log_.emplace(); }
+  MemoryLog end_log() { return std::exchange(log_, std::nullopt).value_or(MemoryLog{}); }
+
   bool recording() const { return under_way_ > 0; }
-  /// Gives back what is unused first, to make room for the recording's own memory.
-  void begin_recording();
+  /// Gives back what is unused first, to make room for the recording's own memory. With a log of the same work, which
+  /// is not needed later, the recording's blocks lie where they take the least; without one, or where the work differs,
+  /// where there is a gap.
+  void begin_recording(const MemoryLog* log = nullptr);
   /// The recording's number.
   int end_recording();
   /// The recording will not be repeated any more. Its pool goes when none of its blocks is in use: until then nobody
@@ -99,7 +107,13 @@ class DeviceMemory {
   struct Recorded {
     Recorded(MemorySource source, DevicePool::Settings settings) : pool(std::move(source), settings) {}
 
+    bool in_plan(const void* block) const;
+    bool unused() const { return pool.use().used == planned_bytes && (!plan || plan->empty()); }
+
     DevicePool pool;
+    std::optional<MemoryPlan> plan;
+    char* planned = nullptr;  // the plan's extent: a block of `pool`
+    std::int64_t planned_bytes = 0;
     std::vector<std::pair<void*, std::int64_t>> held;  // of the pool for everything, released while it was under way
     bool forgotten = false;
   };
@@ -107,9 +121,18 @@ class DeviceMemory {
   MemorySource source_;
   bool single_blocks_;
   DevicePool pool_;
+  std::optional<MemoryLog> log_;
   std::map<int, Recorded> recorded_;
   int begun_ = 0, under_way_ = 0;  // numbers count from 1
 };
+
+/// What a device makes of a rehearsal.
+struct LoggedRun final : Rehearsal {
+  explicit LoggedRun(MemoryLog made) : log(std::move(made)) {}
+  MemoryLog log;
+};
+/// The log of a device's own rehearsal; null for null.
+const MemoryLog* log_of(const Rehearsal* rehearsal);
 
 /// VERGENCE_POOL: `on` (also where it is not set) or `off`, a device's blocks as single ones. Throws UsageError for
 /// anything else.

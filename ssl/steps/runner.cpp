@@ -20,7 +20,10 @@ const Step& StepRunner::run(const std::function<Views()>& views, const StepConte
   if (kind.recording) {
     replay(kind);
   } else {
+    const bool rehearsal = wanted_ && kind.eager_steps + 1 == eager_steps_first;
+    if (rehearsal) backend_.begin_rehearsal();
     kind.step = objective_.run(views());
+    if (rehearsal) kind.rehearsal = backend_.end_rehearsal();
     ++kind.eager_steps;
   }
   return kind.step;
@@ -35,7 +38,7 @@ void StepRunner::record(Kind& kind, const std::function<Views()>& views) {
   std::string refusal;
   bool begun = false;
   try {
-    backend_.begin_recording();
+    backend_.begin_recording(std::exchange(kind.rehearsal, nullptr).get());
     begun = true;
     kind.views = views();
     kind.step = objective_.run(kind.views);

@@ -31,6 +31,7 @@ class StepRunner {
  private:
   struct Kind {
     int eager_steps = 0;
+    std::unique_ptr<Rehearsal> rehearsal;  // of the last eager step
     std::unique_ptr<Recording> recording;
     Views views;                           // keep the recorded batch alive
     std::vector<std::int64_t> increments;  // of the host's counters, in one step

@@ -29,7 +29,9 @@ bool next_recording_fails = false;
 struct Device::State {
   std::string description = "the emulated GPU";
   std::mutex mutex;
-  DeviceMemory memory{{heap_block, [](void* block) { std::free(block); }}, true};
+  // Single blocks, unless a pool is asked for.
+  DeviceMemory memory{{heap_block, [](void* block) { std::free(block); }},
+                      !std::getenv("VERGENCE_POOL") || !pool_wanted()};
   std::string unrepeatable;
 
   void forget(int recording) {
@@ -122,11 +124,21 @@ void Device::synchronize() {
   }
 }
 
-void Device::begin_recording() {
+void Device::begin_rehearsal() {
+  const std::lock_guard lock(state_->mutex);
+  state_->memory.begin_log();
+}
+
+std::unique_ptr<Rehearsal> Device::end_rehearsal() {
+  const std::lock_guard lock(state_->mutex);
+  return std::make_unique<LoggedRun>(state_->memory.end_log());
+}
+
+void Device::begin_recording(const Rehearsal* rehearsal) {
   require(!std::exchange(next_recording_fails, false), "emulator: this recording was to fail");
   emulated::begin_recording();
   const std::lock_guard lock(state_->mutex);
-  state_->memory.begin_recording();
+  state_->memory.begin_recording(log_of(rehearsal));
   state_->unrepeatable.clear();
 }
 

@@ -282,12 +282,22 @@ void Device::synchronize() {
     throw Error(join("cuda: one of the last kernels failed (", last_launches(), "): ", cudaGetErrorString(status)));
 }
 
-void Device::begin_recording() {
+void Device::begin_rehearsal() {
+  const std::lock_guard lock(state_->mutex);
+  state_->memory.begin_log();
+}
+
+std::unique_ptr<Rehearsal> Device::end_rehearsal() {
+  const std::lock_guard lock(state_->mutex);
+  return std::make_unique<LoggedRun>(state_->memory.end_log());
+}
+
+void Device::begin_recording(const Rehearsal* rehearsal) {
   State& s = *state_;
   require(!s.recording(), "recording: one is under way already");
   synchronize();
   const std::lock_guard lock(s.mutex);
-  s.memory.begin_recording();
+  s.memory.begin_recording(log_of(rehearsal));
   const cudaError_t status = cudaStreamBeginCapture(s.stream, cudaStreamCaptureModeRelaxed);
   if (status != cudaSuccess) s.memory.forget(s.memory.end_recording());
   check(status, "recording");
