@@ -1,6 +1,7 @@
 #include "models/encoder_file.h"
 
 #include <cmath>
+#include <map>
 #include <set>
 
 #include "kernels/parallel.h"
@@ -14,7 +15,7 @@ Tensor host_floats(const Tensor& tensor) {
   return tensor.dtype == DType::f32 ? host_copy(tensor) : from_floats(cpu_backend(), tensor.shape, tensor.floats());
 }
 
-/// The engine keeps [out, height, width, in]; torchvision [out, in, height, width]. Of host_floats.
+/// The engine keeps [out, height, width, in]; PyTorch [out, in, height, width]. Of host_floats.
 Tensor to_oihw(const Tensor& weight) {
   const Shape& s = weight.shape;
   Tensor turned = empty(cpu_backend(), {s[0], s[3], s[1], s[2]}, DType::f32);
@@ -41,6 +42,19 @@ std::vector<float> to_ohwi(const std::vector<float>& values, const Shape& s) {
 }
 
 std::vector<std::int64_t> oihw(const Shape& s) { return {s[0], s[3], s[1], s[2]}; }
+
+std::vector<std::int64_t> sizes_of(const Shape& shape) {
+  std::vector<std::int64_t> sizes;
+  for (int axis = 0; axis < shape.rank(); ++axis) sizes.push_back(shape[axis]);
+  return sizes;
+}
+
+/// The layers with running statistics, by the name of the parameter that these follow in the file.
+std::map<std::string, const ConvBn*> norms_of(const Encoder& encoder) {
+  std::map<std::string, const ConvBn*> norms;
+  for (const ConvBn* layer : encoder.layers()) norms[layer->norm_name + ".bias"] = layer;
+  return norms;
+}
 
 /// Reads tensors of one file and remembers which were asked for.
 class Reader {
@@ -81,59 +95,64 @@ class Reader {
 
 void EncoderEntries::add(const std::string& name, const Tensor& floats) {
   floats_.push_back(floats);
-  std::vector<std::int64_t> shape;
-  for (int axis = 0; axis < floats.shape.rank(); ++axis) shape.push_back(floats.shape[axis]);
-  entries_.push_back({name, "F32", std::move(shape), floats.data->data(), floats.data->bytes()});
+  entries_.push_back({name, "F32", sizes_of(floats.shape), floats.data->data(), floats.data->bytes()});
 }
 
-EncoderEntries::EncoderEntries(const ResNet& encoder, const Statistics& statistics) {
-  for (const ConvBn* layer : encoder.layers()) {
-    const Shape channels{layer->gamma.size()};
-    const std::string& norm = layer->norm_name;
-    const auto found = statistics.layers.find(norm);
-    const bool known = found != statistics.layers.end();
-    add(layer->conv_name + ".weight", to_oihw(host_floats(layer->w)));
-    add(norm + ".weight", host_floats(layer->gamma));
-    add(norm + ".bias", host_floats(layer->beta));
-    add(norm + ".running_mean", known ? host_floats(found->second.mean) : zeros(cpu_backend(), channels, DType::f32));
-    add(norm + ".running_var",
-        known ? host_floats(found->second.variance) : full(cpu_backend(), channels, 1, DType::f32));
-    counters_.push_back({known ? found->second.batches : 0});
-    entries_.push_back({norm + ".num_batches_tracked", "I64", {}, counters_.back().data(), 8});
-  }
+EncoderEntries::EncoderEntries(const Encoder& encoder, const Statistics& statistics) {
+  const auto norms = norms_of(encoder);
+  Encoder copy = encoder;
+  copy.each([&](const std::string& name, Tensor& tensor) {
+    const Tensor floats = host_floats(tensor);
+    add(name, tensor.shape.rank() == 4 ? to_oihw(floats) : floats);
+    if (const auto norm = norms.find(name); norm != norms.end()) add_statistics(*norm->second, statistics);
+  });
 }
 
-EncoderSnapshot::EncoderSnapshot(const ResNet& encoder, const Statistics& statistics, const Metadata& more)
+void EncoderEntries::add_statistics(const ConvBn& layer, const Statistics& statistics) {
+  const Shape channels{layer.gamma.size()};
+  const std::string& norm = layer.norm_name;
+  const auto found = statistics.layers.find(norm);
+  const bool known = found != statistics.layers.end();
+  add(norm + ".running_mean", known ? host_floats(found->second.mean) : zeros(cpu_backend(), channels, DType::f32));
+  add(norm + ".running_var",
+      known ? host_floats(found->second.variance) : full(cpu_backend(), channels, 1, DType::f32));
+  counters_.push_back({known ? found->second.batches : 0});
+  entries_.push_back({norm + ".num_batches_tracked", "I64", {}, counters_.back().data(), 8});
+}
+
+EncoderSnapshot::EncoderSnapshot(const Encoder& encoder, const Statistics& statistics, const Metadata& more)
     : entries_(encoder, statistics), metadata_(more) {
   metadata_.emplace("format", "pt");
-  metadata_.merge(encoder.settings.metadata());
+  metadata_.merge(encoder.settings().metadata());
 }
 
-void save_encoder(const std::string& path, const ResNet& encoder, const Statistics& statistics, const Metadata& more) {
+void save_encoder(const std::string& path, const Encoder& encoder, const Statistics& statistics, const Metadata& more) {
   EncoderSnapshot(encoder, statistics, more).write(path);
 }
 
 TrainedEncoder load_encoder(const std::string& path, Backend& backend) {
   const SafetensorsFile file(path);
-  return encoder_from(file, ResNetSettings::from_metadata(file.metadata(), path), backend);
+  return encoder_from(file, EncoderSettings::from_metadata(file.metadata(), path), backend);
 }
 
-TrainedEncoder encoder_from(const SafetensorsFile& file, const ResNetSettings& settings, Backend& backend) {
-  TrainedEncoder trained{make_resnet(settings, {backend}), {}, file.metadata()};
+TrainedEncoder encoder_from(const SafetensorsFile& file, const EncoderSettings& settings, Backend& backend) {
+  TrainedEncoder trained{make_encoder(settings, {backend}), {}, file.metadata()};
   Reader reader(file);
-  for (const ConvBn* layer : trained.encoder.layers()) {
-    const std::vector<std::int64_t> channels{layer->gamma.size()};
-    const Shape per_channel{layer->gamma.size()};
-    const std::string& norm = layer->norm_name;
-    const auto weight = reader.floats(layer->conv_name + ".weight", oihw(layer->w.shape));
-    assign(layer->w, from_floats(backend, layer->w.shape, to_ohwi(weight, layer->w.shape)));
-    assign(layer->gamma, from_floats(backend, per_channel, reader.floats(norm + ".weight", channels)));
-    assign(layer->beta, from_floats(backend, per_channel, reader.floats(norm + ".bias", channels)));
-    trained.statistics.layers[norm] = {
-        from_floats(backend, per_channel, reader.floats(norm + ".running_mean", channels)),
-        from_floats(backend, per_channel, reader.floats(norm + ".running_var", channels)),
-        reader.counter(norm + ".num_batches_tracked")};
-  }
+  const auto norms = norms_of(trained.encoder);
+  trained.encoder.each([&](const std::string& name, Tensor& tensor) {
+    const bool is_conv = tensor.shape.rank() == 4;
+    const std::vector<float> values = reader.floats(name, is_conv ? oihw(tensor.shape) : sizes_of(tensor.shape));
+    assign(tensor, from_floats(backend, tensor.shape, is_conv ? to_ohwi(values, tensor.shape) : values));
+    const auto norm = norms.find(name);
+    if (norm == norms.end()) return;
+    const Shape channels{tensor.size()};
+    const auto running = [&](const char* kind) {
+      return from_floats(backend, channels, reader.floats(norm->second->norm_name + kind, sizes_of(channels)));
+    };
+    trained.statistics.layers[norm->second->norm_name] = {
+        running(".running_mean"), running(".running_var"),
+        reader.counter(norm->second->norm_name + ".num_batches_tracked")};
+  });
   reader.require_all_used();
   return trained;
 }

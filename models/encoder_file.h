@@ -1,13 +1,13 @@
-// encoder.safetensors: a trained encoder as PyTorch's torchvision would save it. Tensors have torchvision's `resnet`
-// names and layout (convolutions [out, in, height, width]), type F32; batch norm brings running_mean, running_var and
-// num_batches_tracked (I64, one element); there is no classifier. The metadata describe the network.
+// encoder.safetensors: a trained encoder as PyTorch would save it; a ResNet has the names of torchvision's `resnet`.
+// Tensors have PyTorch's layout (convolutions [out, in, height, width]) and type F32; batch norm brings running_mean,
+// running_var and num_batches_tracked (I64, one element); there is no classifier. The metadata describe the network.
 #pragma once
 
 #include <string>
 #include <vector>
 
 #include "engine/io/safetensors.h"
-#include "models/resnet.h"
+#include "models/encoder.h"
 
 namespace vergence {
 
@@ -15,7 +15,7 @@ namespace vergence {
 class EncoderEntries {
  public:
   /// Converts weights and running statistics (mean 0, variance 1, 0 batches where a layer has none yet).
-  EncoderEntries(const ResNet& encoder, const Statistics& statistics);
+  EncoderEntries(const Encoder& encoder, const Statistics& statistics);
   EncoderEntries(EncoderEntries&&) = default;
   EncoderEntries& operator=(EncoderEntries&&) = default;
   EncoderEntries(const EncoderEntries&) = delete;
@@ -25,6 +25,7 @@ class EncoderEntries {
 
  private:
   void add(const std::string& name, const Tensor& floats);
+  void add_statistics(const ConvBn& layer, const Statistics& statistics);
 
   std::vector<TensorEntry> entries_;
   Tensors floats_;  // on the CPU
@@ -35,7 +36,7 @@ class EncoderEntries {
 class EncoderSnapshot {
  public:
   /// With the network's metadata, `format` = pt, and `more` (which wins).
-  EncoderSnapshot(const ResNet& encoder, const Statistics& statistics, const Metadata& more);
+  EncoderSnapshot(const Encoder& encoder, const Statistics& statistics, const Metadata& more);
 
   /// Replaces the file in one step. Needs no device.
   void write(const std::string& path) const { write_safetensors(path, entries_.entries(), metadata_); }
@@ -46,21 +47,21 @@ class EncoderSnapshot {
 };
 
 /// Takes such a snapshot and writes it.
-void save_encoder(const std::string& path, const ResNet& encoder, const Statistics& statistics, const Metadata& more);
+void save_encoder(const std::string& path, const Encoder& encoder, const Statistics& statistics, const Metadata& more);
 
 /// An encoder ready for evaluation: its weights are constants.
 struct TrainedEncoder {
-  ResNet encoder;
+  Encoder encoder;
   Statistics statistics;
   Metadata metadata;  // all of it
 };
 
-/// Reads what `save_encoder` wrote, or any file with torchvision's names and this metadata. Strict: throws UsageError
+/// Reads what `save_encoder` wrote, or any file with its names and this metadata. Strict: throws UsageError
 /// (one line: file, tensor, what was expected) for a missing or unexpected tensor, a wrong type or shape, a value that
 /// is not finite, or metadata that name no network.
 TrainedEncoder load_encoder(const std::string& path, Backend& backend);
 
 /// The same from an open file, for a network whose settings are known.
-TrainedEncoder encoder_from(const SafetensorsFile& file, const ResNetSettings& settings, Backend& backend);
+TrainedEncoder encoder_from(const SafetensorsFile& file, const EncoderSettings& settings, Backend& backend);
 
 }  // namespace vergence

@@ -41,7 +41,7 @@ class BaseMethod {
 
 /// The base method called `name`; `option` begins the UsageError that names those there are.
 std::unique_ptr<BaseMethod> make_base_method(const std::string& name, const char* option, const ObjectiveSetup& setup,
-                                             const ResNet& encoder);
+                                             const Encoder& encoder);
 /// Their names.
 const std::vector<std::string>& base_method_names();
 

@@ -52,7 +52,7 @@ const std::vector<std::string>& base_method_names() {
 }
 
 std::unique_ptr<BaseMethod> make_base_method(const std::string& name, const char* option, const ObjectiveSetup& setup,
-                                             const ResNet& encoder) {
+                                             const Encoder& encoder) {
   std::string known;
   for (const ObjectiveEntry& entry : objective_entries()) {
     if (!entry.make_base) continue;

@@ -12,9 +12,9 @@ double MomentumSchedule::at(const StepContext& context) const {
   return last - (last - first) * rest;
 }
 
-MomentumCopy::MomentumCopy(const ResNet& encoder, const std::vector<const Mlp*>& heads,
+MomentumCopy::MomentumCopy(const Encoder& encoder, const std::vector<const Mlp*>& heads,
                            const MomentumSchedule& schedule, DType activations)
-    : encoder_(encoder), schedule_(schedule), keep_(encoder.stem.w.backend(), DType::f64) {
+    : encoder_(encoder), schedule_(schedule), keep_(encoder.backend(), DType::f64) {
   for (const Mlp* head : heads) heads_.push_back(*head);
   std::vector<NamedTensor> copied = vergence::parameters_of(encoder_, "encoder.");
   for (Mlp& head : heads_)
@@ -33,7 +33,7 @@ Tensor MomentumCopy::head(std::size_t index, const Tensor& features, Pass pass) 
 }
 
 double MomentumCopy::flops(std::int64_t images) const {
-  double flops = cost_of(encoder_.settings, images).forward_flops;
+  double flops = cost_of(encoder_.settings(), images).forward_flops;
   for (const Mlp& head : heads_) flops += head.flops(images);
   return flops;
 }

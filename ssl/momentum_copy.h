@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "engine/parameters.h"
+#include "models/encoder.h"
 #include "models/heads.h"
-#include "models/resnet.h"
 #include "ssl/step.h"
 #include "ssl/step_value.h"
 
@@ -24,7 +24,7 @@ class MomentumCopy {
  public:
   /// Copies the values as they are now, for passes with such activations. The heads must be the first trained ones
   /// behind the encoder, in that order.
-  MomentumCopy(const ResNet& encoder, const std::vector<const Mlp*>& heads, const MomentumSchedule& schedule,
+  MomentumCopy(const Encoder& encoder, const std::vector<const Mlp*>& heads, const MomentumSchedule& schedule,
                DType activations);
   MomentumCopy(const MomentumCopy&) = delete;  // the parameter set points at the models in here
   MomentumCopy& operator=(const MomentumCopy&) = delete;
@@ -44,7 +44,7 @@ class MomentumCopy {
   double flops(std::int64_t images) const;
 
  private:
-  ResNet encoder_;
+  Encoder encoder_;
   std::vector<Mlp> heads_;
   MomentumSchedule schedule_;
   ParameterSet parameters_;

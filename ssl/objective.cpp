@@ -31,7 +31,7 @@ class Replaced {
 }  // namespace
 
 Objective::Objective(const ObjectiveSetup& setup)
-    : encoder_(make_resnet(setup.encoder, setup.init())),
+    : encoder_(make_encoder(setup.encoder, setup.init())),
       backend_(setup.backend),
       seed_(static_cast<std::uint64_t>(setup.options.seed)),
       weights_(setup.weights),
@@ -88,7 +88,7 @@ ObjectiveState Objective::state() {
 }
 
 Cost Objective::encoder_cost(std::int64_t images) const {
-  return cost_of(encoder_.settings, images, activations_, recompute_);
+  return cost_of(encoder_.settings(), images, activations_, recompute_);
 }
 
 StepCost Objective::cost(std::int64_t images) const {
@@ -105,9 +105,7 @@ StepCost Objective::cost(std::int64_t images) const {
 }
 
 Tensor Objective::features(const Tensor& images) {
-  ResNet constant = encoder_;
-  constant.each([](const std::string&, Tensor& tensor) { tensor = tensor.detached(); });
-  return constant(images, {.training = false, .running = &statistics_, .activations = activations_});
+  return encoder_.constant()(images, {.training = false, .running = &statistics_, .activations = activations_});
 }
 
 OptimizerSettings optimizer_settings(const Options& options) {
@@ -126,16 +124,8 @@ OptimizerSettings optimizer_settings(const Options& options) {
   return settings;
 }
 
-ResNetSettings encoder_settings(const Options& options, std::int64_t image_size, std::int64_t channels) {
-  ResNetSettings settings;
-  settings.encoder = options.encoder;
-  settings.width = options.width;
-  settings.stem = options.stem;
-  settings.stem_relu = options.stem_relu;
-  settings.image_size = image_size;
-  settings.channels = channels;
-  settings.zero_init_gamma = options.zero_init_gamma;
-  return settings;
+EncoderSettings encoder_settings(const Options& options, std::int64_t image_size, std::int64_t channels) {
+  return {options.encoder, image_size, channels, options.own};
 }
 
 }  // namespace vergence

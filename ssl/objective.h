@@ -17,8 +17,8 @@
 #include "datasets/loading/loader.h"
 #include "engine/optimizer.h"
 #include "engine/parameters.h"
+#include "models/encoder.h"
 #include "models/heads.h"
-#include "models/resnet.h"
 #include "ssl/options/options.h"
 #include "ssl/step.h"
 
@@ -27,7 +27,7 @@ namespace vergence {
 /// What an objective is made from.
 struct ObjectiveSetup {
   const Options& options;  // the objective's own switches, and the optimiser's
-  ResNetSettings encoder;
+  EncoderSettings encoder;
   Backend& backend;
   DType activations = DType::f32;  // of the encoder
   DType weights = DType::f32;      // f64: gradient checks
@@ -84,7 +84,7 @@ class Objective {
 
   /// Normalised images [N,H,W,C] -> features [N, dim] by the running statistics. Nothing is recorded or updated.
   Tensor features(const Tensor& images);
-  ResNet& encoder() { return encoder_; }
+  Encoder& encoder() { return encoder_; }
   Statistics& statistics() { return statistics_; }
 
   /// A factor per feature, [dim], that may be applied when features are compared: saved beside the encoder as
@@ -122,7 +122,7 @@ class Objective {
   Init init() const { return {backend_, seed_, weights_}; }
   Backend& backend() const { return backend_; }
 
-  ResNet encoder_;
+  Encoder encoder_;
   Statistics statistics_;
   ParameterSet parameters_;  // names: "encoder.conv1.weight", …, "projector.0.weight", …
   std::optional<Optimizer> optimizer_;
@@ -140,7 +140,7 @@ class Objective {
 /// The options' optimiser.
 OptimizerSettings optimizer_settings(const Options& options);
 /// The options' encoder, for images of `image_size` and so many channels.
-ResNetSettings encoder_settings(const Options& options, std::int64_t image_size, std::int64_t channels = 3);
+EncoderSettings encoder_settings(const Options& options, std::int64_t image_size, std::int64_t channels = 3);
 
 /// The objective that `setup.options` name; throws UsageError naming those there are.
 std::unique_ptr<Objective> make_objective(const ObjectiveSetup& setup);

@@ -20,7 +20,7 @@ struct ObjectiveEntry {
   void (*options)(OptionBuilder& options);
   /// One of these two: an objective of its own, or a base method that others can be built on.
   std::unique_ptr<Objective> (*make)(const ObjectiveSetup& setup) = nullptr;
-  std::unique_ptr<BaseMethod> (*make_base)(const ObjectiveSetup& setup, const ResNet& encoder) = nullptr;
+  std::unique_ptr<BaseMethod> (*make_base)(const ObjectiveSetup& setup, const Encoder& encoder) = nullptr;
   /// Both or none. The options of a run that must come first, with its own objective and epochs, nothing where none
   /// must; its folder and schedule are not settled here (ssl/training/stages.h).
   std::optional<Options> (*first_run)(const Options& options) = nullptr;

@@ -16,9 +16,11 @@ namespace {
 /// Of all that time steps.
 void add_common_options(CLI::App& app, vergence::BenchSettings& s) {
   app.add_option("--encoder", s.encoder, "the encoder")
-      ->check(CLI::IsMember({"resnet18", "resnet34", "resnet50"}))
+      ->check(CLI::IsMember(vergence::encoder_names()))
       ->capture_default_str();
-  app.add_option("--width", s.width, "channels of the first stage")->check(CLI::Range(1, 1024))->capture_default_str();
+  app.add_option("--width", s.width, "channels of a ResNet's first stage")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
   app.add_option("--image", s.image, "height and width of a view")->check(CLI::Range(8, 1024))->capture_default_str();
   app.add_option("--batch", s.batch, "images, two views each")->check(CLI::Range(2, 1 << 20))->capture_default_str();
   app.add_option("--projector", s.projector, "width of Barlow Twins' projector")

@@ -1,6 +1,6 @@
 """encoder.safetensors in PyTorch: load_encoder builds the network that the file's metadata describe, with its weights.
 
-Needs torch, torchvision and safetensors. Any encoder, stem, width and number of channels.
+Needs torch, torchvision and safetensors. Any ResNet, stem, width and number of channels.
 """
 import json
 
@@ -17,6 +17,8 @@ class Encoder(resnet.ResNet):
     """A torchvision ResNet without `fc`: images [N, channels, H, W], as `normalize` makes them -> features [N, dim]."""
 
     def __init__(self, about):
+        if about["encoder"] not in NETWORKS:
+            raise ValueError(f"expected one of {', '.join(NETWORKS)}, got {about['encoder']}")
         self.width, stem, channels = int(about["width"]), about["stem"], int(about.get("channels", 3))
         super().__init__(*NETWORKS[about["encoder"]])
         size, stride = STEMS[stem]
@@ -42,7 +44,8 @@ class Encoder(resnet.ResNet):
 
 
 def load_encoder(path):
-    """The encoder of the file, in eval mode. Raises RuntimeError if a tensor does not fit the file's metadata."""
+    """The encoder of the file, in eval mode. Raises ValueError if it is no ResNet, RuntimeError if a tensor does not fit
+    the file's metadata."""
     with safe_open(path, framework="pt") as file:
         encoder = Encoder(file.metadata())
         encoder.load_state_dict({name: file.get_tensor(name) for name in file.keys()}, strict=True)

@@ -80,39 +80,14 @@ struct Layer {
 };
 
 /// The layers of the encoder with the sizes that images of settings.image_size and so many channels give them.
-std::vector<Layer> layers_of(const ResNet& encoder, std::int64_t images, std::int64_t channels) {
+std::vector<Layer> layers_of(const EncoderSettings& encoder, std::int64_t images, std::int64_t channels) {
   std::vector<Layer> layers;
-  std::int64_t size = encoder.settings.image_size;
-  const auto shape_of = [&](const ConvBn& layer, std::int64_t in) {
-    const Shape& w = layer.w.shape;
-    return ConvShape{images,
-                     in,
-                     in,
-                     w[3] * layer.conv.groups,
-                     w[0],
-                     w[1],
-                     w[2],
-                     layer.conv.stride,
-                     layer.conv.padding,
-                     layer.conv.dilation,
-                     layer.conv.groups};
-  };
-  const bool padded = channels > encoder.settings.channels;
-  layers.push_back({shape_of(encoder.stem, size), true, encoder.settings.stem_relu, false,
-                    padded ? Content::padded : Content::normal});
-  layers.back().conv.in_channels = channels;
-  Content input = encoder.settings.stem_relu ? Content::rectified : Content::normal;
-  size = layers.back().conv.out_height();
-  if (encoder.settings.stem == "stl" || encoder.settings.stem == "imagenet") size = (size + 2 - 3) / 2 + 1;
-  for (const ResNetBlock& block : encoder.blocks) {
-    for (const ConvBn& layer : block.downsample) layers.push_back({shape_of(layer, size), false, false, false, input});
-    for (std::size_t i = 0; i < block.convs.size(); ++i) {
-      const bool last = i + 1 == block.convs.size();
-      layers.push_back({shape_of(block.convs[i], size), false, true, last, input});
-      input = Content::rectified;
-      size = layers.back().conv.out_height();
-    }
+  for (const LayerCost& layer : cost_of(encoder, images).layers) {
+    layers.push_back(
+        {layer.conv, layers.empty(), layer.relu, layer.add, layer.rectified ? Content::rectified : Content::normal});
   }
+  layers.front().conv.in_channels = channels;
+  if (channels > encoder.channels) layers.front().input = Content::padded;
   return layers;
 }
 
@@ -210,8 +185,8 @@ void add_optimizer(Rows& rows, Backend& backend, std::int64_t parameters) {
 Rows bench_rows(const BenchSettings& settings, Backend& backend) {
   const Options options = bench_options(settings);
   const DType type = activations_of(options, backend);
-  const ResNet encoder = make_resnet(encoder_settings(options, settings.image), {backend});
-  const std::int64_t n = 2 * settings.batch, dim = encoder.settings.dim();
+  const EncoderSettings encoder = encoder_settings(options, settings.image);
+  const std::int64_t n = 2 * settings.batch, dim = encoder.dim();
   Rows rows;
   const std::vector<Layer> layers = layers_of(encoder, n, backend.can_record() ? device_view_channels(type) : 3);
   for (const Layer& layer : layers) add_convolution(rows, backend, layer, type);

@@ -59,9 +59,7 @@ Options bench_options(const BenchSettings& settings) {
   Options options;
   options.objective = settings.objective;
   options.encoder = settings.encoder;
-  options.width = settings.width;
   options.image_size = settings.image;
-  options.stem = settings.image >= 96 ? "imagenet" : "cifar";
   options.batch = settings.batch;
   options.device = settings.device;
   options.precision = settings.precision;
@@ -70,6 +68,8 @@ Options bench_options(const BenchSettings& settings) {
   options.weight_gradients = settings.weight_gradients;
   options.recompute = settings.recompute;
   const auto set = [&](const char* name, auto value) { set_option(options, name, join(value)); };
+  set("width", settings.width);
+  set("stem", settings.image >= 96 ? "imagenet" : "cifar");
   set("simclr.temperature", 0.5);
   set("simclr.hidden", 2048);
   set("simclr.output", 256);

@@ -1,10 +1,10 @@
 // `bench step`: times the very training step that `pretrain` runs, on views that are already there.
 //
 // The work is fixed so that it can be compared with other programs: a ResNet of width 64 (3x3 stem below 96 pixels,
-// ImageNet's from there), statistics per view, SGD with learning rate 0.06, momentum 0.9 and weight decay 5e-4. Heads:
-// SimCLR dim-2048-256 without batch norm, temperature 0.5; Barlow Twins three layers of --projector with batch norm in
-// between, lambda 5e-3, unbiased deviations + 1e-5; BYOL and MetaMask
-// as pretrain's defaults, with a redundancy head of --projector.
+// ImageNet's from there) or another encoder, statistics per view, SGD with learning rate 0.06, momentum 0.9 and weight
+// decay 5e-4. Heads: SimCLR dim-2048-256 without batch norm, temperature 0.5; Barlow Twins three layers of --projector
+// with batch norm in between, lambda 5e-3, unbiased deviations + 1e-5; BYOL and MetaMask as pretrain's defaults, with a
+// redundancy head of --projector.
 #pragma once
 
 #include <cstdint>

@@ -67,7 +67,7 @@ Metrics::Metrics(Subject& subject, const EvaluationSettings& settings, const Sho
     : subject_(subject), settings_(settings), show_(show), encode_(subject.encode()), probe_(quick_probe()) {
   probe_.seed = settings.seed;
   if (const std::string path = mask_path(); !path.empty())
-    mask_ = read_feature_mask(path, subject.encoder.settings.dim());
+    mask_ = read_feature_mask(path, subject.encoder.settings().dim());
 }
 
 Metrics::Json Metrics::knn() {

@@ -203,12 +203,12 @@ Subject open_subject(const SubjectOptions& options) {
   subject.encoder = trained.encoder;
   subject.statistics = trained.statistics;
   subject.metadata = trained.metadata;
-  ResNetSettings settings = trained.encoder.settings;
+  EncoderSettings settings = trained.encoder.settings();
   require_usage(settings.channels <= most_channels, subject.path, ": the encoder takes ", settings.channels,
                 " channels, expected at most ", most_channels);
   if (options.untrained) {
-    if (config) settings.zero_init_gamma = config->zero_init_gamma;
-    subject.encoder = make_resnet(settings, {*subject.backend, static_cast<std::uint64_t>(subject.run_seed)});
+    if (config) settings.take_initial(config->own);
+    subject.encoder = make_encoder(settings, {*subject.backend, static_cast<std::uint64_t>(subject.run_seed)});
     subject.statistics = {};
   }
   subject.extract.image_size = settings.image_size;
@@ -234,9 +234,9 @@ nlohmann::ordered_json Subject::description() const {
   for (const char* key : {"config_xxh128", "config_sha256"})  // the latter in files of older versions
     if (const auto found = metadata.find(key); found != metadata.end()) json[key] = found->second;
   if (options.untrained) json["epoch"] = json["step"] = 0;
-  json["encoder"] = encoder.settings.encoder;
-  json["width"] = encoder.settings.width;
-  json["stem"] = encoder.settings.stem;
+  json["encoder"] = encoder.settings().encoder;
+  for (const auto& [name, value] : encoder.settings().described())
+    std::visit([&](const auto& given) { json[name] = given; }, value);
   json["image_size"] = extract.image_size;
   json["mean"] = json_list(extract.mean, extract.channels);
   json["std"] = json_list(extract.std, extract.channels);

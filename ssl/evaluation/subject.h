@@ -9,7 +9,7 @@
 
 #include "datasets/dataset.h"
 #include "engine/io/safetensors.h"
-#include "models/resnet.h"
+#include "models/encoder.h"
 #include "ssl/evaluation/features/features.h"
 
 // The CLI11 library's command line.
@@ -48,7 +48,7 @@ void add_subject_options(CLI::App& app, SubjectOptions& options);
 struct Subject {
   SubjectOptions options;
   std::string path;  // of the encoder's file
-  ResNet encoder;
+  Encoder encoder;
   Statistics statistics;
   Metadata metadata;
   ExtractSettings extract;

@@ -58,7 +58,7 @@ ObjectiveEntry barlow_twins() {
   return {.name = "barlow_twins",
           .title = "Barlow Twins",
           .options = options,
-          .make_base = [](const ObjectiveSetup& setup, const ResNet&) -> std::unique_ptr<BaseMethod> {
+          .make_base = [](const ObjectiveSetup& setup, const Encoder&) -> std::unique_ptr<BaseMethod> {
             return std::make_unique<BarlowTwins>(setup);
           }};
 }

@@ -14,7 +14,7 @@ struct ByolOptions {
 
 class Byol final : public BaseMethod {
  public:
-  Byol(const ObjectiveSetup& setup, const ResNet& encoder, const ByolOptions& own)
+  Byol(const ObjectiveSetup& setup, const Encoder& encoder, const ByolOptions& own)
       : projector_(make_mlp(mlp("projector", {setup.encoder.dim(), own.hidden, own.output}), setup.init())),
         predictor_(make_mlp(mlp("predictor", {own.output, own.predictor_hidden, own.output}), setup.init())),
         target_(encoder, {&projector_}, {own.momentum, own.final_momentum}, setup.activations) {}
@@ -57,7 +57,7 @@ ObjectiveEntry byol() {
   return {.name = "byol",
           .title = "BYOL",
           .options = options,
-          .make_base = [](const ObjectiveSetup& setup, const ResNet& encoder) -> std::unique_ptr<BaseMethod> {
+          .make_base = [](const ObjectiveSetup& setup, const Encoder& encoder) -> std::unique_ptr<BaseMethod> {
             return std::make_unique<Byol>(setup, encoder, setup.options.own.get<ByolOptions>());
           }};
 }

@@ -68,7 +68,7 @@ ObjectiveEntry simclr() {
   return {.name = "simclr",
           .title = "SimCLR",
           .options = options,
-          .make_base = [](const ObjectiveSetup& setup, const ResNet&) -> std::unique_ptr<BaseMethod> {
+          .make_base = [](const ObjectiveSetup& setup, const Encoder&) -> std::unique_ptr<BaseMethod> {
             return std::make_unique<Simclr>(setup);
           }};
 }

@@ -82,7 +82,7 @@ ObjectiveEntry vicreg() {
   return {.name = "vicreg",
           .title = "VICReg",
           .options = options,
-          .make_base = [](const ObjectiveSetup& setup, const ResNet&) -> std::unique_ptr<BaseMethod> {
+          .make_base = [](const ObjectiveSetup& setup, const Encoder&) -> std::unique_ptr<BaseMethod> {
             return std::make_unique<Vicreg>(setup);
           }};
 }

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "models/encoder.h"
 #include "ssl/options/table.h"
 
 namespace vergence {
@@ -63,6 +64,18 @@ class OptionBuilder {
   template <class Get>
   void flag(std::string name, Get get, std::string help, unsigned flags = OptionEntry::none) {
     add(std::move(name), get, std::move(help)).flags = flags;
+  }
+  /// An option that a family of encoders brings.
+  void encoder(const EncoderOption& option) {
+    std::visit(
+        [&](const auto& field) {
+          OptionEntry& entry = add(
+              option.name, [field](Options & o) -> auto& { return field(o.own); }, option.help);
+          entry.choices = option.choices;
+          const bool is_number = std::is_same_v<decltype(field(std::declval<OwnSettings&>())), std::int64_t&>;
+          if (is_number) entry.range = {static_cast<double>(option.low), static_cast<double>(option.high)};
+        },
+        option.field);
   }
   /// view.NAME for both views, view1.NAME and view2.NAME for one. `get(options, view)` returns the field.
   template <class Get>

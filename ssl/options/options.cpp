@@ -7,6 +7,7 @@
 
 #include "engine/io/files.h"
 #include "engine/text/shown.h"
+#include "models/encoder.h"
 #include "ssl/options/aliases.h"
 #include "ssl/options/command_line.h"
 #include "ssl/options/names.h"
@@ -83,6 +84,15 @@ void check_options(const Options& options) {
 /// Whether there is a setting of that name.
 bool sets(const std::vector<Setting>& settings, const char* name) {
   return std::any_of(settings.begin(), settings.end(), [&](const Setting& s) { return s.name == name; });
+}
+
+/// Options that other encoders bring say nothing of the chosen one. Recipes and saved files may have them.
+void refuse_other_encoders(const std::vector<Setting>& given, const std::string& encoder) {
+  const EncoderFamily& chosen = family_of(encoder);
+  for (const EncoderFamily& family : encoder_families())
+    for (const EncoderOption& option : family.options)
+      require_usage(family.names == chosen.names || !sets(given, option.name.c_str()), "--", option.name, ": ", encoder,
+                    " has no such option");
 }
 
 /// A file of options.
@@ -184,6 +194,7 @@ Options parse_pretrain(int argc, const char* const* argv) {
   }
   options.batch_chosen = sets(given, "batch") || (file.recipe.empty() && sets(filed, "batch"));
   check_options(options);
+  refuse_other_encoders(given, options.encoder);
   if (options.resume && !sets(given, "out") && !line.config.empty()) refuse_moved_run(file.path, options);
   return options;
 }

@@ -10,7 +10,7 @@
 
 #include "datasets/dataset.h"
 #include "kernels/views.h"
-#include "ssl/options/own_settings.h"
+#include "models/own_settings.h"
 
 namespace vergence {
 
@@ -52,14 +52,10 @@ struct Options {
 
   // ---- encoder
   std::string encoder = "resnet18";
-  std::int64_t width = 64;
-  std::string stem = "cifar";
-  bool stem_relu = true;
-  bool zero_init_gamma = false;
 
   // ---- objectives
   bool joint_head_norm = false;  // the heads' batch norm over both views together, not per view
-  OwnSettings own;               // each objective's switches: own.get<...>() of the struct in its file
+  OwnSettings own;               // each objective's and encoder's switches: own.get<...>() of the struct in its file
 
   // ---- views: probabilities and ranges of view 1 and view 2. `size`, `mean`, `std` and `interpolation` of these two
   // are not used: view_settings() fills them in.

@@ -10,8 +10,10 @@
 
 #include "datasets/dataset.h"
 #include "engine/io/files.h"
+#include "models/encoder.h"
 #include "ssl/options/names.h"
 #include "ssl/options/options.h"
+#include "ssl/options/table.h"
 
 namespace vergence {
 namespace {
@@ -58,10 +60,17 @@ std::vector<std::string> sorted_words(const std::string& name) {
   return words;
 }
 
+/// " of width 64", of encoders that have such an option.
+std::string width_of(const Options& options) {
+  for (const EncoderOption& option : family_of(options.encoder).options)
+    if (option.name == "width") return " of width " + value_text(*find_option("width"), options);
+  return "";
+}
+
 /// "1000 epochs of batch 256, resnet18 of width 64".
 std::string figures(const Options& options) {
   return join(options.epochs, options.epochs == 1 ? " epoch" : " epochs", " of batch ", options.batch, ", ",
-              options.encoder, " of width ", options.width, ", ", options.optimizer);
+              options.encoder, width_of(options), ", ", options.optimizer);
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "models/encoder.h"
 #include "ssl/options/builder.h"
 
 namespace vergence {
@@ -43,12 +44,9 @@ void add_task(OptionBuilder& t) {
   t.choice("composites.version", FIELD(composites.version), versions,
            "what to train on: whole images, shapes or photographs alone, shapes on other images' photographs");
   t.group = "Encoder";
-  t.choice("encoder", FIELD(encoder), {"resnet18", "resnet34", "resnet50"}, "the network that is kept");
-  t.number("width", FIELD(width), from(1, 4096), "channels of its first stage");
-  t.choice("stem", FIELD(stem), {"cifar", "stl", "stl_stride2", "imagenet"},
-           "its first layers; cifar: 3x3 convolution, no pooling");
-  t.flag("stem-relu", FIELD(stem_relu), "a ReLU after the stem's batch norm");
-  t.flag("zero-init-gamma", FIELD(zero_init_gamma), "begin with every residual block as the identity");
+  t.choice("encoder", FIELD(encoder), encoder_names(), "the network that is kept");
+  for (const EncoderFamily& family : encoder_families())
+    for (const EncoderOption& option : family.options) t.encoder(option);
 }
 
 void add_training(OptionBuilder& t) {

@@ -22,10 +22,9 @@ void save_pictures(Objective& objective, const Dataset& dataset, const ExtractSe
   write_png(folder + name, picture_grid(pictures, settings.mean, settings.std));
 }
 
-Statistics recalibrated_statistics(const ResNet& encoder, const Dataset& dataset, const ExtractSettings& settings,
+Statistics recalibrated_statistics(const Encoder& encoder, const Dataset& dataset, const ExtractSettings& settings,
                                    const Recalibration& recalibration, Backend& backend) {
-  ResNet constant = encoder;
-  constant.each([](const std::string&, Tensor& tensor) { tensor = tensor.detached(); });
+  const Encoder constant = encoder.constant();
   const std::vector<std::int64_t> order = epoch_order(dataset.count, recalibration.seed, recalibration.epoch);
   const std::int64_t batches = std::min(recalibration.batches, dataset.count / settings.batch);
   Statistics statistics;

@@ -4,7 +4,7 @@
 #include "datasets/dataset.h"
 #include "engine/graph.h"
 #include "engine/optimizer.h"
-#include "models/resnet.h"
+#include "models/encoders/resnet.h"
 #include "ssl/losses.h"
 
 using namespace vergence;

@@ -24,7 +24,7 @@ TEST(EncoderFile, RoundTrip) {
   const std::string path = folder / "encoder.safetensors";
   save_encoder(path, model, statistics, {{"objective", "simclr"}, {"epoch", "3"}});
   const TrainedEncoder loaded = load_encoder(path, cpu_backend());
-  EXPECT_EQ(loaded.encoder.settings.metadata(), settings.metadata());
+  EXPECT_EQ(loaded.encoder.settings().metadata(), EncoderSettings(settings).metadata());
   EXPECT_EQ(loaded.metadata.at("format"), "pt");
   EXPECT_EQ(loaded.metadata.at("objective"), "simclr");
   const Tensors before = values_of(model), after = values_of(loaded.encoder);
@@ -66,7 +66,7 @@ std::string refusal(const std::function<void(std::vector<TensorEntry>&, Metadata
   const ResNet model = make_resnet(small(), {cpu_backend()});
   const EncoderEntries entries(model, {});
   std::vector<TensorEntry> list = entries.entries();
-  Metadata metadata = model.settings.metadata();
+  Metadata metadata = EncoderSettings(model.settings).metadata();
   change(list, metadata);
   const TemporaryFolder folder;
   const std::string path = folder / "encoder.safetensors";

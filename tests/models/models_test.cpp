@@ -6,8 +6,8 @@
 #include <map>
 
 #include "engine/graph.h"
+#include "models/encoders/resnet.h"
 #include "models/heads.h"
-#include "models/resnet.h"
 #include "tests/support/small_models.h"
 
 namespace vergence {

@@ -11,6 +11,7 @@
 #include "kernels/choices.h"
 #include "kernels/views.h"
 #include "models/encoder_file.h"
+#include "models/encoders/resnet.h"
 #include "ssl/evaluation/probes/episodes.h"
 #include "ssl/evaluation/robustness/corruptions.h"
 #include "ssl/losses.h"
@@ -54,10 +55,10 @@ double number(const SafetensorsFile& file, const std::string& key) { return std:
 
 /// Features and parameter gradients of <features, cotangent>, both views in one call, statistics per view.
 void resnet(const SafetensorsFile& in, Results& out) {
-  const ResNetSettings settings = ResNetSettings::from_metadata(in.metadata(), in.path());
+  const EncoderSettings settings = EncoderSettings::from_metadata(in.metadata(), in.path());
   const Tensor images = read_tensor(in, "images");
   set_cpu_conv(in.meta("cpu_conv") == "direct" ? CpuConv::direct : CpuConv::automatic);
-  ResNet encoder = make_resnet(settings, {cpu_backend(), 0, images.dtype});
+  Encoder encoder = make_encoder(settings, {cpu_backend(), 0, images.dtype});
   Tensors weights;
   for (const NamedTensor& parameter : parameters_of(encoder)) {
     const Tensor given = read_tensor(in, parameter.name);
@@ -133,9 +134,9 @@ void optimizer(const SafetensorsFile& in, Results& out) {
 
 /// Trains statistics into a fresh encoder, saves it as OUT.encoder, and gives the features it has in evaluation.
 void encoder(const SafetensorsFile& in, Results& out, const std::string& encoder_path) {
-  const ResNetSettings settings = ResNetSettings::from_metadata(in.metadata(), in.path());
+  const EncoderSettings settings = EncoderSettings::from_metadata(in.metadata(), in.path());
   const Tensor images = read_tensor(in, "images");
-  const ResNet encoder = make_resnet(settings, {cpu_backend(), 11});
+  const Encoder encoder = make_encoder(settings, {cpu_backend(), 11});
   Statistics statistics;
   for (int step = 0; step < 3; ++step) encoder(affine(images, 1.0 + step), {.groups = 2, .running = &statistics});
   save_encoder(encoder_path, encoder, statistics, {});
@@ -147,7 +148,8 @@ void encoder(const SafetensorsFile& in, Results& out, const std::string& encoder
 void objective(const SafetensorsFile& in, Results& out) {
   const DType type = read_tensor(in, "views.0").dtype;
   Options options;
-  options.objective = in.meta("objective"), options.width = static_cast<std::int64_t>(number(in, "width"));
+  options.objective = in.meta("objective"),
+  options.own.get<ResNetSettings>().width = static_cast<std::int64_t>(number(in, "width"));
   for (const auto& [key, value] : in.metadata())
     if (key.rfind("option.", 0) == 0) set_option(options, key.substr(7), value);
   const auto size = static_cast<std::int64_t>(number(in, "image_size"));

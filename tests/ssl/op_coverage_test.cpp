@@ -4,8 +4,8 @@
 #include <gtest/gtest.h>
 
 #include "engine/graph.h"
+#include "models/encoders/resnet.h"
 #include "models/heads.h"
-#include "models/resnet.h"
 #include "ssl/losses.h"
 #include "tests/op_table/runner.h"
 

@@ -4,7 +4,7 @@
 #include <string>
 
 #include "kernels/random.h"
-#include "models/resnet.h"
+#include "models/encoders/resnet.h"
 
 namespace vergence {
 

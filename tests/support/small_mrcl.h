@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "models/encoders/resnet.h"
 #include "tests/support/small_objectives.h"
 
 namespace vergence {
@@ -10,7 +11,7 @@ namespace vergence {
 inline Options tiny_mrcl(const std::string& base = "simclr", const Switches& more = {}) {
   Options options;
   options.objective = "mrcl";
-  options.width = 4;
+  options.own.get<ResNetSettings>().width = 4;
   options.batch = 8;
   options.optimizer = "sgd";
   set_all(options,

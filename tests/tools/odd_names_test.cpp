@@ -13,6 +13,7 @@
 #include "engine/text/shown.h"
 #include "engine/text/stored_text.h"
 #include "engine/text/utf8.h"
+#include "models/encoders/resnet.h"
 #include "ssl/evaluation/subject.h"
 #include "ssl/options/table.h"
 #include "ssl/training/checkpoint.h"
@@ -92,7 +93,7 @@ class OddNamesRun : public ::testing::Test {
     options.dataset = "image_folder";
     options.data = data;
     options.image_size = 16;
-    options.width = 4;
+    options.own.get<ResNetSettings>().width = 4;
     options.batch = 4;
     options.epochs = 2;
     options.lr = 0.01;

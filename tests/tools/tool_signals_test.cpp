@@ -4,6 +4,7 @@
 
 #include "datasets/readers/images/packed.h"
 #include "engine/io/files.h"
+#include "models/encoders/resnet.h"
 #include "ssl/options/table.h"
 #include "ssl/training/stages.h"
 #include "tests/support/complaints.h"
@@ -57,7 +58,7 @@ TEST_F(ToolSignals, EndARunThatStillOpensItsData) {
   expect_ends_at_once({tool_path("pack"), images.path(), folder / "packed", "--classes", fifo});
 
   Options options = small_run({}, run);
-  options.width = 4;
+  options.own.get<ResNetSettings>().width = 4;
   options.epochs = 1;
   set_option(options, "simclr.hidden", "32");
   vergence::pretrain(options);
@@ -124,7 +125,7 @@ TEST_F(ToolSignals, OptionsMayComeFromAProcess) {
 TEST_F(ToolSignals, AnEvaluationMeetsNoMaskThatIsNone) {
   const std::string run = folder / "run", mask = run + "/mask.safetensors";
   Options options = small_run({}, run);
-  options.width = 4;
+  options.own.get<ResNetSettings>().width = 4;
   options.epochs = 1;
   set_option(options, "simclr.hidden", "32");
   vergence::pretrain(options);

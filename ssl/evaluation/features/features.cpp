@@ -80,12 +80,6 @@ Features extract(const Encode& encode, const Dataset& dataset, const ExtractSett
   return features;
 }
 
-/// The same weights as constants: no graph is recorded, activations are dropped.
-ResNet as_constants(ResNet encoder) {
-  encoder.each([](const std::string&, Tensor& tensor) { tensor = tensor.detached(); });
-  return encoder;
-}
-
 Pass eval_pass(Statistics& statistics, DType precision) {
   Pass pass;
   pass.training = false;
@@ -96,14 +90,14 @@ Pass eval_pass(Statistics& statistics, DType precision) {
 
 }  // namespace
 
-Encode encode_with(const ResNet& encoder, Statistics& statistics, DType precision) {
-  return [frozen = as_constants(encoder), pass = eval_pass(statistics, precision)](const Tensor& images) {
+Encode encode_with(const Encoder& encoder, Statistics& statistics, DType precision) {
+  return [frozen = encoder.constant(), pass = eval_pass(statistics, precision)](const Tensor& images) {
     return frozen(images, pass);
   };
 }
 
-Encode encode_map_with(const ResNet& encoder, Statistics& statistics, DType precision) {
-  return [frozen = as_constants(encoder), pass = eval_pass(statistics, precision)](const Tensor& images) {
+Encode encode_map_with(const Encoder& encoder, Statistics& statistics, DType precision) {
+  return [frozen = encoder.constant(), pass = eval_pass(statistics, precision)](const Tensor& images) {
     const Tensor map = frozen.feature_map(images, pass);
     return map.dtype == DType::f32 ? map : cast(map, DType::f32);
   };

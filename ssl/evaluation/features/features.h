@@ -8,7 +8,7 @@
 #include "datasets/dataset.h"
 #include "engine/tensor.h"
 #include "kernels/views.h"
-#include "models/resnet.h"
+#include "models/encoder.h"
 #include "ssl/evaluation/features/matrix.h"
 
 namespace vergence {
@@ -18,11 +18,10 @@ using Encode = std::function<Tensor(const Tensor& images)>;
 
 /// `encoder` in eval mode, its activations in `precision`. The result shares the weights' memory, so training on shows;
 /// `statistics` must outlive it.
-Encode encode_with(const ResNet& encoder, Statistics& statistics, DType precision = DType::f32);
+Encode encode_with(const Encoder& encoder, Statistics& statistics, DType precision = DType::f32);
 
-/// The same, but the last stage's feature map: images [N, H, W, C] -> [N, h, w, dim], f32. The features are its mean
-/// over pixels.
-Encode encode_map_with(const ResNet& encoder, Statistics& statistics, DType precision = DType::f32);
+/// The same, but the last stage's feature map: images [N, H, W, C] -> [N, h, w, map_channels], f32.
+Encode encode_map_with(const Encoder& encoder, Statistics& statistics, DType precision = DType::f32);
 
 struct ExtractSettings {
   std::int64_t image_size = 32;  // images of another size are resized

@@ -10,7 +10,7 @@ namespace {
 class FrozenNetwork final : public PriorNetwork {
  public:
   /// `statistics`: for batch norm; none: those of the batch.
-  explicit FrozenNetwork(const ResNet& encoder, const Statistics& statistics = {})
+  explicit FrozenNetwork(const Encoder& encoder, const Statistics& statistics = {})
       : encoder_(encoder), statistics_(statistics) {}
 
   Tensor features(const Tensor& images, const Pass& pass) override {
@@ -19,16 +19,16 @@ class FrozenNetwork final : public PriorNetwork {
     frozen.running = frozen.training ? nullptr : &statistics_;
     return encoder_(images, frozen);
   }
-  double flops(std::int64_t images) const override { return cost_of(encoder_.settings, images).forward_flops; }
+  double flops(std::int64_t images) const override { return cost_of(encoder_.settings(), images).forward_flops; }
 
  private:
-  ResNet encoder_;
+  Encoder encoder_;
   Statistics statistics_;
 };
 
 class CopiedNetwork final : public PriorNetwork {
  public:
-  CopiedNetwork(const ResNet& encoder, double momentum, DType activations)
+  CopiedNetwork(const Encoder& encoder, double momentum, DType activations)
       : copy_(encoder, {}, {momentum, momentum}, activations) {}
 
   Tensor features(const Tensor& images, const Pass& pass) override { return copy_.features(images, pass); }
@@ -44,7 +44,7 @@ class Pixels final : public PriorNetwork {
  public:
   static constexpr std::int64_t side = 8;
 
-  Pixels(const ResNetSettings& settings, DType dtype) : settings_(settings), dtype_(dtype) {
+  Pixels(const EncoderSettings& settings, DType dtype) : settings_(settings), dtype_(dtype) {
     require_usage(settings.image_size % side == 0,
                   "--dsa.prior_net pixels: expected an image size that is a multiple of ", side, ", got ",
                   settings.image_size);
@@ -59,23 +59,20 @@ class Pixels final : public PriorNetwork {
   double flops(std::int64_t) const override { return 0; }
 
  private:
-  ResNetSettings settings_;
+  EncoderSettings settings_;
   DType dtype_;
 };
 
-std::unique_ptr<PriorNetwork> from_file(const PriorSettings& settings, const ResNetSettings& like, const Init& init) {
-  if (settings.untrained) return std::make_unique<FrozenNetwork>(make_resnet(like, init));
+std::unique_ptr<PriorNetwork> from_file(const PriorSettings& settings, const EncoderSettings& like, const Init& init) {
+  if (settings.untrained) return std::make_unique<FrozenNetwork>(make_encoder(like, init));
   require_usage(!settings.file.empty(), "--dsa.prior_net ", settings.net,
                 ": expected the encoder.safetensors of an earlier run as --dsa.prior_file");
   TrainedEncoder trained = load_encoder(settings.file, init.backend);
-  ResNet& encoder = trained.encoder;
-  require_usage(encoder.settings.channels == like.channels, settings.file, ": the encoder takes ",
-                encoder.settings.channels, " channels, expected ", like.channels, " as the images have");
+  Encoder& encoder = trained.encoder;
+  require_usage(encoder.settings().channels == like.channels, settings.file, ": the encoder takes ",
+                encoder.settings().channels, " channels, expected ", like.channels, " as the images have");
   if (settings.random_stem) {
-    encoder.settings.stem = "cifar";
-    const ResNet fresh = make_resnet(encoder.settings, {init.backend, init.seed});
-    encoder.stem.w = fresh.stem.w;
-    encoder.stem.conv = fresh.stem.conv;
+    encoder.renew_stem({init.backend, init.seed});
   }
   return std::make_unique<FrozenNetwork>(encoder, settings.batch_statistics ? Statistics{} : trained.statistics);
 }
@@ -83,7 +80,7 @@ std::unique_ptr<PriorNetwork> from_file(const PriorSettings& settings, const Res
 }  // namespace
 
 std::unique_ptr<PriorNetwork> make_prior(const PriorSettings& settings, const ObjectiveSetup& setup,
-                                         const ResNet& encoder) {
+                                         const Encoder& encoder) {
   // Another seed than the encoder's, whose first weights would otherwise be these.
   const Init init{setup.backend, static_cast<std::uint64_t>(setup.options.seed) ^ hash_name("dsa.prior"),
                   setup.weights};
@@ -91,9 +88,9 @@ std::unique_ptr<PriorNetwork> make_prior(const PriorSettings& settings, const Ob
   if (settings.net == "ema") return std::make_unique<CopiedNetwork>(encoder, settings.momentum, setup.activations);
   if (settings.net == "pixels") return std::make_unique<Pixels>(setup.encoder, setup.weights);
   require_usage(settings.net == "random", "--dsa.prior_net: there is no '", settings.net, "'");
-  ResNetSettings random = setup.encoder;
-  random.zero_init_gamma = false;
-  return std::make_unique<FrozenNetwork>(make_resnet(random, init));
+  EncoderSettings random = setup.encoder;
+  random.take_initial({});
+  return std::make_unique<FrozenNetwork>(make_encoder(random, init));
 }
 
 }  // namespace vergence

@@ -32,6 +32,6 @@ class PriorNetwork {
 /// `encoder`: the one to be trained, whose weights `ema` copies. Throws UsageError for a file that is missing or cannot
 /// be read and for images that do not fit.
 std::unique_ptr<PriorNetwork> make_prior(const PriorSettings& settings, const ObjectiveSetup& setup,
-                                         const ResNet& encoder);
+                                         const Encoder& encoder);
 
 }  // namespace vergence

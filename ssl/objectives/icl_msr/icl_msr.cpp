@@ -113,9 +113,7 @@ class IclMsr final : public BasedObjective {
   /// The strata's channel weights [T, C], with their history.
   Tensor strata_of(const Views& views) {
     const auto encode = [this](const Tensor& plain) {
-      ResNet constant = encoder_;
-      constant.each([](const std::string&, Tensor& tensor) { tensor = tensor.detached(); });
-      return constant(plain, {.activations = activations_});
+      return encoder_.constant()(plain, {.activations = activations_});
     };
     return regularizer_(views.plain, encode, activations_);
   }

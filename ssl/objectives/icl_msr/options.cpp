@@ -4,7 +4,7 @@
 
 namespace vergence {
 
-RegularizerSettings regularizer_settings(const IclMsrOptions& options, const ResNetSettings& encoder) {
+RegularizerSettings regularizer_settings(const IclMsrOptions& options, const EncoderSettings& encoder) {
   RegularizerSettings settings;
   settings.build = options.build == "table"    ? RegularizerBuild::table
                    : options.build == "images" ? RegularizerBuild::images

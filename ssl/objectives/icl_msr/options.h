@@ -6,7 +6,7 @@
 
 #include "engine/bilevel.h"
 #include "engine/optimizer.h"
-#include "models/resnet.h"
+#include "models/encoder.h"
 #include "ssl/objectives/icl_msr/regularizer.h"
 #include "ssl/options/builder.h"
 #include "ssl/options/options.h"
@@ -43,7 +43,7 @@ struct IclMsrOptions {
 };
 
 /// For this encoder's features and images.
-RegularizerSettings regularizer_settings(const IclMsrOptions& options, const ResNetSettings& encoder);
+RegularizerSettings regularizer_settings(const IclMsrOptions& options, const EncoderSettings& encoder);
 OptimizerSettings meta_optimizer_settings(const IclMsrOptions& options);
 BilevelOptions bilevel_options(const IclMsrOptions& options);
 /// virtual_lr, or what 0 stands for: with SGD lr / (1 - momentum) at the batch's full rate, which is how far a gradient

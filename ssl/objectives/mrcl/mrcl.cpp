@@ -46,12 +46,13 @@ class Mrcl final : public BasedObjective {
     check();
     std::vector<NamedTensor> more;
     if (own_.alpha > 0) {
-      decoder_ = make_decoder({.features = setup.encoder.dim(),
-                               .image_size = setup.encoder.image_size,
-                               .map_size = own_.rec_input == "map" ? setup.encoder.map_size() : 0,
-                               .width = own_.decoder_width,
-                               .image_channels = channels_},
-                              init());
+      decoder_ =
+          make_decoder({.features = own_.rec_input == "map" ? setup.encoder.shape().map_channels : setup.encoder.dim(),
+                        .image_size = setup.encoder.image_size,
+                        .map_size = own_.rec_input == "map" ? setup.encoder.map_size() : 0,
+                        .width = own_.decoder_width,
+                        .image_channels = channels_},
+                       init());
       more = parameters_of(*decoder_);
     }
     if (erased_ > 0 && own_.mask_fill == "token") {
@@ -108,7 +109,7 @@ class Mrcl final : public BasedObjective {
       Pass evaluation = pass();
       evaluation.training = false, evaluation.groups = 1;
       const Tensor map = encoder_.feature_map(seen, evaluation);
-      Tensor image = (*decoder_)(own_.rec_input == "map" ? map : pooled(map), evaluation).detached();
+      Tensor image = (*decoder_)(own_.rec_input == "map" ? map : encoder_.features_of(map), evaluation).detached();
       const Tensor& wanted = own_.rec_target == "masked" ? seen : images;
       if (own_.rec_patch_norm) image = restore_patches(image, patch_statistics(wanted, grid_), grid_);
       if (by_variance()) image = image * channel_deviations(colours(wanted));
@@ -159,12 +160,10 @@ class Mrcl final : public BasedObjective {
     return cast(images.shape[3] > channels_ ? slice(images, 3, 0, channels_) : images, weights_);
   }
 
-  Tensor pooled(const Tensor& map) const { return global_average_pool(map, weights_); }
-
   /// One pass of encoder and heads over views of which some are masked: `erased` patches in each.
   Terms terms_of(const Views& views, const Tensor& seen, const std::array<std::int64_t, 2>& erased) {
     const Tensor target_side = target_features(own_.target_clean ? views.both : seen.detached());
-    const Tensor map = encoder_.feature_map(seen, pass()), features = pooled(map);
+    const Tensor map = encoder_.feature_map(seen, pass()), features = encoder_.features_of(map);
     Terms terms;
     terms.contrastive = base().loss(embed(features, target_side), &terms.parts);
     if (!decoder_) return terms;

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/ops/ops.h"
+#include "models/encoders/resnet.h"
 #include "ssl/bench/step.h"
 #include "tests/device/device_under_test.h"
 #include "tests/support/small_objectives.h"
@@ -21,7 +22,7 @@ void PrintTo(const Case& c, std::ostream* out) {
 Options tiny(const Case& c) {
   Options options;
   options.objective = "icl_msr";
-  options.width = 4;
+  options.own.get<ResNetSettings>().width = 4;
   options.batch = 8;
   options.joint_head_norm = true;
   set_all(options, {"simclr.hidden", "barlow_twins.hidden", "barlow_twins.output", "byol.hidden"}, "16");

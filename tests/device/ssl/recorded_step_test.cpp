@@ -3,6 +3,7 @@
 
 #include "engine/ops/ops.h"
 #include "kernels/choices.h"
+#include "models/encoders/resnet.h"
 #include "ssl/bench/step.h"
 #include "tests/device/device_under_test.h"
 #include "tests/support/small_objectives.h"
@@ -14,7 +15,7 @@ namespace {
 Options tiny(const char* objective) {
   Options options;
   options.objective = objective;
-  options.width = 4;
+  options.own.get<ResNetSettings>().width = 4;
   options.batch = 4;
   set_all(options,
           {"simclr.hidden", "barlow_twins.hidden", "barlow_twins.output", "byol.hidden", "metamask.redundancy_hidden",

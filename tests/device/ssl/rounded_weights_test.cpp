@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/ops/ops.h"
+#include "models/encoders/resnet.h"
 #include "ssl/bench/step.h"
 #include "ssl/steps/setup.h"
 #include "tests/device/device_under_test.h"
@@ -32,7 +33,7 @@ void expect_copies(Objective& objective, const std::string& when) {
     ASSERT_TRUE(set.flat().rounded) << name << ", " << when;
     EXPECT_EQ(copy_of(set.flat()), rounded(set.flat())) << name << ", " << when;
   }
-  const Tensor& stem = objective.encoder().stem.w;
+  const Tensor& stem = objective.encoder().as<ResNet>().stem.w;
   ASSERT_TRUE(stem.rounded) << when;
   EXPECT_EQ(copy_of(stem), rounded(stem)) << when;
 }
@@ -71,7 +72,7 @@ TEST(RoundedWeights, FollowWhatIsWrittenFromOutside) {
   }
   from_host(flat, bytes);
   expect_copies(*objective, "from the host's memory");
-  const Tensor& stem = objective->encoder().stem.w;
+  const Tensor& stem = objective->encoder().as<ResNet>().stem.w;
   assign(stem, 3.0 * stem.detached());
   expect_copies(*objective, "one tensor assigned");
 }

@@ -78,7 +78,7 @@ struct Network {
   std::array<int, 4> depths;
 };
 
-/// The convolutions of a ResNet, as models/resnet.cpp builds it.
+/// The convolutions of a ResNet, as models/encoders/resnet.cpp builds it.
 void add_shapes(std::vector<ConvShape>& shapes, const Network& network, bool imagenet) {
   const std::int64_t batch = imagenet ? 512 : 1024;
   const auto add = [&](std::int64_t size, std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride) {

@@ -16,6 +16,7 @@
 #include "datasets/readers/cifar.h"
 #include "engine/io/files.h"
 #include "models/encoder_file.h"
+#include "models/encoders/resnet.h"
 #include "ssl/evaluation/evaluation.h"
 #include "ssl/options/options.h"
 #include "tests/support/channel_statistics.h"

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "models/encoder_file.h"
+#include "models/encoders/resnet.h"
 #include "ssl/evaluation/evaluation.h"
 #include "ssl/evaluation/features/mask.h"
 #include "ssl/evaluation/neighbors/knn.h"

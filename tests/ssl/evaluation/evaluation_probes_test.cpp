@@ -13,6 +13,7 @@
 #include "kernels/error.h"
 #include "kernels/random.h"
 #include "models/encoder_file.h"
+#include "models/encoders/resnet.h"
 #include "ssl/evaluation/evaluation.h"
 #include "ssl/evaluation/features/mask.h"
 #include "ssl/evaluation/neighbors/knn.h"
@@ -530,7 +531,7 @@ TEST_F(Evaluated, BadMasksAreUsageErrors) {
 TEST_F(Evaluated, TakesTheRunsViewsWhereThereAreAny) {
   EXPECT_EQ(run("alignment")["alignment"]["views"], "crop 0.08-1, flip");
   Options options;
-  options.width = 2;
+  options.own.get<ResNetSettings>().width = 2;
   for (ViewSettings& view : options.view) view = ViewSettings::identity(16);
   write_atomically(folder_ / "config.toml", options_to_toml(options));
   options_.run = folder_.path();

@@ -8,6 +8,7 @@
 #include "engine/ops/ops.h"
 #include "kernels/random.h"
 #include "models/encoder_file.h"
+#include "models/encoders/resnet.h"
 #include "ssl/evaluation/features/features.h"
 #include "ssl/evaluation/subject.h"
 #include "ssl/evaluation/verdict.h"
@@ -41,7 +42,7 @@ class StoredEncoder : public testing::Test {
     save_encoder(folder_ / "encoder.safetensors", encoder_, statistics_, metadata_);
     Options options;
     options.seed = 3;
-    options.width = 4;
+    options.own.get<ResNetSettings>().width = 4;
     write_atomically(folder_ / "config.toml", options_to_toml(options));
   }
   SubjectOptions run() const {
@@ -190,8 +191,8 @@ TEST_F(StoredEncoder, UntrainedHasTheInitialWeightsOfTheRunsSeed) {
   options.untrained = true;
   Subject subject = open_subject(options);
   const ResNet initial = make_resnet(settings_, {cpu_backend(), 3});
-  EXPECT_EQ(subject.encoder.stem.w.floats(), initial.stem.w.floats());
-  EXPECT_NE(subject.encoder.stem.w.floats(), encoder_.stem.w.floats());
+  EXPECT_EQ(subject.encoder.as<ResNet>().stem.w.floats(), initial.stem.w.floats());
+  EXPECT_NE(subject.encoder.as<ResNet>().stem.w.floats(), encoder_.stem.w.floats());
   EXPECT_EQ(verdict_path(options, "probe"), folder_ / "probe_untrained.json");
   Statistics fresh;
   const Dataset dataset = open_dataset(subject.data, "test");

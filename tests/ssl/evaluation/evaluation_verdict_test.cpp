@@ -12,6 +12,7 @@
 #include "engine/version.h"
 #include "kernels/random.h"
 #include "models/encoder_file.h"
+#include "models/encoders/resnet.h"
 #include "ssl/evaluation/features/features.h"
 #include "ssl/options/options.h"
 #include "tests/support/complaints.h"
@@ -382,7 +383,7 @@ TEST_F(Verdicts, TheClassesOfCifar100ThatWereTrainedOnAreSaid) {
   Options options;
   options.dataset = "cifar100";
   options.cifar100_classes = "fc100_base";
-  options.width = 2;
+  options.own.get<ResNetSettings>().width = 2;
   options.image_size = size_;
   write_atomically(folder_ / "run/config.toml", options_to_toml(options));
   ASSERT_EQ(shell("$VERGENCE_BUILD/evaluate --run run --device cpu --dataset npy --data d --metrics collapse"), 0)

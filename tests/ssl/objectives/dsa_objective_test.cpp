@@ -7,6 +7,7 @@
 #include "engine/graph.h"
 #include "engine/ops/ops.h"
 #include "models/encoder_file.h"
+#include "models/encoders/resnet.h"
 #include "ssl/base_method.h"
 #include "ssl/objectives/dsa/loss.h"
 #include "ssl/objectives/dsa/options.h"
@@ -48,7 +49,7 @@ struct ByHand {
 ByHand by_hand(const Options& options, Objective& objective, const Views& views, double tau) {
   const DsaOptions own = options.own.get<DsaOptions>();
   const ObjectiveSetup setup = small_setup(options);
-  const ResNet& encoder = objective.encoder();
+  const Encoder& encoder = objective.encoder();
   const auto base = make_base_method(own.base, "test", setup, encoder);  // the same initial weights
   const Pass pass{.groups = 2, .activations = DType::f64};
   Embeddings z{base->embed(encoder(views.both, pass), pass), {}};
@@ -317,8 +318,8 @@ TEST_F(DsaPrior, ReadsAnEncoder) {
 TEST_F(DsaPrior, OfARandomNetworkIsAnotherThanTheEncoderAndRepeats) {
   const std::vector<double> features = prior(settings_of("random"))->features(both_, pass_).values();
   EXPECT_EQ(prior(settings_of("random"))->features(both_, pass_).values(), features);
-  const ResNet start =
-      make_resnet(encoder_settings(options_, small_image), {cpu_backend(), static_cast<std::uint64_t>(options_.seed)});
+  const Encoder start =
+      make_encoder(encoder_settings(options_, small_image), {cpu_backend(), static_cast<std::uint64_t>(options_.seed)});
   EXPECT_NE(start(both_, {.groups = 2}).values(), features);
 }
 

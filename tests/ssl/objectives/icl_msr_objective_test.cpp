@@ -79,7 +79,7 @@ class Twin {
  public:
   Twin(const ObjectiveSetup& setup, const Snapshot& network, const Tensor& regularizer)
       : own_(setup.options.own.get<IclMsrOptions>()),
-        encoder_(make_resnet(setup.encoder, setup.init())),
+        encoder_(make_encoder(setup.encoder, setup.init())),
         base_(make_base_method(own_.base, "base", setup, encoder_)),
         regularizer_(regularizer_settings(own_, setup.encoder), setup.init()),
         phi_(regularizer_.parameters()) {
@@ -153,7 +153,7 @@ class Twin {
   }
 
   IclMsrOptions own_;
-  ResNet encoder_;
+  Encoder encoder_;
   std::unique_ptr<BaseMethod> base_;
   SemanticRegularizer regularizer_;
   ParameterSet phi_;

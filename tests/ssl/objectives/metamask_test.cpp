@@ -9,6 +9,7 @@
 #include "engine/ops/ops.h"
 #include "engine/optimizer.h"
 #include "kernels/random.h"
+#include "models/encoders/resnet.h"
 #include "ssl/bench/step.h"
 #include "ssl/losses.h"
 #include "tests/support/small_objectives.h"
@@ -207,7 +208,7 @@ TEST(MetaMaskConfounder, DrownedDimensionsFallBelowAllOthers) {
 Options tiny(const Switches& more = {}) {
   Options options;
   options.objective = "metamask";
-  options.width = 2;
+  options.own.get<ResNetSettings>().width = 2;
   options.momentum = 0.9;
   options.weight_decay = 5e-4;
   set_all(options, {"metamask.redundancy_hidden", "metamask.contrastive_hidden"}, "12");

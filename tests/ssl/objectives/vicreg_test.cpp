@@ -4,6 +4,7 @@
 
 #include "engine/graph.h"
 #include "engine/ops/ops.h"
+#include "models/encoders/resnet.h"
 #include "ssl/objective_list.h"
 #include "ssl/options/table.h"
 #include "tests/op_table/runner.h"
@@ -40,8 +41,8 @@ double expected_loss(const Matrix& z, double invariance, double variance, double
 }
 
 std::unique_ptr<BaseMethod> method(const Options& options) {
-  const ObjectiveSetup setup{options, {.width = 1}, cpu_backend(), DType::f64, DType::f64};
-  return make_base_method("vicreg", "--objective", setup, make_resnet(setup.encoder, setup.init()));
+  const ObjectiveSetup setup{options, ResNetSettings{.width = 1}, cpu_backend(), DType::f64, DType::f64};
+  return make_base_method("vicreg", "--objective", setup, make_encoder(setup.encoder, setup.init()));
 }
 
 TEST(Vicreg, IsItsDefinition) {

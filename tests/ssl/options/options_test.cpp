@@ -9,6 +9,7 @@
 
 #include "engine/io/files.h"
 #include "kernels/error.h"
+#include "models/encoders/resnet.h"
 #include "ssl/options/recipes.h"
 #include "ssl/options/table.h"
 #include "tests/support/complaints.h"
@@ -34,6 +35,8 @@ std::string toml_complaint(const std::string& text) {
   return complaint;
 }
 
+ResNetSettings of_resnet(const Options& options) { return options.own.get<ResNetSettings>(); }
+
 /// Every saved value, by name.
 std::string all_values(const Options& options) {
   std::string text;
@@ -54,7 +57,7 @@ class ConfigFile : public testing::Test {
 TEST_F(ConfigFile, CommandLineOverFileOverDefaults) {
   write("width = 24\nepochs = 7\n[simclr]\ntemperature = 0.7\n");
   const Options options = parse({"--config", path_.c_str(), "--epochs", "9"});
-  EXPECT_EQ(options.width, 24);
+  EXPECT_EQ(of_resnet(options).width, 24);
   EXPECT_EQ(options.epochs, 9);
   EXPECT_EQ(value_text(*find_option("simclr.temperature"), options), "0.7");
   EXPECT_EQ(options.batch, Options().batch) << "with --config no recipe applies";
@@ -86,7 +89,7 @@ TEST(PretrainOptions, TheRecipeOfDataSetAndObjectiveApplies) {
     const Options photographs = parse({"--dataset", data_set, "--objective", "byol"});
     EXPECT_EQ(photographs.applied[0], "recipe " + find_recipe("imagenet100_byol"));
     EXPECT_EQ(photographs.dataset, data_set);
-    EXPECT_EQ(photographs.stem, "imagenet");
+    EXPECT_EQ(of_resnet(photographs).stem, "imagenet");
   }
   EXPECT_EQ(parse({"--dataset", "image_folder"}).applied[0], "recipe " + find_recipe("image_folder_simclr"));
 }
@@ -94,7 +97,7 @@ TEST(PretrainOptions, TheRecipeOfDataSetAndObjectiveApplies) {
 TEST(PretrainOptions, AShippedRecipeCanBeNamed) {
   const Options options = parse({"--config", "cifar10_simclr_short"});
   EXPECT_EQ(options.dataset, "cifar10");
-  EXPECT_EQ(options.width, 16);
+  EXPECT_EQ(of_resnet(options).width, 16);
   EXPECT_EQ(complaint({"--config", "nothing"}),
             "--config: there is no file nothing and no shipped recipe of that name (pretrain --recipes lists them)");
   EXPECT_EQ(complaint({"--config", "no/file.toml"}), "--config: there is no file no/file.toml");
@@ -114,14 +117,24 @@ TEST(PretrainOptions, EveryShippedRecipeParsesAndSaysWhatItIsFor) {
 TEST(PretrainOptions, Switches) {
   EXPECT_TRUE(parse({"--resume"}).resume);
   EXPECT_FALSE(parse({}).resume);
-  EXPECT_TRUE(parse({"--zero-init-gamma", "--seed", "3"}).zero_init_gamma);
-  EXPECT_FALSE(parse({"--stem-relu", "off"}).stem_relu);
-  EXPECT_FALSE(parse({"--stem-relu=off"}).stem_relu);
+  EXPECT_TRUE(of_resnet(parse({"--zero-init-gamma", "--seed", "3"})).zero_init_gamma);
+  EXPECT_FALSE(of_resnet(parse({"--stem-relu", "off"})).stem_relu);
+  EXPECT_FALSE(of_resnet(parse({"--stem-relu=off"})).stem_relu);
   EXPECT_EQ(parse({"--step-epochs", "60,80.5"}).step_epochs, (std::vector<double>{60, 80.5}));
   EXPECT_EQ(parse({"--lr=1e-3"}).lr, 1e-3);
   EXPECT_EQ(parse({"--seed", "4"}).run_folder(), "runs/confounded_shapes_simclr_s4");
   EXPECT_EQ(parse({"--out", "x"}).run_folder(), "x");
   EXPECT_DOUBLE_EQ(parse({"--lr", "0.1", "--batch", "512"}).effective_lr(), 0.2);
+}
+
+TEST(PretrainOptions, OfAnotherEncoderAreRefusedOnTheCommandLineAlone) {
+  const std::string resnet = Options().encoder;
+  for (const std::string& encoder : encoder_names()) {
+    if (&family_of(encoder) == &family_of(resnet)) continue;
+    EXPECT_EQ(complaint({"--encoder", encoder.c_str(), "--width", "16"}),
+              "--width: " + encoder + " has no such option");
+    EXPECT_EQ(parse({"--config", "cifar10_simclr_short", "--encoder", encoder.c_str()}).encoder, encoder);
+  }
 }
 
 TEST(PretrainOptions, LarsAloneExcludesVectorsByDefault) {

@@ -18,6 +18,7 @@
 #include "kernels/error.h"
 #include "kernels/random.h"
 #include "models/encoder_file.h"
+#include "models/encoders/resnet.h"
 #include "ssl/options/builder.h"
 #include "ssl/options/table.h"
 #include "ssl/training/stages.h"
@@ -96,7 +97,7 @@ Options shrunk(const std::string& recipe, const GeneratedData& data) {
   Options options = recipe_options(recipe);
   options.data = data.folder(options.dataset);
   options.device = "cpu";
-  options.width = 4;
+  options.own.get<ResNetSettings>().width = 4;
   options.batch = 8;
   options.limit = GeneratedData::images;
   options.eval_limit = options.batch;
@@ -158,7 +159,7 @@ TEST_P(Recipe, IsWhatItsNameSays) {
   ASSERT_EQ(name.rfind(start, 0), 0u) << "a recipe for " << start;
   const std::string rest = name.substr(start.size());
   const std::string base = value_of(options, options.objective + ".base");
-  const bool variant = rest.empty() || rest == "_code" || rest == "_short";
+  const bool variant = rest.empty() || rest == "_code" || rest == "_short" || rest == "_" + options.encoder;
   if (base.empty()) {
     EXPECT_TRUE(variant) << rest;
   } else {
@@ -178,11 +179,11 @@ TEST_P(Recipe, HasAScheduleThatFits) {
 
 TEST_P(Recipe, Starts) {
   const Options options = runs_->run(GetParam());
-  const ResNetSettings encoder =
-      load_encoder(options.run_folder() + "/encoder.safetensors", cpu_backend()).encoder.settings;
+  const EncoderSettings encoder =
+      load_encoder(options.run_folder() + "/encoder.safetensors", cpu_backend()).encoder.settings();
   const Options recipe = recipe_options(GetParam());
   EXPECT_EQ(encoder.encoder, recipe.encoder);
-  EXPECT_EQ(encoder.stem, recipe.stem);
+  EXPECT_EQ(encoder.described(), encoder_settings(options, encoder.image_size).described());
 }
 
 INSTANTIATE_TEST_SUITE_P(Recipes, Recipe, ::testing::ValuesIn(recipe_names()),

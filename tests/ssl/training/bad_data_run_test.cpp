@@ -5,6 +5,7 @@
 #include "datasets/loading/loader.h"
 #include "datasets/readers/images/pack.h"
 #include "engine/io/files.h"
+#include "models/encoders/resnet.h"
 #include "ssl/options/table.h"
 #include "ssl/training/checkpoint.h"
 #include "ssl/training/stages.h"
@@ -24,7 +25,7 @@ class BadDataRun : public ::testing::Test {
     options.dataset = "image_folder";
     options.data = data;
     options.image_size = 16;
-    options.width = 4;
+    options.own.get<ResNetSettings>().width = 4;
     options.batch = 4;
     options.epochs = 2;
     options.lr = 0.01;

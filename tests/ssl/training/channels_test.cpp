@@ -7,6 +7,7 @@
 
 #include "engine/io/safetensors.h"
 #include "kernels/views.h"
+#include "models/encoders/resnet.h"
 #include "ssl/evaluation/evaluation.h"
 #include "ssl/evaluation/probes/probe.h"
 #include "ssl/evaluation/robustness/nuisance.h"
@@ -186,7 +187,7 @@ class ChannelRun : public ::testing::TestWithParam<std::int64_t> {
   Options run(Options options, const std::string& name) const {
     options.dataset = "npy";
     options.data = folder_.path();
-    options.width = 4;
+    options.own.get<ResNetSettings>().width = 4;
     options.batch = 8;
     options.epochs = 2;
     options.eval_every = 1;

@@ -131,7 +131,7 @@ TEST_F(MrclRun, EndsWithNewStatisticsAndReportsBoth) {
   EXPECT_TRUE(fs::exists(folder_ / "run/pictures/epoch_0002.png"));
   const TrainedEncoder last = load_encoder(folder_ / "run/encoder.safetensors", cpu_backend()),
                        trained = load_encoder(folder_ / "run/encoder_as_trained.safetensors", cpu_backend());
-  EXPECT_EQ(last.encoder.stem.w.values(), trained.encoder.stem.w.values());
+  EXPECT_EQ(last.encoder.as<ResNet>().stem.w.values(), trained.encoder.as<ResNet>().stem.w.values());
   EXPECT_NE(last.statistics.layers.at("bn1").mean.values(), trained.statistics.layers.at("bn1").mean.values());
   EXPECT_EQ(last.statistics.layers.at("bn1").batches, 2);
   EXPECT_EQ(trained.statistics.layers.at("bn1").batches, 24);

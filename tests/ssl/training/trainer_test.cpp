@@ -9,6 +9,7 @@
 #include "engine/io/files.h"
 #include "engine/text/json_text.h"
 #include "models/encoder_file.h"
+#include "models/encoders/resnet.h"
 #include "ssl/bench/step.h"
 #include "ssl/steps/plan.h"
 #include "ssl/steps/setup.h"
@@ -31,7 +32,7 @@ class TrainerTest : public ::testing::Test {
   Options tiny(const std::string& run, const std::string& objective = "simclr") const {
     Options options;
     options.objective = objective;
-    options.width = 4;
+    options.own.get<ResNetSettings>().width = 4;
     options.warmup_epochs = 1;
     set_all(options,
             {"simclr.hidden", "barlow_twins.hidden", "barlow_twins.output", "byol.hidden", "byol.output",
@@ -203,7 +204,7 @@ TEST_F(TrainerTest, AnEncoderIsNeverThereWithoutACheckpoint) {
 TEST_F(TrainerTest, AResumedRunKeepsItsTunedConvolutions) {
   Options options = tiny("tuned");
   options.tune = true;
-  options.width = 16;  // whole vectors of channels: 3x3 convolutions have a choice
+  options.own.get<ResNetSettings>().width = 16;  // whole vectors of channels: 3x3 convolutions have a choice
   options.max_steps = 2;
   pretrain(options);
   json choices = parse_json(folder_.bytes("tuned/tuning.json"));

@@ -1,6 +1,4 @@
-#include "models/resnet.h"
-
-#include <charconv>
+#include "models/encoders/resnet.h"
 
 namespace vergence {
 
@@ -37,6 +35,8 @@ constexpr Pool stem_pool{3, 2, 1};
 struct ConvPlan {
   std::string conv_name, norm_name;
   std::int64_t in, out, kernel, stride, padding;
+
+  Conv conv() const { return {.stride = stride, .padding = padding}; }
 };
 
 struct BlockPlan {
@@ -96,45 +96,13 @@ std::int64_t ResNetSettings::map_size() const {
   return (image_size + halvings - 1) / halvings;  // each one rounds up
 }
 
-std::map<std::string, std::string> ResNetSettings::metadata() const {
-  return {{"encoder", encoder},
-          {"width", std::to_string(width)},
-          {"stem", stem},
-          {"stem_relu", stem_relu ? "on" : "off"},
-          {"image_size", std::to_string(image_size)},
-          {"channels", std::to_string(channels)}};
-}
-
-ResNetSettings ResNetSettings::from_metadata(const std::map<std::string, std::string>& metadata,
-                                             const std::string& where) {
-  auto text = [&](const std::string& key, const char* otherwise = nullptr) -> std::string {
-    const auto found = metadata.find(key);
-    require_usage(found != metadata.end() || otherwise, where, ": metadata: there is no '", key, "'");
-    return found != metadata.end() ? found->second : otherwise;
-  };
-  auto number = [&](const std::string& key, const char* otherwise = nullptr) {
-    const std::string value = text(key, otherwise);
-    std::int64_t result = 0;
-    const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), result);
-    require_usage(error == std::errc() && end == value.data() + value.size(), where, ": metadata: '", key,
-                  "': expected a whole number, got '", value, "'");
-    return result;
-  };
-  ResNetSettings settings;
-  settings.encoder = text("encoder");
-  settings.width = number("width");
-  settings.stem = text("stem");
-  settings.image_size = number("image_size");
-  settings.channels = number("channels", "3");
-  const std::string relu = text("stem_relu", "on");
-  require_usage(relu == "on" || relu == "off", where, ": metadata: 'stem_relu': expected on or off, got '", relu, "'");
-  settings.stem_relu = relu == "on";
-  try {
-    check(settings);
-  } catch (const UsageError& error) {
-    throw UsageError(join(where, ": metadata: ", error.what()));
-  }
-  return settings;
+ResNetSettings::operator EncoderSettings() const {
+  EncoderSettings any;
+  any.encoder = encoder;
+  any.image_size = image_size;
+  any.channels = channels;
+  any.own.get<ResNetSettings>() = *this;
+  return any;
 }
 
 void check(const ResNetSettings& settings) {
@@ -167,15 +135,10 @@ std::vector<const ConvBn*> ResNet::layers() const {
   return list;
 }
 
+ResNet::operator Encoder() const { return {settings, clone()}; }
+
 Tensor ResNet::feature_map(const Tensor& images, const Pass& pass) const {
-  const std::int64_t aligned = (settings.channels + 7) / 8 * 8;
-  require(images.shape.rank() == 4 && (images.shape[3] == settings.channels || images.shape[3] == aligned),
-          settings.encoder, ": expected images [N,H,W,", settings.channels, "], got ", images.shape);
-  const DType type = stem.w.dtype == DType::f64 ? DType::f64 : pass.activations;
-  Tensor x = images.dtype == type ? images : cast(images, type);
-  ConvBn first = stem;  // channels that are there for alignment meet weights of zero
-  if (images.shape[3] > settings.channels) first.w = pad(stem.w, 3, 0, images.shape[3]);
-  x = conv_bn(x, first, pass, {.relu = settings.stem_relu});
+  Tensor x = conv_bn_of_images(images, stem, pass, {.relu = settings.stem_relu}, settings.encoder);
   if (stem_of(settings.stem).pool) x = max_pool(x, stem_pool);
   for (const ResNetBlock& block : blocks) {
     Tensor y = x;
@@ -186,18 +149,24 @@ Tensor ResNet::feature_map(const Tensor& images, const Pass& pass) const {
   return x;
 }
 
-Tensor ResNet::operator()(const Tensor& images, const Pass& pass) const {
-  return global_average_pool(feature_map(images, pass), stem.gamma.dtype);
+Tensor ResNet::features_of(const Tensor& map) const { return global_average_pool(map, stem.gamma.dtype); }
+
+void ResNet::renew_stem(EncoderSettings& any, const Init& init) {
+  settings.stem = any.own.get<ResNetSettings>().stem = "cifar";
+  const ResNet fresh = make_resnet(settings, init);
+  stem.w = fresh.stem.w;
+  stem.conv = fresh.stem.conv;
 }
 
 ResNet make_resnet(const ResNetSettings& settings, const Init& init) {
   check(settings);
   const Plan plan = resnet_plan(settings);
   auto make = [&](const ConvPlan& p) {
-    return make_conv_bn(init, p.conv_name, p.norm_name, p.in, p.out, p.kernel,
-                        {.stride = p.stride, .padding = p.padding});
+    return make_conv_bn(init, p.conv_name, p.norm_name, p.in, p.out, p.kernel, p.conv());
   };
-  ResNet model{settings, make(plan.stem), {}};
+  ResNet model;
+  model.settings = settings;
+  model.stem = make(plan.stem);
   for (const BlockPlan& block : plan.blocks) {
     ResNetBlock made;
     for (const ConvPlan& conv : block.convs) made.convs.push_back(make(conv));
@@ -208,39 +177,69 @@ ResNet make_resnet(const ResNetSettings& settings, const Init& init) {
   return model;
 }
 
-Cost cost_of(const ResNetSettings& settings, std::int64_t batch, DType activations, bool recompute) {
-  check(settings);
-  const Plan plan = resnet_plan(settings);
-  Cost cost;
-  std::int64_t elements = 0;
-  // A convolution keeps its input, which is the output of the layer before; its batch norm keeps the convolution's
-  // output and, for the ReLU's mask, its own output. So two activations per layer, or one where batch norms'
-  // outputs are computed again.
-  auto pass = [&](const ConvPlan& p, std::int64_t size) {
-    const ConvShape shape{batch, size, size, p.in, p.out, p.kernel, p.kernel, p.stride, p.padding, 1, 1};
-    cost.parameters += shape.weight_size() + 2 * p.out;
-    cost.forward_flops += shape.flops();
-    elements += (recompute ? 1 : 2) * shape.out_size();
-    return shape.out_height();
-  };
-  elements += batch * settings.image_size * settings.image_size * settings.channels;
-  std::int64_t size = pass(plan.stem, settings.image_size);
-  std::int64_t index_bytes = 0;
-  if (plan.pool) {
-    size =
-        PoolShape{
-            batch, size, size, settings.width, stem_pool.kernel, stem_pool.kernel, stem_pool.stride, stem_pool.padding}
-            .out_height();
-    elements += batch * size * size * settings.width;
-    index_bytes = batch * size * size * settings.width * size_of(DType::i32);
-  }
-  for (const BlockPlan& block : plan.blocks) {
-    const std::int64_t before = size;
-    for (const ConvPlan& conv : block.convs) size = pass(conv, size);
-    for (const ConvPlan& conv : block.downsample) pass(conv, before);
-  }
-  cost.activation_bytes = elements * size_of(activations) + index_bytes;
-  return cost;
+namespace {
+
+ResNetSettings resnet_settings(const EncoderSettings& any) {
+  ResNetSettings settings = any.own.get<ResNetSettings>();
+  settings.encoder = any.encoder;
+  settings.image_size = any.image_size;
+  settings.channels = any.channels;
+  return settings;
 }
 
+EncoderShape resnet_shape(const EncoderSettings& any) {
+  const ResNetSettings settings = resnet_settings(any);
+  check(settings);
+  return {settings.dim(), settings.map_size(), settings.dim()};
+}
+
+std::unique_ptr<EncoderNetwork> make_network(const EncoderSettings& settings, const Init& init) {
+  return std::make_unique<ResNet>(make_resnet(resnet_settings(settings), init));
+}
+
+void count_resnet(const EncoderSettings& any, CostCounter& cost) {
+  const ResNetSettings settings = resnet_settings(any);
+  const Plan plan = resnet_plan(settings);
+  const auto count = [&](const ConvPlan& p, std::int64_t size, const LayerCost& layer) {
+    return cost.conv_bn(size, p.in, p.out, p.kernel, p.conv(), layer);
+  };
+  std::int64_t size = count(plan.stem, settings.image_size, {.relu = settings.stem_relu, .rectified = false});
+  if (plan.pool) size = cost.max_pool(size, settings.width, stem_pool);
+  bool rectified = settings.stem_relu;
+  for (const BlockPlan& block : plan.blocks) {
+    for (const ConvPlan& conv : block.downsample) count(conv, size, {.relu = false, .rectified = rectified});
+    for (const ConvPlan& conv : block.convs) {
+      size = count(conv, size, {.add = &conv == &block.convs.back(), .rectified = rectified});
+      rectified = true;
+    }
+  }
+}
+
+}  // namespace
+
+namespace encoders {
+
+EncoderFamily resnet() {
+  constexpr auto field = [](auto member) { return EncoderOption::field_of(member); };
+  using Own = ResNetSettings;
+  return {.names = {"resnet18", "resnet34", "resnet50"},
+          .options = {{.name = "width", .field = field(&Own::width), .help = "channels of its first stage"},
+                      {.name = "stem",
+                       .field = field(&Own::stem),
+                       .help = "its first layers; cifar: 3x3 convolution, no pooling",
+                       .choices = {"cifar", "stl", "stl_stride2", "imagenet"}},
+                      {.name = "stem-relu",
+                       .field = field(&Own::stem_relu),
+                       .help = "a ReLU after the stem's batch norm",
+                       .optional = true},
+                      {.name = "zero-init-gamma",
+                       .field = field(&Own::zero_init_gamma),
+                       .help = "begin with every residual block as the identity",
+                       .initial = true}},
+          .shape = resnet_shape,
+          .make = make_network,
+          .count = count_resnet};
+}
+
+}  // namespace encoders
 }  // namespace vergence

@@ -3,15 +3,15 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
-#include "models/layers.h"
+#include "models/encoder.h"
 
 namespace vergence {
 
-/// What an encoder is. Together with its weights this is all that is needed to use it.
+/// Which ResNet.
 ///
 /// Stems (first convolution, always without bias, then batch norm and ReLU):
 ///   cifar        3x3, stride 1, padding 1; no pooling
@@ -31,12 +31,8 @@ struct ResNetSettings {
   std::int64_t dim() const;
   /// Height and width of the last stage's feature map of an image of image_size.
   std::int64_t map_size() const;
-  /// The entries of encoder.safetensors' metadata that describe the network: encoder, width, stem, stem_relu ("on" or
-  /// "off"), image_size, channels.
-  std::map<std::string, std::string> metadata() const;
-  /// The reverse. Throws UsageError, beginning with `where`, for a missing or impossible entry; stem_relu and channels
-  /// may be missing ("on", 3).
-  static ResNetSettings from_metadata(const std::map<std::string, std::string>& metadata, const std::string& where);
+  /// The same as the settings of any encoder.
+  operator EncoderSettings() const;
 };
 
 /// Throws UsageError for an encoder or stem there is not, or a size out of range.
@@ -50,34 +46,25 @@ struct ResNetBlock {
   void each(const Visit& visit, const std::string& prefix = "");
 };
 
-struct ResNet {
+struct ResNet final : EncoderNetwork {
   ResNetSettings settings;
   ConvBn stem;
   std::vector<ResNetBlock> blocks;
 
+  operator Encoder() const;
+
+  std::unique_ptr<EncoderNetwork> clone() const override { return std::make_unique<ResNet>(*this); }
   /// Visits in the order of torchvision's state_dict.
-  void each(const Visit& visit, const std::string& prefix = "");
-  /// All convolutions with their batch norms, in the order of `each`.
-  std::vector<const ConvBn*> layers() const;
-  /// Images [N,H,W,channels], or with channels up to the next multiple of 8 that are ignored -> features [N, dim]. The
-  /// input is cast to pass.activations, the result to the type of the weights.
-  Tensor operator()(const Tensor& images, const Pass& pass) const;
-  /// Images -> the last stage's feature map [N, H', W', dim], in the type of the activations.
-  Tensor feature_map(const Tensor& images, const Pass& pass) const;
+  void each(const Visit& visit, const std::string& prefix = "") override;
+  std::vector<const ConvBn*> layers() const override;
+  Tensor feature_map(const Tensor& images, const Pass& pass) const override;
+  /// The mean over the map's pixels.
+  Tensor features_of(const Tensor& map) const override;
+  /// As the stem `cifar`.
+  void renew_stem(EncoderSettings& any, const Init& init) override;
 };
 
 /// A ResNet with PyTorch's default initial weights, keyed by seed and name. Throws UsageError as `check`.
 ResNet make_resnet(const ResNetSettings& settings, const Init& init);
-
-struct Cost {
-  std::int64_t parameters = 0;
-  double forward_flops = 0;           // of one forward pass over the batch: convolutions, multiply-adds times two
-  std::int64_t activation_bytes = 0;  // what a recorded forward pass keeps until its backward pass
-};
-
-/// What a forward pass over `batch` images of settings.image_size costs, without making the network. recompute: as
-/// Pass's.
-Cost cost_of(const ResNetSettings& settings, std::int64_t batch, DType activations = DType::f32,
-             bool recompute = false);
 
 }  // namespace vergence

@@ -1,4 +1,5 @@
-// Settings whose types are known only to the files that declare them: how an objective brings switches of its own.
+// Settings whose types are known only to the files that declare them: how an objective or a family of encoders brings
+// switches of its own.
 #pragma once
 
 #include <any>

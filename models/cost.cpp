@@ -1,0 +1,39 @@
+#include "models/cost.h"
+
+namespace vergence {
+
+CostCounter::CostCounter(std::int64_t batch, std::int64_t image_size, std::int64_t channels, DType activations,
+                         bool recompute)
+    : batch_(batch),
+      elements_(batch * image_size * image_size * channels),
+      activations_(activations),
+      recompute_(recompute) {}
+
+std::int64_t CostCounter::conv_bn(std::int64_t size, std::int64_t in, std::int64_t out, std::int64_t kernel,
+                                  const Conv& conv, LayerCost layer) {
+  layer.conv = {batch_, size, size, in, out, kernel, kernel, conv.stride, conv.padding, conv.dilation, conv.groups};
+  cost_.parameters += layer.conv.weight_size() + 2 * out;
+  cost_.forward_flops += layer.conv.flops();
+  // A convolution keeps its input, which is the output of the layer before; its batch norm keeps the convolution's
+  // output and, for the ReLU's mask, its own output. So two activations per layer, or one where batch norms'
+  // outputs are computed again.
+  elements_ += (recompute_ ? 1 : 2) * layer.conv.out_size();
+  cost_.layers.push_back(layer);
+  return layer.conv.out_height();
+}
+
+std::int64_t CostCounter::max_pool(std::int64_t size, std::int64_t channels, const Pool& pool) {
+  const PoolShape shape{batch_, size, size, channels, pool.kernel, pool.kernel, pool.stride, pool.padding};
+  const std::int64_t out = shape.out_height(), values = batch_ * out * out * channels;
+  elements_ += values;
+  index_bytes_ += values * size_of(DType::i32);
+  return out;
+}
+
+Cost CostCounter::total() const {
+  Cost cost = cost_;
+  cost.activation_bytes = elements_ * size_of(activations_) + index_bytes_;
+  return cost;
+}
+
+}  // namespace vergence

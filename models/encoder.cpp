@@ -1,0 +1,181 @@
+#include "models/encoder.h"
+
+#include <algorithm>
+#include <charconv>
+
+namespace vergence {
+
+namespace {
+
+std::string metadata_key(const EncoderOption& option) {
+  std::string key = option.name;
+  std::replace(key.begin(), key.end(), '-', '_');
+  return key;
+}
+
+std::string word_of(const std::string& value) { return value; }
+std::string word_of(std::int64_t value) { return std::to_string(value); }
+std::string word_of(bool value) { return value ? "on" : "off"; }
+
+std::string value_of(const EncoderOption& option, OwnSettings& own) {
+  return std::visit([&](const auto& field) { return word_of(field(own)); }, option.field);
+}
+
+/// The metadata of a file, whose name begins all complaints.
+struct MetadataReader {
+  const std::map<std::string, std::string>& metadata;
+  const std::string& where;
+
+  /// `otherwise`: what a missing entry stands for; null: it may not be missing.
+  std::string text(const std::string& key, const std::string* otherwise = nullptr) const {
+    const auto found = metadata.find(key);
+    require_usage(found != metadata.end() || otherwise, where, ": metadata: there is no '", key, "'");
+    return found != metadata.end() ? found->second : *otherwise;
+  }
+  void read(const std::string& key, std::string& value, bool optional) const {
+    const std::string otherwise = value;
+    value = text(key, optional ? &otherwise : nullptr);
+  }
+  void read(const std::string& key, std::int64_t& value, bool optional) const {
+    const std::string otherwise = std::to_string(value), given = text(key, optional ? &otherwise : nullptr);
+    const auto [end, error] = std::from_chars(given.data(), given.data() + given.size(), value);
+    require_usage(error == std::errc() && end == given.data() + given.size(), where, ": metadata: '", key,
+                  "': expected a whole number, got '", given, "'");
+  }
+  void read(const std::string& key, bool& value, bool optional) const {
+    const std::string otherwise = word_of(value), given = text(key, optional ? &otherwise : nullptr);
+    require_usage(given == "on" || given == "off", where, ": metadata: '", key, "': expected on or off, got '", given,
+                  "'");
+    value = given == "on";
+  }
+};
+
+}  // namespace
+
+EncoderShape EncoderSettings::shape() const { return family_of(encoder).shape(*this); }
+
+std::map<std::string, std::string> EncoderSettings::metadata() const {
+  std::map<std::string, std::string> entries{
+      {"encoder", encoder}, {"image_size", std::to_string(image_size)}, {"channels", std::to_string(channels)}};
+  OwnSettings values = own;
+  for (const EncoderOption& option : family_of(encoder).options)
+    if (!option.initial) entries[metadata_key(option)] = value_of(option, values);
+  return entries;
+}
+
+EncoderSettings EncoderSettings::from_metadata(const std::map<std::string, std::string>& metadata,
+                                               const std::string& where) {
+  const MetadataReader reader{metadata, where};
+  EncoderSettings settings;
+  reader.read("encoder", settings.encoder, false);
+  reader.read("image_size", settings.image_size, false);
+  reader.read("channels", settings.channels, true);
+  const auto of_file = [&](const auto& f) {
+    try {
+      f();
+    } catch (const UsageError& error) {
+      throw UsageError(join(where, ": metadata: ", error.what()));
+    }
+  };
+  of_file([&] { family_of(settings.encoder); });
+  for (const EncoderOption& option : family_of(settings.encoder).options) {
+    if (option.initial) continue;
+    std::visit([&](const auto& field) { reader.read(metadata_key(option), field(settings.own), option.optional); },
+               option.field);
+  }
+  of_file([&] { check(settings); });
+  return settings;
+}
+
+std::vector<std::pair<std::string, std::variant<std::string, std::int64_t>>> EncoderSettings::described() const {
+  std::vector<std::pair<std::string, std::variant<std::string, std::int64_t>>> list;
+  OwnSettings values = own;
+  for (const EncoderOption& option : family_of(encoder).options) {
+    if (const auto* word = std::get_if<std::function<std::string&(OwnSettings&)>>(&option.field))
+      list.emplace_back(option.name, (*word)(values));
+    if (const auto* number = std::get_if<std::function<std::int64_t&(OwnSettings&)>>(&option.field))
+      list.emplace_back(option.name, (*number)(values));
+  }
+  return list;
+}
+
+void EncoderSettings::take_initial(const OwnSettings& other) {
+  OwnSettings values = other;
+  for (const EncoderOption& option : family_of(encoder).options)
+    if (option.initial) std::visit([&](const auto& field) { field(own) = field(values); }, option.field);
+}
+
+void check(const EncoderSettings& settings) {
+  settings.shape();
+  const auto inside = [](const char* name, std::int64_t value, std::int64_t most) {
+    require_usage(value >= 1 && value <= most, name, ": expected 1 to ", most, ", got ", value);
+  };
+  inside("image size", settings.image_size, 4096);
+  inside("image channels", settings.channels, 1024);
+}
+
+void EncoderNetwork::renew_stem(EncoderSettings& settings, const Init&) {
+  throw UsageError(join(settings.encoder, ": its first convolution cannot be replaced"));
+}
+
+Encoder& Encoder::operator=(Encoder other) noexcept {
+  std::swap(settings_, other.settings_);
+  std::swap(network_, other.network_);
+  return *this;
+}
+
+Encoder Encoder::constant() const {
+  Encoder copy = *this;
+  copy.each([](const std::string&, Tensor& tensor) { tensor = tensor.detached(); });
+  return copy;
+}
+
+Backend& Encoder::backend() const {
+  Backend* found = nullptr;
+  network_->each([&](const std::string&, const Tensor& tensor) { found = &tensor.backend(); }, "");
+  require(found != nullptr, settings_.encoder, ": the network has no parameters");
+  return *found;
+}
+
+Tensor conv_bn_of_images(const Tensor& images, const ConvBn& layer, const Pass& pass, const ConvBnOptions& options,
+                         const std::string& name) {
+  const std::int64_t channels = layer.w.shape[3], aligned = (channels + 7) / 8 * 8;
+  require(images.shape.rank() == 4 && (images.shape[3] == channels || images.shape[3] == aligned), name,
+          ": expected images [N,H,W,", channels, "], got ", images.shape);
+  const DType type = layer.w.dtype == DType::f64 ? DType::f64 : pass.activations;
+  const Tensor x = images.dtype == type ? images : cast(images, type);
+  ConvBn first = layer;  // channels that are there for alignment meet weights of zero
+  if (images.shape[3] > channels) first.w = pad(layer.w, 3, 0, images.shape[3]);
+  return conv_bn(x, first, pass, options);
+}
+
+const EncoderFamily& family_of(const std::string& encoder) {
+  for (const EncoderFamily& family : encoder_families())
+    if (std::find(family.names.begin(), family.names.end(), encoder) != family.names.end()) return family;
+  const std::vector<std::string> names = encoder_names();
+  std::string known;
+  for (std::size_t i = 0; i < names.size(); ++i)
+    known += (i == 0 ? "" : i + 1 == names.size() ? " or " : ", ") + names[i];
+  throw UsageError(join("encoder: expected ", known, ", got '", encoder, "'"));
+}
+
+std::vector<std::string> encoder_names() {
+  std::vector<std::string> names;
+  for (const EncoderFamily& family : encoder_families())
+    names.insert(names.end(), family.names.begin(), family.names.end());
+  return names;
+}
+
+Encoder make_encoder(const EncoderSettings& settings, const Init& init) {
+  check(settings);
+  return {settings, family_of(settings.encoder).make(settings, init)};
+}
+
+Cost cost_of(const EncoderSettings& settings, std::int64_t batch, DType activations, bool recompute) {
+  check(settings);
+  CostCounter counter(batch, settings.image_size, settings.channels, activations, recompute);
+  family_of(settings.encoder).count(settings, counter);
+  return counter.total();
+}
+
+}  // namespace vergence
