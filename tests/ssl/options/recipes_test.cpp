@@ -212,7 +212,11 @@ TEST(Recipes, EveryDataSetHasOneForEveryObjective) {
     const std::string data_set = recipe_options(recipe).dataset;
     of_data_set[data_set].insert(recipe.substr(data_set.size() + 1));
   }
-  std::erase_if(of_data_set["cifar10"], [](const std::string& name) { return name.ends_with("_short"); });
+  const std::vector<std::string> encoders = encoder_names();
+  std::erase_if(of_data_set["cifar10"], [&](const std::string& name) {  // what CIFAR-10 alone has
+    return name.ends_with("_short") ||
+           std::any_of(encoders.begin(), encoders.end(), [&](const auto& one) { return name.ends_with("_" + one); });
+  });
   for (const char* data_set : {"cifar10", "stl10", "imagenet100"})
     EXPECT_EQ(of_data_set[data_set], of_data_set["cifar100"]) << data_set;
   for (const std::string& objective : objective_names()) {
