@@ -223,10 +223,10 @@ EncoderFamily resnet() {
   constexpr auto field = [](auto member) { return EncoderOption::field_of(member); };
   using Own = ResNetSettings;
   return {.names = {"resnet18", "resnet34", "resnet50"},
-          .options = {{.name = "width", .field = field(&Own::width), .help = "channels of its first stage"},
+          .options = {{.name = "width", .field = field(&Own::width), .help = "channels of a ResNet's first stage"},
                       {.name = "stem",
                        .field = field(&Own::stem),
-                       .help = "its first layers; cifar: 3x3 convolution, no pooling",
+                       .help = "a ResNet's first layers; cifar: 3x3 convolution, no pooling",
                        .choices = {"cifar", "stl", "stl_stride2", "imagenet"}},
                       {.name = "stem-relu",
                        .field = field(&Own::stem_relu),
