@@ -222,24 +222,7 @@ TEST(ResNet, ForwardEqualsTheCompositionByName) {
 TEST(ResNet, GradientAlongARandomDirection) {
   ResNet model = stirred(small());
   const Tensor images = random_tensor({6, 8, 8, 3}, 3), seed = random_tensor({6, 16}, 4);
-  ParameterSet set(parameters_of(model));
-  const Tensors gradients = grad({dot(model(images, {.groups = 2}), seed)}, set.tensors());
-  double along = 0;
-  Tensors directions;
-  for (std::size_t i = 0; i < gradients.size(); ++i) {
-    directions.push_back(random_tensor(gradients[i].shape, 200 + i));
-    along += dot(gradients[i], directions[i]).item();
-  }
-  auto value_at = [&](double distance) {
-    ResNet moved = model;
-    Tensors values;
-    for (std::size_t i = 0; i < directions.size(); ++i)
-      values.push_back(set.tensors()[i].detached() + affine(directions[i], distance));
-    set_values(values, moved);
-    return dot(moved(images, {.groups = 2}), seed).item();
-  };
-  const double h = 1e-6;
-  EXPECT_NEAR((value_at(h) - value_at(-h)) / (2 * h) / along, 1, 1e-5);
+  expect_gradient_along_a_direction(model, [&](const ResNet& net) { return dot(net(images, {.groups = 2}), seed); });
 }
 
 TEST(ResNet, TwoGroupsEqualTwoCalls) {

@@ -1,8 +1,11 @@
 // Small models for tests.
 #pragma once
 
+#include <gtest/gtest.h>
 #include <string>
 
+#include "engine/graph.h"
+#include "engine/parameters.h"
 #include "kernels/random.h"
 #include "models/encoders/resnet.h"
 
@@ -21,6 +24,30 @@ inline ResNetSettings small(const std::string& encoder = "resnet18", std::int64_
   settings.width = width;
   settings.image_size = 8;
   return settings;
+}
+
+/// The derivative of value(model) by all of the model's parameters, along a random direction, against a difference.
+template <class Model, class Value>
+void expect_gradient_along_a_direction(Model& model, const Value& value) {
+  const ParameterSet set(parameters_of(model));
+  const Tensors gradients = grad({value(model)}, set.tensors());
+  double along = 0;
+  Tensors directions;
+  for (std::size_t i = 0; i < gradients.size(); ++i) {
+    directions.push_back(random_tensor(gradients[i].shape, 200 + i));
+    along += dot(gradients[i], directions[i]).item();
+  }
+  const auto value_at = [&](double distance) {
+    Model moved = model;
+    Tensors values;
+    for (std::size_t i = 0; i < directions.size(); ++i)
+      values.push_back(set.tensors()[i].detached() + affine(directions[i], distance));
+    set_values(values, moved);
+    return value(moved).item();
+  };
+  const double before = value_at(0), h = 1e-6;
+  EXPECT_NEAR((value_at(h) - value_at(-h)) / (2 * h) / along, 1, 1e-5);
+  EXPECT_EQ(value(model).item(), before) << "a copy has handles of its own";
 }
 
 /// Random scales and shifts, so that no batch norm is the identity that it starts as.

@@ -12,8 +12,8 @@ IMAGES = 50000
 JUDGE_SECONDS = 15  # a run, about
 COMMON = ("--config", "cifar10_simclr_short", "--dataset", "cifar10", "--limit", "0", "--width", "64", "--epochs", "100",
           "--eval-every", "0", "--device", "cuda", "--precision", "bf16", "--log-every", "20")
-# A step's cost beside SimCLR's, for the number of epochs that fit: `bench step` of 512 pairs on an H200, and of ICL-MSR's
-# kinds, which it does not run, an estimate.
+# A step's cost beside SimCLR's, for the number of epochs that fit: by `bench step` of 512 pairs on an H200; of ICL-MSR's kinds and
+# the mask of ones, which it does not run, estimates.
 COSTS = {"gpu_simclr": 1, "gpu_mrcl": 1.3, "gpu_dsa": 2.65, "gpu_icl_msr": 2.5, "gpu_icl_fixed": 1.5, "gpu_simclr_lr_2": 1,
          "gpu_metamask": 3.8, "gpu_mask_1": 1.1}
 PIECES = {"A": ("gpu_simclr", "gpu_mrcl", "gpu_dsa"), "B": ("gpu_simclr_lr_2", "gpu_icl_fixed", "gpu_icl_msr"),
