@@ -10,8 +10,8 @@
 #include "models/encoder.h"
 #include "ssl/options/aliases.h"
 #include "ssl/options/command_line.h"
+#include "ssl/options/config_file.h"
 #include "ssl/options/names.h"
-#include "ssl/options/recipes.h"
 #include "ssl/options/table.h"
 
 namespace vergence {
@@ -33,6 +33,12 @@ std::string objective_in(const std::vector<Setting>& settings, const std::string
     const bool fixed = is_option_name(setting.name) && setting.name != objectives_temperature;
     if (fixed && true_option_name(setting.name, otherwise, setting.where, "") == "objective") return setting.value;
   }
+  return otherwise;
+}
+
+/// The same of layers, the last of which wins.
+std::string objective_in(const std::vector<Layer>& layers, std::string otherwise) {
+  for (const Layer& layer : layers) otherwise = objective_in(layer, otherwise);
   return otherwise;
 }
 
@@ -95,25 +101,6 @@ void refuse_other_encoders(const std::vector<Setting>& given, const std::string&
                     " has no such option");
 }
 
-/// A file of options.
-struct ConfigFile {
-  std::string path;    // empty: none
-  std::string recipe;  // of a shipped one: its name
-};
-
-/// The file of --config: a path, or the name of a shipped recipe.
-ConfigFile config_file(const std::string& given) {
-  if (file_exists(given)) return {given, ""};
-  const bool plain_name = given.find('/') == std::string::npos;
-  const std::string name = fs::path(given).stem().string();
-  const std::string recipe = plain_name ? find_recipe(name) : "";
-  require_usage(!recipe.empty(), "--config: there is no file ", shown(given),
-                plain_name ? join(" and no shipped recipe of that name", did_you_mean(recipes_like(name), ""),
-                                  " (pretrain --recipes lists them)")
-                           : "");
-  return {recipe, name};
-}
-
 /// A run folder that was moved has a config.toml that names the old one: a run would begin there.
 void refuse_moved_run(const std::string& config, const Options& options) {
   fs::path folder = fs::path(config).parent_path();
@@ -136,14 +123,6 @@ bool is_written(const OptionEntry& entry, const Options& options) {
   const bool equal =
       value_text(*find_option("view1" + key), options) == value_text(*find_option("view2" + key), options);
   return equal == entry.both.empty();
-}
-
-/// The shipped recipe of a data set and objective; other photographs have ImageNet-100's.
-ConfigFile recipe_for(const std::string& dataset, const std::string& objective) {
-  std::string name = dataset + "_" + objective;
-  if (find_recipe(name).empty() && (dataset == "imagenet" || dataset == "image_folder"))
-    name = "imagenet100_" + objective;
-  return {find_recipe(name), name};
 }
 
 /// "3 numbers as npy has 3 channels".
@@ -181,27 +160,38 @@ Options parse_pretrain(int argc, const char* const* argv) {
   apply_layer(with_true_names(first, options.objective), options);
   const ConfigFile file =
       line.config.empty() ? recipe_for(options.dataset, options.objective) : config_file(line.config);
-  std::vector<Setting> filed = file.path.empty() ? std::vector<Setting>{} : read_toml(read_text(file.path), file.path);
+  std::vector<Layer> filed = file.path.empty() ? std::vector<Layer>{} : read_layers(file.path);
   const std::string objective = objective_in(line.settings, objective_in(filed, Options().objective));
   const std::vector<Setting> given = with_true_names(line.settings, objective);
-  filed = with_true_names(filed, objective);
+  for (Layer& layer : filed) layer = with_true_names(layer, objective);
   options = {};
-  apply_layer(filed, options);
+  for (const Layer& layer : filed) apply_layer(layer, options);
   apply_layer(given, options);
   if (!file.path.empty()) {
     options.applied.push_back((line.config.empty() ? "recipe " : "configuration ") + file.path);
     if (line.config.empty()) options.recipe = file.recipe;
   }
-  options.batch_chosen = sets(given, "batch") || (file.recipe.empty() && sets(filed, "batch"));
+  options.batch_chosen = sets(given, "batch") || (file.recipe.empty() && sets(filed.back(), "batch"));
   check_options(options);
   refuse_other_encoders(given, options.encoder);
   if (options.resume && !sets(given, "out") && !line.config.empty()) refuse_moved_run(file.path, options);
   return options;
 }
 
+Options options_from_file(const std::string& path) {
+  Options options;
+  const std::vector<Layer> layers = read_layers(path);
+  const std::string objective = objective_in(layers, options.objective);
+  for (const Layer& layer : layers) apply_layer(with_true_names(layer, objective), options);
+  check_options(options);
+  return options;
+}
+
 Options options_from_toml(std::string_view text, const std::string& where) {
   Options options;
   const std::vector<Setting> settings = read_toml(text, where);
+  for (const Setting& setting : settings)
+    require_usage(setting.name != extends_key, setting.where, ": expected a complete file, which extends no other");
   apply_layer(with_true_names(settings, objective_in(settings, options.objective)), options);
   check_options(options);
   return options;

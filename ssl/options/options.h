@@ -127,8 +127,12 @@ struct Options {
 /// with a --config that lies beside a checkpoint and names another run folder, unless --out says which one is meant.
 Options parse_pretrain(int argc, const char* const* argv);
 
-/// Options from the text of a configuration file over the defaults; no recipe applies. Options may have the other names
-/// that the command line knows (ssl/options/aliases.h). `where` begins error messages.
+/// Options from a configuration file, and those that it extends, over the defaults; no recipe applies. Throws
+/// UsageError as parse_pretrain does.
+Options options_from_file(const std::string& path);
+
+/// Options from the text of a complete configuration file over the defaults; no recipe applies. Options may have the
+/// other names that the command line knows (ssl/options/aliases.h). `where` begins error messages.
 Options options_from_toml(std::string_view text, const std::string& where);
 
 /// The complete configuration file: every saved option, grouped in tables, always in the same order. Reading it with

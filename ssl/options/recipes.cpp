@@ -9,7 +9,6 @@
 #include <system_error>
 
 #include "datasets/dataset.h"
-#include "engine/io/files.h"
 #include "models/encoder.h"
 #include "ssl/options/names.h"
 #include "ssl/options/options.h"
@@ -41,6 +40,7 @@ void for_each_recipe(Visit&& visit) {
   std::error_code error;
   for (const fs::path& folder : recipe_folders())
     for (fs::directory_iterator data_set(folder, error), end; !error && data_set != end; data_set.increment(error)) {
+      if (data_set->path().filename().string().starts_with("_")) continue;  // what recipes share
       std::error_code unreadable;
       for (fs::directory_iterator file(data_set->path(), unreadable); !unreadable && file != end;
            file.increment(unreadable))
@@ -102,7 +102,7 @@ std::string recipes_text() {
   std::size_t widest = 0;
   for (const std::string& name : recipe_names()) {
     const std::string file = find_recipe(name);
-    Options options = options_from_toml(read_file(file), file);
+    Options options = options_from_file(file);
     widest = std::max(widest, name.size());
     by_data_set[options.dataset].emplace_back(name, std::move(options));
   }

@@ -85,6 +85,23 @@ Setting list(const toml::array& values, const std::string& where) {
   return setting;
 }
 
+/// A string, or a list of strings, neither empty.
+Setting names(const toml::node& node, const std::string& where) {
+  Setting setting;
+  setting.where = where;
+  setting.type = Setting::Type::names;
+  const auto add = [&](const toml::node& one) {
+    const auto* text = one.as_string();
+    require_usage(text && !text->get().empty(), where, ": expected the name of a file, or a list of names");
+    setting.names.push_back(text->get());
+  };
+  if (const auto* list = node.as_array())
+    for (const toml::node& one : *list) add(one);
+  else
+    add(node);
+  return setting;
+}
+
 void flatten(const toml::table& table, const std::string& prefix, const std::string& file,
              std::vector<std::pair<std::size_t, Setting>>& out) {
   for (const auto& [key, node] : table) {
@@ -95,7 +112,9 @@ void flatten(const toml::table& table, const std::string& prefix, const std::str
     }
     const std::size_t line = key.source().begin.line;
     const std::string where = join(file, ":", line, ": ", shown(name));
-    Setting setting = node.is_array() ? list(*node.as_array(), where) : scalar(node, where);
+    Setting setting = name == extends_key ? names(node, where)
+                      : node.is_array()   ? list(*node.as_array(), where)
+                                          : scalar(node, where);
     setting.name = name;
     out.emplace_back(line, std::move(setting));
   }

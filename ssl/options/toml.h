@@ -11,12 +11,16 @@ namespace vergence {
 
 /// One value on its way to an option.
 struct Setting {
-  enum class Type { untyped /* from the command line */, text, integer, number, boolean, list };
+  enum class Type { untyped /* from the command line */, text, integer, number, boolean, list, names };
   std::string name;   // "simclr.temperature"
   std::string value;  // as on the command line: "0.2", "on", "60,80"; of a file's texts as they stand there
   Type type = Type::untyped;
   std::string where;  // "run.toml:12: simclr.temperature" or "--simclr.temperature": begins error messages
+  std::vector<std::string> names = {};  // of extends_key alone: the bases
 };
+
+/// What names the files that a configuration file extends (ssl/options/config_file.h): a string, or a list of strings.
+inline constexpr const char* extends_key = "extends";
 
 /// The values of a TOML text in the order of their lines. Throws UsageError "<where>:<line>: …" if it cannot be parsed
 /// or holds something that no option takes (dates, nested lists, lists of tables).

@@ -43,6 +43,7 @@ std::string with_type(const Setting& setting) {
       return join("the truth value ", value == "on" ? "true" : "false");
     case Setting::Type::list:
       return join("the list [", value, "]");
+    case Setting::Type::names:
     case Setting::Type::untyped:
       break;
   }

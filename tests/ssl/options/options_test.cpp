@@ -106,7 +106,7 @@ TEST(PretrainOptions, AShippedRecipeCanBeNamed) {
 TEST(PretrainOptions, EveryShippedRecipeParsesAndSaysWhatItIsFor) {
   int count = 0;
   for (const std::string& name : recipe_names()) {
-    const Options options = options_from_toml(read_file(find_recipe(name)), name);
+    const Options options = options_from_file(find_recipe(name));
     EXPECT_EQ(name.rfind(options.dataset + "_" + options.objective, 0), 0u) << name;
     EXPECT_LE(options.warmup_epochs, static_cast<double>(options.epochs)) << name;
     ++count;

@@ -37,9 +37,7 @@ fs::path recipe_path(const std::string& recipe) {
   return path;
 }
 
-Options recipe_options(const std::string& recipe) {
-  return options_from_toml(read_file(recipe_path(recipe).string()), recipe);
-}
+Options recipe_options(const std::string& recipe) { return options_from_file(recipe_path(recipe).string()); }
 
 std::string value_of(const Options& options, const std::string& name) {
   const OptionEntry* entry = find_option(name);

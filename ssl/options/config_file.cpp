@@ -1,0 +1,78 @@
+// Finds files of options, and reads them with their bases.
+#include "ssl/options/config_file.h"
+
+#include <algorithm>
+#include <filesystem>
+
+#include "engine/io/files.h"
+#include "engine/text/shown.h"
+#include "kernels/error.h"
+#include "ssl/options/names.h"
+#include "ssl/options/recipes.h"
+
+namespace vergence {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// The file that a base names in the file `from`.
+std::string base_file(const Setting& setting, const std::string& base, const std::string& from) {
+  const fs::path beside = fs::path(from).parent_path() / base;
+  if (file_exists(beside)) return beside.lexically_normal().string();
+  const std::string recipe = base.find('/') == std::string::npos ? find_recipe(base) : "";
+  require_usage(!recipe.empty(), setting.where, ": there is no file ", shown(beside.string()),
+                " and no shipped recipe '", shown(base), "'", did_you_mean(recipes_like(base), ""));
+  return recipe;
+}
+
+/// Appends the layers of `path`, which is the last of `chain`: each file there extends the next one.
+void append_layers(const std::string& path, std::vector<std::string>& chain, std::vector<Layer>& layers) {
+  Layer own = read_toml(read_text(path), path);
+  const auto extends = std::find_if(own.begin(), own.end(), [](const Setting& s) { return s.name == extends_key; });
+  if (extends != own.end()) {
+    const Setting setting = *extends;
+    own.erase(extends);
+    for (const std::string& base : setting.names) {
+      const std::string file = base_file(setting, base, path);
+      const bool circle = std::any_of(chain.begin(), chain.end(), [&](const std::string& one) {
+        std::error_code error;
+        return fs::equivalent(one, file, error);
+      });
+      require_usage(!circle, setting.where, ": ", shown(file), " extends this file in turn");
+      chain.push_back(file);
+      append_layers(file, chain, layers);
+      chain.pop_back();
+    }
+  }
+  layers.push_back(std::move(own));
+}
+
+}  // namespace
+
+ConfigFile config_file(const std::string& given) {
+  if (file_exists(given)) return {given, ""};
+  const bool plain_name = given.find('/') == std::string::npos;
+  const std::string name = fs::path(given).stem().string();
+  const std::string recipe = plain_name ? find_recipe(name) : "";
+  require_usage(!recipe.empty(), "--config: there is no file ", shown(given),
+                plain_name ? join(" and no shipped recipe of that name", did_you_mean(recipes_like(name), ""),
+                                  " (pretrain --recipes lists them)")
+                           : "");
+  return {recipe, name};
+}
+
+ConfigFile recipe_for(const std::string& dataset, const std::string& objective) {
+  std::string name = dataset + "_" + objective;
+  if (find_recipe(name).empty() && (dataset == "imagenet" || dataset == "image_folder"))
+    name = "imagenet100_" + objective;
+  return {find_recipe(name), name};
+}
+
+std::vector<Layer> read_layers(const std::string& path) {
+  std::vector<Layer> layers;
+  std::vector<std::string> chain{path};
+  append_layers(path, chain, layers);
+  return layers;
+}
+
+}  // namespace vergence

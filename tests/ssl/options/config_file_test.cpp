@@ -1,0 +1,103 @@
+// Configuration files that extend others.
+#include "ssl/options/config_file.h"
+
+#include <filesystem>
+#include <fstream>
+#include <gtest/gtest.h>
+
+#include "kernels/error.h"
+#include "models/encoders/resnet.h"
+#include "ssl/options/options.h"
+#include "ssl/options/recipes.h"
+#include "tests/support/complaints.h"
+#include "tests/support/temporary_folder.h"
+
+namespace vergence {
+namespace {
+
+class ExtendedFile : public testing::Test {
+ protected:
+  std::string write(const std::string& name, const std::string& text) const {
+    std::filesystem::create_directories(std::filesystem::path(folder_ / name).parent_path());
+    std::ofstream(folder_ / name) << text;
+    return folder_ / name;
+  }
+  static std::string complaint(const std::string& path) {
+    return complaint_or("accepted", [&] { options_from_file(path); });
+  }
+  static Options parse(std::vector<const char*> arguments) {
+    arguments.insert(arguments.begin(), "pretrain");
+    return parse_pretrain(static_cast<int>(arguments.size()), arguments.data());
+  }
+
+  TemporaryFolder folder_;
+};
+
+TEST_F(ExtendedFile, WinsOverItsBases) {
+  write("shared/first.toml", "lr = 1.0\nepochs = 3\nbatch = 16\n");
+  write("shared/second.toml", "extends = \"first.toml\"\nlr = 2.0\nepochs = 4\n");
+  write("third.toml", "lr = 3.0\n[simclr]\nhidden = 7\n");
+  const std::string path =
+      write("own.toml", "batch = 32\nextends = [\"shared/second.toml\", \"third.toml\"]\n[simclr]\noutput = 9\n");
+  const Options options = options_from_file(path);
+  EXPECT_EQ(options.lr, 3.0);
+  EXPECT_EQ(options.epochs, 4);
+  EXPECT_EQ(options.batch, 32);
+  const Options run = parse({"--config", path.c_str(), "--epochs", "5"});
+  EXPECT_EQ(run.epochs, 5);
+  EXPECT_EQ(run.lr, 3.0);
+}
+
+TEST_F(ExtendedFile, OfBothViewsWinsOverABaseOfOneView) {
+  write("base.toml", "[view2]\nblur_p = 0.25\nhue = 0.5\n");
+  const Options options = options_from_file(write("own.toml", "extends = \"base.toml\"\n[view]\nblur_p = 0.75\n"));
+  EXPECT_EQ(options.view[0].blur_p, 0.75f);
+  EXPECT_EQ(options.view[1].blur_p, 0.75f);
+  EXPECT_EQ(options.view[1].hue, 0.5f);
+}
+
+TEST_F(ExtendedFile, OfTheLastObjectiveGivesTemperatureItsMeaning) {
+  write("base.toml", "objective = \"simclr\"\n");
+  const std::string path = write("own.toml", "extends = \"base.toml\"\nobjective = \"byol\"\n");
+  EXPECT_EQ(options_from_file(path).objective, "byol");
+  write("warm.toml", "temperature = 0.25\n");
+  EXPECT_NE(complaint(write("own.toml", "extends = [\"warm.toml\", \"base.toml\"]\nobjective = \"byol\"\n")),
+            "accepted");
+}
+
+TEST_F(ExtendedFile, MayNameAShippedRecipe) {
+  const std::string path = write("own.toml", "extends = \"cifar10_simclr\"\nepochs = 3\n");
+  Options recipe = options_from_file(find_recipe("cifar10_simclr"));
+  EXPECT_EQ(recipe.epochs, 1000);
+  recipe.epochs = 3;
+  EXPECT_EQ(options_to_toml(options_from_file(path)), options_to_toml(recipe));
+  EXPECT_FALSE(parse({"--config", path.c_str()}).batch_chosen) << "the batch is the recipe's, not the user's";
+}
+
+TEST_F(ExtendedFile, SaysWhatIsWrongInOneLine) {
+  const auto says = [&](const std::string& text, const std::string& what) {
+    const std::string path = write("own.toml", text);
+    EXPECT_EQ(complaint(path), path + ":1: extends: " + what);
+  };
+  const std::string wanted = "expected the name of a file, or a list of names";
+  says("extends = 3\n", wanted);
+  says("extends = [\"a.toml\", 3]\n", wanted);
+  says("extends = \"\"\n", wanted);
+  says("extends = \"none/here.toml\"\n",
+       "there is no file " + folder_.path() + "/none/here.toml and no shipped recipe 'none/here.toml'");
+  const std::string own = folder_ / "own.toml";
+  says("extends = \"own.toml\"\n", own + " extends this file in turn");
+  const std::string other = write("other.toml", "extends = \"own.toml\"\n");
+  write("own.toml", "extends = \"other.toml\"\n");
+  EXPECT_EQ(complaint(own), other + ":1: extends: " + own + " extends this file in turn");
+  EXPECT_EQ(complaint_or("accepted", [] { options_from_toml("extends = \"a\"\n", "saved"); }),
+            "saved:1: extends: expected a complete file, which extends no other");
+}
+
+TEST(ShippedRecipes, DoNotListWhatTheyShare) {
+  for (const std::string& name : recipe_names()) EXPECT_NE(name.front(), '_') << name;
+  EXPECT_TRUE(find_recipe("_base_solo_learn").empty());
+}
+
+}  // namespace
+}  // namespace vergence
