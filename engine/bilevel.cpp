@@ -92,14 +92,14 @@ Tensors difference_product(const BilevelLoss& inner, const Tensors& theta, const
   // Where the outer loss does not move (v = 0) the distance stays finite and the difference is zero.
   const Flat flat(theta);
   const Tensor from = flat.copy_of(theta), along = flat.copy_of(v);
-  const Tensor r = affine(reciprocal(clamp_min(norm({along}), 1e-30)), radius);
+  const Tensor r = radius * reciprocal(clamp_min(norm({along}), 1e-30));
   auto gradient_at = [&](double sign) {
     const Tensors m = leaves(meta);
-    return grad({inner(flat.parts_of(from + along * affine(r, sign)), m)}, m);
+    return grad({inner(flat.parts_of(from + along * (sign * r)), m)}, m);
   };
   const Tensors up = gradient_at(1), down = gradient_at(-1);
   Tensors product;
-  for (std::size_t i = 0; i < meta.size(); ++i) product.push_back((up[i] - down[i]) * affine(reciprocal(r), 0.5));
+  for (std::size_t i = 0; i < meta.size(); ++i) product.push_back((up[i] - down[i]) * (0.5 * reciprocal(r)));
   return product;
 }
 

@@ -7,7 +7,7 @@ namespace vergence {
 Tensor BaseMethod::stratified_loss(const std::vector<Embeddings>& strata) const {
   Tensor sum;
   for (const Embeddings& embeddings : strata) sum = sum ? sum + loss(embeddings) : loss(embeddings);
-  return affine(sum, 1 / static_cast<double>(strata.size()));
+  return sum / static_cast<double>(strata.size());
 }
 
 }  // namespace vergence

@@ -16,8 +16,6 @@ std::int64_t images_of(const char* loss, const Tensor& z, std::int64_t least) {
   return z.rows() / 2;
 }
 
-Tensor view(const Tensor& z, int which) { return slice(z, 0, which * (z.rows() / 2), z.rows() / 2); }
-
 void require_temperature(const char* loss, double temperature) {
   require_usage(temperature > 0, loss, ": expected a temperature above 0, got ", temperature);
 }
@@ -25,13 +23,18 @@ void require_temperature(const char* loss, double temperature) {
 /// (z - mean) / (unbiased deviation + epsilon) per column.
 Tensor standardize_unbiased(const Tensor& z, double epsilon) {
   const auto n = static_cast<double>(z.rows());
-  const Tensor centred = z - affine(sum_rows(z), 1 / n);
+  const Tensor centred = z - sum_rows(z) / n;
   // A constant column has deviation 0, where the square root has no derivative: the clamp makes it 0 there.
-  const Tensor variance = clamp_min(affine(dot_rows(centred, centred), 1 / (n - 1)), 1e-30);
-  return centred / affine(sqrt(variance), 1, epsilon);
+  const Tensor variance = clamp_min(dot_rows(centred, centred) / (n - 1), 1e-30);
+  return centred / (sqrt(variance) + epsilon);
 }
 
 }  // namespace
+
+Tensor view(const Tensor& both, int which) {
+  const std::int64_t rows = both.shape[0] / 2;
+  return slice(both, 0, which * rows, rows);
+}
 
 Tensor nt_xent(const Tensor& z, double temperature) {
   images_of("nt_xent", z, 2);
@@ -52,7 +55,7 @@ Tensor averaged_likelihood_loss(const Tensor& log_p) {
   require(log_p.shape.rank() == 2 && log_p.size() > 0, "averaged_likelihood_loss: expected [T, R], got ", log_p.shape);
   const Tensor by_anchor = transpose(log_p), most = max_cols(by_anchor);
   const Tensor log_sum = log(sum_cols(exp(by_anchor - most))) + most;
-  return affine(mean(log_sum), -1, std::log(static_cast<double>(log_p.shape[0])));
+  return std::log(static_cast<double>(log_p.shape[0])) - mean(log_sum);
 }
 
 Tensor standardize_views(const Tensor& z, const BarlowTwinsLoss& options) {
@@ -70,7 +73,7 @@ Tensor barlow_twins(const Tensor& z, const BarlowTwinsLoss& options) {
 
 BarlowTwinsParts barlow_twins_parts(const Tensor& z, const BarlowTwinsLoss& options) {
   const CrossCorrelationLoss loss = cross_correlation_loss(standardize_views(z, options));
-  return {affine(loss.diagonal, options.scale), affine(loss.off_diagonal, options.scale * options.lambda)};
+  return {options.scale * loss.diagonal, options.scale * options.lambda * loss.off_diagonal};
 }
 
 Tensor byol(const Tensor& prediction, const Tensor& target) {

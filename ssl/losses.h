@@ -9,6 +9,9 @@
 
 namespace vergence {
 
+/// One view's half of both views' rows [2N, ...]: the first (0) or the second (1).
+Tensor view(const Tensor& both, int which);
+
 /// NT-Xent (Chen, Kornblith, Norouzi, Hinton, "A simple framework for contrastive learning of visual representations",
 /// ICML 2020): each of the 2N rows picks its other view among the 2N-1 other rows by cosine similarity / temperature;
 /// the mean over the 2N anchors. Throws UsageError unless N >= 2 and temperature > 0.

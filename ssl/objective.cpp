@@ -74,8 +74,7 @@ Step Objective::step(const Views& views, const StepContext& context) {
 void Objective::prepare(const StepContext& context) { optimizer_->prepare(context.lr); }
 
 Step Objective::update(const Tensor& loss, const Parts& parts) {
-  Step step{loss.detached(), {}};
-  for (const auto& [name, value] : parts) step.parts.emplace_back(name, value.detached());
+  const Step step = Step::of(loss, parts);
   const Grad options{.places = parameters_.gradient_places()};
   parameters_.gather_gradients(grad({loss}, parameters_.tensors(), options));
   optimizer_->apply();

@@ -45,6 +45,13 @@ using PartValues = std::vector<std::pair<std::string, double>>;
 struct Step {
   Tensor loss;
   Parts parts;  // summands or other quantities
+
+  /// From tensors with a history.
+  static Step of(const Tensor& loss, const Parts& parts) {
+    Step step{loss.detached(), {}};
+    for (const auto& [name, value] : parts) step.parts.emplace_back(name, value.detached());
+    return step;
+  }
 };
 
 }  // namespace vergence

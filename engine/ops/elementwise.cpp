@@ -97,7 +97,7 @@ Tensor affine(const Tensor& x, double alpha, double beta) {
   return y;
 }
 
-Tensor neg(const Tensor& x) { return affine(x, -1); }
+Tensor neg(const Tensor& x) { return -x; }
 Tensor square(const Tensor& x) { return mul(x, x); }
 
 Tensor relu(const Tensor& x) {
@@ -116,14 +116,13 @@ Tensor relu_mask(const Tensor& x, const Tensor& reference) {
 
 Tensor sigmoid(const Tensor& x) {
   Tensor y = unary(Map::sigmoid, x);
-  record("sigmoid", {x}, {y}, {&y},
-         [](const VjpContext& c) { return Tensors{mul(c.g(), mul(c[0], affine(c[0], -1, 1)))}; });
+  record("sigmoid", {x}, {y}, {&y}, [](const VjpContext& c) { return Tensors{mul(c.g(), mul(c[0], 1 - c[0]))}; });
   return y;
 }
 
 Tensor tanh(const Tensor& x) {
   Tensor y = unary(Map::tanh, x);
-  record("tanh", {x}, {y}, {&y}, [](const VjpContext& c) { return Tensors{mul(c.g(), affine(square(c[0]), -1, 1))}; });
+  record("tanh", {x}, {y}, {&y}, [](const VjpContext& c) { return Tensors{mul(c.g(), 1 - square(c[0]))}; });
   return y;
 }
 
@@ -141,7 +140,7 @@ Tensor log(const Tensor& x) {
 
 Tensor sqrt(const Tensor& x) {
   Tensor y = unary(Map::sqrt, x);
-  record("sqrt", {x}, {y}, {&y}, [](const VjpContext& c) { return Tensors{affine(div(c.g(), c[0]), 0.5)}; });
+  record("sqrt", {x}, {y}, {&y}, [](const VjpContext& c) { return Tensors{0.5 * div(c.g(), c[0])}; });
   return y;
 }
 

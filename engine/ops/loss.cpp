@@ -26,7 +26,7 @@ Tensor composed_set(const Tensor& g, const Tensor& u, double temperature) {
   const std::int64_t rows = u.shape[0];
   // exp(-1e9) is 0 in every type: a row is no candidate of its own.
   const Tensor excluded = unpick(full(u.backend(), {rows}, -1e9, u.dtype), row_numbers(u.backend(), rows, 0), rows);
-  const Tensor v = affine(u, 1 / temperature);
+  const Tensor v = u / temperature;
   const Tensor p = softmax(matmul(v, u, false, true) + excluded);
   const Tensor e = unpick(g, row_numbers(u.backend(), rows, rows / 2), rows) - p * reshape(g, {rows, 1});
   return matmul(e, v) + matmul(e, v, true, false);
@@ -108,13 +108,13 @@ Tensors cross_correlation_double_backward(const CrossCorrelationShape& shape, co
   const double inverse = 1 / static_cast<double>(n), twice = 2 * inverse * inverse;
   // With c = z1^T z2 / N and t = (a1^T z2 + z1^T a2) / N, <a, gz> = sum_ij E_ij t_ij, E = 2 alpha (c - 1) on and
   // 2 beta c off the diagonal. The sums off the diagonal are those over everything less those on it.
-  const Tensor c_ii = affine(dot_rows(z1, z2), inverse);
-  const Tensor t_ii = affine(dot_rows(a1, z2) + dot_rows(z1, a2), inverse);
+  const Tensor c_ii = inverse * dot_rows(z1, z2);
+  const Tensor t_ii = inverse * (dot_rows(a1, z2) + dot_rows(z1, a2));
   Tensor d_alpha, d_beta, dz;
-  if (c.need(0)) d_alpha = affine(dot(c_ii - 1.0, t_ii), 2);
+  if (c.need(0)) d_alpha = 2 * dot(c_ii - 1.0, t_ii);
   if (c.need(1)) {
     const Tensor all = dot(a1, through(z2, z2, z1, shape.gram)) + dot(a2, through(z1, z1, z2, shape.gram));
-    d_beta = affine(all, twice) - affine(dot(c_ii, t_ii), 2);
+    d_beta = twice * all - 2 * dot(c_ii, t_ii);
   }
   if (c.need(2)) {
     const auto off = [&](const Tensor& own, const Tensor& other, const Tensor& a_own, const Tensor& a_other) {
@@ -126,7 +126,7 @@ Tensors cross_correlation_double_backward(const CrossCorrelationShape& shape, co
     };
     const Tensor by_z = (alpha - beta) * t_ii, by_a = alpha * (c_ii - 1.0) - beta * c_ii;
     const auto whole = [&](const Tensor& products, const Tensor& other, const Tensor& a_other) {
-      return affine(products * beta, twice) + affine(other * by_z + a_other * by_a, 2 * inverse);
+      return twice * (products * beta) + 2 * inverse * (other * by_z + a_other * by_a);
     };
     dz = concat({whole(off(z1, z2, a1, a2), z2, a2), whole(off(z2, z1, a2, a1), z1, a1)}, 0);
   }

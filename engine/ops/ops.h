@@ -44,9 +44,14 @@ inline Tensor operator+(const Tensor& a, const Tensor& b) { return add(a, b); }
 inline Tensor operator-(const Tensor& a, const Tensor& b) { return sub(a, b); }
 inline Tensor operator*(const Tensor& a, const Tensor& b) { return mul(a, b); }
 inline Tensor operator/(const Tensor& a, const Tensor& b) { return div(a, b); }
+// With a number: each is one `affine`.
 inline Tensor operator*(double a, const Tensor& x) { return affine(x, a); }
+inline Tensor operator*(const Tensor& x, double a) { return affine(x, a); }
+inline Tensor operator/(const Tensor& x, double a) { return affine(x, 1 / a); }
 inline Tensor operator+(const Tensor& x, double b) { return affine(x, 1, b); }
+inline Tensor operator+(double b, const Tensor& x) { return affine(x, 1, b); }
 inline Tensor operator-(const Tensor& x, double b) { return affine(x, 1, -b); }
+inline Tensor operator-(double b, const Tensor& x) { return affine(x, -1, b); }
 inline Tensor operator-(const Tensor& x) { return affine(x, -1); }
 
 // ---- reductions (reduce.cpp)

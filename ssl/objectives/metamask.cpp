@@ -133,7 +133,7 @@ class MetaMask final : public Objective {
                         {.lambda = own_.lambda, .scale = 1, .unbiased = true, .epsilon = 0});
   }
   Tensor regular(const Losses& losses) const {
-    return losses.redundancy + affine(losses.contrastive, own_.contrastive_weight);
+    return losses.redundancy + own_.contrastive_weight * losses.contrastive;
   }
   Losses losses_of(const Views& views, const Tensor& logits) {
     const Tensor features = masked(encode(views), logits);
@@ -172,9 +172,8 @@ class MetaMask final : public Objective {
     Tensors gradient = whole ? of_inner : grad({losses.redundancy}, all, {.keep = true});
     if (!whole)
       for (std::size_t i = 0; i < used_; ++i)
-        gradient[i] = gradient[i] + affine(of_inner[i].detached(), own_.contrastive_weight);
-    Step step{regular(losses).detached(), {}};
-    for (const auto& [name, value] : parts_of(losses)) step.parts.emplace_back(name, value.detached());
+        gradient[i] = gradient[i] + own_.contrastive_weight * of_inner[i].detached();
+    Step step = Step::of(regular(losses), parts_of(losses));
     const BilevelLoss loss = meta_loss(views.both);
     report(meta_gradient({inner, theta, {logits_}, of_inner}, loss, loss, inner_step(), bilevel_), step.parts);
     parameters_.gather_gradients(gradient);
@@ -219,7 +218,7 @@ class MetaMask final : public Objective {
     parts.emplace_back("mask_min", reshape(neg(max_cols(neg(reshape(mask, row)))), {}));
     parts.emplace_back("mask_max", reshape(max_cols(reshape(mask, row)), {}));
     const Tensor apart = mask - mean(mask);
-    parts.emplace_back("mask_deviation", sqrt(affine(dot(apart, apart), 1 / static_cast<double>(mask.size()))));
+    parts.emplace_back("mask_deviation", sqrt(dot(apart, apart) / static_cast<double>(mask.size())));
     parts.emplace_back("direct_norm", norm(direct));
     if (bilevel_.form != SecondOrder::none) {
       parts.emplace_back("second_order_norm", norm(second));

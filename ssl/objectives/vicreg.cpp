@@ -2,6 +2,7 @@
 // ICLR 2022): both views' embeddings shall agree, keep their spread in every dimension, and not repeat one dimension in
 // another.
 #include "engine/ops/ops.h"
+#include "ssl/losses.h"
 #include "ssl/objective_list.h"
 
 namespace vergence {
@@ -28,25 +29,23 @@ class Vicreg final : public BaseMethod {
   /// invariance mean (z1 - z2)^2 + variance (V(z1) + V(z2)) / 2 + covariance (C(z1) + C(z2)), as published.
   Tensor loss(const Embeddings& embeddings, Parts* parts) const override {
     const Tensor& z = embeddings.online;
-    const std::int64_t images = z.rows() / 2;
-    const Tensor first = centred(slice(z, 0, 0, images)), second = centred(slice(z, 0, images, images));
-    const Tensor invariance =
-        affine(mean(square(slice(z, 0, 0, images) - slice(z, 0, images, images))), own_.invariance);
-    const Tensor variance = affine(missing_deviation(first) + missing_deviation(second), own_.variance / 2);
-    const Tensor covariance = affine(squared_covariances(first) + squared_covariances(second), own_.covariance);
+    const Tensor first = centred(view(z, 0)), second = centred(view(z, 1));
+    const Tensor invariance = own_.invariance * mean(square(view(z, 0) - view(z, 1)));
+    const Tensor variance = own_.variance / 2 * (missing_deviation(first) + missing_deviation(second));
+    const Tensor covariance = own_.covariance * (squared_covariances(first) + squared_covariances(second));
     if (parts) *parts = {{"invariance", invariance}, {"variance", variance}, {"covariance", covariance}};
     return invariance + variance + covariance;
   }
 
  private:
-  static Tensor centred(const Tensor& z) { return z - affine(sum_rows(z), 1 / static_cast<double>(z.rows())); }
+  static Tensor centred(const Tensor& z) { return z - sum_rows(z) / static_cast<double>(z.rows()); }
 
   /// Variance per dimension, unbiased.
-  static Tensor variances(const Tensor& z) { return affine(dot_rows(z, z), 1 / static_cast<double>(z.rows() - 1)); }
+  static Tensor variances(const Tensor& z) { return dot_rows(z, z) / static_cast<double>(z.rows() - 1); }
 
   /// V: the mean over dimensions of max(0, deviation - sqrt(variance + epsilon)).
   Tensor missing_deviation(const Tensor& z) const {
-    return mean(relu(affine(sqrt(variances(z) + own_.epsilon), -1, own_.deviation)));
+    return mean(relu(own_.deviation - sqrt(variances(z) + own_.epsilon)));
   }
 
   /// C: the squares of the covariances of different dimensions, summed and divided by the number of dimensions. The sum
@@ -55,8 +54,8 @@ class Vicreg final : public BaseMethod {
     const bool by_rows = z.rows() < z.cols();
     const Tensor products = matmul(z, z, !by_rows, by_rows), own = variances(z);
     const double n = static_cast<double>(z.rows() - 1);
-    const Tensor all = affine(dot(products, products), 1 / (n * n));
-    return affine(all - dot(own, own), 1 / static_cast<double>(z.cols()));
+    const Tensor all = dot(products, products) / (n * n);
+    return (all - dot(own, own)) / static_cast<double>(z.cols());
   }
 
   VicregOptions own_;

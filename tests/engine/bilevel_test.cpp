@@ -136,7 +136,7 @@ TEST(Bilevel, ExactEqualsDifferencesOfTheWholeFunction) {
   for (std::size_t i = 0; i < direction.size(); ++i) along += dot(gradient[i], direction[i]).item();
   auto outer_at = [&](double distance) {
     Tensors m = net.meta();
-    for (std::size_t i = 0; i < m.size(); ++i) m[i] = m[i] + affine(direction[i], distance);
+    for (std::size_t i = 0; i < m.size(); ++i) m[i] = m[i] + distance * direction[i];
     return unrolled(net, leaves(m)).item();
   };
   const double h = 1e-4;
@@ -165,14 +165,14 @@ TEST(Bilevel, FiniteDifferenceIsThePublishedFormula) {
   const double r = 0.01 / length(joined(v));
   auto gradient_at = [&](double distance) {
     Tensors shifted;
-    for (std::size_t i = 0; i < theta.size(); ++i) shifted.push_back(theta[i] + affine(v[i], distance));
+    for (std::size_t i = 0; i < theta.size(); ++i) shifted.push_back(theta[i] + distance * v[i]);
     const Tensors m = leaves(net.meta());
     return grad({net.inner()(shifted, m)}, m);
   };
   const Tensors up = gradient_at(r), down = gradient_at(-r);
   Tensors expected;
   for (std::size_t i = 0; i < up.size(); ++i)
-    expected.push_back(result.direct[i] - affine(up[i] - down[i], inner_rate / (2 * r)));
+    expected.push_back(result.direct[i] - inner_rate / (2 * r) * (up[i] - down[i]));
   EXPECT_LT(relative_error(result.gradient, expected), 1e-10);
 }
 
@@ -193,7 +193,7 @@ TEST(Bilevel, ComparesTheEstimators) {
   EXPECT_NEAR(result.comparison->finite_difference_norm.item() / exact, 1, 1e-3);
   Tensors second_order;
   for (std::size_t i = 0; i < result.gradient.size(); ++i)
-    second_order.push_back(affine(result.direct[i] - result.gradient[i], 1 / inner_rate));
+    second_order.push_back((result.direct[i] - result.gradient[i]) / inner_rate);
   EXPECT_NEAR(length(joined(second_order)), exact, 1e-10 * exact);
   EXPECT_FALSE(solve(net, {}).comparison.has_value());
 }
@@ -211,7 +211,7 @@ TEST(Bilevel, ParametersThatTheInnerLossDoesNotUse) {
   const MetaGradient without = meta_gradient(net.inner(), net.outer(), net.parameters(), net.meta(),
                                              {.lr = rate(inner_rate), .momentum = 0, .weight_decay = inner_decay});
   EXPECT_LT(relative_error(result.gradient, without.gradient), 1e-12);
-  EXPECT_LT(relative_error({result.parameters[10]}, {affine(theta[10], 1 - inner_rate * inner_decay)}), 1e-14);
+  EXPECT_LT(relative_error({result.parameters[10]}, {(1 - inner_rate * inner_decay) * theta[10]}), 1e-14);
 }
 
 TEST(Bilevel, RefusesBadInput) {

@@ -41,8 +41,8 @@ void expect_same(const std::function<Tensor(const Tensors&)>& fused, const std::
 
 Tensor composed_norm_group(const Tensor& x, const Tensor& gamma, const Tensor& beta) {
   const double inverse = 1 / static_cast<double>(x.rows());
-  const Tensor centred = x - affine(sum_rows(x), inverse);
-  const Tensor variance = affine(sum_rows(square(centred)), inverse);
+  const Tensor centred = x - inverse * sum_rows(x);
+  const Tensor variance = inverse * sum_rows(square(centred));
   return centred / sqrt(variance + 1e-5) * gamma + beta;
 }
 
@@ -136,7 +136,7 @@ TEST(Fused, InfoNce) {
   const Tensor own = from_indices(cpu(), {0, 1, 2, 3, 4, 5}), positives = from_indices(cpu(), {3, 4, 5, 0, 1, 2});
   const auto composed = [&](const Tensor& u) {
     const Tensor self = unpick(full(cpu(), {6}, -1e9, DType::f64), own, 6);
-    return pick(log_softmax(affine(matmul(u, u, false, true), 1 / 0.3) + self), positives);
+    return pick(log_softmax(matmul(u, u, false, true) / 0.3 + self), positives);
   };
   expect_same([](const Tensors& in) { return info_nce(in[0], 0.3); },
               [&](const Tensors& in) { return composed(in[0]); }, {random_tensor("u", {6, 4})});
@@ -153,12 +153,12 @@ TEST(Fused, CrossCorrelation) {
     expect_same(
         [](const Tensors& in) {
           const CrossCorrelationLoss loss = cross_correlation_loss(in[0]);
-          return loss.diagonal + affine(loss.off_diagonal, 0.3);
+          return loss.diagonal + 0.3 * loss.off_diagonal;
         },
         [](const Tensors& in) {
-          const Tensor c = affine(matmul(slice(in[0], 0, 0, 4), slice(in[0], 0, 4, 4), true), 0.25);
-          const Tensor on = affine(dot_rows(slice(in[0], 0, 0, 4), slice(in[0], 0, 4, 4)), 0.25);
-          return sum(square(on - 1.0)) + affine(dot(c, c) - dot(on, on), 0.3);
+          const Tensor c = 0.25 * matmul(slice(in[0], 0, 0, 4), slice(in[0], 0, 4, 4), true);
+          const Tensor on = 0.25 * dot_rows(slice(in[0], 0, 0, 4), slice(in[0], 0, 4, 4));
+          return sum(square(on - 1.0)) + 0.3 * (dot(c, c) - dot(on, on));
         },
         {random_tensor("z", shape)});
 }
@@ -258,8 +258,7 @@ void expect_third_order(const std::function<Tensor(const Tensor&)>& f, const Sha
 
 TEST(ThirdOrder, ElementwiseAndProducts) {
   const Tensor w = random_tensor("w", {4, 5});
-  expect_third_order([&](const Tensor& x) { return sum(sigmoid(linear(x, w)) * exp(affine(linear(x, w), 0.1))); },
-                     {3, 5});
+  expect_third_order([&](const Tensor& x) { return sum(sigmoid(linear(x, w)) * exp(0.1 * linear(x, w))); }, {3, 5});
 }
 
 TEST(ThirdOrder, Softmax) {

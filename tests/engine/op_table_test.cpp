@@ -68,9 +68,9 @@ Tensor wrong_square(const Tensor& x, double first, double second) {
   Tensor y = mul(x.detached(), x.detached());
   record("wrong", {x}, {x}, {&y}, [=](const VjpContext& c) {
     const Tensor& x = c[0];
-    Tensor gx = affine(mul(c.g(), x).detached(), 2 + first);
+    Tensor gx = (2 + first) * mul(c.g(), x).detached();
     record("wrong_too", {c.g(), x}, {c.g(), x}, {&gx}, [=](const VjpContext& d) {
-      return Tensors{affine(mul(d.g(), d[1]), 2 + first), affine(mul(d.g(), d[0]), 2 + first + second)};
+      return Tensors{(2 + first) * mul(d.g(), d[1]), (2 + first + second) * mul(d.g(), d[0])};
     });
     return Tensors{gx};
   });

@@ -174,8 +174,8 @@ struct Composed {
 
   Tensor norm(const Tensor& x, const std::string& name) const {
     const Tensor flat = reshape(x, {x.rows(), x.cols()});
-    const Tensor centred = flat - affine(sum_rows(flat), 1.0 / static_cast<double>(x.rows()));
-    const Tensor variance = affine(sum_rows(square(centred)), 1.0 / static_cast<double>(x.rows()));
+    const Tensor centred = flat - sum_rows(flat) / static_cast<double>(x.rows());
+    const Tensor variance = sum_rows(square(centred)) / static_cast<double>(x.rows());
     const Tensor unit = centred * reciprocal(sqrt(variance + 1e-5));
     return reshape(unit * weights.at(name + ".weight") + weights.at(name + ".bias"), x.shape);
   }
@@ -371,7 +371,7 @@ TEST(Heads, ForwardEqualsTheComposition) {
   const Init init{cpu_backend(), 3, DType::f64};
   const Tensor x = random_tensor({8, 4}, 9);
   auto norm = [](const Tensor& y) {
-    const Tensor centred = y - affine(sum_rows(y), 1.0 / 8);
+    const Tensor centred = y - sum_rows(y) / 8;
     return centred * reciprocal(sqrt(affine(sum_rows(square(centred)), 1.0 / 8, 1e-5)));
   };
   for (LastNorm last : {LastNorm::none, LastNorm::affine, LastNorm::plain})

@@ -71,6 +71,14 @@ struct UnaryOp {
 void add_unary(std::vector<OpCase>& rows) {
   const std::vector<UnaryOp> ops = {
       {"affine", [](const Tensor& x) { return affine(x, -1.5, 0.25); }, [](double x) { return 0.25 - 1.5 * x; }},
+      {"number_times", [](const Tensor& x) { return 3 * x; }, [](double x) { return 3 * x; }, Draw::normal, "affine"},
+      {"times_number", [](const Tensor& x) { return x * -3; }, [](double x) { return -3 * x; }, Draw::normal, "affine"},
+      {"over_number", [](const Tensor& x) { return x / 4; }, [](double x) { return x / 4; }, Draw::normal, "affine"},
+      {"number_plus", [](const Tensor& x) { return 2 + x; }, [](double x) { return 2 + x; }, Draw::normal, "affine"},
+      {"plus_number", [](const Tensor& x) { return x + 2; }, [](double x) { return 2 + x; }, Draw::normal, "affine"},
+      {"number_minus", [](const Tensor& x) { return 2 - x; }, [](double x) { return 2 - x; }, Draw::normal, "affine"},
+      {"minus_number", [](const Tensor& x) { return x - 2; }, [](double x) { return x - 2; }, Draw::normal, "affine"},
+      {"minus", [](const Tensor& x) { return -x; }, [](double x) { return -x; }, Draw::normal, "affine"},
       {"neg", Unary{neg}, [](double x) { return -x; }, Draw::normal, "affine"},
       {"square", Unary{square}, [](double x) { return x * x; }, Draw::normal, "mul"},
       {"relu", Unary{relu}, [](double x) { return x > 0 ? x : 0; }, Draw::off_zero},

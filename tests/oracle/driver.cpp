@@ -138,7 +138,7 @@ void encoder(const SafetensorsFile& in, Results& out, const std::string& encoder
   const Tensor images = read_tensor(in, "images");
   const Encoder encoder = make_encoder(settings, {cpu_backend(), 11});
   Statistics statistics;
-  for (int step = 0; step < 3; ++step) encoder(affine(images, 1.0 + step), {.groups = 2, .running = &statistics});
+  for (int step = 0; step < 3; ++step) encoder((1.0 + step) * images, {.groups = 2, .running = &statistics});
   save_encoder(encoder_path, encoder, statistics, {});
   out.add("features", encoder(images, {.training = false, .running = &statistics}));
 }

@@ -41,7 +41,7 @@ void expect_gradient_along_a_direction(Model& model, const Value& value) {
     Model moved = model;
     Tensors values;
     for (std::size_t i = 0; i < directions.size(); ++i)
-      values.push_back(set.tensors()[i].detached() + affine(directions[i], distance));
+      values.push_back(set.tensors()[i].detached() + distance * directions[i]);
     set_values(values, moved);
     return value(moved).item();
   };

@@ -35,7 +35,7 @@ double logistic_loss(const Features& features, double lambda, const std::vector<
     const std::vector<float> values(features.row(begin), features.row(begin + count));
     const Tensor x = cast(from_floats(cpu, {count, dim}, values), DType::f64);
     const double share = static_cast<double>(count) / static_cast<double>(rows);
-    const Tensor part = affine(cross_entropy(linear(x, weight, bias), from_indices(cpu, targets)), share);
+    const Tensor part = share * cross_entropy(linear(x, weight, bias), from_indices(cpu, targets));
     const Tensors gradients = grad({part}, {weight, bias});
     loss += part.item();
     weight_gradient = add(weight_gradient, gradients[0]);
@@ -43,7 +43,7 @@ double logistic_loss(const Features& features, double lambda, const std::vector<
   }
   const Tensor plain = weight.detached();
   loss += 0.5 * lambda * dot(plain, plain).item();
-  gradient = add(weight_gradient, affine(plain, lambda)).values();
+  gradient = add(weight_gradient, lambda * plain).values();
   const std::vector<double> biases = bias_gradient.values();
   gradient.insert(gradient.end(), biases.begin(), biases.end());
   return loss;

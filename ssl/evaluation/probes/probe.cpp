@@ -41,7 +41,7 @@ class ProbeTrainer {
       for (std::int32_t row : index) targets.push_back(labels[static_cast<std::size_t>(row)]);
       const Tensor x = gather_rows(features, from_indices(backend_, index));
       const Tensor loss = step(x, from_indices(backend_, targets), probe_lr(settings_, epoch));
-      total = add(total, affine(loss, static_cast<double>(count) / static_cast<double>(rows)));
+      total = add(total, static_cast<double>(count) / static_cast<double>(rows) * loss);
     }
     return total.item();
   }

@@ -7,6 +7,7 @@
 
 #include "engine/ops/ops.h"
 #include "ssl/based_objective.h"
+#include "ssl/losses.h"
 #include "ssl/objective_list.h"
 #include "ssl/objectives/dsa/loss.h"
 #include "ssl/objectives/dsa/options.h"
@@ -62,13 +63,13 @@ class Dsa final : public BasedObjective {
     if (settings_.adjusting > 0) {
       const Tensor scores = settings_.scores ? scores_of(views) : Tensor{};
       const Tensor adjusting = adjusting_loss(distances(pairs), for_adjusting(matrices), scores, own_.tau_w);
-      loss = loss + (rises() ? adjusting * reshape(lambda1_.tensor(), {}) : affine(adjusting, settings_.adjusting));
+      loss = loss + (rises() ? adjusting * reshape(lambda1_.tensor(), {}) : settings_.adjusting * adjusting);
       parts.emplace_back("adjusting", adjusting);
       if (scores) parts.emplace_back("score", mean(scores));
     }
     if (settings_.prior > 0) {
       const Tensor prior_term = prior_loss(matrices, prior, settings_.mean_prior);
-      loss = loss + affine(prior_term, settings_.prior);
+      loss = loss + settings_.prior * prior_term;
       parts.emplace_back("prior", prior_term);
     }
     parts.emplace_back("similarity", mean(concat({matrices.begin(), matrices.end()}, 0)));
@@ -105,10 +106,6 @@ class Dsa final : public BasedObjective {
   struct Pair {
     Tensor p, q;
   };
-
-  static Tensor view(const Tensor& both, int which) {
-    return slice(both, 0, which * (both.rows() / 2), both.rows() / 2);
-  }
 
   /// Blocks 11, 22, 12, 21; where there is a moving average, the second view of 12 and 21 is its.
   static std::array<Pair, 4> pairs_of(const Embeddings& embeddings) {
@@ -157,8 +154,7 @@ class Dsa final : public BasedObjective {
   /// than 1/2 alike. Over the first batches that makes it their mean.
   void calibrate(const Tensors& apart) {
     constexpr double most = 2, least = 1e-3;  // unit vectors; where they are all alike, the temperature stays above 0
-    const Tensor now =
-        affine(clamp_min(off_diagonal_quantile(apart, own_.quantile, most), least), 1 / std::numbers::ln2);
+    const Tensor now = clamp_min(off_diagonal_quantile(apart, own_.quantile, most), least) / std::numbers::ln2;
     assign(tau_, tau_ + (now - tau_) * share_.tensor());
   }
 

@@ -33,7 +33,7 @@ Tensor prior_loss(const Blocks& matrices, const Blocks& prior, bool mean) {
     const Tensor norm = sqrt(clamp_min(dot(difference, difference), 1e-30));
     total = total ? total + norm : norm;
   }
-  return mean ? affine(total, 0.25) : total;
+  return mean ? 0.25 * total : total;
 }
 
 }  // namespace vergence

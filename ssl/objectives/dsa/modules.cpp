@@ -62,34 +62,34 @@ Tensor neighbours(const Tensor& u, std::int64_t count) {
   std::vector<double> places(static_cast<std::size_t>(n));
   for (std::size_t j = 0; j < places.size(); ++j) places[j] = step * static_cast<double>(j);
   const Tensor self = identity_matrix(u.backend(), n, DType::f64);
-  const Tensor rounded = affine(affine(matmul(rows, rows, false, true), 1, shift), 1, 2 - shift);
+  const Tensor rounded = matmul(rows, rows, false, true) + shift + (2 - shift);
   const Tensor keys = rounded - from_values(u.backend(), {n}, places);
-  Tensor left = keys * affine(self, -1, 1);  // 0: no longer a candidate
+  Tensor left = keys * (1 - self);  // 0: no longer a candidate
   for (std::int64_t round = 0; round < count; ++round) left = relu_mask(left, max_cols(left) - left);
-  return affine(is_positive(left) + self, -1, 1);
+  return 1 - (is_positive(left) + self);
 }
 
 Tensor anchor_scores(const Tensor& graph, std::int64_t count, std::int64_t common) {
   const Tensor both = transpose(matmul(graph, graph));  // ij: how many neighbours of j have i as a neighbour
-  return affine(sum_cols(relu_mask(graph, both - static_cast<double>(common))), 1 / static_cast<double>(count));
+  return sum_cols(relu_mask(graph, both - static_cast<double>(common))) / static_cast<double>(count);
 }
 
 Tensor attracted_share(const Blocks& matrices) {
   const std::int64_t n = matrices[0].rows();
-  const Tensor others = affine(identity_matrix(matrices[0].backend(), n, matrices[0].dtype), -1, 1);
+  const Tensor others = 1 - identity_matrix(matrices[0].backend(), n, matrices[0].dtype);
   Tensor attracted;
   for (const Tensor& matrix : matrices) {
     const Tensor counted = sum(is_positive(matrix.detached() - 0.5) * others);
     attracted = attracted ? attracted + counted : counted;
   }
-  return affine(attracted, 1 / (4 * static_cast<double>(n * (n - 1))));
+  return attracted / (4 * static_cast<double>(n * (n - 1)));
 }
 
 Tensor off_diagonal_quantile(const Tensors& matrices, double q, double high) {
   const std::int64_t n = matrices.at(0).rows();
   Backend& backend = matrices[0].backend();
   const DType dtype = matrices[0].dtype;
-  const Tensor away = affine(identity_matrix(backend, n, dtype), 2 * high);  // never counted
+  const Tensor away = 2 * high * identity_matrix(backend, n, dtype);  // never counted
   Tensors parts;
   for (const Tensor& matrix : matrices) parts.push_back(matrix.detached() + away);
   const Tensor all = concat(parts, 0);
@@ -99,12 +99,12 @@ Tensor off_diagonal_quantile(const Tensors& matrices, double q, double high) {
   double width = high;
   for (int halving = 0; halving < 24; ++halving) {
     width /= 2;
-    const Tensor middle = affine(low, 1, width);
+    const Tensor middle = low + width;
     const Tensor above = reshape(sum(is_positive(all - middle)), {1});  // diagonals included
     // Too few entries up to the middle: the quantile lies above it.
-    low = low + affine(is_positive(above - (diagonal + entries - wanted + 0.5)), width);
+    low = low + width * is_positive(above - (diagonal + entries - wanted + 0.5));
   }
-  return affine(low, 1, width);
+  return low + width;
 }
 
 }  // namespace vergence

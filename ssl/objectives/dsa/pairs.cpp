@@ -93,7 +93,7 @@ Tensor unit_distances(const Tensor& p, const Tensor& q) {
   require_pair("unit_distances", p, q);
   constexpr double least = 1e-14;  // of a square; its rounding is a hundredth of that
   const Tensor u = l2_normalize(cast(p, DType::f64)), v = l2_normalize(cast(q, DType::f64));
-  const Tensor squares = affine(matmul(u, v, false, true), -2) + dot_cols(u, u) + reshape(dot_cols(v, v), {v.rows()});
+  const Tensor squares = -2 * matmul(u, v, false, true) + dot_cols(u, u) + reshape(dot_cols(v, v), {v.rows()});
   return relu_mask(sqrt(clamp_min(squares, least)), squares - least);
 }
 

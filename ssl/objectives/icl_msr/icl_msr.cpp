@@ -164,8 +164,8 @@ class IclMsr final : public BasedObjective {
 
   /// The loss of a step from the base's loss and the same under the strata.
   Tensor with_strata(const Tensor& base, const Tensor& stratified) const {
-    const Tensor sum = base + affine(stratified, own_.lambda);
-    return own_.normalize ? affine(sum, own_.scale()) : sum;
+    const Tensor sum = base + own_.lambda * stratified;
+    return own_.normalize ? own_.scale() * sum : sum;
   }
 
   /// The base's loss of views [2N, H, W, 3] by trained parameters `values`, and its loss under strata where there are
@@ -208,7 +208,7 @@ class IclMsr final : public BasedObjective {
     }
     if (own_.is_uniform()) {
       const Tensor a = leaf(strata);
-      const Tensor apart = affine(grad({uniformity(a)}, {a})[0], own_.gamma);
+      const Tensor apart = own_.gamma * grad({uniformity(a)}, {a})[0];
       parts.emplace_back("uniformity_norm", sqrt(dot(apart, apart)));
       gradient = gradient + apart;
     }
@@ -217,13 +217,12 @@ class IclMsr final : public BasedObjective {
 
   /// One step of encoder, heads and regulariser on the same loss.
   Step ordinary_step(const Tensor& loss, const Tensor& strata, const Parts& parts) {
-    const Tensor whole = own_.is_uniform() ? loss + affine(uniformity(strata), own_.gamma) : loss;
+    const Tensor whole = own_.is_uniform() ? loss + own_.gamma * uniformity(strata) : loss;
     Tensors wanted = parameters_.tensors();
     wanted.insert(wanted.end(), regularizer_parameters_.tensors().begin(), regularizer_parameters_.tensors().end());
     const Tensors gradients = grad({whole}, wanted);
     const auto first_of_regularizer = gradients.begin() + static_cast<std::ptrdiff_t>(parameters_.count());
-    Step step{loss.detached(), {}};
-    for (const auto& [name, value] : parts) step.parts.emplace_back(name, value.detached());
+    Step step = Step::of(loss, parts);
     parameters_.gather_gradients({gradients.begin(), first_of_regularizer});
     optimizer_->apply();
     after_update();

@@ -219,13 +219,13 @@ Tensor uniformity(const Tensor& weights) {
   // -2 |a - b|^2 = 4 <a, b> - 4; each stratum paired with itself is taken away again.
   const Tensor pairs = exp(affine(matmul(unit, unit, false, true), 4, -4));
   const Tensor own = exp(affine(dot_cols(unit, unit), 4, -4));
-  return log(affine(sum(pairs) - sum(own), 1 / (count * (count - 1))));
+  return log((sum(pairs) - sum(own)) / (count * (count - 1)));
 }
 
 Tensor spread(const Tensor& weights) {
   const double share = 1 / static_cast<double>(weights.shape[0]);
-  const Tensor centred = weights - affine(sum_rows(weights), share);
-  return mean(sqrt(affine(dot_rows(centred, centred), share)));
+  const Tensor centred = weights - share * sum_rows(weights);
+  return mean(sqrt(share * dot_rows(centred, centred)));
 }
 
 }  // namespace vergence

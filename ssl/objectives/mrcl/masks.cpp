@@ -7,6 +7,7 @@
 
 #include "engine/ops/ops.h"
 #include "kernels/parallel.h"
+#include "ssl/losses.h"
 
 namespace vergence {
 namespace {
@@ -79,7 +80,7 @@ Tensor sum_of_lines(const Tensor& lines, const PatchGrid& grid) {
 
 Tensor erase(const Tensor& images, const Tensor& erased, const Tensor& fill, const PatchGrid& grid) {
   const Tensor lines = patch_lines(images, grid);
-  Tensor masked = lines * affine(erased, -1, 1);
+  Tensor masked = lines * (1 - erased);
   if (fill && fill.shape.rank() == 1) {
     const std::int64_t channels = images.shape[3];
     const Tensor row = reshape(broadcast(fill, {grid.patch, channels}), {grid.patch * channels});
@@ -90,10 +91,7 @@ Tensor erase(const Tensor& images, const Tensor& erased, const Tensor& fill, con
   return reshape(masked, images.shape);
 }
 
-Tensor halves(const Tensor& first, const Tensor& second) {
-  const std::int64_t rows = first.shape[0] / 2;
-  return concat({slice(first, 0, 0, rows), slice(second, 0, rows, rows)}, 0);
-}
+Tensor halves(const Tensor& first, const Tensor& second) { return concat({view(first, 0), view(second, 1)}, 0); }
 
 PatchMasks::PatchMasks(const PatchGrid& grid, std::int64_t erased, bool noise, Backend& backend, std::int64_t channels)
     : grid_(grid), erased_(erased), noise_(noise), backend_(backend), channels_(channels) {}

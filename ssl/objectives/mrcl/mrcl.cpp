@@ -86,7 +86,7 @@ class Mrcl final : public BasedObjective {
     parts.emplace_back("contrastive", terms.contrastive);
     if (own_.base == "simclr") {
       const double candidates = static_cast<double>(2 * views.images() - 1);
-      parts.emplace_back("information_bound", affine(terms.contrastive, -1, std::log(candidates)));
+      parts.emplace_back("information_bound", std::log(candidates) - terms.contrastive);
     }
     if (!terms.reconstruction) return update(terms.contrastive, parts);
     parts.emplace_back("reconstruction", terms.reconstruction);
@@ -187,7 +187,7 @@ class Mrcl final : public BasedObjective {
   }
 
   static Terms mean_of(const Terms& a, const Terms& b) {
-    const auto mean = [](const Tensor& x, const Tensor& y) { return affine(x + y, 0.5); };
+    const auto mean = [](const Tensor& x, const Tensor& y) { return 0.5 * (x + y); };
     Terms terms{mean(a.contrastive, b.contrastive), {}, {}};
     if (a.reconstruction) terms.reconstruction = mean(a.reconstruction, b.reconstruction);
     for (std::size_t i = 0; i < a.parts.size(); ++i)

@@ -1,17 +1,9 @@
 #include "ssl/objectives/mrcl/reconstruction.h"
 
 #include "engine/ops/ops.h"
+#include "ssl/losses.h"
 
 namespace vergence {
-namespace {
-
-/// Of both views' rows those of one.
-Tensor half(const Tensor& both, std::int64_t view) {
-  const std::int64_t rows = both.shape[0] / 2;
-  return slice(both, 0, view * rows, rows);
-}
-
-}  // namespace
 
 Tensor reconstruction_loss(const Tensor& prediction, const Tensor& target, const Tensor& lines, std::int64_t erased,
                            const ReconstructionLoss& loss) {
@@ -24,18 +16,18 @@ Tensor reconstruction_loss(const Tensor& prediction, const Tensor& target, const
   const Tensor wanted = loss.patch_norm ? normalize_patches(target, patch_statistics(target, grid), grid) : target;
   const Tensor difference = patch_lines(wanted.detached() - prediction, grid);
   Tensor counted = difference;
-  if (!all && erased > 0) counted = difference * (masked ? lines : affine(lines, -1, 1));
+  if (!all && erased > 0) counted = difference * (masked ? lines : 1 - lines);
   const Tensor total = loss.norm == "l1" ? sum(abs(counted)) : dot(counted, counted);
-  return affine(total, 1 / static_cast<double>(s[0] * patches * grid.patch * grid.patch * s[3]));
+  return total / static_cast<double>(s[0] * patches * grid.patch * grid.patch * s[3]);
 }
 
 Tensor reconstruction_of_views(const Tensor& prediction, const Tensor& target, const Tensor& lines,
                                const std::array<std::int64_t, 2>& erased, const ReconstructionLoss& loss) {
   Tensor sum;
-  for (const int view : {0, 1}) {
+  for (const int which : {0, 1}) {
     const Tensor one =
-        reconstruction_loss(half(prediction, view), half(target, view), lines ? half(lines, view) : lines,
-                            erased[static_cast<std::size_t>(view)], loss);
+        reconstruction_loss(view(prediction, which), view(target, which), lines ? view(lines, which) : lines,
+                            erased[static_cast<std::size_t>(which)], loss);
     if (one) sum = sum ? sum + one : one;
   }
   return sum;
@@ -44,8 +36,8 @@ Tensor reconstruction_of_views(const Tensor& prediction, const Tensor& target, c
 Tensor channel_deviations(const Tensor& images) {
   const Tensor pixels = images.detached();
   const double share = static_cast<double>(pixels.cols()) / static_cast<double>(pixels.size());
-  const Tensor apart = pixels - affine(sum_rows(pixels), share);
-  return sqrt(clamp_min(affine(dot_rows(apart, apart), share), 1e-4));
+  const Tensor apart = pixels - share * sum_rows(pixels);
+  return sqrt(clamp_min(share * dot_rows(apart, apart), 1e-4));
 }
 
 PatchStatistics patch_statistics(const Tensor& images, const PatchGrid& grid) {
@@ -53,7 +45,7 @@ PatchStatistics patch_statistics(const Tensor& images, const PatchGrid& grid) {
   const auto values = static_cast<double>(grid.patch * lines.cols());
   require(values > 1, "patch statistics: a patch of one value has no deviation");
   const auto sums = [&](const Tensor& x) { return per_line(sum_of_lines(sum_cols(x), grid), grid); };
-  const Tensor mean = affine(sums(lines), 1 / values);
+  const Tensor mean = sums(lines) / values;
   return {mean, sqrt(affine(sums(square(lines - mean)), 1 / (values - 1), 1e-6))};
 }
 

@@ -185,7 +185,7 @@ TEST_F(StoredEncoder, ATransferWithoutItsFilesSaysWhatIsMissing) {
 }
 
 TEST_F(StoredEncoder, UntrainedHasTheInitialWeightsOfTheRunsSeed) {
-  for (const ConvBn* layer : encoder_.layers()) assign(layer->w, affine(layer->w, 3));  // "trained"
+  for (const ConvBn* layer : encoder_.layers()) assign(layer->w, 3 * layer->w);  // "trained"
   save();
   SubjectOptions options = run();
   options.untrained = true;

@@ -9,6 +9,7 @@
 #include "models/encoder_file.h"
 #include "models/encoders/resnet.h"
 #include "ssl/base_method.h"
+#include "ssl/losses.h"
 #include "ssl/objectives/dsa/loss.h"
 #include "ssl/objectives/dsa/options.h"
 #include "tests/support/complaints.h"
@@ -54,10 +55,9 @@ ByHand by_hand(const Options& options, Objective& objective, const Views& views,
   const Pass pass{.groups = 2, .activations = DType::f64};
   Embeddings z{base->embed(encoder(views.both, pass), pass), {}};
   if (base->target()) z.target = base->embed_target(base->target()->features(views.both, pass), pass);
-  const auto half = [](const Tensor& x, int which) { return slice(x, 0, which * small_batch, small_batch); };
   const Tensor other = z.target ? z.target : z.online;
-  const std::array<Tensor, 4> p{half(z.online, 0), half(z.online, 1), half(z.online, 0), half(z.online, 1)};
-  const std::array<Tensor, 4> q{p[0], p[1], half(other, 1), half(other, 0)};
+  const std::array<Tensor, 4> p{view(z.online, 0), view(z.online, 1), view(z.online, 0), view(z.online, 1)};
+  const std::array<Tensor, 4> q{p[0], p[1], view(other, 1), view(other, 0)};
 
   const auto network = make_prior(resolve(own, small_batch).network, setup, encoder);
   const Tensor u = network->features(views.both, pass);
@@ -67,7 +67,7 @@ ByHand by_hand(const Options& options, Objective& objective, const Views& views,
   Blocks apart, matrices, prior;
   for (std::size_t k = 0; k < 4; ++k) {
     const int first = k == 1 || k == 3, second = k == 1 || k == 2;
-    prior[k] = exp(affine(unit_distances(half(u, first), half(u, second)), -1 / tau));
+    prior[k] = exp(-1 / tau * unit_distances(view(u, first), view(u, second)));
     apart[k] = unit_distances(p[k], q[k]);
     matrices[k] = own.am_mode == "none" ? prior[k] : module(p[k], q[k]);
   }
@@ -207,7 +207,7 @@ TEST(DsaObjective, ADetachedMatrixIsTrainedByThePriorLossAlone) {
 TEST(DsaObjective, SameViewMatricesStandInForThoseAcross) {
   // With one view twice the blocks are the same anyway.
   Views views = random_batch(1);
-  const Tensor first = slice(views.both, 0, 0, small_batch);
+  const Tensor first = view(views.both, 0);
   const auto adjusting = [&](const char* cross, const Views& batch) {
     return part(small_objective(tiny("dsa", {{"dsa.cross", cross}}))->step(batch, step_context(0)), "adjusting");
   };
@@ -358,7 +358,7 @@ TEST(DsaObjective, TheTemperatureIsTheMeanOfTheBatchesQuantiles) {
     const double tau = part(objective->step(views, step_context(step)), "tau_p");
     if (step < 3) {
       const Tensor u = network->features(views.both, {.groups = 2, .activations = DType::f64});
-      const Tensor a = slice(u, 0, 0, small_batch), b = slice(u, 0, small_batch, small_batch);
+      const Tensor a = view(u, 0), b = view(u, 1);
       const Tensors apart{unit_distances(a, a), unit_distances(b, b), unit_distances(a, b)};
       sum += off_diagonal_quantile(apart, 0.2, 2).item() / std::log(2.0);
     }
@@ -377,7 +377,7 @@ TEST(DsaObjective, ARunningTemperatureFollowsTheBatches) {
     const Views views = random_batch(static_cast<std::uint64_t>(10 * step));
     const double tau = part(objective->step(views, step_context(step)), "tau_p");
     const Tensor u = network->features(views.both, {.groups = 2, .activations = DType::f64});
-    const Tensor a = slice(u, 0, 0, small_batch), b = slice(u, 0, small_batch, small_batch);
+    const Tensor a = view(u, 0), b = view(u, 1);
     const Tensors apart{unit_distances(a, a), unit_distances(b, b), unit_distances(a, b)};
     const double now = off_diagonal_quantile(apart, 0.2, 2).item() / std::log(2.0);
     expected += (now - expected) / std::min<double>(3, static_cast<double>(step + 1));

@@ -53,7 +53,7 @@ Arranging reference_module(ArrangingMode mode, ArrangingOutput output) {
 
 Blocks reference_prior() {
   const Tensor u1 = circle(0.1), u2 = circle(-0.15);
-  const auto alike = [](const Tensor& p, const Tensor& q) { return exp(affine(unit_distances(p, q), -2)); };
+  const auto alike = [](const Tensor& p, const Tensor& q) { return exp(-2 * unit_distances(p, q)); };
   return {alike(u1, u1), alike(u2, u2), alike(u1, u2), alike(u2, u1)};
 }
 
@@ -84,7 +84,7 @@ void expect_reference(const Arranging& module, bool same_view, const Reference& 
   }
   const Tensor adjusting = adjusting_loss(apart, matrices, scores, 0.5);
   const Tensor prior = prior_loss(matrices, reference_prior(), false);
-  const Tensor loss = nt_xent(concat({a, b}, 0), 0.5) + adjusting + affine(prior, 0.01);
+  const Tensor loss = nt_xent(concat({a, b}, 0), 0.5) + adjusting + 0.01 * prior;
   EXPECT_NEAR(adjusting.item(), expected.adjusting, 5.1e-7);
   EXPECT_NEAR(prior.item(), expected.prior, 5.1e-7);
   EXPECT_NEAR(prior_loss(matrices, reference_prior(), true).item(), expected.prior / 4, 5.1e-7);
@@ -178,7 +178,7 @@ void expect_differentiable(const Function& f, const Tensors& at, double toleranc
   }
   const auto moved = [&](double step) {
     Tensors values = at;
-    for (std::size_t i = 0; i < at.size(); ++i) values[i] = at[i] + affine(directions[i], step);
+    for (std::size_t i = 0; i < at.size(); ++i) values[i] = at[i] + step * directions[i];
     return values;
   };
   const auto along = [&](const Tensors& gradients) {
@@ -294,8 +294,7 @@ TEST(DsaPairs, DistancesAreThoseOfUnitVectors) {
 TEST(DsaPairs, DistancesOfEqualRowsAreZeroAndPushNowhere) {
   for (const DType dtype : {DType::f32, DType::f64}) {
     const Tensor one = random_tensor({5, 64}, 1, dtype);
-    const Tensor x =
-        leaf(concat({one, affine(one, 3), zeros(cpu_backend(), {1, 64}, dtype)}, 0));  // the same directions
+    const Tensor x = leaf(concat({one, 3 * one, zeros(cpu_backend(), {1, 64}, dtype)}, 0));  // the same directions
     const Tensor apart = unit_distances(x, x);
     const Values values = apart.values();
     for (std::size_t i = 0; i < 11; ++i) EXPECT_EQ(values[i * 12], 0) << i;
@@ -333,7 +332,7 @@ TEST(DsaArranging, IsAPerceptronOverJoinedRows) {
 TEST(DsaArranging, TheAuthorsFormScalesColumnsAndRows) {
   Arranging module = make_arranging(ArrangingMode::diff_l1, ArrangingOutput::relu, 4, {cpu_backend(), 3, DType::f64});
   module.second.bias = full(cpu_backend(), {1}, 0.8, DType::f64);
-  module.first.w = affine(module.first.w, 60);  // else the inputs, of the order of 1 / N^2, hardly count
+  module.first.w = 60 * module.first.w;  // else the inputs, of the order of 1 / N^2, hardly count
   const Tensor p = random_tensor({5, 4}, 1), q = random_tensor({5, 4}, 2);
   const Values got = module(p, q).values();
   Tensors rows;
@@ -361,7 +360,7 @@ TEST(DsaArranging, IsDifferentiable) {
       };
       const double scale = mode == ArrangingMode::diff_l1 ? 40 : 1;
       expect_differentiable(f,
-                            {random_tensor({5, 4}, 1), random_tensor({5, 4}, 2), affine(start.first.w, scale),
+                            {random_tensor({5, 4}, 1), random_tensor({5, 4}, 2), scale * start.first.w,
                              start.first.bias, start.second.w, full(cpu_backend(), {1}, 0.6, DType::f64)},
                             1e-5);
     }
@@ -426,7 +425,7 @@ TEST(DsaScoring, QuantilesLeaveTheDiagonalsOut) {
     Tensors matrices;
     Values entries;
     for (std::uint64_t k = 0; k < 3; ++k) {
-      matrices.push_back(affine(random_tensor({n, n}, k), 1, 1));
+      matrices.push_back(random_tensor({n, n}, k) + 1);
       const Values values = matrices.back().values();
       for (std::size_t at = 0; at < values.size(); ++at)
         if (at % (n + 1) != 0) entries.push_back(values[at]);

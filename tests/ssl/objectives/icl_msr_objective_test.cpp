@@ -103,12 +103,12 @@ class Twin {
   /// By the regulariser's parameters: of the loss of an ordinary step, or of the outer loss after a virtual step.
   std::vector<double> gradient(const Views& views) {
     const Tensor strata = weights(views);
-    const Tensor inner = loss(theta_, views, strata), uniform = affine(uniformity(strata), own_.gamma);
+    const Tensor inner = loss(theta_, views, strata), uniform = own_.gamma * uniformity(strata);
     Tensor whole = inner;
     if (own_.train == "meta") {
       const Tensors gradient = grad({inner}, theta_, {.create = true});
       Tensors moved;
-      for (std::size_t i = 0; i < theta_.size(); ++i) moved.push_back(theta_[i] - affine(gradient[i], own_.virtual_lr));
+      for (std::size_t i = 0; i < theta_.size(); ++i) moved.push_back(theta_[i] - own_.virtual_lr * gradient[i]);
       whole = loss(moved, {.both = views.fresh ? views.fresh : views.both}, {});
     }
     phi_.gather_gradients(grad({whole + uniform}, phi_.tensors()));
@@ -146,10 +146,10 @@ class Twin {
     for (std::int64_t t = 0; t < strata.rows(); ++t)
       all.push_back(embeddings(reshape(slice(strata, 0, t, 1), {strata.cols()})));
     const double scale = own_.normalize ? 1 / (1 + own_.lambda) : 1;
-    if (own_.average == "likelihood") return scale * (base + affine(base_->stratified_loss(all), own_.lambda));
+    if (own_.average == "likelihood") return scale * (base + own_.lambda * base_->stratified_loss(all));
     Tensor sum;
     for (const Embeddings& one : all) sum = sum ? sum + base_->loss(one) : base_->loss(one);
-    return scale * (base + affine(sum, own_.lambda / static_cast<double>(all.size())));
+    return scale * (base + own_.lambda / static_cast<double>(all.size()) * sum);
   }
 
   IclMsrOptions own_;
@@ -179,7 +179,7 @@ Errors errors_of_gradients(const Switches& switches) {
   const Snapshot after(*objective);
   std::vector<double> weights;
   for (std::size_t i = 0; i < before.model.size(); ++i)
-    for (const double value : affine(before.model[i] - after.model[i], 1 / step_lr).values()) weights.push_back(value);
+    for (const double value : ((before.model[i] - after.model[i]) / step_lr).values()) weights.push_back(value);
   const std::vector<double> regularizer = (before.regularizer - after.regularizer).values();
   // The meta step comes after the weights' own, at the new ones; an ordinary step takes both gradients at once.
   const ObjectiveSetup same = small_setup(options);

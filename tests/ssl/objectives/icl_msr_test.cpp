@@ -90,9 +90,7 @@ struct Golden {
     return [this](const Tensors& p, const Tensors& m) { return base(p) + stratified(p, sigmoid(m[0])); };
   }
   BilevelLoss outer() const {
-    return [this](const Tensors& p, const Tensors& m) {
-      return base(p) + affine(uniformity(sigmoid(m[0])), gamma_weight);
-    };
+    return [this](const Tensors& p, const Tensors& m) { return base(p) + gamma_weight * uniformity(sigmoid(m[0])); };
   }
   MetaGradient solve(const BilevelOptions& options) const {
     return meta_gradient(inner(), outer(), theta, {phi}, {.lr = full(cpu_backend(), {1}, alpha, phi.dtype)}, options);
@@ -166,7 +164,7 @@ TEST(IclMsrGolden, MetaGradientIsTheDerivativeOfTheOuterLoss) {
     const Tensor phi = from_values(cpu_backend(), {2, 4}, values);
     const Tensors theta = leaves(golden.theta), gradient = grad({golden.inner()(theta, {phi})}, theta);
     Tensors moved;
-    for (std::size_t i = 0; i < theta.size(); ++i) moved.push_back(theta[i].detached() - affine(gradient[i], alpha));
+    for (std::size_t i = 0; i < theta.size(); ++i) moved.push_back(theta[i].detached() - alpha * gradient[i]);
     return golden.outer()(moved, {phi}).item();
   };
   const double step = 1e-6;
@@ -176,7 +174,7 @@ TEST(IclMsrGolden, MetaGradientIsTheDerivativeOfTheOuterLoss) {
 
 TEST(Uniformity, IsZeroForEqualStrataWhateverTheirLength) {
   const Tensor a = random_tensor({1, 5}, 3) + 2.0;
-  EXPECT_NEAR(uniformity(concat({a, affine(a, 3), a}, 0)).item(), 0, 1e-14);
+  EXPECT_NEAR(uniformity(concat({a, 3 * a, a}, 0)).item(), 0, 1e-14);
   EXPECT_THROW(uniformity(a), Error);
 }
 

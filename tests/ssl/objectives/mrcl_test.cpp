@@ -6,6 +6,7 @@
 #include "engine/ops/ops.h"
 #include "models/decoder.h"
 #include "ssl/bench/step.h"
+#include "ssl/losses.h"
 #include "ssl/objectives/mrcl/reconstruction.h"
 #include "ssl/steps/setup.h"
 #include "tests/support/complaints.h"
@@ -26,7 +27,7 @@ std::unique_ptr<Objective> make(const Options& options, DType dtype = DType::f64
 
 Views some_views(std::int64_t images = 8, std::uint64_t seed = 3) {
   Views views = random_views(images, 16, seed, cpu_backend());
-  views.plain = slice(random_views(images, 16, seed + 1, cpu_backend()).both, 0, 0, images);
+  views.plain = view(random_views(images, 16, seed + 1, cpu_backend()).both, 0);
   return doubled(views);
 }
 
@@ -93,7 +94,7 @@ TEST(Mrcl, MaskingOneViewIsTheMeanOfMaskingEach) {
         return first_loss(tiny_mrcl(base, more), views);
       };
       const Views views = some_views();
-      const Views swapped{concat({slice(views.both, 0, 8, 8), slice(views.both, 0, 0, 8)}, 0), views.plain};
+      const Views swapped{concat({view(views.both, 1), view(views.both, 0)}, 0), views.plain};
       const double one = loss("one", views), first = loss("one_asym", views), second = loss("one_asym", swapped);
       EXPECT_NEAR(one, (first + second) / 2, 1e-10 * std::abs(one)) << base << region;
       EXPECT_GT(std::abs(first - second), 1e-6 * std::abs(one)) << base << region;
@@ -140,7 +141,7 @@ TEST(Mrcl, TheReconstructionsShareDoesNotChangeWithTheDeviation) {
     Values found;
     for (int step = 0; step < 5; ++step) {
       Views views = some_views();
-      views.both = affine(views.both, scale);
+      views.both = scale * views.both;
       const Step done = objective->step(views, {.lr = 0.01, .step = step, .steps = 5, .images = 8});
       const double share = part(done, "reconstruction_share");
       EXPECT_NEAR(share, 0.25 * part(done, "reconstruction") / done.loss.item(), 1e-12);
@@ -269,7 +270,7 @@ TEST(Mrcl, ThePlanCountsTheDecoder) {
 }
 
 TEST(Mrcl, PicturesOfNormalisedPatchesAreInTheirOwnColours) {
-  const Tensor images = slice(some_views().both, 0, 0, 8);
+  const Tensor images = view(some_views().both, 0);
   const auto reconstructed = [&](const char* patch_norm) {
     const auto objective = make(tiny_mrcl(
         "simclr", {{"mrcl.rec_patch_norm", patch_norm}, {"mrcl.rec_variance", "off"}, {"mrcl.mask_ratio", "0"}}));
@@ -284,7 +285,7 @@ TEST(Mrcl, PicturesOfNormalisedPatchesAreInTheirOwnColours) {
 }
 
 TEST(Mrcl, PicturesInUnitsOfDeviationsAreInTheirOwnColours) {
-  const Tensor images = affine(slice(some_views().both, 0, 0, 8), 3);
+  const Tensor images = 3 * view(some_views().both, 0);
   const auto reconstructed = [&](const char* by_variance) {
     const auto objective = make(tiny_mrcl("simclr", {{"mrcl.rec_variance", by_variance}, {"mrcl.mask_ratio", "0"}}));
     const Tensor shown = objective->pictures(images).images;
@@ -296,7 +297,7 @@ TEST(Mrcl, PicturesInUnitsOfDeviationsAreInTheirOwnColours) {
 }
 
 TEST(Mrcl, PicturesShowOriginalMaskedAndReconstructed) {
-  const Tensor images = slice(random_views(8, 16, 3, cpu_backend()).both, 0, 0, 8);
+  const Tensor images = view(random_views(8, 16, 3, cpu_backend()).both, 0);
   const auto pictures = [&](const Switches& more) {
     const auto objective = make(tiny_mrcl("simclr", more), DType::f32);
     objective->step(random_views(8, 16, 4, cpu_backend()), step_of(8));
