@@ -11,8 +11,8 @@
 
 #include "datasets/loading/image_reader.h"
 #include "kernels/clock.h"
+#include "kernels/draws.h"
 #include "kernels/error.h"
-#include "kernels/random.h"
 
 namespace vergence {
 
@@ -20,8 +20,7 @@ std::vector<std::int64_t> epoch_order(std::int64_t count, std::uint64_t seed, st
   std::vector<std::int64_t> order(static_cast<std::size_t>(count));
   std::iota(order.begin(), order.end(), std::int64_t{0});
   Random random(seed, Purpose::order, static_cast<std::uint32_t>(epoch));
-  for (std::size_t i = order.size(); i > 1; --i)
-    std::swap(order[i - 1], order[random.below(static_cast<std::uint32_t>(i))]);
+  shuffle(order, random);
   return order;
 }
 

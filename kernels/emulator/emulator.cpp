@@ -9,10 +9,10 @@
 #include <utility>
 #include <vector>
 
+#include "kernels/draws.h"
 #include "kernels/emulator/capture.h"
 #include "kernels/emulator/fiber.h"
 #include "kernels/error.h"
-#include "kernels/random.h"
 
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/asan_interface.h>
@@ -266,8 +266,7 @@ Sequence thread_sequence(std::size_t count) {
   if (order == ThreadOrder::descending) std::reverse(threads.begin(), threads.end());
   if (order == ThreadOrder::random_1 || order == ThreadOrder::random_2) {
     Random random(static_cast<std::uint64_t>(order), Purpose::test);
-    for (std::size_t i = count; i > 1; --i)
-      std::swap(threads[i - 1], threads[random.below(static_cast<std::uint32_t>(i))]);
+    shuffle(threads, random);
   }
   sequence.greedy = order == ThreadOrder::descending || order == ThreadOrder::random_2;
   std::map<int, std::size_t> places;

@@ -1,10 +1,9 @@
 #include "ssl/bench/operands.h"
 
 #include <algorithm>
-#include <cmath>
-#include <numbers>
+#include <tuple>
 
-#include "kernels/random.h"
+#include "kernels/draws.h"
 
 namespace vergence {
 namespace {
@@ -42,12 +41,7 @@ Tensor repeated(const Tensor& tile, std::int64_t size, DType dtype) {
 std::vector<float> normal_values(std::size_t count, std::uint64_t seed) {
   Random random(seed, Purpose::test);
   std::vector<float> values(count);
-  for (std::size_t i = 0; i + 1 < count; i += 2) {  // Box and Muller
-    const float radius = std::sqrt(-2 * std::log(1 - random.uniform()));
-    const float angle = 2 * std::numbers::pi_v<float> * random.uniform();
-    values[i] = radius * std::cos(angle);
-    values[i + 1] = radius * std::sin(angle);
-  }
+  for (std::size_t i = 0; i + 1 < count; i += 2) std::tie(values[i], values[i + 1]) = normal_pair(random);
   return values;
 }
 

@@ -8,7 +8,7 @@
 #include "engine/bilevel.h"
 #include "engine/graph.h"
 #include "engine/ops/ops.h"
-#include "kernels/random.h"
+#include "kernels/draws.h"
 #include "ssl/losses.h"
 #include "ssl/objective_list.h"
 #include "ssl/step_value.h"
@@ -121,8 +121,7 @@ class MetaMask final : public Objective {
     std::vector<std::int32_t> order(static_cast<std::size_t>(count));
     std::iota(order.begin(), order.end(), 0);
     Random random(init().seed, Purpose::mask, 0, hash_name("metamask.mask_use"));
-    for (std::size_t left = order.size(); left > 1; --left)
-      std::swap(order[left - 1], order[random.below(static_cast<std::uint32_t>(left))]);
+    shuffle(order, random);
     return order;
   }
   Tensor contrastive(const Tensor& features, const Pass& pass) const {

@@ -9,7 +9,7 @@
 #include "kernels/cpu/conv/direct.h"
 #include "kernels/cpu/conv/rules.h"
 #include "kernels/cpu/conv/unfold.h"
-#include "kernels/random.h"
+#include "kernels/draws.h"
 #include "tests/support/checked_backend.h"
 
 namespace vergence {
@@ -22,8 +22,7 @@ Values random_values(std::int64_t count, DType type, std::uint64_t seed) {
   Random random(seed, Purpose::test);
   Values values(static_cast<std::size_t>(count));
   for (double& v : values) {
-    const double radius = std::sqrt(-2 * std::log(1 - random.uniform())), angle = 6.283185307179586 * random.uniform();
-    v = radius * std::cos(angle);
+    v = normal(random);
     if (type == DType::f32) v = static_cast<float>(v);
     if (type == DType::bf16) v = bf16(static_cast<float>(v));
   }

@@ -6,7 +6,7 @@
 #include <limits>
 
 #include "engine/graph.h"
-#include "kernels/random.h"
+#include "kernels/draws.h"
 
 namespace vergence::test {
 
@@ -42,9 +42,7 @@ Values draw(const std::string& name, std::uint64_t number, const Input& input) {
         break;
     }
   }
-  if (input.draw == Draw::distinct)
-    for (std::size_t i = values.size(); i > 1; --i)
-      std::swap(values[i - 1], values[random.below(static_cast<std::uint32_t>(i))]);
+  if (input.draw == Draw::distinct) shuffle(values, random);
   return values;
 }
 
@@ -149,10 +147,7 @@ thread_local std::set<std::string>* names_seen = nullptr;
 Values normal_values(const std::string& name, std::uint64_t number, std::int64_t count) {
   Random random(hash_name(name), Purpose::test, 0, number);
   Values values(static_cast<std::size_t>(count));
-  for (double& value : values) {
-    const double radius = std::sqrt(-2 * std::log(1 - random.uniform() + 1e-9));
-    value = radius * std::cos(6.283185307179586 * random.uniform());
-  }
+  for (double& value : values) value = normal(random);
   return values;
 }
 

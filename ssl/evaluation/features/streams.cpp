@@ -2,9 +2,8 @@
 #include "ssl/evaluation/features/streams.h"
 
 #include <numeric>
-#include <utility>
 
-#include "kernels/random.h"
+#include "kernels/draws.h"
 
 namespace vergence {
 
@@ -12,8 +11,7 @@ std::vector<std::int32_t> shuffled(std::int64_t count, std::uint64_t seed, std::
   std::vector<std::int32_t> order(static_cast<std::size_t>(count));
   std::iota(order.begin(), order.end(), 0);
   Random random(seed, Purpose::probe, static_cast<std::uint32_t>(epoch), 0, stream);
-  for (std::size_t i = order.size(); i > 1; --i)
-    std::swap(order[i - 1], order[random.below(static_cast<std::uint32_t>(i))]);
+  shuffle(order, random);
   return order;
 }
 

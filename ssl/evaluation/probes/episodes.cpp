@@ -7,9 +7,9 @@
 #include <utility>
 
 #include "datasets/readers/fc100.h"
+#include "kernels/draws.h"
 #include "kernels/error.h"
 #include "kernels/parallel.h"
-#include "kernels/random.h"
 #include "ssl/evaluation/features/class_cover.h"
 #include "ssl/evaluation/features/streams.h"
 
@@ -17,12 +17,6 @@ namespace vergence {
 namespace {
 
 using EpisodeRows = std::vector<std::int64_t>;
-
-/// Brings `count` different ones of `all`, drawn at random, to its front.
-void draw_to_front(EpisodeRows& all, std::int64_t count, Random& random) {
-  for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i)
-    std::swap(all[i], all[i + random.below(static_cast<std::uint32_t>(all.size() - i))]);
-}
 
 /// The places of each class's images.
 std::vector<EpisodeRows> images_of_classes(const std::vector<std::int32_t>& labels,

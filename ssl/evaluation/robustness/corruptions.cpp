@@ -3,11 +3,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numbers>
 
+#include "kernels/draws.h"
 #include "kernels/error.h"
 #include "kernels/parallel.h"
-#include "kernels/random.h"
 #include "kernels/views.h"
 #include "ssl/evaluation/features/streams.h"
 #include "ssl/evaluation/robustness/changed_bytes.h"
@@ -16,10 +15,9 @@ namespace vergence {
 namespace {
 
 void add_noise(const std::uint8_t* image, std::int64_t bytes, Random random, std::uint8_t* out) {
-  for (std::int64_t i = 0; i < bytes; ++i) {  // Box and Muller
-    const double radius = std::sqrt(-2 * std::log(1 - static_cast<double>(random.uniform())));
-    const double normal = radius * std::cos(2 * std::numbers::pi * static_cast<double>(random.uniform()));
-    out[i] = static_cast<std::uint8_t>(std::lround(std::clamp(image[i] + 255 * noise_deviation * normal, 0.0, 255.0)));
+  for (std::int64_t i = 0; i < bytes; ++i) {
+    const double noisy = image[i] + 255 * noise_deviation * normal(random);
+    out[i] = static_cast<std::uint8_t>(std::lround(std::clamp(noisy, 0.0, 255.0)));
   }
 }
 

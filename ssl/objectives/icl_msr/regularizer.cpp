@@ -1,11 +1,9 @@
 #include "ssl/objectives/icl_msr/regularizer.h"
 
 #include <array>
-#include <cmath>
-#include <numbers>
 #include <numeric>
 
-#include "kernels/random.h"
+#include "kernels/draws.h"
 
 namespace vergence {
 namespace {
@@ -17,10 +15,7 @@ constexpr std::uint32_t rows_stream = 1;  // the `view` of generators with Purpo
 Tensor normal_weights(const Init& init, const std::string& name, const Shape& shape, double deviation) {
   Random random(init.seed, Purpose::weights, 0, hash_name(name));
   std::vector<double> values(static_cast<std::size_t>(shape.size()));
-  for (double& value : values) {  // Box and Muller
-    const double radius = std::sqrt(-2 * std::log(1 - static_cast<double>(random.uniform())));
-    value = deviation * radius * std::cos(2 * std::numbers::pi * static_cast<double>(random.uniform()));
-  }
+  for (double& value : values) value = normal(random, deviation);
   return from_values(init.backend, shape, values, init.dtype);
 }
 
@@ -67,8 +62,7 @@ void SemanticRegularizer::prepare(std::uint64_t seed, std::int64_t step, std::in
   Random random(seed, Purpose::order, 0, static_cast<std::uint64_t>(step), rows_stream);
   std::vector<std::int32_t> order(static_cast<std::size_t>(images));
   std::iota(order.begin(), order.end(), 0);
-  for (std::size_t t = 0; t < static_cast<std::size_t>(settings_.strata); ++t)  // Fisher and Yates, as far as needed
-    std::swap(order[t], order[t + random.below(static_cast<std::uint32_t>(order.size() - t))]);
+  draw_to_front(order, settings_.strata, random);
   rows_.backend().upload(rows_.data->data(), order.data(), rows_.size() * size_of(DType::i32));
 }
 

@@ -1,11 +1,10 @@
 #include "ssl/objectives/mrcl/masks.h"
 
 #include <algorithm>
-#include <cmath>
-#include <numbers>
 #include <numeric>
 
 #include "engine/ops/ops.h"
+#include "kernels/draws.h"
 #include "kernels/parallel.h"
 #include "ssl/losses.h"
 
@@ -50,11 +49,8 @@ std::vector<std::uint8_t> draw_patches(const PatchGrid& grid, std::int64_t count
   std::vector<std::int64_t> order(static_cast<std::size_t>(patches));
   std::iota(order.begin(), order.end(), 0);
   std::vector<std::uint8_t> map(order.size(), 0);
-  for (std::int64_t i = 0; i < count; ++i) {  // the first steps of a shuffle
-    const std::int64_t other = i + random.below(static_cast<std::uint32_t>(patches - i));
-    std::swap(order[static_cast<std::size_t>(i)], order[static_cast<std::size_t>(other)]);
-    map[static_cast<std::size_t>(order[static_cast<std::size_t>(i)])] = 1;
-  }
+  draw_to_front(order, count, random);
+  for (std::int64_t i = 0; i < count; ++i) map[static_cast<std::size_t>(order[static_cast<std::size_t>(i)])] = 1;
   return map;
 }
 
@@ -138,7 +134,7 @@ void PatchMasks::prepare(std::uint64_t seed, const std::vector<Key>& keys) {
   upload_values(places_, places_host_);
 }
 
-/// Normal values (Box and Muller) for the erased patches of one image, and the places of their lines in the batch.
+/// Normal values for the erased patches of one image, and the places of their lines in the batch.
 void PatchMasks::draw_noise(std::uint64_t seed, const Key& key, std::int64_t image) {
   const std::int64_t side = grid_.side(), patch = grid_.patch;
   std::int64_t line = image * erased_ * patch;
@@ -152,10 +148,9 @@ void PatchMasks::draw_noise(std::uint64_t seed, const Key& key, std::int64_t ima
   Random random(seed, Purpose::mask, key.epoch, key.sample, key.view + noise_stream);
   const std::int64_t width = channels_ * patch;
   for (std::int64_t i = first * width; i < line * width; i += 2) {
-    const float radius = std::sqrt(-2 * std::log(1 - random.uniform()));
-    const float angle = 2 * std::numbers::pi_v<float> * random.uniform();
-    noise_host_[static_cast<std::size_t>(i)] = radius * std::cos(angle);
-    if (i + 1 < line * width) noise_host_[static_cast<std::size_t>(i + 1)] = radius * std::sin(angle);
+    const auto [one, other] = normal_pair(random);
+    noise_host_[static_cast<std::size_t>(i)] = one;
+    if (i + 1 < line * width) noise_host_[static_cast<std::size_t>(i + 1)] = other;
   }
 }
 

@@ -8,7 +8,7 @@
 #include "engine/graph.h"
 #include "engine/ops/ops.h"
 #include "engine/optimizer.h"
-#include "kernels/random.h"
+#include "kernels/draws.h"
 #include "models/encoders/resnet.h"
 #include "ssl/bench/step.h"
 #include "ssl/losses.h"
@@ -130,10 +130,7 @@ struct Planted {
 
   std::vector<double> draw(std::int64_t count) {
     std::vector<double> values(static_cast<std::size_t>(count));
-    for (double& value : values) {  // Box and Muller
-      const double radius = std::sqrt(-2 * std::log(1 - random.uniform()));
-      value = radius * std::cos(6.283185307179586 * random.uniform());
-    }
+    for (double& value : values) value = normal(random);
     return values;
   }
   Tensor drawn(const Shape& shape, double scale) {
