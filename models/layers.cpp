@@ -57,13 +57,6 @@ RunningStatistics& Statistics::at(const std::string& name, std::int64_t channels
   return entry;
 }
 
-Statistics Statistics::cloned() const {
-  Statistics copy;
-  for (const auto& [name, entry] : layers)
-    copy.layers[name] = {clone(entry.mean), clone(entry.variance), entry.batches};
-  return copy;
-}
-
 void ConvBn::each(const Visit& visit, const std::string& prefix) {
   visit(prefix + conv_name + ".weight", w);
   visit(prefix + norm_name + ".weight", gamma);

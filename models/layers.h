@@ -24,14 +24,13 @@ struct RunningStatistics {
 };
 
 /// Running statistics by the name of their layer ("layer1.0.bn1", "projector.1"), in alphabetical order. An update
-/// writes into the tensors, so copies share them; `cloned` gives a set of its own.
+/// writes into the tensors, so copies share them.
 struct Statistics {
   std::map<std::string, RunningStatistics> layers;
 
   /// The entry of `name`; mean 0 and variance 1, as before any update, if it is new. Throws Error if it has
   /// another number of channels.
   RunningStatistics& at(const std::string& name, std::int64_t channels, Backend& backend, DType dtype);
-  Statistics cloned() const;
 };
 
 /// How a forward pass runs.
@@ -110,29 +109,6 @@ std::vector<NamedTensor> parameters_of(Model& model, const std::string& prefix =
   std::vector<NamedTensor> list;
   model.each([&](const std::string& name, Tensor& tensor) { list.push_back({name, &tensor}); }, prefix);
   return list;
-}
-
-/// The tensors of a model in the order of `each`.
-template <class Model>
-Tensors values_of(Model model) {
-  Tensors values;
-  model.each([&](const std::string&, Tensor& tensor) { values.push_back(tensor); }, "");
-  return values;
-}
-
-/// Replaces the tensors of the models, one model after the other, by `values`: how a forward pass runs with other
-/// weights. Throws Error unless there are exactly as many values as tensors and their shapes agree.
-template <class... Models>
-void set_values(const Tensors& values, Models&... models) {
-  std::size_t at = 0;
-  const Visit replace = [&](const std::string& name, Tensor& tensor) {
-    require(at < values.size(), "model: no value for '", name, "'; got ", values.size(), " values");
-    require(values[at].shape == tensor.shape, "model: '", name, "' has shape ", tensor.shape, ", its value ",
-            values[at].shape);
-    tensor = values[at++];
-  };
-  (models.each(replace, ""), ...);
-  require(at == values.size(), "model: ", values.size(), " values for ", at, " parameters");
 }
 
 }  // namespace vergence

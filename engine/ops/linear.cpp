@@ -76,12 +76,4 @@ Tensor mask_scale(const Tensor& x, const Tensor& m) {
   return y;
 }
 
-Tensor gradient_scale(const Tensor& x, const Tensor& m) {
-  require(m.shape == Shape{x.cols()} && m.dtype == x.dtype, "gradient_scale: ", name_of(x.dtype), x.shape,
-          " does not fit a mask ", name_of(m.dtype), m.shape);
-  Tensor y = x.detached();
-  record("gradient_scale", {x}, {m}, {&y}, [](const VjpContext& c) { return Tensors{mask_scale(c.g(), c[0])}; });
-  return y;
-}
-
 }  // namespace vergence

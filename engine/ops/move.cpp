@@ -111,22 +111,6 @@ Tensor transpose(const Tensor& x) {
   return y;
 }
 
-Tensor to_nchw(const Tensor& x) {
-  require(x.shape.rank() == 4, "to_nchw: expected [N, H, W, C], got ", x.shape);
-  const Shape& s = x.shape;
-  Tensor y = transposed(x, s[0], s[1] * s[2], s[3], {s[0], s[3], s[1], s[2]});
-  record("to_nchw", {x}, {}, {&y}, [](const VjpContext& c) { return Tensors{to_nhwc(c.g())}; });
-  return y;
-}
-
-Tensor to_nhwc(const Tensor& x) {
-  require(x.shape.rank() == 4, "to_nhwc: expected [N, C, H, W], got ", x.shape);
-  const Shape& s = x.shape;
-  Tensor y = transposed(x, s[0], s[1], s[2] * s[3], {s[0], s[2], s[3], s[1]});
-  record("to_nhwc", {x}, {}, {&y}, [](const VjpContext& c) { return Tensors{to_nchw(c.g())}; });
-  return y;
-}
-
 Tensor gather_rows(const Tensor& x, const Tensor& index) {
   require(x.shape.rank() >= 1, "gather_rows: needs an axis, got ", x.shape);
   require_index("gather_rows", index, index.size());

@@ -86,9 +86,6 @@ Tensor slice(const Tensor& x, int axis, std::int64_t start, std::int64_t count);
 Tensor pad(const Tensor& x, int axis, std::int64_t start, std::int64_t total);
 /// Matrix transpose of the last two axes, materialised.
 Tensor transpose(const Tensor& x);
-/// NHWC <-> NCHW.
-Tensor to_nchw(const Tensor& x);
-Tensor to_nhwc(const Tensor& x);
 /// out[i] = x[index[i]] along the first axis; index i32.
 Tensor gather_rows(const Tensor& x, const Tensor& index);
 /// [rows, ...] zeros with x[i] added at index[i].
@@ -106,8 +103,6 @@ Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a = false, bool t
 Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias = {});
 /// x m, m [C] over rows: features times a mask.
 Tensor mask_scale(const Tensor& x, const Tensor& m);
-/// The identity whose cotangent is scaled by m [C]: scales gradients, not values.
-Tensor gradient_scale(const Tensor& x, const Tensor& m);
 
 // ---- convolution (conv.cpp)
 struct Conv {

@@ -136,25 +136,5 @@ TEST(OpTableRule, MaxPoolGivesTiesToTheFirstCell) {
     }
 }
 
-/// The rule of gradient scaling, since no difference quotient can see it: forward the identity, gx = g m, gm = 0;
-/// with cotangent a of gx: dg = a m, dm = sum over rows of a g.
-TEST(OpTableRule, GradientScale) {
-  Backend& cpu = cpu_backend();
-  const Values x = normal_values("x", 0, 12), m = normal_values("m", 0, 4), g = normal_values("g", 0, 12),
-               a = normal_values("a", 0, 12);
-  const Tensor tx = leaf(from_values(cpu, {3, 4}, x)), tm = leaf(from_values(cpu, {4}, m)),
-               tg = leaf(from_values(cpu, {3, 4}, g));
-  const Tensors first = grad({gradient_scale(tx, tm)}, {tx, tm}, {.create = true, .keep = true, .seeds = {tg}});
-  Values gx(12), dg(12), dm(4);
-  for (std::size_t i = 0; i < 12; ++i) gx[i] = g[i] * m[i % 4], dg[i] = a[i] * m[i % 4], dm[i % 4] += a[i] * g[i];
-  EXPECT_EQ(first[0].values(), gx);
-  EXPECT_EQ(first[1].values(), Values(4));
-  const Tensors second =
-      grad({first[0]}, {tg, tm, tx}, {.create = false, .keep = false, .seeds = {from_values(cpu, {3, 4}, a)}});
-  EXPECT_LE(relative_error(second[0].values(), dg), 1e-15);
-  EXPECT_LE(relative_error(second[1].values(), dm), 1e-15);
-  EXPECT_EQ(second[2].values(), Values(12));
-}
-
 }  // namespace
 }  // namespace vergence::test

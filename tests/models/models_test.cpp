@@ -302,16 +302,19 @@ TEST(RunningStatistics, EvaluationReadsAndNeverWrites) {
   const Tensor images = random_tensor({6, 8, 8, 3}, 8);
   Statistics statistics;
   model(images, {.running = &statistics});
-  const Statistics before = statistics.cloned();
+  const auto all_values = [&] {
+    std::vector<std::vector<double>> all;
+    for (const auto& [name, entry] : statistics.layers)
+      all.push_back(entry.mean.values()), all.push_back(entry.variance.values());
+    return all;
+  };
+  const auto before = all_values();
   const Tensor whole = model(images, {.training = false, .running = &statistics});
   const Tensor part = model(slice(images, 0, 2, 1), {.training = false, .running = &statistics});
   EXPECT_LT(largest_difference(slice(whole, 0, 2, 1), part), 1e-12) << "an image's features depend on its neighbours";
-  for (const auto& [name, entry] : before.layers) {
-    EXPECT_EQ(entry.mean.values(), statistics.layers.at(name).mean.values());
-    EXPECT_EQ(entry.variance.values(), statistics.layers.at(name).variance.values());
-  }
+  EXPECT_EQ(all_values(), before);
   model(images, {.running = &statistics});
-  EXPECT_NE(before.layers.at("bn1").mean.values(), statistics.layers.at("bn1").mean.values()) << "cloned shares memory";
+  EXPECT_NE(all_values(), before) << "training wrote none";
 }
 
 TEST(Weights, DependOnSeedAndNameAlone) {
@@ -416,10 +419,6 @@ TEST(Models, AreValues) {
   set_values(values, other);
   EXPECT_EQ(largest_difference(model(images, {}), before), 0);
   EXPECT_GT(largest_difference(other(images, {}), before), 1e-3);
-  values.pop_back();
-  EXPECT_THROW(set_values(values, other), Error);
-  values.push_back(images);
-  EXPECT_THROW(set_values(values, other), Error);
 }
 
 TEST(Models, MomentumCopyFollows) {

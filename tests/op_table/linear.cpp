@@ -82,12 +82,6 @@ void add_masks(std::vector<OpCase>& rows) {
                     .inputs = {{shape, Draw::normal, false}, {mask}},
                     .run = run,
                     .expect = scaled});
-    rows.push_back({.name = join("gradient_scale_", shape.size()),
-                    .ops = {"gradient_scale", "mask_scale"},
-                    .inputs = {{shape}, {mask}},
-                    .run = [](const Tensors& in) { return Tensors{gradient_scale(in[0], in[1])}; },
-                    .expect = each([](double x) { return x; }),
-                    .finite_differences = false});
   }
 }
 

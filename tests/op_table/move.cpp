@@ -103,25 +103,6 @@ void add_transposes(std::vector<OpCase>& rows) {
                       return i / (h * w) * h * w + i % h * w + i % (h * w) / h;
                     })});
   }
-  for (const Shape& shape : {Shape{2, 3, 5, 7}, Shape{1, 1, 1, 3}, Shape{3, 8, 8, 33}, Shape{2, 4, 4, 1}}) {
-    const std::int64_t image = shape.size() / shape[0], last = shape[3], first = shape[1];
-    rows.push_back({.name = join("to_nchw_", shape.size()),
-                    .ops = {"to_nchw", "to_nhwc"},
-                    .inputs = {{shape}},
-                    .run = [](const Tensors& in) { return Tensors{to_nchw(in[0])}; },
-                    .expect = moved(shape.size(), [=](std::int64_t i) {
-                      const std::int64_t cells = image / last;
-                      return i / image * image + i % cells * last + i % image / cells;
-                    })});
-    rows.push_back({.name = join("to_nhwc_", shape.size()),
-                    .ops = {"to_nhwc", "to_nchw"},
-                    .inputs = {{shape}},
-                    .run = [](const Tensors& in) { return Tensors{to_nhwc(in[0])}; },
-                    .expect = moved(shape.size(), [=](std::int64_t i) {
-                      const std::int64_t cells = image / first;
-                      return i / image * image + i % first * cells + i % image / first;
-                    })});
-  }
   rows.push_back({.name = "reshape",
                   .ops = {"reshape"},
                   .inputs = {{{6, 35}}},

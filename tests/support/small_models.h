@@ -26,6 +26,22 @@ inline ResNetSettings small(const std::string& encoder = "resnet18", std::int64_
   return settings;
 }
 
+/// The tensors of a model in the order of `each`.
+template <class Model>
+Tensors values_of(Model model) {
+  Tensors values;
+  for (const NamedTensor& parameter : parameters_of(model)) values.push_back(*parameter.tensor);
+  return values;
+}
+
+/// Replaces them by as many others.
+template <class Model>
+void set_values(const Tensors& values, Model& model) {
+  std::size_t at = 0;
+  for (const NamedTensor& parameter : parameters_of(model)) *parameter.tensor = values.at(at++);
+  ASSERT_EQ(at, values.size());
+}
+
 /// The derivative of value(model) by all of the model's parameters, along a random direction, against a difference.
 template <class Model, class Value>
 void expect_gradient_along_a_direction(Model& model, const Value& value) {
