@@ -8,16 +8,11 @@
 #include "datasets/readers/npy.h"
 #include "datasets/readers/stl10.h"
 #include "datasets/shapes/layered_images.h"
+#include "engine/text/words.h"
 #include "kernels/error.h"
 
 namespace vergence {
 namespace {
-
-std::string listed(const std::vector<std::string>& names) {
-  std::string text;
-  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
-  return text;
-}
 
 /// The images of some classes, in their order; the first `limit` of them unless that is 0.
 Dataset images_of_classes(Dataset data, const std::vector<std::int32_t>& classes, std::int64_t limit) {

@@ -1,7 +1,8 @@
 #include "models/encoder.h"
 
 #include <algorithm>
-#include <charconv>
+
+#include "engine/text/words.h"
 
 namespace vergence {
 
@@ -38,9 +39,9 @@ struct MetadataReader {
   }
   void read(const std::string& key, std::int64_t& value, bool optional) const {
     const std::string otherwise = std::to_string(value), given = text(key, optional ? &otherwise : nullptr);
-    const auto [end, error] = std::from_chars(given.data(), given.data() + given.size(), value);
-    require_usage(error == std::errc() && end == given.data() + given.size(), where, ": metadata: '", key,
-                  "': expected a whole number, got '", given, "'");
+    const std::optional<std::int64_t> number = number_of<std::int64_t>(given);
+    require_usage(number.has_value(), where, ": metadata: '", key, "': expected a whole number, got '", given, "'");
+    value = *number;
   }
   void read(const std::string& key, bool& value, bool optional) const {
     const std::string otherwise = word_of(value), given = text(key, optional ? &otherwise : nullptr);
@@ -152,11 +153,7 @@ Tensor conv_bn_of_images(const Tensor& images, const ConvBn& layer, const Pass& 
 const EncoderFamily& family_of(const std::string& encoder) {
   for (const EncoderFamily& family : encoder_families())
     if (std::find(family.names.begin(), family.names.end(), encoder) != family.names.end()) return family;
-  const std::vector<std::string> names = encoder_names();
-  std::string known;
-  for (std::size_t i = 0; i < names.size(); ++i)
-    known += (i == 0 ? "" : i + 1 == names.size() ? " or " : ", ") + names[i];
-  throw UsageError(join("encoder: expected ", known, ", got '", encoder, "'"));
+  throw UsageError(join("encoder: expected ", alternatives(encoder_names()), ", got '", encoder, "'"));
 }
 
 std::vector<std::string> encoder_names() {

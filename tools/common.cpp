@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "engine/text/shown.h"
+#include "engine/text/words.h"
 #include "kernels/error.h"
 #include "ssl/options/help.h"
 #include "ssl/options/names.h"

@@ -1,7 +1,6 @@
 #include "datasets/readers/npy.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <filesystem>
 #include <limits>
@@ -12,6 +11,7 @@
 #include "datasets/readers/npy_file.h"
 #include "engine/io/files.h"
 #include "engine/text/shown.h"
+#include "engine/text/words.h"
 #include "kernels/error.h"
 
 namespace vergence {
@@ -37,11 +37,10 @@ std::vector<fs::path> files_of(const fs::path& folder, const std::string& name) 
   for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
     const std::string file = it->path().filename().string(), start = name + "_", ending = ".npy";
     if (!file.starts_with(start) || !file.ends_with(ending) || file.size() <= start.size() + ending.size()) continue;
-    const char *begin = file.data() + start.size(), *last = file.data() + file.size() - ending.size();
-    std::int64_t number = 0;
-    const auto [at, wrong] = std::from_chars(begin, last, number);
-    if (wrong != std::errc() || at != last || *begin == '-') continue;
-    const auto [other, is_new] = parts.emplace(number, it->path());
+    const std::string digits = file.substr(start.size(), file.size() - start.size() - ending.size());
+    const std::optional<std::int64_t> number = number_of<std::int64_t>(digits);
+    if (!number || digits[0] == '-') continue;
+    const auto [other, is_new] = parts.emplace(*number, it->path());
     require_usage(is_new, where_of(it->path()), " has the number of ", shown(other->second.filename().string()));
   }
   require_usage(!error, where_of(folder), ": cannot be read: ", error.message());

@@ -2,10 +2,10 @@
 // parts. Every opcode makes at most one value and copies of text have a limit, so memory grows with the file.
 #include "datasets/readers/pickle.h"
 
-#include <charconv>
 #include <cstring>
 #include <unordered_map>
 
+#include "engine/text/words.h"
 #include "kernels/error.h"
 
 namespace vergence {
@@ -63,10 +63,9 @@ class PickleMachine {
   }
   template <class T>
   T parsed(std::string_view digits) const {
-    T value{};
-    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
-    if (error != std::errc() || end != digits.data() + digits.size()) fail("a number cannot be read");
-    return value;
+    const std::optional<T> value = number_of<T>(digits);
+    if (!value) fail("a number cannot be read");
+    return *value;
   }
 
   // ---- the stack
@@ -207,6 +206,13 @@ class PickleMachine {
     }
   }
 
+  /// The number of so many hexadecimal digits from `first` on.
+  std::uint32_t escaped(std::string_view text, std::size_t first, std::size_t digits, const char* otherwise) const {
+    const std::optional<std::uint32_t> value =
+        first + digits <= text.size() ? hexadecimal_of(text.substr(first, digits)) : std::nullopt;
+    if (!value) fail(otherwise);
+    return *value;
+  }
   /// 'a\x00b' -> its bytes, as Python's repr writes them.
   std::string unquoted(std::string_view quoted) const {
     if (quoted.size() < 2 || quoted.front() != quoted.back() || (quoted[0] != '\'' && quoted[0] != '"'))
@@ -236,11 +242,7 @@ class PickleMachine {
           plain += quoted[i];
           break;
         case 'x': {
-          int value = -1;
-          const char* digits = quoted.data() + i + 1;
-          if (i + 2 >= quoted.size() || std::from_chars(digits, digits + 2, value, 16).ptr != digits + 2 || value < 0)
-            fail("a string has a bad escape");
-          plain += static_cast<char>(value);
+          plain += static_cast<char>(escaped(quoted, i + 1, 2, "a string has a bad escape"));
           i += 2;
           break;
         }
@@ -267,11 +269,8 @@ class PickleMachine {
       const char next = raw[i] == '\\' && i + 1 < raw.size() ? raw[i + 1] : '\0';
       if (next == 'u' || next == 'U') {
         const std::size_t length = next == 'u' ? 4 : 8, first = i + 2;
-        std::uint32_t point = 0;
-        const char* digits = raw.data() + first;
-        if (first + length > raw.size() || std::from_chars(digits, digits + length, point, 16).ptr != digits + length ||
-            point > 0x10ffff)
-          fail("a text has a bad escape");
+        const std::uint32_t point = escaped(raw, first, length, "a text has a bad escape");
+        if (point > 0x10ffff) fail("a text has a bad escape");
         append_utf8(text, point);
         i = first + length - 1;
       } else {

@@ -8,6 +8,7 @@
 
 #include "datasets/shapes/composites.h"
 #include "datasets/shapes/confounded_shapes.h"
+#include "engine/text/words.h"
 #include "kernels/error.h"
 #include "kernels/parallel.h"
 #include "kernels/random.h"
@@ -144,9 +145,9 @@ bool has_layers(const std::string& dataset) {
 }
 
 std::string layered_names() {
-  std::string names;
-  for (const LayeredSet& set : layered_sets) names += (names.empty() ? "" : " or ") + std::string(set.name);
-  return names;
+  std::vector<std::string> names;
+  for (const LayeredSet& set : layered_sets) names.emplace_back(set.name);
+  return alternatives(names);
 }
 
 std::unique_ptr<LayeredSplit> open_layers(const DatasetSettings& settings, const std::string& split) {

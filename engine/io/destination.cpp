@@ -2,7 +2,6 @@
 // its place is made, and the descriptors in /proc, which another way of opening would write from their start.
 #include "engine/io/destination.h"
 
-#include <charconv>
 #include <fcntl.h>
 #include <filesystem>
 #include <sys/stat.h>
@@ -10,6 +9,7 @@
 #include <unistd.h>
 
 #include "engine/io/require_call.h"
+#include "engine/text/words.h"
 
 namespace vergence {
 namespace {
@@ -21,13 +21,12 @@ constexpr int most_links = 40;  // as many as the system follows
 /// The N of /proc/self/fd/N under all its names, -1 for other paths.
 int descriptor_named(const fs::path& path) {
   const std::string name = path.filename().string();
-  int number = -1;
-  const auto [end, bad] = std::from_chars(name.data(), name.data() + name.size(), number);
-  if (bad != std::errc() || end != name.data() + name.size()) return -1;
+  const std::optional<int> number = number_of<int>(name);
+  if (!number) return -1;
   std::error_code error;
   const std::string folder = fs::canonical(folder_of(path.string()), error).string();
   const std::string process = fs::canonical("/proc/self", error).string();
-  return !error && folder.starts_with(process + "/") && folder.ends_with("/fd") ? number : -1;
+  return !error && folder.starts_with(process + "/") && folder.ends_with("/fd") ? *number : -1;
 }
 
 /// True where rename() would fail though the file may be written: a file that is a mount point, as where a container

@@ -1,10 +1,10 @@
 #include "engine/text/stored_text.h"
 
 #include <algorithm>
-#include <charconv>
 
 #include "engine/text/shown.h"
 #include "engine/text/utf8.h"
+#include "engine/text/words.h"
 #include "kernels/error.h"
 
 namespace vergence {
@@ -42,10 +42,8 @@ std::string read_stored_text(std::string_view text, const std::string& where) {
       continue;
     }
     const std::string_view hex = rest.substr(1, 2);
-    unsigned byte = 0;
-    const auto [end, error] = std::from_chars(hex.data(), hex.data() + hex.size(), byte, 16);
-    const bool whole = hex.size() == 2 && end == hex.data() + hex.size();
-    require_usage(whole && error == std::errc() && byte != 0, where, ": expected '", mark,
+    const std::uint32_t byte = hex.size() == 2 ? hexadecimal_of(hex).value_or(0) : 0;
+    require_usage(byte != 0, where, ": expected '", mark,
                   "' and a name in which % and two hexadecimal digits stand for a byte other than 0 (%25 for %), got '",
                   shown(text), "'");
     bytes += static_cast<char>(byte);

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "datasets/shapes/layered_images.h"
+#include "engine/text/words.h"
 #include "kernels/clock.h"
 #include "kernels/error.h"
 #include "ssl/evaluation/metrics.h"
@@ -52,12 +53,6 @@ std::vector<std::string> split_at_commas(const std::string& list) {
   return names;
 }
 
-std::string listed_metrics(const std::vector<std::string>& names) {
-  std::string text;
-  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
-  return text;
-}
-
 /// "npy val has no labels", or nothing.
 std::string no_labels(const Dataset& dataset) {
   const bool labelled = dataset.classes > 0 && !dataset.labels.empty();
@@ -90,7 +85,7 @@ std::string metrics_without_need(const std::string& dataset) {
   std::vector<std::string> names;
   for (const Metric& metric : metrics)
     if (metric.needs == Labels::none && (!metric.needs_layers || has_layers(dataset))) names.emplace_back(metric.name);
-  return listed_metrics(names);
+  return listed(names);
 }
 
 /// One after the other, into `json`; returns their seconds.
@@ -163,7 +158,7 @@ nlohmann::ordered_json evaluate(Subject& subject, const EvaluationSettings& sett
   check_settings(settings);
   Metrics work(subject, settings, show);
   const LeftOut left_out = without_labels(settings.metrics, work);
-  const std::string names = listed_metrics(left_out.metrics);
+  const std::string names = listed(left_out.metrics);
   require_usage(names.empty() || settings.unasked, "--metrics: ", left_out.why, ", which ", names,
                 left_out.metrics.size() == 1 ? " needs" : " need", "; ", metrics_without_need(subject.data.name),
                 " need none");

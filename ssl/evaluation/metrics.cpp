@@ -10,6 +10,7 @@
 
 #include "datasets/shapes/layered_images.h"
 #include "engine/text/shown.h"
+#include "engine/text/words.h"
 #include "kernels/error.h"
 #include "ssl/evaluation/features/class_cover.h"
 #include "ssl/evaluation/features/mask.h"
@@ -37,7 +38,7 @@ Metrics::Json number_or_null(double value) {
 
 /// That images are not in colour.
 std::string has_no_colour(const Dataset& images) {
-  return join(images.name, " has ", images.channels, images.channels == 1 ? " channel" : " channels", ", expected 3");
+  return join(images.name, " has ", counted(images.channels, "channel"), ", expected 3");
 }
 
 template <class T, class Make>
@@ -301,8 +302,7 @@ std::string Metrics::limit_text() const { return subject_.data.limit > 0 ? join(
 
 /// "60 images of npy test".
 std::string Metrics::judged_text() {
-  const std::int64_t count = query().rows();
-  return join(count, count == 1 ? " image of " : " images of ", test().name, " ", test().split);
+  return join(counted(query().rows(), "image"), " of ", test().name, " ", test().split);
 }
 
 void Metrics::line(const std::string& name, double value, int decimals, const std::string& note) const {

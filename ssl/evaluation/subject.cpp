@@ -14,6 +14,7 @@
 #include "datasets/verify.h"
 #include "engine/io/files.h"
 #include "engine/text/shown.h"
+#include "engine/text/words.h"
 #include "models/encoder_file.h"
 #include "ssl/options/options.h"
 #include "ssl/options/table.h"
@@ -123,9 +124,7 @@ DType precision_of(const std::string& name) {
 
 /// A metadata entry as a number where it is one, as it stands otherwise.
 nlohmann::ordered_json number_or_text(const std::string& text) {
-  std::int64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error == std::errc() && end == text.data() + text.size()) return value;
+  if (const std::optional<std::int64_t> value = number_of<std::int64_t>(text)) return *value;
   return text;
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "engine/text/words.h"
 #include "ssl/options/names.h"
 
 namespace vergence {

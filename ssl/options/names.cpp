@@ -5,6 +5,7 @@
 #include <functional>
 #include <numeric>
 
+#include "engine/text/words.h"
 #include "kernels/error.h"
 
 namespace vergence {
@@ -76,15 +77,6 @@ std::vector<std::string> names_like(const std::string& name, const std::vector<s
     if (!found.empty()) return found;
   }
   return nearest_names(name, known);
-}
-
-std::string alternatives(const std::vector<std::string>& names) {
-  std::string text;
-  for (std::size_t i = 0; i < names.size(); ++i) {
-    if (i > 0) text += i + 1 == names.size() ? " or " : ", ";
-    text += names[i];
-  }
-  return text;
 }
 
 std::string did_you_mean(const std::vector<std::string>& names, const char* dashes) {

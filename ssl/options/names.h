@@ -22,9 +22,6 @@ std::vector<std::string> names_like(const std::string& name, const std::vector<s
 /// ", did you mean --a or --b?", with `dashes` before each name; nothing where there are no names.
 std::string did_you_mean(const std::vector<std::string>& names, const char* dashes);
 
-/// "a, b or c".
-std::string alternatives(const std::vector<std::string>& names);
-
 /// The name in an argument "--name" or "--name=value"; empty for any other argument.
 std::string option_name(std::string_view argument);
 

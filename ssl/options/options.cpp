@@ -7,6 +7,7 @@
 
 #include "engine/io/files.h"
 #include "engine/text/shown.h"
+#include "engine/text/words.h"
 #include "models/encoder.h"
 #include "ssl/options/aliases.h"
 #include "ssl/options/command_line.h"
@@ -127,10 +128,8 @@ bool is_written(const OptionEntry& entry, const Options& options) {
 
 /// "3 numbers as npy has 3 channels".
 std::string numbers_for(const Dataset& data_set) {
-  const auto counted = [&](const char* things) {
-    return join(data_set.channels, " ", things, data_set.channels == 1 ? "" : "s");
-  };
-  return join(counted("number"), " as ", data_set.name, " has ", counted("channel"));
+  const std::int64_t channels = data_set.channels;
+  return join(counted(channels, "number"), " as ", data_set.name, " has ", counted(channels, "channel"));
 }
 
 /// Throws UsageError naming all steps of a view that have no meaning for the data set's channels, and how to leave them
@@ -141,8 +140,8 @@ void refuse_meaningless(const ViewSettings& settings, const std::string& view, c
     found += join(found.empty() ? "" : ", ", setting.name, " is ", setting.value);
     remedy += join(remedy.empty() ? "" : " ", "--view.", setting.name, " 0");
   }
-  require_usage(found.empty(), view, ": ", found, ", but ", data_set.name, " has ", data_set.channels,
-                data_set.channels == 1 ? " channel" : " channels", ": expected 0 (", remedy, ")");
+  require_usage(found.empty(), view, ": ", found, ", but ", data_set.name, " has ",
+                counted(data_set.channels, "channel"), ": expected 0 (", remedy, ")");
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include <system_error>
 
 #include "datasets/dataset.h"
+#include "engine/text/words.h"
 #include "models/encoder.h"
 #include "ssl/options/names.h"
 #include "ssl/options/options.h"
@@ -69,8 +70,8 @@ std::string width_of(const Options& options) {
 
 /// "1000 epochs of batch 256, resnet18 of width 64".
 std::string figures(const Options& options) {
-  return join(options.epochs, options.epochs == 1 ? " epoch" : " epochs", " of batch ", options.batch, ", ",
-              options.encoder, width_of(options), ", ", options.optimizer);
+  return join(counted(options.epochs, "epoch"), " of batch ", options.batch, ", ", options.encoder, width_of(options),
+              ", ", options.optimizer);
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include "datasets/class_lists.h"
 #include "engine/text/shown.h"
 #include "engine/text/stored_text.h"
+#include "engine/text/words.h"
 #include "ssl/options/names.h"
 #include "ssl/options/table.h"
 
@@ -57,13 +58,12 @@ std::string with_type(const Setting& setting) {
 /// The whole of `text` as a finite number in range; refuses anything else.
 template <class Number>
 Number parse_number(std::string_view text, const OptionEntry& entry, const Setting& setting) {
-  Number value{};
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size()) refuse(entry, setting);
-  const double number = static_cast<double>(value);
+  const std::optional<Number> value = number_of<Number>(text);
+  if (!value) refuse(entry, setting);
+  const double number = static_cast<double>(*value);
   // Not a comparison with infinity: the test must also catch NaN.
   if (!std::isfinite(number) || !entry.range.contains(number)) refuse(entry, setting);
-  return value;
+  return *value;
 }
 
 bool parse_bool(const OptionEntry& entry, const Setting& setting) {

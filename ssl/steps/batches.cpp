@@ -5,6 +5,7 @@
 #include <sched.h>
 
 #include "datasets/loading/device_loader.h"
+#include "engine/text/words.h"
 
 namespace vergence {
 namespace {
@@ -18,8 +19,7 @@ class HostBatches final : public Batches {
       : loader_(dataset, settings),
         size_(settings.views[0].size),
         backend_(backend),
-        origin_(
-            join("made by ", settings.workers, settings.workers == 1 ? " thread" : " threads", " of the host", why)) {}
+        origin_(join("made by ", counted(settings.workers, "thread"), " of the host", why)) {}
 
   void prepare(std::int64_t number) override {
     const Batch& batch = loader_.next();

@@ -2,13 +2,13 @@
 #include "ssl/training/checkpoint.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <cstring>
 #include <map>
 #include <set>
 
 #include "engine/io/xxh.h"
+#include "engine/text/words.h"
 
 namespace vergence {
 namespace {
@@ -69,10 +69,8 @@ bool all_finite(const TensorEntry& entry) {
 
 std::int64_t stored_number(const SafetensorsFile& file, const std::string& key) {
   const std::string& text = file.meta(key);
-  std::int64_t value = -1;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  require_usage(error == std::errc() && end == text.data() + text.size() && value >= 0, file.path(), ": metadata '",
-                key, "' is '", text, "', expected a whole number");
+  const std::int64_t value = number_of<std::int64_t>(text).value_or(-1);
+  require_usage(value >= 0, file.path(), ": metadata '", key, "' is '", text, "', expected a whole number");
   return value;
 }
 
@@ -82,10 +80,8 @@ std::string text_or_none(const SafetensorsFile& file, const std::string& key) {
 }
 
 double seconds_spent(const SafetensorsFile& file) {
-  const std::string given = text_or_none(file, "seconds");
-  double value = 0;
-  const auto [end, error] = std::from_chars(given.data(), given.data() + given.size(), value);
-  return error == std::errc() && std::isfinite(value) ? std::max(value, 0.0) : 0;
+  const double value = number_of<double>(text_or_none(file, "seconds")).value_or(0);
+  return std::isfinite(value) ? std::max(value, 0.0) : 0;
 }
 
 std::int64_t counter(const TensorEntry& entry) {

@@ -9,6 +9,7 @@
 #include "engine/io/files.h"
 #include "engine/io/safetensors.h"
 #include "engine/text/shown.h"
+#include "engine/text/words.h"
 #include "ssl/objective_list.h"
 #include "ssl/training/step_timing.h"
 
@@ -44,8 +45,8 @@ std::optional<Stages> stages_of(const Options& options) {
 }
 
 std::string heading(int stage, const Options& options) {
-  return join("stage ", stage, " of 2: ", options.objective, ", ", options.epochs, " epoch",
-              options.epochs == 1 ? "" : "s", ", in ", printable(options.run_folder()), "\n");
+  return join("stage ", stage, " of 2: ", options.objective, ", ", counted(options.epochs, "epoch"), ", in ",
+              printable(options.run_folder()), "\n");
 }
 
 /// The encoder with which stage 2 goes on, and how far it was trained: that may have been cut short by --max-steps.

@@ -11,6 +11,7 @@
 #include "datasets/readers/images/text_lines.h"
 #include "engine/io/files.h"
 #include "engine/text/shown.h"
+#include "engine/text/words.h"
 #include "kernels/error.h"
 
 namespace vergence {
@@ -207,7 +208,7 @@ std::string left_out_notice(const std::string& folder, const std::vector<std::st
       if (files.size() > before) names.push_back(name);
     }
   }
-  const auto images = [](std::size_t count) { return join(count, count == 1 ? " image" : " images"); };
+  const auto images = [](std::size_t count) { return counted(static_cast<std::int64_t>(count), "image"); };
   std::string text;
   if (!names.empty())
     text = join(images(files.size()), " of ", names.size(), names.size() == 1 ? " class" : " classes", " that ", others,

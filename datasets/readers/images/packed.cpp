@@ -1,13 +1,13 @@
 #include "datasets/readers/images/packed.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cstring>
 
 #include "datasets/readers/images/folder.h"
 #include "engine/io/xxh.h"
 #include "engine/text/shown.h"
 #include "engine/text/stored_text.h"
+#include "engine/text/words.h"
 #include "kernels/error.h"
 
 namespace vergence {
@@ -92,9 +92,8 @@ PackedImages::PackedImages(const std::string& path) : mapped_(std::make_shared<M
   for (const std::string_view name : lines_of(file.meta("classes")))
     classes_.push_back(read_stored_text(name, path + ": metadata 'classes'"));
   const std::string& side = file.meta("short_side");
-  const auto [end, error] = std::from_chars(side.data(), side.data() + side.size(), short_side_);
-  require_usage(error == std::errc() && end == side.data() + side.size() && short_side_ >= 0, path,
-                ": metadata 'short_side' is '", shown(side), "', expected a number");
+  short_side_ = number_of<std::int64_t>(side).value_or(-1);
+  require_usage(short_side_ >= 0, path, ": metadata 'short_side' is '", shown(side), "', expected a number");
   check_tables(pixels->bytes);
 }
 

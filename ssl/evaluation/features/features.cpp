@@ -6,6 +6,7 @@
 #include <functional>
 
 #include "datasets/loading/image_reader.h"
+#include "engine/text/words.h"
 #include "kernels/parallel.h"
 #include "kernels/random.h"
 #include "ssl/evaluation/features/streams.h"
@@ -18,8 +19,7 @@ using Draw = std::function<Random(std::int64_t index)>;
 
 void check_channels(const Dataset& dataset, const ExtractSettings& settings) {
   require_usage(dataset.channels == settings.channels, dataset.name, " ", dataset.split, ": images of ",
-                dataset.channels, dataset.channels == 1 ? " channel" : " channels", ", but the encoder takes ",
-                settings.channels);
+                counted(dataset.channels, "channel"), ", but the encoder takes ", settings.channels);
 }
 
 /// Drops the labels of images that could not be read.

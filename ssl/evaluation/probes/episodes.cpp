@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "datasets/readers/fc100.h"
+#include "engine/text/words.h"
 #include "kernels/draws.h"
 #include "kernels/error.h"
 #include "kernels/parallel.h"
@@ -103,8 +104,8 @@ std::string no_episodes_since(const std::vector<std::int32_t>& labels, const Epi
   for (const std::int32_t label : classes.labels) {
     const std::int64_t images = std::count(labels.begin(), labels.end(), label);
     if (images < shots + settings.queries)
-      return join("class ", label, " has ", images, images == 1 ? " image" : " images", ", expected at least ",
-                  shots + settings.queries, ": --shots ", shots, " and --queries ", settings.queries);
+      return join("class ", label, " has ", counted(images, "image"), ", expected at least ", shots + settings.queries,
+                  ": --shots ", shots, " and --queries ", settings.queries);
   }
   return "";
 }

@@ -1,0 +1,28 @@
+#include "engine/text/words.h"
+
+#include "kernels/error.h"
+
+namespace vergence {
+
+std::string counted(std::int64_t count, std::string_view thing) {
+  return join(count, " ", thing, count == 1 ? "" : "s");
+}
+
+std::string listed(const std::vector<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
+  return text;
+}
+
+std::string alternatives(const std::vector<std::string>& names) {
+  if (names.size() < 2) return listed(names);
+  return join(listed({names.begin(), names.end() - 1}), " or ", names.back());
+}
+
+std::optional<std::uint32_t> hexadecimal_of(std::string_view text) {
+  std::uint32_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, 16);
+  return error == std::errc() && end == text.data() + text.size() ? std::optional(value) : std::nullopt;
+}
+
+}  // namespace vergence

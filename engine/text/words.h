@@ -1,0 +1,33 @@
+// Words and numbers in messages and from files.
+#pragma once
+
+#include <charconv>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace vergence {
+
+/// "1 image", "2 images".
+std::string counted(std::int64_t count, std::string_view thing);
+
+/// "a, b, c".
+std::string listed(const std::vector<std::string>& names);
+
+/// "a, b or c".
+std::string alternatives(const std::vector<std::string>& names);
+
+/// The whole of `text` as a number of this type; none where it is anything else.
+template <class Number>
+std::optional<Number> number_of(std::string_view text) {
+  Number value{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return error == std::errc() && end == text.data() + text.size() ? std::optional(value) : std::nullopt;
+}
+
+/// The whole of `text` as hexadecimal digits.
+std::optional<std::uint32_t> hexadecimal_of(std::string_view text);
+
+}  // namespace vergence
