@@ -37,17 +37,18 @@ double Schedule::at(std::int64_t step) const {
   const std::int64_t inside = std::clamp<std::int64_t>(step, 0, steps() - 1);
   const double now = static_cast<double>(inside) / static_cast<double>(s.steps_per_epoch);
   if (now < s.warmup_epochs) return s.start + (s.base - s.start) * now / s.warmup_epochs;
+  const double done = (now - s.warmup_epochs) / (static_cast<double>(s.epochs) - s.warmup_epochs);
   switch (s.kind) {
-    case ScheduleKind::cosine: {
-      const double done = (now - s.warmup_epochs) / (static_cast<double>(s.epochs) - s.warmup_epochs);
+    case ScheduleKind::cosine:
       return s.minimum + (s.base - s.minimum) * 0.5 * (1 + std::cos(std::numbers::pi * done));
-    }
     case ScheduleKind::step: {
       const auto passed = std::upper_bound(s.milestones.begin(), s.milestones.end(), now) - s.milestones.begin();
       return s.base * std::pow(s.factor, static_cast<double>(passed));
     }
     case ScheduleKind::constant:
       return s.base;
+    case ScheduleKind::exponential:
+      return s.base * std::pow(s.minimum / s.base, done);
   }
   return s.base;
 }

@@ -7,9 +7,9 @@
 
 namespace vergence {
 
-enum class ScheduleKind { cosine, step, constant };
+enum class ScheduleKind { cosine, step, constant, exponential };
 
-/// "cosine", "step" or "constant"; throws UsageError naming these three.
+/// "cosine", "step" or "constant", those of training; throws UsageError naming these three.
 ScheduleKind schedule_kind(const std::string& name);
 
 struct ScheduleSettings {
@@ -18,7 +18,7 @@ struct ScheduleSettings {
   std::int64_t epochs = 1, steps_per_epoch = 1;
   double warmup_epochs = 0;          // linear from `start` to `base`
   double start = 0;                  // the rate at step 0 of a warm-up
-  double minimum = 0;                // what cosine ends at
+  double minimum = 0;                // what cosine and exponential approach
   std::vector<double> milestones{};  // step: epochs (increasing) after each of which the rate is multiplied by `factor`
   double factor = 0.1;
 };
@@ -28,6 +28,7 @@ struct ScheduleSettings {
 ///   cosine:    minimum + (base - minimum) (1 + cos(pi (now - w) / (epochs - w))) / 2
 ///   step:      base factor^(number of milestones <= now)
 ///   constant:  base
+///   exponential:  base (minimum / base)^((now - w) / (epochs - w))
 class Schedule {
  public:
   /// A warm-up that is not shorter than the run is cut to a tenth of the run; `notice` then says so.

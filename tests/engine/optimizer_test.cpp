@@ -304,6 +304,13 @@ TEST(Schedule, StepAndConstant) {
   EXPECT_DOUBLE_EQ(constant.at(7), 2);
 }
 
+TEST(Schedule, Exponential) {
+  const Schedule schedule({.kind = ScheduleKind::exponential, .base = 1e-2, .epochs = 500, .minimum = 1e-6});
+  EXPECT_DOUBLE_EQ(schedule.at(0), 1e-2);
+  EXPECT_NEAR(schedule.at(250), 1e-4, 1e-15);
+  EXPECT_NEAR(schedule.at(499) / schedule.at(498), std::pow(1e-4, 1 / 500.0), 1e-12);
+}
+
 TEST(Schedule, ALongWarmUpIsCutWithANotice) {
   const Schedule schedule({.base = 1, .epochs = 5, .steps_per_epoch = 20, .warmup_epochs = 10});
   EXPECT_NE(schedule.notice().find("0.5 epochs"), std::string::npos) << schedule.notice();

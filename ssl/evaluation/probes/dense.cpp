@@ -6,12 +6,11 @@
 #include <limits>
 #include <numeric>
 
-#include "engine/graph.h"
 #include "engine/ops/ops.h"
-#include "engine/optimizer.h"
 #include "engine/tensor.h"
 #include "kernels/error.h"
 #include "ssl/evaluation/features/streams.h"
+#include "ssl/evaluation/probes/fit.h"
 #include "ssl/evaluation/probes/standardise.h"
 
 namespace vergence {
@@ -105,22 +104,22 @@ LinearClassifier train_dense(const LabelledMaps& train, const DenseSettings& set
   const Tensor fine = enlargement(train, backend);
   Tensor weight = zeros(backend, {train.classes, train.dim}), bias = zeros(backend, {train.classes});
   const ParameterSet parameters({{"weight", &weight}, {"bias", &bias}});
-  Optimizer optimizer(parameters, {.kind = OptimizerKind::adam});
-  for (std::int64_t epoch = 0; epoch < settings.epochs; ++epoch) {
-    const double done = static_cast<double>(epoch) / static_cast<double>(settings.epochs);
-    const std::vector<std::int32_t> order = shuffled(train.images, settings.seed, epoch, dense_stream);
-    for (std::int64_t begin = 0; begin < train.images; begin += settings.batch) {
-      const std::int64_t count = std::min(settings.batch, train.images - begin);
-      const std::vector<std::int32_t> chosen(order.begin() + begin, order.begin() + begin + count);
-      std::vector<std::int32_t> targets;
-      for (std::int32_t i : chosen)
-        targets.insert(targets.end(), train.labels.begin() + i * pixels, train.labels.begin() + (i + 1) * pixels);
-      const Tensor logits = pixel_logits(gather_rows(maps, from_indices(backend, chosen)), weight, bias, fine);
-      const Tensor loss = cross_entropy(logits, from_indices(backend, targets));
-      parameters.gather_gradients(grad({loss}, parameters.tensors()));
-      optimizer.step(settings.lr * std::pow(settings.final_lr / settings.lr, done));
-    }
-  }
+  Fit fit(parameters, {.optimizer = {.kind = OptimizerKind::adam},
+                       .rate = {.kind = ScheduleKind::exponential,
+                                .base = settings.lr,
+                                .epochs = settings.epochs,
+                                .minimum = settings.final_lr},
+                       .batch = settings.batch,
+                       .seed = settings.seed,
+                       .stream = dense_stream});
+  const auto loss = [&](const std::vector<std::int32_t>& chosen) {
+    std::vector<std::int32_t> targets;
+    for (std::int32_t i : chosen)
+      targets.insert(targets.end(), train.labels.begin() + i * pixels, train.labels.begin() + (i + 1) * pixels);
+    const Tensor logits = pixel_logits(gather_rows(maps, from_indices(backend, chosen)), weight, bias, fine);
+    return cross_entropy(logits, from_indices(backend, targets));
+  };
+  for (std::int64_t epoch = 0; epoch < settings.epochs; ++epoch) fit.epoch(epoch, train.images, loss);
   std::vector<double> point = weight.detached().values();
   const std::vector<double> biases = bias.detached().values();
   point.insert(point.end(), biases.begin(), biases.end());

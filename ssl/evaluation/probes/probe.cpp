@@ -3,82 +3,71 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numbers>
 
-#include "engine/graph.h"
 #include "engine/ops/ops.h"
 #include "engine/tensor.h"
 #include "kernels/random.h"
 #include "ssl/evaluation/features/streams.h"
+#include "ssl/evaluation/probes/fit.h"
 #include "ssl/evaluation/probes/logistic.h"
 
 namespace vergence {
 namespace {
 
-/// Weights and biases in one flat buffer, with the optimiser's buffers beside it.
+ScheduleSettings rate_of(const ProbeSettings& settings) {
+  ScheduleSettings rate{.base = settings.lr, .epochs = settings.epochs};
+  switch (settings.schedule) {
+    case ProbeSchedule::exponential:
+      rate.kind = ScheduleKind::exponential;
+      rate.minimum = settings.final_lr;
+      break;
+    case ProbeSchedule::cosine:
+      rate.kind = ScheduleKind::cosine;
+      break;
+    case ProbeSchedule::step:
+      rate.kind = ScheduleKind::step;
+      for (const int tenths : {6, 8}) rate.milestones.push_back(static_cast<double>(tenths * settings.epochs) / 10);
+      break;
+  }
+  return rate;
+}
+
 class ProbeTrainer {
  public:
   ProbeTrainer(const LinearClassifier& start, const ProbeSettings& settings, Backend& backend)
-      : settings_(settings), backend_(backend), dim_(start.dim), classes_(start.classes) {
-    std::vector<float> values = start.weight;
-    values.insert(values.end(), start.bias.begin(), start.bias.end());
-    const Shape shape{static_cast<std::int64_t>(values.size())};
-    parameters_ = from_floats(backend, shape, values);
-    gradient_ = zeros(backend, shape);
-    first_ = zeros(backend, shape);
-    second_ = zeros(backend, shape);
-  }
+      : dim_(start.dim),
+        classes_(start.classes),
+        weight_(from_floats(backend, {classes_, dim_}, start.weight)),
+        bias_(from_floats(backend, {classes_}, start.bias)),
+        fit_(ParameterSet({{"weight", &weight_}, {"bias", &bias_}}),
+             {.optimizer = {.kind = settings.protocol == ProbeProtocol::adam ? OptimizerKind::adam : OptimizerKind::sgd,
+                            .momentum = settings.momentum,
+                            .weight_decay = settings.weight_decay,
+                            .exclude_vectors = false},  // the published protocols decay the biases too
+              .rate = rate_of(settings),
+              .batch = settings.batch,
+              .seed = settings.seed,
+              .stream = order_stream}) {}
+  ProbeTrainer(const ProbeTrainer&) = delete;  // the parameter set has pointed its tensors at one buffer
+  ProbeTrainer& operator=(const ProbeTrainer&) = delete;
 
   /// One pass over the features in the order of `epoch`; returns the mean loss.
   double epoch(const Tensor& features, const std::vector<std::int32_t>& labels, std::int64_t epoch) {
-    const std::int64_t rows = features.shape[0];
-    const std::vector<std::int32_t> order = shuffled(rows, settings_.seed, epoch, order_stream);
-    Tensor total = zeros(backend_, {});
-    for (std::int64_t begin = 0; begin < rows; begin += settings_.batch) {
-      const std::int64_t count = std::min(settings_.batch, rows - begin);
-      const std::vector<std::int32_t> index(order.begin() + begin, order.begin() + begin + count);
+    Backend& backend = features.backend();
+    return fit_.epoch(epoch, features.shape[0], [&](const std::vector<std::int32_t>& rows) {
       std::vector<std::int32_t> targets;
-      for (std::int32_t row : index) targets.push_back(labels[static_cast<std::size_t>(row)]);
-      const Tensor x = gather_rows(features, from_indices(backend_, index));
-      const Tensor loss = step(x, from_indices(backend_, targets), probe_lr(settings_, epoch));
-      total = add(total, static_cast<double>(count) / static_cast<double>(rows) * loss);
-    }
-    return total.item();
+      for (std::int32_t row : rows) targets.push_back(labels[static_cast<std::size_t>(row)]);
+      const Tensor x = gather_rows(features, from_indices(backend, rows));
+      return cross_entropy(linear(x, weight_, bias_), from_indices(backend, targets));
+    });
   }
 
-  LinearClassifier classifier() const {
-    const std::vector<float> values = parameters_.floats();
-    const auto middle = values.begin() + dim_ * classes_;
-    return {dim_, classes_, {values.begin(), middle}, {middle, values.end()}, {}};
-  }
+  LinearClassifier classifier() const { return {dim_, classes_, weight_.floats(), bias_.floats(), {}}; }
 
  private:
-  Tensor step(const Tensor& x, const Tensor& targets, double lr) {
-    const Tensor weight = leaf(part_of(parameters_, 0, {classes_, dim_}));
-    const Tensor bias = leaf(part_of(parameters_, classes_ * dim_, {classes_}));
-    const Tensor loss = cross_entropy(linear(x, weight, bias), targets);
-    const Tensors gradients = grad({loss}, {weight, bias});
-    assign(part_of(gradient_, 0, {classes_, dim_}), gradients[0]);
-    assign(part_of(gradient_, classes_ * dim_, {classes_}), gradients[1]);
-    ++steps_;
-    const std::vector<Segment> all{{0, parameters_.size(), true}};  // the published protocols decay the biases too
-    const auto count = static_cast<double>(steps_);
-    const AdamSettings adam{.weight_decay = settings_.weight_decay};
-    const Tensor scalars =
-        from_values(backend_, {3}, {lr, 1 - std::pow(adam.beta1, count), 1 - std::pow(adam.beta2, count)});
-    if (settings_.protocol == ProbeProtocol::adam)
-      backend_.adam(adam, all, scalars.array(), gradient_.array(), parameters_.array(), first_.array(),
-                    second_.array());
-    else
-      backend_.sgd({.momentum = settings_.momentum, .weight_decay = settings_.weight_decay}, all, scalars.array(),
-                   gradient_.array(), parameters_.array(), first_.array());
-    return loss.detached();
-  }
-
-  ProbeSettings settings_;
-  Backend& backend_;
-  std::int64_t dim_, classes_, steps_ = 0;
-  Tensor parameters_, gradient_, first_, second_;
+  std::int64_t dim_, classes_;
+  Tensor weight_, bias_;
+  Fit fit_;
 };
 
 void require_finite(double loss, std::int64_t epoch) {
@@ -183,19 +172,7 @@ void check_probe(const ProbeSettings& settings) {
                 settings.weight_decay, ", expected 0 or more");
 }
 
-double probe_lr(const ProbeSettings& settings, std::int64_t epoch) {
-  const double done = static_cast<double>(epoch) / static_cast<double>(settings.epochs);
-  switch (settings.schedule) {
-    case ProbeSchedule::exponential:
-      return settings.lr * std::pow(settings.final_lr / settings.lr, done);
-    case ProbeSchedule::cosine:
-      return settings.lr * 0.5 * (1 + std::cos(std::numbers::pi * done));
-    case ProbeSchedule::step:
-      // In whole numbers, so that the drop falls on epochs 60 and 80 of 100 exactly.
-      return settings.lr * (10 * epoch >= 8 * settings.epochs ? 0.01 : 10 * epoch >= 6 * settings.epochs ? 0.1 : 1.0);
-  }
-  return settings.lr;
-}
+double probe_lr(const ProbeSettings& settings, std::int64_t epoch) { return Schedule(rate_of(settings)).at(epoch); }
 
 std::vector<float> LinearClassifier::centred(std::vector<float> features) const {
   if (!centre.empty())

@@ -5,13 +5,12 @@
 #include <cmath>
 #include <numeric>
 
-#include "engine/graph.h"
 #include "engine/ops/ops.h"
-#include "engine/optimizer.h"
 #include "engine/tensor.h"
 #include "kernels/error.h"
 #include "models/decoder.h"
 #include "ssl/evaluation/features/streams.h"
+#include "ssl/evaluation/probes/fit.h"
 #include "ssl/evaluation/probes/standardise.h"
 
 namespace vergence {
@@ -60,21 +59,21 @@ Determination reconstruction_of(const Features& train_features, const Dataset& t
                                  {backend, settings.seed});
   const Standardisation scale(train_features.values, train_features.dim);
   Statistics running;
-  const ParameterSet parameters(parameters_of(decoder));
-  Optimizer optimizer(parameters, {.kind = OptimizerKind::adam});
-  for (std::int64_t epoch = 0; epoch < settings.epochs; ++epoch) {
-    const double done = static_cast<double>(epoch) / static_cast<double>(settings.epochs);
-    const std::vector<std::int32_t> order = shuffled(train.count, settings.seed, epoch, decoder_stream);
-    for (std::int64_t begin = 0; begin < train.count; begin += settings.batch) {
-      const std::int64_t end = std::min(begin + settings.batch, train.count);
-      const std::vector<std::int64_t> chosen(order.begin() + begin, order.begin() + end);
-      if (chosen.size() < 2) break;  // one image has no batch statistics
-      const Tensor images = plain_images(train, chosen, extract, backend);
-      const Tensor decoded = decoder(features_at(train_features, chosen, scale, backend), {.running = &running});
-      parameters.gather_gradients(grad({mean(square(images - decoded))}, parameters.tensors()));
-      optimizer.step(settings.lr * std::pow(settings.final_lr / settings.lr, done));
-    }
-  }
+  Fit fit(ParameterSet(parameters_of(decoder)), {.optimizer = {.kind = OptimizerKind::adam},
+                                                 .rate = {.kind = ScheduleKind::exponential,
+                                                          .base = settings.lr,
+                                                          .epochs = settings.epochs,
+                                                          .minimum = settings.final_lr},
+                                                 .batch = settings.batch,
+                                                 .least_rows = 2,  // one image has no batch statistics
+                                                 .seed = settings.seed,
+                                                 .stream = decoder_stream});
+  const auto loss = [&](const std::vector<std::int32_t>& rows) {
+    const std::vector<std::int64_t> chosen(rows.begin(), rows.end());
+    const Tensor images = plain_images(train, chosen, extract, backend);
+    return mean(square(images - decoder(features_at(train_features, chosen, scale, backend), {.running = &running})));
+  };
+  for (std::int64_t epoch = 0; epoch < settings.epochs; ++epoch) fit.epoch(epoch, train.count, loss);
   Determination result;
   for (std::int64_t begin = 0; begin < test.count; begin += extract.batch) {
     std::vector<std::int64_t> chosen(static_cast<std::size_t>(std::min(extract.batch, test.count - begin)));

@@ -1,0 +1,41 @@
+// Training on frozen features, as all probes but the logistic regression do it: minibatches in a random order, an
+// optimizer's step for each, a rate that falls from epoch to epoch.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "engine/optimizer.h"
+#include "engine/parameters.h"
+#include "engine/schedule.h"
+
+namespace vergence {
+
+struct FitSettings {
+  OptimizerSettings optimizer;
+  ScheduleSettings rate;        // its steps are epochs
+  std::int64_t batch = 1;       // the last batch of an epoch may be smaller
+  std::int64_t least_rows = 1;  // a smaller batch is left out
+  std::uint64_t seed = 1;       // with the stream: the order of the rows
+  std::uint32_t stream = 0;     // ssl/evaluation/features/streams.h
+};
+
+class Fit {
+ public:
+  /// The mean loss of some rows.
+  using Loss = std::function<Tensor(const std::vector<std::int32_t>& rows)>;
+
+  Fit(const ParameterSet& parameters, const FitSettings& settings);
+
+  /// One pass over `rows` rows; the mean of their losses.
+  double epoch(std::int64_t number, std::int64_t rows, const Loss& loss);
+
+ private:
+  ParameterSet parameters_;
+  FitSettings settings_;
+  Optimizer optimizer_;
+  Schedule schedule_;
+};
+
+}  // namespace vergence
