@@ -14,7 +14,7 @@
 #include <utility>
 #include <vector>
 
-#include "datasets/loading/loader.h"
+#include "datasets/loading/batch.h"
 #include "engine/optimizer.h"
 #include "engine/parameters.h"
 #include "models/encoder.h"

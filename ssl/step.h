@@ -7,18 +7,10 @@
 #include <utility>
 #include <vector>
 
+#include "datasets/loading/batch.h"
 #include "engine/tensor.h"
 
 namespace vergence {
-
-/// One batch of N images as the model sees it.
-struct Views {
-  Tensor both;     // [2N, H, W, C]: the first view of every image, then the second
-  Tensor plain{};  // [N, H, W, C]: the images un-augmented, normalised; none unless the objective asks for it
-  Tensor fresh{};  // as `both`, drawn anew, see Objective::fresh_views; none for most
-
-  std::int64_t images() const { return both.shape[0] / 2; }
-};
 
 /// Where in the run a step stands.
 struct StepContext {

@@ -1,5 +1,6 @@
-// Batches of views, made by worker threads while the model trains. What a batch holds depends on the seed, the epoch
-// and the step alone, never on the number of workers. The memory is that of a fixed ring of batches.
+// Batches of views in the host's memory, made by worker threads while the model trains. What a batch holds never
+// depends on the number of workers. The memory is that of a fixed ring of batches. HostSource owns one; what needs no
+// device, such as `bench data`, uses it as it is.
 #pragma once
 
 #include <cstdint>
@@ -7,24 +8,9 @@
 #include <vector>
 
 #include "datasets/dataset.h"
-#include "kernels/views.h"
+#include "datasets/loading/batch.h"
 
 namespace vergence {
-
-/// A second set of the same views, drawn anew: of the batch's images, or of as many others, half an epoch further on.
-enum class FreshViews { none, same_images, other_images };
-
-struct LoaderSettings {
-  std::int64_t batch = 256;         // images per batch
-  std::vector<ViewSettings> views;  // one per view, all of one size
-  bool plain = false;               // also make the un-augmented, normalised batch
-  std::int64_t plain_resize = 0;    // ViewSettings::resize of its images
-  FreshViews fresh = FreshViews::none;
-  std::uint64_t seed = 0;
-  int workers = 1;  // threads, at least 1; they use no OpenMP
-  /// The first batch to make; to resume after k steps of an epoch, first_step = k (it may equal steps_per_epoch).
-  std::int64_t first_epoch = 0, first_step = 0;
-};
 
 /// One batch. All of view 0 comes first, then all of view 1, and so on: each view is one statistic group.
 struct Batch {
@@ -36,16 +22,6 @@ struct Batch {
   std::vector<float> plain;           // [batch, size, size, channels], or empty
   std::vector<float> fresh;           // as views, or empty
 };
-
-/// The data set's order in one epoch: a permutation of 0 … count - 1, keyed by (seed, Purpose::order, epoch).
-std::vector<std::int64_t> epoch_order(std::int64_t count, std::uint64_t seed, std::int64_t epoch);
-
-/// The images of step `step` of an epoch in this order; `fresh`: those of the second set of views.
-std::vector<std::int64_t> batch_indices(const std::vector<std::int64_t>& order, std::int64_t batch, std::int64_t step,
-                                        FreshViews fresh = FreshViews::none);
-
-/// Throws UsageError for settings out of range and for a batch larger than the data set.
-void check_loader_settings(const LoaderSettings& settings, const Dataset& dataset);
 
 class Loader {
  public:

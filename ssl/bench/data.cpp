@@ -5,8 +5,7 @@
 #include "datasets/loading/loader.h"
 #include "kernels/clock.h"
 #include "ssl/options/table.h"
-#include "ssl/steps/batches.h"
-#include "ssl/steps/plan.h"
+#include "ssl/steps/setup.h"
 
 namespace vergence {
 namespace {

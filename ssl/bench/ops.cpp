@@ -8,10 +8,10 @@
 #include <omp.h>
 #include <sstream>
 
+#include "datasets/loading/device_source.h"
 #include "kernels/clock.h"
 #include "kernels/conv_record.h"
 #include "ssl/bench/operands.h"
-#include "ssl/steps/batches.h"
 #include "ssl/steps/setup.h"
 
 namespace vergence {

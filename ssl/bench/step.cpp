@@ -7,12 +7,12 @@
 #include <omp.h>
 #include <sys/resource.h>
 
+#include "datasets/loading/device_source.h"
 #include "engine/ops/ops.h"
 #include "kernels/clock.h"
 #include "kernels/conv_tuning.h"
 #include "ssl/bench/operands.h"
 #include "ssl/options/table.h"
-#include "ssl/steps/batches.h"
 #include "ssl/steps/runner.h"
 #include "ssl/steps/setup.h"
 

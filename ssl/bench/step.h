@@ -53,7 +53,7 @@ BenchResult bench_step(const BenchSettings& settings, const ViewSource& views = 
 nlohmann::ordered_json bench_report(const BenchSettings& settings, const BenchResult& result);
 
 /// [2 batch, image, image, channels], normally distributed, the same for the same seed. In bf16 channels are 3, and the
-/// same values, rounded, are followed by zeros up to device_view_channels (ssl/steps/batches.h).
+/// same values, rounded, are followed by zeros up to device_view_channels (datasets/loading/device_source.h).
 Views random_views(std::int64_t batch, std::int64_t image, std::uint64_t seed, Backend& backend,
                    DType type = DType::f32, std::int64_t channels = 3);
 

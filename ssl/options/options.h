@@ -106,7 +106,7 @@ struct Options {
   std::string command;  // as a shell reads it, for run.json; empty: not known
 
   /// Whether somebody chose the batch: the caller, the command line or the user's own file. Where nobody did, a small
-  /// data set gets a smaller one (`settle_batch` in ssl/steps/plan.h).
+  /// data set gets a smaller one (`settle_batch` in ssl/steps/setup.h).
   bool batch_chosen = true;
   std::string recipe;  // the name of the shipped recipe that applied unasked, if one did
 

@@ -1,10 +1,51 @@
 #include "ssl/steps/setup.h"
 
+#include <algorithm>
+#include <sched.h>
+
 #include "kernels/choices.h"
-#include "ssl/steps/batches.h"
-#include "ssl/steps/plan.h"
 
 namespace vergence {
+
+void settle_batch(Options& options, const Dataset& dataset) {
+  if (options.batch_chosen) return;
+  options.batch_chosen = true;
+  const std::int64_t before = options.batch;
+  options.batch = std::min(options.batch, std::max<std::int64_t>(2, dataset.count / 2));
+  if (options.batch == before) return;
+  options.applied.push_back(join("batch of ", options.batch, ", not ", before, ", since ", dataset.name, " ",
+                                 dataset.split, " has ", dataset.count, " images: learning rate ",
+                                 options.effective_lr(), " (--batch chooses another)"));
+}
+
+std::int64_t steps_per_epoch(const Options& options, const Dataset& dataset) {
+  require_usage(options.batch <= dataset.count, "--batch: ", options.batch, " is larger than ", dataset.name, " ",
+                dataset.split, " with its ", dataset.count, " images");
+  return dataset.count / options.batch;
+}
+
+Schedule make_schedule(const Options& options, std::int64_t steps_per_epoch) {
+  ScheduleSettings settings;
+  settings.kind = schedule_kind(options.schedule);
+  settings.base = options.effective_lr();
+  settings.epochs = options.epochs;
+  settings.steps_per_epoch = steps_per_epoch;
+  settings.warmup_epochs = options.warmup_epochs;
+  settings.start = options.warmup_start;
+  settings.milestones = options.step_epochs;
+  settings.factor = options.step_factor;
+  return Schedule(settings);
+}
+
+int loader_workers(const Options& options, bool computed_here) {
+  if (options.workers > 0) return static_cast<int>(options.workers);
+  constexpr int most = 16;
+  cpu_set_t allowed;
+  CPU_ZERO(&allowed);
+  // More processors than the set has room for are more than enough.
+  const int processors = sched_getaffinity(0, sizeof allowed, &allowed) == 0 ? CPU_COUNT(&allowed) : 2 * most;
+  return std::clamp(computed_here ? processors / 2 : processors - 1, 1, most);
+}
 
 LoaderSettings loader_settings(const Options& options, const Dataset& dataset, const Objective& objective,
                                std::int64_t step) {

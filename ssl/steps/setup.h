@@ -1,14 +1,31 @@
-// From options to what makes steps: the loader's settings, the encoder's types, the objective, the choice of kernels.
+// From options to what makes steps: batch and schedule, the loader's settings, the encoder's types, the objective, the
+// choice of kernels.
 #pragma once
 
 #include <cstdint>
 #include <memory>
 
-#include "datasets/loading/loader.h"
+#include "datasets/dataset.h"
+#include "datasets/loading/batch.h"
+#include "engine/schedule.h"
 #include "ssl/objective.h"
 #include "ssl/options/options.h"
 
 namespace vergence {
+
+/// Where nobody chose the batch (Options::batch_chosen): at most half of the images, at least 2; a line of `applied`
+/// says so. Every run settles this first: the batch is part of what it saves and compares.
+void settle_batch(Options& options, const Dataset& dataset);
+
+/// Steps in one epoch: the last partial batch is dropped. Throws UsageError if the batch is larger than the data set.
+std::int64_t steps_per_epoch(const Options& options, const Dataset& dataset);
+
+/// The options' learning rate over the run, in steps.
+Schedule make_schedule(const Options& options, std::int64_t steps_per_epoch);
+
+/// The threads that make views: --workers, or, where that is 0, by the processors that this process may use: half of
+/// them where steps are `computed_here`, on the same ones, else all but one, which drives the device; 1 to 16.
+int loader_workers(const Options& options, bool computed_here);
 
 /// The loader's settings of a run that starts, or goes on, after `step` steps.
 LoaderSettings loader_settings(const Options& options, const Dataset& dataset, const Objective& objective,

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 
-#include "datasets/loading/loader.h"
+#include "datasets/loading/batch.h"
 #include "engine/io/files.h"
 #include "ssl/picture_file.h"
 

@@ -11,6 +11,7 @@
 #include "engine/text/shown.h"
 #include "engine/text/words.h"
 #include "ssl/objective_list.h"
+#include "ssl/steps/setup.h"
 #include "ssl/training/step_timing.h"
 
 namespace vergence {

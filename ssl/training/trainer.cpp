@@ -89,7 +89,7 @@ class Trainer {
   std::int64_t step_ = 0, last_;
   double spent_before_ = 0;  // seconds, before the step that was resumed from
   double loss_ = std::numeric_limits<double>::quiet_NaN(), step_seconds_ = 0;
-  std::unique_ptr<Batches> batches_;
+  std::unique_ptr<BatchSource> batches_;
   StepRunner runner_;
   bool eager_told_ = false, convolutions_told_ = false, warned_ = false;
   TrainingEvaluation evaluation_;
@@ -144,8 +144,8 @@ void Trainer::start() {
   notes_.begin(folder_, options_, step_);
   folder_.write_config(config_);
   folder_.open_metrics(step_);
-  batches_ = make_batches(dataset_, loader_settings(options_, dataset_, *objective_, step_),
-                          activations_of(options_, backend_), backend_, plan.reserve());
+  batches_ = make_batch_source({dataset_, loader_settings(options_, dataset_, *objective_, step_), backend_,
+                                activations_of(options_, backend_), plan.reserve()});
   say("views             ", batches_->origin());
   start_progress();
 }

@@ -11,7 +11,6 @@
 
 #include "ssl/objective.h"
 #include "ssl/options/options.h"
-#include "ssl/steps/batches.h"
 #include "ssl/steps/plan.h"
 #include "ssl/training/run_folder.h"
 #include "ssl/training/run_notes.h"

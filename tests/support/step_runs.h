@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "ssl/steps/batches.h"
+#include "datasets/loading/batch_source.h"
 #include "ssl/steps/runner.h"
 #include "ssl/steps/setup.h"
 
@@ -68,7 +68,8 @@ inline std::vector<double> losses_from_images(const Options& options, Backend& d
   const Dataset dataset = open_dataset(dataset_settings(options), "train");
   const auto objective = make_objective(options, options.image_size, device);
   const DType activations = options.precision == "bf16" ? DType::bf16 : DType::f32;
-  const auto batches = make_batches(dataset, loader_settings(options, dataset, *objective, 0), activations, device);
+  const auto batches =
+      make_batch_source({dataset, loader_settings(options, dataset, *objective, 0), device, activations});
   StepRunner runner(*objective, device, record);
   std::vector<double> losses;
   for (const StepContext& context : steps_at(1e-3, steps, options.batch)) {

@@ -9,7 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "datasets/loading/device_loader.h"
+#include "datasets/loading/device_source.h"
+#include "datasets/loading/loader.h"
 #include "datasets/shapes/confounded_shapes.h"
 #include "tests/support/checked_backend.h"
 #include "tests/support/image_tree.h"
@@ -137,7 +138,7 @@ inline void check_views_on(const ViewCase& row, Backend& real) {
   for (const std::string& problem : backend.problems()) ADD_FAILURE() << problem;
 }
 
-// ---- the device's loader
+// ---- the device's source of batches
 
 inline LoaderSettings small_batches() {
   LoaderSettings settings;
@@ -149,43 +150,40 @@ inline LoaderSettings small_batches() {
 }
 
 /// Batches equal to the Loader's, over two ends of an epoch and after a jump back.
-inline void check_device_loader_on(Backend& real, const Dataset& data, const LoaderSettings& settings) {
+inline void check_device_source_on(Backend& real, const Dataset& data, const LoaderSettings& settings) {
   CheckedBackend backend(real);
   {
     Loader loader(data, settings);
-    DeviceLoader made(data, settings, backend);
-    ASSERT_EQ(made.steps_per_epoch(), loader.steps_per_epoch());
+    DeviceSource made({data, settings, backend});
     std::vector<double> second;
     for (std::int64_t number = 0; number < 12; ++number) {
       const Batch& expected = loader.next();
       made.prepare(number);
-      made.make();
+      const Views views = made.make();
       EXPECT_EQ(made.epoch(), expected.epoch);
       EXPECT_EQ(made.indices(), expected.indices);
-      EXPECT_EQ(made.labels(), expected.labels);
-      expect_views_close(made.views().values(), expected.views, 3, DType::f32);
+      expect_views_close(views.both.values(), expected.views, 3, DType::f32);
       if (data.source)
-        expect_views_close(made.plain().values(), expected.plain, 3, DType::f32);
+        expect_views_close(views.plain.values(), expected.plain, 3, DType::f32);
       else
-        EXPECT_EQ(made.plain().floats(), expected.plain);
-      if (settings.fresh != FreshViews::none) expect_views_close(made.fresh().values(), expected.fresh, 3, DType::f32);
-      if (number == 1) second = made.views().values();
+        EXPECT_EQ(views.plain.floats(), expected.plain);
+      if (settings.fresh != FreshViews::none) expect_views_close(views.fresh.values(), expected.fresh, 3, DType::f32);
+      if (number == 1) second = views.both.values();
     }
     made.prepare(1);
-    made.make();
-    EXPECT_EQ(made.views().values(), second);
+    EXPECT_EQ(made.make().both.values(), second);
   }
   for (const std::string& problem : backend.problems()) ADD_FAILURE() << problem;
 }
 
-inline void check_device_loader_on(Backend& real, FreshViews fresh = FreshViews::none) {
+inline void check_device_source_on(Backend& real, FreshViews fresh = FreshViews::none) {
   LoaderSettings settings = small_batches();
   settings.fresh = fresh;
-  check_device_loader_on(real, render_shapes({.image_size = 16}, "probe", 45), settings);
+  check_device_source_on(real, render_shapes({.image_size = 16}, "probe", 45), settings);
 }
 
 /// The same of files, each with its own size, two of which cannot be decoded.
-inline void check_device_loader_of_files_on(Backend& real) {
+inline void check_device_source_of_files_on(Backend& real) {
   ImageTree images;
   images.classes("train", 22);
   images.cut_in_half("train/a/107.png");
@@ -202,12 +200,12 @@ inline void check_device_loader_of_files_on(Backend& real) {
   batches.plain_resize = 18;
   batches.fresh = FreshViews::other_images;
   const Dataset data = open_dataset(settings, "train");
-  check_device_loader_on(real, data, batches);
+  check_device_source_on(real, data, batches);
   EXPECT_EQ(data.source->bad_images().count(), 2);
 }
 
 /// One recording makes every batch.
-inline void check_recorded_loader_on(Backend& backend) {
+inline void check_recorded_source_on(Backend& backend) {
   if (!backend.can_record()) GTEST_SKIP() << backend.name() << " cannot record";
   const Dataset data = render_shapes({.image_size = 16}, "probe", 45);
   // Larger than what fits into a block's shared memory: the working memory belongs to the recording.
@@ -215,19 +213,19 @@ inline void check_recorded_loader_on(Backend& backend) {
     LoaderSettings settings = small_batches();
     settings.fresh = FreshViews::other_images;
     for (ViewSettings& view : settings.views) view.size = size;
-    DeviceLoader plainly(data, settings, backend, DType::bf16, 8), recorded(data, settings, backend, DType::bf16, 8);
+    DeviceSource plainly({data, settings, backend, DType::bf16}), recorded({data, settings, backend, DType::bf16});
     recorded.prepare(0);
     backend.begin_recording();
-    recorded.make();
+    const Views replayed = recorded.make();
     const std::unique_ptr<Recording> recording = backend.end_recording();
     for (std::int64_t number : {0, 1, 4, 5, 2}) {
       plainly.prepare(number);
-      plainly.make();
+      const Views made = plainly.make();
       recorded.prepare(number);
       recording->replay();
-      EXPECT_EQ(recorded.views().values(), plainly.views().values()) << "batch " << number;
-      EXPECT_EQ(recorded.plain().values(), plainly.plain().values()) << "batch " << number;
-      EXPECT_EQ(recorded.fresh().values(), plainly.fresh().values()) << "batch " << number;
+      EXPECT_EQ(replayed.both.values(), made.both.values()) << "batch " << number;
+      EXPECT_EQ(replayed.plain.values(), made.plain.values()) << "batch " << number;
+      EXPECT_EQ(replayed.fresh.values(), made.fresh.values()) << "batch " << number;
     }
   }
 }

@@ -1,6 +1,5 @@
 // Where the batches of a run on a GPU are made: there, as long as the images fit into its memory.
-#include "ssl/steps/batches.h"
-
+#include "datasets/loading/batch_source.h"
 #include "tests/device/device_under_test.h"
 #include "tests/support/complaints.h"
 #include "tests/support/view_checks.h"
@@ -19,8 +18,8 @@ class DeviceBatches : public ::testing::Test {
     settings.bad_images = policy;
     return open_dataset(settings, "train");
   }
-  std::unique_ptr<Batches> batches(const Dataset& data, std::int64_t reserve = 0) const {
-    return make_batches(data, small_batches(), DType::f32, device_under_test(), reserve);
+  std::unique_ptr<BatchSource> batches(const Dataset& data, std::int64_t reserve = 0) const {
+    return make_batch_source({data, small_batches(), device_under_test(), DType::f32, reserve});
   }
 
   ImageTree images;
@@ -57,7 +56,7 @@ TEST_F(DeviceBatches, ImagesOfOtherChannelsAreTheHosts) {
   LoaderSettings settings = small_batches();
   for (ViewSettings& view : settings.views) view = ViewSettings::identity(16, 1);
   EXPECT_EQ(
-      make_batches(grey, settings, DType::f32, device_under_test())->origin(),
+      make_batch_source({grey, settings, device_under_test()})->origin(),
       "made by 1 thread of the host, because the 10 images of confounded_shapes probe have other than 3 channels: 1");
 }
 

@@ -2,9 +2,9 @@
 #include <cmath>
 #include <gtest/gtest.h>
 
+#include "datasets/loading/batch_source.h"
 #include "kernels/cuda/rules.h"
 #include "ssl/bench/step.h"
-#include "ssl/steps/batches.h"
 #include "ssl/steps/setup.h"
 #include "tests/device/device_under_test.h"
 #include "tests/support/small_objectives.h"
@@ -35,8 +35,8 @@ TEST(BenchViews, AreOfTrainingsTypeAndChannels) {
       const Dataset dataset = open_dataset(dataset_settings(options), "train");
       for (Backend* device : {&cpu_backend(), &device_under_test()}) {
         const auto objective = make_objective(options, options.image_size, *device);
-        const auto batches = make_batches(dataset, loader_settings(options, dataset, *objective, 0),
-                                          activations_of(options, *device), *device);
+        const auto batches = make_batch_source(
+            {dataset, loader_settings(options, dataset, *objective, 0), *device, activations_of(options, *device)});
         batches->prepare(0);
         const Views training = batches->make(), bench = bench_views(options, *objective, *device);
         const std::string what = join(name, ", ", precision, ", ", device->name());

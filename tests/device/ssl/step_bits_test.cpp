@@ -97,8 +97,8 @@ TEST(ViewBits, AreTheSameFromTheSameSeed) {
     const auto all = [&] {
       const Dataset dataset = open_dataset(dataset_settings(options), "train");
       const auto objective = make_objective(options, options.image_size, device_under_test());
-      const auto batches = make_batches(dataset, loader_settings(options, dataset, *objective, 0),
-                                        activations_of(options, device_under_test()), device_under_test());
+      const auto batches = make_batch_source({dataset, loader_settings(options, dataset, *objective, 0),
+                                              device_under_test(), activations_of(options, device_under_test())});
       Xxh128 hash;
       for (std::int64_t step = 0; step < 3; ++step) {
         batches->prepare(step);

@@ -76,14 +76,14 @@ TEST_P(EmulatedViews, AgreeWithTheCpu) { check_views_on(GetParam(), emulated_bac
 INSTANTIATE_TEST_SUITE_P(Case, EmulatedViews, testing::ValuesIn(view_cases()),
                          [](const testing::TestParamInfo<ViewCase>& info) { return info.param.name; });
 
-TEST(EmulatedDeviceLoader, BatchesAreTheLoaders) {
+TEST(EmulatedDeviceSource, BatchesAreTheLoaders) {
   for (FreshViews fresh : {FreshViews::none, FreshViews::same_images, FreshViews::other_images})
-    check_device_loader_on(emulated_backend(), fresh);
+    check_device_source_on(emulated_backend(), fresh);
 }
 
-TEST(EmulatedDeviceLoader, ImagesOfFilesAreTheLoaders) { check_device_loader_of_files_on(emulated_backend()); }
+TEST(EmulatedDeviceSource, ImagesOfFilesAreTheLoaders) { check_device_source_of_files_on(emulated_backend()); }
 
-TEST(EmulatedDeviceLoader, ARecordingMakesEveryBatch) { check_recorded_loader_on(emulated_backend()); }
+TEST(EmulatedDeviceSource, ARecordingMakesEveryBatch) { check_recorded_source_on(emulated_backend()); }
 
 }  // namespace
 }  // namespace vergence::test

@@ -9,7 +9,6 @@
 
 #include "ssl/options/builder.h"
 #include "ssl/options/recipes.h"
-#include "ssl/steps/batches.h"
 #include "ssl/steps/setup.h"
 #include "ssl/training/step_timing.h"
 #include "tests/support/complaints.h"

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "datasets/loading/host_source.h"
 #include "engine/io/files.h"
 #include "engine/text/json_text.h"
 #include "models/encoder_file.h"
@@ -369,9 +370,11 @@ TEST_F(TrainerTest, TheBenchmarkRunsTheStepOfPretraining) {
     pretrain(options);
     const Dataset dataset = open_dataset(dataset_settings(options), "train");
     const auto objective_of_options = make_objective(options, bench.image, cpu_backend());
-    Loader loader(dataset, loader_settings(options, dataset, *objective_of_options, 0));
-    const BenchResult result =
-        bench_step(bench, [&](std::int64_t) { return views_of(loader.next(), bench.image, cpu_backend()); });
+    HostSource source({dataset, loader_settings(options, dataset, *objective_of_options, 0), cpu_backend()});
+    const BenchResult result = bench_step(bench, [&](std::int64_t step) {
+      source.prepare(step);
+      return source.make();
+    });
     const std::vector<json> lines = metrics_of(folder_, objective);
     ASSERT_EQ(result.losses.size(), 8u);
     ASSERT_EQ(lines.size(), 8u);

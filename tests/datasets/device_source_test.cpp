@@ -1,6 +1,7 @@
-// Views made by each device of this build, and the loader that goes with them.
-#include "datasets/loading/device_loader.h"
+// Views made by each device of this build, and the source of batches that goes with them.
+#include "datasets/loading/device_source.h"
 
+#include "tests/support/complaints.h"
 #include "tests/support/view_checks.h"
 
 namespace vergence::test {
@@ -17,51 +18,49 @@ TEST(DeviceViews, AgreeWithTheCpusOfSingleImages) {
 TEST(DeviceViews, AreTheSameBitsOnTheCpu) {
   const Dataset data = render_shapes({.image_size = 16}, "probe", 45);
   Loader loader(data, small_batches());
-  DeviceLoader made(data, small_batches(), cpu_backend());
+  DeviceSource made({data, small_batches(), cpu_backend()});
   made.prepare(0);
-  made.make();
-  EXPECT_EQ(made.views().floats(), loader.next().views);
+  EXPECT_EQ(made.make().both.floats(), loader.next().views);
 }
 
-TEST(DeviceLoader, BatchesAreTheLoaders) {
+TEST(DeviceSource, BatchesAreTheLoaders) {
   for (Backend* device : backends()) {
     SCOPED_TRACE(device->name());
     for (FreshViews fresh : {FreshViews::none, FreshViews::same_images, FreshViews::other_images})
-      check_device_loader_on(*device, fresh);
+      check_device_source_on(*device, fresh);
   }
 }
 
-TEST(DeviceLoader, ImagesOfFilesAreTheLoaders) {
+TEST(DeviceSource, ImagesOfFilesAreTheLoaders) {
   for (Backend* device : backends()) {
     SCOPED_TRACE(device->name());
-    check_device_loader_of_files_on(*device);
+    check_device_source_of_files_on(*device);
   }
 }
 
-TEST(DeviceLoader, ARecordingMakesEveryBatch) { check_recorded_loader_on(*backends().back()); }
+TEST(DeviceSource, ARecordingMakesEveryBatch) { check_recorded_source_on(*backends().back()); }
 
-TEST(DeviceLoader, WhatCannotBeIsRefused) {
-  const auto complaint = [](const Dataset& data, const LoaderSettings& settings, std::int64_t channels) {
+TEST(DeviceSource, WhatCannotBeIsRefused) {
+  const auto complaint = [](const Dataset& data, const LoaderSettings& settings) {
     try {
-      DeviceLoader(data, settings, cpu_backend(), DType::f32, channels);
+      DeviceSource({data, settings, cpu_backend()});
     } catch (const Error& error) {
       return std::string(error.what());
     }
     return std::string("accepted");
   };
   Dataset data = render_shapes({.image_size = 16}, "probe", 10);
-  EXPECT_EQ(complaint(data, small_batches(), 3), "accepted");
-  EXPECT_EQ(complaint(data, small_batches(), 4), "views: 4 channels, expected 3 or 8");
+  EXPECT_EQ(complaint(data, small_batches()), "accepted");
   Dataset grey = data;
   grey.channels = 1;
   LoaderSettings of_grey = small_batches();
-  EXPECT_EQ(complaint(grey, of_grey, 3), "loader: the channels of confounded_shapes are 1, the views expect 3");
+  EXPECT_EQ(complaint(grey, of_grey), "loader: the channels of confounded_shapes are 1, the views expect 3");
   for (ViewSettings& view : of_grey.views) view = ViewSettings::identity(view.size, 1);
-  EXPECT_EQ(complaint(grey, of_grey, 3), "the 10 images of confounded_shapes probe have other than 3 channels: 1");
+  EXPECT_EQ(complaint(grey, of_grey), "the 10 images of confounded_shapes probe have other than 3 channels: 1");
   data.pixels.pop_back();
-  EXPECT_EQ(complaint(data, small_batches(), 3), "confounded_shapes probe: 7679 bytes of pixels, expected 7680");
+  EXPECT_EQ(complaint(data, small_batches()), "confounded_shapes probe: 7679 bytes of pixels, expected 7680");
   data.count = 7;
-  EXPECT_EQ(complaint(data, small_batches(), 3),
+  EXPECT_EQ(complaint(data, small_batches()),
             "loader: a batch of 8 is larger than confounded_shapes probe with its 7 images");
 }
 
@@ -72,17 +71,24 @@ class SmallDevice final : public CheckedBackend {
   std::int64_t free_memory() const override { return 9 << 20; }
 };
 
-TEST(DeviceLoader, ImagesLeaveRoomForTheSteps) {
+TEST(DeviceSource, ImagesLeaveRoomForTheSteps) {
   SmallDevice device(cpu_backend());
   const Dataset data = render_shapes({.image_size = 16}, "probe", 10);  // 7680 bytes
   const std::int64_t most = (9 << 20) - 7680;
-  EXPECT_NO_THROW(DeviceLoader(data, small_batches(), device, DType::f32, 3, most));
-  EXPECT_THROW(DeviceLoader(data, small_batches(), device, DType::f32, 3, most + 1), NotOnDevice);
+  EXPECT_NO_THROW(DeviceSource({data, small_batches(), device, DType::f32, most}));
+  EXPECT_THROW(DeviceSource({data, small_batches(), device, DType::f32, most + 1}), NotOnDevice);
   EXPECT_EQ(why_not_on(device, data, 9 << 20),
             "the 10 images of confounded_shapes probe have 0 MiB, and cpu has 9 MiB free, of which training needs 9");
 }
 
-TEST(DeviceLoader, AnIndexOutsideTheImagesIsAnError) {
+TEST(DeviceViews, HaveThreeChannelsOrEight) {
+  ViewBatch batch{{simclr_view(8)}, 1, Purpose::view, 4, 4, 8};
+  EXPECT_NO_THROW(check_view_batch(batch));
+  batch.channels = 4;
+  EXPECT_EQ(message_of([&] { check_view_batch(batch); }), "views: 4 channels, expected 3 or 8");
+}
+
+TEST(DeviceViews, AnIndexOutsideTheImagesIsAnError) {
   const ViewBatch batch{{simclr_view(8)}, 1, Purpose::view, 4, 4, 3};
   const Tensor pixels = from_bytes(cpu_backend(), {2, 4, 4, 3}, random_bytes(96).data());
   const Tensor out = empty(cpu_backend(), {8, 8, 3});
