@@ -92,6 +92,11 @@ const Tensor& ParameterSet::gather_gradients(const Tensors& gradients) const {
   return gradient_;
 }
 
+const Tensor& ParameterSet::backward(const Tensor& loss) const {
+  const Grad options{.places = gradient_places_};
+  return gather_gradients(grad({loss}, tensors_, options));
+}
+
 Tensors ParameterSet::parts_of(const Tensor& whole) const {
   require(whole.shape == flat_.shape, "parameters: the flat buffer has shape ", flat_.shape, ", got ", whole.shape);
   Tensors parts;

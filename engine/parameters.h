@@ -62,6 +62,8 @@ class ParameterSet {
   /// The buffer is reused: the next call overwrites it. Throws Error if a count or a shape differs.
   /// Those that lie there already (Grad::places) stay.
   const Tensor& gather_gradients(const Tensors& gradients) const;
+  /// The same of the derivatives of `loss`, a scalar, with respect to the parameters. Consumes the loss's graph.
+  const Tensor& backward(const Tensor& loss) const;
   /// The parts of the gradient buffer, for Grad::places.
   const Tensors& gradient_places() const { return gradient_places_; }
 

@@ -11,7 +11,7 @@
 //   Optimizer optimizer(parameters, settings);
 //   for each batch:                                    // features [N, dim], images [N, 32, 32, 3] normalised
 //     const Tensor difference = images - decoder(features, {.running = &running});
-//     parameters.gather_gradients(grad({mean(square(difference))}, parameters.tensors()));
+//     parameters.backward(mean(square(difference)));
 //     optimizer.step(lr);
 //   decoder(features, {.training = false, .running = &running});  // R^2 = 1 - mean squared error / variance of images
 #pragma once

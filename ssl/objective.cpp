@@ -75,8 +75,7 @@ void Objective::prepare(const StepContext& context) { optimizer_->prepare(contex
 
 Step Objective::update(const Tensor& loss, const Parts& parts) {
   const Step step = Step::of(loss, parts);
-  const Grad options{.places = parameters_.gradient_places()};
-  parameters_.gather_gradients(grad({loss}, parameters_.tensors(), options));
+  parameters_.backward(loss);
   optimizer_->apply();
   after_update();
   return step;

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # install_test.sh SOURCE_FOLDER BUILD_FOLDER
-# Installs the build, and builds and runs the program of tests/install with what is installed alone. Then moves the
+# Installs the build, and builds and runs the examples of docs/examples with what is installed alone. Then moves the
 # installed folder and does it again: nothing in it may point back to where it was made.
 set -euo pipefail
 source=$(realpath "$1") build=$(realpath "$2")
@@ -22,8 +22,9 @@ use() { # PREFIX CMAKE_OPTION
     failed "the program cannot be built with $1"
   fi
   grep -qx "vergence_DIR:[A-Z]*=$1/.*" "$work/program/CMakeCache.txt" || failed "another vergence was found than that of $1"
-  "$work/program/first_steps" >"$work/losses" || { cat "$work/losses" >&2; failed "the program with $1: exit status $?"; }
-  [[ $(grep -cE '^loss [0-9]+\.[0-9]+$' "$work/losses") == 5 ]] || { cat "$work/losses" >&2; failed "not five losses"; }
+  "$work/program/simclr" 1 "$work" >"$work/lines" || { cat "$work/lines" >&2; failed "simclr with $1: exit status $?"; }
+  grep -qE '^epoch 1  loss [0-9.]+$' "$work/lines" || { cat "$work/lines" >&2; failed "no loss"; }
+  "$work/program/views" confounded_shapes "" "$work/views.png" >/dev/null || failed "views with $1: exit status $?"
 }
 recipes() { # PREFIX: the installed tool reads and lists those that are installed
   "$1/bin/pretrain" --recipes >"$work/recipes"
@@ -31,7 +32,7 @@ recipes() { # PREFIX: the installed tool reads and lists those that are installe
 }
 
 mkdir "$work/source"
-cp "$source"/tests/install/{CMakeLists.txt,main.cpp} "$work/source/"
+cp "$source/tests/install/CMakeLists.txt" "$source"/docs/examples/{simclr,views}.cpp "$work/source/"
 cmake --install "$build" --prefix "$work/first" >"$work/log"
 rooms=(kernels engine models datasets ssl)
 (cd "$source" && find "${rooms[@]}" -name '*.h' | sort) >"$work/headers"
@@ -41,15 +42,15 @@ config=$(dirname "$(find "$work/first" -name vergence-config.cmake)")
 ! grep -rnF -e "$source" -e "$build" -e "$work" "$config" || failed "these lines name a folder of this build"
 ! grep -rnE '[";:]/[^;"]*\.(a|so)\b' "$config" || failed "these lines name a library of this machine"
 use "$work/first" -Dvergence_DIR="$config"
-cp "$work/losses" "$work/losses_before"
+cp "$work/lines" "$work/lines_before"
 recipes "$work/first"
 
 # This time with every object of the library, used or not: each must find the libraries that it needs.
-echo "set_property(TARGET first_steps PROPERTY LINK_LIBRARY_OVERRIDE WHOLE_ARCHIVE$(printf ',vergence::%s' "${rooms[@]}"))" \
+echo "set_property(TARGET simclr PROPERTY LINK_LIBRARY_OVERRIDE WHOLE_ARCHIVE$(printf ',vergence::%s' "${rooms[@]}"))" \
   >>"$work/source/CMakeLists.txt"
 mkdir "$work/elsewhere"
 mv "$work/first" "$work/elsewhere/second place"
 use "$work/elsewhere/second place" -DCMAKE_PREFIX_PATH="$work/elsewhere/second place"
-cmp "$work/losses_before" "$work/losses" || failed "the losses differ"
+cmp "$work/lines_before" "$work/lines" || failed "what simclr prints differs"
 recipes "$work/elsewhere/second place"
-echo "passed: $(tr '\n' ' ' <"$work/losses")"
+echo "passed: $(tr '\n' ' ' <"$work/lines")"

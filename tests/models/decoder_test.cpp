@@ -228,7 +228,7 @@ TEST(Decoder, LearnsImagesFromFrozenFeatures) {
   EXPECT_LT(r_squared({}), 0);
   for (int step = 0; step < 150; ++step) {
     const Tensor difference = images - decoder(features, {.running = &running});
-    parameters.gather_gradients(grad({mean(square(difference))}, parameters.tensors()));
+    parameters.backward(mean(square(difference)));
     optimizer.step(1e-2);
   }
   EXPECT_GT(r_squared({}), 0.6);

@@ -2,7 +2,7 @@
 """encoder.safetensors in PyTorch:  torch_encoder_test.py SOURCE BUILD
 
 Encoders of every depth, stem and two widths, as the engine saves them, give the same features through
-tools/torch_encoder.py as in the engine; and the README's Python runs on the encoder of a run. Exit status: 0 all agree,
+tools/torch_encoder.py as in the engine; and the docs/running.md's Python runs on the encoder of a run. Exit status: 0 all agree,
 1 something does not, 77 PyTorch, torchvision or safetensors is not there.
 """
 import os
@@ -54,19 +54,19 @@ def compare(folder, depth, stem, width, relu, channels):
     return error
 
 
-def readme_snippet(folder):
-    """README's Python, on a run like the one it speaks of."""
+def documented_snippet(folder):
+    """docs/running.md's Python, on a run like the one it speaks of."""
     run = "runs/cifar10_simclr_s1"
-    blocks = [b for b in re.findall(r"```python\n(.*?)```", (SOURCE / "README.md").read_text(), re.S) if run in b]
+    blocks = [b for b in re.findall(r"```python\n(.*?)```", (SOURCE / "docs/running.md").read_text(), re.S) if run in b]
     if len(blocks) != 1:
-        return fail(f"README.md: {len(blocks)} blocks of Python speak of {run}, expected 1")
+        return fail(f"docs/running.md: {len(blocks)} blocks of Python speak of {run}, expected 1")
     (folder / "tools").symlink_to(SOURCE / "tools")
     subprocess.run([BUILD / "pretrain", "--width", "16", "--batch", "8", "--limit", "32", "--max-steps", "2", "--device", "cpu",
                     "--out", run], cwd=folder, check=True, stdout=subprocess.DEVNULL)
     shown = blocks[0] + "\nprint(tuple(features.shape), bool(features.isfinite().all()), float(features.std()) > 0)\n"
     done = subprocess.run([sys.executable, "-B", "-c", shown], cwd=folder, capture_output=True, text=True, check=False)
     if done.stdout != "(8, 128) True True\n":
-        fail(f"README's Python: {done.stdout}{done.stderr}")
+        fail(f"docs/running.md's Python: {done.stdout}{done.stderr}")
     state = {k: torch.from_numpy(v) for k, v in safetensors_io.read(folder / run / "encoder.safetensors")[0].items()}
     mean = state["bn1.running_mean"]
     loaded = torch_encoder.load_encoder(folder / run / "encoder.safetensors")
@@ -84,7 +84,7 @@ def main():
                  for stem in ("cifar", "stl", "stl_stride2", "imagenet") for width in (8, 64 if depth == 18 else 16)]
         cases += [(18, "cifar", 8, "off", 3), (50, "imagenet", 8, "off", 4), (18, "stl", 8, "on", 1)]
         errors = [compare(folder, *case) for case in cases]
-        readme_snippet(folder)
+        documented_snippet(folder)
     print(f"{len(errors)} encoders, worst relative error of features {max(errors):.1e}; {len(FAILURES)} failures")
     sys.exit(1 if FAILURES else 0)
 

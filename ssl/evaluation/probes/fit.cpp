@@ -21,7 +21,7 @@ double Fit::epoch(std::int64_t number, std::int64_t rows, const Loss& loss) {
     const std::int64_t count = std::min(settings_.batch, rows - begin);
     if (count < settings_.least_rows) break;
     const Tensor mean = loss({order.begin() + begin, order.begin() + begin + count});
-    parameters_.gather_gradients(grad({mean}, parameters_.tensors()));
+    parameters_.backward(mean);
     optimizer_.step(rate);
     total = total + static_cast<double>(count) / static_cast<double>(rows) * mean.detached();
   }

@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# examples_test.sh SOURCE_FOLDER BUILD_FOLDER
+# Runs the examples of docs/examples, and compares the README's C++ with the lines between the marks of simclr.cpp.
+set -euo pipefail
+source=$(realpath "$1") build=$(realpath "$2")
+work=$(mktemp -d)
+trap 'rm -rf -- "$work"' EXIT
+failed() {
+  echo "FAILED: $1" >&2
+  exit 1
+}
+
+sed -n '/^```cpp$/,/^```$/p' "$source/README.md" | sed '1d;$d' >"$work/shown"
+sed -n '/\[train\]/,/\[\/train\]/p' "$source/docs/examples/simclr.cpp" | sed '1d;$d;s/^  //' >"$work/marked"
+[[ -s $work/marked ]] || failed "docs/examples/simclr.cpp has no lines between its marks"
+diff "$work/marked" "$work/shown" || failed "the README shows (>) something else than docs/examples/simclr.cpp has (<)"
+
+"$build/tests/example_simclr" 2 "$work" | tee "$work/lines"
+mapfile -t losses < <(sed -nE 's/^epoch [12]  loss ([0-9.]+)$/\1/p' "$work/lines")
+[[ ${#losses[@]} == 2 ]] || failed "not two losses"
+awk -v first="${losses[0]}" -v second="${losses[1]}" 'BEGIN { exit !(second < first) }' || failed "the loss does not fall"
+grep -qE '^kNN [0-9.]+ %$' "$work/lines" || failed "no accuracy"
+[[ -s $work/encoder.safetensors ]] || failed "no encoder"
+
+"$build/tests/example_views" confounded_shapes "" "$work/views.png"
+[[ $(head -c 4 "$work/views.png" | tail -c 3) == PNG ]] || failed "views.png is no PNG file"
+echo passed
