@@ -9,6 +9,7 @@
 #include "engine/graph.h"
 #include "engine/ops/ops.h"
 #include "kernels/random.h"
+#include "tests/support/vectors.h"
 
 namespace vergence {
 namespace {
@@ -29,18 +30,7 @@ std::vector<double> joined(const Tensors& tensors) {
   return all;
 }
 
-double length(const std::vector<double>& a) {
-  double sum = 0;
-  for (double value : a) sum += value * value;
-  return std::sqrt(sum);
-}
-
-/// |a - b| / |b|
-double relative_error(const Tensors& a, const Tensors& b) {
-  std::vector<double> difference = joined(a), reference = joined(b);
-  for (std::size_t i = 0; i < difference.size(); ++i) difference[i] -= reference[i];
-  return length(difference) / length(reference);
-}
+double relative_error(const Tensors& a, const Tensors& b) { return vergence::relative_error(joined(a), joined(b)); }
 
 struct Net {
   bool smooth_head, smooth_encoder;
