@@ -13,6 +13,7 @@
 
 #include "kernels/cpu/backend.h"
 #include "kernels/cpu/loops.h"
+#include "kernels/shared/norm_double.h"
 #include "kernels/shared/running_statistics.h"
 
 namespace vergence {
@@ -315,35 +316,21 @@ struct DoubleBackward {
     });
   }
 
-  // Rows of coefficients: dg = dg_a (a - mean_a) + dg_d d + dg_1 [+ a_add], dx = dx_g (g - mean_g) + dx_a (a - mean_a)
-  // + dx_d d.
-  enum Row { mean_g, mean_a, dg_a, dg_d, dg_1, dx_g, dx_a, dx_d, row_count };
+  using Row = DoubleCoefficients;
 
   /// Fills the coefficients and writes dgamma.
   Coefficients<Real> coefficients(const std::vector<double>& sum) const {
-    Coefficients<Real> out(shape, row_count);
+    Coefficients<Real> out(shape, Row::row_count);
     const std::int64_t channels = shape.channels;
     std::vector<double> gamma_sum(static_cast<std::size_t>(channels));
     for (std::int64_t k = 0; k < out.size; ++k) {
       const std::int64_t channel = k % channels;
       const double* s = sum.data() + k / channels * 5 * channels + channel;
-      const double m = static_cast<double>(shape.rows), r = rstd[k];
-      const double gain = (gamma ? static_cast<double>(gamma[channel]) : 1.0) * r;  // gamma r
-      const double bk = b ? static_cast<double>(b[channel]) : 0.0, ck = c ? static_cast<double>(c[channel]) : 0.0;
-      double mg = 0, ma = 0, G = 0, A = 0, C = s[2 * channels] / m;
-      if (shape.training) {
-        mg = s[0] / m, ma = s[channels] / m, G = s[3 * channels] * r / m, A = s[4 * channels] * r / m;
-        C -= ma * mg;
-      }
-      gamma_sum[static_cast<std::size_t>(channel)] += r * m * (C - A * G);
-      out[mean_g][k] = static_cast<Real>(mg);
-      out[mean_a][k] = static_cast<Real>(ma);
-      out[dg_a][k] = static_cast<Real>(gain);
-      out[dg_d][k] = static_cast<Real>(r * (bk - gain * A));
-      out[dg_1][k] = static_cast<Real>(ck);
-      out[dx_g][k] = static_cast<Real>(r * (bk - gain * A));
-      out[dx_a][k] = static_cast<Real>(-gain * r * G);
-      out[dx_d][k] = shape.training ? static_cast<Real>(-r * r * (bk * G + gain * (C - 3 * A * G))) : Real(0);
+      const DoubleSums sums{s[0], s[channels], s[2 * channels], s[3 * channels], s[4 * channels]};
+      const DoubleCoefficients of(shape, sums, rstd[k], gamma ? gamma[channel] : 1, b ? b[channel] : 0,
+                                  c ? c[channel] : 0);
+      gamma_sum[static_cast<std::size_t>(channel)] += of.dgamma;
+      for (int row = 0; row < Row::row_count; ++row) out[row][k] = static_cast<Real>(of.rows[row]);
     }
     if (dgamma)
       for (std::int64_t k = 0; k < channels; ++k) dgamma[k] = static_cast<Real>(gamma_sum[static_cast<std::size_t>(k)]);
@@ -352,7 +339,7 @@ struct DoubleBackward {
 
   template <bool relu, bool has_a, bool has_a_add>
   void write_dg(Coefficients<Real>& k_rows, std::int64_t begin, std::int64_t end, std::int64_t k0) const {
-    const Real *ma = k_rows[mean_a], *ka = k_rows[dg_a], *kd = k_rows[dg_d], *k1 = k_rows[dg_1];
+    const Real *ma = k_rows[Row::mean_a], *ka = k_rows[Row::dg_a], *kd = k_rows[Row::dg_d], *k1 = k_rows[Row::dg_1];
     for_elements(begin, end, shape.channels, k0, [=, *this](std::int64_t i, std::int64_t k) {
       Real value = kd[k] * (static_cast<Real>(x[i]) - mean[k]) + k1[k];
       if constexpr (has_a) value += ka[k] * (static_cast<Real>(a[i]) - ma[k]);
@@ -364,7 +351,8 @@ struct DoubleBackward {
 
   template <bool relu, bool has_a>
   void write_dx(Coefficients<Real>& k_rows, std::int64_t begin, std::int64_t end, std::int64_t k0) const {
-    const Real *mg = k_rows[mean_g], *ma = k_rows[mean_a], *kg = k_rows[dx_g], *ka = k_rows[dx_a], *kd = k_rows[dx_d];
+    const Real *mg = k_rows[Row::mean_g], *ma = k_rows[Row::mean_a];
+    const Real *kg = k_rows[Row::dg_d], *ka = k_rows[Row::dx_a], *kd = k_rows[Row::dx_d];
     for_elements(begin, end, shape.channels, k0, [=, *this](std::int64_t i, std::int64_t k) {
       Real value = kd[k] * (static_cast<Real>(x[i]) - mean[k]) + kg[k] * (masked<relu>(g[i], y, i) - mg[k]);
       if constexpr (has_a) value += ka[k] * (static_cast<Real>(a[i]) - ma[k]);

@@ -8,6 +8,7 @@
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/norm/bits.h"
 #include "kernels/cuda/norm/loops.h"
+#include "kernels/shared/norm_double.h"
 
 namespace vergence::VERGENCE_GPU {
 namespace {
@@ -88,9 +89,7 @@ __global__ void norm_double_sums(ColumnPlan plan, std::int64_t rows, std::int64_
   store_block_sums(plan, at, channels, sums, partial);
 }
 
-/// Rows of coefficients, each (groups, channels): dg = dg_a (a - mean_a) + dg_d d + dg_1 [+ a_add],
-/// dx = dx_g (g - mean_g) + dx_a (a - mean_a) + dx_d d, with dx_g = dg_d.
-enum Row { mean_g, mean_a, dg_a, dg_d, dg_1, dx_a, dx_d, row_count };
+using Row = DoubleCoefficients;  // each (groups, channels)
 
 /// One block per merge_channels: the coefficients of group after group, and dgamma.
 template <class T, bool whole>
@@ -101,29 +100,17 @@ __global__ void merge_double(std::int64_t row_blocks, NormShape shape, const dou
   const bool last = at.phase == 0 && at.channel < shape.channels;
   double gamma_sum = 0;
   for (std::int64_t group = 0; group < shape.groups; ++group) {
-    double s[sum_count<whole>], of_g[3] = {};
+    double s[sum_count<whole>];
     merge_sums<1, sum_count<whole>>(at, group, row_blocks, shape.channels, partial, s);
-    if constexpr (whole) of_g[0] = s[2], of_g[1] = s[3], of_g[2] = s[4];
     if (!last) continue;
+    DoubleSums sums{.a = s[0], .ad = s[1]};
+    if constexpr (whole) sums.g = s[2], sums.ag = s[3], sums.gd = s[4];
     const std::int64_t k = group * shape.channels + at.channel;
-    const double m = static_cast<double>(shape.rows), r = in.rstd[k];
-    const double gain = (in.gamma ? static_cast<double>(in.gamma[at.channel]) : 1.0) * r;
-    const double b = in.b ? static_cast<double>(in.b[at.channel]) : 0.0,
-                 c = in.c ? static_cast<double>(in.c[at.channel]) : 0.0;
-    double mg = 0, ma = 0, G = 0, A = 0, C = of_g[1] / m;
-    if (shape.training) {
-      mg = of_g[0] / m, ma = s[0] / m, G = of_g[2] * r / m, A = s[1] * r / m;
-      C -= ma * mg;
-    }
-    gamma_sum += r * m * (C - A * G);
-    const auto store = [&](Row row, double value) { in.coefficients[row * size + k] = static_cast<Real>(value); };
-    store(mean_g, mg);
-    store(mean_a, ma);
-    store(dg_a, gain);
-    store(dg_d, r * (b - gain * A));
-    store(dg_1, c);
-    store(dx_a, -gain * r * G);
-    store(dx_d, shape.training ? -r * r * (b * G + gain * (C - 3 * A * G)) : 0.0);
+    const DoubleCoefficients of(shape, sums, in.rstd[k], in.gamma ? in.gamma[at.channel] : 1,
+                                in.b ? in.b[at.channel] : 0, in.c ? in.c[at.channel] : 0);
+    gamma_sum += of.dgamma;
+#pragma unroll
+    for (int row = 0; row < Row::row_count; ++row) in.coefficients[row * size + k] = static_cast<Real>(of.rows[row]);
   }
   if (in.dgamma && last) in.dgamma[at.channel] = static_cast<Real>(gamma_sum);
 }
@@ -135,10 +122,10 @@ __global__ void norm_double_backward(ColumnPlan plan, std::int64_t rows, std::in
   const Place at = place_in(plan, rows, block_of(plan), width);
   if (at.channel >= channels) return;
   const std::int64_t first = at.group * channels + at.channel;
-  Real mean[width], of[row_count][width];
+  Real mean[width], of[Row::row_count][width];
   load_channels(in.mean, first, mean);
 #pragma unroll
-  for (int row = whole ? 0 : mean_a; row < (whole ? row_count : dx_a); ++row)
+  for (int row = whole ? 0 : Row::mean_a; row < (whole ? Row::row_count : Row::dx_a); ++row)
     load_channels(in.coefficients + row * size, first, of[row]);
   for_rows<1>(at, [&](const std::int64_t(&row)[1], int) {
     const std::int64_t place = row[0] * channels + at.channel;
@@ -150,14 +137,14 @@ __global__ void norm_double_backward(ColumnPlan plan, std::int64_t rows, std::in
     values.fill(in);
 #pragma unroll
     for (int k = 0; k < width; ++k) {
-      const Real a = static_cast<Real>(values.a.values[k]) - of[mean_a][k];
+      const Real a = static_cast<Real>(values.a.values[k]) - of[Row::mean_a][k];
       const Real d = static_cast<Real>(values.x.values[k]) - mean[k];
-      Real first_order = of[dg_a][k] * a + of[dg_d][k] * d + of[dg_1][k];
+      Real first_order = of[Row::dg_a][k] * a + of[Row::dg_d][k] * d + of[Row::dg_1][k];
       if (in.a_add) first_order += static_cast<Real>(a_add.values[k]);
       dg[k] = values.positive.masked(first_order, k);
       if constexpr (whole) {
-        const Real g = static_cast<Real>(values.g.values[k]) - of[mean_g][k];
-        dx[k] = of[dg_d][k] * g + of[dx_a][k] * a + of[dx_d][k] * d;
+        const Real g = static_cast<Real>(values.g.values[k]) - of[Row::mean_g][k];
+        dx[k] = of[Row::dg_d][k] * g + of[Row::dx_a][k] * a + of[Row::dx_d][k] * d;
       }
     }
     if (in.dg) store_pack(in.dg + place, pack_of<T>(dg));
@@ -172,7 +159,7 @@ void double_backward(Device& device, const NormShape& shape, DoubleBackward<T> i
   const ColumnPlan plan = sums_plan(shape.groups, shape.rows, shape.channels, width);
   const ColumnPlan apply = apply_plan(shape.groups, shape.rows, shape.channels, width);
   const Scratch<double> partial(device, plan.row_blocks * sum_count<whole> * size);
-  const Scratch<Compute<T>> coefficients(device, row_count * size);
+  const Scratch<Compute<T>> coefficients(device, Row::row_count * size);
   in.coefficients = coefficients.data();
   launch("norm_double_sums", norm_double_sums<T, width, whole>, blocks_of(plan, shape.groups), 256, device.stream(),
          plan, shape.rows, shape.channels, in, partial.data());
