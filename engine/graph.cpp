@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <unordered_map>
+#include <utility>
 
 #include "engine/ops/ops.h"
 
@@ -47,13 +48,16 @@ Node::~Node() {
   }
 }
 
-void record(const char* name, const Tensors& inputs, Tensors kept, const std::vector<Tensor*>& outputs, Vjp vjp) {
+void record(const char* name, const Tensors& inputs, Tensors kept, const std::vector<Tensor*>& outputs, Vjp vjp,
+            std::shared_ptr<const Epilogue> epilogue) {
+  require(!epilogue || outputs.size() == 1, name, ": an op with an epilogue has one output");
   if (op_observer) op_observer(name);
   if (std::none_of(inputs.begin(), inputs.end(), [](const Tensor& input) { return input.node != nullptr; })) return;
   auto node = std::make_shared<Node>();
   node->name = name;
   node->order = next_order();
   node->vjp = std::move(vjp);
+  node->epilogue = std::move(epilogue);
   node->outputs = static_cast<int>(outputs.size());
   for (const Tensor& input : inputs) node->in.push_back({input.node, input.slot});
   for (Tensor& tensor : kept) {
@@ -115,6 +119,7 @@ class Walk {
     bool beyond = false;  // a target can be reached through an input
     int uses = 0;         // how many more cotangents may come from other nodes, at most
     Tensors cotangents;
+    Tensor gathered;  // with the first of them, by whoever has applied the node's epilogue
   };
 
   static Tensor& slot_of(State& state, int slot) {
@@ -187,30 +192,36 @@ class Walk {
     State& state = states_[node.get()];
     if (!state.beyond || state.cotangents.empty()) return;
     Tensors cotangents = state.cotangents;
+    const Tensor gathered = std::exchange(state.gathered, {});
     if (!targets_.contains(node.get())) state.cotangents.clear();
     cotangents.resize(static_cast<std::size_t>(node->outputs));
     require(!node->freed, "grad: the graph of '", node->name,
             "' was freed by an earlier grad; pass keep (or create) to that one");
-    std::vector<bool> needs;
-    std::vector<const Node*> readers;
-    Tensors partials, places;
-    for (const Edge& edge : node->in) {
-      needs.push_back(leads(edge));
-      partials.push_back(repeated(node->in, edge) ? Tensor{} : partial(edge));
-      places.push_back(place(edge));
-      readers.push_back(reader(edge, partials.back()));
-    }
-    const Tensors results = run_vjp(node, {cotangents, node->kept, needs, partials, places, readers});
+    std::vector<VjpInput> inputs;
+    for (const Edge& edge : node->in) inputs.push_back(input_from(edge, repeated(node->in, edge)));
+    const Tensors results = run_vjp(node, {cotangents, node->kept, inputs, gathered});
     require(results.size() == node->in.size(), "grad: '", node->name, "' returned ", results.size(), " cotangents for ",
             node->in.size(), " inputs");
     for (std::size_t i = 0; i < results.size(); ++i) {
       const Edge& edge = node->in[i];
-      if (!needs[i] || !results[i]) continue;
-      if (partials[i] && results[i].data == partials[i].data)
+      const VjpInput& input = inputs[i];
+      if (!input.needed || !results[i]) continue;
+      if (input.partial && results[i].data == input.partial.data)
         slot_of(states_[edge.node.get()], edge.slot) = options_.create ? results[i] : results[i].detached();
       else
         accumulate(edge, results[i]);
+      if (input.gathered) states_[edge.node.get()].gathered = input.gathered;
     }
+  }
+
+  VjpInput input_from(const Edge& edge, bool repeated) const {
+    VjpInput input;
+    input.needed = leads(edge);
+    if (!input.needed) return input;
+    if (!repeated) input.partial = partial(edge);
+    input.place = place(edge);
+    if (completes(edge, input.partial)) input.epilogue = edge.node->epilogue.get();
+    return input;
   }
 
   /// What has come so far; null where nothing has.
@@ -225,19 +236,19 @@ class Walk {
   }
   /// See VjpContext. A storage is nobody else's if this walk holds it once, and no larger one contains it.
   Tensor partial(const Edge& edge) const {
-    const Tensor* sum = leads(edge) ? sum_of(edge) : nullptr;
+    const Tensor* sum = sum_of(edge);
     return sum && sum->data.use_count() == 1 && !sum->data->whole() ? *sum : Tensor{};
   }
   Tensor place(const Edge& edge) const {
-    const auto found = edge.node ? places_.find(edge.node.get()) : places_.end();
-    if (options_.create || found == places_.end() || !leads(edge) || edge.slot != 0) return {};
+    const auto found = places_.find(edge.node.get());
+    if (options_.create || found == places_.end() || edge.slot != 0) return {};
     const bool alone = states_.at(edge.node.get()).uses == 1 && !sum_of(edge);
     return alone ? found->second : Tensor{};
   }
-  const Node* reader(const Edge& edge, const Tensor& partial) const {
-    if (options_.create || !leads(edge) || targets_.contains(edge.node.get())) return nullptr;
-    const bool last = states_.at(edge.node.get()).uses == 1;
-    return last && (partial || !sum_of(edge)) ? edge.node.get() : nullptr;
+  /// Whether one more cotangent, added to `partial` if that is there, is all that the edge's node gets, and its alone.
+  bool completes(const Edge& edge, const Tensor& partial) const {
+    if (options_.create || targets_.contains(edge.node.get())) return false;
+    return states_.at(edge.node.get()).uses == 1 && (partial || !sum_of(edge));
   }
 
   Tensors run_vjp(const std::shared_ptr<Node>& node, const VjpContext& context) {
@@ -251,10 +262,10 @@ class Walk {
         kept[i].slot = node->kept_outputs[i];
       }
     }
-    Tensors results =
-        node->vjp({context.cotangents, kept, context.needs, context.partials, context.places, context.readers});
+    Tensors results = node->vjp({context.cotangents, kept, context.inputs, context.gathered});
     if (!keep) {
       node->kept.clear();
+      node->epilogue = nullptr;
       node->vjp = nullptr;
       node->freed = true;
     }

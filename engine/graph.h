@@ -19,31 +19,52 @@ struct Edge {
   int slot = 0;
 };
 
+/// What an op of one output leaves to the kernel that makes the cotangent of that output. Each such op derives a type
+/// from this, whose tensors have no history and are `released`.
+struct Epilogue {
+  virtual ~Epilogue() = default;
+};
+
+/// One input of a node, as VjpContext explains it.
+struct VjpInput {
+  bool needed = false;
+  Tensor partial, place;
+  const Epilogue* epilogue = nullptr;
+  Tensor gathered;
+};
+
 /// What a vjp gets. `cotangents`: one per output, "none" where that output was not used. `kept`: the node's tensors,
-/// with history only if the result is to be differentiated again. `needs[i]`: whether input i's cotangent is wanted.
-/// `partials[i]`: what input i's cotangent has come to so far, if nobody else holds its memory: the vjp may add its own
-/// part to it in place, record the sum with it as an input, and return that. "None" otherwise.
-/// `readers[i]`: the node of input i if its vjp alone reads that cotangent, nothing comes after this vjp's part of it,
-/// nothing came before or partials[i] is that, and no history is kept; null otherwise. What the reader would do first
-/// may then be done at once.
-/// `places[i]`: where input i's cotangent is wanted, if this vjp alone brings it (Grad::places). "None" otherwise; a
-/// vjp need not heed it.
+/// with history only if the result is to be differentiated again.
 struct VjpContext {
   const Tensors& cotangents;
   Tensors& kept;  // some released: [] restores what it is asked for
-  const std::vector<bool>& needs;
-  const Tensors& partials;
-  const Tensors& places;
-  const std::vector<const Node*>& readers;
+  std::vector<VjpInput>& inputs;
+  /// What was gathered for this op by the vjp that has applied its epilogue to g(). "None" where none has.
+  const Tensor& gathered;
 
   const Tensor& g(int output = 0) const { return cotangents[static_cast<std::size_t>(output)]; }
   const Tensor& operator[](int index) const;
   /// Of a kept tensor, which need not be there for that.
   const Shape& shape(int index) const { return kept[static_cast<std::size_t>(index)].shape; }
-  bool need(int input) const { return needs[static_cast<std::size_t>(input)]; }
-  const Tensor& partial(int input) const { return partials[static_cast<std::size_t>(input)]; }
-  const Tensor& place(int input) const { return places[static_cast<std::size_t>(input)]; }
-  const Node* reader(int input) const { return readers[static_cast<std::size_t>(input)]; }
+  /// Whether an input's cotangent is wanted.
+  bool need(int input) const { return of(input).needed; }
+  /// What an input's cotangent has come to so far, if nobody else holds its memory: the vjp may add its own part to it
+  /// in place, record the sum with it as an input, and return that. "None" otherwise.
+  const Tensor& partial(int input) const { return of(input).partial; }
+  /// Where an input's cotangent is wanted, if this vjp alone brings it (Grad::places). "None" otherwise; a vjp need not
+  /// heed it.
+  const Tensor& place(int input) const { return of(input).place; }
+  /// What the op behind an input leaves to the kernel that makes its cotangent, if that is an E. Null if more comes to
+  /// that cotangent than this vjp's part and `partial`, if somebody else asks for it, or if history is kept.
+  template <class E>
+  const E* epilogue(int input) const {
+    return dynamic_cast<const E*>(of(input).epilogue);
+  }
+  /// To be called by a vjp that has applied it, with what that op's vjp is to find in `gathered`.
+  void applied(int input, const Tensor& gathered_there) const { of(input).gathered = gathered_there; }
+
+ private:
+  VjpInput& of(int input) const { return inputs[static_cast<std::size_t>(input)]; }
 };
 
 /// Returns one cotangent per input; "none" where it is zero or not needed.
@@ -56,6 +77,7 @@ struct Node {
   Vjp vjp;
   Tensors kept;
   std::vector<int> kept_outputs;  // for each kept tensor: which own output it is, or -1
+  std::shared_ptr<const Epilogue> epilogue;
   int outputs = 1;
   bool freed = false;
 
@@ -64,7 +86,8 @@ struct Node {
 
 /// Records an op: gives `outputs` a common node if any of `inputs` has one (otherwise does nothing).
 /// `kept` is what the vjp needs, outputs of this very op included (they are recognised by their storage).
-void record(const char* name, const Tensors& inputs, Tensors kept, const std::vector<Tensor*>& outputs, Vjp vjp);
+void record(const char* name, const Tensors& inputs, Tensors kept, const std::vector<Tensor*>& outputs, Vjp vjp,
+            std::shared_ptr<const Epilogue> epilogue = nullptr);
 
 /// A new differentiable leaf with the value of `value`: what `grad` can be asked about.
 Tensor leaf(const Tensor& value);

@@ -87,9 +87,6 @@ struct Tensor {
   DType dtype = DType::f32;
   std::shared_ptr<Node> node;  // the operation that made it; null for a constant
   int slot = 0;                // which of the node's outputs
-  // Of a cotangent alone: what its kernel has gathered on the way for the backward pass that reads it next
-  // (engine/ops/norm.h).
-  std::shared_ptr<Storage> sums;
   // Of a parameter alone, where its set keeps one: its values in bf16 (parameters.h). Who writes to `data` writes there
   // too.
   std::shared_ptr<Storage> rounded;

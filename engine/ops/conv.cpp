@@ -2,8 +2,7 @@
 // x), W = conv2d_weight (its transpose in w); the derivative of each one is the two others, at any order.
 #include "engine/ops/conv.h"
 
-#include "engine/graph.h"
-#include "engine/ops/norm.h"
+#include "engine/ops/conv_norm.h"
 
 namespace vergence {
 
@@ -70,26 +69,13 @@ Tensor data_onto(const Tensor& before, const Tensor& g, const Tensor& w, const S
   return dx;
 }
 
-/// data_onto with what the node that reads the result leaves to the kernel, where the device has one for that.
+/// data_onto of a forward op's vjp, with the epilogue of what the images come from where the device has that.
 Tensor cotangent_of_images(const VjpContext& c, const Conv& conv) {
   const Tensor &g = c.g(), &w = c[1], &before = c.partial(0);
   const Shape& images = c.shape(0);
-  const bool add = joins(before, g);
-  const std::optional<ReluNorm> norm = before && !add ? std::nullopt : relu_norm_of(c.reader(0));
-  const ConvShape shape = conv_geometry("conv2d_data", images, w.shape, conv);
-  const std::int64_t tiles = norm ? g.backend().relu_tiles(shape, norm->shape) : 0;
-  if (tiles == 0) return data_onto(before, g, w, images, conv);
-  const std::int64_t count = tiles * 2 * norm->mean.size();
-  Tensor masked = add ? before : empty(g.backend(), images, g.dtype);
-  masked.sums = std::make_shared<Storage>(g.backend(), count * size_of(DType::f32));
-  const Array sums{masked.sums->data(), count, DType::f32};
-  if (!g.backend().conv2d_data_relu(shape, norm->shape, g.array(), w.weights_for(g.dtype), norm->x.array(),
-                                    norm->positive.array(), norm->mean.array(), masked.array(), sums, add)) {
-    masked = {};  // its memory comes before another one's
-    return data_onto(before, g, w, images, conv);
-  }
-  record("conv2d_data", {}, {}, {&masked}, {});
-  return masked;
+  if (!before || joins(before, g))
+    if (Tensor dx = conv2d_data_relu(c, conv_geometry("conv2d_data", images, w.shape, conv), w)) return dx;
+  return data_onto(before, g, w, images, conv);
 }
 
 void record_forward(const Tensor& x, const Tensor& w, const Tensor& before, const Conv& conv, Tensor& y) {

@@ -74,7 +74,7 @@ Tensor concat(const Tensors& parts, int axis) {
     Tensors gradients;
     std::int64_t start = 0;
     for (std::size_t i = 0; i < extents.size(); start += extents[i++])
-      gradients.push_back(c.needs[i] ? slice(c.g(), axis, start, extents[i]) : Tensor{});
+      gradients.push_back(c.need(static_cast<int>(i)) ? slice(c.g(), axis, start, extents[i]) : Tensor{});
     return gradients;
   });
   return y;

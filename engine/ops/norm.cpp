@@ -5,22 +5,18 @@
 // constant mask on every cotangent. Derivatives of order three and up fall back to a composition of elementary ops.
 #include "engine/ops/norm.h"
 
-#include "engine/graph.h"
-#include "engine/ops/conv.h"
+#include "engine/ops/conv_norm.h"
 
 namespace vergence {
 
 namespace {
 
-/// What all three ops share. gamma, beta and y may be "none" (1, 0, and no ReLU); mean and rstd are constants. Where
-/// the device wants bits, y is those of the ReLU's mask, u8. recompute: see BatchNorm; of the forward op alone.
+/// What all three ops share. gamma and y may be "none" (1, and no ReLU); mean and rstd are constants. Where the device
+/// wants bits, y is those of the ReLU's mask, u8.
 struct Norm {
   NormShape shape;
   Tensor gamma, y, mean, rstd;
-  bool recompute = false;
 };
-
-constexpr char forward_name[] = "batch_norm";
 
 /// The kept list of an op: what `Norm` holds, in order, then `more`.
 Tensors kept_of(const Norm& norm, Tensors more) {
@@ -29,9 +25,7 @@ Tensors kept_of(const Norm& norm, Tensors more) {
   return kept;
 }
 
-Norm norm_from(const NormShape& shape, const VjpContext& c) {
-  return {shape, c[0], c[1].detached(), c[2], c[3], false};
-}
+Norm norm_from(const NormShape& shape, const VjpContext& c) { return {shape, c[0], c[1].detached(), c[2], c[3]}; }
 
 Tensor as_rows(const Tensor& x) { return x ? reshape(x, {x.rows(), x.cols()}) : x; }
 
@@ -142,24 +136,22 @@ NormSecond batch_norm_double_backward(const Incoming& in, const Tensor& g, const
   return out;
 }
 
-/// place_gamma, place_beta: for their gradients, if wanted there.
-BackwardResult batch_norm_backward(const Tensor& g, const Tensor& x, const Norm& norm, bool need_add,
-                                   const Tensor& place_gamma, const Tensor& place_beta) {
+/// sums: "none", or what conv2d_data_relu has gathered of g, which then is masked. place_gamma, place_beta: for their
+/// gradients, if wanted there.
+BackwardResult batch_norm_backward(const Tensor& g, const Tensor& sums, const Tensor& x, const Norm& norm,
+                                   bool need_add, const Tensor& place_gamma, const Tensor& place_beta) {
   const Shape channels{x.cols()};
   const DType master = master_of(x.dtype);
   BackwardResult out;
   out.gx = empty_like(x);
-  ConstArray sums;
-  if (g.sums) sums = {g.sums->data(), g.sums->bytes() / size_of(DType::f32), DType::f32};
   if (need_add) out.g_add = sums ? g.detached() : empty_like(x);
-  out.g_add.sums = nullptr;  // they were for this batch norm, not for one that g_add goes to
   if (norm.gamma) {
     out.ggamma = empty_in(place_gamma, x.backend(), channels, master);
     out.gbeta = empty_in(place_beta, x.backend(), channels, master);
   }
-  x.backend().batch_norm_backward(norm.shape, g.array(), x.array(), norm.y.array(), norm.gamma.array(),
-                                  norm.mean.array(), norm.rstd.array(), out.gx.array(),
-                                  sums ? Array{} : out.g_add.array(), out.ggamma.array(), out.gbeta.array(), sums);
+  x.backend().batch_norm_backward(
+      norm.shape, g.array(), x.array(), norm.y.array(), norm.gamma.array(), norm.mean.array(), norm.rstd.array(),
+      out.gx.array(), sums ? Array{} : out.g_add.array(), out.ggamma.array(), out.gbeta.array(), sums.array());
   record("batch_norm_backward", {g, x, norm.gamma}, kept_of(norm, {g, x}),
          {&out.gx, &out.g_add, &out.ggamma, &out.gbeta}, [shape = norm.shape](const VjpContext& c) {
            const NormSecond d = batch_norm_double_backward({c.g(0), c.g(1), c.g(2), c.g(3)}, c[4], c[5],
@@ -189,95 +181,76 @@ void require_parameters(const Tensor& x, const Tensor& gamma, const Tensor& beta
 }
 
 /// How y comes from what is there in the backward pass: one pass over x, with the statistics known.
-std::shared_ptr<Recomputation> recomputation(const Tensor& y, const Tensor& x, const Tensor& beta, const Tensor& add,
-                                             const Norm& norm) {
+std::shared_ptr<Recomputation> recomputation(const PendingNorm& norm) {
   NormShape shape = norm.shape;
   shape.training = false;
-  auto compute = [shape, x = x.detached().released(), gamma = norm.gamma.detached(), beta = beta.detached(),
-                  add = add.detached().released(), mean = norm.mean, rstd = norm.rstd] {
+  auto compute = [shape, x = norm.x.detached().released(), gamma = norm.gamma.detached(), beta = norm.beta.detached(),
+                  add = norm.add.detached().released(), mean = norm.mean, rstd = norm.rstd] {
     const Tensor from = x.restored();
     const Tensor again = empty_like(from);
     from.backend().batch_norm(shape, from.array(), gamma.array(), beta.array(), add.restored().array(), mean.array(),
                               rstd.array(), again.array());
     return again.data;
   };
-  return std::make_shared<Recomputation>(y.data, std::move(compute));
+  return std::make_shared<Recomputation>(norm.y.data, std::move(compute));
 }
 
-/// The forward op, with statistics written (training) or read. before: what is yet to compute x, if anything.
-Tensor forward(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& add, Norm norm,
-               const RunningUpdate& running = {}, const PendingConv* before = nullptr) {
-  Tensor y = empty_like(x), bits;
-  const bool recorded = x.node || gamma.node || beta.node || add.node;
-  if (norm.shape.relu && recorded && x.backend().wants_relu_bits())
-    bits = empty(x.backend(), {(x.size() + 7) / 8}, DType::u8);
-  if (!before || !x.backend().conv2d_batch_norm(before->shape, norm.shape, before->x.array(),
-                                                before->w.weights_for(before->x.dtype), gamma.array(), beta.array(),
-                                                add.array(), x.array(), norm.mean.array(), norm.rstd.array(), y.array(),
-                                                bits.array(), running)) {
-    if (before) before->compute();
-    x.backend().batch_norm(norm.shape, x.array(), gamma.array(), beta.array(), add.array(), norm.mean.array(),
-                           norm.rstd.array(), y.array(), bits.array(), running);
-  }
-  norm.gamma = gamma;
-  if (norm.recompute && recorded) y.again = recomputation(y, x, beta, add, norm);
-  if (norm.shape.relu) norm.y = bits ? bits : y;
-  record(forward_name, {x, gamma, beta, add}, kept_of(norm, {x}), {&y}, [shape = norm.shape](const VjpContext& c) {
+/// The forward op: adds y and its mask to what `norm` has, and records it.
+PendingNorm recorded(PendingNorm norm, bool recompute) {
+  const Tensor& x = norm.x;
+  norm.y = empty_like(x);
+  const bool has_history = x.node || norm.gamma.node || norm.beta.node || norm.add.node;
+  if (norm.shape.relu && has_history && x.backend().wants_relu_bits())
+    norm.positive = empty(x.backend(), {(x.size() + 7) / 8}, DType::u8);
+  if (recompute && has_history) norm.y.again = recomputation(norm);
+  Norm later{norm.shape, norm.gamma, {}, norm.mean, norm.rstd};
+  if (norm.shape.relu) later.y = norm.positive ? norm.positive : norm.y;
+  const auto vjp = [shape = norm.shape](const VjpContext& c) {
     const BackwardResult back =
-        batch_norm_backward(c.g(), c[4], norm_from(shape, c), c.need(3), c.place(1), c.place(2));
+        batch_norm_backward(c.g(), c.gathered, c[4], norm_from(shape, c), c.need(3), c.place(1), c.place(2));
     return Tensors{back.gx, back.ggamma, back.gbeta, back.g_add};
-  });
-  return y;
-}
-
-BatchNormResult training_batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& add,
-                                    const BatchNorm& options, const PendingConv* before) {
-  Norm norm;
-  norm.shape = norm_shape(x, options, true);
-  require_parameters(x, gamma, beta, add);
-  norm.mean = empty(x.backend(), {options.groups, x.cols()}, master_of(x.dtype));
-  norm.rstd = empty_like(norm.mean);
-  norm.recompute = options.recompute;
-  // Of one row there is no unbiased variance.
-  const bool follows = options.running_mean && norm.shape.rows > 1;
-  const RunningUpdate running{options.running_mean.array(), options.running_variance.array(), options.running_share};
-  Tensor y = forward(x, gamma, beta, add, norm, follows ? running : RunningUpdate{}, before);
-  return {y, norm.mean, norm.rstd};
+  };
+  record("batch_norm", {x, norm.gamma, norm.beta, norm.add}, kept_of(later, {x}), {&norm.y}, vjp,
+         norm.positive ? relu_norm_epilogue(norm.shape, x, norm.positive, norm.mean) : nullptr);
+  return norm;
 }
 
 }  // namespace
 
-std::optional<ReluNorm> relu_norm_of(const Node* node) {
-  if (!node || node->name != forward_name || node->kept.size() != 5) return std::nullopt;
-  const Tensors& kept = node->kept;
-  const Tensor &positive = kept[1], &mean = kept[2], &x = kept[4];
-  if (!positive || positive.dtype != DType::u8 || !x) return std::nullopt;
-  NormShape shape;
-  shape.groups = mean.shape[0], shape.rows = x.rows() / shape.groups, shape.channels = x.cols(), shape.relu = true;
-  return ReluNorm{shape, x, positive, mean};
+PendingNorm record_batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& add,
+                              const BatchNorm& options) {
+  PendingNorm pending;
+  pending.shape = norm_shape(x, options, true);
+  require_parameters(x, gamma, beta, add);
+  pending.x = x, pending.gamma = gamma, pending.beta = beta, pending.add = add;
+  pending.mean = empty(x.backend(), {options.groups, x.cols()}, master_of(x.dtype));
+  pending.rstd = empty_like(pending.mean);
+  // Of one row there is no unbiased variance.
+  if (options.running_mean && pending.shape.rows > 1)
+    pending.running = {options.running_mean.array(), options.running_variance.array(), options.running_share};
+  return recorded(std::move(pending), options.recompute);
 }
 
 BatchNormResult batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& add,
                            const BatchNorm& options) {
-  return training_batch_norm(x, gamma, beta, add, options, nullptr);
-}
-
-BatchNormResult conv2d_batch_norm(const Tensor& x, const Tensor& w, const Conv& conv, const Tensor& gamma,
-                                  const Tensor& beta, const Tensor& add, const BatchNorm& options) {
-  const PendingConv pending = record_conv2d(x, w, conv);
-  return training_batch_norm(pending.y, gamma, beta, add, options, &pending);
+  const PendingNorm pending = record_batch_norm(x, gamma, beta, add, options);
+  pending.compute();
+  return {pending.y, pending.mean, pending.rstd};
 }
 
 Tensor batch_norm_eval(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& add, const Tensor& mean,
                        const Tensor& variance, const BatchNorm& options) {
-  Norm norm;
-  norm.shape = norm_shape(x, options, false);
+  PendingNorm pending;
+  pending.shape = norm_shape(x, options, false);
   require_parameters(x, gamma, beta, add);
+  pending.x = x, pending.gamma = gamma, pending.beta = beta, pending.add = add;
   const Shape one{1, x.cols()}, all{options.groups, x.cols()};
   const Tensor scale = reciprocal(sqrt(variance.detached() + options.epsilon));
-  norm.mean = broadcast(reshape(mean.detached(), one), all);
-  norm.rstd = broadcast(reshape(scale, one), all);
-  return forward(x, gamma, beta, add, norm);
+  pending.mean = broadcast(reshape(mean.detached(), one), all);
+  pending.rstd = broadcast(reshape(scale, one), all);
+  pending = recorded(std::move(pending), false);
+  pending.compute();
+  return pending.y;
 }
 
 namespace {

@@ -1,19 +1,25 @@
-// What the backward pass of a batch norm leaves to the kernel that computes its cotangent: to cut that off where the
-// fused ReLU did, and to gather the two sums per channel that the pass begins with.
+// A batch norm that is recorded but not yet computed, for ops that compute it together with what its input comes from.
 #pragma once
 
-#include <optional>
-
-#include "engine/tensor.h"
+#include "engine/ops/ops.h"
 
 namespace vergence {
 
-struct ReluNorm {
+struct PendingNorm {
   NormShape shape;
-  Tensor x, positive, mean;  // its input, the bits of its mask, its means (groups, channels)
+  Tensor x, gamma, beta, add;
+  RunningUpdate running;
+  Tensor mean, rstd;   // still to be written when training
+  Tensor y, positive;  // allocated and recorded, still to be written; positive: the ReLU's mask as bits, or none
+
+  void compute() const {
+    x.backend().batch_norm(shape, x.array(), gamma.array(), beta.array(), add.array(), mean.array(), rstd.array(),
+                           y.array(), positive.array(), running);
+  }
 };
 
-/// The batch norm that `node` (or null) stands for, if it has a fused ReLU whose mask the device keeps as bits.
-std::optional<ReluNorm> relu_norm_of(const Node* node);
+/// Training mode: see batch_norm.
+PendingNorm record_batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& add,
+                              const BatchNorm& options);
 
 }  // namespace vergence

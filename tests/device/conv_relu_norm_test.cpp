@@ -1,5 +1,6 @@
 // The data gradient of a convolution behind a batch norm with ReLU, which masks it and gathers the batch norm's sums,
 // against the passes one after the other.
+#include <functional>
 #include <gtest/gtest.h>
 
 #include "engine/graph.h"
@@ -132,6 +133,32 @@ TEST(ConvReluNormElsewhere, LeavesAnActivationWithTwoReadersAlone) {
   const Tensor again = batch_norm(x, {}, {}, {}, {.groups = 1, .relu = true}).y;
   grad({conv2d(again, w, {})}, {x}, {.create = true, .keep = false, .seeds = {seed}});
   EXPECT_EQ(device.together(), 0) << "a backward pass with history is made of ops that can be differentiated";
+}
+
+/// Neither what a batch norm's node is called nor what else it keeps decides whether the device is asked.
+TEST(ConvReluNormElsewhere, HangsOnTheEpilogueAlone) {
+  const OwnKernels own_kernels;
+  WatchedBackend device(device_under_test());
+  const Shape images{2, 8, 8, 8};
+  const Tensor x = leaf(from_values(device, images, normal_values("x", 0, images.size()), DType::bf16));
+  const Tensor w = from_values(device, {8, 1, 1, 8}, normal_values("w", 0, 64), DType::f32);
+  const Tensor seed = from_values(device, images, normal_values("seed", 0, images.size()), DType::bf16);
+  const auto gradient = [&](const std::function<void(Node&)>& change) {
+    const Tensor between = batch_norm(x, {}, {}, {}, {.groups = 1, .relu = true}).y;
+    change(*between.node);
+    return grad({conv2d(between, w, {})}, {x}, {.seeds = {seed}})[0].values();
+  };
+  const Values expected = gradient([](Node&) {});
+  EXPECT_EQ(device.together(), 1);
+  const Values changed = gradient([&](Node& node) {
+    node.name = "another";
+    node.kept.push_back(seed);
+    node.kept_outputs.push_back(-1);
+  });
+  EXPECT_EQ(device.together(), 2);
+  EXPECT_EQ(changed, expected);
+  gradient([](Node& node) { node.epilogue = nullptr; });
+  EXPECT_EQ(device.together(), 2);
 }
 
 }  // namespace

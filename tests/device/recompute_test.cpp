@@ -135,5 +135,25 @@ TEST(RecomputedNorm, TakesTheFirstResultWhileItIsThere) {
   }
 }
 
+/// Also where the next batch norm's input has to be there for a convolution's data gradient, which gathers its sums.
+TEST(RecomputedNorm, GivesTheSameBitsBeforeAnotherOne) {
+  const OwnKernels own_kernels;
+  Backend& device = device_under_test();
+  const Shape images{4, 8, 8, 8};
+  const Tensor x = leaf(from_values(device, images, normal_values("x", 0, images.size()), DType::bf16));
+  const Tensor w = from_values(device, {8, 1, 1, 8}, normal_values("w", 0, 64), DType::f32);
+  const Tensor gamma = leaf(full(device, {8}, 1)), beta = leaf(zeros(device, {8}));
+  const Tensor seed = from_values(device, images, normal_values("seed", 0, images.size()), DType::bf16);
+  const auto gradients = [&](bool recompute) {
+    BatchNorm norm{.groups = 2, .relu = true};
+    norm.recompute = recompute;
+    const Tensor y = conv2d(batch_norm(batch_norm(x, {}, {}, {}, norm).y, gamma, beta, {}, norm).y, w);
+    std::vector<Values> found;
+    for (const Tensor& g : grad({y}, {x, gamma, beta}, {.seeds = {seed}})) found.push_back(g.values());
+    return found;
+  };
+  EXPECT_EQ(gradients(true), gradients(false));
+}
+
 }  // namespace
 }  // namespace vergence::test

@@ -161,7 +161,7 @@ Tensors double_backward(const Stratum& stratum, const std::vector<std::size_t>& 
       directions.push_back(c.cotangents[i]);
     }
   for (std::size_t i = 0; i < kept.inputs.size(); ++i)
-    if (c.needs[i + 1]) wanted.push_back(i);
+    if (c.need(static_cast<int>(i + 1))) wanted.push_back(i);
   const ResultCotangents w = result_cotangents(kept);
   Gradients sums(kept.inputs.size(), strata.count());
   const Tensor tangents = strata.add_mixed_gradients(w.value.detached(), reached, directions, wanted, sums);
@@ -205,7 +205,7 @@ Tensor streamed_loss(const Stratum& stratum, const Tensors& shared, const Tensor
     Kept kept{c.g(), c[0], {c.kept.begin() + 1, c.kept.end()}};
     std::vector<std::size_t> wanted;
     for (std::size_t i = 0; i < kept.inputs.size(); ++i)
-      if (c.needs[i]) wanted.push_back(i);
+      if (c.need(static_cast<int>(i))) wanted.push_back(i);
     return backward(stratum, kept, wanted);
   });
   return loss;

@@ -1,0 +1,61 @@
+#include "engine/ops/conv_norm.h"
+
+#include "engine/ops/conv.h"
+#include "engine/ops/norm.h"
+
+namespace vergence {
+
+namespace {
+
+struct ReluNormEpilogue final : Epilogue {
+  NormShape shape;
+  Tensor x, positive, mean;
+};
+
+/// Forward: the device computes both at once. False where it cannot; then nothing was done.
+bool computed_together(const PendingConv& conv, const PendingNorm& norm) {
+  const DType type = conv.x.dtype;
+  return conv.x.backend().conv2d_batch_norm(conv.shape, norm.shape, conv.x.array(), conv.w.weights_for(type),
+                                            norm.gamma.array(), norm.beta.array(), norm.add.array(), norm.x.array(),
+                                            norm.mean.array(), norm.rstd.array(), norm.y.array(), norm.positive.array(),
+                                            norm.running);
+}
+
+}  // namespace
+
+BatchNormResult conv2d_batch_norm(const Tensor& x, const Tensor& w, const Conv& conv, const Tensor& gamma,
+                                  const Tensor& beta, const Tensor& add, const BatchNorm& options) {
+  const PendingConv first = record_conv2d(x, w, conv);
+  const PendingNorm second = record_batch_norm(first.y, gamma, beta, add, options);
+  if (!computed_together(first, second)) {
+    first.compute();
+    second.compute();
+  }
+  return {second.y, second.mean, second.rstd};
+}
+
+std::shared_ptr<const Epilogue> relu_norm_epilogue(const NormShape& shape, const Tensor& x, const Tensor& positive,
+                                                   const Tensor& mean) {
+  auto epilogue = std::make_shared<ReluNormEpilogue>();
+  epilogue->shape = shape;
+  epilogue->x = x.detached().released(), epilogue->positive = positive, epilogue->mean = mean;
+  return epilogue;
+}
+
+Tensor conv2d_data_relu(const VjpContext& c, const ConvShape& shape, const Tensor& w) {
+  const auto* norm = c.epilogue<ReluNormEpilogue>(0);
+  Backend& device = c.g().backend();
+  const std::int64_t tiles = norm ? device.relu_tiles(shape, norm->shape) : 0;
+  if (tiles == 0) return {};
+  const Tensor &g = c.g(), &before = c.partial(0);
+  Tensor masked = before ? before : empty(device, c.shape(0), g.dtype);
+  const Tensor sums = empty(device, {norm->shape.groups, tiles, 2, norm->shape.channels});
+  if (!device.conv2d_data_relu(shape, norm->shape, g.array(), w.weights_for(g.dtype), norm->x.restored().array(),
+                               norm->positive.array(), norm->mean.array(), masked.array(), sums.array(), bool(before)))
+    return {};
+  record("conv2d_data", {}, {}, {&masked}, {});
+  c.applied(0, sums);
+  return masked;
+}
+
+}  // namespace vergence
