@@ -136,18 +136,17 @@ NormSecond batch_norm_double_backward(const Incoming& in, const Tensor& g, const
   return out;
 }
 
-/// sums: "none", or what conv2d_data_relu has gathered of g, which then is masked. place_gamma, place_beta: for their
-/// gradients, if wanted there.
-BackwardResult batch_norm_backward(const Tensor& g, const Tensor& sums, const Tensor& x, const Norm& norm,
-                                   bool need_add, const Tensor& place_gamma, const Tensor& place_beta) {
+/// In the vjp of the forward op. If something was gathered, g is masked.
+BackwardResult batch_norm_backward(const VjpContext& c, const Norm& norm) {
+  const Tensor &g = c.g(), &x = c[4], &sums = c.gathered;
   const Shape channels{x.cols()};
   const DType master = master_of(x.dtype);
   BackwardResult out;
   out.gx = empty_like(x);
-  if (need_add) out.g_add = sums ? g.detached() : empty_like(x);
+  if (c.need(3)) out.g_add = sums ? g.detached() : empty_like(x);
   if (norm.gamma) {
-    out.ggamma = empty_in(place_gamma, x.backend(), channels, master);
-    out.gbeta = empty_in(place_beta, x.backend(), channels, master);
+    out.ggamma = empty_in(c.place(1), x.backend(), channels, master);
+    out.gbeta = empty_in(c.place(2), x.backend(), channels, master);
   }
   x.backend().batch_norm_backward(
       norm.shape, g.array(), x.array(), norm.y.array(), norm.gamma.array(), norm.mean.array(), norm.rstd.array(),
@@ -206,8 +205,7 @@ PendingNorm recorded(PendingNorm norm, bool recompute) {
   Norm later{norm.shape, norm.gamma, {}, norm.mean, norm.rstd};
   if (norm.shape.relu) later.y = norm.positive ? norm.positive : norm.y;
   const auto vjp = [shape = norm.shape](const VjpContext& c) {
-    const BackwardResult back =
-        batch_norm_backward(c.g(), c.gathered, c[4], norm_from(shape, c), c.need(3), c.place(1), c.place(2));
+    const BackwardResult back = batch_norm_backward(c, norm_from(shape, c));
     return Tensors{back.gx, back.ggamma, back.gbeta, back.g_add};
   };
   record("batch_norm", {x, norm.gamma, norm.beta, norm.add}, kept_of(later, {x}), {&norm.y}, vjp,
@@ -251,69 +249,6 @@ Tensor batch_norm_eval(const Tensor& x, const Tensor& gamma, const Tensor& beta,
   pending = recorded(std::move(pending), false);
   pending.compute();
   return pending.y;
-}
-
-namespace {
-
-/// gx = Q g / norm with Q z = z - u <u, z>; rows no longer than epsilon are only divided by it.
-Tensor l2_normalize_backward(const Tensor& g, const Tensor& x, const Tensor& u, const Tensor& norm, double epsilon) {
-  Tensor gx = empty_like(x);
-  x.backend().l2_normalize_backward(x.rows(), x.cols(), epsilon, g.array(), u.array(), norm.array(), gx.array());
-  record("l2_normalize_backward", {g, x}, {g, x}, {&gx}, [epsilon](const VjpContext& c) {
-    const Tensor &a = c.g(), &g = c[0], &x = c[1];
-    const Tensor u = l2_normalize(x, epsilon);
-    const Tensor length = clamp_min(dot_cols(x, u), epsilon);
-    const Tensor active = relu_mask(full(x.backend(), length.shape, 1, x.dtype), length.detached() - epsilon);
-    const Tensor ug = dot_cols(u, g) * active, ua = dot_cols(u, a) * active;
-    const Tensor qa = a - u * ua, qg = g - u * ug;
-    const Tensor inverse = reciprocal(length);
-    Tensor dx;
-    if (c.need(1)) {
-      const Tensor sum = qa * ug + qg * ua + u * (dot_cols(qa, g) * active);
-      dx = neg(sum * square(inverse));
-    }
-    return Tensors{c.need(0) ? qa * inverse : Tensor{}, dx};
-  });
-  return gx;
-}
-
-/// gx = g - exp(y) sum(g).
-Tensor log_softmax_backward(const Tensor& g, const Tensor& y) {
-  Tensor gx = empty_like(y);
-  y.backend().log_softmax_backward(y.rows(), y.cols(), g.array(), y.array(), gx.array());
-  record("log_softmax_backward", {g, y}, {g, y}, {&gx}, [](const VjpContext& c) {
-    const Tensor &a = c.g(), &g = c[0];
-    const Tensor p = exp(c[1]);
-    return Tensors{c.need(0) ? a - dot_cols(p, a) : Tensor{}, c.need(1) ? neg(p * a * sum_cols(g)) : Tensor{}};
-  });
-  return gx;
-}
-
-}  // namespace
-
-Tensor l2_normalize(const Tensor& x, double epsilon) {
-  require(x.shape.rank() >= 1 && x.cols() > 0, "l2_normalize: needs rows, got ", x.shape);
-  Tensor u = empty_like(x);
-  const Tensor norm = empty(x.backend(), {x.rows()}, master_of(x.dtype));
-  x.backend().l2_normalize(x.rows(), x.cols(), epsilon, x.array(), u.array(), norm.array());
-  record("l2_normalize", {x}, {x, u, norm}, {&u}, [epsilon](const VjpContext& c) {
-    return Tensors{l2_normalize_backward(c.g(), c[0], c[1].detached(), c[2], epsilon)};
-  });
-  return u;
-}
-
-Tensor log_softmax(const Tensor& x) {
-  require(x.shape.rank() >= 1 && x.cols() > 0, "log_softmax: needs rows, got ", x.shape);
-  Tensor y = empty_like(x);
-  x.backend().log_softmax(x.rows(), x.cols(), x.array(), y.array());
-  record("log_softmax", {x}, {y}, {&y}, [](const VjpContext& c) { return Tensors{log_softmax_backward(c.g(), c[0])}; });
-  return y;
-}
-
-Tensor softmax(const Tensor& x) { return exp(log_softmax(x)); }
-
-Tensor cross_entropy(const Tensor& logits, const Tensor& targets) {
-  return neg(mean(pick(log_softmax(logits), targets)));
 }
 
 }  // namespace vergence
