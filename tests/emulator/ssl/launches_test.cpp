@@ -50,6 +50,13 @@ TEST(Launches, OfASimClrStepAreFew) {
   }
   std::printf("%4d in all\n", all);
   EXPECT_LE(all, 220);  // 20 of them merge what our own convolutions leave of their tiles; cuDNN's leave nothing
+  // What a batch norm sums comes with a convolution wherever one is next to it.
+  EXPECT_EQ(found.at("norm_forward"), 20);
+  EXPECT_EQ(found.at("merge_tiles"), 20);
+  EXPECT_EQ(found.count("norm_statistics"), 0);
+  EXPECT_EQ(found.at("norm_backward"), 20);
+  EXPECT_EQ(found.at("norm_backward_sums"), 4)
+      << "of three without ReLU and of the last, whose cotangent pooling makes";
 }
 
 }  // namespace
