@@ -195,7 +195,8 @@ Rows bench_rows(const BenchSettings& settings, Backend& backend) {
     add_head(rows, backend, n, {dim, settings.projector, settings.projector, settings.projector}, true);
   else
     add_head(rows, backend, n, {dim, 2048, 256}, false);
-  add_optimizer(rows, backend, make_objective(options, settings.image, backend)->cost(settings.batch).parameters);
+  add_optimizer(rows, backend,
+                make_objective(objective_setup(options, settings.image, backend))->cost(settings.batch).parameters);
   return rows;
 }
 

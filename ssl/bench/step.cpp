@@ -125,7 +125,7 @@ BenchResult bench_step(const BenchSettings& settings, const ViewSource& views) {
   const Options options = bench_options(settings);
   apply_kernel_choices(options);
   Backend& device = backend(settings.device.c_str());
-  const auto objective = make_objective(options, settings.image, device);
+  const auto objective = make_objective(objective_setup(options, settings.image, device));
   const Views fixed = views ? Views{} : bench_views(options, *objective, device);
   BenchResult result;
   const std::int64_t all = settings.warmup + settings.steps;

@@ -71,10 +71,9 @@ DType activations_of(const Options& options, const Backend& backend) {
   return DType::f32;
 }
 
-std::unique_ptr<Objective> make_objective(const Options& options, std::int64_t image_size, Backend& backend,
-                                          std::int64_t channels) {
-  return make_objective(
-      {options, encoder_settings(options, image_size, channels), backend, activations_of(options, backend)});
+ObjectiveSetup objective_setup(const Options& options, std::int64_t image_size, Backend& backend,
+                               std::int64_t channels) {
+  return {options, encoder_settings(options, image_size, channels), backend, activations_of(options, backend)};
 }
 
 void apply_kernel_choices(const Options& options) {

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 
 #include "datasets/dataset.h"
 #include "datasets/loading/batch.h"
@@ -34,9 +33,10 @@ LoaderSettings loader_settings(const Options& options, const Dataset& dataset, c
 /// The type of the encoder's activations. Throws UsageError for a precision that `backend` has not.
 DType activations_of(const Options& options, const Backend& backend);
 
-/// An objective with the encoder, precision and seed of the options, for views of `image_size`.
-std::unique_ptr<Objective> make_objective(const Options& options, std::int64_t image_size, Backend& backend,
-                                          std::int64_t channels = 3);
+/// What an objective with the encoder, precision and seed of the options is made from, for views of `image_size`. The
+/// options must outlive it.
+ObjectiveSetup objective_setup(const Options& options, std::int64_t image_size, Backend& backend,
+                               std::int64_t channels = 3);
 
 /// Makes `--cpu-conv`, `--conv`, `--weight-gradients`, `--precision` and `--deterministic` the choices of this
 /// process. Throws UsageError for names there are not and for what does not go together.

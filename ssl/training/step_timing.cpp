@@ -40,7 +40,7 @@ class Trial {
       : options_(options), steps_(plan.steps), next_(plan.steps / 2) {
     options_.batch = batch;
     options_.image_size = plan.image_size;
-    objective_ = make_objective(options_, plan.image_size, device, plan.channels);
+    objective_ = make_objective(objective_setup(options_, plan.image_size, device, plan.channels));
     const std::int64_t needed = objective_->cost(batch).bytes / 4 * 5;
     const std::int64_t there = device.can_record() ? device.free_memory() : available_memory();
     require(needed < there, "a step needs about ", needed >> 20, " MiB of memory, and ", there >> 20, " MiB are free");

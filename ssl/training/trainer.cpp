@@ -108,7 +108,7 @@ Trainer::Trainer(const Options& options, std::unique_ptr<RunFolder> folder, RunN
       views_(view_settings(options, dataset_)),
       steps_per_epoch_(steps_per_epoch(options, dataset_)),
       schedule_(make_schedule(options, steps_per_epoch_)),
-      objective_(make_objective(options, views_[0].size, backend_, views_[0].channels)),
+      objective_(make_objective(objective_setup(options, views_[0].size, backend_, views_[0].channels))),
       convolutions_by_(backend_.convolutions_by(activations_of(options, backend_))),
       opened_(folder ? std::move(folder) : std::make_unique<RunFolder>(options.run_folder(), options.resume)),
       folder_(*opened_),
@@ -415,7 +415,7 @@ PlannedRun plan_run(const Options& options) {
   const Dataset dataset = open_dataset(dataset_settings(options), "train");
   const std::int64_t size = view_settings(options, dataset)[0].size;
   Backend& device = backend(options.device.c_str());
-  const auto objective = make_objective(options, size, device, dataset.channels);
+  const auto objective = make_objective(objective_setup(options, size, device, dataset.channels));
   const Schedule schedule = make_schedule(options, steps_per_epoch(options, dataset));
   PlannedRun run;
   run.plan = make_plan(options, dataset, *objective, device);

@@ -50,7 +50,7 @@ std::vector<double> training_losses(const BenchSettings& settings) {
   const Options options = bench_options(settings);
   apply_kernel_choices(options);
   Backend& device = backend(settings.device.c_str());
-  const auto objective = make_objective(options, settings.image, device);
+  const auto objective = make_objective(objective_setup(options, settings.image, device));
   const Views views = random_views(settings.batch, settings.image, 1, device);
   const auto steps = steps_at(rate_of(settings.objective), compared_steps, settings.batch);
   return run_steps(*objective, device, views, false, steps).losses;

@@ -34,7 +34,7 @@ TEST(BenchViews, AreOfTrainingsTypeAndChannels) {
       const Options options = of(name, precision);
       const Dataset dataset = open_dataset(dataset_settings(options), "train");
       for (Backend* device : {&cpu_backend(), &device_under_test()}) {
-        const auto objective = make_objective(options, options.image_size, *device);
+        const auto objective = make_objective(objective_setup(options, options.image_size, *device));
         const auto batches = make_batch_source(
             {dataset, loader_settings(options, dataset, *objective, 0), *device, activations_of(options, *device)});
         batches->prepare(0);
@@ -49,7 +49,7 @@ TEST(BenchViews, AreOfTrainingsTypeAndChannels) {
 
 TEST(BenchViews, GiveTheStemTheTensorCoresInBf16) {
   const Options options = of("simclr", "bf16");
-  const auto objective = make_objective(options, 16, device_under_test());
+  const auto objective = make_objective(objective_setup(options, 16, device_under_test()));
   const Shape& views = bench_views(options, *objective, device_under_test()).both.shape;
   const ConvShape stem{views[0], views[1], views[2], views[3], 64, 3, 3, 1, 1};
   for (const ConvPass pass : {ConvPass::forward, ConvPass::weight})

@@ -73,7 +73,7 @@ Options tiny(const Switches& switches) {
 }
 
 Outcome train(const Options& options, Backend& device, bool record) {
-  const auto objective = make_objective(options, image_size, device);
+  const auto objective = make_objective(objective_setup(options, image_size, device));
   Views views = random_views(images, image_size, 3, device);
   if (objective->needs_plain()) views.plain = slice(views.both, 0, 0, images);
   Outcome run = run_steps(*objective, device, views, record, steps_at(1e-3, steps, images));
@@ -109,7 +109,7 @@ TEST(DsaSteps, TakeViewsOfEightChannels) {
     Options options = tiny({{"prior_net", prior}});
     options.precision = "bf16";
     const auto loss = [&](Backend& device, bool padded) {
-      const auto objective = make_objective(options, image_size, device);
+      const auto objective = make_objective(objective_setup(options, image_size, device));
       Views views = random_views(images, image_size, 3, device);
       views.both = cast(padded ? pad(views.both, 3, 0, 8) : views.both, DType::bf16);
       views.plain = slice(views.both, 0, 0, images);

@@ -12,7 +12,7 @@ namespace {
 
 Outcome train(const Options& options, Backend& device, double lr, bool record) {
   const std::int64_t images = 6, size = 16;
-  const auto objective = make_objective(options, size, device);
+  const auto objective = make_objective(objective_setup(options, size, device));
   Views views = random_views(images, size, 3, device);
   if (objective->needs_plain()) views.plain = slice(views.both, 0, 0, images);
   std::vector<StepContext> contexts = steps_at(lr, 5, images);
@@ -43,7 +43,7 @@ TEST(MrclSteps, TakesViewsOfEightChannels) {
     Options options = tiny_mrcl("simclr", {{"mrcl.mask_fill", fill}, {"mrcl.rec_target", "masked"}});
     options.precision = "bf16";
     const auto losses = [&](Backend& device, bool padded) {
-      const auto objective = make_objective(options, 16, device);
+      const auto objective = make_objective(objective_setup(options, 16, device));
       Views views = random_views(6, 16, 3, device);
       views.both = cast(padded ? pad(views.both, 3, 0, 8) : views.both, DType::bf16);
       std::vector<double> values;
@@ -64,7 +64,8 @@ TEST(MrclSteps, TakesViewsOfEightChannels) {
 
 TEST(MrclSteps, PicturesAreThoseOfTheCpu) {
   const auto pictures = [](Backend& device) {
-    const auto objective = make_objective(tiny_mrcl("simclr", {{"mrcl.mask_fill", "noise"}}), 16, device);
+    const auto objective =
+        make_objective(objective_setup(tiny_mrcl("simclr", {{"mrcl.mask_fill", "noise"}}), 16, device));
     const Views views = random_views(6, 16, 3, device);
     objective->step(views, {.lr = 1e-3, .images = 6});
     return objective->pictures(slice(views.both, 0, 0, 6)).images.values();

@@ -32,7 +32,7 @@ Options tiny(const char* objective) {
 
 /// The learning rate falls from `lr`.
 Outcome train(const Options& options, std::int64_t image, double lr, Backend& device, int steps, bool record) {
-  const auto objective = make_objective(options, image, device);
+  const auto objective = make_objective(objective_setup(options, image, device));
   std::vector<StepContext> contexts = steps_at(lr, steps, options.batch);
   for (StepContext& context : contexts) context.lr = lr / static_cast<double>(1 + context.step);
   return run_steps(*objective, device, random_views(options.batch, image, 3, device), record, contexts);

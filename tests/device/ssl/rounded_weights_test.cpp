@@ -49,7 +49,7 @@ TEST(RoundedWeights, FollowEveryOptimizerAndMovingAverage) {
   for (const char* optimizer : {"sgd", "lars", "adamw"})
     for (const bool record : {false, true}) {
       const Options options = options_of("byol", optimizer);
-      const auto objective = make_objective(options, small_image, device_under_test());
+      const auto objective = make_objective(objective_setup(options, small_image, device_under_test()));
       expect_copies(*objective, "before the first step");
       const Outcome run =
           run_steps(*objective, device_under_test(), random_views(options.batch, small_image, 3, device_under_test()),
@@ -61,7 +61,7 @@ TEST(RoundedWeights, FollowEveryOptimizerAndMovingAverage) {
 
 TEST(RoundedWeights, FollowWhatIsWrittenFromOutside) {
   const Options options = options_of("simclr", "sgd");
-  const auto objective = make_objective(options, small_image, device_under_test());
+  const auto objective = make_objective(objective_setup(options, small_image, device_under_test()));
   const Tensor& flat = objective->state().parameters[0].second.flat();
   std::vector<std::byte> bytes = to_host(flat);
   for (std::size_t i = 0; i + 4 <= bytes.size(); i += 4) {  // half of each value
@@ -79,9 +79,17 @@ TEST(RoundedWeights, FollowWhatIsWrittenFromOutside) {
 
 TEST(RoundedWeights, AreOnlyKeptForBf16AndOnlyWhereTheDeviceWantsThem) {
   Options options = options_of("simclr", "sgd");
-  EXPECT_FALSE(make_objective(options, small_image, cpu_backend())->state().parameters[0].second.flat().rounded);
+  EXPECT_FALSE(make_objective(objective_setup(options, small_image, cpu_backend()))
+                   ->state()
+                   .parameters[0]
+                   .second.flat()
+                   .rounded);
   options.precision = "fp32";
-  EXPECT_FALSE(make_objective(options, small_image, device_under_test())->state().parameters[0].second.flat().rounded);
+  EXPECT_FALSE(make_objective(objective_setup(options, small_image, device_under_test()))
+                   ->state()
+                   .parameters[0]
+                   .second.flat()
+                   .rounded);
 }
 
 TEST(RoundedWeights, GiveConvolutionsTheSameBits) {

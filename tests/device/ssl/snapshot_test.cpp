@@ -23,7 +23,7 @@ TEST_P(SnapshotTest, HoldsWhatTheNextStepsOverwrite) {
   options.precision = GetParam();
   apply_kernel_choices(options);
   Backend& device = device_under_test();
-  const auto objective = make_objective(options, options.image_size, device);
+  const auto objective = make_objective(objective_setup(options, options.image_size, device));
   const Views views = bench_views(options, *objective, device);
   StepRunner runner(*objective, device, true);
   const std::vector<StepContext> contexts = steps_at(1e-3, 3, options.batch);

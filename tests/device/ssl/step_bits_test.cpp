@@ -53,7 +53,7 @@ std::string digest(Objective& objective) {
 /// Of the initial weights, then after each of the first `steps` of three steps.
 std::vector<std::string> digests(const Options& options, bool record, std::size_t steps) {
   Backend& device = device_under_test();
-  const auto objective = make_objective(options, options.image_size, device);
+  const auto objective = make_objective(objective_setup(options, options.image_size, device));
   const Views views = bench_views(options, *objective, device);
   StepRunner runner(*objective, device, record);
   const std::vector<StepContext> contexts = steps_at(1e-3, 3, options.batch);
@@ -96,7 +96,7 @@ TEST(ViewBits, AreTheSameFromTheSameSeed) {
     options.image_size = 16, options.limit = 3 * options.batch;
     const auto all = [&] {
       const Dataset dataset = open_dataset(dataset_settings(options), "train");
-      const auto objective = make_objective(options, options.image_size, device_under_test());
+      const auto objective = make_objective(objective_setup(options, options.image_size, device_under_test()));
       const auto batches = make_batch_source({dataset, loader_settings(options, dataset, *objective, 0),
                                               device_under_test(), activations_of(options, device_under_test())});
       Xxh128 hash;

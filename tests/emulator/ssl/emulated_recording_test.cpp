@@ -12,7 +12,7 @@ namespace {
 
 Outcome train(bool record) {
   const Options options = small_options("simclr");
-  const auto objective = make_objective(options, small_image, emulated_backend());
+  const auto objective = make_objective(objective_setup(options, small_image, emulated_backend()));
   return run_steps(*objective, emulated_backend(), random_views(options.batch, small_image, 3, emulated_backend()),
                    record, steps_at(0.05, 5, options.batch));
 }

@@ -24,7 +24,7 @@ Counts launches_of(const BenchSettings& settings) {
   const OwnKernels own;
   const Options options = bench_options(settings);
   Backend& device = emulated_backend();
-  const auto objective = make_objective(options, settings.image, device);
+  const auto objective = make_objective(objective_setup(options, settings.image, device));
   const Views views = bench_views(options, *objective, device);
   for (const auto& [name, optimizer] : objective->state().optimizers) optimizer->apply();  // its tables
   device.begin_recording();

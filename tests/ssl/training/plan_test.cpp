@@ -34,7 +34,7 @@ std::string said(std::vector<std::string> command, const std::string& end = "exi
 
 Plan plan_of(const Options& options) {
   const Dataset data = open_dataset(dataset_settings(options), "train");
-  const auto objective = make_objective(options, data.view_size(), cpu_backend());
+  const auto objective = make_objective(objective_setup(options, data.view_size(), cpu_backend()));
   return make_plan(options, data, *objective, cpu_backend());
 }
 

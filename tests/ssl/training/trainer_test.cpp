@@ -369,7 +369,7 @@ TEST_F(TrainerTest, TheBenchmarkRunsTheStepOfPretraining) {
     options.out = folder_ / objective;
     pretrain(options);
     const Dataset dataset = open_dataset(dataset_settings(options), "train");
-    const auto objective_of_options = make_objective(options, bench.image, cpu_backend());
+    const auto objective_of_options = make_objective(objective_setup(options, bench.image, cpu_backend()));
     HostSource source({dataset, loader_settings(options, dataset, *objective_of_options, 0), cpu_backend()});
     const BenchResult result = bench_step(bench, [&](std::int64_t step) {
       source.prepare(step);
@@ -391,7 +391,7 @@ TEST_F(TrainerTest, AStepFollowsTheGradientOfItsLoss) {
 TEST_F(TrainerTest, TheTargetOfByolFollowsTheTrainedNetwork) {
   Options options = tiny("unused", "byol");
   set_option(options, "byol.momentum", "0.75");
-  const auto objective = make_objective(options, 16, cpu_backend());
+  const auto objective = make_objective(objective_setup(options, 16, cpu_backend()));
   const StepContext context{.lr = 0.5, .step = 0, .steps = 10};
   expect_moving_average(*objective, "target", 0.75, random_views(4, 16, 1, cpu_backend()), context, 1e-6);
 }
@@ -399,7 +399,7 @@ TEST_F(TrainerTest, TheTargetOfByolFollowsTheTrainedNetwork) {
 TEST_F(TrainerTest, ThePlanCountsWhatIsThere) {
   Options options = tiny("run", "byol");
   const Dataset dataset = open_dataset(dataset_settings(options), "train");
-  const auto objective = make_objective(options, 16, cpu_backend());
+  const auto objective = make_objective(objective_setup(options, 16, cpu_backend()));
   const Plan plan = make_plan(options, dataset, *objective, cpu_backend());
   EXPECT_EQ(plan.steps, 12);
   EXPECT_EQ(plan.effective_lr, options.lr * 16 / 256);
