@@ -18,6 +18,8 @@
 namespace vergence {
 namespace {
 
+namespace fs = std::filesystem;
+
 /// Locks the folder for this process; the lock goes with the process, however it ends.
 int lock_folder(const std::string& path) {
   const std::string file = path + "/.lock";
@@ -29,6 +31,16 @@ int lock_folder(const std::string& path) {
     throw UsageError(join(path, ": another process is using this run folder"));
   }
   return lock;
+}
+
+/// The outermost folder on the way to `path` that is not there; empty: all are.
+std::string first_missing(const std::string& path) {
+  std::string missing;
+  std::error_code error;
+  for (fs::path at = path; !at.empty() && fs::symlink_status(at, error).type() == fs::file_type::not_found;
+       at = at.parent_path())
+    missing = at;
+  return missing;
 }
 
 /// The step of a line of metrics.jsonl; throws UsageError if it has none.
@@ -77,14 +89,15 @@ void check_files(const RunFolder& folder) {
 
 bool RunFolder::has(const std::string& file) {
   std::error_code error;
-  const auto type = std::filesystem::symlink_status(file, error).type();
-  const bool none = type == std::filesystem::file_type::not_found;
+  const auto type = fs::symlink_status(file, error).type();
+  const bool none = type == fs::file_type::not_found;
   require_usage(none || !error, file, ": cannot be looked at: ", error.message());
   return !none;
 }
 
 RunFolder::RunFolder(std::string path, bool resume) : path_(std::move(path)) {
   while (path_.size() > 1 && path_.back() == '/') path_.pop_back();
+  created_ = first_missing(path_);
   create_folders(path_);
   check_files(*this);
   lock_ = lock_folder(path_);
@@ -102,7 +115,19 @@ RunFolder::RunFolder(std::string path, bool resume) : path_(std::move(path)) {
 
 RunFolder::~RunFolder() {
   if (metrics_ >= 0) close(metrics_);
+  if (!created_.empty()) remove_if_empty();
   close(lock_);
+}
+
+/// What was created for a run that came to nothing, from the inside out.
+void RunFolder::remove_if_empty() const {
+  std::error_code error;
+  for (fs::directory_iterator entry(path_, error), end; entry != end && !error; entry.increment(error))
+    if (entry->path().filename() != ".lock") return;
+  if (error) return;
+  fs::remove(path_ + "/.lock", error);
+  for (fs::path at = path_; fs::remove(at, error) && at != created_; at = at.parent_path()) {
+  }
 }
 
 /// A run that was killed before its first checkpoint leaves config.toml and lines of metrics.jsonl; with anything else

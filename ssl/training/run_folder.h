@@ -11,7 +11,8 @@ namespace vergence {
 
 class RunFolder {
  public:
-  /// Opens `path`, creating it where needed, and locks it against other processes until destruction. Throws UsageError
+  /// Opens `path`, creating it where needed, and locks it against other processes until destruction; a folder that was
+  /// created and is still empty then is removed. Throws UsageError
   /// if it holds a run and `resume` is false, if `resume` is true and it holds what is left of a run whose checkpoint
   /// is lost, if another process uses it, if it cannot be created, or if one of its files cannot be written or is no
   /// regular file.
@@ -52,8 +53,10 @@ class RunFolder {
 
  private:
   void refuse_remains() const;
+  void remove_if_empty() const;
 
   std::string path_;
+  std::string created_;  // the outermost folder that was; empty: all were there
   bool resuming_ = false;
   int lock_ = -1, metrics_ = -1;
 };

@@ -54,7 +54,27 @@ TEST_F(RunFolders, IsCreatedAndWritten) {
             "{\"step\":1,\"loss\":0.5,\"parts\":{\"a\":null}}\n{\"step\":2,\"loss\":null}\n");
 }
 
+TEST_F(RunFolders, WhatWasCreatedForNothingIsRemoved) {
+  { RunFolder folder(path_, false); }
+  EXPECT_FALSE(fs::exists(folder_ / "deep"));
+  fs::create_directory(folder_ / "deep");
+  { RunFolder folder(path_, false); }
+  EXPECT_TRUE(fs::is_empty(folder_ / "deep"));
+  for (const char* file : {"config.toml", "other"}) {
+    {
+      RunFolder folder(path_, false);
+      std::ofstream(path_ + "/" + file) << "";
+    }
+    EXPECT_TRUE(fs::exists(path_ + "/" + file));
+    fs::remove_all(path_);
+  }
+  fs::create_directory(path_);  // by somebody else
+  { RunFolder folder(path_, false); }
+  EXPECT_TRUE(fs::exists(path_));
+}
+
 TEST_F(RunFolders, ARunIsNotOverwritten) {
+  create_folders(path_);
   EXPECT_EQ(refusal(false), "opened");
   EXPECT_EQ(refusal(false), "opened") << "an empty folder holds no run";
   for (const std::string file : {"config.toml", "metrics.jsonl", "checkpoint.safetensors", "encoder.safetensors"}) {
@@ -67,6 +87,7 @@ TEST_F(RunFolders, ARunIsNotOverwritten) {
 
 TEST_F(RunFolders, WhatIsLeftOfARunThatLostItsCheckpointIsNotOverwritten) {
   EXPECT_EQ(refusal(true), "opened") << "nothing there";
+  create_folders(path_);
   const auto touch = [&](const std::string& file) { std::ofstream(path_ + "/" + file) << ""; };
   const auto lost = [&](const std::string& file) {
     return path_ + ": has " + file +
@@ -97,6 +118,7 @@ TEST_F(RunFolders, ACheckpointThatCannotBeReadIsOne) {
 
 TEST_F(RunFolders, ResumesOnlyFromACheckpoint) {
   { EXPECT_FALSE(RunFolder(path_, true).resuming()); }
+  create_folders(path_);
   std::ofstream(path_ + "/checkpoint.safetensors") << "x";
   EXPECT_TRUE(RunFolder(path_, true).resuming());
 }

@@ -175,7 +175,7 @@ TEST_F(Staged, WhatCannotBeIsRefusedBeforeTheFirst) {
     const RunFolder other(options.out, false);
     EXPECT_EQ(refusal(options), options.out + ": another process is using this run folder");
   }
-  fs::create_directory(options.out + "/stage1");
+  fs::create_directories(options.out + "/stage1");
   expect_contains(refusal(options), {options.out + ": holds a run already: go on with it by --resume"});
   fs::remove(options.out + "/stage1");
   std::ofstream(options.out + "/encoder.safetensors") << "";
