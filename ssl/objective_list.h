@@ -22,7 +22,7 @@ struct ObjectiveEntry {
   std::unique_ptr<Objective> (*make)(const ObjectiveSetup& setup) = nullptr;
   std::unique_ptr<BaseMethod> (*make_base)(const ObjectiveSetup& setup, const Encoder& encoder) = nullptr;
   /// Both or none. The options of a run that must come first, with its own objective and epochs, nothing where none
-  /// must; its folder and schedule are not settled here (ssl/training/stages.h).
+  /// must; on the same images. Its folder and schedule are not settled here (ssl/training/stages.h).
   std::optional<Options> (*first_run)(const Options& options) = nullptr;
   /// Tells an objective's options where that run's encoder lies, in a setting that is no option, so that it is neither
   /// saved nor compared. No file: that run is still to come, and the objective will be made for a plan alone.

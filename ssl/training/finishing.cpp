@@ -9,17 +9,17 @@
 
 namespace vergence {
 
-void save_pictures(Objective& objective, const Dataset& dataset, const ExtractSettings& settings,
-                   const std::string& folder, std::int64_t epoch, Backend& backend) {
+void save_pictures(const RunSetup& run, const std::string& folder, std::int64_t epoch) {
+  const Dataset dataset = run.data.pictured(pictured_images);
   std::vector<std::int64_t> indices;
   const std::int64_t count = std::min(pictured_images, dataset.count);
   for (std::int64_t i = 0; i < count; ++i) indices.push_back(i * dataset.count / count);
-  const Pictures pictures = objective.pictures(plain_images(dataset, indices, settings, backend));
+  const Pictures pictures = run.objective->pictures(plain_images(dataset, indices, run.judged_images(), run.backend));
   if (!pictures.images) return;
   create_folders(folder);
   char name[40];
   std::snprintf(name, sizeof name, "/epoch_%04lld.png", static_cast<long long>(epoch));
-  write_png(folder + name, picture_grid(pictures, settings.mean, settings.std));
+  write_png(folder + name, picture_grid(pictures, run.view.mean, run.view.std));
 }
 
 Statistics recalibrated_statistics(const Encoder& encoder, const Dataset& dataset, const ExtractSettings& settings,
@@ -36,6 +36,17 @@ Statistics recalibrated_statistics(const Encoder& encoder, const Dataset& datase
     constant.feature_map(plain_images(dataset, indices, settings, backend), pass);
   }
   return statistics;
+}
+
+Statistics recalibrated_statistics(const RunSetup& run) {
+  ExtractSettings settings = run.judged_images();
+  settings.batch = run.options.batch;
+  return recalibrated_statistics(run.objective->encoder(), run.data.train(), settings,
+                                 {.batches = run.objective->recalibration_batches(),
+                                  .seed = static_cast<std::uint64_t>(run.options.seed),
+                                  .epoch = run.options.epochs,
+                                  .activations = run.activations},
+                                 run.backend);
 }
 
 }  // namespace vergence

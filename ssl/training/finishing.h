@@ -7,16 +7,15 @@
 
 #include "datasets/dataset.h"
 #include "ssl/evaluation/features/features.h"
-#include "ssl/objective.h"
+#include "ssl/training/run_setup.h"
 
 namespace vergence {
 
 constexpr std::int64_t pictured_images = 8;
 
-/// Writes folder/epoch_NNNN.png: the objective's pictures of images of `dataset`, at equal distances, un-augmented.
+/// Writes folder/epoch_NNNN.png: the objective's pictures of images of "probe", at equal distances, un-augmented.
 /// Nothing where it has none.
-void save_pictures(Objective& objective, const Dataset& dataset, const ExtractSettings& settings,
-                   const std::string& folder, std::int64_t epoch, Backend& backend);
+void save_pictures(const RunSetup& run, const std::string& folder, std::int64_t epoch);
 
 /// Which images running statistics are estimated from: `batches` of settings.batch images, or as many as there are
 /// without taking an image twice, in the order that (seed, epoch) give.
@@ -31,5 +30,8 @@ struct Recalibration {
 /// normalised by its own statistics. Nothing is trained, and the encoder's own statistics stay as they are.
 Statistics recalibrated_statistics(const Encoder& encoder, const Dataset& dataset, const ExtractSettings& settings,
                                    const Recalibration& recalibration, Backend& backend);
+
+/// Those of a run's encoder, over its training images: what the saved encoder gets after the last step.
+Statistics recalibrated_statistics(const RunSetup& run);
 
 }  // namespace vergence

@@ -12,6 +12,8 @@
 #include "engine/text/words.h"
 #include "ssl/objective_list.h"
 #include "ssl/steps/setup.h"
+#include "ssl/training/resume.h"
+#include "ssl/training/run_setup.h"
 #include "ssl/training/step_timing.h"
 
 namespace vergence {
@@ -60,21 +62,20 @@ void announce_encoder(const std::string& encoder, std::int64_t steps, const RunF
   log.say(join("stage 1 of 2: over, at step ", printable(step->second), " of ", steps));
 }
 
-TrainingResult run_stages(Stages& stages, RunNotes& notes) {
+TrainingResult run_stages(Stages& stages, RunData& data, RunFolder& folder, RunNotes& notes) {
   // What would be refused after stage 1 is refused now.
-  const Plan plan = plan_run(stages.second).plan;
-  require_trainable(stages.second);
-  auto folder = std::make_unique<RunFolder>(stages.second.run_folder(), stages.second.resume);
-  require_own_run(*folder, stages.second);
-  const std::string encoder = folder->first_stage() + "/encoder.safetensors";
-  if (folder->resuming()) {
-    announce_encoder(encoder, plan.steps_per_epoch * stages.first.epochs, *folder, notes.log);
+  const Plan plan = RunSetup(stages.second, data).plan;
+  require_own_run(folder, stages.second);
+  const std::string encoder = folder.first_stage() + "/encoder.safetensors";
+  if (folder.resuming()) {
+    announce_encoder(encoder, plan.steps_per_epoch * stages.first.epochs, folder, notes.log);
   } else {
-    notes.begin(*folder, stages.second, 0);
-    folder->write_config(options_to_toml(stages.second));
+    notes.begin(folder, stages.second, 0);
+    folder.write_config(options_to_toml(stages.second));
     notes.log.say(heading(1, stages.first));
-    RunNotes of_stage(&notes);
-    const TrainingResult result = train_run(stages.first, nullptr, &of_stage);
+    RunFolder of_stage(stages.first.run_folder(), stages.first.resume);
+    RunNotes notes_of_stage(&notes);
+    const TrainingResult result = train_run(stages.first, data, of_stage, notes_of_stage);
     if (result.exit_status) {
       notes.log.say("stopped in stage 1 of 2: the same command with --resume goes on");
       return result;
@@ -83,15 +84,7 @@ TrainingResult run_stages(Stages& stages, RunNotes& notes) {
   }
   stages.take_encoder(stages.second, encoder);
   notes.log.say(heading(2, stages.second));
-  return train_run(stages.second, std::move(folder), &notes);
-}
-
-/// Settles the batch; the training images, where they had to be opened for that.
-std::optional<Dataset> settle(Options& options) {
-  if (options.batch_chosen) return {};
-  Dataset images = open_dataset(dataset_settings(options), "train");
-  settle_batch(options, images);
-  return images;
+  return train_run(stages.second, data, folder, notes);
 }
 
 struct TimedPlan {
@@ -100,25 +93,35 @@ struct TimedPlan {
   double seconds = 0;  // of the whole run; 0: not known
 };
 
-TimedPlan timed_plan(const Options& options) {
-  PlannedRun run = plan_run(options);
-  const StepTime time = time_step(options, run.plan, backend(options.device.c_str()));
-  const double steps = static_cast<double>(planned_steps(options, run.plan));
-  return {run.plan, run.text + time_text(options, run.plan, time), time.seconds * steps};
+TimedPlan timed_plan(const Options& options, RunData& data) {
+  TimedPlan timed;
+  {
+    const RunSetup run(options, data);  // its memory is given back before steps are tried
+    timed.plan = run.plan;
+    timed.text = described(run);
+  }
+  const StepTime time = time_step(options, timed.plan, backend(options.device.c_str()));
+  timed.text += time_text(options, timed.plan, time);
+  timed.seconds = time.seconds * static_cast<double>(planned_steps(options, timed.plan));
+  return timed;
 }
 
 }  // namespace
 
 TrainingResult pretrain(const Options& given) {
   Options options = given;
+  require_tunable(options);
   RunNotes notes;
   TrainingResult result;
   notes.around([&] {
+    RunFolder folder(options.run_folder(), options.resume);  // before what may take long
     if (options.verify)
       verify_dataset(dataset_settings(options), [&](const std::string& line) { notes.log.say(line); });
-    std::optional<Dataset> images = settle(options);
+    RunData data(options);
+    settle_batch(options, data.train());
+    if (options.eval_every > 0) data.require_judged();
     std::optional<Stages> stages = stages_of(options);
-    result = stages ? run_stages(*stages, notes) : train_run(options, nullptr, &notes, std::move(images));
+    result = stages ? run_stages(*stages, data, folder, notes) : train_run(options, data, folder, notes);
     return result.exit_status;
   });
   return result;
@@ -126,12 +129,13 @@ TrainingResult pretrain(const Options& given) {
 
 std::string describe_plan(const Options& given) {
   Options options = given;
-  settle(options);
+  RunData data(options);
+  settle_batch(options, data.train());
   std::string text;
   for (const std::string& line : options.applied) text += printable(line) + "\n";
   const std::optional<Stages> stages = stages_of(options);
-  if (!stages) return text + timed_plan(options).text;
-  const TimedPlan second = timed_plan(stages->second), first = timed_plan(stages->first);
+  if (!stages) return text + timed_plan(options, data).text;
+  const TimedPlan second = timed_plan(stages->second, data), first = timed_plan(stages->first, data);
   const auto flops = [](const Plan& plan) { return plan.step.flops * static_cast<double>(plan.steps); };
   char whole[100];
   std::snprintf(whole, sizeof whole, "both stages       %lld steps, %.2f PFLOP",

@@ -2,8 +2,9 @@
 // needs an encoder that another run must train first (ObjectiveEntry::first_run), it has two stages: that run, in the
 // folder stage1 inside the run folder, and the objective's own.
 //
-// The run folder is opened, locked and gets its config.toml before stage 1. A stage that is over is not repeated; with
-// a checkpoint in the run folder itself, stage 1 is over.
+// The run folder is opened and locked before anything else, and gets its config.toml before stage 1. A stage that is
+// over is not repeated; with a checkpoint in the run folder itself, stage 1 is over. Both stages train on the same
+// images, which are opened once.
 #pragma once
 
 #include <string>
@@ -13,8 +14,9 @@
 namespace vergence {
 
 /// Trains as the options say, after comparing the data set's files with their published sums where they ask for that;
-/// says what it does on stdout and in train.log. Throws as `train_run`; what stage 2 would refuse is refused before
-/// stage 1. A signal in stage 1 ends the run, and the result is that stage's.
+/// says what it does on stdout and in train.log. Throws as `train_run`, and UsageError for a run folder that cannot be
+/// used; what stage 2 would refuse is refused before stage 1. A signal in stage 1 ends the run, and the result is that
+/// stage's.
 TrainingResult pretrain(const Options& options);
 
 /// What `--plan` prints.

@@ -8,6 +8,7 @@
 #include "models/encoders/resnet.h"
 #include "ssl/options/table.h"
 #include "ssl/training/checkpoint.h"
+#include "ssl/training/run_data.h"
 #include "ssl/training/stages.h"
 #include "tests/support/complaints.h"
 #include "tests/support/image_tree.h"
@@ -140,6 +141,30 @@ TEST(DataFingerprint, OfImagesInMemoryIsThatOfPixelsAndLabels) {
   other = data;
   other.classes = 3;
   EXPECT_NE(fingerprint_of(other).labels, whole.labels);
+}
+
+TEST_F(BadDataRun, TheRunFolderIsTriedBeforeTheDataAreOpened) {
+  const std::string none = folder / "none";
+  Options run = options(none, "file/run");
+  write_atomically(folder / "file", "");
+  expect_contains(message_of([&] { pretrain(run); }), {run.out + ": cannot create the folder: "});
+  run.out = folder / "deep/run";
+  expect_contains(message_of([&] { pretrain(run); }), {"there is no folder " + none});
+  EXPECT_FALSE(fs::exists(folder / "deep")) << "nothing came of it";
+}
+
+TEST_F(BadDataRun, FilesThatMayBeLeftOutAreLookedThroughOnceForAll) {
+  images.classes("train", 16);
+  images.classes("val", 3);
+  Options run = options(images.path(), "run");
+  run.eval_every = 1;
+  run.bad_images = "skip";
+  RunData data(run);
+  data.require_judged();
+  images.write("val/a/200.png", images.folder().bytes("val/a/100.png"));
+  EXPECT_EQ(data.judged("test").count, 6) << "looked through again";
+  EXPECT_EQ(RunData(run).judged("test").count, 7);
+  EXPECT_EQ(data.pictured(1).source, data.judged("probe").source);
 }
 
 TEST_F(BadDataRun, FilesThatAreJudgedAreLookedThroughOnce) {

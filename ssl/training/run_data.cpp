@@ -1,0 +1,43 @@
+#include "ssl/training/run_data.h"
+
+#include "kernels/error.h"
+
+namespace vergence {
+
+RunData::RunData(const Options& options)
+    : settings_(dataset_settings(options)), eval_limit_(options.eval_limit), train_(open_dataset(settings_, "train")) {
+  settings_.decode = DecodeRule::exact;
+}
+
+const Fingerprint& RunData::fingerprint() {
+  if (!fingerprint_) fingerprint_ = fingerprint_of(train_);
+  return *fingerprint_;
+}
+
+Dataset RunData::open(const std::string& split, std::int64_t limit) const {
+  DatasetSettings settings = settings_;
+  settings.limit = limit;
+  return open_dataset(settings, split);
+}
+
+void RunData::require_judged() {
+  // Of images that may be left out, the first may be one of those.
+  const bool whole = settings_.bad_images == BadImagePolicy::skip && is_of_image_files(settings_.name);
+  for (const char* split : {"probe", "test"})
+    require_usage((whole ? judged(split) : open(split, 1)).classes > 0, "--eval-every: ", settings_.name,
+                  " has no labels");
+}
+
+Dataset RunData::judged(const std::string& split) {
+  if (const auto kept = kept_.find(split); kept != kept_.end()) return kept->second;
+  Dataset dataset = open(split, eval_limit_);
+  if (dataset.source) kept_.emplace(split, dataset);
+  return dataset;
+}
+
+Dataset RunData::pictured(std::int64_t count) {
+  const auto kept = kept_.find("probe");  // more to choose from where some cannot be read
+  return kept != kept_.end() ? kept->second : open("probe", count);
+}
+
+}  // namespace vergence

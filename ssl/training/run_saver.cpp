@@ -1,0 +1,95 @@
+#include "ssl/training/run_saver.h"
+
+#include <array>
+#include <charconv>
+#include <memory>
+#include <omp.h>
+
+#include "engine/io/xxh.h"
+#include "engine/ops/ops.h"
+#include "models/encoder_file.h"
+#include "ssl/evaluation/features/mask.h"
+#include "ssl/training/checkpoint.h"
+#include "ssl/training/tuning.h"
+
+namespace vergence {
+namespace {
+
+/// The values of the first channels as a JSON list, each as the shortest text that reads back as the same float.
+std::string channels_text(const ChannelValues& values, std::int64_t channels) {
+  std::string text;
+  for (std::int64_t c = 0; c < channels; ++c) {
+    std::array<char, 32> digits{};
+    std::to_chars(digits.data(), digits.data() + digits.size(), values[static_cast<std::size_t>(c)]);
+    text += c > 0 ? ", " : "[";
+    text += digits.data();
+  }
+  return text += "]";
+}
+
+/// XXH128 of the configuration, without what a resumed run may change.
+std::string config_digest(const Options& options) { return xxh128(options_to_toml(without_changeable(options))); }
+
+}  // namespace
+
+RunSaver::RunSaver(const RunSetup& run, RunFolder& folder, RunNotes& notes)
+    : run_(run), folder_(folder), notes_(notes), saving_(&run.backend != &cpu_backend()) {}
+
+/// Encoders before the checkpoint: a run that stops in between makes them again when it goes on. Only the first
+/// checkpoint comes before any encoder, since an encoder without one is that of a run that has lost it.
+void RunSaver::save(std::int64_t step, double seconds, bool with_encoder) {
+  saving_.wait();
+  save_tuning(run_.options, folder_.tuning());
+  folder_.sync_metrics();
+  const bool first = !RunFolder::has(folder_.checkpoint());
+  if (with_encoder && !first) add_encoders(step);
+  add_checkpoint(step, seconds);
+  if (with_encoder && first) add_encoders(step);
+  saving_.start();
+}
+
+void RunSaver::save_lost_encoder(std::int64_t step) {
+  add_encoders(step);
+  saving_.start();
+  saving_.wait();
+}
+
+void RunSaver::add_checkpoint(std::int64_t step, double seconds) {
+  const RunPosition position{.step = step,
+                             .epoch = epoch(step),
+                             .threads = omp_get_max_threads(),
+                             .images = run_.data.train().count,
+                             .data = run_.data.fingerprint(),
+                             .seconds = seconds,
+                             .config = run_.config};
+  const auto snapshot = std::make_shared<const CheckpointSnapshot>(run_.objective->state(), position);
+  saving_.add([snapshot, path = folder_.checkpoint()] { snapshot->write(path); },
+              [this, step] { notes_.reached(step); });
+}
+
+/// The encoder that is used comes last: where it is, what goes with it is too.
+void RunSaver::add_encoders(std::int64_t step) {
+  Objective& objective = *run_.objective;
+  if (recalibrated_) add_encoder(folder_.encoder_as_trained(), objective.statistics(), step);
+  if (const Tensor mask = objective.feature_mask())
+    saving_.add(
+        [path = folder_.mask(), factors = cast(mask, DType::f32).floats()] { write_feature_mask(path, factors); });
+  add_encoder(folder_.encoder(), recalibrated_ ? *recalibrated_ : objective.statistics(), step);
+}
+
+void RunSaver::add_encoder(const std::string& path, const Statistics& statistics, std::int64_t step) {
+  const Options& options = run_.options;
+  const ViewSettings& view = run_.view;
+  Metadata about{{"mean", channels_text(view.mean, view.channels)},
+                 {"std", channels_text(view.std, view.channels)},
+                 {"objective", options.objective},
+                 {"dataset", options.dataset},
+                 {"epoch", std::to_string(epoch(step))},
+                 {"step", std::to_string(step)},
+                 {"config_xxh128", config_digest(options)}};
+  if (options.dataset == "cifar100") about["cifar100_classes"] = options.cifar100_classes;
+  const auto snapshot = std::make_shared<const EncoderSnapshot>(run_.objective->encoder(), statistics, about);
+  saving_.add([snapshot, path] { snapshot->write(path); });
+}
+
+}  // namespace vergence

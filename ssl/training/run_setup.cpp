@@ -1,0 +1,70 @@
+#include "ssl/training/run_setup.h"
+
+#include <algorithm>
+
+#include "engine/text/shown.h"
+#include "kernels/choices.h"
+#include "ssl/steps/setup.h"
+#include "ssl/training/run_notes.h"
+
+namespace vergence {
+
+RunSetup::RunSetup(const Options& given, RunData& images)
+    : options(given),
+      data(images),
+      backend(vergence::backend(options.device.c_str())),
+      activations(activations_of(options, backend)),
+      view(view_settings(options, data.train())[0]),
+      steps_per_epoch(vergence::steps_per_epoch(options, data.train())),
+      schedule(make_schedule(options, steps_per_epoch)),
+      objective(make_objective(objective_setup(options, view.size, backend, view.channels))),
+      plan(make_plan(options, data.train(), *objective, backend)),
+      last_step(options.max_steps ? std::min(options.max_steps, schedule.steps()) : schedule.steps()),
+      config(options_to_toml(options)) {}
+
+std::unique_ptr<BatchSource> RunSetup::batches(std::int64_t step) const {
+  return make_batch_source({.dataset = data.train(),
+                            .settings = loader_settings(options, data.train(), *objective, step),
+                            .backend = backend,
+                            .activations = activations,
+                            .reserve = plan.reserve()});
+}
+
+ExtractSettings RunSetup::judged_images() const {
+  return {.image_size = view.size,
+          .resize = options.eval_resize,
+          .channels = view.channels,
+          .mean = view.mean,
+          .std = view.std};
+}
+
+std::string described(const RunSetup& run) {
+  std::string text = plan_text(run.options, run.plan);
+  if (!run.schedule.notice().empty()) text += run.schedule.notice() + "\n";
+  for (const std::string& notice : run.data.train().notices) text += "notice: " + printable(notice) + "\n";
+  return text;
+}
+
+void announce(const RunSetup& run, const std::string& folder, TrainLog& log) {
+  const Options& options = run.options;
+  const auto say = [&](const auto&... parts) { log.say(join(parts...)); };
+  for (const std::string& line : options.applied) say(line);
+  for (const std::string& notice : new_notices(run.data.train())) say("notice: ", printable(notice));
+  say(plan_text(options, run.plan));
+  say("device            ", device_text(options), "\nrun folder        ", printable(folder));
+  if (const std::string by = run.backend.convolutions_by(run.activations); !by.empty()) say("convolutions      ", by);
+  if (!run.schedule.notice().empty()) say(run.schedule.notice());
+  if (options.precision == "bf16" && &run.backend == &cpu_backend() && !cpu_multiplies_bf16())
+    say("notice: this processor has no instructions for bf16; fp32 will be faster");
+  if (options.weight_gradients == "bf16" && !run.backend.can_record())
+    say("notice: --weight-gradients bf16 is for GPUs: they stay f32 on ", run.backend.name());
+}
+
+void require_tunable(const Options& options) {
+  require_usage(!options.tune || (options.cpu_conv == "auto" && options.conv == "auto"),
+                "--tune: goes with --cpu-conv auto and --conv auto alone");
+  require_usage(!options.tune || !options.deterministic,
+                "--tune: not with --deterministic: which algorithm is fastest may change from run to run");
+}
+
+}  // namespace vergence

@@ -1,0 +1,17 @@
+// The choices that --tune makes in a run. Those from before its checkpoint are part of what a resumed run must repeat.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "ssl/options/options.h"
+
+namespace vergence {
+
+/// Begins to tune, or not, as the options say; after `step` steps with the choices in `file`.
+void start_tuning(const Options& options, const std::string& file, std::int64_t step);
+
+/// Writes the choices made so far.
+void save_tuning(const Options& options, const std::string& file);
+
+}  // namespace vergence
