@@ -27,10 +27,12 @@ std::pair<Features, Features> Validation::bank_and_queries(const Encode& encode)
   return {std::move(of_bank), std::move(of_queries)};
 }
 
-/// Names the judged classes that the bank lacks, once.
+/// Names the judged classes that the bank lacks, and says what a small bank does, once.
 void Validation::tell_cover(const Dataset& bank, const Dataset& queries) {
   if (cover_told_) return;
   cover_told_ = true;
+  if (const std::int64_t k = knn_cosine_200().k; bank.count < k)
+    progress_.note(join("notice: kNN with k = ", k, " uses k = ", bank.count, ", all the bank has"));
   const std::int64_t most = run_.options.eval_limit;
   const std::string limit = most > 0 ? join("--eval-limit ", most) : "";
   for (const std::string& notice : notices_of(class_cover(bank.labels, queries.labels), bank, queries, limit))

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <iostream>
 #include <limits>
 
 #include "kernels/error.h"
@@ -44,8 +43,6 @@ std::vector<KnnResult> knn_classify(const Features& bank, const Features& query,
   check_features(bank, query, forms, blocks);
   std::vector<KnnResult> results;
   for (const KnnForm& form : forms) {
-    if (form.k > bank.rows())
-      std::cerr << "notice: kNN with k = " << form.k << " uses k = " << bank.rows() << ", all the bank has\n";
     results.push_back({std::min(form.k, bank.rows()), {}, 0});
     results.back().predicted.resize(static_cast<std::size_t>(query.rows()));
   }

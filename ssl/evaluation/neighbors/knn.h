@@ -35,8 +35,8 @@ struct KnnResult {
 
 /// Classifies every row of `query` by its neighbours in `bank`, in each of the `forms` (one matrix product serves all).
 /// Neighbours are exact (nearest.h). Of equally near ones the earlier row counts, of classes with equal votes the
-/// smaller one. A k above the bank's
-/// size is cut to it, with one notice on stderr. Throws UsageError if features are empty, not finite or do not match.
+/// smaller one. A k above the bank's size is cut to it (KnnResult::k). Throws UsageError if features are empty, not
+/// finite or do not match.
 std::vector<KnnResult> knn_classify(const Features& bank, const Features& query, const std::vector<KnnForm>& forms,
                                     Backend& backend, const KnnBlocks& blocks = {});
 
