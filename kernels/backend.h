@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/choices.h"
 #include "kernels/types.h"
 
 namespace vergence {
@@ -163,6 +164,9 @@ class Backend {
  public:
   virtual ~Backend() = default;
   virtual const char* name() const = 0;
+  /// Which kernels to use from now on. Not while another thread gives the device work.
+  virtual void set_choices(const KernelChoices& choices) { choices_ = choices; }
+  virtual const KernelChoices& choices() const { return choices_; }
   /// Which one it is: "NVIDIA H200, compute capability 9.0, 140 GiB".
   virtual std::string description() const { return name(); }
   /// What computes its convolutions of such activations, where a device has a choice: "cuDNN 9.19", "own kernels
@@ -332,6 +336,9 @@ class Backend {
   /// i32 in the device's memory, so that a recorded step can be repeated with other values.
   virtual void make_views(const ViewBatch& batch, ConstArray pixels, ConstArray indices, ConstArray epoch,
                           Array out) = 0;
+
+ private:
+  KernelChoices choices_;
 };
 
 /// The CPU, always there. Created at first use.

@@ -1,24 +1,12 @@
 #include "kernels/conv_tuning.h"
 
 #include <algorithm>
-#include <mutex>
 
 #include "kernels/clock.h"
 
 namespace vergence {
 
 namespace {
-
-struct Tuning {
-  std::mutex mutex;
-  bool on = false;
-  ConvChoices choices;
-};
-
-Tuning& tuning() {
-  static Tuning one;
-  return one;
-}
 
 /// Seconds of the fastest of three runs after a first one.
 double seconds_of(const std::function<void()>& run) {
@@ -34,31 +22,17 @@ double seconds_of(const std::function<void()>& run) {
 
 }  // namespace
 
-void start_conv_tuning(const ConvChoices& known) {
-  const std::lock_guard lock(tuning().mutex);
-  tuning().on = true;
-  tuning().choices = known;
+ConvTuning::ConvTuning(ConvChoices known) : choices_(std::move(known)) {}
+
+ConvChoices ConvTuning::choices() const {
+  const std::lock_guard lock(mutex_);
+  return choices_;
 }
 
-void stop_conv_tuning() {
-  const std::lock_guard lock(tuning().mutex);
-  tuning().on = false;
-}
-
-bool conv_tuning() {
-  const std::lock_guard lock(tuning().mutex);
-  return tuning().on;
-}
-
-ConvChoices conv_choices() {
-  const std::lock_guard lock(tuning().mutex);
-  return tuning().choices;
-}
-
-std::size_t tuned_choice(const std::string& of, const std::vector<ConvCandidate>& candidates) {
+std::size_t ConvTuning::choose(const std::string& of, const std::vector<ConvCandidate>& candidates) {
   {
-    const std::lock_guard lock(tuning().mutex);
-    if (const auto known = tuning().choices.find(of); known != tuning().choices.end())
+    const std::lock_guard lock(mutex_);
+    if (const auto known = choices_.find(of); known != choices_.end())
       for (std::size_t i = 0; i < candidates.size(); ++i)
         if (known->second == candidates[i].name) return i;
   }
@@ -68,8 +42,8 @@ std::size_t tuned_choice(const std::string& of, const std::vector<ConvCandidate>
     const double seconds = seconds_of(candidates[i].run);
     if (seconds < least) least = seconds, best = i;
   }
-  const std::lock_guard lock(tuning().mutex);
-  tuning().choices[of] = candidates[best].name;
+  const std::lock_guard lock(mutex_);
+  choices_[of] = candidates[best].name;
   return best;
 }
 

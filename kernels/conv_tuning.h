@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <map>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -15,14 +16,6 @@ namespace vergence {
 /// Algorithm names by case: "128x32x32x64 -> 64, 3x3/1+1*1, groups 1, forward, f32" -> "winograd".
 using ConvChoices = std::map<std::string, std::string>;
 
-/// Starts timing, from the choices known so far. For the whole process.
-void start_conv_tuning(const ConvChoices& known);
-/// Back to the fixed rule.
-void stop_conv_tuning();
-bool conv_tuning();
-/// All choices so far.
-ConvChoices conv_choices();
-
 /// One way to compute a convolution. `run` computes it, waiting until it is done; it may be called often and must give
 /// the same result every time.
 struct ConvCandidate {
@@ -30,9 +23,21 @@ struct ConvCandidate {
   std::function<void()> run;
 };
 
-/// Which of the candidates (at least one) to take: the remembered choice if it is among them; else all are run and
-/// timed, and the fastest is remembered. `of` tells it from other choices: text_of_conv, or a choice within one of
-/// them.
-std::size_t tuned_choice(const std::string& of, const std::vector<ConvCandidate>& candidates);
+/// The choices of a device (KernelChoices::tuning). Several threads may ask at once.
+class ConvTuning {
+ public:
+  explicit ConvTuning(ConvChoices known = {});
+
+  /// Which of the candidates (at least one) to take: the remembered choice if it is among them; else all are run and
+  /// timed, and the fastest is remembered. `of` tells it from other choices: text_of_conv, or a choice within one of
+  /// them.
+  std::size_t choose(const std::string& of, const std::vector<ConvCandidate>& candidates);
+  /// All choices so far.
+  ConvChoices choices() const;
+
+ private:
+  mutable std::mutex mutex_;
+  ConvChoices choices_;
+};
 
 }  // namespace vergence

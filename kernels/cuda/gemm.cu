@@ -4,7 +4,6 @@
 // A block of 256 threads makes a 64 x 64 tile of out, each thread 4 x 4 of it, 16 terms at a time through shared memory
 // while the next 16 are on their way. Where out has few tiles and the sums are long (weight gradients), the sums are
 // cut into parts by a rule that knows the shape alone, and a second kernel adds the parts in their order.
-#include "kernels/choices.h"
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/libraries.h"
 #include "kernels/cuda/loops.h"
@@ -123,7 +122,8 @@ std::int64_t terms_of_part(std::int64_t tiles, std::int64_t k) {
 
 void CudaBackend::gemm(bool transpose_a, bool transpose_b, std::int64_t m, std::int64_t n, std::int64_t k, ConstArray a,
                        ConstArray b, ConstArray bias, Array out) {
-  if (m == 0 || n == 0 || library_gemm(device_, transpose_a, transpose_b, m, n, k, a, b, bias, out)) return;
+  if (m == 0 || n == 0 || library_gemm(device_, choices().math, transpose_a, transpose_b, m, n, k, a, b, bias, out))
+    return;
   with_float(a.dtype, [&](auto zero) {
     using T = decltype(zero);
     using Real = Compute<T>;
@@ -145,6 +145,6 @@ void CudaBackend::gemm(bool transpose_a, bool transpose_b, std::int64_t m, std::
 }
 
 /// tf32 keeps 10 bits of fraction, by whatever rule.
-double CudaBackend::f32_operand_rounding() const { return cuda_math() == CudaMath::fp32 ? 0 : 0x1p-10; }
+double CudaBackend::f32_operand_rounding() const { return choices().math == CudaMath::fp32 ? 0 : 0x1p-10; }
 
 }  // namespace vergence::VERGENCE_GPU

@@ -9,9 +9,9 @@
 
 namespace vergence::VERGENCE_GPU {
 
-/// cuBLASLt, as Backend::gemm. Without bias or with an [n] bias of out's type.
-bool library_gemm(Device& device, bool transpose_a, bool transpose_b, std::int64_t m, std::int64_t n, std::int64_t k,
-                  ConstArray a, ConstArray b, ConstArray bias, Array out);
+/// cuBLASLt, as Backend::gemm. Without bias or with an [n] bias of out's type. math: of f32.
+bool library_gemm(Device& device, CudaMath math, bool transpose_a, bool transpose_b, std::int64_t m, std::int64_t n,
+                  std::int64_t k, ConstArray a, ConstArray b, ConstArray bias, Array out);
 
 /// Whether a library can be used on a device.
 struct LibraryState {
@@ -23,9 +23,12 @@ struct LibraryState {
 const LibraryState& conv_library(Device& device);
 
 /// cuDNN, bf16: all operands bf16 but dw, which may be f32, for which cuDNN has few engines. `w` is in bf16 already.
-/// add: to what the result holds.
-bool library_conv2d(Device& device, const ConvShape& shape, ConstArray x, ConstArray w, Array y, bool add = false);
-bool library_conv2d_data(Device& device, const ConvShape& shape, ConstArray g, ConstArray w, Array dx, bool add);
-bool library_conv2d_weight(Device& device, const ConvShape& shape, ConstArray x, ConstArray g, Array dw);
+/// `choices`: whether results must repeat, and whether plans are timed. add: to what the result holds.
+bool library_conv2d(Device& device, const KernelChoices& choices, const ConvShape& shape, ConstArray x, ConstArray w,
+                    Array y, bool add);
+bool library_conv2d_data(Device& device, const KernelChoices& choices, const ConvShape& shape, ConstArray g,
+                         ConstArray w, Array dx, bool add);
+bool library_conv2d_weight(Device& device, const KernelChoices& choices, const ConvShape& shape, ConstArray x,
+                           ConstArray g, Array dw);
 
 }  // namespace vergence::VERGENCE_GPU

@@ -11,8 +11,8 @@ namespace {
 constexpr std::int64_t fewest_library_channels = 16, fewest_projection_channels = 128;
 
 /// Channels in whole 16-byte vectors on the sides that a pass reads.
-bool tensor_applies(const ConvShape& s, ConvPass pass, DType type) {
-  if (s.groups != 1 || !(type == DType::bf16 || (type == DType::f32 && cuda_math() == CudaMath::tf32))) return false;
+bool tensor_applies(const ConvShape& s, ConvPass pass, DType type, CudaMath math) {
+  if (s.groups != 1 || !(type == DType::bf16 || (type == DType::f32 && math == CudaMath::tf32))) return false;
   const std::int64_t width = 16 / size_of(type);
   return (pass == ConvPass::data || s.in_channels % width == 0) &&
          (pass == ConvPass::forward || s.out_channels % width == 0);
@@ -26,23 +26,24 @@ bool library_pays(const ConvShape& s, ConvPass pass) {
 
 }  // namespace
 
-bool cuda_conv_applies(CudaConvAlgorithm algorithm, const ConvShape& shape, ConvPass pass, DType type) {
+bool cuda_conv_applies(CudaConvAlgorithm algorithm, const ConvShape& shape, ConvPass pass, DType type,
+                       const KernelChoices& choices) {
   switch (algorithm) {
     case CudaConvAlgorithm::library:
       return type == DType::bf16;
     case CudaConvAlgorithm::tensor:
-      return tensor_applies(shape, pass, type);
+      return tensor_applies(shape, pass, type, choices.math);
     case CudaConvAlgorithm::plain:
       break;
   }
   return true;
 }
 
-CudaConvAlgorithm choose_cuda_conv(const ConvShape& s, ConvPass pass, DType type) {
-  const CudaConv choice = cuda_conv();
+CudaConvAlgorithm choose_cuda_conv(const ConvShape& s, ConvPass pass, DType type, const KernelChoices& choices) {
+  const CudaConv choice = choices.cuda_conv;
   if (type == DType::bf16 && (choice == CudaConv::cudnn || (choice == CudaConv::automatic && library_pays(s, pass))))
     return CudaConvAlgorithm::library;
-  return tensor_applies(s, pass, type) ? CudaConvAlgorithm::tensor : CudaConvAlgorithm::plain;
+  return tensor_applies(s, pass, type, choices.math) ? CudaConvAlgorithm::tensor : CudaConvAlgorithm::plain;
 }
 
 }  // namespace vergence

@@ -16,9 +16,10 @@ enum class CudaConvAlgorithm {
 };
 
 /// True where `algorithm` may have this pass; the library may still lack an engine. `type`: of the activations.
-bool cuda_conv_applies(CudaConvAlgorithm algorithm, const ConvShape& shape, ConvPass pass, DType type);
+bool cuda_conv_applies(CudaConvAlgorithm algorithm, const ConvShape& shape, ConvPass pass, DType type,
+                       const KernelChoices& choices);
 
 /// The first to be tried. `type` is the type of the activations.
-CudaConvAlgorithm choose_cuda_conv(const ConvShape& shape, ConvPass pass, DType type);
+CudaConvAlgorithm choose_cuda_conv(const ConvShape& shape, ConvPass pass, DType type, const KernelChoices& choices);
 
 }  // namespace vergence

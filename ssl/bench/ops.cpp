@@ -235,8 +235,7 @@ void print_row(std::ostream& out, const Row& row, double ceiling) {
 std::string bench_ops(const BenchSettings& settings) {
   if (settings.threads > 0) omp_set_num_threads(settings.threads);
   const Options options = bench_options(settings);
-  apply_kernel_choices(options);
-  Backend& device = backend(settings.device.c_str());
+  Backend& device = device_of(options);
   const double product = best_product(device, activations_of(options, device)), bandwidth = copy_bandwidth(device);
   std::ostringstream out;
   char line[200];

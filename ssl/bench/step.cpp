@@ -37,21 +37,14 @@ StepContext context_of(const Options& options, std::int64_t step, std::int64_t s
   return {.lr = options.effective_lr(), .step = step, .steps = steps, .images = options.batch};
 }
 
-/// Convolutions are timed as long as it lives.
-class Tuning {
- public:
-  explicit Tuning(bool on) : on_(on) {
-    if (on) start_conv_tuning({});
-  }
-  ~Tuning() {
-    if (on_) stop_conv_tuning();
-  }
-  Tuning(const Tuning&) = delete;
-  Tuning& operator=(const Tuning&) = delete;
-
- private:
-  bool on_;
-};
+Backend& bench_device(const BenchSettings& settings) {
+  Backend& device = device_of(bench_options(settings));
+  if (!settings.tune) return device;
+  KernelChoices choices = device.choices();
+  choices.tuning = std::make_shared<ConvTuning>();
+  device.set_choices(choices);
+  return device;
+}
 
 }  // namespace
 
@@ -66,6 +59,7 @@ Options bench_options(const BenchSettings& settings) {
   options.cpu_conv = settings.cpu_conv;
   options.conv = settings.conv;
   options.weight_gradients = settings.weight_gradients;
+  options.deterministic = settings.deterministic;
   options.recompute = settings.recompute;
   const auto set = [&](const char* name, auto value) { set_option(options, name, join(value)); };
   set("width", settings.width);
@@ -121,10 +115,8 @@ Views bench_views(const Options& options, const Objective& objective, Backend& d
 
 BenchResult bench_step(const BenchSettings& settings, const ViewSource& views) {
   if (settings.threads > 0) omp_set_num_threads(settings.threads);
-  const Tuning tuning(settings.tune);
   const Options options = bench_options(settings);
-  apply_kernel_choices(options);
-  Backend& device = backend(settings.device.c_str());
+  Backend& device = bench_device(settings);
   const auto objective = make_objective(objective_setup(options, settings.image, device));
   const Views fixed = views ? Views{} : bench_views(options, *objective, device);
   BenchResult result;

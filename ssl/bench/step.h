@@ -22,9 +22,10 @@ struct BenchSettings {
   std::int64_t image = 32, batch = 512, projector = 2048;
   std::string device = "auto", precision = "fp32", cpu_conv = "auto", conv = "auto";
   std::string weight_gradients = "auto";
-  bool tune = false;       // convolutions by time, as pretrain --tune, instead of by the fixed rule
-  bool recompute = false;  // batch norms' results in the backward pass, as pretrain --recompute
-  bool capture = true;     // on a device that can: record the step and repeat it
+  bool deterministic = false;  // as pretrain --deterministic
+  bool tune = false;           // convolutions by time, as pretrain --tune, instead of by the fixed rule
+  bool recompute = false;      // batch norms' results in the backward pass, as pretrain --recompute
+  bool capture = true;         // on a device that can: record the step and repeat it
   std::int64_t steps = 10, warmup = 3;
   int threads = 0;             // 0: OpenMP's choice
   std::string meta = "exact";  // form of a meta-gradient, for objectives that have one

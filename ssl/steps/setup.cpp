@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <sched.h>
 
-#include "kernels/choices.h"
 
 namespace vergence {
 
@@ -76,7 +75,7 @@ ObjectiveSetup objective_setup(const Options& options, std::int64_t image_size, 
   return {options, encoder_settings(options, image_size, channels), backend, activations_of(options, backend)};
 }
 
-void apply_kernel_choices(const Options& options) {
+KernelChoices kernel_choices(const Options& options) {
   const std::string &cpu = options.cpu_conv, &gpu = options.conv;
   require_usage(cpu == "auto" || cpu == "direct" || cpu == "winograd", "--cpu-conv: there is no '", cpu,
                 "'; expected auto, direct or winograd");
@@ -84,16 +83,24 @@ void apply_kernel_choices(const Options& options) {
                 "'; expected auto, cuda or cudnn");
   require_usage(options.weight_gradients != "bf16" || options.precision == "bf16",
                 "--weight-gradients bf16: goes with --precision bf16 alone, not with ", options.precision);
-  set_cpu_conv(cpu == "auto" ? CpuConv::automatic : cpu == "direct" ? CpuConv::direct : CpuConv::winograd);
-  set_cuda_conv(gpu == "auto" ? CudaConv::automatic : gpu == "cuda" ? CudaConv::cuda : CudaConv::cudnn);
   const std::string& precision = options.precision;
-  set_cuda_math(precision == "tf32" ? CudaMath::tf32
-                : precision == "bf16"
-                    ? CudaMath::tf32_products  // heads and losses are more exact still than the encoder
-                    : CudaMath::fp32);
-  set_cuda_weight_gradients(options.weight_gradients != "fp32" && options.precision == "bf16" ? DType::bf16
-                                                                                              : DType::f32);
-  set_cuda_deterministic(options.deterministic);
+  KernelChoices choices;
+  choices.cpu_conv = cpu == "auto" ? CpuConv::automatic : cpu == "direct" ? CpuConv::direct : CpuConv::winograd;
+  choices.cuda_conv = gpu == "auto" ? CudaConv::automatic : gpu == "cuda" ? CudaConv::cuda : CudaConv::cudnn;
+  choices.math = precision == "tf32" ? CudaMath::tf32
+                 : precision == "bf16"
+                     ? CudaMath::tf32_products  // heads and losses are more exact still than the encoder
+                     : CudaMath::fp32;
+  choices.weight_gradients = options.weight_gradients != "fp32" && precision == "bf16" ? DType::bf16 : DType::f32;
+  choices.deterministic = options.deterministic;
+  return choices;
+}
+
+Backend& device_of(const Options& options) {
+  const KernelChoices choices = kernel_choices(options);
+  Backend& device = backend(options.device.c_str());
+  device.set_choices(choices);
+  return device;
 }
 
 }  // namespace vergence

@@ -38,8 +38,11 @@ DType activations_of(const Options& options, const Backend& backend);
 ObjectiveSetup objective_setup(const Options& options, std::int64_t image_size, Backend& backend,
                                std::int64_t channels = 3);
 
-/// Makes `--cpu-conv`, `--conv`, `--weight-gradients`, `--precision` and `--deterministic` the choices of this
-/// process. Throws UsageError for names there are not and for what does not go together.
-void apply_kernel_choices(const Options& options);
+/// What `--cpu-conv`, `--conv`, `--weight-gradients`, `--precision` and `--deterministic` ask of a device. Throws
+/// UsageError for names there are not and for what does not go together.
+KernelChoices kernel_choices(const Options& options);
+
+/// The device that the options name, with their choices of kernels set before anything is made there.
+Backend& device_of(const Options& options);
 
 }  // namespace vergence

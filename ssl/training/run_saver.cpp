@@ -39,7 +39,7 @@ RunSaver::RunSaver(const RunSetup& run, RunFolder& folder, RunNotes& notes)
 /// checkpoint comes before any encoder, since an encoder without one is that of a run that has lost it.
 void RunSaver::save(std::int64_t step, double seconds, bool with_encoder) {
   saving_.wait();
-  save_tuning(run_.options, folder_.tuning());
+  save_tuning(run_.options, folder_.tuning(), run_.backend);
   folder_.sync_metrics();
   const bool first = !RunFolder::has(folder_.checkpoint());
   if (with_encoder && !first) add_encoders(step);

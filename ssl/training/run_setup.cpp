@@ -12,7 +12,7 @@ namespace vergence {
 RunSetup::RunSetup(const Options& given, RunData& images)
     : options(given),
       data(images),
-      backend(vergence::backend(options.device.c_str())),
+      backend(device_of(options)),
       activations(activations_of(options, backend)),
       view(view_settings(options, data.train())[0]),
       steps_per_epoch(vergence::steps_per_epoch(options, data.train())),

@@ -110,7 +110,7 @@ double seconds_per_image(const Options& options, const Plan& plan, Backend& devi
 
 StepTime time_step(const Options& options, const Plan& plan, Backend& device) {
   try {
-    apply_kernel_choices(options);
+    device.set_choices(kernel_choices(options));
     const std::unique_ptr<Trial> trial = quick_trial(options, plan, device);
     double seconds = trial->seconds(device.can_record());
     if (const std::int64_t more = options.batch - trial->batch(); more > 0)

@@ -227,12 +227,11 @@ TrainingResult Trainer::run() {
 TrainingResult train_run(const Options& options, RunData& data, RunFolder& folder, RunNotes& notes) {
   TrainingResult result;
   notes.around([&] {
-    apply_kernel_choices(options);
     forget_convs();
     const RunSetup run(options, data);
     announce(run, folder.path(), notes.log);
     const StartPoint start = start_point(run, folder, notes.log);
-    start_tuning(options, folder.tuning(), start.step);
+    start_tuning(options, folder.tuning(), start.step, run.backend);
     notes.begin(folder, options, start.step);
     folder.write_config(run.config);
     folder.open_metrics(start.step);

@@ -1,7 +1,9 @@
 #include "ssl/training/tuning.h"
 
 #include <algorithm>
+#include <memory>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "engine/io/files.h"
 #include "engine/text/json_text.h"
@@ -10,8 +12,7 @@
 
 namespace vergence {
 
-void start_tuning(const Options& options, const std::string& file, std::int64_t step) {
-  stop_conv_tuning();
+void start_tuning(const Options& options, const std::string& file, std::int64_t step, Backend& device) {
   if (!options.tune) return;
   ConvChoices known;
   if (step > 0) {
@@ -20,11 +21,13 @@ void start_tuning(const Options& options, const std::string& file, std::int64_t 
                   file, ": expected an object of algorithm names by convolution");
     known = saved.get<ConvChoices>();
   }
-  start_conv_tuning(known);
+  KernelChoices choices = device.choices();
+  choices.tuning = std::make_shared<ConvTuning>(std::move(known));
+  device.set_choices(choices);
 }
 
-void save_tuning(const Options& options, const std::string& file) {
-  if (options.tune) write_atomically(file, json_text(conv_choices(), 1) + "\n");
+void save_tuning(const Options& options, const std::string& file, const Backend& device) {
+  if (options.tune) write_atomically(file, json_text(device.choices().tuning->choices(), 1) + "\n");
 }
 
 }  // namespace vergence

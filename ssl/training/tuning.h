@@ -8,10 +8,10 @@
 
 namespace vergence {
 
-/// Begins to tune, or not, as the options say; after `step` steps with the choices in `file`.
-void start_tuning(const Options& options, const std::string& file, std::int64_t step);
+/// With --tune, `device` times its convolutions from now on; after `step` steps it starts with the choices in `file`.
+void start_tuning(const Options& options, const std::string& file, std::int64_t step, Backend& device);
 
 /// Writes the choices made so far.
-void save_tuning(const Options& options, const std::string& file);
+void save_tuning(const Options& options, const std::string& file, const Backend& device);
 
 }  // namespace vergence

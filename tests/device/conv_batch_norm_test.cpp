@@ -3,11 +3,10 @@
 
 #include "engine/graph.h"
 #include "engine/ops/ops.h"
-#include "kernels/choices.h"
 #include "tests/device/device_under_test.h"
-#include "tests/device/own_kernels.h"
 #include "tests/op_table/runner.h"
 #include "tests/support/checked_backend.h"
+#include "tests/support/with_choices.h"
 
 namespace vergence::test {
 namespace {
@@ -100,7 +99,7 @@ class WatchedBackend final : public CheckedBackend {
 };
 
 class ConvBatchNorm : public testing::TestWithParam<Layer> {
-  const OwnKernels own_kernels_;
+  const WithChoices own_kernels_{device_under_test(), {.cuda_conv = CudaConv::cuda}};
 };
 
 TEST_P(ConvBatchNorm, IsWhatBothAreApart) {
@@ -126,7 +125,7 @@ TEST_P(ConvBatchNorm, RunsTogetherWhereTilesFitTheGroups) {
   };
   EXPECT_EQ(done(), layer.fits);
   EXPECT_EQ(raw.values(), layer.fits ? plain.values() : zeros_like(plain).values());
-  set_cuda_conv(CudaConv::cudnn);
+  const WithChoices library(device, {.cuda_conv = CudaConv::cudnn});
   EXPECT_FALSE(done()) << "the library's convolution leaves no statistics";
 }
 
@@ -154,7 +153,7 @@ INSTANTIATE_TEST_SUITE_P(
     [](const auto& info) { return "Case" + std::to_string(info.index); });
 
 TEST(ConvBatchNormElsewhere, CanBeRecorded) {
-  const OwnKernels own_kernels;
+  const WithChoices own_kernels(device_under_test(), {.cuda_conv = CudaConv::cuda});
   Backend& device = device_under_test();
   const Shape images{2, 16, 16, 8};
   const Tensor x = random_tensor("x", images, DType::bf16), next = random_tensor("next", images, DType::bf16);
@@ -174,7 +173,7 @@ TEST(ConvBatchNormElsewhere, CanBeRecorded) {
 
 /// Types and channels that the kernel lacks: nothing is done together, and nothing fails.
 TEST(ConvBatchNormElsewhere, FallsBack) {
-  const OwnKernels own_kernels;
+  const WithChoices own_kernels(device_under_test(), {.cuda_conv = CudaConv::cuda});
   Backend& device = device_under_test();
   for (const auto& [type, channels] : {std::pair{DType::f32, 8}, std::pair{DType::bf16, 3}}) {
     const Tensor x = random_tensor("x", {2, 8, 8, channels}, type);

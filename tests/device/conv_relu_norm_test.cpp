@@ -5,11 +5,10 @@
 
 #include "engine/graph.h"
 #include "engine/ops/ops.h"
-#include "kernels/choices.h"
 #include "tests/device/device_under_test.h"
-#include "tests/device/own_kernels.h"
 #include "tests/op_table/runner.h"
 #include "tests/support/checked_backend.h"
+#include "tests/support/with_choices.h"
 
 namespace vergence::test {
 namespace {
@@ -82,7 +81,7 @@ Outcome run(const Layer& layer, bool watch_activation) {
 }
 
 class ConvReluNorm : public testing::TestWithParam<Layer> {
-  const OwnKernels own_kernels_;
+  const WithChoices own_kernels_{device_under_test(), {.cuda_conv = CudaConv::cuda}};
 };
 
 TEST_P(ConvReluNorm, IsWhatThePassesAreApart) {
@@ -121,7 +120,7 @@ INSTANTIATE_TEST_SUITE_P(
 
 /// Where the activation is read twice its cotangent is a sum, and nothing may be cut off and summed before that.
 TEST(ConvReluNormElsewhere, LeavesAnActivationWithTwoReadersAlone) {
-  const OwnKernels own_kernels;
+  const WithChoices own_kernels(device_under_test(), {.cuda_conv = CudaConv::cuda});
   WatchedBackend device(device_under_test());
   const Shape images{2, 8, 8, 8};
   const Tensor x = leaf(from_values(device, images, normal_values("x", 0, images.size()), DType::bf16));

@@ -5,9 +5,9 @@
 #include "engine/graph.h"
 #include "engine/ops/ops.h"
 #include "tests/device/device_under_test.h"
-#include "tests/device/own_kernels.h"
 #include "tests/op_table/runner.h"
 #include "tests/support/checked_backend.h"
+#include "tests/support/with_choices.h"
 
 namespace vergence::test {
 namespace {
@@ -106,7 +106,7 @@ Gradients gradients_of(Backend& real, DType type, bool may_join, bool second = f
 }
 
 class JoinedGradients : public testing::TestWithParam<DType> {
-  const OwnKernels own_kernels_;
+  const WithChoices own_kernels_{device_under_test(), {.cuda_conv = CudaConv::cuda}};
 };
 
 TEST_P(JoinedGradients, AreAddedByTheDataGradient) {
@@ -153,7 +153,7 @@ TEST(JoinedGradientsElsewhere, AreSumsOnTheCpu) {
 
 /// The masked cotangent of a batch norm also goes to what it adds: there its sums mean nothing.
 TEST(JoinedGradientsElsewhere, SumsStayWithTheirBatchNorm) {
-  const OwnKernels own_kernels;
+  const WithChoices own_kernels(device_under_test(), {.cuda_conv = CudaConv::cuda});
   const auto gradients = [](bool watch) {
     WatchedBackend device(device_under_test(), true);
     Network network{device, DType::bf16, {}};

@@ -3,9 +3,9 @@
 #include <cmath>
 #include <gtest/gtest.h>
 
-#include "kernels/choices.h"
 #include "tests/device/device_under_test.h"
 #include "tests/op_table/runner.h"
+#include "tests/support/with_choices.h"
 
 namespace vergence::test {
 namespace {
@@ -67,13 +67,11 @@ std::vector<Values> info_nce_and_gradient(Backend& device, const InfoNceShape& s
 }
 
 void check_stored_scores(const InfoNceShape& shape) {
-  const CudaMath before = cuda_math();
   const auto exact = info_nce_and_gradient(cpu_backend(), shape, DType::f64);
   for (const CudaMath math : {CudaMath::fp32, CudaMath::tf32_products}) {
     SCOPED_TRACE(static_cast<int>(math));
-    set_cuda_math(math);
+    const WithChoices with(device_under_test(), {.math = math});
     const auto single = info_nce_and_gradient(device_under_test(), shape, DType::f32);
-    set_cuda_math(before);
     EXPECT_LE(relative_error(single[0], exact[0]), 2e-6);
     EXPECT_LE(relative_error(single[1], exact[1]), 2e-6);
     EXPECT_LE(relative_error(single[2], exact[2]), math == CudaMath::fp32 ? 1e-5 : 2e-3);

@@ -4,9 +4,9 @@
 #include "engine/graph.h"
 #include "engine/ops/ops.h"
 #include "tests/device/device_under_test.h"
-#include "tests/device/own_kernels.h"
 #include "tests/op_table/runner.h"
 #include "tests/support/checked_backend.h"
+#include "tests/support/with_choices.h"
 
 namespace vergence::test {
 namespace {
@@ -87,7 +87,7 @@ Outcome train(Backend& real, DType type, bool recompute, bool second) {
 }
 
 class Recompute : public testing::TestWithParam<DType> {
-  const OwnKernels own_kernels_;
+  const WithChoices own_kernels_{device_under_test(), {.cuda_conv = CudaConv::cuda}};
 };
 
 TEST_P(Recompute, GivesTheSameBitsInLessMemory) {

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <functional>
 #include <gtest/gtest.h>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,7 @@
 #include "kernels/cuda/emulated/backend.h"
 #include "kernels/cuda/rules.h"
 #include "kernels/random.h"
+#include "tests/support/with_choices.h"
 
 namespace vergence::emulated {
 namespace {
@@ -346,7 +348,10 @@ TEST(WeightSplits, AreWithinTheirBounds) {
 
 TEST(CudaRules, ChooseByShapePassAndType) {
   const ConvShape wide = Case{"", 2, 8, 64, 64, 3, 1, 1}.shape();
-  const auto choose = [](const ConvShape& s, ConvPass pass, DType type) { return choose_cuda_conv(s, pass, type); };
+  KernelChoices choices;
+  const auto choose = [&](const ConvShape& s, ConvPass pass, DType type) {
+    return choose_cuda_conv(s, pass, type, choices);
+  };
   ConvShape stem = wide;
   stem.in_channels = 3;
   EXPECT_EQ(choose(wide, ConvPass::forward, DType::bf16), CudaConvAlgorithm::library);
@@ -360,16 +365,14 @@ TEST(CudaRules, ChooseByShapePassAndType) {
   EXPECT_EQ(choose(projection, ConvPass::forward, DType::bf16), CudaConvAlgorithm::library);
   EXPECT_EQ(choose(projection, ConvPass::weight, DType::bf16), CudaConvAlgorithm::tensor);
   EXPECT_EQ(choose(wider, ConvPass::weight, DType::bf16), CudaConvAlgorithm::library);
-  set_cuda_conv(CudaConv::cuda);
+  choices.cuda_conv = CudaConv::cuda;
   EXPECT_EQ(choose(wide, ConvPass::weight, DType::bf16), CudaConvAlgorithm::tensor);
-  set_cuda_conv(CudaConv::cudnn);
+  choices.cuda_conv = CudaConv::cudnn;
   EXPECT_EQ(choose(stem, ConvPass::forward, DType::bf16), CudaConvAlgorithm::library);
   EXPECT_EQ(choose(stem, ConvPass::forward, DType::f32), CudaConvAlgorithm::plain);
-  set_cuda_conv(CudaConv::automatic);
-  set_cuda_math(CudaMath::tf32);
+  choices = {.math = CudaMath::tf32};
   EXPECT_EQ(choose(wide, ConvPass::forward, DType::f32), CudaConvAlgorithm::tensor);
   EXPECT_EQ(choose(wide, ConvPass::forward, DType::f64), CudaConvAlgorithm::plain);
-  set_cuda_math(CudaMath::fp32);
 }
 
 TEST(CudaTuning, TimesWhatAppliesOnceAndRepeatsItsChoice) {
@@ -377,20 +380,21 @@ TEST(CudaTuning, TimesWhatAppliesOnceAndRepeatsItsChoice) {
   Backend& gpu = emulated_backend();
   const Memory x(draw(shape.in_size(), 1), DType::bf16), w(draw(shape.weight_size(), 2), DType::bf16);
   const Memory y(shape.out_size(), DType::bf16), again(shape.out_size(), DType::bf16);
-  start_conv_tuning({});
-  gpu.conv2d(shape, x.array(), w.array(), y.array());
-  const ConvChoices choices = conv_choices();
+  const auto tuned = [&](const ConvChoices& known, const Memory& out) {
+    const auto tuning = std::make_shared<ConvTuning>(known);
+    const test::WithChoices with(gpu, {.tuning = tuning});
+    gpu.conv2d(shape, x.array(), w.array(), out.array());
+    return tuning->choices();
+  };
+  const ConvChoices choices = tuned({}, y);
   ASSERT_EQ(choices.size(), 1u);
   EXPECT_TRUE(choices.begin()->second == "library" || choices.begin()->second == "tensor" ||
               choices.begin()->second == "plain");
   for (const char* choice : {"plain", "tensor"}) {  // a choice that was kept is taken
-    start_conv_tuning({{choices.begin()->first, choice}});
-    gpu.conv2d(shape, x.array(), w.array(), again.array());
-    EXPECT_EQ(conv_choices().begin()->second, choice);
+    EXPECT_EQ(tuned({{choices.begin()->first, choice}}, again).begin()->second, choice);
     const std::vector<double> a = y.values(), b = again.values();
     for (std::size_t i = 0; i < a.size(); ++i) EXPECT_NEAR(a[i], b[i], 1e-2 * (1 + std::abs(a[i])));
   }
-  stop_conv_tuning();
 }
 
 TEST(CudaTuning, LeavesWhatASumBeginsWith) {
@@ -399,9 +403,8 @@ TEST(CudaTuning, LeavesWhatASumBeginsWith) {
   std::vector<double> expected = before;
   for (std::size_t i = 0; i < expected.size(); ++i) expected[i] += t.dx[i];
   const Memory g(t.g, DType::bf16), w(t.w, DType::bf16), dx(before, DType::bf16);
-  start_conv_tuning({});
+  const test::WithChoices with(emulated_backend(), {.tuning = std::make_shared<ConvTuning>()});
   emulated_backend().conv2d_data(t.shape, g.array(), w.array(), dx.array(), true);
-  stop_conv_tuning();
   EXPECT_LT(distance(dx.values(), expected), 5e-3);
 }
 

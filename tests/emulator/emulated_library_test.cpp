@@ -2,11 +2,11 @@
 #include <gtest/gtest.h>
 
 #include "engine/tensor.h"
-#include "kernels/choices.h"
 #include "kernels/conv_record.h"
 #include "kernels/cuda/emulated/backend.h"
 #include "kernels/cuda/emulated/stand_in_library.h"
 #include "tests/support/complaints.h"
+#include "tests/support/with_choices.h"
 
 namespace vergence::emulated {
 namespace {
@@ -18,8 +18,6 @@ class Library : public testing::Test {
   ~Library() override {
     stand_in_library() = {};
     forget_convs();
-    set_cuda_conv(CudaConv::automatic);
-    set_cuda_weight_gradients(DType::f32);
   }
 
   Backend& gpu = emulated_backend();
@@ -39,7 +37,7 @@ TEST_F(Library, ThatIsThereIsNamed) {
   stand_in_library().state = {true, "cuDNN 9.99"};
   EXPECT_EQ(gpu.convolutions_by(DType::bf16), "cuDNN 9.99");
   EXPECT_EQ(gpu.convolutions_by(DType::f32), "own kernels");
-  set_cuda_conv(CudaConv::cuda);
+  const test::WithChoices own_kernels(gpu, {.cuda_conv = CudaConv::cuda});
   EXPECT_EQ(gpu.convolutions_by(DType::bf16), "own kernels (--conv cuda)");
 }
 
@@ -55,7 +53,7 @@ TEST_F(Library, ThatIsMissingIsReplacedWithOneNotice) {
 
 TEST_F(Library, ThatIsMissingCannotBeAskedFor) {
   stand_in_library().state.text = "libcudnn.so.9 cannot be loaded: looked in vain";
-  set_cuda_conv(CudaConv::cudnn);
+  const test::WithChoices library(gpu, {.cuda_conv = CudaConv::cudnn});
   const std::string refusal = "--conv cudnn: libcudnn.so.9 cannot be loaded: looked in vain";
   EXPECT_EQ(message_of([&] { gpu.convolutions_by(DType::bf16); }), refusal);
   EXPECT_EQ(message_of([&] { forward(); }), refusal);
@@ -69,7 +67,7 @@ TEST_F(Library, RoundsWeightGradientsWhereItMay) {
   const double exact = 72 * 3 * 1.0078125, rounded = static_cast<double>(static_cast<float>(bf16(float(exact))));
   ASSERT_NE(exact, rounded);
   for (const bool may_round : {false, true}) {
-    set_cuda_weight_gradients(may_round ? DType::bf16 : DType::f32);
+    const test::WithChoices with(gpu, {.weight_gradients = may_round ? DType::bf16 : DType::f32});
     const Tensor dw = empty(gpu, {16, 3, 3, 16});
     gpu.conv2d_weight(shape, x.array(), g.array(), dw.array());
     EXPECT_EQ(dw.values().at(4 * 16), may_round ? rounded : exact);
@@ -78,7 +76,7 @@ TEST_F(Library, RoundsWeightGradientsWhereItMay) {
 }
 
 TEST_F(Library, LeavesOurOwnWeightGradientsUnrounded) {
-  set_cuda_weight_gradients(DType::bf16);
+  const test::WithChoices with(gpu, {.weight_gradients = DType::bf16});
   const Tensor x = full(gpu, {2, 6, 6, 16}, 1.0078125, DType::bf16), g = full(gpu, {2, 6, 6, 16}, 3, DType::bf16);
   const Tensor dw = empty(gpu, {16, 3, 3, 16});
   gpu.conv2d_weight(shape, x.array(), g.array(), dw.array());
@@ -118,7 +116,7 @@ TEST_F(Library, LeavesARecordOfConvolutionsWithBatchNorm) {
 TEST_F(Library, ThatWasNeverToBeExpectedIsNotMissed) {
   testing::internal::CaptureStderr();
   EXPECT_EQ(gpu.convolutions_by(DType::bf16), "own kernels");
-  set_cuda_conv(CudaConv::cudnn);
+  const test::WithChoices library(gpu, {.cuda_conv = CudaConv::cudnn});
   EXPECT_EQ(forward().values().at(16 * 7), 9 * 16);
   EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
 }

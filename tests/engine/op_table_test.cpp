@@ -6,9 +6,9 @@
 #include <gtest/gtest.h>
 
 #include "engine/graph.h"
-#include "kernels/choices.h"
 #include "tests/op_table/checks.h"
 #include "tests/support/checked_backend.h"
+#include "tests/support/with_choices.h"
 
 namespace vergence::test {
 namespace {
@@ -36,11 +36,10 @@ TEST_P(OpTable, AgreesOnEveryDeviceInEveryPrecision) {
     }
     for (const auto& [device, conv] : devices_for(row, dtype)) {
       SCOPED_TRACE(join(device->name(), " ", name_of(dtype), conv == CpuConv::winograd ? " winograd" : ""));
-      set_cpu_conv(conv);
+      const WithChoices with(*device, {.cpu_conv = conv});
       check_on(row, reference, *device);
     }
   }
-  set_cpu_conv(CpuConv::automatic);
 }
 
 INSTANTIATE_TEST_SUITE_P(Row, OpTable, testing::ValuesIn(op_cases()),

@@ -4,10 +4,10 @@
 #include <gtest/gtest.h>
 
 #include "engine/ops/ops.h"
-#include "kernels/choices.h"
 #include "kernels/conv_record.h"
 #include "kernels/random.h"
 #include "tests/device/device_under_test.h"
+#include "tests/support/with_choices.h"
 
 namespace vergence::test {
 namespace {
@@ -38,9 +38,10 @@ double difference(const Tensor& a, const Tensor& b) {
 
 /// The result in f32, computed in the operands' type; a weight gradient is f32 already. add: to noise, but for that
 /// one.
-Tensor result_of(const ConvShape& s, ConvPass pass, const Tensor& x, const Tensor& w, const Tensor& y,
+Tensor result_of(CudaConv conv, const ConvShape& s, ConvPass pass, const Tensor& x, const Tensor& w, const Tensor& y,
                  bool add = false) {
   Backend& device = device_under_test();
+  const WithChoices with(device, {.cuda_conv = conv, .weight_gradients = DType::bf16});
   const auto made = [&](std::int64_t size, DType type) {
     return add ? cast(noise(size, 4), type) : empty(device, {size}, type);
   };
@@ -58,13 +59,8 @@ class CudnnConv : public testing::TestWithParam<ConvShape> {
   void SetUp() override {
     if (device_under_test().convolutions_by(DType::bf16).rfind("cuDNN", 0) != 0)
       GTEST_SKIP() << device_under_test().convolutions_by(DType::bf16);
-    set_cuda_weight_gradients(DType::bf16);
   }
-  void TearDown() override {
-    set_cuda_conv(CudaConv::automatic);
-    set_cuda_weight_gradients(DType::f32);
-    forget_convs();
-  }
+  void TearDown() override { forget_convs(); }
 };
 
 TEST_P(CudnnConv, AgreesWithOurOwnKernelsAndWithF32) {
@@ -75,17 +71,16 @@ TEST_P(CudnnConv, AgreesWithOurOwnKernelsAndWithF32) {
     if (pass == ConvPass::data && s.in_channels == 8) continue;  // images need no gradient
     SCOPED_TRACE(text_of_conv(s, pass, DType::bf16));
     forget_convs();
-    set_cuda_conv(CudaConv::cudnn);
-    const Tensor library = result_of(s, pass, x, w, y);
+    const Tensor library = result_of(CudaConv::cudnn, s, pass, x, w, y);
     EXPECT_EQ(convs_in_short(), "1 by cuDNN");
-    set_cuda_conv(CudaConv::cuda);
-    const Tensor own = result_of(s, pass, x, w, y), exact = result_of(s, pass, wide[0], wide[1], wide[2]);
+    const Tensor own = result_of(CudaConv::cuda, s, pass, x, w, y),
+                 exact = result_of(CudaConv::cuda, s, pass, wide[0], wide[1], wide[2]);
     EXPECT_LE(difference(library, own), tolerance);
     EXPECT_LE(difference(library, exact), tolerance);
     EXPECT_LE(difference(own, exact), tolerance);
     if (pass == ConvPass::weight) continue;
-    set_cuda_conv(CudaConv::cudnn);
-    EXPECT_LE(difference(result_of(s, pass, x, w, y, true), exact + cast(noise(exact.size(), 4), DType::f32)),
+    EXPECT_LE(difference(result_of(CudaConv::cudnn, s, pass, x, w, y, true),
+                         exact + cast(noise(exact.size(), 4), DType::f32)),
               tolerance);
   }
 }

@@ -5,7 +5,6 @@
 #include <gtest/gtest.h>
 
 #include "engine/io/files.h"
-#include "kernels/choices.h"
 #include "tests/device/device_under_test.h"
 #include "tests/support/training_losses.h"
 
@@ -34,10 +33,10 @@ TEST(Training, FollowsTheCpuForFiftyStepsInF32) {
 }
 
 TEST(Training, RecordedStepsHaveTheBitsOfEagerOnesAndRepeat) {
-  set_cuda_deterministic(true);
   for (const char* precision : {"fp32", "bf16"}) {
     BenchSettings settings = training_settings(device_under_test().name(), "simclr");
     settings.precision = precision;
+    settings.deterministic = true;
     settings.steps = 8;
     const BenchResult recorded = bench_step(settings), again = bench_step(settings);
     settings.capture = false;
@@ -46,7 +45,6 @@ TEST(Training, RecordedStepsHaveTheBitsOfEagerOnesAndRepeat) {
     EXPECT_EQ(recorded.losses, again.losses) << precision;
     EXPECT_EQ(recorded.losses, eager.losses) << precision;
   }
-  set_cuda_deterministic(false);
 }
 
 }  // namespace

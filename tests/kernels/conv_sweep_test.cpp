@@ -176,7 +176,7 @@ void check_values(const Case& c, ConvPass pass, bool winograd, const Operand& ou
 void check_pass(const Case& c, ConvPass pass, Types types) {
   const char* const names[] = {"forward", "data", "weight"};
   const ConvShape& s = c.shape;
-  const CpuConvAlgorithm algorithm = choose_cpu_conv(s, pass, types.activations);
+  const CpuConvAlgorithm algorithm = choose_cpu_conv(s, pass, types.activations, CpuConv::automatic);
   std::vector<unsigned char> before;
   for (const unsigned char filling : fillings) {
     SCOPED_TRACE(join(names[static_cast<int>(pass)], ' ', name_of(types.activations), '/', name_of(types.weights), ' ',

@@ -11,6 +11,7 @@
 #include "kernels/cpu/conv/unfold.h"
 #include "kernels/draws.h"
 #include "tests/support/checked_backend.h"
+#include "tests/support/with_choices.h"
 
 namespace vergence {
 namespace {
@@ -163,12 +164,6 @@ void check_all_types(const ConvShape& s) {
   check(s, DType::bf16, DType::bf16);
 }
 
-/// Forces an algorithm for the length of a test.
-struct Forced {
-  explicit Forced(CpuConv choice) { set_cpu_conv(choice); }
-  ~Forced() { set_cpu_conv(CpuConv::automatic); }
-};
-
 /// batch, height, width, in, out, kernel height, kernel width, stride, padding, dilation, groups
 const std::vector<ConvShape> geometries = {
     {1, 1, 1, 1, 1, 1, 1, 1, 0, 1, 1},   {3, 5, 5, 3, 7, 3, 3, 1, 1, 1, 1},    {1, 9, 7, 5, 17, 3, 3, 2, 1, 1, 1},
@@ -196,19 +191,20 @@ TEST(Conv, MatchesNaiveLoopsOnWinogradShapes) {
 }
 
 TEST(Conv, DirectForced) {
-  const Forced direct(CpuConv::direct);
+  const test::WithChoices direct(cpu_backend(), {.cpu_conv = CpuConv::direct});
   for (const ConvShape& s : winograd_geometries) {
-    EXPECT_EQ(CpuConvAlgorithm::direct, choose_cpu_conv(s, ConvPass::forward, DType::f32));
+    EXPECT_EQ(CpuConvAlgorithm::direct,
+              choose_cpu_conv(s, ConvPass::forward, DType::f32, cpu_backend().choices().cpu_conv));
     check(s, DType::f32, DType::f32);
     check(s, DType::bf16, DType::f32);
   }
 }
 
 TEST(Conv, WinogradForced) {
-  const Forced winograd(CpuConv::winograd);
+  const test::WithChoices winograd(cpu_backend(), {.cpu_conv = CpuConv::winograd});
   for (const ConvShape& s : winograd_geometries) {
     for (const ConvPass pass : {ConvPass::forward, ConvPass::data, ConvPass::weight})
-      EXPECT_EQ(CpuConvAlgorithm::winograd, choose_cpu_conv(s, pass, DType::f32));
+      EXPECT_EQ(CpuConvAlgorithm::winograd, choose_cpu_conv(s, pass, DType::f32, cpu_backend().choices().cpu_conv));
     check(s, DType::f32, DType::f32);
   }
   for (const ConvShape& s : geometries) check(s, DType::f32, DType::f32);  // where it does not exist: direct
@@ -254,7 +250,7 @@ TEST(Conv, UnfoldedInManyParts) {
     unfold_conv(s, ConvPass::forward, x.array(), w.array(), y.array(), cpu);
     unfold_conv(s, ConvPass::data, g.array(), w.array(), dx.array(), cpu);
     unfold_conv(s, ConvPass::weight, x.array(), g.array(), dw.array(), cpu);
-    const Forced direct(CpuConv::direct);
+    const test::WithChoices direct(cpu, {.cpu_conv = CpuConv::direct});
     cpu.conv2d(s, x.array(), w.array(), direct_y.array());
     cpu.conv2d_data(s, g.array(), w.array(), direct_dx.array());
     cpu.conv2d_weight(s, x.array(), g.array(), direct_dw.array());
@@ -271,7 +267,7 @@ TEST(Conv, ForcingChangesTheAlgorithm) {
   Block x(random_values(s.in_size(), DType::f32, 1), DType::f32),
       w(random_values(s.weight_size(), DType::f32, 2), DType::f32);
   const auto forward = [&](CpuConv choice) {
-    const Forced forced(choice);
+    const test::WithChoices forced(cpu_backend(), {.cpu_conv = choice});
     Block y(s.out_size(), DType::f32);
     cpu_backend().conv2d(s, x.array(), w.array(), y.array());
     return y.values();
@@ -289,7 +285,7 @@ TEST(Conv, WinogradInManyChunks) {
     Block x(random_values(s.in_size(), type, 1), type), w(random_values(s.weight_size(), type, 2), type),
         g(random_values(s.out_size(), type, 3), type);
     const auto all = [&](CpuConv choice) {
-      const Forced forced(choice);
+      const test::WithChoices forced(cpu_backend(), {.cpu_conv = choice});
       Backend& cpu = cpu_backend();
       return std::vector<Values>{
           run_twice(s.out_size(), type, [&](Array out) { cpu.conv2d(s, x.array(), w.array(), out); }),

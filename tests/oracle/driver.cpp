@@ -8,7 +8,6 @@
 #include "datasets/decoders/image_file.h"
 #include "engine/graph.h"
 #include "engine/optimizer.h"
-#include "kernels/choices.h"
 #include "kernels/views.h"
 #include "models/encoder_file.h"
 #include "models/encoders/resnet.h"
@@ -57,7 +56,7 @@ double number(const SafetensorsFile& file, const std::string& key) { return std:
 void resnet(const SafetensorsFile& in, Results& out) {
   const EncoderSettings settings = EncoderSettings::from_metadata(in.metadata(), in.path());
   const Tensor images = read_tensor(in, "images");
-  set_cpu_conv(in.meta("cpu_conv") == "direct" ? CpuConv::direct : CpuConv::automatic);
+  cpu_backend().set_choices({.cpu_conv = in.meta("cpu_conv") == "direct" ? CpuConv::direct : CpuConv::automatic});
   Encoder encoder = make_encoder(settings, {cpu_backend(), 0, images.dtype});
   Tensors weights;
   for (const NamedTensor& parameter : parameters_of(encoder)) {

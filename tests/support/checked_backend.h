@@ -27,6 +27,8 @@ class CheckedBackend : public Backend {
   std::size_t live_blocks() const { return live_.size(); }
 
   const char* name() const override { return real_.name(); }
+  void set_choices(const KernelChoices& choices) override { real_.set_choices(choices); }
+  const KernelChoices& choices() const override { return real_.choices(); }
 
   void* allocate(std::int64_t bytes) override {
     char* whole = static_cast<char*>(real_.allocate(bytes + 2 * guard));

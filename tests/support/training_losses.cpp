@@ -48,8 +48,7 @@ BenchSettings training_settings(const std::string& device, const std::string& ob
 
 std::vector<double> training_losses(const BenchSettings& settings) {
   const Options options = bench_options(settings);
-  apply_kernel_choices(options);
-  Backend& device = backend(settings.device.c_str());
+  Backend& device = device_of(options);
   const auto objective = make_objective(objective_setup(options, settings.image, device));
   const Views views = random_views(settings.batch, settings.image, 1, device);
   const auto steps = steps_at(rate_of(settings.objective), compared_steps, settings.batch);

@@ -41,14 +41,15 @@ void convolve_by(CpuConvAlgorithm algorithm, const ConvShape& shape, ConvPass pa
 void convolve(const ConvShape& shape, ConvPass pass, ConstArray first, ConstArray second, Array out, Backend& pool) {
   if (out.size == 0) return;
   const auto run = [&](CpuConvAlgorithm algorithm) { convolve_by(algorithm, shape, pass, first, second, out, pool); };
-  if (!conv_tuning()) return run(choose_cpu_conv(shape, pass, first.dtype));
+  const KernelChoices& choices = pool.choices();
+  if (!choices.tuning) return run(choose_cpu_conv(shape, pass, first.dtype, choices.cpu_conv));
   std::vector<ConvCandidate> candidates;
   for (const auto& [name, algorithm] :
        {std::pair{"direct", CpuConvAlgorithm::direct}, std::pair{"winograd", CpuConvAlgorithm::winograd},
         std::pair{"unfold", CpuConvAlgorithm::unfold}})
     if (cpu_conv_applies(algorithm, shape, pass, first.dtype))
       candidates.push_back({name, [&run, algorithm = algorithm] { run(algorithm); }});
-  candidates[tuned_choice(text_of_conv(shape, pass, first.dtype), candidates)].run();
+  candidates[choices.tuning->choose(text_of_conv(shape, pass, first.dtype), candidates)].run();
 }
 
 /// By way of memory of its own where it is added to what `out` holds.

@@ -101,8 +101,7 @@ bool cpu_conv_applies(CpuConvAlgorithm algorithm, const ConvShape& s, ConvPass p
   return false;
 }
 
-CpuConvAlgorithm choose_cpu_conv(const ConvShape& s, ConvPass pass, DType type) {
-  const CpuConv choice = cpu_conv();
+CpuConvAlgorithm choose_cpu_conv(const ConvShape& s, ConvPass pass, DType type, CpuConv choice) {
   if (choice == CpuConv::direct) return CpuConvAlgorithm::direct;
   if (cpu_conv_applies(CpuConvAlgorithm::winograd, s, pass, type) && (choice == CpuConv::winograd || winograd_pays(s)))
     return CpuConvAlgorithm::winograd;

@@ -20,7 +20,7 @@ bool winograd_applies(const ConvShape& shape);
 /// True where `algorithm` can compute this pass on this processor. `type` is the type of the activations.
 bool cpu_conv_applies(CpuConvAlgorithm algorithm, const ConvShape& shape, ConvPass pass, DType type);
 
-/// The rule. `type` is the type of the activations.
-CpuConvAlgorithm choose_cpu_conv(const ConvShape& shape, ConvPass pass, DType type);
+/// The rule, after what the user asked for. `type` is the type of the activations.
+CpuConvAlgorithm choose_cpu_conv(const ConvShape& shape, ConvPass pass, DType type, CpuConv choice);
 
 }  // namespace vergence

@@ -39,11 +39,11 @@ class Weights {
 
 /// The library's weight gradient; by way of bf16 where it may round.
 bool library_weight(CudaBackend& gpu, const ConvShape& shape, ConstArray x, ConstArray g, Array dw) {
-  if (dw.dtype != DType::f32 || x.dtype != DType::bf16 || cuda_weight_gradients() != DType::bf16)
-    return library_conv2d_weight(gpu.device(), shape, x, g, dw);
+  if (dw.dtype != DType::f32 || x.dtype != DType::bf16 || gpu.choices().weight_gradients != DType::bf16)
+    return library_conv2d_weight(gpu.device(), gpu.choices(), shape, x, g, dw);
   const Scratch<bf16> scratch(gpu.device(), dw.size);
   const Array rounded{scratch.data(), dw.size, DType::bf16};
-  if (!library_conv2d_weight(gpu.device(), shape, x, g, rounded)) return false;
+  if (!library_conv2d_weight(gpu.device(), gpu.choices(), shape, x, g, rounded)) return false;
   gpu.map(Map::copy, 1, dw.size, {rounded}, {}, 1, 0, dw);
   return true;
 }
@@ -74,12 +74,12 @@ void convolve_by(CudaConvAlgorithm choice, CudaBackend& gpu, const ConvShape& sh
   const Weights weights(device, choice, second);
   const ConstArray w = weights.array();
   if (pass == ConvPass::forward) {
-    if (library && library_conv2d(device, shape, first, w, out, add)) return by(by_library);
+    if (library && library_conv2d(device, gpu.choices(), shape, first, w, out, add)) return by(by_library);
     if (tensor && tensor_forward(gpu, shape, first, w, out, add)) return by(by_tensor);
     plain_conv2d(device, shape, first, w, out, add);
     return by(by_plain);
   }
-  if (library && library_conv2d_data(device, shape, first, w, out, add)) return by(by_library);
+  if (library && library_conv2d_data(device, gpu.choices(), shape, first, w, out, add)) return by(by_library);
   if (tensor && tensor_conv2d_data(device, shape, first, w, out, {}, add)) return by(by_tensor);
   plain_conv2d_data(device, shape, first, w, out, add);
   by(by_plain);
@@ -87,10 +87,10 @@ void convolve_by(CudaConvAlgorithm choice, CudaBackend& gpu, const ConvShape& sh
 
 /// Whether the library can be asked. Where it should be there and is not, `--conv cudnn` is refused; otherwise our own
 /// kernels take its place, which is said once.
-bool library_there(Device& device) {
-  const LibraryState& state = conv_library(device);
+bool library_there(CudaBackend& gpu) {
+  const LibraryState& state = conv_library(gpu.device());
   if (state.ready || state.text.empty()) return state.ready;
-  require_usage(cuda_conv() != CudaConv::cudnn, "--conv cudnn: ", state.text);
+  require_usage(gpu.choices().cuda_conv != CudaConv::cudnn, "--conv cudnn: ", state.text);
   static std::atomic<bool> told{false};
   if (!told.exchange(true))
     std::fprintf(stderr, "notice: cuDNN: %s; our own kernels compute the convolutions, slower\n", state.text.c_str());
@@ -100,10 +100,11 @@ bool library_there(Device& device) {
 /// By the rule or, while tuning, by measurement; `out` may then be written, unless asked to `keep` it.
 CudaConvAlgorithm chosen(CudaBackend& gpu, const ConvShape& shape, ConvPass pass, ConstArray first, ConstArray second,
                          Array out, bool keep = false) {
-  if (!conv_tuning()) {
-    const CudaConvAlgorithm choice = choose_cuda_conv(shape, pass, first.dtype);
-    const bool absent = choice == CudaConvAlgorithm::library && !library_there(gpu.device());
-    return absent && cuda_conv() == CudaConv::automatic ? CudaConvAlgorithm::tensor : choice;
+  const KernelChoices& choices = gpu.choices();
+  if (!choices.tuning) {
+    const CudaConvAlgorithm choice = choose_cuda_conv(shape, pass, first.dtype, choices);
+    const bool absent = choice == CudaConvAlgorithm::library && !library_there(gpu);
+    return absent && choices.cuda_conv == CudaConv::automatic ? CudaConvAlgorithm::tensor : choice;
   }
   const Scratch<char> elsewhere(gpu.device(), keep ? out.size * size_of(out.dtype) : 0);
   if (keep) out.data = elsewhere.data();
@@ -112,15 +113,15 @@ CudaConvAlgorithm chosen(CudaBackend& gpu, const ConvShape& shape, ConvPass pass
   for (const auto& [name, choice] :
        {std::pair{"library", CudaConvAlgorithm::library}, std::pair{"tensor", CudaConvAlgorithm::tensor},
         std::pair{"plain", CudaConvAlgorithm::plain}}) {
-    if (!cuda_conv_applies(choice, shape, pass, first.dtype)) continue;
-    if (choice == CudaConvAlgorithm::library && !library_there(gpu.device())) continue;
+    if (!cuda_conv_applies(choice, shape, pass, first.dtype, choices)) continue;
+    if (choice == CudaConvAlgorithm::library && !library_there(gpu)) continue;
     algorithms.push_back(choice);
     candidates.push_back({name, [&, choice = choice] {
                             convolve_by(choice, gpu, shape, pass, first, second, out);
                             gpu.device().synchronize();
                           }});
   }
-  return algorithms[tuned_choice(text_of_conv(shape, pass, first.dtype), candidates)];
+  return algorithms[choices.tuning->choose(text_of_conv(shape, pass, first.dtype), candidates)];
 }
 
 void convolve(CudaBackend& gpu, const ConvShape& shape, ConvPass pass, ConstArray first, ConstArray second, Array out,
@@ -133,9 +134,9 @@ void convolve(CudaBackend& gpu, const ConvShape& shape, ConvPass pass, ConstArra
 
 std::string CudaBackend::convolutions_by(DType activations) {
   if (activations != DType::bf16) return "own kernels";
-  if (cuda_conv() == CudaConv::cuda) return "own kernels (--conv cuda)";
+  if (choices().cuda_conv == CudaConv::cuda) return "own kernels (--conv cuda)";
   const std::string& text = conv_library(device_).text;
-  if (library_there(device_)) return text;
+  if (library_there(*this)) return text;
   return text.empty() ? "own kernels" : join("own kernels (", text, ")");
 }
 

@@ -19,26 +19,29 @@ StandInLibrary& stand_in_library() {
   return library;
 }
 
-bool library_gemm(Device&, bool, bool, std::int64_t, std::int64_t, std::int64_t, ConstArray, ConstArray, ConstArray,
-                  Array) {
+bool library_gemm(Device&, CudaMath, bool, bool, std::int64_t, std::int64_t, std::int64_t, ConstArray, ConstArray,
+                  ConstArray, Array) {
   return false;
 }
 
 const LibraryState& conv_library(Device&) { return stand_in_library().state; }
 
-bool library_conv2d(Device& device, const ConvShape& shape, ConstArray x, ConstArray w, Array y, bool add) {
+bool library_conv2d(Device& device, const KernelChoices&, const ConvShape& shape, ConstArray x, ConstArray w, Array y,
+                    bool add) {
   if (!takes(x, w, y)) return false;
   plain_conv2d(device, shape, x, w, y, add);
   return true;
 }
 
-bool library_conv2d_data(Device& device, const ConvShape& shape, ConstArray g, ConstArray w, Array dx, bool add) {
+bool library_conv2d_data(Device& device, const KernelChoices&, const ConvShape& shape, ConstArray g, ConstArray w,
+                         Array dx, bool add) {
   if (!takes(g, w, dx)) return false;
   plain_conv2d_data(device, shape, g, w, dx, add);
   return true;
 }
 
-bool library_conv2d_weight(Device& device, const ConvShape& shape, ConstArray x, ConstArray g, Array dw) {
+bool library_conv2d_weight(Device& device, const KernelChoices&, const ConvShape& shape, ConstArray x, ConstArray g,
+                           Array dw) {
   if (!takes(x, g, x)) return false;
   stand_in_library().weight_gradients.push_back(dw.dtype);
   plain_conv2d_weight(device, shape, x, g, dw);

@@ -10,7 +10,6 @@
 #include <mutex>
 #include <optional>
 
-#include "kernels/choices.h"
 #include "kernels/cuda/libraries.h"
 #include "kernels/cuda/libraries/cublas_library.h"
 
@@ -20,6 +19,7 @@ namespace {
 constexpr std::int64_t most_workspace = std::int64_t{32} << 20;
 
 struct Product {
+  CudaMath math;
   bool transpose_a, transpose_b;
   std::int64_t m, n, k;
   ConstArray a, b, bias;
@@ -41,9 +41,9 @@ cudaDataType_t data_type(DType type) {
   return type == DType::f64 ? CUDA_R_64F : type == DType::f32 ? CUDA_R_32F : CUDA_R_16BF;
 }
 
-cublasComputeType_t compute_type(DType type) {
-  if (type == DType::f64) return CUBLAS_COMPUTE_64F;
-  return type == DType::f32 && cuda_math() != CudaMath::fp32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
+cublasComputeType_t compute_type(const Product& p) {
+  if (p.a.dtype == DType::f64) return CUBLAS_COMPUTE_64F;
+  return p.a.dtype == DType::f32 && p.math != CudaMath::fp32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
 }
 
 /// Bytes to whose multiple an address is aligned: kernels differ in what they need.
@@ -63,7 +63,7 @@ Key key_of(const Product& p) {
           static_cast<std::int64_t>(p.a.dtype),
           static_cast<std::int64_t>(p.out.dtype),
           static_cast<bool>(p.bias),
-          static_cast<std::int64_t>(compute_type(p.a.dtype)),
+          static_cast<std::int64_t>(compute_type(p)),
           alignment(p.a.data),
           alignment(p.b.data),
           alignment(p.bias.data),
@@ -85,7 +85,7 @@ void set(cublasLtMatmulDesc_t descriptor, cublasLtMatmulDescAttributes_t name, c
 cublasLtMatmulDesc_t describe(const Product& p) {
   const DType scale = p.a.dtype == DType::f64 ? DType::f64 : DType::f32;
   cublasLtMatmulDesc_t descriptor = nullptr;
-  check(cublas_library().create_product(&descriptor, compute_type(p.a.dtype), data_type(scale)), p);
+  check(cublas_library().create_product(&descriptor, compute_type(p), data_type(scale)), p);
   set(descriptor, CUBLASLT_MATMUL_DESC_TRANSA, p.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N, p);
   set(descriptor, CUBLASLT_MATMUL_DESC_TRANSB, p.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N, p);
   if (p.bias) {
@@ -186,9 +186,9 @@ void run(Device& device, cublasLtHandle_t handle, const Choice& choice, const Pr
 
 }  // namespace
 
-bool library_gemm(Device& device, bool transpose_a, bool transpose_b, std::int64_t m, std::int64_t n, std::int64_t k,
-                  ConstArray a, ConstArray b, ConstArray bias, Array out) {
-  const Product product{transpose_a, transpose_b, m, n, k, a, b, bias, out};
+bool library_gemm(Device& device, CudaMath math, bool transpose_a, bool transpose_b, std::int64_t m, std::int64_t n,
+                  std::int64_t k, ConstArray a, ConstArray b, ConstArray bias, Array out) {
+  const Product product{math, transpose_a, transpose_b, m, n, k, a, b, bias, out};
   const bool one_type = a.dtype == b.dtype && is_float(a.dtype) && (!bias || bias.dtype == out.dtype) &&
                         (out.dtype == a.dtype || out.dtype == master_of(a.dtype));
   if (!one_type || m == 0 || n == 0 || k == 0) return false;

@@ -10,7 +10,6 @@
 #include <map>
 #include <mutex>
 
-#include "kernels/choices.h"
 #include "kernels/conv_tuning.h"
 #include "kernels/cuda/libraries.h"
 
@@ -32,7 +31,7 @@ constexpr std::int64_t fewest_blocks = 64, tile = 128;
 
 using Key = std::array<std::int64_t, 15>;
 
-Key key_of(const ConvShape& s, ConvPass pass, DType weights, bool add) {
+Key key_of(const ConvShape& s, ConvPass pass, DType weights, bool add, bool repeatable) {
   return {s.batch,
           s.in_height,
           s.in_width,
@@ -46,7 +45,7 @@ Key key_of(const ConvShape& s, ConvPass pass, DType weights, bool add) {
           s.groups,
           static_cast<std::int64_t>(pass),
           static_cast<std::int64_t>(weights),
-          cuda_deterministic(),
+          repeatable,
           add};
 }
 
@@ -74,12 +73,13 @@ class Convolutions {
 
   const LibraryState& state() const { return state_; }
 
-  bool run(const ConvShape& shape, ConvPass pass, DType weights, bool add, const Operands& operands) {
+  bool run(const KernelChoices& choices, const ConvShape& shape, ConvPass pass, DType weights, bool add,
+           const Operands& operands) {
     if (!state_.ready) return false;
     const std::lock_guard lock(mutex_);
-    const Key key = key_of(shape, pass, weights, add);
+    const Key key = key_of(shape, pass, weights, add, choices.deterministic);
     auto known = ready_.find(key);
-    if (known == ready_.end()) known = ready_.emplace(key, prepare(shape, pass, weights, add, operands)).first;
+    if (known == ready_.end()) known = ready_.emplace(key, prepare(choices, shape, pass, weights, add, operands)).first;
     if (!known->second) return false;
     note_launch("conv2d, cuDNN");
     run(known->second->made, known->second->plan, operands);
@@ -92,17 +92,19 @@ class Convolutions {
     plan.run(target_, {{made.x.id, operands.x}, {made.w.id, operands.w}, {made.y.id, operands.y}}, workspace.data());
   }
 
-  std::optional<Ready> prepare(const ConvShape& shape, ConvPass pass, DType weights, bool add, Operands operands) {
+  std::optional<Ready> prepare(const KernelChoices& choices, const ConvShape& shape, ConvPass pass, DType weights,
+                               bool add, Operands operands) {
     ConvGraph made = conv_graph(shape, pass, weights, add);
     std::optional<Plan> plan;
-    if (conv_tuning()) {
+    if (choices.tuning) {
       // What is added to may be written once alone: trials add to something else.
       const bool forward = pass == ConvPass::forward;
       const Scratch<bf16> elsewhere(device_, !add ? 0 : forward ? shape.out_size() : shape.in_size());
       if (add) (forward ? operands.y : operands.x) = elsewhere.data();
-      plan = fastest_plan(made, join(text_of(shape, pass, weights), add ? ", added" : "", ", cuDNN's plan"), operands);
+      plan = fastest_plan(choices, made, join(text_of(shape, pass, weights), add ? ", added" : "", ", cuDNN's plan"),
+                          operands);
     }
-    if (!plan) plan = choose_plan(target_, made, cuda_deterministic());
+    if (!plan) plan = choose_plan(target_, made, choices.deterministic);
     if (!plan) return std::nullopt;
     return Ready{std::move(made), std::move(*plan)};
   }
@@ -118,8 +120,9 @@ class Convolutions {
   }
 
   /// By measurement, or by the name that was kept. Nothing where cuDNN has nothing ready-made.
-  std::optional<Plan> fastest_plan(const ConvGraph& made, const std::string& of, const Operands& operands) {
-    std::vector<NamedPlan> plans = first_plans(target_, made, cuda_deterministic(), most_timed);
+  std::optional<Plan> fastest_plan(const KernelChoices& choices, const ConvGraph& made, const std::string& of,
+                                   const Operands& operands) {
+    std::vector<NamedPlan> plans = first_plans(target_, made, choices.deterministic, most_timed);
     std::erase_if(plans, [&](const NamedPlan& one) { return !runs(made, one.plan, operands); });
     if (plans.empty()) return std::nullopt;
     std::vector<ConvCandidate> candidates;
@@ -128,7 +131,7 @@ class Convolutions {
                               run(made, one.plan, operands);
                               device_.synchronize();
                             }});
-    return std::move(plans[tuned_choice(of, candidates)].plan);
+    return std::move(plans[choices.tuning->choose(of, candidates)].plan);
   }
 
   Device& device_;
@@ -147,14 +150,14 @@ Convolutions& convolutions_of(Device& device) {
 
 bool aligned(const void* data) { return reinterpret_cast<std::uintptr_t>(data) % 16 == 0; }
 
-bool run(Device& device, const ConvShape& shape, ConvPass pass, ConstArray x, ConstArray w, ConstArray y,
-         bool add = false) {
+bool run(Device& device, const KernelChoices& choices, const ConvShape& shape, ConvPass pass, ConstArray x,
+         ConstArray w, ConstArray y, bool add = false) {
   const bool wide = pass == ConvPass::weight && w.dtype == DType::f32;
   if (x.dtype != DType::bf16 || y.dtype != DType::bf16 || (w.dtype != DType::bf16 && !wide)) return false;
   if (x.size == 0 || w.size == 0 || y.size == 0) return false;
   if (!aligned(x.data) || !aligned(w.data) || !aligned(y.data)) return false;
   try {
-    return convolutions_of(device).run(shape, pass, w.dtype, add, {x.data, w.data, y.data});
+    return convolutions_of(device).run(choices, shape, pass, w.dtype, add, {x.data, w.data, y.data});
   } catch (const Error& error) {
     throw Error(join("conv2d ", text_of(shape, pass, w.dtype), ": ", error.what()));
   }
@@ -214,16 +217,19 @@ std::vector<NamedPlan> first_plans(const Target& target, const ConvGraph& made, 
 
 const LibraryState& conv_library(Device& device) { return convolutions_of(device).state(); }
 
-bool library_conv2d(Device& device, const ConvShape& shape, ConstArray x, ConstArray w, Array y, bool add) {
-  return run(device, shape, ConvPass::forward, x, w, y, add);
+bool library_conv2d(Device& device, const KernelChoices& choices, const ConvShape& shape, ConstArray x, ConstArray w,
+                    Array y, bool add) {
+  return run(device, choices, shape, ConvPass::forward, x, w, y, add);
 }
 
-bool library_conv2d_data(Device& device, const ConvShape& shape, ConstArray g, ConstArray w, Array dx, bool add) {
-  return run(device, shape, ConvPass::data, dx, w, g, add);
+bool library_conv2d_data(Device& device, const KernelChoices& choices, const ConvShape& shape, ConstArray g,
+                         ConstArray w, Array dx, bool add) {
+  return run(device, choices, shape, ConvPass::data, dx, w, g, add);
 }
 
-bool library_conv2d_weight(Device& device, const ConvShape& shape, ConstArray x, ConstArray g, Array dw) {
-  return run(device, shape, ConvPass::weight, x, dw, g);
+bool library_conv2d_weight(Device& device, const KernelChoices& choices, const ConvShape& shape, ConstArray x,
+                           ConstArray g, Array dw) {
+  return run(device, choices, shape, ConvPass::weight, x, dw, g);
 }
 
 }  // namespace vergence::cuda

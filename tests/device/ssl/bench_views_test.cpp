@@ -53,7 +53,7 @@ TEST(BenchViews, GiveTheStemTheTensorCoresInBf16) {
   const Shape& views = bench_views(options, *objective, device_under_test()).both.shape;
   const ConvShape stem{views[0], views[1], views[2], views[3], 64, 3, 3, 1, 1};
   for (const ConvPass pass : {ConvPass::forward, ConvPass::weight})
-    EXPECT_EQ(choose_cuda_conv(stem, pass, DType::bf16), CudaConvAlgorithm::tensor);
+    EXPECT_EQ(choose_cuda_conv(stem, pass, DType::bf16, {}), CudaConvAlgorithm::tensor);
 }
 
 TEST(BenchViews, AreNormalInThreeChannelsAndZeroInTheOthers) {

@@ -3,13 +3,13 @@
 #include <gtest/gtest.h>
 
 #include "datasets/shapes/confounded_shapes.h"
-#include "kernels/choices.h"
 #include "kernels/random.h"
 #include "ssl/evaluation/geometry/alignment.h"
 #include "ssl/evaluation/neighbors/knn.h"
 #include "ssl/evaluation/probes/dense.h"
 #include "ssl/evaluation/probes/reconstruction.h"
 #include "tests/device/device_under_test.h"
+#include "tests/support/with_choices.h"
 
 namespace vergence::test {
 namespace {
@@ -37,9 +37,8 @@ TEST(DeviceEvaluation, Knn) {
       for (Features* features : {&bank, &query})
         for (float& value : features->values) value += shift;
       const auto here = knn_classify(bank, query, forms, cpu_backend());
-      set_cuda_math(math);
+      const WithChoices with(device_under_test(), {.math = math});
       const auto there = knn_classify(bank, query, forms, device_under_test());
-      set_cuda_math(CudaMath::fp32);
       for (std::size_t form : {0u, 1u}) EXPECT_EQ(here[form].predicted, there[form].predicted);
     }
 }

@@ -6,42 +6,35 @@
 #include "ssl/bench/operands.h"
 #include "ssl/steps/setup.h"
 #include "tests/device/device_under_test.h"
+#include "tests/support/with_choices.h"
 
 namespace vergence::test {
 namespace {
 
-/// The process's choice as it was.
-class ProductMath : public testing::Test {
- protected:
-  ~ProductMath() override { set_cuda_math(before_); }
-
- private:
-  CudaMath before_ = cuda_math();
-};
-
-TEST_F(ProductMath, IsTheOneOfThePrecision) {
+TEST(ProductMath, IsTheOneOfThePrecision) {
   // Of a kind that tensor cores take.
   const ConvShape wide{4, 8, 8, 64, 64, 3, 3, 1, 1};
   const auto check = [&](const char* precision, CudaMath math, double rounding, CudaConvAlgorithm convolution) {
     Options options;
     options.precision = precision;
-    apply_kernel_choices(options);
-    EXPECT_EQ(cuda_math(), math) << precision;
+    const KernelChoices choices = kernel_choices(options);
+    const WithChoices with(device_under_test(), choices);
+    EXPECT_EQ(choices.math, math) << precision;
     EXPECT_EQ(device_under_test().f32_operand_rounding(), rounding) << precision;
-    EXPECT_EQ(choose_cuda_conv(wide, ConvPass::forward, DType::f32), convolution) << precision;
+    EXPECT_EQ(choose_cuda_conv(wide, ConvPass::forward, DType::f32, choices), convolution) << precision;
   };
   check("fp32", CudaMath::fp32, 0, CudaConvAlgorithm::plain);
   check("bf16", CudaMath::tf32_products, 0x1p-10, CudaConvAlgorithm::plain);
   check("tf32", CudaMath::tf32, 0x1p-10, CudaConvAlgorithm::tensor);
 }
 
-TEST_F(ProductMath, RoundsOperandsNoMoreThanTheDeviceSays) {
+TEST(ProductMath, RoundsOperandsNoMoreThanTheDeviceSays) {
   constexpr std::int64_t m = 48, n = 80, k = 512;
   Backend& device = device_under_test();
   const Tensor a = random_operand(device, m * k), b = random_operand(device, k * n), out = empty(device, {m * n});
   const std::vector<double> x = a.values(), y = b.values();
   for (const CudaMath math : {CudaMath::fp32, CudaMath::tf32_products, CudaMath::tf32}) {
-    set_cuda_math(math);
+    const WithChoices with(device, {.math = math});
     device.gemm(false, false, m, n, k, a.array(), b.array(), {}, out.array());
     const std::vector<double> values = out.values();
     const double rounding = device.f32_operand_rounding(), share = 2 * rounding + rounding * rounding + k * 0x1p-24;

@@ -2,12 +2,12 @@
 #include <gtest/gtest.h>
 
 #include "engine/ops/ops.h"
-#include "kernels/choices.h"
 #include "models/encoders/resnet.h"
 #include "ssl/bench/step.h"
 #include "tests/device/device_under_test.h"
 #include "tests/support/small_objectives.h"
 #include "tests/support/step_runs.h"
+#include "tests/support/with_choices.h"
 
 namespace vergence::test {
 namespace {
@@ -70,7 +70,7 @@ INSTANTIATE_TEST_SUITE_P(Objective, DeviceSteps,
                          testing::Values("simclr", "barlow_twins", "byol", "vicreg", "metamask", "mrcl"));
 
 TEST(StepRunner, RecordsViewsAndStepTogether) {
-  set_cuda_deterministic(true);
+  const WithChoices with(device_under_test(), {.deterministic = true});
   for (const char* precision : {"fp32", "bf16"}) {
     Options options = tiny("simclr");
     options.precision = precision;
@@ -85,7 +85,6 @@ TEST(StepRunner, RecordsViewsAndStepTogether) {
     }
     for (std::size_t i = 0; i < cpu.size(); ++i) EXPECT_NEAR(eager[i], cpu[i], 1e-4 * std::abs(cpu[i])) << i;
   }
-  set_cuda_deterministic(false);
 }
 
 /// An objective that looks at a value in the middle of its step: it cannot be recorded.

@@ -11,6 +11,7 @@
 #include "tests/support/small_objectives.h"
 #include "tests/support/step_runs.h"
 #include "tests/support/temporary_folder.h"
+#include "tests/support/with_choices.h"
 
 namespace vergence::test {
 namespace {
@@ -21,8 +22,8 @@ TEST_P(SnapshotTest, HoldsWhatTheNextStepsOverwrite) {
   Options options = small_options("simclr", 4, 4, "16", "8");
   options.image_size = 8;
   options.precision = GetParam();
-  apply_kernel_choices(options);
   Backend& device = device_under_test();
+  const WithChoices with(device, kernel_choices(options));
   const auto objective = make_objective(objective_setup(options, options.image_size, device));
   const Views views = bench_views(options, *objective, device);
   StepRunner runner(*objective, device, true);

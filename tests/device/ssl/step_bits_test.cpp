@@ -10,6 +10,7 @@
 #include "tests/device/device_under_test.h"
 #include "tests/support/small_objectives.h"
 #include "tests/support/step_runs.h"
+#include "tests/support/with_choices.h"
 
 namespace vergence::test {
 namespace {
@@ -77,7 +78,7 @@ class StepBits : public testing::TestWithParam<std::tuple<std::string, std::stri
 TEST_P(StepBits, AreTheSameFromTheSameSeed) {
   const auto& [objective, precision] = GetParam();
   const Options options = tiny(objective, precision);
-  apply_kernel_choices(options);
+  const WithChoices with(device_under_test(), kernel_choices(options));
   Options recomputed = options;
   recomputed.recompute = true;
   const std::vector<std::string> bits = digests(options, true, 3), again = digests(recomputed, false, 1);

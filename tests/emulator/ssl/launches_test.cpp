@@ -9,7 +9,7 @@
 #include "kernels/cuda/launch.h"
 #include "ssl/bench/step.h"
 #include "ssl/steps/setup.h"
-#include "tests/device/own_kernels.h"
+#include "tests/support/with_choices.h"
 
 namespace vergence::test {
 namespace {
@@ -21,9 +21,9 @@ Counts counts;
 /// down alone: with its many images, which all layers need for whole tiles per statistic group, running one would take
 /// minutes.
 Counts launches_of(const BenchSettings& settings) {
-  const OwnKernels own;
   const Options options = bench_options(settings);
   Backend& device = emulated_backend();
+  const WithChoices own_kernels(device, {.cuda_conv = CudaConv::cuda});
   const auto objective = make_objective(objective_setup(options, settings.image, device));
   const Views views = bench_views(options, *objective, device);
   for (const auto& [name, optimizer] : objective->state().optimizers) optimizer->apply();  // its tables

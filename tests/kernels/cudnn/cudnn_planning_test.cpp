@@ -157,7 +157,7 @@ void expect_ready_plans(const char* network, const std::vector<ConvShape>& shape
     for (const ConvPass pass : passes) {
       if (pass == ConvPass::data && shape.in_channels == 8) continue;
       const std::string name = text_of(shape, pass, DType::bf16);
-      if (choose_cuda_conv(shape, pass, DType::bf16) != CudaConvAlgorithm::library) {
+      if (choose_cuda_conv(shape, pass, DType::bf16, {}) != CudaConvAlgorithm::library) {
         std::printf("%-68s         our own kernels\n", name.c_str());
         continue;
       }

@@ -230,7 +230,30 @@ TEST_F(TrainerTest, AResumedRunKeepsItsTunedConvolutions) {
   options.out = folder_ / "plain";
   options.resume = false;
   pretrain(options);  // the rule is back
+  EXPECT_EQ(cpu_backend().choices().tuning, nullptr);
   EXPECT_FALSE(fs::exists(folder_ / "plain/tuning.json"));
+}
+
+TEST(DeviceOf, HasTheChoicesOfItsOptionsAndOfNoOthersBefore) {
+  Options options;
+  set_option(options, "device", "cpu");
+  EXPECT_EQ(device_of(options).choices().cpu_conv, CpuConv::automatic);
+  set_option(options, "cpu-conv", "direct");
+  set_option(options, "precision", "bf16");
+  set_option(options, "deterministic", "on");
+  const KernelChoices& choices = device_of(options).choices();
+  EXPECT_EQ(&device_of(options), &cpu_backend());
+  EXPECT_EQ(choices.cpu_conv, CpuConv::direct);
+  EXPECT_EQ(choices.math, CudaMath::tf32_products);
+  EXPECT_EQ(choices.weight_gradients, DType::bf16);
+  EXPECT_TRUE(choices.deterministic);
+  set_option(options, "weight-gradients", "fp32");
+  EXPECT_EQ(device_of(options).choices().weight_gradients, DType::f32);
+  Options plain;
+  set_option(plain, "device", "cpu");
+  device_of(plain);
+  EXPECT_EQ(cpu_backend().choices().cpu_conv, CpuConv::automatic);
+  EXPECT_FALSE(cpu_backend().choices().deterministic);
 }
 
 TEST_F(TrainerTest, ChoicesOfKernelsThatDoNotGoTogetherAreRefused) {
