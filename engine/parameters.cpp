@@ -51,7 +51,7 @@ ParameterSet::ParameterSet(const std::vector<NamedTensor>& parameters, Role role
   const auto [segments, total] = FlatLayout::of(values);
   segments_ = segments;
   flat_ = zeros(device, {total}, parameters[0].tensor->dtype);
-  if (flat_.dtype == DType::f32 && activations == DType::bf16 && device.wants_bf16_weights())
+  if (flat_.dtype == DType::f32 && activations == DType::bf16 && device.traits().bf16_weights)
     flat_.rounded = zeros(device, {total}, DType::bf16).data;
   if (role == Role::trainable) gradient_ = zeros_like(flat_);
   for (std::size_t i = 0; i < parameters.size(); ++i) {

@@ -160,10 +160,40 @@ class Rehearsal {
   virtual ~Rehearsal() = default;
 };
 
+/// What a device is like, for those who give it work: by default, like the host's processors.
+struct DeviceTraits {
+  /// It has memory of its own: `free_memory` and `memory().reserved` say how much.
+  bool own_memory = false;
+  /// It computes while the host goes on, whose processors are free for other work.
+  bool beside_host = false;
+  /// `begin_recording` and what belongs to it are there.
+  bool records = false;
+  /// Training keeps its images there, where they fit, and has the views made there.
+  bool makes_views = false;
+  /// It has many units to fill, and each call costs: a few large ones are better than many small ones.
+  bool wide = false;
+
+  /// It has `--precision tf32`.
+  bool tf32 = false;
+  /// It rounds weight gradients where `--weight-gradients bf16` lets it.
+  bool rounds_weight_gradients = false;
+  /// It has instructions for products of bf16. Without them bf16 is slower than f32 and saves memory alone.
+  bool fast_bf16 = false;
+
+  /// The backward passes of batch norm should rather get the bits of `positive`, u8, in the place of y.
+  bool relu_bits = false;
+  /// Convolutions of bf16 images should rather get weights that are in bf16 already.
+  bool bf16_weights = false;
+  /// Convolutions add without further passes over the result. Elsewhere that takes memory of its own and a sum, and may
+  /// round in between.
+  bool adds_convolutions = false;
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
   virtual const char* name() const = 0;
+  virtual DeviceTraits traits() const = 0;
   /// Which kernels to use from now on. Not while another thread gives the device work.
   virtual void set_choices(const KernelChoices& choices) { choices_ = choices; }
   virtual const KernelChoices& choices() const { return choices_; }
@@ -186,20 +216,20 @@ class Backend {
   virtual void upload_ahead(void* device, const void* host, std::int64_t bytes) { upload(device, host, bytes); }
   virtual void download(void* host, const void* device, std::int64_t bytes) = 0;
   virtual void synchronize() = 0;
-  /// Between these two calls nothing runs: work is noted down. Uploads become constants of the recording; downloads and
-  /// `synchronize` throw. A device that `can_record` nothing never gets these calls.
-  virtual bool can_record() const { return false; }
+
+  // ---- recordings, of a device that `records`.
   /// Work between these two calls is done as ever.
   virtual void begin_rehearsal() {}
   virtual std::unique_ptr<Rehearsal> end_rehearsal() { return nullptr; }
-  /// rehearsal: of the same work, optional; then the recording may take less memory.
+  /// Between these two calls nothing runs: work is noted down. Uploads become constants of the recording; downloads and
+  /// `synchronize` throw. rehearsal: of the same work, optional; then the recording may take less memory.
   virtual void begin_recording(const Rehearsal* /*rehearsal*/ = nullptr) {
     throw Error(join(name(), ": cannot record"));
   }
   virtual std::unique_ptr<Recording> end_recording() { throw Error(join(name(), ": cannot record")); }
-  virtual void fill(Array out, double value) = 0;
 
   // ---- elementwise and reductions over a (rows, cols) grid. `out` may be an unrepeated input (in place).
+  virtual void fill(Array out, double value) = 0;
   virtual void map(Map op, std::int64_t rows, std::int64_t cols, Operand a, Operand b, double alpha, double beta,
                    Array out) = 0;
   virtual void reduce(Reduce op, Along along, std::int64_t rows, std::int64_t cols, ConstArray a, ConstArray b,
@@ -230,9 +260,6 @@ class Backend {
   /// add: the result becomes what it holds plus the convolution, summed in Compute<T>.
   virtual void conv2d(const ConvShape& shape, ConstArray x, ConstArray w, Array y, bool add = false) = 0;
   virtual void conv2d_data(const ConvShape& shape, ConstArray g, ConstArray w, Array dx, bool add = false) = 0;
-  /// Whether that spares passes over the result; otherwise it takes memory of its own and a sum, and may round in
-  /// between.
-  virtual bool adds_convolutions() const { return false; }
   virtual void conv2d_weight(const ConvShape& shape, ConstArray x, ConstArray g, Array dw) = 0;
 
   // ---- batch norm over rows, per group and channel; x, y, g and their cotangents any, all else master.
@@ -255,11 +282,9 @@ class Backend {
                                 bool add = false);
   /// The tiles per group of such a data gradient; 0 where there is none.
   virtual std::int64_t relu_tiles(const ConvShape&, const NormShape&) const { return 0; }
-  /// Whether the backward passes should rather get those bits, u8, in the place of y. They take either.
-  virtual bool wants_relu_bits() const { return false; }
-  /// With relu, g counts only where y > 0. g_add (optional) receives that masked g. ggamma, gbeta: (channels), both
-  /// summed over groups. sums: optional, without g_add; what `conv2d_data_relu` has gathered of g, which then is
-  /// masked.
+  /// With relu, g counts only where y > 0; the bits of `positive` may stand in the place of y. g_add (optional)
+  /// receives that masked g. ggamma, gbeta: (channels), both summed over groups. sums: optional, without g_add; what
+  /// `conv2d_data_relu` has gathered of g, which then is masked.
   virtual void batch_norm_backward(const NormShape& shape, ConstArray g, ConstArray x, ConstArray y, ConstArray gamma,
                                    ConstArray mean, ConstArray rstd, Array gx, Array g_add, Array ggamma, Array gbeta,
                                    ConstArray sums = {}) = 0;
@@ -314,8 +339,6 @@ class Backend {
 
   // ---- optimisers over flat buffers (f32 or f64); `gradient` is read only; state buffers start out as zeros.
   // rounded: optional, bf16, of the parameters' size; what is written to the parameters goes there too, rounded.
-  /// Whether convolutions of bf16 images should rather get weights that are in bf16 already. They take either.
-  virtual bool wants_bf16_weights() const { return false; }
   virtual void sgd(const SgdSettings& settings, const std::vector<Segment>& segments, ConstArray scalars,
                    ConstArray gradient, Array parameters, Array momentum, Array rounded = {}) = 0;
   virtual void lars(const LarsSettings& settings, const std::vector<Segment>& segments, ConstArray scalars,
@@ -343,9 +366,6 @@ class Backend {
 
 /// The CPU, always there. Created at first use.
 Backend& cpu_backend();
-/// Whether this processor has instructions for products of bf16; without them bf16 is slower than f32 and saves memory
-/// alone.
-bool cpu_multiplies_bf16();
 
 /// The devices of this build and machine, by name; the CPU is first.
 const std::vector<Backend*>& backends();

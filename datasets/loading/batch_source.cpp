@@ -6,13 +6,13 @@
 namespace vergence {
 
 SourceCost cost_of_source(const SourceSetup& setup) {
-  const bool on_device = setup.backend.can_record() && why_not_on(setup.backend, setup.dataset, setup.reserve).empty();
+  const bool on_device = setup.backend.traits().makes_views && why_not_on(setup.backend, setup.dataset, setup.reserve).empty();
   return on_device ? DeviceSource::cost(setup) : HostSource::cost(setup);
 }
 
 std::unique_ptr<BatchSource> make_batch_source(const SourceSetup& setup) {
   std::string why;
-  if (setup.backend.can_record()) {
+  if (setup.backend.traits().makes_views) {
     try {
       return std::make_unique<DeviceSource>(setup);
     } catch (const NotOnDevice& error) {

@@ -45,7 +45,7 @@ void HostSource::take_first(const Batch& batch) {
 void HostSource::pass_on(const std::vector<float>& values, Tensor& buffer, const Tensor& target) {
   if (!target) return;
   const std::int64_t bytes = target.size() * size_of(target.dtype);
-  if (!backend_.can_record()) return backend_.upload(target.data->data(), values.data(), bytes);
+  if (!backend_.traits().beside_host) return backend_.upload(target.data->data(), values.data(), bytes);
   if (!buffer) {
     buffer = empty_like(target);
     backend_.synchronize();  // kernels under way may still use what was in its memory

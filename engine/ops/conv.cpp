@@ -46,7 +46,7 @@ void record_data(const Tensor& g, const Tensor& w, const Tensor& before, const C
 
 /// Whether a vjp's part of a cotangent is added to `before` by the convolution itself.
 bool joins(const Tensor& before, const Tensor& from) {
-  return before && before.dtype == from.dtype && from.backend().adds_convolutions();
+  return before && before.dtype == from.dtype && from.backend().traits().adds_convolutions;
 }
 
 /// conv2d of a vjp, added to what has come before it where the device has kernels for that.

@@ -199,7 +199,7 @@ PendingNorm recorded(PendingNorm norm, bool recompute) {
   const Tensor& x = norm.x;
   norm.y = empty_like(x);
   const bool has_history = x.node || norm.gamma.node || norm.beta.node || norm.add.node;
-  if (norm.shape.relu && has_history && x.backend().wants_relu_bits())
+  if (norm.shape.relu && has_history && x.backend().traits().relu_bits)
     norm.positive = empty(x.backend(), {(x.size() + 7) / 8}, DType::u8);
   if (recompute && has_history) norm.y.again = recomputation(norm);
   Norm later{norm.shape, norm.gamma, {}, norm.mean, norm.rstd};

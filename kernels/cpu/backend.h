@@ -19,6 +19,7 @@ class CpuBackend final : public Backend {
   CpuBackend& operator=(const CpuBackend&) = delete;
 
   const char* name() const override { return "cpu"; }
+  DeviceTraits traits() const override { return {.fast_bf16 = multiplies_bf16()}; }
 
   // ---- memory (backend.cpp)
   void* allocate(std::int64_t bytes) override;
@@ -111,6 +112,8 @@ class CpuBackend final : public Backend {
   void gather_segments(const std::vector<ConstArray>& parts, const std::vector<Segment>& segments, Array out) override;
 
  private:
+  /// Whether this processor has instructions for it (conv/rules.cpp).
+  static bool multiplies_bf16();
   void* allocate_small(std::int64_t size);
   void* allocate_large(std::int64_t size);
   void release_large(std::int64_t offset, std::int64_t size);

@@ -17,6 +17,19 @@ class CudaBackend final : public Backend {
   const char* name() const override { return name_; }
   std::string description() const override { return device_.description(); }
   Device& device() { return device_; }
+  DeviceTraits traits() const override {
+    return {.own_memory = true,
+            .beside_host = true,
+            .records = true,
+            .makes_views = true,
+            .wide = true,
+            .tf32 = true,
+            .rounds_weight_gradients = true,
+            .fast_bf16 = true,
+            .relu_bits = true,
+            .bf16_weights = true,
+            .adds_convolutions = true};
+  }
 
   // ---- memory and captures
   void* allocate(std::int64_t bytes) override { return device_.allocate(bytes); }
@@ -30,7 +43,6 @@ class CudaBackend final : public Backend {
   }
   void download(void* host, const void* device, std::int64_t bytes) override { device_.download(host, device, bytes); }
   void synchronize() override { device_.synchronize(); }
-  bool can_record() const override { return true; }
   void begin_rehearsal() override { device_.begin_rehearsal(); }
   std::unique_ptr<Rehearsal> end_rehearsal() override { return device_.end_rehearsal(); }
   void begin_recording(const Rehearsal* rehearsal) override {
@@ -71,7 +83,6 @@ class CudaBackend final : public Backend {
   std::string convolutions_by(DType activations) override;
   void conv2d(const ConvShape& shape, ConstArray x, ConstArray w, Array y, bool add) override;
   void conv2d_data(const ConvShape& shape, ConstArray g, ConstArray w, Array dx, bool add) override;
-  bool adds_convolutions() const override { return true; }
   void conv2d_weight(const ConvShape& shape, ConstArray x, ConstArray g, Array dw) override;
   bool conv2d_batch_norm(const ConvShape& conv, const NormShape& norm, ConstArray x, ConstArray w, ConstArray gamma,
                          ConstArray beta, ConstArray add, Array raw, Array mean, Array rstd, Array y, Array positive,
@@ -83,7 +94,6 @@ class CudaBackend final : public Backend {
   // ---- norm.cu
   void batch_norm(const NormShape& shape, ConstArray x, ConstArray gamma, ConstArray beta, ConstArray add, Array mean,
                   Array rstd, Array y, Array positive, const RunningUpdate& running) override;
-  bool wants_relu_bits() const override { return true; }
   void batch_norm_backward(const NormShape& shape, ConstArray g, ConstArray x, ConstArray y, ConstArray gamma,
                            ConstArray mean, ConstArray rstd, Array gx, Array g_add, Array ggamma, Array gbeta,
                            ConstArray sums) override;
@@ -119,7 +129,6 @@ class CudaBackend final : public Backend {
   void average_pool_backward(const PoolShape& shape, ConstArray g, Array dx) override;
 
   // ---- optimizers.cu
-  bool wants_bf16_weights() const override { return true; }
   void sgd(const SgdSettings& settings, const std::vector<Segment>& segments, ConstArray scalars, ConstArray gradient,
            Array parameters, Array momentum, Array rounded) override;
   void lars(const LarsSettings& settings, const std::vector<Segment>& segments, ConstArray scalars, ConstArray gradient,

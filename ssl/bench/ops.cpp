@@ -48,7 +48,7 @@ Timing time_of(Backend& backend, const Call& call) {
     return 1e3 * seconds_since(begin) / calls;
   };
   once();
-  if (backend.can_record()) calls = std::clamp(static_cast<int>(2 / once()), 1, 100);
+  if (backend.traits().beside_host) calls = std::clamp(static_cast<int>(2 / once()), 1, 100);
   std::vector<double> times;
   double total = 0;
   while (times.size() < 3 || (total < 200 && times.size() < 200)) total += calls * times.emplace_back(once());
@@ -95,7 +95,7 @@ std::vector<Layer> layers_of(const EncoderSettings& encoder, std::int64_t images
 void add_convolution(Rows& rows, Backend& backend, const Layer& layer, DType type) {
   const ConvShape s = layer.conv;
   const Content input = layer.input, weights = input == Content::padded ? input : Content::normal;
-  const DType weight_type = type == DType::bf16 && backend.wants_bf16_weights() ? type : DType::f32;
+  const DType weight_type = type == DType::bf16 && backend.traits().bf16_weights ? type : DType::f32;
   const auto add = [&](const char* name, DType w_type, auto run) {
     add_row(rows, {name, text(s), Kind::convolution, s.flops(), [=, &backend]() -> Call {
                      const Tensor x = random_operand(backend, s.in_size(), type, input),
@@ -115,7 +115,7 @@ void add_convolution(Rows& rows, Backend& backend, const Layer& layer, DType typ
 void add_norm(Rows& rows, Backend& backend, const Layer& layer, DType type) {
   const std::int64_t c = layer.conv.out_channels, size = layer.conv.out_size();
   const NormShape s{2, size / c / 2, c, layer.relu, true, 1e-5};
-  const bool has_addend = layer.add, relu = layer.relu, bits = relu && backend.wants_relu_bits();
+  const bool has_addend = layer.add, relu = layer.relu, bits = relu && backend.traits().relu_bits;
   const auto bytes = static_cast<double>(size * size_of(type));
   const std::string shape = join("2x", s.rows, "x", c, layer.add ? ", add" : "", layer.relu ? ", relu" : "");
   const auto add = [&](const char* name, double passes, auto run) {
@@ -140,7 +140,7 @@ void add_norm(Rows& rows, Backend& backend, const Layer& layer, DType type) {
         b.batch_norm_backward(s, g.array(), x.array(), mask ? mask.array() : y.array(), scale.array(), mean.array(),
                               rstd.array(), out.array(), addend.array(), gscale.array(), shift.array());
       });
-  if (layer.add && !backend.adds_convolutions())  // where a block's two paths meet, their cotangents are added
+  if (layer.add && !backend.traits().adds_convolutions)  // where a block's two paths meet, their cotangents are added
     add("add", 3, [size](Backend& b, T x, T y, T g, T, T, T, T, T, T, T) {
       b.map(Map::add, 1, size, {x.array()}, {g.array()}, 1, 1, y.array());
     });
@@ -188,7 +188,8 @@ Rows bench_rows(const BenchSettings& settings, Backend& backend) {
   const EncoderSettings encoder = encoder_settings(options, settings.image);
   const std::int64_t n = 2 * settings.batch, dim = encoder.dim();
   Rows rows;
-  const std::vector<Layer> layers = layers_of(encoder, n, backend.can_record() ? device_view_channels(type) : 3);
+  const std::vector<Layer> layers =
+      layers_of(encoder, n, backend.traits().makes_views ? device_view_channels(type) : 3);
   for (const Layer& layer : layers) add_convolution(rows, backend, layer, type);
   for (const Layer& layer : layers) add_norm(rows, backend, layer, type);
   if (settings.objective == "barlow_twins")
@@ -211,7 +212,7 @@ double copy_bandwidth(Backend& backend) {
 /// FLOP per second of the best of a few square matrix products. Small ones leave a GPU's multiprocessors idle.
 double best_product(Backend& backend, DType type) {
   double best = 0;
-  for (const std::int64_t n : backend.can_record() ? std::vector{2048, 4096, 8192} : std::vector{512, 1024, 2048}) {
+  for (const std::int64_t n : backend.traits().wide ? std::vector{2048, 4096, 8192} : std::vector{512, 1024, 2048}) {
     const Tensor a = random_operand(backend, n * n, type), b = random_operand(backend, n * n, type),
                  c = empty(backend, {n * n}, type);
     const double ms =

@@ -106,7 +106,7 @@ Views random_views(std::int64_t batch, std::int64_t image, std::uint64_t seed, B
 }
 
 Views bench_views(const Options& options, const Objective& objective, Backend& device, std::int64_t channels) {
-  const DType type = device.can_record() && channels == 3 ? activations_of(options, device) : DType::f32;
+  const DType type = device.traits().makes_views && channels == 3 ? activations_of(options, device) : DType::f32;
   Views views = random_views(options.batch, options.image_size, 1, device, type, channels);
   if (objective.needs_plain()) views.plain = slice(views.both, 0, 0, options.batch);
   if (objective.fresh_views() != FreshViews::none) views.fresh = views.both;
@@ -133,7 +133,8 @@ BenchResult bench_step(const BenchSettings& settings, const ViewSource& views) {
     if (step >= settings.warmup) result.step_ms.push_back(ms);
   }
   result.recorded = runner.recorded();
-  result.peak_mib = device.can_record() ? static_cast<double>(device.memory().reserved) / (1 << 20) : peak_mebibytes();
+  result.peak_mib =
+      device.traits().own_memory ? static_cast<double>(device.memory().reserved) / (1 << 20) : peak_mebibytes();
   return result;
 }
 

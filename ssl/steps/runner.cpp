@@ -10,7 +10,7 @@ constexpr int eager_steps_first = 2;
 }  // namespace
 
 StepRunner::StepRunner(Objective& objective, Backend& backend, bool record)
-    : objective_(objective), backend_(backend), wanted_(record && backend.can_record()) {}
+    : objective_(objective), backend_(backend), wanted_(record && backend.traits().records) {}
 
 const Step& StepRunner::run(const std::function<Views()>& views, const StepContext& context) {
   objective_.prepare(context);

@@ -57,7 +57,7 @@ LoaderSettings loader_settings(const Options& options, const Dataset& dataset, c
       options.eval_resize >= 0 ? options.eval_resize : dataset.evaluation_resize(settings.views[0].size);
   settings.fresh = objective.fresh_views();
   settings.seed = static_cast<std::uint64_t>(options.seed);
-  settings.workers = loader_workers(options, !backend(options.device.c_str()).can_record());
+  settings.workers = loader_workers(options, !backend(options.device.c_str()).traits().beside_host);
   settings.first_epoch = step / steps;
   settings.first_step = step % steps;
   return settings;
@@ -65,7 +65,7 @@ LoaderSettings loader_settings(const Options& options, const Dataset& dataset, c
 
 DType activations_of(const Options& options, const Backend& backend) {
   if (options.precision == "bf16") return DType::bf16;
-  require_usage(options.precision == "fp32" || (options.precision == "tf32" && backend.can_record()), "--precision: '",
+  require_usage(options.precision == "fp32" || (options.precision == "tf32" && backend.traits().tf32), "--precision: '",
                 options.precision, "' is not there on ", backend.name(), "; expected fp32 or bf16");
   return DType::f32;
 }

@@ -33,7 +33,7 @@ std::string config_digest(const Options& options) { return xxh128(options_to_tom
 }  // namespace
 
 RunSaver::RunSaver(const RunSetup& run, RunFolder& folder, RunNotes& notes)
-    : run_(run), folder_(folder), notes_(notes), saving_(&run.backend != &cpu_backend()) {}
+    : run_(run), folder_(folder), notes_(notes), saving_(run.backend.traits().beside_host) {}
 
 /// Encoders before the checkpoint: a run that stops in between makes them again when it goes on. Only the first
 /// checkpoint comes before any encoder, since an encoder without one is that of a run that has lost it.

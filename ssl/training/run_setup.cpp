@@ -54,9 +54,9 @@ void announce(const RunSetup& run, const std::string& folder, TrainLog& log) {
   say("device            ", device_text(options), "\nrun folder        ", printable(folder));
   if (const std::string by = run.backend.convolutions_by(run.activations); !by.empty()) say("convolutions      ", by);
   if (!run.schedule.notice().empty()) say(run.schedule.notice());
-  if (options.precision == "bf16" && &run.backend == &cpu_backend() && !cpu_multiplies_bf16())
+  if (options.precision == "bf16" && !run.backend.traits().fast_bf16)
     say("notice: this processor has no instructions for bf16; fp32 will be faster");
-  if (options.weight_gradients == "bf16" && !run.backend.can_record())
+  if (options.weight_gradients == "bf16" && !run.backend.traits().rounds_weight_gradients)
     say("notice: --weight-gradients bf16 is for GPUs: they stay f32 on ", run.backend.name());
 }
 

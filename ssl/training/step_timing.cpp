@@ -42,7 +42,7 @@ class Trial {
     options_.image_size = plan.image_size;
     objective_ = make_objective(objective_setup(options_, plan.image_size, device, plan.channels));
     const std::int64_t needed = objective_->cost(batch).bytes / 4 * 5;
-    const std::int64_t there = device.can_record() ? device.free_memory() : available_memory();
+    const std::int64_t there = device.traits().own_memory ? device.free_memory() : available_memory();
     require(needed < there, "a step needs about ", needed >> 20, " MiB of memory, and ", there >> 20, " MiB are free");
     views_ = bench_views(options_, *objective_, device, plan.channels);
     runner_ = std::make_unique<StepRunner>(*objective_, device, options_.capture);
@@ -82,7 +82,7 @@ class Trial {
 std::unique_ptr<Trial> quick_trial(const Options& options, const Plan& plan, Backend& device) {
   const double flops_per_image = plan.step.flops / static_cast<double>(options.batch);
   std::int64_t batch = options.batch;
-  if (!device.can_record())
+  if (!device.traits().wide)
     batch = std::min(batch, std::max(least_batch, static_cast<std::int64_t>(most_flops_on_cpu / flops_per_image)));
   for (;; batch = std::min(2 * batch, options.batch)) {
     try {
@@ -112,7 +112,7 @@ StepTime time_step(const Options& options, const Plan& plan, Backend& device) {
   try {
     device.set_choices(kernel_choices(options));
     const std::unique_ptr<Trial> trial = quick_trial(options, plan, device);
-    double seconds = trial->seconds(device.can_record());
+    double seconds = trial->seconds(device.traits().records);
     if (const std::int64_t more = options.batch - trial->batch(); more > 0)
       seconds += static_cast<double>(more) * seconds_per_image(options, plan, device, *trial, seconds);
     return {seconds, ""};

@@ -23,7 +23,11 @@ class WatchedBackend final : public CheckedBackend {
     sums += op == Map::add ? 1 : 0;
     CheckedBackend::map(op, rows, cols, a, b, alpha, beta, out);
   }
-  bool adds_convolutions() const override { return may_join_ && CheckedBackend::adds_convolutions(); }
+  DeviceTraits traits() const override {
+    DeviceTraits traits = CheckedBackend::traits();
+    traits.adds_convolutions = traits.adds_convolutions && may_join_;
+    return traits;
+  }
   void conv2d(const ConvShape& shape, ConstArray x, ConstArray w, Array y, bool add) override {
     forward_joins += add ? 1 : 0;
     CheckedBackend::conv2d(shape, x, w, y, add);

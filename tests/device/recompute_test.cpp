@@ -97,7 +97,7 @@ TEST_P(Recompute, GivesTheSameBitsInLessMemory) {
     EXPECT_EQ(again.gradients, kept.gradients);
     EXPECT_EQ(kept.again, 0);
     // Each is computed again once; where masks are kept as bits, not the last and what it adds, which nothing reads.
-    EXPECT_EQ(again.again, device->wants_relu_bits() ? 8 : 10);
+    EXPECT_EQ(again.again, device->traits().relu_bits ? 8 : 10);
     EXPECT_LT(static_cast<double>(again.kept), 0.75 * static_cast<double>(kept.kept));
     EXPECT_TRUE(again.problems.empty()) << again.problems.at(0);
   }

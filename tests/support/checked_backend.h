@@ -27,6 +27,12 @@ class CheckedBackend : public Backend {
   std::size_t live_blocks() const { return live_.size(); }
 
   const char* name() const override { return real_.name(); }
+  /// But for recordings, which are not passed on.
+  DeviceTraits traits() const override {
+    DeviceTraits traits = real_.traits();
+    traits.records = false;
+    return traits;
+  }
   void set_choices(const KernelChoices& choices) override { real_.set_choices(choices); }
   const KernelChoices& choices() const override { return real_.choices(); }
 
@@ -107,7 +113,6 @@ class CheckedBackend : public Backend {
   void conv2d_data(const ConvShape& shape, ConstArray g, ConstArray w, Array dx, bool add) override {
     real_.conv2d_data(shape, g, w, dx, add);
   }
-  bool adds_convolutions() const override { return real_.adds_convolutions(); }
   void conv2d_weight(const ConvShape& shape, ConstArray x, ConstArray g, Array dw) override {
     real_.conv2d_weight(shape, x, g, dw);
   }
@@ -127,7 +132,6 @@ class CheckedBackend : public Backend {
                         ConstArray positive, ConstArray mean, Array dx, Array sums, bool add) override {
     return real_.conv2d_data_relu(conv, norm, g, w, raw, positive, mean, dx, sums, add);
   }
-  bool wants_relu_bits() const override { return real_.wants_relu_bits(); }
   void batch_norm_backward(const NormShape& shape, ConstArray g, ConstArray x, ConstArray y, ConstArray gamma,
                            ConstArray mean, ConstArray rstd, Array gx, Array g_add, Array ggamma, Array gbeta,
                            ConstArray sums) override {
@@ -187,7 +191,6 @@ class CheckedBackend : public Backend {
   void average_pool_backward(const PoolShape& shape, ConstArray g, Array dx) override {
     real_.average_pool_backward(shape, g, dx);
   }
-  bool wants_bf16_weights() const override { return real_.wants_bf16_weights(); }
   void sgd(const SgdSettings& settings, const std::vector<Segment>& segments, ConstArray scalars, ConstArray gradient,
            Array parameters, Array momentum, Array rounded) override {
     real_.sgd(settings, segments, scalars, gradient, parameters, momentum, rounded);

@@ -206,7 +206,7 @@ inline void check_device_source_of_files_on(Backend& real) {
 
 /// One recording makes every batch.
 inline void check_recorded_source_on(Backend& backend) {
-  if (!backend.can_record()) GTEST_SKIP() << backend.name() << " cannot record";
+  if (!backend.traits().records) GTEST_SKIP() << backend.name() << " cannot record";
   const Dataset data = render_shapes({.image_size = 16}, "probe", 45);
   // Larger than what fits into a block's shared memory: the working memory belongs to the recording.
   for (std::int64_t size : {16, 40}) {

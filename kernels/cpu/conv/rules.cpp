@@ -19,6 +19,7 @@
 //   256 -> 512,  8x8                                               0.4 / 1.3 / 5.8   0.3 / 0.5 / 0.4
 #include "kernels/cpu/conv/rules.h"
 
+#include "kernels/cpu/backend.h"
 #include "kernels/cpu/simd.h"
 
 #ifndef VERGENCE_PLAIN_CPU
@@ -76,7 +77,7 @@ bool unfolding_pays(const ConvShape& s, ConvPass pass) {
 
 }  // namespace
 
-bool cpu_multiplies_bf16() {
+bool CpuBackend::multiplies_bf16() {
 #ifdef VERGENCE_PLAIN_CPU
   return false;
 #else

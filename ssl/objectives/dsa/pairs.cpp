@@ -17,8 +17,8 @@ void require_pair(const char* op, const Tensor& left, const Tensor& right) {
 /// Calls f(first row, rows) for consecutive parts of the rows of `left`.
 template <class F>
 void each_part(const Tensor& left, const Tensor& right, std::int64_t values, const F& f) {
-  // A processor works in its cache; a device that records has more units to fill and its launches to pay.
-  if (values == 0) values = left.backend().can_record() ? 1 << 23 : 1 << 18;
+  // A processor works in its cache; a wide device has more units to fill and its launches to pay.
+  if (values == 0) values = left.backend().traits().wide ? 1 << 23 : 1 << 18;
   const std::int64_t most = std::max<std::int64_t>(1, values / right.size());
   for (std::int64_t first = 0; first < left.rows(); first += most) f(first, std::min(most, left.rows() - first));
 }
