@@ -367,12 +367,14 @@ class Backend {
 /// The CPU, always there. Created at first use.
 Backend& cpu_backend();
 
+/// What --device takes: auto and the devices that a build may have.
+std::vector<std::string> device_words();
 /// The devices of this build and machine, by name; the CPU is first.
 const std::vector<Backend*>& backends();
 /// The same in words, with the reason where CUDA was built in and no GPU answers.
 const std::string& devices_text();
 
-/// The device called `name` ("cpu", "cuda", or "auto": the last of the list); throws UsageError naming those there are.
+/// The device called `name`, "auto" being the last of the list; throws UsageError naming those there are.
 Backend& backend(const char* name);
 
 }  // namespace vergence

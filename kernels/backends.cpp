@@ -1,4 +1,5 @@
-// The list of devices: the one place that knows which were compiled in; and what a device offers by default.
+// The list of devices: the one place that knows which there are and which were compiled in; and what a device offers by
+// default.
 #include <cstring>
 
 #include "kernels/backend.h"
@@ -12,22 +13,40 @@ Backend* cuda_backend(std::string& why);
 
 namespace {
 
+/// What answers, or null and why not.
+struct Found {
+  Backend* device;
+  std::string text;
+};
+
+Found find_cpu() { return {&cpu_backend(), "cpu"}; }
+
+Found find_cuda() {
+#ifdef VERGENCE_CUDA
+  std::string why;
+  if (Backend* gpu = cuda_backend(why)) return {gpu, join("cuda: ", gpu->description())};
+  return {nullptr, join("cuda: no GPU (", why, ")")};
+#else
+  return {nullptr, "this build has no CUDA"};
+#endif
+}
+
+/// All that a build may have. `auto` is the last one that answers.
+constexpr struct {
+  const char* name;
+  Found (*find)();
+} known_devices[] = {{"cpu", find_cpu}, {"cuda", find_cuda}};
+
 struct Devices {
-  std::vector<Backend*> list = {&cpu_backend()};
-  std::string text = "cpu";
+  std::vector<Backend*> list;
+  std::string text;
 
   Devices() {
-#ifdef VERGENCE_CUDA
-    std::string why;
-    if (Backend* gpu = cuda_backend(why)) {
-      list.push_back(gpu);
-      text += join("; cuda: ", gpu->description());
-    } else {
-      text += join("; cuda: no GPU (", why, ")");
+    for (const auto& known : known_devices) {
+      const Found found = known.find();
+      if (found.device) list.push_back(found.device);
+      text += join(text.empty() ? "" : "; ", found.text);
     }
-#else
-    text += "; this build has no CUDA";
-#endif
   }
 };
 
@@ -46,6 +65,12 @@ bool Backend::conv2d_batch_norm(const ConvShape&, const NormShape&, ConstArray, 
 bool Backend::conv2d_data_relu(const ConvShape&, const NormShape&, ConstArray, ConstArray, ConstArray, ConstArray,
                                ConstArray, Array, Array, bool) {
   return false;
+}
+
+std::vector<std::string> device_words() {
+  std::vector<std::string> words{"auto"};
+  for (const auto& known : known_devices) words.emplace_back(known.name);
+  return words;
 }
 
 const std::vector<Backend*>& backends() { return devices().list; }

@@ -125,7 +125,7 @@ void add_run(OptionBuilder& t) {
   t.flag("verify", FIELD(verify), "first compare the data set's files with their published sums",
          Flags::command_line_only);
   t.group = "Machine";
-  t.choice("device", FIELD(device), {"auto", "cpu", "cuda"}, "auto: cuda if a GPU answers", Flags::may_change);
+  t.choice("device", FIELD(device), device_words(), "auto: cuda if a GPU answers", Flags::may_change);
   t.choice("precision", FIELD(precision), {"fp32", "tf32", "bf16"},
            "of activations and convolutions; tf32: on a GPU alone; bf16 there: heads in tf32");
   t.choice("cpu-conv", FIELD(cpu_conv), {"auto", "direct", "winograd"}, "the CPU's convolution algorithm");

@@ -1,5 +1,6 @@
 // The CPU kernels one by one, against plain loops in double: every function, type and repeat, odd sizes, poisoned and
 // guarded outputs, twice bitwise equal. Batch norm has its own file, kernels_norm_test.cpp.
+#include <algorithm>
 #include <numeric>
 #include <thread>
 
@@ -375,6 +376,13 @@ TEST(Memory, AlignedReusedAndCounted) {
   EXPECT_STREQ(backend("auto").name(), backends().back()->name());
   EXPECT_STREQ(backend("cpu").name(), "cpu");
   EXPECT_THROW(backend("abacus"), UsageError);
+}
+
+TEST(Device, EveryOneIsAmongTheWordsOfItsOption) {
+  const std::vector<std::string> words = device_words();
+  EXPECT_EQ(words.front(), "auto");
+  for (const Backend* device : backends())
+    EXPECT_EQ(std::count(words.begin(), words.end(), device->name()), 1) << device->name();
 }
 
 }  // namespace
