@@ -37,10 +37,8 @@ bool contains(const std::vector<std::string>& names, const std::string& name) {
 
 /// Of "train" the classes that are asked for; labels stay.
 Dataset open_cifar100(const DatasetSettings& settings, const std::string& split) {
-  const std::string& classes = settings.cifar100_classes;
-  require_usage(classes == "all" || classes == "fc100_base", "cifar100.classes: '", classes,
-                "', expected all or fc100_base");
-  if (classes == "all" || split != "train") return read_cifar100(settings.directory, split, settings.limit);
+  if (settings.cifar100_classes == Cifar100Classes::all || split != "train")
+    return read_cifar100(settings.directory, split, settings.limit);
   return images_of_classes(read_cifar100(settings.directory, split), fc100_classes(Fc100::base), settings.limit);
 }
 
@@ -84,8 +82,7 @@ Dataset open_dataset(const DatasetSettings& settings, const std::string& split) 
     images.decode = settings.decode;
     return images;
   }
-  const ImageVersion version = image_version(settings.version);
-  return open_layers(settings, split)->render(version, settings.limit);
+  return open_layers(settings, split)->render(settings.version, settings.limit);
 }
 
 }  // namespace vergence

@@ -8,13 +8,6 @@
 
 namespace vergence {
 
-SecondOrder second_order(const std::string& name) {
-  if (name == "exact") return SecondOrder::exact;
-  if (name == "finite_difference") return SecondOrder::finite_difference;
-  if (name == "none") return SecondOrder::none;
-  throw UsageError(join("second_order: expected exact, finite_difference or none, got '", name, "'"));
-}
-
 namespace {
 
 Tensors leaves(const Tensors& values) {

@@ -15,13 +15,14 @@
 #include <string>
 
 #include "engine/tensor.h"
+#include "engine/text/enum_words.h"
 
 namespace vergence {
 
 enum class SecondOrder { exact, finite_difference, none };
 
-/// "exact", "finite_difference" or "none"; throws UsageError naming these three.
-SecondOrder second_order(const std::string& name);
+inline constexpr Word<SecondOrder> second_order_words[]{
+    {"exact", SecondOrder::exact}, {"finite_difference", SecondOrder::finite_difference}, {"none", SecondOrder::none}};
 
 /// A loss (one element) of the parameters and the meta parameters, both as values in the caller's order. It must be
 /// pure: called two or more times, with weights that are not the model's own. In particular, whether a call updates

@@ -4,14 +4,6 @@
 
 namespace vergence {
 
-OptimizerKind optimizer_kind(const std::string& name) {
-  if (name == "sgd") return OptimizerKind::sgd;
-  if (name == "lars") return OptimizerKind::lars;
-  if (name == "adam") return OptimizerKind::adam;
-  if (name == "adamw") return OptimizerKind::adamw;
-  throw UsageError(join("optimizer: expected sgd, lars, adam or adamw, got '", name, "'"));
-}
-
 namespace {
 
 void check_settings(const OptimizerSettings& s) {

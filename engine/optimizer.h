@@ -8,13 +8,16 @@
 #include <vector>
 
 #include "engine/parameters.h"
+#include "engine/text/enum_words.h"
 
 namespace vergence {
 
 enum class OptimizerKind { sgd, lars, adam, adamw };
 
-/// "sgd", "lars", "adam" or "adamw"; throws UsageError naming these four.
-OptimizerKind optimizer_kind(const std::string& name);
+inline constexpr Word<OptimizerKind> optimizer_words[]{{"sgd", OptimizerKind::sgd},
+                                                       {"lars", OptimizerKind::lars},
+                                                       {"adam", OptimizerKind::adam},
+                                                       {"adamw", OptimizerKind::adamw}};
 
 struct OptimizerSettings {
   OptimizerKind kind = OptimizerKind::sgd;

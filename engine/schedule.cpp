@@ -8,13 +8,6 @@
 
 namespace vergence {
 
-ScheduleKind schedule_kind(const std::string& name) {
-  if (name == "cosine") return ScheduleKind::cosine;
-  if (name == "step") return ScheduleKind::step;
-  if (name == "constant") return ScheduleKind::constant;
-  throw UsageError(join("schedule: expected cosine, step or constant, got '", name, "'"));
-}
-
 Schedule::Schedule(const ScheduleSettings& settings) : settings_(settings) {
   ScheduleSettings& s = settings_;
   for (double rate : {s.base, s.start, s.minimum, s.factor})

@@ -9,9 +9,6 @@ namespace vergence {
 
 enum class ScheduleKind { cosine, step, constant, exponential };
 
-/// "cosine", "step" or "constant", those of training; throws UsageError naming these three.
-ScheduleKind schedule_kind(const std::string& name);
-
 struct ScheduleSettings {
   ScheduleKind kind = ScheduleKind::cosine;
   double base = 0;  // the rate after warm-up (already scaled by batch / 256)

@@ -14,12 +14,30 @@ std::string metadata_key(const EncoderOption& option) {
   return key;
 }
 
-std::string word_of(const std::string& value) { return value; }
-std::string word_of(std::int64_t value) { return std::to_string(value); }
-std::string word_of(bool value) { return value ? "on" : "off"; }
+using Choice = EncoderOption::Choice;
+using Number = EncoderOption::Number;
+using Flag = EncoderOption::Flag;
+
+Choice as_choice(const Flag& flag) { return {flag, {{"on", true}, {"off", false}}}; }
+
+// Values as texts in metadata, the reverse, which returns whether the text is one, and what is one.
+std::string text_of(const Choice& choice, OwnSettings& own) { return choice.word(own); }
+std::string text_of(const Flag& flag, OwnSettings& own) { return as_choice(flag).word(own); }
+std::string text_of(const Number& number, OwnSettings& own) { return std::to_string(number(own)); }
+
+bool set(const Choice& choice, OwnSettings& own, const std::string& text) { return choice.set(own, text); }
+bool set(const Flag& flag, OwnSettings& own, const std::string& text) { return as_choice(flag).set(own, text); }
+bool set(const Number& number, OwnSettings& own, const std::string& text) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number(own));
+  return error == std::errc() && end == text.data() + text.size();
+}
+
+std::string expected(const Choice& choice) { return alternatives(choice.words()); }
+std::string expected(const Flag& flag) { return expected(as_choice(flag)); }
+std::string expected(const Number&) { return "a whole number"; }
 
 std::string value_of(const EncoderOption& option, OwnSettings& own) {
-  return std::visit([&](const auto& field) { return word_of(field(own)); }, option.field);
+  return std::visit([&](const auto& field) { return text_of(field, own); }, option.field);
 }
 
 /// The metadata of a file, whose name begins all complaints.
@@ -33,21 +51,19 @@ struct MetadataReader {
     require_usage(found != metadata.end() || otherwise, where, ": metadata: there is no '", key, "'");
     return found != metadata.end() ? found->second : *otherwise;
   }
-  void read(const std::string& key, std::string& value, bool optional) const {
-    const std::string otherwise = value;
-    value = text(key, optional ? &otherwise : nullptr);
+  void read(const EncoderOption& option, OwnSettings& own) const {
+    const std::string key = metadata_key(option), otherwise = value_of(option, own),
+                      given = text(key, option.optional ? &otherwise : nullptr);
+    const auto take = [&](const auto& field) {
+      require_usage(set(field, own, given), where, ": metadata: '", key, "': expected ", expected(field), ", got '",
+                    given, "'");
+    };
+    std::visit(take, option.field);
   }
   void read(const std::string& key, std::int64_t& value, bool optional) const {
-    const std::string otherwise = std::to_string(value), given = text(key, optional ? &otherwise : nullptr);
-    const std::optional<std::int64_t> number = number_of<std::int64_t>(given);
-    require_usage(number.has_value(), where, ": metadata: '", key, "': expected a whole number, got '", given, "'");
-    value = *number;
-  }
-  void read(const std::string& key, bool& value, bool optional) const {
-    const std::string otherwise = word_of(value), given = text(key, optional ? &otherwise : nullptr);
-    require_usage(given == "on" || given == "off", where, ": metadata: '", key, "': expected on or off, got '", given,
-                  "'");
-    value = given == "on";
+    const Number field = [&](OwnSettings&) -> std::int64_t& { return value; };
+    OwnSettings none;
+    read({.name = key, .field = field, .help = "", .optional = optional}, none);
   }
 };
 
@@ -68,7 +84,7 @@ EncoderSettings EncoderSettings::from_metadata(const std::map<std::string, std::
                                                const std::string& where) {
   const MetadataReader reader{metadata, where};
   EncoderSettings settings;
-  reader.read("encoder", settings.encoder, false);
+  settings.encoder = reader.text("encoder");
   reader.read("image_size", settings.image_size, false);
   reader.read("channels", settings.channels, true);
   const auto of_file = [&](const auto& f) {
@@ -80,9 +96,7 @@ EncoderSettings EncoderSettings::from_metadata(const std::map<std::string, std::
   };
   of_file([&] { family_of(settings.encoder); });
   for (const EncoderOption& option : family_of(settings.encoder).options) {
-    if (option.initial) continue;
-    std::visit([&](const auto& field) { reader.read(metadata_key(option), field(settings.own), option.optional); },
-               option.field);
+    if (!option.initial) reader.read(option, settings.own);
   }
   of_file([&] { check(settings); });
   return settings;
@@ -92,10 +106,8 @@ std::vector<std::pair<std::string, std::variant<std::string, std::int64_t>>> Enc
   std::vector<std::pair<std::string, std::variant<std::string, std::int64_t>>> list;
   OwnSettings values = own;
   for (const EncoderOption& option : family_of(encoder).options) {
-    if (const auto* word = std::get_if<std::function<std::string&(OwnSettings&)>>(&option.field))
-      list.emplace_back(option.name, (*word)(values));
-    if (const auto* number = std::get_if<std::function<std::int64_t&(OwnSettings&)>>(&option.field))
-      list.emplace_back(option.name, (*number)(values));
+    if (const auto* choice = std::get_if<Choice>(&option.field)) list.emplace_back(option.name, choice->word(values));
+    if (const auto* number = std::get_if<Number>(&option.field)) list.emplace_back(option.name, (*number)(values));
   }
   return list;
 }
@@ -103,7 +115,7 @@ std::vector<std::pair<std::string, std::variant<std::string, std::int64_t>>> Enc
 void EncoderSettings::take_initial(const OwnSettings& other) {
   OwnSettings values = other;
   for (const EncoderOption& option : family_of(encoder).options)
-    if (option.initial) std::visit([&](const auto& field) { field(own) = field(values); }, option.field);
+    if (option.initial) std::visit([&](const auto& field) { set(field, own, text_of(field, values)); }, option.field);
 }
 
 void check(const EncoderSettings& settings) {

@@ -112,14 +112,16 @@ std::vector<NamedTensor> parameters_of(Model& model, const std::string& prefix =
 }
 
 template <class T>
-concept Model = requires(T& model, const Visit& visit) { model.each(visit, ""); };
+concept Model = requires(T& model, const Visit& visit) {
+  model.each(visit, "");
+};
 
 /// The parameters of several models, one after the other. Their names must differ.
 template <Model First, Model... Rest>
-  requires(sizeof...(Rest) > 0)
-std::vector<NamedTensor> parameters_of(First& first, Rest&... rest) {
+requires(sizeof...(Rest) > 0) std::vector<NamedTensor> parameters_of(First& first, Rest&... rest) {
   std::vector<NamedTensor> list = parameters_of(first);
-  for (const std::vector<NamedTensor>& more : {parameters_of(rest)...}) list.insert(list.end(), more.begin(), more.end());
+  for (const std::vector<NamedTensor>& more : {parameters_of(rest)...})
+    list.insert(list.end(), more.begin(), more.end());
   return list;
 }
 

@@ -108,7 +108,7 @@ Tensor Objective::features(const Tensor& images) {
 
 OptimizerSettings optimizer_settings(const Options& options) {
   OptimizerSettings settings;
-  settings.kind = optimizer_kind(options.optimizer);
+  settings.kind = options.optimizer;
   settings.momentum = options.momentum;
   settings.weight_decay = options.weight_decay;
   settings.nesterov = options.nesterov;

@@ -6,7 +6,8 @@
 namespace vergence {
 
 SourceCost cost_of_source(const SourceSetup& setup) {
-  const bool on_device = setup.backend.traits().makes_views && why_not_on(setup.backend, setup.dataset, setup.reserve).empty();
+  const bool on_device =
+      setup.backend.traits().makes_views && why_not_on(setup.backend, setup.dataset, setup.reserve).empty();
   return on_device ? DeviceSource::cost(setup) : HostSource::cost(setup);
 }
 

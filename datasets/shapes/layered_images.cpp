@@ -41,27 +41,7 @@ constexpr std::array<LayeredSet, 2> layered_sets{
 
 }  // namespace
 
-ImageVersion image_version(const std::string& name) {
-  for (ImageVersion version :
-       {ImageVersion::full, ImageVersion::foreground_only, ImageVersion::background_only, ImageVersion::repaired})
-    if (name == name_of(version)) return version;
-  throw UsageError(
-      join("data set: unknown version '", name, "', expected full, foreground_only, background_only or repaired"));
-}
-
-const char* name_of(ImageVersion version) {
-  switch (version) {
-    case ImageVersion::full:
-      return "full";
-    case ImageVersion::foreground_only:
-      return "foreground_only";
-    case ImageVersion::background_only:
-      return "background_only";
-    case ImageVersion::repaired:
-      return "repaired";
-  }
-  return "?";
-}
+const char* name_of(ImageVersion version) { return text_of(image_version_words, version); }
 
 LayeredSplit::LayeredSplit(Dataset about, const SplitCounts& counts, std::uint64_t seed)
     : about_(std::move(about)), seed_(seed), number_(layered_split_number(about_.name, about_.split)) {

@@ -12,15 +12,7 @@
 
 namespace vergence {
 
-enum class ImageVersion {
-  full,             // the image as in the data set
-  foreground_only,  // the shape on the data set's mean colour
-  background_only,  // the background without the shape
-  repaired,         // the shape on the background of a random other image of the split ("re-paired")
-};
-
-/// "full", "foreground_only", "background_only" or "repaired"; throws UsageError naming them otherwise.
-ImageVersion image_version(const std::string& name);
+/// Its word.
 const char* name_of(ImageVersion version);
 
 /// The layers of one image of height x width pixels, values in [0, 1].

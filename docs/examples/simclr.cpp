@@ -4,8 +4,8 @@
 #include <cstdlib>
 #include <string>
 
-#include "datasets/loading/batch_source.h"
 #include "datasets/dataset.h"
+#include "datasets/loading/batch_source.h"
 #include "engine/optimizer.h"
 #include "engine/schedule.h"
 #include "models/encoder_file.h"
@@ -46,7 +46,7 @@ int main(int argc, char** argv) {
 
   for (std::int64_t step = 0; step < rate.steps(); ++step) {
     batches->prepare(step);
-    const Views views = batches->make();  // two random views of each image
+    const Views views = batches->make();                   // two random views of each image
     const Pass pass{.groups = 2, .running = &statistics};  // batch norm's statistics per view
     const Tensor loss = nt_xent(projector(encoder(views.both, pass), pass), /*temperature=*/0.2);
     parameters.backward(loss);

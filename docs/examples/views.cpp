@@ -13,7 +13,8 @@ int main(int argc, char** argv) {
   const std::string name = argc > 1 ? argv[1] : "confounded_shapes", folder = argc > 2 ? argv[2] : "";
   const std::string out = argc > 3 ? argv[3] : "views.png";
   const Dataset images = open_dataset({.name = name, .directory = folder}, "train");
-  const ViewSettings view{.size = images.view_size(), .channels = images.channels, .mean = images.mean, .std = images.std};
+  const ViewSettings view{
+      .size = images.view_size(), .channels = images.channels, .mean = images.mean, .std = images.std};
   const auto batches = make_batch_source({images, {.batch = 4, .views = {view, view}, .plain = true}, backend("cpu")});
   batches->prepare(0);
   const Views views = batches->make();

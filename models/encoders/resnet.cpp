@@ -1,32 +1,49 @@
 #include "models/encoders/resnet.h"
 
+#include <array>
+
 namespace vergence {
 
 namespace {
 
 struct Architecture {
-  bool bottleneck = false;
-  std::vector<int> depths;  // blocks per stage
+  const char* name;
+  bool bottleneck;
+  std::array<int, 4> depths;  // blocks per stage
 };
 
-Architecture architecture_of(const std::string& encoder) {
-  if (encoder == "resnet18") return {false, {2, 2, 2, 2}};
-  if (encoder == "resnet34") return {false, {3, 4, 6, 3}};
-  if (encoder == "resnet50") return {true, {3, 4, 6, 3}};
-  throw UsageError(join("encoder: expected resnet18, resnet34 or resnet50, got '", encoder, "'"));
+constexpr Architecture architectures[]{
+    {"resnet18", false, {2, 2, 2, 2}}, {"resnet34", false, {3, 4, 6, 3}}, {"resnet50", true, {3, 4, 6, 3}}};
+
+std::vector<std::string> resnet_names() {
+  std::vector<std::string> names;
+  for (const Architecture& architecture : architectures) names.emplace_back(architecture.name);
+  return names;
 }
 
-struct Stem {
+Architecture architecture_of(const std::string& encoder) {
+  for (const Architecture& architecture : architectures)
+    if (encoder == architecture.name) return architecture;
+  throw UsageError(join("encoder: expected ", alternatives(resnet_names()), ", got '", encoder, "'"));
+}
+
+struct StemLayers {
   std::int64_t kernel, stride, padding;
   bool pool;
 };
 
-Stem stem_of(const std::string& name) {
-  if (name == "cifar") return {3, 1, 1, false};
-  if (name == "stl") return {3, 1, 1, true};
-  if (name == "stl_stride2") return {3, 2, 1, false};
-  if (name == "imagenet") return {7, 2, 3, true};
-  throw UsageError(join("stem: expected cifar, stl, stl_stride2 or imagenet, got '", name, "'"));
+StemLayers layers_of(Stem stem) {
+  switch (stem) {
+    case Stem::cifar:
+      return {3, 1, 1, false};
+    case Stem::stl:
+      return {3, 1, 1, true};
+    case Stem::stl_stride2:
+      return {3, 2, 1, false};
+    case Stem::imagenet:
+      return {7, 2, 3, true};
+  }
+  throw Error("resnet: there is no such stem");
 }
 
 constexpr Pool stem_pool{3, 2, 1};
@@ -73,7 +90,7 @@ BlockPlan plan_block(const std::string& name, bool bottleneck, std::int64_t in, 
 /// Every convolution of the network, by torchvision's names: the one description that weights and costs are made from.
 Plan resnet_plan(const ResNetSettings& settings) {
   const Architecture architecture = architecture_of(settings.encoder);
-  const Stem stem = stem_of(settings.stem);
+  const StemLayers stem = layers_of(settings.stem);
   Plan plan{{"conv1", "bn1", settings.channels, settings.width, stem.kernel, stem.stride, stem.padding}, stem.pool, {}};
   std::int64_t in = settings.width, channels = settings.width;
   for (std::size_t stage = 0; stage < architecture.depths.size(); ++stage, channels *= 2) {
@@ -91,7 +108,7 @@ Plan resnet_plan(const ResNetSettings& settings) {
 std::int64_t ResNetSettings::dim() const { return 8 * width * (architecture_of(encoder).bottleneck ? 4 : 1); }
 
 std::int64_t ResNetSettings::map_size() const {
-  const Stem layers = stem_of(stem);
+  const StemLayers layers = layers_of(stem);
   const std::int64_t halvings = 8 * layers.stride * (layers.pool ? stem_pool.stride : 1);
   return (image_size + halvings - 1) / halvings;  // each one rounds up
 }
@@ -107,7 +124,6 @@ ResNetSettings::operator EncoderSettings() const {
 
 void check(const ResNetSettings& settings) {
   architecture_of(settings.encoder);
-  stem_of(settings.stem);
   auto inside = [](const char* name, std::int64_t value, std::int64_t most) {
     require_usage(value >= 1 && value <= most, name, ": expected 1 to ", most, ", got ", value);
   };
@@ -139,7 +155,7 @@ ResNet::operator Encoder() const { return {settings, clone()}; }
 
 Tensor ResNet::feature_map(const Tensor& images, const Pass& pass) const {
   Tensor x = conv_bn_of_images(images, stem, pass, {.relu = settings.stem_relu}, settings.encoder);
-  if (stem_of(settings.stem).pool) x = max_pool(x, stem_pool);
+  if (layers_of(settings.stem).pool) x = max_pool(x, stem_pool);
   for (const ResNetBlock& block : blocks) {
     Tensor y = x;
     for (std::size_t i = 0; i + 1 < block.convs.size(); ++i) y = conv_bn(y, block.convs[i], pass, {.relu = true});
@@ -152,7 +168,7 @@ Tensor ResNet::feature_map(const Tensor& images, const Pass& pass) const {
 Tensor ResNet::features_of(const Tensor& map) const { return global_average_pool(map, stem.gamma.dtype); }
 
 void ResNet::renew_stem(EncoderSettings& any, const Init& init) {
-  settings.stem = any.own.get<ResNetSettings>().stem = "cifar";
+  settings.stem = any.own.get<ResNetSettings>().stem = Stem::cifar;
   const ResNet fresh = make_resnet(settings, init);
   stem.w = fresh.stem.w;
   stem.conv = fresh.stem.conv;
@@ -222,12 +238,11 @@ namespace encoders {
 EncoderFamily resnet() {
   constexpr auto field = [](auto member) { return EncoderOption::field_of(member); };
   using Own = ResNetSettings;
-  return {.names = {"resnet18", "resnet34", "resnet50"},
+  return {.names = resnet_names(),
           .options = {{.name = "width", .field = field(&Own::width), .help = "channels of a ResNet's first stage"},
                       {.name = "stem",
-                       .field = field(&Own::stem),
-                       .help = "a ResNet's first layers; cifar: 3x3 convolution, no pooling",
-                       .choices = {"cifar", "stl", "stl_stride2", "imagenet"}},
+                       .field = EncoderOption::field_of(&Own::stem, stem_words),
+                       .help = "a ResNet's first layers; cifar: 3x3 convolution, no pooling"},
                       {.name = "stem-relu",
                        .field = field(&Own::stem_relu),
                        .help = "a ReLU after the stem's batch norm",

@@ -11,17 +11,22 @@
 
 namespace vergence {
 
+/// A ResNet's first convolution, always without bias, behind which are batch norm and ReLU.
+enum class Stem {
+  cifar,        // 3x3, stride 1, padding 1; no pooling
+  stl,          // 3x3, stride 1, padding 1; max-pool 3x3, stride 2, padding 1
+  stl_stride2,  // 3x3, stride 2, padding 1; no pooling
+  imagenet,     // 7x7, stride 2, padding 3; max-pool 3x3, stride 2, padding 1
+};
+
+inline constexpr Word<Stem> stem_words[]{
+    {"cifar", Stem::cifar}, {"stl", Stem::stl}, {"stl_stride2", Stem::stl_stride2}, {"imagenet", Stem::imagenet}};
+
 /// Which ResNet.
-///
-/// Stems (first convolution, always without bias, then batch norm and ReLU):
-///   cifar        3x3, stride 1, padding 1; no pooling
-///   stl          3x3, stride 1, padding 1; max-pool 3x3, stride 2, padding 1
-///   stl_stride2  3x3, stride 2, padding 1; no pooling
-///   imagenet     7x7, stride 2, padding 3; max-pool 3x3, stride 2, padding 1
 struct ResNetSettings {
   std::string encoder = "resnet18";  // resnet18, resnet34, resnet50
   std::int64_t width = 64;           // channels of the first stage; doubled from stage to stage
-  std::string stem = "cifar";
+  Stem stem = Stem::cifar;
   bool stem_relu = true;         // MetaMask's code leaves the stem's ReLU out
   std::int64_t image_size = 32;  // of a square image, in pixels; for costs and metadata, any size can be encoded
   std::int64_t channels = 3;     // of an image
@@ -35,7 +40,7 @@ struct ResNetSettings {
   operator EncoderSettings() const;
 };
 
-/// Throws UsageError for an encoder or stem there is not, or a size out of range.
+/// Throws UsageError for an encoder there is not, or a size out of range.
 void check(const ResNetSettings& settings);
 
 /// A residual block: `convs` in sequence (2, or 3 for resnet50), added to the shortcut before the last ReLU.

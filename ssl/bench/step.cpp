@@ -55,13 +55,13 @@ Options bench_options(const BenchSettings& settings) {
   options.image_size = settings.image;
   options.batch = settings.batch;
   options.device = settings.device;
-  options.precision = settings.precision;
-  options.cpu_conv = settings.cpu_conv;
-  options.conv = settings.conv;
-  options.weight_gradients = settings.weight_gradients;
   options.deterministic = settings.deterministic;
   options.recompute = settings.recompute;
   const auto set = [&](const char* name, auto value) { set_option(options, name, join(value)); };
+  set("precision", settings.precision);
+  set("cpu-conv", settings.cpu_conv);
+  set("conv", settings.conv);
+  set("weight-gradients", settings.weight_gradients);
   set("width", settings.width);
   set("stem", settings.image >= 96 ? "imagenet" : "cifar");
   set("simclr.temperature", 0.5);
@@ -80,12 +80,12 @@ Options bench_options(const BenchSettings& settings) {
     set(option, settings.meta == "exact" ? "exact" : "finite_difference");
   set("metamask.fused", settings.fused ? "on" : "off");
   set("dsa.prior_net", "random");  // costs what an encoder from a file does
-  options.optimizer = "sgd";
+  options.optimizer = OptimizerKind::sgd;
   options.lr = 0.06 * 256 / static_cast<double>(settings.batch);
   options.momentum = 0.9;
   options.nesterov = false;
   options.weight_decay = 5e-4;
-  options.schedule = "constant";
+  options.schedule = ScheduleKind::constant;
   options.warmup_epochs = 0;
   return options;
 }

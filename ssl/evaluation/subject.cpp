@@ -71,8 +71,8 @@ DatasetSettings data_of(const SubjectOptions& options, const std::optional<Optio
   data.image_size = subject.extract.image_size;
   data.limit = options.limit;
   data.seed = static_cast<std::uint64_t>(subject.run_seed);
-  data.version = "full";  // whatever the run saw: all encoders are judged on the same images
-  data.cifar100_classes = "all";
+  data.version = ImageVersion::full;  // whatever the run saw: all encoders are judged on the same images
+  data.cifar100_classes = Cifar100Classes::all;
   return data;
 }
 
@@ -80,7 +80,7 @@ DatasetSettings data_of(const SubjectOptions& options, const std::optional<Optio
 std::string trained_classes(const Metadata& metadata, const std::optional<Options>& config) {
   const auto found = metadata.find("cifar100_classes");
   if (found != metadata.end()) return found->second;
-  return config && config->dataset == "cifar100" ? config->cifar100_classes : "";
+  return config && config->dataset == "cifar100" ? option_text(*config, "cifar100.classes") : "";
 }
 
 /// Where no split was asked for: test, or val of images that have no split test, and no labels that would make the

@@ -16,12 +16,23 @@
 namespace vergence {
 namespace {
 
+/// Which dimension's mask the regular step gives each: its own, or that of another, a control.
+enum class MaskUse { own, permuted };
+/// With momentum and weight decay, or the gradient alone.
+enum class VirtualStep { momentum, plain };
+enum class MetaLoss { contrastive, full };
+/// The images of the virtual and the outer step: the step's, or as many others.
+enum class MetaBatch { same, fresh };
+
 struct MetaMaskOptions {
   std::int64_t redundancy_hidden = 2048, redundancy_output = 2048, contrastive_hidden = 2048, contrastive_output = 256;
   double lambda = 5e-3, contrastive_weight = 10, temperature = 0.07;
   bool meta = true, sigmoid = true, fused = false, compare = false;
-  std::string second_order = "exact", virtual_step = "momentum", meta_loss = "contrastive", meta_batch = "same";
-  std::string mask_use = "own";
+  SecondOrder second_order = SecondOrder::exact;
+  VirtualStep virtual_step = VirtualStep::momentum;
+  MetaLoss meta_loss = MetaLoss::contrastive;
+  MetaBatch meta_batch = MetaBatch::same;
+  MaskUse mask_use = MaskUse::own;
   double radius = 0.01, mask_lr = 1e-3, mask_momentum = 0.9, mask_weight_decay = 5e-4;
 };
 
@@ -36,20 +47,22 @@ class MetaMask final : public Objective {
             make_mlp(head(setup, "contrastive_head", 1, own_.contrastive_hidden, own_.contrastive_output), init())),
         logits_(full(backend(), {setup.encoder.dim()}, own_.sigmoid ? 0 : 1, setup.weights)),
         rate_(backend(), setup.weights) {
-    bilevel_ = {.form = second_order(own_.second_order), .radius = own_.radius, .compare = own_.compare};
-    require_usage(own_.virtual_step == "plain" || setup.options.optimizer == "sgd", "--metamask.virtual_step: '",
-                  own_.virtual_step, "' needs --optimizer sgd; expected plain with ", setup.options.optimizer);
-    require_usage(!own_.fused || own_.meta_batch == "same", "--metamask.meta_batch: '", own_.meta_batch,
-                  "' needs a forward pass of its own; expected same with --metamask.fused on");
-    if (own_.mask_use == "permuted") {
+    bilevel_ = {.form = own_.second_order, .radius = own_.radius, .compare = own_.compare};
+    require_usage(own_.virtual_step == VirtualStep::plain || setup.options.optimizer == OptimizerKind::sgd,
+                  "--metamask.virtual_step: 'momentum' needs --optimizer sgd; expected plain with ",
+                  text_of(optimizer_words, setup.options.optimizer));
+    require_usage(
+        !own_.fused || own_.meta_batch == MetaBatch::same,
+        "--metamask.meta_batch: 'fresh' needs a forward pass of its own; expected same with --metamask.fused on");
+    if (own_.mask_use == MaskUse::permuted) {
       require_usage(!own_.fused,
                     "--metamask.mask_use: permuted takes a mask into the regular step that the virtual one ",
                     "does not have; expected own with --metamask.fused on");
       order_ = from_indices(backend(), random_order(setup.encoder.dim()));
     }
     train({&contrastive_head_, &redundancy_head_});  // what the contrastive loss uses comes first
-    used_ =
-        own_.meta_loss == "full" ? parameters_.count() : parameters_of(encoder_).size() + heads_of(contrastive_head_);
+    used_ = own_.meta_loss == MetaLoss::full ? parameters_.count()
+                                             : parameters_of(encoder_).size() + heads_of(contrastive_head_);
     mask_ = ParameterSet({{"mask.logits", &logits_}});
     mask_optimizer_.emplace(
         mask_, OptimizerSettings{
@@ -57,7 +70,7 @@ class MetaMask final : public Objective {
   }
 
   FreshViews fresh_views() const override {
-    return own_.meta && own_.meta_batch == "fresh" ? FreshViews::other_images : FreshViews::none;
+    return own_.meta && own_.meta_batch == MetaBatch::fresh ? FreshViews::other_images : FreshViews::none;
   }
 
   void prepare(const StepContext& context) override {
@@ -165,7 +178,7 @@ class MetaMask final : public Objective {
     const Tensors& all = parameters_.tensors();
     const Tensors theta(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(used_));
     const bool recorded = bilevel_.form == SecondOrder::exact || bilevel_.compare;
-    const bool whole = own_.meta_loss == "full";
+    const bool whole = own_.meta_loss == MetaLoss::full;
     const Tensor inner = whole ? regular(losses) : losses.contrastive;
     const Tensors of_inner = grad({inner}, theta, {.create = recorded, .keep = true});
     Tensors gradient = whole ? of_inner : grad({losses.redundancy}, all, {.keep = true});
@@ -191,14 +204,14 @@ class MetaMask final : public Objective {
         encoder_pass.running = heads.running = nullptr;
         const Tensor features = masked(encoder_(views, encoder_pass), meta[0]);
         const Tensor loss = contrastive(features, heads);
-        return own_.meta_loss == "full" ? regular({redundancy(features, heads), loss}) : loss;
+        return own_.meta_loss == MetaLoss::full ? regular({redundancy(features, heads), loss}) : loss;
       });
     };
   }
 
   InnerStep inner_step() {
     InnerStep step{.lr = rate_.tensor()};
-    if (own_.virtual_step == "plain") return step;
+    if (own_.virtual_step == VirtualStep::plain) return step;
     const OptimizerSettings& settings = optimizer_->settings();
     step.momentum = settings.momentum, step.weight_decay = settings.weight_decay;
     step.history = parameters_.parts_of(optimizer_->state("momentum"));
@@ -259,18 +272,20 @@ void options(OptionBuilder& t) {
            "width of the contrastive head");
   t.flag("metamask.meta", own(&Own::meta), "learn a mask; off: features as they are");
   t.choice(
-      "metamask.mask_use", own(&Own::mask_use), {"own", "permuted"},
+      "metamask.mask_use", own(&Own::mask_use), {{"own", MaskUse::own}, {"permuted", MaskUse::permuted}},
       "permuted: the regular step gives each dimension the mask of another, a control that keeps all but the idea");
   t.flag("metamask.sigmoid", own(&Own::sigmoid), "the mask is a sigmoid of its logits; off: the logits, from 1");
-  t.choice("metamask.second_order", own(&Own::second_order), {"exact", "finite_difference", "none"},
+  t.choice("metamask.second_order", own(&Own::second_order), second_order_words,
            "the mixed derivative in the mask's gradient");
   t.number("metamask.radius", own(&Own::radius), ranges::positive, "length of the finite differences' step");
   t.flag("metamask.compare", own(&Own::compare), "work out both forms of the mixed derivative and log them");
-  t.choice("metamask.virtual_step", own(&Own::virtual_step), {"momentum", "plain"},
+  t.choice("metamask.virtual_step", own(&Own::virtual_step),
+           {{"momentum", VirtualStep::momentum}, {"plain", VirtualStep::plain}},
            "with momentum and weight decay, or the gradient alone");
-  t.choice("metamask.meta_loss", own(&Own::meta_loss), {"contrastive", "full"},
+  t.choice("metamask.meta_loss", own(&Own::meta_loss),
+           {{"contrastive", MetaLoss::contrastive}, {"full", MetaLoss::full}},
            "loss of the virtual and the outer step");
-  t.choice("metamask.meta_batch", own(&Own::meta_batch), {"same", "fresh"},
+  t.choice("metamask.meta_batch", own(&Own::meta_batch), {{"same", MetaBatch::same}, {"fresh", MetaBatch::fresh}},
            "images of the virtual and the outer step: the step's, or as many others");
   t.flag("metamask.fused", own(&Own::fused), "virtual step from the regular step's forward pass, at the old weights");
   t.number("metamask.mask_lr", own(&Own::mask_lr), ranges::not_negative,

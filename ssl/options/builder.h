@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -30,12 +31,7 @@ class OptionBuilder {
 
   template <class Get>
   OptionEntry& add(std::string name, Get get, std::string help) {
-    OptionEntry entry;
-    entry.group = group;
-    entry.name = std::move(name);
-    entry.fields = {field_of(get)};
-    entry.help = std::move(help);
-    return entries.emplace_back(std::move(entry));
+    return add_field(std::move(name), field_of(get), std::move(help));
   }
   template <class Get>
   void text(std::string name, Get get, std::string help, unsigned flags = OptionEntry::none) {
@@ -48,11 +44,18 @@ class OptionBuilder {
     entry.path = leads_to;
     entry.flags = flags;
   }
-  template <class Get>
-  void choice(std::string name, Get get, std::vector<std::string> choices, std::string help,
+  /// A word for each value of an enum: {{"auto", CpuConv::automatic}, ...}. Nowhere else is there a text.
+  template <class Get, class T = Referred<Options, Get>>
+  void choice(std::string name, Get get, std::type_identity_t<Words<T>> words, std::string help,
               unsigned flags = OptionEntry::none) {
+    add_field(std::move(name), WordField<Options>(get, std::move(words)), std::move(help)).flags = flags;
+  }
+  /// One of the names under which things are registered.
+  template <class Get>
+  void registered(std::string name, Get get, std::vector<std::string> names, std::string help,
+                  unsigned flags = OptionEntry::none) {
     OptionEntry& entry = add(std::move(name), get, std::move(help));
-    entry.choices = std::move(choices);
+    entry.choices = std::move(names);
     entry.flags = flags;
   }
   template <class Get>
@@ -67,38 +70,55 @@ class OptionBuilder {
   }
   /// An option that a family of encoders brings.
   void encoder(const EncoderOption& option) {
-    std::visit(
-        [&](const auto& field) {
-          OptionEntry& entry = add(
-              option.name, [field](Options & o) -> auto& { return field(o.own); }, option.help);
-          entry.choices = option.choices;
-          const bool is_number = std::is_same_v<decltype(field(std::declval<OwnSettings&>())), std::int64_t&>;
-          if (is_number) entry.range = {static_cast<double>(option.low), static_cast<double>(option.high)};
-        },
-        option.field);
+    const auto own = [](Options& o) -> OwnSettings& { return o.own; };
+    if (const auto* words = std::get_if<EncoderOption::Choice>(&option.field))
+      add_field(option.name, words->within<Options>(own), option.help);
+    if (const auto* flag = std::get_if<EncoderOption::Flag>(&option.field))
+      add(
+          option.name, [ =, field = *flag ](Options & o) -> auto& { return field(own(o)); }, option.help);
+    if (const auto* number = std::get_if<EncoderOption::Number>(&option.field))
+      add(
+          option.name, [ =, field = *number ](Options & o) -> auto& { return field(own(o)); }, option.help)
+          .range = {static_cast<double>(option.low), static_cast<double>(option.high)};
   }
   /// view.NAME for both views, view1.NAME and view2.NAME for one. `get(options, view)` returns the field.
   template <class Get>
-  void view(const std::string& name, Get get, Range range, const std::string& help,
-            const std::vector<std::string>& choices = {}) {
-    const auto first = [get](Options & o) -> auto& { return get(o, 0); };
-    const auto second = [get](Options & o) -> auto& { return get(o, 1); };
-    for (const int which : {0, 1, 2}) {
-      OptionEntry& entry = add(join("view", which ? std::to_string(which) : "", ".", name), first, help);
-      if (which == 0) entry.fields = {field_of(first), field_of(second)};
-      if (which == 2) entry.fields = {field_of(second)};
-      if (which != 0) entry.both = "view." + name;
-      entry.range = range;
-      entry.choices = choices;
-    }
+  void view(const std::string& name, Get get, Range range, const std::string& help) {
+    add_view(name, field_of(of_view(get, 0)), field_of(of_view(get, 1)), help, range);
+  }
+  template <class Get, class T = std::remove_reference_t<std::invoke_result_t<Get, Options&, std::size_t>>>
+  void view_choice(const std::string& name, Get get, std::type_identity_t<Words<T>> words, const std::string& help) {
+    add_view(name, WordField<Options>(of_view(get, 0), words), WordField<Options>(of_view(get, 1), words), help, {});
   }
 
  private:
   /// Wraps a generic accessor in the std::function of the type it returns a reference to.
   template <class Get>
   static Field field_of(Get get) {
-    using Value = std::remove_reference_t<decltype(get(std::declval<Options&>()))>;
-    return std::function<Value&(Options&)>(get);
+    return std::function<Referred<Options, Get>&(Options&)>(get);
+  }
+  template <class Get>
+  static auto of_view(Get get, std::size_t view) {
+    return [=](Options & o) -> auto& { return get(o, view); };
+  }
+  OptionEntry& add_field(std::string name, Field field, std::string help) {
+    OptionEntry entry;
+    entry.group = group;
+    entry.name = std::move(name);
+    if (const auto* words = std::get_if<WordField<Options>>(&field)) entry.choices = words->words();
+    entry.fields = {std::move(field)};
+    entry.help = std::move(help);
+    return entries.emplace_back(std::move(entry));
+  }
+  void add_view(const std::string& name, const Field& first, const Field& second, const std::string& help,
+                Range range) {
+    for (const int which : {0, 1, 2}) {
+      OptionEntry& entry =
+          add_field(join("view", which ? std::to_string(which) : "", ".", name), which == 2 ? second : first, help);
+      if (which == 0) entry.fields.push_back(second);
+      if (which != 0) entry.both = "view." + name;
+      entry.range = range;
+    }
   }
 };
 

@@ -80,7 +80,7 @@ void check_options(const Options& options) {
     require_usage(values->size() <= most_channels, name, ": expected at most ", most_channels, " numbers, got ",
                   values->size());
   }
-  require_usage(options.schedule != "step" || !options.step_epochs.empty(),
+  require_usage(options.schedule != ScheduleKind::step || !options.step_epochs.empty(),
                 "--schedule step: expected --step-epochs, as 60,80");
   require_usage(std::is_sorted(options.step_epochs.begin(), options.step_epochs.end()),
                 "--step-epochs: expected ascending epochs");
@@ -229,11 +229,10 @@ std::vector<OptionDifference> differences(const Options& first, const Options& s
 }
 
 Options without_changeable(const Options& options) {
-  Options result = options, defaults;
+  const Options defaults;
+  Options result = options;
   for (const OptionEntry& entry : option_table())
-    if (entry.flags & OptionEntry::may_change)
-      for (const Field& field : entry.fields)
-        std::visit([&](const auto& member) { member(result) = member(defaults); }, field);
+    if (entry.flags & OptionEntry::may_change) copy_option(entry, defaults, result);
   return result;
 }
 
@@ -260,8 +259,6 @@ std::vector<ViewSettings> view_settings(const Options& options, const Dataset& d
     settings.size = options.image_size ? options.image_size : data_set.view_size();
     settings.channels = data_set.channels;
     refuse_meaningless(settings, join("view", view + 1), data_set);
-    settings.interpolation =
-        options.interpolation[view] == "bicubic" ? Interpolation::bicubic : Interpolation::bilinear;
     settings.mean = data_set.mean;
     settings.std = data_set.std;
     for (std::size_t channel = 0; channel < channels; ++channel) {
@@ -278,9 +275,9 @@ DatasetSettings dataset_settings(const Options& options) {
   settings.name = options.dataset;
   settings.directory = options.data;
   settings.classes = options.classes;
-  settings.jpeg = options.jpeg == "stb" ? JpegLibrary::stb : JpegLibrary::turbo;
-  settings.decode = options.decode == "exact" ? DecodeRule::exact : DecodeRule::fast;
-  settings.bad_images = options.bad_images == "skip" ? BadImagePolicy::skip : BadImagePolicy::stop;
+  settings.jpeg = options.jpeg;
+  settings.decode = options.decode;
+  settings.bad_images = options.bad_images;
   settings.image_size = options.image_size;
   settings.limit = options.limit;
   settings.seed = static_cast<std::uint64_t>(options.seed);

@@ -4,15 +4,22 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "datasets/dataset.h"
+#include "engine/optimizer.h"
+#include "engine/schedule.h"
+#include "kernels/choices.h"
 #include "kernels/views.h"
 #include "models/own_settings.h"
 
 namespace vergence {
+
+/// Of activations and convolutions. On a GPU, where tf32 is, heads and losses are in tf32 beside bf16.
+enum class Precision { fp32, tf32, bf16 };
 
 struct LarsOptions {
   double eta = 0.02, epsilon = 1e-8;
@@ -27,9 +34,9 @@ struct AdamOptions {
 
 /// Of the data set of this name.
 struct CompositesOptions {
-  std::string background = "cifar10";  // where the backgrounds come from
-  double confounding = 0.9;            // P(class and background agree)
-  std::string version = "full";        // what of the images is there to train on
+  std::string background = "cifar10";         // where the backgrounds come from
+  double confounding = 0.9;                   // P(class and background agree)
+  ImageVersion version = ImageVersion::full;  // what of the images is there to train on
   bool operator==(const CompositesOptions&) const = default;
 };
 
@@ -37,17 +44,17 @@ struct Options {
   // ---- what to train
   std::string objective = "simclr";
   std::string dataset = "confounded_shapes";
-  std::string data;                      // folder of the data set's files
-  std::string classes;                   // of image files: the list of those to use; empty: all
-  std::string jpeg = "turbo";            // what decodes JPEG
-  std::string decode = "fast";           // how small images are decoded
-  std::string bad_images = "stop";       // what an image that cannot be read does
-  std::int64_t eval_resize = -1;         // of un-augmented images: the short side before the centre is cut out
-  std::int64_t image_size = 0;           // of the views; 0: the data set's own
-  std::int64_t limit = 0;                // first N training images; 0: all
-  std::string cifar100_classes = "all";  // cifar100: or fc100_base
-  double confounding = 0.9;              // confounded_shapes: P(class and background agree)
-  std::string shapes_version = "full";   // confounded_shapes: what of the images is there to train on
+  std::string data;                                  // folder of the data set's files
+  std::string classes;                               // of image files: the list of those to use; empty: all
+  JpegLibrary jpeg = JpegLibrary::turbo;             // what decodes JPEG
+  DecodeRule decode = DecodeRule::fast;              // how small images are decoded
+  BadImagePolicy bad_images = BadImagePolicy::stop;  // what an image that cannot be read does
+  std::int64_t eval_resize = -1;  // of un-augmented images: the short side before the centre is cut out
+  std::int64_t image_size = 0;    // of the views; 0: the data set's own
+  std::int64_t limit = 0;         // first N training images; 0: all
+  Cifar100Classes cifar100_classes = Cifar100Classes::all;  // cifar100: what to train on
+  double confounding = 0.9;                                 // confounded_shapes: P(class and background agree)
+  ImageVersion shapes_version = ImageVersion::full;  // confounded_shapes: what of the images is there to train on
   CompositesOptions composites;
 
   // ---- encoder
@@ -57,24 +64,23 @@ struct Options {
   bool joint_head_norm = false;  // the heads' batch norm over both views together, not per view
   OwnSettings own;               // each objective's and encoder's switches: own.get<...>() of the struct in its file
 
-  // ---- views: probabilities and ranges of view 1 and view 2. `size`, `mean`, `std` and `interpolation` of these two
-  // are not used: view_settings() fills them in.
+  // ---- views: probabilities and ranges of view 1 and view 2. `size`, `mean` and `std` of these two are not used:
+  // view_settings() fills them in.
   std::array<ViewSettings, 2> view;
-  std::array<std::string, 2> interpolation{"bicubic", "bicubic"};
   std::vector<double> mean, std;  // per channel; empty: the data set's own
 
   // ---- optimiser
   std::int64_t epochs = 100;
   std::int64_t batch = 256;
-  std::string optimizer = "sgd";
+  OptimizerKind optimizer = OptimizerKind::sgd;
   double lr = 0.06;  // per 256 images
   double momentum = 0.9;
   bool nesterov = false;
   double weight_decay = 5e-4;
-  std::string exclude_1d = "auto";  // biases and batch norm from weight decay; auto: with LARS only
+  std::optional<bool> exclude_1d;  // biases and batch norm from weight decay; none: with LARS only
   LarsOptions lars;
   AdamOptions adam;
-  std::string schedule = "cosine";
+  ScheduleKind schedule = ScheduleKind::cosine;
   double warmup_epochs = 0;
   double warmup_start = 0;          // learning rate before the first step, not scaled by the batch
   std::vector<double> step_epochs;  // schedule "step": epochs after which the rate is multiplied by step_factor
@@ -82,10 +88,10 @@ struct Options {
 
   // ---- run
   std::string device = "auto";
-  std::string precision = "fp32";
-  std::string cpu_conv = "auto";
-  std::string conv = "auto";
-  std::string weight_gradients = "auto";
+  Precision precision = Precision::fp32;
+  CpuConv cpu_conv = CpuConv::automatic;
+  CudaConv conv = CudaConv::automatic;
+  std::optional<DType> weight_gradients;  // to what a convolution's may be rounded; none: as suits the precision
   bool capture = true;
   bool recompute = false;
   std::int64_t seed = 1;
@@ -116,7 +122,7 @@ struct Options {
   /// lr batch / 256.
   double effective_lr() const { return lr * static_cast<double>(batch) / 256; }
   /// Whether biases and batch-norm parameters (one-dimensional ones) are left out of weight decay and LARS' adaptation.
-  bool excludes_1d() const { return exclude_1d == "on" || (exclude_1d == "auto" && optimizer == "lars"); }
+  bool excludes_1d() const { return exclude_1d.value_or(optimizer == OptimizerKind::lars); }
   /// `out`, or runs/<dataset>_<objective>_s<seed>.
   std::string run_folder() const;
 };

@@ -37,11 +37,11 @@ const char* const first_options[] = {"objective", "dataset",    "data", "encoder
                                      "seed",      "eval-every", "plan", "device",       "workers"};
 
 HelpOption shown_option(const OptionEntry& entry, const Options& defaults) {
-  const bool text = std::holds_alternative<std::function<std::string&(Options&)>>(entry.fields[0]);
+  const bool is_text = std::holds_alternative<std::function<std::string&(Options&)>>(entry.fields[0]);
   HelpOption option{"--" + entry.name, "", "", entry.help};
   for (const std::string& choice : entry.choices) option.type += (option.type.empty() ? "" : "|") + choice;
   if (option.type.empty())
-    option.type = entry.is_bool() ? "on|off" : !entry.path.empty() ? entry.path : text ? "TEXT" : "NUMBER";
+    option.type = entry.is_bool() ? "on|off" : !entry.path.empty() ? entry.path : is_text ? "TEXT" : "NUMBER";
   if (entry.is_list()) option.type = "NUMBER,...";
   if (entry.flags & OptionEntry::command_line_only)
     option.type = "";  // a switch

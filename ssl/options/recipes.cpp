@@ -71,7 +71,7 @@ std::string width_of(const Options& options) {
 /// "1000 epochs of batch 256, resnet18 of width 64".
 std::string figures(const Options& options) {
   return join(counted(options.epochs, "epoch"), " of batch ", options.batch, ", ", options.encoder, width_of(options),
-              ", ", options.optimizer);
+              ", ", option_text(options, "optimizer"));
 }
 
 }  // namespace

@@ -19,9 +19,9 @@ using Flags = OptionEntry::Flags;
 
 void add_task(OptionBuilder& t) {
   t.group = "What to train";
-  t.choice("objective", FIELD(objective), objective_names(), "the self-supervised objective");
-  t.choice("dataset", FIELD(dataset), dataset_names(),
-           "the images; confounded_shapes is rendered and needs no download");
+  t.registered("objective", FIELD(objective), objective_names(), "the self-supervised objective");
+  t.registered("dataset", FIELD(dataset), dataset_names(),
+               "the images; confounded_shapes is rendered and needs no download");
   t.path("data", FIELD(data), "DIR", "folder of the data set's files", Flags::may_change | Flags::input);
   t.path("classes", FIELD(classes), "FILE",
          "image files: use these classes alone; a file of their names, or imagenet100", Flags::input | Flags::or_list);
@@ -30,21 +30,20 @@ void add_task(OptionBuilder& t) {
   t.number("eval-resize", FIELD(eval_resize), from(-1, 16384),
            "un-augmented images: the short side before the centre is cut out; 0: squeezed whole; -1: the data set's");
   t.number("limit", FIELD(limit), not_negative, "use N training images; 0: all");
-  t.choice("cifar100.classes", FIELD(cifar100_classes), {"all", "fc100_base"},
+  t.choice("cifar100.classes", FIELD(cifar100_classes), cifar100_classes_words,
            "what to train on: all, or the 60 classes that FC100 does not keep for few-shot episodes");
   t.number("confounded_shapes.confounding", FIELD(confounding), unit,
            "how often shape and background agree in the training images");
-  const std::vector<std::string> versions{"full", "foreground_only", "background_only", "repaired"};
-  t.choice("confounded_shapes.version", FIELD(shapes_version), versions,
+  t.choice("confounded_shapes.version", FIELD(shapes_version), image_version_words,
            "what to train on: whole images, shapes or textures alone, shapes on other images' textures");
-  t.choice("composites.background", FIELD(composites.background), {"cifar10"},
-           "the photographs that shapes are drawn over, in --data");
+  t.registered("composites.background", FIELD(composites.background), {"cifar10"},
+               "the photographs that shapes are drawn over, in --data");
   t.number("composites.confounding", FIELD(composites.confounding), unit,
            "how often the shape and the photograph's class agree in the training images");
-  t.choice("composites.version", FIELD(composites.version), versions,
+  t.choice("composites.version", FIELD(composites.version), image_version_words,
            "what to train on: whole images, shapes or photographs alone, shapes on other images' photographs");
   t.group = "Encoder";
-  t.choice("encoder", FIELD(encoder), encoder_names(), "the network that is kept");
+  t.registered("encoder", FIELD(encoder), encoder_names(), "the network that is kept");
   for (const EncoderFamily& family : encoder_families())
     for (const EncoderOption& option : family.options) t.encoder(option);
 }
@@ -53,14 +52,16 @@ void add_training(OptionBuilder& t) {
   t.group = "Training";
   t.number("epochs", FIELD(epochs), from(1, 1e6), "passes over the images");
   t.number("batch", FIELD(batch), from(2, 1e6), "images per step; the last partial batch is dropped");
-  t.choice("optimizer", FIELD(optimizer), {"sgd", "lars", "adam", "adamw"}, "how the weights are updated");
+  t.choice("optimizer", FIELD(optimizer), optimizer_words, "how the weights are updated");
   t.number("lr", FIELD(lr), not_negative, "learning rate per 256 images: scaled by batch/256");
   t.number("momentum", FIELD(momentum), below_one, "of sgd and lars");
   t.flag("nesterov", FIELD(nesterov), "Nesterov's momentum (sgd)");
   t.number("weight-decay", FIELD(weight_decay), not_negative, "L2 penalty (adamw: decoupled)");
-  t.choice("exclude-1d", FIELD(exclude_1d), {"auto", "on", "off"},
+  t.choice("exclude-1d", FIELD(exclude_1d), {{"auto", std::nullopt}, {"on", true}, {"off", false}},
            "leave biases and batch norm out of weight decay; auto: with lars");
-  t.choice("schedule", FIELD(schedule), {"cosine", "step", "constant"}, "of the learning rate");
+  t.choice("schedule", FIELD(schedule),
+           {{"cosine", ScheduleKind::cosine}, {"step", ScheduleKind::step}, {"constant", ScheduleKind::constant}},
+           "of the learning rate");
   t.number("warmup-epochs", FIELD(warmup_epochs), from(0, 1e6), "epochs of linear warm-up");
   t.number("warmup-start", FIELD(warmup_start), not_negative, "learning rate it starts from, not scaled by the batch");
   t.number("step-epochs", FIELD(step_epochs), positive, "schedule step: epochs after which the rate falls, as 60,80");
@@ -89,8 +90,8 @@ void add_views(OptionBuilder& t) {
   t.view("crop_high", VIEW(crop_high), share, "largest share");
   t.view("ratio_low", VIEW(ratio_low), positive, "smallest width/height of the crop");
   t.view("ratio_high", VIEW(ratio_high), positive, "largest");
-  t.view("interpolation", [](Options & o, std::size_t view) -> auto& { return o.interpolation[view]; }, any,
-         "of the resized crop", {"bilinear", "bicubic"});
+  t.view_choice("interpolation", VIEW(interpolation),
+                {{"bilinear", Interpolation::bilinear}, {"bicubic", Interpolation::bicubic}}, "of the resized crop");
   t.view("jitter_p", VIEW(jitter_p), unit, "probability of colour jitter");
   t.view("brightness", VIEW(brightness), not_negative, "jitter's factor is drawn from [1 - v, 1 + v]");
   t.view("contrast", VIEW(contrast), not_negative, "likewise");
@@ -125,23 +126,28 @@ void add_run(OptionBuilder& t) {
   t.flag("verify", FIELD(verify), "first compare the data set's files with their published sums",
          Flags::command_line_only);
   t.group = "Machine";
-  t.choice("device", FIELD(device), device_words(), "auto: cuda if a GPU answers", Flags::may_change);
-  t.choice("precision", FIELD(precision), {"fp32", "tf32", "bf16"},
+  t.registered("device", FIELD(device), device_words(), "auto: cuda if a GPU answers", Flags::may_change);
+  t.choice("precision", FIELD(precision),
+           {{"fp32", Precision::fp32}, {"tf32", Precision::tf32}, {"bf16", Precision::bf16}},
            "of activations and convolutions; tf32: on a GPU alone; bf16 there: heads in tf32");
-  t.choice("cpu-conv", FIELD(cpu_conv), {"auto", "direct", "winograd"}, "the CPU's convolution algorithm");
-  t.choice("conv", FIELD(conv), {"auto", "cuda", "cudnn"}, "the GPU's convolutions: our own kernels or the library's");
-  t.choice("weight-gradients", FIELD(weight_gradients), {"auto", "bf16", "fp32"},
+  t.choice("cpu-conv", FIELD(cpu_conv),
+           {{"auto", CpuConv::automatic}, {"direct", CpuConv::direct}, {"winograd", CpuConv::winograd}},
+           "the CPU's convolution algorithm");
+  t.choice("conv", FIELD(conv), {{"auto", CudaConv::automatic}, {"cuda", CudaConv::cuda}, {"cudnn", CudaConv::cudnn}},
+           "the GPU's convolutions: our own kernels or the library's");
+  t.choice("weight-gradients", FIELD(weight_gradients),
+           {{"auto", std::nullopt}, {"bf16", DType::bf16}, {"fp32", DType::f32}},
            "to what cuDNN may round a convolution's; auto: bf16 with --precision bf16 on a GPU");
   t.flag("capture", FIELD(capture), "on a GPU: record the step once and repeat it");
   t.flag("recompute", FIELD(recompute),
          "compute batch norms' results again in the backward pass: the same bits, less memory, more time",
          Flags::may_change);
-  t.choice("jpeg", FIELD(jpeg), {"turbo", "stb"},
+  t.choice("jpeg", FIELD(jpeg), {{"turbo", JpegLibrary::turbo}, {"stb", JpegLibrary::stb}},
            "what decodes JPEG: libjpeg-turbo where the build has it, or stb_image");
   t.choice(
-      "decode", FIELD(decode), {"fast", "exact"},
+      "decode", FIELD(decode), {{"fast", DecodeRule::fast}, {"exact", DecodeRule::exact}},
       "how small libjpeg-turbo decodes: as views allow, or without a difference that shows (--eval-every: always)");
-  t.choice("bad-images", FIELD(bad_images), {"stop", "skip"},
+  t.choice("bad-images", FIELD(bad_images), {{"stop", BadImagePolicy::stop}, {"skip", BadImagePolicy::skip}},
            "image files that cannot be read: end the run, or leave them out, count and name them", Flags::may_change);
   t.number("workers", FIELD(workers), from(0, 1024), "threads that make views; 0: as many as suit the machine",
            Flags::may_change);

@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include "engine/text/enum_words.h"
 #include "ssl/options/options.h"
 #include "ssl/options/toml.h"
 
@@ -24,9 +25,10 @@ struct Range {
 };
 
 /// Where an option's value lives.
-using Field = std::variant<std::function<std::string&(Options&)>, std::function<std::int64_t&(Options&)>,
-                           std::function<double&(Options&)>, std::function<float&(Options&)>,
-                           std::function<bool&(Options&)>, std::function<std::vector<double>&(Options&)>>;
+using Field =
+    std::variant<std::function<std::string&(Options&)>, std::function<std::int64_t&(Options&)>,
+                 std::function<double&(Options&)>, std::function<float&(Options&)>, std::function<bool&(Options&)>,
+                 std::function<std::vector<double>&(Options&)>, WordField<Options>>;
 
 struct OptionEntry {
   enum Flags : unsigned {
@@ -39,7 +41,7 @@ struct OptionEntry {
   std::string group, name;    // name as on the command line, without dashes
   std::vector<Field> fields;  // two for an option of both views
   std::string help;
-  std::vector<std::string> choices;  // of a text option; empty: any text
+  std::vector<std::string> choices;  // the words or names that it takes; empty: any text
   std::string path;                  // what a path leads to, as help has it: "FILE", "DIR"; empty: it is none
   Range range;                       // of a number or of each number in a list
   unsigned flags = none;
@@ -57,6 +59,9 @@ const std::vector<OptionEntry>& option_table();
 /// The option of that name, or null.
 const OptionEntry* find_option(const std::string& name);
 
+/// The value of the option of that name, as on the command line. Throws Error for a name there is not.
+std::string option_text(const Options& options, const std::string& name);
+
 /// Sets an option by its name, to a value as on the command line. Throws Error for a name there is not, UsageError for
 /// a value it does not take.
 void set_option(Options& options, const std::string& name, const std::string& value);
@@ -73,6 +78,9 @@ bool same_input(const OptionEntry& entry, const std::string& first, const std::s
 
 /// "a number above 0", "on or off", "simclr, barlow_twins or byol".
 std::string expected_text(const OptionEntry& entry);
+
+/// Gives the option in `to` the value that it has in `from`.
+void copy_option(const OptionEntry& entry, const Options& from, Options& to);
 
 /// Sets all fields of the option; throws UsageError beginning with `setting.where` for a wrong type or value.
 void assign_option(const OptionEntry& entry, const Setting& setting, Options& options);

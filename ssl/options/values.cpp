@@ -80,9 +80,7 @@ std::string parse_text(const OptionEntry& entry, const Setting& setting) {
                   ": expected a text without a zero byte, got '", shown(setting.value), "'");
     return literal ? setting.value : read_stored_text(setting.value, setting.where);
   }
-  std::string value = setting.value;
-  if (setting.type == Setting::Type::boolean) value = value == "true" ? "on" : "off";
-  if (std::find(entry.choices.begin(), entry.choices.end(), value) != entry.choices.end()) return value;
+  if (std::find(entry.choices.begin(), entry.choices.end(), setting.value) != entry.choices.end()) return setting.value;
   refuse(entry, setting);
 }
 
@@ -99,12 +97,11 @@ std::vector<double> parse_list(const OptionEntry& entry, const Setting& setting)
   return values;
 }
 
-/// Whether a configuration file's value has the type of the option; the command line knows texts alone. A truth value
-/// is one of a choice of on, off and others.
+/// Whether a configuration file's value has the type of the option; the command line knows texts alone.
 template <class Value>
-bool type_fits(Setting::Type type, bool choice) {
+bool type_fits(Setting::Type type) {
   using Type = Setting::Type;
-  if constexpr (std::is_same_v<Value, std::string>) return type == Type::text || (choice && type == Type::boolean);
+  if constexpr (std::is_same_v<Value, std::string>) return type == Type::text;
   if constexpr (std::is_same_v<Value, std::int64_t>) return type == Type::integer;
   if constexpr (std::is_floating_point_v<Value>) return type == Type::number || type == Type::integer;
   if constexpr (std::is_same_v<Value, bool>) return type == Type::boolean || type == Type::text;
@@ -138,10 +135,44 @@ std::string text_of(const Value& value, bool toml) {
   }
 }
 
+/// The accessors serve writing too, so they take a mutable reference; who reads changes nothing.
+Options& for_reading(const Options& options) { return const_cast<Options&>(options); }
+
+template <class Value>
+std::string text_in(const std::function<Value&(Options&)>& get, const Options& options, bool toml) {
+  return text_of(get(for_reading(options)), toml);
+}
+std::string text_in(const WordField<Options>& field, const Options& options, bool toml) {
+  return text_of(field.word(for_reading(options)), toml);
+}
+
 std::string field_text(const Field& field, const Options& options, bool toml) {
-  return std::visit(
-      // The accessors serve writing too, so they take a mutable reference; nothing is changed here.
-      [&](const auto& get) { return text_of(get(const_cast<Options&>(options)), toml); }, field);
+  return std::visit([&](const auto& value) { return text_in(value, options, toml); }, field);
+}
+
+template <class Value>
+void copy_value(const std::function<Value&(Options&)>& get, const Options& from, Options& to) {
+  get(to) = get(for_reading(from));
+}
+void copy_value(const WordField<Options>& field, const Options& from, Options& to) {
+  field.set(to, field.word(for_reading(from)));
+}
+
+/// What an option of words or names takes from a file: a truth value is the word on or off.
+bool is_word(const Setting& setting) {
+  return setting.type == Setting::Type::text || setting.type == Setting::Type::boolean;
+}
+
+template <class Value>
+void assign_value(const std::function<Value&(Options&)>& get, const OptionEntry& entry, const Setting& setting,
+                  Options& options) {
+  const bool fits = entry.choices.empty() ? type_fits<Value>(setting.type) : is_word(setting);
+  if (setting.type != Setting::Type::untyped && !fits) refuse_type(entry, setting);
+  get(options) = parse_value<Value>(entry, setting);
+}
+void assign_value(const WordField<Options>& field, const OptionEntry& entry, const Setting& setting, Options& options) {
+  if (setting.type != Setting::Type::untyped && !is_word(setting)) refuse_type(entry, setting);
+  if (!field.set(options, setting.value)) refuse(entry, setting);
 }
 
 }  // namespace
@@ -168,6 +199,16 @@ std::string value_toml(const OptionEntry& entry, const Options& options) {
   return field_text(entry.fields[0], options, true);
 }
 
+std::string option_text(const Options& options, const std::string& name) {
+  const OptionEntry* entry = find_option(name);
+  require(entry != nullptr, "there is no option '", name, "'");
+  return value_text(*entry, options);
+}
+
+void copy_option(const OptionEntry& entry, const Options& from, Options& to) {
+  for (const Field& field : entry.fields) std::visit([&](const auto& value) { copy_value(value, from, to); }, field);
+}
+
 std::string absolute_input(const OptionEntry& entry, const std::string& path) {
   namespace fs = std::filesystem;
   std::error_code error;
@@ -191,9 +232,8 @@ bool same_input(const OptionEntry& entry, const std::string& first, const std::s
 
 std::string expected_text(const OptionEntry& entry) {
   if (entry.is_bool()) return "on or off";
-  if (std::holds_alternative<std::function<std::string&(Options&)>>(entry.fields[0])) {
-    return entry.choices.empty() ? "text" : alternatives(entry.choices);
-  }
+  if (!entry.choices.empty()) return alternatives(entry.choices);
+  if (std::holds_alternative<std::function<std::string&(Options&)>>(entry.fields[0])) return "text";
   const bool whole = std::holds_alternative<std::function<std::int64_t&(Options&)>>(entry.fields[0]);
   const std::string range = entry.range.text();
   const std::string kind = whole ? "a whole number" : entry.is_list() ? "a list of finite numbers" : "a finite number";
@@ -202,14 +242,7 @@ std::string expected_text(const OptionEntry& entry) {
 
 void assign_option(const OptionEntry& entry, const Setting& setting, Options& options) {
   for (const Field& field : entry.fields) {
-    std::visit(
-        [&](const auto& get) {
-          using Value = std::remove_reference_t<decltype(get(options))>;
-          if (setting.type != Setting::Type::untyped && !type_fits<Value>(setting.type, !entry.choices.empty()))
-            refuse_type(entry, setting);
-          get(options) = parse_value<Value>(entry, setting);
-        },
-        field);
+    std::visit([&](const auto& to) { assign_value(to, entry, setting, options); }, field);
   }
 }
 

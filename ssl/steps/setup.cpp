@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <sched.h>
 
+#include "ssl/options/table.h"
 
 namespace vergence {
 
@@ -64,9 +65,9 @@ LoaderSettings loader_settings(const Options& options, const Dataset& dataset, c
 }
 
 DType activations_of(const Options& options, const Backend& backend) {
-  if (options.precision == "bf16") return DType::bf16;
-  require_usage(options.precision == "fp32" || (options.precision == "tf32" && backend.traits().tf32), "--precision: '",
-                options.precision, "' is not there on ", backend.name(), "; expected fp32 or bf16");
+  if (options.precision == Precision::bf16) return DType::bf16;
+  require_usage(options.precision != Precision::tf32 || backend.traits().tf32, "--precision: 'tf32' is not there on ",
+                backend.name(), "; expected fp32 or bf16");
   return DType::f32;
 }
 
@@ -76,22 +77,18 @@ ObjectiveSetup objective_setup(const Options& options, std::int64_t image_size, 
 }
 
 KernelChoices kernel_choices(const Options& options) {
-  const std::string &cpu = options.cpu_conv, &gpu = options.conv;
-  require_usage(cpu == "auto" || cpu == "direct" || cpu == "winograd", "--cpu-conv: there is no '", cpu,
-                "'; expected auto, direct or winograd");
-  require_usage(gpu == "auto" || gpu == "cuda" || gpu == "cudnn", "--conv: there is no '", gpu,
-                "'; expected auto, cuda or cudnn");
-  require_usage(options.weight_gradients != "bf16" || options.precision == "bf16",
-                "--weight-gradients bf16: goes with --precision bf16 alone, not with ", options.precision);
-  const std::string& precision = options.precision;
+  const Precision precision = options.precision;
+  require_usage(options.weight_gradients != DType::bf16 || precision == Precision::bf16,
+                "--weight-gradients bf16: goes with --precision bf16 alone, not with ",
+                option_text(options, "precision"));
   KernelChoices choices;
-  choices.cpu_conv = cpu == "auto" ? CpuConv::automatic : cpu == "direct" ? CpuConv::direct : CpuConv::winograd;
-  choices.cuda_conv = gpu == "auto" ? CudaConv::automatic : gpu == "cuda" ? CudaConv::cuda : CudaConv::cudnn;
-  choices.math = precision == "tf32" ? CudaMath::tf32
-                 : precision == "bf16"
-                     ? CudaMath::tf32_products  // heads and losses are more exact still than the encoder
+  choices.cpu_conv = options.cpu_conv;
+  choices.cuda_conv = options.conv;
+  choices.math = precision == Precision::tf32 ? CudaMath::tf32
+                 : precision == Precision::bf16
+                     ? CudaMath::tf32_products  // heads and losses: more precise than the encoder
                      : CudaMath::fp32;
-  choices.weight_gradients = options.weight_gradients != "fp32" && precision == "bf16" ? DType::bf16 : DType::f32;
+  choices.weight_gradients = precision == Precision::bf16 ? options.weight_gradients.value_or(DType::bf16) : DType::f32;
   choices.deterministic = options.deterministic;
   return choices;
 }

@@ -39,7 +39,7 @@ ObjectiveSetup objective_setup(const Options& options, std::int64_t image_size, 
                                std::int64_t channels = 3);
 
 /// What `--cpu-conv`, `--conv`, `--weight-gradients`, `--precision` and `--deterministic` ask of a device. Throws
-/// UsageError for names there are not and for what does not go together.
+/// UsageError for what does not go together.
 KernelChoices kernel_choices(const Options& options);
 
 /// The device that the options name, with their choices of kernels set before anything is made there.

@@ -5,6 +5,7 @@
 
 #include "kernels/backend.h"
 #include "kernels/error.h"
+#include "ssl/options/table.h"
 
 namespace vergence {
 
@@ -50,8 +51,8 @@ void RunNotes::end(int exit_status) {
 }
 
 std::string device_text(const Options& options) {
-  return join(backend(options.device.c_str()).name(), ", ", options.precision, ", ", omp_get_max_threads(),
-              " threads (", devices_text(), ")");
+  return join(backend(options.device.c_str()).name(), ", ", option_text(options, "precision"), ", ",
+              omp_get_max_threads(), " threads (", devices_text(), ")");
 }
 
 }  // namespace vergence

@@ -54,14 +54,14 @@ void announce(const RunSetup& run, const std::string& folder, TrainLog& log) {
   say("device            ", device_text(options), "\nrun folder        ", printable(folder));
   if (const std::string by = run.backend.convolutions_by(run.activations); !by.empty()) say("convolutions      ", by);
   if (!run.schedule.notice().empty()) say(run.schedule.notice());
-  if (options.precision == "bf16" && !run.backend.traits().fast_bf16)
+  if (options.precision == Precision::bf16 && !run.backend.traits().fast_bf16)
     say("notice: this processor has no instructions for bf16; fp32 will be faster");
-  if (options.weight_gradients == "bf16" && !run.backend.traits().rounds_weight_gradients)
+  if (options.weight_gradients == DType::bf16 && !run.backend.traits().rounds_weight_gradients)
     say("notice: --weight-gradients bf16 is for GPUs: they stay f32 on ", run.backend.name());
 }
 
 void require_tunable(const Options& options) {
-  require_usage(!options.tune || (options.cpu_conv == "auto" && options.conv == "auto"),
+  require_usage(!options.tune || (options.cpu_conv == CpuConv::automatic && options.conv == CudaConv::automatic),
                 "--tune: goes with --cpu-conv auto and --conv auto alone");
   require_usage(!options.tune || !options.deterministic,
                 "--tune: not with --deterministic: which algorithm is fastest may change from run to run");

@@ -197,7 +197,6 @@ TEST(Optimizer, RefusesImpossibleSettings) {
   Optimizer optimizer(problem.set, {});
   EXPECT_THROW(optimizer.step(std::numeric_limits<double>::infinity()), Error);
   EXPECT_THROW(optimizer.state("second_moment"), Error);
-  EXPECT_THROW(optimizer_kind("sdg"), UsageError);
 }
 
 TEST(ParameterSet, MovesTheModelIntoOneBuffer) {
@@ -324,7 +323,6 @@ TEST(Schedule, RefusesImpossibleSettings) {
   EXPECT_THROW(Schedule({.base = 1, .epochs = 0}), UsageError);
   EXPECT_THROW(Schedule({.base = 1, .warmup_epochs = -1}), UsageError);
   EXPECT_THROW(Schedule({.base = 1, .milestones = {3, 2}}), UsageError);
-  EXPECT_THROW(schedule_kind("cosinus"), UsageError);
 }
 
 }  // namespace

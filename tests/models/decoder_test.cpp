@@ -61,12 +61,12 @@ TEST(Decoder, StartsFromAFeatureMapOfTheGridOrFiner) {
 }
 
 TEST(Decoder, TheFeatureMapIsAsLargeAsItsSettingsSay) {
-  for (const char* stem : {"cifar", "stl", "stl_stride2", "imagenet"})
+  for (const auto& [name, stem] : stem_words)
     for (const std::int64_t size : {32, 40, 64, 72}) {
       ResNetSettings settings = small();
       settings.stem = stem, settings.image_size = size;
       const Tensor map = make_resnet(settings, master()).feature_map(zeros(cpu_backend(), {2, size, size, 3}), {});
-      EXPECT_EQ(map.shape, (Shape{2, settings.map_size(), settings.map_size(), settings.dim()})) << stem << size;
+      EXPECT_EQ(map.shape, (Shape{2, settings.map_size(), settings.map_size(), settings.dim()})) << name << size;
     }
 }
 

@@ -14,7 +14,7 @@ namespace {
 
 TEST(EncoderFile, RoundTrip) {
   ResNetSettings settings = small();
-  settings.stem = "imagenet";
+  settings.stem = Stem::imagenet;
   settings.stem_relu = false;
   const ResNet model = stirred(settings, DType::f32);
   const Tensor images = random_tensor({8, 32, 32, 3}, 13, DType::f32);

@@ -109,7 +109,7 @@ void losses(const SafetensorsFile& in, Results& out) {
 /// A trajectory: 20 steps over given gradients, with another learning rate each step.
 void optimizer(const SafetensorsFile& in, Results& out) {
   OptimizerSettings settings;
-  settings.kind = optimizer_kind(in.meta("kind"));
+  settings.kind = *Words(optimizer_words).value_of(in.meta("kind"));
   settings.momentum = number(in, "momentum"), settings.weight_decay = number(in, "weight_decay");
   settings.nesterov = number(in, "nesterov") != 0, settings.clip = number(in, "clip") != 0;
   settings.joint_norm = number(in, "joint_norm") != 0, settings.eta = number(in, "eta");

@@ -72,7 +72,7 @@ void train_step(const ResNetSettings& settings, DType activations, const std::fu
 TEST(OpCoverage, EveryOpOfATrainingStepHasARow) {
   const OpNames ops;
   const ResNetSettings small{.width = 4, .image_size = 16};
-  const ResNetSettings pooled{.width = 4, .stem = "imagenet", .image_size = 33};
+  const ResNetSettings pooled{.width = 4, .stem = Stem::imagenet, .image_size = 33};
   train_step(small, DType::f32, [](const Tensor& z) { return nt_xent(z, 0.2); });
   train_step(small, DType::bf16, [](const Tensor& z) { return nt_xent(z, 0.2); });
   train_step(pooled, DType::f32, [](const Tensor& z) { return barlow_twins(z); });

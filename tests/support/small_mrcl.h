@@ -13,7 +13,7 @@ inline Options tiny_mrcl(const std::string& base = "simclr", const Switches& mor
   options.objective = "mrcl";
   options.own.get<ResNetSettings>().width = 4;
   options.batch = 8;
-  options.optimizer = "sgd";
+  options.optimizer = OptimizerKind::sgd;
   set_all(options,
           {"simclr.hidden", "barlow_twins.hidden", "barlow_twins.output", "byol.hidden", "byol.output",
            "byol.predictor_hidden"},

@@ -67,7 +67,7 @@ inline void expect_bf16_losses(const std::vector<double>& losses, const std::vec
 inline std::vector<double> losses_from_images(const Options& options, Backend& device, bool record, int steps) {
   const Dataset dataset = open_dataset(dataset_settings(options), "train");
   const auto objective = make_objective(objective_setup(options, options.image_size, device));
-  const DType activations = options.precision == "bf16" ? DType::bf16 : DType::f32;
+  const DType activations = options.precision == Precision::bf16 ? DType::bf16 : DType::f32;
   const auto batches =
       make_batch_source({dataset, loader_settings(options, dataset, *objective, 0), device, activations});
   StepRunner runner(*objective, device, record);

@@ -11,25 +11,42 @@
 
 namespace vergence {
 
-/// As written. Those that are "preset" are as `preset` says.
+enum class DsaPreset { paper, code };
+/// What the matrix comes from: the arranging module in one of its modes, or none: the prior.
+enum class MatrixSource { concat, diff_l1, none };
+/// Of the images' reliability.
+enum class Score { good_neighbor, ones };
+/// stage1, supervised: batch norm's statistics, and the first convolution.
+enum class PriorNorm { running, batch };
+enum class PriorStem { file, random };
+/// When the temperature of the prior's similarities moves: never, in the first batches, or in every batch.
+enum class PriorTemperature { fixed, calibrated, running };
+enum class PriorReduce { sum4, mean4 };
+
+/// As written. Those that are none are as `preset` says.
 struct DsaOptions {
-  std::string base = "simclr", preset = "dsa-paper";
-  std::string am_mode = "preset", am_act = "preset", cross = "preset", score = "good_neighbor";
-  std::string prior_net = "preset", prior_norm = "preset", prior_stem = "preset", prior_temperature = "preset";
-  std::string prior_file, prior_reduce = "sum4";
+  std::string base = "simclr";
+  DsaPreset preset = DsaPreset::paper;
+  std::optional<MatrixSource> am_mode;
+  std::optional<ArrangingOutput> am_act;
+  std::optional<bool> same_view;  // the module's pairs of different views are as those of one view
+  Score score = Score::good_neighbor;
+  std::optional<PriorNet> prior_net;
+  std::optional<PriorNorm> prior_norm;
+  std::optional<PriorStem> prior_stem;
+  std::optional<PriorTemperature> prior_temperature;
+  std::string prior_file;
+  PriorReduce prior_reduce = PriorReduce::sum4;
   double lambda1 = 1, lambda2 = 0.01, tau_w = 0.5, tau_p = 0.5, quantile = 0.1, prior_momentum = 0.99;
   double warmup = 0, ramp = 0;
   std::int64_t eta = 20, mu = 1, calibration_batches = 50;
-  std::string detach_embeddings = "preset";
+  std::optional<bool> detach_embeddings;
   bool detach_matrix = false;
 
   std::int64_t stage1_epochs = 0;  // 0: as many as the run has, at most 100
   /// No option: the encoder that stage 1 has trained for this run; empty: it is still to do so.
   std::optional<std::string> stage1_encoder;
 };
-
-/// When the temperature of the prior's similarities moves: never, in the first batches, or in every batch.
-enum class PriorTemperature { fixed, calibrated, running };
 
 /// What they come to.
 struct DsaSettings {

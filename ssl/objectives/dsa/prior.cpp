@@ -65,7 +65,7 @@ class Pixels final : public PriorNetwork {
 
 std::unique_ptr<PriorNetwork> from_file(const PriorSettings& settings, const EncoderSettings& like, const Init& init) {
   if (settings.untrained) return std::make_unique<FrozenNetwork>(make_encoder(like, init));
-  require_usage(!settings.file.empty(), "--dsa.prior_net ", settings.net,
+  require_usage(!settings.file.empty(), "--dsa.prior_net ", text_of(prior_net_words, std::optional(settings.net)),
                 ": expected the encoder.safetensors of an earlier run as --dsa.prior_file");
   TrainedEncoder trained = load_encoder(settings.file, init.backend);
   Encoder& encoder = trained.encoder;
@@ -84,13 +84,23 @@ std::unique_ptr<PriorNetwork> make_prior(const PriorSettings& settings, const Ob
   // Another seed than the encoder's, whose first weights would otherwise be these.
   const Init init{setup.backend, static_cast<std::uint64_t>(setup.options.seed) ^ hash_name("dsa.prior"),
                   setup.weights};
-  if (settings.net == "stage1" || settings.net == "supervised") return from_file(settings, setup.encoder, init);
-  if (settings.net == "ema") return std::make_unique<CopiedNetwork>(encoder, settings.momentum, setup.activations);
-  if (settings.net == "pixels") return std::make_unique<Pixels>(setup.encoder, setup.weights);
-  require_usage(settings.net == "random", "--dsa.prior_net: there is no '", settings.net, "'");
-  EncoderSettings random = setup.encoder;
-  random.take_initial({});
-  return std::make_unique<FrozenNetwork>(make_encoder(random, init));
+  switch (settings.net) {
+    case PriorNet::stage1:
+    case PriorNet::supervised:
+      return from_file(settings, setup.encoder, init);
+    case PriorNet::ema:
+      return std::make_unique<CopiedNetwork>(encoder, settings.momentum, setup.activations);
+    case PriorNet::pixels:
+      return std::make_unique<Pixels>(setup.encoder, setup.weights);
+    case PriorNet::random: {
+      EncoderSettings random = setup.encoder;
+      random.take_initial({});
+      return std::make_unique<FrozenNetwork>(make_encoder(random, init));
+    }
+    case PriorNet::none:
+      break;
+  }
+  throw Error("dsa: a prior of no network was asked for");
 }
 
 }  // namespace vergence

@@ -2,15 +2,24 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
+#include "engine/text/enum_words.h"
 #include "ssl/momentum_copy.h"
 #include "ssl/objective.h"
 
 namespace vergence {
 
+/// stage1, supervised: the encoder in a file.
+enum class PriorNet { stage1, ema, random, pixels, supervised, none };
+inline constexpr Word<std::optional<PriorNet>> prior_net_words[]{
+    {"preset", std::nullopt},     {"stage1", PriorNet::stage1}, {"ema", PriorNet::ema},
+    {"random", PriorNet::random}, {"pixels", PriorNet::pixels}, {"supervised", PriorNet::supervised},
+    {"none", PriorNet::none}};
+
 struct PriorSettings {
-  std::string net = "stage1";     // stage1, supervised: the encoder in `file`; ema, random, pixels
+  PriorNet net = PriorNet::stage1;
   std::string file;               // encoder.safetensors
   bool untrained = false;         // there is no file yet: an encoder like the trained one, for its costs alone
   bool batch_statistics = false;  // of stage1 and supervised: batch norm by the batch, else by the file's statistics

@@ -33,13 +33,13 @@ class IclMsr final : public BasedObjective {
   bool needs_plain() const override { return regularizer_.needs_images(); }
 
   FreshViews fresh_views() const override {
-    return own_.is_bilevel() && own_.outer_views == "fresh" ? FreshViews::same_images : FreshViews::none;
+    return own_.is_bilevel() && own_.outer_views == OuterViews::fresh ? FreshViews::same_images : FreshViews::none;
   }
 
   void prepare(const StepContext& context) override {
     BasedObjective::prepare(context);
     regularizer_.prepare(init().seed, context.step, context.images);
-    due_ = own_.train != "fixed" && context.step % own_.every == 0;
+    due_ = own_.train != RegularizerTraining::fixed && context.step % own_.every == 0;
     if (due_) regularizer_optimizer_->prepare(own_.meta_lr);
   }
   /// 1: the regulariser is trained too.
@@ -58,7 +58,7 @@ class IclMsr final : public BasedObjective {
       loss = with_strata(base_loss, stratified);
     }
     describe(strata.detached(), parts);
-    if (due_ && own_.train == "ordinary") return ordinary_step(loss, strata, parts);
+    if (due_ && own_.train == RegularizerTraining::ordinary) return ordinary_step(loss, strata, parts);
     Step step = update(loss, parts);
     if (due_) meta_step(views, step.parts);
     return step;
@@ -92,7 +92,8 @@ class IclMsr final : public BasedObjective {
     const double own = Objective::cost(images).flops / 3, heads = own - encoder.forward_flops;
     const double target = all.flops - 3 * own;
     const double strata = own_.lambda > 0 ? static_cast<double>(own_.strata) * heads : 0;
-    const double weights = regularizer_.flops(images) + (own_.build == "features" ? encoder.forward_flops / 2 : 0);
+    const double weights =
+        regularizer_.flops(images) + (own_.build == RegularizerBuild::features ? encoder.forward_flops / 2 : 0);
     const double of_strata = (own_.streaming ? 4 : 3) * strata;
     double meta = weights + 2 * regularizer_.flops(images);
     if (own_.is_bilevel()) {
@@ -105,7 +106,8 @@ class IclMsr final : public BasedObjective {
       if (bilevel_.form != SecondOrder::exact || bilevel_.compare) meta += 2 * own + 6 * strata;
     }
     all.parameters += regularizer_parameters_.size();
-    all.flops += of_strata + weights + (own_.train == "fixed" ? 0 : meta / static_cast<double>(own_.every));
+    all.flops +=
+        of_strata + weights + (own_.train == RegularizerTraining::fixed ? 0 : meta / static_cast<double>(own_.every));
     return all;
   }
 
@@ -140,7 +142,7 @@ class IclMsr final : public BasedObjective {
 
   /// The base's loss under the strata, of features by the trained parameters `values`, which are in place.
   Tensor stratified_loss(const Tensors& values, const Tensor& features, const Tensor& target, const Tensor& strata) {
-    const bool likelihood = own_.average == "likelihood";
+    const bool likelihood = own_.average == StrataAverage::likelihood;
     if (!own_.streaming) {
       std::vector<Embeddings> all;
       for (std::int64_t t = 0; t < strata.rows(); ++t)

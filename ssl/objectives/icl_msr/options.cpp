@@ -6,65 +6,71 @@ namespace vergence {
 
 RegularizerSettings regularizer_settings(const IclMsrOptions& options, const EncoderSettings& encoder) {
   RegularizerSettings settings;
-  settings.build = options.build == "table"    ? RegularizerBuild::table
-                   : options.build == "images" ? RegularizerBuild::images
-                                               : RegularizerBuild::features;
+  settings.build = options.build;
   settings.strata = options.strata;
   settings.dim = encoder.dim();
   settings.hidden = options.hidden;
   settings.image_size = encoder.image_size;
   settings.channels = encoder.channels;
   settings.deviation = options.initial_deviation;
-  if (settings.deviation == 0) settings.deviation = options.train == "fixed" ? 1 : 0.5;
+  if (settings.deviation == 0) settings.deviation = options.train == RegularizerTraining::fixed ? 1 : 0.5;
   return settings;
 }
 
 OptimizerSettings meta_optimizer_settings(const IclMsrOptions& options) {
   OptimizerSettings settings;
-  settings.kind = optimizer_kind(options.meta_optimizer);
+  settings.kind = options.meta_optimizer;
   settings.momentum = options.meta_momentum;
   settings.weight_decay = options.meta_weight_decay;
   return settings;
 }
 
 BilevelOptions bilevel_options(const IclMsrOptions& options) {
-  return {.form = second_order(options.second_order), .radius = options.radius, .compare = options.compare};
+  return {.form = options.second_order, .radius = options.radius, .compare = options.compare};
 }
 
 double virtual_rate(const IclMsrOptions& options, const Options& run) {
   if (options.virtual_lr > 0) return options.virtual_lr;
-  return run.optimizer == "sgd" ? run.effective_lr() / (1 - run.momentum) : 0.5;
+  return run.optimizer == OptimizerKind::sgd ? run.effective_lr() / (1 - run.momentum) : 0.5;
 }
 
 void declare_icl_msr(OptionBuilder& t) {
   using Own = IclMsrOptions;
-  t.choice("icl_msr.base", own(&Own::base), base_method_names(), "the method whose loss compares the views");
+  t.registered("icl_msr.base", own(&Own::base), base_method_names(), "the method whose loss compares the views");
   t.number("icl_msr.lambda", own(&Own::lambda), ranges::not_negative, "weight of its loss under the strata");
   t.flag("icl_msr.normalize", own(&Own::normalize),
          "divide the sum of both losses by 1 + lambda: the step's size does not grow with lambda");
   t.number("icl_msr.strata", own(&Own::strata), ranges::from(1, 65536), "how many strata");
-  t.choice("icl_msr.average", own(&Own::average), {"likelihood", "log_likelihood"},
+  t.choice("icl_msr.average", own(&Own::average),
+           {{"likelihood", StrataAverage::likelihood}, {"log_likelihood", StrataAverage::log_likelihood}},
            "what is averaged over strata, where the base has a likelihood");
   t.flag("icl_msr.streaming", own(&Own::streaming),
          "one stratum in memory at a time, at the price of running the heads again");
-  t.choice("icl_msr.build", own(&Own::build), {"features", "images", "table"},
+  t.choice("icl_msr.build", own(&Own::build),
+           {{"features", RegularizerBuild::features},
+            {"images", RegularizerBuild::images},
+            {"table", RegularizerBuild::table}},
            "the regulariser sees the encoder's features, the images, or nothing");
   t.number("icl_msr.hidden", own(&Own::hidden), ranges::layer, "hidden layer of the regulariser");
   t.number("icl_msr.initial_deviation", own(&Own::initial_deviation), ranges::not_negative,
            "of its last layer's first weights, or of the table's logits; 0: 0.5, or 1 where it stays as it is");
-  t.choice("icl_msr.train", own(&Own::train), {"meta", "ordinary", "fixed"},
+  t.choice("icl_msr.train", own(&Own::train),
+           {{"meta", RegularizerTraining::meta},
+            {"ordinary", RegularizerTraining::ordinary},
+            {"fixed", RegularizerTraining::fixed}},
            "the regulariser's loss: after a virtual step, or that of the step itself; or it stays as it is");
   t.number("icl_msr.gamma", own(&Own::gamma), ranges::not_negative, "weight of the uniformity of the strata");
   t.number("icl_msr.every", own(&Own::every), ranges::from(1, 1e9), "train the regulariser in every k-th step");
   t.number("icl_msr.virtual_lr", own(&Own::virtual_lr), ranges::not_negative,
            "rate of the virtual step; 0: lr / (1 - momentum) with sgd, 0.5 with others");
-  t.choice("icl_msr.outer_views", own(&Own::outer_views), {"same", "fresh"},
+  t.choice("icl_msr.outer_views", own(&Own::outer_views), {{"same", OuterViews::same}, {"fresh", OuterViews::fresh}},
            "what the loss after the virtual step is of: the step's views, or new ones of the same images");
-  t.choice("icl_msr.second_order", own(&Own::second_order), {"exact", "finite_difference", "none"},
+  t.choice("icl_msr.second_order", own(&Own::second_order), second_order_words,
            "the mixed derivative in the meta gradient; none: the uniformity term alone trains the regulariser");
   t.number("icl_msr.radius", own(&Own::radius), ranges::positive, "length of the finite differences' step");
   t.flag("icl_msr.compare", own(&Own::compare), "work out both forms of the mixed derivative and log them");
-  t.choice("icl_msr.meta_optimizer", own(&Own::meta_optimizer), {"adam", "sgd"}, "of the regulariser");
+  t.choice("icl_msr.meta_optimizer", own(&Own::meta_optimizer),
+           {{"adam", OptimizerKind::adam}, {"sgd", OptimizerKind::sgd}}, "of the regulariser");
   t.number("icl_msr.meta_lr", own(&Own::meta_lr), ranges::not_negative,
            "its learning rate, which no schedule or batch changes");
   t.number("icl_msr.meta_momentum", own(&Own::meta_momentum), ranges::below_one, "its momentum (sgd)");

@@ -13,25 +13,33 @@
 
 namespace vergence {
 
+/// What is averaged over strata.
+enum class StrataAverage { likelihood, log_likelihood };
+/// What trains the regulariser: its effect after a virtual step, the step's own loss, or nothing.
+enum class RegularizerTraining { meta, ordinary, fixed };
+/// The views of the loss after the virtual step.
+enum class OuterViews { same, fresh };
+
 struct IclMsrOptions {
   std::string base = "simclr";
   // ---- the loss under interventions
   double lambda = 1;
   bool normalize = true;
   std::int64_t strata = 8;
-  std::string average = "likelihood";
+  StrataAverage average = StrataAverage::likelihood;
   bool streaming = true;
   // ---- the regulariser
-  std::string build = "features", train = "meta";
+  RegularizerBuild build = RegularizerBuild::features;
+  RegularizerTraining train = RegularizerTraining::meta;
   std::int64_t hidden = 256;
   double initial_deviation = 0, gamma = 0.001;
   // ---- how it is trained
   std::int64_t every = 1;
   double virtual_lr = 0, radius = 0.01;
-  std::string outer_views = "fresh";
-  std::string second_order = "exact";
+  OuterViews outer_views = OuterViews::fresh;
+  SecondOrder second_order = SecondOrder::exact;
   bool compare = false;
-  std::string meta_optimizer = "adam";
+  OptimizerKind meta_optimizer = OptimizerKind::adam;
   double meta_lr = 1e-3, meta_momentum = 0.9, meta_weight_decay = 0;
 
   /// Whether the uniformity term is there: it compares strata.
@@ -39,7 +47,9 @@ struct IclMsrOptions {
   /// What the sum of the base's loss and lambda times that under the strata is multiplied by.
   double scale() const { return normalize ? 1 / (1 + lambda) : 1; }
   /// Whether anything depends on the meta gradient's contrastive part.
-  bool is_bilevel() const { return train == "meta" && lambda > 0 && second_order != "none"; }
+  bool is_bilevel() const {
+    return train == RegularizerTraining::meta && lambda > 0 && second_order != SecondOrder::none;
+  }
 };
 
 /// For this encoder's features and images.

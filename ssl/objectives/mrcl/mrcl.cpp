@@ -19,14 +19,27 @@ namespace {
 
 constexpr std::uint32_t picture_view = 2;  // of the masks of pictures; the views of a step are 0 and 1
 
+/// What stands in erased patches; token: one learned colour.
+enum class MaskFill { mean, noise, token };
+/// Which views are masked. one: each in turn; one_asym: the first.
+enum class MaskViews { both, one, one_asym, none };
+/// What the decoder starts from.
+enum class DecoderInput { pooled, map };
+/// What it is to make. clean: the un-augmented image.
+enum class DecoderTarget { unmasked, masked, clean };
+
 struct MrclOptions {
   std::string base = "simclr";
   double alpha = 0.25;
   bool rec_variance = true;
   double mask_ratio = 0.25;
   std::int64_t mask_patch = 0;
-  std::string mask_fill = "mean", mask_views = "one_asym";
-  std::string rec_input = "pooled", rec_target = "unmasked", rec_region = "all", rec_norm = "l2";
+  MaskFill mask_fill = MaskFill::mean;
+  MaskViews mask_views = MaskViews::one_asym;
+  DecoderInput rec_input = DecoderInput::pooled;
+  DecoderTarget rec_target = DecoderTarget::unmasked;
+  PixelRegion rec_region = PixelRegion::all;
+  PixelNorm rec_norm = PixelNorm::l2;
   bool rec_patch_norm = false, rec_detach_encoder = false, target_clean = false;
   std::int64_t decoder_width = 64, recalibrate = 200;
 };
@@ -40,22 +53,22 @@ class Mrcl final : public BasedObjective {
         activations_(setup.activations),
         weights_(setup.weights),
         grid_(patch_grid(setup.encoder.image_size, own_.mask_patch, "--mrcl.mask_patch")),
-        erased_(own_.mask_views == "none" ? 0 : grid_.count(own_.mask_ratio)),
+        erased_(own_.mask_views == MaskViews::none ? 0 : grid_.count(own_.mask_ratio)),
         channels_(setup.encoder.channels),
-        masks_(grid_, erased_, own_.mask_fill == "noise", backend(), channels_) {
+        masks_(grid_, erased_, own_.mask_fill == MaskFill::noise, backend(), channels_) {
     check();
     std::vector<NamedTensor> more;
     if (own_.alpha > 0) {
-      decoder_ =
-          make_decoder({.features = own_.rec_input == "map" ? setup.encoder.shape().map_channels : setup.encoder.dim(),
-                        .image_size = setup.encoder.image_size,
-                        .map_size = own_.rec_input == "map" ? setup.encoder.map_size() : 0,
-                        .width = own_.decoder_width,
-                        .image_channels = channels_},
-                       init());
+      decoder_ = make_decoder(
+          {.features = own_.rec_input == DecoderInput::map ? setup.encoder.shape().map_channels : setup.encoder.dim(),
+           .image_size = setup.encoder.image_size,
+           .map_size = own_.rec_input == DecoderInput::map ? setup.encoder.map_size() : 0,
+           .width = own_.decoder_width,
+           .image_channels = channels_},
+          init());
       more = parameters_of(*decoder_);
     }
-    if (erased_ > 0 && own_.mask_fill == "token") {
+    if (erased_ > 0 && own_.mask_fill == MaskFill::token) {
       token_ = zeros(backend(), {channels_}, weights_);
       more.push_back({"mask_token", &token_});
     }
@@ -71,16 +84,17 @@ class Mrcl final : public BasedObjective {
     if (erased_ > 0) masks_.prepare(seed_, context);
   }
 
-  bool needs_plain() const override { return own_.alpha > 0 && own_.rec_target == "clean"; }
+  bool needs_plain() const override { return own_.alpha > 0 && own_.rec_target == DecoderTarget::clean; }
 
   Step run(const Views& views) override {
     const Tensor masked = erased_ > 0 ? erased(views.both, masks_, token_) : views.both;
     Terms terms;
-    if (erased_ == 0 || own_.mask_views == "both") {
+    if (erased_ == 0 || own_.mask_views == MaskViews::both) {
       terms = terms_of(views, masked, {erased_, erased_});
     } else {
       terms = terms_of(views, halves(masked, views.both), {erased_, 0});
-      if (own_.mask_views == "one") terms = mean_of(terms, terms_of(views, halves(views.both, masked), {0, erased_}));
+      if (own_.mask_views == MaskViews::one)
+        terms = mean_of(terms, terms_of(views, halves(views.both, masked), {0, erased_}));
     }
     Parts& parts = terms.parts;
     parts.emplace_back("contrastive", terms.contrastive);
@@ -100,7 +114,7 @@ class Mrcl final : public BasedObjective {
     Tensors columns{images};
     Tensor seen = images;
     if (erased_ > 0) {
-      PatchMasks masks(grid_, erased_, own_.mask_fill == "noise", backend(), channels_);
+      PatchMasks masks(grid_, erased_, own_.mask_fill == MaskFill::noise, backend(), channels_);
       masks.prepare_fixed(seed_, images.shape[0], picture_view);
       seen = erased(images, masks, token_).detached();
       columns.push_back(seen);
@@ -109,8 +123,9 @@ class Mrcl final : public BasedObjective {
       Pass evaluation = pass();
       evaluation.training = false, evaluation.groups = 1;
       const Tensor map = encoder_.feature_map(seen, evaluation);
-      Tensor image = (*decoder_)(own_.rec_input == "map" ? map : encoder_.features_of(map), evaluation).detached();
-      const Tensor& wanted = own_.rec_target == "masked" ? seen : images;
+      Tensor image =
+          (*decoder_)(own_.rec_input == DecoderInput::map ? map : encoder_.features_of(map), evaluation).detached();
+      const Tensor& wanted = own_.rec_target == DecoderTarget::masked ? seen : images;
       if (own_.rec_patch_norm) image = restore_patches(image, patch_statistics(wanted, grid_), grid_);
       if (by_variance()) image = image * channel_deviations(colours(wanted));
       columns.push_back(image);
@@ -122,7 +137,7 @@ class Mrcl final : public BasedObjective {
 
   StepCost cost(std::int64_t images) const override {
     StepCost all = BasedObjective::cost(images);
-    const int passes = erased_ > 0 && own_.mask_views == "one" ? 2 : 1;
+    const int passes = erased_ > 0 && own_.mask_views == MaskViews::one ? 2 : 1;
     all.flops *= passes;
     all.bytes += (passes - 1) * encoder_cost(2 * images).activation_bytes;
     if (decoder_) {
@@ -141,9 +156,11 @@ class Mrcl final : public BasedObjective {
 
   void check() const {
     if (own_.alpha == 0) return;
-    require_usage(own_.rec_region != "masked" || erased_ > 0, "--mrcl.rec_region: masked counts erased patches, and ",
+    require_usage(own_.rec_region != PixelRegion::masked || erased_ > 0,
+                  "--mrcl.rec_region: masked counts erased patches, and ",
                   "none is erased; expected a larger --mrcl.mask_ratio, or all");
-    require_usage(own_.rec_region != "visible" || erased_ < grid_.patches(), "--mrcl.rec_region: visible counts ",
+    require_usage(own_.rec_region != PixelRegion::visible || erased_ < grid_.patches(),
+                  "--mrcl.rec_region: visible counts ",
                   "patches that are left, and all are erased; expected a smaller --mrcl.mask_ratio, or all");
   }
 
@@ -167,10 +184,10 @@ class Mrcl final : public BasedObjective {
     Terms terms;
     terms.contrastive = base().loss(embed(features, target_side), &terms.parts);
     if (!decoder_) return terms;
-    const Tensor input = own_.rec_input == "map" ? map : features;
+    const Tensor input = own_.rec_input == DecoderInput::map ? map : features;
     const Tensor images = (*decoder_)(own_.rec_detach_encoder ? input.detached() : input, head_pass());
     const ReconstructionLoss loss{grid_, own_.rec_region, own_.rec_norm, own_.rec_patch_norm};
-    const Tensor lines = own_.rec_region != "all" && erased_ > 0 ? masks_.lines(weights_) : Tensor{};
+    const Tensor lines = own_.rec_region != PixelRegion::all && erased_ > 0 ? masks_.lines(weights_) : Tensor{};
     Tensor target = wanted(views, seen);
     if (by_variance()) target = target / channel_deviations(target);
     terms.reconstruction = reconstruction_of_views(images, target, lines, erased, loss);
@@ -182,8 +199,8 @@ class Mrcl final : public BasedObjective {
 
   /// What the decoder is to make.
   Tensor wanted(const Views& views, const Tensor& seen) const {
-    if (own_.rec_target == "clean") return concat({colours(views.plain), colours(views.plain)}, 0);
-    return colours(own_.rec_target == "masked" ? seen.detached() : views.both);
+    if (own_.rec_target == DecoderTarget::clean) return concat({colours(views.plain), colours(views.plain)}, 0);
+    return colours(own_.rec_target == DecoderTarget::masked ? seen.detached() : views.both);
   }
 
   static Terms mean_of(const Terms& a, const Terms& b) {
@@ -208,22 +225,32 @@ class Mrcl final : public BasedObjective {
 
 void options(OptionBuilder& t) {
   using Own = MrclOptions;
-  t.choice("mrcl.base", own(&Own::base), base_method_names(), "the method whose loss compares the views");
+  t.registered("mrcl.base", own(&Own::base), base_method_names(), "the method whose loss compares the views");
   t.number("mrcl.alpha", own(&Own::alpha), ranges::not_negative, "weight of the reconstruction; 0: no decoder");
   t.flag("mrcl.rec_variance", own(&Own::rec_variance),
          "make images in units of their channels' deviations: alpha then counts the same whatever the normalization");
   t.number("mrcl.mask_ratio", own(&Own::mask_ratio), ranges::unit, "share of the patches that is erased");
   t.number("mrcl.mask_patch", own(&Own::mask_patch), ranges::from(0, 4096),
            "height and width of a patch in pixels; 0: an eighth of the image, 32 from 224 on");
-  t.choice("mrcl.mask_fill", own(&Own::mask_fill), {"mean", "noise", "token"},
+  t.choice("mrcl.mask_fill", own(&Own::mask_fill),
+           {{"mean", MaskFill::mean}, {"noise", MaskFill::noise}, {"token", MaskFill::token}},
            "what stands in erased patches; token: one learned colour");
-  t.choice("mrcl.mask_views", own(&Own::mask_views), {"both", "one", "one_asym", "none"},
+  t.choice("mrcl.mask_views", own(&Own::mask_views),
+           {{"both", MaskViews::both},
+            {"one", MaskViews::one},
+            {"one_asym", MaskViews::one_asym},
+            {"none", MaskViews::none}},
            "which views are masked; one: each in turn, at twice the cost; one_asym: the first");
-  t.choice("mrcl.rec_input", own(&Own::rec_input), {"pooled", "map"}, "what the decoder starts from");
-  t.choice("mrcl.rec_target", own(&Own::rec_target), {"unmasked", "masked", "clean"},
+  t.choice("mrcl.rec_input", own(&Own::rec_input), {{"pooled", DecoderInput::pooled}, {"map", DecoderInput::map}},
+           "what the decoder starts from");
+  t.choice("mrcl.rec_target", own(&Own::rec_target),
+           {{"unmasked", DecoderTarget::unmasked}, {"masked", DecoderTarget::masked}, {"clean", DecoderTarget::clean}},
            "what it is to make; clean: the un-augmented image");
-  t.choice("mrcl.rec_region", own(&Own::rec_region), {"all", "masked", "visible"}, "which pixels count");
-  t.choice("mrcl.rec_norm", own(&Own::rec_norm), {"l2", "l1"}, "squared or absolute differences");
+  t.choice("mrcl.rec_region", own(&Own::rec_region),
+           {{"all", PixelRegion::all}, {"masked", PixelRegion::masked}, {"visible", PixelRegion::visible}},
+           "which pixels count");
+  t.choice("mrcl.rec_norm", own(&Own::rec_norm), {{"l2", PixelNorm::l2}, {"l1", PixelNorm::l1}},
+           "squared or absolute differences");
   t.flag("mrcl.rec_patch_norm", own(&Own::rec_patch_norm), "targets with mean 0 and deviation 1 in each patch");
   t.flag("mrcl.rec_detach_encoder", own(&Own::rec_detach_encoder), "the reconstruction trains the decoder alone");
   t.flag("mrcl.target_clean", own(&Own::target_clean), "a base's target network sees the views un-masked");

@@ -10,14 +10,14 @@ Tensor reconstruction_loss(const Tensor& prediction, const Tensor& target, const
   const PatchGrid& grid = loss.grid;
   const Shape& s = target.shape;
   require(prediction.shape == s, "reconstruction: images ", prediction.shape, " for targets ", s);
-  const bool all = loss.region == "all", masked = loss.region == "masked";
+  const bool all = loss.region == PixelRegion::all, masked = loss.region == PixelRegion::masked;
   const std::int64_t patches = all ? grid.patches() : masked ? erased : grid.patches() - erased;
   if (patches == 0) return {};
   const Tensor wanted = loss.patch_norm ? normalize_patches(target, patch_statistics(target, grid), grid) : target;
   const Tensor difference = patch_lines(wanted.detached() - prediction, grid);
   Tensor counted = difference;
   if (!all && erased > 0) counted = difference * (masked ? lines : 1 - lines);
-  const Tensor total = loss.norm == "l1" ? sum(abs(counted)) : dot(counted, counted);
+  const Tensor total = loss.norm == PixelNorm::l1 ? sum(abs(counted)) : dot(counted, counted);
   return total / static_cast<double>(s[0] * patches * grid.patch * grid.patch * s[3]);
 }
 

@@ -2,18 +2,21 @@
 #pragma once
 
 #include <array>
-#include <string>
 
 #include "ssl/objectives/mrcl/masks.h"
 
 namespace vergence {
 
-/// Which pixels count, and how.
+/// Which pixels count: all, the erased, or the others.
+enum class PixelRegion { all, masked, visible };
+/// l2: squares of differences; l1: magnitudes.
+enum class PixelNorm { l2, l1 };
+
 struct ReconstructionLoss {
   PatchGrid grid;
-  std::string region = "all";  // all, masked, visible
-  std::string norm = "l2";     // l2: squares; l1: magnitudes
-  bool patch_norm = false;     // targets with mean 0 and deviation 1 in each patch
+  PixelRegion region = PixelRegion::all;
+  PixelNorm norm = PixelNorm::l2;
+  bool patch_norm = false;  // targets with mean 0 and deviation 1 in each patch
 };
 
 /// The mean over counted pixels and channels of (target - prediction)^2, or its magnitude: rank 0. Both [N, H, W, C],

@@ -16,7 +16,7 @@ Options of(const char* objective, const char* precision) {
   Options options = small_options(objective);
   options.image_size = 16;
   options.limit = 12;
-  options.precision = precision;
+  set_option(options, "precision", precision);
   set_option(options, "mrcl.decoder_width", "4");
   return options;
 }

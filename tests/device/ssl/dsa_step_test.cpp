@@ -107,7 +107,7 @@ TEST(DsaSteps, AreThoseOfTheCpuAndTheSameRecorded) {
 TEST(DsaSteps, TakeViewsOfEightChannels) {
   for (const char* prior : {"pixels", "random"}) {
     Options options = tiny({{"prior_net", prior}});
-    options.precision = "bf16";
+    options.precision = Precision::bf16;
     const auto loss = [&](Backend& device, bool padded) {
       const auto objective = make_objective(objective_setup(options, image_size, device));
       Views views = random_views(images, image_size, 3, device);

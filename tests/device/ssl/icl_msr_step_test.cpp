@@ -73,7 +73,7 @@ INSTANTIATE_TEST_SUITE_P(Cases, IclMsrSteps,
 /// In bf16 the device draws views and un-augmented images, both with channels for alignment.
 TEST(IclMsrRun, ReadsUnaugmentedImages) {
   Options options = tiny({"simclr", "images", "exact", "meta"});
-  options.precision = "bf16";
+  options.precision = Precision::bf16;
   options.image_size = 16, options.limit = 20;
   set_option(options, "icl_msr.every", "1");
   const std::vector<double> eager = losses_from_images(options, device_under_test(), false, 3);

@@ -41,7 +41,7 @@ TEST(MrclSteps, AreThoseOfTheCpuAndTheSameRecorded) {
 TEST(MrclSteps, TakesViewsOfEightChannels) {
   for (const char* fill : {"mean", "noise", "token"}) {
     Options options = tiny_mrcl("simclr", {{"mrcl.mask_fill", fill}, {"mrcl.rec_target", "masked"}});
-    options.precision = "bf16";
+    options.precision = Precision::bf16;
     const auto losses = [&](Backend& device, bool padded) {
       const auto objective = make_objective(objective_setup(options, 16, device));
       Views views = random_views(6, 16, 3, device);

@@ -16,7 +16,7 @@ TEST(ProductMath, IsTheOneOfThePrecision) {
   const ConvShape wide{4, 8, 8, 64, 64, 3, 3, 1, 1};
   const auto check = [&](const char* precision, CudaMath math, double rounding, CudaConvAlgorithm convolution) {
     Options options;
-    options.precision = precision;
+    set_option(options, "precision", precision);
     const KernelChoices choices = kernel_choices(options);
     const WithChoices with(device_under_test(), choices);
     EXPECT_EQ(choices.math, math) << precision;

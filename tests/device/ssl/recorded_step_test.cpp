@@ -57,7 +57,7 @@ TEST_P(DeviceSteps, AreTheSameRecordedAndRepeated) {
   for (const char* optimizer : {"sgd", "lars", "adamw"}) {
     Options options = tiny(GetParam());
     if (std::string(optimizer) != "sgd" && options.objective != "simclr") continue;
-    options.optimizer = optimizer;
+    set_option(options, "optimizer", optimizer);
     const Outcome eager = train(options, 8, 0.05, device_under_test(), 5, false),
                   recorded = train(options, 8, 0.05, device_under_test(), 5, true);
     EXPECT_FALSE(eager.recorded.back());
@@ -73,13 +73,13 @@ TEST(StepRunner, RecordsViewsAndStepTogether) {
   const WithChoices with(device_under_test(), {.deterministic = true});
   for (const char* precision : {"fp32", "bf16"}) {
     Options options = tiny("simclr");
-    options.precision = precision;
+    set_option(options, "precision", precision);
     options.image_size = 16, options.batch = 16;
     options.limit = 40;  // two steps an epoch: the recording goes on over its end
     const std::vector<double> eager = losses_from_images(options, device_under_test(), false, 5);
     EXPECT_EQ(losses_from_images(options, device_under_test(), true, 5), eager) << precision;
     const std::vector<double> cpu = losses_from_images(options, cpu_backend(), false, 5);
-    if (options.precision == "bf16") {
+    if (options.precision == Precision::bf16) {
       expect_bf16_losses(eager, cpu);
       continue;
     }

@@ -40,8 +40,8 @@ void expect_copies(Objective& objective, const std::string& when) {
 
 Options options_of(const char* objective, const char* optimizer) {
   Options options = small_options(objective);
-  options.optimizer = optimizer;
-  options.precision = "bf16";
+  set_option(options, "optimizer", optimizer);
+  options.precision = Precision::bf16;
   return options;
 }
 
@@ -84,7 +84,7 @@ TEST(RoundedWeights, AreOnlyKeptForBf16AndOnlyWhereTheDeviceWantsThem) {
                    .parameters[0]
                    .second.flat()
                    .rounded);
-  options.precision = "fp32";
+  options.precision = Precision::fp32;
   EXPECT_FALSE(make_objective(objective_setup(options, small_image, device_under_test()))
                    ->state()
                    .parameters[0]

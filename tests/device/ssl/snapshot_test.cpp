@@ -21,7 +21,7 @@ class SnapshotTest : public testing::TestWithParam<std::string> {};
 TEST_P(SnapshotTest, HoldsWhatTheNextStepsOverwrite) {
   Options options = small_options("simclr", 4, 4, "16", "8");
   options.image_size = 8;
-  options.precision = GetParam();
+  set_option(options, "precision", GetParam());
   Backend& device = device_under_test();
   const WithChoices with(device, kernel_choices(options));
   const auto objective = make_objective(objective_setup(options, options.image_size, device));

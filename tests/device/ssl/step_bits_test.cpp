@@ -18,7 +18,7 @@ namespace {
 /// Whatever an objective adds to its base takes part in every step.
 Options tiny(const std::string& objective, const std::string& precision) {
   Options options = small_options(objective, 4, 4, "16", "8");
-  options.precision = precision;
+  set_option(options, "precision", precision);
   options.image_size = 8;
   options.deterministic = true;
   set_all(options, {"vicreg.hidden", "metamask.redundancy_hidden", "metamask.contrastive_hidden"}, "16");

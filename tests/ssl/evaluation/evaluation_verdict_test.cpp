@@ -382,7 +382,7 @@ TEST_F(Verdicts, TheClassesOfCifar100ThatWereTrainedOnAreSaid) {
   write_npy("d", "test", sorted_labels({12, 12}));
   Options options;
   options.dataset = "cifar100";
-  options.cifar100_classes = "fc100_base";
+  options.cifar100_classes = Cifar100Classes::fc100_base;
   options.own.get<ResNetSettings>().width = 2;
   options.image_size = size_;
   write_atomically(folder_ / "run/config.toml", options_to_toml(options));

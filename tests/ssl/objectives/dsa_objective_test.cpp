@@ -69,10 +69,10 @@ ByHand by_hand(const Options& options, Objective& objective, const Views& views,
     const int first = k == 1 || k == 3, second = k == 1 || k == 2;
     prior[k] = exp(-1 / tau * unit_distances(view(u, first), view(u, second)));
     apart[k] = unit_distances(p[k], q[k]);
-    matrices[k] = own.am_mode == "none" ? prior[k] : module(p[k], q[k]);
+    matrices[k] = own.am_mode == MatrixSource::none ? prior[k] : module(p[k], q[k]);
   }
   return {base->loss(z).item(),
-          adjusting_loss(apart, matrices, own.score == "ones" ? Tensor{} : scores, own.tau_w).item(),
+          adjusting_loss(apart, matrices, own.score == Score::ones ? Tensor{} : scores, own.tau_w).item(),
           prior_loss(matrices, prior, false).item()};
 }
 
@@ -218,31 +218,31 @@ TEST(DsaObjective, SameViewMatricesStandInForThoseAcross) {
 
 TEST(DsaObjective, ThePresetsSetWhatIsLeftToThem) {
   DsaOptions options;
-  options.preset = "dsa-code";
+  options.preset = DsaPreset::code;
   DsaSettings settings = resolve(options, 64);
   EXPECT_EQ(settings.mode, ArrangingMode::diff_l1);
   EXPECT_EQ(settings.output, ArrangingOutput::relu);
   EXPECT_TRUE(settings.same_view && settings.network.batch_statistics && settings.network.random_stem);
-  EXPECT_EQ(settings.network.net, "supervised");
+  EXPECT_EQ(settings.network.net, PriorNet::supervised);
   EXPECT_FALSE(settings.calibrates());
   EXPECT_FALSE(settings.detach_embeddings);
-  options.am_act = "sigmoid";
-  options.prior_net = "ema";
+  options.am_act = ArrangingOutput::sigmoid;
+  options.prior_net = PriorNet::ema;
   settings = resolve(options, 64);
   EXPECT_EQ(settings.output, ArrangingOutput::sigmoid);
-  EXPECT_EQ(settings.network.net, "ema");
+  EXPECT_EQ(settings.network.net, PriorNet::ema);
   EXPECT_EQ(settings.mode, ArrangingMode::diff_l1);
   EXPECT_EQ(settings.temperature, PriorTemperature::fixed);
   settings = resolve({}, 64);
   EXPECT_EQ(settings.mode, ArrangingMode::concat);
   EXPECT_EQ(settings.output, ArrangingOutput::sigmoid);
-  EXPECT_EQ(settings.network.net, "stage1");
+  EXPECT_EQ(settings.network.net, PriorNet::stage1);
   EXPECT_TRUE(settings.detach_embeddings && !settings.same_view && !settings.network.batch_statistics);
   EXPECT_EQ(settings.temperature, PriorTemperature::calibrated);
   options = {};
-  options.prior_net = "ema";
+  options.prior_net = PriorNet::ema;
   EXPECT_EQ(resolve(options, 64).temperature, PriorTemperature::running);
-  options.prior_temperature = "calibrated";
+  options.prior_temperature = PriorTemperature::calibrated;
   EXPECT_EQ(resolve(options, 64).temperature, PriorTemperature::calibrated);
 }
 
@@ -277,7 +277,7 @@ TEST(DsaObjective, WithoutAPriorNothingTiesTheMatrix) {
 
 // ---- the priors
 
-PriorSettings settings_of(const char* net, const std::string& file = "") {
+PriorSettings settings_of(PriorNet net, const std::string& file = "") {
   PriorSettings settings;
   settings.net = net, settings.file = file;
   return settings;
@@ -301,7 +301,7 @@ TEST_F(DsaPrior, ReadsAnEncoder) {
   encoder_(random_tensor({32, 16, 16, 3}, 7, DType::f32), {.running = &statistics});
   const std::string file = folder_ / "encoder.safetensors";
   save_encoder(file, encoder_, statistics, {});
-  for (const char* net : {"stage1", "supervised"}) {
+  for (const PriorNet net : {PriorNet::stage1, PriorNet::supervised}) {
     PriorSettings settings = settings_of(net, file);
     const Pass evaluation{.training = false, .running = &statistics};
     EXPECT_EQ(prior(settings)->features(both_, pass_).values(), encoder_(both_, evaluation).values());
@@ -316,15 +316,15 @@ TEST_F(DsaPrior, ReadsAnEncoder) {
 }
 
 TEST_F(DsaPrior, OfARandomNetworkIsAnotherThanTheEncoderAndRepeats) {
-  const std::vector<double> features = prior(settings_of("random"))->features(both_, pass_).values();
-  EXPECT_EQ(prior(settings_of("random"))->features(both_, pass_).values(), features);
+  const std::vector<double> features = prior(settings_of(PriorNet::random))->features(both_, pass_).values();
+  EXPECT_EQ(prior(settings_of(PriorNet::random))->features(both_, pass_).values(), features);
   const Encoder start =
       make_encoder(encoder_settings(options_, small_image), {cpu_backend(), static_cast<std::uint64_t>(options_.seed)});
   EXPECT_NE(start(both_, {.groups = 2}).values(), features);
 }
 
 TEST_F(DsaPrior, OfPixelsIsTheSmallImage) {
-  const Tensor features = prior(settings_of("pixels"))->features(both_, pass_);
+  const Tensor features = prior(settings_of(PriorNet::pixels))->features(both_, pass_);
   ASSERT_EQ(features.shape, (Shape{8, 192}));
   const std::vector<double> x = both_.values(), small = features.values();
   for (int i : {0, 7})
@@ -335,11 +335,12 @@ TEST_F(DsaPrior, OfPixelsIsTheSmallImage) {
         EXPECT_NEAR(small[i * 192 + (y * 8 + y) * 3 + c], sum, 1e-6);
       }
   const Tensor padded = pad(both_, 3, 0, 8);  // as a GPU's batches are
-  EXPECT_EQ(prior(settings_of("pixels"))->features(padded, pass_).values(), small);
+  EXPECT_EQ(prior(settings_of(PriorNet::pixels))->features(padded, pass_).values(), small);
   options_.image_size = 0;
   const ObjectiveSetup setup{options_, encoder_settings(options_, 20), cpu_backend()};
-  EXPECT_NE(message_of([&] { make_prior(settings_of("pixels"), setup, encoder_); }).find("multiple of 8, got 20"),
-            std::string::npos);
+  EXPECT_NE(
+      message_of([&] { make_prior(settings_of(PriorNet::pixels), setup, encoder_); }).find("multiple of 8, got 20"),
+      std::string::npos);
 }
 
 TEST(DsaObjective, TheMomentumPriorFollowsTheEncoder) {
@@ -351,7 +352,7 @@ TEST(DsaObjective, TheTemperatureIsTheMeanOfTheBatchesQuantiles) {
   const Options options = tiny("dsa", {{"dsa.calibration_batches", "3"}, {"dsa.quantile", "0.2"}});
   const auto objective = small_objective(options);
   const ObjectiveSetup setup = small_setup(options);
-  const auto network = make_prior(settings_of("random"), setup, objective->encoder());
+  const auto network = make_prior(settings_of(PriorNet::random), setup, objective->encoder());
   double sum = 0;
   for (std::int64_t step = 0; step < 5; ++step) {
     const Views views = random_batch(static_cast<std::uint64_t>(10 * step));
@@ -371,7 +372,7 @@ TEST(DsaObjective, ARunningTemperatureFollowsTheBatches) {
   const Options options =
       tiny("dsa", {{"dsa.prior_temperature", "running"}, {"dsa.calibration_batches", "3"}, {"dsa.quantile", "0.2"}});
   const auto objective = small_objective(options);
-  const auto network = make_prior(settings_of("random"), small_setup(options), objective->encoder());
+  const auto network = make_prior(settings_of(PriorNet::random), small_setup(options), objective->encoder());
   double expected = 0;
   for (std::int64_t step = 0; step < 6; ++step) {
     const Views views = random_batch(static_cast<std::uint64_t>(10 * step));

@@ -105,7 +105,7 @@ class Twin {
     const Tensor strata = weights(views);
     const Tensor inner = loss(theta_, views, strata), uniform = own_.gamma * uniformity(strata);
     Tensor whole = inner;
-    if (own_.train == "meta") {
+    if (own_.train == RegularizerTraining::meta) {
       const Tensors gradient = grad({inner}, theta_, {.create = true});
       Tensors moved;
       for (std::size_t i = 0; i < theta_.size(); ++i) moved.push_back(theta_[i] - own_.virtual_lr * gradient[i]);
@@ -146,7 +146,7 @@ class Twin {
     for (std::int64_t t = 0; t < strata.rows(); ++t)
       all.push_back(embeddings(reshape(slice(strata, 0, t, 1), {strata.cols()})));
     const double scale = own_.normalize ? 1 / (1 + own_.lambda) : 1;
-    if (own_.average == "likelihood") return scale * (base + own_.lambda * base_->stratified_loss(all));
+    if (own_.average == StrataAverage::likelihood) return scale * (base + own_.lambda * base_->stratified_loss(all));
     Tensor sum;
     for (const Embeddings& one : all) sum = sum ? sum + base_->loss(one) : base_->loss(one);
     return scale * (base + own_.lambda / static_cast<double>(all.size()) * sum);
@@ -184,7 +184,7 @@ Errors errors_of_gradients(const Switches& switches) {
   // The meta step comes after the weights' own, at the new ones; an ordinary step takes both gradients at once.
   const ObjectiveSetup same = small_setup(options);
   Twin first(same, before, before.regularizer), second(same, after, before.regularizer);
-  const bool meta = options.own.get<IclMsrOptions>().train == "meta";
+  const bool meta = options.own.get<IclMsrOptions>().train == RegularizerTraining::meta;
   return {relative_error(weights, first.ordinary_gradient(views)),
           relative_error(regularizer, (meta ? second : first).gradient(views))};
 }
@@ -224,7 +224,7 @@ TEST(IclMsr, TheVirtualStepIsAsLongAsARealOne) {
   Options run;
   run.lr = 0.06, run.batch = 512, run.momentum = 0.9;
   EXPECT_NEAR(virtual_rate({}, run), 1.2, 1e-12);
-  run.optimizer = "adam";
+  run.optimizer = OptimizerKind::adam;
   EXPECT_EQ(virtual_rate({}, run), 0.5);
   IclMsrOptions own;
   own.virtual_lr = 0.25;

@@ -324,7 +324,7 @@ TEST(MetaMask, LogsBothEstimators) {
 
 TEST(MetaMask, RefusesAVirtualStepThatItsOptimizerDoesNotTake) {
   Options options = tiny();
-  options.optimizer = "adam";
+  options.optimizer = OptimizerKind::adam;
   EXPECT_THROW(small_objective(options, DType::f32), UsageError);
   set_option(options, "metamask.virtual_step", "plain");
   EXPECT_NO_THROW(small_objective(options, DType::f32));

@@ -190,14 +190,14 @@ TEST(Reconstruction, GivesThePublishedValues) {
   const Tensor target = from_values(cpu_backend(), {1, 4, 4, 1}, v),
                image = from_values(cpu_backend(), {1, 4, 4, 1}, prediction);
   const Tensor lines = per_line(from_values(cpu_backend(), {2, 2}, {0, 1, 1, 0}), grid);
-  const auto loss = [&](const char* region) {
+  const auto loss = [&](PixelRegion region) {
     return reconstruction_loss(image, target, lines, 2, {.grid = grid, .region = region}).item();
   };
-  EXPECT_NEAR(loss("all"), 0.0077629, 5e-8);
-  EXPECT_NEAR(loss("masked"), 0.0068557, 5e-8);
-  EXPECT_NEAR(loss("visible"), 0.0086700, 5e-8);
+  EXPECT_NEAR(loss(PixelRegion::all), 0.0077629, 5e-8);
+  EXPECT_NEAR(loss(PixelRegion::masked), 0.0068557, 5e-8);
+  EXPECT_NEAR(loss(PixelRegion::visible), 0.0086700, 5e-8);
   const double variance = mean(square(target - mean(target))).item();
-  EXPECT_NEAR(1 - loss("all") / variance, 0.983331, 5e-7);
+  EXPECT_NEAR(1 - loss(PixelRegion::all) / variance, 0.983331, 5e-7);
 }
 
 TEST(Reconstruction, GivesThePublishedValuesOfTheBaseLosses) {
@@ -237,8 +237,8 @@ TEST(Reconstruction, IsTheMeanOverWhatCountsInEveryForm) {
   const Values pixels = pixels_erased(masks, grid, images);
   const Tensor prediction = random_tensor({2 * images, 12, 12, 3}, 1),
                target = random_tensor({2 * images, 12, 12, 3}, 2);
-  for (const std::string region : {"all", "masked", "visible"})
-    for (const std::string norm : {"l2", "l1"})
+  for (const PixelRegion region : {PixelRegion::all, PixelRegion::masked, PixelRegion::visible})
+    for (const PixelNorm norm : {PixelNorm::l2, PixelNorm::l1})
       for (const bool patch_norm : {false, true})
         for (const std::array<std::int64_t, 2>& per_view :
              {std::array<std::int64_t, 2>{erased, erased}, {erased, 0}, {0, erased}}) {
@@ -255,23 +255,24 @@ TEST(Reconstruction, IsTheMeanOverWhatCountsInEveryForm) {
               if (patch_norm) normalize_by_loops(wanted, 12, 4, 3);
               for (std::size_t i = 0; i < length; ++i) {
                 const double m = per_view[view] ? pixels[image * 144 + i / 3] : 0;
-                const double weight = region == "all" ? 1 : region == "masked" ? m : 1 - m;
+                const double weight = region == PixelRegion::all ? 1 : region == PixelRegion::masked ? m : 1 - m;
                 const double difference = std::abs(wanted[i] - p[image * length + i]);
-                sum += weight * (norm == "l2" ? difference * difference : difference);
+                sum += weight * (norm == PixelNorm::l2 ? difference * difference : difference);
                 count += weight;
               }
             }
             if (count > 0) expected += sum / count;
           }
-          EXPECT_NEAR(loss.item(), expected, 1e-12 * (1 + expected)) << region << norm << patch_norm << per_view[0];
+          EXPECT_NEAR(loss.item(), expected, 1e-12 * (1 + expected))
+              << static_cast<int>(region) << static_cast<int>(norm) << patch_norm << per_view[0];
         }
 }
 
 TEST(Reconstruction, HasNoLossWhereNothingCounts) {
   const PatchGrid grid{8, 4};
   const Tensor images = random_tensor({2, 8, 8, 3}, 1);
-  EXPECT_FALSE(reconstruction_loss(images, images, {}, 0, {.grid = grid, .region = "masked"}));
-  EXPECT_FALSE(reconstruction_loss(images, images, {}, 4, {.grid = grid, .region = "visible"}));
+  EXPECT_FALSE(reconstruction_loss(images, images, {}, 0, {.grid = grid, .region = PixelRegion::masked}));
+  EXPECT_FALSE(reconstruction_loss(images, images, {}, 4, {.grid = grid, .region = PixelRegion::visible}));
 }
 
 TEST(Reconstruction, RestoredPatchesAreTheImagesAgain) {

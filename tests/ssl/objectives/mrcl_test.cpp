@@ -217,7 +217,7 @@ TEST(Mrcl, CopyingTheMaskedViewIsEasierThanFillingIt) {
                                            {"mrcl.mask_views", "both"},
                                            {"mrcl.mask_ratio", "0.5"},
                                            {"mrcl.alpha", "5"}});
-    options.optimizer = "adam";
+    options.optimizer = OptimizerKind::adam;
     options.weight_decay = 0;
     const auto objective = make(options, DType::f32);
     double last = 0;

@@ -64,8 +64,8 @@ TEST(OptionNames, OfOtherLibrariesAreTaken) {
   EXPECT_EQ(options.workers, 3);
   EXPECT_EQ(options.weight_decay, 0.125);
   EXPECT_EQ(options.out, "o");
-  EXPECT_EQ(options.schedule, "constant");
-  EXPECT_EQ(options.optimizer, "adamw");
+  EXPECT_EQ(options.schedule, ScheduleKind::constant);
+  EXPECT_EQ(options.optimizer, OptimizerKind::adamw);
   const std::string saved = options_to_toml(options);
   EXPECT_NE(saved.find("\nbatch = 32\n"), std::string::npos) << saved;
   EXPECT_EQ(saved.find("batch-size"), std::string::npos) << saved;

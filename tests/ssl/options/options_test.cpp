@@ -76,7 +76,7 @@ TEST_F(ConfigFile, BothViewsOnTheCommandLineBeatOneViewInTheFile) {
 
 TEST(PretrainOptions, TheRecipeOfDataSetAndObjectiveApplies) {
   const Options options = parse({"--dataset", "cifar10", "--objective", "barlow_twins", "--lr", "0.5"});
-  EXPECT_EQ(options.optimizer, "lars");
+  EXPECT_EQ(options.optimizer, OptimizerKind::lars);
   EXPECT_TRUE(options.lars.clip);
   EXPECT_EQ(options.lr, 0.5) << "the command line wins";
   EXPECT_EQ(options.epochs, 1000);
@@ -89,7 +89,7 @@ TEST(PretrainOptions, TheRecipeOfDataSetAndObjectiveApplies) {
     const Options photographs = parse({"--dataset", data_set, "--objective", "byol"});
     EXPECT_EQ(photographs.applied[0], "recipe " + find_recipe("imagenet100_byol"));
     EXPECT_EQ(photographs.dataset, data_set);
-    EXPECT_EQ(of_resnet(photographs).stem, "imagenet");
+    EXPECT_EQ(of_resnet(photographs).stem, Stem::imagenet);
   }
   EXPECT_EQ(parse({"--dataset", "image_folder"}).applied[0], "recipe " + find_recipe("image_folder_simclr"));
 }
@@ -140,9 +140,9 @@ TEST(PretrainOptions, OfAnotherEncoderAreRefusedOnTheCommandLineAlone) {
 TEST(PretrainOptions, LarsAloneExcludesVectorsByDefault) {
   Options options;
   EXPECT_FALSE(options.excludes_1d());
-  options.optimizer = "lars";
+  options.optimizer = OptimizerKind::lars;
   EXPECT_TRUE(options.excludes_1d());
-  options.exclude_1d = "off";
+  options.exclude_1d = false;
   EXPECT_FALSE(options.excludes_1d());
 }
 
@@ -357,7 +357,7 @@ TEST(ViewsOfOptions, TakeWhatTheDataSetSaysUnlessToldOtherwise) {
   data_set.std = {0.4f, 0.5f, 0.6f};
   Options options;
   options.view[1].grey_p = 0.75f;
-  options.interpolation[1] = "bilinear";
+  options.view[1].interpolation = Interpolation::bilinear;
   std::vector<ViewSettings> views = view_settings(options, data_set);
   ASSERT_EQ(views.size(), 2u);
   EXPECT_EQ(views[0].size, 48);

@@ -170,7 +170,7 @@ TEST_P(Recipe, HasAScheduleThatFits) {
   const Options options = recipe_options(GetParam());
   const auto epochs = static_cast<double>(options.epochs);
   EXPECT_LT(options.warmup_epochs, epochs);
-  EXPECT_EQ(options.step_epochs.empty(), options.schedule != "step");
+  EXPECT_EQ(options.step_epochs.empty(), options.schedule != ScheduleKind::step);
   EXPECT_TRUE(std::is_sorted(options.step_epochs.begin(), options.step_epochs.end()));
   for (const double epoch : options.step_epochs) EXPECT_LT(epoch, epochs);
 }

@@ -172,7 +172,7 @@ TEST_F(BadDataRun, FilesThatAreJudgedAreLookedThroughOnce) {
   images.classes("val", 3);
   images.cut_in_half("val/a/101.png");
   Options run = options(images.path(), "run");
-  run.bad_images = "skip";
+  run.bad_images = BadImagePolicy::skip;
   run.eval_every = 1;
   testing::internal::CaptureStdout();
   pretrain(run);
@@ -195,7 +195,7 @@ TEST_F(BadDataRun, TheFirstImagesMayBeBadWhereOthersAreJudgedAndPictured) {
   set_option(run, "mrcl.base", "simclr");
   set_option(run, "mrcl.decoder_width", "4");
   set_option(run, "mrcl.rec_variance", "off");
-  run.bad_images = "skip";
+  run.bad_images = BadImagePolicy::skip;
   run.eval_every = 1;
   testing::internal::CaptureStdout();
   EXPECT_EQ(pretrain(run).steps, 14);
@@ -252,7 +252,7 @@ TEST_F(BadDataRun, WithSkippingItGoesOnTheSameWithAnyWorkers) {
   for (const std::int64_t step : {1, 5}) images.cut_in_half("train/" + read_in_step(step, 32));
   for (const std::int64_t workers : {1, 4}) {
     Options run = options(images.path(), "run" + std::to_string(workers));
-    run.bad_images = "skip";
+    run.bad_images = BadImagePolicy::skip;
     run.workers = workers;
     EXPECT_EQ(pretrain(run).steps, 16);
   }

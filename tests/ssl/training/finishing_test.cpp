@@ -173,7 +173,7 @@ TEST_F(MrclRun, EndsWithNewStatisticsAndReportsBoth) {
 TEST_F(MrclRun, InHalfPrecisionItTrains) {
   for (const char* fill : {"mean", "noise", "token"}) {
     Options options = run(fill, tiny_mrcl("simclr", {{"mrcl.mask_fill", fill}}));
-    options.precision = "bf16";
+    options.precision = Precision::bf16;
     options.epochs = 1;
     EXPECT_TRUE(std::isfinite(pretrain(options).loss)) << fill;
   }

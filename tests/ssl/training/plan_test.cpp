@@ -98,7 +98,7 @@ TEST(Plan, OfALargeBatchFollowsFromSmallerOnes) {
 
 TEST(Plan, RefusesNothingBecauseItCannotBeTimed) {
   Options options = small_run(small_options("simclr", 4, 16));
-  options.weight_gradients = "bf16";  // goes with --precision bf16 alone, which a run refuses
+  options.weight_gradients = DType::bf16;  // goes with --precision bf16 alone, which a run refuses
   const std::string text = describe_plan(options);
   EXPECT_TRUE(contains(text, "time              not tried: --weight-gradients bf16: ")) << text;
 }

@@ -163,7 +163,7 @@ TEST_F(Staged, WhatCannotBeIsRefusedBeforeTheFirst) {
   expect_contains(refusal(options), {"--dsa.base: there is no base method 'dsa'"});
   options = tiny("run");
   options.tune = true;
-  options.cpu_conv = "direct";
+  options.cpu_conv = CpuConv::direct;
   expect_contains(refusal(options), {"--tune: "});
   EXPECT_FALSE(fs::exists(options.out));
 

@@ -52,8 +52,8 @@ TEST_F(TrainerTest, ResumedRunEqualsAnUninterruptedOneBitForBit) {
       if (std::string(optimizer) != "sgd" && std::string(objective) != "simclr") continue;
       const std::string whole = join(objective, optimizer);
       Options options = tiny(whole, objective);
-      options.optimizer = optimizer;
-      if (options.optimizer == "adam") options.lr = 1e-2;
+      set_option(options, "optimizer", optimizer);
+      if (options.optimizer == OptimizerKind::adam) options.lr = 1e-2;
       expect_resumed_equals_whole(folder_, whole, options, 12, {3, 4, 9, 0});  // in an epoch, at its end, over one
     }
 }
@@ -98,7 +98,7 @@ TEST_F(TrainerTest, TheLoggedLossIsThatOfItsParts) {
 
 TEST_F(TrainerTest, ARunInHalfPrecisionLearnsAndResumes) {
   Options options = tiny("whole");
-  options.precision = "bf16";
+  options.precision = Precision::bf16;
   options.epochs = 1;
   EXPECT_TRUE(std::isfinite(pretrain(options).loss));
   options.out = folder_ / "parts";
@@ -258,7 +258,7 @@ TEST(DeviceOf, HasTheChoicesOfItsOptionsAndOfNoOthersBefore) {
 
 TEST_F(TrainerTest, ChoicesOfKernelsThatDoNotGoTogetherAreRefused) {
   Options options = tiny("run");
-  options.weight_gradients = "bf16";
+  options.weight_gradients = DType::bf16;
   EXPECT_EQ(message_of([&] { pretrain(options); }),
             "--weight-gradients bf16: goes with --precision bf16 alone, not with fp32");
   EXPECT_FALSE(fs::exists(folder_ / "run"));
