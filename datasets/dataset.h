@@ -1,5 +1,5 @@
-// A data set: images, labels and what a model needs to know about them. `open_dataset` is the one place where names
-// become data sets.
+// A data set: images, labels and what a model needs to know about them. How a data set registers itself:
+// datasets/registry.h.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "datasets/image_source.h"
-#include "engine/text/enum_words.h"
+#include "engine/own_settings.h"
 #include "kernels/views.h"
 
 namespace vergence {
@@ -44,23 +44,6 @@ struct Dataset {
   std::int32_t label(std::int64_t index) const;
 };
 
-/// What of images with layers is shown (datasets/shapes/layered_images.h).
-enum class ImageVersion {
-  full,             // the image as in the data set
-  foreground_only,  // the shape on the data set's mean colour
-  background_only,  // the background without the shape
-  repaired,         // the shape on the background of a random other image of the split ("re-paired")
-};
-inline constexpr Word<ImageVersion> image_version_words[]{{"full", ImageVersion::full},
-                                                          {"foreground_only", ImageVersion::foreground_only},
-                                                          {"background_only", ImageVersion::background_only},
-                                                          {"repaired", ImageVersion::repaired}};
-
-/// Which classes of CIFAR-100's split "train" there are: all, or those of datasets/readers/fc100.h's base part.
-enum class Cifar100Classes { all, fc100_base };
-inline constexpr Word<Cifar100Classes> cifar100_classes_words[]{{"all", Cifar100Classes::all},
-                                                                {"fc100_base", Cifar100Classes::fc100_base}};
-
 struct DatasetSettings {
   std::string name = "confounded_shapes";
   std::string directory = "";  // where the files are; unused by confounded_shapes
@@ -72,11 +55,7 @@ struct DatasetSettings {
   std::int64_t limit = 0;       // the first N images of the split alone; of image files, which are sorted by class, N
                                 // at equal distances (0: all)
   std::uint64_t seed = 0;       // of rendered data sets
-  Cifar100Classes cifar100_classes = Cifar100Classes::all;
-  // Of data sets with layers (datasets/shapes/layered_images.h):
-  double confounding = 0.9;  // how often class and background agree in "train"
-  ImageVersion version = ImageVersion::full;
-  std::string background = "cifar10";  // composites: where the backgrounds come from
+  OwnSettings own;              // each data set's own options, in the struct of its file
 };
 
 /// The names that `open_dataset` knows.

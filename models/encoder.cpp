@@ -15,6 +15,7 @@ std::string metadata_key(const EncoderOption& option) {
 }
 
 using Choice = EncoderOption::Choice;
+using Integer = EncoderOption::Integer;
 using Number = EncoderOption::Number;
 using Flag = EncoderOption::Flag;
 
@@ -23,18 +24,22 @@ Choice as_choice(const Flag& flag) { return {flag, {{"on", true}, {"off", false}
 // Values as texts in metadata, the reverse, which returns whether the text is one, and what is one.
 std::string text_of(const Choice& choice, OwnSettings& own) { return choice.word(own); }
 std::string text_of(const Flag& flag, OwnSettings& own) { return as_choice(flag).word(own); }
-std::string text_of(const Number& number, OwnSettings& own) { return std::to_string(number(own)); }
+std::string text_of(const Integer& number, OwnSettings& own) { return std::to_string(number(own)); }
+std::string text_of(const Number& number, OwnSettings& own) { return join(number(own)); }
 
 bool set(const Choice& choice, OwnSettings& own, const std::string& text) { return choice.set(own, text); }
 bool set(const Flag& flag, OwnSettings& own, const std::string& text) { return as_choice(flag).set(own, text); }
-bool set(const Number& number, OwnSettings& own, const std::string& text) {
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number(own));
-  return error == std::errc() && end == text.data() + text.size();
+template <class Value>
+bool set(const std::function<Value&(OwnSettings&)>& number, OwnSettings& own, const std::string& text) {
+  const std::optional<Value> value = number_of<Value>(text);
+  if (value) number(own) = *value;
+  return value.has_value();
 }
 
 std::string expected(const Choice& choice) { return alternatives(choice.words()); }
 std::string expected(const Flag& flag) { return expected(as_choice(flag)); }
-std::string expected(const Number&) { return "a whole number"; }
+std::string expected(const Integer&) { return "a whole number"; }
+std::string expected(const Number&) { return "a number"; }
 
 std::string value_of(const EncoderOption& option, OwnSettings& own) {
   return std::visit([&](const auto& field) { return text_of(field, own); }, option.field);
@@ -61,7 +66,7 @@ struct MetadataReader {
     std::visit(take, option.field);
   }
   void read(const std::string& key, std::int64_t& value, bool optional) const {
-    const Number field = [&](OwnSettings&) -> std::int64_t& { return value; };
+    const Integer field = [&](OwnSettings&) -> std::int64_t& { return value; };
     OwnSettings none;
     read({.name = key, .field = field, .help = "", .optional = optional}, none);
   }
@@ -107,15 +112,14 @@ std::vector<std::pair<std::string, std::variant<std::string, std::int64_t>>> Enc
   OwnSettings values = own;
   for (const EncoderOption& option : family_of(encoder).options) {
     if (const auto* choice = std::get_if<Choice>(&option.field)) list.emplace_back(option.name, choice->word(values));
-    if (const auto* number = std::get_if<Number>(&option.field)) list.emplace_back(option.name, (*number)(values));
+    if (const auto* number = std::get_if<Integer>(&option.field)) list.emplace_back(option.name, (*number)(values));
   }
   return list;
 }
 
 void EncoderSettings::take_initial(const OwnSettings& other) {
-  OwnSettings values = other;
   for (const EncoderOption& option : family_of(encoder).options)
-    if (option.initial) std::visit([&](const auto& field) { set(field, own, text_of(field, values)); }, option.field);
+    if (option.initial) copy_option(option, other, own);
 }
 
 void check(const EncoderSettings& settings) {

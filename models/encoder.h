@@ -3,48 +3,21 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <memory>
 #include <string>
-#include <type_traits>
 #include <utility>
 #include <variant>
 #include <vector>
 
-#include "engine/text/enum_words.h"
+#include "engine/own_option.h"
 #include "models/cost.h"
 #include "models/layers.h"
-#include "models/own_settings.h"
 
 namespace vergence {
 
-/// An option of a family. Its value lives in a struct of the family's own: OwnSettings::get<T>().
-struct EncoderOption {
-  using Choice = WordField<OwnSettings>;
-  using Number = std::function<std::int64_t&(OwnSettings&)>;
-  using Flag = std::function<bool&(OwnSettings&)>;
-  using Field = std::variant<Choice, Number, Flag>;
-
-  std::string name;  // as on the command line; in an encoder's file with _ for -
-  Field field;
-  std::string help;
-  std::int64_t low = 1, high = 4096;  // of a number
-  bool initial = false;               // concerns the first weights alone: not in an encoder's file
-  bool optional = false;              // a file may lack it: its default
-
-  /// The field of a member of the family's struct: a number or a flag.
-  template <class T, class Value>
-  static Field field_of(Value T::*member) {
-    return std::function<Value&(OwnSettings&)>([member](OwnSettings& own) -> Value& { return own.get<T>().*member; });
-  }
-  /// The same of an enum, whose values have these words.
-  template <class T, class Value>
-  static Field field_of(Value T::*member, std::type_identity_t<Words<Value>> words) {
-    return Choice([member](OwnSettings& own) -> Value& { return own.get<T>().*member; }, std::move(words));
-  }
-  bool is_flag() const { return std::holds_alternative<Flag>(field); }
-};
+/// An option of a family.
+using EncoderOption = OwnOption;
 
 /// What an encoder makes of images of its settings' size.
 struct EncoderShape {

@@ -37,6 +37,7 @@ FLOORS = [
     ["datasets/readers"],
     ["datasets/readers/images"],
     ["datasets/shapes", "datasets/loading"],
+    ["datasets/sets"],
     ["datasets/*.cpp"],
     ["ssl/options"],
     ["ssl/*.h"],

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <optional>
 
+#include "datasets/readers/fc100.h"
 #include "datasets/readers/npy_file.h"
 #include "datasets/readers/pickle.h"
 #include "engine/io/files.h"
@@ -196,6 +197,23 @@ Dataset read_cifar(const CifarKind& kind, const std::string& directory, const st
   return data;
 }
 
+/// The images of some classes, in their order; the first `limit` of them unless that is 0.
+Dataset images_of_classes(Dataset data, const std::vector<std::int32_t>& classes, std::int64_t limit) {
+  const std::int64_t size = data.image_size();
+  std::int64_t kept = 0;
+  for (std::int64_t i = 0; i < data.count && (limit == 0 || kept < limit); ++i) {
+    const std::int32_t label = data.labels[static_cast<std::size_t>(i)];
+    if (std::find(classes.begin(), classes.end(), label) == classes.end()) continue;
+    if (kept < i) std::copy_n(data.pixels.begin() + i * size, size, data.pixels.begin() + kept * size);
+    data.labels[static_cast<std::size_t>(kept++)] = label;
+  }
+  require_usage(kept > 0, data.name, " ", data.split, ": there are no images of the classes asked for");
+  data.count = kept;
+  data.labels.resize(static_cast<std::size_t>(kept));
+  data.pixels.resize(static_cast<std::size_t>(kept * size));
+  return data;
+}
+
 }  // namespace
 
 Dataset read_cifar10(const std::string& directory, const std::string& split, std::int64_t limit) {
@@ -220,6 +238,29 @@ Dataset read_cifar10_range(const std::string& directory, const std::string& spli
 
 Dataset read_cifar100(const std::string& directory, const std::string& split, std::int64_t limit) {
   return read_cifar(cifar100, directory, split, limit);
+}
+
+Dataset read_fc100_base(const std::string& directory, std::int64_t limit) {
+  return images_of_classes(read_cifar100(directory, "train"), fc100_classes(Fc100::base), limit);
+}
+
+// The sums of the Python version are published with torchvision's source. Those of the binary version were computed
+// from the same records, whose Python version has the published sums.
+std::vector<PublishedFiles> cifar10_files() {
+  return {{"cifar-10-batches-bin",
+           {{"data_batch_1.bin", "5dd7e06a14cb22eb9f671a540d1b7c25"},
+            {"data_batch_2.bin", "5ea93a67294ea407fff1d09f752e9692"},
+            {"data_batch_3.bin", "942cd6a4bcdd0dd3c604fbe906cb4421"},
+            {"data_batch_4.bin", "ae636b3ba5c66a11e91e8cb52e771fcb"},
+            {"data_batch_5.bin", "53f37980c15c3d472c316c40844f3f0d"},
+            {"test_batch.bin", "803d5f7f4d78ea53de84dbe85f74fb6d"}}},
+          {"cifar-10-batches-py",
+           {{"data_batch_1", "c99cafc152244af753f735de768cd75f"},
+            {"data_batch_2", "d4bba439e000b95fd0a9bffe97cbabec"},
+            {"data_batch_3", "54ebc095f3ab1f0389bbae665268c751"},
+            {"data_batch_4", "634d18415352ddfa80567beed471001a"},
+            {"data_batch_5", "482c414d41f54cd18b22e5b47cb7c3cb"},
+            {"test_batch", "40351d587109b95175f43aff81a1287e"}}}};
 }
 
 }  // namespace vergence

@@ -5,8 +5,11 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "datasets/dataset.h"
+#include "datasets/registry.h"
+#include "engine/text/enum_words.h"
 
 namespace vergence {
 
@@ -24,5 +27,21 @@ Dataset read_cifar10_range(const std::string& directory, const std::string& spli
 /// As read_cifar10, for CIFAR-100's hundred fine classes: cifar-100-binary (train.bin, test.bin) or cifar-100-python
 /// (train, test). A file may hold a part of the set, in whole records.
 Dataset read_cifar100(const std::string& directory, const std::string& split, std::int64_t limit = 0);
+
+/// Which classes of CIFAR-100's split "train" there are: all, or those of datasets/readers/fc100.h's base part.
+enum class Cifar100Classes { all, fc100_base };
+inline constexpr Word<Cifar100Classes> cifar100_classes_words[]{{"all", Cifar100Classes::all},
+                                                                {"fc100_base", Cifar100Classes::fc100_base}};
+
+/// Its options.
+struct Cifar100Options {
+  Cifar100Classes classes = Cifar100Classes::all;
+};
+
+/// The images of the split "train" that FC100's base part has, in their order, with their labels.
+Dataset read_fc100_base(const std::string& directory, std::int64_t limit = 0);
+
+/// The published files of CIFAR-10.
+std::vector<PublishedFiles> cifar10_files();
 
 }  // namespace vergence

@@ -14,8 +14,6 @@ constexpr std::int64_t composite_side = 32;  // CIFAR's
 constexpr ChannelValues composites_mean{0.493f, 0.489f, 0.461f}, composites_std{0.268f, 0.267f, 0.280f};
 
 Dataset about_composites(const CompositesSettings& settings, const std::string& split) {
-  require_usage(settings.background == "cifar10", "composites: background is '", settings.background,
-                "', expected cifar10");
   require_usage(settings.confounding >= 0 && settings.confounding <= 1, "composites: confounding is ",
                 settings.confounding, ", expected 0 to 1");
   Dataset about;
@@ -58,7 +56,7 @@ Dataset read_backgrounds(const std::string& directory, std::uint32_t split) {
 }  // namespace
 
 CompositesSettings composites_settings(const DatasetSettings& settings) {
-  return {settings.directory, settings.background, settings.seed, settings.confounding};
+  return {settings.directory, settings.seed, settings.own.get<CompositesOptions>().confounding};
 }
 
 CompositesSplit::CompositesSplit(const CompositesSettings& settings, const std::string& split)

@@ -13,9 +13,19 @@
 
 namespace vergence {
 
+/// Where the backgrounds come from.
+enum class Photographs { cifar10 };
+inline constexpr Word<Photographs> photographs_words[]{{"cifar10", Photographs::cifar10}};
+
+/// Its options.
+struct CompositesOptions {
+  Photographs background = Photographs::cifar10;
+  double confounding = 0.9;                   // P(photograph's class = shape's) in "train"
+  ImageVersion version = ImageVersion::full;  // what of the images is there to train on
+};
+
 struct CompositesSettings {
-  std::string directory;               // of the backgrounds' files
-  std::string background = "cifar10";  // where they come from; there is no other source
+  std::string directory;  // of the backgrounds' files
   std::uint64_t seed = 0;
   double confounding = 0.9;  // P(family = class) in "train"; 0.1 (chance) in the other splits
 };

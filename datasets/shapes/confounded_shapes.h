@@ -23,6 +23,12 @@ inline constexpr std::int32_t shape_classes = 10;  // classes, and texture famil
 const std::array<const char*, shape_classes>& shape_names();
 const std::array<const char*, shape_classes>& texture_names();
 
+/// Its options.
+struct ShapesOptions {
+  double confounding = 0.9;                   // P(texture family = class) in "train"
+  ImageVersion version = ImageVersion::full;  // what of the images is there to train on
+};
+
 struct ShapesSettings {
   std::int64_t image_size = 32;  // height and width, 16 to 96
   std::uint64_t seed = 0;

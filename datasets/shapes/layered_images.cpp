@@ -1,4 +1,4 @@
-// Layers to images, and the list of the data sets that have them.
+// Layers to images.
 #include "datasets/shapes/layered_images.h"
 
 #include <algorithm>
@@ -6,9 +6,6 @@
 #include <cmath>
 #include <utility>
 
-#include "datasets/shapes/composites.h"
-#include "datasets/shapes/confounded_shapes.h"
-#include "engine/text/words.h"
 #include "kernels/error.h"
 #include "kernels/parallel.h"
 #include "kernels/random.h"
@@ -23,21 +20,6 @@ std::vector<std::uint8_t> blend(const ImageLayers& layers) {
         std::lround(255 * std::lerp(layers.background[i], layers.foreground[i], layers.coverage[i / 3])));
   return image;
 }
-
-using OpenLayers = std::unique_ptr<LayeredSplit> (*)(const DatasetSettings&, const std::string& split);
-
-struct LayeredSet {
-  const char* name;
-  OpenLayers open;
-};
-constexpr std::array<LayeredSet, 2> layered_sets{
-    {{"confounded_shapes",
-      [](const DatasetSettings& settings, const std::string& split) -> std::unique_ptr<LayeredSplit> {
-        return std::make_unique<ShapesSplit>(shapes_settings(settings), split);
-      }},
-     {"composites", [](const DatasetSettings& settings, const std::string& split) -> std::unique_ptr<LayeredSplit> {
-        return std::make_unique<CompositesSplit>(composites_settings(settings), split);
-      }}}};
 
 }  // namespace
 
@@ -117,23 +99,6 @@ std::uint32_t layered_split_number(const std::string& dataset, const std::string
   const auto found = std::find(names.begin(), names.end(), name);
   require_usage(found != names.end(), dataset, ": unknown split '", split, "', expected train, probe, val or test");
   return static_cast<std::uint32_t>(found - names.begin());
-}
-
-bool has_layers(const std::string& dataset) {
-  return std::any_of(layered_sets.begin(), layered_sets.end(),
-                     [&](const LayeredSet& set) { return dataset == set.name; });
-}
-
-std::string layered_names() {
-  std::vector<std::string> names;
-  for (const LayeredSet& set : layered_sets) names.emplace_back(set.name);
-  return alternatives(names);
-}
-
-std::unique_ptr<LayeredSplit> open_layers(const DatasetSettings& settings, const std::string& split) {
-  for (const LayeredSet& set : layered_sets)
-    if (settings.name == set.name) return set.open(settings, split);
-  throw UsageError(join(settings.name, ": its images have no layers, expected ", layered_names()));
 }
 
 }  // namespace vergence

@@ -4,13 +4,25 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <vector>
 
 #include "datasets/dataset.h"
+#include "engine/text/enum_words.h"
 
 namespace vergence {
+
+/// What of images with layers is shown.
+enum class ImageVersion {
+  full,             // the image as in the data set
+  foreground_only,  // the shape on the data set's mean colour
+  background_only,  // the background without the shape
+  repaired,         // the shape on the background of a random other image of the split ("re-paired")
+};
+inline constexpr Word<ImageVersion> image_version_words[]{{"full", ImageVersion::full},
+                                                          {"foreground_only", ImageVersion::foreground_only},
+                                                          {"background_only", ImageVersion::background_only},
+                                                          {"repaired", ImageVersion::repaired}};
 
 /// Its word.
 const char* name_of(ImageVersion version);
@@ -74,13 +86,5 @@ class LayeredSplit {
 /// The number of a split in random streams: train 0, probe and probe_without_val 1, val 2, test 3. Throws UsageError,
 /// which begins with `dataset`, for any other.
 std::uint32_t layered_split_number(const std::string& dataset, const std::string& split);
-
-bool has_layers(const std::string& dataset);
-/// The data sets that have layers, for messages: "confounded_shapes or composites".
-std::string layered_names();
-
-/// Opens one split; settings.version and settings.limit are not looked at. Throws UsageError as open_dataset, and for a
-/// data set without layers.
-std::unique_ptr<LayeredSplit> open_layers(const DatasetSettings& settings, const std::string& split);
 
 }  // namespace vergence

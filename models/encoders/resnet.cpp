@@ -2,6 +2,8 @@
 
 #include <array>
 
+#include "engine/text/words.h"
+
 namespace vergence {
 
 namespace {

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "datasets/shapes/layered_images.h"
+#include "datasets/registry.h"
 #include "engine/text/words.h"
 #include "kernels/clock.h"
 #include "kernels/error.h"

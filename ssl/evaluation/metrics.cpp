@@ -8,6 +8,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "datasets/registry.h"
 #include "datasets/shapes/layered_images.h"
 #include "engine/text/shown.h"
 #include "engine/text/words.h"

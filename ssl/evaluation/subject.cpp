@@ -11,6 +11,7 @@
 #include <omp.h>
 #include <optional>
 
+#include "datasets/registry.h"
 #include "datasets/verify.h"
 #include "engine/io/files.h"
 #include "engine/text/shown.h"
@@ -71,9 +72,7 @@ DatasetSettings data_of(const SubjectOptions& options, const std::optional<Optio
   data.image_size = subject.extract.image_size;
   data.limit = options.limit;
   data.seed = static_cast<std::uint64_t>(subject.run_seed);
-  data.version = ImageVersion::full;  // whatever the run saw: all encoders are judged on the same images
-  data.cifar100_classes = Cifar100Classes::all;
-  return data;
+  return as_judged(data);  // whatever the run saw: all encoders are judged on the same images
 }
 
 /// Which classes of CIFAR-100 the encoder was trained on; empty: unknown.
@@ -90,7 +89,7 @@ void settle_split(Subject& subject) {
   if (has_test_split(subject.data) || !open_dataset(subject.data, "val").labels.empty()) return;
   subject.options.split = "val";
   subject.notice = join("notice: ", shown(subject.data.directory), " has no labels and no split test: judged on val, ",
-                        subject.data.name == "npy" ? "the last tenth" : "every tenth image");
+                        entry_of(subject.data.name).val);
 }
 
 /// The first channels' values as they are written by hand: the shortest number that is the same float.

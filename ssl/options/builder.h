@@ -68,18 +68,16 @@ class OptionBuilder {
   void flag(std::string name, Get get, std::string help, unsigned flags = OptionEntry::none) {
     add(std::move(name), get, std::move(help)).flags = flags;
   }
-  /// An option that a family of encoders brings.
-  void encoder(const EncoderOption& option) {
-    const auto own = [](Options& o) -> OwnSettings& { return o.own; };
-    if (const auto* words = std::get_if<EncoderOption::Choice>(&option.field))
-      add_field(option.name, words->within<Options>(own), option.help);
-    if (const auto* flag = std::get_if<EncoderOption::Flag>(&option.field))
+  /// An option that a family of encoders or a data set brings.
+  void own(const OwnOption& option) {
+    const auto settings = [](Options& o) -> OwnSettings& { return o.own; };
+    if (const auto* words = std::get_if<OwnOption::Choice>(&option.field))
+      add_field(option.name, words->within<Options>(settings), option.help);
+    if (const auto* flag = std::get_if<OwnOption::Flag>(&option.field))
       add(
-          option.name, [ =, field = *flag ](Options & o) -> auto& { return field(own(o)); }, option.help);
-    if (const auto* number = std::get_if<EncoderOption::Number>(&option.field))
-      add(
-          option.name, [ =, field = *number ](Options & o) -> auto& { return field(own(o)); }, option.help)
-          .range = {static_cast<double>(option.low), static_cast<double>(option.high)};
+          option.name, [field = *flag](Options& o) -> bool& { return field(o.own); }, option.help);
+    if (const auto* integer = std::get_if<OwnOption::Integer>(&option.field)) add_number(option, *integer);
+    if (const auto* number = std::get_if<OwnOption::Number>(&option.field)) add_number(option, *number);
   }
   /// view.NAME for both views, view1.NAME and view2.NAME for one. `get(options, view)` returns the field.
   template <class Get>
@@ -92,6 +90,12 @@ class OptionBuilder {
   }
 
  private:
+  template <class Value>
+  void add_number(const OwnOption& option, const std::function<Value&(OwnSettings&)>& field) {
+    add(
+        option.name, [field](Options& o) -> Value& { return field(o.own); }, option.help)
+        .range = {option.low, option.high};
+  }
   /// Wraps a generic accessor in the std::function of the type it returns a reference to.
   template <class Get>
   static Field field_of(Get get) {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "datasets/registry.h"
 #include "engine/io/files.h"
 #include "engine/text/shown.h"
 #include "kernels/error.h"
@@ -63,8 +64,8 @@ ConfigFile config_file(const std::string& given) {
 
 ConfigFile recipe_for(const std::string& dataset, const std::string& objective) {
   std::string name = dataset + "_" + objective;
-  if (find_recipe(name).empty() && (dataset == "imagenet" || dataset == "image_folder"))
-    name = "imagenet100_" + objective;
+  const std::string& others = entry_of(dataset).recipes;
+  if (!others.empty() && find_recipe(name).empty()) name = others + "_" + objective;
   return {find_recipe(name), name};
 }
 

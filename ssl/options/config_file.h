@@ -17,8 +17,8 @@ struct ConfigFile {
 /// The file that `--config given` means: a path, or the name of a shipped recipe. Throws UsageError if it is neither.
 ConfigFile config_file(const std::string& given);
 
-/// The shipped recipe of a data set and objective, if there is one. `imagenet` and `image_folder` fall back on
-/// ImageNet-100's.
+/// The shipped recipe of a data set and objective, if there is one, or of the data set whose recipes apply in its
+/// place.
 ConfigFile recipe_for(const std::string& dataset, const std::string& objective);
 
 /// One file's settings, with the names as written.

@@ -281,11 +281,7 @@ DatasetSettings dataset_settings(const Options& options) {
   settings.image_size = options.image_size;
   settings.limit = options.limit;
   settings.seed = static_cast<std::uint64_t>(options.seed);
-  settings.cifar100_classes = options.cifar100_classes;
-  const bool composites = options.dataset == "composites";
-  settings.confounding = composites ? options.composites.confounding : options.confounding;
-  settings.version = composites ? options.composites.version : options.shapes_version;
-  settings.background = options.composites.background;
+  settings.own = options.own;
   return settings;
 }
 

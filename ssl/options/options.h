@@ -11,10 +11,10 @@
 
 #include "datasets/dataset.h"
 #include "engine/optimizer.h"
+#include "engine/own_settings.h"
 #include "engine/schedule.h"
 #include "kernels/choices.h"
 #include "kernels/views.h"
-#include "models/own_settings.h"
 
 namespace vergence {
 
@@ -32,14 +32,6 @@ struct AdamOptions {
   bool operator==(const AdamOptions&) const = default;
 };
 
-/// Of the data set of this name.
-struct CompositesOptions {
-  std::string background = "cifar10";         // where the backgrounds come from
-  double confounding = 0.9;                   // P(class and background agree)
-  ImageVersion version = ImageVersion::full;  // what of the images is there to train on
-  bool operator==(const CompositesOptions&) const = default;
-};
-
 struct Options {
   // ---- what to train
   std::string objective = "simclr";
@@ -52,17 +44,13 @@ struct Options {
   std::int64_t eval_resize = -1;  // of un-augmented images: the short side before the centre is cut out
   std::int64_t image_size = 0;    // of the views; 0: the data set's own
   std::int64_t limit = 0;         // first N training images; 0: all
-  Cifar100Classes cifar100_classes = Cifar100Classes::all;  // cifar100: what to train on
-  double confounding = 0.9;                                 // confounded_shapes: P(class and background agree)
-  ImageVersion shapes_version = ImageVersion::full;  // confounded_shapes: what of the images is there to train on
-  CompositesOptions composites;
 
   // ---- encoder
   std::string encoder = "resnet18";
 
   // ---- objectives
   bool joint_head_norm = false;  // the heads' batch norm over both views together, not per view
-  OwnSettings own;               // each objective's and encoder's switches: own.get<...>() of the struct in its file
+  OwnSettings own;  // the options of each objective, encoder and data set: own.get<...>() of the struct in its file
 
   // ---- views: probabilities and ranges of view 1 and view 2. `size`, `mean` and `std` of these two are not used:
   // view_settings() fills them in.

@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "datasets/registry.h"
 #include "models/encoder.h"
 #include "ssl/options/builder.h"
 
@@ -30,22 +31,12 @@ void add_task(OptionBuilder& t) {
   t.number("eval-resize", FIELD(eval_resize), from(-1, 16384),
            "un-augmented images: the short side before the centre is cut out; 0: squeezed whole; -1: the data set's");
   t.number("limit", FIELD(limit), not_negative, "use N training images; 0: all");
-  t.choice("cifar100.classes", FIELD(cifar100_classes), cifar100_classes_words,
-           "what to train on: all, or the 60 classes that FC100 does not keep for few-shot episodes");
-  t.number("confounded_shapes.confounding", FIELD(confounding), unit,
-           "how often shape and background agree in the training images");
-  t.choice("confounded_shapes.version", FIELD(shapes_version), image_version_words,
-           "what to train on: whole images, shapes or textures alone, shapes on other images' textures");
-  t.registered("composites.background", FIELD(composites.background), {"cifar10"},
-               "the photographs that shapes are drawn over, in --data");
-  t.number("composites.confounding", FIELD(composites.confounding), unit,
-           "how often the shape and the photograph's class agree in the training images");
-  t.choice("composites.version", FIELD(composites.version), image_version_words,
-           "what to train on: whole images, shapes or photographs alone, shapes on other images' photographs");
+  for (const DatasetEntry& entry : dataset_entries())
+    for (const OwnOption& option : entry.options) t.own(option);
   t.group = "Encoder";
   t.registered("encoder", FIELD(encoder), encoder_names(), "the network that is kept");
   for (const EncoderFamily& family : encoder_families())
-    for (const EncoderOption& option : family.options) t.encoder(option);
+    for (const EncoderOption& option : family.options) t.own(option);
 }
 
 void add_training(OptionBuilder& t) {

@@ -26,7 +26,7 @@ std::int64_t steps_per_epoch(const Options& options, const Dataset& dataset) {
 
 Schedule make_schedule(const Options& options, std::int64_t steps_per_epoch) {
   ScheduleSettings settings;
-  settings.kind = schedule_kind(options.schedule);
+  settings.kind = options.schedule;
   settings.base = options.effective_lr();
   settings.epochs = options.epochs;
   settings.steps_per_epoch = steps_per_epoch;

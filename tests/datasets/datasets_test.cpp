@@ -131,14 +131,14 @@ TEST(OpenDataset, UnknownNamesListWhatExists) {
   DatasetSettings settings;
   settings.name = "imagenet21k";
   expect_contains(message_of([&] { open_dataset(settings, "train"); }),
-                  {"unknown name 'imagenet21k'", "confounded_shapes, composites, cifar10"});
+                  {"unknown name 'imagenet21k'", "cifar10, cifar100, composites, confounded_shapes, image_folder"});
   settings.name = "confounded_shapes";
   expect_contains(message_of([&] { open_dataset(settings, "dev"); }),
                   {"unknown split 'dev'", "train, probe, probe_without_val, val, test"});
   settings.image_size = 8;
   expect_contains(message_of([&] { open_dataset(settings, "train"); }), {"image_size is 8", "16 to 96"});
   settings.image_size = 0;
-  settings.confounding = NAN;
+  settings.own.get<ShapesOptions>().confounding = NAN;
   expect_contains(message_of([&] { open_dataset(settings, "train"); }), {"confounding is nan"});
 }
 
@@ -250,7 +250,7 @@ TEST(Shapes, VersionsAndMasksOfAWholeSplit) {
   EXPECT_EQ(shapes.image_size, 16);
   EXPECT_EQ(shapes.seed, 4u);
   for (const auto& [name, version] : image_version_words) {
-    settings.version = version;
+    settings.own.get<ShapesOptions>().version = version;
     const Dataset data = open_dataset(settings, "val");
     ASSERT_EQ(data.count, 30);
     const auto one = ShapesSplit(shapes, "val").image(29, version);

@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "datasets/readers/cifar.h"
+#include "datasets/registry.h"
 #include "engine/io/files.h"
 #include "models/encoder_file.h"
 #include "models/encoders/resnet.h"
@@ -150,7 +151,7 @@ TEST_F(Composites, OneImageIsTheSameHoweverItIsMade) {
   EXPECT_EQ(first.classes, 10);
   for (const auto& [name, version] : image_version_words) {
     DatasetSettings data = named(40);
-    data.version = version;
+    data.own.get<CompositesOptions>().version = version;
     const auto one = CompositesSplit(settings(), "val").image(39, version);
     const Dataset whole = open_dataset(data, "val");
     EXPECT_TRUE(std::equal(one.begin(), one.end(), whole.image(39))) << name;
@@ -180,11 +181,8 @@ TEST_F(Composites, WhatIsMissingOrWrongIsNamed) {
   expect_contains(complaint(data, "probe"),
                   {"composites: background cifar10: images 30000 to 39999", "none of class 9"});
   data = named();
-  data.confounding = NAN;
+  data.own.get<CompositesOptions>().confounding = NAN;
   expect_contains(complaint(data, "train"), {"composites: confounding is nan, expected 0 to 1"});
-  data = named();
-  data.background = "noise";
-  expect_contains(complaint(data, "train"), {"composites: background is 'noise', expected cifar10"});
   expect_contains(message_of([] { CompositesSplit(settings(), "dev"); }), {"composites: unknown split 'dev'"});
   EXPECT_THROW(CompositesSplit(settings(), "val").image(5000), Error);
 }
@@ -217,17 +215,19 @@ TEST_F(Composites, OptionsReachTheImages) {
     words.insert(words.begin(), {"pretrain", "--dataset", "composites", "--data", folder_->path().c_str()});
     return dataset_settings(parse_pretrain(static_cast<int>(words.size()), words.data()));
   };
+  const auto own = [](const DatasetSettings& data) { return data.own.get<CompositesOptions>(); };
   const DatasetSettings plain = parsed({});
-  EXPECT_EQ(plain.confounding, 0.9);
-  EXPECT_EQ(plain.version, "full");
+  EXPECT_EQ(own(plain).confounding, 0.9);
+  EXPECT_EQ(own(plain).version, ImageVersion::full);
   const DatasetSettings changed = parsed({"--composites.confounding", "0.5", "--composites.version", "repaired",
                                           "--composites.background", "cifar10", "--seed", "9"});
-  EXPECT_EQ(changed.confounding, 0.5);
-  EXPECT_EQ(changed.version, "repaired");
+  EXPECT_EQ(own(changed).confounding, 0.5);
+  EXPECT_EQ(own(changed).version, ImageVersion::repaired);
+  EXPECT_EQ(own(as_judged(changed)).version, ImageVersion::full) << "encoders are judged on whole images";
   EXPECT_EQ(changed.seed, 9u);
   // Options of the other set leave this one alone.
   const DatasetSettings others = parsed({"--confounded_shapes.confounding", "0.5"});
-  EXPECT_EQ(others.confounding, 0.9);
+  EXPECT_EQ(own(others).confounding, 0.9);
 }
 
 TEST_F(Composites, AnEncoderOfAnotherDataSetIsJudgedOnThem) {

@@ -7,6 +7,7 @@
 #include <set>
 #include <sys/wait.h>
 
+#include "datasets/readers/cifar.h"
 #include "engine/io/files.h"
 #include "engine/text/json_text.h"
 #include "engine/version.h"
@@ -382,7 +383,7 @@ TEST_F(Verdicts, TheClassesOfCifar100ThatWereTrainedOnAreSaid) {
   write_npy("d", "test", sorted_labels({12, 12}));
   Options options;
   options.dataset = "cifar100";
-  options.cifar100_classes = Cifar100Classes::fc100_base;
+  options.own.get<Cifar100Options>().classes = Cifar100Classes::fc100_base;
   options.own.get<ResNetSettings>().width = 2;
   options.image_size = size_;
   write_atomically(folder_ / "run/config.toml", options_to_toml(options));

@@ -84,7 +84,8 @@ TEST(Choices, OfAnEncoderComeBackFromItsMetadata) {
       const auto* choice = std::get_if<EncoderOption::Choice>(&option.field);
       if (!choice) continue;
       for (const std::string& word : choice->words()) {
-        EncoderSettings settings{.encoder = family.names[0]};
+        EncoderSettings settings;
+        settings.encoder = family.names[0];
         ASSERT_TRUE(choice->set(settings.own, word));
         auto metadata = settings.metadata();
         EXPECT_EQ(metadata.at(option.name), word);

@@ -1,0 +1,36 @@
+// Rendered shapes over the photographs of CIFAR-10: datasets/shapes/composites.h.
+#include "datasets/shapes/composites.h"
+
+#include "datasets/readers/cifar.h"
+#include "datasets/registry.h"
+
+namespace vergence::sets {
+
+DatasetEntry composites() {
+  return {
+      .names = {"composites"},
+      .open =
+          [](const DatasetSettings& settings, const std::string& split) {
+            return CompositesSplit(composites_settings(settings), split)
+                .render(settings.own.get<CompositesOptions>().version, settings.limit);
+          },
+      .options = {{.name = "composites.background",
+                   .field = OwnOption::field_of(&CompositesOptions::background, photographs_words),
+                   .help = "the photographs that shapes are drawn over, in --data"},
+                  {.name = "composites.confounding",
+                   .field = OwnOption::field_of(&CompositesOptions::confounding),
+                   .help = "how often the shape and the photograph's class agree in the training images",
+                   .low = 0,
+                   .high = 1},
+                  {.name = "composites.version",
+                   .field = OwnOption::field_of(&CompositesOptions::version, image_version_words),
+                   .help = "what to train on: whole images, only shapes, only photographs, or shapes on other images' "
+                           "photographs",
+                   .training = true}},
+      .published = cifar10_files(),
+      .layers = [](const DatasetSettings& settings, const std::string& split) -> std::unique_ptr<LayeredSplit> {
+        return std::make_unique<CompositesSplit>(composites_settings(settings), split);
+      }};
+}
+
+}  // namespace vergence::sets

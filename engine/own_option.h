@@ -1,0 +1,51 @@
+// An option that one part of the program brings, such as a family of encoders or a data set. Its value lives in a
+// struct of that part's own, OwnSettings::get<T>(), so that nothing else needs to know the struct.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <variant>
+
+#include "engine/own_settings.h"
+#include "engine/text/enum_words.h"
+
+namespace vergence {
+
+struct OwnOption {
+  using Choice = WordField<OwnSettings>;
+  using Integer = std::function<std::int64_t&(OwnSettings&)>;
+  using Number = std::function<double&(OwnSettings&)>;
+  using Flag = std::function<bool&(OwnSettings&)>;
+  using Field = std::variant<Choice, Integer, Number, Flag>;
+
+  std::string name;  // as on the command line
+  Field field;
+  std::string help;
+  double low = 1, high = 4096;  // of an integer or a number, both included
+
+  // Of an encoder, whose file has the option with _ for -:
+  bool initial = false;   // concerns the first weights alone: not in the file
+  bool optional = false;  // a file may lack it: its default
+  // Of a data set:
+  bool training = false;  // concerns what is trained on: encoders are judged with its default
+
+  /// The field of a member of the part's struct: an integer, a number or a flag.
+  template <class T, class Value>
+  static Field field_of(Value T::*member) {
+    return std::function<Value&(OwnSettings&)>([member](OwnSettings& own) -> Value& { return own.get<T>().*member; });
+  }
+  /// The same of an enum, whose values have these words.
+  template <class T, class Value>
+  static Field field_of(Value T::*member, std::type_identity_t<Words<Value>> words) {
+    return Choice([member](OwnSettings& own) -> Value& { return own.get<T>().*member; }, std::move(words));
+  }
+  bool is_flag() const { return std::holds_alternative<Flag>(field); }
+};
+
+/// Gives the option in `to` the value that it has in `from`.
+void copy_option(const OwnOption& option, const OwnSettings& from, OwnSettings& to);
+
+}  // namespace vergence
