@@ -9,35 +9,27 @@
 #include "ssl/bench/ops.h"
 #include "ssl/bench/suite.h"
 #include "ssl/options/builder.h"
+#include "ssl/options/tool_options.h"
 #include "tools/common.h"
 
 namespace {
 
+void add_run_options(CLI::App& app, vergence::BenchSettings& s, const std::vector<const char*>& names) {
+  for (const char* name : names) add_table_option(app, {name}, s.run);
+}
+
 /// Of all that time steps.
 void add_common_options(CLI::App& app, vergence::BenchSettings& s) {
-  app.add_option("--encoder", s.encoder, "the encoder")
-      ->check(CLI::IsMember(vergence::encoder_names()))
-      ->capture_default_str();
-  app.add_option("--width", s.width, "channels of a ResNet's first stage")
-      ->check(CLI::Range(1, 1024))
-      ->capture_default_str();
+  add_run_options(app, s, {"encoder"});
+  for (const vergence::EncoderFamily& family : vergence::encoder_families())
+    for (const vergence::EncoderOption& option : family.options)
+      add_table_option(app, {option.name, option.name == "stem" ? "cifar, from 96 pixels on imagenet" : ""}, s.run);
   app.add_option("--image", s.image, "height and width of a view")->check(CLI::Range(8, 1024))->capture_default_str();
-  app.add_option("--batch", s.batch, "images, two views each")->check(CLI::Range(2, 1 << 20))->capture_default_str();
+  add_run_options(app, s, {"batch"});
   app.add_option("--projector", s.projector, "width of Barlow Twins' projector")
       ->check(CLI::Range(1, 1 << 16))
       ->capture_default_str();
-  app.add_option("--device", s.device, "auto: cuda if a GPU answers")
-      ->type_name("auto|cpu|cuda")
-      ->capture_default_str();
-  app.add_option("--precision", s.precision, "of activations and convolutions; tf32: on a GPU alone")
-      ->check(CLI::IsMember({"fp32", "tf32", "bf16"}))
-      ->capture_default_str();
-  app.add_option("--cpu-conv", s.cpu_conv, "convolution on the CPU")
-      ->check(CLI::IsMember({"auto", "direct", "winograd"}))
-      ->capture_default_str();
-  app.add_option("--weight-gradients", s.weight_gradients, "to what cuDNN may round a convolution's")
-      ->check(CLI::IsMember({"auto", "bf16", "fp32"}))
-      ->capture_default_str();
+  add_run_options(app, s, {"device", "precision", "cpu-conv", "weight-gradients"});
   app.add_option("--steps", s.steps, "timed steps")->check(CLI::Range(1, 1 << 20))->capture_default_str();
   app.add_option("--warmup", s.warmup, "steps before them")->check(CLI::Range(0, 1 << 20))->capture_default_str();
   app.add_option("--threads", s.threads, "OpenMP threads; 0: as many as OpenMP chooses")
@@ -47,19 +39,14 @@ void add_common_options(CLI::App& app, vergence::BenchSettings& s) {
 
 /// Of one step.
 void add_step_options(CLI::App& app, vergence::BenchSettings& s) {
-  app.add_option("--objective", s.objective, "what is trained")
-      ->check(CLI::IsMember(vergence::objective_names()))
-      ->capture_default_str();
+  add_run_options(app, s, {"objective"});
   add_common_options(app, s);
-  app.add_option("--conv", s.conv, "convolution on the GPU: our own kernels or the library's")
-      ->check(CLI::IsMember({"auto", "cuda", "cudnn"}))
-      ->capture_default_str();
-  app.add_flag("--tune", s.tune, "convolutions by time instead of by the fixed rule, as pretrain --tune");
-  app.add_flag("--recompute", s.recompute, "batch norms' results again in the backward pass, as pretrain --recompute");
-  app.add_option("--capture", s.capture, "on a GPU: record the step once and repeat it")->capture_default_str();
-  app.add_option("--meta", s.meta, "form of the meta-gradient, for objectives that have one")
-      ->check(CLI::IsMember({"finite-difference", "exact"}))
-      ->capture_default_str();
+  add_run_options(app, s, {"conv"});
+  add_table_option(app, {.name = "tune", .help = "time convolutions' algorithms instead of using the fixed rule"},
+                   s.run);
+  add_run_options(app, s, {"recompute", "capture"});
+  add_word_option(app, "meta", s.meta, vergence::bench_meta_words,
+                  "form of the meta-gradient, for objectives that have one");
   app.add_flag("--fused", s.fused, "MetaMask's virtual step from the regular step's forward pass");
 }
 
@@ -92,7 +79,7 @@ void print(const nlohmann::ordered_json& report) {
 
 /// A line for each setting, whether it ran or not. The exit status: 1 where one did not.
 int run_suite(const std::vector<std::string>& names, const vergence::BenchSettings& common) {
-  vergence::backend(common.device.c_str());  // without the device there is nothing to run
+  vergence::backend(common.run.values.device.c_str());  // without the device there is nothing to run
   int status = 0;
   for (const std::string& name : names) {
     const nlohmann::ordered_json line = vergence::bench_suite(name, common);

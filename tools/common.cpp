@@ -64,7 +64,7 @@ std::string help_type(const CLI::Option& option) {
   const std::string kind = type.substr(0, type.find(':'));
   for (const char* number : {"INT", "UINT", "FLOAT"})
     if (kind == number) return "NUMBER";
-  return kind == "BOOLEAN" ? "on|off" : kind;
+  return kind;
 }
 
 HelpOption help_option(const CLI::Option& option) {
@@ -73,7 +73,6 @@ HelpOption help_option(const CLI::Option& option) {
                    option.get_description()};
   if (shown.name == "--help") shown.text = "this text";
   if (shown.type.empty()) shown.value.clear();
-  if (shown.type == "on|off") shown.value = shown.value == "0" || shown.value == "false" ? "off" : "on";
   if (shown.value.starts_with('[')) shown.value = shown.value.substr(1, shown.value.size() - 2);  // of a list
   return shown;
 }

@@ -90,7 +90,7 @@ Judgement judgement_of(const EvaluationSettings& settings, const nlohmann::order
 int run(const SubjectOptions& subject_options, const EvaluateOptions& options) {
   Subject subject = open_subject(subject_options);
   VerdictFiles out(subject.options, "evaluation");
-  if (subject_options.verify) subject.verify();
+  if (subject_options.judged.values.verify) subject.verify();
   EvaluationSettings settings;
   settings.metrics = chosen_metrics(options.metrics.value_or(default_metrics), subject.data.name);
   settings.unasked = options.metrics.value_or("all") == "all";

@@ -12,6 +12,7 @@
 #include "ssl/evaluation/probes/probe.h"
 #include "ssl/evaluation/subject.h"
 #include "ssl/evaluation/verdict.h"
+#include "ssl/options/tool_options.h"
 #include "tools/common.h"
 
 namespace vergence {
@@ -31,24 +32,23 @@ const char* const description =
     "Example: linear_probe --run runs/cifar10_simclr_s1";
 
 struct ProbeOptions {
-  std::string protocol = name_of(quick_probe().protocol);
+  ProbeProtocol protocol = quick_probe().protocol;
   std::optional<std::int64_t> epochs, batch;
   std::optional<double> lr, final_lr, momentum, weight_decay;
-  std::optional<std::string> schedule;
+  std::optional<ProbeSchedule> schedule;
   std::int64_t seed = 1;
 };
 
 void add_probe_options(CLI::App& app, ProbeOptions& options) {
   const CLI::Range positive(std::int64_t{1}, std::int64_t{1} << 30);
-  app.add_option("--protocol", options.protocol, "see above")->type_name("lbfgs|adam|sgd")->capture_default_str();
+  add_word_option(app, "protocol", options.protocol, probe_protocol_words, "see above");
   app.add_option("--epochs", options.epochs, "passes over the images; lbfgs: iterations at most (1000)")
       ->check(positive);
   app.add_option("--batch", options.batch, "images per step")->check(positive);
   app.add_option("--lr", options.lr, "learning rate at the start; sgd: per 256 images, scaled by batch/256");
   app.add_option("--final-lr", options.final_lr, "where the exponential schedule ends");
-  app.add_option("--schedule", options.schedule,
-                 "of the rate: exponential (adam's), step (sgd's: after 60 and 80 % of the epochs) or cosine")
-      ->type_name("exponential|step|cosine");
+  add_word_option(app, "schedule", options.schedule, probe_schedule_words,
+                  "of the rate: exponential (adam's), step (sgd's: after 60 and 80 % of the epochs) or cosine");
   app.add_option("--momentum", options.momentum, "of sgd (0.9)");
   app.add_option("--weight-decay", options.weight_decay, "adam 5e-6, sgd 0; lbfgs: the penalty lambda/2 |W|^2, 1e-4");
   app.add_option("--seed", options.seed, "of the probe: its initial weights, order and crops")
@@ -57,9 +57,9 @@ void add_probe_options(CLI::App& app, ProbeOptions& options) {
 }
 
 ProbeSettings settings_of(const ProbeOptions& options) {
-  const ProbeProtocol protocol = probe_protocol(options.protocol);
+  const ProbeProtocol protocol = options.protocol;
   const auto refuse = [&](bool given, const char* name) {
-    require_usage(!given, "--", name, ": the protocol ", options.protocol, " has no such setting");
+    require_usage(!given, "--", name, ": the protocol ", name_of(options.protocol), " has no such setting");
   };
   if (protocol == ProbeProtocol::lbfgs) {
     refuse(options.batch.has_value(), "batch");
@@ -71,7 +71,7 @@ ProbeSettings settings_of(const ProbeOptions& options) {
   const double scale = protocol == ProbeProtocol::sgd ? static_cast<double>(settings.batch) / 256 : 1;
   if (options.epochs) settings.epochs = *options.epochs;
   if (options.lr) settings.lr = *options.lr * scale;
-  if (options.schedule) settings.schedule = probe_schedule(*options.schedule);
+  if (options.schedule) settings.schedule = *options.schedule;
   if (protocol == ProbeProtocol::lbfgs || settings.schedule != ProbeSchedule::exponential)
     refuse(options.final_lr.has_value(), "final-lr");
   if (options.final_lr) settings.final_lr = *options.final_lr;
@@ -159,7 +159,7 @@ int probe(const SubjectOptions& subject_options, const ProbeOptions& probe_optio
   const ProbeSettings settings = settings_of(probe_options);
   Subject subject = open_subject(subject_options);
   VerdictFiles out(subject.options, "probe");
-  if (subject_options.verify) subject.verify();
+  if (subject_options.judged.values.verify) subject.verify();
   const Dataset judged = open_labelled(subject.data, subject.options.split);
   const Dataset train = open_labelled(subject.data, probe_split(subject.options.split));
   if (subject.transfers())

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "engine/text/shown.h"
+#include "ssl/options/tool_options.h"
 #include "tools/common.h"
 
 namespace vergence {
@@ -18,44 +19,39 @@ const char* const description =
     "Example: pack imagenet imagenet_256.packed --dataset imagenet100 --short-side 256";
 
 struct PackOptions {
-  DatasetSettings data{.name = "image_folder"};
-  std::string file, jpeg = "turbo", decode = "exact", bad_images = "stop";
+  GivenOptions images;  // of pretrain's options
+  std::string directory, file;
   std::int64_t short_side = 256;
   bool verify = false;
 };
 
+std::vector<std::string> datasets_of_image_files() {
+  std::vector<std::string> names = dataset_names();
+  std::erase_if(names, [](const std::string& name) { return !is_of_image_files(name); });
+  return names;
+}
+
 void add_options(CLI::App& app, PackOptions& options) {
-  app.add_option("DIR", options.data.directory, "folder of the images")->required();
+  app.add_option("DIR", options.directory, "folder of the images")->required();
   app.add_option("FILE", options.file, "file to make")->required();
   app.add_option("--short-side", options.short_side,
                  "larger images are shrunk until their short side is this; 0: none is")
       ->check(CLI::Range(0, 32768))
       ->capture_default_str();
-  app.add_option("--dataset", options.data.name, "layout of the folder")
-      ->check(CLI::IsMember({"image_folder", "imagenet", "imagenet100"}))
-      ->capture_default_str();
-  app.add_option("--classes", options.data.classes, "use these classes alone: a file of their names, or imagenet100")
-      ->type_name("FILE");
-  app.add_option("--jpeg", options.jpeg, "what decodes JPEG")
-      ->check(CLI::IsMember({"turbo", "stb"}))
-      ->capture_default_str();
-  app.add_option("--decode", options.decode,
-                 "how small libjpeg-turbo decodes before shrinking: exact: without a difference that shows; fast: more")
-      ->check(CLI::IsMember({"fast", "exact"}))
-      ->capture_default_str();
-  app.add_option("--bad-images", options.bad_images, "what images that cannot be read do: end it, or be left out")
-      ->check(CLI::IsMember({"stop", "skip"}))
-      ->capture_default_str();
+  options.images.values.dataset = "image_folder";
+  options.images.values.decode = DecodeRule::exact;
+  add_table_option(app, {.name = "dataset", .only = datasets_of_image_files(), .help = "layout of the folder"},
+                   options.images);
+  for (const char* name : {"classes", "jpeg", "decode", "bad-images"}) add_table_option(app, {name}, options.images);
   app.add_flag("--verify", options.verify, "check every image of the finished file against its checksum");
 }
 
 int run(PackOptions& options) {
-  options.data.jpeg = options.jpeg == "stb" ? JpegLibrary::stb : JpegLibrary::turbo;
-  options.data.decode = options.decode == "fast" ? DecodeRule::fast : DecodeRule::exact;
-  options.data.bad_images = options.bad_images == "skip" ? BadImagePolicy::skip : BadImagePolicy::stop;
+  DatasetSettings data = dataset_settings(options.images.values);
+  data.directory = options.directory;
   bool in_line = false;  // behind the progress
   const PackResult result = pack_images(
-      options.data, options.file, options.short_side,
+      data, options.file, options.short_side,
       [&](std::int64_t done, std::int64_t all) {
         in_line = true;
         std::printf("\r%lld of %lld images", static_cast<long long>(done), static_cast<long long>(all));

@@ -12,6 +12,7 @@
 #include "kernels/clock.h"
 #include "kernels/conv_record.h"
 #include "ssl/bench/operands.h"
+#include "ssl/options/table.h"
 #include "ssl/steps/setup.h"
 
 namespace vergence {
@@ -186,18 +187,18 @@ Rows bench_rows(const BenchSettings& settings, Backend& backend) {
   const Options options = bench_options(settings);
   const DType type = activations_of(options, backend);
   const EncoderSettings encoder = encoder_settings(options, settings.image);
-  const std::int64_t n = 2 * settings.batch, dim = encoder.dim();
+  const std::int64_t n = 2 * options.batch, dim = encoder.dim();
   Rows rows;
   const std::vector<Layer> layers =
       layers_of(encoder, n, backend.traits().makes_views ? device_view_channels(type) : 3);
   for (const Layer& layer : layers) add_convolution(rows, backend, layer, type);
   for (const Layer& layer : layers) add_norm(rows, backend, layer, type);
-  if (settings.objective == "barlow_twins")
+  if (options.objective == "barlow_twins")
     add_head(rows, backend, n, {dim, settings.projector, settings.projector, settings.projector}, true);
   else
     add_head(rows, backend, n, {dim, 2048, 256}, false);
   add_optimizer(rows, backend,
-                make_objective(objective_setup(options, settings.image, backend))->cost(settings.batch).parameters);
+                make_objective(objective_setup(options, settings.image, backend))->cost(options.batch).parameters);
   return rows;
 }
 
@@ -241,7 +242,8 @@ std::string bench_ops(const BenchSettings& settings) {
   std::ostringstream out;
   char line[200];
   std::snprintf(line, sizeof line, "%s, %d threads, %s: copying %.1f GB/s, best matrix product %.1f GFLOP/s\n\n",
-                device.name(), omp_get_max_threads(), settings.precision.c_str(), bandwidth / 1e9, product / 1e9);
+                device.name(), omp_get_max_threads(), option_text(options, "precision").c_str(), bandwidth / 1e9,
+                product / 1e9);
   out << line;
   std::snprintf(line, sizeof line, "%-22s %-34s %3s %9s %9s %9s %-7s %5s\n", "operation", "shape", "n", "ms", "all ms",
                 "speed", "", "share");

@@ -12,6 +12,7 @@
 #include "kernels/clock.h"
 #include "kernels/conv_tuning.h"
 #include "ssl/bench/operands.h"
+#include "ssl/options/command_line.h"
 #include "ssl/options/table.h"
 #include "ssl/steps/runner.h"
 #include "ssl/steps/setup.h"
@@ -37,9 +38,9 @@ StepContext context_of(const Options& options, std::int64_t step, std::int64_t s
   return {.lr = options.effective_lr(), .step = step, .steps = steps, .images = options.batch};
 }
 
-Backend& bench_device(const BenchSettings& settings) {
-  Backend& device = device_of(bench_options(settings));
-  if (!settings.tune) return device;
+Backend& bench_device(const Options& options) {
+  Backend& device = device_of(options);
+  if (!options.tune) return device;
   KernelChoices choices = device.choices();
   choices.tuning = std::make_shared<ConvTuning>();
   device.set_choices(choices);
@@ -48,22 +49,18 @@ Backend& bench_device(const BenchSettings& settings) {
 
 }  // namespace
 
+GivenOptions BenchSettings::of_512_images() {
+  GivenOptions given;
+  given.values.batch = 512;
+  return given;
+}
+
 Options bench_options(const BenchSettings& settings) {
-  Options options;
-  options.objective = settings.objective;
-  options.encoder = settings.encoder;
+  Options options = settings.run.values;
+  refuse_other_encoders(settings.run.names, options.encoder);
   options.image_size = settings.image;
-  options.batch = settings.batch;
-  options.device = settings.device;
-  options.deterministic = settings.deterministic;
-  options.recompute = settings.recompute;
   const auto set = [&](const char* name, auto value) { set_option(options, name, join(value)); };
-  set("precision", settings.precision);
-  set("cpu-conv", settings.cpu_conv);
-  set("conv", settings.conv);
-  set("weight-gradients", settings.weight_gradients);
-  set("width", settings.width);
-  set("stem", settings.image >= 96 ? "imagenet" : "cifar");
+  if (!settings.run.has("stem")) set("stem", settings.image >= 96 ? "imagenet" : "cifar");
   set("simclr.temperature", 0.5);
   set("simclr.hidden", 2048);
   set("simclr.output", 256);
@@ -77,11 +74,11 @@ Options bench_options(const BenchSettings& settings) {
   set("metamask.redundancy_hidden", settings.projector);
   set("metamask.redundancy_output", settings.projector);
   for (const char* option : {"metamask.second_order", "icl_msr.second_order"})
-    set(option, settings.meta == "exact" ? "exact" : "finite_difference");
+    set(option, text_of(second_order_words, settings.meta));
   set("metamask.fused", settings.fused ? "on" : "off");
   set("dsa.prior_net", "random");  // costs what an encoder from a file does
   options.optimizer = OptimizerKind::sgd;
-  options.lr = 0.06 * 256 / static_cast<double>(settings.batch);
+  options.lr = 0.06 * 256 / static_cast<double>(options.batch);
   options.momentum = 0.9;
   options.nesterov = false;
   options.weight_decay = 5e-4;
@@ -116,13 +113,13 @@ Views bench_views(const Options& options, const Objective& objective, Backend& d
 BenchResult bench_step(const BenchSettings& settings, const ViewSource& views) {
   if (settings.threads > 0) omp_set_num_threads(settings.threads);
   const Options options = bench_options(settings);
-  Backend& device = bench_device(settings);
+  Backend& device = bench_device(options);
   const auto objective = make_objective(objective_setup(options, settings.image, device));
   const Views fixed = views ? Views{} : bench_views(options, *objective, device);
   BenchResult result;
   const std::int64_t all = settings.warmup + settings.steps;
   // A recorded step repeats one batch: with views that change, steps run one by one.
-  StepRunner runner(*objective, device, settings.capture && !views);
+  StepRunner runner(*objective, device, options.capture && !views);
   for (std::int64_t step = 0; step < all; ++step) {
     const Views now = views ? views(step) : fixed;
     if (step == settings.warmup) device.reset_peak();
@@ -140,31 +137,32 @@ BenchResult bench_step(const BenchSettings& settings, const ViewSource& views) {
 
 nlohmann::ordered_json bench_report(const BenchSettings& settings, const BenchResult& result) {
   const Options options = bench_options(settings);
-  Backend& device = backend(settings.device.c_str());
+  Backend& device = backend(options.device.c_str());
   const double ms = median(result.step_ms);
   const auto [least, most] = std::minmax_element(result.step_ms.begin(), result.step_ms.end());
-  nlohmann::ordered_json report{{"objective", settings.objective},
-                                {"encoder", settings.encoder},
+  nlohmann::ordered_json report{{"objective", options.objective},
+                                {"encoder", options.encoder},
                                 {"image", settings.image},
-                                {"batch", settings.batch},
+                                {"batch", options.batch},
                                 {"projector", settings.projector},
                                 {"device", device.name()},
-                                {"precision", settings.precision},
-                                {"tune", settings.tune},
-                                {"meta", settings.meta},
+                                {"precision", option_text(options, "precision")},
+                                {"tune", options.tune},
+                                {"meta", text_of(bench_meta_words, settings.meta)},
                                 {"fused", settings.fused},
-                                {"recompute", settings.recompute},
+                                {"recompute", options.recompute},
                                 {"steps", settings.steps},
                                 {"warmup", settings.warmup},
                                 {"threads", omp_get_max_threads()},
-                                {"mode", result.recorded ? "recorded" : "eager"},
-                                {"width", settings.width},
-                                {"step_ms", rounded(ms, 3)},
-                                {"images_per_s", rounded(static_cast<double>(settings.batch) / ms * 1e3, 1)},
-                                {"step_ms_min", rounded(*least, 3)},
-                                {"step_ms_max", rounded(*most, 3)},
-                                {"loss", rounded(result.losses.back(), 5)},
-                                {"peak_mib", std::llround(result.peak_mib)}};
+                                {"mode", result.recorded ? "recorded" : "eager"}};
+  for (const auto& [name, value] : encoder_settings(options, settings.image).described())
+    std::visit([&](const auto& given) { report[name] = given; }, value);
+  report.update({{"step_ms", rounded(ms, 3)},
+                 {"images_per_s", rounded(static_cast<double>(options.batch) / ms * 1e3, 1)},
+                 {"step_ms_min", rounded(*least, 3)},
+                 {"step_ms_max", rounded(*most, 3)},
+                 {"loss", rounded(result.losses.back(), 5)},
+                 {"peak_mib", std::llround(result.peak_mib)}});
   const std::string convolutions = device.convolutions_by(activations_of(options, device));
   if (!convolutions.empty()) report["convolutions"] = convolutions;
   return report;

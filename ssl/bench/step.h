@@ -13,24 +13,28 @@
 #include <string>
 #include <vector>
 
+#include "engine/bilevel.h"
 #include "ssl/objective.h"
+#include "ssl/options/tool_options.h"
 
 namespace vergence {
 
+/// The forms of a meta-gradient, as `bench --meta` takes them.
+inline constexpr Word<SecondOrder> bench_meta_words[]{{"finite-difference", SecondOrder::finite_difference},
+                                                      {"exact", SecondOrder::exact}};
+
 struct BenchSettings {
-  std::string objective = "simclr", encoder = "resnet18";
-  std::int64_t image = 32, batch = 512, projector = 2048;
-  std::string device = "auto", precision = "fp32", cpu_conv = "auto", conv = "auto";
-  std::string weight_gradients = "auto";
-  bool deterministic = false;  // as pretrain --deterministic
-  bool tune = false;           // convolutions by time, as pretrain --tune, instead of by the fixed rule
-  bool recompute = false;      // batch norms' results in the backward pass, as pretrain --recompute
-  bool capture = true;         // on a device that can: record the step and repeat it
+  /// Of pretrain's options: objective, encoder and what it brings, batch (512), device, precision, cpu-conv, conv,
+  /// weight-gradients, deterministic, tune, recompute and capture. Others do not count.
+  GivenOptions run = of_512_images();
+  std::int64_t image = 32, projector = 2048;
   std::int64_t steps = 10, warmup = 3;
-  int threads = 0;             // 0: OpenMP's choice
-  std::string meta = "exact";  // form of a meta-gradient, for objectives that have one
-  bool fused = false;          // MetaMask: its virtual step from the regular step's forward pass
-  std::int64_t width = 64;
+  int threads = 0;                        // 0: OpenMP's choice
+  SecondOrder meta = SecondOrder::exact;  // form of a meta-gradient, for objectives that have one
+  bool fused = false;                     // MetaMask: its virtual step from the regular step's forward pass
+
+ private:
+  static GivenOptions of_512_images();
 };
 
 struct BenchResult {
@@ -43,7 +47,7 @@ struct BenchResult {
 /// The views of step `step`, counted from 0.
 using ViewSource = std::function<Views(std::int64_t step)>;
 
-/// The options under which `pretrain` runs the same steps.
+/// The options under which `pretrain` runs the same steps. Throws UsageError for those of another encoder.
 Options bench_options(const BenchSettings& settings);
 
 /// Runs warm-up and timed steps. Without `views` every step has `bench_views`.

@@ -12,10 +12,10 @@ struct SuiteRow {
 
 constexpr SuiteRow suite_rows[] = {
     {"simclr", [](BenchSettings&) {}},
-    {"eager", [](BenchSettings& s) { s.capture = false; }},
-    {"own_kernels", [](BenchSettings& s) { s.conv = "cuda"; }},
-    {"quarter_batch", [](BenchSettings& s) { s.batch /= 4; }},
-    {"barlow_twins", [](BenchSettings& s) { s.objective = "barlow_twins"; }},
+    {"eager", [](BenchSettings& s) { s.run.values.capture = false; }},
+    {"own_kernels", [](BenchSettings& s) { s.run.values.conv = CudaConv::cuda; }},
+    {"quarter_batch", [](BenchSettings& s) { s.run.values.batch /= 4; }},
+    {"barlow_twins", [](BenchSettings& s) { s.run.values.objective = "barlow_twins"; }},
 };
 
 }  // namespace
@@ -33,7 +33,8 @@ BenchSettings suite_settings(const std::string& name, BenchSettings common) {
   for (const SuiteRow& row : suite_rows) {
     if (name != row.name) continue;
     row.apply(common);
-    require_usage(common.batch >= 2, "--batch: ", common.batch, " images are too few, expected at least 2");
+    const std::int64_t batch = common.run.values.batch;
+    require_usage(batch >= 2, "--batch: ", batch, " images are too few, expected at least 2");
     return common;
   }
   throw UsageError(join("--settings: there is no '", name, "'"));

@@ -19,6 +19,7 @@
 #include "models/encoder_file.h"
 #include "ssl/options/options.h"
 #include "ssl/options/table.h"
+#include "ssl/steps/setup.h"
 
 namespace vergence {
 namespace {
@@ -54,25 +55,32 @@ std::optional<Options> run_config(const SubjectOptions& options) {
   return options_from_toml(read_file(path), path);
 }
 
-DatasetSettings data_of(const SubjectOptions& options, const std::optional<Options>& config, const Subject& subject) {
-  DatasetSettings data;
-  if (config) data = dataset_settings(*config);
-  std::string name = options.dataset;
-  if (name.empty() && config) name = config->dataset;
+Options judged_options(const SubjectOptions& options, const std::optional<Options>& config, const Subject& subject) {
+  const GivenOptions& given = options.judged;
+  Options judged = config.value_or(Options());
+  const std::string run_dataset = config ? config->dataset : "";
+  std::string name = given.has("dataset") ? given.values.dataset : run_dataset;
   if (name.empty()) name = trained_dataset(subject.metadata);
   require_usage(!name.empty(), subject.path, ": metadata has no 'dataset'; name one with --dataset");
-  if (name != data.name) data.directory = data.classes = "";  // the run's are of another data set
-  data.name = name;
-  if (!options.data.empty()) data.directory = options.data;
-  if (!options.classes.empty()) data.classes = options.classes;
-  if (!options.jpeg.empty()) data.jpeg = options.jpeg == "stb" ? JpegLibrary::stb : JpegLibrary::turbo;
-  data.decode = options.decode == "fast" ? DecodeRule::fast : DecodeRule::exact;
-  if (!options.bad_images.empty())
-    data.bad_images = options.bad_images == "skip" ? BadImagePolicy::skip : BadImagePolicy::stop;
-  data.image_size = subject.extract.image_size;
-  data.limit = options.limit;
-  data.seed = static_cast<std::uint64_t>(subject.run_seed);
-  return as_judged(data);  // whatever the run saw: all encoders are judged on the same images
+  if (name != run_dataset) judged.data = judged.classes = "";  // the run's are of another data set
+  given.apply_to(judged);
+  judged.dataset = name;
+  judged.device = given.values.device;
+  judged.precision = given.values.precision;
+  judged.decode = given.values.decode;
+  judged.image_size = subject.extract.image_size;
+  judged.limit = options.limit;
+  judged.seed = subject.run_seed;
+  return judged;
+}
+
+/// The run's convolutions, or those asked for. What else a run chooses is about training.
+void set_convolutions(const Options& judged) {
+  Options kernels;
+  kernels.device = judged.device;
+  kernels.cpu_conv = judged.cpu_conv;
+  kernels.conv = judged.conv;
+  device_of(kernels);
 }
 
 /// Which classes of CIFAR-100 the encoder was trained on; empty: unknown.
@@ -116,11 +124,6 @@ std::vector<ViewSettings> trained_views(const Options& config, const ExtractSett
   return view_settings(config, like);
 }
 
-DType precision_of(const std::string& name) {
-  require_usage(name == "fp32" || name == "bf16", "--precision: '", name, "', expected fp32 or bf16");
-  return name == "bf16" ? DType::bf16 : DType::f32;
-}
-
 /// A metadata entry as a number where it is one, as it stands otherwise.
 nlohmann::ordered_json number_or_text(const std::string& text) {
   if (const std::optional<std::int64_t> value = number_of<std::int64_t>(text)) return *value;
@@ -129,43 +132,41 @@ nlohmann::ordered_json number_or_text(const std::string& text) {
 
 }  // namespace
 
+GivenOptions SubjectOptions::exactly_decoded() {
+  GivenOptions given;
+  given.values.decode = DecodeRule::exact;
+  return given;
+}
+
 void add_subject_options(CLI::App& app, SubjectOptions& options) {
   app.add_option("--run", options.run, "run folder of pretrain")->type_name("DIR");
   app.add_option("--encoder-file", options.encoder_file, "an encoder.safetensors, instead of --run")->type_name("FILE");
   app.add_flag("--untrained", options.untrained, "the same architecture with its initial weights: the baseline");
-  app.add_option("--dataset", options.dataset, "data set to judge on; default: the one trained on");
-  app.add_option("--data", options.data, "folder of the data set's files; default: the run's")->type_name("DIR");
-  app.add_option("--classes", options.classes, "image files: use these classes alone; default: the run's")
-      ->type_name("FILE");
-  app.add_option("--jpeg", options.jpeg, "what decodes JPEG; default: the run's")
-      ->check(CLI::IsMember({"turbo", "stb"}));
-  app.add_option("--decode", options.decode,
-                 "how small libjpeg-turbo decodes: exact: without a difference that shows; fast: as training does")
-      ->check(CLI::IsMember({"fast", "exact"}))
-      ->capture_default_str();
-  app.add_option("--bad-images", options.bad_images, "what images that cannot be read do: end it, or be left out")
-      ->check(CLI::IsMember({"stop", "skip"}));
-  app.add_option("--eval-resize", options.eval_resize,
-                 "images' short side before the centre is cut out; 0: squeezed whole, -1: the data set's; default: the "
-                 "run's")
-      ->check(CLI::Range(-1, 16384));
-  app.add_flag("--verify", options.verify, "first compare the data set's files with their published sums");
-  app.add_option(
-         "--split", options.split,
-         "judged on: test; or val, for choosing coefficients. Default: test, or val where images without labels "
-         "have no split test")
-      ->check(CLI::IsMember({"test", "val"}));
+  for (const ToolOption& option : std::vector<ToolOption>{{.name = "dataset", .otherwise = "the one trained on"},
+                                                          {.name = "data", .otherwise = "the run's"},
+                                                          {.name = "classes", .otherwise = "the run's"},
+                                                          {.name = "jpeg", .otherwise = "the run's"},
+                                                          {.name = "decode"},
+                                                          {.name = "bad-images", .otherwise = "the run's"},
+                                                          {.name = "eval-resize", .otherwise = "the run's"},
+                                                          {.name = "verify"}})
+    add_table_option(app, option, options.judged);
+  add_word_option(
+      app, "split", {"test", "val"}, "",
+      "judged on: test; or val, for choosing coefficients. Default: test, or val where images without labels "
+      "have no split test",
+      [&](const std::string& split) { options.split = split; });
   app.add_option("--limit", options.limit, "first N images of each split; 0: all")
       ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 40));
   app.add_option("--run-seed", options.run_seed,
                  "seed of rendered images and initial weights; default: the run's, 1 with --encoder-file")
       ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 53));
-  app.add_option("--device", options.device, "auto: cuda if a GPU answers")
-      ->type_name("auto|cpu|cuda")
-      ->capture_default_str();
-  app.add_option("--precision", options.precision, "of the encoder's activations")
-      ->type_name("fp32|bf16")
-      ->capture_default_str();
+  for (const ToolOption& option :
+       std::vector<ToolOption>{{.name = "device"},
+                               {.name = "precision", .only = {"fp32", "bf16"}, .help = "of the encoder's activations"},
+                               {.name = "cpu-conv", .otherwise = "the run's"},
+                               {.name = "conv", .otherwise = "the run's"}})
+    add_table_option(app, option, options.judged);
   app.add_option("--threads", options.threads, "0: all, or as OMP_NUM_THREADS says")->check(CLI::Range(0, 4096));
   app.add_option("--out", options.out, "file of the result; default: beside the encoder")->type_name("FILE");
 }
@@ -193,8 +194,8 @@ Subject open_subject(const SubjectOptions& options) {
   subject.path = encoder_path(options);
   const std::optional<Options> config = run_config(options);
   if (options.threads > 0) omp_set_num_threads(options.threads);
-  subject.precision = precision_of(options.precision);
-  subject.backend = &backend(options.device.c_str());
+  subject.backend = &backend(options.judged.values.device.c_str());
+  subject.precision = activations_of(options.judged.values, *subject.backend);
   subject.run_seed = options.run_seed >= 0 ? options.run_seed : config ? config->seed : 1;
 
   TrainedEncoder trained = load_encoder(subject.path, *subject.backend);
@@ -213,12 +214,14 @@ Subject open_subject(const SubjectOptions& options) {
   subject.extract.channels = settings.channels;
   subject.extract.mean = channels_from(subject.metadata, "mean", settings.channels, subject.path);
   subject.extract.std = channels_from(subject.metadata, "std", settings.channels, subject.path);
-  subject.data = data_of(options, config, subject);
+  subject.judged = judged_options(options, config, subject);
+  subject.data = as_judged(dataset_settings(subject.judged));  // whatever the run saw: the same images for all
+  set_convolutions(subject.judged);
   if (!options.untrained) subject.trained_on = trained_dataset(subject.metadata);
   if (!options.untrained && subject.trained_on.empty() && config) subject.trained_on = config->dataset;
   if (subject.trained_on == "cifar100") subject.cifar100_classes = trained_classes(subject.metadata, config);
   if (options.split.empty()) settle_split(subject);
-  subject.extract.resize = options.eval_resize >= -1 ? options.eval_resize : config ? config->eval_resize : -1;
+  subject.extract.resize = subject.judged.eval_resize;
   if (config) subject.views = trained_views(*config, subject.extract);
   return subject;
 }
@@ -245,15 +248,15 @@ nlohmann::ordered_json Subject::description() const {
   json["data"] = absolute_input(*find_option("data"), data.directory);
   if (!data.classes.empty()) json["classes"] = absolute_input(*find_option("classes"), data.classes);
   if (is_of_image_files(data.name)) {
-    json["jpeg"] = data.jpeg == JpegLibrary::stb ? "stb" : "turbo";
-    json["decode"] = data.decode == DecodeRule::fast ? "fast" : "exact";
+    json["jpeg"] = option_text(judged, "jpeg");
+    json["decode"] = option_text(judged, "decode");
   }
   json["split"] = options.split;
   json["limit"] = data.limit;
   json["eval_resize"] = extract.resize;
   json["run_seed"] = run_seed;
   json["device"] = backend->name();
-  json["precision"] = options.precision;
+  json["precision"] = option_text(judged, "precision");
   json["threads"] = omp_get_max_threads();
   return json;
 }

@@ -11,6 +11,7 @@
 #include "engine/io/safetensors.h"
 #include "models/encoder.h"
 #include "ssl/evaluation/features/features.h"
+#include "ssl/options/tool_options.h"
 
 // The CLI11 library's command line.
 namespace CLI {
@@ -20,29 +21,24 @@ class App;
 namespace vergence {
 
 struct SubjectOptions {
-  std::string run;                // run folder; or
-  std::string encoder_file;       // an encoder.safetensors by itself
-  bool untrained = false;         // the same architecture with its initial weights
-  std::string dataset;            // empty: what the encoder was trained on
-  std::string data;               // folder of its files; empty: the run's
-  std::string classes;            // of image files; empty: the run's
-  std::string jpeg, bad_images;   // empty: the run's
-  std::string decode = "exact";   // how small images are decoded: fast or exact, whatever the run's
-  std::int64_t eval_resize = -2;  // -2: the run's
-  bool verify = false;            // first compare the data set\'s files with their published sums
-  std::string split;              // judged on; probes are fitted on probe_split(split). Empty: settled by open_subject
-  std::int64_t limit = 0;         // first N images of each split; 0: all
-  std::int64_t run_seed = -1;     // of rendered images and initial weights; -1: the run's, 1 for a file by itself
-  std::string device = "auto", precision = "fp32";
-  int threads = 0;  // 0: as OMP_NUM_THREADS says
-  std::string out;  // the verdict's file; empty: beside the encoder
+  std::string run;           // run folder; or
+  std::string encoder_file;  // an encoder.safetensors by itself
+  bool untrained = false;    // the same architecture with its initial weights
+  /// Of pretrain's options: those given apply in place of the run's. --device, --precision and --decode (exact) do not
+  /// come from the run; without --dataset it is what the encoder was trained on.
+  GivenOptions judged = exactly_decoded();
+  std::string split;           // judged on; probes are fitted on probe_split(split). Empty: settled by open_subject
+  std::int64_t limit = 0;      // first N images of each split; 0: all
+  std::int64_t run_seed = -1;  // of rendered images and initial weights; -1: the run's, 1 for a file by itself
+  int threads = 0;             // 0: as OMP_NUM_THREADS says
+  std::string out;             // the verdict's file; empty: beside the encoder
+
+ private:
+  static GivenOptions exactly_decoded();
 };
 
-/// Adds --run, --encoder-file, --untrained, --dataset, --data, --classes, --jpeg, --decode, --bad-images,
-/// --eval-resize,
-/// --verify, --split,
-/// --limit, --run-seed, --device, --precision,
-/// --threads and --out. `options` must outlive the parse.
+/// Adds an option for each, and of pretrain's --dataset, --data, --classes, --jpeg, --decode, --bad-images,
+/// --eval-resize, --verify, --device, --precision, --cpu-conv and --conv. `options` must outlive the parse.
 void add_subject_options(CLI::App& app, SubjectOptions& options);
 
 struct Subject {
@@ -52,6 +48,7 @@ struct Subject {
   Statistics statistics;
   Metadata metadata;
   ExtractSettings extract;
+  Options judged;  // the run's, or pretrain's defaults, under what was asked for
   DatasetSettings data;
   DType precision = DType::f32;
   Backend* backend = nullptr;
@@ -81,9 +78,10 @@ std::string encoder_path(const SubjectOptions& options);
 /// The data set that an encoder says it was trained on; empty where it does not.
 std::string trained_dataset(const Metadata& metadata);
 
-/// Loads the encoder and settles what to judge it on: where no split is asked for, test, or val of images that have
-/// neither a split test nor labels (`notice` says so). Throws UsageError (one line) unless exactly one of run and
-/// encoder_file is given, for missing or damaged files, and for devices and precisions there are not.
+/// Loads the encoder, makes the run's convolutions those of this process, and settles what to judge the encoder on:
+/// where no split is asked for, test, or val of images that have neither a split test nor labels (`notice` says so).
+/// Throws UsageError (one line) unless exactly one of run and encoder_file is given, for missing or damaged files, and
+/// for devices and precisions there are not.
 Subject open_subject(const SubjectOptions& options);
 
 /// Per cent with two decimals, as printed and as stored.

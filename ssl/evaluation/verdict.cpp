@@ -30,11 +30,10 @@ std::string verdict_path(const SubjectOptions& options, const std::string& name)
     return options.out;
   }
   std::string file = name;
-  const auto& known = dataset_names();
-  if (std::find(known.begin(), known.end(), options.dataset) != known.end()) {
+  if (options.judged.has("dataset")) {
     // A transfer does not take the place of what was found out at home.
-    const std::string home = trained_dataset(SafetensorsFile(encoder).metadata());
-    if (!home.empty() && home != options.dataset) file += "_on_" + options.dataset;
+    const std::string home = trained_dataset(SafetensorsFile(encoder).metadata()), away = options.judged.values.dataset;
+    if (!home.empty() && home != away) file += "_on_" + away;
   }
   file += std::string(options.split == "val" ? "_val" : "") + (options.untrained ? "_untrained" : "");
   return (fs::path(encoder).parent_path() / (file + ".json")).string();

@@ -93,15 +93,6 @@ bool sets(const std::vector<Setting>& settings, const char* name) {
   return std::any_of(settings.begin(), settings.end(), [&](const Setting& s) { return s.name == name; });
 }
 
-/// Options that other encoders bring say nothing of the chosen one. Recipes and saved files may have them.
-void refuse_other_encoders(const std::vector<Setting>& given, const std::string& encoder) {
-  const EncoderFamily& chosen = family_of(encoder);
-  for (const EncoderFamily& family : encoder_families())
-    for (const EncoderOption& option : family.options)
-      require_usage(family.names == chosen.names || !sets(given, option.name.c_str()), "--", option.name, ": ", encoder,
-                    " has no such option");
-}
-
 /// A run folder that was moved has a config.toml that names the old one: a run would begin there.
 void refuse_moved_run(const std::string& config, const Options& options) {
   fs::path folder = fs::path(config).parent_path();
@@ -150,6 +141,14 @@ std::string Options::run_folder() const {
   return out.empty() ? join("runs/", dataset, "_", objective, "_s", seed) : out;
 }
 
+void refuse_other_encoders(const std::vector<std::string>& given, const std::string& encoder) {
+  const EncoderFamily& chosen = family_of(encoder);
+  for (const EncoderFamily& family : encoder_families())
+    for (const EncoderOption& option : family.options)
+      require_usage(family.names == chosen.names || std::find(given.begin(), given.end(), option.name) == given.end(),
+                    "--", option.name, ": ", encoder, " has no such option");
+}
+
 Options parse_pretrain(int argc, const char* const* argv) {
   const CommandLine line = read_command_line(argc, argv);
   // The command line comes first as well: it names the data set and objective whose recipe applies.
@@ -172,7 +171,9 @@ Options parse_pretrain(int argc, const char* const* argv) {
   }
   options.batch_chosen = sets(given, "batch") || (file.recipe.empty() && sets(filed.back(), "batch"));
   check_options(options);
-  refuse_other_encoders(given, options.encoder);
+  std::vector<std::string> names;
+  for (const Setting& setting : given) names.push_back(setting.name);
+  refuse_other_encoders(names, options.encoder);
   if (options.resume && !sets(given, "out") && !line.config.empty()) refuse_moved_run(file.path, options);
   return options;
 }

@@ -6,9 +6,7 @@
 #include "engine/text/shown.h"
 #include "ssl/options/aliases.h"
 #include "ssl/options/builder.h"
-#include "ssl/options/help.h"
 #include "ssl/options/names.h"
-#include "ssl/options/table.h"
 
 namespace vergence {
 namespace {
@@ -36,6 +34,8 @@ const char* const first_options[] = {"objective", "dataset",    "data", "encoder
                                      "batch",     "optimizer",  "lr",   "weight-decay", "out",    "resume",
                                      "seed",      "eval-every", "plan", "device",       "workers"};
 
+}  // namespace
+
 HelpOption shown_option(const OptionEntry& entry, const Options& defaults) {
   const bool is_text = std::holds_alternative<std::function<std::string&(Options&)>>(entry.fields[0]);
   HelpOption option{"--" + entry.name, "", "", entry.help};
@@ -49,6 +49,8 @@ HelpOption shown_option(const OptionEntry& entry, const Options& defaults) {
     option.value = value_text(entry, defaults);
   return option;
 }
+
+namespace {
 
 /// The options for which `chosen(entry)` holds, in their groups. Those of one view alone are left out.
 template <class F>

@@ -137,7 +137,8 @@ void add_run(OptionBuilder& t) {
            "what decodes JPEG: libjpeg-turbo where the build has it, or stb_image");
   t.choice(
       "decode", FIELD(decode), {{"fast", DecodeRule::fast}, {"exact", DecodeRule::exact}},
-      "how small libjpeg-turbo decodes: as views allow, or without a difference that shows (--eval-every: always)");
+      "how small libjpeg-turbo decodes: as views allow, or without a difference that shows (pretrain --eval-every: "
+      "always)");
   t.choice("bad-images", FIELD(bad_images), {{"stop", BadImagePolicy::stop}, {"skip", BadImagePolicy::skip}},
            "image files that cannot be read: end the run, or leave them out, count and name them", Flags::may_change);
   t.number("workers", FIELD(workers), from(0, 1024), "threads that make views; 0: as many as suit the machine",

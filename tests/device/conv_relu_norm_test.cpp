@@ -136,7 +136,7 @@ TEST(ConvReluNormElsewhere, LeavesAnActivationWithTwoReadersAlone) {
 
 /// Neither what a batch norm's node is called nor what else it keeps decides whether the device is asked.
 TEST(ConvReluNormElsewhere, HangsOnTheEpilogueAlone) {
-  const OwnKernels own_kernels;
+  const WithChoices own_kernels(device_under_test(), {.cuda_conv = CudaConv::cuda});
   WatchedBackend device(device_under_test());
   const Shape images{2, 8, 8, 8};
   const Tensor x = leaf(from_values(device, images, normal_values("x", 0, images.size()), DType::bf16));

@@ -137,7 +137,7 @@ TEST(RecomputedNorm, TakesTheFirstResultWhileItIsThere) {
 
 /// Also where the next batch norm's input has to be there for a convolution's data gradient, which gathers its sums.
 TEST(RecomputedNorm, GivesTheSameBitsBeforeAnotherOne) {
-  const OwnKernels own_kernels;
+  const WithChoices own_kernels(device_under_test(), {.cuda_conv = CudaConv::cuda});
   Backend& device = device_under_test();
   const Shape images{4, 8, 8, 8};
   const Tensor x = leaf(from_values(device, images, normal_values("x", 0, images.size()), DType::bf16));

@@ -35,11 +35,11 @@ TEST(Training, FollowsTheCpuForFiftyStepsInF32) {
 TEST(Training, RecordedStepsHaveTheBitsOfEagerOnesAndRepeat) {
   for (const char* precision : {"fp32", "bf16"}) {
     BenchSettings settings = training_settings(device_under_test().name(), "simclr");
-    settings.precision = precision;
-    settings.deterministic = true;
+    settings.run.set("precision", precision);
+    settings.run.set("deterministic", "on");
     settings.steps = 8;
     const BenchResult recorded = bench_step(settings), again = bench_step(settings);
-    settings.capture = false;
+    settings.run.values.capture = false;
     const BenchResult eager = bench_step(settings);
     EXPECT_TRUE(recorded.recorded);
     EXPECT_EQ(recorded.losses, again.losses) << precision;

@@ -12,7 +12,7 @@ namespace {
 
 /// Mean, variance and share of values beyond one and two deviations, of `count` draws.
 template <class Draw>
-void expect_normal(int count, double deviation, const Draw& draw) {
+void expect_normal(int count, double deviation, Draw draw) {
   double sum = 0, squares = 0, beyond_one = 0, beyond_two = 0;
   for (int i = 0; i < count; ++i) {
     const double value = draw() / deviation;

@@ -5,6 +5,8 @@
 
 #include "engine/io/files.h"
 #include "engine/text/json_text.h"
+#include "models/encoders/resnet.h"
+#include "ssl/options/table.h"
 #include "tests/support/step_runs.h"
 
 namespace vergence::test {
@@ -17,8 +19,10 @@ double rate_of(const std::string& objective) { return objective == "simclr" ? 1e
 /// What must be the same where the losses are computed and where they are compared.
 nlohmann::ordered_json settings_json() {
   const BenchSettings settings = training_settings("cpu", "simclr");
-  return {{"encoder", settings.encoder}, {"width", settings.width},         {"image", settings.image},
-          {"batch", settings.batch},     {"projector", settings.projector}, {"precision", settings.precision},
+  const Options options = bench_options(settings);
+  return {{"encoder", options.encoder},      {"width", options.own.get<ResNetSettings>().width},
+          {"image", settings.image},         {"batch", options.batch},
+          {"projector", settings.projector}, {"precision", option_text(options, "precision")},
           {"steps", compared_steps}};
 }
 
@@ -38,9 +42,9 @@ std::vector<double> row_of(const nlohmann::json& objective, const char* name, co
 
 BenchSettings training_settings(const std::string& device, const std::string& objective) {
   BenchSettings settings;
-  settings.objective = objective;
-  settings.device = device;
-  settings.batch = 16;
+  settings.run.values.objective = objective;
+  settings.run.values.device = device;
+  settings.run.values.batch = 16;
   settings.projector = 256;
   settings.warmup = 0;
   return settings;
@@ -50,8 +54,8 @@ std::vector<double> training_losses(const BenchSettings& settings) {
   const Options options = bench_options(settings);
   Backend& device = device_of(options);
   const auto objective = make_objective(objective_setup(options, settings.image, device));
-  const Views views = random_views(settings.batch, settings.image, 1, device);
-  const auto steps = steps_at(rate_of(settings.objective), compared_steps, settings.batch);
+  const Views views = random_views(options.batch, settings.image, 1, device);
+  const auto steps = steps_at(rate_of(options.objective), compared_steps, options.batch);
   return run_steps(*objective, device, views, false, steps).losses;
 }
 
@@ -60,7 +64,7 @@ std::vector<CpuLosses> compute_cpu_losses() {
   for (const std::string& objective : compared_objectives) {
     BenchSettings settings = training_settings("cpu", objective);
     CpuLosses losses{objective, training_losses(settings), {}};
-    settings.cpu_conv = "direct";
+    settings.run.values.cpu_conv = CpuConv::direct;
     losses.direct = training_losses(settings);
     all.push_back(std::move(losses));
   }

@@ -129,7 +129,7 @@ TEST_F(OddNamesRun, IsTrainedResumedAndOpenedForEvaluation) {
 
   SubjectOptions subject_options;
   subject_options.run = run;
-  subject_options.device = "cpu";
+  subject_options.judged.values.device = "cpu";
   const Subject subject = open_subject(subject_options);
   EXPECT_EQ(subject.data.directory, data);
   EXPECT_EQ(open_dataset(subject.data, "test").count, 16);

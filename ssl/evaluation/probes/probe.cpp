@@ -97,41 +97,8 @@ bool finite_row(const float* values, std::int64_t count) {
 
 }  // namespace
 
-ProbeProtocol probe_protocol(const std::string& name) {
-  for (ProbeProtocol protocol : {ProbeProtocol::adam, ProbeProtocol::sgd, ProbeProtocol::lbfgs})
-    if (name == name_of(protocol)) return protocol;
-  throw UsageError(join("protocol is '", name, "', expected adam, sgd or lbfgs"));
-}
-
-const char* name_of(ProbeProtocol protocol) {
-  switch (protocol) {
-    case ProbeProtocol::adam:
-      return "adam";
-    case ProbeProtocol::sgd:
-      return "sgd";
-    case ProbeProtocol::lbfgs:
-      return "lbfgs";
-  }
-  return "?";
-}
-
-ProbeSchedule probe_schedule(const std::string& name) {
-  for (ProbeSchedule schedule : {ProbeSchedule::exponential, ProbeSchedule::cosine, ProbeSchedule::step})
-    if (name == name_of(schedule)) return schedule;
-  throw UsageError(join("schedule is '", name, "', expected exponential, cosine or step"));
-}
-
-const char* name_of(ProbeSchedule schedule) {
-  switch (schedule) {
-    case ProbeSchedule::exponential:
-      return "exponential";
-    case ProbeSchedule::cosine:
-      return "cosine";
-    case ProbeSchedule::step:
-      return "step";
-  }
-  return "?";
-}
+const char* name_of(ProbeProtocol protocol) { return text_of(probe_protocol_words, protocol); }
+const char* name_of(ProbeSchedule schedule) { return text_of(probe_schedule_words, schedule); }
 
 ProbeSettings default_probe(ProbeProtocol protocol, std::int64_t batch) {
   ProbeSettings settings;

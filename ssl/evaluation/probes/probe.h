@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/text/enum_words.h"
 #include "kernels/backend.h"
 #include "ssl/evaluation/features/matrix.h"
 
@@ -19,11 +20,11 @@ enum class ProbeProtocol {
 };
 enum class ProbeSchedule { exponential, cosine, step /* a tenth after 60 % and again after 80 % of the epochs */ };
 
-/// "adam", "sgd" or "lbfgs"; throws UsageError naming them otherwise.
-ProbeProtocol probe_protocol(const std::string& name);
+inline constexpr Word<ProbeProtocol> probe_protocol_words[]{
+    {"lbfgs", ProbeProtocol::lbfgs}, {"adam", ProbeProtocol::adam}, {"sgd", ProbeProtocol::sgd}};
+inline constexpr Word<ProbeSchedule> probe_schedule_words[]{
+    {"exponential", ProbeSchedule::exponential}, {"step", ProbeSchedule::step}, {"cosine", ProbeSchedule::cosine}};
 const char* name_of(ProbeProtocol protocol);
-/// "exponential", "cosine" or "step"; throws UsageError naming them otherwise.
-ProbeSchedule probe_schedule(const std::string& name);
 const char* name_of(ProbeSchedule schedule);
 
 struct ProbeSettings {

@@ -4,6 +4,7 @@
 
 #include "kernels/cuda/rules.h"
 #include "ssl/bench/operands.h"
+#include "ssl/options/table.h"
 #include "ssl/steps/setup.h"
 #include "tests/device/device_under_test.h"
 #include "tests/support/with_choices.h"

@@ -41,7 +41,8 @@ Counts launches_of(const BenchSettings& settings) {
 
 TEST(Launches, OfASimClrStepAreFew) {
   BenchSettings settings;
-  settings.image = 16, settings.batch = 128, settings.width = 16, settings.precision = "bf16";
+  settings.image = 16, settings.run.values.batch = 128, settings.run.values.precision = Precision::bf16;
+  settings.run.set("width", "16");
   const Counts found = launches_of(settings);
   int all = 0;
   for (const auto& [name, count] : found) {

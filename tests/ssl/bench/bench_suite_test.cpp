@@ -6,6 +6,7 @@
 #include "kernels/error.h"
 #include "ssl/bench/operands.h"
 #include "ssl/bench/suite.h"
+#include "ssl/options/table.h"
 #include "tests/support/complaints.h"
 
 namespace vergence {
@@ -13,10 +14,10 @@ namespace {
 
 BenchSettings tiny(std::int64_t batch) {
   BenchSettings settings;
-  settings.device = "cpu";
+  settings.run.values.device = "cpu";
   settings.image = 8;
-  settings.width = 2;
-  settings.batch = batch;
+  settings.run.set("width", "2");
+  settings.run.values.batch = batch;
   settings.projector = 8;
   settings.steps = 2;
   settings.warmup = 1;
@@ -26,12 +27,12 @@ BenchSettings tiny(std::int64_t batch) {
 TEST(BenchSuite, EverySettingIsTheStepItsNameSays) {
   const BenchSettings common = tiny(512);
   EXPECT_EQ(suite_names().size(), 5u);
-  EXPECT_TRUE(suite_settings("simclr", common).capture);
-  EXPECT_FALSE(suite_settings("eager", common).capture);
-  EXPECT_EQ(suite_settings("own_kernels", common).conv, "cuda");
-  EXPECT_EQ(suite_settings("quarter_batch", common).batch, 128);
-  EXPECT_EQ(suite_settings("barlow_twins", common).objective, "barlow_twins");
-  EXPECT_EQ(suite_settings("barlow_twins", common).batch, 512);
+  EXPECT_TRUE(suite_settings("simclr", common).run.values.capture);
+  EXPECT_FALSE(suite_settings("eager", common).run.values.capture);
+  EXPECT_EQ(suite_settings("own_kernels", common).run.values.conv, CudaConv::cuda);
+  EXPECT_EQ(suite_settings("quarter_batch", common).run.values.batch, 128);
+  EXPECT_EQ(suite_settings("barlow_twins", common).run.values.objective, "barlow_twins");
+  EXPECT_EQ(suite_settings("barlow_twins", common).run.values.batch, 512);
   EXPECT_THROW(suite_settings("no_such", common), UsageError);
 }
 
@@ -49,6 +50,30 @@ TEST(BenchSuite, ASettingThatFailsSaysWhyAndTheNextRuns) {
     }
   }
   EXPECT_EQ(failed, std::vector<std::string>{"quarter_batch"});
+}
+
+TEST(BenchSettings, TakeWhatTheirEncoderBrings) {
+  BenchSettings settings = tiny(6);
+  EXPECT_EQ(option_text(bench_options(settings), "width"), "2");
+  EXPECT_EQ(option_text(bench_options(settings), "stem"), "cifar");
+  settings.image = 96;
+  EXPECT_EQ(option_text(bench_options(settings), "stem"), "imagenet");
+  settings.run.set("stem", "stl");
+  EXPECT_EQ(option_text(bench_options(settings), "stem"), "stl");
+  settings.run.set("encoder", "conv4");
+  EXPECT_EQ(message_of([&] { bench_options(settings); }), "--width: conv4 has no such option");
+}
+
+TEST(BenchSettings, TheReportSaysWhatTheEncoderIs) {
+  BenchSettings settings = tiny(6);
+  settings.steps = 1;
+  const auto report = bench_report(settings, bench_step(settings));
+  EXPECT_EQ(report["width"], 2);
+  EXPECT_EQ(report["stem"], "cifar");
+  settings = {};
+  settings.run.values.device = "cpu", settings.run.values.batch = 4, settings.steps = 1, settings.warmup = 0;
+  settings.run.set("encoder", "conv4");
+  EXPECT_FALSE(bench_report(settings, bench_step(settings)).contains("width"));
 }
 
 TEST(BenchOperands, HoldWhatTheySay) {

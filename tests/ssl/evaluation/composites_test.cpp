@@ -239,9 +239,9 @@ TEST_F(Composites, AnEncoderOfAnotherDataSetIsJudgedOnThem) {
                {{"mean", "0.5,0.5,0.5"}, {"std", "0.2,0.2,0.2"}, {"dataset", "cifar10"}});
   SubjectOptions options;
   options.encoder_file = run / "encoder.safetensors";
-  options.device = "cpu";
-  options.dataset = "composites";
-  options.data = folder_->path();
+  options.judged.values.device = "cpu";
+  options.judged.set("dataset", "composites");
+  options.judged.set("data", folder_->path());
   options.limit = 60;
   Subject subject = open_subject(options);
   EvaluationSettings wanted;

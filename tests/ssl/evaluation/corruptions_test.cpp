@@ -113,7 +113,7 @@ class Judged : public testing::Test {
     save_encoder(folder_ / "encoder.safetensors", make_resnet(settings, {cpu_backend(), 3}), {},
                  {{"mean", "0.5,0.5,0.5"}, {"std", "0.2,0.2,0.2"}, {"dataset", "confounded_shapes"}});
     options_.encoder_file = folder_ / "encoder.safetensors";
-    options_.device = "cpu";
+    options_.judged.set("device", "cpu");
     options_.limit = 240;
   }
 

@@ -48,7 +48,7 @@ class StoredEncoder : public testing::Test {
   SubjectOptions run() const {
     SubjectOptions options;
     options.run = folder_.path();
-    options.device = "cpu";
+    options.judged.values.device = "cpu";
     options.limit = 40;
     return options;
   }
@@ -146,7 +146,7 @@ TEST_F(StoredEncoder, ATransferNamesBothDataSets) {
   EXPECT_EQ(said(run())["judged_on"], "confounded_shapes");
   EXPECT_EQ(open_subject(run()).judged_where(), "on confounded_shapes");
   SubjectOptions transfer = run();
-  transfer.dataset = "cifar100";
+  transfer.judged.set("dataset", "cifar100");
   EXPECT_EQ(said(transfer)["trained_on"], "confounded_shapes");
   EXPECT_EQ(said(transfer)["judged_on"], "cifar100");
   EXPECT_EQ(said(transfer)["dataset"], "cifar100");
@@ -160,7 +160,7 @@ TEST_F(StoredEncoder, ATransferNamesBothDataSets) {
   EXPECT_TRUE(said(transfer)["trained_on"].is_null());
   EXPECT_EQ(open_subject(transfer).judged_where(), "on cifar100");
   SubjectOptions home = run();
-  home.dataset = "confounded_shapes";
+  home.judged.set("dataset", "confounded_shapes");
   EXPECT_EQ(verdict_path(home, "probe"), folder_ / "probe.json");
   // An old file that does not say: the run does; a file by itself leaves it open.
   metadata_.erase("dataset");
@@ -169,7 +169,7 @@ TEST_F(StoredEncoder, ATransferNamesBothDataSets) {
   SubjectOptions file = run();
   file.run = "";
   file.encoder_file = folder_ / "encoder.safetensors";
-  file.dataset = "cifar100";
+  file.judged.set("dataset", "cifar100");
   EXPECT_TRUE(said(file)["trained_on"].is_null());
   EXPECT_EQ(open_subject(file).judged_where(), "on cifar100");
   EXPECT_EQ(verdict_path(file, "probe"), folder_ / "probe.json");
@@ -179,7 +179,7 @@ TEST_F(StoredEncoder, ATransferWithoutItsFilesSaysWhatIsMissing) {
   save();
   for (const char* other : {"cifar10", "cifar100", "stl10", "npy", "image_folder"}) {
     SubjectOptions transfer = run();
-    transfer.dataset = other;
+    transfer.judged.set("dataset", other);
     expect_contains(message_of([&] { open_dataset(open_subject(transfer).data, "test"); }), {other, "--data"});
   }
 }
@@ -198,6 +198,26 @@ TEST_F(StoredEncoder, UntrainedHasTheInitialWeightsOfTheRunsSeed) {
   const Dataset dataset = open_dataset(subject.data, "test");
   EXPECT_EQ(extract_features(subject.encode(), dataset, extract_, cpu_backend()).values,
             extract_features(encode_with(initial, fresh), dataset, extract_, cpu_backend()).values);
+}
+
+TEST_F(StoredEncoder, ConvolutionsAreTheRunsUnlessOthersAreAskedFor) {
+  save();
+  Options config;
+  config.cpu_conv = CpuConv::direct;
+  config.conv = CudaConv::cuda;
+  write_atomically(folder_ / "config.toml", options_to_toml(config));
+  open_subject(run());
+  EXPECT_EQ(cpu_backend().choices().cpu_conv, CpuConv::direct);
+  EXPECT_EQ(cpu_backend().choices().cuda_conv, CudaConv::cuda);
+  SubjectOptions other = run();
+  other.judged.set("cpu-conv", "winograd");
+  open_subject(other);
+  EXPECT_EQ(cpu_backend().choices().cpu_conv, CpuConv::winograd);
+  EXPECT_EQ(cpu_backend().choices().cuda_conv, CudaConv::cuda);
+  save();
+  open_subject(run());
+  EXPECT_EQ(cpu_backend().choices().cpu_conv, CpuConv::automatic);
+  EXPECT_EQ(cpu_backend().choices().cuda_conv, CudaConv::automatic);
 }
 
 TEST_F(StoredEncoder, MeansAreAListOrStandWithoutBrackets) {
@@ -233,9 +253,6 @@ TEST_F(StoredEncoder, BadInputIsAUsageError) {
   SubjectOptions both = run();
   both.encoder_file = folder_ / "encoder.safetensors";
   EXPECT_THROW(open_subject(both), UsageError);
-  SubjectOptions precise = run();
-  precise.precision = "fp8";
-  EXPECT_THROW(open_subject(precise), UsageError);
   SubjectOptions nowhere = run();
   nowhere.out = folder_ / "missing/probe.json";
   EXPECT_EQ(message_of([&] { ResultFile(verdict_path(nowhere, "probe")); }),

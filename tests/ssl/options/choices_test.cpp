@@ -3,6 +3,7 @@
 #include <set>
 
 #include "engine/text/enum_words.h"
+#include "engine/text/words.h"
 #include "models/encoder.h"
 #include "ssl/options/table.h"
 #include "tests/support/complaints.h"

@@ -19,6 +19,7 @@
 #include "kernels/random.h"
 #include "models/encoder_file.h"
 #include "models/encoders/resnet.h"
+#include "ssl/objective.h"
 #include "ssl/options/builder.h"
 #include "ssl/options/table.h"
 #include "ssl/training/stages.h"

@@ -158,7 +158,7 @@ TEST_F(BadDataRun, FilesThatMayBeLeftOutAreLookedThroughOnceForAll) {
   images.classes("val", 3);
   Options run = options(images.path(), "run");
   run.eval_every = 1;
-  run.bad_images = "skip";
+  run.bad_images = BadImagePolicy::skip;
   RunData data(run);
   data.require_judged();
   images.write("val/a/200.png", images.folder().bytes("val/a/100.png"));
@@ -227,6 +227,8 @@ TEST_F(BadDataRun, ClassesThatAreJudgedAndNeverLearntAreNamedOnce) {
       "their 3 images count as misses: 1, 2\n";
   ASSERT_NE(told.find(line), std::string::npos) << told;
   EXPECT_EQ(told.find(line), told.rfind(line)) << told;
+  EXPECT_NE(folder.bytes("run/train.log").find("\nnotice: kNN with k = 200 uses k = 4, all the bank has\n"),
+            std::string::npos);
   EXPECT_NE(told.find("epoch 2: kNN"), std::string::npos) << told;
 }
 

@@ -208,7 +208,7 @@ class ChannelRun : public ::testing::TestWithParam<std::int64_t> {
     }
     SubjectOptions options;
     options.run = folder_ / name;
-    options.device = "cpu";
+    options.judged.values.device = "cpu";
     Subject subject = open_subject(options);
     const auto features = [&](const char* split) {
       return extract_features(subject.encode(), open_dataset(subject.data, split), subject.extract, cpu_backend());
@@ -275,8 +275,8 @@ TEST_P(ChannelRun, AnEncoderOfOtherChannelsIsRefused) {
   pretrain(run(small_options("simclr", 4, 8), "run"));
   SubjectOptions options;
   options.run = folder_ / "run";
-  options.device = "cpu";
-  options.dataset = "confounded_shapes";
+  options.judged.values.device = "cpu";
+  options.judged.set("dataset", "confounded_shapes");
   options.limit = 20;
   Subject subject = open_subject(options);
   expect_contains(

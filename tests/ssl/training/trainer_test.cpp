@@ -378,10 +378,10 @@ TEST_F(TrainerTest, TheTimeThatWasSpentGoesOnAfterAResume) {
 TEST_F(TrainerTest, TheBenchmarkRunsTheStepOfPretraining) {
   for (const char* objective : {"simclr", "barlow_twins"}) {
     BenchSettings bench;
-    bench.objective = objective;
+    bench.run.values.objective = objective;
     bench.image = 16;
-    bench.batch = 16;
-    bench.width = 4;
+    bench.run.values.batch = 16;
+    bench.run.set("width", "4");
     bench.projector = 32;
     bench.warmup = 2;
     bench.steps = 6;
