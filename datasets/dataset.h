@@ -29,7 +29,7 @@ struct Dataset {
   ChannelValues mean{}, std{};           // of the training split's pixels in [0, 1], whatever this split is
   std::vector<std::string> notices;      // lines about what was left out, or taken for something: see new_notices
 
-  /// Evaluation resizes an image's short side to `zoom` x the view's size, and cuts the view out of its centre.
+  /// Evaluation resizes an image's short side to `zoom` x the view's size, and cuts the view out of its center.
   double zoom = 1;
 
   /// Bytes of an image in memory.
@@ -68,7 +68,7 @@ const std::vector<std::string>& dataset_names();
 ///   "train" alone.
 ///   cifar10, cifar100: train = probe = the 50,000 training images, val = the last 5,000 of them (so it is part of
 ///   both), probe_without_val = the other 45,000, test = the 10,000 test images. stl10: train = the 5,000 training
-///   images and the 100,000 unlabelled ones, probe = the 5,000, val = the last 500 of them, probe_without_val = the
+///   images and the 100,000 unlabeled ones, probe = the 5,000, val = the last 500 of them, probe_without_val = the
 ///   other 4,500, test = the 8,000 test images. npy: train = probe = the training images, val = the last tenth of them,
 ///   probe_without_val = the rest, test = the test images. image_folder, imagenet, imagenet100: see
 ///   datasets/readers/images/folder.h.

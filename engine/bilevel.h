@@ -1,4 +1,4 @@
-// The gradient of an outer loss through one inner optimiser step, with respect to what steers the inner loss.
+// The gradient of an outer loss through one inner optimizer step, with respect to what steers the inner loss.
 //
 //   theta'(m) = theta - lr u,   u = momentum history + weight_decay theta + grad_theta L(theta, m)
 //   d/dm O(theta'(m), m) = dO/dm at theta'  -  lr d/dm <grad_theta L(theta, m), v>,   v = grad_theta' O(theta', m)

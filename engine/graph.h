@@ -85,7 +85,7 @@ struct Node {
 };
 
 /// Records an op: gives `outputs` a common node if any of `inputs` has one (otherwise does nothing).
-/// `kept` is what the vjp needs, outputs of this very op included (they are recognised by their storage).
+/// `kept` is what the vjp needs, outputs of this very op included (they are recognized by their storage).
 void record(const char* name, const Tensors& inputs, Tensors kept, const std::vector<Tensor*>& outputs, Vjp vjp,
             std::shared_ptr<const Epilogue> epilogue = nullptr);
 

@@ -1,4 +1,4 @@
-// Optimisers over one flat parameter buffer: SGD, LARS, Adam, AdamW.
+// Optimizers over one flat parameter buffer: SGD, LARS, Adam, AdamW.
 #pragma once
 
 #include <cstdint>

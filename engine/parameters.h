@@ -1,4 +1,4 @@
-// All parameters of a model in one flat buffer: what an optimiser, a moving average and a checkpoint work on.
+// All parameters of a model in one flat buffer: what an optimizer, a moving average and a checkpoint work on.
 #pragma once
 
 #include <cstddef>
@@ -30,7 +30,7 @@ struct FlatLayout {
 
 /// Owns the flat buffer of a model's parameters and one for their gradient. Copying a set copies handles.
 ///
-/// The tensors handed in become parts of the buffer, so an optimiser's step over the buffer changes the model. A graph
+/// The tensors handed in become parts of the buffer, so an optimizer's step over the buffer changes the model. A graph
 /// recorded before such a step keeps the weights by handle: run its `grad` first.
 class ParameterSet {
  public:
@@ -38,7 +38,7 @@ class ParameterSet {
   /// Moves the values into a new buffer, in the order given, and points each `*tensor` at its part of it. All tensors
   /// share one device and one type (f32 or f64). Each parameter starts at a multiple of 16 elements; what lies between
   /// stays zero. For bf16 `activations`, on a device that wants such weights, the set keeps a copy of f32 values in
-  /// bf16, which optimisers, `ema_update`, `assign` and `from_host` write along. Throws Error for an empty list, a
+  /// bf16, which optimizers, `ema_update`, `assign` and `from_host` write along. Throws Error for an empty list, a
   /// "none", a repeated name or mixed types.
   explicit ParameterSet(const std::vector<NamedTensor>& parameters, Role role = Role::trainable,
                         DType activations = DType::f32);

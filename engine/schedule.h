@@ -32,7 +32,7 @@ class Schedule {
   /// Throws UsageError for settings out of range.
   explicit Schedule(const ScheduleSettings& settings);
 
-  /// The rate of optimiser step `step`, counted from 0 over the whole run. Steps past the end get the last rate.
+  /// The rate of optimizer step `step`, counted from 0 over the whole run. Steps past the end get the last rate.
   double at(std::int64_t step) const;
   /// One line for the user, or empty.
   const std::string& notice() const { return notice_; }

@@ -1,5 +1,5 @@
 // A tensor is a value: dense, contiguous, row-major (NHWC for images). Copying one copies a handle. There are no
-// strides, no views and no in-place operations; only optimisers and running statistics write into existing storage.
+// strides, no views and no in-place operations; only optimizers and running statistics write into existing storage.
 #pragma once
 
 #include <array>
@@ -99,7 +99,7 @@ struct Tensor {
   std::int64_t rows() const { return shape.rows(); }
   std::int64_t cols() const { return shape.cols(); }
   Backend& backend() const;
-  Array array() const;          // for kernels and optimisers; empty for "none"
+  Array array() const;          // for kernels and optimizers; empty for "none"
   Array rounded_array() const;  // the bf16 copy; empty where there is none
   /// For an operation on activations of type `activations`: the copy where that fits, else the values.
   ConstArray weights_for(DType activations) const;
@@ -119,14 +119,14 @@ struct Tensor {
 
 using Tensors = std::vector<Tensor>;
 
-/// Uninitialised.
+/// Uninitialized.
 Tensor empty(Backend& backend, const Shape& shape, DType dtype = DType::f32);
 Tensor full(Backend& backend, const Shape& shape, double value, DType dtype = DType::f32);
 Tensor zeros(Backend& backend, const Shape& shape, DType dtype = DType::f32);
 /// Of the shape, type and device of `like`.
 Tensor empty_like(const Tensor& like);
 Tensor zeros_like(const Tensor& like);
-/// `place`, where there is one of this shape and type, for a result; else new memory. Uninitialised.
+/// `place`, where there is one of this shape and type, for a result; else new memory. Uninitialized.
 Tensor empty_in(const Tensor& place, Backend& backend, const Shape& shape, DType dtype);
 /// From host values (as many as the shape has), converted to `dtype`.
 Tensor from_values(Backend& backend, const Shape& shape, const std::vector<double>& values, DType dtype = DType::f64);

@@ -74,7 +74,7 @@ struct ConvShape {
 
 enum class ConvPass { forward, data, weight };
 
-/// Rows of `channels` values in `groups` equal consecutive parts, each normalised with its own statistics.
+/// Rows of `channels` values in `groups` equal consecutive parts, each normalized with its own statistics.
 struct NormShape {
   std::int64_t groups = 1, rows = 1 /* per group */, channels = 1;
   bool relu = false;     // y = max(., 0) after the optional addition
@@ -107,7 +107,7 @@ struct InfoNceShape {
   double temperature = 1;
 };
 
-/// The standardised embeddings of two views: z holds z1 (rows, cols), then z2. c = z1^T z2 / rows.
+/// The standardized embeddings of two views: z holds z1 (rows, cols), then z2. c = z1^T z2 / rows.
 struct CrossCorrelationShape {
   std::int64_t rows = 1, cols = 1;
   bool gram = false;  // the squares of c are summed as <z1 z1^T, z2 z2^T> / rows^2 instead of one by one
@@ -294,7 +294,7 @@ class Backend {
                                           ConstArray c, ConstArray g, ConstArray x, ConstArray y, ConstArray gamma,
                                           ConstArray mean, ConstArray rstd, Array dg, Array dx, Array dgamma) = 0;
 
-  // ---- rows: softmax and L2 normalisation.
+  // ---- rows: softmax and L2 normalization.
   virtual void log_softmax(std::int64_t rows, std::int64_t cols, ConstArray x, Array y) = 0;
   /// gx = g - exp(y) sum(g).
   virtual void log_softmax_backward(std::int64_t rows, std::int64_t cols, ConstArray g, ConstArray y, Array gx) = 0;
@@ -337,7 +337,7 @@ class Backend {
   virtual void average_pool(const PoolShape& shape, ConstArray x, Array y) = 0;
   virtual void average_pool_backward(const PoolShape& shape, ConstArray g, Array dx) = 0;
 
-  // ---- optimisers over flat buffers (f32 or f64); `gradient` is read only; state buffers start out as zeros.
+  // ---- optimizers over flat buffers (f32 or f64); `gradient` is read only; state buffers start out as zeros.
   // rounded: optional, bf16, of the parameters' size; what is written to the parameters goes there too, rounded.
   virtual void sgd(const SgdSettings& settings, const std::vector<Segment>& segments, ConstArray scalars,
                    ConstArray gradient, Array parameters, Array momentum, Array rounded = {}) = 0;

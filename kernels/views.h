@@ -1,7 +1,7 @@
 // Views: the random augmentations of self-supervised learning, with torchvision's meaning and floating-point
 // arithmetic. Pixels are floats in [0, 1] from the first operation to the last and are never rounded in between.
 //
-// Order: random resized crop, colour jitter, grey, Gaussian blur, solarise, horizontal flip, normalise.
+// Order: random resized crop, color jitter, gray, Gaussian blur, solarize, horizontal flip, normalize.
 //
 // A view is made in two steps: `draw_view` turns a random stream into a `ViewPlan`, `apply_view` is arithmetic alone.
 // A plan has the same bits on every device (view_plan.h); pixels agree within rounding. So that any device can repeat
@@ -9,9 +9,9 @@
 //    0-39  ten crop attempts of four draws: area, logarithm of the aspect ratio, top, left; the first that fits wins
 //   40-44  jitter: does it apply, brightness, contrast, saturation, hue
 //   45-47  jitter's order: Fisher-Yates from the back, below(4), below(3), below(2)
-//      48  grey: does it apply
+//      48  gray: does it apply
 //   49-50  blur: does it apply, sigma
-//      51  solarise: does it apply
+//      51  solarize: does it apply
 //      52  flip: does it apply
 // Switching one operation off therefore leaves the others' decisions as they were.
 #pragma once
@@ -26,9 +26,9 @@ namespace vergence {
 
 enum class Interpolation : std::uint8_t { bilinear, bicubic };
 
-inline constexpr std::int64_t most_channels = 16;
+inline constexpr std::int64_t max_channels = 16;
 /// A value for each channel of an image; those behind its last channel mean nothing.
-using ChannelValues = std::array<float, most_channels>;
+using ChannelValues = std::array<float, max_channels>;
 
 /// The same value for every channel.
 constexpr ChannelValues every_channel(float value) {
@@ -40,22 +40,22 @@ constexpr ChannelValues every_channel(float value) {
 /// The recipe of one view. Probabilities in [0, 1]; the defaults are the published SimCLR recipe for CIFAR.
 struct ViewSettings {
   std::int64_t size = 32;                             // height and width of the view
-  std::int64_t channels = 3;                          // of the image and the view, 1 to most_channels
+  std::int64_t channels = 3;                          // of the image and the view, 1 to max_channels
   float crop_low = 0.08f, crop_high = 1.0f;           // share of the image's area
   float ratio_low = 3.0f / 4, ratio_high = 4.0f / 3;  // width / height
   Interpolation interpolation = Interpolation::bicubic;
   float jitter_p = 0.8f;
   float brightness = 0.8f, contrast = 0.8f, saturation = 0.8f;  // factors are uniform in [max(0, 1 - v), 1 + v]
   float hue = 0.2f;                                             // shift uniform in [-v, v] turns; at most 0.5
-  float grey_p = 0.2f;
+  float gray_p = 0.2f;
   float blur_p = 0.5f, blur_sigma_low = 0.1f, blur_sigma_high = 2.0f;  // in pixels of the view
-  float solarise_p = 0.0f, solarise_threshold = 0.5f;                  // x becomes 1 - x where x >= threshold
+  float solarize_p = 0.0f, solarize_threshold = 0.5f;                  // x becomes 1 - x where x >= threshold
   float flip_p = 0.5f;
   ChannelValues mean{}, std = every_channel(1);
   bool whole_image = false;  // the crop is the whole image, whatever its shape
-  std::int64_t resize = 0;   // with whole_image: its short side becomes this, then the centre is the view; 0: squeezed
+  std::int64_t resize = 0;   // with whole_image: its short side becomes this, then the center is the view; 0: squeezed
 
-  /// Every operation off: the largest centred square (of a square image, all of it), resized to `size`.
+  /// Every operation off: the largest centered square (of a square image, all of it), resized to `size`.
   static ViewSettings identity(std::int64_t size, std::int64_t channels = 3);
   /// The un-augmented image, as evaluation sees it: bilinear, nothing random. `resize` as above.
   static ViewSettings plain(std::int64_t size, std::int64_t resize, const ChannelValues& mean, const ChannelValues& std,
@@ -69,7 +69,7 @@ struct NamedSetting {
 };
 
 /// The settings that switch on what images of `settings.channels` channels have no meaning for. Saturation, hue and
-/// grey need red, green and blue; contrast needs them too, or a single channel that is its own grey. None for 3
+/// gray need red, green and blue; contrast needs them too, or a single channel that is its own gray. None for 3
 /// channels.
 std::vector<NamedSetting> meaningless_settings(const ViewSettings& settings);
 
@@ -91,7 +91,7 @@ enum class Jitter : std::uint8_t { brightness, contrast, saturation, hue };
 /// Every random decision of one view.
 struct ViewPlan {
   CropBox crop;
-  bool jitter = false, grey = false, blur = false, solarise = false, flip = false;
+  bool jitter = false, gray = false, blur = false, solarize = false, flip = false;
   float brightness = 1, contrast = 1, saturation = 1;  // factors
   float hue = 0;                                       // turns
   std::array<Jitter, 4> order{Jitter::brightness, Jitter::contrast, Jitter::saturation, Jitter::hue};
@@ -135,10 +135,10 @@ void check_view_batch(const ViewBatch& batch);
 ViewPlan draw_view(const ViewSettings& settings, std::int64_t height, std::int64_t width, Random random);
 
 /// Carries a plan out: `image` is height x width x channels bytes (HWC), `out` size x size x channels floats (HWC),
-/// normalised.
+/// normalized.
 ///   Resizing: Pillow's antialiased filters (triangle; Keys' cubic with a = -0.5), their support stretched when
 ///   shrinking; a cubic's overshoot is clamped to [0, 1]. Blur: a true Gaussian cut off at ceil(3 sigma) pixels and
-///   renormalised, borders reflected without repeating the edge. (solo-learn calls Pillow's box approximation of the
+///   renormalized, borders reflected without repeating the edge. (solo-learn calls Pillow's box approximation of the
 ///   same Gaussian.)
 void apply_view(const std::uint8_t* image, std::int64_t height, std::int64_t width, const ViewSettings& settings,
                 const ViewPlan& plan, float* out);

@@ -9,7 +9,7 @@
 //   Statistics running;
 //   ParameterSet parameters(parameters_of(decoder));
 //   Optimizer optimizer(parameters, settings);
-//   for each batch:                                    // features [N, dim], images [N, 32, 32, 3] normalised
+//   for each batch:                                    // features [N, dim], images [N, 32, 32, 3] normalized
 //     const Tensor difference = images - decoder(features, {.running = &running});
 //     parameters.backward(mean(square(difference)));
 //     optimizer.step(lr);
@@ -67,7 +67,7 @@ struct Decoder {
 
   void each(const Visit& visit, const std::string& prefix = "");
   /// Features [N, features], in the type of the weights, or a feature map [N, map_size, map_size, features] of any type
-  /// -> images [N, image_size, image_size, image_channels], normalised pixels, in the type of the weights. The linear
+  /// -> images [N, image_size, image_size, image_channels], normalized pixels, in the type of the weights. The linear
   /// layer runs in the type of the weights, convolutions in that of pass.activations. Batch norm by the pass's mode,
   /// groups and running statistics.
   Tensor operator()(const Tensor& features, const Pass& pass) const;

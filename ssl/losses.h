@@ -36,11 +36,11 @@ struct BarlowTwinsLoss {
   double epsilon = 1e-5;
 };
 
-/// Each view standardised per column as `options` say: [2N, D] -> [2N, D].
+/// Each view standardized per column as `options` say: [2N, D] -> [2N, D].
 Tensor standardize_views(const Tensor& z, const BarlowTwinsLoss& options);
 
 /// Barlow Twins (Zbontar, Jing, Misra, LeCun, Deny, "Barlow Twins: self-supervised learning via redundancy reduction",
-/// ICML 2021): C = z1^T z2 / N of the standardised views; scale (sum_i (C_ii - 1)^2 + lambda sum_{i != j} C_ij^2).
+/// ICML 2021): C = z1^T z2 / N of the standardized views; scale (sum_i (C_ii - 1)^2 + lambda sum_{i != j} C_ij^2).
 /// The D x D matrix is formed only where N is at least 3/4 D. Throws UsageError unless N >= 2.
 Tensor barlow_twins(const Tensor& z, const BarlowTwinsLoss& options = {});
 

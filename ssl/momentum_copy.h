@@ -1,5 +1,5 @@
 // A copy of the encoder, and of heads if wanted, that follows the trained ones slowly: BYOL's target network (Grill et
-// al., NeurIPS 2020), a prior that needs no labels. It normalises by the statistics of the batch and has no running
+// al., NeurIPS 2020), a prior that needs no labels. It normalizes by the statistics of the batch and has no running
 // ones.
 #pragma once
 
@@ -31,7 +31,7 @@ class MomentumCopy {
 
   /// The host's part of a step.
   void prepare(const StepContext& context) { keep_.set(schedule_.at(context)); }
-  /// copy = keep copy + (1 - keep) trained, after the optimiser's step.
+  /// copy = keep copy + (1 - keep) trained, after the optimizer's step.
   void follow(const ParameterSet& trained) { ema_update(parameters_, trained, keep_.tensor()); }
 
   /// Images -> features, constants. Of `pass` all but the running statistics counts.

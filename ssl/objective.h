@@ -1,7 +1,7 @@
 // An objective: what one training step is. A new one is a file in ssl/objectives (ssl/objective_list.h) and a recipe;
 // docs/adding_an_objective.md walks through one.
 //
-// The base class holds what all two-view objectives share: the encoder, its running statistics, the optimiser and the
+// The base class holds what all two-view objectives share: the encoder, its running statistics, the optimizer and the
 // one encoder call for both views. A derived class adds heads, says what its loss is, and hands everything that is to
 // be trained to `train` at the end of its constructor. One that is built on a base method derives from BasedObjective
 // (ssl/based_objective.h).
@@ -26,7 +26,7 @@ namespace vergence {
 
 /// What an objective is made from.
 struct ObjectiveSetup {
-  const Options& options;  // the objective's own switches, and the optimiser's
+  const Options& options;  // the objective's own switches, and the optimizer's
   EncoderSettings encoder;
   Backend& backend;
   DType activations = DType::f32;  // of the encoder
@@ -49,7 +49,7 @@ struct StepCost {
   std::int64_t bytes = 0;                               // estimate: parameters, gradient, state, activations
 };
 
-/// Images to look at, [rows x columns, H, W, C], normalised as the views are, row by row.
+/// Images to look at, [rows x columns, H, W, C], normalized as the views are, row by row.
 struct Pictures {
   Tensor images;
   std::int64_t columns = 1;
@@ -67,7 +67,7 @@ class Objective {
   /// The host's part of a step: puts what changes from step to step (the learning rate) into the device's memory.
   /// Derived classes with more of it extend the base's.
   virtual void prepare(const StepContext& context);
-  /// The device's part: forward, gradient, optimiser, whatever follows it. It depends on the device's memory alone and
+  /// The device's part: forward, gradient, optimizer, whatever follows it. It depends on the device's memory alone and
   /// never waits for results, so that it can be recorded once and repeated (ssl/steps/runner.h).
   virtual Step run(const Views& views) = 0;
   /// Which of several kinds of step this one is, where not all do the same work; each kind is recorded apart. `prepare`
@@ -82,7 +82,7 @@ class Objective {
   /// Of one step over `images` images. The base counts encoder and heads, forward and twice as much backward.
   virtual StepCost cost(std::int64_t images) const;
 
-  /// Normalised images [N,H,W,C] -> features [N, dim] by the running statistics. Nothing is recorded or updated.
+  /// Normalized images [N,H,W,C] -> features [N, dim] by the running statistics. Nothing is recorded or updated.
   Tensor features(const Tensor& images);
   Encoder& encoder() { return encoder_; }
   Statistics& statistics() { return statistics_; }
@@ -92,7 +92,7 @@ class Objective {
   virtual Tensor feature_mask() const { return {}; }
   /// What the user should hear of a logged step's parts: one line, nothing where all is well. `step`: steps done.
   virtual std::string warning(const PartValues&, std::int64_t /*step*/) const { return {}; }
-  /// What the run folder should show of these normalised images [N, H, W, C] after an evaluation; mostly nothing.
+  /// What the run folder should show of these normalized images [N, H, W, C] after an evaluation; mostly nothing.
   virtual Pictures pictures(const Tensor&) { return {}; }
   /// From how many batches of un-augmented training images the encoder's running statistics are to be estimated anew
   /// after the last step; 0: they stay as they are.
@@ -108,9 +108,9 @@ class Objective {
   Pass head_pass();
   /// Both views through the encoder in one call: [2N, dim].
   Tensor encode(const Views& views) { return encoder_(views.both, pass()); }
-  /// The gradient of `loss`, one optimiser step, `after_update`, and what is to be reported.
+  /// The gradient of `loss`, one optimizer step, `after_update`, and what is to be reported.
   Step update(const Tensor& loss, const Parts& parts = {});
-  /// What follows the optimiser's step: moving averages.
+  /// What follows the optimizer's step: moving averages.
   virtual void after_update() {}
   /// What `f` returns while `values`, in the order of the trained parameters, stand in their place. With leaves, or
   /// values with a history, that is the forward pass as a function of the weights.
@@ -137,7 +137,7 @@ class Objective {
   std::vector<Tensor*> trained_;  // the models' tensors, in the order of parameters_
 };
 
-/// The options' optimiser.
+/// The options' optimizer.
 OptimizerSettings optimizer_settings(const Options& options);
 /// The options' encoder, for images of `image_size` and so many channels.
 EncoderSettings encoder_settings(const Options& options, std::int64_t image_size, std::int64_t channels = 3);

@@ -28,7 +28,7 @@ Pictures side_by_side(const Tensors& columns) {
 
 Raster picture_grid(const Pictures& pictures, const ChannelValues& mean, const ChannelValues& std) {
   const Shape& s = pictures.images.shape;
-  require(s.rank() == 4 && s[3] >= 1 && s[3] <= most_channels && s[0] % pictures.columns == 0,
+  require(s.rank() == 4 && s[3] >= 1 && s[3] <= max_channels && s[0] % pictures.columns == 0,
           "pictures: expected images [rows x ", pictures.columns, ", H, W, C], got ", s);
   const std::int64_t scale = std::max<std::int64_t>(1, smallest / s[1]);
   const std::int64_t high = s[1] * scale, wide = s[2] * scale, columns = pictures.columns, rows = s[0] / columns;
@@ -42,10 +42,10 @@ Raster picture_grid(const Pictures& pictures, const ChannelValues& mean, const C
       const std::int64_t pixel = ((image * s[1] + y / scale) * s[2] + x / scale) * s[3];
       const std::int64_t shown = s[3] == 1 ? 0 : c;
       const auto channel = static_cast<std::size_t>(shown);
-      const float colour =
+      const float color =
           shown < s[3] ? values[static_cast<std::size_t>(pixel + shown)] * std[channel] + mean[channel] : 0;
       raster.bytes[static_cast<std::size_t>(((top + y) * raster.width + left + x) * 3 + c)] =
-          static_cast<std::uint8_t>(std::lround(255 * std::clamp(colour, 0.0f, 1.0f)));
+          static_cast<std::uint8_t>(std::lround(255 * std::clamp(color, 0.0f, 1.0f)));
     }
   }
   return raster;

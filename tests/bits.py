@@ -30,9 +30,9 @@ COMMON = {"image-size": 16, "limit": 48, "batch": 16, "epochs": 1, "warmup-epoch
           "lr": 0.1, "seed": 7, "device": "cpu", "workers": 1, "simclr.hidden": 32, "simclr.output": 16,
           "byol.hidden": 32, "byol.output": 16, "byol.predictor_hidden": 32, "barlow_twins.hidden": 32,
           "barlow_twins.output": 32}
-# Of each objective what is its own, at a size to match, and the optimisers and kinds of encoder in turn.
+# Of each objective what is its own, at a size to match, and the optimizers and kinds of encoder in turn.
 OWN = {
-    "simclr": {"simclr.batch_norm": "on", "view.blur_p": 0.5, "view.solarise_p": 0.2},
+    "simclr": {"simclr.batch_norm": "on", "view.blur_p": 0.5, "view.solarize_p": 0.2},
     "byol": {"optimizer": "adamw", "encoder": "resnet50"},
     "barlow_twins": {"optimizer": "lars", "stem": "stl"},
     "vicreg": {"vicreg.hidden": 32, "vicreg.output": 32, "optimizer": "adam", "stem": "imagenet", "image-size": 32},

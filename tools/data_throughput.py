@@ -20,8 +20,8 @@ from torchvision import transforms as T
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 # SimCLR's views, for both sides, under the names of our options.
 RECIPE = {"crop_low": 0.08, "crop_high": 1.0, "ratio_low": 3 / 4, "ratio_high": 4 / 3, "interpolation": "bicubic",
-          "jitter_p": 0.8, "brightness": 0.8, "contrast": 0.8, "saturation": 0.8, "hue": 0.2, "grey_p": 0.2,
-          "blur_p": 0.5, "blur_sigma_low": 0.1, "blur_sigma_high": 2.0, "solarise_p": 0.0, "flip_p": 0.5}
+          "jitter_p": 0.8, "brightness": 0.8, "contrast": 0.8, "saturation": 0.8, "hue": 0.2, "gray_p": 0.2,
+          "blur_p": 0.5, "blur_sigma_low": 0.1, "blur_sigma_high": 2.0, "solarize_p": 0.0, "flip_p": 0.5}
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -43,7 +43,7 @@ class TwoViews:
             T.RandomResizedCrop(size, (r["crop_low"], r["crop_high"]), (r["ratio_low"], r["ratio_high"]),
                                 T.InterpolationMode.BICUBIC),
             T.RandomApply([T.ColorJitter(r["brightness"], r["contrast"], r["saturation"], r["hue"])], r["jitter_p"]),
-            T.RandomGrayscale(r["grey_p"]),
+            T.RandomGrayscale(r["gray_p"]),
             T.RandomApply([PillowBlur() if blur == "pillow" else gaussian], r["blur_p"]),
             T.RandomHorizontalFlip(r["flip_p"]), T.ToTensor(), T.Normalize(MEAN, STD)])
 

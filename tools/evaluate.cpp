@@ -23,7 +23,7 @@ const char* const description =
     "labels the default is collapse,alignment.\n"
     "  knn             kNN, k = 200 cosine and k = 5 Euclidean; with the encoder's mask too if it has one\n"
     "  crowding        scatter within classes, distance between them, and their ratio\n"
-    "  collapse        RankMe and the deviation of normalised features\n"
+    "  collapse        RankMe and the deviation of normalized features\n"
     "  alignment       alignment and uniformity of two random views\n"
     "  clustering      k-means: accuracy, NMI, ARI\n"
     "  foreground      probes trained on one form of an image and tested on another, and swapped\n"
@@ -81,10 +81,10 @@ void add_evaluate_options(CLI::App& app, EvaluateOptions& options) {
 }
 
 /// What the line of results.jsonl says.
-Judgement judgement_of(const EvaluationSettings& settings, const nlohmann::ordered_json& json) {
-  Judgement judgement{"evaluate", "evaluate", {}, settings.seed, json["test_images"], figures_of(json)};
-  judgement.settings = {{"metrics", settings.metrics}, {"train_limit", settings.train_limit}};
-  return judgement;
+Judgment judgment_of(const EvaluationSettings& settings, const nlohmann::ordered_json& json) {
+  Judgment judgment{"evaluate", "evaluate", {}, settings.seed, json["test_images"], figures_of(json)};
+  judgment.settings = {{"metrics", settings.metrics}, {"train_limit", settings.train_limit}};
+  return judgment;
 }
 
 int run(const SubjectOptions& subject_options, const EvaluateOptions& options) {
@@ -110,7 +110,7 @@ int run(const SubjectOptions& subject_options, const EvaluateOptions& options) {
   show(first);
   std::exception_ptr failure;
   const nlohmann::ordered_json json = evaluate(subject, settings, show, &failure);
-  out.write(json, subject, judgement_of(settings, json));
+  out.write(json, subject, judgment_of(settings, json));
   if (failure) std::rethrow_exception(failure);
   return 0;
 }

@@ -23,7 +23,7 @@ const char* const description =
     "after its last epoch. The last line is 'top1 NN.NN top5 NN.NN'; probe.json in the run folder says\n"
     "all about it, in place of the one there, and results.jsonl gets a line. --dataset OTHER --data DIR\n"
     "judges a transfer to another data set: probe_on_OTHER.json.\n"
-    "  lbfgs  (default) logistic regression on standardised features, to convergence, with an L2 penalty\n"
+    "  lbfgs  (default) logistic regression on standardized features, to convergence, with an L2 penalty\n"
     "         (--weight-decay, 1e-4); a build without L-BFGS has adam in its place\n"
     "  adam   features as they are; 500 epochs, batch 1000, learning rate 1e-2 falling to 1e-6, weight\n"
     "         decay 5e-6\n"
@@ -147,7 +147,7 @@ Fitted fit(Subject& subject, const Dataset& train, const ProbeSettings& settings
 }
 
 /// A split, which must have labels.
-Dataset open_labelled(const DatasetSettings& settings, const std::string& split) {
+Dataset open_labeled(const DatasetSettings& settings, const std::string& split) {
   Dataset dataset = open_dataset(settings, split);
   print_lines(new_notices(dataset), "notice: ");
   require_usage(dataset.classes > 0 && !dataset.labels.empty(), dataset.name, " ", split,
@@ -160,8 +160,8 @@ int probe(const SubjectOptions& subject_options, const ProbeOptions& probe_optio
   Subject subject = open_subject(subject_options);
   VerdictFiles out(subject.options, "probe");
   if (subject_options.judged.values.verify) subject.verify();
-  const Dataset judged = open_labelled(subject.data, subject.options.split);
-  const Dataset train = open_labelled(subject.data, probe_split(subject.options.split));
+  const Dataset judged = open_labeled(subject.data, subject.options.split);
+  const Dataset train = open_labeled(subject.data, probe_split(subject.options.split));
   if (subject.transfers())
     std::printf("%s: %s\n", printable(subject.path).c_str(), printable(subject.judged_where()).c_str());
   const auto begin = Clock::now();

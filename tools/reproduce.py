@@ -36,7 +36,7 @@ RUNS = {
         ("SimCLR on foregrounds", "simclr", ["--confounded_shapes.version", "foreground_only"]),
         ("ICL-MSR on foregrounds", "icl_msr", ["--confounded_shapes.version", "foreground_only"]),
     ],
-    # Rates and heads as the search on the rendered data set suggests; ICL-MSR's regulariser in its cheap mode.
+    # Rates and heads as the search on the rendered data set suggests; ICL-MSR's regularizer in its cheap mode.
     "cifar10": [
         ("SimCLR", "simclr", []),
         ("Barlow Twins", "barlow_twins", ["--barlow_twins.hidden", "512", "--barlow_twins.output", "512", "--lr", "0.4"]),

@@ -1,4 +1,4 @@
-// stb_image takes zeros for what is behind the end of a file, and whatever lies in memory for colours behind the
+// stb_image takes zeros for what is behind the end of a file, and whatever lies in memory for colors behind the
 // palette's. The old header it counts twice.
 #include "datasets/decoders/bitmap.h"
 
@@ -46,17 +46,17 @@ std::string with_usual_header(std::string_view bytes) {
   if (size < file_header + old_header || little_endian(bytes, 14, 4) != old_header) return "";
   const std::int64_t start = little_endian(bytes, 10, 4), bits = little_endian(bytes, 24, 2);
   const std::int64_t palette = file_header + old_header, end = std::clamp(start, palette, size);
-  std::string colours;
+  std::string colors;
   if (bits <= 8)
     for (std::int64_t at = palette; at + 3 <= end && at < palette + 3 * 256; at += 3)
-      colours.append(bytes.substr(static_cast<std::size_t>(at), 3)) += '\0';
+      colors.append(bytes.substr(static_cast<std::size_t>(at), 3)) += '\0';
   std::string usual(bytes.substr(0, 10));
-  usual += little_endian_bytes(file_header + usual_header + static_cast<std::int64_t>(colours.size()), 4);
+  usual += little_endian_bytes(file_header + usual_header + static_cast<std::int64_t>(colors.size()), 4);
   usual += little_endian_bytes(usual_header, 4);
   for (const std::int64_t side : {18, 20}) usual += little_endian_bytes(little_endian(bytes, side, 2), 4);
   usual += bytes.substr(22, 4);  // planes, bits
   usual.append(24, '\0');        // nothing compressed
-  return (usual += colours).append(bytes.substr(static_cast<std::size_t>(end)));
+  return (usual += colors).append(bytes.substr(static_cast<std::size_t>(end)));
 }
 
 void check_bitmap(std::string_view bytes, const std::string& name, const ImageHeader& header) {
@@ -73,9 +73,9 @@ void check_bitmap(std::string_view bytes, const std::string& name, const ImageHe
   const std::int64_t row_bytes = (header.width * bits + 31) / 32 * 4;  // the last row's padding may be missing
   check_end(start + (header.height - 1) * row_bytes + (header.width * bits + 7) / 8);
   if (bits > 8) return;
-  const std::int64_t colours = (start - file_header - header_bytes) / 4;
-  require_usage(largest_value(bytes, start, row_bytes, bits, header) < colours, name,
-                ": damaged BMP: a pixel has none of its ", colours, " colours");
+  const std::int64_t colors = (start - file_header - header_bytes) / 4;
+  require_usage(largest_value(bytes, start, row_bytes, bits, header) < colors, name,
+                ": damaged BMP: a pixel has none of its ", colors, " colors");
 }
 
 }  // namespace vergence

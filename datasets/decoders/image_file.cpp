@@ -51,13 +51,13 @@ const stbi_uc* data_of(std::string_view bytes) { return reinterpret_cast<const s
 /// Files of some bytes that would take all memory, or hours: their decoders find out too late.
 void check_effort(std::string_view bytes, const std::string& name, const ImageHeader& header) {
   // A PNG has at most 8 pixels in a byte and 1,032 bytes in a compressed one; a JPEG at least a bit per 1,024 pixels.
-  constexpr std::int64_t most_in_a_byte = 8 * 1032;
+  constexpr std::int64_t max_in_a_byte = 8 * 1032;
   const std::int64_t pixels = header.height * header.width, size = static_cast<std::int64_t>(bytes.size());
-  require_usage(pixels / most_in_a_byte <= size, name, ": damaged image: ", header.height, " x ", header.width,
+  require_usage(pixels / max_in_a_byte <= size, name, ": damaged image: ", header.height, " x ", header.width,
                 " pixels in ", size, " bytes");
   if (header.format != Format::jpeg) return;
   const std::int64_t scans = jpeg_scans(bytes);  // a usual file has ten or less
-  require_usage(scans * pixels <= 16 * most_pixels, name, ": has ", scans, " scans of ", header.height, " x ",
+  require_usage(scans * pixels <= 16 * max_pixels, name, ": has ", scans, " scans of ", header.height, " x ",
                 header.width, " pixels, expected less");
 }
 
@@ -82,8 +82,8 @@ std::int64_t png_number(std::string_view bytes, std::size_t at) {
 }
 
 void check_size(std::int64_t height, std::int64_t width, const std::string& name) {
-  require_usage(height > 0 && width > 0 && height <= most_pixels / width, name, ": has ", height, " x ", width,
-                " pixels, expected at least 1 and at most ", most_pixels);
+  require_usage(height > 0 && width > 0 && height <= max_pixels / width, name, ": has ", height, " x ", width,
+                " pixels, expected at least 1 and at most ", max_pixels);
 }
 
 void check_region(const ImageRegion& region, const ImageHeader& header) {
@@ -105,7 +105,7 @@ bool has_jpeg_turbo() {
 #endif
 }
 
-int most_reduced(DecodeRule rule, double length, std::int64_t size) {
+int max_reduced(DecodeRule rule, double length, std::int64_t size) {
   const double least = rule == DecodeRule::exact ? 3 : 1;  // samples a pixel; with 2 the difference can be measured
   for (const int reduction : {8, 4, 2})
     if (length >= least * static_cast<double>(reduction * size)) return reduction;

@@ -1,6 +1,6 @@
 // Image files to pixels: JPEG, PNG and BMP. What a file is, is read from its first bytes, never from its name.
-// As torchvision's default loader: three channels (grey is repeated, transparency dropped, CMYK converted), EXIF
-// orientation and colour profiles ignored; of 16 bits the upper 8.
+// As torchvision's default loader: three channels (gray is repeated, transparency dropped, CMYK converted), EXIF
+// orientation and color profiles ignored; of 16 bits the upper 8.
 #pragma once
 
 #include <cstdint>
@@ -24,10 +24,10 @@ struct ImageHeader {
 };
 
 /// Most pixels that an image may have: against files of some bytes that ask for all memory.
-constexpr std::int64_t most_pixels = std::int64_t{1} << 28;
+constexpr std::int64_t max_pixels = std::int64_t{1} << 28;
 
 /// Format and size, from the file's beginning alone. Throws UsageError, one line that begins with `name`, for what is
-/// empty, no JPEG, PNG or BMP, damaged in its header, or larger than most_pixels.
+/// empty, no JPEG, PNG or BMP, damaged in its header, or larger than max_pixels.
 ImageHeader image_header(std::string_view bytes, const std::string& name);
 
 /// How small an image that will be resized may be decoded: `fast` leaves at least a sample for each pixel that is
@@ -35,7 +35,7 @@ ImageHeader image_header(std::string_view bytes, const std::string& name);
 enum class DecodeRule { fast, exact };
 
 /// The strongest reduction (8, 4, 2 or 1) of `length` samples from which `size` pixels are to be made.
-int most_reduced(DecodeRule rule, double length, std::int64_t size);
+int max_reduced(DecodeRule rule, double length, std::int64_t size);
 
 /// Which part of an image is wanted, in its own pixels, and how many of them may become one.
 struct ImageRegion {

@@ -49,7 +49,7 @@ class Segments {
 bool is_frame(int marker) { return marker >= 0xc0 && marker <= 0xcf && marker != huffman_tables && marker != 0xc8; }
 
 /// The format allows 256; encoders need 176 at most, and stb_image takes the number of the 256th for a sign.
-constexpr int most_codes = 255;
+constexpr int max_codes = 255;
 
 /// Whether every table in a segment of tables, which begins with ff c4 at `at`, has at most so many codes.
 bool are_tables_sound(std::string_view bytes, std::size_t at) {
@@ -58,7 +58,7 @@ bool are_tables_sound(std::string_view bytes, std::size_t at) {
   for (at += 4; rest > 0;) {
     int codes = 0;
     for (std::size_t i = 1; i <= 16; ++i) codes += byte(at + i);
-    if (codes > most_codes) return false;
+    if (codes > max_codes) return false;
     at += 17 + static_cast<std::size_t>(codes);
     rest -= 17 + codes;
   }
@@ -92,7 +92,7 @@ void check_for_stb(std::string_view bytes, const std::string& name) {
     if (segment.marker() == huffman_tables) sound = sound && are_tables_sound(bytes, segment.place());
   }
   require_usage(found && segment.complete(), name, ": damaged JPEG: the file ends too early");
-  require_usage(sound, name, ": damaged JPEG: a table has more than ", most_codes, " codes");
+  require_usage(sound, name, ": damaged JPEG: a table has more than ", max_codes, " codes");
 }
 
 std::string with_adobe_marker(std::string_view bytes) {

@@ -17,10 +17,10 @@ ImageHeader jpeg_header(std::string_view bytes, const std::string& name);
 std::int64_t jpeg_scans(std::string_view bytes);
 
 /// Refuses, by such an error, what stb_image does not notice: files that end before their last scan does, which it
-/// fills with grey, and Huffman tables of more codes than it has room for.
+/// fills with gray, and Huffman tables of more codes than it has room for.
 void check_for_stb(std::string_view bytes, const std::string& name);
 
-/// A file of four components with an Adobe marker that says which colours they are, or an empty text for other files.
+/// A file of four components with an Adobe marker that says which colors they are, or an empty text for other files.
 /// stb_image would take CMYK without that marker for YCbCr.
 std::string with_adobe_marker(std::string_view bytes);
 

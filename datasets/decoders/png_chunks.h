@@ -11,7 +11,7 @@ namespace vergence {
 /// checksum.
 void check_chunks(std::string_view bytes, const std::string& name);
 
-/// The file with black for the colours that its palette does not have, for which stb_image would take whatever lies in
+/// The file with black for the colors that its palette does not have, for which stb_image would take whatever lies in
 /// memory, and with the chunk IEND that it must end with; or an empty text where it has all that.
 std::string with_whole_chunks(std::string_view bytes);
 

@@ -18,7 +18,7 @@ enum class FreshViews { none, same_images, other_images };
 struct LoaderSettings {
   std::int64_t batch = 256;         // images per batch
   std::vector<ViewSettings> views;  // one per view, all of one size
-  bool plain = false;               // also make the un-augmented, normalised batch
+  bool plain = false;               // also make the un-augmented, normalized batch
   std::int64_t plain_resize = 0;    // ViewSettings::resize of its images
   FreshViews fresh = FreshViews::none;
   std::uint64_t seed = 0;
@@ -40,7 +40,7 @@ struct LoaderSettings {
 /// One batch of N images as the model sees it.
 struct Views {
   Tensor both;     // [2N, H, W, C]: the first view of every image, then the second
-  Tensor plain{};  // [N, H, W, C]: the images un-augmented, normalised; none unless the settings ask for it
+  Tensor plain{};  // [N, H, W, C]: the images un-augmented, normalized; none unless the settings ask for it
   Tensor fresh{};  // as `both`, drawn anew; none unless the settings ask for it
 
   std::int64_t images() const { return both.shape[0] / 2; }

@@ -41,7 +41,7 @@ Picture ImageReader::read(std::int64_t index, const ImageSize& size, std::span<c
     rows.cover(looked_at(down, settings));
     columns.cover(looked_at(across, settings));
     for (const Stretch& stretch : {down, across})
-      reduction = std::min(reduction, most_reduced(data_.decode, stretch.length, settings.size));
+      reduction = std::min(reduction, max_reduced(data_.decode, stretch.length, settings.size));
   }
   const ImageRegion region{.top = rows.begin,
                            .left = columns.begin,

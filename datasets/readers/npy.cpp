@@ -19,7 +19,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::int64_t most_side = 32768;  // pixels: of an image, as views take them
+constexpr std::int64_t max_side = 32768;   // pixels: of an image, as views take them
 constexpr std::int64_t portion = 1 << 20;  // bytes that are looked at together
 constexpr const char* expected_files = "expected train.npy or train_0.npy, train_1.npy, ...";
 
@@ -97,9 +97,9 @@ class Images {
     if (header.fortran_order) file.fail("expected C order, not Fortran's (numpy.ascontiguousarray)");
     if (shape[0] < 1) file.fail("expected images");
     refuse_other_orders(file, shape);
-    if (shape[3] < 1 || shape[3] > most_channels) file.fail(join("expected 1 to ", most_channels, " channels"));
-    if (std::min(shape[1], shape[2]) < 1 || std::max(shape[1], shape[2]) > most_side)
-      file.fail(join("expected a height and a width of 1 to ", most_side));
+    if (shape[3] < 1 || shape[3] > max_channels) file.fail(join("expected 1 to ", max_channels, " channels"));
+    if (std::min(shape[1], shape[2]) < 1 || std::max(shape[1], shape[2]) > max_side)
+      file.fail(join("expected a height and a width of 1 to ", max_side));
     counts_.push_back(shape[0]);
     count_ += shape[0];
     shape.erase(shape.begin());
@@ -111,12 +111,12 @@ class Images {
   /// 1 to 4 channels that would be so many rows.
   static void refuse_other_orders(const NpyFile& file, const std::vector<std::int64_t>& shape) {
     const auto few = [&](std::size_t axis, std::int64_t most) { return shape[axis] >= 1 && shape[axis] <= most; };
-    const bool many = shape[3] > most_channels, square = shape[2] == shape[3] && shape[3] > 4;
-    if ((many && few(1, most_channels)) || (square && few(1, 4)))
+    const bool many = shape[3] > max_channels, square = shape[2] == shape[3] && shape[3] > 4;
+    if ((many && few(1, max_channels)) || (square && few(1, 4)))
       file.fail(
           "expected (N, H, W, C) of 1 to 16 channels, but this looks like (N, C, H, W): numpy.transpose(x, (0, 2, 3, "
           "1))");
-    if (many && few(2, most_channels))
+    if (many && few(2, max_channels))
       file.fail(
           "expected (N, H, W, C) of 1 to 16 channels, but this looks like (H, W, C, N): numpy.transpose(x, (3, 0, 1, "
           "2))");
@@ -141,8 +141,8 @@ std::vector<std::int32_t> read_npy_labels(const fs::path& folder, const std::str
       file.fail("expected integers of shape (N,)");
     if (file.values() != images.counts()[f]) file.fail(join("expected ", images.counts()[f], ", one per image"));
     for (const std::int64_t label : file.integers()) {
-      require_usage(label >= 0 && label < most_npy_classes, where_of(files[f]), " has label ", label, " in place ",
-                    labels.size(), ", expected 0 to ", most_npy_classes - 1);
+      require_usage(label >= 0 && label < max_npy_classes, where_of(files[f]), " has label ", label, " in place ",
+                    labels.size(), ", expected 0 to ", max_npy_classes - 1);
       labels.push_back(static_cast<std::int32_t>(label));
     }
   }

@@ -13,7 +13,7 @@
 namespace vergence {
 
 /// Classes are the numbers from 0 to a label; a larger one is a mistake in the file.
-inline constexpr std::int64_t most_npy_classes = 65536;
+inline constexpr std::int64_t max_npy_classes = 65536;
 
 /// Reads a split from the files in `directory`. "train" and "probe" are the training images, "val" the last tenth of
 /// them, "probe_without_val" the rest. There are as many classes as the largest label of the training images says, or,

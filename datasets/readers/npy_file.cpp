@@ -13,8 +13,8 @@ namespace vergence {
 namespace {
 
 constexpr std::string_view magic{"\x93NUMPY", 6};
-constexpr std::int64_t most_header = 65535;  // bytes: what version 1.0 can say; an array of numbers needs 128
-constexpr std::size_t most_sides = 32;       // dimensions: NumPy's own limit for long
+constexpr std::int64_t max_header = 65535;  // bytes: what version 1.0 can say; an array of numbers needs 128
+constexpr std::size_t max_sides = 32;       // dimensions: NumPy's own limit for long
 
 /// A little-endian number.
 std::int64_t header_number(std::string_view bytes) {
@@ -114,7 +114,7 @@ class HeaderText {
       at_ += static_cast<std::size_t>(end - begin);
       if (at_ < text_.size() && text_[at_] == 'L') ++at_;  // as Python 2 writes long numbers
       sides.push_back(side);
-      if (sides.size() > most_sides) fail("too many dimensions");
+      if (sides.size() > max_sides) fail("too many dimensions");
       if (accept(',')) continue;
       expect(')');
       if (sides.size() == 1) fail("a tuple of one number has no comma");
@@ -164,7 +164,7 @@ NpyFile::NpyFile(const std::string& path, std::string where) : where_(std::move(
   const std::size_t length_bytes = major == 1 ? 2 : 4;
   require_usage(start.size() >= magic.size() + 2 + length_bytes, where_, " ends within its header");
   const std::int64_t length = header_number(std::string_view(start).substr(8, length_bytes));
-  require_usage(length <= most_header, where_, ": a header of ", length, " bytes, expected at most ", most_header);
+  require_usage(length <= max_header, where_, ": a header of ", length, " bytes, expected at most ", max_header);
   begin_ = 8 + static_cast<std::int64_t>(length_bytes) + length;
   require_usage(static_cast<std::uintmax_t>(begin_) <= size, where_, " ends within its header");
   std::string text(static_cast<std::size_t>(length), '\0');

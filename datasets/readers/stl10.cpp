@@ -81,21 +81,21 @@ Dataset read_stl10(const std::string& directory, const std::string& split, std::
   data.height = data.width = stl10_side;
   data.mean = {0.4467f, 0.4398f, 0.4066f};
   data.std = {0.2603f, 0.2566f, 0.2713f};
-  const std::string labelled = split == "test" ? "test" : "train";
-  const fs::path images = folder / (labelled + "_X.bin"), unlabelled = folder / "unlabeled_X.bin";
-  const std::int64_t labelled_count = count_images(images);
-  const std::int64_t more = split == "train" ? count_images(unlabelled) : 0;
-  std::int64_t first = 0, last = labelled_count;
+  const std::string labeled = split == "test" ? "test" : "train";
+  const fs::path images = folder / (labeled + "_X.bin"), unlabeled = folder / "unlabeled_X.bin";
+  const std::int64_t labeled_count = count_images(images);
+  const std::int64_t more = split == "train" ? count_images(unlabeled) : 0;
+  std::int64_t first = 0, last = labeled_count;
   if (split == "val") first = last - last / 10;
   if (split == "probe_without_val") last -= last / 10;
   const std::int64_t count = limit > 0 ? std::min(limit, last - first + more) : last - first + more;
   last = std::min(last, first + count);
   data.pixels.reserve(static_cast<std::size_t>(count * stl10_bytes));
   append_stl10(data, images, first, last);
-  append_stl10(data, unlabelled, 0, count - (last - first));
+  append_stl10(data, unlabeled, 0, count - (last - first));
   if (split == "train") return data;
   data.classes = 10;
-  const std::vector<std::int32_t> labels = read_stl10_labels(folder / (labelled + "_y.bin"), labelled_count);
+  const std::vector<std::int32_t> labels = read_stl10_labels(folder / (labeled + "_y.bin"), labeled_count);
   data.labels.assign(labels.begin() + first, labels.begin() + last);
   return data;
 }

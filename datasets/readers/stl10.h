@@ -9,7 +9,7 @@
 namespace vergence {
 
 /// Reads a split from `directory`, which holds train_X.bin, train_y.bin, test_X.bin, test_y.bin and unlabeled_X.bin
-/// itself or in a folder stl10_binary. "train": the training images and the unlabelled ones, without labels; "probe":
+/// itself or in a folder stl10_binary. "train": the training images and the unlabeled ones, without labels; "probe":
 /// the training images, "val" their last tenth. Sizes and labels are checked; a violation throws UsageError with one
 /// line. `limit` > 0 keeps the first images alone. Holds the split in memory, nothing more: 2.9 GB for "train".
 Dataset read_stl10(const std::string& directory, const std::string& split, std::int64_t limit = 0);

@@ -21,15 +21,15 @@ void check_shapes(const ShapesSettings& settings) {
                 settings.confounding, ", expected 0 to 1");
 }
 
-/// Any colour of the given brightness: grey plus a random direction of colour, `strength` long.
-std::array<float, 3> draw_colour(float brightness, float strength, Random& random) {
+/// Any color of the given brightness: gray plus a random direction of color, `strength` long.
+std::array<float, 3> draw_color(float brightness, float strength, Random& random) {
   const float angle = random.uniform(0, 2 * std::numbers::pi_v<float>);
-  std::array<float, 3> colour;
+  std::array<float, 3> color;
   for (std::size_t c = 0; c < 3; ++c) {
     const float third = 2 * std::numbers::pi_v<float> / 3 * static_cast<float>(c);
-    colour[c] = std::clamp(brightness + strength * std::cos(angle - third), 0.0f, 1.0f);
+    color[c] = std::clamp(brightness + strength * std::cos(angle - third), 0.0f, 1.0f);
   }
-  return colour;
+  return color;
 }
 
 /// The texture family: the class's own with the given probability, otherwise one of the other nine.
@@ -40,16 +40,16 @@ std::int32_t draw_background(std::int32_t shape, double agreement, Random& rando
 }
 
 /// Shape and texture differ in brightness by at least 0.22, in either direction, so that no shape is invisible.
-void draw_colours(ShapeSample& sample, Random& random) {
+void draw_colors(ShapeSample& sample, Random& random) {
   const float ground = random.uniform(0.3f, 0.7f), contrast = random.uniform(0.1f, 0.24f);
   const float tint = random.uniform(0.02f, 0.2f);
-  sample.dark = draw_colour(ground - contrast / 2, tint, random);
-  sample.light = draw_colour(ground + contrast / 2, tint, random);
+  sample.dark = draw_color(ground - contrast / 2, tint, random);
+  sample.light = draw_color(ground + contrast / 2, tint, random);
   const float gap = contrast / 2 + random.uniform(0.22f, 0.4f);
   const bool brighter = random.chance(0.5f);
   const float strength = random.uniform(0.05f, 0.3f);
   const bool fits = brighter ? ground + gap <= 0.98f : ground - gap >= 0.02f;
-  sample.colour = draw_colour(brighter == fits ? ground + gap : ground - gap, strength, random);
+  sample.color = draw_color(brighter == fits ? ground + gap : ground - gap, strength, random);
 }
 
 Dataset about_shapes(const ShapesSettings& settings, const std::string& split) {
@@ -84,7 +84,7 @@ ShapeSample shapes_sample(const ShapesSettings& settings, const std::string& spl
   sample.angle = random.uniform(-0.5f, 0.5f);
   sample.shade = random.uniform(0, 0.25f);
   sample.shade_angle = random.uniform(0, turn);
-  draw_colours(sample, random);
+  draw_colors(sample, random);
   sample.period = random.uniform(0.2f, 0.34f);
   sample.texture_angle = random.uniform(-0.2f, 0.2f);
   sample.phase_x = random.uniform(-1, 1);

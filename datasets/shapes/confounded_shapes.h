@@ -1,10 +1,10 @@
 // confounded_shapes: a rendered data set that needs no download. The class is a shape (random place, size, angle,
-// colour) drawn over a texture; in the training split the texture's family agrees with the class most of the time,
+// color) drawn over a texture; in the training split the texture's family agrees with the class most of the time,
 // elsewhere it tells nothing. So a model can learn the background instead of the object, and it can be measured whether
 // it did.
 //
-// A sample is a handful of parameters, drawn from (seed, split, index). From them come three layers (foreground colour,
-// coverage, background colour), and from the layers any version of the image, with an exact foreground mask.
+// A sample is a handful of parameters, drawn from (seed, split, index). From them come three layers (foreground color,
+// coverage, background color), and from the layers any version of the image, with an exact foreground mask.
 #pragma once
 
 #include <array>
@@ -42,10 +42,10 @@ ShapesSettings shapes_settings(const DatasetSettings& settings);
 struct ShapeSample {
   std::int32_t shape = 0;                     // the class
   std::int32_t background = 0;                // the texture family
-  float x = 0, y = 0, radius = 0, angle = 0;  // centre, half extent and tilt of the shape
-  std::array<float, 3> colour{};              // of the shape
+  float x = 0, y = 0, radius = 0, angle = 0;  // center, half extent and tilt of the shape
+  std::array<float, 3> color{};               // of the shape
   float shade = 0, shade_angle = 0;           // strength and direction of the light across the shape
-  std::array<float, 3> dark{}, light{};       // the texture's two colours
+  std::array<float, 3> dark{}, light{};       // the texture's two colors
   float period = 0, texture_angle = 0;        // the texture's scale and turn
   float phase_x = 0, phase_y = 0;             // and its offset, in periods
   float noise_level = 0;                      // the pixel noise's largest amplitude

@@ -15,7 +15,7 @@ namespace vergence {
 /// What of images with layers is shown.
 enum class ImageVersion {
   full,             // the image as in the data set
-  foreground_only,  // the shape on the data set's mean colour
+  foreground_only,  // the shape on the data set's mean color
   background_only,  // the background without the shape
   repaired,         // the shape on the background of a random other image of the split ("re-paired")
 };

@@ -68,7 +68,7 @@ Polygon heart() {
   return corners;
 }
 
-/// No shape reaches further than this from its centre.
+/// No shape reaches further than this from its center.
 constexpr float reach = 1.4f;
 
 float distance_to_shape(std::int32_t shape, Point p) {
@@ -190,17 +190,17 @@ ImageLayers shapes_layers(const ShapeSample& sample, std::int64_t size, ShapeGro
   for (std::size_t i = 0; i < area; ++i) {
     const Point p{(static_cast<float>(i % static_cast<std::size_t>(size)) + 0.5f) * pixel,
                   (static_cast<float>(i / static_cast<std::size_t>(size)) + 0.5f) * pixel};
-    const Point from_centre = p - Point{sample.x, sample.y}, own = shape_turn(from_centre);
+    const Point from_center = p - Point{sample.x, sample.y}, own = shape_turn(from_center);
     const Point at{own.x / sample.radius, own.y / sample.radius};
     if (length(own) < reach * sample.radius + pixel) {
       const float distance = distance_to_shape(sample.shape, at) * sample.radius / pixel;  // in pixels
       // In steps of 1/255, so that the 8-bit mask is exactly what the image was composed with.
       layers.coverage[i] = std::round(255 * std::clamp(0.5f - distance, 0.0f, 1.0f)) / 255;
     }
-    const float light = 1 + sample.shade * light_turn(from_centre).x / sample.radius;
+    const float light = 1 + sample.shade * light_turn(from_center).x / sample.radius;
     const float grains = sample.noise_level * (noise.uniform() + noise.uniform() - 1);
     for (std::size_t c = 0; c < 3; ++c)
-      layers.foreground[3 * i + c] = std::clamp(sample.colour[c] * light + grains, 0.0f, 1.0f);
+      layers.foreground[3 * i + c] = std::clamp(sample.color[c] * light + grains, 0.0f, 1.0f);
     if (!textured) continue;
     const Point grain = texture_turn(p - Point{0.5f, 0.5f});
     const float mix = texture(sample.background, Point{grain.x / sample.period, grain.y / sample.period} - phase);

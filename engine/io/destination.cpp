@@ -16,7 +16,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int most_links = 40;  // as many as the system follows
+constexpr int max_links = 40;  // as many as the system follows
 
 /// The N of /proc/self/fd/N under all its names, -1 for other paths.
 int descriptor_named(const fs::path& path) {
@@ -72,7 +72,7 @@ std::string folder_of(const std::string& path) {
 
 std::string follow_links(const std::string& path) {
   fs::path at = path;
-  for (int links = 0; links < most_links && descriptor_named(at) < 0; ++links) {
+  for (int links = 0; links < max_links && descriptor_named(at) < 0; ++links) {
     std::error_code error;
     const fs::path target = fs::read_symlink(at, error);
     if (error) break;  // no link

@@ -11,7 +11,7 @@ namespace vergence {
 /// -> [R] or [T, R]. Neither the scores nor anything else of R x R is ever stored, up to the second order.
 Tensor info_nce(const Tensor& u, double temperature);
 
-/// With c = z1^T z2 / N of the two halves of z [2N, D], both views' standardised embeddings:
+/// With c = z1^T z2 / N of the two halves of z [2N, D], both views' standardized embeddings:
 struct CrossCorrelationLoss {
   Tensor diagonal;      // sum_i (c_ii - 1)^2, rank 0
   Tensor off_diagonal;  // sum_{i != j} c_ij^2, rank 0

@@ -1,4 +1,4 @@
-// Batch normalisation as three fused ops: forward, backward, double backward. With xh = (x - mean) rstd and the
+// Batch normalization as three fused ops: forward, backward, double backward. With xh = (x - mean) rstd and the
 // projector P z = z - mean(z) - xh mean(xh z), all over the rows of a statistic group:
 //   y = gamma xh + beta,   gx = gamma rstd P g,   ggamma = sum g xh,   gbeta = sum g,
 // and the double backward of those; see kernels/cpu/norm.cpp. An added input and a ReLU may be fused: the ReLU is a
@@ -42,15 +42,15 @@ struct BackwardResult {
 BackwardResult composed_group(const Tensor& g, const Tensor& x, const Norm& norm, std::int64_t group) {
   const double rows = static_cast<double>(norm.shape.rows);
   auto row_mean = [&](const Tensor& z) { return affine(sum_rows(z), 1 / rows); };
-  Tensor centred, rstd;
+  Tensor centered, rstd;
   if (norm.shape.training) {
-    centred = x - row_mean(x);
-    rstd = reciprocal(sqrt(row_mean(square(centred)) + norm.shape.epsilon));
+    centered = x - row_mean(x);
+    rstd = reciprocal(sqrt(row_mean(square(centered)) + norm.shape.epsilon));
   } else {
-    centred = x - reshape(slice(norm.mean, 0, group, 1), {x.cols()});
+    centered = x - reshape(slice(norm.mean, 0, group, 1), {x.cols()});
     rstd = reshape(slice(norm.rstd, 0, group, 1), {x.cols()});
   }
-  const Tensor xh = centred * rstd;
+  const Tensor xh = centered * rstd;
   const Tensor projected = norm.shape.training ? g - row_mean(g) - xh * row_mean(xh * g) : g;
   const Tensor scale = norm.gamma ? norm.gamma * rstd : rstd;
   return {projected * scale, g, sum_rows(g * xh), sum_rows(g)};

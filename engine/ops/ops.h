@@ -116,7 +116,7 @@ Tensor conv2d_data(const Tensor& g, const Tensor& w, const Shape& x_shape, const
 Tensor conv2d_weight(const Tensor& x, const Tensor& g, const Shape& w_shape, DType dtype, const Conv& conv = {},
                      const Tensor& place = {});
 
-// ---- normalisation (norm.cpp, conv_norm.cpp; of rows: rows.cpp)
+// ---- normalization (norm.cpp, conv_norm.cpp; of rows: rows.cpp)
 struct BatchNorm {
   std::int64_t groups = 1;  // statistic groups: equal consecutive parts of the first axis
   bool relu = false;

@@ -1,7 +1,7 @@
 // The CPU's memory.
 //
 // Small blocks come from free lists by size class (powers of two with eight steps between, so at most 12.5 % is lost).
-// Large ones are cut from one reserved range of addresses, lowest first, and joined with their neighbours on release: a
+// Large ones are cut from one reserved range of addresses, lowest first, and joined with their neighbors on release: a
 // training step finds the pages of the step before, and what is resident stays near what is used at the peak. The range
 // asks for huge pages: fewer page faults and fewer address translations.
 #include "kernels/cpu/backend.h"

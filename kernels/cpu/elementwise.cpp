@@ -1,7 +1,7 @@
 // Elementwise kernels: out[r, c] = f(a[r, c], b[r, c]; alpha, beta) with repeated operands, type conversion, and mask
 // scaling's two gradients gx = g m, gm = sum over rows of g x. Bound by memory: every unrepeated operand is read once
 // and the output written once, rows * cols * size_of(type) bytes each. Functions of the C library (exp, log, tanh) run
-// scalar; everything else vectorises.
+// scalar; everything else vectorizes.
 #include <cstring>
 
 #include "kernels/cpu/backend.h"

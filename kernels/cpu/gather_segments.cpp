@@ -1,4 +1,4 @@
-// The gradients of a step, gathered into one buffer for the optimiser.
+// The gradients of a step, gathered into one buffer for the optimizer.
 #include "kernels/cpu/backend.h"
 #include "kernels/cpu/loops.h"
 

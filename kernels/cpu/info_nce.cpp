@@ -4,7 +4,7 @@
 //   backward     gu = W u, W[i,j] = ((g[i] + g[j]) [j = +] - g[i] p[i,j] - g[j] p[j,i]) / temperature
 //   and of that  t = (a u^T + u a^T) / temperature, m[i] = sum_j p[i,j] t[i,j]: dg[i] = t[i,+] - m[i], du = V u + W a,
 //                V[i,j] = -(g[i] p[i,j] (t[i,j] - m[i]) + g[j] p[j,i] (t[i,j] - m[j])) / temperature
-// FLOP for R rows of width d: 2, 4 and 16 R^2 d. Bound by the matrix products; the exponentials are vectorised.
+// FLOP for R rows of width d: 2, 4 and 16 R^2 d. Bound by the matrix products; the exponentials are vectorized.
 #include <cmath>
 #include <limits>
 
@@ -16,7 +16,7 @@
 namespace vergence {
 namespace {
 
-/// Vectorised by the compiler in f32.
+/// Vectorized by the compiler in f32.
 inline double exponential(double x) { return std::exp(x); }
 inline float exponential(float x) { return exact_exp(x); }
 

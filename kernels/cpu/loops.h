@@ -1,5 +1,5 @@
 // What the CPU kernels share: type dispatch, and sums over rows and columns that are accurate (double across elements),
-// vectorised, and independent of the number of threads (the partition into blocks depends on the shape alone; partial
+// vectorized, and independent of the number of threads (the partition into blocks depends on the shape alone; partial
 // sums are combined in block order).
 #pragma once
 
@@ -42,8 +42,8 @@ decltype(auto) with_bits(DType type, F&& f) {
   }
 }
 
-/// Calls `body(i)` for i in [begin, end), vectorised: iterations must be independent. Pass a lambda that captures by
-/// value and keep locals of class type inside it; g++ 12 vectorises neither references to pointers nor such locals in
+/// Calls `body(i)` for i in [begin, end), vectorized: iterations must be independent. Pass a lambda that captures by
+/// value and keep locals of class type inside it; g++ 12 vectorizes neither references to pointers nor such locals in
 /// the loop.
 template <class Body>
 void for_simd(std::int64_t begin, std::int64_t end, const Body body) {

@@ -6,7 +6,7 @@
 //             dx = r b P g - gamma r^2 [A (g - m(g)) + G (a - m(a)) + (C - 3 A G) xh],
 //             G = m(xh g), A = m(xh a), C = m(a g) - m(a) m(g)
 // With given statistics (training false) P is the identity and dx = r b g. With relu, g counts where y > 0 only.
-// Statistics are centred block by block and merged in double (Chan, Golub, LeVeque 1979): never E[x^2] - mu^2.
+// Statistics are centered block by block and merged in double (Chan, Golub, LeVeque 1979): never E[x^2] - mu^2.
 // Bound by memory. Bytes per element, of the activations' type: forward 2 reads of x, 1 of add, 1 write; backward 2
 // reads of g and x (and y), 1 or 2 writes; double backward 2 reads of g, a, x (and y), 2 writes.
 #include <cmath>
@@ -47,7 +47,7 @@ void for_row_runs(const NormShape& shape, const Body& body) {
   });
 }
 
-/// Calls `body(i, k)` for every element i of rows [begin, end), channel by channel, vectorised.
+/// Calls `body(i, k)` for every element i of rows [begin, end), channel by channel, vectorized.
 template <class Body>
 void for_elements(std::int64_t begin, std::int64_t end, std::int64_t channels, std::int64_t k, const Body body) {
   for (std::int64_t row = begin; row < end; ++row) {
@@ -66,7 +66,7 @@ Compute<T> masked(T g, const T* y, std::int64_t i) {
 
 // ---- statistics
 
-/// Count, mean and centred sum of squares of each channel.
+/// Count, mean and centered sum of squares of each channel.
 struct Moments {
   explicit Moments(std::int64_t channels)
       : mean(static_cast<std::size_t>(channels)), squares(static_cast<std::size_t>(channels)) {}
@@ -99,18 +99,18 @@ Moments moments_of_rows(const T* x, std::int64_t begin, std::int64_t end, std::i
     std::fill(sums.begin(), sums.end(), 0.0);
     cpu::add_columns<1, Real>(first, last, channels, sums.data(),
                               [=](std::int64_t i, std::int64_t, Real* add) { add[0] += static_cast<Real>(x[i]); });
-    Real* const centre = pivot.data();
+    Real* const center = pivot.data();
     double *const mean = sums.data(), *const squares = mean + channels;
-    for (std::int64_t c = 0; c < channels; ++c) centre[c] = static_cast<Real>(mean[c] / count);
+    for (std::int64_t c = 0; c < channels; ++c) center[c] = static_cast<Real>(mean[c] / count);
     std::fill(sums.begin(), sums.end(), 0.0);
     cpu::add_columns<2, Real>(first, last, channels, sums.data(), [=](std::int64_t i, std::int64_t c, Real* add) {
-      const Real d = static_cast<Real>(x[i]) - centre[c];
+      const Real d = static_cast<Real>(x[i]) - center[c];
       add[0] += d;
       add[1] += d * d;
     });
     for (std::int64_t c = 0; c < channels; ++c) {  // the pivot is rounded: correct for what is left of the mean
       squares[c] -= mean[c] * (mean[c] / count);
-      mean[c] = static_cast<double>(centre[c]) + mean[c] / count;
+      mean[c] = static_cast<double>(center[c]) + mean[c] / count;
     }
     all.merge(count, mean, squares);
   }
@@ -223,16 +223,16 @@ std::vector<double> backward_sums(const NormShape& shape, const T* g, const T* x
   });
 }
 
-/// gx = scale (g - centre - d slope)
+/// gx = scale (g - center - d slope)
 template <class T>
 void backward_apply(const NormShape& shape, const T* g, const T* x, const T* y, const Compute<T>* mean,
-                    const Compute<T>* scale, const Compute<T>* centre, const Compute<T>* slope, T* gx) {
+                    const Compute<T>* scale, const Compute<T>* center, const Compute<T>* slope, T* gx) {
   using Real = Compute<T>;
   with_flag(shape.relu, [&](auto relu) {
     for_row_runs(shape, [&](std::int64_t begin, std::int64_t end, std::int64_t k0) {
       for_elements(begin, end, shape.channels, k0, [=](std::int64_t i, std::int64_t k) {
         const Real gi = masked<decltype(relu)::value>(g[i], y, i), d = static_cast<Real>(x[i]) - mean[k];
-        gx[i] = static_cast<T>(scale[k] * (gi - centre[k] - d * slope[k]));
+        gx[i] = static_cast<T>(scale[k] * (gi - center[k] - d * slope[k]));
       });
     });
   });
@@ -245,7 +245,7 @@ void backward(NormShape shape, const T* g, const T* x, const T* y, const Compute
   const std::int64_t channels = shape.channels;
   const std::vector<double> sums = backward_sums(shape, g, x, y, mean, g_add);
   Coefficients<Real> per_channel(shape, 3);
-  Real *const scale = per_channel[0], *const centre = per_channel[1], *const slope = per_channel[2];
+  Real *const scale = per_channel[0], *const center = per_channel[1], *const slope = per_channel[2];
   std::vector<double> gamma_sum(static_cast<std::size_t>(channels)), beta_sum(static_cast<std::size_t>(channels));
   for (std::int64_t k = 0; k < per_channel.size; ++k) {
     const std::int64_t group = k / channels, c = k % channels;
@@ -255,7 +255,7 @@ void backward(NormShape shape, const T* g, const T* x, const T* y, const Compute
     gamma_sum[static_cast<std::size_t>(c)] += sum_gd * r;
     beta_sum[static_cast<std::size_t>(c)] += sum_g;
     scale[k] = static_cast<Real>(r * (gamma ? static_cast<double>(gamma[c]) : 1.0));
-    centre[k] = static_cast<Real>(shape.training ? sum_g / m : 0.0);
+    center[k] = static_cast<Real>(shape.training ? sum_g / m : 0.0);
     slope[k] = static_cast<Real>(shape.training ? sum_gd / m * r * r : 0.0);
   }
   for (std::int64_t c = 0; c < channels; ++c) {
@@ -267,7 +267,7 @@ void backward(NormShape shape, const T* g, const T* x, const T* y, const Compute
     shape.relu = false;
     g = g_add;
   }
-  backward_apply(shape, g, x, y, mean, scale, centre, slope, gx);
+  backward_apply(shape, g, x, y, mean, scale, center, slope, gx);
 }
 
 // ---- double backward

@@ -1,4 +1,4 @@
-// Optimisers over one flat buffer of parameters, segment by segment (a segment is one parameter tensor).
+// Optimizers over one flat buffer of parameters, segment by segment (a segment is one parameter tensor).
 //   sgd   d = g + wd p; v = mu v + d; p -= lr (nesterov ? d + mu v : v)
 //   lars  d = ratio (g + wd p), ratio = eta |p| / (|g| + wd |p| + eps); v = mu v + d; p -= lr v    (You et al. 2017)
 //         ratio with joint_norm: eta |p| / |g + wd p|; with clip: min(ratio / lr, 1). Where |p| or |g| is zero, and for
@@ -17,7 +17,7 @@
 namespace vergence {
 namespace {
 
-/// Calls `update(i)` for every element of a segment, vectorised and in parallel.
+/// Calls `update(i)` for every element of a segment, vectorized and in parallel.
 template <class Update>
 void for_segment(const Segment& segment, const Update update) {
   parallel_for(segment.size, cpu::grain, [&](std::int64_t begin, std::int64_t end) {

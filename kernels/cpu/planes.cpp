@@ -60,7 +60,7 @@ void weighted_rows(const T* in, std::int64_t stride, const float* weights, std::
   for (; k < taps; ++k) add_rows<1>(in + k * stride, stride, weights + k, cols, out);
 }
 
-// ---- colour
+// ---- color
 
 template <class F>
 void each_value(Planes& planes, F f) {
@@ -70,7 +70,7 @@ void each_value(Planes& planes, F f) {
   for (std::int64_t i = 0; i < count; ++i) values[i] = f(values[i]);
 }
 
-/// f(red, green, blue) changes one pixel of an image in colour.
+/// f(red, green, blue) changes one pixel of an image in color.
 template <class F>
 void each_pixel(Planes& planes, F f) {
   float *red = planes.plane(0), *green = planes.plane(1), *blue = planes.plane(2);
@@ -84,16 +84,16 @@ void each_pixel(Planes& planes, F f) {
 }
 
 /// Added in f64: an f32 sum errs more the larger the image and the narrower the processor's vectors. A single channel
-/// is grey.
-float mean_grey(Planes& planes) {
+/// is gray.
+float mean_gray(Planes& planes) {
   const std::int64_t count = planes.area();
   const float* red = planes.plane(0);
-  const auto mean = [=](auto grey) {
-    return static_cast<float>(cpu::sum_range(0, count, grey) / static_cast<double>(count));
+  const auto mean = [=](auto gray) {
+    return static_cast<float>(cpu::sum_range(0, count, gray) / static_cast<double>(count));
   };
   if (planes.channels == 1) return mean([=](std::int64_t i) { return red[i]; });
   const float *green = planes.plane(1), *blue = planes.plane(2);
-  return mean([=](std::int64_t i) { return grey_of(red[i], green[i], blue[i]); });
+  return mean([=](std::int64_t i) { return gray_of(red[i], green[i], blue[i]); });
 }
 
 // ---- blur
@@ -175,13 +175,13 @@ void adjust_brightness(Planes& planes, float factor) {
 }
 
 void adjust_contrast(Planes& planes, float factor) {
-  const float base = (1.0f - factor) * mean_grey(planes);
+  const float base = (1.0f - factor) * mean_gray(planes);
   each_value(planes, [=](float x) { return blend(x, factor, base); });
 }
 
 void adjust_saturation(Planes& planes, float factor) {
   each_pixel(planes, [=](float& r, float& g, float& b) {
-    const float base = (1.0f - factor) * grey_of(r, g, b);
+    const float base = (1.0f - factor) * gray_of(r, g, b);
     r = blend(r, factor, base), g = blend(g, factor, base), b = blend(b, factor, base);
   });
 }
@@ -190,8 +190,8 @@ void adjust_hue(Planes& planes, float turns) {
   each_pixel(planes, [=](float& r, float& g, float& b) { turn_hue(r, g, b, turns); });
 }
 
-void make_grey(Planes& planes) {
-  each_pixel(planes, [](float& r, float& g, float& b) { r = g = b = grey_of(r, g, b); });
+void make_gray(Planes& planes) {
+  each_pixel(planes, [](float& r, float& g, float& b) { r = g = b = gray_of(r, g, b); });
 }
 
 void gaussian_blur(Planes& planes, float sigma) {
@@ -218,8 +218,8 @@ void gaussian_blur(Planes& planes, float sigma) {
   }
 }
 
-void solarise(Planes& planes, float threshold) {
-  each_value(planes, [=](float x) { return solarised(x, threshold); });
+void solarize(Planes& planes, float threshold) {
+  each_value(planes, [=](float x) { return solarized(x, threshold); });
 }
 
 namespace {

@@ -31,16 +31,16 @@ void resize_bytes(const Picture& picture, std::int64_t image_height, std::int64_
 
 /// x * factor, clamped.
 void adjust_brightness(Planes& planes, float factor);
-/// Blend of the image with the mean of its grey version; a single channel is that version. Of 1 or 3 channels.
+/// Blend of the image with the mean of its gray version; a single channel is that version. Of 1 or 3 channels.
 void adjust_contrast(Planes& planes, float factor);
-/// Blend of the image with its grey version. This and the next two are of red, green and blue.
+/// Blend of the image with its gray version. This and the next two are of red, green and blue.
 void adjust_saturation(Planes& planes, float factor);
 /// Rotation of the hue in HSV, in turns.
 void adjust_hue(Planes& planes, float turns);
 /// 0.2989 R + 0.587 G + 0.114 B in all three planes.
-void make_grey(Planes& planes);
+void make_gray(Planes& planes);
 void gaussian_blur(Planes& planes, float sigma);
-void solarise(Planes& planes, float threshold);
+void solarize(Planes& planes, float threshold);
 /// (x - mean) / std as interleaved pixels, mirrored where `flip` is set.
 void write_pixels(Planes& planes, const ChannelValues& mean, const ChannelValues& std, bool flip, float* out);
 

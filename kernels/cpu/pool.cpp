@@ -1,4 +1,4 @@
-// Pooling over NHWC images, one thread per part of the batch, vectorised over channels.
+// Pooling over NHWC images, one thread per part of the batch, vectorized over channels.
 //   max      y = the largest cell of the window, index = its place h * in_width + w: the first one on ties, NaN wins;
 //            scatter dx[index] += g and gather y = x[index] are each other's transposes
 //   average  y = the mean of the window's cells that lie inside the image; backward spreads g / count over them

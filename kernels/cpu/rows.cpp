@@ -1,5 +1,5 @@
 // Kernels over rows: log-softmax y = x - max - log sum exp(x - max), its backward gx = g - exp(y) sum(g), and L2
-// normalisation u = x / n, n = max(|x|, eps), with its backward gx = (g - u <u, g>) / n. Sums in double. A row is read
+// normalization u = x / n, n = max(|x|, eps), with its backward gx = (g - u <u, g>) / n. Sums in double. A row is read
 // two or three times, from cache after the first: bound by memory (L2) and by the exponential (softmax).
 #include <cmath>
 

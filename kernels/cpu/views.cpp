@@ -17,19 +17,19 @@ namespace {
 
 /// Operations that have no meaning for the channels are off: check_view_settings sees to it.
 void apply_jitter(Planes& planes, const ViewPlan& plan) {
-  const bool colours = planes.channels == 3, has_grey = colours || planes.channels == 1;
+  const bool colors = planes.channels == 3, has_gray = colors || planes.channels == 1;
   for (Jitter operation : plan.order) switch (operation) {
       case Jitter::brightness:
         adjust_brightness(planes, plan.brightness);
         break;
       case Jitter::contrast:
-        if (has_grey) adjust_contrast(planes, plan.contrast);
+        if (has_gray) adjust_contrast(planes, plan.contrast);
         break;
       case Jitter::saturation:
-        if (colours) adjust_saturation(planes, plan.saturation);
+        if (colors) adjust_saturation(planes, plan.saturation);
         break;
       case Jitter::hue:
-        if (colours) adjust_hue(planes, plan.hue);
+        if (colors) adjust_hue(planes, plan.hue);
         break;
     }
 }
@@ -57,7 +57,7 @@ ViewSettings ViewSettings::identity(std::int64_t size, std::int64_t channels) {
   settings.channels = channels;
   settings.crop_low = settings.crop_high = settings.ratio_low = settings.ratio_high = 1;
   settings.interpolation = Interpolation::bilinear;
-  settings.jitter_p = settings.grey_p = settings.blur_p = settings.solarise_p = settings.flip_p = 0;
+  settings.jitter_p = settings.gray_p = settings.blur_p = settings.solarize_p = settings.flip_p = 0;
   return settings;
 }
 
@@ -82,13 +82,13 @@ std::vector<NamedSetting> meaningless_settings(const ViewSettings& s) {
     add("saturation", s.saturation);
     add("hue", s.hue);
   }
-  add("grey_p", s.grey_p);
+  add("gray_p", s.gray_p);
   return found;
 }
 
 void check_view_settings(const ViewSettings& s, const char* where) {
-  require_usage(s.channels >= 1 && s.channels <= most_channels, where, ": ", s.channels, " channels, expected 1 to ",
-                most_channels);
+  require_usage(s.channels >= 1 && s.channels <= max_channels, where, ": ", s.channels, " channels, expected 1 to ",
+                max_channels);
   for (const NamedSetting& setting : meaningless_settings(s))
     throw UsageError(join(where, ": ", setting.name, " is ", setting.value, ", but its images have ", s.channels,
                           s.channels == 1 ? " channel" : " channels", ": expected 0"));
@@ -106,9 +106,9 @@ void check_view_settings(const ViewSettings& s, const char* where) {
     float value, high;
   } values[] = {{"jitter_p", s.jitter_p, 1},   {"brightness", s.brightness, 100},
                 {"contrast", s.contrast, 100}, {"saturation", s.saturation, 100},
-                {"hue", s.hue, 0.5f},          {"grey_p", s.grey_p, 1},
-                {"blur_p", s.blur_p, 1},       {"solarise_p", s.solarise_p, 1},
-                {"flip_p", s.flip_p, 1},       {"solarise_threshold", s.solarise_threshold, 1}};
+                {"hue", s.hue, 0.5f},          {"gray_p", s.gray_p, 1},
+                {"blur_p", s.blur_p, 1},       {"solarize_p", s.solarize_p, 1},
+                {"flip_p", s.flip_p, 1},       {"solarize_threshold", s.solarize_threshold, 1}};
   for (const auto& v : values) check_range(where, v.name, v.value, 0, v.high);
   check_range(where, "blur_sigma_low", s.blur_sigma_low, 0.01f, 100);
   check_range(where, "blur_sigma_high", s.blur_sigma_high, 0.01f, 100);
@@ -154,17 +154,17 @@ Stretch at_hand(const Stretch& all, std::int64_t first, std::int64_t count, int 
           (static_cast<float>(all.first) + all.begin) / scale - static_cast<float>(first + low), all.length / scale};
 }
 
-/// Whether the pixels become the view as they are, but for normalisation.
+/// Whether the pixels become the view as they are, but for normalization.
 bool is_unchanged(const Stretch& rows, const Stretch& columns, std::int64_t size, const ViewPlan& plan) {
   const auto same = [&](const Stretch& part) {
     return part.begin == 0 && part.count == size && part.length == static_cast<float>(size);
   };
-  return same(rows) && same(columns) && !plan.jitter && !plan.grey && !plan.blur && !plan.solarise && !plan.flip;
+  return same(rows) && same(columns) && !plan.jitter && !plan.gray && !plan.blur && !plan.solarize && !plan.flip;
 }
 
 /// `channels`: a number, or a constant, which is quicker.
 template <class Channels>
-void normalise(const std::uint8_t* corner, std::int64_t width, Channels channels, const ViewSettings& settings,
+void normalize(const std::uint8_t* corner, std::int64_t width, Channels channels, const ViewSettings& settings,
                float* out) {
   const ChannelValues mean = settings.mean, std = settings.std;  // of its own: `out` cannot be in there
   for (std::int64_t y = 0; y < settings.size; ++y, out += channels * settings.size) {
@@ -178,11 +178,11 @@ void normalise(const std::uint8_t* corner, std::int64_t width, Channels channels
   }
 }
 
-void normalise(const std::uint8_t* corner, std::int64_t width, const ViewSettings& settings, float* out) {
+void normalize(const std::uint8_t* corner, std::int64_t width, const ViewSettings& settings, float* out) {
   if (settings.channels == 3)
-    normalise(corner, width, std::integral_constant<std::int64_t, 3>(), settings, out);
+    normalize(corner, width, std::integral_constant<std::int64_t, 3>(), settings, out);
   else
-    normalise(corner, width, settings.channels, settings, out);
+    normalize(corner, width, settings.channels, settings, out);
 }
 
 }  // namespace
@@ -205,15 +205,15 @@ void apply_view(const Picture& picture, const ViewSettings& settings, const View
           crop.width, " at (", crop.top, ", ", crop.left, ") leaves the ", picture.height, "x", picture.width,
           " pixels that are there");
   const std::uint8_t* corner = picture.pixels + settings.channels * (rows.first * picture.width + columns.first);
-  if (is_unchanged(rows, columns, settings.size, plan)) return normalise(corner, picture.width, settings, out);
+  if (is_unchanged(rows, columns, settings.size, plan)) return normalize(corner, picture.width, settings, out);
   thread_local Planes planes;
   planes.size = settings.size;
   planes.channels = settings.channels;
   resize(corner, picture.width, rows, columns, settings.interpolation, planes);
   if (plan.jitter) apply_jitter(planes, plan);
-  if (plan.grey) make_grey(planes);
+  if (plan.gray) make_gray(planes);
   if (plan.blur) gaussian_blur(planes, plan.sigma);
-  if (plan.solarise) solarise(planes, settings.solarise_threshold);
+  if (plan.solarize) solarize(planes, settings.solarize_threshold);
   write_pixels(planes, settings.mean, settings.std, plan.flip, out);
 }
 

@@ -144,7 +144,7 @@ class CudaBackend final : public Backend {
   void gather_segments(const std::vector<ConstArray>& parts, const std::vector<Segment>& segments, Array out) override;
 
  private:
-  /// Segments as the optimisers' kernels read them. They stay on the device, for the next step and for recordings.
+  /// Segments as the optimizers' kernels read them. They stay on the device, for the next step and for recordings.
   struct SegmentTable;
   std::shared_ptr<const SegmentTable> table_of(const std::vector<Segment>& segments);
 

@@ -48,7 +48,7 @@ class Device {
   /// From here on work is noted down instead of being done; blocks allocated meanwhile belong to the recording. Throws
   /// if one is under way. rehearsal: of the same work, or null.
   void begin_recording(const Rehearsal* rehearsal = nullptr);
-  /// Throws if something was done meanwhile that cannot be repeated (a download, a synchronisation).
+  /// Throws if something was done meanwhile that cannot be repeated (a download, a synchronization).
   std::unique_ptr<Recording> end_recording();
 
   struct State;

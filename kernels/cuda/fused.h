@@ -6,7 +6,7 @@
 namespace vergence::VERGENCE_GPU {
 
 /// The moments of y, bf16, per channel and tile of pixels, as batch norm would need them, from the forward pass: of the
-/// values as stored, centred within their tile, so that nothing cancels however large the mean. Both buffers are
+/// values as stored, centered within their tile, so that nothing cancels however large the mean. Both buffers are
 /// [ceil(pixels / conv_statistics_rows)][out_channels]; the last tile may have fewer pixels. Null: not wanted.
 struct ConvStatistics {
   float* mean = nullptr;

@@ -1,4 +1,4 @@
-// The gradients of a step, gathered into one buffer for the optimiser by one launch. Bytes: read and written once;
+// The gradients of a step, gathered into one buffer for the optimizer by one launch. Bytes: read and written once;
 // bound by memory.
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/loops.h"

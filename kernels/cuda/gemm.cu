@@ -19,7 +19,7 @@ template <class T>
 struct Lines {
   const T* values;
   std::int64_t length, k;
-  bool along_terms;  // neighbours in memory are terms of one line; otherwise the same term of neighbouring lines
+  bool along_terms;  // neighbors in memory are terms of one line; otherwise the same term of neighboring lines
 
   /// This thread's share of the terms [term, term + depth), below `last`, of the lines [line, line + tile).
   __device__ void load(std::int64_t line, std::int64_t term, std::int64_t last, Compute<T> (&held)[loads]) const {

@@ -27,7 +27,7 @@
 #define VERGENCE_GPU cuda
 #include <cuda_runtime.h>
 
-/// A block's shared array, uninitialised, 16-byte aligned: SHARED(float, tile, [32][33]);
+/// A block's shared array, uninitialized, 16-byte aligned: SHARED(float, tile, [32][33]);
 #define SHARED(type, name, extents) __shared__ __align__(16) type name extents
 
 namespace vergence::cuda {

@@ -74,7 +74,7 @@ struct Largest {
   }
 };
 
-/// Folds over groups of `lanes` neighbouring lanes (a power of two), in every lane, always in the same order.
+/// Folds over groups of `lanes` neighboring lanes (a power of two), in every lane, always in the same order.
 template <class Fold, class Real>
 __device__ Real warp_fold(Real value, int lanes = warp_size) {
   for (lanes /= 2; lanes > 0; lanes /= 2) value = Fold::join(value, __shfl_xor_sync(0xffffffffu, value, lanes));
@@ -149,13 +149,13 @@ struct ColumnPlan {
 };
 
 inline ColumnPlan column_plan(std::int64_t groups, std::int64_t rows, std::int64_t cols, int width) {
-  constexpr std::int64_t most_blocks = 1024, rows_per_thread = 8;
+  constexpr std::int64_t max_blocks = 1024, rows_per_thread = 8;
   ColumnPlan plan;
   const std::int64_t threads = ceil_div(cols, width);
   while (plan.column_threads < threads && plan.column_threads < warp_size) plan.column_threads *= 2;
   plan.column_blocks = ceil_div(threads, plan.column_threads);
   const std::int64_t wanted = ceil_div(rows, 256 / plan.column_threads * rows_per_thread);
-  const std::int64_t most = most_blocks / (groups * plan.column_blocks);
+  const std::int64_t most = max_blocks / (groups * plan.column_blocks);
   plan.row_blocks = wanted < most ? wanted : most;
   if (plan.row_blocks <= 1) return {plan.column_threads, plan.column_blocks, 1, rows};
   plan.rows_per_block = ceil_div(rows, plan.row_blocks);

@@ -9,7 +9,7 @@ namespace vergence {
 namespace {
 
 constexpr std::int64_t alignment = 256;
-constexpr std::size_t most_skipped = 16;  // blocks of the log that a run may leave out at once
+constexpr std::size_t max_skipped = 16;  // blocks of the log that a run may leave out at once
 
 std::int64_t aligned(std::int64_t bytes) {
   return std::max(alignment, (bytes + alignment - 1) / alignment * alignment);
@@ -69,7 +69,7 @@ bool MemoryPlan::is_free(const Block& block) const {
 
 std::optional<std::int64_t> MemoryPlan::take(std::int64_t bytes) {
   const std::int64_t size = aligned(bytes);
-  const std::size_t last = std::min(blocks_.size(), next_ + most_skipped);
+  const std::size_t last = std::min(blocks_.size(), next_ + max_skipped);
   for (std::size_t i = next_; i < last; ++i) {
     if (blocks_[i].bytes != size) continue;
     next_ = i + 1;

@@ -1,4 +1,4 @@
-// Optimisers on the GPU over one flat buffer of parameters; the formulas stand in optimizers.cpp.
+// Optimizers on the GPU over one flat buffer of parameters; the formulas stand in optimizers.cpp.
 // Bytes: g, p and the state once, p and the state written once, and half of p for its bf16 copy; lars reads g and p
 // once more for the norms. Bound by memory: 4.3 TB/s on an H200. All segments are done in one launch (lars: three):
 // they are cut into chunks, one to a block, and the table of chunks stays on the device from step to step. What changes
@@ -33,7 +33,7 @@ struct Scale {
   double ratio, decay;
 };
 
-/// The rounded copy of what an optimiser writes, if there is one.
+/// The rounded copy of what an optimizer writes, if there is one.
 struct RoundedCopy {
   bf16* to;
 

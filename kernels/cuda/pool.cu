@@ -3,7 +3,7 @@
 //            scatter dx[index] += g and gather y = x[index] are each other's transposes
 //   average  y = the mean of the window's cells that lie inside the image; backward spreads g / count over them
 // Bytes: the input once per window that covers it, mostly from cache; the output once. Bound by memory: 4.3 TB/s on an
-// H200. A thread computes neighbouring channels of one cell. Both backward kernels run over the cells of dx: each adds
+// H200. A thread computes neighboring channels of one cell. Both backward kernels run over the cells of dx: each adds
 // up the windows that cover it, in their order, so that no two threads add to the same cell.
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/loops.h"

@@ -43,7 +43,7 @@ struct StoreColumn {
   }
 };
 
-/// `lanes` neighbouring threads to a row.
+/// `lanes` neighboring threads to a row.
 template <class Real, class T, class Term>
 __global__ void fold_short_rows(std::int64_t rows, std::int64_t cols, int lanes, Term term, T* out) {
   using Fold = typename Term::Fold;
@@ -98,8 +98,8 @@ template <class T, Reduce op>
 void along_cols(Device& device, std::int64_t rows, std::int64_t cols, Terms<T, op> terms, bool packs, T* out) {
   using Real = Compute<T>;
   if (cols <= 1024) return short_rows<Real>(device, rows, cols, terms, out);
-  constexpr std::int64_t smallest_part = 8192, most_blocks = 1024;
-  const std::int64_t most = ceil_div(most_blocks, rows), wanted = ceil_div(cols, smallest_part);
+  constexpr std::int64_t smallest_part = 8192, max_blocks = 1024;
+  const std::int64_t most = ceil_div(max_blocks, rows), wanted = ceil_div(cols, smallest_part);
   const std::int64_t part_size = ceil_div(ceil_div(cols, wanted < most ? wanted : most), 16) * 16;
   const std::int64_t parts = ceil_div(cols, part_size);
   const Scratch<double> partial(device, rows * parts);

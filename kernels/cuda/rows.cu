@@ -1,5 +1,5 @@
 // Kernels over rows on the GPU: log-softmax y = x - max - log sum exp(x - max), its backward gx = g - exp(y) sum(g),
-// and L2 normalisation u = x / n, n = max(|x|, eps), with its backward gx = (g - u <u, g>) / n. Sums are joined in
+// and L2 normalization u = x / n, n = max(|x|, eps), with its backward gx = (g - u <u, g>) / n. Sums are joined in
 // double. Bytes: every operand once for rows of up to 4096 values, which wait in registers between the passes; longer
 // rows are read again for what does not fit. Bound by memory: 4.3 TB/s on an H200.
 #include <cmath>

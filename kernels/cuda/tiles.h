@@ -63,7 +63,7 @@ __device__ void multiply_lines(const Real (*a)[pitch_a], int thread_a, const Rea
   }
 }
 
-/// to[k][i] = value depth_from + k of vector first + i, for `width` vectors; 0 beyond the ends. Neighbouring threads
+/// to[k][i] = value depth_from + k of vector first + i, for `width` vectors; 0 beyond the ends. Neighboring threads
 /// read along the depth if that is contiguous.
 template <bool along_depth, int width, int chunk, class Real, int pitch>
 __device__ void load_panel(const Vectors<Real>& from, std::int64_t first, std::int64_t depth_from,

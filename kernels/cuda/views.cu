@@ -1,7 +1,7 @@
-// Random views on the GPU, a block per view: crop and resize, colour jitter, grey, blur, solarise, flip and normalise
+// Random views on the GPU, a block per view: crop and resize, color jitter, gray, blur, solarize, flip and normalize
 // in one kernel. kernels/views.h says what each means; the arithmetic is pixel_ops.h, shared with the CPU.
 //   resized[y, x] = sum_jk wy[y, j] wx[x, k] crop[j, k] / (255 sum_j wy[y, j] sum_k wx[x, k]), heights first, in bands
-//   of rows; then jitter's operations, pixel by pixel, interrupted once for the mean grey that contrast needs.
+//   of rows; then jitter's operations, pixel by pixel, interrupted once for the mean gray that contrast needs.
 // Bytes: the crop once, the view once: 20 KB for a 32x32 view of CIFAR in bf16 with eight channels. Bound by
 // arithmetic: 0.5 to 1 million instructions a view of 32x32, half of them for the resizing, a third for the blur; 1024
 // views fill every multiprocessor of an H200 twice. The planes, floats, lie in shared memory up to 32x32. Larger ones
@@ -19,13 +19,13 @@ namespace {
 
 constexpr int views_per_launch = 8;       // of each image: their settings are arguments of the kernel
 constexpr int near_floats = 3 * 32 * 32;  // views up to this size lie in shared memory
-constexpr int most_radius = 304;          // of a blur: three times the largest sigma
+constexpr int max_radius = 304;           // of a blur: three times the largest sigma
 
 struct Pixel {
   float red, green, blue;
 };
 
-__device__ float grey_of(const Pixel& p) { return vergence::grey_of(p.red, p.green, p.blue); }
+__device__ float gray_of(const Pixel& p) { return vergence::gray_of(p.red, p.green, p.blue); }
 
 __device__ Pixel blend(const Pixel& p, float factor, float base) {
   return {vergence::blend(p.red, factor, base), vergence::blend(p.green, factor, base),
@@ -92,16 +92,16 @@ __device__ Pixel resize_width(const float* row, const ResizeFilter& filter, int 
 }
 
 /// Jitter's operations [first, last) in the plan's order.
-__device__ Pixel jittered(const ViewPlan& plan, int first, int last, float mean_grey, Pixel p) {
+__device__ Pixel jittered(const ViewPlan& plan, int first, int last, float mean_gray, Pixel p) {
   for (int i = first; i < last; ++i) switch (plan.order[static_cast<std::size_t>(i)]) {
       case Jitter::brightness:
         p = blend(p, plan.brightness, 0.0f);
         break;
       case Jitter::contrast:
-        p = blend(p, plan.contrast, (1.0f - plan.contrast) * mean_grey);
+        p = blend(p, plan.contrast, (1.0f - plan.contrast) * mean_gray);
         break;
       case Jitter::saturation:
-        p = blend(p, plan.saturation, (1.0f - plan.saturation) * grey_of(p));
+        p = blend(p, plan.saturation, (1.0f - plan.saturation) * gray_of(p));
         break;
       case Jitter::hue:
         turn_hue(p.red, p.green, p.blue, plan.hue);
@@ -117,13 +117,13 @@ __device__ int before_contrast(const ViewPlan& plan) {
   return count;
 }
 
-/// Solarise, normalise, flip and store the pixel at `i`.
+/// Solarize, normalize, flip and store the pixel at `i`.
 template <class T>
 __device__ void write_pixel(const View<T>& view, int i, const Pixel& p) {
   const float raw[3] = {p.red, p.green, p.blue};
   float values[3];
   for (std::size_t c = 0; c < 3; ++c) {
-    const float x = view.plan.solarise ? solarised(raw[c], view.settings.solarise_threshold) : raw[c];
+    const float x = view.plan.solarize ? solarized(raw[c], view.settings.solarize_threshold) : raw[c];
     values[c] = (x - view.settings.mean[c]) / view.settings.std[c];
   }
   const int x = i % view.size;
@@ -140,7 +140,7 @@ __device__ void write_pixel(const View<T>& view, int i, const Pixel& p) {
   }
 }
 
-/// The crop, resized, with the operations before contrast done; returns this thread's part of the sum of greys.
+/// The crop, resized, with the operations before contrast done; returns this thread's part of the sum of grays.
 template <class T>
 __device__ float resize_crop(const View<T>& view, const std::uint8_t* image, int image_width, int buffer) {
   const CropBox& crop = view.plan.crop;
@@ -152,7 +152,7 @@ __device__ float resize_crop(const View<T>& view, const std::uint8_t* image, int
   const std::uint8_t* corner = image + crop.top * row_bytes + 3 * crop.left;
   const int row = 3 * crop.width, most = buffer / row, rows = most < view.size ? most : view.size;
   const int operations = before_contrast(view.plan);
-  float greys = 0;
+  float grays = 0;
   for (int from = 0; from < view.size; from += rows) {
     const int to = from + rows < view.size ? from + rows : view.size;
     resize_heights(corner, row_bytes, vertical, crop.width, from, to, view.other);
@@ -160,12 +160,12 @@ __device__ float resize_crop(const View<T>& view, const std::uint8_t* image, int
     for (int i = static_cast<int>(threadIdx.x); i < (to - from) * view.size; i += static_cast<int>(blockDim.x)) {
       const Pixel resized = resize_width(view.other + i / view.size * row, horizontal, i % view.size);
       const Pixel p = jittered(view.plan, 0, operations, 0.0f, resized);
-      greys += grey_of(p);
+      grays += gray_of(p);
       view.store(from * view.size + i, p);
     }
     __syncthreads();
   }
-  return greys;
+  return grays;
 }
 
 /// The sum over the block, in every thread. `sums`: one value per warp.
@@ -180,13 +180,13 @@ __device__ float block_sum(float value, float* sums) {
 
 /// Contrast and what follows it, up to the blur; without one, the view is written.
 template <class T>
-__device__ void finish_colours(const View<T>& view, float mean_grey) {
+__device__ void finish_colors(const View<T>& view, float mean_gray) {
   const int first = before_contrast(view.plan), last = view.plan.jitter ? 4 : 0;
   for (int i = static_cast<int>(threadIdx.x); i < view.area(); i += static_cast<int>(blockDim.x)) {
-    Pixel p = jittered(view.plan, first, last, mean_grey, view.load(i));
-    if (view.plan.grey) {
-      const float grey = grey_of(p);
-      p = {grey, grey, grey};
+    Pixel p = jittered(view.plan, first, last, mean_gray, view.load(i));
+    if (view.plan.gray) {
+      const float gray = gray_of(p);
+      p = {gray, gray, gray};
     }
     if (view.plan.blur)
       view.store(i, p);
@@ -203,7 +203,7 @@ __device__ float blurred(const float* samples, int at, int size, int stride, con
   return sum;
 }
 
-/// Blurs the planes, once all threads have arrived, and writes the view. `weights`: of the distances up to most_radius.
+/// Blurs the planes, once all threads have arrived, and writes the view. `weights`: of the distances up to max_radius.
 template <class T>
 __device__ void blur_and_write(const View<T>& view, float* weights) {
   const int size = view.size, area = view.area(), radius = blur_radius(view.plan.sigma, size);
@@ -237,7 +237,7 @@ __global__ void __launch_bounds__(near ? near_threads : far_threads)
     draw_views(const __grid_constant__ ViewJob job, const std::uint8_t* pixels, const std::int32_t* indices,
                const std::int32_t* epoch, float* far, T* out) {
   SHARED(float, near_planes, [near ? 2 * near_floats : 1]);
-  SHARED(float, weights, [most_radius + 1]);
+  SHARED(float, weights, [max_radius + 1]);
   SHARED(float, sums, [32]);
   SHARED(unsigned char, plan_bytes, [sizeof(ViewPlan)]);
   float* planes = near ? near_planes : far + std::int64_t{2} * job.buffer * blockIdx.x;
@@ -261,8 +261,8 @@ __global__ void __launch_bounds__(near ? near_threads : far_threads)
                        planes,
                        planes + job.buffer,
                        out + (job.first_view * job.images + at) * area * job.channels};
-    const float greys = block_sum(resize_crop(view, pixels + place.offset, place.width, job.buffer), sums);
-    finish_colours(view, greys / static_cast<float>(area));
+    const float grays = block_sum(resize_crop(view, pixels + place.offset, place.width, job.buffer), sums);
+    finish_colors(view, grays / static_cast<float>(area));
     if (view.plan.blur) blur_and_write(view, weights);
     __syncthreads();
   }

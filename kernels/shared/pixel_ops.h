@@ -21,8 +21,8 @@ struct Stretch {
   float begin = 0, length = 0;        // the stretch; it begins so much behind `first`
 };
 
-/// Pillow's filter for a stretch of samples to `to`: centred, stretched when shrinking, cut at the ends and
-/// renormalised.
+/// Pillow's filter for a stretch of samples to `to`: centered, stretched when shrinking, cut at the ends and
+/// renormalized.
 struct ResizeFilter {
   std::int32_t count;
   float begin, scale, support, narrowing;  // narrowing: 1 / how much the filter is stretched
@@ -63,7 +63,7 @@ struct ResizeFilter {
 };
 
 /// The rows, or columns, of an image that a view's are made from: those of the crop, or, of the whole image resized
-/// to a short side, those of its centre; offsets are rounded as torchvision's CenterCrop does. `other`: the image's
+/// to a short side, those of its center; offsets are rounded as torchvision's CenterCrop does. `other`: the image's
 /// other side.
 VERGENCE_BOTH inline Stretch view_stretch(const ViewSettings& settings, std::int32_t first, std::int32_t length,
                                           std::int32_t other) {
@@ -75,16 +75,16 @@ VERGENCE_BOTH inline Stretch view_stretch(const ViewSettings& settings, std::int
   return {first, length, offset * scale, static_cast<float>(settings.size) * scale};
 }
 
-// ---- colour
+// ---- color
 
-VERGENCE_BOTH inline float grey_of(float red, float green, float blue) {
+VERGENCE_BOTH inline float gray_of(float red, float green, float blue) {
   return 0.2989f * red + 0.587f * green + 0.114f * blue;
 }
 
 /// factor x + base, clamped: an image blended with another.
 VERGENCE_BOTH inline float blend(float x, float factor, float base) { return clamp01(factor * x + base); }
 
-/// One channel of the colour with the given maximum, chroma and hue (sextants, not negative):
+/// One channel of the color with the given maximum, chroma and hue (sextants, not negative):
 /// HSV to RGB without branches; `offset` is 5 for red, 3 for green, 1 for blue.
 VERGENCE_BOTH inline float from_hue(float maximum, float chroma, float sextants, float offset) {
   float k = sextants + offset;
@@ -92,7 +92,7 @@ VERGENCE_BOTH inline float from_hue(float maximum, float chroma, float sextants,
   return maximum - chroma * clamp01(smaller(k, 4.0f - k));
 }
 
-/// Turns the colour's hue in HSV.
+/// Turns the color's hue in HSV.
 VERGENCE_BOTH inline void turn_hue(float& red, float& green, float& blue, float turns) {
   // Sextants start at -1 and the shift at -3; six more keep the sum positive, so truncation is the floor.
   const float shift = 6.0f * turns + 6.0f;
@@ -106,7 +106,7 @@ VERGENCE_BOTH inline void turn_hue(float& red, float& green, float& blue, float 
   blue = from_hue(maximum, chroma, sextants, 1.0f);
 }
 
-VERGENCE_BOTH inline float solarised(float x, float threshold) { return x >= threshold ? 1.0f - x : x; }
+VERGENCE_BOTH inline float solarized(float x, float threshold) { return x >= threshold ? 1.0f - x : x; }
 
 // ---- blur
 

@@ -32,8 +32,8 @@ VERGENCE_BOTH inline std::int32_t rounded(float x) { return static_cast<std::int
 
 VERGENCE_BOTH inline std::int32_t smaller(std::int32_t a, std::int32_t b) { return a < b ? a : b; }
 
-/// The largest centred crop whose aspect ratio lies in the range.
-VERGENCE_BOTH inline CropBox centre_crop(const ViewSettings& settings, std::int32_t height, std::int32_t width) {
+/// The largest centered crop whose aspect ratio lies in the range.
+VERGENCE_BOTH inline CropBox center_crop(const ViewSettings& settings, std::int32_t height, std::int32_t width) {
   const float ratio = static_cast<float>(width) / static_cast<float>(height);
   std::int32_t h = height, w = width;
   if (ratio < settings.ratio_low) h = smaller(height, rounded(static_cast<float>(width) / settings.ratio_low));
@@ -58,7 +58,7 @@ VERGENCE_BOTH inline CropBox draw_crop(const ViewRules& rules, std::int32_t heig
     if (w > 0 && h > 0 && w <= width && h <= height)
       crop = {scaled(top, height - h + 1), scaled(left, width - w + 1), h, w};
   }
-  return crop.width > 0 ? crop : centre_crop(settings, height, width);
+  return crop.width > 0 ? crop : center_crop(settings, height, width);
 }
 
 /// A factor in [max(0, 1 - range), 1 + range].
@@ -93,10 +93,10 @@ VERGENCE_BOTH inline ViewPlan draw_plan(const ViewRules& rules, std::int32_t hei
     plan.order[i] = plan.order[other];
     plan.order[other] = last;
   }
-  plan.grey = random.chance(settings.grey_p);
+  plan.gray = random.chance(settings.gray_p);
   plan.blur = random.chance(settings.blur_p);
   plan.sigma = random.uniform(settings.blur_sigma_low, settings.blur_sigma_high);
-  plan.solarise = random.chance(settings.solarise_p);
+  plan.solarize = random.chance(settings.solarize_p);
   plan.flip = random.chance(settings.flip_p);
   return plan;
 }

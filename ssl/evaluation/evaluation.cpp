@@ -55,8 +55,8 @@ std::vector<std::string> split_at_commas(const std::string& list) {
 
 /// "npy val has no labels", or nothing.
 std::string no_labels(const Dataset& dataset) {
-  const bool labelled = dataset.classes > 0 && !dataset.labels.empty();
-  return labelled ? "" : join(dataset.name, " ", dataset.split, " has no labels");
+  const bool labeled = dataset.classes > 0 && !dataset.labels.empty();
+  return labeled ? "" : join(dataset.name, " ", dataset.split, " has no labels");
 }
 
 /// Metrics that the labels there are do not allow.

@@ -20,7 +20,7 @@ struct EvaluationSettings {
   std::string mask_file;  // a factor per feature for kNN; empty: mask.safetensors beside the encoder, if any
   std::int64_t train_limit =
       0;                     // dense, reconstruction, nuisance and corruptions' probe: the first N probe images; 0: all
-  std::uint64_t seed = 1;    // of views, first centres, nuisances, episodes and the probes' first weights
+  std::uint64_t seed = 1;    // of views, first centers, nuisances, episodes and the probes' first weights
   EpisodeSettings episodes;  // its seed is not used
 };
 

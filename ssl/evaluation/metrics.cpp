@@ -37,8 +37,8 @@ Metrics::Json number_or_null(double value) {
   return std::isfinite(value) ? Metrics::Json(value) : Metrics::Json(nullptr);
 }
 
-/// That images are not in colour.
-std::string has_no_colour(const Dataset& images) {
+/// That images are not in color.
+std::string has_no_color(const Dataset& images) {
   return join(images.name, " has ", counted(images.channels, "channel"), ", expected 3");
 }
 
@@ -184,7 +184,7 @@ Metrics::Json Metrics::nuisance() {
   Json json{{"probe", name_of(probe_.protocol)}, {"classes", nuisance_classes}, {"train_images", train.images.count}};
   for (Nuisance each : nuisances) {
     if (!has_meaning(each, images.images)) {
-      json[name_of(each)] = none(std::string("nuisance_") + name_of(each), has_no_colour(images.images));
+      json[name_of(each)] = none(std::string("nuisance_") + name_of(each), has_no_color(images.images));
       continue;
     }
     const double top1 =
@@ -225,7 +225,7 @@ Metrics::Json Metrics::corruptions() {
   const LinearClassifier probe = train_probe(train, probe_, *subject_.backend);
   const CorruptedFeatures tests =
       corrupted_features(encode_, test(), subject_.extract, settings_.seed, *subject_.backend);
-  if (!has_meaning(Corruption::hue, test())) none("corruptions_hue", has_no_colour(test()));
+  if (!has_meaning(Corruption::hue, test())) none("corruptions_hue", has_no_color(test()));
   json["linear_probe"] = corruptions_of("linear_probe", tests, [&](const Features& query) {
     return probe_accuracy(probe, query, *subject_.backend).top1;
   });

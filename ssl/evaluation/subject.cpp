@@ -203,8 +203,8 @@ Subject open_subject(const SubjectOptions& options) {
   subject.statistics = trained.statistics;
   subject.metadata = trained.metadata;
   EncoderSettings settings = trained.encoder.settings();
-  require_usage(settings.channels <= most_channels, subject.path, ": the encoder takes ", settings.channels,
-                " channels, expected at most ", most_channels);
+  require_usage(settings.channels <= max_channels, subject.path, ": the encoder takes ", settings.channels,
+                " channels, expected at most ", max_channels);
   if (options.untrained) {
     if (config) settings.take_initial(config->own);
     subject.encoder = make_encoder(settings, {*subject.backend, static_cast<std::uint64_t>(subject.run_seed)});

@@ -39,24 +39,24 @@ std::string verdict_path(const SubjectOptions& options, const std::string& name)
   return (fs::path(encoder).parent_path() / (file + ".json")).string();
 }
 
-nlohmann::ordered_json result_line(const Subject& subject, const Judgement& judgement, const std::string& date) {
+nlohmann::ordered_json result_line(const Subject& subject, const Judgment& judgment, const std::string& date) {
   const nlohmann::ordered_json about = subject.description();
   const auto told = [&](const char* key) { return about.contains(key) ? about[key] : nlohmann::ordered_json(nullptr); };
-  nlohmann::ordered_json line{{"date", date}, {"tool", judgement.tool}, {"version", version()}};
+  nlohmann::ordered_json line{{"date", date}, {"tool", judgment.tool}, {"version", version()}};
   for (const char* key : {"encoder_file", "trained_on", "cifar100_classes", "judged_on", "data", "split"})
     if (about.contains(key)) line[key] = about[key];
-  line["protocol"] = judgement.protocol;
+  line["protocol"] = judgment.protocol;
   nlohmann::ordered_json settings;
   for (const char* key : {"limit", "classes", "jpeg", "decode", "image_size", "eval_resize", "run_seed", "precision",
                           "device", "threads"})
     if (about.contains(key)) settings[key] = about[key];
-  settings.update(judgement.settings);
+  settings.update(judgment.settings);
   line["settings"] = settings;
   for (const char* key : {"epoch", "step"}) line[key] = told(key);
-  line["seed"] = judgement.seed;
+  line["seed"] = judgment.seed;
   line["untrained"] = told("untrained");
-  line["test_images"] = judgement.test_images;
-  line["figures"] = judgement.figures;
+  line["test_images"] = judgment.test_images;
+  line["figures"] = judgment.figures;
   return line;
 }
 
@@ -65,9 +65,9 @@ VerdictFiles::VerdictFiles(const SubjectOptions& options, const std::string& nam
   if (options.out.empty()) lines_.emplace((fs::path(encoder_path(options)).parent_path() / "results.jsonl").string());
 }
 
-void VerdictFiles::write(const nlohmann::ordered_json& verdict, const Subject& subject, const Judgement& judgement) {
+void VerdictFiles::write(const nlohmann::ordered_json& verdict, const Subject& subject, const Judgment& judgment) {
   file_.write(json_text(verdict, 2) + "\n");
-  if (lines_) lines_->append(json_text(result_line(subject, judgement, utc_now())));
+  if (lines_) lines_->append(json_text(result_line(subject, judgment, utc_now())));
 }
 
 }  // namespace vergence

@@ -20,7 +20,7 @@ namespace vergence {
 std::string verdict_path(const SubjectOptions& options, const std::string& name);
 
 /// What a line of results.jsonl says beside what the subject does.
-struct Judgement {
+struct Judgment {
   std::string tool;                 // "evaluate", "linear_probe"
   std::string protocol;             // the probe's; "evaluate"
   nlohmann::ordered_json settings;  // the tool's own
@@ -30,7 +30,7 @@ struct Judgement {
 };
 
 /// A line of results.jsonl. `date`: ISO 8601, UTC.
-nlohmann::ordered_json result_line(const Subject& subject, const Judgement& judgement, const std::string& date);
+nlohmann::ordered_json result_line(const Subject& subject, const Judgment& judgment, const std::string& date);
 
 /// The files of a verdict.
 class VerdictFiles {
@@ -42,7 +42,7 @@ class VerdictFiles {
   /// Of the verdict.
   const std::string& path() const { return file_.path(); }
   /// Writes `verdict` and then, unless --out names a file of its own, adds a line to results.jsonl.
-  void write(const nlohmann::ordered_json& verdict, const Subject& subject, const Judgement& judgement);
+  void write(const nlohmann::ordered_json& verdict, const Subject& subject, const Judgment& judgment);
 
  private:
   ResultFile file_;

@@ -10,7 +10,7 @@ namespace {
 struct BarlowTwinsOptions {
   double lambda = 0.0051, scale = 0.1;
   std::int64_t hidden = 2048, output = 2048;  // projector: two hidden layers with batch norm, one output layer
-  bool unbiased = false;                      // standardise as (z - mean) / (unbiased deviation + epsilon)
+  bool unbiased = false;                      // standardize as (z - mean) / (unbiased deviation + epsilon)
   double epsilon = 1e-5;
 };
 
@@ -46,7 +46,7 @@ void options(OptionBuilder& t) {
   t.number("barlow_twins.scale", own(&Own::scale), ranges::positive, "factor on the loss");
   t.number("barlow_twins.hidden", own(&Own::hidden), ranges::layer, "both hidden layers of the projector");
   t.number("barlow_twins.output", own(&Own::output), ranges::layer, "width of the embeddings");
-  t.flag("barlow_twins.unbiased", own(&Own::unbiased), "standardise by the unbiased deviation");
+  t.flag("barlow_twins.unbiased", own(&Own::unbiased), "standardize by the unbiased deviation");
   t.number("barlow_twins.epsilon", own(&Own::epsilon), ranges::not_negative, "added to variance (or deviation)");
 }
 

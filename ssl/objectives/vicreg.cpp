@@ -29,7 +29,7 @@ class Vicreg final : public BaseMethod {
   /// invariance mean (z1 - z2)^2 + variance (V(z1) + V(z2)) / 2 + covariance (C(z1) + C(z2)), as published.
   Tensor loss(const Embeddings& embeddings, Parts* parts) const override {
     const Tensor& z = embeddings.online;
-    const Tensor first = centred(view(z, 0)), second = centred(view(z, 1));
+    const Tensor first = centered(view(z, 0)), second = centered(view(z, 1));
     const Tensor invariance = own_.invariance * mean(square(view(z, 0) - view(z, 1)));
     const Tensor variance = own_.variance / 2 * (missing_deviation(first) + missing_deviation(second));
     const Tensor covariance = own_.covariance * (squared_covariances(first) + squared_covariances(second));
@@ -38,7 +38,7 @@ class Vicreg final : public BaseMethod {
   }
 
  private:
-  static Tensor centred(const Tensor& z) { return z - sum_rows(z) / static_cast<double>(z.rows()); }
+  static Tensor centered(const Tensor& z) { return z - sum_rows(z) / static_cast<double>(z.rows()); }
 
   /// Variance per dimension, unbiased.
   static Tensor variances(const Tensor& z) { return dot_rows(z, z) / static_cast<double>(z.rows() - 1); }

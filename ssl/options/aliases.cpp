@@ -68,11 +68,36 @@ std::vector<std::string> suggestions(const std::string& name, const std::string&
 
 const std::vector<std::pair<std::string, std::string>>& option_aliases() {
   static const std::vector<std::pair<std::string, std::string>> aliases{
-      {"batch-size", "batch"},     {"learning-rate", "lr"},     {"wd", "weight-decay"},     {"max-epochs", "epochs"},
-      {"num-epochs", "epochs"},    {"num-workers", "workers"},  {"data-dir", "data"},       {"data-path", "data"},
-      {"train-data-path", "data"}, {"dataset-name", "dataset"}, {"method", "objective"},    {"backbone", "encoder"},
-      {"arch", "encoder"},         {"optimiser", "optimizer"},  {"optim", "optimizer"},     {"scheduler", "schedule"},
-      {"output-dir", "out"},       {"checkpoint-dir", "out"},   {"img-size", "image-size"}, {"random-seed", "seed"}};
+      {"batch-size", "batch"},
+      {"learning-rate", "lr"},
+      {"wd", "weight-decay"},
+      {"max-epochs", "epochs"},
+      {"num-epochs", "epochs"},
+      {"num-workers", "workers"},
+      {"data-dir", "data"},
+      {"data-path", "data"},
+      {"train-data-path", "data"},
+      {"dataset-name", "dataset"},
+      {"method", "objective"},
+      {"backbone", "encoder"},
+      {"arch", "encoder"},
+      {"optimiser", "optimizer"},
+      {"optim", "optimizer"},
+      {"scheduler", "schedule"},
+      {"output-dir", "out"},
+      {"checkpoint-dir", "out"},
+      {"img-size", "image-size"},
+      {"random-seed", "seed"},
+      // As earlier versions spelled them.
+      {"view.grey_p", "view.gray_p"},
+      {"view1.grey_p", "view1.gray_p"},
+      {"view2.grey_p", "view2.gray_p"},
+      {"view.solarise_p", "view.solarize_p"},
+      {"view1.solarise_p", "view1.solarize_p"},
+      {"view2.solarise_p", "view2.solarize_p"},
+      {"view.solarise_threshold", "view.solarize_threshold"},
+      {"view1.solarise_threshold", "view1.solarize_threshold"},
+      {"view2.solarise_threshold", "view2.solarize_threshold"}};
   return aliases;
 }
 

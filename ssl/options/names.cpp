@@ -11,7 +11,7 @@
 namespace vergence {
 namespace {
 
-constexpr std::size_t most_suggestions = 3, longest_name = 100;
+constexpr std::size_t max_suggestions = 3, longest_name = 100;
 
 char unified(char c) { return c == '_' ? '-' : c; }
 
@@ -25,14 +25,14 @@ bool begins_with(const std::string& text, const std::string& start) {
 }
 
 /// Short names are near to everything.
-std::size_t most_edits(const std::string& name) {
+std::size_t max_edits(const std::string& name) {
   return name.size() <= 4 ? 1 : std::max<std::size_t>(2, name.size() / 4);
 }
 
 /// The nearest of the names, if it is near.
 std::vector<std::string> nearest_names(const std::string& name, const std::vector<std::string>& known) {
   std::vector<std::string> best;
-  std::size_t least = most_edits(name) + 1;
+  std::size_t least = max_edits(name) + 1;
   for (const std::string& one : known) {
     const std::size_t edits = edits_between(name, one);
     if (edits < least) least = edits, best = {one};
@@ -73,7 +73,7 @@ std::vector<std::string> names_like(const std::string& name, const std::vector<s
     std::copy_if(known.begin(), known.end(), std::back_inserter(found), rule);
     // The shortest names are the least special ones.
     std::stable_sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.size() < b.size(); });
-    if (found.size() > most_suggestions) found.resize(most_suggestions);
+    if (found.size() > max_suggestions) found.resize(max_suggestions);
     if (!found.empty()) return found;
   }
   return nearest_names(name, known);

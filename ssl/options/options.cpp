@@ -77,7 +77,7 @@ void apply_layer(const std::vector<Setting>& settings, Options& options) {
 void check_options(const Options& options) {
   for (const auto* values : {&options.mean, &options.std}) {
     const char* name = values == &options.mean ? "--mean" : "--std";
-    require_usage(values->size() <= most_channels, name, ": expected at most ", most_channels, " numbers, got ",
+    require_usage(values->size() <= max_channels, name, ": expected at most ", max_channels, " numbers, got ",
                   values->size());
   }
   require_usage(options.schedule != ScheduleKind::step || !options.step_epochs.empty(),

@@ -41,7 +41,7 @@ struct Options {
   JpegLibrary jpeg = JpegLibrary::turbo;             // what decodes JPEG
   DecodeRule decode = DecodeRule::fast;              // how small images are decoded
   BadImagePolicy bad_images = BadImagePolicy::stop;  // what an image that cannot be read does
-  std::int64_t eval_resize = -1;  // of un-augmented images: the short side before the centre is cut out
+  std::int64_t eval_resize = -1;  // of un-augmented images: the short side before the center is cut out
   std::int64_t image_size = 0;    // of the views; 0: the data set's own
   std::int64_t limit = 0;         // first N training images; 0: all
 
@@ -57,7 +57,7 @@ struct Options {
   std::array<ViewSettings, 2> view;
   std::vector<double> mean, std;  // per channel; empty: the data set's own
 
-  // ---- optimiser
+  // ---- optimizer
   std::int64_t epochs = 100;
   std::int64_t batch = 256;
   OptimizerKind optimizer = OptimizerKind::sgd;

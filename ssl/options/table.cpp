@@ -29,7 +29,7 @@ void add_task(OptionBuilder& t) {
   t.number("image-size", FIELD(image_size), from(0, 4096),
            "height and width of the views; 0: the images' own, 224 of image files");
   t.number("eval-resize", FIELD(eval_resize), from(-1, 16384),
-           "un-augmented images: the short side before the centre is cut out; 0: squeezed whole; -1: the data set's");
+           "un-augmented images: the short side before the center is cut out; 0: squeezed whole; -1: the data set's");
   t.number("limit", FIELD(limit), not_negative, "use N training images; 0: all");
   for (const DatasetEntry& entry : dataset_entries())
     for (const OwnOption& option : entry.options) t.own(option);
@@ -83,17 +83,17 @@ void add_views(OptionBuilder& t) {
   t.view("ratio_high", VIEW(ratio_high), positive, "largest");
   t.view_choice("interpolation", VIEW(interpolation),
                 {{"bilinear", Interpolation::bilinear}, {"bicubic", Interpolation::bicubic}}, "of the resized crop");
-  t.view("jitter_p", VIEW(jitter_p), unit, "probability of colour jitter");
+  t.view("jitter_p", VIEW(jitter_p), unit, "probability of color jitter");
   t.view("brightness", VIEW(brightness), not_negative, "jitter's factor is drawn from [1 - v, 1 + v]");
   t.view("contrast", VIEW(contrast), not_negative, "likewise");
   t.view("saturation", VIEW(saturation), not_negative, "likewise");
-  t.view("hue", VIEW(hue), from(0, 0.5), "jitter's turn of the colour circle is drawn from [-v, v]");
-  t.view("grey_p", VIEW(grey_p), unit, "probability of grey");
+  t.view("hue", VIEW(hue), from(0, 0.5), "jitter's turn of the color circle is drawn from [-v, v]");
+  t.view("gray_p", VIEW(gray_p), unit, "probability of gray");
   t.view("blur_p", VIEW(blur_p), unit, "probability of Gaussian blur");
   t.view("blur_sigma_low", VIEW(blur_sigma_low), positive, "smallest deviation in pixels");
   t.view("blur_sigma_high", VIEW(blur_sigma_high), positive, "largest");
-  t.view("solarise_p", VIEW(solarise_p), unit, "probability of solarising");
-  t.view("solarise_threshold", VIEW(solarise_threshold), unit, "pixels from here on are inverted");
+  t.view("solarize_p", VIEW(solarize_p), unit, "probability of solarizing");
+  t.view("solarize_threshold", VIEW(solarize_threshold), unit, "pixels from here on are inverted");
   t.view("flip_p", VIEW(flip_p), unit, "probability of a horizontal flip");
   t.number("mean", FIELD(mean), any, "per channel, subtracted from the views, as 0.49,0.48,0.45; none: the data set's");
   t.number("std", FIELD(std), positive, "per channel, what they are divided by; none: the data set's");

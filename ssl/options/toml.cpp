@@ -152,10 +152,9 @@ std::int64_t nesting_dots(std::string_view text) {
 std::vector<Setting> read_toml(std::string_view text, const std::string& where) {
   // Tables lie in one another as deep as the text has dots outside values (brackets have a limit of toml++'s own), and
   // what goes through them calls itself: a long "a.a.a.a" would end the stack.
-  constexpr std::int64_t most_dots = 2000;
+  constexpr std::int64_t max_dots = 2000;
   const std::int64_t dots = nesting_dots(text);
-  require_usage(dots <= most_dots, where, ": has ", dots, " dots, expected a configuration file of at most ",
-                most_dots);
+  require_usage(dots <= max_dots, where, ": has ", dots, " dots, expected a configuration file of at most ", max_dots);
   toml::table table;
   try {
     table = toml::parse(text);

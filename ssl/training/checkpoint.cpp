@@ -61,7 +61,7 @@ void each_value(const ObjectiveState& state, const OnTensor& on_tensor, const On
 template <class T>
 bool all_finite(const TensorEntry& entry) {
   const T* values = static_cast<const T*>(entry.data);
-  // The sum of differences from itself is 0 unless a value is not finite; unlike a loop with exits it vectorises.
+  // The sum of differences from itself is 0 unless a value is not finite; unlike a loop with exits it vectorizes.
   T sum = 0;
   for (std::int64_t i = 0; i < entry.size(); ++i) sum += values[i] - values[i];
   return sum == 0;

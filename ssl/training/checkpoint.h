@@ -1,7 +1,7 @@
 // checkpoint.safetensors: all that a run needs to go on as if it had never stopped.
 //
 // Names: "<set>.<parameter>" for each set of parameters, "optimizer.<set>.<buffer>.<parameter>" and
-// "optimizer.<set>.steps" for its optimiser, "<statistics>.<layer>.running_mean", ".running_var" and
+// "optimizer.<set>.steps" for its optimizer, "<statistics>.<layer>.running_mean", ".running_var" and
 // ".num_batches_tracked". Convolution weights are stored as in memory, OHWI. Random numbers need no state: their
 // counters are the epoch and step in the metadata (format, step, epoch, threads, images, images_xxh128, labels_xxh128,
 // seconds, config, xxh128). The last is the hash of all the others and of every tensor.

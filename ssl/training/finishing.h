@@ -27,7 +27,7 @@ struct Recalibration {
 };
 
 /// Running statistics of an encoder over un-augmented images of `dataset`: the plain average over batches, each
-/// normalised by its own statistics. Nothing is trained, and the encoder's own statistics stay as they are.
+/// normalized by its own statistics. Nothing is trained, and the encoder's own statistics stay as they are.
 Statistics recalibrated_statistics(const Encoder& encoder, const Dataset& dataset, const ExtractSettings& settings,
                                    const Recalibration& recalibration, Backend& backend);
 

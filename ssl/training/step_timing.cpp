@@ -18,8 +18,8 @@
 namespace vergence {
 namespace {
 
-constexpr double most_flops_on_cpu = 1e11, most_seconds = 6, long_run_hours = 3;
-constexpr std::int64_t least_batch = 8;
+constexpr double max_flops_on_cpu = 1e11, max_seconds = 6, long_run_hours = 3;
+constexpr std::int64_t min_batch = 8;
 
 /// Bytes of memory that this machine has left; none known: as many as can be.
 std::int64_t available_memory() {
@@ -57,7 +57,7 @@ class Trial {
     std::vector<double> times;
     do {
       times.push_back(step());
-    } while (times.size() < (recorded ? 9u : 3u) && seconds_since(begin) < most_seconds / 2);
+    } while (times.size() < (recorded ? 9u : 3u) && seconds_since(begin) < max_seconds / 2);
     std::nth_element(times.begin(), times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2), times.end());
     return times[times.size() / 2];
   }
@@ -83,7 +83,7 @@ std::unique_ptr<Trial> quick_trial(const Options& options, const Plan& plan, Bac
   const double flops_per_image = plan.step.flops / static_cast<double>(options.batch);
   std::int64_t batch = options.batch;
   if (!device.traits().wide)
-    batch = std::min(batch, std::max(least_batch, static_cast<std::int64_t>(most_flops_on_cpu / flops_per_image)));
+    batch = std::min(batch, std::max(min_batch, static_cast<std::int64_t>(max_flops_on_cpu / flops_per_image)));
   for (;; batch = std::min(2 * batch, options.batch)) {
     try {
       return std::make_unique<Trial>(options, batch, plan, device);

@@ -362,7 +362,7 @@ TEST_F(Stl10, ColumnsBecomeRows) {
   expect_pixels(test, 33);
 }
 
-TEST_F(Stl10, PretrainingSeesLabelledAndUnlabelledImages) {
+TEST_F(Stl10, PretrainingSeesLabeledAndUnlabeledImages) {
   const Dataset train = read_stl10(folder.path(), "train");
   ASSERT_EQ(train.count, 33);
   EXPECT_EQ(train.classes, 0);

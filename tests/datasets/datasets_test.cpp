@@ -194,8 +194,8 @@ TEST(Shapes, MaskSaysExactlyWhichPixelsTheShapeChanges) {
       const ImageLayers layers = images.layers(i);
       for (std::size_t p = 0; p < mask.size(); ++p)
         for (std::size_t c = 0; c < 3; ++c) {
-          const double colour = 255 * layers.foreground[3 * p + c], alpha = mask[p] / 255.0;
-          ASSERT_NEAR(full[3 * p + c], alpha * colour + (1 - alpha) * under[3 * p + c], 1.6);
+          const double color = 255 * layers.foreground[3 * p + c], alpha = mask[p] / 255.0;
+          ASSERT_NEAR(full[3 * p + c], alpha * color + (1 - alpha) * under[3 * p + c], 1.6);
           if (mask[p] == 0) {
             ASSERT_EQ(full[3 * p + c], under[3 * p + c]);
           }

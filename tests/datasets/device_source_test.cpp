@@ -51,12 +51,12 @@ TEST(DeviceSource, WhatCannotBeIsRefused) {
   };
   Dataset data = render_shapes({.image_size = 16}, "probe", 10);
   EXPECT_EQ(complaint(data, small_batches()), "accepted");
-  Dataset grey = data;
-  grey.channels = 1;
-  LoaderSettings of_grey = small_batches();
-  EXPECT_EQ(complaint(grey, of_grey), "loader: the channels of confounded_shapes are 1, the views expect 3");
-  for (ViewSettings& view : of_grey.views) view = ViewSettings::identity(view.size, 1);
-  EXPECT_EQ(complaint(grey, of_grey), "the 10 images of confounded_shapes probe have other than 3 channels: 1");
+  Dataset gray = data;
+  gray.channels = 1;
+  LoaderSettings of_gray = small_batches();
+  EXPECT_EQ(complaint(gray, of_gray), "loader: the channels of confounded_shapes are 1, the views expect 3");
+  for (ViewSettings& view : of_gray.views) view = ViewSettings::identity(view.size, 1);
+  EXPECT_EQ(complaint(gray, of_gray), "the 10 images of confounded_shapes probe have other than 3 channels: 1");
   data.pixels.pop_back();
   EXPECT_EQ(complaint(data, small_batches()), "confounded_shapes probe: 7679 bytes of pixels, expected 7680");
   data.count = 7;

@@ -61,11 +61,11 @@ TEST(ImageFile, EverySamplingAndScanOfJpeg) {
     }
 }
 
-TEST(ImageFile, GreyIsRepeatedAndInkBecomesLight) {
+TEST(ImageFile, GrayIsRepeatedAndInkBecomesLight) {
   const int height = 20, width = 33;
-  const auto grey = gradient_picture(height, width, 1);
+  const auto gray = gradient_picture(height, width, 1);
   std::vector<std::uint8_t> light, stored, expected;
-  for (const std::uint8_t value : grey) light.insert(light.end(), 3, value);
+  for (const std::uint8_t value : gray) light.insert(light.end(), 3, value);
   const auto ink = gradient_picture(height, width, 4);  // inverted: 255 is no ink
   for (std::size_t i = 0; i < ink.size(); i += 4)
     for (std::size_t c = 0; c < 3; ++c)
@@ -73,7 +73,7 @@ TEST(ImageFile, GreyIsRepeatedAndInkBecomesLight) {
   for (const bool progressive : {false, true})
     for (const JpegLibrary library : libraries()) {
       EXPECT_LT(
-          difference(decoded(jpeg_file(grey, height, width, {1, 1, 1, progressive}), library).pixels, light).first,
+          difference(decoded(jpeg_file(gray, height, width, {1, 1, 1, progressive}), library).pixels, light).first,
           1.0);
       EXPECT_LT(
           difference(decoded(jpeg_file(ink, height, width, {4, 1, 1, progressive}), library).pixels, expected).first,
@@ -154,7 +154,7 @@ TEST(ImageFile, OnlyAnImagesOwnScansCount) {
   }
 }
 
-/// libjpeg only warns of it and goes on with grey.
+/// libjpeg only warns of it and goes on with gray.
 TEST(ImageFile, DamageWithinAScanIsNoImage) {
   const std::string file = jpeg_file(gradient_picture(64, 64, 3), 64, 64, {3, 2, 2});
   const std::size_t middle = file.size() - 60;
@@ -216,7 +216,7 @@ TEST(ImageFile, BitmapsFromTheBottomUpAndFromTheTopDown) {
   EXPECT_EQ(decoded(bmp_file(std::string("\0\0\0\0\1\0\0\0", 8), 2, 1, 8, palette), JpegLibrary::stb).pixels, up);
 }
 
-/// The header of OS/2 and Windows 2, whose palette has three bytes a colour.
+/// The header of OS/2 and Windows 2, whose palette has three bytes a color.
 std::string old_bmp_file(const std::string& rows, int height, int width, int bits, const std::string& palette) {
   const auto start = static_cast<std::int64_t>(26 + palette.size());
   return "BM" + little_endian(start + static_cast<std::int64_t>(rows.size()), 4) + std::string(4, '\0') +
@@ -243,16 +243,15 @@ TEST(ImageFile, BitmapsWithTheOldHeader) {
   EXPECT_EQ(decoded(old_bmp_file(std::string("\x1f\x7c\0\0", 4), 1, 1, 16, ""), JpegLibrary::stb).pixels,
             (std::vector<std::uint8_t>{255, 0, 255}));
   expect_contains(message_of([&] { decoded(old_bmp_file(row, 1, 256, 8, palette.substr(0, 765)), JpegLibrary::stb); }),
-                  {"here: damaged BMP: a pixel has none of its 255 colours"});
+                  {"here: damaged BMP: a pixel has none of its 255 colors"});
   expect_contains(message_of([&] { decoded(old_bmp_file(row, 2, 256, 8, palette), JpegLibrary::stb); }),
                   {"here: damaged BMP: the file ends 256 bytes too early"});
 }
 
-TEST(ImageFile, BitmapsMustHaveTheirPixelsAndColours) {
+TEST(ImageFile, BitmapsMustHaveTheirPixelsAndColors) {
   const auto complaint = [](const std::string& bytes) { return message_of([&] { decoded(bytes, JpegLibrary::stb); }); };
   const std::string palette("\1\2\3\0\4\5\6\0", 8), rows("\0\0\0\0\2\0\0\0", 8);
-  expect_contains(complaint(bmp_file(rows, 2, 1, 8, palette)),
-                  {"here: damaged BMP: a pixel has none of its 2 colours"});
+  expect_contains(complaint(bmp_file(rows, 2, 1, 8, palette)), {"here: damaged BMP: a pixel has none of its 2 colors"});
   expect_contains(complaint(bmp_file(rows, 200, 200, 24, "")),
                   {"here: damaged BMP: the file ends 119992 bytes too early"});
 }
@@ -313,12 +312,12 @@ TEST(ImageFile, ExactLeavesThreeSamplesForAPixel) {
                                             {256.0, 8, 2},
                                             {384.0, 8, 4},
                                             {768.0, 8, 8}}) {
-    EXPECT_EQ(most_reduced(DecodeRule::fast, length, 32), fast) << length;
-    EXPECT_EQ(most_reduced(DecodeRule::exact, length, 32), exact) << length;
+    EXPECT_EQ(max_reduced(DecodeRule::fast, length, 32), fast) << length;
+    EXPECT_EQ(max_reduced(DecodeRule::exact, length, 32), exact) << length;
   }
 }
 
-TEST(ImageFile, ColoursThatAPaletteDoesNotHaveAreBlack) {
+TEST(ImageFile, ColorsThatAPaletteDoesNotHaveAreBlack) {
   const DecodedImage image = decoded(png_file({std::string("\1\2", 2)}, 2, {8, 3, "\1\2\3\4\5\6"}), JpegLibrary::stb);
   EXPECT_EQ(image.pixels, (std::vector<std::uint8_t>{4, 5, 6, 0, 0, 0}));
 }
@@ -386,7 +385,7 @@ std::vector<Listed> manifest(std::filesystem::path& folder) {
   return list;
 }
 
-TEST(ImageFileReal, SizesAndMeanColoursAreThoseOfTheManifest) {
+TEST(ImageFileReal, SizesAndMeanColorsAreThoseOfTheManifest) {
   std::filesystem::path folder;
   const std::vector<Listed> list = manifest(folder);
   if (list.empty()) GTEST_SKIP() << no_real_data("imagenet_samples");

@@ -1,4 +1,4 @@
-// Parts of JPEG files against the whole, to the bit: every colour space, sampling and scan, at every reduction.
+// Parts of JPEG files against the whole, to the bit: every color space, sampling and scan, at every reduction.
 #ifdef VERGENCE_JPEG_TURBO
 #include <algorithm>
 #include <gtest/gtest.h>
@@ -10,7 +10,7 @@
 namespace vergence {
 namespace {
 
-/// Edges and noise: neighbours differ.
+/// Edges and noise: neighbors differ.
 std::vector<std::uint8_t> busy_picture(int height, int width, int channels, Random& random) {
   std::vector<std::uint8_t> pixels;
   for (int y = 0; y < height; ++y)
@@ -90,7 +90,7 @@ TEST(JpegRegions, AreTheWholeImagesPixels) {
   }
 }
 
-TEST(JpegRegions, AreTheWholeImagesPixelsInAllColourSpaces) {
+TEST(JpegRegions, AreTheWholeImagesPixelsInAllColorSpaces) {
   Random random(6, Purpose::view);
   for (const bool plain : {false, true})
     for (const Sampling& sampling :

@@ -45,7 +45,7 @@ Tensors inputs_of(const Layer& layer, Backend& device = device_under_test()) {
   const Shape out{layer.images, layer.out_side(), layer.out_side(), layer.out}, channels{layer.out};
   const Shape weights{layer.out, layer.kernel, layer.kernel, layer.in};
   const Tensor x = random_tensor("x", {layer.images, layer.side, layer.side, layer.in}, DType::bf16, device);
-  // Means of several deviations: sums of squares that were not centred would show.
+  // Means of several deviations: sums of squares that were not centered would show.
   return {0.25 * x + 2.0, random_tensor("w", weights, DType::f32, device),
           layer.affine ? random_tensor("gamma", channels, DType::f32, device) : Tensor{},
           layer.affine ? random_tensor("beta", channels, DType::f32, device) : Tensor{},

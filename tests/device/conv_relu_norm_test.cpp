@@ -57,7 +57,7 @@ Outcome run(const Layer& layer, bool watch_activation) {
       return leaf(from_values(device, shape, normal_values(name, 0, shape.size()), type));
     };
     const Shape images{layer.images, layer.side, layer.side, layer.in}, channels{layer.in};
-    // Means of several deviations: sums that were not centred would show.
+    // Means of several deviations: sums that were not centered would show.
     const Tensor x = leaf(0.25 * values("x", images, DType::bf16).detached() + 2.0);
     const Tensor w = values("w", {layer.out, layer.kernel, layer.kernel, layer.in}, DType::f32);
     const Tensor gamma = layer.affine ? values("gamma", channels, DType::f32) : Tensor{};

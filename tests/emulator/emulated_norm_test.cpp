@@ -191,18 +191,18 @@ struct Tiles {
         squares(DType::f32, moments(shape, x, true)) {}
   emulated::ConvStatistics given() const { return {Array(mean).as<float>(), Array(squares).as<float>()}; }
 
-  Values moments(const NormShape& shape, const Values& x, bool centred_squares) const {
+  Values moments(const NormShape& shape, const Values& x, bool centered_squares) const {
     Values out;
     for (std::int64_t tile = 0; tile < tiles; ++tile)
       for (std::int64_t c = 0; c < shape.channels; ++c) {
         const std::int64_t first = tile * conv_statistics_rows;
         const std::int64_t last = std::min(first + conv_statistics_rows, shape.groups * shape.rows);
-        double centre = 0, squared = 0;
+        double center = 0, squared = 0;
         for (std::int64_t row = first; row < last; ++row)
-          centre += x[count(row * shape.channels + c)] / static_cast<double>(last - first);
+          center += x[count(row * shape.channels + c)] / static_cast<double>(last - first);
         for (std::int64_t row = first; row < last; ++row)
-          squared += std::pow(x[count(row * shape.channels + c)] - centre, 2);
-        out.push_back(centred_squares ? squared : centre);
+          squared += std::pow(x[count(row * shape.channels + c)] - center, 2);
+        out.push_back(centered_squares ? squared : center);
       }
     return out;
   }

@@ -1,4 +1,4 @@
-// Optimisers on the emulated GPU against the CPU: several steps over segments of several sizes with gaps between them,
+// Optimizers on the emulated GPU against the CPU: several steps over segments of several sizes with gaps between them,
 // eager and recorded.
 #include <cmath>
 #include <functional>

@@ -41,9 +41,9 @@ void expect_same(const std::function<Tensor(const Tensors&)>& fused, const std::
 
 Tensor composed_norm_group(const Tensor& x, const Tensor& gamma, const Tensor& beta) {
   const double inverse = 1 / static_cast<double>(x.rows());
-  const Tensor centred = x - inverse * sum_rows(x);
-  const Tensor variance = inverse * sum_rows(square(centred));
-  return centred / sqrt(variance + 1e-5) * gamma + beta;
+  const Tensor centered = x - inverse * sum_rows(x);
+  const Tensor variance = inverse * sum_rows(square(centered));
+  return centered / sqrt(variance + 1e-5) * gamma + beta;
 }
 
 Tensor composed_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, std::int64_t groups) {

@@ -1,4 +1,4 @@
-// Parameter sets, optimisers and schedules: trajectories against references written down here in double, and values.
+// Parameter sets, optimizers and schedules: trajectories against references written down here in double, and values.
 #include "engine/optimizer.h"
 
 #include <cmath>

@@ -10,7 +10,7 @@ namespace {
 using namespace vergence;
 
 /// Larger images are left alone: decoding them is slow, not wrong.
-constexpr std::int64_t most_decoded = std::int64_t{1} << 16;
+constexpr std::int64_t max_decoded = std::int64_t{1} << 16;
 
 std::int64_t divided(std::int64_t length, std::int64_t by) { return (length + by - 1) / by; }
 
@@ -78,9 +78,9 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   ImageHeader header;
   const bool known = accepts("image: ", [&] { header = image_header(file, "image"); });
   if (!known) header = {};  // it is; g++ 12 warns without this
-  must(!known || (header.height > 0 && header.width > 0 && header.height <= most_pixels / header.width),
+  must(!known || (header.height > 0 && header.width > 0 && header.height <= max_pixels / header.width),
        "a header has a size");
-  if (known && header.height * header.width > most_decoded) return 0;
+  if (known && header.height * header.width > max_decoded) return 0;
   for (const JpegLibrary jpeg : {JpegLibrary::turbo, JpegLibrary::stb}) {
     DecodedImage whole, part;
     const bool good = decodes(file, jpeg, {}, whole);

@@ -39,29 +39,29 @@ void check_images(const Dataset& data, std::int64_t from, std::int64_t to, std::
 
 }  // namespace
 
-/// The file: the labels. Settings: split; limit; images, and bytes too many, of the labelled file; the same of the
+/// The file: the labels. Settings: split; limit; images, and bytes too many, of the labeled file; the same of the
 /// other.
 int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const FuzzInput input(data, size, 6);
   const std::string_view labels = input.file();
   const std::string& split = split_names()[static_cast<std::size_t>(input.setting(0)) % split_names().size()];
   const std::int64_t limit = input.setting(1) % 16;
-  const std::int64_t count = input.setting(2) % 13, unlabelled = split == "train" ? input.setting(4) % 4 : 1;
+  const std::int64_t count = input.setting(2) % 13, unlabeled = split == "train" ? input.setting(4) % 4 : 1;
   const std::int64_t odd_bytes = input.setting(3) % 3, more_bytes = split == "train" ? input.setting(5) % 3 : 0;
-  const std::string labelled = split == "test" ? "test" : "train";
-  write_images(labelled + "_X.bin", count, odd_bytes);
-  write_input(labelled + "_y.bin", labels);
-  write_images("unlabeled_X.bin", unlabelled, more_bytes);
+  const std::string labeled = split == "test" ? "test" : "train";
+  write_images(labeled + "_X.bin", count, odd_bytes);
+  write_input(labeled + "_y.bin", labels);
+  write_images("unlabeled_X.bin", unlabeled, more_bytes);
   Dataset read;
   const bool good = accepts("stl10: ", [&] { read = read_stl10(fuzz_folder().path(), split, limit); });
   const bool good_labels = static_cast<std::int64_t>(labels.size()) == count &&
                            std::all_of(labels.begin(), labels.end(), [](char c) { return c >= 1 && c <= 10; });
-  must(good == (count > 0 && odd_bytes == 0 && unlabelled > 0 && more_bytes == 0 && (split == "train" || good_labels)),
+  must(good == (count > 0 && odd_bytes == 0 && unlabeled > 0 && more_bytes == 0 && (split == "train" || good_labels)),
        "whole images with labels of 1 to 10 are read, and nothing else");
   if (!good) return 0;
   const std::int64_t first = split == "val" ? count - count / 10 : 0;
   const std::int64_t last = split == "probe_without_val" ? count - count / 10 : count;
-  const std::int64_t all = last - first + (split == "train" ? unlabelled : 0);
+  const std::int64_t all = last - first + (split == "train" ? unlabeled : 0);
   must(read.count == (limit > 0 ? std::min(limit, all) : all), "a split has its share of the images");
   const std::int64_t own = std::min(read.count, last - first);
   check_images(read, 0, own, first);

@@ -88,12 +88,12 @@ write("python_cifar", "too_many_labels", pickle.dumps(wrong, 4), bytes([0, 0]))
 wrong["fine_labels"] = ["7"]
 write("python_cifar", "label_of_text", pickle.dumps(wrong, 4), bytes([0, 0]))
 
-# ---- STL-10: labels, then split, limit, images, odd bytes, unlabelled images, odd bytes
+# ---- STL-10: labels, then split, limit, images, odd bytes, unlabeled images, odd bytes
 for name, index in splits.items():
     write("stl10", name, bytes([1, 2, 10]), bytes([index, 0, 3, 0, 2, 0]))
 write("stl10", "val_of_11", bytes(range(1, 11)), b"\x01", bytes([3, 0, 11, 0, 0, 0]))
 write("stl10", "limit", bytes([4] * 12), bytes([2, 5, 12, 0, 0, 0]))
-write("stl10", "limit_in_unlabelled", bytes([4, 5]), bytes([0, 4, 2, 0, 3, 0]))
+write("stl10", "limit_in_unlabeled", bytes([4, 5]), bytes([0, 4, 2, 0, 3, 0]))
 write("stl10", "label_0", bytes([0, 1]), bytes([4, 0, 2, 0, 0, 0]))
 write("stl10", "label_11", bytes([11]), bytes([4, 0, 1, 0, 0, 0]))
 write("stl10", "label_missing", bytes([1]), bytes([4, 0, 2, 0, 0, 0]))
@@ -120,7 +120,7 @@ def npy_images(*shape):
 for split, (index, version) in zip(splits, enumerate(((1, 0), (2, 0), (3, 0), None, None))):
     labels = npy((numpy.arange(11) % 3).astype(("<i8", ">u2", "u1", "<i4", ">u8")[index]))
     write("npy", split, npy(npy_images(11, 3, 2, 1 + index), version), labels, npy_settings(split, index, labels))
-for name, array in {"grey": npy_images(2, 3, 4), "floats": npy_images(1, 2, 2, 1).astype("<f4"),
+for name, array in {"gray": npy_images(2, 3, 4), "floats": npy_images(1, 2, 2, 1).astype("<f4"),
                     "fortran": numpy.asfortranarray(npy_images(2, 2, 2, 3)), "flat": npy_images(4, 4),
                     "many_channels": npy_images(1, 1, 1, 17), "no_images": npy_images(0, 2, 2, 1),
                     "fields": numpy.zeros(2, [("a", "u1"), ("b", "<i4")])}.items():
@@ -222,8 +222,8 @@ png = file_of(gradient("L", 7, 9).convert("P"), "PNG")
 at = png.index(b"PLTE")
 write("image_file", "png_short_palette", png[:at - 4], struct.pack(">I", 6), png[at:at + 10],
       png[at + 4 + struct.unpack(">I", png[at - 4:at])[0]:], mended)
-grey16 = Image.fromarray((numpy.arange(63).reshape(7, 9) * 1000).astype("u2"))
-write("image_file", "png_16", file_of(grey16, "PNG"), whole)
+gray16 = Image.fromarray((numpy.arange(63).reshape(7, 9) * 1000).astype("u2"))
+write("image_file", "png_16", file_of(gray16, "PNG"), whole)
 png = file_of(gradient("RGB", 7, 9), "PNG")
 write("image_file", "png_cut_off", png[:-30], whole)
 write("image_file", "png_without_end", png[:-12], whole)
@@ -250,10 +250,10 @@ for bits, masks in ((16, (0xf800, 0x7e0, 0x1f)), (32, (0xff000000, 0xff0000, 0xf
     header = struct.pack("<IiiHHIIiiII", 40, 5, 3, 1, bits, 3, 0, 0, 0, 0, 0) + struct.pack("<III", *masks)
     pixels = bytes_of(3 * ((5 * bits // 8 + 3) // 4 * 4))
     write("image_file", f"bmp_masks_{bits}", b"BM", struct.pack("<IHHI", 66 + len(pixels), 0, 0, 66), header, pixels, part)
-for bits, colours in ((1, 2), (4, 16), (8, 256), (8, 200), (16, 0), (24, 0)):
+for bits, colors in ((1, 2), (4, 16), (8, 256), (8, 200), (16, 0), (24, 0)):
     pixels = bytes_of(3 * ((5 * bits + 31) // 32 * 4), 11)
-    header = struct.pack("<IHHI", 0, 0, 0, 26 + 3 * colours) + struct.pack("<IHHHH", 12, 5, 3, 1, bits)
-    write("image_file", f"bmp_os2_{bits}_{colours}", b"BM", header, bytes_of(3 * colours, 13), pixels, part)
+    header = struct.pack("<IHHI", 0, 0, 0, 26 + 3 * colors) + struct.pack("<IHHHH", 12, 5, 3, 1, bits)
+    write("image_file", f"bmp_os2_{bits}_{colors}", b"BM", header, bytes_of(3 * colors, 13), pixels, part)
 write("image_file", "text", b"not an image", whole)
 write("image_file", "empty")
 
@@ -270,7 +270,7 @@ write("class_list", "twice_unprintable", b"\x01\x7f\n\x01\x7f\n")
 # ---- configuration files
 write("toml", "plain", b'objective = "byol"\ndataset = "cifar10"\nepochs = 200\nlr = 0.03\nnesterov = true\nlars.eta = 1e-3\n')
 write("toml", "tables", b'batch = 512\nstep-epochs = [60, 80]\nschedule = "step"\nmean = [0.5, 0.5, 0.5]\n'
-      b'[view]\ncrop_low = 0.2\n[view1]\nblur_p = 1.0\n[view2]\nsolarise_p = 0.2\n[simclr]\ntemperature = 0.5\n')
+      b'[view]\ncrop_low = 0.2\n[view1]\nblur_p = 1.0\n[view2]\nsolarize_p = 0.2\n[simclr]\ntemperature = 0.5\n')
 write("toml", "text", 'data = "a\\tb\\u0000\\"\\\\\u00e9"\nout = \'\'\'\nlines\nof it\'\'\'\n'.encode())
 write("toml", "unknown", b"epoch = 3\n")
 write("toml", "unknown_of_two_lines", b'"epo\\nch" = 3\n')

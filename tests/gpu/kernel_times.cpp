@@ -13,10 +13,10 @@ namespace {
 
 std::FILE* times = nullptr;
 
-void CUPTIAPI give_buffer(uint8_t** buffer, std::size_t* size, std::size_t* most_records) {
+void CUPTIAPI give_buffer(uint8_t** buffer, std::size_t* size, std::size_t* max_records) {
   *size = std::size_t{8} << 20;
   *buffer = static_cast<uint8_t*>(std::aligned_alloc(64, *size));
-  *most_records = 0;  // as many as fit
+  *max_records = 0;  // as many as fit
 }
 
 void write_line(std::uint64_t start, std::uint64_t end, std::uint32_t launch, const char* name) {

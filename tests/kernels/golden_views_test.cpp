@@ -32,10 +32,10 @@ ViewSettings simclr_cifar() {
 }
 
 /// The second view of Barlow Twins and BYOL.
-ViewSettings solarised_cifar() {
+ViewSettings solarized_cifar() {
   ViewSettings settings = simclr_cifar();
   settings.brightness = settings.contrast = 0.4f, settings.saturation = 0.2f, settings.hue = 0.1f;
-  settings.blur_p = 0.1f, settings.solarise_p = 0.2f;
+  settings.blur_p = 0.1f, settings.solarize_p = 0.2f;
   return settings;
 }
 
@@ -97,8 +97,8 @@ ViewPlan stored_plan(const CropBox& crop, std::string_view on, const std::array<
   const auto is_on = [&](std::string_view name) { return on.find(name) != std::string_view::npos; };
   ViewPlan plan;
   plan.crop = crop;
-  plan.jitter = is_on("jitter"), plan.grey = is_on("grey"), plan.blur = is_on("blur");
-  plan.solarise = is_on("solarise"), plan.flip = is_on("flip");
+  plan.jitter = is_on("jitter"), plan.gray = is_on("gray"), plan.blur = is_on("blur");
+  plan.solarize = is_on("solarize"), plan.flip = is_on("flip");
   plan.brightness = factors[0], plan.contrast = factors[1], plan.saturation = factors[2], plan.hue = factors[3];
   for (std::size_t i = 0; i < 4; ++i) plan.order[i] = static_cast<Jitter>(std::string_view("BCSH").find(order[i]));
   plan.sigma = sigma;
@@ -119,12 +119,12 @@ std::vector<Golden> goldens() {
         {-1.3483989f, -1.3063620f, 2.1158266f},
         {0.3627573f, -0.0068783f, 1.9744967f},
         {-0.7044498f, 2.1262987f, -0.7240995f}}},
-      {"SimCLR on CIFAR: jitter, grey, blur, flip",
+      {"SimCLR on CIFAR: jitter, gray, blur, flip",
        simclr_cifar(),
        32,
        32,
        {1, 0, 2, 0},
-       stored_plan({5, 3, 13, 15}, "jitter grey blur flip", {0.92673117f, 0.3866718f, 0.7843675f, -0.025032282f},
+       stored_plan({5, 3, 13, 15}, "jitter gray blur flip", {0.92673117f, 0.3866718f, 0.7843675f, -0.025032282f},
                    "BHSC", 1.0757738f),
        {{-0.537584889, -0.507529610, -0.335945979},
         0.000135782,
@@ -142,24 +142,24 @@ std::vector<Golden> goldens() {
         {-1.9757980f, -1.1836286f, 0.2881192f},
         {-0.8886853f, -0.3117161f, 1.1752027f},
         {0.9325892f, 2.1264887f, 0.8901628f}}},
-      {"solarised view: blur, solarise",
-       solarised_cifar(),
+      {"solarized view: blur, solarize",
+       solarized_cifar(),
        32,
        32,
        {1, 7, 2, 1},
-       stored_plan({0, 9, 17, 21}, "blur solarise", {1.3050102f, 1.3976026f, 0.8668533f, -0.004217136f}, "CHBS",
+       stored_plan({0, 9, 17, 21}, "blur solarize", {1.3050102f, 1.3976026f, 0.8668533f, -0.004217136f}, "CHBS",
                    1.1557872f),
        {{-0.504073245, -0.836846657, -0.239639080},
         0.000986318,
         {-0.7905077f, -1.7987261f, -0.4607059f},
         {-0.3864599f, -0.9633834f, 0.1316456f},
         {-0.9179301f, -0.0630793f, -0.3312995f}}},
-      {"solarised view: jitter, solarise, flip",
-       solarised_cifar(),
+      {"solarized view: jitter, solarize, flip",
+       solarized_cifar(),
        32,
        32,
        {1, 7, 13, 1},
-       stored_plan({10, 5, 17, 18}, "jitter solarise flip", {1.2488642f, 0.9538828f, 0.95140076f, 0.047083464f}, "SBCH",
+       stored_plan({10, 5, 17, 18}, "jitter solarize flip", {1.2488642f, 0.9538828f, 0.95140076f, 0.047083464f}, "SBCH",
                    0.66865313f),
        {{-0.474966756, -0.543369654, -0.522136128},
         0.000021338,
@@ -214,9 +214,9 @@ TEST(GoldenViews, PlansAreTheStoredOnes) {
     const ViewPlan& stored = golden.plan;
     EXPECT_EQ(plan.crop, stored.crop);
     EXPECT_EQ(plan.jitter, stored.jitter);
-    EXPECT_EQ(plan.grey, stored.grey);
+    EXPECT_EQ(plan.gray, stored.gray);
     EXPECT_EQ(plan.blur, stored.blur);
-    EXPECT_EQ(plan.solarise, stored.solarise);
+    EXPECT_EQ(plan.solarize, stored.solarize);
     EXPECT_EQ(plan.flip, stored.flip);
     EXPECT_EQ(plan.brightness, stored.brightness);
     EXPECT_EQ(plan.contrast, stored.contrast);

@@ -332,7 +332,7 @@ TEST(Optimizers, ThreeStepsAgainstPlainLoops) {
         else
           cpu.adam({0.9, 0.999, eps, wd, kind == Kind::adamw}, segments, scalars, bg, bp, b1, b2);
       }
-      EXPECT_LT(error_of(bp.values(), p), tolerance(type)) << "optimiser " << k << ' ' << name_of(type);
+      EXPECT_LT(error_of(bp.values(), p), tolerance(type)) << "optimizer " << k << ' ' << name_of(type);
       EXPECT_EQ(bp.get(1005), draw(type, size)[1005]) << "changed what belongs to no segment";
     }
 }

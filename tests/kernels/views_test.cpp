@@ -67,7 +67,7 @@ Pixels resized(const std::vector<std::uint8_t>& image, std::int64_t width, const
   return out;
 }
 
-double grey_at(const Pixels& p, std::size_t i) { return 0.2989 * p[i] + 0.587 * p[i + 1] + 0.114 * p[i + 2]; }
+double gray_at(const Pixels& p, std::size_t i) { return 0.2989 * p[i] + 0.587 * p[i + 1] + 0.114 * p[i + 2]; }
 
 void reference_brightness(Pixels& p, double factor) {
   for (double& x : p) x = clamp01(x * factor);
@@ -75,15 +75,15 @@ void reference_brightness(Pixels& p, double factor) {
 
 void reference_contrast(Pixels& p, double factor) {
   double mean = 0;
-  for (std::size_t i = 0; i < p.size(); i += 3) mean += grey_at(p, i);
+  for (std::size_t i = 0; i < p.size(); i += 3) mean += gray_at(p, i);
   mean /= static_cast<double>(p.size() / 3);
   for (double& x : p) x = clamp01(factor * x + (1 - factor) * mean);
 }
 
 void reference_saturation(Pixels& p, double factor) {
   for (std::size_t i = 0; i < p.size(); i += 3) {
-    const double grey = grey_at(p, i);
-    for (std::size_t c = 0; c < 3; ++c) p[i + c] = clamp01(factor * p[i + c] + (1 - factor) * grey);
+    const double gray = gray_at(p, i);
+    for (std::size_t c = 0; c < 3; ++c) p[i + c] = clamp01(factor * p[i + c] + (1 - factor) * gray);
   }
 }
 
@@ -102,8 +102,8 @@ void reference_hue(Pixels& p, double turns) {
   }
 }
 
-void reference_grey(Pixels& p) {
-  for (std::size_t i = 0; i < p.size(); i += 3) p[i] = p[i + 1] = p[i + 2] = grey_at(p, i);
+void reference_gray(Pixels& p) {
+  for (std::size_t i = 0; i < p.size(); i += 3) p[i] = p[i + 1] = p[i + 2] = gray_at(p, i);
 }
 
 void reference_blur(Pixels& p, std::int64_t size, double sigma) {
@@ -142,10 +142,10 @@ Pixels reference_view(const std::vector<std::uint8_t>& image, std::int64_t width
           reference_hue(p, plan.hue);
           break;
       }
-  if (plan.grey) reference_grey(p);
+  if (plan.gray) reference_gray(p);
   if (plan.blur) reference_blur(p, s.size, plan.sigma);
-  if (plan.solarise)
-    for (double& x : p) x = x >= s.solarise_threshold ? 1 - x : x;
+  if (plan.solarize)
+    for (double& x : p) x = x >= s.solarize_threshold ? 1 - x : x;
   Pixels out(p.size());
   for (std::int64_t y = 0; y < s.size; ++y)
     for (std::int64_t x = 0; x < s.size; ++x)
@@ -211,8 +211,8 @@ TEST(Views, EachOperationMatchesTheReference) {
   for (float turns : {-0.5f, -0.17f, 0.0f, 0.2f, 0.5f})
     check("hue", [&](ViewPlan& p) { p.jitter = true, p.hue = turns; });
   for (float sigma : {0.1f, 0.9f, 2.0f, 7.0f}) check("blur", [&](ViewPlan& p) { p.blur = true, p.sigma = sigma; });
-  check("grey", [](ViewPlan& p) { p.grey = true; });
-  check("solarise", [](ViewPlan& p) { p.solarise = true; });
+  check("gray", [](ViewPlan& p) { p.gray = true; });
+  check("solarize", [](ViewPlan& p) { p.solarize = true; });
   check("flip", [](ViewPlan& p) { p.flip = true; });
 }
 
@@ -231,7 +231,7 @@ TEST(Views, HueOfAThirdOfATurnRotatesThePrimaries) {
 
 TEST(Views, WholeRecipesMatchTheReference) {
   ViewSettings settings;
-  settings.solarise_p = 0.3f;
+  settings.solarize_p = 0.3f;
   settings.mean = {0.4914f, 0.4822f, 0.4465f};
   settings.std = {0.2470f, 0.2435f, 0.2616f};
   for (std::uint64_t sample = 0; sample < 60; ++sample) {
@@ -292,7 +292,7 @@ double resized_pixel(const std::vector<std::uint8_t>& image, std::int64_t height
 }
 
 // torchvision: Resize(short side), which rounds the other side down, then CenterCrop, whose offset is rounded to even.
-TEST(Views, PlainCutsTheCentreOfTheResizedImage) {
+TEST(Views, PlainCutsTheCenterOfTheResizedImage) {
   const struct {
     std::int64_t height, width, resize, size, rows, columns;  // rows, columns: of the resized image
   } cases[] = {{41, 60, 20, 16, 20, 29}, {70, 33, 18, 16, 38, 18}, {24, 24, 20, 17, 20, 20}, {9, 13, 20, 16, 20, 28}};
@@ -375,7 +375,7 @@ TEST(Views, SameKeySameViewOtherKeyOtherView) {
 /// The places of the draws that the header promises to other devices.
 TEST(Views, DrawsLieWhereTheHeaderSays) {
   ViewSettings settings;
-  settings.solarise_p = 0.4f;
+  settings.solarize_p = 0.4f;
   for (std::uint64_t sample = 0; sample < 200; ++sample) {
     Random random(7, Purpose::view, 2, sample, 1);
     std::vector<std::uint32_t> bits(53);
@@ -403,24 +403,24 @@ TEST(Views, DrawsLieWhereTheHeaderSays) {
     std::array<Jitter, 4> order{Jitter::brightness, Jitter::contrast, Jitter::saturation, Jitter::hue};
     for (std::size_t i = 3; i > 0; --i) std::swap(order[i], order[static_cast<std::size_t>(below(48 - i, i + 1))]);
     EXPECT_EQ(plan.order, order);
-    EXPECT_EQ(plan.grey, unit(48) < settings.grey_p);
+    EXPECT_EQ(plan.gray, unit(48) < settings.gray_p);
     EXPECT_EQ(plan.blur, unit(49) < settings.blur_p);
     EXPECT_NEAR(plan.sigma, between(50, 0.1, 2.0), 1e-6);
-    EXPECT_EQ(plan.solarise, unit(51) < settings.solarise_p);
+    EXPECT_EQ(plan.solarize, unit(51) < settings.solarize_p);
     EXPECT_EQ(plan.flip, unit(52) < settings.flip_p);
   }
 }
 
 TEST(Views, DecisionsHappenAsOftenAsTheySay) {
   ViewSettings settings;
-  settings.solarise_p = 0.1f;
+  settings.solarize_p = 0.1f;
   constexpr int count = 20000;
-  int flip = 0, grey = 0, blur = 0, jitter = 0, solarise = 0;
+  int flip = 0, gray = 0, blur = 0, jitter = 0, solarize = 0;
   double area = 0;
   std::map<std::array<Jitter, 4>, int> orders;
   for (std::uint64_t i = 0; i < count; ++i) {
     const ViewPlan plan = draw_view(settings, 256, 256, Random(3, Purpose::view, 0, i, 0));
-    flip += plan.flip, grey += plan.grey, blur += plan.blur, jitter += plan.jitter, solarise += plan.solarise;
+    flip += plan.flip, gray += plan.gray, blur += plan.blur, jitter += plan.jitter, solarize += plan.solarize;
     area += static_cast<double>(plan.crop.height) * plan.crop.width / (256.0 * 256.0);
     ++orders[plan.order];
     ASSERT_GE(plan.crop.top, 0);
@@ -428,10 +428,10 @@ TEST(Views, DecisionsHappenAsOftenAsTheySay) {
     ASSERT_LE(plan.crop.left + plan.crop.width, 256);
   }
   EXPECT_NEAR(flip, 0.5 * count, 0.02 * count);
-  EXPECT_NEAR(grey, 0.2 * count, 0.02 * count);
+  EXPECT_NEAR(gray, 0.2 * count, 0.02 * count);
   EXPECT_NEAR(blur, 0.5 * count, 0.02 * count);
   EXPECT_NEAR(jitter, 0.8 * count, 0.02 * count);
-  EXPECT_NEAR(solarise, 0.1 * count, 0.02 * count);
+  EXPECT_NEAR(solarize, 0.1 * count, 0.02 * count);
   // Areas that do not fit at their ratio are drawn again: E[A | A <= exp(-x)], A uniform in [0.08, 1], x in [0, log
   // 4/3].
   EXPECT_NEAR(area / count, 0.4778, 0.006);
@@ -439,7 +439,7 @@ TEST(Views, DecisionsHappenAsOftenAsTheySay) {
   for (const auto& [order, times] : orders) EXPECT_NEAR(times, count / 24.0, 150);
 }
 
-TEST(Views, CropsThatNeverFitFallBackToTheCentre) {
+TEST(Views, CropsThatNeverFitFallBackToTheCenter) {
   ViewSettings settings;
   settings.crop_low = settings.crop_high = 1;  // all of a very wide or tall image at an aspect ratio near one
   EXPECT_EQ(draw_view(settings, 30, 300, Random(1, Purpose::view)).crop, (CropBox{0, 130, 30, 40}));
@@ -455,7 +455,7 @@ TEST(Views, SettingsOutOfRangeAreRefused) {
   EXPECT_EQ(refused([](ViewSettings&) {}), "accepted");
   EXPECT_EQ(refused([](ViewSettings& s) { s.flip_p = 1.5f; }), "view 1: flip_p is 1.5, expected 0 to 1");
   EXPECT_EQ(refused([](ViewSettings& s) { s.hue = 0.6f; }), "view 1: hue is 0.6, expected 0 to 0.5");
-  EXPECT_EQ(refused([](ViewSettings& s) { s.grey_p = NAN; }), "view 1: grey_p is nan, expected 0 to 1");
+  EXPECT_EQ(refused([](ViewSettings& s) { s.gray_p = NAN; }), "view 1: gray_p is nan, expected 0 to 1");
   EXPECT_EQ(refused([](ViewSettings& s) { s.crop_high = 0.01f; }),
             "view 1: crop goes from 0.08 to 0.01, expected the smaller first");
   EXPECT_EQ(refused([](ViewSettings& s) { s.size = 0; }), "view 1: size is 0, expected 2 to 4096");

@@ -175,9 +175,9 @@ struct Composed {
 
   Tensor norm(const Tensor& x, const std::string& name) const {
     const Tensor flat = reshape(x, {x.rows(), x.cols()});
-    const Tensor centred = flat - sum_rows(flat) / static_cast<double>(x.rows());
-    const Tensor variance = sum_rows(square(centred)) / static_cast<double>(x.rows());
-    const Tensor unit = centred * reciprocal(sqrt(variance + 1e-5));
+    const Tensor centered = flat - sum_rows(flat) / static_cast<double>(x.rows());
+    const Tensor variance = sum_rows(square(centered)) / static_cast<double>(x.rows());
+    const Tensor unit = centered * reciprocal(sqrt(variance + 1e-5));
     return reshape(unit * weights.at(name + ".weight") + weights.at(name + ".bias"), x.shape);
   }
   Tensor conv(const Tensor& x, const std::string& name, std::int64_t stride) const {
@@ -311,7 +311,7 @@ TEST(RunningStatistics, EvaluationReadsAndNeverWrites) {
   const auto before = all_values();
   const Tensor whole = model(images, {.training = false, .running = &statistics});
   const Tensor part = model(slice(images, 0, 2, 1), {.training = false, .running = &statistics});
-  EXPECT_LT(largest_difference(slice(whole, 0, 2, 1), part), 1e-12) << "an image's features depend on its neighbours";
+  EXPECT_LT(largest_difference(slice(whole, 0, 2, 1), part), 1e-12) << "an image's features depend on its neighbors";
   EXPECT_EQ(all_values(), before);
   model(images, {.running = &statistics});
   EXPECT_NE(all_values(), before) << "training wrote none";
@@ -374,8 +374,8 @@ TEST(Heads, ForwardEqualsTheComposition) {
   const Init init{cpu_backend(), 3, DType::f64};
   const Tensor x = random_tensor({8, 4}, 9);
   auto norm = [](const Tensor& y) {
-    const Tensor centred = y - sum_rows(y) / 8;
-    return centred * reciprocal(sqrt(affine(sum_rows(square(centred)), 1.0 / 8, 1e-5)));
+    const Tensor centered = y - sum_rows(y) / 8;
+    return centered * reciprocal(sqrt(affine(sum_rows(square(centered)), 1.0 / 8, 1e-5)));
   };
   for (LastNorm last : {LastNorm::none, LastNorm::affine, LastNorm::plain})
     for (bool hidden_norm : {false, true}) {

@@ -1,4 +1,4 @@
-// The op table: batch normalisation in all its forms, L2 normalisation, and the softmax family.
+// The op table: batch normalization in all its forms, L2 normalization, and the softmax family.
 #include "tests/op_table/references.h"
 
 namespace vergence::test {

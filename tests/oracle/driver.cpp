@@ -178,13 +178,13 @@ std::pair<ViewSettings, ViewPlan> view_case(const Metadata& metadata, int n) {
   const auto integer = [&](const char* name) { return static_cast<std::int32_t>(value(name)); };
   ViewSettings settings = ViewSettings::identity(integer("size"));
   if (text("interpolation") == "bicubic") settings.interpolation = Interpolation::bicubic;
-  settings.solarise_threshold = value("threshold");
-  for (std::size_t c = 0; c < 3 && value("normalised") != 0; ++c)
+  settings.solarize_threshold = value("threshold");
+  for (std::size_t c = 0; c < 3 && value("normalized") != 0; ++c)
     settings.mean[c] = value(join("mean", c).c_str()), settings.std[c] = value(join("std", c).c_str());
   ViewPlan plan;
   plan.crop = {integer("top"), integer("left"), integer("height"), integer("width")};
-  plan.jitter = value("jitter") != 0, plan.grey = value("grey") != 0, plan.blur = value("blur") != 0;
-  plan.solarise = value("solarise") != 0, plan.flip = value("flip") != 0;
+  plan.jitter = value("jitter") != 0, plan.gray = value("gray") != 0, plan.blur = value("blur") != 0;
+  plan.solarize = value("solarize") != 0, plan.flip = value("flip") != 0;
   plan.brightness = value("brightness"), plan.contrast = value("contrast"), plan.saturation = value("saturation");
   plan.hue = value("hue"), plan.sigma = value("sigma");
   const std::string order = text("order");
@@ -234,7 +234,7 @@ void episodes(const SafetensorsFile& in, Results& out) {
   out.add("interval", from_floats(cpu_backend(), {rows}, intervals));
 }
 
-/// Corrupted images, their bytes as numbers; no hue where there is no colour.
+/// Corrupted images, their bytes as numbers; no hue where there is no color.
 void corrupted(const SafetensorsFile& in, Results& out) {
   const TensorEntry* entry = in.find("images");
   require_usage(entry && entry->dtype == "U8" && entry->shape.size() == 4, in.path(), ": expected images");

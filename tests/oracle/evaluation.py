@@ -101,8 +101,8 @@ def oracle_episodes(driver):
             ("ten classes", 10, range(10), 16, 40, 5, (1, 5), 15, 200, 1),
             ("some of thirty", 30, (2, 3, 7, 11, 19, 28, 29), 9, 12, 3, (2, 4), 6, 150, 2**40 + 7)]:
         labels = generator.permutation(np.repeat(np.arange(classes), per_class)).astype(np.int32)
-        centres = generator.normal(0, 1, (classes, dim))
-        features = (centres[labels] + generator.normal(0, 2, (len(labels), dim)) + 0.5).astype(np.float32)
+        centers = generator.normal(0, 1, (classes, dim))
+        features = (centers[labels] + generator.normal(0, 2, (len(labels), dim)) + 0.5).astype(np.float32)
         results = drive(driver, "episodes", {"features": features, "labels": labels,
                                              "classes": np.array(list(some), np.int32),
                                              "shots": np.array(shots, np.int32)},
@@ -159,7 +159,7 @@ def oracle_corruptions(driver):
     for size, channels, split, seed in [(32, 3, "test", 1), (80, 3, "val", 2**33 + 4), (19, 1, "test", 3)]:
         images = generator.integers(0, 256, (3, size, size, channels), np.uint8)
         images[0, :size // 2] = images[0, 0, 0]  # a plain half
-        images[1, :, :, :] = images[1, :, :1, :1] if channels == 3 else 0  # greys
+        images[1, :, :, :] = images[1, :, :1, :1] if channels == 3 else 0  # grays
         found = drive(driver, "corruptions", {"images": images}, {"split": split, "seed": seed})
         assert ("hue" in found) == (channels == 3), found.keys()
         for name, result in found.items():

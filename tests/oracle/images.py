@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compares the reading of image files with Pillow, which torchvision's loader reads with:  images.py DRIVER
 
-DRIVER is the built tests/oracle_driver. JPEG files of every colour space and sampling, with and without Adobe's marker,
+DRIVER is the built tests/oracle_driver. JPEG files of every color space and sampling, with and without Adobe's marker,
 are written by libjpeg-turbo; what libjpeg-turbo decodes must be Pillow's to the bit, whole and reduced (Image.draft), and
 what stb_image decodes must be near. (That regions are the whole's pixels is tests/datasets/jpeg_regions_test.cpp's.) Then the first
 inputs of the fuzzers, PNG, BMP, damaged files and all: the same are read, and are the same, but for those listed. Exit status: 0 they
@@ -30,13 +30,13 @@ REDUCTIONS = (1, 2, 4, 8)
 MAKE_CORPUS = pathlib.Path(__file__).resolve().parent.parent / "fuzz" / "make_corpus.py"
 # Read by Pillow and not here, and why.
 REFUSED_HERE = {
-    "jpeg_end_in_its_data": "pixels are missing, and grey in Pillow",
-    "bmp_short_palette": "colours that its palette does not have",
+    "jpeg_end_in_its_data": "pixels are missing, and gray in Pillow",
+    "bmp_short_palette": "colors that its palette does not have",
     "bmp_os2_8_200": "the same; Pillow takes the pixels' bytes for them",
     "png_chunk_of_a_gibibyte": "its chunk ends behind the file",
     "png_data_checksum": "Pillow does not compare that of pixels",
 }
-OTHER_PIXELS = {"png_16": "the upper 8 bits count; Pillow clips greys to 255"}
+OTHER_PIXELS = {"png_16": "the upper 8 bits count; Pillow clips grays to 255"}
 
 
 def check(name, good, what=""):
@@ -75,7 +75,7 @@ def by_pillow(file, reduction=1):
 
 
 def picture(height, width, channels):
-    """Waves and edges, for which colour spaces and places in the image make a difference."""
+    """Waves and edges, for which color spaces and places in the image make a difference."""
     y, x, c = np.mgrid[0:height, 0:width, 0:channels]
     values = 128 + 60 * np.sin(x * 0.07 * (c + 1) + y * 0.05) + 40 * np.cos(y * 0.04 * (c + 1))
     return np.clip(np.where((x // 40 + y // 35) % 5 == c, 255 - values, values), 0, 255).astype(np.uint8)
@@ -85,7 +85,7 @@ def forms():
     """(name, channels, metadata) of every JPEG."""
     three = ["111111", "211111", "121111", "221111", "411111", "421111", "141111", "241111", "222112", "112222", "221212",
              "311111", "321111", "114211", "231111"]
-    kinds = [("grey", 1, 0, 1, ["11", "22", "13"]), ("YCbCr", 3, 0, 1, three), ("YCbCr with marker", 3, 0, 2, three[:6]),
+    kinds = [("gray", 1, 0, 1, ["11", "22", "13"]), ("YCbCr", 3, 0, 1, three), ("YCbCr with marker", 3, 0, 2, three[:6]),
              ("RGB", 3, 1, 1, three[:6]), ("RGB without marker", 3, 1, 0, three[:6]),
              ("CMYK", 4, 1, 1, ["11111111", "22111122", "41111111", "21111121"]),
              ("CMYK without marker", 4, 1, 0, ["11111111", "22111122", "41111111"]),

@@ -22,7 +22,7 @@ MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 
 
 def generated_image(height, width, seed):
-    """Gradients, noise, hard edges, and pure and grey colours."""
+    """Gradients, noise, hard edges, and pure and gray colors."""
     generator = np.random.default_rng(seed)
     y, x = np.mgrid[0:height, 0:width]
     planes = [x / width, y / height, 0.5 + 0.5 * np.sin(x / 5 + y / 9)]
@@ -45,11 +45,11 @@ def transformed(image, case):
         for operation in map(int, case["order"]):
             name = JITTER[operation]
             image = image if case[name] == NEUTRAL[name] else ADJUST[operation](image, case[name])
-    if case.get("grey"):
+    if case.get("gray"):
         image = F.rgb_to_grayscale(image, num_output_channels=3)
     if case.get("blur"):
         image = F.gaussian_blur(image, case.get("kernel", 2 * math.ceil(3 * case["sigma"]) + 1), case["sigma"])
-    if case.get("solarise"):
+    if case.get("solarize"):
         image = F.solarize(image, case["threshold"] if tensor else math.ceil(255 * case["threshold"]))
     return F.hflip(image) if case.get("flip") else image
 
@@ -87,12 +87,12 @@ def single_operations(square, images):
             yield f"{name} {factor}", square, jittered(square, **{name: factor})
     for turns in (-0.5, -0.17, 0.0, 0.1, 0.2, 0.5):
         yield f"hue {turns}", square, jittered(square, hue=turns)
-    yield "grey", square, whole(square, grey=1)
+    yield "gray", square, whole(square, gray=1)
     for sigma in (0.1, 0.5, 1.0, 2.0):
         yield f"blur {sigma}", square, whole(square, blur=1, sigma=sigma)
     yield "blur 2.0, kernel 23", square, whole(square, blur=1, sigma=2.0, kernel=23)
     for threshold in (0.25, 0.5):
-        yield f"solarise {threshold}", square, whole(square, solarise=1, threshold=threshold)
+        yield f"solarize {threshold}", square, whole(square, solarize=1, threshold=threshold)
     yield "flip", square, whole(square, flip=1)
 
 
@@ -109,8 +109,8 @@ def recipes(images, count):
             "interpolation": ("bicubic", "bilinear")[number % 4 > 1], "jitter": 1,
             "order": "".join(draw.sample("0123", 4)), "brightness": draw.uniform(0.2, 1.8),
             "contrast": draw.uniform(0.2, 1.8), "saturation": draw.uniform(0.2, 1.8), "hue": draw.uniform(-0.2, 0.2),
-            "grey": int(number % 5 == 4), "blur": number % 2, "sigma": sigma, "solarise": int(number % 3 == 2),
-            "threshold": 0.5, "flip": number // 2 % 2, "normalised": 1,
+            "gray": int(number % 5 == 4), "blur": number % 2, "sigma": sigma, "solarize": int(number % 3 == 2),
+            "threshold": 0.5, "flip": number // 2 % 2, "normalized": 1,
             **{f"mean{c}": MEAN[c] for c in range(3)}, **{f"std{c}": STD[c] for c in range(3)}}
 
 
@@ -127,7 +127,7 @@ def compare(drive, check):
     print("differences in steps of 1/255      tensor: mean       max     PIL: mean       max")
     for at, (name, image, case) in enumerate(cases):
         ours = found[f"view.{at}"].astype(np.float64)
-        if case.get("normalised"):
+        if case.get("normalized"):
             ours = ours * STD + MEAN
         tensor, pil = np.abs(ours - on_tensor(image, case)), np.abs(ours - on_pil(image, case))
         print(f"{name:32} {tensor.mean() / STEP:15.2e} {tensor.max() / STEP:9.2e} {pil.mean() / STEP:13.3f} "
@@ -135,7 +135,7 @@ def compare(drive, check):
         recipe, wider = name.startswith("recipe"), "kernel" in case  # wider: their Gaussian ends beyond ours
         check(f"{name}, tensor, mean", tensor.mean(), 3e-4 if wider else 5e-6 if recipe else 1e-6)
         # Within rounding of its threshold a pixel of a recipe may be inverted on one side alone.
-        if not (recipe and case["solarise"]):
+        if not (recipe and case["solarize"]):
             check(f"{name}, tensor, max", tensor.max(), 2e-3 if wider else 2e-5)
         if not recipe:
             check(f"{name}, PIL, mean", pil.mean(), 2 * STEP if name.startswith("hue") else STEP)

@@ -25,7 +25,7 @@ inline std::vector<std::uint8_t> gradient_picture(int height, int width, int cha
 
 #ifdef VERGENCE_JPEG_TURBO
 struct JpegForm {
-  int channels = 3;                  // 1: grey, 3: RGB, 4: CMYK, stored inverted as Adobe does
+  int channels = 3;                  // 1: gray, 3: RGB, 4: CMYK, stored inverted as Adobe does
   int horizontal = 1, vertical = 1;  // sampling of the first component against the others
   bool progressive = false;
   bool plain = false;                             // RGB or CMYK are stored as they are, not as YCbCr or YCCK
@@ -99,7 +99,7 @@ inline std::string little_endian(std::int64_t value, int bytes) {
 }
 
 /// `rows`: each padded to four bytes, from the bottom up, or from the top down where `height` is negative. `palette`:
-/// four bytes a colour.
+/// four bytes a color.
 inline std::string bmp_file(const std::string& rows, int height, int width, int bits, const std::string& palette) {
   std::string rest = little_endian(40, 4) + little_endian(width, 4) + little_endian(height, 4) + little_endian(1, 2) +
                      little_endian(bits, 2) + std::string(24, '\0') + palette;
@@ -110,8 +110,8 @@ inline std::string bmp_file(const std::string& rows, int height, int width, int 
 
 struct PngForm {
   int bits = 8;
-  int colour = 2;       // as in the format: 0 grey, 2 RGB, 3 palette, 4 grey and alpha, 6 RGB and alpha
-  std::string palette;  // colour 3: RGB bytes
+  int color = 2;        // as in the format: 0 gray, 2 RGB, 3 palette, 4 gray and alpha, 6 RGB and alpha
+  std::string palette;  // color 3: RGB bytes
 };
 
 /// `rows`: the bytes of each row as the format has them.
@@ -133,7 +133,7 @@ inline std::string png_file(const std::vector<std::string>& rows, int width, con
   std::string header =
       big_endian(static_cast<std::uint32_t>(width)) + big_endian(static_cast<std::uint32_t>(rows.size()));
   header += static_cast<char>(form.bits);
-  header += static_cast<char>(form.colour);
+  header += static_cast<char>(form.color);
   header += std::string(3, '\0');
   std::string file = "\x89PNG\r\n\x1a\n" + png_chunk("IHDR", header);
   if (!form.palette.empty()) file += png_chunk("PLTE", form.palette);

@@ -63,7 +63,7 @@ inline void expect_bf16_losses(const std::vector<double>& losses, const std::vec
     EXPECT_NEAR(losses[i], expected[i], (i == 0 ? 1e-2 : 5e-2) * std::abs(expected[i])) << "bf16, step " << i;
 }
 
-/// Losses of so many steps from a data set's bytes: views, model, optimiser. The views are of the options' precision.
+/// Losses of so many steps from a data set's bytes: views, model, optimizer. The views are of the options' precision.
 inline std::vector<double> losses_from_images(const Options& options, Backend& device, bool record, int steps) {
   const Dataset dataset = open_dataset(dataset_settings(options), "train");
   const auto objective = make_objective(objective_setup(options, options.image_size, device));

@@ -46,7 +46,7 @@ inline std::vector<ViewSettings> byol_views(std::int64_t size) {
   }
   first.blur_p = 1.0f;
   second.blur_p = 0.1f;
-  second.solarise_p = 0.5f;
+  second.solarize_p = 0.5f;
   return {first, second};
 }
 
@@ -69,7 +69,7 @@ inline std::vector<ViewCase> view_cases() {
       {"unaligned", 3, 32, 32, simclr(32), 8, DType::bf16, 1},
       {"plain_same_size", 4, 16, 16, {plain}, 8, DType::f32},
       {"plain_oblong", 4, 23, 200, {plain}, 3, DType::f32},
-      {"plain_centre", 4, 23, 40, {ViewSettings::plain(16, 18, {}, {1, 1, 1})}, 3, DType::f32},
+      {"plain_center", 4, 23, 40, {ViewSettings::plain(16, 18, {}, {1, 1, 1})}, 3, DType::f32},
   };
 }
 

@@ -136,11 +136,11 @@ class Rows(unittest.TestCase):
         self.assertEqual({each.method for each in rows.PRIMARIES}, {"MetaMask", "ICL-MSR", "MRCL", "DSA"})
 
     def test_groups(self):
-        names = [each.name for each in judging.judgements(row("dsa_best"))]
+        names = [each.name for each in judging.judgments(row("dsa_best"))]
         self.assertEqual(names[:3], ["home probe", "home adam", "home features"])
         self.assertIn("episodes home", names)
         self.assertNotIn("corruptions", names)
-        self.assertEqual([each.name for each in judging.judgements(row("shapes_simclr"))][3:], ["foreground shapes"])
+        self.assertEqual([each.name for each in judging.judgments(row("shapes_simclr"))][3:], ["foreground shapes"])
 
 
 class Lines(unittest.TestCase):
@@ -210,7 +210,7 @@ class Lines(unittest.TestCase):
                 store.append(self.file, line_of("dsa_best", seed, **{"kNN 200": 42 + 2 * seed}))
         chosen = [(each, each.seeds) for each in rows.ROWS]
         text = tables.tables(self.read(), {each.name: each for each in rows.ROWS}, chosen, lambda each: each.seeds)
-        self.assertIn("dsa_best less simclr** (whether neighbours are of one class): +3.5, 95 % interval [-2.9, +9.9], "
+        self.assertIn("dsa_best less simclr** (whether neighbors are of one class): +3.5, 95 % interval [-2.9, +9.9], "
                       "above in 2 of 2, p = 0.0903; not finished: 2 of 5 seeds", text)
         self.assertIn("| kNN 200 | 43.0 ± 1.6 | 45.0 ± 1.4 |", text)
         self.assertIn("| kNN 200 | +3.5 [-2.9, +9.9] 2/2 |", text)

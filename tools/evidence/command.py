@@ -50,7 +50,7 @@ def parse(arguments):
     piece.add_argument("--limit", type=int, help="images, for a rehearsal")
     piece.add_argument("--width", type=int, help="of the encoder, for a rehearsal")
     parser.epilog = ("What follows -- goes to every pretraining, for a trial: its lines and runs lie in runs/evidence_trial, "
-                     "and its judgements take few images: --build build -- --limit 500 --epochs 1 --width 4")
+                     "and its judgments take few images: --build build -- --limit 500 --epochs 1 --width 4")
     split = arguments.index("--") if "--" in arguments else len(arguments)
     options = parser.parse_args(arguments[:split])
     options.trial = arguments[split + 1:]

@@ -96,7 +96,7 @@ def train_and_judge(place, run, clock, after):
         run.train(seconds=clock.left() - JUDGE_SECONDS)
         clock.learn(run.row.name, run.state["train_seconds"])
     used = core_seconds()
-    figures, notes = run.judge(judging.judgements(run.row), left=lambda: clock.left() - clock.wanted(after))
+    figures, notes = run.judge(judging.judgments(run.row), left=lambda: clock.left() - clock.wanted(after))
     place.store.append(run.line(figures, notes, run.state["core_seconds"] + core_seconds() - used))
     print(f"  probe {figures['probe']:.2f}, kNN 200 {figures['kNN 200']:.2f}, {run.state['train_seconds']:.0f} s of training"
           + (f"; without {', '.join(notes)}" if notes else ""), flush=True)

@@ -1,6 +1,6 @@
 """What a finished run is judged by: commands of linear_probe and evaluate, and the figures read from their JSON.
 
-Groups are made up of judgements; one whose data is absent, or that the tools do not know, leaves a note in the run's line.
+Groups are made up of judgments; one whose data is absent, or that the tools do not know, leaves a note in the run's line.
 """
 import dataclasses
 import json
@@ -17,11 +17,11 @@ TRANSFER_PARTS = ("shapes probe", ("CIFAR-100 probe", "CIFAR-100 subset probe"))
 # Numbers in the tools' JSON that describe the measurement and are none of its results.
 SETTINGS = {"k", "epochs", "seed", "classes", "train_images", "test_images", "decoder_width", "ways", "shots", "queries",
             "episodes", "images", "chance", "width", "drawn_from", "interval_95"}
-MISSING = ("missing_classes", "missing_images")  # of a judgement that cannot name all classes
+MISSING = ("missing_classes", "missing_images")  # of a judgment that cannot name all classes
 
 
 @dataclasses.dataclass(frozen=True)
-class Judgement:
+class Judgment:
     name: str  # its group's, and what it is judged on
     tool: str
     options: tuple
@@ -95,7 +95,7 @@ def _all_of(metric, name):
     return read
 
 
-def judgements(row):
+def judgments(row):
     """Those of the row's groups, in order."""
     home = ("--limit", "20000") if row.split == "val" else ()
     own = dataset_of(row.common)
@@ -104,19 +104,19 @@ def judgements(row):
     rendered = [own] if own in ("confounded_shapes", "composites") else ["confounded_shapes", "composites"]
     short = {"confounded_shapes": "shapes", "composites": "composites"}
     everything = [
-        Judgement("home probe", "linear_probe", lbfgs + home, "", _probe("probe")),
-        Judgement("home adam", "linear_probe", ("--protocol", "adam") + home, "", _probe("probe Adam")),
-        Judgement("home features", "evaluate", ("--metrics", "knn,crowding,collapse") + home, "", _home),
-        Judgement("transfer shapes", "linear_probe", lbfgs, "confounded_shapes", _probe("shapes probe")),
-        Judgement("transfer cifar100", "linear_probe", lbfgs, "cifar100", _probe("CIFAR-100 probe")),
-        *[Judgement(f"dense {short[on]}", "evaluate", ("--metrics", "dense") + small, on, _dense(short[on]))
+        Judgment("home probe", "linear_probe", lbfgs + home, "", _probe("probe")),
+        Judgment("home adam", "linear_probe", ("--protocol", "adam") + home, "", _probe("probe Adam")),
+        Judgment("home features", "evaluate", ("--metrics", "knn,crowding,collapse") + home, "", _home),
+        Judgment("transfer shapes", "linear_probe", lbfgs, "confounded_shapes", _probe("shapes probe")),
+        Judgment("transfer cifar100", "linear_probe", lbfgs, "cifar100", _probe("CIFAR-100 probe")),
+        *[Judgment(f"dense {short[on]}", "evaluate", ("--metrics", "dense") + small, on, _dense(short[on]))
           for on in rendered],
-        Judgement("claims", "evaluate", ("--metrics", "nuisance,reconstruction") + some, "", _claims),
-        Judgement("corruptions", "evaluate", ("--metrics", "corruptions") + home, "", _all_of("corruptions", "corruptions")),
-        Judgement("episodes home", "evaluate", ("--metrics", "episodes") + home, "", _all_of("episodes", "episodes")),
-        Judgement("episodes cifar100", "evaluate", ("--metrics", "episodes"), "cifar100",
+        Judgment("claims", "evaluate", ("--metrics", "nuisance,reconstruction") + some, "", _claims),
+        Judgment("corruptions", "evaluate", ("--metrics", "corruptions") + home, "", _all_of("corruptions", "corruptions")),
+        Judgment("episodes home", "evaluate", ("--metrics", "episodes") + home, "", _all_of("episodes", "episodes")),
+        Judgment("episodes cifar100", "evaluate", ("--metrics", "episodes"), "cifar100",
                   _all_of("episodes", "CIFAR-100 episodes")),
-        *[Judgement(f"foreground {short[on]}", "evaluate", ("--metrics", "foreground"), on, _foreground(short[on]))
+        *[Judgment(f"foreground {short[on]}", "evaluate", ("--metrics", "foreground"), on, _foreground(short[on]))
           for on in rendered],
     ]
     return [each for group in row.judged_by for each in everything if each.group == group]
@@ -132,22 +132,22 @@ def data_folder(data, dataset):
     raise NotJudged(f"no folder {' or '.join(FOLDERS[dataset])} beside the others' data")
 
 
-def command_of(judgement, row, data, run, out, device, limits=()):
-    """The words of the command but for the tool; `limits` stand in place of the judgement's own."""
-    folder = data_folder(data, judgement.dataset or dataset_of(row.common))
-    own = judgement.dataset in ("", dataset_of(row.common))
-    subject = ["--run", run] if own else ["--encoder-file", run / "encoder.safetensors", "--dataset", judgement.dataset]
-    options = dict(zip(judgement.options[::2], judgement.options[1::2])) | dict(limits)
-    if judgement.tool == "linear_probe":
+def command_of(judgment, row, data, run, out, device, limits=()):
+    """The words of the command but for the tool; `limits` stand in place of the judgment's own."""
+    folder = data_folder(data, judgment.dataset or dataset_of(row.common))
+    own = judgment.dataset in ("", dataset_of(row.common))
+    subject = ["--run", run] if own else ["--encoder-file", run / "encoder.safetensors", "--dataset", judgment.dataset]
+    options = dict(zip(judgment.options[::2], judgment.options[1::2])) | dict(limits)
+    if judgment.tool == "linear_probe":
         options.pop("--train-limit", None)
     return [*subject, *(["--data", folder] if folder else []), "--device", device, "--split", row.split,
             *[word for pair in options.items() for word in pair], "--out", out]
 
 
-def figures_in(judgement, row, data, out):
+def figures_in(judgment, row, data, out):
     """Of the JSON that the tool wrote, to six digits. NaN and null are left out."""
     said = json.loads(out.read_text(encoding="utf-8"))
-    figures = judgement.read(said, data_folder(data, judgement.dataset or dataset_of(row.common)))
+    figures = judgment.read(said, data_folder(data, judgment.dataset or dataset_of(row.common)))
     return {name: float(f"{value:.6g}") for name, value in figures.items() if value is not None and math.isfinite(value)}
 
 

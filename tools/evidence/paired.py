@@ -24,7 +24,7 @@ def _continued_fraction(a, b, x):
 
 
 def incomplete_beta(a, b, x):
-    """The regularised incomplete beta function I_x(a, b)."""
+    """The regularized incomplete beta function I_x(a, b)."""
     if x <= 0 or x >= 1:
         return float(x >= 1)
     if x > (a + 1) / (a + b + 2):

@@ -53,7 +53,7 @@ ICL_MSR_FIXED = FIXED + own("icl_msr", "initial_deviation 4")
 # Objective and options of each method as they stand above.
 METHODS = {"MetaMask": ("metamask", METAMASK), "ICL-MSR": ("icl_msr", ICL_MSR), "MRCL": ("mrcl", MRCL), "DSA": ("dsa", DSA),
            "SimCLR": ("simclr", ()), "Barlow Twins": ("barlow_twins", BARLOW_TWINS)}
-# Groups of judgements, see judging.py.
+# Groups of judgments, see judging.py.
 GROUPS = ("home", "transfer", "dense", "claims")
 MORE_GROUPS = {"SimCLR": ("corruptions", "episodes", "foreground"), "Barlow Twins": ("corruptions",),
                "MetaMask": ("corruptions",), "DSA": ("episodes",), "ICL-MSR": ("foreground",)}
@@ -229,5 +229,5 @@ PRIMARIES = [
     Primary("ICL-MSR", "shapes full > re-paired", "shapes_icl_meta", "shapes_simclr",
             "objects on other images' backgrounds, confounded_shapes"),
     Primary("MRCL", "transfer probe", "mrcl", "simclr", "mean of the other data sets' probes"),
-    Primary("DSA", "kNN 200", "dsa_best", "simclr", "whether neighbours are of one class"),
+    Primary("DSA", "kNN 200", "dsa_best", "simclr", "whether neighbors are of one class"),
 ]

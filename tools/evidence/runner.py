@@ -25,7 +25,7 @@ class Place:
     processor: str
     threads: int
     device: str = "cpu"
-    limits: tuple = ()  # pairs in place of the judgements' own
+    limits: tuple = ()  # pairs in place of the judgments' own
     epochs: int | None = None  # pieces on a GPU
     judged_at: str = ""  # commit of the tools that judge, if not that of the rows
 
@@ -103,33 +103,33 @@ class Run:
         lines = (self.folder / "metrics.jsonl").read_text(encoding="utf-8").split("\n")
         return json.loads([line for line in lines if line.strip()][-1])["step"]
 
-    def judge(self, judgements, left=lambda: None):
+    def judge(self, judgments, left=lambda: None):
         """Figures, and notes on what could not be judged. `left` gives the seconds there are, None: any number."""
         figures, notes = {}, {}
-        for judgement in judgements:
+        for judgment in judgments:
             try:
-                figures |= self._judge(judgement, None if judgement.group == "home" else left())
+                figures |= self._judge(judgment, None if judgment.group == "home" else left())
             except judging.NotJudged as why:
-                notes[judgement.name] = str(why)
+                notes[judgment.name] = str(why)
             except TookTooLong:
-                notes[judgement.name] = "no time was left"
+                notes[judgment.name] = "no time was left"
         return judging.with_means(figures), notes
 
-    def _judge(self, judgement, seconds):
-        place, tool = self.place, judgement.tool
+    def _judge(self, judgment, seconds):
+        place, tool = self.place, judgment.tool
         if seconds is not None and seconds <= 0:
             raise judging.NotJudged("no time was left")
-        out = self.folder / f"judged_{judgement.name.replace(' ', '_')}_{self.row.split}.json"
-        words = judging.command_of(judgement, self.row, place.data, self.folder, out, place.device, place.limits)
+        out = self.folder / f"judged_{judgment.name.replace(' ', '_')}_{self.row.split}.json"
+        words = judging.command_of(judgment, self.row, place.data, self.folder, out, place.device, place.limits)
         # 2: the tool does not know it, or its data does not suit; a home without figures is a failure.
-        allowed = (0,) if judgement.group == "home" else (0, 2)
+        allowed = (0,) if judgment.group == "home" else (0, 2)
         if place.runner.run([place.build / tool, *words], self.log, allowed, seconds) == 2:
             said = last_line(self.log).replace(str(place.data), "DIR").replace(str(self.folder), "RUN")
             raise judging.NotJudged(said[:120])
         try:
-            return judging.figures_in(judgement, self.row, place.data, out)
+            return judging.figures_in(judgment, self.row, place.data, out)
         except (KeyError, TypeError, ValueError) as error:  # other tools may write other JSON
-            if judgement.group == "home":
+            if judgment.group == "home":
                 raise
             raise judging.NotJudged(f"{out.name}: not understood: {error!r}") from error
 
@@ -180,7 +180,7 @@ class Work:
         print(f"{time.strftime('%H:%M')} {row.step} {row.name}, seed {seed}", flush=True)
         run.train()
         used = core_seconds()
-        figures, notes = run.judge(judging.judgements(row))
+        figures, notes = run.judge(judging.judgments(row))
         self.place.store.append(run.line(figures, notes, run.state["core_seconds"] + core_seconds() - used))
         self.tell(run, figures, notes)
 
@@ -196,7 +196,7 @@ class Work:
             return
         print(f"{time.strftime('%H:%M')} {row.step} {row.name}, seed {seed}: its encoder is not here; again", flush=True)
         run.train()
-        figures, _ = run.judge([each for each in judging.judgements(row) if each.group == "home"])
+        figures, _ = run.judge([each for each in judging.judgments(row) if each.group == "home"])
         line = self.place.store.line(row.name, seed, self.place.machine)
         other = [name for name in figures if figures[name] != line["figures"].get(name)]
         if other:
@@ -205,13 +205,13 @@ class Work:
                   file=sys.stderr, flush=True)
 
     def judge_again(self, row, seed):
-        """The judgements that left a note, of a run whose encoder is here. Whether anything came of it."""
+        """The judgments that left a note, of a run whose encoder is here. Whether anything came of it."""
         line = self.place.store.line(row.name, seed, self.place.machine)
         run = Run(self.place, row, seed)
         if not line or not line.get("notes") or not run.trained:
             return False
         used = core_seconds()
-        figures, notes = run.judge([each for each in judging.judgements(row) if each.name in line["notes"]])
+        figures, notes = run.judge([each for each in judging.judgments(row) if each.name in line["notes"]])
         if not figures:
             return False
         figures = judging.with_means(line["figures"] | figures)

@@ -15,7 +15,7 @@
 namespace vergence {
 namespace {
 
-/// Most bytes of a file that are looked at first: beyond them lie large colour profiles and previews alone.
+/// Most bytes of a file that are looked at first: beyond them lie large color profiles and previews alone.
 constexpr std::int64_t beginning = 1 << 14;
 
 class OpenFile {

@@ -13,7 +13,7 @@
 namespace vergence {
 namespace {
 
-constexpr std::size_t most_kinds = 6;  // that are named
+constexpr std::size_t max_kinds = 6;  // that are named
 
 std::string small_letters(std::string text) {
   std::transform(text.begin(), text.end(), text.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? c + 32 : c; });
@@ -23,7 +23,7 @@ std::string small_letters(std::string text) {
 bool is_expected(const std::string& name, const std::string& ending) {
   constexpr std::array<std::string_view, 16> texts{".txt", ".csv",  ".tsv",  ".json", ".jsonl", ".xml", ".md", ".rst",
                                                    ".yml", ".yaml", ".toml", ".ini",  ".html",  ".htm", ".db", ".log"};
-  constexpr std::array<std::string_view, 4> names{"readme", "license", "licence", "copying"};
+  constexpr std::array<std::string_view, 4> names{"readme", "license", "license", "copying"};
   return std::find(texts.begin(), texts.end(), ending) != texts.end() ||
          std::find(names.begin(), names.end(), name) != names.end();
 }
@@ -43,10 +43,10 @@ std::string OtherFiles::listed() const {
   std::vector<std::pair<std::string, std::int64_t>> kinds(counts_.begin(), counts_.end());
   std::stable_sort(kinds.begin(), kinds.end(), [](const auto& a, const auto& b) { return a.second > b.second; });
   std::string text;
-  for (std::size_t i = 0; i < std::min(kinds.size(), most_kinds); ++i)
+  for (std::size_t i = 0; i < std::min(kinds.size(), max_kinds); ++i)
     text += join(i == 0 ? "" : ", ", kinds[i].second, ' ',
                  kinds[i].first.empty() ? "without an ending" : shown(kinds[i].first, 20));
-  if (kinds.size() > most_kinds) text += ", ...";
+  if (kinds.size() > max_kinds) text += ", ...";
   return text;
 }
 

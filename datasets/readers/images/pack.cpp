@@ -266,7 +266,7 @@ class Packer {
     try {
       files_.open(i, buffer);
       const auto reduced = [&](std::int64_t length, std::int64_t made) {
-        return most_reduced(settings_.decode, static_cast<double>(length), made);
+        return max_reduced(settings_.decode, static_cast<double>(length), made);
       };
       const int reduction = std::min(reduced(whole.height, size.height), reduced(whole.width, size.width));
       const Picture picture = files_.read(i, {.reduction = reduction}, buffer);

@@ -102,7 +102,7 @@ void PackedImages::check_tables(std::int64_t pixel_bytes) const {
   std::int64_t expected = 0;
   for (std::int64_t i = 0; i < count(); ++i) {
     const auto [height, width] = size(i);
-    require_usage(height > 0 && width > 0 && height <= most_pixels / width, path, ": image ", i, " has ", height, " x ",
+    require_usage(height > 0 && width > 0 && height <= max_pixels / width, path, ": image ", i, " has ", height, " x ",
                   width, " pixels");
     const std::int64_t offset = offsets_[static_cast<std::size_t>(i)];
     require_usage(offset == expected, path, ": image ", i, " begins at byte ", offset, " of the pixels, expected ",

@@ -169,10 +169,10 @@ void data_phase(const ConvShape& s, std::int64_t phase_h, std::int64_t phase_w, 
   const std::int64_t depth = unfold.columns(), ins = s.in_channels;
   if (unfold.rows() == 0) return;
   if (depth == 0) return scatter(s, unfold, phase_h, phase_w, nullptr, s.batch, dx);
-  const std::int64_t images = unfold.images(s.batch), most_rows = images * unfold.rows();
+  const std::int64_t images = unfold.images(s.batch), max_rows = images * unfold.rows();
   const bool in_place = s.stride == 1;
-  const Workspace weights(backend, depth * ins * 2), patches(backend, most_rows * depth * 2),
-      pixels(backend, in_place ? 0 : most_rows * ins * 2);
+  const Workspace weights(backend, depth * ins * 2), patches(backend, max_rows * depth * 2),
+      pixels(backend, in_place ? 0 : max_rows * ins * 2);
   select_weights(s, unfold, w, weights.as<bf16>());
   for (std::int64_t first = 0; first < s.batch; first += images) {
     const std::int64_t count = std::min(images, s.batch - first), rows = count * unfold.rows();

@@ -14,7 +14,7 @@ namespace vergence::VERGENCE_GPU {
 namespace {
 
 constexpr int tile = 64, depth_of_tile = 16, threads_of_tile = 256, per_thread = 4;
-constexpr int tile_row = tile + 4;  // keeps columns written by neighbouring threads in different banks
+constexpr int tile_row = tile + 4;  // keeps columns written by neighboring threads in different banks
 
 template <class Real>
 using Tile = Real[depth_of_tile][tile_row];
@@ -25,8 +25,8 @@ using Part = Real[per_thread];
 template <class Real>
 using Sums = Real[per_thread][per_thread];
 
-/// How a thread's four elements lie in a tile. `across`: neighbouring threads have neighbouring rows of the result;
-/// otherwise, neighbouring depths: always the direction in which memory is contiguous.
+/// How a thread's four elements lie in a tile. `across`: neighboring threads have neighboring rows of the result;
+/// otherwise, neighboring depths: always the direction in which memory is contiguous.
 template <bool across>
 __device__ int row_in_tile(int element) {
   const int thread = static_cast<int>(threadIdx.x);
@@ -181,7 +181,7 @@ __global__ void __launch_bounds__(threads_of_tile, 2)
   }
 }
 
-/// g, as rows of the product: neighbouring threads have neighbouring output channels.
+/// g, as rows of the product: neighboring threads have neighboring output channels.
 template <class T>
 struct CotangentLoader {
   const T* g;  // at the thread's channel

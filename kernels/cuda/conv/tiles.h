@@ -52,7 +52,7 @@ __device__ void multiply(WarpSums<fragments>& sums, unsigned (&a)[fragments][4],
 /// Where a chunk lies in a wide tile: an operand that lies across the depth, a row of `chunks` chunks (8 or a multiple)
 /// for each step of depth. Rows begin at the same bank, so the swizzle tells them apart. bf16: ldmatrix reads one
 /// column of chunks over eight rows, which come to lie in eight different columns, all 32 banks. f32: a load of a warp
-/// reads two neighbouring chunks (8 values) of four rows, which come to lie in four different pairs. Copies fill a row
+/// reads two neighboring chunks (8 values) of four rows, which come to lie in four different pairs. Copies fill a row
 /// in order, eight chunks at a time: the swizzle permutes those among themselves.
 template <class T>
 __device__ int wide_chunk(int row, int chunk, int chunks) {
@@ -99,7 +99,7 @@ __device__ void run_stages(int steps, const Load& load, const Multiply& multiply
   wait_for_copies<0>();
 }
 
-/// Calls f(row, column, two neighbouring sums) for each pair that the thread has.
+/// Calls f(row, column, two neighboring sums) for each pair that the thread has.
 template <int rows, int cols, class F>
 __device__ void for_each_pair(const WarpSums<Warps<rows, cols>::fragments>& sums, const F& f) {
   using Layout = Warps<rows, cols>;

@@ -119,8 +119,8 @@ void Device::copy(void* to, const void* from, std::int64_t bytes) {
 
 void Device::synchronize() {
   if (recording()) {
-    state_->unrepeatable = "a synchronisation";
-    throw Error("recording: a synchronisation cannot be repeated");
+    state_->unrepeatable = "a synchronization";
+    throw Error("recording: a synchronization cannot be repeated");
   }
 }
 

@@ -16,7 +16,7 @@
 namespace vergence::cuda {
 namespace {
 
-constexpr std::int64_t most_workspace = std::int64_t{32} << 20;
+constexpr std::int64_t max_workspace = std::int64_t{32} << 20;
 
 struct Product {
   CudaMath math;
@@ -111,7 +111,7 @@ cublasLtMatmulPreference_t preference(const Product& p) {
   const auto prefer = [&](cublasLtMatmulPreferenceAttributes_t name, auto value) {
     check(cublas_library().set_preference(made, name, &value, sizeof value), p);
   };
-  prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, static_cast<std::uint64_t>(most_workspace));
+  prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, static_cast<std::uint64_t>(max_workspace));
   prefer(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, std::uint32_t{CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE});
   prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, alignment(p.b.data));
   prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, alignment(p.a.data));

@@ -25,7 +25,7 @@ using cudnn::Tensor;
 namespace {
 
 constexpr std::int64_t little_workspace = std::int64_t{64} << 20;
-constexpr std::size_t most_timed = 8;  // plans of a convolution, with --tune
+constexpr std::size_t max_timed = 8;  // plans of a convolution, with --tune
 /// Half the multiprocessors of a large GPU; the edge of an engine's tile of weights.
 constexpr std::int64_t fewest_blocks = 64, tile = 128;
 
@@ -122,7 +122,7 @@ class Convolutions {
   /// By measurement, or by the name that was kept. Nothing where cuDNN has nothing ready-made.
   std::optional<Plan> fastest_plan(const KernelChoices& choices, const ConvGraph& made, const std::string& of,
                                    const Operands& operands) {
-    std::vector<NamedPlan> plans = first_plans(target_, made, choices.deterministic, most_timed);
+    std::vector<NamedPlan> plans = first_plans(target_, made, choices.deterministic, max_timed);
     std::erase_if(plans, [&](const NamedPlan& one) { return !runs(made, one.plan, operands); });
     if (plans.empty()) return std::nullopt;
     std::vector<ConvCandidate> candidates;

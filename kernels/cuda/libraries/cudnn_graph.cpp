@@ -258,14 +258,14 @@ std::vector<Offer> offers(const Target& target, const Graph& graph, bool repeata
     setting.fill(CUDNN_ATTR_ENGINECFG_ENGINE, {engine});
     const auto numerics =
         engine.values<cudnnBackendNumericalNote_t>(CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_NUMERICAL_NOTE_TYPE_COUNT);
-    const auto behaviour =
+    const auto behavior =
         engine.values<cudnnBackendBehaviorNote_t>(CUDNN_ATTR_ENGINE_BEHAVIOR_NOTE, CUDNN_BEHAVIOR_NOTE_TYPE_COUNT);
     const auto has = [](const auto& notes, auto note) { return std::ranges::find(notes, note) != notes.end(); };
     if (has(numerics, CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION)) continue;
     if (repeatable && has(numerics, CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC)) continue;
     const std::vector<Knob> knobs = knobs_of(setting);
     found.push_back({setting, has(numerics, CUDNN_NUMERICAL_NOTE_TENSOR_CORE),
-                     has(behaviour, CUDNN_BEHAVIOR_NOTE_RUNTIME_COMPILATION), parts_of(knobs),
+                     has(behavior, CUDNN_BEHAVIOR_NOTE_RUNTIME_COMPILATION), parts_of(knobs),
                      name_of_offer(engine, knobs)});
   }
   std::ranges::stable_partition(found, &Offer::tensor_cores);

@@ -25,7 +25,7 @@ class PositiveBits {
 /// the index within its condition.)
 __device__ inline unsigned bit(bool set, int k) { return (set ? 1u : 0u) << k; }
 
-/// The bits of a few neighbouring elements, from element `place` on; all set where there is no ReLU.
+/// The bits of a few neighboring elements, from element `place` on; all set where there is no ReLU.
 template <bool relu>
 struct ReluBits {
   unsigned bits = 0;

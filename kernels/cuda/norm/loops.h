@@ -101,9 +101,9 @@ __device__ void for_places(const ColumnPlan& plan, const Place& at, std::int64_t
 /// merging of what it leaves, cost as much as hundreds of rows. In all 256 blocks, two for each multiprocessor of an
 /// H100; up to twice as many where a thread still has four times the rows that it takes at once.
 inline ColumnPlan sums_plan(std::int64_t groups, std::int64_t rows, std::int64_t channels, int width) {
-  constexpr std::int64_t blocks = 256, most_at_once = 8;
+  constexpr std::int64_t blocks = 256, max_at_once = 8;
   ColumnPlan plan = column_plan(groups, rows, channels, width);
-  const std::int64_t tiles = ceil_div(rows, 256 / plan.column_threads * most_at_once);
+  const std::int64_t tiles = ceil_div(rows, 256 / plan.column_threads * max_at_once);
   const std::int64_t few = std::max<std::int64_t>(1, blocks / (groups * plan.column_blocks));
   plan.row_blocks = std::min(tiles, std::clamp(tiles / 4, few, 2 * few));
   plan.rows_per_block = ceil_div(rows, plan.row_blocks);

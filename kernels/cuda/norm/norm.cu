@@ -134,7 +134,7 @@ __global__ void __launch_bounds__(merge_threads, 1)
 
 /// y > 0 once it is rounded to T where it is above this: half of bf16's least number is a tie, and goes to the even 0.
 template <class T>
-constexpr Compute<T> most_that_rounds_to_0 = std::is_same_v<T, bf16> ? 0x1p-134f : 0.0f;
+constexpr Compute<T> max_that_rounds_to_0 = std::is_same_v<T, bf16> ? 0x1p-134f : 0.0f;
 
 /// Everything about one forward that its second pass reads.
 template <class T>
@@ -175,7 +175,7 @@ __global__ void norm_forward(ColumnPlan plan, std::int64_t rows, std::int64_t ch
         y[k] = (static_cast<Real>(x[i].values[k]) - mean[k]) * scale[k] + shift[k];
         if constexpr (has_add) y[k] += static_cast<Real>(add[i].values[k]);
         if constexpr (relu) y[k] = y[k] < Real(0) ? Real(0) : y[k];
-        if constexpr (relu) bits |= bit(y[k] > most_that_rounds_to_0<T>, k);
+        if constexpr (relu) bits |= bit(y[k] > max_that_rounds_to_0<T>, k);
       }
       if (i >= present) continue;
       const std::int64_t place = row[i] * channels + at.channel;
@@ -186,8 +186,8 @@ __global__ void norm_forward(ColumnPlan plan, std::int64_t rows, std::int64_t ch
   });
 }
 
-/// Rows of the backward's coefficients, each (groups, channels): gx = scale (g - centre - d slope).
-enum BackwardRow { scale_row, centre_row, slope_row, backward_rows };
+/// Rows of the backward's coefficients, each (groups, channels): gx = scale (g - center - d slope).
+enum BackwardRow { scale_row, center_row, slope_row, backward_rows };
 
 template <class T>
 struct Backward {
@@ -255,7 +255,7 @@ __global__ void __launch_bounds__(merge_threads, 1)
     merge_sums<at_once>(at, group, parts, shape.channels, partial, sums);
     if (last) {
       coefficients[scale_row * size + k] = static_cast<Real>(r * gain);
-      coefficients[centre_row * size + k] = static_cast<Real>(shape.training ? sums[0] / m : 0.0);
+      coefficients[center_row * size + k] = static_cast<Real>(shape.training ? sums[0] / m : 0.0);
       coefficients[slope_row * size + k] = static_cast<Real>(shape.training ? sums[1] / m * r * r : 0.0);
     }
 #pragma unroll
@@ -275,10 +275,10 @@ __global__ void norm_backward(ColumnPlan plan, std::int64_t rows, std::int64_t c
   const Place at = place_in(plan, rows, block_of(plan), width);
   if (at.channel >= channels) return;
   const std::int64_t first = at.group * channels + at.channel;
-  Real mean[width], scale[width], centre[width], slope[width];
+  Real mean[width], scale[width], center[width], slope[width];
   load_channels(in.mean, first, mean);
   load_channels(in.coefficients + scale_row * size, first, scale);
-  load_channels(in.coefficients + centre_row * size, first, centre);
+  load_channels(in.coefficients + center_row * size, first, center);
   load_channels(in.coefficients + slope_row * size, first, slope);
   for_rows<at_once>(at, [&](const std::int64_t(&row)[at_once], int present) {
     Pack<T, width> g[at_once], x[at_once];
@@ -296,7 +296,7 @@ __global__ void norm_backward(ColumnPlan plan, std::int64_t rows, std::int64_t c
       for (int k = 0; k < width; ++k) {
         const Real gk = static_cast<Real>(positive[i].masked(g[i].values[k], k));
         const Real d = static_cast<Real>(x[i].values[k]) - mean[k];
-        gx[k] = scale[k] * (gk - centre[k] - d * slope[k]);
+        gx[k] = scale[k] * (gk - center[k] - d * slope[k]);
       }
       if (i < present) store_pack(in.gx + row[i] * channels + at.channel, pack_of<T>(gx));
     }

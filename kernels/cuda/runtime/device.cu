@@ -276,7 +276,7 @@ void Device::copy(void* to, const void* from, std::int64_t bytes) {
 }
 
 void Device::synchronize() {
-  require(!state_->recording(), "recording: a synchronisation cannot be repeated");
+  require(!state_->recording(), "recording: a synchronization cannot be repeated");
   const cudaError_t status = cudaStreamSynchronize(state_->stream);
   if (status != cudaSuccess)
     throw Error(join("cuda: one of the last kernels failed (", last_launches(), "): ", cudaGetErrorString(status)));

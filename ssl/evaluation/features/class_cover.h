@@ -1,4 +1,4 @@
-// Which classes a judgement learns from and which it judges. A class that is judged and has no image to learn from
+// Which classes a judgment learns from and which it judges. A class that is judged and has no image to learn from
 // counts as nothing but misses, which a figure alone does not show.
 #pragma once
 

@@ -187,7 +187,7 @@ Features extract_view_features(const Encode& encode, const Dataset& dataset, con
 
 ViewSettings probe_view() {
   ViewSettings view;
-  view.jitter_p = view.grey_p = view.blur_p = view.solarise_p = 0;
+  view.jitter_p = view.gray_p = view.blur_p = view.solarize_p = 0;
   return view;
 }
 

@@ -13,7 +13,7 @@
 
 namespace vergence {
 
-/// An encoder with fixed weights and running statistics: normalised f32 images [N, H, W, C] -> [N, dim], f32.
+/// An encoder with fixed weights and running statistics: normalized f32 images [N, H, W, C] -> [N, dim], f32.
 using Encode = std::function<Tensor(const Tensor& images)>;
 
 /// `encoder` in eval mode, its activations in `precision`. The result shares the weights' memory, so training on shows;
@@ -43,7 +43,7 @@ Dataset in_memory(const Dataset& dataset, const ExtractSettings& settings);
 /// The images in memory as the encoder sees them, at the size it takes, rounded to bytes; bad images are left out.
 Dataset as_seen(const Dataset& dataset, const ExtractSettings& settings);
 
-/// The un-augmented images of the given places in the data set, normalised: [indices, size, size, channels]. A bad
+/// The un-augmented images of the given places in the data set, normalized: [indices, size, size, channels]. A bad
 /// image's place is taken by the next.
 Tensor plain_images(const Dataset& dataset, const std::vector<std::int64_t>& indices, const ExtractSettings& settings,
                     Backend& backend);

@@ -30,7 +30,7 @@ void check_features(const Features& features, const char* where) {
   require_usage(finite, where, ": the encoder's features are not all finite numbers");
 }
 
-void check_labelled(const Features& features, const char* where) {
+void check_labeled(const Features& features, const char* where) {
   check_features(features, where);
   require_usage(!features.labels.empty(), where, ": there are no labels, which this evaluation needs");
 }

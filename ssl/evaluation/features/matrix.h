@@ -22,7 +22,7 @@ struct Features {
 void check_features(const Features& features, const char* where);
 
 /// The same, and unless there are labels.
-void check_labelled(const Features& features, const char* where);
+void check_labeled(const Features& features, const char* where);
 
 /// The rows at unit length, x / max(|x|, 1e-12), in f64: [rows, dim].
 std::vector<double> unit_rows(const Features& features);

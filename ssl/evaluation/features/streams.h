@@ -9,7 +9,7 @@ namespace vergence {
 inline constexpr std::uint32_t order_stream = 0;       // the order of a probe's examples
 inline constexpr std::uint32_t weight_stream = 1;      // a probe's first weights
 inline constexpr std::uint32_t view_stream = 2;        // augmented images
-inline constexpr std::uint32_t cluster_stream = 3;     // the first centres of k-means
+inline constexpr std::uint32_t cluster_stream = 3;     // the first centers of k-means
 inline constexpr std::uint32_t nuisance_stream = 4;    // which nuisance an image gets
 inline constexpr std::uint32_t dense_stream = 5;       // the order of a dense probe's images
 inline constexpr std::uint32_t decoder_stream = 6;     // the order of a decoder's images

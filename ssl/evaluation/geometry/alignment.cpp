@@ -15,7 +15,7 @@ namespace {
 
 /// The rows less their mean, which changes no distance between them: features far from the origin are close together on
 /// the sphere, and products of the rows as they are would drown what they differ by.
-void centre_rows(std::vector<double>& rows, std::size_t dim) {
+void center_rows(std::vector<double>& rows, std::size_t dim) {
   std::vector<double> mean(dim);
   const double count = static_cast<double>(rows.size() / dim);
   for (std::size_t i = 0; i < rows.size(); ++i) mean[i % dim] += rows[i] / count;
@@ -54,7 +54,7 @@ double uniformity_of(const Features& features, Backend& backend, double t) {
   const std::int64_t rows = features.rows(), dim = features.dim;
   require_usage(rows > 1, "uniformity: there is one image, expected at least two");
   std::vector<double> wide = unit_rows(features);
-  centre_rows(wide, static_cast<std::size_t>(dim));
+  center_rows(wide, static_cast<std::size_t>(dim));
   const std::vector<double> squares = squared_lengths(wide, static_cast<std::size_t>(dim));
   const Tensor unit = from_floats(backend, {rows, dim}, {wide.begin(), wide.end()});
   std::vector<double> sums(static_cast<std::size_t>(rows));  // of each image with those before it

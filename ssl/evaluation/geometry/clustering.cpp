@@ -34,12 +34,12 @@ class Clusterer {
 
   KMeans run(std::int64_t restart) {
     KMeans result;
-    result.centres = first_centres(restart);
+    result.centers = first_centers(restart);
     for (std::int64_t i = 0; i < settings_.iterations; ++i) {
       const std::vector<std::int32_t> before = result.cluster;
       assign_points(result);
       if (result.cluster == before) break;
-      move_centres(result);
+      move_centers(result);
     }
     assign_points(result);
     return result;
@@ -58,14 +58,14 @@ class Clusterer {
     return total;
   }
 
-  /// k-means++: each next centre is a point drawn with the probability of its squared distance to the nearest so far.
-  std::vector<double> first_centres(std::int64_t restart) const {
+  /// k-means++: each next center is a point drawn with the probability of its squared distance to the nearest so far.
+  std::vector<double> first_centers(std::int64_t restart) const {
     Random random(settings_.seed, Purpose::probe, static_cast<std::uint32_t>(restart), 0, cluster_stream);
-    std::vector<double> centres, nearest(static_cast<std::size_t>(rows_), std::numeric_limits<double>::infinity());
+    std::vector<double> centers, nearest(static_cast<std::size_t>(rows_), std::numeric_limits<double>::infinity());
     auto chosen = static_cast<std::int64_t>(uniform(random) * static_cast<double>(rows_));
     for (std::int64_t k = 0;; ++k) {
-      centres.insert(centres.end(), point(chosen), point(chosen + 1));
-      if (k + 1 == settings_.clusters) return centres;
+      centers.insert(centers.end(), point(chosen), point(chosen + 1));
+      if (k + 1 == settings_.clusters) return centers;
       parallel_for(rows_, 64, [&](std::int64_t begin, std::int64_t end) {
         for (std::int64_t i = begin; i < end; ++i) {
           double& least = nearest[static_cast<std::size_t>(i)];
@@ -91,14 +91,14 @@ class Clusterer {
     return last;
   }
 
-  /// The nearest centre of every point, and the inertia.
+  /// The nearest center of every point, and the inertia.
   void assign_points(KMeans& state) {
     const std::int64_t k = settings_.clusters;
     const std::vector<double> products =
-        matmul(on_device_, from_values(cpu_backend(), {k, dim_}, state.centres), false, true).values();
+        matmul(on_device_, from_values(cpu_backend(), {k, dim_}, state.centers), false, true).values();
     std::vector<double> norms;
     for (std::int64_t c = 0; c < k; ++c)
-      norms.push_back(dot(state.centres.data() + c * dim_, state.centres.data() + c * dim_));
+      norms.push_back(dot(state.centers.data() + c * dim_, state.centers.data() + c * dim_));
     state.cluster.resize(static_cast<std::size_t>(rows_));
     distance_.resize(static_cast<std::size_t>(rows_));
     parallel_for(rows_, 64, [&](std::int64_t begin, std::int64_t end) {
@@ -118,25 +118,25 @@ class Clusterer {
     for (double distance : distance_) state.inertia += distance;
   }
 
-  /// Every centre to the mean of its points.
-  void move_centres(KMeans& state) {
+  /// Every center to the mean of its points.
+  void move_centers(KMeans& state) {
     std::vector<std::int64_t> count(static_cast<std::size_t>(settings_.clusters));
     for (std::int32_t c : state.cluster) ++count[static_cast<std::size_t>(c)];
     for (std::size_t c = 0; c < count.size(); ++c)
       if (count[c] == 0) give_farthest(state, c, count);
-    std::fill(state.centres.begin(), state.centres.end(), 0.0);
+    std::fill(state.centers.begin(), state.centers.end(), 0.0);
     parallel_for(dim_, 8, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = 0; i < rows_; ++i) {
         const auto c = static_cast<std::size_t>(state.cluster[static_cast<std::size_t>(i)]);
         for (std::int64_t j = begin; j < end; ++j)
-          state.centres[c * static_cast<std::size_t>(dim_) + static_cast<std::size_t>(j)] += point(i)[j];
+          state.centers[c * static_cast<std::size_t>(dim_) + static_cast<std::size_t>(j)] += point(i)[j];
       }
     });
-    for (std::size_t i = 0; i < state.centres.size(); ++i)
-      state.centres[i] /= static_cast<double>(count[i / static_cast<std::size_t>(dim_)]);
+    for (std::size_t i = 0; i < state.centers.size(); ++i)
+      state.centers[i] /= static_cast<double>(count[i / static_cast<std::size_t>(dim_)]);
   }
 
-  /// Moves the point farthest from its centre, of a cluster that keeps others, to cluster `empty`.
+  /// Moves the point farthest from its center, of a cluster that keeps others, to cluster `empty`.
   void give_farthest(KMeans& state, std::size_t empty, std::vector<std::int64_t>& count) {
     std::size_t farthest = 0;
     double most = -1;
@@ -153,7 +153,7 @@ class Clusterer {
   std::int64_t dim_, rows_;
   KMeansSettings settings_;
   Tensor on_device_;
-  std::vector<double> squared_norms_, distance_;  // distance_: squared, of each point to its centre
+  std::vector<double> squared_norms_, distance_;  // distance_: squared, of each point to its center
 };
 
 }  // namespace
@@ -175,7 +175,7 @@ KMeans k_means(const std::vector<double>& points, std::int64_t dim, const KMeans
 }
 
 Agreement clustering_of(const Features& features, std::uint64_t seed) {
-  check_labelled(features, "clustering");
+  check_labeled(features, "clustering");
   const std::vector<std::int32_t> classes = classes_in(features.labels);  // labels may have gaps
   std::vector<std::int32_t> numbers;
   for (const std::int32_t label : features.labels) {

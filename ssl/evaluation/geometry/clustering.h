@@ -16,17 +16,17 @@ struct KMeansSettings {
   std::int64_t clusters = 10;
   std::int64_t restarts = 10;     // the one of least inertia counts
   std::int64_t iterations = 300;  // at most, of one restart; it ends when no point changes its cluster
-  std::uint64_t seed = 1;         // of the first centres
+  std::uint64_t seed = 1;         // of the first centers
 };
 
 struct KMeans {
   std::vector<std::int32_t> cluster;  // of each point
-  std::vector<double> centres;        // [clusters, dim]
-  double inertia = 0;                 // sum over points of |x - centre|^2
+  std::vector<double> centers;        // [clusters, dim]
+  double inertia = 0;                 // sum over points of |x - center|^2
 };
 
-/// Clusters `points` [rows, dim] in f64. The same settings give the same result. Of equally near centres the first
-/// counts; a cluster that has lost all points takes over the point farthest from its centre.
+/// Clusters `points` [rows, dim] in f64. The same settings give the same result. Of equally near centers the first
+/// counts; a cluster that has lost all points takes over the point farthest from its center.
 /// Throws UsageError if there are fewer points than clusters.
 KMeans k_means(const std::vector<double>& points, std::int64_t dim, const KMeansSettings& settings);
 

@@ -17,7 +17,7 @@ namespace vergence {
 /// (Golub, Van Loan, "Matrix computations", sections 8.3 and 8.4).
 std::vector<double> symmetric_eigenvalues(std::vector<double> matrix, std::int64_t size);
 
-/// The min(rows, dim) singular values of the features as they are (not centred), in descending order: roots of the
+/// The min(rows, dim) singular values of the features as they are (not centered), in descending order: roots of the
 /// eigenvalues of the smaller Gram matrix, in f64, so those below 1e-8 of the largest are noise.
 std::vector<double> singular_values(const Features& features);
 

@@ -23,12 +23,12 @@ std::vector<double> mean_of(const Features& bank) {
   return mean;
 }
 
-/// The power of two that brings the value farthest from the centre into (1/2, 1].
-double scale_of(const Features& bank, const std::vector<double>& centre) {
+/// The power of two that brings the value farthest from the center into (1/2, 1].
+double scale_of(const Features& bank, const std::vector<double>& center) {
   double farthest = 0;
   for (std::int64_t i = 0; i < bank.rows(); ++i)
     for (std::int64_t j = 0; j < bank.dim; ++j)
-      farthest = std::max(farthest, std::abs(bank.row(i)[j] - centre[static_cast<std::size_t>(j)]));
+      farthest = std::max(farthest, std::abs(bank.row(i)[j] - center[static_cast<std::size_t>(j)]));
   int exponent = 0;
   std::frexp(farthest, &exponent);
   return farthest > 0 ? std::ldexp(1.0, -exponent) : 1;
@@ -36,35 +36,35 @@ double scale_of(const Features& bank, const std::vector<double>& centre) {
 
 }  // namespace
 
-CentredFrame::CentredFrame(const Features& bank, const std::vector<double>& lengths)
-    : centre_(mean_of(bank)), scale_(scale_of(bank, centre_)), bank_(lengths.size()) {
+CenteredFrame::CenteredFrame(const Features& bank, const std::vector<double>& lengths)
+    : center_(mean_of(bank)), scale_(scale_of(bank, center_)), bank_(lengths.size()) {
   double squared = 0;
-  for (double value : centre_) squared += value * value;
-  centre_length_ = std::sqrt(squared) * scale_;
+  for (double value : center_) squared += value * value;
+  center_length_ = std::sqrt(squared) * scale_;
   parallel_for(bank.rows(), 64, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i)
       bank_[static_cast<std::size_t>(i)] = place(bank.row(i), lengths[static_cast<std::size_t>(i)]);
   });
 }
 
-Place CentredFrame::place(const float* row, double length) const {
-  const double* centre = centre_.data();
+Place CenteredFrame::place(const float* row, double length) const {
+  const double* center = center_.data();
   double squared = 0, along = 0;
 #pragma omp simd reduction(+ : squared, along)
-  for (std::size_t j = 0; j < centre_.size(); ++j) {
-    const double y = (row[j] - centre[j]) * scale_;
+  for (std::size_t j = 0; j < center_.size(); ++j) {
+    const double y = (row[j] - center[j]) * scale_;
     squared += y * y;
-    along += y * centre[j];
+    along += y * center[j];
   }
   Place place{std::sqrt(squared), length * scale_, 0};
-  const double both = place.length + centre_length_;  // |b|^2 - |c|^2 = 2 c.y + |y|^2
+  const double both = place.length + center_length_;  // |b|^2 - |c|^2 = 2 c.y + |y|^2
   if (both > 0) place.excess = (2 * along * scale_ + squared) / both;
   return place;
 }
 
-void CentredFrame::centre_row(const float* row, float* out) const {
-  const double* centre = centre_.data();
-  for (std::size_t j = 0; j < centre_.size(); ++j) out[j] = static_cast<float>((row[j] - centre[j]) * scale_);
+void CenteredFrame::center_row(const float* row, float* out) const {
+  const double* center = center_.data();
+  for (std::size_t j = 0; j < center_.size(); ++j) out[j] = static_cast<float>((row[j] - center[j]) * scale_);
 }
 
 DistanceBounds::DistanceBounds(Distance distance, const std::vector<Place>& bank, std::int64_t dim,

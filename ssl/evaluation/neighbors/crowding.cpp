@@ -18,7 +18,7 @@ double squared_distance(const double* a, const double* b, std::int64_t dim) {
 }  // namespace
 
 Crowding crowding_of(const Features& features) {
-  check_labelled(features, "crowding");
+  check_labeled(features, "crowding");
   const std::int64_t rows = features.rows(), dim = features.dim, classes = features.classes;
   const std::vector<double> unit = unit_rows(features);
   const auto label = [&](std::int64_t i) { return features.labels[static_cast<std::size_t>(i)]; };

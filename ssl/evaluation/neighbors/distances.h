@@ -1,4 +1,4 @@
-// Distances of feature vectors in f64: what "near" means to kNN. Features are f32, so differences of neighbouring
+// Distances of feature vectors in f64: what "near" means to kNN. Features are f32, so differences of neighboring
 // values and products of two are exact; what f64 rounds is some 1e-16 of the result.
 #pragma once
 
@@ -7,8 +7,8 @@
 namespace vergence {
 
 enum class Distance {
-  cosine,    // neighbours by cosine similarity
-  euclidean  // neighbours by Euclidean distance of the features as they are
+  cosine,    // neighbors by cosine similarity
+  euclidean  // neighbors by Euclidean distance of the features as they are
 };
 
 /// |x|: the squares are added with what every addition lost, so only the last bit may be wrong.

@@ -1,4 +1,4 @@
-// kNN classification: the votes of the nearest neighbours.
+// kNN classification: the votes of the nearest neighbors.
 #include "ssl/evaluation/neighbors/knn.h"
 
 #include <algorithm>
@@ -11,10 +11,10 @@ namespace vergence {
 namespace {
 
 /// The votes are added nearest first.
-std::int32_t vote(const std::vector<Neighbour>& neighbours, const KnnForm& form, const Features& bank) {
+std::int32_t vote(const std::vector<Neighbor>& neighbors, const KnnForm& form, const Features& bank) {
   std::vector<double> votes(static_cast<std::size_t>(bank.classes), 0.0);
   const bool weighted = form.distance == Distance::cosine && form.temperature > 0;
-  for (const Neighbour& n : neighbours)
+  for (const Neighbor& n : neighbors)
     votes[static_cast<std::size_t>(bank.labels[static_cast<std::size_t>(n.row)])] +=
         weighted ? std::exp((1 - n.distance / 2) / form.temperature) : 1.0;
   return static_cast<std::int32_t>(std::max_element(votes.begin(), votes.end()) - votes.begin());
@@ -22,8 +22,8 @@ std::int32_t vote(const std::vector<Neighbour>& neighbours, const KnnForm& form,
 
 void check_features(const Features& bank, const Features& query, const std::vector<KnnForm>& forms,
                     const KnnBlocks& blocks) {
-  check_labelled(bank, "kNN bank");
-  check_labelled(query, "kNN queries");
+  check_labeled(bank, "kNN bank");
+  check_labeled(query, "kNN queries");
   require_usage(bank.dim == query.dim, "kNN: the bank's features have ", bank.dim, " values, the queries' ", query.dim);
   require_usage(bank.classes == query.classes, "kNN: the bank has ", bank.classes, " classes, the queries ",
                 query.classes);
@@ -46,9 +46,9 @@ std::vector<KnnResult> knn_classify(const Features& bank, const Features& query,
     results.push_back({std::min(form.k, bank.rows()), {}, 0});
     results.back().predicted.resize(static_cast<std::size_t>(query.rows()));
   }
-  std::vector<WantedNeighbours> wanted;
+  std::vector<WantedNeighbors> wanted;
   for (std::size_t f = 0; f < forms.size(); ++f) wanted.push_back({forms[f].distance, results[f].k});
-  NeighbourSearch search(bank, query, wanted, backend, blocks);
+  NeighborSearch search(bank, query, wanted, backend, blocks);
   for (std::int64_t begin = 0; begin < query.rows(); begin += blocks.queries) {
     const auto found = search.find(begin, std::min(blocks.queries, query.rows() - begin));
     for (std::size_t f = 0; f < forms.size(); ++f)

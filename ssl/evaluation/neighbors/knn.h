@@ -1,7 +1,7 @@
-// k-nearest-neighbour classification on frozen features: the quickest judgement of a representation, nothing trained.
+// k-nearest-neighbor classification on frozen features: the quickest judgment of a representation, nothing trained.
 //
 // Weighted cosine votes with k = 200 and exp(similarity / 0.1) follow Wu, Xiong, Yu, Lin, "Unsupervised feature
-// learning via non-parametric instance discrimination", CVPR 2018; the plain majority of the 5 Euclidean neighbours
+// learning via non-parametric instance discrimination", CVPR 2018; the plain majority of the 5 Euclidean neighbors
 // follows Ermolov, Siarohin, Sangineto, Sebe, "Whitening for self-supervised representation learning", ICML 2021.
 #pragma once
 
@@ -15,16 +15,16 @@
 
 namespace vergence {
 
-/// One form of kNN: which neighbours, how many, and what a vote weighs.
+/// One form of kNN: which neighbors, how many, and what a vote weighs.
 struct KnnForm {
   Distance distance = Distance::cosine;
   std::int64_t k = 200;
   double temperature = 0.1;  // a vote weighs exp(similarity / temperature), cosine only; 0: every vote weighs 1
 };
 
-/// Cosine neighbours, k = 200, votes exp(similarity / 0.1).
+/// Cosine neighbors, k = 200, votes exp(similarity / 0.1).
 KnnForm knn_cosine_200();
-/// Euclidean neighbours, k = 5, plain majority.
+/// Euclidean neighbors, k = 5, plain majority.
 KnnForm knn_euclidean_5();
 
 struct KnnResult {
@@ -33,8 +33,8 @@ struct KnnResult {
   double top1 = 0;                      // per cent of the queries whose prediction is their label
 };
 
-/// Classifies every row of `query` by its neighbours in `bank`, in each of the `forms` (one matrix product serves all).
-/// Neighbours are exact (nearest.h). Of equally near ones the earlier row counts, of classes with equal votes the
+/// Classifies every row of `query` by its neighbors in `bank`, in each of the `forms` (one matrix product serves all).
+/// Neighbors are exact (nearest.h). Of equally near ones the earlier row counts, of classes with equal votes the
 /// smaller one. A k above the bank's size is cut to it (KnnResult::k). Throws UsageError if features are empty, not
 /// finite or do not match.
 std::vector<KnnResult> knn_classify(const Features& bank, const Features& query, const std::vector<KnnForm>& forms,

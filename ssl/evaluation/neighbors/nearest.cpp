@@ -23,12 +23,12 @@ std::vector<double> lengths_of(const Features& features) {
   return result;
 }
 
-Tensor centred_block(const Features& features, const CentredFrame& frame, std::int64_t begin, std::int64_t count,
-                     Backend& backend) {
+Tensor centered_block(const Features& features, const CenteredFrame& frame, std::int64_t begin, std::int64_t count,
+                      Backend& backend) {
   std::vector<float> values(static_cast<std::size_t>(count * features.dim));
   parallel_for(count, 64, [&](std::int64_t low, std::int64_t high) {
     for (std::int64_t i = low; i < high; ++i)
-      frame.centre_row(features.row(begin + i), values.data() + i * features.dim);
+      frame.center_row(features.row(begin + i), values.data() + i * features.dim);
   });
   return from_floats(backend, {count, features.dim}, values);
 }
@@ -36,7 +36,7 @@ Tensor centred_block(const Features& features, const CentredFrame& frame, std::i
 }  // namespace
 
 /// The candidates of one query: those measured, of which the k nearest stay, and those of which only bounds are known.
-class NeighbourSearch::Shortlist {
+class NeighborSearch::Shortlist {
  public:
   Shortlist(std::int64_t k, const DistanceBounds::Query& query) : query_(query), k_(static_cast<std::size_t>(k)) {}
 
@@ -47,13 +47,13 @@ class NeighbourSearch::Shortlist {
   template <class Measure>
   void add(float lower, float upper, std::int32_t row, const Measure& measure) {
     waiting_.push_back({lower, upper, row});
-    if (waiting_.size() < 2 * k_ + most_spare) return;
+    if (waiting_.size() < 2 * k_ + max_spare) return;
     drop_far();
-    if (waiting_.size() > k_ + most_spare / 2) measure_waiting(measure);
+    if (waiting_.size() > k_ + max_spare / 2) measure_waiting(measure);
   }
   /// The k nearest, nearest first.
   template <class Measure>
-  std::vector<Neighbour> finish(const Measure& measure) {
+  std::vector<Neighbor> finish(const Measure& measure) {
     drop_far();
     measure_waiting(measure);
     std::sort(measured_.begin(), measured_.end());
@@ -61,7 +61,7 @@ class NeighbourSearch::Shortlist {
   }
 
  private:
-  static constexpr std::size_t most_spare = 512;
+  static constexpr std::size_t max_spare = 512;
   struct Candidate {
     float lower, upper;
     std::int32_t row;
@@ -92,11 +92,11 @@ class NeighbourSearch::Shortlist {
   std::size_t k_;
   float limit_ = no_limit;
   std::vector<Candidate> waiting_;
-  std::vector<Neighbour> measured_;
+  std::vector<Neighbor> measured_;
 };
 
-NeighbourSearch::NeighbourSearch(const Features& bank, const Features& query, std::vector<WantedNeighbours> wanted,
-                                 Backend& backend, const KnnBlocks& blocks)
+NeighborSearch::NeighborSearch(const Features& bank, const Features& query, std::vector<WantedNeighbors> wanted,
+                               Backend& backend, const KnnBlocks& blocks)
     : bank_(bank),
       query_(query),
       wanted_(std::move(wanted)),
@@ -104,16 +104,16 @@ NeighbourSearch::NeighbourSearch(const Features& bank, const Features& query, st
       bank_lengths_(lengths_of(bank)),
       query_lengths_(lengths_of(query)),
       frame_(bank, bank_lengths_) {
-  for (const WantedNeighbours& form : wanted_) {
-    require(form.k > 0 && form.k <= bank.rows(), "neighbours: ", form.k, " of ", bank.rows(), " rows");
+  for (const WantedNeighbors& form : wanted_) {
+    require(form.k > 0 && form.k <= bank.rows(), "neighbors: ", form.k, " of ", bank.rows(), " rows");
     bounds_.emplace_back(form.distance, frame_.bank(), bank.dim, backend.f32_operand_rounding());
   }
   for (std::int64_t begin = 0; begin < bank.rows(); begin += blocks.bank)
-    bank_blocks_.push_back(centred_block(bank, frame_, begin, std::min(blocks.bank, bank.rows() - begin), backend));
+    bank_blocks_.push_back(centered_block(bank, frame_, begin, std::min(blocks.bank, bank.rows() - begin), backend));
 }
 
-std::vector<std::vector<std::vector<Neighbour>>> NeighbourSearch::find(std::int64_t begin, std::int64_t count) {
-  const Tensor queries = centred_block(query_, frame_, begin, count, backend_);
+std::vector<std::vector<std::vector<Neighbor>>> NeighborSearch::find(std::int64_t begin, std::int64_t count) {
+  const Tensor queries = centered_block(query_, frame_, begin, count, backend_);
   Shortlists lists(wanted_.size());
   for (std::int64_t i = begin; i < begin + count; ++i) {
     const Place place = frame_.place(query_.row(i), query_lengths_[static_cast<std::size_t>(i)]);
@@ -128,8 +128,8 @@ std::vector<std::vector<std::vector<Neighbour>>> NeighbourSearch::find(std::int6
     offer_block(begin, count, first, block.shape[0], lists);
     first += block.shape[0];
   }
-  std::vector<std::vector<std::vector<Neighbour>>> found(
-      wanted_.size(), std::vector<std::vector<Neighbour>>(static_cast<std::size_t>(count)));
+  std::vector<std::vector<std::vector<Neighbor>>> found(
+      wanted_.size(), std::vector<std::vector<Neighbor>>(static_cast<std::size_t>(count)));
   parallel_for(count, 4, [&](std::int64_t low, std::int64_t high) {
     for (std::int64_t i = low; i < high; ++i)
       for (std::size_t form = 0; form < wanted_.size(); ++form)
@@ -139,7 +139,7 @@ std::vector<std::vector<std::vector<Neighbour>>> NeighbourSearch::find(std::int6
   return found;
 }
 
-double NeighbourSearch::distance(std::size_t form, std::int64_t query, std::int32_t row) const {
+double NeighborSearch::distance(std::size_t form, std::int64_t query, std::int32_t row) const {
   const float *q = query_.row(query), *b = bank_.row(row);
   if (wanted_[form].distance == Distance::euclidean) return squared_distance(q, b, bank_.dim);
   return squared_chord(q, query_lengths_[static_cast<std::size_t>(query)], b,
@@ -148,8 +148,8 @@ double NeighbourSearch::distance(std::size_t form, std::int64_t query, std::int3
 
 /// Rows first ... first + width - 1, whose products with the queries lie in products_. They are taken in parts that
 /// stay in the cache for all queries, should many of them have to be measured.
-void NeighbourSearch::offer_block(std::int64_t begin, std::int64_t count, std::int64_t first, std::int64_t width,
-                                  Shortlists& lists) {
+void NeighborSearch::offer_block(std::int64_t begin, std::int64_t count, std::int64_t first, std::int64_t width,
+                                 Shortlists& lists) {
   constexpr std::int64_t part = 512;
   parallel_for(count, 4, [&](std::int64_t low, std::int64_t high) {
     for (std::int64_t start = 0; start < width; start += part)
@@ -160,8 +160,8 @@ void NeighbourSearch::offer_block(std::int64_t begin, std::int64_t count, std::i
   });
 }
 
-void NeighbourSearch::offer_rows(std::size_t form, std::int64_t query, const float* products, std::int64_t first,
-                                 std::int64_t count, Shortlist& list) const {
+void NeighborSearch::offer_rows(std::size_t form, std::int64_t query, const float* products, std::int64_t first,
+                                std::int64_t count, Shortlist& list) const {
   constexpr std::int64_t chunk = 64;  // bounds of a chunk are computed with vector instructions, then looked at
   float lower[chunk];
   for (std::int64_t start = 0; start < count; start += chunk) {

@@ -13,12 +13,12 @@
 
 namespace vergence {
 
-struct Neighbour {
+struct Neighbor {
   double distance = 0;  // squared_distance or squared_chord
   std::int32_t row = 0;
 
   /// "Comes before": of equally near rows the earlier one.
-  bool operator<(const Neighbour& other) const {
+  bool operator<(const Neighbor& other) const {
     return distance != other.distance ? distance < other.distance : row < other.row;
   }
 };
@@ -29,21 +29,21 @@ struct KnnBlocks {
   std::int64_t queries = 256, bank = 65536;
 };
 
-struct WantedNeighbours {
+struct WantedNeighbors {
   Distance distance = Distance::cosine;
   std::int64_t k = 1;  // at most as many as the bank has rows
 };
 
 /// One matrix product serves all that is wanted. Its bounds (bounds.h) leave few rows to be measured in f64
-/// where neighbours are not much closer together than the spread of the bank times 1e-5; where they are, up to all.
-class NeighbourSearch {
+/// where neighbors are not much closer together than the spread of the bank times 1e-5; where they are, up to all.
+class NeighborSearch {
  public:
   /// `bank` and `query` must be checked (check_features), have as many values in a row, and outlive this.
-  NeighbourSearch(const Features& bank, const Features& query, std::vector<WantedNeighbours> wanted, Backend& backend,
-                  const KnnBlocks& blocks = {});
+  NeighborSearch(const Features& bank, const Features& query, std::vector<WantedNeighbors> wanted, Backend& backend,
+                 const KnnBlocks& blocks = {});
 
-  /// The neighbours of queries begin ... begin + count - 1, nearest first: [wanted][count][k].
-  std::vector<std::vector<std::vector<Neighbour>>> find(std::int64_t begin, std::int64_t count);
+  /// The neighbors of queries begin ... begin + count - 1, nearest first: [wanted][count][k].
+  std::vector<std::vector<std::vector<Neighbor>>> find(std::int64_t begin, std::int64_t count);
 
  private:
   class Shortlist;
@@ -55,12 +55,12 @@ class NeighbourSearch {
                   Shortlist& list) const;
 
   const Features &bank_, &query_;
-  std::vector<WantedNeighbours> wanted_;
+  std::vector<WantedNeighbors> wanted_;
   Backend& backend_;
   std::vector<double> bank_lengths_, query_lengths_;
-  CentredFrame frame_;
+  CenteredFrame frame_;
   std::vector<DistanceBounds> bounds_;  // of each that is wanted
-  Tensors bank_blocks_;                 // centred; uploaded once, not once per block of queries
+  Tensors bank_blocks_;                 // centered; uploaded once, not once per block of queries
   std::vector<float> products_;
 };
 

@@ -11,13 +11,13 @@
 #include "kernels/error.h"
 #include "ssl/evaluation/features/streams.h"
 #include "ssl/evaluation/probes/fit.h"
-#include "ssl/evaluation/probes/standardise.h"
+#include "ssl/evaluation/probes/standardize.h"
 
 namespace vergence {
 namespace {
 
 /// [size * size, height * width]: what every pixel of the image takes of every cell of the map.
-Tensor enlargement(const LabelledMaps& maps, Backend& backend) {
+Tensor enlargement(const LabeledMaps& maps, Backend& backend) {
   const std::vector<double> rows = bilinear_weights(maps.height, maps.size),
                             cols = bilinear_weights(maps.width, maps.size);
   std::vector<float> weights;
@@ -40,20 +40,20 @@ Tensor pixel_logits(const Tensor& maps, const Tensor& weight, const Tensor& bias
   return reshape(transpose(reshape(fine, {count, classes, pixels})), {count * pixels, classes});
 }
 
-void check_maps(const LabelledMaps& maps) {
+void check_maps(const LabeledMaps& maps) {
   require(maps.images > 0 && maps.classes > 1 && maps.size > 0 &&
               static_cast<std::int64_t>(maps.values.size()) == maps.images * maps.height * maps.width * maps.dim &&
               static_cast<std::int64_t>(maps.labels.size()) == maps.images * maps.size * maps.size,
           "dense probe: ", maps.images, " maps of ", maps.height, " x ", maps.width, " x ", maps.dim, " have ",
-          maps.values.size(), " values and ", maps.labels.size(), " labelled pixels");
+          maps.values.size(), " values and ", maps.labels.size(), " labeled pixels");
   require_usage(std::all_of(maps.values.begin(), maps.values.end(), [](float v) { return std::isfinite(v); }),
                 "dense probe: the encoder's feature maps are not all finite numbers");
 }
 
 /// The maps and masks of images begin ... begin + count - 1.
-LabelledMaps maps_of(const Encode& encode_map, const Dataset& images, const std::vector<std::uint8_t>& masks,
-                     std::int64_t begin, std::int64_t count, const ExtractSettings& extract, Backend& backend) {
-  LabelledMaps maps;
+LabeledMaps maps_of(const Encode& encode_map, const Dataset& images, const std::vector<std::uint8_t>& masks,
+                    std::int64_t begin, std::int64_t count, const ExtractSettings& extract, Backend& backend) {
+  LabeledMaps maps;
   maps.images = count;
   maps.size = images.height;
   maps.classes = 2;
@@ -96,10 +96,10 @@ std::vector<double> bilinear_weights(std::int64_t from, std::int64_t to) {
   return weights;
 }
 
-LinearClassifier train_dense(const LabelledMaps& train, const DenseSettings& settings, Backend& backend) {
+LinearClassifier train_dense(const LabeledMaps& train, const DenseSettings& settings, Backend& backend) {
   check_maps(train);
   const std::int64_t cells = train.height * train.width, pixels = train.size * train.size;
-  const Standardisation scale(train.values, train.dim);
+  const Standardization scale(train.values, train.dim);
   const Tensor maps = from_floats(backend, {train.images, cells, train.dim}, scale.apply(train.values));
   const Tensor fine = enlargement(train, backend);
   Tensor weight = zeros(backend, {train.classes, train.dim}), bias = zeros(backend, {train.classes});
@@ -126,14 +126,14 @@ LinearClassifier train_dense(const LabelledMaps& train, const DenseSettings& set
   return scale.unapply(point, train.classes);
 }
 
-std::vector<std::int32_t> predict_pixels(const LinearClassifier& classifier, const LabelledMaps& maps,
+std::vector<std::int32_t> predict_pixels(const LinearClassifier& classifier, const LabeledMaps& maps,
                                          Backend& backend) {
   check_maps(maps);
   require(maps.dim == classifier.dim && maps.classes == classifier.classes, "dense probe: maps of ", maps.dim,
           " channels and ", maps.classes, " classes, the probe has ", classifier.dim, " and ", classifier.classes);
   const std::int64_t classes = classifier.classes;
   const Tensor values =
-      from_floats(backend, {maps.images, maps.height * maps.width, maps.dim}, classifier.centred(maps.values));
+      from_floats(backend, {maps.images, maps.height * maps.width, maps.dim}, classifier.centered(maps.values));
   const Tensor weight = from_floats(backend, {classes, classifier.dim}, classifier.weight);
   const Tensor bias = from_floats(backend, {classes}, classifier.bias);
   const std::vector<float> logits = pixel_logits(values, weight, bias, enlargement(maps, backend)).floats();
@@ -179,7 +179,7 @@ Confusion dense_probe(const Encode& encode_map, const LayeredSplit& train, const
   Confusion confusion(2);
   for (std::int64_t begin = 0; begin < judged.count; begin += extract.batch) {
     const std::int64_t count = std::min(extract.batch, judged.count - begin);
-    const LabelledMaps maps = maps_of(encode_map, judged, masks, begin, count, extract, backend);
+    const LabeledMaps maps = maps_of(encode_map, judged, masks, begin, count, extract, backend);
     confusion.add(predict_pixels(classifier, maps, backend), maps.labels);
   }
   return confusion;

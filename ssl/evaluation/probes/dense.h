@@ -12,7 +12,7 @@
 namespace vergence {
 
 /// Feature maps with the class of every pixel of the images they are of.
-struct LabelledMaps {
+struct LabeledMaps {
   std::int64_t images = 0, height = 0, width = 0, dim = 0;  // of the feature maps
   std::int64_t size = 0;                                    // height and width of the images
   std::int64_t classes = 0;
@@ -20,23 +20,22 @@ struct LabelledMaps {
   std::vector<std::int32_t> labels;  // [images, size, size], in [0, classes)
 };
 
-/// How a row of `from` values is enlarged to `to`: [to, from]. Bilinear, pixels as areas (half-pixel centres), the edge
+/// How a row of `from` values is enlarged to `to`: [to, from]. Bilinear, pixels as areas (half-pixel centers), the edge
 /// repeated: PyTorch's interpolate without align_corners.
 std::vector<double> bilinear_weights(std::int64_t from, std::int64_t to);
 
-/// The defaults are those of `evaluate`: Adam on standardised maps, the rate falling exponentially.
+/// The defaults are those of `evaluate`: Adam on standardized maps, the rate falling exponentially.
 struct DenseSettings {
   std::int64_t epochs = 30, batch = 50;  // images
   double lr = 1e-2, final_lr = 1e-4;
   std::uint64_t seed = 1;  // of the order of the images; the first weights are zero
 };
 
-/// Minimises the mean over pixels of the cross-entropy of logits that are computed on the map and then enlarged.
-LinearClassifier train_dense(const LabelledMaps& train, const DenseSettings& settings, Backend& backend);
+/// Minimizes the mean over pixels of the cross-entropy of logits that are computed on the map and then enlarged.
+LinearClassifier train_dense(const LabeledMaps& train, const DenseSettings& settings, Backend& backend);
 
 /// The most likely class of every pixel, [images, size, size]; of equal logits the smaller class.
-std::vector<std::int32_t> predict_pixels(const LinearClassifier& classifier, const LabelledMaps& maps,
-                                         Backend& backend);
+std::vector<std::int32_t> predict_pixels(const LinearClassifier& classifier, const LabeledMaps& maps, Backend& backend);
 
 /// Counts of pixels by class and prediction, over as many images as are added.
 class Confusion {

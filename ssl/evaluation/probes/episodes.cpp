@@ -130,7 +130,7 @@ std::vector<std::vector<std::int64_t>> draw_episode(const std::vector<std::vecto
 std::vector<EpisodeAccuracy> episode_accuracy(const Features& features, const EpisodeClasses& classes,
                                               const EpisodeSettings& settings) {
   check_episodes(settings);
-  check_labelled(features, "episodes");
+  check_labeled(features, "episodes");
   const std::string obstacle = no_episodes_since(features.labels, classes, settings);
   require_usage(obstacle.empty(), "episodes: ", obstacle);
   const std::vector<EpisodeRows> images = images_of_classes(features.labels, classes.labels);

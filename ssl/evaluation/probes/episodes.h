@@ -16,7 +16,7 @@ namespace vergence {
 
 struct EpisodeSettings {
   std::int64_t ways = 5;                  // classes of an episode
-  std::vector<std::int64_t> shots{1, 5};  // labelled images of each class, one figure per entry
+  std::vector<std::int64_t> shots{1, 5};  // labeled images of each class, one figure per entry
   std::int64_t queries = 15;              // images of each class that are classified
   std::int64_t episodes = 600;            // of each entry of `shots`
   std::uint64_t seed = 1;                 // of what is drawn

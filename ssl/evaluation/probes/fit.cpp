@@ -19,7 +19,7 @@ double Fit::epoch(std::int64_t number, std::int64_t rows, const Loss& loss) {
   Tensor total = zeros(parameters_.flat().backend(), {});
   for (std::int64_t begin = 0; begin < rows; begin += settings_.batch) {
     const std::int64_t count = std::min(settings_.batch, rows - begin);
-    if (count < settings_.least_rows) break;
+    if (count < settings_.min_rows) break;
     const Tensor mean = loss({order.begin() + begin, order.begin() + begin + count});
     parameters_.backward(mean);
     optimizer_.step(rate);

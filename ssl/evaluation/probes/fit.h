@@ -14,11 +14,11 @@ namespace vergence {
 
 struct FitSettings {
   OptimizerSettings optimizer;
-  ScheduleSettings rate;        // its steps are epochs
-  std::int64_t batch = 1;       // the last batch of an epoch may be smaller
-  std::int64_t least_rows = 1;  // a smaller batch is left out
-  std::uint64_t seed = 1;       // with the stream: the order of the rows
-  std::uint32_t stream = 0;     // ssl/evaluation/features/streams.h
+  ScheduleSettings rate;      // its steps are epochs
+  std::int64_t batch = 1;     // the last batch of an epoch may be smaller
+  std::int64_t min_rows = 1;  // a smaller batch is left out
+  std::uint64_t seed = 1;     // with the stream: the order of the rows
+  std::uint32_t stream = 0;   // ssl/evaluation/features/streams.h
 };
 
 class Fit {

@@ -1,4 +1,4 @@
-// Multinomial logistic regression: the objective in f64 on the CPU, minimised by liblbfgs.
+// Multinomial logistic regression: the objective in f64 on the CPU, minimized by liblbfgs.
 #include "ssl/evaluation/probes/logistic.h"
 
 #include <algorithm>
@@ -9,7 +9,7 @@
 #include "engine/graph.h"
 #include "engine/ops/ops.h"
 #include "engine/tensor.h"
-#include "ssl/evaluation/probes/standardise.h"
+#include "ssl/evaluation/probes/standardize.h"
 
 #ifdef VERGENCE_LBFGS
 #include <lbfgs.h>
@@ -98,9 +98,9 @@ int report(void* instance, const lbfgsfloatval_t*, const lbfgsfloatval_t*, const
 }  // namespace
 
 LinearClassifier train_logistic(const Features& train, const ProbeSettings& settings, const ProbeProgress& progress) {
-  check_labelled(train, "probe");
-  const Standardisation standardisation(train.values, train.dim);
-  const Features features{train.dim, train.classes, standardisation.apply(train.values), train.labels};
+  check_labeled(train, "probe");
+  const Standardization standardization(train.values, train.dim);
+  const Features features{train.dim, train.classes, standardization.apply(train.values), train.labels};
   const std::size_t parameters = static_cast<std::size_t>((train.dim + 1) * train.classes);
   Problem problem{features, settings, progress, parameters};
 
@@ -117,7 +117,7 @@ LinearClassifier train_logistic(const Features& train, const ProbeSettings& sett
     std::cerr << "notice: L-BFGS stopped after " << settings.epochs << " iterations, before it had converged\n";
   else
     require(status >= 0, "probe: L-BFGS failed with status ", status, " of lbfgs.h");
-  return standardisation.unapply({x.get(), x.get() + parameters}, train.classes);
+  return standardization.unapply({x.get(), x.get() + parameters}, train.classes);
 }
 
 #endif

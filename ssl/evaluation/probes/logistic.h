@@ -13,7 +13,7 @@ double logistic_loss(const Features& features, double lambda, const std::vector<
                      std::vector<double>& gradient);
 
 /// Fits to convergence, or for `settings.epochs` iterations, with settings.weight_decay as lambda. Features are
-/// standardised by their own mean and standard deviation first; the classifier returned takes them as they are.
+/// standardized by their own mean and standard deviation first; the classifier returned takes them as they are.
 /// Starts from zero: the objective is convex, so the seed has no say. Throws UsageError in a build without liblbfgs.
 LinearClassifier train_logistic(const Features& train, const ProbeSettings& settings, const ProbeProgress& progress);
 

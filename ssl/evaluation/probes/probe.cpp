@@ -81,13 +81,13 @@ Tensor upload_features(const Features& features, Backend& backend) {
 
 /// [rows, classes].
 std::vector<float> logits_of(const LinearClassifier& classifier, const Features& test, Backend& backend) {
-  check_labelled(test, "probe test");
+  check_labeled(test, "probe test");
   require_usage(test.dim == classifier.dim && test.classes == classifier.classes, "probe test: ", test.dim,
                 " features and ", test.classes, " classes, the probe has ", classifier.dim, " and ",
                 classifier.classes);
   const Tensor weight = from_floats(backend, {classifier.classes, classifier.dim}, classifier.weight);
   const Tensor bias = from_floats(backend, {classifier.classes}, classifier.bias);
-  const Tensor features = from_floats(backend, {test.rows(), test.dim}, classifier.centred(test.values));
+  const Tensor features = from_floats(backend, {test.rows(), test.dim}, classifier.centered(test.values));
   return linear(features, weight, bias).floats();
 }
 
@@ -141,10 +141,10 @@ void check_probe(const ProbeSettings& settings) {
 
 double probe_lr(const ProbeSettings& settings, std::int64_t epoch) { return Schedule(rate_of(settings)).at(epoch); }
 
-std::vector<float> LinearClassifier::centred(std::vector<float> features) const {
-  if (!centre.empty())
+std::vector<float> LinearClassifier::centered(std::vector<float> features) const {
+  if (!center.empty())
     for (std::size_t i = 0; i < features.size(); ++i)
-      features[i] = static_cast<float>(features[i] - centre[i % centre.size()]);
+      features[i] = static_cast<float>(features[i] - center[i % center.size()]);
   return features;
 }
 
@@ -160,7 +160,7 @@ LinearClassifier initial_classifier(std::int64_t dim, std::int64_t classes, std:
 
 LinearClassifier train_probe(const Features& train, const ProbeSettings& settings, Backend& backend,
                              const ProbeProgress& progress) {
-  check_labelled(train, "probe");
+  check_labeled(train, "probe");
   check_probe(settings);
   if (settings.protocol == ProbeProtocol::lbfgs) return train_logistic(train, settings, progress);
   const Tensor features = upload_features(train, backend);
@@ -178,7 +178,7 @@ LinearClassifier train_probe(const FeatureSource& train, const ProbeSettings& se
   require(settings.protocol == ProbeProtocol::sgd, "probe: features that change need the protocol sgd, got ",
           name_of(settings.protocol));
   Features features = train(0);
-  check_labelled(features, "probe");
+  check_labeled(features, "probe");
   check_probe(settings);
   ProbeTrainer trainer(initial_classifier(features.dim, features.classes, settings.seed), settings, backend);
   for (std::int64_t epoch = 0; epoch < settings.epochs; ++epoch) {

@@ -16,7 +16,7 @@ namespace vergence {
 enum class ProbeProtocol {
   adam,  // fixed features, Adam, learning rate falling exponentially (Ermolov et al., ICML 2021: W-MSE)
   sgd,   // features of freshly augmented images in every epoch, SGD with momentum
-  lbfgs  // multinomial logistic regression with an L2 penalty on standardised features, to convergence
+  lbfgs  // multinomial logistic regression with an L2 penalty on standardized features, to convergence
 };
 enum class ProbeSchedule { exponential, cosine, step /* a tenth after 60 % and again after 80 % of the epochs */ };
 
@@ -52,16 +52,16 @@ void check_probe(const ProbeSettings& settings);
 /// The learning rate in `epoch` (counted from 0).
 double probe_lr(const ProbeSettings& settings, std::int64_t epoch);
 
-/// logits = (x - centre) W^T + b. With the centre among the features nothing of the logits is lost to their distance
+/// logits = (x - center) W^T + b. With the center among the features nothing of the logits is lost to their distance
 /// from the origin.
 struct LinearClassifier {
   std::int64_t dim = 0, classes = 0;
   std::vector<float> weight;        // [classes, dim]
   std::vector<float> bias;          // [classes]
-  std::vector<double> centre = {};  // [dim]; none: the origin
+  std::vector<double> center = {};  // [dim]; none: the origin
 
-  /// Rows of features less the centre: [rows, dim].
-  std::vector<float> centred(std::vector<float> features) const;
+  /// Rows of features less the center: [rows, dim].
+  std::vector<float> centered(std::vector<float> features) const;
 };
 
 /// What a probe starts from: uniform in +-1/sqrt(dim), from (seed, Purpose::probe).

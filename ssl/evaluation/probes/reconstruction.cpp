@@ -11,13 +11,13 @@
 #include "models/decoder.h"
 #include "ssl/evaluation/features/streams.h"
 #include "ssl/evaluation/probes/fit.h"
-#include "ssl/evaluation/probes/standardise.h"
+#include "ssl/evaluation/probes/standardize.h"
 
 namespace vergence {
 namespace {
 
-/// Some rows of the features, standardised.
-Tensor features_at(const Features& features, const std::vector<std::int64_t>& indices, const Standardisation& scale,
+/// Some rows of the features, standardized.
+Tensor features_at(const Features& features, const std::vector<std::int64_t>& indices, const Standardization& scale,
                    Backend& backend) {
   std::vector<float> values;
   for (std::int64_t i : indices) values.insert(values.end(), features.row(i), features.row(i + 1));
@@ -57,7 +57,7 @@ Determination reconstruction_of(const Features& train_features, const Dataset& t
                                   .width = settings.width,
                                   .image_channels = extract.channels},
                                  {backend, settings.seed});
-  const Standardisation scale(train_features.values, train_features.dim);
+  const Standardization scale(train_features.values, train_features.dim);
   Statistics running;
   Fit fit(ParameterSet(parameters_of(decoder)), {.optimizer = {.kind = OptimizerKind::adam},
                                                  .rate = {.kind = ScheduleKind::exponential,
@@ -65,7 +65,7 @@ Determination reconstruction_of(const Features& train_features, const Dataset& t
                                                           .epochs = settings.epochs,
                                                           .minimum = settings.final_lr},
                                                  .batch = settings.batch,
-                                                 .least_rows = 2,  // one image has no batch statistics
+                                                 .min_rows = 2,  // one image has no batch statistics
                                                  .seed = settings.seed,
                                                  .stream = decoder_stream});
   const auto loss = [&](const std::vector<std::int32_t>& rows) {

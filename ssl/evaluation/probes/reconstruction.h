@@ -30,7 +30,7 @@ class Determination {
   double count_ = 0, sum_ = 0, squares_ = 0, squared_error_ = 0;
 };
 
-/// Trains a decoder from the standardised `train_features` to the normalised images of `train` and measures it on
+/// Trains a decoder from the standardized `train_features` to the normalized images of `train` and measures it on
 /// `test`, all images un-augmented. Row i of the features belongs to image i. Throws UsageError if the decoder has no
 /// form for the size.
 Determination reconstruction_of(const Features& train_features, const Dataset& train, const Features& test_features,

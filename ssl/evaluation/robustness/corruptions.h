@@ -15,7 +15,7 @@ namespace vergence {
 
 enum class Corruption {
   noise,  // normal, noise_deviation of the range of a channel, independent for every value; cut off at black and white
-  hue,    // turned by hue_turn of the colour circle
+  hue,    // turned by hue_turn of the color circle
   blur    // Gaussian, blur_sigma of the image's side: a pixel at 32 x 32
 };
 inline constexpr std::array<Corruption, 3> corruptions{Corruption::noise, Corruption::hue, Corruption::blur};
@@ -23,7 +23,7 @@ inline constexpr double noise_deviation = 0.1, hue_turn = 0.25, blur_sigma = 1.0
 
 const char* name_of(Corruption corruption);
 
-/// Whether these images can be corrupted so: hue is one of images in colour.
+/// Whether these images can be corrupted so: hue is one of images in color.
 bool has_meaning(Corruption corruption, const Dataset& images);
 
 /// Every image corrupted, rounded to bytes, labels kept. The noise of image i is drawn from (seed, Purpose::probe,

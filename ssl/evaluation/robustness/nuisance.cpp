@@ -26,7 +26,7 @@ void rotate(const std::uint8_t* image, std::int64_t size, std::int64_t channels,
     }
 }
 
-/// Of images in colour.
+/// Of images in color.
 void shift_hue(const std::uint8_t* image, std::int64_t size, std::int32_t quarters, std::uint8_t* out) {
   ViewPlan plan;
   plan.jitter = true;

@@ -14,7 +14,7 @@ namespace vergence {
 
 enum class Nuisance {
   rotation,  // turned counter-clockwise by 0, 90, 180 or 270 degrees
-  hue,       // hue shifted by 0, 1/4, 1/2 or 3/4 of the colour circle
+  hue,       // hue shifted by 0, 1/4, 1/2 or 3/4 of the color circle
   crop       // one quarter of the image: upper left, upper right, lower left, lower right
 };
 inline constexpr std::array<Nuisance, 3> nuisances{Nuisance::rotation, Nuisance::hue, Nuisance::crop};
@@ -22,7 +22,7 @@ inline constexpr std::int64_t nuisance_classes = 4;  // of each, in the order ab
 
 const char* name_of(Nuisance nuisance);
 
-/// Whether there is such a nuisance of these images: hue is one of images in colour.
+/// Whether there is such a nuisance of these images: hue is one of images in color.
 bool has_meaning(Nuisance nuisance, const Dataset& images);
 
 /// Every image changed in one of the four ways, drawn from (seed, split, place in the data set); the label says which.

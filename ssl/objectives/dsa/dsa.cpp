@@ -162,7 +162,7 @@ class Dsa final : public BasedObjective {
     require(views.plain.data != nullptr, "dsa: the un-augmented images are missing");
     Pass single = pass();
     single.groups = 1;
-    const Tensor graph = neighbours(network_->features(views.plain, single), own_.eta);
+    const Tensor graph = neighbors(network_->features(views.plain, single), own_.eta);
     return cast(anchor_scores(graph, own_.eta, settings_.mu), head_type());
   }
 

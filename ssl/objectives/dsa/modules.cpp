@@ -8,7 +8,7 @@
 namespace vergence {
 namespace {
 
-constexpr double least_sum = 1e-12;
+constexpr double min_sum = 1e-12;
 
 Tensor identity_matrix(Backend& backend, std::int64_t n, DType dtype) {
   std::vector<std::int32_t> places(static_cast<std::size_t>(n));
@@ -33,13 +33,13 @@ Tensor Arranging::operator()(const Tensor& p, const Tensor& q) const {
     left = linear(p, slice(first.w, 1, 0, width), first.bias);
     right = linear(q, slice(first.w, 1, width, width));
   } else {
-    const Tensor sums = clamp_min(pair_l1(p, q), least_sum);
+    const Tensor sums = clamp_min(pair_l1(p, q), min_sum);
     left = linear(p / sums, first.w, first.bias);
     right = neg(linear(q / sums, first.w));
   }
   const Tensor scores = pair_scores(left, right, second.w, second.bias);
   const Tensor matrix = output == ArrangingOutput::sigmoid ? sigmoid(scores) : relu(scores);
-  return mode == ArrangingMode::concat ? matrix : matrix / clamp_min(sum_cols(matrix), least_sum);
+  return mode == ArrangingMode::concat ? matrix : matrix / clamp_min(sum_cols(matrix), min_sum);
 }
 
 double Arranging::flops(std::int64_t rows) const {
@@ -52,13 +52,13 @@ Arranging make_arranging(ArrangingMode mode, ArrangingOutput output, std::int64_
   return {mode, output, make_linear(init, "arranging.0", in, width), make_linear(init, "arranging.2", width, 1)};
 }
 
-Tensor neighbours(const Tensor& u, std::int64_t count) {
+Tensor neighbors(const Tensor& u, std::int64_t count) {
   const std::int64_t n = u.rows();
-  require_usage(count >= 1 && count < n, "neighbours: expected 1 to ", n - 1, " of ", n, " images, got ", count);
+  require_usage(count >= 1 && count < n, "neighbors: expected 1 to ", n - 1, " of ", n, " images, got ", count);
   const Tensor rows = l2_normalize(cast(u.detached(), DType::f64));
   // At 3 2^21 a double is a multiple of 2^-30: adding that rounds. Then every candidate's key is its own, from above 0.
   constexpr double shift = 3 * 0x1p21, step = 0x1p-48;
-  require(n < std::int64_t{1} << 18, "neighbours: too many images: ", n);
+  require(n < std::int64_t{1} << 18, "neighbors: too many images: ", n);
   std::vector<double> places(static_cast<std::size_t>(n));
   for (std::size_t j = 0; j < places.size(); ++j) places[j] = step * static_cast<double>(j);
   const Tensor self = identity_matrix(u.backend(), n, DType::f64);
@@ -70,7 +70,7 @@ Tensor neighbours(const Tensor& u, std::int64_t count) {
 }
 
 Tensor anchor_scores(const Tensor& graph, std::int64_t count, std::int64_t common) {
-  const Tensor both = transpose(matmul(graph, graph));  // ij: how many neighbours of j have i as a neighbour
+  const Tensor both = transpose(matmul(graph, graph));  // ij: how many neighbors of j have i as a neighbor
   return sum_cols(relu_mask(graph, both - static_cast<double>(common))) / static_cast<double>(count);
 }
 

@@ -1,6 +1,6 @@
 // The two modules of DSA (Song, Qiang, Zheng, Sun, Xiong: "On the discriminability of self-supervised representation
 // learning", arXiv 2407.13541). The arranging module predicts which pairs of a batch should be alike; the scoring
-// module says how far an image's neighbourhood in another feature space can be relied on.
+// module says how far an image's neighborhood in another feature space can be relied on.
 #pragma once
 
 #include <string>
@@ -33,13 +33,13 @@ struct Arranging {
 /// For embeddings of `width` values; names "arranging.0" and "arranging.2".
 Arranging make_arranging(ArrangingMode mode, ArrangingOutput output, std::int64_t width, const Init& init);
 
-/// The neighbour graph: 1 where j is among the `count` rows whose cosine with row i of u [N, d] is largest, else 0; i
+/// The neighbor graph: 1 where j is among the `count` rows whose cosine with row i of u [N, d] is largest, else 0; i
 /// itself is left out. Cosines are compared to 2^-30; of equal ones the lower j comes first. [N, N], f64, a constant.
 /// Throws UsageError unless 1 <= count < N.
-Tensor neighbours(const Tensor& u, std::int64_t count);
+Tensor neighbors(const Tensor& u, std::int64_t count);
 
-/// The reliability of each image, in [0, 1]: the share of its neighbours j of which more than `common` neighbours have
-/// it as a neighbour in turn. graph: what `neighbours` made. [N, 1], f64, a constant.
+/// The reliability of each image, in [0, 1]: the share of its neighbors j of which more than `common` neighbors have
+/// it as a neighbor in turn. graph: what `neighbors` made. [N, 1], f64, a constant.
 Tensor anchor_scores(const Tensor& graph, std::int64_t count, std::int64_t common);
 
 /// The share of pairs of different images that are to be pulled together: of all entries off the diagonals of square

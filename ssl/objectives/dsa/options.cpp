@@ -34,7 +34,7 @@ constexpr Preset code{.am_mode = MatrixSource::diff_l1,
                       .prior_temperature = PriorTemperature::fixed,
                       .detach = false};
 
-/// A random graph of eta neighbours has eta^2 / N common ones for a pair of images. Five times that tells apart.
+/// A random graph of eta neighbors has eta^2 / N common ones for a pair of images. Five times that tells apart.
 std::int64_t common_neighbors(const DsaOptions& options, std::int64_t images) {
   if (options.mu > 0) return options.mu;
   const double chance = static_cast<double>(options.eta * options.eta) / static_cast<double>(images);
@@ -114,7 +114,7 @@ void declare_dsa(OptionBuilder& t) {
            "whether the arranging module leaves the encoder alone");
   t.choice("dsa.score", own(&Own::score), {{"good_neighbor", Score::good_neighbor}, {"ones", Score::ones}},
            "reliability of each image");
-  t.number("dsa.eta", own(&Own::eta), from(1), "neighbours in the graph behind it");
+  t.number("dsa.eta", own(&Own::eta), from(1), "neighbors in the graph behind it");
   t.number("dsa.mu", own(&Own::mu), not_negative,
            "a neighbor counts from more than so many common ones; 0: 5 eta^2 / batch");
   t.choice("dsa.prior_net", own(&Own::prior_net), prior_net_words, "where the prior's features come from");

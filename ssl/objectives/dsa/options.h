@@ -57,7 +57,7 @@ struct DsaSettings {
   bool same_view = false;  // blocks 12 and 21 take the matrices of 11 and 22
   bool scores = false, mean_prior = false;
   bool detach_embeddings = true;  // the arranging module does not train the encoder
-  std::int64_t mu = 1;            // common neighbours beyond which a neighbour counts
+  std::int64_t mu = 1;            // common neighbors beyond which a neighbor counts
   PriorTemperature temperature = PriorTemperature::fixed;
   PriorSettings network;
 

@@ -51,9 +51,9 @@ class Pixels final : public PriorNetwork {
   }
 
   Tensor features(const Tensor& images, const Pass&) override {
-    const Tensor colours = cast(slice(images, 3, 0, settings_.channels), dtype_);  // without those that pad
+    const Tensor colors = cast(slice(images, 3, 0, settings_.channels), dtype_);  // without those that pad
     const std::int64_t cell = images.shape[1] / side;
-    const Tensor small = average_pool(colours, {.kernel = cell, .stride = cell});
+    const Tensor small = average_pool(colors, {.kernel = cell, .stride = cell});
     return reshape(small, {small.shape[0], small.size() / small.shape[0]});
   }
   double flops(std::int64_t) const override { return 0; }

@@ -30,7 +30,7 @@ struct PriorSettings {
 class PriorNetwork {
  public:
   virtual ~PriorNetwork() = default;
-  /// Normalised images [N, H, W, C] -> features [N, d], constants. Of `pass` the groups and the activations count.
+  /// Normalized images [N, H, W, C] -> features [N, d], constants. Of `pass` the groups and the activations count.
   virtual Tensor features(const Tensor& images, const Pass& pass) = 0;
   /// Of one forward pass: multiply-adds times two.
   virtual double flops(std::int64_t images) const = 0;

@@ -7,14 +7,14 @@
 namespace vergence {
 
 std::optional<Options> dsa_stage1(const Options& options) {
-  constexpr std::int64_t most_epochs = 100;  // where the options do not say
+  constexpr std::int64_t max_epochs = 100;  // where the options do not say
   const DsaOptions own = options.own.get<DsaOptions>();
   const DsaSettings settings = resolve(own, options.batch);
   if (settings.network.net != PriorNet::stage1 || !settings.needs_network() || !own.prior_file.empty()) return {};
   Options first = options;
   first.objective = own.base;
   first.own.get<DsaOptions>() = {};
-  first.epochs = own.stage1_epochs > 0 ? own.stage1_epochs : std::min(most_epochs, options.epochs);
+  first.epochs = own.stage1_epochs > 0 ? own.stage1_epochs : std::min(max_epochs, options.epochs);
   return first;
 }
 

@@ -1,4 +1,4 @@
-// ICL-MSR, our reconstruction of interventional contrastive learning with a meta semantic regulariser (Qiang, Li,
+// ICL-MSR, our reconstruction of interventional contrastive learning with a meta semantic regularizer (Qiang, Li,
 // Zheng, Su, Xiong, ICML 2022): a base method, and the same under learned interventions on the features. What the
 // interventions are is trained by what they do to the encoder: after one virtual step of the weights under them, is the
 // base's own loss low? docs/objectives/icl_msr.md has the formulas and where each choice comes from.
@@ -42,7 +42,7 @@ class IclMsr final : public BasedObjective {
     due_ = own_.train != RegularizerTraining::fixed && context.step % own_.every == 0;
     if (due_) regularizer_optimizer_->prepare(own_.meta_lr);
   }
-  /// 1: the regulariser is trained too.
+  /// 1: the regularizer is trained too.
   int variant() const override { return due_ ? 1 : 0; }
 
   Step run(const Views& views) override {
@@ -182,7 +182,7 @@ class IclMsr final : public BasedObjective {
     });
   }
 
-  /// The regulariser's step, after the encoder's and at its new weights, on the same views, or the outer loss on others
+  /// The regularizer's step, after the encoder's and at its new weights, on the same views, or the outer loss on others
   /// of the same images.
   void meta_step(const Views& views, Parts& parts) {
     const Tensor strata = strata_of(views);
@@ -217,7 +217,7 @@ class IclMsr final : public BasedObjective {
     train_regularizer(grad({strata}, regularizer_parameters_.tensors(), {.seeds = {gradient}}), parts);
   }
 
-  /// One step of encoder, heads and regulariser on the same loss.
+  /// One step of encoder, heads and regularizer on the same loss.
   Step ordinary_step(const Tensor& loss, const Tensor& strata, const Parts& parts) {
     const Tensor whole = own_.is_uniform() ? loss + own_.gamma * uniformity(strata) : loss;
     Tensors wanted = parameters_.tensors();
@@ -252,7 +252,7 @@ class IclMsr final : public BasedObjective {
   Tensor virtual_rate_;
   ParameterSet regularizer_parameters_;
   std::optional<Optimizer> regularizer_optimizer_;
-  bool due_ = false;  // this step trains the regulariser
+  bool due_ = false;  // this step trains the regularizer
 };
 
 }  // namespace

@@ -50,27 +50,27 @@ void declare_icl_msr(OptionBuilder& t) {
            {{"features", RegularizerBuild::features},
             {"images", RegularizerBuild::images},
             {"table", RegularizerBuild::table}},
-           "the regulariser sees the encoder's features, the images, or nothing");
-  t.number("icl_msr.hidden", own(&Own::hidden), ranges::layer, "hidden layer of the regulariser");
+           "the regularizer sees the encoder's features, the images, or nothing");
+  t.number("icl_msr.hidden", own(&Own::hidden), ranges::layer, "hidden layer of the regularizer");
   t.number("icl_msr.initial_deviation", own(&Own::initial_deviation), ranges::not_negative,
            "of its last layer's first weights, or of the table's logits; 0: 0.5, or 1 where it stays as it is");
   t.choice("icl_msr.train", own(&Own::train),
            {{"meta", RegularizerTraining::meta},
             {"ordinary", RegularizerTraining::ordinary},
             {"fixed", RegularizerTraining::fixed}},
-           "the regulariser's loss: after a virtual step, or that of the step itself; or it stays as it is");
+           "the regularizer's loss: after a virtual step, or that of the step itself; or it stays as it is");
   t.number("icl_msr.gamma", own(&Own::gamma), ranges::not_negative, "weight of the uniformity of the strata");
-  t.number("icl_msr.every", own(&Own::every), ranges::from(1, 1e9), "train the regulariser in every k-th step");
+  t.number("icl_msr.every", own(&Own::every), ranges::from(1, 1e9), "train the regularizer in every k-th step");
   t.number("icl_msr.virtual_lr", own(&Own::virtual_lr), ranges::not_negative,
            "rate of the virtual step; 0: lr / (1 - momentum) with sgd, 0.5 with others");
   t.choice("icl_msr.outer_views", own(&Own::outer_views), {{"same", OuterViews::same}, {"fresh", OuterViews::fresh}},
            "what the loss after the virtual step is of: the step's views, or new ones of the same images");
   t.choice("icl_msr.second_order", own(&Own::second_order), second_order_words,
-           "the mixed derivative in the meta gradient; none: the uniformity term alone trains the regulariser");
+           "the mixed derivative in the meta gradient; none: the uniformity term alone trains the regularizer");
   t.number("icl_msr.radius", own(&Own::radius), ranges::positive, "length of the finite differences' step");
   t.flag("icl_msr.compare", own(&Own::compare), "work out both forms of the mixed derivative and log them");
   t.choice("icl_msr.meta_optimizer", own(&Own::meta_optimizer),
-           {{"adam", OptimizerKind::adam}, {"sgd", OptimizerKind::sgd}}, "of the regulariser");
+           {{"adam", OptimizerKind::adam}, {"sgd", OptimizerKind::sgd}}, "of the regularizer");
   t.number("icl_msr.meta_lr", own(&Own::meta_lr), ranges::not_negative,
            "its learning rate, which no schedule or batch changes");
   t.number("icl_msr.meta_momentum", own(&Own::meta_momentum), ranges::below_one, "its momentum (sgd)");

@@ -15,7 +15,7 @@ namespace vergence {
 
 /// What is averaged over strata.
 enum class StrataAverage { likelihood, log_likelihood };
-/// What trains the regulariser: its effect after a virtual step, the step's own loss, or nothing.
+/// What trains the regularizer: its effect after a virtual step, the step's own loss, or nothing.
 enum class RegularizerTraining { meta, ordinary, fixed };
 /// The views of the loss after the virtual step.
 enum class OuterViews { same, fresh };
@@ -28,7 +28,7 @@ struct IclMsrOptions {
   std::int64_t strata = 8;
   StrataAverage average = StrataAverage::likelihood;
   bool streaming = true;
-  // ---- the regulariser
+  // ---- the regularizer
   RegularizerBuild build = RegularizerBuild::features;
   RegularizerTraining train = RegularizerTraining::meta;
   std::int64_t hidden = 256;

@@ -1,4 +1,4 @@
-// ICL-MSR's meta semantic regulariser: the small network that says what the strata are, by channel weights in (0, 1).
+// ICL-MSR's meta semantic regularizer: the small network that says what the strata are, by channel weights in (0, 1).
 // How it is built is our reconstruction (docs/objectives/icl_msr.md).
 #pragma once
 

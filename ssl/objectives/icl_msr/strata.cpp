@@ -224,8 +224,8 @@ Tensor uniformity(const Tensor& weights) {
 
 Tensor spread(const Tensor& weights) {
   const double share = 1 / static_cast<double>(weights.shape[0]);
-  const Tensor centred = weights - share * sum_rows(weights);
-  return mean(sqrt(share * dot_rows(centred, centred)));
+  const Tensor centered = weights - share * sum_rows(weights);
+  return mean(sqrt(share * dot_rows(centered, centered)));
 }
 
 }  // namespace vergence

@@ -37,7 +37,7 @@ Tensor per_line(const Tensor& per_patch, const PatchGrid& grid);
 /// [M H G, 1] -> [M G, G]: the sum over the lines of each patch. The transpose of per_line.
 Tensor sum_of_lines(const Tensor& lines, const PatchGrid& grid);
 /// The images with `fill` in the erased lines: v (1 - m) + fill m. `erased`: [M H G, 1], 1 or 0, of the images' type.
-/// `fill`: none (0), a colour [C], or images that are zero where nothing is erased.
+/// `fill`: none (0), a color [C], or images that are zero where nothing is erased.
 Tensor erase(const Tensor& images, const Tensor& erased, const Tensor& fill, const PatchGrid& grid);
 
 /// The first view's rows of one tensor of both views and the second view's of another.

@@ -19,7 +19,7 @@ namespace {
 
 constexpr std::uint32_t picture_view = 2;  // of the masks of pictures; the views of a step are 0 and 1
 
-/// What stands in erased patches; token: one learned colour.
+/// What stands in erased patches; token: one learned color.
 enum class MaskFill { mean, noise, token };
 /// Which views are masked. one: each in turn; one_asym: the first.
 enum class MaskViews { both, one, one_asym, none };
@@ -127,7 +127,7 @@ class Mrcl final : public BasedObjective {
           (*decoder_)(own_.rec_input == DecoderInput::map ? map : encoder_.features_of(map), evaluation).detached();
       const Tensor& wanted = own_.rec_target == DecoderTarget::masked ? seen : images;
       if (own_.rec_patch_norm) image = restore_patches(image, patch_statistics(wanted, grid_), grid_);
-      if (by_variance()) image = image * channel_deviations(colours(wanted));
+      if (by_variance()) image = image * channel_deviations(colors(wanted));
       columns.push_back(image);
     }
     return side_by_side(columns);
@@ -172,8 +172,8 @@ class Mrcl final : public BasedObjective {
     return erase(images, masks.lines(images.dtype), fill, grid_);
   }
 
-  /// The colours of images of any type, in the master type.
-  Tensor colours(const Tensor& images) const {
+  /// The colors of images of any type, in the master type.
+  Tensor colors(const Tensor& images) const {
     return cast(images.shape[3] > channels_ ? slice(images, 3, 0, channels_) : images, weights_);
   }
 
@@ -194,13 +194,13 @@ class Mrcl final : public BasedObjective {
     return terms;
   }
 
-  /// Whether the decoder makes images in units of their channels' deviations. Normalised patches have units already.
+  /// Whether the decoder makes images in units of their channels' deviations. Normalized patches have units already.
   bool by_variance() const { return own_.rec_variance && !own_.rec_patch_norm; }
 
   /// What the decoder is to make.
   Tensor wanted(const Views& views, const Tensor& seen) const {
-    if (own_.rec_target == DecoderTarget::clean) return concat({colours(views.plain), colours(views.plain)}, 0);
-    return colours(own_.rec_target == DecoderTarget::masked ? seen.detached() : views.both);
+    if (own_.rec_target == DecoderTarget::clean) return concat({colors(views.plain), colors(views.plain)}, 0);
+    return colors(own_.rec_target == DecoderTarget::masked ? seen.detached() : views.both);
   }
 
   static Terms mean_of(const Terms& a, const Terms& b) {
@@ -234,7 +234,7 @@ void options(OptionBuilder& t) {
            "height and width of a patch in pixels; 0: an eighth of the image, 32 from 224 on");
   t.choice("mrcl.mask_fill", own(&Own::mask_fill),
            {{"mean", MaskFill::mean}, {"noise", MaskFill::noise}, {"token", MaskFill::token}},
-           "what stands in erased patches; token: one learned colour");
+           "what stands in erased patches; token: one learned color");
   t.choice("mrcl.mask_views", own(&Own::mask_views),
            {{"both", MaskViews::both},
             {"one", MaskViews::one},

@@ -33,7 +33,7 @@ Tensor reconstruction_of_views(const Tensor& prediction, const Tensor& target, c
 /// The deviation of each channel of images [M, H, W, C] over all pixels, at least 0.01: [C], a constant.
 Tensor channel_deviations(const Tensor& images);
 
-/// Mean and deviation of each patch over its pixels and channels, per line [N H G, 1]: the normalisation of targets in
+/// Mean and deviation of each patch over its pixels and channels, per line [N H G, 1]: the normalization of targets in
 /// He, Chen, Xie, Li, Dollar, Girshick: "Masked autoencoders are scalable vision learners" (CVPR 2022), whose deviation
 /// is sqrt(unbiased variance + 1e-6).
 struct PatchStatistics {

@@ -50,13 +50,13 @@ TEST_F(DeviceBatches, ABadImageEndsTheRunAtOnce) {
 }
 
 TEST_F(DeviceBatches, ImagesOfOtherChannelsAreTheHosts) {
-  Dataset grey = render_shapes({.image_size = 16}, "probe", 10);
-  grey.channels = 1;
-  grey.pixels.resize(10 * 16 * 16);
+  Dataset gray = render_shapes({.image_size = 16}, "probe", 10);
+  gray.channels = 1;
+  gray.pixels.resize(10 * 16 * 16);
   LoaderSettings settings = small_batches();
   for (ViewSettings& view : settings.views) view = ViewSettings::identity(16, 1);
   EXPECT_EQ(
-      make_batch_source({grey, settings, device_under_test()})->origin(),
+      make_batch_source({gray, settings, device_under_test()})->origin(),
       "made by 1 thread of the host, because the 10 images of confounded_shapes probe have other than 3 channels: 1");
 }
 

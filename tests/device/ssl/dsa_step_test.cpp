@@ -52,7 +52,7 @@ TEST(DsaParts, PairScoresAreThoseOfTheCpu) {
 
 TEST(DsaParts, ScoresAndQuantilesAreThoseOfTheCpu) {
   const auto all = [](Backend& device) {
-    const Tensor u = random_tensor(device, {45, 9}, 1, DType::f32), graph = neighbours(u, 7);
+    const Tensor u = random_tensor(device, {45, 9}, 1, DType::f32), graph = neighbors(u, 7);
     std::vector<double> numbers = graph.values();
     for (const Tensor& tensor : {anchor_scores(graph, 7, 1), off_diagonal_quantile({unit_distances(u, u)}, 0.1, 2)})
       for (const double value : tensor.values()) numbers.push_back(value);

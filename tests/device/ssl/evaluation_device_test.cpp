@@ -44,7 +44,7 @@ TEST(DeviceEvaluation, Knn) {
 }
 
 TEST(DeviceEvaluation, DenseProbe) {
-  LabelledMaps maps{6, 2, 2, 3, 8, 2, random_features(24, 3, 3).values, {}};
+  LabeledMaps maps{6, 2, 2, 3, 8, 2, random_features(24, 3, 3).values, {}};
   Random random(2, Purpose::test, 0, 4);
   for (int i = 0; i < 6 * 64; ++i) maps.labels.push_back(static_cast<std::int32_t>(random.below(2)));
   const DenseSettings settings{.epochs = 3, .batch = 4, .lr = 0.1};

@@ -26,7 +26,7 @@ Options tiny(const char* objective) {
            "metamask.contrastive_output", "vicreg.output"},
           "8");
   set_option(options, "mrcl.decoder_width", "4");
-  set_option(options, "metamask.virtual_step", "plain");  // every optimiser takes it
+  set_option(options, "metamask.virtual_step", "plain");  // every optimizer takes it
   return options;
 }
 

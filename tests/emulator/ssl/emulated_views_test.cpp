@@ -37,7 +37,7 @@ TEST(EmulatedPlans, AreTheCpusBitForBit) {
       EXPECT_EQ(got.crop, cpu.crop);
       EXPECT_EQ(got.order, cpu.order);
       const auto switches = [](const ViewPlan& plan) {
-        return std::array<bool, 5>{plan.jitter, plan.grey, plan.blur, plan.solarise, plan.flip};
+        return std::array<bool, 5>{plan.jitter, plan.gray, plan.blur, plan.solarize, plan.flip};
       };
       EXPECT_EQ(switches(got), switches(cpu));
       for (float ViewPlan::*value :
@@ -59,9 +59,9 @@ TEST(EmulatedPlans, CasesReachEverything) {
                       Random(7, Purpose::view, 3, static_cast<std::uint64_t>(i), static_cast<std::uint32_t>(v)));
         if (plan.jitter) orders.insert(plan.order);
         for (const auto& [name, on] : {std::pair{"jitter", plan.jitter},
-                                       {"grey", plan.grey},
+                                       {"gray", plan.gray},
                                        {"blur", plan.blur},
-                                       {"solarise", plan.solarise},
+                                       {"solarize", plan.solarize},
                                        {"flip", plan.flip}})
           operations.insert(join(name, on ? " on" : " off"));
       }

@@ -219,7 +219,7 @@ class CudnnRunTime : public CudnnPlanning {
 };
 
 /// max(0, x scale + bias), both per channel: a batch norm and its ReLU, in front of a convolution.
-Tensor normalised(Graph& graph, const Tensor& x) {
+Tensor normalized(Graph& graph, const Tensor& x) {
   const Tensor scale = graph.per_channel(x, DType::bf16), bias = graph.per_channel(x, DType::bf16);
   const Tensor scaled = graph.tensor(DType::bf16, x.dimensions, Place::inside);
   const Tensor shifted = graph.tensor(DType::bf16, x.dimensions, Place::inside);
@@ -256,7 +256,7 @@ TEST_F(CudnnRunTime, NormalisedConvolutionAndItsSums) {
   Graph graph;
   const Tensor x = graph.images(basic, DType::bf16), w = graph.weights(basic, DType::bf16);
   const Tensor y = graph.results(basic, DType::bf16);
-  graph.convolution(ConvPass::forward, basic, normalised(graph, x), w, y);
+  graph.convolution(ConvPass::forward, basic, normalized(graph, x), w, y);
   add_sums(graph, y, y);
   EXPECT_TRUE(plan("scale + bias + ReLU + convolution + sum y + sum y^2", graph).ready);
 }

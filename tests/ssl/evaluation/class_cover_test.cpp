@@ -94,7 +94,7 @@ TEST(Features, WithoutLabelsAreRefusedWhereLabelsAreNeeded) {
   features.labels.clear();
   EXPECT_EQ(features.rows(), 80);
   EXPECT_NO_THROW(check_features(features, "here"));
-  EXPECT_EQ(message_of([&] { check_labelled(features, "here"); }),
+  EXPECT_EQ(message_of([&] { check_labeled(features, "here"); }),
             "here: there are no labels, which this evaluation needs");
   EXPECT_THROW(clustering_of(features, 1), UsageError);
   EXPECT_THROW(crowding_of(features), UsageError);

@@ -37,9 +37,9 @@ def main():
     print(f'<text x="{x(150):.1f}" y="{HEIGHT - 6}" text-anchor="middle">step</text>')
     for feature, values in enumerate(masks):
         points = [(0, 0.5)] + [(step + 1, value) for step, value in enumerate(values) if step < 20 or step % 5 == 4]
-        colour = "#c0392b" if feature >= len(masks) - DROWNED else "#2c5f8a"
+        color = "#c0392b" if feature >= len(masks) - DROWNED else "#2c5f8a"
         path = " ".join(f"{x(step):.1f},{y(value):.1f}" for step, value in points)
-        print(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.2"/>')
+        print(f'<polyline points="{path}" fill="none" stroke="{color}" stroke-width="1.2"/>')
     print(f'<text x="{WIDTH - RIGHT - 4}" y="{y(0.94):.1f}" text-anchor="end" fill="#2c5f8a">good features</text>'
           f'<text x="{WIDTH - RIGHT - 4}" y="{y(0.06):.1f}" text-anchor="end" fill="#c0392b">drowned features</text>')
     print("</svg>")

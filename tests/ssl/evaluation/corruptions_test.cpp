@@ -19,22 +19,22 @@
 namespace vergence {
 namespace {
 
-/// `count` images of one colour.
-Dataset plain_coloured(std::int64_t count, std::int64_t size, const std::vector<std::uint8_t>& colour) {
+/// `count` images of one color.
+Dataset plain_colored(std::int64_t count, std::int64_t size, const std::vector<std::uint8_t>& color) {
   Dataset data;
   data.name = "plain", data.split = "test";
   data.count = count, data.height = data.width = size;
-  data.channels = static_cast<std::int64_t>(colour.size());
+  data.channels = static_cast<std::int64_t>(color.size());
   data.classes = 2;
   data.labels.resize(static_cast<std::size_t>(count));
   for (std::int64_t i = 0; i < count * size * size; ++i)
-    data.pixels.insert(data.pixels.end(), colour.begin(), colour.end());
+    data.pixels.insert(data.pixels.end(), color.begin(), color.end());
   return data;
 }
 
 TEST(Corruptions, NoiseIsNormalAndOfEachImageItsOwn) {
-  const Dataset grey = plain_coloured(40, 16, {128, 128, 128});
-  const Dataset noisy = with_corruption(grey, Corruption::noise, 1);
+  const Dataset gray = plain_colored(40, 16, {128, 128, 128});
+  const Dataset noisy = with_corruption(gray, Corruption::noise, 1);
   const auto values = static_cast<double>(noisy.pixels.size());
   double mean = 0, variance = 0, beyond = 0;
   for (const std::uint8_t byte : noisy.pixels) mean += byte / values;
@@ -45,27 +45,27 @@ TEST(Corruptions, NoiseIsNormalAndOfEachImageItsOwn) {
   EXPECT_NEAR(mean, 128, 5 * 25.5 / std::sqrt(values));
   EXPECT_NEAR(std::sqrt(variance), 25.5, 5 * 25.5 / std::sqrt(2 * values));
   EXPECT_NEAR(beyond, 4.55, 0.6) << "per cent beyond two deviations";
-  EXPECT_EQ(noisy.labels, grey.labels);
+  EXPECT_EQ(noisy.labels, gray.labels);
 
-  EXPECT_EQ(noisy.pixels, with_corruption(grey, Corruption::noise, 1).pixels);
-  EXPECT_NE(noisy.pixels, with_corruption(grey, Corruption::noise, 2).pixels);
-  Dataset other = grey;
+  EXPECT_EQ(noisy.pixels, with_corruption(gray, Corruption::noise, 1).pixels);
+  EXPECT_NE(noisy.pixels, with_corruption(gray, Corruption::noise, 2).pixels);
+  Dataset other = gray;
   other.split = "val";
   EXPECT_NE(noisy.pixels, with_corruption(other, Corruption::noise, 1).pixels);
   EXPECT_FALSE(std::equal(noisy.image(0), noisy.image(0) + noisy.image_size(), noisy.image(1)));
   // An image's noise depends on its place alone, not on how many there are.
-  const Dataset few = with_corruption(plain_coloured(3, 16, {128, 128, 128}), Corruption::noise, 1);
+  const Dataset few = with_corruption(plain_colored(3, 16, {128, 128, 128}), Corruption::noise, 1);
   EXPECT_TRUE(std::equal(few.pixels.begin(), few.pixels.end(), noisy.pixels.begin()));
   // Black and white are cut off, half of the values stay.
-  const Dataset black = with_corruption(plain_coloured(40, 16, {0, 0, 0}), Corruption::noise, 1);
+  const Dataset black = with_corruption(plain_colored(40, 16, {0, 0, 0}), Corruption::noise, 1);
   EXPECT_NEAR(static_cast<double>(std::count(black.pixels.begin(), black.pixels.end(), 0)) / values, 0.5078, 0.015);
 }
 
 TEST(Corruptions, HueTurnsByAQuarter) {
-  const std::vector<std::pair<std::vector<std::uint8_t>, std::vector<int>>> colours{
+  const std::vector<std::pair<std::vector<std::uint8_t>, std::vector<int>>> colors{
       {{255, 0, 0}, {128, 255, 0}}, {{0, 255, 0}, {0, 128, 255}}, {{90, 90, 90}, {90, 90, 90}}};
-  for (const auto& [before, after] : colours) {
-    const Dataset turned = with_corruption(plain_coloured(2, 4, before), Corruption::hue, 1);
+  for (const auto& [before, after] : colors) {
+    const Dataset turned = with_corruption(plain_colored(2, 4, before), Corruption::hue, 1);
     for (std::size_t i = 0; i < turned.pixels.size(); ++i) ASSERT_NEAR(turned.pixels[i], after[i % 3], 1) << i;
   }
 }
@@ -73,7 +73,7 @@ TEST(Corruptions, HueTurnsByAQuarter) {
 TEST(Corruptions, BlurIsAGaussianOfAPixelInThirtyTwo) {
   for (const std::int64_t size : {std::int64_t{32}, std::int64_t{64}}) {
     const double sigma = static_cast<double>(size) / 32;
-    Dataset line = plain_coloured(1, size, {10, 10, 10});  // a white column in the middle
+    Dataset line = plain_colored(1, size, {10, 10, 10});  // a white column in the middle
     for (std::int64_t y = 0; y < size; ++y)
       std::fill_n(line.pixels.begin() + (y * size + size / 2) * 3, 3, std::uint8_t{250});
     const Dataset blurred = with_corruption(line, Corruption::blur, 1);
@@ -85,17 +85,17 @@ TEST(Corruptions, BlurIsAGaussianOfAPixelInThirtyTwo) {
       EXPECT_NEAR(blurred.image(0)[(5 * size + size / 2 + k) * 3], 10 + 240 * weight, 0.51) << size << " " << k;
     }
   }
-  const Dataset flat = plain_coloured(1, 9, {7, 200});  // two channels
+  const Dataset flat = plain_colored(1, 9, {7, 200});  // two channels
   EXPECT_EQ(with_corruption(flat, Corruption::blur, 1).pixels, flat.pixels);
 }
 
-TEST(Corruptions, NeedSquaresAndHueNeedsColour) {
-  const Dataset two = plain_coloured(1, 4, {1, 2});
+TEST(Corruptions, NeedSquaresAndHueNeedsColor) {
+  const Dataset two = plain_colored(1, 4, {1, 2});
   EXPECT_FALSE(has_meaning(Corruption::hue, two));
   EXPECT_TRUE(has_meaning(Corruption::noise, two));
   EXPECT_EQ(message_of([&] { with_corruption(two, Corruption::hue, 1); }),
             "plain: the corruption hue needs images of 3 channels, got 2");
-  Dataset oblong = plain_coloured(1, 4, {1, 2, 3});
+  Dataset oblong = plain_colored(1, 4, {1, 2, 3});
   oblong.width = 3;
   EXPECT_THROW(with_corruption(oblong, Corruption::blur, 1), UsageError);
 }
@@ -197,7 +197,7 @@ TEST_F(Judged, AMaskCountsForKnnToo) {
 
 TEST_F(Judged, ImagesOfAnotherSizeAreCorruptedAsTheEncoderSeesThem) {
   // 32 x 32 pixels in squares of 2 x 2 are just as well 16 x 16 ones: the noise must be that of the latter.
-  Dataset small = plain_coloured(6, 16, {90, 120, 60}), large = plain_coloured(6, 32, {90, 120, 60});
+  Dataset small = plain_colored(6, 16, {90, 120, 60}), large = plain_colored(6, 32, {90, 120, 60});
   ExtractSettings extract;
   extract.image_size = 16;
   extract.std = every_channel(1);

@@ -15,22 +15,22 @@ namespace {
 
 constexpr float quantum = 0x1p-13f;  // adding 1000 to multiples of this, below 1, is exact in f32
 
-/// Blobs of deviation 1/2048 around class centres half as far apart, all values multiples of `quantum`, plus `shift`.
+/// Blobs of deviation 1/2048 around class centers half as far apart, all values multiples of `quantum`, plus `shift`.
 Features blobs(std::int64_t rows, std::int64_t dim, std::int64_t classes, float shift, std::uint64_t stream) {
-  Random centre(3, Purpose::test, 0, 0), random(3, Purpose::test, 1, stream);
+  Random center(3, Purpose::test, 0, 0), random(3, Purpose::test, 1, stream);
   const auto normal = [](Random& from) {
     float total = -6;
     for (int i = 0; i < 12; ++i) total += from.uniform();
     return total;
   };
-  std::vector<float> centres;
-  for (std::int64_t i = 0; i < classes * dim; ++i) centres.push_back(0.4f * normal(centre));
+  std::vector<float> centers;
+  for (std::int64_t i = 0; i < classes * dim; ++i) centers.push_back(0.4f * normal(center));
   Features result{dim, classes, {}, {}};
   for (std::int64_t i = 0; i < rows; ++i) {
     const auto label = static_cast<std::int64_t>(random.below(static_cast<std::uint32_t>(classes)));
     result.labels.push_back(static_cast<std::int32_t>(label));
     for (std::int64_t j = 0; j < dim; ++j) {
-      const float value = centres[static_cast<std::size_t>(label * dim + j)] + normal(random);
+      const float value = centers[static_cast<std::size_t>(label * dim + j)] + normal(random);
       result.values.push_back(shift + std::round(value / 2048 / quantum) * quantum);
     }
   }
@@ -105,7 +105,7 @@ TEST(FarFeatures, ClusteringCrowdingAndDeviation) {
   expect_close(crowding.intra, intra);
   expect_close(crowding.inter, inter);
   expect_close(collapse_of(features).std, deviation);
-  // Every point is with the nearest centre but for ties.
+  // Every point is with the nearest center but for ties.
   for (std::size_t i = 0; i < 600; ++i) {
     long double own = 0, least = INFINITY;
     for (std::size_t c = 0; c < 4; ++c) {
@@ -121,7 +121,7 @@ TEST(FarFeatures, ClusteringCrowdingAndDeviation) {
 
 #ifndef VERGENCE_PLAIN_CPU
 TEST(FarFeatures, TheLogisticProbeFindsAndKeepsItsBorders) {
-  // Standardised, features and features plus 1000 are the same: so must be what the probe says of them.
+  // Standardized, features and features plus 1000 are the same: so must be what the probe says of them.
   ProbeSettings settings = default_probe(ProbeProtocol::lbfgs);
   settings.weight_decay = 1e-3;
   const auto accuracy = [&](float shift) {
@@ -138,7 +138,7 @@ TEST(FarFeatures, TheLogisticProbeFindsAndKeepsItsBorders) {
 
 TEST(FarFeatures, TheDenseProbeFindsAndKeepsItsBorders) {
   const auto maps = [](std::int64_t images, float shift, std::uint64_t stream) {
-    LabelledMaps made{images, 2, 2, 12, 2, 2, {}, {}};
+    LabeledMaps made{images, 2, 2, 12, 2, 2, {}, {}};
     Features cells = blobs(4 * images, 12, 2, shift, stream);
     made.values = std::move(cells.values), made.labels = std::move(cells.labels);
     return made;

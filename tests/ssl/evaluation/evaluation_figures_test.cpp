@@ -293,7 +293,7 @@ TEST(KMeans, FindsClustersThatLieApart) {
   EXPECT_NEAR(result.ari, 1, 1e-12);
 }
 
-TEST(KMeans, EndsWhereEveryCentreIsTheMeanOfItsNearestPoints) {
+TEST(KMeans, EndsWhereEveryCenterIsTheMeanOfItsNearestPoints) {
   const std::vector<double> points = wide(random_features(400, 3, 2, 3));
   const KMeansSettings settings{.clusters = 7, .restarts = 3, .seed = 5};
   const KMeans found = k_means(points, 3, settings);
@@ -305,12 +305,12 @@ TEST(KMeans, EndsWhereEveryCentreIsTheMeanOfItsNearestPoints) {
     const auto own = static_cast<std::size_t>(found.cluster[i]);
     std::vector<double> distance(7);
     for (std::size_t c = 0; c < 7; ++c)
-      for (std::size_t j = 0; j < 3; ++j) distance[c] += std::pow(points[i * 3 + j] - found.centres[c * 3 + j], 2);
+      for (std::size_t j = 0; j < 3; ++j) distance[c] += std::pow(points[i * 3 + j] - found.centers[c * 3 + j], 2);
     EXPECT_LE(distance[own], *std::min_element(distance.begin(), distance.end()) + 1e-12);
     inertia += distance[own];
     for (std::size_t j = 0; j < 3; ++j) mean[own * 3 + j] += points[i * 3 + j] / count[own];
   }
-  for (std::size_t i = 0; i < 21; ++i) EXPECT_NEAR(found.centres[i], mean[i], 1e-12);
+  for (std::size_t i = 0; i < 21; ++i) EXPECT_NEAR(found.centers[i], mean[i], 1e-12);
   EXPECT_NEAR(found.inertia, inertia, 1e-9);
 }
 
@@ -330,7 +330,7 @@ TEST(KMeans, KeepsTheBestRestart) {
 TEST(KMeans, CopesWithFewerDifferentPointsThanClusters) {
   const KMeans found = k_means({0, 0, 0, 1, 1}, 1, {.clusters = 3});
   EXPECT_DOUBLE_EQ(found.inertia, 0);
-  for (double centre : found.centres) EXPECT_TRUE(std::isfinite(centre));
+  for (double center : found.centers) EXPECT_TRUE(std::isfinite(center));
   EXPECT_THROW(k_means({0, 1}, 1, {.clusters = 3}), UsageError);
 }
 

@@ -59,7 +59,7 @@ void see_cells(const float* pixels, std::int64_t size, float* features, G g) {
 
 // ---- foreground
 
-/// The judges whose answers are known: both kNNs, and the probe that standardises its features.
+/// The judges whose answers are known: both kNNs, and the probe that standardizes its features.
 std::vector<ForegroundMatrix::Rows> judges(const ForegroundMatrix& matrix) {
   std::vector<ForegroundMatrix::Rows> rows{matrix.knn_cosine_200, matrix.knn_euclidean_5};
   if (quick_probe().protocol == ProbeProtocol::lbfgs) rows.push_back(matrix.linear_probe);
@@ -117,7 +117,7 @@ TEST(Foreground, AMemoryForBackgroundsIsMisledByOthers) {
   }
 }
 
-TEST(Foreground, AnEyeForTheMeanColourSeesShapesAlone) {
+TEST(Foreground, AnEyeForTheMeanColorSeesShapesAlone) {
   const Encode silhouettes = stub(64, [](const float* pixels, std::int64_t size, float* features) {
     see_cells(pixels, size, features, [](const float* rgb) {
       return static_cast<float>(std::abs(rgb[0] - 0.497) + std::abs(rgb[1] - 0.497) + std::abs(rgb[2] - 0.497) > 0.02);
@@ -202,8 +202,8 @@ TEST(Nuisance, TurnsShiftsAndCropsAsTheLabelSays) {
                                               square(c, a, d, b)};
   const std::vector<std::uint8_t> half_red{128, 255, 0}, cyan{0, 255, 255}, violet{128, 0, 255};
   const std::vector<std::uint8_t> azure{0, 128, 255}, magenta{255, 0, 255}, amber{255, 128, 0};
-  const std::vector<std::uint8_t> coloured[] = {square(a, b, c, d), square(half_red, azure, c, d),
-                                                square(cyan, magenta, c, d), square(violet, amber, c, d)};
+  const std::vector<std::uint8_t> colored[] = {square(a, b, c, d), square(half_red, azure, c, d),
+                                               square(cyan, magenta, c, d), square(violet, amber, c, d)};
   const std::vector<std::uint8_t> quarters[] = {a, b, c, d};
   for (Nuisance nuisance : nuisances) {
     const Dataset changed = with_nuisance(images, nuisance, 1);
@@ -214,7 +214,7 @@ TEST(Nuisance, TurnsShiftsAndCropsAsTheLabelSays) {
       const std::int32_t label = changed.label(i);
       seen.insert(label);
       const auto& expected = nuisance == Nuisance::rotation ? turned[label]
-                             : nuisance == Nuisance::hue    ? coloured[label]
+                             : nuisance == Nuisance::hue    ? colored[label]
                                                             : quarters[label];
       for (std::size_t p = 0; p < expected.size(); ++p)
         ASSERT_NEAR(changed.image(i)[p], expected[p], 1) << name_of(nuisance) << " " << label << " byte " << p;
@@ -276,7 +276,7 @@ TEST(Dense, IntersectionOverUnion) {
 
 TEST(Dense, EnlargesLogitsAndPredictsEveryPixel) {
   // A 2 x 2 map of one channel: the left cells say background, the right ones foreground, the lower ones louder.
-  LabelledMaps maps{1, 2, 2, 1, 4, 2, {-1, 1, -3, 3}, std::vector<std::int32_t>(16)};
+  LabeledMaps maps{1, 2, 2, 1, 4, 2, {-1, 1, -3, 3}, std::vector<std::int32_t>(16)};
   const LinearClassifier classifier{1, 2, {0, 1}, {0, 0}};
   const std::vector<std::int32_t> predicted = predict_pixels(classifier, maps, cpu_backend());
   EXPECT_EQ(predicted, (std::vector<std::int32_t>{0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1}));
@@ -289,7 +289,7 @@ TEST(Dense, EnlargesLogitsAndPredictsEveryPixel) {
 TEST(Dense, LearnsTheMinimumOfTheCrossEntropy) {
   // One cell per image, so all its pixels share one logit: logistic regression, whose gradient must vanish at the end.
   Random random(8, Purpose::test);
-  LabelledMaps maps{60, 1, 1, 2, 2, 2, {}, {}};
+  LabeledMaps maps{60, 1, 1, 2, 2, 2, {}, {}};
   for (int i = 0; i < 60; ++i) {
     const float x = random.uniform(-1, 1), y = random.uniform(-1, 1);
     maps.values.insert(maps.values.end(), {3 + x, 50 * y});
@@ -300,8 +300,8 @@ TEST(Dense, LearnsTheMinimumOfTheCrossEntropy) {
   double slope[3] = {0, 0, 0};
   for (std::size_t i = 0; i < 60; ++i) {
     const double x = maps.values[2 * i], y = maps.values[2 * i + 1];
-    const double logit = (fit.weight[2] - fit.weight[0]) * (x - fit.centre[0]) +
-                         (fit.weight[3] - fit.weight[1]) * (y - fit.centre[1]) + fit.bias[1] - fit.bias[0];
+    const double logit = (fit.weight[2] - fit.weight[0]) * (x - fit.center[0]) +
+                         (fit.weight[3] - fit.weight[1]) * (y - fit.center[1]) + fit.bias[1] - fit.bias[0];
     for (std::size_t p = 0; p < 4; ++p) {
       const double error = (1 / (1 + std::exp(-logit)) - maps.labels[4 * i + p]) / 240;
       slope[0] += error, slope[1] += error * (x - 3), slope[2] += error * y / 50;

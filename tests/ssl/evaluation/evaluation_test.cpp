@@ -23,17 +23,17 @@ float normal(Random& random) {
   return total;
 }
 
-/// Gaussian blobs around class centres; `spread` 1 and `distance` large are separable.
+/// Gaussian blobs around class centers; `spread` 1 and `distance` large are separable.
 Features blobs(std::int64_t rows, std::int64_t dim, std::int64_t classes, float distance, std::uint64_t sample) {
-  Random centre_random(7, Purpose::test, 0, 0), random(7, Purpose::test, 1, sample);
-  std::vector<float> centres;
-  for (std::int64_t i = 0; i < classes * dim; ++i) centres.push_back(distance * normal(centre_random));
+  Random center_random(7, Purpose::test, 0, 0), random(7, Purpose::test, 1, sample);
+  std::vector<float> centers;
+  for (std::int64_t i = 0; i < classes * dim; ++i) centers.push_back(distance * normal(center_random));
   Features result{dim, classes, {}, {}};
   for (std::int64_t i = 0; i < rows; ++i) {
     const auto label = static_cast<std::int32_t>(random.below(static_cast<std::uint32_t>(classes)));
     result.labels.push_back(label);
     for (std::int64_t j = 0; j < dim; ++j)
-      result.values.push_back(centres[static_cast<std::size_t>(label * dim + j)] + normal(random));
+      result.values.push_back(centers[static_cast<std::size_t>(label * dim + j)] + normal(random));
   }
   return result;
 }
@@ -41,7 +41,7 @@ Features blobs(std::int64_t rows, std::int64_t dim, std::int64_t classes, float 
 // ---- kNN
 
 TEST(Knn, MajorityOfTheNearest) {
-  // On a line: the query at 0 has its neighbours at distance 1, 2, 3, 4, 5, then class 0 in masses.
+  // On a line: the query at 0 has its neighbors at distance 1, 2, 3, 4, 5, then class 0 in masses.
   const Features bank = features_of(1, 3, {-1, 2, -3, 4, 5, 6, 7, 8, 9}, {1, 2, 1, 2, 2, 0, 0, 0, 0});
   const Features query = features_of(1, 3, {0, 100}, {2, 1});
   const KnnResult three = knn_classify(bank, query, {{Distance::euclidean, 3, 0}}, cpu_backend())[0];
@@ -293,7 +293,7 @@ TEST(Probe, LogisticGradientAgainstFiniteDifferences) {
 
 #ifndef VERGENCE_PLAIN_CPU
 TEST(Probe, LbfgsEndsWhereTheGradientVanishes) {
-  // Features of very different scales: standardising inside must not show in the classifier that comes back.
+  // Features of very different scales: standardizing inside must not show in the classifier that comes back.
   Features train = blobs(800, 6, 3, 0.6f, 0);
   std::vector<double> mean(6, 0.0), deviation(6, 0.0);
   for (std::int64_t i = 0; i < train.rows(); ++i)
@@ -310,12 +310,12 @@ TEST(Probe, LbfgsEndsWhereTheGradientVanishes) {
   std::vector<double> point(fit.weight.begin(), fit.weight.end()), gradient;
   for (std::size_t c = 0; c < 3; ++c) {
     point.push_back(fit.bias[c]);
-    for (std::size_t j = 0; j < 6; ++j) point.back() -= point[c * 6 + j] * fit.centre[j];
+    for (std::size_t j = 0; j < 6; ++j) point.back() -= point[c * 6 + j] * fit.center[j];
   }
   naive_loss(train, point, gradient);
   for (std::size_t c = 0; c < 3; ++c) {
     EXPECT_NEAR(gradient[18 + c], 0, 2e-5);
-    for (std::size_t j = 0; j < 6; ++j) {  // by the weight of the standardised feature, penalty included
+    for (std::size_t j = 0; j < 6; ++j) {  // by the weight of the standardized feature, penalty included
       const double scale = std::sqrt(deviation[j]);
       const double slope = (gradient[c * 6 + j] - mean[j] * gradient[18 + c]) / scale + 0.01 * point[c * 6 + j] * scale;
       EXPECT_NEAR(slope, 0, 5e-5) << c << " " << j;

@@ -46,8 +46,8 @@ class Verdicts : public testing::Test {
     save_encoder(folder_ / "run/encoder.safetensors", make_resnet(settings, {cpu_backend(), 3}), {}, metadata);
   }
 
-  /// Images of noise around a colour that their class has, and their labels unless there are none.
-  void write_npy(const std::string& folder, const std::string& split, const Labels& classes, bool labelled = true,
+  /// Images of noise around a color that their class has, and their labels unless there are none.
+  void write_npy(const std::string& folder, const std::string& split, const Labels& classes, bool labeled = true,
                  std::int32_t factor = 1) const {
     fs::create_directories(folder_ / folder);
     std::string pixels, labels;
@@ -59,7 +59,7 @@ class Verdicts : public testing::Test {
     }
     const auto count = static_cast<std::int64_t>(classes.size());
     write_atomically(folder_ / folder + "/" + split + ".npy", npy_array("|u1", {count, size_, size_, 3}, pixels));
-    if (labelled) write_atomically(folder_ / folder + "/" + split + "_labels.npy", npy_array("<i8", {count}, labels));
+    if (labeled) write_atomically(folder_ / folder + "/" + split + "_labels.npy", npy_array("<i8", {count}, labels));
   }
 
   /// Exit status of a tool on the encoder.
@@ -232,9 +232,9 @@ TEST_F(Verdicts, WithoutLabelsWhatNeedsNoneIsMeasured) {
                  "collapse,alignment needs none");
   EXPECT_EQ(printed(), "");
   // Images with labels are not judged on what they were trained on without being asked.
-  ImageTree labelled;
-  labelled.classes(".", 20);
-  EXPECT_EQ(run("evaluate", "--data " + labelled.path()), 2);
+  ImageTree labeled;
+  labeled.classes(".", 20);
+  EXPECT_EQ(run("evaluate", "--data " + labeled.path()), 2);
   expect_contains(errors().substr(0, errors().size() - 1), {"there is no split 'test'", "--split val"});
 }
 

@@ -1,4 +1,4 @@
-// Neighbours against brute force in higher precision: far from the origin, in clusters, with ties and of any magnitude.
+// Neighbors against brute force in higher precision: far from the origin, in clusters, with ties and of any magnitude.
 #include <algorithm>
 #include <bit>
 #include <cmath>
@@ -14,7 +14,7 @@ namespace {
 
 using Real = long double;
 
-/// Values of about unit deviation around `shift`, and around one of `clusters` centres `apart` from one another.
+/// Values of about unit deviation around `shift`, and around one of `clusters` centers `apart` from one another.
 struct Sample {
   std::int64_t rows, dim;
   float shift = 0, spread = 1, apart = 0;
@@ -22,10 +22,10 @@ struct Sample {
 };
 
 Features features_of(const Sample& sample, std::uint64_t stream) {
-  Random centre(5, Purpose::test, 0, 0), random(5, Purpose::test, 1, stream);
-  std::vector<float> centres;
+  Random center(5, Purpose::test, 0, 0), random(5, Purpose::test, 1, stream);
+  std::vector<float> centers;
   for (std::int64_t i = 0; i < sample.clusters * sample.dim; ++i)
-    centres.push_back(sample.shift + (centre.uniform() < 0.5f ? -sample.apart : sample.apart));
+    centers.push_back(sample.shift + (center.uniform() < 0.5f ? -sample.apart : sample.apart));
   Features result{sample.dim, 4, {}, {}};
   for (std::int64_t i = 0; i < sample.rows; ++i) {
     const auto cluster = static_cast<std::int64_t>(random.below(static_cast<std::uint32_t>(sample.clusters)));
@@ -33,7 +33,7 @@ Features features_of(const Sample& sample, std::uint64_t stream) {
     for (std::int64_t j = 0; j < sample.dim; ++j) {
       float value = -6;
       for (int k = 0; k < 12; ++k) value += random.uniform();
-      result.values.push_back(centres[static_cast<std::size_t>(cluster * sample.dim + j)] + sample.spread * value);
+      result.values.push_back(centers[static_cast<std::size_t>(cluster * sample.dim + j)] + sample.spread * value);
     }
   }
   return result;
@@ -57,11 +57,11 @@ Real reference(Distance distance, const float* q, const float* b, std::int64_t d
   return total < 1e-30L && distance == Distance::cosine ? 0 : total;
 }
 
-using Found = std::vector<std::vector<std::vector<Neighbour>>>;
+using Found = std::vector<std::vector<std::vector<Neighbor>>>;
 
-Found find(const Features& bank, const Features& query, const std::vector<WantedNeighbours>& wanted,
+Found find(const Features& bank, const Features& query, const std::vector<WantedNeighbors>& wanted,
            Backend& backend = cpu_backend(), const KnnBlocks& blocks = {}) {
-  NeighbourSearch search(bank, query, wanted, backend, blocks);
+  NeighborSearch search(bank, query, wanted, backend, blocks);
   Found all(wanted.size());
   for (std::int64_t begin = 0; begin < query.rows(); begin += blocks.queries) {
     Found some = search.find(begin, std::min(blocks.queries, query.rows() - begin));
@@ -78,7 +78,7 @@ Real rounding_of(Distance distance, Real value) {
 
 /// Every list is the reference's: rows whose distances differ by more than f64 rounds stand in their order, and equal
 /// rows in the bank's.
-void expect_exact(const Features& bank, const Features& query, const std::vector<WantedNeighbours>& wanted,
+void expect_exact(const Features& bank, const Features& query, const std::vector<WantedNeighbors>& wanted,
                   const Found& found) {
   for (std::size_t f = 0; f < wanted.size(); ++f)
     for (std::int64_t i = 0; i < query.rows(); ++i) {
@@ -87,7 +87,7 @@ void expect_exact(const Features& bank, const Features& query, const std::vector
         distances.push_back(reference(wanted[f].distance, query.row(i), bank.row(b), bank.dim));
       std::vector<Real> sorted = distances;
       std::sort(sorted.begin(), sorted.end());
-      const std::vector<Neighbour>& list = found[f][static_cast<std::size_t>(i)];
+      const std::vector<Neighbor>& list = found[f][static_cast<std::size_t>(i)];
       ASSERT_EQ(list.size(), static_cast<std::size_t>(wanted[f].k));
       for (std::size_t n = 0; n < list.size(); ++n) {
         const Real distance = sorted[n];
@@ -98,14 +98,14 @@ void expect_exact(const Features& bank, const Features& query, const std::vector
         for (std::int32_t earlier = 0; earlier < list[n].row; ++earlier) {
           if (!std::equal(bank.row(earlier), bank.row(earlier + 1), bank.row(list[n].row))) continue;
           EXPECT_TRUE(std::any_of(list.begin(), list.begin() + static_cast<std::ptrdiff_t>(n),
-                                  [&](const Neighbour& before) { return before.row == earlier; }))
+                                  [&](const Neighbor& before) { return before.row == earlier; }))
               << "of two equal rows the later: form " << f << ", query " << i << ", place " << n;
         }
       }
     }
 }
 
-const std::vector<WantedNeighbours> both{{Distance::cosine, 40}, {Distance::euclidean, 5}};
+const std::vector<WantedNeighbors> both{{Distance::cosine, 40}, {Distance::euclidean, 5}};
 
 void expect_exact(const Features& bank, const Features& query) {
   expect_exact(bank, query, both, find(bank, query, both));
@@ -113,7 +113,7 @@ void expect_exact(const Features& bank, const Features& query) {
 
 class KnnShifted : public testing::TestWithParam<std::tuple<float, std::int64_t>> {};
 
-TEST_P(KnnShifted, NeighboursAreExact) {
+TEST_P(KnnShifted, NeighborsAreExact) {
   const auto [shift, dim] = GetParam();
   for (float spread : {1.0f, 0.01f}) {
     const Sample bank{1300, dim, shift, spread}, query{30, dim, shift, spread};
@@ -126,7 +126,7 @@ INSTANTIATE_TEST_SUITE_P(Far, KnnShifted,
                                           testing::Values<std::int64_t>(1, 3, 64, 512)));
 
 TEST(KnnExact, ClustersFarApart) {
-  // No centre is near all of them: f32 products about the mean tell the clusters apart but not what is within.
+  // No center is near all of them: f32 products about the mean tell the clusters apart but not what is within.
   for (float apart : {30.0f, 1000.0f})
     for (int clusters : {2, 5}) {
       const Sample bank{1500, 24, 0, 0.01f, apart, clusters}, query{25, 24, 0, 0.01f, apart, clusters};
@@ -173,7 +173,7 @@ TEST(KnnExact, CollapsedFeatures) {
       EXPECT_TRUE(side(n) != side(n - 1) || list[n - 1].row < list[n].row) << n;
     }
   }
-  // Neighbouring numbers of f32.
+  // Neighboring numbers of f32.
   bank = features_of({1500, 5}, 0), query = features_of({20, 5}, 1);
   for (Features* features : {&bank, &query})
     for (float& value : features->values)
@@ -264,7 +264,7 @@ TEST(KnnExact, TranslationChangesNoEuclideanPrediction) {
 
 TEST(KnnExact, BanksSmallerThanK) {
   const Features bank = features_of({7, 3, 1000}, 0), query = features_of({5, 3, 1000}, 1);
-  const std::vector<WantedNeighbours> all{{Distance::cosine, 7}, {Distance::euclidean, 7}};
+  const std::vector<WantedNeighbors> all{{Distance::cosine, 7}, {Distance::euclidean, 7}};
   expect_exact(bank, query, all, find(bank, query, all));
   testing::internal::CaptureStderr();
   for (const KnnResult& result :

@@ -62,7 +62,7 @@ ByHand by_hand(const Options& options, Objective& objective, const Views& views,
   const auto network = make_prior(resolve(own, small_batch).network, setup, encoder);
   const Tensor u = network->features(views.both, pass);
   const Pass single{.groups = 1, .activations = DType::f64};
-  const Tensor scores = anchor_scores(neighbours(network->features(views.plain, single), own.eta), own.eta, own.mu);
+  const Tensor scores = anchor_scores(neighbors(network->features(views.plain, single), own.eta), own.eta, own.mu);
   Arranging module = make_arranging(ArrangingMode::concat, ArrangingOutput::sigmoid, 6, {cpu_backend(), 1, DType::f64});
   Blocks apart, matrices, prior;
   for (std::size_t k = 0; k < 4; ++k) {

@@ -69,7 +69,7 @@ void expect_row(const Tensor& matrix, const Values& row) {
 
 void expect_reference(const Arranging& module, bool same_view, const Reference& expected) {
   const Tensor a = leaf(tensor({6, 3}, embeddings(1))), b = leaf(tensor({6, 3}, embeddings(1.3)));
-  const Tensor scores = anchor_scores(neighbours(circle(0), 3), 3, 1);
+  const Tensor scores = anchor_scores(neighbors(circle(0), 3), 3, 1);
   Blocks matrices{module(a, a), module(b, b), {}, {}};
   matrices[2] = same_view ? matrices[0] : module(a, b);
   matrices[3] = same_view ? matrices[1] : module(b, a);
@@ -107,7 +107,7 @@ TEST(DsaReference, BaseAndPrior) {
   expect_row(reference_prior()[2], {0.607320, 0.904847, 0.160517, 0.023209, 0.047430, 0.155798});
 }
 
-TEST(DsaReference, NeighboursAndScores) {
+TEST(DsaReference, NeighborsAndScores) {
   const auto listed = [](const Tensor& graph) {
     std::vector<std::vector<int>> lists(6);
     const Values values = graph.values();
@@ -116,7 +116,7 @@ TEST(DsaReference, NeighboursAndScores) {
     }
     return lists;
   };
-  const Tensor two = neighbours(circle(0), 2), three = neighbours(circle(0), 3);
+  const Tensor two = neighbors(circle(0), 2), three = neighbors(circle(0), 3);
   using Lists = std::vector<std::vector<int>>;
   EXPECT_EQ(listed(two), (Lists{{1, 2}, {0, 2}, {1, 5}, {2, 5}, {0, 1}, {1, 2}}));
   EXPECT_EQ(listed(three), (Lists{{1, 2, 5}, {0, 2, 5}, {0, 1, 5}, {2, 4, 5}, {0, 1, 3}, {0, 1, 2}}));
@@ -386,12 +386,12 @@ std::vector<Values> naive_graph(const Values& u, int n, int d, int count) {
   return graph;
 }
 
-TEST(DsaScoring, FollowsTheNeighbourGraph) {
+TEST(DsaScoring, FollowsTheNeighborGraph) {
   for (const auto& [n, count, common] : {std::tuple{9, 3, 0}, {23, 5, 1}, {40, 20, 11}, {12, 11, 9}})
     for (const DType dtype : {DType::f64, DType::f32}) {
       const Tensor u = random_tensor({n, 6}, static_cast<std::uint64_t>(n), dtype);
       const std::vector<Values> graph = naive_graph(u.values(), n, 6, count);
-      const Tensor got = neighbours(u, count);
+      const Tensor got = neighbors(u, count);
       Values flat;
       for (const Values& row : graph) flat.insert(flat.end(), row.begin(), row.end());
       EXPECT_EQ(got.values(), flat) << n;
@@ -411,12 +411,12 @@ TEST(DsaScoring, FollowsTheNeighbourGraph) {
     }
 }
 
-TEST(DsaScoring, OfEqualRowsTheFirstAreNeighboursAndNeverItself) {
+TEST(DsaScoring, OfEqualRowsTheFirstAreNeighborsAndNeverItself) {
   const Tensor u = full(cpu_backend(), {5, 7}, 0.3, DType::f32);  // all alike
-  EXPECT_EQ(neighbours(u, 2).values(),
+  EXPECT_EQ(neighbors(u, 2).values(),
             (Values{0, 1, 1, 0, 0, 1, 0, 1, 0, 0, 1, 1, 0, 0, 0, 1, 1, 0, 0, 0, 1, 1, 0, 0, 0}));
-  EXPECT_THROW(neighbours(u, 5), UsageError);
-  EXPECT_THROW(neighbours(u, 0), UsageError);
+  EXPECT_THROW(neighbors(u, 5), UsageError);
+  EXPECT_THROW(neighbors(u, 0), UsageError);
 }
 
 TEST(DsaScoring, QuantilesLeaveTheDiagonalsOut) {
@@ -470,7 +470,7 @@ TEST(DsaLoss, IsThatOfTheFormula) {
   }
 }
 
-TEST(DsaLoss, AnImageWithoutReliableNeighboursPushesNothing) {
+TEST(DsaLoss, AnImageWithoutReliableNeighborsPushesNothing) {
   const Values scores{1, 0, 0.5, 0, 1};
   const Blocks apart = random_distances();
   Blocks matrices = random_blocks(10);

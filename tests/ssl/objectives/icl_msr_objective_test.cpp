@@ -1,4 +1,4 @@
-// Training with ICL-MSR: the regulariser's gradient against differentiation through the whole virtual step, written
+// Training with ICL-MSR: the regularizer's gradient against differentiation through the whole virtual step, written
 // down once more by hand; what must reproduce the base; which steps train what; resumed runs.
 #include <algorithm>
 #include <cmath>
@@ -44,7 +44,7 @@ void stir(Objective& objective) {
   }
 }
 
-// ---- the regulariser's gradient
+// ---- the regularizer's gradient
 
 const Switches plain_sgd{{"icl_msr.meta_optimizer", "sgd"},
                          {"icl_msr.meta_lr", "1"},
@@ -100,7 +100,7 @@ class Twin {
     return all;
   }
 
-  /// By the regulariser's parameters: of the loss of an ordinary step, or of the outer loss after a virtual step.
+  /// By the regularizer's parameters: of the loss of an ordinary step, or of the outer loss after a virtual step.
   std::vector<double> gradient(const Views& views) {
     const Tensor strata = weights(views);
     const Tensor inner = loss(theta_, views, strata), uniform = own_.gamma * uniformity(strata);

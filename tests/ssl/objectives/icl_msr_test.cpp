@@ -279,7 +279,7 @@ TEST(StreamedLoss, MemoryDoesNotGrowWithTheStrata) {
   }
 }
 
-// ---- the regulariser
+// ---- the regularizer
 
 /// The images of the batch that give the strata, by the weights that come out.
 std::set<std::size_t> images_drawn(std::uint64_t seed, std::int64_t step) {

@@ -122,12 +122,12 @@ TEST(PatchMask, ErasedPixelsHoldTheFillAndOthersAreUntouched) {
     const Tensor views = random_tensor({2 * images, 12, 12, channels}, 1, dtype);
     PatchMasks masks(grid, 4, true, cpu_backend());
     masks.prepare(1, step_of(images));
-    const Tensor noise = masks.noise(dtype), colour = random_tensor({3}, 2, dtype);
+    const Tensor noise = masks.noise(dtype), color = random_tensor({3}, 2, dtype);
     const Tensor mean = erase(views, masks.lines(dtype), {}, grid),
                  noisy = erase(views, masks.lines(dtype), pad(noise, 3, 0, channels), grid),
-                 coloured = erase(views, masks.lines(dtype), pad(colour, 0, 0, channels), grid);
+                 colored = erase(views, masks.lines(dtype), pad(color, 0, 0, channels), grid);
     const Values v = views.values(), pixels = pixels_erased(masks, grid, images), n = noise.values(),
-                 c = colour.values(), a = mean.values(), b = noisy.values(), d = coloured.values();
+                 c = color.values(), a = mean.values(), b = noisy.values(), d = colored.values();
     double sum = 0, squares = 0, count = 0;
     for (std::size_t i = 0; i < v.size(); ++i) {
       const std::size_t pixel = i / static_cast<std::size_t>(channels),
@@ -161,13 +161,13 @@ TEST(PatchMask, NoiseDiffersBetweenImagesAndFollowsTheSample) {
   EXPECT_TRUE(std::equal(noise.begin(), noise.begin() + length, again.begin() + length));
 }
 
-TEST(PatchMask, TheGradientOfALearnedColourIsThatOfItsPixels) {
+TEST(PatchMask, TheGradientOfALearnedColorIsThatOfItsPixels) {
   const PatchGrid grid{8, 2};
   PatchMasks masks(grid, 5, false, cpu_backend());
   masks.prepare(1, step_of(2));
-  const Tensor views = leaf(random_tensor({4, 8, 8, 3}, 1)), colour = leaf(random_tensor({3}, 2));
+  const Tensor views = leaf(random_tensor({4, 8, 8, 3}, 1)), color = leaf(random_tensor({3}, 2));
   const Tensor weights = random_tensor(views.shape, 3);
-  const Tensors g = grad({dot(erase(views, masks.lines(DType::f64), colour, grid), weights)}, {views, colour});
+  const Tensors g = grad({dot(erase(views, masks.lines(DType::f64), color, grid), weights)}, {views, color});
   const Values pixels = pixels_erased(masks, grid, 2), w = weights.values(), views_gradient = g[0].values();
   Values expected(3);
   for (std::size_t i = 0; i < w.size(); ++i) {

@@ -133,7 +133,7 @@ TEST(Mrcl, EachSwitchChangesTheLoss) {
   add("byol", {{"mrcl.target_clean", "on"}});
 }
 
-/// Views of a data set whose pixels are normalised by another deviation: the same training, up to batch norm's epsilon.
+/// Views of a data set whose pixels are normalized by another deviation: the same training, up to batch norm's epsilon.
 TEST(Mrcl, TheReconstructionsShareDoesNotChangeWithTheDeviation) {
   const auto shares = [](double scale, const char* by_variance) {
     Options options = tiny_mrcl("simclr", {{"mrcl.rec_variance", by_variance}, {"mrcl.mask_fill", "mean"}});
@@ -254,7 +254,7 @@ TEST(Mrcl, RefusesWhatCannotBe) {
   Options options;
   EXPECT_NE(message_of([&] { set_option(options, "mrcl.base", "mrcl"); }).find("barlow_twins"), std::string::npos);
   EXPECT_NE(message_of([&] { set_option(options, "mrcl.mask_ratio", "1.5"); }).find("from 0 to 1"), std::string::npos);
-  EXPECT_NE(message_of([&] { set_option(options, "mrcl.mask_fill", "grey"); }).find("mean, noise or token"),
+  EXPECT_NE(message_of([&] { set_option(options, "mrcl.mask_fill", "gray"); }).find("mean, noise or token"),
             std::string::npos);
 }
 
@@ -269,7 +269,7 @@ TEST(Mrcl, ThePlanCountsTheDecoder) {
   EXPECT_GT(twice.bytes, without.bytes);
 }
 
-TEST(Mrcl, PicturesOfNormalisedPatchesAreInTheirOwnColours) {
+TEST(Mrcl, PicturesOfNormalisedPatchesAreInTheirOwnColors) {
   const Tensor images = view(some_views().both, 0);
   const auto reconstructed = [&](const char* patch_norm) {
     const auto objective = make(tiny_mrcl(
@@ -280,11 +280,11 @@ TEST(Mrcl, PicturesOfNormalisedPatchesAreInTheirOwnColours) {
   const PatchGrid grid{16, 2};
   const Tensor plain = reshape(reconstructed("off"), images.shape);
   const Values expected = restore_patches(plain, patch_statistics(images, grid), grid).values(),
-               normalised = reconstructed("on").values();
-  for (std::size_t i = 0; i < expected.size(); ++i) EXPECT_NEAR(normalised[i], expected[i], 1e-12);
+               normalized = reconstructed("on").values();
+  for (std::size_t i = 0; i < expected.size(); ++i) EXPECT_NEAR(normalized[i], expected[i], 1e-12);
 }
 
-TEST(Mrcl, PicturesInUnitsOfDeviationsAreInTheirOwnColours) {
+TEST(Mrcl, PicturesInUnitsOfDeviationsAreInTheirOwnColors) {
   const Tensor images = 3 * view(some_views().both, 0);
   const auto reconstructed = [&](const char* by_variance) {
     const auto objective = make(tiny_mrcl("simclr", {{"mrcl.rec_variance", by_variance}, {"mrcl.mask_ratio", "0"}}));

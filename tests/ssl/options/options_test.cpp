@@ -80,8 +80,8 @@ TEST(PretrainOptions, TheRecipeOfDataSetAndObjectiveApplies) {
   EXPECT_TRUE(options.lars.clip);
   EXPECT_EQ(options.lr, 0.5) << "the command line wins";
   EXPECT_EQ(options.epochs, 1000);
-  EXPECT_EQ(options.view[0].solarise_p, 0.0f);
-  EXPECT_EQ(options.view[1].solarise_p, 0.2f);
+  EXPECT_EQ(options.view[0].solarize_p, 0.0f);
+  EXPECT_EQ(options.view[1].solarize_p, 0.2f);
   ASSERT_EQ(options.applied.size(), 1u);
   EXPECT_EQ(options.applied[0], "recipe " + find_recipe("cifar10_barlow_twins"));
   EXPECT_EQ(parse({}).applied[0], "recipe " + find_recipe("confounded_shapes_simclr"));
@@ -355,14 +355,14 @@ TEST(ViewsOfOptions, TakeWhatTheDataSetSaysUnlessToldOtherwise) {
   data_set.mean = {0.1f, 0.2f, 0.3f};
   data_set.std = {0.4f, 0.5f, 0.6f};
   Options options;
-  options.view[1].grey_p = 0.75f;
+  options.view[1].gray_p = 0.75f;
   options.view[1].interpolation = Interpolation::bilinear;
   std::vector<ViewSettings> views = view_settings(options, data_set);
   ASSERT_EQ(views.size(), 2u);
   EXPECT_EQ(views[0].size, 48);
   EXPECT_EQ(views[0].mean, data_set.mean);
   EXPECT_EQ(views[1].std, data_set.std);
-  EXPECT_EQ(views[1].grey_p, 0.75f);
+  EXPECT_EQ(views[1].gray_p, 0.75f);
   EXPECT_EQ(views[0].interpolation, Interpolation::bicubic);
   EXPECT_EQ(views[1].interpolation, Interpolation::bilinear);
   options.image_size = 24;

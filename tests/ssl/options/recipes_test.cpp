@@ -193,7 +193,7 @@ TEST(Recipes, EveryObjectiveStartsFromNothing) {
   const TemporaryFolder runs;
   for (const std::string& objective : objective_names()) {
     const std::string out = runs / objective, files = data.folder("cifar10");
-    // A batch above DSA's 20 neighbours.
+    // A batch above DSA's 20 neighbors.
     const std::vector<const char*> words{
         "pretrain", "--dataset", "cifar10",     "--data",   files.c_str(), "--objective", objective.c_str(),
         "--out",    out.c_str(), "--max-steps", "1",        "--limit",     "24",          "--batch",

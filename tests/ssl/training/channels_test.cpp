@@ -1,4 +1,4 @@
-// Images that are not in colour: views of one channel and of many, and whole runs on them.
+// Images that are not in color: views of one channel and of many, and whole runs on them.
 #include <cmath>
 #include <filesystem>
 #include <fstream>
@@ -45,8 +45,8 @@ ViewSettings any_view(std::int64_t size, std::int64_t channels) {
   ViewSettings settings;
   settings.size = size;
   settings.channels = channels;
-  settings.contrast = settings.saturation = settings.hue = settings.grey_p = 0;
-  settings.jitter_p = settings.blur_p = settings.solarise_p = settings.flip_p = 0.7f;
+  settings.contrast = settings.saturation = settings.hue = settings.gray_p = 0;
+  settings.jitter_p = settings.blur_p = settings.solarize_p = settings.flip_p = 0.7f;
   for (std::int64_t c = 0; c < channels; ++c) {
     settings.mean[static_cast<std::size_t>(c)] = 0.1f * static_cast<float>(c);
     settings.std[static_cast<std::size_t>(c)] = 0.2f + 0.1f * static_cast<float>(c);
@@ -79,7 +79,7 @@ TEST(Channels, EachOfAViewIsTheViewOfItAlone) {
   }
 }
 
-TEST(Channels, ASingleOneIsItsOwnGrey) {
+TEST(Channels, ASingleOneIsItsOwnGray) {
   const std::vector<std::uint8_t> image = image_of(9, 9, 1);
   ViewPlan plan;
   plan.crop = {0, 0, 9, 9};
@@ -97,16 +97,16 @@ TEST(Channels, StepsWithoutAMeaningAreRefusedByName) {
   const auto complaint = [](const ViewSettings& settings) {
     return message_of([&] { check_view_settings(settings, "view 1"); });
   };
-  ViewSettings grey = any_view(8, 1), many = any_view(8, 5);
-  grey.contrast = 0.8f;
-  check_view_settings(grey, "view 1");
+  ViewSettings gray = any_view(8, 1), many = any_view(8, 5);
+  gray.contrast = 0.8f;
+  check_view_settings(gray, "view 1");
   check_view_settings(many, "view 1");
-  grey.saturation = 0.5f;
-  EXPECT_EQ(complaint(grey), "view 1: saturation is 0.5, but its images have 1 channel: expected 0");
-  grey.jitter_p = 0;  // never applied
-  check_view_settings(grey, "view 1");
-  grey.grey_p = 0.1f;
-  expect_contains(complaint(grey), {"grey_p is 0.1"});
+  gray.saturation = 0.5f;
+  EXPECT_EQ(complaint(gray), "view 1: saturation is 0.5, but its images have 1 channel: expected 0");
+  gray.jitter_p = 0;  // never applied
+  check_view_settings(gray, "view 1");
+  gray.gray_p = 0.1f;
+  expect_contains(complaint(gray), {"gray_p is 0.1"});
   many.hue = 0.25f;
   expect_contains(complaint(many), {"hue is 0.25, but its images have 5 channels"});
   many.contrast = 0.5f;
@@ -123,8 +123,8 @@ TEST(Channels, StepsWithoutAMeaningAreRefusedByName) {
   data.channels = 1;
   data.std = every_channel(1);
   EXPECT_EQ(message_of([&] { view_settings(options, data); }),
-            "view1: saturation is 0.8, hue is 0.2, grey_p is 0.2, but npy has 1 channel: expected 0 (--view.saturation "
-            "0 --view.hue 0 --view.grey_p 0)");
+            "view1: saturation is 0.8, hue is 0.2, gray_p is 0.2, but npy has 1 channel: expected 0 (--view.saturation "
+            "0 --view.hue 0 --view.gray_p 0)");
   for (ViewSettings& view : options.view) view = any_view(8, 3);
   options.mean = {0.5, 0.5, 0.5};
   EXPECT_EQ(message_of([&] { view_settings(options, data); }), "--mean: expected 1 number as npy has 1 channel, got 3");
@@ -135,7 +135,7 @@ TEST(Channels, StepsWithoutAMeaningAreRefusedByName) {
             "--mean: expected 3 numbers as npy has 3 channels, got 1");
 }
 
-TEST(Channels, NuisancesNeedNoColourButHue) {
+TEST(Channels, NuisancesNeedNoColorButHue) {
   Dataset images;
   images.name = "npy";
   images.split = "test";
@@ -183,7 +183,7 @@ class ChannelRun : public ::testing::TestWithParam<std::int64_t> {
   }
   std::int64_t channels() const { return GetParam(); }
 
-  /// Two epochs of five steps without the steps that need colour.
+  /// Two epochs of five steps without the steps that need color.
   Options run(Options options, const std::string& name) const {
     options.dataset = "npy";
     options.data = folder_.path();
@@ -192,7 +192,7 @@ class ChannelRun : public ::testing::TestWithParam<std::int64_t> {
     options.epochs = 2;
     options.eval_every = 1;
     options.out = folder_ / name;
-    set_all(options, {"view.saturation", "view.hue", "view.grey_p"}, "0");
+    set_all(options, {"view.saturation", "view.hue", "view.gray_p"}, "0");
     if (channels() != 1) set_option(options, "view.contrast", "0");
     return options;
   }
@@ -264,7 +264,7 @@ TEST_P(ChannelRun, OtherObjectivesTrain) {
   }
 }
 
-TEST_P(ChannelRun, WhatNeedsColourIsRefusedBeforeTheRun) {
+TEST_P(ChannelRun, WhatNeedsColorIsRefusedBeforeTheRun) {
   Options options = run(small_options("simclr", 4, 8), "refused");
   set_option(options, "view2.hue", "0.1");
   expect_contains(message_of([&] { pretrain(options); }), {"view2: hue is 0.1, but npy has "});

@@ -30,7 +30,7 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 using Values = std::vector<double>;
 
-TEST(PictureFile, HoldsTheColoursWhereTheyBelong) {
+TEST(PictureFile, HoldsTheColorsWhereTheyBelong) {
   const Tensor red = full(cpu_backend(), {2, 48, 48, 3}, 0);
   Values values = red.values();
   values[0] = 10, values[1] = -10;                         // cut to [0, 1]

@@ -61,7 +61,7 @@ TEST_F(TrainerTest, ResumedRunEqualsAnUninterruptedOneBitForBit) {
 TEST_F(TrainerTest, LearnsAndLogsEveryStepOnce) {
   Options options = tiny("run");
   options.epochs = 15;
-  for (ViewSettings& view : options.view) view.crop_low = 0.6f, view.jitter_p = view.blur_p = view.grey_p = 0;
+  for (ViewSettings& view : options.view) view.crop_low = 0.6f, view.jitter_p = view.blur_p = view.gray_p = 0;
   options.eval_every = 15;
   options.eval_limit = 50;
   pretrain(options);

@@ -9,15 +9,15 @@
 
 namespace vergence {
 
-struct Standardisation {
+struct Standardization {
   std::vector<double> mean, inverse;  // per feature; inverse: 1 / standard deviation, 0 for a constant feature
 
   /// Of `values`, rows of `dim` each.
-  Standardisation(const std::vector<float>& values, std::int64_t dim);
+  Standardization(const std::vector<float>& values, std::int64_t dim);
 
-  /// Rows of as many features, standardised.
+  /// Rows of as many features, standardized.
   std::vector<float> apply(std::vector<float> values) const;
-  /// The classifier of raw features that equals `point` (weights [classes, dim], then biases [classes]) on standardised
+  /// The classifier of raw features that equals `point` (weights [classes, dim], then biases [classes]) on standardized
   /// ones.
   LinearClassifier unapply(const std::vector<double>& point, std::int64_t classes) const;
 };

@@ -1,5 +1,5 @@
-// Standardising features, in f64.
-#include "ssl/evaluation/probes/standardise.h"
+// Standardizing features, in f64.
+#include "ssl/evaluation/probes/standardize.h"
 
 #include <cmath>
 
@@ -7,20 +7,20 @@
 
 namespace vergence {
 
-Standardisation::Standardisation(const std::vector<float>& values, std::int64_t dim)
+Standardization::Standardization(const std::vector<float>& values, std::int64_t dim)
     : mean(static_cast<std::size_t>(dim), 0.0), inverse(mean) {
-  require(dim > 0 && !values.empty() && values.size() % mean.size() == 0, "standardisation: ", values.size(),
+  require(dim > 0 && !values.empty() && values.size() % mean.size() == 0, "standardization: ", values.size(),
           " values in rows of ", dim);
   const double rows = static_cast<double>(values.size() / mean.size());
   for (std::size_t i = 0; i < values.size(); ++i) mean[i % mean.size()] += values[i] / rows;
   for (std::size_t i = 0; i < values.size(); ++i) {
-    const double centred = values[i] - mean[i % mean.size()];
-    inverse[i % mean.size()] += centred * centred / rows;
+    const double centered = values[i] - mean[i % mean.size()];
+    inverse[i % mean.size()] += centered * centered / rows;
   }
   for (double& variance : inverse) variance = variance > 1e-16 ? 1 / std::sqrt(variance) : 0;
 }
 
-std::vector<float> Standardisation::apply(std::vector<float> values) const {
+std::vector<float> Standardization::apply(std::vector<float> values) const {
   for (std::size_t i = 0; i < values.size(); ++i) {
     const std::size_t j = i % mean.size();
     values[i] = static_cast<float>((values[i] - mean[j]) * inverse[j]);
@@ -28,7 +28,7 @@ std::vector<float> Standardisation::apply(std::vector<float> values) const {
   return values;
 }
 
-LinearClassifier Standardisation::unapply(const std::vector<double>& point, std::int64_t classes) const {
+LinearClassifier Standardization::unapply(const std::vector<double>& point, std::int64_t classes) const {
   const auto weights = static_cast<std::ptrdiff_t>(classes) * static_cast<std::ptrdiff_t>(mean.size());
   LinearClassifier result{static_cast<std::int64_t>(mean.size()), classes, {}, {}, mean};
   for (std::ptrdiff_t i = 0; i < weights; ++i)
