@@ -1,10 +1,10 @@
-// The hardware contract: everything the engine asks of a device. One implementation per device; a kernel missing on
-// one of them does not compile. Tensors arrive as contiguous arrays; images are NHWC, convolution weights OHWI
-// (output channels, kernel height, kernel width, input channels / groups). Shapes were checked by the engine.
+// The hardware contract: everything the engine asks of a device. Each device has one implementation; if a kernel is
+// missing from it, it does not compile. Tensors arrive as contiguous arrays; images are NHWC, convolution weights OHWI
+// (output channels, kernel height, kernel width, input channels / groups). The engine has already checked the shapes.
 //
-// Types: "any" is f64, f32 or bf16. Unless said otherwise all arrays of a call share one type. Where a parameter is
-// called *master* it has master_of(type): f64 beside f64, f32 beside f32 and bf16. Kernels compute in Compute<T>.
-// Calls are ordered on the device's compute stream; host-visible results need `synchronize` (download implies it).
+// Types: "any" is f64, f32 or bf16. Unless noted otherwise, all arrays of a call share one type. A parameter called
+// *master* has type master_of(type): f64 for f64, f32 for f32 and bf16. Kernels compute in Compute<T>. Calls are
+// ordered on the device's compute stream; host-visible results need `synchronize` (download implies it).
 #pragma once
 
 #include <cstdint>
@@ -47,7 +47,7 @@ struct Operand {
   Repeat repeat = Repeat::none;
 };
 
-/// Reductions of a (rows, cols) grid. `dot` sums a*b, b of a's shape.
+/// Reductions of a (rows, cols) grid. `dot` sums a*b, where b has a's shape.
 enum class Reduce { sum, dot, max };
 enum class Along { rows /* rows are summed: cols results */, cols /* cols are summed: rows results */ };
 
@@ -64,7 +64,7 @@ struct ConvShape {
   std::int64_t in_size() const { return batch * in_height * in_width * in_channels; }
   std::int64_t out_size() const { return batch * out_height() * out_width() * out_channels; }
   std::int64_t weight_size() const { return out_channels * kernel_height * kernel_width * (in_channels / groups); }
-  /// Multiply-adds times two of one pass.
+  /// Floating-point operations of one pass: two per multiply-add.
   double flops() const {
     return 2.0 * static_cast<double>(out_size()) *
            static_cast<double>(kernel_height * kernel_width * in_channels / groups);
@@ -74,16 +74,16 @@ struct ConvShape {
 
 enum class ConvPass { forward, data, weight };
 
-/// Rows of `channels` values in `groups` equal consecutive parts, each normalized with its own statistics.
+/// Rows of `channels` values, split into `groups` equal consecutive parts, each normalized with its own statistics.
 struct NormShape {
   std::int64_t groups = 1, rows = 1 /* per group */, channels = 1;
   bool relu = false;     // y = max(., 0) after the optional addition
-  bool training = true;  // false: mean and rstd are given constants
+  bool training = true;  // false: mean and rstd are given as constants
   double epsilon = 1e-5;
 };
 
-/// One layer's running statistics [channels], master, which follow those of a training batch, group after group:
-/// r = (1 - share) r + share s, s the mean, and the unbiased variance. Needs more than one row.
+/// One layer's running statistics [channels], master. They are updated from a training batch, group by group: r = (1 -
+/// share) r + share s, where s is the mean or the unbiased variance. Needs more than one row.
 struct RunningUpdate {
   Array mean, variance;
   double share = 0;
@@ -91,7 +91,7 @@ struct RunningUpdate {
   explicit operator bool() const { return bool(mean); }
 };
 
-/// A pooling window over NHWC images; padding cells never win a maximum and count as absent in an average.
+/// A pooling window over NHWC images. Padding never wins a maximum and is not counted in an average.
 struct PoolShape {
   std::int64_t batch = 1, in_height = 1, in_width = 1, channels = 1;
   std::int64_t kernel_height = 1, kernel_width = 1, stride = 1, padding = 0;
@@ -100,8 +100,8 @@ struct PoolShape {
   std::int64_t out_width() const { return (in_width + 2 * padding - kernel_width) / stride + 1; }
 };
 
-/// The InfoNCE loss of `strata` independent sets of `rows` rows of `width` values. Row i's candidates are the other
-/// rows of its set, its positive is row (i + rows / 2) mod rows.
+/// The InfoNCE loss of `strata` independent sets of `rows` rows of `width` values. The candidates of row i are the
+/// other rows of its set; its positive is row (i + rows / 2) mod rows.
 struct InfoNceShape {
   std::int64_t strata = 1, rows = 2, width = 1;
   double temperature = 1;
@@ -110,22 +110,22 @@ struct InfoNceShape {
 /// The standardized embeddings of two views: z holds z1 (rows, cols), then z2. c = z1^T z2 / rows.
 struct CrossCorrelationShape {
   std::int64_t rows = 1, cols = 1;
-  bool gram = false;  // the squares of c are summed as <z1 z1^T, z2 z2^T> / rows^2 instead of one by one
+  bool gram = false;  // sum the squares of c as <z1 z1^T, z2 z2^T> / rows^2 instead of one by one
 
-  /// What takes fewer operations, forward and backward: 8 rows^2 cols by the Gram matrices, 6 rows cols^2 by c.
+  /// The form with fewer operations, forward and backward: 8 rows^2 cols by the Gram matrices, 6 rows cols^2 by c.
   static CrossCorrelationShape of(std::int64_t rows, std::int64_t cols) { return {rows, cols, 4 * rows < 3 * cols}; }
 };
 
-/// A parameter's place in the flat buffer. `adapt`: lars applies weight decay and the trust ratio to it; sgd and adam
-/// decay every segment.
+/// A parameter's place in the flat buffer. `adapt`: lars applies weight decay and the trust ratio to this segment; sgd
+/// and adam decay every segment.
 struct Segment {
   std::int64_t offset = 0, size = 0;
   bool adapt = true;
 };
 
-/// What changes from step to step lies in the device's memory, so that a recorded step can be repeated with other
-/// values: `scalars`, f64, of one value, the learning rate (sgd, lars), or three (adam): the learning rate, 1 - beta1^t
-/// and 1 - beta2^t at step t, from 1.
+/// Values that change from step to step live in device memory, so that a recorded step can be replayed with new ones.
+/// `scalars` is f64 and has one value, the learning rate (sgd, lars), or three (adam): the learning rate, 1 - beta1^t
+/// and 1 - beta2^t at step t, counted from 1.
 struct SgdSettings {
   double momentum = 0, weight_decay = 0;
   bool nesterov = false;
@@ -146,46 +146,46 @@ struct MemoryUse {
   std::int64_t used = 0, peak = 0, reserved = 0;  // bytes
 };
 
-/// Work that was noted down once, on a device, and can be repeated: the same kernels on the same memory. Keeps the
-/// memory that was allocated while it was noted down.
+/// Work that a device recorded once and can replay: the same kernels on the same memory. Keeps alive the memory that
+/// was allocated while recording.
 class Recording {
  public:
   virtual ~Recording() = default;
   virtual void replay() = 0;
 };
 
-/// What a device has learned of work that ran once, for a recording of the same.
+/// What a device learned from running some work once, to be used when it records the same work.
 class Rehearsal {
  public:
   virtual ~Rehearsal() = default;
 };
 
-/// What a device is like, for those who give it work: by default, like the host's processors.
+/// The properties of a device that its callers need. The defaults describe the host's processors.
 struct DeviceTraits {
-  /// It has memory of its own: `free_memory` and `memory().reserved` say how much.
+  /// Has its own memory: `free_memory` and `memory().reserved` report its size.
   bool own_memory = false;
-  /// It computes while the host goes on, whose processors are free for other work.
+  /// Computes asynchronously and leaves the host's processors free for other work.
   bool beside_host = false;
-  /// `begin_recording` and what belongs to it are there.
+  /// Supports `begin_recording` and the calls that go with it.
   bool records = false;
-  /// Training keeps its images there, where they fit, and has the views made there.
+  /// Training keeps its images in device memory if they fit, and makes the views there.
   bool makes_views = false;
-  /// It has many units to fill, and each call costs: a few large ones are better than many small ones.
+  /// Has many units to fill and a cost per call: a few large calls are better than many small ones.
   bool wide = false;
 
-  /// It has `--precision tf32`.
+  /// Supports `--precision tf32`.
   bool tf32 = false;
-  /// It rounds weight gradients where `--weight-gradients bf16` lets it.
+  /// Rounds weight gradients if `--weight-gradients bf16` allows it.
   bool rounds_weight_gradients = false;
-  /// It has instructions for products of bf16. Without them bf16 is slower than f32 and saves memory alone.
+  /// Has instructions for bf16 products. Without them bf16 saves only memory and is slower than f32.
   bool fast_bf16 = false;
 
-  /// The backward passes of batch norm should rather get the bits of `positive`, u8, in the place of y.
+  /// The backward passes of batch norm prefer the bits of `positive`, u8, to y.
   bool relu_bits = false;
-  /// Convolutions of bf16 images should rather get weights that are in bf16 already.
+  /// Convolutions of bf16 images prefer weights that are already bf16.
   bool bf16_weights = false;
-  /// Convolutions add without further passes over the result. Elsewhere that takes memory of its own and a sum, and may
-  /// round in between.
+  /// Convolutions add without further passes over the result. Other devices need extra memory and a separate sum, and
+  /// may round in between.
   bool adds_convolutions = false;
 };
 
@@ -194,35 +194,35 @@ class Backend {
   virtual ~Backend() = default;
   virtual const char* name() const = 0;
   virtual DeviceTraits traits() const = 0;
-  /// Which kernels to use from now on. Not while another thread gives the device work.
+  /// Sets the kernels to use from now on. Do not call it while another thread gives the device work.
   virtual void set_choices(const KernelChoices& choices) { choices_ = choices; }
   virtual const KernelChoices& choices() const { return choices_; }
-  /// Which one it is: "NVIDIA H200, compute capability 9.0, 140 GiB".
+  /// The device's name: "NVIDIA H200, compute capability 9.0, 140 GiB".
   virtual std::string description() const { return name(); }
-  /// What computes its convolutions of such activations, where a device has a choice: "cuDNN 9.19", "own kernels
-  /// (why)". Throws UsageError where that is not what was asked for.
+  /// What computes convolutions of such activations, if the device has a choice: "cuDNN 9.19", "own kernels (why)".
+  /// Throws UsageError if that differs from what the user asked for.
   virtual std::string convolutions_by(DType /*activations*/) { return {}; }
 
   // ---- memory. Blocks are at least 64-byte aligned; contents are undefined after allocate.
   virtual void* allocate(std::int64_t bytes) = 0;
   virtual void release(void* block, std::int64_t bytes) noexcept = 0;
   virtual MemoryUse memory() const = 0;
-  /// Bytes that could still be allocated; the largest number where nobody knows.
+  /// Bytes that can still be allocated; the largest number if this is unknown.
   virtual std::int64_t free_memory() const { return std::numeric_limits<std::int64_t>::max(); }
   virtual void reset_peak() = 0;
   virtual void upload(void* device, const void* host, std::int64_t bytes) = 0;
-  /// An upload that need not wait for the work under way: work submitted from now on sees it; it waits for work
-  /// submitted before the previous `upload_ahead` alone. For buffers used in turn, two or more of them.
+  /// An upload that does not wait for the work under way. Work submitted later sees it; it waits only for work
+  /// submitted before the previous `upload_ahead`. For two or more buffers used in turn.
   virtual void upload_ahead(void* device, const void* host, std::int64_t bytes) { upload(device, host, bytes); }
   virtual void download(void* host, const void* device, std::int64_t bytes) = 0;
   virtual void synchronize() = 0;
 
-  // ---- recordings, of a device that `records`.
-  /// Work between these two calls is done as ever.
+  // ---- recordings, for devices with `records`.
+  /// Work between these two calls runs as usual.
   virtual void begin_rehearsal() {}
   virtual std::unique_ptr<Rehearsal> end_rehearsal() { return nullptr; }
-  /// Between these two calls nothing runs: work is noted down. Uploads become constants of the recording; downloads and
-  /// `synchronize` throw. rehearsal: of the same work, optional; then the recording may take less memory.
+  /// Work between these two calls is recorded, not run. Uploads become constants of the recording; downloads and
+  /// `synchronize` throw. rehearsal: optional, of the same work; the recording may then take less memory.
   virtual void begin_recording(const Rehearsal* /*rehearsal*/ = nullptr) {
     throw Error(join(name(), ": cannot record"));
   }
@@ -240,7 +240,7 @@ class Backend {
                           std::int64_t from_offset, Array to, std::int64_t to_stride, std::int64_t to_offset) = 0;
   /// (batch, rows, cols) -> (batch, cols, rows).
   virtual void transpose(std::int64_t batch, std::int64_t rows, std::int64_t cols, ConstArray in, Array out) = 0;
-  /// out[i,:] = in[index[i],:]; index is i32 and must lie in [0, in rows).
+  /// out[i,:] = in[index[i],:]; index is i32 and must be in [0, in rows).
   virtual void gather_rows(std::int64_t cols, ConstArray in, ConstArray index, Array out) = 0;
   /// out = 0; out[index[i],:] += in[i,:] in order of i.
   virtual void scatter_rows(std::int64_t cols, ConstArray in, ConstArray index, Array out) = 0;
@@ -252,44 +252,44 @@ class Backend {
   // ---- matrix product: out(m,n) = op(a) op(b) [+ bias(n)]; a is (m,k), or (k,m) if transpose_a; likewise b.
   virtual void gemm(bool transpose_a, bool transpose_b, std::int64_t m, std::int64_t n, std::int64_t k, ConstArray a,
                     ConstArray b, ConstArray bias, Array out) = 0;
-  /// By how much, at most and relatively, `gemm` rounds f32 operands before it multiplies. Sums are in f32 or wider.
+  /// The largest relative error from `gemm` rounding f32 operands before it multiplies. Sums are in f32 or wider.
   virtual double f32_operand_rounding() const { return 0; }
 
-  // ---- convolution: the three maps of the trilinear form <g, F(x,w)>. Activations any; w master or of the
-  // activations' type (rounded to it before use); the weight gradient `dw` likewise, accumulated in Compute<T>.
-  /// add: the result becomes what it holds plus the convolution, summed in Compute<T>.
+  // ---- convolution: the three maps of the trilinear form <g, F(x,w)>. Activations: any type. w: master, or the type
+  // of the activations (w is rounded to it before use). The weight gradient `dw`: likewise, accumulated in Compute<T>.
+  /// add: adds the convolution to what the result holds, summed in Compute<T>.
   virtual void conv2d(const ConvShape& shape, ConstArray x, ConstArray w, Array y, bool add = false) = 0;
   virtual void conv2d_data(const ConvShape& shape, ConstArray g, ConstArray w, Array dx, bool add = false) = 0;
   virtual void conv2d_weight(const ConvShape& shape, ConstArray x, ConstArray g, Array dw) = 0;
 
-  // ---- batch norm over rows, per group and channel; x, y, g and their cotangents any, all else master.
+  // ---- batch norm over rows, per group and channel. x, y, g and their cotangents: any type; everything else: master.
   // mean and rstd are (groups, channels): written when training, read otherwise. add: optional, of x's shape.
   /// positive: optional, with relu; u8, bit i % 8 of byte i / 8 receives y[i] > 0, for all ceil(size / 8) bytes.
   /// running: optional, when training.
   virtual void batch_norm(const NormShape& shape, ConstArray x, ConstArray gamma, ConstArray beta, ConstArray add,
                           Array mean, Array rstd, Array y, Array positive = {}, const RunningUpdate& running = {}) = 0;
-  /// A training batch norm of raw = F(x, w), bf16, with the convolution that it follows, where the device gathers the
-  /// statistics on the way: writes raw, and what `batch_norm` writes. False where it does not: nothing was done.
+  /// Fused convolution and training batch norm of raw = F(x, w), bf16, if the device can gather the statistics while it
+  /// convolves: writes raw and what `batch_norm` writes. Returns false if it cannot, and has then done nothing.
   virtual bool conv2d_batch_norm(const ConvShape& conv, const NormShape& norm, ConstArray x, ConstArray w,
                                  ConstArray gamma, ConstArray beta, ConstArray add, Array raw, Array mean, Array rstd,
                                  Array y, Array positive = {}, const RunningUpdate& running = {});
-  /// The data gradient of a convolution that alone, or with `add` as the last one, reads the output of a batch norm
-  /// with relu, whose input is raw and whose mask is positive: writes dx, bf16, as 0 where the ReLU cut off, and to
-  /// sums, f32 (groups, relu_tiles, 2, channels), those of dx and of dx (raw - mean) over each tile of a group, where
-  /// the device gathers them on the way. False where it does not: nothing was done.
+  /// The data gradient of a convolution that reads the output of a batch norm with relu (raw: its input, positive: its
+  /// mask). The convolution is the only reader, or, with `add`, the last one. Writes dx, bf16, as 0 where the ReLU cut
+  /// off. Writes to sums, f32 (groups, relu_tiles, 2, channels), the sums of dx and of dx (raw - mean) over each tile
+  /// of a group. Returns false if the device cannot gather these sums on the way, and has then done nothing.
   virtual bool conv2d_data_relu(const ConvShape& conv, const NormShape& norm, ConstArray g, ConstArray w,
                                 ConstArray raw, ConstArray positive, ConstArray mean, Array dx, Array sums,
                                 bool add = false);
-  /// The tiles per group of such a data gradient; 0 where there is none.
+  /// The tiles per group of such a data gradient; 0 if the device has none.
   virtual std::int64_t relu_tiles(const ConvShape&, const NormShape&) const { return 0; }
-  /// With relu, g counts only where y > 0; the bits of `positive` may stand in the place of y. g_add (optional)
-  /// receives that masked g. ggamma, gbeta: (channels), both summed over groups. sums: optional, without g_add; what
-  /// `conv2d_data_relu` has gathered of g, which then is masked.
+  /// With relu, g counts only where y > 0; the bits of `positive` may replace y. g_add (optional) receives the masked
+  /// g. ggamma, gbeta: (channels), both summed over groups. sums: optional, only without g_add; the sums that
+  /// `conv2d_data_relu` gathered of g, which is then already masked.
   virtual void batch_norm_backward(const NormShape& shape, ConstArray g, ConstArray x, ConstArray y, ConstArray gamma,
                                    ConstArray mean, ConstArray rstd, Array gx, Array g_add, Array ggamma, Array gbeta,
                                    ConstArray sums = {}) = 0;
-  /// Cotangents a of gx, a_add of g_add, b of ggamma, c of gbeta (each optional) -> dg, dx, dgamma (each optional). g
-  /// is read for dx and dgamma alone.
+  /// Cotangents a of gx, a_add of g_add, b of ggamma, c of gbeta (each optional) -> dg, dx, dgamma (each optional).
+  /// Only dx and dgamma need g.
   virtual void batch_norm_double_backward(const NormShape& shape, ConstArray a, ConstArray a_add, ConstArray b,
                                           ConstArray c, ConstArray g, ConstArray x, ConstArray y, ConstArray gamma,
                                           ConstArray mean, ConstArray rstd, Array dg, Array dx, Array dgamma) = 0;
@@ -305,17 +305,17 @@ class Backend {
   virtual void l2_normalize_backward(std::int64_t rows, std::int64_t cols, double epsilon, ConstArray g, ConstArray u,
                                      ConstArray norm, Array gx) = 0;
 
-  // ---- losses of embeddings; f64 or f32 alone, since heads run in the master type.
-  // InfoNCE over s = u u^T / temperature, of which never more than tiles exist; log_p, lse, g are (strata, rows).
+  // ---- losses of embeddings; only f64 or f32, since heads run in the master type. InfoNCE over s = u u^T /
+  // temperature, of which only tiles ever exist; log_p, lse, g are (strata, rows).
   /// log_p[i] = s[i, positive of i] - lse[i]; lse[i] = log of the sum of exp(s[i, j]) over the candidates j.
   virtual void info_nce(const InfoNceShape& shape, ConstArray u, Array log_p, Array lse) = 0;
   /// gu = (E + E^T) u / temperature; E[i, j] = g[i] ([j is the positive] - exp(s[i, j] - lse[i])), E[i, i] = 0.
   virtual void info_nce_backward(const InfoNceShape& shape, ConstArray g, ConstArray u, ConstArray lse, Array gu) = 0;
-  /// Cotangent a of gu -> dg, du (optional); lse counts as a function of u.
+  /// Cotangent a of gu -> dg, du (optional); lse is treated as a function of u.
   virtual void info_nce_double_backward(const InfoNceShape& shape, ConstArray a, ConstArray g, ConstArray u,
                                         ConstArray lse, Array dg, Array du) = 0;
   /// diagonal = sum of (c_ii - 1)^2, off_diagonal = sum over i != j of c_ij^2, one value each; c_ii: (cols). factor,
-  /// (cols, cols), optional and of the direct form alone: rows c, with zeros on its diagonal.
+  /// (cols, cols), optional, only for the direct form: rows c, with zeros on its diagonal.
   virtual void cross_correlation_loss(const CrossCorrelationShape& shape, ConstArray z, Array diagonal,
                                       Array off_diagonal, Array c_ii, Array factor) = 0;
   /// gz, of z's shape, from the cotangents of both sums. The direct form needs `factor`.
@@ -327,18 +327,18 @@ class Backend {
   virtual void mask_backward(std::int64_t rows, std::int64_t cols, ConstArray g, ConstArray x, ConstArray m, Array gx,
                              Array gm) = 0;
 
-  // ---- pooling. `index` (i32, of y's shape) is the winning cell h * in_width + w of its image; first one on ties.
+  // ---- pooling. `index` (i32, of y's shape) is the winning cell h * in_width + w in its image; ties go to the first.
   virtual void max_pool(const PoolShape& shape, ConstArray x, Array y, Array index) = 0;
   /// dx = 0; dx[index] += g: the transpose of max_pool_gather.
   virtual void max_pool_scatter(const PoolShape& shape, ConstArray g, ConstArray index, Array dx) = 0;
   /// y = x[index].
   virtual void max_pool_gather(const PoolShape& shape, ConstArray x, ConstArray index, Array y) = 0;
-  /// y of x's type or its master type; backward, g of dx's type or its master type.
+  /// y has x's type or its master type; backward, g has dx's type or its master type.
   virtual void average_pool(const PoolShape& shape, ConstArray x, Array y) = 0;
   virtual void average_pool_backward(const PoolShape& shape, ConstArray g, Array dx) = 0;
 
-  // ---- optimizers over flat buffers (f32 or f64); `gradient` is read only; state buffers start out as zeros.
-  // rounded: optional, bf16, of the parameters' size; what is written to the parameters goes there too, rounded.
+  // ---- optimizers over flat buffers (f32 or f64); `gradient` is read only; state buffers start out as zeros. rounded:
+  // optional, bf16, of the parameters' size; receives a rounded copy of what is written to the parameters.
   virtual void sgd(const SgdSettings& settings, const std::vector<Segment>& segments, ConstArray scalars,
                    ConstArray gradient, Array parameters, Array momentum, Array rounded = {}) = 0;
   virtual void lars(const LarsSettings& settings, const std::vector<Segment>& segments, ConstArray scalars,
@@ -346,17 +346,17 @@ class Backend {
   virtual void adam(const AdamSettings& settings, const std::vector<Segment>& segments, ConstArray scalars,
                     ConstArray gradient, Array parameters, Array first_moment, Array second_moment,
                     Array rounded = {}) = 0;
-  /// The parts, one per segment and of its size, into their places in `out` (f32 or f64), converted to its type; an
-  /// absent part is zero. What lies between the segments stays.
+  /// Copies the parts, one per segment and of its size, to their places in `out` (f32 or f64), converted to its type;
+  /// an absent part is zero. Gaps between segments are left unchanged.
   virtual void gather_segments(const std::vector<ConstArray>& parts, const std::vector<Segment>& segments,
                                Array out) = 0;
-  /// average = keep average + (1 - keep) values; keep is one f64 in the device's memory.
+  /// average = keep average + (1 - keep) values; keep is one f64 in device memory.
   virtual void moving_average(ConstArray keep, ConstArray values, Array average, Array rounded = {}) = 0;
 
-  // ---- random views (kernels/views.h) of images in the device's memory.
+  // ---- random views (kernels/views.h) of images in device memory.
   /// out[v n + i] = view v of image indices[i], (size, size, channels), f32 or bf16, for n indices. pixels: u8 (count,
-  /// height, width, 3), or images of their own sizes where batch.places says; indices: i32 in [0, count); epoch: one
-  /// i32 in the device's memory, so that a recorded step can be repeated with other values.
+  /// height, width, 3), or images of different sizes, located by batch.places; indices: i32 in [0, count); epoch: one
+  /// i32 in device memory, so that a recorded step can be replayed with another epoch.
   virtual void make_views(const ViewBatch& batch, ConstArray pixels, ConstArray indices, ConstArray epoch,
                           Array out) = 0;
 
@@ -364,17 +364,17 @@ class Backend {
   KernelChoices choices_;
 };
 
-/// The CPU, always there. Created at first use.
+/// The CPU, which is always available. Created at first use.
 Backend& cpu_backend();
 
-/// What --device takes: auto and the devices that a build may have.
+/// The values of --device: auto and the devices that a build may have.
 std::vector<std::string> device_words();
-/// The devices of this build and machine, by name; the CPU is first.
+/// The devices of this build and machine, by name, CPU first.
 const std::vector<Backend*>& backends();
-/// The same in words, with the reason where CUDA was built in and no GPU answers.
+/// The same in words. If CUDA was built in but no GPU answers, gives the reason.
 const std::string& devices_text();
 
-/// The device called `name`, "auto" being the last of the list; throws UsageError naming those there are.
+/// The device called `name`; "auto" is the last of the list. Throws UsageError naming the available ones.
 Backend& backend(const char* name);
 
 }  // namespace vergence

@@ -1,5 +1,5 @@
-// What the user asked for of a device's kernels: Backend::set_choices, read at every call. Which kernel then runs is
-// decided by kernels/cpu/conv/rules.h and kernels/cuda/rules.h. Plain C++: part of every build.
+// The user's choices for a device's kernels: Backend::set_choices, read at every call. kernels/cpu/conv/rules.h and
+// kernels/cuda/rules.h then decide which kernel runs. Plain C++: part of every build.
 #pragma once
 
 #include <memory>
@@ -13,26 +13,26 @@ class ConvTuning;  // kernels/conv_tuning.h
 /// `--cpu-conv`. `direct` forces f32 and bf16 convolutions; `winograd` f32 ones, where it exists.
 enum class CpuConv { automatic, direct, winograd };
 
-/// `--conv`. `cudnn` asks for the library wherever it has the case and `cuda` for our own kernels everywhere. The
-/// library computes bf16 alone: f64 and f32 run on our own kernels whatever was asked for, and so does bf16 where cuDNN
-/// has no engine for the shape. Where there is no cuDNN at all, `cudnn` is an error and `automatic` means `cuda`.
+/// `--conv`. `cudnn` uses the library wherever it supports the case; `cuda` uses our own kernels everywhere. The
+/// library computes only bf16: f64 and f32 always run on our own kernels, and so does bf16 if cuDNN has no engine for
+/// the shape. Without cuDNN, `cudnn` is an error and `automatic` means `cuda`.
 enum class CudaConv { automatic, cuda, cudnn };
 
-/// How f32 is multiplied on the GPU: as it is, or with both operands rounded to tf32 on tensor cores: in matrix
-/// products alone, or in convolutions too.
+/// How the GPU multiplies f32: as it is, or with both operands rounded to tf32 on tensor cores, either only in matrix
+/// products or in convolutions too.
 enum class CudaMath { fp32, tf32_products, tf32 };
 
-/// For one device. Each device reads what concerns it.
+/// The choices for one device. Each device reads those that concern it.
 struct KernelChoices {
   CpuConv cpu_conv = CpuConv::automatic;
   CudaConv cuda_conv = CudaConv::automatic;
   CudaMath math = CudaMath::fp32;
-  /// `--weight-gradients`, f32 or bf16: to what the library may round the weight gradient of a bf16 convolution. Our
-  /// own kernels never round it.
+  /// `--weight-gradients`, f32 or bf16: the type to which the library may round the weight gradient of a bf16
+  /// convolution. Our own kernels never round it.
   DType weight_gradients = DType::f32;
-  /// Bitwise repeatable results. Our own kernels always are; the library may then take only engines that are.
+  /// Bitwise repeatable results. Our own kernels always give them; the library is then limited to engines that do.
   bool deterministic = false;
-  /// `--tune`: times the algorithms of convolutions and keeps the choices. Without it the fixed rules choose.
+  /// `--tune`: times the algorithms of convolutions and keeps the fastest. Without it the fixed rules choose.
   std::shared_ptr<ConvTuning> tuning = nullptr;
 };
 

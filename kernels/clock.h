@@ -1,4 +1,4 @@
-// Seconds that have passed, for what is shown and measured.
+// Elapsed seconds, for display and measurement.
 #pragma once
 
 #include <chrono>

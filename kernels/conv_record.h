@@ -1,4 +1,4 @@
-// What computed the GPU's convolutions, kept for logs: the rule says what is tried first, this what came of it. Plain
+// Records what computed the GPU's convolutions, for logs: the rule says what is tried first, this says what ran. Plain
 // C++: part of every build.
 #pragma once
 
@@ -8,17 +8,17 @@
 
 namespace vergence {
 
-/// "128x32x32x64 -> 64, 3x3/1+1*1, groups 1, forward, f32". `type`: of the activations.
+/// "128x32x32x64 -> 64, 3x3/1+1*1, groups 1, forward, f32". `type`: the activations' type.
 std::string text_of_conv(const ConvShape& shape, ConvPass pass, DType type);
 
-/// Notes what computed a convolution just now; the last word on a shape, pass and type counts. For the whole process.
+/// Records what just computed a convolution; the latest entry for a shape, pass and type counts. Process-wide.
 void note_conv(const ConvShape& shape, ConvPass pass, DType type, const char* by);
 void forget_convs();
 
-/// How many kinds of convolution (a shape, pass and type each) were computed by what: "30 by cuDNN, 2 by own plain
-/// kernels". Empty where none was noted.
+/// How many kinds of convolution (shape, pass and type) each implementation computed: "30 by cuDNN, 2 by own plain
+/// kernels". Empty if none was recorded.
 std::string convs_in_short();
-/// A line for each kind, in the order in which they came.
+/// One line for each kind, in order of first use.
 std::string convs_in_full();
 
 }  // namespace vergence

@@ -1,6 +1,6 @@
-// `--tune`: times the algorithms of a convolution where it first runs, instead of following the rule of
-// kernels/cpu/conv/rules.h (or kernels/cuda/rules.h), and cuDNN's plans for it, and remembers the fastest. A choice can
-// be saved and given back, so that a resumed run repeats it.
+// `--tune`: times the algorithms of a convolution, and cuDNN's plans for it, when it first runs, and remembers the
+// fastest instead of following the rule of kernels/cpu/conv/rules.h (or kernels/cuda/rules.h). Choices can be saved and
+// restored, so that a resumed run repeats them.
 #pragma once
 
 #include <functional>
@@ -16,21 +16,20 @@ namespace vergence {
 /// Algorithm names by case: "128x32x32x64 -> 64, 3x3/1+1*1, groups 1, forward, f32" -> "winograd".
 using ConvChoices = std::map<std::string, std::string>;
 
-/// One way to compute a convolution. `run` computes it, waiting until it is done; it may be called often and must give
-/// the same result every time.
+/// One way to compute a convolution. `run` computes it and waits for the result; it may be called often and must always
+/// give the same result.
 struct ConvCandidate {
   std::string name;
   std::function<void()> run;
 };
 
-/// The choices of a device (KernelChoices::tuning). Several threads may ask at once.
+/// The choices of one device (KernelChoices::tuning). Thread-safe.
 class ConvTuning {
  public:
   explicit ConvTuning(ConvChoices known = {});
 
-  /// Which of the candidates (at least one) to take: the remembered choice if it is among them; else all are run and
-  /// timed, and the fastest is remembered. `of` tells it from other choices: text_of_conv, or a choice within one of
-  /// them.
+  /// Picks one of the candidates (at least one): the remembered choice if it is among them; otherwise runs and times
+  /// all of them and remembers the fastest. `of` identifies the choice: text_of_conv, or a choice within one of those.
   std::size_t choose(const std::string& of, const std::vector<ConvCandidate>& candidates);
   /// All choices so far.
   ConvChoices choices() const;

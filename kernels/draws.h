@@ -1,4 +1,4 @@
-// What the host draws from a stream of random numbers besides single uniform ones.
+// Random draws on the host, besides single uniform numbers.
 #pragma once
 
 #include <cmath>
@@ -30,7 +30,8 @@ void shuffle(Values& values, Random& random) {
     std::swap(values[i - 1], values[random.below(static_cast<std::uint32_t>(i))]);
 }
 
-/// Brings `count` different ones of `values`, drawn at random, to its front: a shuffle from the front that stops early.
+/// Moves `count` different values, drawn at random, to the front of `values`: a shuffle from the front that stops
+/// early.
 template <class Values>
 void draw_to_front(Values& values, std::int64_t count, Random& random) {
   for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i)

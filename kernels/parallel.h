@@ -8,13 +8,13 @@
 
 namespace vergence {
 
-/// What parallel_for does, once for all bodies: a body that is inlined where one thread runs and where several do is
-/// compiled twice, and bodies are the kernels. `call(body, begin, end)` calls the body.
+/// The part of parallel_for that is the same for all bodies. Inlining a body for one thread and for several would
+/// compile it twice, and bodies are the kernels. `call(body, begin, end)` calls the body.
 void parallel_ranges(std::int64_t count, std::int64_t grain, const void* body,
                      void (*call)(const void* body, std::int64_t begin, std::int64_t end));
 
 /// Calls `body(begin, end)` on disjoint parts of [0, count), at most one per thread and each at least `grain` long.
-/// Which thread gets what depends on the number of threads alone.
+/// Which thread gets which part depends only on the number of threads.
 template <class Body>
 void parallel_for(std::int64_t count, std::int64_t grain, const Body& body) {
   parallel_ranges(count, grain, std::addressof(body), [](const void* erased, std::int64_t begin, std::int64_t end) {

@@ -1,5 +1,5 @@
-// Rounding to bf16: one instruction on a GPU, where ptx.h's rules hold, integer arithmetic elsewhere. Apart from ptx.h
-// because every element type needs it.
+// Rounding to bf16: one instruction on a GPU where ptx.h's rules hold, integer arithmetic elsewhere. Separate from
+// ptx.h because every element type needs it.
 #pragma once
 
 #include <cstdint>
@@ -27,7 +27,7 @@ VERGENCE_BOTH inline std::uint16_t round_to_bf16(float value) {
 #endif
 }
 
-/// Two at once, which is one instruction too: `first` in the lower half.
+/// Two values at once, also in one instruction: `first` goes to the lower half.
 VERGENCE_BOTH inline std::uint32_t round_pair_to_bf16(float first, float second) {
 #ifdef __CUDA_ARCH__
   std::uint32_t pair;

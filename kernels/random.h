@@ -1,6 +1,6 @@
 // Philox4x32-10, a counter-based random generator (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as
-// 1, 2, 3", SC 2011). A number depends on its key and counter alone, so views, masks and initial weights are the same
-// on every device, in any thread order, and after a resume. Compiled by the C++ compiler and by nvcc.
+// 1, 2, 3", SC 2011). A number depends only on its key and counter, so views, masks and initial weights are the same on
+// every device, in any thread order, and after a resume. Compiled by the C++ compiler and by nvcc.
 #pragma once
 
 #include <cmath>
@@ -11,7 +11,7 @@
 
 namespace vergence {
 
-/// What a stream of random numbers is for. Part of the key: streams never overlap. Numbers are fixed for good.
+/// The purpose of a stream of random numbers. Part of the key, so streams never overlap. The values never change.
 enum class Purpose : std::uint32_t {
   weights = 1,
   order = 2,
@@ -23,7 +23,7 @@ enum class Purpose : std::uint32_t {
   fresh_view = 8
 };
 
-/// A stream of random numbers, keyed by (seed, purpose, epoch, sample, view). Cheap to make; not shared by threads.
+/// A stream of random numbers, keyed by (seed, purpose, epoch, sample, view). Cheap to make; not thread-safe.
 class Random {
  public:
   VERGENCE_BOTH Random(std::uint64_t seed, Purpose purpose, std::uint32_t epoch = 0, std::uint64_t sample = 0,
@@ -40,7 +40,7 @@ class Random {
   }
   /// Uniform in [0, 1), a multiple of 2^-24.
   VERGENCE_BOTH float uniform() { return static_cast<float>(bits() >> 8) * 0x1p-24f; }
-  /// The same bits on every device: nothing is left for a compiler to contract.
+  /// Gives the same bits on every device: the compiler has nothing to contract.
   VERGENCE_BOTH float uniform(float low, float high) { return std::fma(high - low, uniform(), low); }
   /// Uniform in {0, ..., count - 1}; count below 2^32.
   VERGENCE_BOTH std::uint32_t below(std::uint32_t count) {
@@ -66,7 +66,7 @@ class Random {
   int used_ = 4;
 };
 
-/// A stable 64-bit hash of a name (FNV-1a): the `sample` of a parameter's initial weights.
+/// A stable 64-bit hash of a name (FNV-1a), used as the `sample` of a parameter's initial weights.
 constexpr std::uint64_t hash_name(std::string_view name) {
   std::uint64_t hash = 14695981039346656037ull;
   for (char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211ull;

@@ -15,7 +15,7 @@ enum class DType : std::uint8_t { f64, f32, bf16, i32, u8 };
 /// Brain float: the upper half of a float. Conversion rounds to nearest, ties to even; NaN stays NaN (on a GPU it
 /// becomes 0x7fff, elsewhere it keeps its upper bits).
 struct bf16 {
-  std::uint16_t bits;  // uninitialized by default, as float is: arrays of it may lie in a block's shared memory
+  std::uint16_t bits;  // uninitialized by default, like float: arrays of it may be in a block's shared memory
 
   bf16() = default;
   VERGENCE_BOTH explicit bf16(float value) : bits(round_to_bf16(value)) {}
@@ -124,7 +124,7 @@ decltype(auto) with_float(DType type, F&& f) {
   }
 }
 
-/// The same for types that masters, statistics and optimizers have: f64 and f32.
+/// The same for the types of masters, statistics and optimizers: f64 and f32.
 template <class F>
 decltype(auto) with_master(DType type, F&& f) {
   require(type == DType::f64 || type == DType::f32, "kernel: expected f32 or f64, got ", name_of(type));

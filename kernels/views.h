@@ -1,11 +1,11 @@
-// Views: the random augmentations of self-supervised learning, with torchvision's meaning and floating-point
+// Views: the random augmentations of self-supervised learning, with torchvision's semantics and floating-point
 // arithmetic. Pixels are floats in [0, 1] from the first operation to the last and are never rounded in between.
 //
 // Order: random resized crop, color jitter, gray, Gaussian blur, solarize, horizontal flip, normalize.
 //
-// A view is made in two steps: `draw_view` turns a random stream into a `ViewPlan`, `apply_view` is arithmetic alone.
-// A plan has the same bits on every device (view_plan.h); pixels agree within rounding. So that any device can repeat
-// it, a plan consumes the same 53 draws of the stream, whatever is switched on:
+// A view is made in two steps: `draw_view` turns a random stream into a `ViewPlan`; `apply_view` is pure arithmetic. A
+// plan has the same bits on every device (view_plan.h); pixels agree up to rounding. So that any device can repeat it,
+// a plan always consumes the same 53 draws of the stream, whichever operations are on:
 //    0-39  ten crop attempts of four draws: area, logarithm of the aspect ratio, top, left; the first that fits wins
 //   40-44  jitter: does it apply, brightness, contrast, saturation, hue
 //   45-47  jitter's order: Fisher-Yates from the back, below(4), below(3), below(2)
@@ -13,7 +13,7 @@
 //   49-50  blur: does it apply, sigma
 //      51  solarize: does it apply
 //      52  flip: does it apply
-// Switching one operation off therefore leaves the others' decisions as they were.
+// Switching off one operation therefore does not change the others' decisions.
 #pragma once
 
 #include <array>
@@ -27,7 +27,7 @@ namespace vergence {
 enum class Interpolation : std::uint8_t { bilinear, bicubic };
 
 inline constexpr std::int64_t max_channels = 16;
-/// A value for each channel of an image; those behind its last channel mean nothing.
+/// One value per channel of an image; values past its last channel are unused.
 using ChannelValues = std::array<float, max_channels>;
 
 /// The same value for every channel.
@@ -53,31 +53,30 @@ struct ViewSettings {
   float flip_p = 0.5f;
   ChannelValues mean{}, std = every_channel(1);
   bool whole_image = false;  // the crop is the whole image, whatever its shape
-  std::int64_t resize = 0;   // with whole_image: its short side becomes this, then the center is the view; 0: squeezed
+  std::int64_t resize = 0;   // with whole_image: resize the short side to this and take the center; 0: squeeze
 
   /// Every operation off: the largest centered square (of a square image, all of it), resized to `size`.
   static ViewSettings identity(std::int64_t size, std::int64_t channels = 3);
-  /// The un-augmented image, as evaluation sees it: bilinear, nothing random. `resize` as above.
+  /// The image without augmentation, as used for evaluation: bilinear, nothing random. `resize` as above.
   static ViewSettings plain(std::int64_t size, std::int64_t resize, const ChannelValues& mean, const ChannelValues& std,
                             std::int64_t channels = 3);
 };
 
-/// A setting by its name in ViewSettings.
+/// A setting, looked up by its name in ViewSettings.
 struct NamedSetting {
   const char* name;
   float value;
 };
 
-/// The settings that switch on what images of `settings.channels` channels have no meaning for. Saturation, hue and
-/// gray need red, green and blue; contrast needs them too, or a single channel that is its own gray. None for 3
-/// channels.
+/// The enabled settings that make no sense for images of `settings.channels` channels. Saturation, hue and gray need
+/// red, green and blue; contrast needs them too, or a single channel that is its own gray. None for 3 channels.
 std::vector<NamedSetting> meaningless_settings(const ViewSettings& settings);
 
-/// Throws UsageError naming the first value out of range, and one that is meaningless; `where` begins the message
-/// ("view 1").
+/// Throws UsageError naming the first value that is out of range or makes no sense; `where` begins the message ("view
+/// 1").
 void check_view_settings(const ViewSettings& settings, const char* where);
 
-/// The same for all views of an image, which must be 1 to 256 of one size and of as many channels.
+/// The same for all views of an image: 1 to 256 views, all of the same size and number of channels.
 void check_views(const std::vector<ViewSettings>& views);
 
 /// A rectangle of pixels.
@@ -98,43 +97,43 @@ struct ViewPlan {
   float sigma = 0;
 };
 
-/// The pixels of an image that are at hand: all, or the part that is needed, decoded at full size or smaller.
+/// The available pixels of an image: all of it, or only the part needed, decoded at full size or smaller.
 struct Picture {
   const std::uint8_t* pixels = nullptr;  // height x width x channels
-  std::int64_t height = 0, width = 0;    // of what is at hand
-  std::int64_t top = 0, left = 0;        // where it begins in the image, in pixels as decoded
-  int reduction = 1;                     // rows (and columns) of the image for one as decoded
+  std::int64_t height = 0, width = 0;    // of the available part
+  std::int64_t top = 0, left = 0;        // where that part begins in the image, in decoded pixels
+  int reduction = 1;                     // rows (and columns) of the image per decoded one
 };
 
-/// Where an image lies among others in a device's memory, and its size.
+/// The position of an image among others in device memory, and its size.
 struct ImagePlace {
   std::int64_t offset = 0;  // of its first byte
   std::int32_t height = 0, width = 0;
 };
 
-/// Views of a batch of images of 3 channels that lie in a device's memory (Backend::make_views). View v of image i is
-/// drawn from the key (seed, purpose, epoch, i, v).
+/// Views of a batch of 3-channel images in device memory (Backend::make_views). View v of image i is drawn from the key
+/// (seed, purpose, epoch, i, v).
 struct ViewBatch {
-  std::vector<ViewSettings> views;  // one per view, all of one size
+  std::vector<ViewSettings> views;  // one per view, all of the same size
   std::uint64_t seed = 0;
   Purpose purpose = Purpose::view;
   std::int64_t height = 0, width = 0;  // of the images, or of the largest of them
-  std::int64_t channels = 3;           // of the views: 3, or 8 of which the last five are zeros
-  const ImagePlace* places = nullptr;  // images of their own sizes: a place for each, in the device's memory
-  std::int64_t images = 0;             // how many places
+  std::int64_t channels = 3;           // of the views: 3, or 8 with zeros in the last five
+  const ImagePlace* places = nullptr;  // for images of different sizes: a place for each, in device memory
+  std::int64_t images = 0;             // the number of places
 
   std::int64_t size() const { return views.front().size; }
   /// Values of one view.
   std::int64_t view_size() const { return size() * size() * channels; }
 };
 
-/// Throws UsageError for settings out of range and for images of any but 3 channels.
+/// Throws UsageError for settings out of range and for images without exactly 3 channels.
 void check_view_batch(const ViewBatch& batch);
 
-/// Decides a view of a height x width image. Keys of the stream: (seed, Purpose::view, epoch, sample, view).
+/// Draws the plan of a view of a height x width image. Stream key: (seed, Purpose::view, epoch, sample, view).
 ViewPlan draw_view(const ViewSettings& settings, std::int64_t height, std::int64_t width, Random random);
 
-/// Carries a plan out: `image` is height x width x channels bytes (HWC), `out` size x size x channels floats (HWC),
+/// Applies a plan: `image` is height x width x channels bytes (HWC), `out` size x size x channels floats (HWC),
 /// normalized.
 ///   Resizing: Pillow's antialiased filters (triangle; Keys' cubic with a = -0.5), their support stretched when
 ///   shrinking; a cubic's overshoot is clamped to [0, 1]. Blur: a true Gaussian cut off at ceil(3 sigma) pixels and
@@ -143,7 +142,7 @@ ViewPlan draw_view(const ViewSettings& settings, std::int64_t height, std::int64
 void apply_view(const std::uint8_t* image, std::int64_t height, std::int64_t width, const ViewSettings& settings,
                 const ViewPlan& plan, float* out);
 
-/// The same for pixels of which the crop's are at hand.
+/// The same if only some pixels are available; they must include the crop.
 void apply_view(const Picture& picture, const ViewSettings& settings, const ViewPlan& plan, float* out);
 
 /// draw_view, then apply_view.

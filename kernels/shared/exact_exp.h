@@ -1,5 +1,5 @@
-// An exponential that gives the same bits on every device: what is decided with it does not depend on where. Every step
-// is an IEEE operation rounded once; sums of products are written as fma, so no compiler has anything left to contract.
+// An exponential with the same bits on every device, so that decisions based on it do not depend on the device. Every
+// step is an IEEE operation rounded once; sums of products are written as fma, so no compiler can contract anything.
 #pragma once
 
 #include <cmath>
@@ -13,7 +13,7 @@ namespace vergence {
 /// exp(x) to about one unit in the last place; 0 below -87. x at most 88.
 VERGENCE_BOTH inline float exact_exp(float x) {
   if (x < -87.0f) return 0.0f;
-  // x = n log 2 + r; log 2 in two parts, of which n times the first is exact.
+  // x = n log 2 + r; log 2 is split in two parts, and n times the first is exact.
   const float n = std::nearbyint(x * 1.44269504f);
   const float r = std::fma(n, 2.12194440e-4f, std::fma(n, -0.693359375f, x));
   // exp(r) = 1 + r + r^2 p(r) on |r| <= log(2) / 2; coefficients of Cephes (Moshier).

@@ -1,6 +1,6 @@
-// The elementwise functions of `Map`, one struct each: single source, compiled by the C++ compiler and by nvcc. Math is
-// done in Compute<T>: `Real` is float, or double for f64. NaN in gives NaN out wherever the function's value depends on
-// it (a comparison with NaN is false).
+// The elementwise functions of `Map`, one struct each: single source, compiled by the C++ compiler and by nvcc. They
+// compute in Compute<T>: `Real` is float, or double for f64. A NaN input gives NaN wherever the function's value
+// depends on it (a comparison with NaN is false).
 #pragma once
 
 #include <cmath>
@@ -22,7 +22,7 @@ VERGENCE_BOTH To convert(From value) {
     return static_cast<To>(value);
 }
 
-/// A function of (a, b, alpha, beta). `inputs` is the number of arrays it reads: with 1, b is never touched.
+/// A function of (a, b, alpha, beta). `inputs` is the number of arrays it reads: with 1, it never reads b.
 namespace functors {
 
 struct Affine {
@@ -57,7 +57,7 @@ struct Relu {
   static constexpr int inputs = 1;
   template <class Real>
   VERGENCE_BOTH Real operator()(Real a, Real, Real, Real) const {
-    return a < Real(0) ? Real(0) : a;  // this way round NaN stays NaN
+    return a < Real(0) ? Real(0) : a;  // this order keeps NaN as NaN
   }
 };
 struct ReluMask {

@@ -1,4 +1,4 @@
-// What batch norm's double backward makes of its sums, for one statistic group and channel, in the notation of
+// Combines the sums of batch norm's double backward for one statistic group and channel, in the notation of
 // kernels/cpu/norm.cpp: single source, compiled by the C++ compiler and by nvcc.
 #pragma once
 
@@ -6,7 +6,7 @@
 
 namespace vergence {
 
-/// Over the rows: of g after the ReLU's mask, a, a g, g d and a d.
+/// Sums over the rows: of g after the ReLU's mask, a, a g, g d and a d.
 struct DoubleSums {
   double g = 0, a = 0, ag = 0, gd = 0, ad = 0;
 };
@@ -34,7 +34,7 @@ struct DoubleCoefficients {
   }
 
   double rows[row_count];
-  double dgamma;  // the group's part
+  double dgamma;  // the group's contribution
 };
 
 }  // namespace vergence

@@ -1,4 +1,4 @@
-// The arithmetic of one pixel and one filter weight, for all devices.
+// The arithmetic of one pixel and of one filter weight, shared by all devices.
 #pragma once
 
 #include <cmath>
@@ -15,13 +15,13 @@ VERGENCE_BOTH inline float clamp01(float x) { return smaller(larger(x, 0.0f), 1.
 
 // ---- resizing
 
-/// A stretch of a line of samples that is resized, and the samples around it that the filter may look at.
+/// A segment of a line of samples to resize, and the surrounding samples that the filter may read.
 struct Stretch {
-  std::int32_t first = 0, count = 0;  // those samples
-  float begin = 0, length = 0;        // the stretch; it begins so much behind `first`
+  std::int32_t first = 0, count = 0;  // the samples that may be read
+  float begin = 0, length = 0;        // the segment; `begin` is relative to `first`
 };
 
-/// Pillow's filter for a stretch of samples to `to`: centered, stretched when shrinking, cut at the ends and
+/// Pillow's filter that resizes a segment of samples to `to`: centered, stretched when shrinking, cut at the ends and
 /// renormalized.
 struct ResizeFilter {
   std::int32_t count;
@@ -36,7 +36,7 @@ struct ResizeFilter {
         narrowing(1.0f / larger(scale, 1.0f)),
         smooth(interpolation == Interpolation::bicubic) {}
 
-  /// Output `i` is a weighted mean of the samples [first(i), last(i)), counted from the stretch's first.
+  /// Output `i` is a weighted mean of the samples [first(i), last(i)), counted from the segment's first.
   VERGENCE_BOTH std::int32_t first(std::int32_t i) const {
     const auto at = static_cast<std::int32_t>(std::fma(static_cast<float>(i) + 0.5f, scale, begin + 0.5f - support));
     return at > 0 ? at : 0;
@@ -45,7 +45,7 @@ struct ResizeFilter {
     const auto at = static_cast<std::int32_t>(std::fma(static_cast<float>(i) + 0.5f, scale, begin + 0.5f + support));
     return at < count ? at : count;
   }
-  /// The weight of input `k` in output `i`, up to a factor of the output's.
+  /// The weight of input `k` in output `i`, up to a factor that depends only on the output.
   VERGENCE_BOTH float weight(std::int32_t i, std::int32_t k) const {
     const float distance = std::fma(-(static_cast<float>(i) + 0.5f), scale, static_cast<float>(k) + 0.5f - begin);
     const float x = std::fabs(distance) * narrowing;
@@ -62,9 +62,8 @@ struct ResizeFilter {
   }
 };
 
-/// The rows, or columns, of an image that a view's are made from: those of the crop, or, of the whole image resized
-/// to a short side, those of its center; offsets are rounded as torchvision's CenterCrop does. `other`: the image's
-/// other side.
+/// The rows, or columns, of an image that a view reads: those of the crop, or, if the whole image is resized to a short
+/// side, those of its center; offsets are rounded as in torchvision's CenterCrop. `other`: the image's other side.
 VERGENCE_BOTH inline Stretch view_stretch(const ViewSettings& settings, std::int32_t first, std::int32_t length,
                                           std::int32_t other) {
   if (!settings.whole_image || settings.resize == 0) return {first, length, 0, static_cast<float>(length)};
@@ -81,7 +80,7 @@ VERGENCE_BOTH inline float gray_of(float red, float green, float blue) {
   return 0.2989f * red + 0.587f * green + 0.114f * blue;
 }
 
-/// factor x + base, clamped: an image blended with another.
+/// factor x + base, clamped: blends an image with another.
 VERGENCE_BOTH inline float blend(float x, float factor, float base) { return clamp01(factor * x + base); }
 
 /// One channel of the color with the given maximum, chroma and hue (sextants, not negative):
@@ -92,9 +91,9 @@ VERGENCE_BOTH inline float from_hue(float maximum, float chroma, float sextants,
   return maximum - chroma * clamp01(smaller(k, 4.0f - k));
 }
 
-/// Turns the color's hue in HSV.
+/// Rotates the color's hue in HSV.
 VERGENCE_BOTH inline void turn_hue(float& red, float& green, float& blue, float turns) {
-  // Sextants start at -1 and the shift at -3; six more keep the sum positive, so truncation is the floor.
+  // Sextants start at -1 and the shift at -3; adding six keeps the sum positive, so truncation equals floor.
   const float shift = 6.0f * turns + 6.0f;
   const float maximum = larger(red, larger(green, blue)), chroma = maximum - smaller(red, smaller(green, blue));
   const float scale = 1.0f / (chroma > 0 ? chroma : 1.0f);
@@ -110,19 +109,19 @@ VERGENCE_BOTH inline float solarized(float x, float threshold) { return x >= thr
 
 // ---- blur
 
-/// Where sample `i` lies, -size < i < 2 size - 1, when borders are mirrored without repeating the edge.
+/// The index of sample `i`, -size < i < 2 size - 1, with borders mirrored without repeating the edge.
 VERGENCE_BOTH inline std::int32_t reflect(std::int32_t i, std::int32_t size) {
   const std::int32_t inside = i < 0 ? -i : i;
   return inside < size ? inside : 2 * (size - 1) - inside;
 }
 
-/// The Gaussian is cut off here.
+/// The Gaussian is cut off at this radius.
 VERGENCE_BOTH inline std::int32_t blur_radius(float sigma, std::int32_t size) {
   const auto radius = static_cast<std::int32_t>(std::ceil(3.0f * sigma));
   return radius < size - 1 ? radius : size - 1;
 }
 
-/// The weight at distance `k`, before all are divided by their sum.
+/// The weight at distance `k`, before normalization by the sum.
 VERGENCE_BOTH inline float blur_weight(std::int32_t k, float sigma) {
   const float x = static_cast<float>(k) / sigma;
   return exact_exp(-0.5f * (x * x));

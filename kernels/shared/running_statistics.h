@@ -1,4 +1,4 @@
-// How running statistics follow a batch: single source, compiled by the C++ compiler and by nvcc.
+// How a batch updates the running statistics: single source, compiled by the C++ compiler and by nvcc.
 #pragma once
 
 #include <cmath>
@@ -7,8 +7,8 @@
 
 namespace vergence {
 
-/// How one channel's running mean and variance follow the statistics of a group. The biased variance is what rstd says,
-/// 1 / rstd^2 - epsilon, and not below 0.
+/// Updates one channel's running mean and variance from the statistics of a group. The biased variance is computed from
+/// rstd as 1 / rstd^2 - epsilon, but not below 0.
 template <class T>
 struct Following {
   T take, keep, epsilon, unbiased;

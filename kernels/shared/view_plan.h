@@ -1,5 +1,5 @@
-// The random decisions of a view: one source for all devices, with the same bits as its result. Only IEEE operations
-// that are rounded once; where a product is added to something, fma says so; the logarithms come from the host.
+// The random decisions of a view: one source for all devices, with bitwise equal results. Uses only IEEE operations
+// that are rounded once; a product added to something is an explicit fma; the host provides the logarithms.
 #pragma once
 
 #include "kernels/random.h"
@@ -8,7 +8,7 @@
 
 namespace vergence {
 
-/// A view's settings with what is worked out once, on the host.
+/// A view's settings and the values derived from them once, on the host.
 struct ViewRules {
   ViewSettings settings;
   float log_ratio_low = 0, log_ratio_high = 0;
@@ -32,7 +32,7 @@ VERGENCE_BOTH inline std::int32_t rounded(float x) { return static_cast<std::int
 
 VERGENCE_BOTH inline std::int32_t smaller(std::int32_t a, std::int32_t b) { return a < b ? a : b; }
 
-/// The largest centered crop whose aspect ratio lies in the range.
+/// The largest centered crop whose aspect ratio is in the range.
 VERGENCE_BOTH inline CropBox center_crop(const ViewSettings& settings, std::int32_t height, std::int32_t width) {
   const float ratio = static_cast<float>(width) / static_cast<float>(height);
   std::int32_t h = height, w = width;
@@ -41,7 +41,7 @@ VERGENCE_BOTH inline CropBox center_crop(const ViewSettings& settings, std::int3
   return {(height - h) / 2, (width - w) / 2, h, w};
 }
 
-/// torchvision's RandomResizedCrop. Every attempt is drawn, so that what follows has fixed places in the stream.
+/// torchvision's RandomResizedCrop. Always draws every attempt, so that later draws have fixed places in the stream.
 VERGENCE_BOTH inline CropBox draw_crop(const ViewRules& rules, std::int32_t height, std::int32_t width,
                                        Random& random) {
   constexpr int attempts = 10;
@@ -68,14 +68,14 @@ VERGENCE_BOTH inline float draw_factor(float range, Random& random) {
 
 }  // namespace view_draws
 
-/// Where image `index` lies: its own place, or, without any, among images of height x width.
+/// The place of image `index`: its own if there are places, otherwise computed for images of height x width.
 VERGENCE_BOTH inline ImagePlace place_of(const ImagePlace* places, std::int64_t index, std::int64_t height,
                                          std::int64_t width) {
   if (places) return places[index];
   return {3 * index * height * width, static_cast<std::int32_t>(height), static_cast<std::int32_t>(width)};
 }
 
-/// Decides a view of a height x width image.
+/// Draws the plan of a view of a height x width image.
 VERGENCE_BOTH inline ViewPlan draw_plan(const ViewRules& rules, std::int32_t height, std::int32_t width,
                                         Random random) {
   const ViewSettings& settings = rules.settings;
