@@ -29,12 +29,12 @@ struct OptimizerSettings {
   bool joint_norm = false;            // LARS: the denominator |g + wd p| instead of |g| + wd |p| + epsilon
   double beta1 = 0.9, beta2 = 0.999;  // Adam, AdamW
   double epsilon = 1e-8;              // LARS, Adam, AdamW
-  /// Whether parameters of rank 0 and 1 (biases, batch norm) go without weight decay and LARS' adaptation.
-  /// Absent: yes for LARS, no for the others, as in PyTorch and solo-learn.
+  /// Whether parameters of rank 0 and 1 (biases, batch norm) skip weight decay and LARS' adaptation. Unset: yes for
+  /// LARS, no for the others, as in PyTorch and solo-learn.
   std::optional<bool> exclude_vectors = std::nullopt;
 };
 
-/// Updates the parameters of one set from its gradient buffer. Holds the state that a checkpoint must carry.
+/// Updates the parameters of one set from its gradient buffer. Holds the state that a checkpoint must include.
 class Optimizer {
  public:
   /// Throws UsageError for settings out of range.
@@ -42,13 +42,13 @@ class Optimizer {
 
   /// One update from `parameters.gradient()` with learning rate `lr`: `prepare`, then `apply`.
   void step(double lr);
-  /// Counts the update and puts what changes from one to the next into the device's memory. Never part of a recording.
+  /// Counts the update and uploads the values that change with every update. Never part of a recording.
   void prepare(double lr);
-  /// The update itself: work on the device alone, which can be recorded and repeated.
+  /// The update itself: runs only on the device, so it can be recorded and replayed.
   void apply();
 
   const OptimizerSettings& settings() const { return settings_; }
-  /// Updates prepared so far; to be restored with the state.
+  /// The number of updates prepared so far; restore it with the state.
   std::int64_t steps() const { return steps_; }
   void set_steps(std::int64_t steps) { steps_ = steps; }
   /// The state by name: "momentum" (SGD, LARS), or "first_moment" and "second_moment" (Adam, AdamW). Each has the shape
@@ -64,7 +64,7 @@ class Optimizer {
 
   ParameterSet parameters_;
   OptimizerSettings settings_;
-  std::vector<Segment> segments_, decayed_, undecayed_;  // the last two share out the first
+  std::vector<Segment> segments_, decayed_, undecayed_;  // the last two partition the first
   std::vector<std::pair<std::string, Tensor>> state_;
   Tensor scalars_;  // see Backend::sgd
   std::int64_t steps_ = 0;

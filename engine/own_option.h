@@ -1,5 +1,5 @@
-// An option that one part of the program brings, such as a family of encoders or a data set. Its value lives in a
-// struct of that part's own, OwnSettings::get<T>(), so that nothing else needs to know the struct.
+// An option defined by one part of the program, such as a family of encoders or a data set. Its value is a field of
+// that part's own struct, OwnSettings::get<T>(), so nothing else needs to know the struct.
 #pragma once
 
 #include <cstdint>
@@ -24,20 +24,20 @@ struct OwnOption {
   std::string name;  // as on the command line
   Field field;
   std::string help;
-  double low = 1, high = 4096;  // of an integer or a number, both included
+  double low = 1, high = 4096;  // for an integer or a number, both inclusive
 
-  // Of an encoder, whose file has the option with _ for -:
-  bool initial = false;   // concerns the first weights alone: not in the file
-  bool optional = false;  // a file may lack it: its default
-  // Of a data set:
-  bool training = false;  // concerns what is trained on: encoders are judged with its default
+  // For encoders, whose file has the option with _ for -:
+  bool initial = false;   // affects only the initial weights: not in the file
+  bool optional = false;  // a file may omit it: then its default holds
+  // For data sets:
+  bool training = false;  // affects only training data: encoders are evaluated with its default
 
   /// The field of a member of the part's struct: an integer, a number or a flag.
   template <class T, class Value>
   static Field field_of(Value T::*member) {
     return std::function<Value&(OwnSettings&)>([member](OwnSettings& own) -> Value& { return own.get<T>().*member; });
   }
-  /// The same of an enum, whose values have these words.
+  /// The same for an enum, whose values have these words.
   template <class T, class Value>
   static Field field_of(Value T::*member, std::type_identity_t<Words<Value>> words) {
     return Choice([member](OwnSettings& own) -> Value& { return own.get<T>().*member; }, std::move(words));
@@ -45,7 +45,7 @@ struct OwnOption {
   bool is_flag() const { return std::holds_alternative<Flag>(field); }
 };
 
-/// Gives the option in `to` the value that it has in `from`.
+/// Copies the option's value from `from` to `to`.
 void copy_option(const OwnOption& option, const OwnSettings& from, OwnSettings& to);
 
 }  // namespace vergence

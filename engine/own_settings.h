@@ -1,5 +1,5 @@
-// Settings whose types are known only to the files that declare them: how an objective or a family of encoders brings
-// switches of its own.
+// Settings whose types are known only to the files that declare them. An objective or a family of encoders uses them to
+// add its own options.
 #pragma once
 
 #include <any>
@@ -8,7 +8,7 @@
 
 namespace vergence {
 
-/// One value of each type asked for, made with its defaults on first use. Copies are deep.
+/// Holds one value of each requested type, created with its defaults on first use. Copies are deep.
 class OwnSettings {
  public:
   template <class T>

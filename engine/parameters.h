@@ -1,4 +1,4 @@
-// All parameters of a model in one flat buffer: what an optimizer, a moving average and a checkpoint work on.
+// All parameters of a model in one flat buffer, for optimizers, moving averages and checkpoints.
 #pragma once
 
 #include <cstddef>
@@ -11,16 +11,16 @@
 
 namespace vergence {
 
-/// A parameter of a model that stays where it is: the set rewrites `*tensor`.
+/// A parameter of a model. The model must not move: the set rewrites `*tensor`.
 struct NamedTensor {
   std::string name;
   Tensor* tensor = nullptr;
 };
 
-/// What a set makes of the model's tensors: leaves that `grad` can be asked about, or constants (a moving average).
+/// What the model's tensors become: leaves that `grad` can differentiate by, or constants (a moving average).
 enum class Role { trainable, constant };
 
-/// Places for tensors in one flat buffer: in order, each at a multiple of 16 elements.
+/// The places of tensors in one flat buffer: in order, each at a multiple of 16 elements.
 struct FlatLayout {
   std::vector<Segment> segments;  // `adapt` is false for tensors of rank 0 and 1
   std::int64_t size = 0;          // of the whole buffer, in elements
@@ -30,26 +30,26 @@ struct FlatLayout {
 
 /// Owns the flat buffer of a model's parameters and one for their gradient. Copying a set copies handles.
 ///
-/// The tensors handed in become parts of the buffer, so an optimizer's step over the buffer changes the model. A graph
-/// recorded before such a step keeps the weights by handle: run its `grad` first.
+/// The given tensors become parts of the buffer, so an optimizer's step over the buffer changes the model. A graph
+/// recorded before such a step refers to the weights by handle: run its `grad` first.
 class ParameterSet {
  public:
   ParameterSet() = default;
-  /// Moves the values into a new buffer, in the order given, and points each `*tensor` at its part of it. All tensors
-  /// share one device and one type (f32 or f64). Each parameter starts at a multiple of 16 elements; what lies between
-  /// stays zero. For bf16 `activations`, on a device that wants such weights, the set keeps a copy of f32 values in
-  /// bf16, which optimizers, `ema_update`, `assign` and `from_host` write along. Throws Error for an empty list, a
-  /// "none", a repeated name or mixed types.
+  /// Moves the values into a new buffer, in the given order, and points each `*tensor` at its part of it. All tensors
+  /// must share one device and one type (f32 or f64). Each parameter starts at a multiple of 16 elements; the gaps stay
+  /// zero. For bf16 `activations`, on a device that prefers such weights, the set keeps a bf16 copy of f32 values,
+  /// which optimizers, `ema_update`, `assign` and `from_host` update too. Throws Error for an empty list, a "none", a
+  /// repeated name or mixed types.
   explicit ParameterSet(const std::vector<NamedTensor>& parameters, Role role = Role::trainable,
                         DType activations = DType::f32);
 
   std::size_t count() const { return names_.size(); }
   const std::vector<std::string>& names() const { return names_; }
-  /// The parameters, in order: parts of `flat`, with the leaf nodes that the model's tensors have.
+  /// The parameters, in order: parts of `flat`, with the same leaf nodes as the model's tensors.
   const Tensors& tensors() const { return tensors_; }
   /// The place of each parameter in `flat`. `adapt` is false for parameters of rank 0 and 1 (biases, batch norm).
   const std::vector<Segment>& segments() const { return segments_; }
-  /// The place of `name` in `names`; throws Error if there is none.
+  /// The index of `name` in `names`; throws Error if there is none.
   std::size_t index_of(std::string_view name) const;
   /// All values as one constant [n], gaps included.
   const Tensor& flat() const { return flat_; }
@@ -60,14 +60,14 @@ class ParameterSet {
 
   /// Copies one gradient per parameter ("none": zero) into the gradient buffer, converted to its type, and returns it.
   /// The buffer is reused: the next call overwrites it. Throws Error if a count or a shape differs.
-  /// Those that lie there already (Grad::places) stay.
+  /// Gradients that are already in place (Grad::places) are not copied.
   const Tensor& gather_gradients(const Tensors& gradients) const;
-  /// The same of the derivatives of `loss`, a scalar, with respect to the parameters. Consumes the loss's graph.
+  /// The same for the derivatives of `loss`, a scalar, with respect to the parameters. Consumes the loss's graph.
   const Tensor& backward(const Tensor& loss) const;
   /// The parts of the gradient buffer, for Grad::places.
   const Tensors& gradient_places() const { return gradient_places_; }
 
-  /// The parts of `whole`, a tensor of flat's shape (a momentum buffer, say), one per parameter. They share its
+  /// The parts of `whole`, a tensor of flat's shape (such as a momentum buffer), one per parameter. They share its
   /// storage.
   Tensors parts_of(const Tensor& whole) const;
 
@@ -79,15 +79,15 @@ class ParameterSet {
 };
 
 /// target = keep target + (1 - keep) source for every parameter of `target`, in one pass; `keep` is one f64 on the
-/// device. The parameters of `target` must be a run of those of `source`, with the same names in the same order; throws
-/// Error otherwise.
+/// device. The parameters of `target` must be a consecutive run of those of `source`, with the same names in the same
+/// order; throws Error otherwise.
 void ema_update(const ParameterSet& target, const ParameterSet& source, const Tensor& keep);
 
-/// The bytes of a tensor, in the memory of the host, row-major, in the machine's (little-endian) order.
+/// The bytes of a tensor in host memory, row-major, in the machine's (little-endian) byte order.
 std::vector<std::byte> to_host(const Tensor& tensor);
-/// A copy on the CPU. Its memory is used again: for large copies, pages that are there save most of the time.
+/// A copy on the CPU. Its memory is reused: for large copies, pages already mapped save most of the time.
 Tensor host_copy(const Tensor& tensor);
-/// Overwrites the storage of `target`; throws Error unless `bytes` has exactly its size.
+/// Overwrites the storage of `target`; throws Error if `bytes` does not have exactly its size.
 void from_host(const Tensor& target, const std::vector<std::byte>& bytes);
 
 }  // namespace vergence

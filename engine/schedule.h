@@ -15,7 +15,7 @@ struct ScheduleSettings {
   std::int64_t epochs = 1, steps_per_epoch = 1;
   double warmup_epochs = 0;          // linear from `start` to `base`
   double start = 0;                  // the rate at step 0 of a warm-up
-  double minimum = 0;                // what cosine and exponential approach
+  double minimum = 0;                // the value that cosine and exponential approach
   std::vector<double> milestones{};  // step: epochs (increasing) after each of which the rate is multiplied by `factor`
   double factor = 0.1;
 };
@@ -28,13 +28,13 @@ struct ScheduleSettings {
 ///   exponential:  base (minimum / base)^((now - w) / (epochs - w))
 class Schedule {
  public:
-  /// A warm-up that is not shorter than the run is cut to a tenth of the run; `notice` then says so.
-  /// Throws UsageError for settings out of range.
+  /// Cuts a warm-up that is not shorter than the run to a tenth of the run; `notice` then says so. Throws UsageError
+  /// for settings out of range.
   explicit Schedule(const ScheduleSettings& settings);
 
   /// The rate of optimizer step `step`, counted from 0 over the whole run. Steps past the end get the last rate.
   double at(std::int64_t step) const;
-  /// One line for the user, or empty.
+  /// One line for the user, or an empty string.
   const std::string& notice() const { return notice_; }
   const ScheduleSettings& settings() const { return settings_; }
   std::int64_t steps() const { return settings_.epochs * settings_.steps_per_epoch; }

@@ -32,7 +32,7 @@ class Shape {
   /// This shape with one extent replaced.
   Shape with(int axis, std::int64_t extent) const;
   bool operator==(const Shape&) const = default;
-  std::string text() const;  // "[128, 32, 32, 64]"
+  std::string text() const;  // such as "[128, 32, 32, 64]"
 
  private:
   std::array<std::int64_t, 4> extents_{};
@@ -53,7 +53,7 @@ class Storage {
   Backend& backend() const { return *backend_; }
   void* data() const { return data_; }
   std::int64_t bytes() const { return bytes_; }
-  /// What it is a part of; null where it owns its block.
+  /// The storage it is a part of; null if it owns its block.
   const Storage* whole() const { return whole_.get(); }
 
  private:
@@ -63,14 +63,14 @@ class Storage {
   std::shared_ptr<Storage> whole_;
 };
 
-/// A value that can be computed again, so that its memory need not wait for the backward pass.
+/// A value that can be recomputed, so that its memory need not be kept until the backward pass.
 class Recomputation {
  public:
   using Compute = std::function<std::shared_ptr<Storage>()>;
 
-  /// `first`: the value as it is now.
+  /// `first`: the current value.
   Recomputation(const std::shared_ptr<Storage>& first, Compute compute) : first_(first), compute_(std::move(compute)) {}
-  /// The first value where somebody still holds it, else one that is computed now. Held from then on.
+  /// The first value if somebody still holds it, otherwise a recomputed one, which is then kept.
   const std::shared_ptr<Storage>& value();
 
  private:
@@ -85,12 +85,12 @@ struct Tensor {
   std::shared_ptr<Storage> data;
   Shape shape;
   DType dtype = DType::f32;
-  std::shared_ptr<Node> node;  // the operation that made it; null for a constant
+  std::shared_ptr<Node> node;  // the operation that produced it; null for a constant
   int slot = 0;                // which of the node's outputs
-  // Of a parameter alone, where its set keeps one: its values in bf16 (parameters.h). Who writes to `data` writes there
-  // too.
+  // Only for a parameter whose set keeps one: its values in bf16 (parameters.h). Code that writes to `data` must update
+  // this too.
   std::shared_ptr<Storage> rounded;
-  // Of a result that can be computed again: how. A tensor that was `released` has this in the place of `data`.
+  // Only for a result that can be recomputed: how. A `released` tensor has this instead of `data`.
   std::shared_ptr<Recomputation> again;
 
   /// True for an actual tensor, false for the default-constructed "none".
@@ -100,15 +100,15 @@ struct Tensor {
   std::int64_t cols() const { return shape.cols(); }
   Backend& backend() const;
   Array array() const;          // for kernels and optimizers; empty for "none"
-  Array rounded_array() const;  // the bf16 copy; empty where there is none
-  /// For an operation on activations of type `activations`: the copy where that fits, else the values.
+  Array rounded_array() const;  // the bf16 copy; empty if there is none
+  /// For an operation on activations of type `activations`: the bf16 copy if it fits, otherwise the values.
   ConstArray weights_for(DType activations) const;
   /// This value without its history.
   Tensor detached() const;
-  /// This tensor without its memory, if it can be computed again; else as it is. Whoever keeps something for later
-  /// keeps this, and reads it `restored`.
+  /// This tensor without its memory, if it can be recomputed; otherwise unchanged. Code that keeps a tensor for later
+  /// keeps this, and reads it through `restored`.
   Tensor released() const;
-  /// This tensor with its memory: computed again where it had been released.
+  /// This tensor with its memory: recomputed if it was released.
   Tensor restored() const;
   /// The value of a one-element tensor, as double.
   double item() const;
@@ -123,24 +123,24 @@ using Tensors = std::vector<Tensor>;
 Tensor empty(Backend& backend, const Shape& shape, DType dtype = DType::f32);
 Tensor full(Backend& backend, const Shape& shape, double value, DType dtype = DType::f32);
 Tensor zeros(Backend& backend, const Shape& shape, DType dtype = DType::f32);
-/// Of the shape, type and device of `like`.
+/// With the shape, type and device of `like`.
 Tensor empty_like(const Tensor& like);
 Tensor zeros_like(const Tensor& like);
-/// `place`, where there is one of this shape and type, for a result; else new memory. Uninitialized.
+/// Memory for a result: `place`, if it has this shape and type, otherwise new memory. Uninitialized.
 Tensor empty_in(const Tensor& place, Backend& backend, const Shape& shape, DType dtype);
 /// From host values (as many as the shape has), converted to `dtype`.
 Tensor from_values(Backend& backend, const Shape& shape, const std::vector<double>& values, DType dtype = DType::f64);
 Tensor from_floats(Backend& backend, const Shape& shape, const std::vector<float>& values);
 Tensor from_indices(Backend& backend, const std::vector<std::int32_t>& values);
 Tensor from_bytes(Backend& backend, const Shape& shape, const std::uint8_t* values);
-/// A part of `whole`'s storage as a tensor of its own shape: `offset` in elements. Used for flat parameter buffers.
+/// A part of `whole`'s storage as a tensor with its own shape; `offset` in elements. Used for flat parameter buffers.
 Tensor part_of(const Tensor& whole, std::int64_t offset, const Shape& shape);
-/// A copy in memory of its own, without history.
+/// A copy in its own memory, without history.
 Tensor clone(const Tensor& tensor);
 /// Overwrites the storage of `target`, and its bf16 copy, with the values of `source` (same shape and type). Not
 /// recorded.
 void assign(const Tensor& target, const Tensor& source);
-/// Makes the bf16 copy of `tensor`, if it has one, anew.
+/// Updates the bf16 copy of `tensor`, if it has one.
 void round_copy(const Tensor& tensor);
 
 }  // namespace vergence

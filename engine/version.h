@@ -1,4 +1,4 @@
-// Which Vergence this is.
+// The version of Vergence.
 #pragma once
 
 #include <string>
@@ -8,8 +8,8 @@ namespace vergence {
 /// "0.1.0".
 std::string version();
 
-/// The commit that was built, 40 hexadecimal digits, with "+changes" behind it where tracked files differed from it;
-/// "unknown" where the sources were built outside a clone.
+/// The commit that was built, 40 hexadecimal digits, followed by "+changes" if tracked files differed from it;
+/// "unknown" if the sources were built outside a clone.
 std::string build_commit();
 
 }  // namespace vergence

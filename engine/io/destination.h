@@ -1,4 +1,4 @@
-// Where a path that is to be written leads, and how that must be written.
+// Resolves a path to be written and decides how to write it.
 #pragma once
 
 #include <string>
@@ -8,15 +8,15 @@ namespace vergence {
 
 struct Destination {
   enum class Way {
-    replace,  // a regular file, or nothing yet: another file takes its place
-    rewrite,  // a regular file that cannot be replaced: it gets new contents
-    stream,   // a character device or a FIFO: gets the bytes as they come
-    inherit,  // a descriptor that this process has (/dev/stdout, /dev/fd/N): goes on from where it stands
+    replace,  // a regular file, or nothing yet: replaced by another file
+    rewrite,  // a regular file that cannot be replaced: its contents are overwritten
+    stream,   // a character device or a FIFO: receives the bytes as they come
+    inherit,  // a descriptor of this process (/dev/stdout, /dev/fd/N): continues at its position
   };
   Way way = Way::replace;
-  std::string path;     // behind all symbolic links
-  int descriptor = -1;  // Way::inherit: its number
-  bool exists = false;  // the rest is known where it does
+  std::string path;     // after following all symbolic links
+  int descriptor = -1;  // Way::inherit: the descriptor's number
+  bool exists = false;  // the fields below are known only if it exists
   bool is_fifo = false;
   mode_t mode = 0;  // permissions
   uid_t user = 0;
@@ -26,14 +26,14 @@ struct Destination {
 };
 
 /// Looks without opening or changing anything. Throws UsageError naming the path for a folder, a socket, a block
-/// device, links that lead in a circle, and files that may not be written. That a file can be made is not known yet.
+/// device, a loop of links, or a file that may not be written. Does not check that a new file can be created.
 Destination destination_of(const std::string& path);
 
-/// The path behind the symbolic links that the last part of `path` is; they need not lead to anything. Links that lead
-/// in a circle are followed for a while.
+/// Follows the symbolic links of the last part of `path`; the target need not exist. Gives up on loops of links after a
+/// while.
 std::string follow_links(const std::string& path);
 
-/// What is no regular file, in words: "a FIFO".
+/// What a file that is not regular is, in words: "a FIFO".
 const char* kind_of(mode_t mode);
 
 /// The folder that `path` is in.

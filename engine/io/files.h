@@ -1,5 +1,4 @@
-// Whole files at once, written so that a kill at any moment leaves either the old file or the new one wherever a file
-// can be replaced.
+// Whole files at once. Where a file can be replaced, a kill at any moment leaves either the old file or the new one.
 #pragma once
 
 #include <cstdint>
@@ -11,27 +10,27 @@ struct stat;
 
 namespace vergence {
 
-/// Opens the regular file at `path` for reading and tells its status; returns its descriptor. Nothing is waited for:
-/// throws UsageError naming the path where a FIFO, a socket, a device or a folder lies, or nothing that can be opened.
+/// Opens the regular file at `path` for reading, reports its status and returns its descriptor. Never waits: throws
+/// UsageError naming the path for a FIFO, a socket, a device, a folder, or anything that cannot be opened.
 int open_regular(const std::string& path, struct stat& status);
 
-/// Whether anything lies at `path`, behind its links. False also where that cannot be found out.
+/// True if anything exists at `path`, after following links. False also if that cannot be determined.
 bool file_exists(const std::string& path);
 
-/// The bytes that a regular file has, without opening it. Throws UsageError, beginning with `where`, for what
-/// open_regular refuses.
+/// The size of a regular file in bytes, without opening it. Throws UsageError, beginning with `where`, for anything
+/// that open_regular refuses.
 std::int64_t file_bytes(const std::string& path, const std::string& where);
 
-/// The bytes of a regular file. Throws UsageError naming the path for what open_regular refuses, and if it cannot be
-/// read.
+/// The bytes of a regular file. Throws UsageError naming the path for anything that open_regular refuses, or if reading
+/// fails.
 std::string read_file(const std::string& path);
 
-/// A text that is given to the program, as a file or by a process: a FIFO, a pipe and a terminal are read to their end,
-/// however long that takes; `is_file` (where given) says whether it was a regular file, which can be read again. Throws
-/// UsageError naming the path if it cannot be read or is longer than 16 MiB.
+/// A text given to the program, as a file or by a process: reads a FIFO, a pipe or a terminal to its end, however long
+/// that takes. `is_file` (if given) says whether it was a regular file, which can be read again. Throws UsageError
+/// naming the path if it cannot be read or is longer than 16 MiB.
 std::string read_text(const std::string& path, bool* is_file = nullptr);
 
-/// A file's bytes without reading them: pages come from the disk when they are touched.
+/// A mapped file: its pages are read from the disk when they are first touched.
 class MappedFile {
  public:
   /// Throws UsageError naming the path if it cannot be mapped.
@@ -42,11 +41,11 @@ class MappedFile {
 
   const std::string& path() const { return path_; }
   std::string_view bytes() const { return {data_, size_}; }
-  /// Throws UsageError naming the path if the file has been written to, cut off, replaced, removed or made unreadable
-  /// since it was opened. To be asked before pages are touched: those of a file that was cut off cannot be.
+  /// Throws UsageError naming the path if the file has been written to, truncated, replaced, removed or made unreadable
+  /// since it was opened. Call this before touching pages: the pages of a truncated file cannot be read.
   void check_unchanged() const;
-  /// Copies `count` bytes from `offset` on. Throws as check_unchanged, also if the file changes meanwhile, when
-  /// touching a page would end the program.
+  /// Copies `count` bytes from `offset` on. Throws like check_unchanged, also if the file changes meanwhile, when
+  /// touching a page would otherwise end the program.
   void read(std::size_t offset, char* to, std::size_t count) const;
 
  private:
@@ -58,13 +57,13 @@ class MappedFile {
   std::uint32_t mode_ = 0;
 };
 
-/// A file being written. What a path leads to decides how (engine/io/destination.h; symbolic links stay):
-///   - a regular file, or nothing yet: a file is written beside it, which `commit` syncs and renames onto it. Without
-///     `commit` the target stays as it was and the file beside it goes. The target's permissions are kept.
+/// A file being written. The target of the path decides how (engine/io/destination.h; symbolic links stay):
+///   - a regular file, or nothing yet: writes a file beside it, which `commit` syncs and renames onto it. Without
+///     `commit` the target stays unchanged and the file beside it is removed. Keeps the target's permissions.
 ///   - a regular file that cannot be replaced: its contents are overwritten.
 ///   - a character device, a FIFO, /dev/stdout and the like: the bytes go there as they come.
-/// Errors name the path. The constructor throws UsageError where nothing can be written, as to a folder or to a FIFO
-/// that nobody reads; the members throw Error.
+/// Errors name the path. The constructor throws UsageError if nothing can be written, for example to a folder or to a
+/// FIFO that nobody reads; the members throw Error.
 class AtomicFile {
  public:
   explicit AtomicFile(std::string path);
@@ -72,7 +71,7 @@ class AtomicFile {
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
 
-  /// True if the file takes the target's place; then nothing is changed before `commit`.
+  /// True if the file will replace the target; then nothing changes before `commit`.
   bool replaces() const { return !temporary_.empty(); }
   void write(const void* data, std::int64_t bytes);
   void write(std::string_view text) { write(text.data(), static_cast<std::int64_t>(text.size())); }
@@ -85,17 +84,17 @@ class AtomicFile {
   int descriptor_ = -1;
 };
 
-/// Writes `bytes` as an AtomicFile.
+/// Writes `bytes` through an AtomicFile.
 void write_atomically(const std::string& path, std::string_view bytes);
 
-/// The file of what takes long to compute: whether it can be written is found out before. The constructor throws as
-/// AtomicFile's and leaves no trace; what is streamed to stays open, since the reader of a FIFO waits.
+/// The output file of a long computation: checks at the start that it can be written. The constructor throws like
+/// AtomicFile's and leaves no trace. A streamed target stays open, since the reader of a FIFO waits.
 class ResultFile {
  public:
   explicit ResultFile(std::string path);
 
   const std::string& path() const { return path_; }
-  /// Writes `bytes` as an AtomicFile: once.
+  /// Writes `bytes` through an AtomicFile. Call it once.
   void write(std::string_view bytes);
 
  private:
@@ -103,14 +102,14 @@ class ResultFile {
   std::optional<AtomicFile> file_;
 };
 
-/// The path behind the links of `path`, where a regular file is or can be made. Throws UsageError otherwise, also for
-/// what can be streamed to alone; leaves no trace. For files that are written here and there, or read again.
+/// Follows the links of `path` to a regular file that exists or can be created. Throws UsageError otherwise, also for
+/// targets that can only be streamed to; leaves no trace. For files that are written in random order, or read again.
 std::string regular_destination(const std::string& path);
 
-/// What was made, renamed or removed in a folder is on the disk once this returns. Throws Error naming it.
+/// Syncs a folder: files created, renamed or removed in it are then on the disk. Throws Error naming it.
 void sync_folder(const std::string& folder);
 
-/// Creates the folder and those above it, or the one that a link leads to; no error where it exists. Throws UsageError
+/// Creates the folder and its parents, or the one that a link points to; no error if it exists. Throws UsageError
 /// naming the path.
 void create_folders(const std::string& path);
 

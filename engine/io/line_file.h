@@ -1,4 +1,4 @@
-// A file that grows line by line, also from several processes at once.
+// A file that grows line by line, even from several processes at once.
 #pragma once
 
 #include <string>
@@ -8,15 +8,15 @@ namespace vergence {
 
 class LineFile {
  public:
-  /// Finds out whether lines can be added, and leaves no trace. Throws UsageError naming the path where a folder, a
-  /// FIFO or a device lies, or nothing can be written.
+  /// Checks that lines can be added, and leaves no trace. Throws UsageError naming the path if it is a folder, a FIFO
+  /// or a device, or if it cannot be written.
   explicit LineFile(std::string path);
 
   const std::string& path() const { return path_; }
 
-  /// Adds `line`, which has no line's end, behind what is there, and syncs it: in one write, while no other process of
-  /// this kind writes. An unfinished line, of a process that was killed, is ended first. Makes the file where there is
-  /// none. Throws Error naming the path; a line that could not be written whole is taken back.
+  /// Appends `line`, given without a newline, and syncs it: one write, under a lock that other LineFiles respect. Ends
+  /// an unfinished line left by a killed process first. Creates the file if there is none. Throws Error naming the
+  /// path; a line that could not be written whole is removed again.
   void append(std::string_view line);
 
  private:

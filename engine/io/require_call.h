@@ -1,4 +1,4 @@
-// Failed system calls, with the system's own reason.
+// Errors of failed system calls, with the system's own reason.
 #pragma once
 
 #include <cerrno>
@@ -9,9 +9,9 @@
 
 namespace vergence {
 
-/// Throws Failure, "<path>: <what>: <the system's reason>", unless a system call succeeded. The call may stand in the
-/// first argument: its errno is read in here. Never hand over std::strerror(errno) beside a call, as an argument of
-/// `require`: the compiler chooses which of the two comes first.
+/// Throws Failure, "<path>: <what>: <the system's reason>", unless a system call succeeded. The call may be the first
+/// argument itself: errno is read in here. Never pass std::strerror(errno) beside a call as an argument of `require`:
+/// the compiler chooses which of the two is evaluated first.
 template <class Failure = Error>
 void require_call(bool succeeded, const std::string& path, const char* what) {
   const int error = errno;

@@ -1,5 +1,5 @@
 // The safetensors file format (https://github.com/huggingface/safetensors): eight bytes of header length, a JSON header
-// that names every tensor's type, shape and place, then the tensors' bytes without gaps. Works on host memory alone.
+// with every tensor's name, type, shape and offsets, then the tensors' bytes without gaps. Works only on host memory.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,7 @@
 
 namespace vergence {
 
-/// One tensor of a file: `bytes` bytes at `data`, row-major, little-endian, owned by somebody else.
+/// One tensor of a file: `bytes` bytes at `data`, row-major, little-endian, not owned.
 struct TensorEntry {
   std::string name;
   std::string dtype;                // F64, F32, BF16, I64, I32 or U8
@@ -28,39 +28,39 @@ struct TensorEntry {
 /// The free-text part of the header.
 using Metadata = std::map<std::string, std::string>;
 
-/// Bytes of one element of a type that files here may hold; 0 for any other name.
+/// Bytes per element of a type that these files support; 0 for any other name.
 std::int64_t safetensors_size_of(std::string_view dtype);
 /// F64, F32, BF16, I32 or U8.
 const char* safetensors_name_of(DType dtype);
 
-/// Replaces the file at `path` in one step (a kill leaves the old one). Tensors are streamed from where they are, those
-/// of larger elements first, so that each lies aligned. Throws Error naming the path: for duplicate names, unknown
-/// types, byte counts that contradict the shape, and failed writes.
+/// Replaces the file at `path` atomically (a kill leaves the old one). Streams tensors from their memory, larger
+/// element types first, so that each is aligned. Throws Error naming the path: for duplicate names, unknown types, byte
+/// counts that contradict the shape, and failed writes.
 void write_safetensors(const std::string& path, const std::vector<TensorEntry>& tensors, const Metadata& metadata = {});
 
-/// What such a file begins with: the header's length and the header, for tensors that lie behind one another in the
-/// given order, which must be that of falling element size. Throws Error as write_safetensors does.
+/// The start of such a file: the header's length and the header, for tensors stored one after another in the given
+/// order, which must be by decreasing element size. Throws Error like write_safetensors.
 std::string safetensors_header(const std::vector<TensorEntry>& tensors, const Metadata& metadata);
 
-/// A file in memory, or mapped. Entries point into it and live as long as it does.
+/// A file in memory, or mapped. Entries point into it and are valid as long as it exists.
 class SafetensorsFile {
  public:
-  /// The same as below of a file that is mapped.
+  /// The same as below for a mapped file.
   explicit SafetensorsFile(std::shared_ptr<const MappedFile> file);
-  /// Reads and checks the whole file. Throws UsageError (one line, naming the file) if it cannot be read, is cut off or
-  /// too long, if the header is over 100 MB or not valid, or if tensors repeat a name, have an unknown type or a wrong
+  /// Reads and checks the whole file. Throws UsageError (one line, naming the file) if it cannot be read, is truncated
+  /// or too long, if the header is over 100 MB or invalid, or if tensors repeat a name, have an unknown type or a wrong
   /// size, overlap or leave gaps.
   explicit SafetensorsFile(const std::string& path);
 
   const std::string& path() const { return path_; }
-  /// In the order of their bytes.
+  /// In order of their offsets.
   const std::vector<TensorEntry>& tensors() const { return tensors_; }
   const Metadata& metadata() const { return metadata_; }
 
   /// The tensor of that name, or null.
   const TensorEntry* find(std::string_view name) const;
-  /// The tensor of that name; throws UsageError naming file and tensor if there is none, or if its type or shape is
-  /// another one.
+  /// The tensor of that name; throws UsageError naming file and tensor if there is none, or if its type or shape
+  /// differs.
   const TensorEntry& at(std::string_view name, std::string_view dtype, const std::vector<std::int64_t>& shape) const;
   /// The metadata value of that key; throws UsageError naming file and key if there is none.
   const std::string& meta(const std::string& key) const;

@@ -1,5 +1,5 @@
-// XXH3 (xxhash.h): checksums of what is stored and names of what is told apart by its contents. Fast; no protection
-// against somebody who means to deceive.
+// XXH3 (xxhash.h): checksums of stored data and names derived from contents. Fast; gives no protection against
+// deliberate forgery.
 #pragma once
 
 #include <cstddef>
@@ -16,7 +16,7 @@ std::uint64_t xxh3(const void* bytes, std::size_t count);
 /// XXH128 in its canonical form: 32 lower-case hexadecimal digits, as `xxh128sum` prints.
 std::string xxh128(std::string_view bytes);
 
-/// XXH128 of bytes that come one after another.
+/// XXH128 of bytes that arrive in pieces.
 class Xxh128 {
  public:
   Xxh128();
@@ -25,7 +25,7 @@ class Xxh128 {
   Xxh128& operator=(const Xxh128&) = delete;
 
   void add(const void* bytes, std::size_t count);
-  /// A text with its length before it, so that texts one after another are told apart from others of the same letters.
+  /// Adds a text preceded by its length, so that "ab", "c" and "a", "bc" have different digests.
   void add_text(std::string_view text);
   void add_number(std::int64_t number) { add(&number, sizeof number); }
   /// The digits of all bytes so far.

@@ -5,10 +5,10 @@
 
 namespace vergence {
 
-/// How a tensor of `shape` repeats over one of shape `out`. Throws, naming `op` and both shapes, where it does not fit.
+/// How a tensor of `shape` repeats over one of shape `out`. If it does not fit, throws naming `op` and both shapes.
 Repeat repeat_of(const char* op, const Shape& shape, const Shape& out);
 
-/// The larger of two operands' shapes, to which the other is repeated.
+/// The larger of two operands' shapes; the other operand is repeated to it.
 Shape broadcast_shape(const Shape& a, const Shape& b);
 
 /// `tensor` as an operand of a kernel whose grid has shape `out`.

@@ -1,4 +1,5 @@
-// A batch norm that is recorded but not yet computed, for ops that compute it together with what its input comes from.
+// A batch norm that is recorded but not yet computed, for ops that compute it together with the op that makes its
+// input.
 #pragma once
 
 #include "engine/ops/ops.h"

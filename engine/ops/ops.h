@@ -1,10 +1,10 @@
-// Every differentiable operation. Each checks its shapes, calls the backend once or a few times, and records how to
-// differentiate itself. Errors name the op and both shapes.
+// Every differentiable operation. Each checks its shapes, calls the backend once or a few times, and records its
+// derivative. Errors name the op and both shapes.
 //
-// Broadcasting (elementwise binary ops): equal shapes; a one-element tensor anywhere; a vector [C] against [..., C]
-// (repeated over rows); or [..., 1] against [..., C] (repeated over columns). Both sides have the same dtype.
+// Broadcasting (elementwise binary ops): equal shapes; a one-element tensor with anything; a vector [C] with [..., C]
+// (repeated over rows); or [..., 1] with [..., C] (repeated over columns). Both sides must have the same dtype.
 //
-// `place`: memory of the result's shape and type, in which it then lies; what was there is overwritten.
+// `place`: memory of the result's shape and type, which then holds the result; its old contents are overwritten.
 #pragma once
 
 #include <optional>
@@ -44,7 +44,7 @@ inline Tensor operator+(const Tensor& a, const Tensor& b) { return add(a, b); }
 inline Tensor operator-(const Tensor& a, const Tensor& b) { return sub(a, b); }
 inline Tensor operator*(const Tensor& a, const Tensor& b) { return mul(a, b); }
 inline Tensor operator/(const Tensor& a, const Tensor& b) { return div(a, b); }
-// With a number: each is one `affine`.
+// With a number: one `affine` each.
 inline Tensor operator*(double a, const Tensor& x) { return affine(x, a); }
 inline Tensor operator*(const Tensor& x, double a) { return affine(x, a); }
 inline Tensor operator/(const Tensor& x, double a) { return affine(x, 1 / a); }
@@ -58,7 +58,7 @@ inline Tensor operator-(const Tensor& x) { return affine(x, -1); }
 /// Sum of everything: rank 0.
 Tensor sum(const Tensor& x);
 Tensor mean(const Tensor& x);
-/// factor times the sum of everything: rank 0. Forward and backward take a pass fewer than `sum` and `affine`.
+/// factor times the sum of everything: rank 0. Forward and backward each save a pass over `sum` with `affine`.
 Tensor scaled_sum(const Tensor& x, double factor);
 /// <a, b>: rank 0.
 Tensor dot(const Tensor& a, const Tensor& b);
@@ -78,13 +78,13 @@ Tensor max_cols(const Tensor& x);
 
 // ---- movement (move.cpp)
 Tensor reshape(const Tensor& x, const Shape& shape);
-/// Joined along `axis`.
+/// Concatenated along `axis`.
 Tensor concat(const Tensors& parts, int axis);
-/// `count` entries of `axis` from `start`.
+/// `count` entries along `axis`, beginning at `start`.
 Tensor slice(const Tensor& x, int axis, std::int64_t start, std::int64_t count);
-/// Zeros of extent `total` along `axis` with x from `start`: the transpose of slice.
+/// Zeros of extent `total` along `axis`, with x at `start`: the transpose of slice.
 Tensor pad(const Tensor& x, int axis, std::int64_t start, std::int64_t total);
-/// Matrix transpose of the last two axes, materialised.
+/// Matrix transpose of the last two axes, stored as a new tensor.
 Tensor transpose(const Tensor& x);
 /// out[i] = x[index[i]] along the first axis; index i32.
 Tensor gather_rows(const Tensor& x, const Tensor& index);
@@ -96,7 +96,7 @@ Tensor pick(const Tensor& x, const Tensor& index);
 Tensor unpick(const Tensor& x, const Tensor& index, std::int64_t cols);
 
 // ---- products (linear.cpp)
-/// op(a) op(b) for matrices; op transposes where asked.
+/// op(a) op(b) for matrices; op transposes if requested.
 Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a = false, bool transpose_b = false,
               const Tensor& place = {});
 /// x w^T + bias: x [N, in], w [out, in], bias [out] or none.
@@ -121,10 +121,10 @@ struct BatchNorm {
   std::int64_t groups = 1;  // statistic groups: equal consecutive parts of the first axis
   bool relu = false;
   double epsilon = 1e-5;
-  // Training: running statistics [C], master, which follow, each group's with this share; none: nothing follows.
+  // Training: running statistics [C], master, updated with each group's statistics by this share; none: no update.
   Tensor running_mean = {}, running_variance = {};
   double running_share = 0;
-  // Training: nodes keep no y, which is computed again (one pass over x, the same bits) where a backward pass reads it.
+  // Training: nodes do not keep y; a backward pass that reads it recomputes it (one pass over x, the same bits).
   bool recompute = false;
 };
 struct BatchNormResult {
@@ -135,13 +135,13 @@ struct BatchNormResult {
 /// gamma, beta [C] master (none: 1 and 0); add of x's shape or none.
 BatchNormResult batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& add,
                            const BatchNorm& options = {});
-/// batch_norm of conv2d(x, w, conv), recorded as those two; the device may compute them together.
+/// batch_norm of conv2d(x, w, conv), recorded as those two ops; the device may compute them together.
 BatchNormResult conv2d_batch_norm(const Tensor& x, const Tensor& w, const Conv& conv, const Tensor& gamma,
                                   const Tensor& beta, const Tensor& add, const BatchNorm& options = {});
 /// Eval mode: the given mean and variance [C] are constants.
 Tensor batch_norm_eval(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& add, const Tensor& mean,
                        const Tensor& variance, const BatchNorm& options = {});
-/// Rows to unit length: x / max(|x|, epsilon).
+/// Scales rows to unit length: x / max(|x|, epsilon).
 Tensor l2_normalize(const Tensor& x, double epsilon = 1e-12);
 Tensor log_softmax(const Tensor& x);
 Tensor softmax(const Tensor& x);
@@ -154,7 +154,7 @@ struct Pool {
 };
 Tensor max_pool(const Tensor& x, const Pool& pool);
 Tensor average_pool(const Tensor& x, const Pool& pool);
-/// [N,H,W,C] -> [N,C], of x's type or, where asked for, its master type.
+/// [N,H,W,C] -> [N,C], in x's type or, if requested, its master type.
 Tensor global_average_pool(const Tensor& x, std::optional<DType> dtype = {});
 
 }  // namespace vergence

@@ -1,5 +1,5 @@
-// Words for values: what users write where a program has an enum. Each list of words stands in one place, and whoever
-// reads, writes or lists the words is given that list.
+// Words for enum values, as users write them. Each list of words is defined once; code that reads, writes or lists the
+// words gets that list.
 #pragma once
 
 #include <cstddef>
@@ -16,14 +16,14 @@
 
 namespace vergence {
 
-/// T: an enum, or std::optional of one where a word says that something else decides.
+/// T: an enum, or std::optional of one if a word says that something else decides.
 template <class T>
 struct Word {
   const char* text;
   T value;
 };
 
-/// In the order in which messages name them. Beside an enum such a list is a constant array.
+/// In the order in which messages name them. An enum's list is a constant array declared beside it.
 template <class T>
 struct Words {
   std::vector<Word<T>> list;
@@ -32,7 +32,7 @@ struct Words {
   template <std::size_t count>
   Words(const Word<T> (&words)[count]) : list(words, words + count) {}
 
-  /// The word of a value. Throws Error for a value that has none.
+  /// The word of a value. Throws Error for a value without a word.
   const char* text_of(const T& value) const {
     for (const Word<T>& word : list)
       if (word.value == value) return word.text;
@@ -56,11 +56,11 @@ const char* text_of(const Word<T> (&words)[count], const T& value) {
   return Words<T>(words).text_of(value);
 }
 
-/// What an accessor returns a reference to.
+/// The type to which an accessor returns a reference.
 template <class Owner, class Get>
 using Referred = std::remove_reference_t<std::invoke_result_t<Get, Owner&>>;
 
-/// A field of an Owner whose values have words, whatever its type.
+/// A field of an Owner whose values have words, independent of the field's type.
 template <class Owner>
 class WordField {
  public:
@@ -77,7 +77,7 @@ class WordField {
     };
   }
 
-  /// The field of what holds the owner, to which `inside(outer)` returns a reference.
+  /// The same field, reached from an outer struct; `inside(outer)` returns a reference to the owner.
   template <class Outer, class Inside>
   WordField<Outer> within(Inside inside) const {
     WordField<Outer> field;
@@ -87,11 +87,11 @@ class WordField {
     return field;
   }
 
-  /// The words that it takes.
+  /// The words that it accepts.
   const std::vector<std::string>& words() const { return texts_; }
-  /// The word of its value.
+  /// The word of its current value.
   std::string word(Owner& owner) const { return read_(owner); }
-  /// Gives it the value of a word; false for a word that it does not take.
+  /// Sets it to the value of a word; returns false for a word that it does not accept.
   bool set(Owner& owner, std::string_view word) const { return write_(owner, word); }
 
  private:

@@ -6,10 +6,10 @@
 
 namespace vergence {
 
-/// A word that a shell reads as `text`: as it is where nothing in it means anything to a shell, else in single quotes.
+/// `text` as one shell word: unchanged if nothing in it is special to a shell, otherwise in single quotes.
 std::string shell_word(std::string_view text);
 
-/// The words of `argv`, to be pasted into a shell.
+/// The words of `argv`, ready to be pasted into a shell.
 std::string shell_line(int argc, const char* const* argv);
 
 }  // namespace vergence

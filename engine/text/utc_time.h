@@ -1,4 +1,4 @@
-// The time of day, as files say it.
+// The current time, as written to files.
 #pragma once
 
 #include <string>

@@ -1,4 +1,4 @@
-// What of a text is UTF-8. Names of files are bytes: any but 0 and '/'.
+// Finds the UTF-8 characters of a text. Names of files are bytes: any but 0 and '/'.
 #pragma once
 
 #include <cstddef>
@@ -6,8 +6,8 @@
 
 namespace vergence {
 
-/// Bytes of the character that `text` begins with, 1 to 4; 0 where it begins with none: overlong forms, surrogates and
-/// numbers above U+10FFFF are none.
+/// The length in bytes, 1 to 4, of the character at the start of `text`; 0 if there is none. Overlong forms, surrogates
+/// and numbers above U+10FFFF do not count as characters.
 std::size_t utf8_length(std::string_view text);
 
 bool is_utf8(std::string_view text);

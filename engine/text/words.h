@@ -19,7 +19,7 @@ std::string listed(const std::vector<std::string>& names);
 /// "a, b or c".
 std::string alternatives(const std::vector<std::string>& names);
 
-/// The whole of `text` as a number of this type; none where it is anything else.
+/// The whole of `text` as a number of this type; none if it is anything else.
 template <class Number>
 std::optional<Number> number_of(std::string_view text) {
   Number value{};
