@@ -34,16 +34,16 @@ Tensor inner_product(const Tensors& a, const Tensors& b) {
 
 Tensor norm(const Tensors& a) { return sqrt(inner_product(a, a)); }
 
-/// The learning rate without dimensions, so that what it multiplies keeps its own.
+/// The learning rate as a rank-0 tensor, so that products keep the other factor's shape.
 Tensor rate(const InnerStep& step) { return reshape(step.lr.detached(), {}); }
 
-/// Copies of many tensors in one flat buffer, so that work on all of them takes one kernel.
+/// Copies of many tensors in one flat buffer, so that one kernel processes them all.
 class Flat {
  public:
   explicit Flat(const Tensors& like) : like_(like), layout_(FlatLayout::of(like)) {}
 
   const std::vector<Segment>& segments() const { return layout_.segments; }
-  /// Zeros between the tensors.
+  /// The gaps between the tensors are zero.
   Tensor copy_of(const Tensors& tensors) const {
     const Tensor flat = zeros(like_[0].backend(), {layout_.size}, like_[0].dtype);
     std::vector<ConstArray> parts;
@@ -51,7 +51,7 @@ class Flat {
     flat.backend().gather_segments(parts, layout_.segments, flat.array());
     return flat;
   }
-  /// With a copy in bf16 where `like` has one.
+  /// With a bf16 copy if `like` has one.
   Tensors parts_of(Tensor flat) const {
     if (like_[0].rounded) {
       flat.rounded = empty(flat.backend(), flat.shape, DType::bf16).data;
@@ -68,7 +68,7 @@ class Flat {
   FlatLayout layout_;
 };
 
-/// theta' = theta - lr (momentum history + weight_decay theta + gradient): what sgd does.
+/// theta' = theta - lr (momentum history + weight_decay theta + gradient), as sgd does.
 Tensors inner_update(const Tensors& theta, const Tensors& gradient, const InnerStep& step) {
   const Flat flat(theta);
   const Tensor moved = flat.copy_of(theta), change = flat.copy_of(gradient);
@@ -82,7 +82,7 @@ Tensors inner_update(const Tensors& theta, const Tensors& gradient, const InnerS
 /// d/dm <grad_theta L, v> as (grad_m L(theta + r v) - grad_m L(theta - r v)) / 2r, r = radius / |v|.
 Tensors difference_product(const BilevelLoss& inner, const Tensors& theta, const Tensors& meta, const Tensors& v,
                            double radius) {
-  // Where the outer loss does not move (v = 0) the distance stays finite and the difference is zero.
+  // If the outer loss does not change (v = 0), the distance stays finite and the difference is zero.
   const Flat flat(theta);
   const Tensor from = flat.copy_of(theta), along = flat.copy_of(v);
   const Tensor r = radius * reciprocal(clamp_min(norm({along}), 1e-30));

@@ -20,7 +20,7 @@ std::uint64_t next_order() {
 
 using Nodes = std::vector<std::shared_ptr<Node>>;
 
-/// Moves every reference that `node` holds to other nodes into `out`.
+/// Moves all references from `node` to other nodes into `out`.
 void strip(Node& node, Nodes& out) {
   for (Edge& edge : node.in)
     if (edge.node) out.push_back(std::move(edge.node));
@@ -87,7 +87,7 @@ Tensor leaf(const Tensor& value) {
 
 namespace {
 
-/// One backward walk: which nodes matter, and the cotangents collected for them so far.
+/// One backward walk: the nodes that matter, and the cotangents collected for them so far.
 class Walk {
  public:
   Walk(const Tensors& outputs, const Tensors& wrt, const Grad& options) : options_(options) {
@@ -117,9 +117,9 @@ class Walk {
   struct State {
     bool leads = false;   // a target can be reached from here (or this is one)
     bool beyond = false;  // a target can be reached through an input
-    int uses = 0;         // how many more cotangents may come from other nodes, at most
+    int uses = 0;         // upper bound on the cotangents still to come from other nodes
     Tensors cotangents;
-    Tensor gathered;  // with the first of them, by whoever has applied the node's epilogue
+    Tensor gathered;  // from the vjp that applied the node's epilogue, with the first cotangent
   };
 
   static Tensor& slot_of(State& state, int slot) {
@@ -128,7 +128,7 @@ class Walk {
     return state.cotangents[static_cast<std::size_t>(slot)];
   }
 
-  /// All nodes under the outputs that are no older than the oldest target, oldest first, with `leads` worked out.
+  /// All nodes under the outputs that are no older than the oldest target, oldest first, with `leads` computed.
   void collect(const Tensors& outputs) {
     Nodes pending;
     auto push = [&](const std::shared_ptr<Node>& node) {
@@ -224,17 +224,17 @@ class Walk {
     return input;
   }
 
-  /// What has come so far; null where nothing has.
+  /// The sum so far; null if nothing has arrived.
   const Tensor* sum_of(const Edge& edge) const {
     const Tensors& sums = states_.at(edge.node.get()).cotangents;
     const auto slot = static_cast<std::size_t>(edge.slot);
     return slot < sums.size() && sums[slot] ? &sums[slot] : nullptr;
   }
-  /// Whether an earlier one of `edges` is the same.
+  /// True if an earlier one of `edges` is the same.
   static bool repeated(const std::vector<Edge>& edges, const Edge& edge) {
     return std::any_of(edges.data(), &edge, [&](const Edge& e) { return e.node == edge.node && e.slot == edge.slot; });
   }
-  /// See VjpContext. A storage is nobody else's if this walk holds it once, and no larger one contains it.
+  /// See VjpContext. A storage is exclusive if this walk holds it once and no larger storage contains it.
   Tensor partial(const Edge& edge) const {
     const Tensor* sum = sum_of(edge);
     return sum && sum->data.use_count() == 1 && !sum->data->whole() ? *sum : Tensor{};
@@ -245,7 +245,8 @@ class Walk {
     const bool alone = states_.at(edge.node.get()).uses == 1 && !sum_of(edge);
     return alone ? found->second : Tensor{};
   }
-  /// Whether one more cotangent, added to `partial` if that is there, is all that the edge's node gets, and its alone.
+  /// True if the edge's node gets exactly one more cotangent, added to `partial` if that exists, and nobody else asks
+  /// for it.
   bool completes(const Edge& edge, const Tensor& partial) const {
     if (options_.create || targets_.contains(edge.node.get())) return false;
     return states_.at(edge.node.get()).uses == 1 && (partial || !sum_of(edge));

@@ -84,7 +84,7 @@ Tensor Tensor::detached() const {
 const std::shared_ptr<Storage>& Recomputation::value() {
   if (!value_) value_ = first_.lock();
   if (!value_) value_ = compute_();
-  compute_ = nullptr;  // what it was computed from may go
+  compute_ = nullptr;  // its inputs can now be released
   return value_;
 }
 

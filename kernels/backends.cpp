@@ -1,5 +1,5 @@
-// The list of devices: the one place that knows which there are and which were compiled in; and what a device offers by
-// default.
+// The list of devices, the only place that knows which exist and which were compiled in; and the defaults of Backend's
+// optional features.
 #include <cstring>
 
 #include "kernels/backend.h"
@@ -7,13 +7,13 @@
 namespace vergence {
 
 #ifdef VERGENCE_CUDA
-/// The first GPU, or null where none answers; then `why` says so (kernels/cuda/runtime/device.cu).
+/// The first GPU, or null if none answers; then `why` gives the reason (kernels/cuda/runtime/device.cu).
 Backend* cuda_backend(std::string& why);
 #endif
 
 namespace {
 
-/// What answers, or null and why not.
+/// The device if it answers, otherwise null and the reason.
 struct Found {
   Backend* device;
   std::string text;
@@ -31,7 +31,7 @@ Found find_cuda() {
 #endif
 }
 
-/// All that a build may have. `auto` is the last one that answers.
+/// All devices that a build may have. `auto` is the last one that answers.
 constexpr struct {
   const char* name;
   Found (*find)();

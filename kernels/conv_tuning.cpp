@@ -8,7 +8,7 @@ namespace vergence {
 
 namespace {
 
-/// Seconds of the fastest of three runs after a first one.
+/// Seconds of the fastest of three runs, after one warm-up run.
 double seconds_of(const std::function<void()>& run) {
   run();
   double best = 1e30;
@@ -38,7 +38,7 @@ std::size_t ConvTuning::choose(const std::string& of, const std::vector<ConvCand
   }
   std::size_t best = 0;
   double least = 1e30;
-  for (std::size_t i = 0; i < candidates.size(); ++i) {  // a candidate may have a choice of its own to make
+  for (std::size_t i = 0; i < candidates.size(); ++i) {  // a candidate may itself have to choose
     const double seconds = seconds_of(candidates[i].run);
     if (seconds < least) least = seconds, best = i;
   }

@@ -1,5 +1,5 @@
-// Links are followed one by one, since two things lie behind them: the place beside a target where the file that takes
-// its place is made, and the descriptors in /proc, which another way of opening would write from their start.
+// Follows links one by one, since two things are found behind them: the folder of the target, where the replacing file
+// is created, and the descriptors in /proc, which open() would write from their start.
 #include "engine/io/destination.h"
 
 #include <fcntl.h>
@@ -16,9 +16,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int max_links = 40;  // as many as the system follows
+constexpr int max_links = 40;  // the system's own limit
 
-/// The N of /proc/self/fd/N under all its names, -1 for other paths.
+/// The N of /proc/self/fd/N under any of its names, -1 for other paths.
 int descriptor_named(const fs::path& path) {
   const std::string name = path.filename().string();
   const std::optional<int> number = number_of<int>(name);
@@ -29,8 +29,8 @@ int descriptor_named(const fs::path& path) {
   return !error && folder.starts_with(process + "/") && folder.ends_with("/fd") ? *number : -1;
 }
 
-/// True where rename() would fail though the file may be written: a file that is a mount point, as where a container
-/// has it from outside, and one of somebody else in a folder like /tmp.
+/// True if rename() would fail although the file may be written: a file that is a mount point, as in a container, and
+/// another user's file in a folder like /tmp.
 bool only_rewritable(const std::string& path, const struct stat& file) {
 #ifdef STATX_ATTR_MOUNT_ROOT
   struct statx more {};
@@ -75,7 +75,7 @@ std::string follow_links(const std::string& path) {
   for (int links = 0; links < max_links && descriptor_named(at) < 0; ++links) {
     std::error_code error;
     const fs::path target = fs::read_symlink(at, error);
-    if (error) break;  // no link
+    if (error) break;  // not a link
     at = target.is_absolute() ? target : at.parent_path() / target;
   }
   return at.string();

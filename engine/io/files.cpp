@@ -1,4 +1,4 @@
-// Whole files at once, in the way of POSIX: descriptors, so that a sync means the disk.
+// Whole files at once, through POSIX descriptors, so that a sync reaches the disk.
 #include "engine/io/files.h"
 
 #include <algorithm>
@@ -22,7 +22,7 @@ namespace {
 
 std::string reason() { return std::strerror(errno); }
 
-/// What a descriptor has, up to its end; more than `most` bytes are refused. Closes the descriptor.
+/// Reads a descriptor to its end; refuses more than `most` bytes. Closes the descriptor.
 std::string read_all(int descriptor, const std::string& path, std::int64_t expected, std::int64_t most) {
   std::string bytes;
   try {
@@ -48,9 +48,9 @@ std::string read_all(int descriptor, const std::string& path, std::int64_t expec
   return bytes;
 }
 
-/// Creates `temporary`, with the permissions of what it will replace.
+/// Creates `temporary` with the permissions of the file it will replace.
 int open_beside(const std::string& path, const Destination& to, const std::string& temporary) {
-  unlink(temporary.c_str());  // left by a killed process of the same id
+  unlink(temporary.c_str());  // left by a killed process with the same id
   const int descriptor = open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, to.exists ? to.mode : 0666);
   if (descriptor < 0) {
     const int error = errno;
@@ -61,21 +61,21 @@ int open_beside(const std::string& path, const Destination& to, const std::strin
     throw UsageError(message);
   }
   if (to.exists) {
-    // Not every user may give a file away; and where a file system has no permissions, none are lost.
+    // Not every user may change a file's owner; and a file system without permissions loses none.
     [[maybe_unused]] const int given = fchown(descriptor, to.user, to.group);
     fchmod(descriptor, to.mode);
   }
   return descriptor;
 }
 
-/// Opens what is written without being replaced; changes nothing.
+/// Opens a target that is written in place; changes nothing.
 int open_itself(const std::string& path, const Destination& to) {
   if (to.way == Destination::Way::inherit) {
     const int descriptor = fcntl(to.descriptor, F_DUPFD_CLOEXEC, 3);
     require_call<UsageError>(descriptor >= 0, path, "cannot open");
     return descriptor;
   }
-  // A FIFO would wait for a reader, perhaps for ever.
+  // A FIFO could wait for a reader forever.
   const int descriptor = open(path.c_str(), O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
   require_usage(descriptor >= 0 || errno != ENXIO || !to.is_fifo, path,
                 ": is a FIFO that nobody reads, expected one whose reader has started");
@@ -87,13 +87,13 @@ int open_itself(const std::string& path, const Destination& to) {
 }  // namespace
 
 int open_regular(const std::string& path, struct stat& status) {
-  // O_NONBLOCK keeps open() from waiting for a FIFO's writer. Of a regular file it changes one thing: one that a file
-  // server has leased is not waited for until the server gives it back, which takes seconds at most.
+  // O_NONBLOCK keeps open() from waiting for a FIFO's writer. For a regular file it changes one thing: open() does not
+  // wait for a file server to give back a lease, which takes seconds at most.
   int descriptor = open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
   if (descriptor < 0 && errno == EWOULDBLOCK && stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode))
     descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
   const int error = errno;
-  if (descriptor < 0) {  // a socket cannot be opened: ENXIO, which says nothing
+  if (descriptor < 0) {  // a socket cannot be opened: the reason, ENXIO, would not help the user
     const bool other = error == ENXIO && stat(path.c_str(), &status) == 0;
     throw UsageError(other ? join(path, ": cannot read: it is ", kind_of(status.st_mode), ", expected a file")
                            : join(path, ": cannot open: ", std::strerror(error)));
@@ -184,7 +184,7 @@ AtomicFile::AtomicFile(std::string path) : path_(std::move(path)) {
   target_ = to.path;
   rewrites_ = to.way == Destination::Way::rewrite;
   streams_ = !to.is_regular();
-  // The process id keeps two processes that write the same file apart.
+  // The process id separates two processes that write the same file.
   if (to.way == Destination::Way::replace) temporary_ = join(target_, ".tmp", getpid());
   descriptor_ = replaces() ? open_beside(path_, to, temporary_) : open_itself(path_, to);
 }
@@ -196,12 +196,12 @@ AtomicFile::~AtomicFile() {
 
 void AtomicFile::write(const void* data, std::int64_t bytes) {
   require(descriptor_ >= 0, path_, ": written after commit");
-  if (streams_) std::fflush(stdout);  // it may be the same stream: what was printed before comes first
+  if (streams_) std::fflush(stdout);  // it may be the same stream: earlier output must come first
   const char* next = static_cast<const char*>(data);
   while (bytes > 0) {
     const ssize_t done = ::write(descriptor_, next, static_cast<std::size_t>(bytes));
     if (done < 0 && errno == EINTR) continue;
-    if (done < 0 && errno == EAGAIN) {  // a descriptor that came to this process so
+    if (done < 0 && errno == EAGAIN) {  // a descriptor that was already non-blocking when this process got it
       pollfd ready{descriptor_, POLLOUT, 0};
       poll(&ready, 1, -1);
       continue;
@@ -235,7 +235,7 @@ void write_atomically(const std::string& path, std::string_view bytes) {
 
 ResultFile::ResultFile(std::string path) : path_(std::move(path)) {
   file_.emplace(path_);
-  if (file_->replaces()) file_.reset();  // what lies beside the target would stay where this process is killed
+  if (file_->replaces()) file_.reset();  // a file beside the target would remain if this process were killed
 }
 
 void ResultFile::write(std::string_view bytes) {
@@ -253,9 +253,9 @@ std::string regular_destination(const std::string& path) {
 
 void sync_folder(const std::string& folder) {
   const int descriptor = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (descriptor < 0 && errno == EACCES) return;  // a folder that may be written and not read
+  if (descriptor < 0 && errno == EACCES) return;  // a folder that can be written but not read
   require_call(descriptor >= 0, folder, "cannot open the folder");
-  // Some file systems cannot sync a folder and say EINVAL; theirs is the best there is.
+  // Some file systems cannot sync a folder and return EINVAL; nothing better is possible there.
   const int error = fsync(descriptor) == 0 ? 0 : errno;
   close(descriptor);
   require(error == 0 || error == EINVAL, folder, ": cannot sync the folder: ", std::strerror(error));

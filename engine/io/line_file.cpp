@@ -13,7 +13,7 @@
 namespace vergence {
 namespace {
 
-/// A descriptor that is closed, with its lock.
+/// Closes its descriptor, and so releases the lock.
 class Descriptor {
  public:
   explicit Descriptor(int number) : number_(number) {}
@@ -29,7 +29,7 @@ class Descriptor {
   int number_;
 };
 
-/// Waits until no other process has it. On a file system without locks there is nothing to be had.
+/// Waits until no other process holds the lock. Does nothing on a file system without locks.
 void lock(int descriptor) {
   while (flock(descriptor, LOCK_EX) != 0 && errno == EINTR) {
   }

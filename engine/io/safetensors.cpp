@@ -1,4 +1,4 @@
-// Writing streams; reading trusts nothing.
+// Writing streams the data; reading trusts nothing.
 #include "engine/io/safetensors.h"
 
 #include <algorithm>
@@ -35,7 +35,7 @@ std::string shape_text(const std::vector<std::int64_t>& shape) {
   return text + "]";
 }
 
-/// The order on disk: larger elements first, otherwise as given. So every tensor lies aligned to its elements.
+/// The order on disk: larger elements first, otherwise as given. So every tensor is aligned to its elements.
 std::vector<const TensorEntry*> disk_order(const std::vector<TensorEntry>& tensors) {
   std::vector<const TensorEntry*> order;
   for (const TensorEntry& tensor : tensors) order.push_back(&tensor);
@@ -70,7 +70,7 @@ std::string header_of(const std::vector<const TensorEntry*>& order, const Metada
   return text;
 }
 
-/// Parses the header and finds duplicate keys, of which the JSON library would keep the last.
+/// Parses the header and finds duplicate keys; the JSON library would keep only the last of them.
 Json parse_header(const std::string& path, std::string_view text) {
   std::vector<std::set<std::string>> keys;
   const auto check = [&](int depth, Json::parse_event_t event, Json& parsed) {
@@ -99,7 +99,7 @@ std::int64_t whole_number(const Json& value, const std::string& path, const std:
   return value.get<std::int64_t>();
 }
 
-/// One tensor of the header; `data` is where offset 0 lies, `begin` receives the tensor's own offset.
+/// One tensor of the header; `data` points to offset 0, `begin` receives the tensor's own offset.
 TensorEntry parse_tensor(const std::string& path, const std::string& name, const Json& fields, const char* data,
                          std::int64_t& begin) {
   const bool complete = fields.is_object() && fields.size() == 3 && fields.contains("dtype") &&
@@ -121,7 +121,7 @@ TensorEntry parse_tensor(const std::string& path, const std::string& name, const
   entry.bytes = end - begin;
   require_usage(bytes_of(entry.shape, element) == entry.bytes, path, ": tensor '", shown(name), "': ", entry.dtype, " ",
                 shown(shape_text(entry.shape)), " does not have ", entry.bytes, " bytes");
-  // The pointer is formed only once the offsets are known to lie in the file.
+  // Form the pointer only after checking that the offsets are within the file.
   entry.data = data;
   return entry;
 }
@@ -228,7 +228,7 @@ void SafetensorsFile::parse(std::string_view header_and_data) {
     TensorEntry entry = parse_tensor(path, name, fields, data, begin);
     placed.emplace_back(begin, std::move(entry));
   }
-  // Empty tensors share their offset with the next one and must come first to be without a gap.
+  // Empty tensors share their offset with the next tensor and must sort before it, or they would look like a gap.
   std::sort(placed.begin(), placed.end(), [](const auto& a, const auto& b) {
     return std::tie(a.first, a.second.bytes) < std::tie(b.first, b.second.bytes);
   });

@@ -2,7 +2,7 @@
 
 #define XXH_INLINE_ALL
 #ifdef __SSE2__
-#define XXH_VECTOR XXH_SSE2  // fast enough, and gcc 12 warns of what the AVX-512 one includes
+#define XXH_VECTOR XXH_SSE2  // fast enough, and gcc 12 warns about the header of the AVX-512 one
 #endif
 #include <xxhash.h>
 

@@ -1,5 +1,5 @@
 // Convolution as a closed triple. With the trilinear form <g, F(x, w)>: F = conv2d, D = conv2d_data (its transpose in
-// x), W = conv2d_weight (its transpose in w); the derivative of each one is the two others, at any order.
+// x), W = conv2d_weight (its transpose in w); the derivative of each consists of the other two, at any order.
 #include "engine/ops/conv.h"
 
 #include "engine/ops/conv_norm.h"
@@ -38,18 +38,18 @@ void require_types(const char* op, DType activations, DType weights) {
           " activations do not go with ", name_of(weights), " weights");
 }
 
-// ---- the three ops as they are recorded. before: what an image-sized result was added to, or none; a cotangent passes
-// to it as it is.
+// ---- the three ops as recorded. before: the tensor to which an image-sized result was added, or none; a cotangent
+// passes to it unchanged.
 
 void record_forward(const Tensor& x, const Tensor& w, const Tensor& before, const Conv& conv, Tensor& y);
 void record_data(const Tensor& g, const Tensor& w, const Tensor& before, const Conv& conv, Tensor& dx);
 
-/// Whether a vjp's part of a cotangent is added to `before` by the convolution itself.
+/// True if the convolution itself adds a vjp's part of a cotangent to `before`.
 bool joins(const Tensor& before, const Tensor& from) {
   return before && before.dtype == from.dtype && from.backend().traits().adds_convolutions;
 }
 
-/// conv2d of a vjp, added to what has come before it where the device has kernels for that.
+/// conv2d of a vjp, added to the earlier contributions if the device has kernels for that.
 Tensor forward_onto(const Tensor& before, const Tensor& x, const Tensor& w, const Conv& conv) {
   if (!joins(before, x)) return conv2d(x, w, conv);
   Tensor y = before;
@@ -69,7 +69,7 @@ Tensor data_onto(const Tensor& before, const Tensor& g, const Tensor& w, const S
   return dx;
 }
 
-/// data_onto of a forward op's vjp, with the epilogue of what the images come from where the device has that.
+/// data_onto for a forward op's vjp, with the epilogue of the op that made the images if the device supports it.
 Tensor cotangent_of_images(const VjpContext& c, const Conv& conv) {
   const Tensor &g = c.g(), &w = c[1], &before = c.partial(0);
   const Shape& images = c.shape(0);

@@ -12,7 +12,7 @@ struct ReluNormEpilogue final : Epilogue {
   Tensor x, positive, mean;
 };
 
-/// Forward: the device computes both at once. False where it cannot; then nothing was done.
+/// Forward: the device computes both at once. Returns false if it cannot, and has then done nothing.
 bool computed_together(const PendingConv& conv, const PendingNorm& norm) {
   const DType type = conv.x.dtype;
   return conv.x.backend().conv2d_batch_norm(conv.shape, norm.shape, conv.x.array(), conv.w.weights_for(type),

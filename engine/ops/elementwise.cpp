@@ -1,4 +1,4 @@
-// Elementwise ops: forward and derivative side by side. All are one call of Backend::map.
+// Elementwise ops: forward and derivative side by side. Each is one call of Backend::map.
 #include "engine/graph.h"
 #include "engine/ops/broadcast.h"
 #include "engine/ops/ops.h"

@@ -1,6 +1,6 @@
 // Losses as fused ops. InfoNCE: forward, backward and double backward, each streaming over tiles of the scores; orders
-// of three and up fall back to a composition of elementary ops. The cross-correlation loss: forward and backward; from
-// the second order on it is products of matrices anyway.
+// three and up fall back to a composition of elementary ops. The cross-correlation loss: forward and backward; from the
+// second order on it consists of matrix products anyway.
 #include "engine/ops/loss.h"
 
 #include "engine/graph.h"
@@ -24,7 +24,7 @@ Tensor row_numbers(Backend& backend, std::int64_t rows, std::int64_t shift) {
 /// One set's backward op, composed: gu = (E + E^T) u / temperature, E[i,j] = g[i] ([j is the positive] - p[i,j]).
 Tensor composed_set(const Tensor& g, const Tensor& u, double temperature) {
   const std::int64_t rows = u.shape[0];
-  // exp(-1e9) is 0 in every type: a row is no candidate of its own.
+  // exp(-1e9) is 0 in every type: a row is not its own candidate.
   const Tensor excluded = unpick(full(u.backend(), {rows}, -1e9, u.dtype), row_numbers(u.backend(), rows, 0), rows);
   const Tensor v = u / temperature;
   const Tensor p = softmax(matmul(v, u, false, true) + excluded);
@@ -95,7 +95,7 @@ Tensor info_nce(const Tensor& u, double temperature) {
 
 namespace {
 
-/// x y^T w, by way of whichever of x y^T and y^T w the shape says.
+/// x y^T w, through x y^T or y^T w, whichever the shape favors.
 Tensor through(const Tensor& x, const Tensor& y, const Tensor& w, bool gram) {
   return gram ? matmul(matmul(x, y, false, true), w) : matmul(x, matmul(y, w, true, false));
 }
@@ -106,8 +106,8 @@ Tensors cross_correlation_double_backward(const CrossCorrelationShape& shape, co
   const Tensor &alpha = c[0], &beta = c[1], &z = c[2], &a = c.g();
   const Tensor z1 = slice(z, 0, 0, n), z2 = slice(z, 0, n, n), a1 = slice(a, 0, 0, n), a2 = slice(a, 0, n, n);
   const double inverse = 1 / static_cast<double>(n), twice = 2 * inverse * inverse;
-  // With c = z1^T z2 / N and t = (a1^T z2 + z1^T a2) / N, <a, gz> = sum_ij E_ij t_ij, E = 2 alpha (c - 1) on and
-  // 2 beta c off the diagonal. The sums off the diagonal are those over everything less those on it.
+  // With c = z1^T z2 / N and t = (a1^T z2 + z1^T a2) / N, <a, gz> = sum_ij E_ij t_ij, E = 2 alpha (c - 1) on and 2 beta
+  // c off the diagonal. Sums off the diagonal are sums over everything minus those on it.
   const Tensor c_ii = inverse * dot_rows(z1, z2);
   const Tensor t_ii = inverse * (dot_rows(a1, z2) + dot_rows(z1, a2));
   Tensor d_alpha, d_beta, dz;

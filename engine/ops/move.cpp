@@ -1,5 +1,5 @@
-// Ops that only move values: reshape, joining and cutting, transposition, gather and scatter. Each one's derivative is
-// its transpose, which is here too.
+// Ops that only move values: reshape, concatenation and slicing, transposition, gather and scatter. The derivative of
+// each is its transpose, which is defined here too.
 #include "engine/graph.h"
 #include "engine/ops/ops.h"
 

@@ -11,14 +11,14 @@ namespace vergence {
 
 namespace {
 
-/// What all three ops share. gamma and y may be "none" (1, and no ReLU); mean and rstd are constants. Where the device
-/// wants bits, y is those of the ReLU's mask, u8.
+/// The part that all three ops share. gamma and y may be "none" (1, and no ReLU); mean and rstd are constants. If the
+/// device prefers bits, y holds those of the ReLU's mask, u8.
 struct Norm {
   NormShape shape;
   Tensor gamma, y, mean, rstd;
 };
 
-/// The kept list of an op: what `Norm` holds, in order, then `more`.
+/// The kept list of an op: the fields of `Norm`, in order, then `more`.
 Tensors kept_of(const Norm& norm, Tensors more) {
   Tensors kept{norm.gamma, norm.y.detached(), norm.mean, norm.rstd};
   kept.insert(kept.end(), more.begin(), more.end());
@@ -56,7 +56,7 @@ BackwardResult composed_group(const Tensor& g, const Tensor& x, const Norm& norm
   return {projected * scale, g, sum_rows(g * xh), sum_rows(g)};
 }
 
-/// What elementary ops can take in the place of y: the bits as 0 and 1, which is what a cotangent of ones becomes.
+/// A replacement for y in elementary ops: the bits as 0 and 1, computed by masking a cotangent of ones.
 Tensor mask_values(const Tensor& x, const Norm& norm) {
   if (norm.y.dtype != DType::u8) return norm.y;
   Tensor mask = empty_like(x);
@@ -80,7 +80,7 @@ BackwardResult norm_composed_backward(const Tensor& g, const Tensor& x, const No
   return {reshape(concat(gx, 0), x.shape), masked, ggamma, gbeta};
 }
 
-/// The cotangents that a double backward starts from; each may be "none".
+/// The cotangents from which a double backward starts; each may be "none".
 struct Incoming {
   Tensor a, a_add, b, c;
 };
@@ -136,7 +136,7 @@ NormSecond batch_norm_double_backward(const Incoming& in, const Tensor& g, const
   return out;
 }
 
-/// In the vjp of the forward op. If something was gathered, g is masked.
+/// For the vjp of the forward op. If something was gathered, g is already masked.
 BackwardResult batch_norm_backward(const VjpContext& c, const Norm& norm) {
   const Tensor &g = c.g(), &x = c[4], &sums = c.gathered;
   const Shape channels{x.cols()};
@@ -179,7 +179,7 @@ void require_parameters(const Tensor& x, const Tensor& gamma, const Tensor& beta
           add.shape, " to ", name_of(x.dtype), x.shape);
 }
 
-/// How y comes from what is there in the backward pass: one pass over x, with the statistics known.
+/// How the backward pass recomputes y: one pass over x, with the known statistics.
 std::shared_ptr<Recomputation> recomputation(const PendingNorm& norm) {
   NormShape shape = norm.shape;
   shape.training = false;
@@ -223,7 +223,7 @@ PendingNorm record_batch_norm(const Tensor& x, const Tensor& gamma, const Tensor
   pending.x = x, pending.gamma = gamma, pending.beta = beta, pending.add = add;
   pending.mean = empty(x.backend(), {options.groups, x.cols()}, master_of(x.dtype));
   pending.rstd = empty_like(pending.mean);
-  // Of one row there is no unbiased variance.
+  // A single row has no unbiased variance.
   if (options.running_mean && pending.shape.rows > 1)
     pending.running = {options.running_mean.array(), options.running_variance.array(), options.running_share};
   return recorded(std::move(pending), options.recompute);

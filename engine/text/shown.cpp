@@ -7,8 +7,7 @@
 namespace vergence {
 namespace {
 
-/// Whether a character is a control character: U+0000 to U+001F and U+007F to U+009F, of which some begin a terminal's
-/// commands.
+/// True for control characters: U+0000 to U+001F and U+007F to U+009F. Some of them begin terminal commands.
 bool is_control(std::string_view character) {
   const auto first = static_cast<unsigned char>(character[0]);
   return first < 0x20 || first == 0x7f || (first == 0xc2 && static_cast<unsigned char>(character[1]) < 0xa0);

@@ -10,8 +10,8 @@ std::size_t utf8_length(std::string_view text) {
   if (within(0, 0x00, 0x7f)) return 1;
   const std::size_t length = within(0, 0xc2, 0xdf) ? 2 : within(0, 0xe0, 0xef) ? 3 : within(0, 0xf0, 0xf4) ? 4 : 0;
   if (length == 0) return 0;
-  // The second byte of some characters has a smaller range: below it lie overlong forms, above it surrogates and
-  // numbers that are too large.
+  // The second byte of some characters has a smaller range: values below it are overlong forms, values above it
+  // surrogates or numbers that are too large.
   const auto first = static_cast<unsigned char>(text[0]);
   const unsigned low = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;
   const unsigned high = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;

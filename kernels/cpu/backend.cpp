@@ -1,9 +1,9 @@
 // The CPU's memory.
 //
 // Small blocks come from free lists by size class (powers of two with eight steps between, so at most 12.5 % is lost).
-// Large ones are cut from one reserved range of addresses, lowest first, and joined with their neighbors on release: a
-// training step finds the pages of the step before, and what is resident stays near what is used at the peak. The range
-// asks for huge pages: fewer page faults and fewer address translations.
+// Large blocks are cut from one reserved address range, lowest first, and merged with their neighbors on release: a
+// training step finds the pages of the previous step, and resident memory stays close to peak use. The range asks for
+// huge pages: fewer page faults and fewer address translations.
 #include "kernels/cpu/backend.h"
 
 #include <algorithm>
@@ -21,7 +21,7 @@ namespace {
 constexpr std::int64_t alignment = 64;
 constexpr std::int64_t smallest_large = std::int64_t{256} << 10;
 
-/// Bytes really taken for a request: a multiple of the alignment; below `smallest_large` a size class.
+/// Bytes actually allocated for a request: a multiple of the alignment; below `smallest_large`, a size class.
 std::int64_t rounded(std::int64_t bytes) {
   std::int64_t step = alignment;
   if (bytes < smallest_large) {
@@ -31,7 +31,7 @@ std::int64_t rounded(std::int64_t bytes) {
   return std::max(step, (bytes + step - 1) / step * step);
 }
 
-/// Addresses for large blocks: as many bytes as the machine has memory. They cost nothing until touched.
+/// Address space for large blocks: as many bytes as the machine has memory. It costs nothing until touched.
 char* reserve_range(std::int64_t& size) {
   size = static_cast<std::int64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::int64_t>(sysconf(_SC_PAGESIZE));
   void* range = mmap(nullptr, static_cast<std::size_t>(size), PROT_READ | PROT_WRITE,
@@ -84,7 +84,7 @@ void CpuBackend::release(void* block, std::int64_t bytes) noexcept {
       std::free(block);
       use_.reserved -= size;
     }
-  } catch (...) {  // no memory for the books: the block is lost, the program goes on
+  } catch (...) {  // no memory for the bookkeeping: the block leaks, the program goes on
   }
 }
 
@@ -100,7 +100,7 @@ void* CpuBackend::allocate_small(std::int64_t size) {
 }
 
 void* CpuBackend::allocate_large(std::int64_t size) {
-  if (!range_) {  // the system refuses to reserve addresses: every block by itself
+  if (!range_) {  // the system refuses to reserve addresses: allocate each block separately
     use_.reserved += size;
     return std::aligned_alloc(alignment, static_cast<std::size_t>(size));
   }

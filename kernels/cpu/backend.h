@@ -1,6 +1,6 @@
-// The CPU as a device. One class; its members are defined over several files, one per family, each with a twin of the
-// same name in kernels/cuda: elementwise, reduce, move, gemm, conv, norm, rows, info_nce, pool, ... Memory lies in
-// backend.cpp. Loops run under OpenMP (parallel.h) and are bitwise repeatable at a given thread count.
+// The CPU as a device. One class whose members are defined in several files, one per family, each with a counterpart of
+// the same name in kernels/cuda: elementwise, reduce, move, gemm, conv, norm, rows, info_nce, pool, ... backend.cpp has
+// the memory. Loops run under OpenMP (parallel.h) and are bitwise repeatable at a given thread count.
 #pragma once
 
 #include <map>
@@ -112,7 +112,7 @@ class CpuBackend final : public Backend {
   void gather_segments(const std::vector<ConstArray>& parts, const std::vector<Segment>& segments, Array out) override;
 
  private:
-  /// Whether this processor has instructions for it (conv/rules.cpp).
+  /// True if this processor has instructions for it (conv/rules.cpp).
   static bool multiplies_bf16();
   void* allocate_small(std::int64_t size);
   void* allocate_large(std::int64_t size);

@@ -12,7 +12,7 @@
 namespace vergence {
 namespace {
 
-/// One call's operands, of the type T.
+/// The operands of one call, of type T.
 template <class T>
 struct Call {
   Backend& backend;
@@ -26,7 +26,7 @@ struct Call {
     backend.gemm(transpose_a, transpose_b, m, n, k, {a, m * k, type}, {b, k * n, type}, {}, {out, m * n, type});
   }
 
-  /// N^2 sum_ij c_ij^2, a few rows of both Gram matrices at a time; N c_ii to `c_ii`.
+  /// N^2 sum_ij c_ij^2, computed a few rows of both Gram matrices at a time; writes N c_ii to `c_ii`.
   double gram_sum(const T* z1, const T* z2, T* c_ii) const {
     const std::int64_t cols = shape.cols, most = std::min<std::int64_t>(shape.rows, 256);
     const Workspace memory(backend, bytes(2 * most * shape.rows));
@@ -44,7 +44,7 @@ struct Call {
     return sum;
   }
 
-  /// F to `factor`, N c_ii to `c_ii`; returns the sum of F's squares.
+  /// Writes F to `factor` and N c_ii to `c_ii`; returns the sum of F's squares.
   double direct_sum(const T* z1, const T* z2, T* factor, T* c_ii) const {
     const std::int64_t cols = shape.cols;
     product(true, false, cols, cols, shape.rows, z1, z2, factor);

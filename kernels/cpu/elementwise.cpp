@@ -11,8 +11,8 @@
 namespace vergence {
 namespace {
 
-/// The grid with repeats simplified: a repeat along an extent of one is none, and if no operand repeats along one
-/// direction only, the grid is a single row.
+/// The grid with repeats simplified: a repeat along an extent of one is dropped, and if no operand repeats along only
+/// one direction, the grid becomes a single row.
 struct Grid {
   std::int64_t rows, cols;
   Repeat a, b;
@@ -30,7 +30,7 @@ struct Grid {
   static bool whole(Repeat repeat) { return repeat == Repeat::none || repeat == Repeat::everywhere; }
 };
 
-/// Where row `row` of an operand starts.
+/// The offset of row `row` of an operand.
 template <class T>
 const T* row_of(const T* values, Repeat repeat, std::int64_t row, std::int64_t cols) {
   if (repeat == Repeat::none) return values + row * cols;
@@ -38,10 +38,10 @@ const T* row_of(const T* values, Repeat repeat, std::int64_t row, std::int64_t c
 }
 bool is_scalar(Repeat repeat) { return repeat == Repeat::over_cols || repeat == Repeat::everywhere; }
 
-/// Calls `run(row, begin, end)` for runs of columns that together cover the grid, in parallel.
+/// Calls `run(row, begin, end)` in parallel for runs of columns that together cover the grid.
 template <class Run>
 void for_runs(const Grid& grid, const Run& run) {
-  const bool one = grid.rows == 1;  // then its columns are shared out
+  const bool one = grid.rows == 1;  // then split its columns over the threads
   parallel_for(one ? grid.cols : grid.rows, one ? cpu::grain : cpu::row_grain(grid.cols),
                [&](std::int64_t begin, std::int64_t end) {
                  const std::int64_t first_row = one ? 0 : begin, last_row = one ? 1 : end;

@@ -1,4 +1,4 @@
-// The gradients of a step, gathered into one buffer for the optimizer.
+// Gathers the gradients of a step into one buffer for the optimizer.
 #include "kernels/cpu/backend.h"
 #include "kernels/cpu/loops.h"
 

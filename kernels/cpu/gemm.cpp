@@ -12,8 +12,8 @@
 //    128   128   512   NT         166           234            309          1848
 //   2048   512   128   TN         243           328            327          1368
 //
-// The rule for f32: the matmul primitive where b is transposed (the forward of a linear layer: its bias is fused) or
-// where there is a bias, sgemm otherwise.
+// The rule for f32: the matmul primitive if b is transposed (the forward of a linear layer, with its bias fused) or if
+// there is a bias, sgemm otherwise.
 #include "kernels/cpu/backend.h"
 #include "kernels/cpu/reference.h"
 
@@ -32,9 +32,9 @@ namespace {
 
 using dnnl::memory;
 
-/// oneDNN's bf16 products on AMX need whole tiles of the depth: with a remainder its older versions (2.6 here) run into
-/// illegal instructions, and up to 3.14 NaN leaks between rows (github.com/uxlfoundation/oneDNN, issues 1661 and 5717).
-/// Other depths are computed in f32.
+/// oneDNN's bf16 products on AMX need whole tiles of depth: with a remainder, older versions (2.6 here) hit illegal
+/// instructions, and up to 3.14 NaN leaks between rows (github.com/uxlfoundation/oneDNN, issues 1661 and 5717). Other
+/// depths are computed in f32.
 constexpr std::int64_t bf16_depth = 32;
 
 struct Key {
@@ -81,7 +81,7 @@ std::shared_ptr<const Plan> make_plan(const Key& key) try {
   throw Error(join("gemm: oneDNN: ", failure.what()));
 }
 
-/// Returns false, having done nothing, if oneDNN has no tuned implementation on this processor.
+/// Returns false, having done nothing, if oneDNN has no tuned implementation for this processor.
 bool matmul(const Key& key, ConstArray a, ConstArray b, ConstArray bias, Array out, Backend& pool) {
   static onednn::Cache<Key, Plan, KeyHash> cache;
   const auto plan = cache.get(key, [&] { return make_plan(key); });

@@ -1,4 +1,4 @@
-// InfoNCE on the CPU: tile after tile of rows, so that never all scores are stored. With s = u u^T / temperature,
+// InfoNCE on the CPU, in tiles of rows, so that the full score matrix is never stored. With s = u u^T / temperature,
 // p[i,j] = exp(s[i,j] - lse[i]) off the diagonal and 0 on it, and + the positive of row i:
 //   forward      log_p[i] = s[i,+] - lse[i]
 //   backward     gu = W u, W[i,j] = ((g[i] + g[j]) [j = +] - g[i] p[i,j] - g[j] p[j,i]) / temperature
@@ -20,17 +20,17 @@ namespace {
 inline double exponential(double x) { return std::exp(x); }
 inline float exponential(float x) { return exact_exp(x); }
 
-/// Some rows of one set: `before` rows come before the set, `first` before the tile in the set.
+/// A tile of rows of one set: `before` rows come before the set, `first` rows of the set before the tile.
 struct Tile {
   std::int64_t before, first, rows;
 };
 
-/// Rows whose scores stay in a core's cache.
+/// The number of rows whose scores stay in a core's cache.
 std::int64_t tile_rows(const InfoNceShape& shape) {
   return std::clamp<std::int64_t>((1 << 18) / shape.rows, std::min<std::int64_t>(64, shape.rows), shape.rows);
 }
 
-/// One call's operands and products, of the type T.
+/// The operands and products of one call, of type T.
 template <class T>
 class Call {
  public:
@@ -42,7 +42,7 @@ class Call {
         memory_(backend, matrices * size_ * static_cast<std::int64_t>(sizeof(T))) {}
 
   T scale() const { return scale_; }
-  /// A matrix of a tile's rows.
+  /// A matrix with the tile's rows.
   T* matrix(int which) const { return memory_.as<T>() + which * size_; }
   std::int64_t positive(std::int64_t row) const { return (row + shape_.rows / 2) % shape_.rows; }
 
@@ -52,7 +52,7 @@ class Call {
       for (std::int64_t first = 0; first < shape_.rows; first += tile_rows(shape_))
         visit(Tile{set * shape_.rows, first, std::min(tile_rows(shape_), shape_.rows - first)});
   }
-  /// Calls `row(i, k)` for the rows i of the set, k of the tile, in parallel.
+  /// Calls `row(i, k)` in parallel for each row, i in the set and k in the tile.
   template <class Row>
   void for_rows(const Tile& tile, const Row& row) const {
     parallel_for(tile.rows, std::max<std::int64_t>(1, cpu::row_grain(shape_.rows) / 4),
@@ -84,7 +84,7 @@ class Call {
   Workspace memory_;
 };
 
-/// Of row i's products with all rows.
+/// From row i's products with all rows.
 template <class T>
 void forward_row(std::int64_t rows, std::int64_t i, std::int64_t positive, T scale, T* products, T& log_p, T& lse) {
   products[i] = -std::numeric_limits<T>::infinity();
@@ -96,7 +96,7 @@ void forward_row(std::int64_t rows, std::int64_t i, std::int64_t positive, T sca
   lse = most * scale + log_sum;
 }
 
-/// Row i of W, in place of its products. g and lse are those of the whole set.
+/// Writes row i of W in place of its products. g and lse are those of the whole set.
 template <class T>
 void weights_row(std::int64_t rows, std::int64_t i, std::int64_t positive, T scale, const T* g, const T* lse,
                  T* products) {
@@ -109,14 +109,14 @@ void weights_row(std::int64_t rows, std::int64_t i, std::int64_t positive, T sca
   products[positive] += scale * (gi + g[positive]);
 }
 
-/// m of row i; p[i, j] and t[i, j] from their products.
+/// m of row i; p[i, j] and t[i, j] come from their products.
 template <class T>
 T tangent_mean(std::int64_t rows, std::int64_t i, T scale, T lse, const T* products, const T* au, const T* ua) {
   const auto term = [=](std::int64_t j) { return exponential(products[j] * scale - lse) * ((au[j] + ua[j]) * scale); };
   return static_cast<T>(cpu::sum_range(0, i, term) + cpu::sum_range(i + 1, rows, term));
 }
 
-/// Row i of V in place of `au`, of W in place of `products`.
+/// Writes row i of V in place of `au`, and of W in place of `products`.
 template <class T>
 void second_weights_row(std::int64_t rows, std::int64_t i, std::int64_t positive, T scale, const T* g, const T* lse,
                         const T* m, T* products, T* au, const T* ua) {

@@ -1,6 +1,6 @@
-// What the CPU kernels share: type dispatch, and sums over rows and columns that are accurate (double across elements),
-// vectorized, and independent of the number of threads (the partition into blocks depends on the shape alone; partial
-// sums are combined in block order).
+// Helpers shared by the CPU kernels: type dispatch, and sums over rows and columns that are accurate (double across
+// elements), vectorized, and independent of the number of threads (the partition into blocks depends only on the shape;
+// partial sums are combined in block order).
 #pragma once
 
 #include <algorithm>
@@ -13,10 +13,10 @@
 
 namespace vergence::cpu {
 
-/// Elements that are worth waking another thread for.
+/// The number of elements that justifies another thread.
 inline constexpr std::int64_t grain = 16384;
 
-/// Rows of `cols` elements that make up about `grain` elements.
+/// The number of rows of `cols` elements that make up about `grain` elements.
 inline std::int64_t row_grain(std::int64_t cols) {
   return std::max<std::int64_t>(1, grain / std::max<std::int64_t>(1, cols));
 }
@@ -76,7 +76,7 @@ void add_columns(std::int64_t begin, std::int64_t end, std::int64_t cols, double
   }
 }
 
-/// How many blocks the rows of each of `groups` groups are cut into; a function of the shape alone.
+/// The number of blocks into which the rows of each of `groups` groups are cut; depends only on the shape.
 inline std::int64_t blocks_per_group(std::int64_t groups, std::int64_t rows, std::int64_t cols) {
   const std::int64_t most = std::max<std::int64_t>(1, 64 / std::max<std::int64_t>(1, groups));
   return std::clamp<std::int64_t>(std::min(rows, rows * cols / (2 * grain)), 1, most);

@@ -1,6 +1,6 @@
 // Movement: strided block copies, matrix transposes, gather and scatter by row, and one entry per row (pick, unpick).
-// No arithmetic except scatter's sums. Bound by memory: what is moved is read once and written once. Indices are
-// checked before anything is written.
+// No arithmetic except scatter's sums. Bound by memory: data is read once and written once. Indices are checked before
+// anything is written.
 #include <cstring>
 
 #include "kernels/cpu/backend.h"
@@ -9,7 +9,7 @@
 namespace vergence {
 namespace {
 
-/// The indices, each known to lie in [0, bound).
+/// The indices, after checking that each is in [0, bound).
 const std::int32_t* checked(const char* op, ConstArray index, std::int64_t bound) {
   const std::int32_t* values = index.as<std::int32_t>();
   for (std::int64_t i = 0; i < index.size; ++i)
@@ -31,7 +31,7 @@ void parallel_zero(void* to, std::int64_t bytes) {
   });
 }
 
-/// One (rows, cols) -> (cols, rows) for rows [begin, end), by tiles that fit in the nearest cache.
+/// Transposes one (rows, cols) -> (cols, rows) for rows [begin, end), in tiles that fit in the nearest cache.
 template <class Word>
 void transpose_rows(std::int64_t begin, std::int64_t end, std::int64_t rows, std::int64_t cols, const Word* in,
                     Word* out) {
@@ -115,7 +115,7 @@ void CpuBackend::scatter_rows(std::int64_t cols, ConstArray in, ConstArray index
       wide.assign(static_cast<std::size_t>(out.size), Real(0));
       sums = wide.data();
     }
-    // Threads share out columns, not rows: the order of additions is that of i whatever the number of threads.
+    // Threads split columns, not rows: additions happen in order of i for any number of threads.
     parallel_for(cols, std::max<std::int64_t>(32, cpu::row_grain(index.size)),
                  [&](std::int64_t first, std::int64_t last) {
                    scatter_columns(cols, first, last, from, rows, index.size, sums);

@@ -32,8 +32,8 @@ struct Coefficients {
   std::vector<Real> values;
 };
 
-/// Calls `body(begin, end, k)` in parallel on runs of rows of one group, as flat elements; k is the first of the
-/// group's per-channel values. Runs are short enough to stay in cache from one loop of the body to the next.
+/// Calls `body(begin, end, k)` in parallel on runs of rows of one group, as flat elements; k is the index of the first
+/// of the group's per-channel values. Runs are short enough to stay in cache from one loop of the body to the next.
 template <class Body>
 void for_row_runs(const NormShape& shape, const Body& body) {
   const std::int64_t run = std::clamp<std::int64_t>(8192 / shape.channels, 1, shape.rows);
@@ -85,7 +85,7 @@ struct Moments {
   std::vector<double> mean, squares;
 };
 
-/// Moments of rows [begin, end), part by part: each part's mean first, then, from cache, its deviations.
+/// Moments of rows [begin, end), part by part: first each part's mean, then its deviations, read from cache.
 template <class T>
 Moments moments_of_rows(const T* x, std::int64_t begin, std::int64_t end, std::int64_t channels) {
   using Real = Compute<T>;
@@ -108,7 +108,7 @@ Moments moments_of_rows(const T* x, std::int64_t begin, std::int64_t end, std::i
       add[0] += d;
       add[1] += d * d;
     });
-    for (std::int64_t c = 0; c < channels; ++c) {  // the pivot is rounded: correct for what is left of the mean
+    for (std::int64_t c = 0; c < channels; ++c) {  // the pivot is rounded: correct for the remaining mean
       squares[c] -= mean[c] * (mean[c] / count);
       mean[c] = static_cast<double>(center[c]) + mean[c] / count;
     }
@@ -159,7 +159,7 @@ void store_bits(const Array& positive, const T* y, std::int64_t size) {
   });
 }
 
-/// The output as far as its sign matters: y itself, or 0 and 1 made from the bits that were given in its place.
+/// The output, exact only in sign: y itself, or 0 and 1 made from the bits given instead of y.
 template <class T>
 class SignOfOutput {
  public:
@@ -263,7 +263,7 @@ void backward(NormShape shape, const T* g, const T* x, const T* y, const Compute
     if (gbeta) gbeta[c] = static_cast<Real>(beta_sum[static_cast<std::size_t>(c)]);
   }
   if (!gx) return;
-  if (g_add) {  // already masked: spares a read of y
+  if (g_add) {  // already masked: saves reading y
     shape.relu = false;
     g = g_add;
   }
@@ -284,7 +284,7 @@ struct DoubleBackward {
   T *dg, *dx;
   Real* dgamma;
 
-  /// Sums per group and channel of g, a, a g, g d, a d; where dg alone is wanted, zeros for those with g.
+  /// Sums per group and channel of g, a, a g, g d, a d; if only dg is wanted, zeros for those with g.
   std::vector<double> sums() const {
     return with_flag(shape.relu, [&](auto relu) {
       return with_flag(a != nullptr, [&](auto has_a) {

@@ -1,4 +1,4 @@
-// What the files that call oneDNN (2.6 API) share: the engine, the stream, types, and a bounded cache of primitives.
+// Helpers shared by the files that call oneDNN (2.6 API): engine, stream, types, and a bounded cache of primitives.
 #pragma once
 
 #include <cstring>
@@ -28,26 +28,25 @@ inline dnnl::memory::data_type type_of(DType type) {
   return type == DType::f32 ? dnnl::memory::data_type::f32 : dnnl::memory::data_type::bf16;
 }
 
-/// oneDNN takes pointers to mutable memory even where it only reads.
+/// oneDNN takes pointers to mutable memory even for inputs.
 inline dnnl::memory memory_at(const dnnl::memory::desc& desc, const void* data) {
   return {desc, engine(), const_cast<void*>(data)};
 }
 
-/// Attributes of every primitive here: the caller owns the scratch memory, so primitives may run concurrently.
+/// The attributes of every primitive here: the caller owns the scratch memory, so primitives may run concurrently.
 inline dnnl::primitive_attr attributes() {
   dnnl::primitive_attr attr;
   attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
   return attr;
 }
 
-/// True for an implementation that is tuned for nothing: our own plain loops beat it.
+/// True for an implementation without tuning: our own plain loops beat it.
 inline bool is_reference(const dnnl::primitive_desc_base& desc) {
   return std::string(desc.impl_info_str()).find("ref") != std::string::npos;
 }
 
 /// Plans (primitives with their layouts) by key. A plan may be null: "not supported" is remembered too. Primitives are
-/// made for a number of threads, so that number belongs into the key. Holds at most `capacity` plans; when full it
-/// starts anew.
+/// made for a number of threads, so the key must include it. Holds at most `capacity` plans; when full it is cleared.
 template <class Key, class Plan, class Hash>
 class Cache {
  public:

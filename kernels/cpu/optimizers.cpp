@@ -5,9 +5,9 @@
 //         segments that do not adapt, d = g: neither decay nor ratio.
 //   adam  m = b1 m + (1 - b1) g, v = b2 v + (1 - b2) g^2, p -= lr / (1 - b1^t) m / (sqrt(v / (1 - b2^t)) + eps);
 //         weight decay is added to g, or, decoupled, shrinks p by 1 - lr wd first (AdamW)
-// sgd and adam decay every segment; `adapt` matters to lars alone. With momentum 0 the momentum buffer is not touched.
-// Norms are summed in double. Bound by memory: reads g, p and the state, writes p and the state; lars reads g and p
-// once more for the norms.
+// sgd and adam decay every segment; only lars uses `adapt`. With momentum 0 the momentum buffer is not touched. Norms
+// are summed in double. Bound by memory: reads g, p and the state, writes p and the state; lars reads g and p once more
+// for the norms.
 //   moving average   a = keep a + (1 - keep) x
 #include <cmath>
 
@@ -46,7 +46,7 @@ struct MomentumStep {
   }
 };
 
-/// How much of the gradient a segment takes under LARS, or 0 where neither decay nor adaptation applies.
+/// The factor of a segment's gradient under LARS, or 0 if neither decay nor adaptation applies.
 template <class T>
 double trust_ratio(const LarsSettings& s, double lr, const Segment& segment, const T* g, const T* p) {
   const T *gs = g + segment.offset, *ps = p + segment.offset;
@@ -64,7 +64,7 @@ double trust_ratio(const LarsSettings& s, double lr, const Segment& segment, con
   return s.clip ? std::min(ratio / lr, 1.0) : ratio;
 }
 
-/// The rounded copy of what was written, where there is one.
+/// Updates the rounded copy of what was written, if there is one.
 template <class T>
 void round_segments(const std::vector<Segment>& segments, const T* from, Array rounded) {
   bf16* to = rounded.as<bf16>();

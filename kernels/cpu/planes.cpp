@@ -10,7 +10,7 @@
 namespace vergence {
 namespace {
 
-/// Lines that are transposed together: as many values as a few cache lines hold.
+/// The number of lines transposed together: as many values as a few cache lines hold.
 constexpr std::int64_t strip = 16;
 
 // ---- resizing
@@ -49,7 +49,7 @@ void add_rows(const T* in, std::int64_t stride, const float* weights, std::int64
   }
 }
 
-/// out[:] = weighted sum of `taps` rows of `cols` values, `stride` apart. Several rows a pass: less to load and store.
+/// out[:] = weighted sum of `taps` rows of `cols` values, `stride` apart. Several rows per pass save loads and stores.
 template <class T>
 void weighted_rows(const T* in, std::int64_t stride, const float* weights, std::int64_t taps, std::int64_t cols,
                    float* out) {
@@ -70,7 +70,7 @@ void each_value(Planes& planes, F f) {
   for (std::int64_t i = 0; i < count; ++i) values[i] = f(values[i]);
 }
 
-/// f(red, green, blue) changes one pixel of an image in color.
+/// f(red, green, blue) changes one pixel of a color image.
 template <class F>
 void each_pixel(Planes& planes, F f) {
   float *red = planes.plane(0), *green = planes.plane(1), *blue = planes.plane(2);
@@ -83,8 +83,8 @@ void each_pixel(Planes& planes, F f) {
   }
 }
 
-/// Added in f64: an f32 sum errs more the larger the image and the narrower the processor's vectors. A single channel
-/// is gray.
+/// Summed in f64: the error of an f32 sum grows with the image and with narrower vectors of the processor. A single
+/// channel is its own gray.
 float mean_gray(Planes& planes) {
   const std::int64_t count = planes.area();
   const float* red = planes.plane(0);
@@ -224,7 +224,7 @@ void solarize(Planes& planes, float threshold) {
 
 namespace {
 
-/// Planes to interleaved pixels, a strip of rows at a time. `channels`: a number, or a constant, which is quicker.
+/// Planes to interleaved pixels, a strip of rows at a time. `channels`: a number, or a constant, which is faster.
 template <class Channels>
 void interleave(const float* values, std::int64_t size, Channels channels, bool flip, float* out) {
   const std::int64_t area = size * size;

@@ -12,7 +12,7 @@
 namespace vergence {
 namespace {
 
-/// The part of a window that lies inside the image: rows [top, bottom), columns [left, right).
+/// The part of a window inside the image: rows [top, bottom), columns [left, right).
 struct Window {
   std::int64_t top, bottom, left, right;
 
@@ -45,7 +45,7 @@ void for_windows(const PoolShape& shape, const Body& body) {
     for (std::int64_t ow = 0; ow < shape.out_width(); ++ow, ++o) body(o, Window(shape, oh, ow));
 }
 
-/// Sums into one image of dx. bf16 is summed in float and rounded once, when the object goes.
+/// Sums into one image of dx. bf16 is summed in float and rounded once, in the destructor.
 template <class T>
 class ImageSums {
  public:
@@ -74,7 +74,7 @@ class ImageSums {
   std::vector<Real> wide_;
 };
 
-/// One window's maxima. They are kept in `most` until all cells were seen.
+/// The maxima of one window, kept in `most` until all cells are seen.
 template <class T>
 void max_of_window(const PoolShape& shape, const Window& window, const T* image, Compute<T>* most,
                    std::int32_t* index) {
@@ -108,7 +108,7 @@ void average_of_window(const PoolShape& shape, const Window& window, const T* im
   cpu::for_simd(0, shape.channels, [=](std::int64_t c) { y[c] = static_cast<Y>(sums[c] / count); });
 }
 
-/// Padding of a full kernel or more would leave windows without a cell.
+/// Padding at least as large as the kernel would leave windows without a cell.
 void check(const char* op, const PoolShape& s) {
   require(s.padding < s.kernel_height && s.padding < s.kernel_width, op, ": padding ", s.padding,
           " must be smaller than the window ", s.kernel_height, "x", s.kernel_width);

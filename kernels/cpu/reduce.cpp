@@ -47,7 +47,8 @@ void max_along_rows(std::int64_t rows, std::int64_t cols, const T* a, T* out) {
   });
 }
 
-/// out[r] = sum over c of term(r * cols + c). Long rows are cut into blocks, so that one row keeps all threads busy.
+/// out[r] = sum over c of term(r * cols + c). Long rows are cut into blocks, so that a single row keeps all threads
+/// busy.
 template <class T, class Term>
 void sum_along_cols(std::int64_t rows, std::int64_t cols, const Term term, T* out) {
   const std::int64_t blocks = std::clamp<std::int64_t>(cols / (2 * cpu::grain), 1, 64);

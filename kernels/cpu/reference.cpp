@@ -2,7 +2,7 @@
 //
 // Products, convolutions and their data gradients are one computation: each output pixel (or matrix row) is a sum, over
 // the taps of the kernel, of a source pixel's channels times a matrix of weights. The weights are packed in panels of
-// `lanes` output channels, four output pixels share each panel, and a tap that falls on padding reads zeros.
+// `lanes` output channels, four output pixels share each panel, and a tap on padding reads zeros.
 #include "kernels/cpu/reference.h"
 
 #include <algorithm>
@@ -57,7 +57,7 @@ struct Panels {
   }
 };
 
-/// `lanes` values as vectors in the compilers' own notation.
+/// Vectors of `lanes` values, by the compilers' vector extensions.
 template <class Real>
 struct Lanes {
   typedef Real Vector __attribute__((vector_size(64), aligned(sizeof(Real)), may_alias));
@@ -81,8 +81,8 @@ void multiply(const T* const* source, std::int64_t channels, const Real* panel, 
   std::memcpy(sums, local, sizeof local);
 }
 
-/// Computes up to four output pixels, `out_channels` apart from `out` on. source[tap * pixels + p] is the pixel that
-/// tap reads for output p.
+/// Computes up to four output pixels, `out_channels` apart, starting at `out`. source[tap * pixels + p] is the pixel
+/// that the tap reads for output p.
 template <class T, class Real, class Out>
 void compute_pixels(const Panels<Real>& weights, const std::vector<const T*>& source, const std::vector<T>& zeros,
                     const Real* bias, int count, Out* out) {
@@ -209,8 +209,8 @@ struct WeightBlock {
   std::int64_t tap, first_out, outs, first_in, ins;  // absolute channels; outs <= pixels, ins <= lanes
   Compute<T> sums[pixels][lanes] = {};
 
-  /// Adds one row of output pixels. The row's own sum comes first: rounding errors then grow with the square root of
-  /// the number of rows, not of pixels.
+  /// Adds one row of output pixels. The row is summed by itself first: rounding errors then grow with the square root
+  /// of the number of rows, not of pixels.
   void add_row(const T* x_row, const T* g_row) {
     using Vector = typename Lanes<Compute<T>>::Vector;
     constexpr int vectors = Lanes<Compute<T>>::vectors;

@@ -1,5 +1,5 @@
-// Views on the CPU: settings, plans and what carries them out; batches of views, one image a turn.
-// Bound by arithmetic; each image's planes stay in the nearest caches.
+// Views on the CPU: settings, plans and their execution; batches of views, one image at a time. Bound by arithmetic;
+// each image's planes stay in the nearest caches.
 #include "kernels/views.h"
 
 #include <algorithm>
@@ -15,7 +15,7 @@
 namespace vergence {
 namespace {
 
-/// Operations that have no meaning for the channels are off: check_view_settings sees to it.
+/// Operations without a meaning for the channels are off: check_view_settings ensures it.
 void apply_jitter(Planes& planes, const ViewPlan& plan) {
   const bool colors = planes.channels == 3, has_gray = colors || planes.channels == 1;
   for (Jitter operation : plan.order) switch (operation) {
@@ -34,7 +34,7 @@ void apply_jitter(Planes& planes, const ViewPlan& plan) {
     }
 }
 
-/// Three channels become `channels`, the rest zeros.
+/// Expands three channels to `channels`; the rest are zeros.
 template <class T>
 void write_view(const float* view, std::int64_t pixels, std::int64_t channels, T* out) {
   for (std::int64_t i = 0; i < pixels; ++i)
@@ -145,7 +145,7 @@ ViewPlan draw_view(const ViewSettings& settings, std::int64_t height, std::int64
 
 namespace {
 
-/// A stretch of the image among the pixels at hand, `count` of them from `first` on.
+/// A segment of the image relative to the available pixels: `count` of them, starting at `first`.
 Stretch at_hand(const Stretch& all, std::int64_t first, std::int64_t count, int reduction) {
   const std::int64_t low = std::max<std::int64_t>(0, all.first / reduction - first);
   const std::int64_t high = std::min(count, (all.first + all.count + reduction - 1) / reduction - first);
@@ -154,7 +154,7 @@ Stretch at_hand(const Stretch& all, std::int64_t first, std::int64_t count, int 
           (static_cast<float>(all.first) + all.begin) / scale - static_cast<float>(first + low), all.length / scale};
 }
 
-/// Whether the pixels become the view as they are, but for normalization.
+/// True if the pixels become the view unchanged except for normalization.
 bool is_unchanged(const Stretch& rows, const Stretch& columns, std::int64_t size, const ViewPlan& plan) {
   const auto same = [&](const Stretch& part) {
     return part.begin == 0 && part.count == size && part.length == static_cast<float>(size);
@@ -162,11 +162,11 @@ bool is_unchanged(const Stretch& rows, const Stretch& columns, std::int64_t size
   return same(rows) && same(columns) && !plan.jitter && !plan.gray && !plan.blur && !plan.solarize && !plan.flip;
 }
 
-/// `channels`: a number, or a constant, which is quicker.
+/// `channels`: a number, or a constant, which is faster.
 template <class Channels>
 void normalize(const std::uint8_t* corner, std::int64_t width, Channels channels, const ViewSettings& settings,
                float* out) {
-  const ChannelValues mean = settings.mean, std = settings.std;  // of its own: `out` cannot be in there
+  const ChannelValues mean = settings.mean, std = settings.std;  // a local copy, which `out` cannot alias
   for (std::int64_t y = 0; y < settings.size; ++y, out += channels * settings.size) {
     const std::uint8_t* row = corner + channels * y * width;
     for (std::int64_t x = 0; x < settings.size; ++x)
@@ -198,7 +198,7 @@ void apply_view(const Picture& picture, const ViewSettings& settings, const View
                                picture.reduction);
   const Stretch columns = at_hand(view_stretch(settings, crop.left, crop.width, crop.height), picture.left,
                                   picture.width, picture.reduction);
-  const auto covered = [](const Stretch& part) {  // of decoded images, the last row may be a part of one
+  const auto covered = [](const Stretch& part) {  // the last row of a decoded image may be partial
     return part.length > 0 && part.begin >= 0 && part.begin + part.length <= static_cast<float>(part.count) + 0.01f;
   };
   require(crop.height > 0 && crop.width > 0 && covered(rows) && covered(columns), "view: crop ", crop.height, "x",

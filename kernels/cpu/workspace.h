@@ -1,4 +1,4 @@
-// A kernel's temporary memory, from the backend's pool: counted in its memory use, given back at the end of the scope.
+// A kernel's temporary memory, from the backend's pool: counted in its memory use, released at the end of the scope.
 #pragma once
 
 #include "kernels/backend.h"
@@ -15,7 +15,7 @@ class Workspace {
   Workspace(const Workspace&) = delete;
   Workspace& operator=(const Workspace&) = delete;
 
-  /// The memory, at least 64-byte aligned; null if no bytes were asked for.
+  /// The memory, at least 64-byte aligned; null if the size is zero.
   void* data() const { return data_; }
   template <class T>
   T* as() const {

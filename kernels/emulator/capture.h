@@ -1,4 +1,4 @@
-// What the emulated device does now or, while a capture is under way, notes down to be repeated.
+// Runs the emulated device's work now or, during a capture, records it for replay.
 #pragma once
 
 #include <functional>
@@ -10,7 +10,7 @@ using Work = std::vector<std::function<void()>>;
 
 /// Runs `work`, or appends it to the capture under way.
 void run_or_record(std::function<void()> work);
-/// Starts a capture; `end_recording` ends it and returns what was noted down.
+/// Starts a capture; `end_recording` ends it and returns the recorded work.
 void begin_recording();
 Work end_recording();
 bool recording();

@@ -63,11 +63,11 @@ struct Warp {
   alignas(16) unsigned char slots[2][32 * slot_bytes];
 };
 
-/// The order in which a block's threads run between barriers. Greedy: a warp runs until its next barrier, through all
-/// of its collectives, before the next warp begins; otherwise all warps go from collective to collective together.
+/// The order in which a block's threads run between barriers. Greedy: a warp runs through all of its collectives to its
+/// next barrier before the next warp begins; otherwise all warps advance together from collective to collective.
 struct Sequence {
   std::vector<int> threads;
-  std::vector<std::vector<int>> warps;  // the same by warp, warps in the order of their first thread
+  std::vector<std::vector<int>> warps;  // the same by warp; warps are in order of their first thread
   bool greedy = false;
 };
 
@@ -84,7 +84,7 @@ class Block {
   const LaunchSite* site = nullptr;
 
   FiberThread& self() { return threads[current]; }
-  /// Stops the running thread until the scheduler lets it go on.
+  /// Suspends the running thread until the scheduler resumes it.
   void wait(Waiting what) {
     self().waiting = what;
     fibers.yield();
@@ -137,7 +137,7 @@ std::string place_of(const FiberThread& t) {
   return "nowhere";
 }
 
-/// Lets go of the lanes of a warp that have all arrived at the same collective, as its mask says.
+/// Releases the lanes of a warp once all lanes of the mask have arrived at the same collective.
 bool Block::release_collectives(std::size_t warp) {
   bool any = false;
   const std::size_t first = warp * 32, lanes = std::min<std::size_t>(32, threads.size() - first);
@@ -221,7 +221,7 @@ void Block::reset(const LaunchSite& launch_site, const std::function<void()>& th
   fibers.start(count, run_thread);
 }
 
-/// Runs each of the threads that can run until it has to wait; true if any could.
+/// Runs each runnable thread until it has to wait; true if any could run.
 bool Block::run_ready(const std::vector<int>& order) {
   bool any = false;
   for (int i : order) {

@@ -76,7 +76,7 @@ using Stream = int;
 /// Waits for all threads of the block; returns how many gave a non-zero predicate. `file`, `line`: where, for reports.
 int barrier_count(const char* file, int line, int predicate);
 
-/// What the lanes of a warp gave at a collective: 32 slots of `slot_bytes`.
+/// The values that the lanes of a warp passed to a collective: 32 slots of `slot_bytes`.
 constexpr std::size_t slot_bytes = 64;
 struct Deposits {
   const unsigned char* slots;
@@ -87,7 +87,7 @@ struct Deposits {
     return value;
   }
 };
-/// Gives `value` to the lanes of `mask` and waits until all of them have done so at the same place.
+/// Passes `value` to the lanes of `mask` and waits until all of them have done so at the same place.
 Deposits exchange_bytes(unsigned mask, const void* value, std::size_t bytes, const char* name);
 template <class T>
 Deposits exchange(unsigned mask, const T& value, const char* name) {
@@ -106,7 +106,7 @@ void async_copy(void* shared, const void* global, int bytes, int valid_bytes);
 void async_commit();
 void async_wait(int groups_left);
 
-/// What a kernel that is launched early begins with, in every thread.
+/// Every thread of a kernel that is launched early must call this first.
 void waited_for_kernel_before();
 
 struct LaunchSite {
@@ -114,7 +114,7 @@ struct LaunchSite {
   dim3 grid, block;
   bool early = false;
 };
-/// Runs `body` once per thread of the grid; or, while a capture is under way, notes it down.
+/// Runs `body` once per thread of the grid; during a capture, records it instead.
 void run_grid(const LaunchSite& site, std::function<void()> body);
 
 template <class... Parameters, class... Arguments>
@@ -132,10 +132,10 @@ void launch_early(const char* name, void (*kernel)(Parameters...), dim3 grid, di
   run_grid({name, grid, block, true}, [kernel, converted] { std::apply(kernel, converted); });
 }
 
-/// Called with each kernel's name when it is launched or noted down; tests use it to see what runs.
+/// Called with each kernel's name when it is launched or recorded; tests use it to see what runs.
 extern void (*launch_observer)(const char* kernel);
 
-/// How threads are ordered between barriers. `changing` (the default) goes through the others from launch to launch.
+/// How threads are ordered between barriers. `changing` (the default) cycles through the others from launch to launch.
 enum class ThreadOrder { ascending, descending, random_1, random_2, changing };
 void set_thread_order(ThreadOrder order);
 

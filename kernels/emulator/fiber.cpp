@@ -46,7 +46,7 @@ Fibers::~Fibers() {
     if (fiber.stack) munmap(fiber.stack, stack_bytes);
 }
 
-/// Where every fiber begins. Never returns: there is nothing below it on its stack.
+/// The entry point of every fiber. Never returns: there is nothing below it on its stack.
 void Fibers::main() {
   Fibers& all = *active_;
 #ifdef VERGENCE_ASAN
@@ -59,7 +59,7 @@ void Fibers::main() {
 
 void Fibers::prepare(Fiber& fiber) {
 #ifdef __x86_64__
-  // As if `main` had been called: its return address lies at an address that is 8 modulo 16 once popped.
+  // As if `main` had been called: the return address is at an address that is 8 modulo 16 once popped.
   auto** top = reinterpret_cast<void**>(fiber.stack + stack_bytes) - 2;
   *top = reinterpret_cast<void*>(&main);
   for (int i = 1; i <= 6; ++i) top[-i] = nullptr;

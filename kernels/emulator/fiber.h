@@ -1,7 +1,7 @@
-// Fibers: stacks that are switched by hand. A thread of the emulated device is one; it runs until it has to wait.
+// Fibers: stacks switched by hand. Each thread of the emulated device is one; it runs until it has to wait.
 //
-// What switches is inline and jumps instead of returning: a return address that is not on the processor's own stack of
-// them costs as much as all else in a switch.
+// The switch is inline and jumps instead of returning: a return address that does not match the processor's own return
+// stack costs as much as the rest of the switch.
 #pragma once
 
 #include <cstddef>
@@ -25,7 +25,7 @@
 namespace vergence::emulated {
 
 #ifdef __x86_64__
-/// Saves the callee-saved registers and the stack pointer at *from, and takes up those of `to`.
+/// Saves the callee-saved registers and the stack pointer at *from, and loads those of `to`.
 extern "C" void vergence_switch_stack(void** from, void* to);
 
 struct FiberContext {
@@ -41,8 +41,8 @@ struct FiberContext {
 };
 #endif
 
-/// Some number of fibers that all run the same function, one after the other, from and back to the caller's stack.
-/// AddressSanitizer is told of every switch.
+/// Fibers that all run the same function, one after the other, each resumed from and yielding to the caller's stack.
+/// Informs AddressSanitizer of every switch.
 class Fibers {
  public:
   Fibers() = default;
@@ -50,7 +50,7 @@ class Fibers {
   Fibers(const Fibers&) = delete;
   Fibers& operator=(const Fibers&) = delete;
 
-  /// Makes `count` fibers that will call `entry(index)` when first resumed. Those of before are forgotten.
+  /// Creates `count` fibers that will call `entry(index)` when first resumed. Discards earlier ones.
   void start(std::size_t count, void (*entry)(std::size_t index));
 
   /// Runs fiber `index` until it yields or its entry returns; true while it has not returned.
@@ -68,7 +68,7 @@ class Fibers {
     return !fiber.done;
   }
 
-  /// From within a fiber: back to the caller of `resume`.
+  /// Called within a fiber: returns to the caller of `resume`.
   void yield() {
     Fiber& fiber = fibers_[current_];
 #ifdef VERGENCE_ASAN

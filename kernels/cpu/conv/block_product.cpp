@@ -1,5 +1,5 @@
-// The register-blocked product: 24 vectors of sums (6 rows of 4 vectors where the panel is full) stay in registers
-// while the depth goes by; per step 4 vectors of b are loaded and 6 values of a broadcast for 24 multiply-adds.
+// The register-blocked product: 24 vectors of sums (6 rows of 4 vectors for a full panel) stay in registers over the
+// depth; each step loads 4 vectors of b and broadcasts 6 values of a for 24 multiply-adds.
 #include "kernels/cpu/conv/block_product.h"
 
 #include <algorithm>
@@ -10,8 +10,8 @@ namespace vergence {
 
 namespace {
 
-/// Depth is cut into slices, so that a slice of a panel (64 KB) stays in the nearer caches. Longer slices gain nothing;
-/// shorter ones load and store the sums too often (128: 8 % slower).
+/// The depth is cut into slices, so that a slice of a panel (64 KB) stays in the nearer caches. Longer slices gain
+/// nothing; shorter ones load and store the sums too often (128: 8 % slower).
 constexpr std::int64_t depth_slice = 256;
 
 #ifdef __AVX512F__

@@ -1,16 +1,15 @@
-// A small matrix product out of the caches, for callers that arrange their operands themselves: the core of
-// winograd.cpp.
+// A small matrix product on cached data, for callers that arrange their operands themselves: the core of winograd.cpp.
 #pragma once
 
 #include <cstdint>
 
 namespace vergence {
 
-/// The columns of b come in panels this wide; the last panel may be narrower (a multiple of float_lanes).
+/// The columns of b are stored in panels this wide; the last panel may be narrower (a multiple of float_lanes).
 inline constexpr std::int64_t panel_width = 64;
 
-/// The rows of out are computed in whole blocks: up to this many rows beyond the last one are read (of a) and written
-/// (of out) with meaningless values. Callers leave room for them.
+/// Computes the rows of out in whole blocks: reads (of a) and writes (of out) up to this many rows past the last one,
+/// with meaningless values. Callers must leave room for them.
 inline constexpr std::int64_t spare_rows = 15;
 
 /// out(rows, columns) = or += a(rows, depth) b(depth, columns).

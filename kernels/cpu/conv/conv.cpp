@@ -1,4 +1,4 @@
-// Convolution on the CPU: which implementation runs is rules.h's choice, or conv_tuning.h's.
+// Convolution on the CPU: rules.h chooses the implementation, or conv_tuning.h does.
 #include "kernels/conv_tuning.h"
 #include "kernels/cpu/backend.h"
 #include "kernels/cpu/conv/rules.h"
@@ -52,7 +52,7 @@ void convolve(const ConvShape& shape, ConvPass pass, ConstArray first, ConstArra
   candidates[choices.tuning->choose(text_of_conv(shape, pass, first.dtype), candidates)].run();
 }
 
-/// By way of memory of its own where it is added to what `out` holds.
+/// Uses temporary memory if the result is added to what `out` holds.
 void convolve(const ConvShape& shape, ConvPass pass, ConstArray first, ConstArray second, Array out, Backend& pool,
               bool add) {
   if (!add) return convolve(shape, pass, first, second, out, pool);

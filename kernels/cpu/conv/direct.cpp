@@ -1,5 +1,5 @@
-// Direct convolution by oneDNN. Activations keep their NHWC layout; weights (OHWI) and their gradients are reordered to
-// and from the layout that the primitive likes best on every call: 9.4 MB of weights cost 0.5 to 1.8 ms beside a
+// Direct convolution by oneDNN. Activations keep their NHWC layout; weights (OHWI) and their gradients are reordered on
+// every call to and from the layout that the primitive prefers: 9.4 MB of weights cost 0.5 to 1.8 ms next to a
 // convolution of 10 to 40 ms, and a copy kept between calls could go stale unnoticed.
 #ifndef VERGENCE_PLAIN_CPU
 
@@ -66,7 +66,7 @@ Layouts layouts(const Key& key) {
   return l;
 }
 
-/// Fills in what all passes share, from the finished primitive description.
+/// Fills in the parts common to all passes, from the finished primitive description.
 template <class Conv, class Desc>
 std::shared_ptr<const Plan> finish(Plan plan, const Desc& desc, bool weights_out) {
   if (onednn::is_reference(desc)) return nullptr;
@@ -81,7 +81,7 @@ std::shared_ptr<const Plan> finish(Plan plan, const Desc& desc, bool weights_out
   return std::make_shared<const Plan>(plan);
 }
 
-/// oneDNN 2.6 asks for too little scratch memory here and writes behind it (jit_1x1:avx512_core, which gathers the
+/// oneDNN 2.6 requests too little scratch memory here and writes past its end (jit_1x1:avx512_core, which gathers the
 /// strided pixels in blocks of 16 channels).
 bool overruns_its_scratch(const Key& key) {
   const ConvShape& s = key.shape;
@@ -89,17 +89,17 @@ bool overruns_its_scratch(const Key& key) {
          s.in_channels / s.groups < 16;
 }
 
-/// oneDNN 2.6 sorts the columns of a bf16 image by their remainder modulo the stride. Where no column has a remainder
-/// it leaves that part of its scratch memory unwritten, padding included, and then multiplies by what lies there
+/// oneDNN 2.6 sorts the columns of a bf16 image by their remainder modulo the stride. For a remainder without columns
+/// it leaves that part of its scratch memory unwritten, padding included, and then multiplies by its contents
 /// (jit_bf16:avx512_core, jit_bf16:avx512_core_bf16, jit:avx512_core_amx_bf16).
 bool reads_unwritten_scratch(const Key& key) {
   const ConvShape& s = key.shape;
   return key.pass == ConvPass::weight && key.activations == DType::bf16 && s.kernel_width > 1 && s.in_width < s.stride;
 }
 
-/// oneDNN 2.6 keeps two things in one register where it computes the data gradient of 30 pixels at a time: the weights,
-/// and the last of an odd number of channels. For which images it takes 30 depends on height and area in many ways; it
-/// never does for fewer pixels.
+/// oneDNN 2.6 keeps two values in one register when it computes the data gradient of 30 pixels at a time: the weights,
+/// and the last of an odd number of channels. Which images it processes 30 at a time depends on height and area in many
+/// ways; it never does so for images of fewer pixels.
 bool uses_a_register_twice(const ConvShape& s, const std::string& implementation) {
   return implementation == "jit_bf16_1x1:avx512_core_bf16" && s.out_channels % 2 == 1 &&
          s.out_height() * s.out_width() >= 30;
@@ -133,7 +133,7 @@ std::shared_ptr<const Plan> make_plan(const Key& key) try {
   plan.w = weight.diff_weights_desc();
   return finish<dnnl::convolution_backward_weights>(plan, weight, true);
 } catch (const dnnl::error& failure) {
-  // bf16 needs AVX-512; anything but "not implemented" is a bug here.
+  // bf16 needs AVX-512; any error other than "not implemented" is a bug here.
   if (failure.status == dnnl_unimplemented) return nullptr;
   throw Error(join("conv: oneDNN: ", failure.what()));
 }

@@ -31,7 +31,7 @@ namespace vergence {
 namespace {
 
 #ifndef VERGENCE_PLAIN_CPU
-/// Whether the library may use these instructions here.
+/// True if the library can use these instructions here.
 bool has(dnnl::cpu_isa instructions) {
   static const auto there = static_cast<unsigned>(dnnl::get_effective_cpu_isa());  // a set of bits
   const auto needed = static_cast<unsigned>(instructions);
@@ -39,7 +39,7 @@ bool has(dnnl::cpu_isa instructions) {
 }
 #endif
 
-/// Unfolding lives on fast bf16 products; without AMX the library's direct convolution is the better of the two.
+/// Unfolding depends on fast bf16 products; without AMX the library's direct convolution is faster.
 bool has_matrix_unit() {
 #ifdef VERGENCE_PLAIN_CPU
   return false;
@@ -48,19 +48,19 @@ bool has_matrix_unit() {
 #endif
 }
 
-/// Worth it where a tile is mostly image, and where the tiles share the cost of transforming the weights.
+/// Pays off if tiles are mostly image and enough tiles share the cost of transforming the weights.
 bool winograd_pays(const ConvShape& s) {
   const std::int64_t tiles = ((s.in_height + 3) / 4) * ((s.in_width + 3) / 4);
   return 2 * s.in_height * s.in_width >= 16 * tiles && s.batch * tiles >= 16;
 }
 
-/// Products whose depth is not a multiple of 32 leave the matrix unit.
+/// Products whose depth is not a multiple of 32 do not run on the matrix unit.
 bool unfolding_applies(const ConvShape& s, ConvPass pass) {
   return has_matrix_unit() && s.groups == 1 && s.in_channels % 32 == 0 && s.out_channels % 32 == 0 &&
          (pass != ConvPass::weight || s.batch * s.out_height() * s.out_width() % 32 == 0);
 }
 
-/// Worth it for few pixels of many channels, and for strided gradients.
+/// Pays off for few pixels with many channels, and for strided gradients.
 bool unfolding_pays(const ConvShape& s, ConvPass pass) {
   const std::int64_t cells = s.out_height() * s.out_width(), ins = s.in_channels;
   const bool tiny = cells <= 16, small = cells <= 64, strided = s.stride > 1;

@@ -1,5 +1,5 @@
-// Which algorithm runs a convolution: a fixed rule by shape, pass and type, made from measurements. It never times
-// anything at run time, so the same command gives the same bits. (conv_tuning.h times, where asked to.)
+// Which algorithm runs a convolution: a fixed rule by shape, pass and type, based on measurements. It never times
+// anything at run time, so the same command gives the same bits. (conv_tuning.h times, if asked to.)
 #pragma once
 
 #include "kernels/backend.h"
@@ -9,18 +9,18 @@ namespace vergence {
 
 /// How the CPU computes one pass.
 enum class CpuConvAlgorithm {
-  direct,    // the library's direct convolution (plain loops where there is no library, and for f64)
+  direct,    // the library's direct convolution (plain loops without the library, and for f64)
   winograd,  // winograd.h: f32, 3x3, stride 1
   unfold,    // unfold.h: bf16, patches gathered into a matrix, then a matrix product
 };
 
-/// True where winograd.h can compute the shape: 3x3, stride, padding, dilation and groups 1, channels in whole vectors.
+/// True if winograd.h can compute the shape: 3x3, stride, padding, dilation and groups 1, channels in whole vectors.
 bool winograd_applies(const ConvShape& shape);
 
-/// True where `algorithm` can compute this pass on this processor. `type` is the type of the activations.
+/// True if `algorithm` can compute this pass on this processor. `type` is the type of the activations.
 bool cpu_conv_applies(CpuConvAlgorithm algorithm, const ConvShape& shape, ConvPass pass, DType type);
 
-/// The rule, after what the user asked for. `type` is the type of the activations.
+/// The rule, unless the user's choice overrides it. `type` is the type of the activations.
 CpuConvAlgorithm choose_cpu_conv(const ConvShape& shape, ConvPass pass, DType type, CpuConv choice);
 
 }  // namespace vergence

@@ -3,7 +3,7 @@
 //   weight   dw = g' patches(x);
 //   data     dx = patches(g) w, separately for each of the stride x stride phases of the input pixels: pixels of one
 //            phase are reached by the same taps of the kernel, so no product is spent on zeros.
-// The patches of some images at a time lie in temporary memory.
+// The patches of a few images at a time are kept in temporary memory.
 #include "kernels/cpu/conv/unfold.h"
 
 #include <algorithm>
@@ -28,7 +28,7 @@ struct Axis {
   std::int64_t at(std::int64_t tap, std::int64_t cell) const { return source[tap * cells + cell]; }
 };
 
-/// Output cells read input cells.
+/// Forward: output cells read input cells.
 Axis forward_axis(const ConvShape& s, std::int64_t kernel, std::int64_t in, std::int64_t out) {
   Axis axis{out, in, {}, {}};
   for (std::int64_t tap = 0; tap < kernel; ++tap) {
@@ -41,7 +41,7 @@ Axis forward_axis(const ConvShape& s, std::int64_t kernel, std::int64_t in, std:
   return axis;
 }
 
-/// Input cells phase, phase + stride, ... read the output cells that they have contributed to.
+/// Backward: input cells phase, phase + stride, ... read the output cells that they contributed to.
 Axis data_axis(const ConvShape& s, std::int64_t kernel, std::int64_t in, std::int64_t out, std::int64_t phase) {
   Axis axis{phase < in ? (in - phase - 1) / s.stride + 1 : 0, out, {}, {}};
   for (std::int64_t tap = 0; tap < kernel; ++tap) {
@@ -63,7 +63,8 @@ struct Unfold {
 
   std::int64_t rows() const { return down.cells * across.cells; }  // of an image
   std::int64_t columns() const { return static_cast<std::int64_t>(down.taps.size() * across.taps.size()) * channels; }
-  /// Images whose patches fit the temporary memory; a multiple of 32 where it can be, as bf16 products want.
+  /// The number of images whose patches fit the temporary memory; a multiple of 32 if possible, as bf16 products
+  /// prefer.
   std::int64_t images(std::int64_t batch) const {
     const std::int64_t fitting = patch_memory / std::max<std::int64_t>(1, rows() * columns() * 2);
     return std::clamp<std::int64_t>(fitting > 32 ? fitting / 32 * 32 : fitting, 1, batch);
@@ -113,7 +114,7 @@ void forward(const ConvShape& s, const bf16* x, ConstArray w, bf16* y, Backend& 
   }
 }
 
-/// dw has the type f32.
+/// dw has type f32.
 void weight(const ConvShape& s, const bf16* x, const bf16* g, Array dw, Backend& backend) {
   const Unfold unfold = forward_unfold(s);
   const std::int64_t images = unfold.images(s.batch);
@@ -130,7 +131,7 @@ void weight(const ConvShape& s, const bf16* x, const bf16* g, Array dw, Backend&
   }
 }
 
-/// Writes the pixels of a phase (`from`, contiguous) to their places; zeros if `from` is null.
+/// Writes the pixels of a phase (`from`, contiguous) to their places; writes zeros if `from` is null.
 void scatter(const ConvShape& s, const Unfold& unfold, std::int64_t phase_h, std::int64_t phase_w, const bf16* from,
              std::int64_t count, bf16* dx) {
   const std::size_t bytes = static_cast<std::size_t>(s.in_channels) * sizeof(bf16);
@@ -148,7 +149,7 @@ void scatter(const ConvShape& s, const Unfold& unfold, std::int64_t phase_h, std
   });
 }
 
-/// The rows (tap, output channel) of weights that belong to the taps of `unfold`, each of all input channels.
+/// The rows (tap, output channel) of weights for the taps of `unfold`, each over all input channels.
 void select_weights(const ConvShape& s, const Unfold& unfold, const bf16* w, bf16* out) {
   const std::int64_t ins = s.in_channels;
   for (const std::int64_t kh : unfold.down.taps)

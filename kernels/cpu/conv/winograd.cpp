@@ -5,9 +5,9 @@
 //   forward  M[point](tile, out) = V[point](tile, in) U[point](in, out), then Y = A'MA;
 //   data     the same with the weights turned by 180 degrees and their channels exchanged;
 //   weight   W[point](out, in) = sum over tiles of (A g A')[point](tile, out) V[point](tile, in), then dw = G'WG.
-// Transforms work on `float_lanes` channels at once. Tiles go through in chunks. Where the transformed weights fit a
-// core's second-level cache, each thread takes chunks of its own through all stages there; otherwise all threads share
-// one larger chunk and split each stage, so that the transformed weights are read once per chunk.
+// Transforms work on `float_lanes` channels at once. Tiles are processed in chunks. If the transformed weights fit a
+// core's second-level cache, each thread takes its own chunks through all stages there; otherwise all threads share one
+// larger chunk and split each stage, so that the transformed weights are read once per chunk.
 #include "kernels/cpu/conv/winograd.h"
 
 #include <algorithm>
@@ -37,7 +37,7 @@ struct Image {
   std::int64_t across() const { return (width + out_side - 1) / out_side; }
   std::int64_t tiles() const { return batch * down() * across(); }
 
-  /// The cells of a side x side patch that begins `margin` before the tile; `outside` for cells beyond the image.
+  /// The cells of a side x side patch that begins `margin` before the tile; `outside` replaces cells beyond the image.
   template <int side, int margin, class Float>
   void cells(Float* base, std::int64_t tile, Float* outside, Float* (&cell)[side][side]) const {
     const std::int64_t top = tile / across() % down() * out_side - margin, left = tile % across() * out_side - margin;
@@ -56,7 +56,7 @@ struct Transformed {
   std::int64_t rows, channels;
   float* data = nullptr;
 
-  /// An odd number of 64-byte lines, so that the 36 streams of a transform fall into different sets of the caches.
+  /// An odd number of 64-byte lines, so that the 36 streams of a transform map to different cache sets.
   std::int64_t step() const { return (((rows + spare_rows) * channels + 15) / 16 | 1) * 16; }
   std::int64_t bytes() const { return points * step() * static_cast<std::int64_t>(sizeof(float)); }
   float* row(std::int64_t row, std::int64_t channel) const { return data + row * channels + channel; }
@@ -124,7 +124,7 @@ void transform_outputs(const Image& image, const Transformed& m, std::int64_t fi
   });
 }
 
-/// Transforms `float_lanes` channels of a 3 x 3 kernel whose tap k lies at from + k * step (turned: in reverse order).
+/// Transforms `float_lanes` channels of a 3 x 3 kernel with tap k at from + k * step (turned: in reverse order).
 void transform_kernel(const float* from, std::int64_t step, bool turned, float* to, std::int64_t to_step) {
   transform<WeightLine>(
       [&](int i, int j, FloatVector& value) {
@@ -134,8 +134,8 @@ void transform_kernel(const float* from, std::int64_t step, bool turned, float* 
       [&](int i, int j, const FloatVector& value) { vector_at(to + (i * in_side + j) * to_step) = value; });
 }
 
-/// U for the forward pass: rows are input channels. Weights are transposed in blocks first: OHWI has the input channels
-/// together, the products want the output channels so. A block spans a panel, whose rows are then written whole.
+/// U for the forward pass: rows are input channels. Weights are first transposed in blocks: OHWI stores input channels
+/// contiguously, but the products need contiguous output channels. A block spans a panel, whose rows it writes whole.
 void transform_weights(const float* w, const Transformed& u) {
   constexpr int taps = kernel_side * kernel_side;
   const std::int64_t ins = u.rows, outs = u.channels, strips = ins / float_lanes,
@@ -148,7 +148,7 @@ void transform_weights(const float* w, const Transformed& u) {
       for (std::int64_t o = 0; o < width; ++o)
         for (int tap = 0; tap < taps; ++tap) {
           const float* from = w + ((out + o) * taps + tap) * ins + in;
-          __builtin_prefetch(from + float_lanes, 0, 2);  // too many streams for the hardware to notice
+          __builtin_prefetch(from + float_lanes, 0, 2);  // too many streams for the hardware prefetcher
           for (int i = 0; i < float_lanes; ++i) block[tap][i][o] = from[i];
         }
       for (int i = 0; i < float_lanes; ++i)
@@ -158,7 +158,7 @@ void transform_weights(const float* w, const Transformed& u) {
   });
 }
 
-/// U for the data pass: rows are the convolution's output channels, kernels are turned.
+/// U for the data pass: rows are the convolution's output channels; kernels are turned.
 void transform_turned_weights(const float* w, const Transformed& u) {
   constexpr int taps = kernel_side * kernel_side;
   const std::int64_t outs = u.rows, ins = u.channels;
@@ -181,8 +181,8 @@ void multiply_points(std::int64_t rows, const Product& product) {
   });
 }
 
-/// Tiles of a chunk: about equal chunks whose transformed tiles take up to about `bytes`. A multiple of 48, the common
-/// multiple of the row blocks of a product.
+/// Tiles per chunk: chunks of about equal size whose transformed tiles take about `bytes` at most. A multiple of 48,
+/// the common multiple of the row blocks of a product.
 std::int64_t chunk_size(std::int64_t tiles, std::int64_t channels, std::int64_t bytes) {
   const std::int64_t fitting = bytes / (points * channels * static_cast<std::int64_t>(sizeof(float))),
                      chunks = (tiles - 1) / std::max<std::int64_t>(48, fitting) + 1,
@@ -213,7 +213,7 @@ struct Convolution {
     });
     transform_outputs(out, m, first, count, y);
   }
-  /// Chunks [begin, end) one after the other.
+  /// Processes chunks [begin, end) one after the other.
   void chunks(std::int64_t begin, std::int64_t end, std::int64_t size, Backend& pool) const {
     Transformed v{size, in.channels}, m{size, out.channels};
     const Workspace v_memory(pool, v.bytes()), m_memory(pool, m.bytes());
@@ -236,7 +236,7 @@ struct WeightGradient {
   Image in, out;
   const float *x, *g;
 
-  /// Adds chunks [begin, end) to `sums`, which the first one overwrites.
+  /// Adds chunks [begin, end) to `sums`; the first one overwrites it.
   void chunks(std::int64_t begin, std::int64_t end, std::int64_t size, const Transformed& sums, Backend& pool) const {
     Transformed v{size, in.channels}, a{size, out.channels};
     const Workspace v_memory(pool, v.bytes()), a_memory(pool, a.bytes());

@@ -3,7 +3,7 @@
 // is dw = G'[(B'd) * (A g)]. In two dimensions a transform is applied to the columns of a tile, then to its rows.
 //
 // The products are those of polynomials at the points 0, +-p, +-q and infinity. Any p and q are exact in theory; in
-// floating point p = 5/8, q = 3/2 err less than half as much as the paper's 1 and 2, at the cost of a few
+// floating point p = 5/8, q = 3/2 have less than half the error of the paper's 1 and 2, at the cost of a few
 // multiplications. Rows of B': the polynomial with zeros at all other points; G: (1, t, t^2) / N(t), N(t) = the product
 // of t's differences to the other points; A': (1, t, t^2, t^3).
 #pragma once
@@ -16,7 +16,7 @@ constexpr int in_side = 6, out_side = 4, kernel_side = 3, points = in_side * in_
 
 constexpr float p = 5.f / 8, q = 3.f / 2, p2 = p * p, q2 = q * q;
 
-/// A line of a tile; its first `in` vectors are replaced by `out` others.
+/// A line of a tile; a transform replaces its first `in` vectors by `out` new ones.
 using Line = FloatVector[in_side];
 
 /// B': 6 inputs -> 6.
@@ -89,8 +89,8 @@ struct WeightGradientLine {
   }
 };
 
-/// Transforms a tile of in x in vectors, `load(row, column, vector)` sets one, into out x out: `store(row, column,
-/// vector)`.
+/// Transforms a tile of in x in vectors into out x out: `load(row, column, vector)` sets one, `store(row, column,
+/// vector)` takes one.
 template <class T, class Load, class Store>
 inline void transform(const Load& load, const Store& store) {
   FloatVector tile[in_side][in_side];
