@@ -1,6 +1,7 @@
-// The GPU as a device. One class; its members are defined over several .cu files, one per family, each with a twin of
-// the same name in kernels/cpu. Compiled as plain C++ (kernels/emulator), the same files are the emulated device.
-// Results are bitwise repeatable: no kernel adds with atomics, and partial sums are added in a fixed order.
+// The GPU as a device. One class whose members are defined in several .cu files, one per family, each with a
+// counterpart of the same name in kernels/cpu. Compiled as plain C++ (kernels/emulator), the same files are the
+// emulated device. Results are bitwise repeatable: no kernel adds with atomics, and partial sums are added in a fixed
+// order.
 #pragma once
 
 #include <memory>
@@ -144,7 +145,8 @@ class CudaBackend final : public Backend {
   void gather_segments(const std::vector<ConstArray>& parts, const std::vector<Segment>& segments, Array out) override;
 
  private:
-  /// Segments as the optimizers' kernels read them. They stay on the device, for the next step and for recordings.
+  /// Segments in the form that the optimizers' kernels read. They stay on the device, for the next step and for
+  /// recordings.
   struct SegmentTable;
   std::shared_ptr<const SegmentTable> table_of(const std::vector<Segment>& segments);
 

@@ -5,11 +5,10 @@
 // either directly, G1 = z2 F^T, G2 = z1 F, F = N c off the diagonal and 0 on it, w_i = (2 / N) alpha (c_ii - 1);
 // or by the Gram matrices, sum_ij c_ij^2 = <z1 z1^T, z2 z2^T> / N^2, G1 = (z2 z2^T) z1, G2 = (z1 z1^T) z2,
 // w_i = (2 / N) (alpha (c_ii - 1) - beta c_ii).
-// FLOP forward: 2 N D^2, one kernel: a tile of c is formed, summed and, where a gradient will follow, written as F; or
-// 2 N^2 D, one kernel: a tile of both Gram matrices is formed and multiplied, and only those on one side of the
-// diagonal are, since both are symmetric. Neither stores a product. Bound by the multiply-adds outside of the tensor
-// cores. Backward: two products of 2 N D^2 each, or four of 2 N^2 D, by gemm, and one pass over z and its gradient
-// (bound by memory).
+// FLOP forward: 2 N D^2 in one kernel: it forms a tile of c, sums it and, if a gradient will follow, writes it as F; or
+// 2 N^2 D in one kernel: it forms a tile of both Gram matrices and multiplies them, only on one side of the diagonal,
+// since both are symmetric. Neither stores a product. Bound by multiply-adds outside the tensor cores. Backward: two
+// products of 2 N D^2 each, or four of 2 N^2 D, by gemm, and one pass over z and its gradient (bound by memory).
 #include <cmath>
 
 #include "kernels/cuda/backend.h"
@@ -19,7 +18,7 @@
 namespace vergence::VERGENCE_GPU {
 namespace {
 
-/// F's tile of this block to `factor` (may be null), N c_ii to `c_ii`, the sum of F's squares to partial[block].
+/// Writes this block's tile of F to `factor` (may be null), N c_ii to `c_ii`, the sum of F's squares to partial[block].
 template <class Layout, class Real>
 __global__ void __launch_bounds__(256) direct_tiles(CrossCorrelationShape shape, std::int64_t tiles, const Real* z1,
                                                     const Real* z2, double* partial, Real* factor, Real* c_ii) {
@@ -48,7 +47,7 @@ __global__ void __launch_bounds__(256) direct_tiles(CrossCorrelationShape shape,
   if (threadIdx.x == 0) partial[blockIdx.x] = squares;
 }
 
-/// The place of tile `index` among those on and above the diagonal, column after column.
+/// The position of tile `index` among those on and above the diagonal, column by column.
 __device__ inline void triangle_place(std::int64_t index, std::int64_t& row, std::int64_t& column) {
   column = static_cast<std::int64_t>((std::sqrt(8.0 * static_cast<double>(index) + 1.0) - 1.0) / 2.0);
   while (column * (column + 1) / 2 > index) --column;
@@ -56,7 +55,7 @@ __device__ inline void triangle_place(std::int64_t index, std::int64_t& row, std
   row = index - column * (column + 1) / 2;
 }
 
-/// The block's part of <z1 z1^T, z2 z2^T>, with that of the mirrored tile, to partial[block].
+/// Writes the block's part of <z1 z1^T, z2 z2^T>, including the mirrored tile, to partial[block].
 template <class Layout, class Real>
 __global__ void __launch_bounds__(256)
     gram_tiles(CrossCorrelationShape shape, const Real* z1, const Real* z2, double* partial) {
@@ -80,7 +79,7 @@ __global__ void __launch_bounds__(256)
   if (threadIdx.x == 0) partial[blockIdx.x] = row_tile == column_tile ? total : 2 * total;
 }
 
-/// One block: adds the tiles' sums in a fixed order, and divides c_ii by N.
+/// One block: adds the tiles' sums in a fixed order and divides c_ii by N.
 template <class Real>
 __global__ void finish_loss(CrossCorrelationShape shape, std::int64_t parts, const double* partial, Real* c_ii,
                             Real* diagonal, Real* off_diagonal) {
@@ -115,7 +114,7 @@ __global__ void finish_gradient(CrossCorrelationShape shape, const Real* g_diago
   }
 }
 
-/// Calls `f` with the largest tiles that give the GPU enough blocks; `tiles_of(size)` says how many there are.
+/// Calls `f` with the largest tiles that still give the GPU enough blocks; `tiles_of(size)` is the number of tiles.
 template <class Real, class TilesOf, class F>
 void with_layout(const TilesOf& tiles_of, const F& f) {
   constexpr std::int64_t enough = 128;

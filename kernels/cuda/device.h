@@ -23,18 +23,19 @@ class Device {
   int multiprocessors() const;
   Stream stream() const;
 
-  /// Blocks are 256-byte aligned. Everything runs on one stream, so a block may be released as soon as the last kernel
-  /// that uses it was launched. Throws Error when memory runs out: what was asked, what is free, what may help.
+  /// Blocks are 256-byte aligned. Everything runs on one stream, so a block may be released once the last kernel that
+  /// uses it was launched. Throws Error when memory runs out, with the bytes requested, the bytes free, and what may
+  /// help.
   void* allocate(std::int64_t bytes);
   void release(void* block, std::int64_t bytes) noexcept;
   MemoryUse memory() const;
-  /// What the system has left, and what the pool holds and is not in use.
+  /// The system's free memory plus the unused memory of the pool.
   std::int64_t free_memory() const;
   void reset_peak();
 
-  /// The host's bytes may be changed or freed when this returns.
+  /// The host may change or free its bytes once this returns.
   void upload(void* device, const void* host, std::int64_t bytes);
-  /// On a stream of its own; see Backend::upload_ahead. Not while recording.
+  /// On a separate stream; see Backend::upload_ahead. Not while recording.
   void upload_ahead(void* device, const void* host, std::int64_t bytes);
   /// Waits for everything before it.
   void download(void* host, const void* device, std::int64_t bytes);
@@ -42,13 +43,13 @@ class Device {
   void copy(void* to, const void* from, std::int64_t bytes);
   void synchronize();
 
-  /// Between these two calls it is noted down which blocks the work takes and gives back.
+  /// Between these two calls, logs the blocks that the work takes and releases.
   void begin_rehearsal();
   std::unique_ptr<Rehearsal> end_rehearsal();
-  /// From here on work is noted down instead of being done; blocks allocated meanwhile belong to the recording. Throws
-  /// if one is under way. rehearsal: of the same work, or null.
+  /// From here on work is recorded instead of run; blocks allocated meanwhile belong to the recording. Throws if one is
+  /// already under way. rehearsal: of the same work, or null.
   void begin_recording(const Rehearsal* rehearsal = nullptr);
-  /// Throws if something was done meanwhile that cannot be repeated (a download, a synchronization).
+  /// Throws if something was done meanwhile that cannot be replayed (a download, a synchronization).
   std::unique_ptr<Recording> end_recording();
 
   struct State;
@@ -57,7 +58,7 @@ class Device {
   std::unique_ptr<State> state_;
 };
 
-/// Working memory of one call: `count` values, given back at the end of the scope.
+/// Working memory for one call: `count` values, released at the end of the scope.
 template <class T>
 class Scratch {
  public:

@@ -1,6 +1,6 @@
-// A device's memory in pools: large segments are asked of the system once, cut into blocks, and joined again.
-// Everything on a device runs on one stream, so a block released by the host may be handed out again at once. Only
-// addresses are known here: the memory is never touched. Nothing here is thread-safe: its owner locks.
+// A device's memory in pools: large segments requested from the system once, cut into blocks, and merged again.
+// Everything on a device runs on one stream, so a block released by the host may be reused at once. The pool handles
+// only addresses and never touches the memory. Not thread-safe: the owner locks.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,7 @@
 
 namespace vergence {
 
-/// Where a pool's segments come from.
+/// The source of a pool's segments.
 struct MemorySource {
   std::function<void*(std::int64_t bytes)> take;  // new memory, or null
   std::function<void(void* segment)> give_back;
@@ -24,11 +24,11 @@ struct MemorySource {
 class DevicePool {
  public:
   struct Settings {
-    /// Each block is a segment of its own, of exactly its bytes, and goes back when it is released: a sanitizer then
-    /// knows each block's bounds, and that a new block holds nothing.
+    /// Each block is its own segment, of exactly its size, and is returned when released: a sanitizer then knows each
+    /// block's bounds, and that a new block is uninitialized.
     bool single_blocks = false;
-    /// No segment goes back before the pool's end: one that holds no block now may still be used by work that was noted
-    /// down and not done yet.
+    /// Keeps every segment until the pool's end: one without blocks may still be used by recorded work that has not run
+    /// yet.
     bool keeps = false;
   };
 
@@ -38,13 +38,13 @@ class DevicePool {
   DevicePool(const DevicePool&) = delete;
   DevicePool& operator=(const DevicePool&) = delete;
 
-  /// At least `bytes`, 256-byte aligned: the smallest gap that holds them, else a new segment. Null if the system has
-  /// no more, even after `trim`.
+  /// At least `bytes`, 256-byte aligned: from the smallest gap that fits, otherwise a new segment. Null if the system
+  /// has no more memory, even after `trim`.
   void* allocate(std::int64_t bytes);
-  /// `block` as handed out by `allocate` with the same `bytes`.
+  /// `block` as returned by `allocate` with the same `bytes`.
   void release(void* block, std::int64_t bytes);
   bool owns(const void* block) const;
-  /// Gives segments that hold no block back to the system, unless the pool keeps them.
+  /// Returns segments without blocks to the system, unless the pool keeps them.
   void trim();
   /// Bytes in blocks, their peak, and bytes in segments.
   const MemoryUse& use() const { return use_; }
@@ -66,40 +66,40 @@ class DevicePool {
   Settings settings_;
   std::map<Address, std::int64_t> segments_;           // start -> bytes
   std::map<Address, Gap> gaps_;                        // start -> extent
-  std::multimap<std::int64_t, Address> gaps_by_size_;  // the same by extent: the smallest that fits is found at once
+  std::multimap<std::int64_t, Address> gaps_by_size_;  // the same by size: finds the smallest that fits at once
   MemoryUse use_;
 };
 
-/// The memory of a device that records: a pool for everything, and one for each recording, whose blocks may never be
-/// handed out to anybody else, as every replay writes to them.
+/// The memory of a device that records: a general pool, and one pool per recording. A recording's blocks may never be
+/// given to anybody else, since every replay writes to them.
 class DeviceMemory {
  public:
   explicit DeviceMemory(MemorySource source, bool single_blocks = false);
 
-  /// Of the pool for everything or, while a recording is under way, of the recording's. Null where there is no more.
+  /// Allocates from the general pool or, during a recording, from the recording's. Null if there is no more memory.
   void* allocate(std::int64_t bytes);
-  /// To the pool that it came from. Throws Error where it came from none. While a recording is under way, which may use
-  /// it, a block of the pool for everything waits for the recording's end.
+  /// Returns a block to its pool. Throws Error if it belongs to none. A recording may use blocks of the general pool,
+  /// so one released during a recording is held until the recording ends.
   void release(void* block, std::int64_t bytes);
 
-  /// Between these two calls what the pool for everything hands out is noted down.
+  /// Between these two calls, logs the blocks of the general pool.
   void begin_log() { log_.emplace(); }
   MemoryLog end_log() { return std::exchange(log_, std::nullopt).value_or(MemoryLog{}); }
 
   bool recording() const { return under_way_ > 0; }
-  /// Gives back what is unused first, to make room for the recording's own memory. With a log of the same work, which
-  /// is not needed later, the recording's blocks lie where they take the least; without one, or where the work differs,
-  /// where there is a gap.
+  /// First returns unused memory to the system, to make room for the recording's own. With a log of the same work (not
+  /// needed afterwards), the recording's blocks are placed to use the least memory; without one, or where the work
+  /// differs, in any gap that fits.
   void begin_recording(const MemoryLog* log = nullptr);
   /// The recording's number.
   int end_recording();
-  /// The recording will not be repeated any more. Its pool goes when none of its blocks is in use: until then nobody
-  /// else can be given their addresses.
+  /// The recording will not be replayed again. Its pool is released once none of its blocks is in use: until then
+  /// nobody else may get their addresses.
   void forget(int number);
 
-  /// A recording's memory is in use as long as its pool is there.
+  /// A recording's memory counts as used as long as its pool exists.
   MemoryUse use() const;
-  /// Bytes that the pool for everything holds and nobody uses.
+  /// Bytes that the general pool holds but nobody uses.
   std::int64_t unused() const { return pool_.use().reserved - pool_.use().used; }
   void reset_peak() { pool_.reset_peak(); }
 
@@ -114,7 +114,7 @@ class DeviceMemory {
     std::optional<MemoryPlan> plan;
     char* planned = nullptr;  // the plan's extent: a block of `pool`
     std::int64_t planned_bytes = 0;
-    std::vector<std::pair<void*, std::int64_t>> held;  // of the pool for everything, released while it was under way
+    std::vector<std::pair<void*, std::int64_t>> held;  // blocks of the general pool released during the recording
     bool forgotten = false;
   };
 
@@ -126,7 +126,7 @@ class DeviceMemory {
   int begun_ = 0, under_way_ = 0;  // numbers count from 1
 };
 
-/// What a device makes of a rehearsal.
+/// What a device learns from a rehearsal.
 struct LoggedRun final : Rehearsal {
   explicit LoggedRun(MemoryLog made) : log(std::move(made)) {}
   MemoryLog log;
@@ -134,8 +134,7 @@ struct LoggedRun final : Rehearsal {
 /// The log of a device's own rehearsal; null for null.
 const MemoryLog* log_of(const Rehearsal* rehearsal);
 
-/// VERGENCE_POOL: `on` (also where it is not set) or `off`, a device's blocks as single ones. Throws UsageError for
-/// anything else.
+/// VERGENCE_POOL: `on` (the default) or `off`, for separate blocks. Throws UsageError for anything else.
 bool pool_wanted();
 
 }  // namespace vergence

@@ -1,7 +1,7 @@
 // Elementwise kernels on the GPU: out[r, c] = f(a[r, c], b[r, c]; alpha, beta) with repeated operands, type conversion,
 // and mask scaling's two gradients gx = g m, gm = sum over rows of g x.
-// Bytes: every unrepeated operand once, the output once. Bound by memory: 4.3 TB/s on an H200.
-// Without repeats (the whole training step but biases and masks) each thread moves 16 bytes per operand and turn.
+// Bytes: every unrepeated operand once, the output once. Bound by memory (H200 data sheet: 4.8 TB/s). Without repeats
+// (the whole training step except biases and masks) each thread moves 16 bytes per operand and iteration.
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/loops.h"
 #include "kernels/shared/functors.h"
@@ -9,7 +9,7 @@
 namespace vergence::VERGENCE_GPU {
 namespace {
 
-/// Where element (row, col) of an operand lies, as row * row_step + col * col_step.
+/// The offset of element (row, col) of an operand: row * row_step + col * col_step.
 struct Steps {
   std::int64_t row, col;
 };
@@ -28,7 +28,7 @@ Steps steps_of(Repeat repeat, std::int64_t cols) {
   return {0, 0};
 }
 
-/// No repeats: `vectors` vectors of 16 bytes, then the elements left over.
+/// No repeats: `vectors` vectors of 16 bytes, then the remaining elements.
 template <class T, class Functor>
 __global__ void map_flat(std::int64_t size, std::int64_t vectors, Functor f, const T* a, const T* b, Compute<T> alpha,
                          Compute<T> beta, T* out) {
@@ -50,7 +50,7 @@ __global__ void map_flat(std::int64_t size, std::int64_t vectors, Functor f, con
         static_cast<T>(f(static_cast<Real>(a[i]), static_cast<Real>(Functor::inputs == 2 ? b[i] : a[i]), alpha, beta));
 }
 
-/// With repeats: one element a thread and turn.
+/// With repeats: one element per thread and iteration.
 template <class T, class Functor>
 __global__ void map_repeated(std::int64_t rows, std::int64_t cols, Functor f, const T* a, Steps step_a, const T* b,
                              Steps step_b, Compute<T> alpha, Compute<T> beta, T* out) {
@@ -73,7 +73,7 @@ __global__ void copy_repeated(std::int64_t rows, std::int64_t cols, const From* 
   }
 }
 
-/// Several elements a thread without repeats: what casts between precisions run on.
+/// Several elements per thread, without repeats: used by casts between precisions.
 template <class To, class From>
 __global__ void copy_flat(std::int64_t size, const From* a, To* out) {
   const std::int64_t threads = std::int64_t{gridDim.x} * blockDim.x;
@@ -101,7 +101,7 @@ __global__ void fill_flat(std::int64_t size, T value, T* out) {
   for (std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < size; i += threads) out[i] = value;
 }
 
-/// The terms g x of the mask's gradient; gx = g m is written on the way.
+/// The terms g x of the mask's gradient; also writes gx = g m.
 template <class T>
 struct MaskTerms {
   std::int64_t cols;

@@ -1,12 +1,12 @@
-// The gradients of a step, gathered into one buffer for the optimizer by one launch. Bytes: read and written once;
-// bound by memory.
+// Gathers the gradients of a step into one buffer for the optimizer, in one launch. Bytes: read and written once; bound
+// by memory.
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/loops.h"
 
 namespace vergence::VERGENCE_GPU {
 namespace {
 
-/// One part's place. Parts are cut into pieces of at most `piece` elements, so that blocks have about equal work.
+/// The place of one part. Parts are cut into pieces of at most `piece` elements, so that blocks have about equal work.
 struct Piece {
   const void* from;  // null: zeros
   std::int64_t to, size;

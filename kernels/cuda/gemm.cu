@@ -1,9 +1,9 @@
-// Matrix products on the GPU, for what NVIDIA's library does not take or a build without it: out = op(a) op(b) + bias.
-// Bytes: a is read n / 64 times and b m / 64 times (mostly from L2), out written once. Bound by arithmetic of the plain
-// cores: 67 TFLOP/s in f32 (and in bf16, which is multiplied and added in f32) and 34 in f64 on an H200.
-// A block of 256 threads makes a 64 x 64 tile of out, each thread 4 x 4 of it, 16 terms at a time through shared memory
-// while the next 16 are on their way. Where out has few tiles and the sums are long (weight gradients), the sums are
-// cut into parts by a rule that knows the shape alone, and a second kernel adds the parts in their order.
+// Matrix products on the GPU, for cases or builds without NVIDIA's library: out = op(a) op(b) + bias. Bytes: a is read
+// n / 64 times and b m / 64 times (mostly from L2), out is written once. Bound by arithmetic outside the tensor cores:
+// H200 data sheet 67 TFLOP/s in f32 (also for bf16, which is multiplied and added in f32) and 34 in f64. A block of 256
+// threads computes a 64 x 64 tile of out, each thread 4 x 4 of it, 16 terms at a time through shared memory while the
+// next 16 are being loaded. If out has few tiles and the sums are long (weight gradients), a rule that depends only on
+// the shape cuts the sums into parts, and a second kernel adds the parts in order.
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/libraries.h"
 #include "kernels/cuda/loops.h"
@@ -19,7 +19,7 @@ template <class T>
 struct Lines {
   const T* values;
   std::int64_t length, k;
-  bool along_terms;  // neighbors in memory are terms of one line; otherwise the same term of neighboring lines
+  bool along_terms;  // memory neighbors are terms of one line; otherwise, the same term of neighboring lines
 
   /// This thread's share of the terms [term, term + depth), below `last`, of the lines [line, line + tile).
   __device__ void load(std::int64_t line, std::int64_t term, std::int64_t last, Compute<T> (&held)[loads]) const {
@@ -39,7 +39,7 @@ struct Lines {
   __device__ int term_of(int i) const { return along_terms ? unit(i) % depth : unit(i) / tile; }
 };
 
-/// Where results go: out (m, n) of type T or Compute<T>, after adding a bias of any of the two types.
+/// The destination of the results: out (m, n) of type T or Compute<T>, after adding a bias of either type.
 template <class T>
 struct Target {
   using Real = Compute<T>;
@@ -110,7 +110,7 @@ __global__ void add_parts(std::int64_t m, std::int64_t n, std::int64_t count, co
   }
 }
 
-/// Terms of a part: so many parts that about two blocks come to each multiprocessor, of at least 256 terms each.
+/// Terms per part: enough parts for about two blocks per multiprocessor, each of at least 256 terms.
 std::int64_t terms_of_part(std::int64_t tiles, std::int64_t k) {
   constexpr std::int64_t wanted_blocks = 264, smallest = 256;
   const std::int64_t wanted = ceil_div(wanted_blocks, tiles), most = k / smallest;
@@ -144,7 +144,7 @@ void CudaBackend::gemm(bool transpose_a, bool transpose_b, std::int64_t m, std::
   });
 }
 
-/// tf32 keeps 10 bits of fraction, by whatever rule.
+/// tf32 keeps 10 bits of fraction, however it is rounded.
 double CudaBackend::f32_operand_rounding() const { return choices().math == CudaMath::fp32 ? 0 : 0x1p-10; }
 
 }  // namespace vergence::VERGENCE_GPU

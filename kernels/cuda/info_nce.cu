@@ -6,14 +6,14 @@
 //                du = (V u + W a) / temperature, V[i,j] = -g[i] p[i,j] (t[i,j] - m[i]) - g[j] p[j,i] (t[i,j] - m[j])
 // Streaming: a block owns 64 rows, goes over its share of the columns 64 at a time, recomputes their scores and uses
 // them in registers. For R rows of width d: bytes: u, a and the result a few times over (L2); FLOP: 2 R^2 d forward, 4
-// backward, 16 for the second order (each 128 columns of a result recompute the scores). Bound by the multiply-adds
-// outside of the tensor cores, since TF32 would cost the precision that second order needs: R = 1024, d = 128 are 0.27
-// GFLOP forward. The columns are shared out among blocks where the rows alone would not fill the GPU, by a rule that
-// knows the shape alone; what the shares find is added in their order.
-// With stored scores: where `scores_fit`, the first order's products are CudaBackend::gemm's, with the scores, 4 R^2
-// bytes, between them in the L2. Where it rounds to TF32, scores come from operands in two parts, as exact as in f32;
-// W u is rounded like every product. R = 1024, d = 256 on an H200, measured: streaming 38 us forward and 85 backward;
-// stored, in TF32, 23 forward (parts 4, product 12, rows 6) and 35 backward (17, weights 5, product 13).
+// backward, 16 for the second order (each 128 columns of a result recompute the scores). Bound by multiply-adds outside
+// the tensor cores, since TF32 would lose the precision that second order needs: R = 1024, d = 128 take 0.27 GFLOP
+// forward. If the rows do not fill the GPU, blocks also split the columns, by a rule that depends only on the shape;
+// their results are added in order.
+// With stored scores: if `scores_fit`, CudaBackend::gemm computes the first order's products, with the scores, 4 R^2
+// bytes, between them in L2. If gemm rounds to TF32, scores come from operands in two parts, as exact as in f32; W u is
+// rounded like every product. R = 1024, d = 256 on an H200, measured: streaming 38 us forward and 85 backward; stored,
+// in TF32, 23 forward (parts 4, product 12, rows 6) and 35 backward (17, weights 5, product 13).
 #include <cmath>
 #include <limits>
 
@@ -26,9 +26,9 @@ namespace {
 
 using Layout = TileLayout<4, 1>;
 constexpr int tile = Layout::size, micro = Layout::micro;
-constexpr int slab = 2 * tile;  // columns of the result that a block works on
+constexpr int slab = 2 * tile;  // columns of the result per block
 
-/// What a call works on, and how it is cut up.
+/// The data of a call, and how it is split.
 template <class Real>
 struct Work {
   std::int64_t strata, rows, width;
@@ -65,7 +65,7 @@ Work<Real> work_of(const InfoNceShape& shape, const Real* u) {
   return work;
 }
 
-/// Which part a block has.
+/// A block's part of the work.
 struct Place {
   std::int64_t before;              // rows before its set
   std::int64_t row;                 // its first row in the set
@@ -102,7 +102,7 @@ __device__ void find_scores(const Work<Real>& work, const Place& place, std::int
     for (int j = 0; j < micro; ++j) scores[i][j] *= work.scale;
 }
 
-/// And of t.
+/// The same for t.
 template <class Real>
 __device__ void find_tangents(const Work<Real>& work, const Place& place, std::int64_t column, const Real* a,
                               Real (&tangents)[micro][micro]) {
@@ -130,7 +130,8 @@ __device__ Candidates<Real> join(const Candidates<Real>& a, const Candidates<Rea
           a.sum * static_cast<double>(std::exp(a.most - most)) + b.sum * static_cast<double>(std::exp(b.most - most))};
 }
 
-/// Each row's candidates in the block's share of the columns; the positive's score to `positive`, by who sees it.
+/// Reduces each row's candidates in the block's share of the columns; the thread that sees the positive writes its
+/// score to `positive`.
 template <class Real>
 __global__ void __launch_bounds__(256, sizeof(Real) == 8 ? 1 : 2)
     find_candidates(Work<Real> work, Candidates<Real>* partial, Real* positive) {
@@ -171,7 +172,7 @@ __global__ void __launch_bounds__(256, sizeof(Real) == 8 ? 1 : 2)
   }
 }
 
-/// Joins the shares; log_p holds the positives' scores before.
+/// Joins the shares; log_p holds the positives' scores on entry.
 template <class Real>
 __global__ void finish_candidates(Work<Real> work, const Candidates<Real>* partial, Real* log_p, Real* lse) {
   const std::int64_t row = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
@@ -183,7 +184,7 @@ __global__ void finish_candidates(Work<Real> work, const Candidates<Real>* parti
   lse[row] = all.most + log_sum;
 }
 
-/// What the derivatives know of each row, all sets after each other; m of the second order alone.
+/// Per-row inputs of the derivatives, all sets one after another; m only for the second order.
 template <class Real>
 struct RowValues {
   const Real *g, *lse, *m;
@@ -203,7 +204,7 @@ __device__ RowValue<Real> value_at(const RowValues<Real>& values, const Place& p
   return {values.g[at], values.lse[at], second ? values.m[at] : Real(0)};
 }
 
-/// The thread's part of W in place of its scores and, for the second order, of V in place of the tangents.
+/// The thread's part of W, in place of its scores, and for the second order of V, in place of the tangents.
 template <bool second, class Real>
 __device__ void find_weights(const Work<Real>& work, const Place& place, std::int64_t column,
                              const RowValues<Real>& values, Real (&scores)[micro][micro],
@@ -236,7 +237,7 @@ __device__ void add_weighted(const Work<Real>& work, const Place& place, std::in
   SHARED(Real, of_rows, [tile][Layout::pitch]);  // by column and row of the tile
   SHARED(Real, values, [chunk][slab + 4]);
   const Vectors<Real> from = work.columns_of(x, place.before);
-  __syncthreads();  // the weights before may still be read
+  __syncthreads();  // the previous weights may still be in use
 #pragma unroll
   for (int i = 0; i < micro; ++i)
 #pragma unroll
@@ -281,7 +282,8 @@ __global__ void __launch_bounds__(256, second || sizeof(Real) == 8 ? 1 : 2)
   }
 }
 
-/// Each row's sum of p t in the block's share of the columns; the positive's t to `positive`, by who sees it.
+/// Each row's sum of p t in the block's share of the columns; the thread that sees the positive writes its t to
+/// `positive`.
 template <class Real>
 __global__ void __launch_bounds__(256, sizeof(Real) == 8 ? 1 : 2)
     find_means(Work<Real> work, const Real* lse, const Real* a, double* partial, Real* positive) {
@@ -315,7 +317,7 @@ __global__ void __launch_bounds__(256, sizeof(Real) == 8 ? 1 : 2)
   }
 }
 
-/// Adds the shares' sums; dg holds the positives' t before.
+/// Adds the shares' sums; dg holds the positives' t on entry.
 template <class Real>
 __global__ void finish_means(Work<Real> work, const double* partial, Real* dg, Real* m) {
   const std::int64_t row = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
@@ -336,7 +338,7 @@ __global__ void add_shares(std::int64_t size, std::int64_t shares, const Real* p
   }
 }
 
-/// Blocks of a kernel over all rows, and over all parts.
+/// The numbers of blocks of a kernel over all rows, and over all parts.
 template <class Real>
 unsigned row_blocks(const Work<Real>& work) {
   return static_cast<unsigned>(ceil_div(work.all_rows(), 256));
@@ -346,7 +348,7 @@ unsigned part_blocks(const Work<Real>& work) {
   return static_cast<unsigned>(work.strata * work.row_tiles * work.shares);
 }
 
-/// gu or du, the shares added.
+/// Adds up the shares of gu or du.
 template <bool second, class Real>
 void gradient(Device& device, const Work<Real>& work, const RowValues<Real>& values, const Real* a, Real* out) {
   const std::int64_t size = work.all_rows() * work.width, slabs = ceil_div(work.width, slab);
@@ -359,15 +361,15 @@ void gradient(Device& device, const Work<Real>& work, const RowValues<Real>& val
            partial.data(), out);
 }
 
-// ---- with stored scores, row-major, before their division by the temperature
+// ---- with stored scores, row-major, not yet divided by the temperature
 
-/// Whether the first order stores its scores: of so many rows that the library's products are worth their launches, and
-/// so few that the scores mostly stay in the L2.
+/// True if the first order stores its scores: enough rows that the library's products are worth their launches, but few
+/// enough that the scores mostly stay in L2.
 bool scores_fit(const InfoNceShape& shape) { return shape.strata == 1 && shape.rows >= 512 && shape.rows <= 4096; }
 
 constexpr int score_threads = 256;
 
-/// A block per row: the largest of its candidates, then the sum of their exponentials.
+/// One block per row: the largest of its candidates, then the sum of their exponentials.
 template <class Real>
 __global__ void __launch_bounds__(score_threads)
     find_log_p(Work<Real> work, const Real* scores, Real* log_p, Real* lse) {
@@ -389,7 +391,7 @@ __global__ void __launch_bounds__(score_threads)
   lse[row] = most + log_sum;
 }
 
-/// A block per row: W / temperature in place of the scores.
+/// One block per row: W / temperature in place of the scores.
 template <class Real>
 __global__ void __launch_bounds__(score_threads) weigh_scores(Work<Real> work, RowValues<Real> values, Real* scores) {
   const std::int64_t row = blockIdx.x, positive = work.positive(row);
@@ -404,8 +406,9 @@ __global__ void __launch_bounds__(score_threads) weigh_scores(Work<Real> work, R
   }
 }
 
-/// u, (rows, width), as the sum of two numbers that TF32 holds, but for the last 2 of its 24 bits: high, high, low to
-/// each row of `left`, and high, low, high to `right`, whose products add up to those of u but for 2^-22 of them.
+/// Splits u, (rows, width), into the sum of two TF32 numbers (exact but for the last 2 of its 24 bits): writes high,
+/// high, low to each row of `left` and high, low, high to `right`, whose products add up to those of u with error
+/// 2^-22.
 __global__ void split_rows(std::int64_t size, std::int64_t width, const float* u, float* left, float* right) {
   const std::int64_t threads = std::int64_t{gridDim.x} * blockDim.x;
   for (std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < size; i += threads) {
@@ -416,7 +419,7 @@ __global__ void split_rows(std::int64_t size, std::int64_t width, const float* u
   }
 }
 
-/// The scores of all rows with all, into [rows][rows]: in f32's precision also where products round to TF32.
+/// The scores of all rows with all rows, into [rows][rows]: in f32 precision even if products round to TF32.
 void multiply_rows(CudaBackend& gpu, const InfoNceShape& shape, ConstArray u, Array scores) {
   if (u.dtype != DType::f32 || gpu.f32_operand_rounding() == 0)
     return gpu.gemm(false, true, shape.rows, shape.rows, shape.width, u, u, {}, scores);

@@ -1,13 +1,12 @@
-// What every .cu file begins with: the CUDA language, shared memory and kernel launches, in a form that a plain C++
+// The first include of every .cu file: the CUDA language, shared memory and kernel launches, in a form that a plain C++
 // compiler can compile too (VERGENCE_EMULATED; kernels/emulator runs the same sources without a GPU).
 //
 // Rules that keep both builds the same source:
 //   - kernels and the backend live in namespace vergence::VERGENCE_GPU;
 //   - shared memory only through SHARED(type, name, [extents]); type trivially constructible, 48 KiB per block in all;
 //   - every launch through `launch` or `launch_early`; no <<<>>>, no cooperative groups, no dynamic shared memory;
-//   - at most 256 threads in a block, each of which may have 255 registers; more for the kernels of views.cu alone,
-//   which
-//     __launch_bounds__ keeps to what such a block has;
+//   - at most 256 threads per block, with up to 255 registers each; only the kernels of views.cu have more threads, and
+//     __launch_bounds__ limits their registers accordingly;
 //   - __syncthreads is reached by all threads of a block or by none; no thread returns before a barrier that others
 //     reach; warp collectives (__shfl_*_sync, __ballot_sync, ptx.h) are reached by all 32 lanes;
 //   - inline PTX only in ptx.h and ptx_round.h, each instruction with an emulated twin.
@@ -34,13 +33,13 @@ namespace vergence::cuda {
 
 using Stream = cudaStream_t;
 
-/// Keeps the names of the last launches: a kernel's failure shows up at some later call.
+/// Keeps the names of the last launches: a failing kernel is reported only by some later call.
 void note_launch(const char* kernel);
-/// Throws unless the launch just made was accepted; also when an earlier kernel is known to have failed.
+/// Throws unless the last launch was accepted; also if an earlier kernel is known to have failed.
 void check_launch(const char* kernel, dim3 grid, dim3 block, const std::string& arguments);
 
 namespace detail {
-/// The arguments of a launch that say something about shapes: numbers, and structs with a `text`.
+/// The arguments of a launch that describe shapes: numbers, and structs with a `text`.
 template <class T>
 void describe(std::ostringstream& out, const T& value) {
   if constexpr (std::is_arithmetic_v<T>) out << ' ' << value;
@@ -48,8 +47,8 @@ void describe(std::ostringstream& out, const T& value) {
 }
 }  // namespace detail
 
-/// Whether kernels may be started before the one before them has ended: on GPUs of compute capability 9.0 and later,
-/// unless VERGENCE_EARLY_LAUNCH is `off`.
+/// True if a kernel may start before the previous one has ended: on GPUs of compute capability 9.0 and later, unless
+/// VERGENCE_EARLY_LAUNCH is `off`.
 bool early_launches();
 
 namespace detail {
@@ -76,16 +75,16 @@ void start(const char* name, void (*kernel)(Parameters...), dim3 grid, dim3 bloc
 }
 }  // namespace detail
 
-/// Launches `kernel` with `arguments` on `stream`. Throws Error with the kernel's name, the grid and the numbers among
-/// its arguments when it cannot be launched.
+/// Launches `kernel` with `arguments` on `stream`. If that fails, throws Error with the kernel's name, the grid and the
+/// numbers among its arguments.
 template <class... Parameters, class... Arguments>
 void launch(const char* name, void (*kernel)(Parameters...), dim3 grid, dim3 block, Stream stream,
             Arguments... arguments) {
   detail::start(name, kernel, grid, block, stream, false, arguments...);
 }
 
-/// The same for a kernel that may get its place on the GPU while the one before it still runs: its first statement is
-/// wait_for_kernel_before() (ptx.h).
+/// The same for a kernel that may be scheduled on the GPU while the previous one still runs: its first statement must
+/// be wait_for_kernel_before() (ptx.h).
 template <class... Parameters, class... Arguments>
 void launch_early(const char* name, void (*kernel)(Parameters...), dim3 grid, dim3 block, Stream stream,
                   Arguments... arguments) {
@@ -102,7 +101,7 @@ constexpr int warp_size = 32;
 /// ceil(a / b)
 VERGENCE_BOTH constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
-/// Blocks for `count` units of `per_block` each, at most `most`; kernels stride over the rest. At least 1.
+/// Blocks for `count` units of `per_block` each, at most `most`; kernels loop over the rest. At least 1.
 inline unsigned blocks_for(std::int64_t count, std::int64_t per_block, std::int64_t most = 1 << 20) {
   const std::int64_t blocks = ceil_div(count, per_block);
   return static_cast<unsigned>(blocks < 1 ? 1 : blocks > most ? most : blocks);

@@ -13,7 +13,7 @@ namespace fs = std::filesystem;
 
 constexpr const char* own_variable = "VERGENCE_CUDA_LIBRARIES";
 
-/// The parts of an environment variable between its colons.
+/// The parts of an environment variable, separated by colons.
 std::vector<std::string> listed_in(const char* variable) {
   const char* value = std::getenv(variable);
   std::vector<std::string> parts;
@@ -23,7 +23,7 @@ std::vector<std::string> listed_in(const char* variable) {
   return parts;
 }
 
-/// The folders in `folder` whose names begin with `prefix`, in the order of their names; none where it cannot be read.
+/// The folders in `folder` whose names begin with `prefix`, sorted by name; none if it cannot be read.
 std::vector<fs::path> folders_in(const fs::path& folder, const std::string& prefix) {
   std::vector<fs::path> found;
   std::error_code failure;
@@ -33,7 +33,7 @@ std::vector<fs::path> folders_in(const fs::path& folder, const std::string& pref
   return found;
 }
 
-/// Folders that hold lib/python3*, the one that comes first with its programs first.
+/// Folders that contain lib/python3*: first the one whose programs come first in PATH.
 std::vector<fs::path> python_prefixes() {
   std::vector<fs::path> prefixes;
   const auto add = [&](const fs::path& prefix) {
@@ -62,7 +62,7 @@ std::vector<std::string> pip_folders_of(const std::string& name) {
 }
 
 LoadedLibrary::LoadedLibrary(const std::string& name, const std::string& built_with) : name_(name) {
-  std::string failures;  // of files that are there
+  std::string failures;  // of files that exist
   const auto load = [&](const std::string& folder) {
     std::error_code failure;
     const std::string file = folder + "/" + name;

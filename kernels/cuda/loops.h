@@ -1,5 +1,5 @@
-// What the GPU kernels share: 16-byte vectors, sums over a warp and a block, and column sums of (rows, cols) grids in a
-// fixed order.
+// Helpers shared by the GPU kernels: 16-byte vectors, sums over a warp and a block, and column sums of (rows, cols)
+// grids in a fixed order.
 #pragma once
 
 #include <limits>
@@ -25,7 +25,7 @@ VERGENCE_BOTH bool aligned_to(const void* address) {
   return reinterpret_cast<std::uintptr_t>(address) % bytes == 0;
 }
 
-/// From and to 16-byte aligned addresses.
+/// Loads from and stores to 16-byte aligned addresses.
 template <class T>
 __device__ Vector<T> load_vector(const T* from) {
   return *reinterpret_cast<const Vector<T>*>(from);
@@ -86,7 +86,7 @@ template <class Fold, int threads, class Real>
 __device__ Real block_fold(Real value) {
   SHARED(Real, of_warps, [threads / warp_size]);
   value = warp_fold<Fold>(value);
-  __syncthreads();  // a fold before this one may still be read
+  __syncthreads();  // the previous fold may still be in use
   if (threadIdx.x % warp_size == 0) of_warps[threadIdx.x / warp_size] = value;
   __syncthreads();
   value = of_warps[0];
@@ -94,7 +94,7 @@ __device__ Real block_fold(Real value) {
   return value;
 }
 
-/// `width` consecutive elements, loaded and stored at once where that is at most 16 bytes.
+/// `width` consecutive elements, loaded and stored at once if that is at most 16 bytes.
 template <class T, int width>
 struct alignas(sizeof(T) * width < 16 ? sizeof(T) * width : 16) Pack {
   T values[width];
@@ -132,7 +132,7 @@ __device__ void store_pack(T* to, const Pack<T, width>& value) {
   }
 }
 
-/// a / b for numbers that are not negative; in 32 bits, which is several times faster, where both fit.
+/// a / b for non-negative numbers; in 32 bits, which is several times faster, if both fit.
 __device__ inline std::int64_t quotient(std::int64_t a, std::int64_t b) {
   if (((a | b) >> 32) == 0) return static_cast<std::uint32_t>(a) / static_cast<std::uint32_t>(b);
   return a / b;
@@ -140,12 +140,12 @@ __device__ inline std::int64_t quotient(std::int64_t a, std::int64_t b) {
 
 // ---- folds along rows: one result per (group, column) of groups of `rows` rows of `cols` columns
 
-/// How such a fold is cut up: a function of the shape alone, so that the order of additions is, too. A block has
+/// How such a fold is split: depends only on the shape, and so does the order of additions. A block has
 /// `column_threads` threads side by side, each with `width` columns; the others of its 256 threads take other rows.
 struct ColumnPlan {
   int column_threads = 1;
   std::int64_t column_blocks = 1, row_blocks = 1, rows_per_block = 1;
-  bool from_end = false;  // whether the first blocks take the last rows; see block_of
+  bool from_end = false;  // true if the first blocks take the last rows; see block_of
 };
 
 inline ColumnPlan column_plan(std::int64_t groups, std::int64_t rows, std::int64_t cols, int width) {
@@ -210,7 +210,7 @@ __global__ void fold_columns(ColumnPlan plan, std::int64_t rows, std::int64_t co
   }
 }
 
-/// The second pass: 8 columns to a block, 32 threads to a column.
+/// The second pass: 8 columns per block, 32 threads per column.
 template <class Fold, int terms, class Finish>
 __global__ void finish_columns(std::int64_t row_blocks, std::int64_t cols, const double* partial, Finish finish) {
   constexpr int width = 8, phases = 32;

@@ -9,7 +9,7 @@ namespace vergence {
 namespace {
 
 constexpr std::int64_t alignment = 256;
-constexpr std::size_t max_skipped = 16;  // blocks of the log that a run may leave out at once
+constexpr std::size_t max_skipped = 16;  // blocks of the log that a run may skip at once
 
 std::int64_t aligned(std::int64_t bytes) {
   return std::max(alignment, (bytes + alignment - 1) / alignment * alignment);

@@ -1,9 +1,9 @@
 // Movement on the GPU: strided block copies, matrix transposes, gather and scatter by row, and one entry per row (pick,
-// unpick). Bytes: what is moved is read once and written once. Bound by memory: 4.3 TB/s on an H200.
-// Kernels that do no arithmetic move words of 1 to 16 bytes, the widest that divides every offset.
+// unpick). Bytes: data is read once and written once. Bound by memory (H200 data sheet: 4.8 TB/s). Kernels without
+// arithmetic move words of 1 to 16 bytes, the widest that divides every offset.
 //
-// Indices come from the engine and cannot be refused on the device. One out of range is never followed: gather_rows
-// and pick write NaN (one bits) in its place, unpick fills its row with NaN, scatter_rows leaves its row out.
+// Indices come from the engine, and the device cannot refuse them. It never follows one out of range: gather_rows and
+// pick write NaN (one bits) instead, unpick fills its row with NaN, scatter_rows leaves its row out.
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/loops.h"
 
@@ -63,7 +63,7 @@ __global__ void copy_runs(std::int64_t rows, std::int64_t cols, const Word* from
 
 constexpr int tile = 32, tile_rows = 8;
 
-/// One tile to a block of tile x tile_rows threads, through shared memory, so that both sides are walked along rows.
+/// One tile per block of tile x tile_rows threads, through shared memory, so that both sides are accessed along rows.
 template <class Word>
 __global__ void transpose_tiles(std::int64_t rows, std::int64_t cols, const Word* in, Word* out) {
   SHARED(Word, values, [tile][tile + 1]);
@@ -80,7 +80,7 @@ __global__ void transpose_tiles(std::int64_t rows, std::int64_t cols, const Word
     if (col0 + k < cols && row0 + x < rows) out[(col0 + k) * rows + row0 + x] = values[x][k];
 }
 
-/// Few rows or columns, where tiles would be nearly empty: one element of `out` a thread and turn.
+/// For few rows or columns, where tiles would be nearly empty: one element of `out` per thread and iteration.
 template <class Word>
 __global__ void transpose_narrow(std::int64_t size, std::int64_t rows, std::int64_t cols, const Word* in, Word* out) {
   for (std::int64_t i = first_unit(); i < size; i += all_threads()) {
@@ -101,9 +101,9 @@ __global__ void gather(std::int64_t count, std::int64_t cols, std::int64_t rows,
 
 constexpr int scatter_warps = 8, scatter_tile = 1024, scatter_width = 4;
 
-/// One warp to a row of `out` and a slab of 32 x scatter_width columns. It looks through the whole index, tile by tile,
-/// for its row and adds what it finds in order. The time for looking grows as rows x index entries, 32 a step: small
-/// beside a launch up to a few thousand of each, half a millisecond for 50,000.
+/// One warp per row of `out` and slab of 32 x scatter_width columns. It searches the whole index, tile by tile, for its
+/// row and adds the matches in order. The search time grows as rows x index entries, 32 per step: small beside a launch
+/// up to a few thousand of each, half a millisecond for 50,000.
 template <class T>
 __global__ void scatter(std::int64_t count, std::int64_t rows, std::int64_t cols, const T* in,
                         const std::int32_t* index, T* out) {

@@ -1,9 +1,9 @@
-// Optimizers on the GPU over one flat buffer of parameters; the formulas stand in optimizers.cpp.
-// Bytes: g, p and the state once, p and the state written once, and half of p for its bf16 copy; lars reads g and p
-// once more for the norms. Bound by memory: 4.3 TB/s on an H200. All segments are done in one launch (lars: three):
-// they are cut into chunks, one to a block, and the table of chunks stays on the device from step to step. What changes
-// between steps is read from the device's memory, so that a recorded step can be repeated. Norms are summed in double,
-// in a fixed order.
+// Optimizers on the GPU over one flat buffer of parameters; the formulas are in kernels/cpu/optimizers.cpp. Bytes: g, p
+// and the state are read once, p and the state written once, plus half of p for its bf16 copy; lars reads g and p once
+// more for the norms. Bound by memory (H200 data sheet: 4.8 TB/s). One launch updates all segments (lars: three
+// launches): they are cut into chunks, one per block, and the table of chunks stays on the device from step to step.
+// Values that change between steps are read from device memory, so that a recorded step can be replayed. Norms are
+// summed in double, in a fixed order.
 #include <algorithm>
 #include <cmath>
 
@@ -13,7 +13,7 @@
 namespace vergence::VERGENCE_GPU {
 namespace {
 
-/// Part of one segment: what one block does.
+/// Part of one segment: the work of one block.
 struct Chunk {
   std::int64_t offset;
   std::int32_t size, segment;
@@ -28,12 +28,12 @@ struct SegmentChunks {
 constexpr std::int64_t chunk_size = 4096;
 constexpr int threads = 256;
 
-/// What a segment's gradient and its weight decay are multiplied with.
+/// The factors of a segment's gradient and its weight decay.
 struct Scale {
   double ratio, decay;
 };
 
-/// The rounded copy of what an optimizer writes, if there is one.
+/// The rounded copy of the optimizer's output, if there is one.
 struct RoundedCopy {
   bf16* to;
 
@@ -78,7 +78,7 @@ struct MomentumUpdate {
   }
 };
 
-/// Without `scales`: `plain` for every segment.
+/// Without `scales`, every segment uses `plain`.
 template <class T>
 struct MomentumRule {
   const double* scalars;
@@ -182,7 +182,7 @@ struct AverageUpdate {
   }
 };
 
-/// Runs `update` over the elements [first, last), 16 bytes at a time where they lie so, with `all` threads.
+/// Runs `update` over the elements [first, last) with `all` threads, 16 bytes at a time where they are aligned.
 template <class Update>
 __device__ void run_over(const Update& update, std::int64_t first, std::int64_t last, std::int64_t thread,
                          std::int64_t all) {
@@ -226,7 +226,7 @@ __global__ void norms_of_chunks(const Chunk* chunks, T decay, const T* g, const 
   if (threadIdx.x == 0) norms[blockIdx.x] = sums;
 }
 
-/// The trust ratio of a segment, and whether its decay counts at all: see CpuBackend::lars.
+/// The trust ratio of a segment, and whether its decay applies at all: see CpuBackend::lars.
 __device__ Scale lars_scale(const LarsSettings& s, double lr, const SquaredNorms& norms) {
   const double p_norm = std::sqrt(norms.p), g_norm = std::sqrt(norms.g);
   if (p_norm == 0 || g_norm == 0) return {1, 0};
@@ -237,7 +237,7 @@ __device__ Scale lars_scale(const LarsSettings& s, double lr, const SquaredNorms
   return ratio != 0 ? Scale{ratio, s.weight_decay} : Scale{1, 0};
 }
 
-/// One warp to a segment.
+/// One warp per segment.
 __global__ void scales_of_segments(LarsSettings settings, const double* scalars, const SegmentChunks* segments,
                                    const SquaredNorms* norms, Scale* scales) {
   const SegmentChunks segment = segments[blockIdx.x];
@@ -295,7 +295,7 @@ struct CudaBackend::SegmentTable {
   void *chunks_ = nullptr, *segments_ = nullptr;
 };
 
-/// What is uploaded during a recording reaches the device only when the recording runs: such a table belongs to it.
+/// An upload during a recording reaches the device only when the recording runs: such a table belongs to the recording.
 std::shared_ptr<const CudaBackend::SegmentTable> CudaBackend::table_of(const std::vector<Segment>& segments) {
   for (const auto& table : segment_tables_)
     if (std::equal(segments.begin(), segments.end(), table->key.begin(), table->key.end(), same)) return table;

@@ -2,9 +2,9 @@
 //   max      y = the largest cell of the window, index = its place h * in_width + w: the first one on ties, NaN wins;
 //            scatter dx[index] += g and gather y = x[index] are each other's transposes
 //   average  y = the mean of the window's cells that lie inside the image; backward spreads g / count over them
-// Bytes: the input once per window that covers it, mostly from cache; the output once. Bound by memory: 4.3 TB/s on an
-// H200. A thread computes neighboring channels of one cell. Both backward kernels run over the cells of dx: each adds
-// up the windows that cover it, in their order, so that no two threads add to the same cell.
+// Bytes: the input once per window that covers it, mostly from cache; the output once. Bound by memory (H200 data
+// sheet: 4.8 TB/s). A thread computes neighboring channels of one cell. Both backward kernels run over the cells of dx:
+// each adds up the windows that cover it, in order, so that no two threads add to the same cell.
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/loops.h"
 
@@ -45,7 +45,7 @@ struct Geometry {
   }
 };
 
-/// `width` channels of one cell of a (batch, height, width, channels) array, from its flat number.
+/// `width` channels of one cell of a (batch, height, width, channels) array, from its flat index.
 struct Cell {
   std::int64_t image, channel;
   int h, w;
@@ -59,7 +59,7 @@ struct Cell {
   }
 };
 
-/// Calls `body(i, cell)` for every pack of `width` channels: i is the flat number of its first element.
+/// Calls `body(i, cell)` for every pack of `width` channels: i is the flat index of its first element.
 template <int width, class Body>
 __device__ void for_packs(const Geometry& g, int height, int across, Body body) {
   const std::int64_t size = g.batch * height * across * g.channels;
@@ -96,7 +96,7 @@ __global__ void max_of_windows(Geometry g, const T* x, T* y, std::int32_t* index
   });
 }
 
-/// Every index lies in its window, as max_pool left it: only windows that cover a cell can point at it.
+/// Every index is in its window, as max_pool wrote it: only windows that cover a cell can point at it.
 template <class T, int width>
 __global__ void scatter_maxima(Geometry g, const T* from, const std::int32_t* index, T* dx) {
   using Real = Compute<T>;
@@ -165,13 +165,14 @@ __global__ void spread_averages(Geometry g, const Y* from, T* dx) {
   });
 }
 
-/// Padding of a full kernel or more would leave windows without a cell.
+/// Padding at least as large as the kernel would leave windows without a cell.
 void check(const char* op, const PoolShape& s) {
   require(s.padding < s.kernel_height && s.padding < s.kernel_width, op, ": padding ", s.padding,
           " must be smaller than the window ", s.kernel_height, "x", s.kernel_width);
 }
 
-/// Calls `f(T{}, width, blocks)` for an output of `size` elements: several channels a thread where their number allows.
+/// Calls `f(T{}, width, blocks)` for an output of `size` elements: several channels per thread if their number allows
+/// it.
 template <class F>
 void with_packs(DType type, std::int64_t channels, std::int64_t size, std::initializer_list<const void*> arrays,
                 F&& f) {

@@ -1,8 +1,8 @@
-// The instructions that CUDA C++ has no name for, and with ptx_round.h the only inline PTX of the project: matrix
-// products of a warp (mma), their operands' way out of shared memory (ldmatrix), copies into shared memory that run
-// beside the arithmetic (cp.async), and stores of 16 bytes that the compiler may not cut up. Each has a twin in plain
-// C++ for the emulated device, written from the PTX ISA's layouts; with lane = 4 group + member, and two bf16 to a
-// register, the lower half first:
+// Instructions without a name in CUDA C++; together with ptx_round.h, the only inline PTX of the project: matrix
+// products of a warp (mma), loads of their operands from shared memory (ldmatrix), asynchronous copies into shared
+// memory (cp.async), and 16-byte stores that the compiler may not split. Each has a twin in plain C++ for the emulated
+// device, written from the PTX ISA's layouts; with lane = 4 group + member, and two bf16 per register, the lower half
+// first:
 //   A 16x16 bf16: registers (row group, cols 2 member, +1), (row group + 8, ..), (.., cols + 8), (row + 8, cols + 8)
 //   B 16x8  bf16: registers (rows 2 member, +1, col group), (rows + 8, ..)
 //   A 16x8  tf32: registers (row group, col member), (row group + 8, ..), (.., col + 4), (row + 8, col + 4)
@@ -28,7 +28,7 @@ __device__ inline void load_matrices(unsigned (&values)[4], const void* row) {
                : "=r"(values[0]), "=r"(values[1]), "=r"(values[2]), "=r"(values[3])
                : "r"(shared_address(row)));
 }
-/// The same of the transposed matrices.
+/// The same for the transposed matrices.
 __device__ inline void load_matrices_transposed(unsigned (&values)[4], const void* row) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
                : "=r"(values[0]), "=r"(values[1]), "=r"(values[2]), "=r"(values[3])
@@ -58,30 +58,30 @@ __device__ inline unsigned to_tf32(unsigned bits) {
   return rounded;
 }
 
-/// Until everything that was launched before has been done and can be seen; for kernels launched by `launch_early`.
+/// Waits until everything launched before is complete and visible; for kernels launched by `launch_early`.
 __device__ inline void wait_for_kernel_before() {
 #if __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.wait;" ::: "memory");
 #endif
 }
 
-/// Stores 16 bytes to global memory, at a multiple of 16, in one piece. An assignment becomes 2-byte stores where it
-/// depends on a condition, and a warp's then touch every sector eight times.
+/// Stores 16 bytes to global memory, at a multiple of 16, in one piece. A conditional assignment becomes 2-byte stores,
+/// and a warp's stores then touch every sector eight times.
 __device__ inline void store_16_bytes(void* global, const unsigned (&words)[4]) {
   asm volatile("st.global.v4.b32 [%0], {%1, %2, %3, %4};" ::"l"(__cvta_generic_to_global(global)), "r"(words[0]),
                "r"(words[1]), "r"(words[2]), "r"(words[3])
                : "memory");
 }
 
-/// Begins to copy 16 bytes, both addresses multiples of 16; zeros instead where `valid` is false (then `global` is not
-/// read). Copies begun since the last commit_copies form a group.
+/// Starts a copy of 16 bytes, both addresses multiples of 16; writes zeros if `valid` is false (and does not read
+/// `global`). Copies started since the last commit_copies form a group.
 __device__ inline void begin_copy(void* shared, const void* global, bool valid) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(shared)), "l"(global),
                "r"(valid ? 16 : 0)
                : "memory");
 }
 __device__ inline void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
-/// Until at most `left` of the running thread's groups are under way.
+/// Waits until at most `left` of the running thread's groups are pending.
 template <int left>
 __device__ void wait_for_copies() {
   asm volatile("cp.async.wait_group %0;" ::"n"(left) : "memory");
@@ -99,7 +99,7 @@ struct Operands {
 };
 
 inline float of_bf16(unsigned pair, int half) { return __uint_as_float(half ? pair & 0xffff0000u : pair << 16); }
-/// What the tensor core sees of a register: it ignores the bits below tf32's.
+/// The part of a register that the tensor core reads: it ignores the bits below tf32's.
 inline float of_tf32(unsigned bits) { return __uint_as_float(bits & 0xffffe000u); }
 
 /// The registers of the four lanes that hold a row or a column.

@@ -1,15 +1,14 @@
 // Reductions of a (rows, cols) grid on the GPU: sum, dot product (terms a b) and maximum, along rows or along columns.
-// Bytes: each input once. Bound by memory: 4.3 TB/s on an H200.
-// Terms are formed in Compute<T> and folded in it by each thread a few at a time, then in double. Long rows, and
-// columns of many rows, are cut into parts by a rule that knows the shape alone; a second pass folds the parts in their
-// order.
+// Bytes: each input once. Bound by memory (H200 data sheet: 4.8 TB/s). Terms are formed in Compute<T>; each thread
+// folds a few at a time in it, then continues in double. Long rows, and columns of many rows, are cut into parts by a
+// rule that depends only on the shape; a second pass folds the parts in order.
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/loops.h"
 
 namespace vergence::VERGENCE_GPU {
 namespace {
 
-/// What is folded: `add` folds the terms of `width` elements from flat element i on.
+/// The term to fold: `add` folds the terms of `width` elements starting at flat element i.
 template <class T, Reduce op>
 struct Terms {
   using Fold = std::conditional_t<op == Reduce::max, Largest, Adding>;
@@ -43,7 +42,7 @@ struct StoreColumn {
   }
 };
 
-/// `lanes` neighboring threads to a row.
+/// `lanes` neighboring threads per row.
 template <class Real, class T, class Term>
 __global__ void fold_short_rows(std::int64_t rows, std::int64_t cols, int lanes, Term term, T* out) {
   using Fold = typename Term::Fold;
@@ -53,7 +52,7 @@ __global__ void fold_short_rows(std::int64_t rows, std::int64_t cols, int lanes,
     const std::int64_t row = first + row_in_block;
     Real part[1] = {Fold::template start<Real>()};
     if (row < rows) {
-#pragma unroll 8  // loads of a few hundred ns, of which a lane may have 32
+#pragma unroll 8  // loads take a few hundred ns; a lane may have 32 in flight
       for (std::int64_t c = lane; c < cols; c += lanes) term.add_flat(row * cols + c, part);
     }
     const double result = warp_fold<Fold>(static_cast<double>(part[0]), lanes);
@@ -61,7 +60,7 @@ __global__ void fold_short_rows(std::int64_t rows, std::int64_t cols, int lanes,
   }
 }
 
-/// One block to each of the `parts` parts of a row: partial[row * parts + part].
+/// One block per part of a row, `parts` of them: partial[row * parts + part].
 template <int width, class Real, class Term>
 __global__ void fold_long_rows(std::int64_t cols, std::int64_t parts, std::int64_t part_size, Term term,
                                double* partial) {

@@ -1,7 +1,7 @@
 // Kernels over rows on the GPU: log-softmax y = x - max - log sum exp(x - max), its backward gx = g - exp(y) sum(g),
 // and L2 normalization u = x / n, n = max(|x|, eps), with its backward gx = (g - u <u, g>) / n. Sums are joined in
-// double. Bytes: every operand once for rows of up to 4096 values, which wait in registers between the passes; longer
-// rows are read again for what does not fit. Bound by memory: 4.3 TB/s on an H200.
+// double. Bytes: every operand once for rows of up to 4096 values, which stay in registers between the passes; longer
+// rows reread the rest. Bound by memory (H200 data sheet: 4.8 TB/s).
 #include <cmath>
 
 #include "kernels/cuda/backend.h"
@@ -12,7 +12,7 @@ namespace {
 
 constexpr int block_threads = 256;
 
-/// A row as one of the `threads` threads that share it sees it: elements thread, thread + threads, ... The first `kept`
+/// A row as seen by one of the `threads` threads that share it: elements thread, thread + threads, ... The first `kept`
 /// stay in registers.
 template <class T, int threads>
 class Row {
@@ -149,7 +149,7 @@ __global__ void l2_normalize_backward_rows(std::int64_t rows, std::int64_t cols,
     l2_normalize_backward_row<T, threads>(cols, epsilon, g + row * cols, u + row * cols, norm[row], gx + row * cols);
 }
 
-/// Calls `f(T{}, threads, blocks)`: a warp to each short row, a block to each long one.
+/// Calls `f(T{}, threads, blocks)`: one warp per short row, one block per long row.
 template <class F>
 void with_rows(DType type, std::int64_t rows, std::int64_t cols, F&& f) {
   if (rows * cols == 0) return;

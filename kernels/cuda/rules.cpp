@@ -1,7 +1,8 @@
-// The rule follows measurements of ResNet-18's convolutions (bf16, 1,024 images of 32x32, an H200, cuDNN 9.19): in 3x3
-// ones of stride 1 behind the stem cuDNN has 380 to 690 TFLOP/s, our own kernels 150 to 300. In the stem, whose 8
-// channels our kernels pack along the depth of the product, cuDNN has 62 (forward) and 25 (weights), ours 158 and 168.
-// In the weights of the 1x1 projection of 64 channels cuDNN has 57, ours 101; of 128 channels they are alike.
+// The rule follows measurements of ResNet-18's convolutions (bf16, 1,024 images of 32x32, an H200, cuDNN 9.19). In 3x3
+// convolutions of stride 1 after the stem, cuDNN reaches 380 to 690 TFLOP/s, our own kernels 150 to 300. In the stem,
+// whose 8 channels our kernels pack along the depth of the product, cuDNN reaches 62 (forward) and 25 (weights), ours
+// 158 and 168. For the weights of the 1x1 projection of 64 channels cuDNN reaches 57, ours 101; for 128 channels they
+// tie.
 #include "kernels/cuda/rules.h"
 
 namespace vergence {
@@ -10,7 +11,7 @@ namespace {
 
 constexpr std::int64_t fewest_library_channels = 16, fewest_projection_channels = 128;
 
-/// Channels in whole 16-byte vectors on the sides that a pass reads.
+/// True if the channels on the sides that a pass reads are whole 16-byte vectors.
 bool tensor_applies(const ConvShape& s, ConvPass pass, DType type, CudaMath math) {
   if (s.groups != 1 || !(type == DType::bf16 || (type == DType::f32 && math == CudaMath::tf32))) return false;
   const std::int64_t width = 16 / size_of(type);

@@ -1,7 +1,6 @@
-// Matrix products whose elements are used where they arise: a block of 256 threads holds one tile of x y^T in
-// registers. For kernels that must not store a product; plain products are CudaBackend::gemm's. f32 and f64, without
-// tensor cores: 2 * 4 * micro^2 elements are read from shared memory for every 4 * micro^2 multiply-adds (micro 4; 8
-// needs half).
+// Matrix products whose elements are used in place: a block of 256 threads holds one tile of x y^T in registers. For
+// kernels that must not store a product; CudaBackend::gemm computes plain products. f32 and f64, without tensor cores:
+// 2 * 4 * micro^2 elements are read from shared memory for every 4 * micro^2 multiply-adds (micro 4; 8 needs half).
 #pragma once
 
 #include "kernels/cuda/launch.h"
@@ -15,8 +14,8 @@ struct Vectors {
   std::int64_t count, depth, step, depth_step;
 };
 
-/// Threads of a block in a grid of `side` x `side`, each with micro x micro elements of a tile; where `groups` is above
-/// 1 that many grids share the depth. Thread t of a side has the elements index(t, 0 ... micro - 1): runs of four.
+/// Threads of a block in a grid of `side` x `side`, each with micro x micro elements of a tile; if `groups` is above 1,
+/// that many grids split the depth. Thread t of a side has the elements index(t, 0 ... micro - 1): runs of four.
 template <int micro_size, int group_count>
 struct TileLayout {
   static constexpr int micro = micro_size, groups = group_count, threads = 256;
@@ -30,7 +29,7 @@ struct TileLayout {
   __device__ static int group() { return threadIdx.x / (side * side); }
 };
 
-/// Four values that lie side by side, 16-byte aligned.
+/// Four contiguous values, 16-byte aligned.
 template <class Real>
 struct alignas(16) Four {
   Real values[4];
@@ -63,8 +62,8 @@ __device__ void multiply_lines(const Real (*a)[pitch_a], int thread_a, const Rea
   }
 }
 
-/// to[k][i] = value depth_from + k of vector first + i, for `width` vectors; 0 beyond the ends. Neighboring threads
-/// read along the depth if that is contiguous.
+/// to[k][i] = value depth_from + k of vector first + i, for `width` vectors; 0 past the ends. Neighboring threads read
+/// along the depth if that is contiguous.
 template <bool along_depth, int width, int chunk, class Real, int pitch>
 __device__ void load_panel(const Vectors<Real>& from, std::int64_t first, std::int64_t depth_from,
                            Real (&to)[chunk][pitch]) {
@@ -91,7 +90,7 @@ __device__ void add_products(const Vectors<Real>& x, std::int64_t first_x, const
   SHARED(Real, right, [chunk][Layout::pitch]);
   const int from = Layout::group() * share;
   for (std::int64_t depth = 0; depth < x.depth; depth += chunk) {
-    __syncthreads();  // the panels before may still be read
+    __syncthreads();  // the previous panels may still be in use
     load_panel<along_depth, Layout::size>(x, first_x, depth, left);
     load_panel<along_depth, Layout::size>(y, first_y, depth, right);
     __syncthreads();
@@ -99,7 +98,7 @@ __device__ void add_products(const Vectors<Real>& x, std::int64_t first_x, const
   }
 }
 
-/// Adds up what the groups have found: the sums are in group 0 afterwards. All threads must call it.
+/// Adds up the groups' sums into group 0. All threads must call it.
 template <class Layout, class Real>
 __device__ void sum_groups(Real (&sums)[Layout::micro][Layout::micro]) {
   if constexpr (Layout::groups > 1) {

@@ -3,9 +3,9 @@
 //   resized[y, x] = sum_jk wy[y, j] wx[x, k] crop[j, k] / (255 sum_j wy[y, j] sum_k wx[x, k]), heights first, in bands
 //   of rows; then jitter's operations, pixel by pixel, interrupted once for the mean gray that contrast needs.
 // Bytes: the crop once, the view once: 20 KB for a 32x32 view of CIFAR in bf16 with eight channels. Bound by
-// arithmetic: 0.5 to 1 million instructions a view of 32x32, half of them for the resizing, a third for the blur; 1024
-// views fill every multiprocessor of an H200 twice. The planes, floats, lie in shared memory up to 32x32. Larger ones
-// lie in global memory, written and read two to four times: about 3 MB for a 224x224 view.
+// arithmetic: 0.5 to 1 million instructions per 32x32 view, half of them for resizing, a third for the blur; 1024 views
+// fill every multiprocessor of an H200 twice. The planes, floats, are in shared memory up to 32x32. Larger ones are in
+// global memory, written and read two to four times: about 3 MB for a 224x224 view.
 #include <algorithm>
 #include <new>
 
@@ -17,8 +17,8 @@
 namespace vergence::VERGENCE_GPU {
 namespace {
 
-constexpr int views_per_launch = 8;       // of each image: their settings are arguments of the kernel
-constexpr int near_floats = 3 * 32 * 32;  // views up to this size lie in shared memory
+constexpr int views_per_launch = 8;       // of each image: their settings are kernel arguments
+constexpr int near_floats = 3 * 32 * 32;  // views up to this size are in shared memory
 constexpr int max_radius = 304;           // of a blur: three times the largest sigma
 
 struct Pixel {
@@ -39,11 +39,11 @@ struct ViewJob {
   std::int64_t images = 0;  // in the batch
   const ImagePlace* places = nullptr;
   int first_view = 0, views = 0, height = 0, width = 0, size = 0, channels = 0;
-  int buffer = 0;  // floats in each of the block's two buffers: three planes, or a row of the image if that is more
+  int buffer = 0;  // floats in each of the block's two buffers: three planes, or a row of the image if that is larger
   bool vectors = false;
 };
 
-/// What a block's threads share about the view in their hands.
+/// The data that a block's threads share about the current view.
 template <class T>
 struct View {
   const ViewSettings& settings;
@@ -60,7 +60,7 @@ struct View {
   }
 };
 
-/// Rows [from, to) of the crop resized in height alone: three channels behind one another.
+/// Resizes rows [from, to) of the crop in height only: three channels, one after another.
 __device__ void resize_heights(const std::uint8_t* corner, std::int64_t row_bytes, const ResizeFilter& filter,
                                int width, int from, int to, float* band) {
   for (int i = static_cast<int>(threadIdx.x); i < (to - from) * width; i += static_cast<int>(blockDim.x)) {
@@ -91,7 +91,7 @@ __device__ Pixel resize_width(const float* row, const ResizeFilter& filter, int 
   return {clamp01(red * scale), clamp01(green * scale), clamp01(blue * scale)};
 }
 
-/// Jitter's operations [first, last) in the plan's order.
+/// Runs jitter's operations [first, last) in the plan's order.
 __device__ Pixel jittered(const ViewPlan& plan, int first, int last, float mean_gray, Pixel p) {
   for (int i = first; i < last; ++i) switch (plan.order[static_cast<std::size_t>(i)]) {
       case Jitter::brightness:
@@ -110,7 +110,7 @@ __device__ Pixel jittered(const ViewPlan& plan, int first, int last, float mean_
   return p;
 }
 
-/// How many of jitter's operations come before contrast.
+/// The number of jitter's operations before contrast.
 __device__ int before_contrast(const ViewPlan& plan) {
   int count = 0;
   while (plan.jitter && plan.order[static_cast<std::size_t>(count)] != Jitter::contrast) ++count;
@@ -140,7 +140,7 @@ __device__ void write_pixel(const View<T>& view, int i, const Pixel& p) {
   }
 }
 
-/// The crop, resized, with the operations before contrast done; returns this thread's part of the sum of grays.
+/// Crops, resizes and runs the operations before contrast; returns this thread's part of the sum of grays.
 template <class T>
 __device__ float resize_crop(const View<T>& view, const std::uint8_t* image, int image_width, int buffer) {
   const CropBox& crop = view.plan.crop;
@@ -178,7 +178,7 @@ __device__ float block_sum(float value, float* sums) {
   return sum;
 }
 
-/// Contrast and what follows it, up to the blur; without one, the view is written.
+/// Runs contrast and the operations after it, up to the blur; without a blur, writes the view.
 template <class T>
 __device__ void finish_colors(const View<T>& view, float mean_gray) {
   const int first = before_contrast(view.plan), last = view.plan.jitter ? 4 : 0;
@@ -231,7 +231,7 @@ __device__ void blur_and_write(const View<T>& view, float* weights) {
 
 constexpr int near_threads = 256, far_threads = 512;
 
-/// `near`: the planes lie in shared memory; otherwise in `far`, two buffers for each block.
+/// `near`: the planes are in shared memory; otherwise in `far`, two buffers per block.
 template <class T, bool near>
 __global__ void __launch_bounds__(near ? near_threads : far_threads)
     draw_views(const __grid_constant__ ViewJob job, const std::uint8_t* pixels, const std::int32_t* indices,

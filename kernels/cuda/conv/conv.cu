@@ -1,5 +1,5 @@
-// Convolution on the GPU: which kernel runs. Each way that lacks a case leaves it to the next: the library, our own
-// kernels on tensor cores (tensor.cu, tensor_weight.cu), those that run everywhere (plain.cu).
+// Convolution on the GPU: which kernel runs. Each implementation leaves unsupported cases to the next: the library, our
+// own kernels on tensor cores (tensor.cu, tensor_weight.cu), those that run everywhere (plain.cu).
 #include <atomic>
 #include <cstdio>
 
@@ -17,7 +17,7 @@ namespace {
 
 constexpr const char *by_library = "cuDNN", *by_tensor = "own tensor-core kernels", *by_plain = "own plain kernels";
 
-/// The weights, in bf16 where the library is to see them; then the kernels that it leaves a case to take the same.
+/// The weights, rounded to bf16 if the library is chosen; the kernels it falls back to then use the same values.
 class Weights {
  public:
   Weights(Device& device, CudaConvAlgorithm choice, ConstArray w)
@@ -37,7 +37,7 @@ class Weights {
   ConstArray array_;
 };
 
-/// The library's weight gradient; by way of bf16 where it may round.
+/// The library's weight gradient; through bf16 if it may round.
 bool library_weight(CudaBackend& gpu, const ConvShape& shape, ConstArray x, ConstArray g, Array dw) {
   if (dw.dtype != DType::f32 || x.dtype != DType::bf16 || gpu.choices().weight_gradients != DType::bf16)
     return library_conv2d_weight(gpu.device(), gpu.choices(), shape, x, g, dw);
@@ -48,7 +48,7 @@ bool library_weight(CudaBackend& gpu, const ConvShape& shape, ConstArray x, Cons
   return true;
 }
 
-/// Our kernels of the forward pass add nothing: a sum follows them.
+/// Our forward kernels cannot add to the output: a separate sum follows them.
 bool tensor_forward(CudaBackend& gpu, const ConvShape& shape, ConstArray x, ConstArray w, Array y, bool add) {
   if (!add) return tensor_conv2d(gpu.device(), shape, x, w, y);
   const Scratch<char> memory(gpu.device(), y.size * size_of(y.dtype));
@@ -58,8 +58,8 @@ bool tensor_forward(CudaBackend& gpu, const ConvShape& shape, ConstArray x, Cons
   return true;
 }
 
-/// One pass by one algorithm; where that lacks the case, by the next one. `first` is x or g, `second` w or, of the
-/// weight gradient, g. add, of the two others: to what `out` holds.
+/// One pass by one algorithm, or by the next one if it lacks the case. `first` is x or g, `second` is w, or g for the
+/// weight gradient. add, except for the weight gradient: adds to what `out` holds.
 void convolve_by(CudaConvAlgorithm choice, CudaBackend& gpu, const ConvShape& shape, ConvPass pass, ConstArray first,
                  ConstArray second, Array out, bool add = false) {
   Device& device = gpu.device();
@@ -85,8 +85,8 @@ void convolve_by(CudaConvAlgorithm choice, CudaBackend& gpu, const ConvShape& sh
   by(by_plain);
 }
 
-/// Whether the library can be asked. Where it should be there and is not, `--conv cudnn` is refused; otherwise our own
-/// kernels take its place, which is said once.
+/// True if the library can be used. If it is expected but missing, refuses `--conv cudnn`; otherwise our own kernels
+/// replace it, with one notice.
 bool library_there(CudaBackend& gpu) {
   const LibraryState& state = conv_library(gpu.device());
   if (state.ready || state.text.empty()) return state.ready;
@@ -97,7 +97,7 @@ bool library_there(CudaBackend& gpu) {
   return false;
 }
 
-/// By the rule or, while tuning, by measurement; `out` may then be written, unless asked to `keep` it.
+/// Chosen by the rule or, when tuning, by measurement, which may write `out` unless asked to `keep` it.
 CudaConvAlgorithm chosen(CudaBackend& gpu, const ConvShape& shape, ConvPass pass, ConstArray first, ConstArray second,
                          Array out, bool keep = false) {
   const KernelChoices& choices = gpu.choices();

@@ -1,11 +1,11 @@
 // Convolution on the GPU by kernels that run everywhere: any type, stride, padding, dilation, groups and number of
-// channels. (tensor.cu has those on tensor cores; conv.cu decides which kernel runs.)
+// channels. (tensor.cu has the kernels for tensor cores; conv.cu decides which kernel runs.)
 //   y[p, o]     = sum over taps t, channels c of x[source(p, t), c] w[o, t, c]
 //   dx[p, c]    = sum over taps t, channels o of g[source(p, t), o] w[o, t, c]
 //   dw[o, t, c] = sum over pixels p of           g[p, o] x[source(p, t), c]
-// Implicit matrix products: the gathered operand exists in shared memory only, 16 deep. Bytes: each operand about once
-// per 64 columns or rows of the result, out of L2 for the most part. Bound by arithmetic outside the tensor cores:
-// 67 TFLOP/s f32, 34 TFLOP/s f64 on an H200. walk.h says how both gathers are one.
+// Implicit matrix products: the gathered operand exists only in shared memory, 16 deep. Bytes: each operand about once
+// per 64 columns or rows of the result, mostly out of L2. Bound by arithmetic outside the tensor cores: H200 data sheet
+// 67 TFLOP/s f32, 34 TFLOP/s f64. walk.h explains how both gathers are one.
 #include "kernels/cuda/conv/kernels.h"
 #include "kernels/cuda/conv/walk.h"
 #include "kernels/cuda/device.h"
@@ -19,14 +19,14 @@ constexpr int tile_row = tile + 4;  // keeps columns written by neighboring thre
 template <class Real>
 using Tile = Real[depth_of_tile][tile_row];
 
-/// What a thread loads of one operand's tile, and its 4x4 part of the result.
+/// A thread's loads of one operand's tile, and its 4x4 part of the result.
 template <class Real>
 using Part = Real[per_thread];
 template <class Real>
 using Sums = Real[per_thread][per_thread];
 
-/// How a thread's four elements lie in a tile. `across`: neighboring threads have neighboring rows of the result;
-/// otherwise, neighboring depths: always the direction in which memory is contiguous.
+/// The arrangement of a thread's four elements in a tile. `across`: neighboring threads have neighboring rows of the
+/// result; otherwise, neighboring depths: always the direction in which memory is contiguous.
 template <bool across>
 __device__ int row_in_tile(int element) {
   const int thread = static_cast<int>(threadIdx.x);
@@ -57,8 +57,8 @@ __device__ void multiply(const Tile<Real>& a, const Tile<Real>& b, Sums<Real>& s
   }
 }
 
-/// The product of a tile: load_a and load_b fetch their parts of the tile that begins at a depth, while the tile before
-/// is multiplied.
+/// The product of a tile: load_a and load_b fetch their parts of the tile that begins at a depth, while the previous
+/// tile is multiplied.
 template <bool a_across, bool b_across, class Real, class LoadA, class LoadB>
 __device__ void tile_product(std::int64_t first, std::int64_t last, const LoadA& load_a, LoadB& load_b,
                              Sums<Real>& sums) {
@@ -92,7 +92,7 @@ __device__ Channels channels_of(const ConvSizes& s) {
   return data ? Channels{out, in} : Channels{in, out};
 }
 
-/// A value as the activations' type T can hold it.
+/// A value rounded to the activations' type T.
 template <class T, class W>
 __device__ Compute<T> rounded_to(W value) {
   return static_cast<Compute<T>>(static_cast<T>(static_cast<Compute<T>>(value)));
@@ -144,7 +144,7 @@ struct WeightLoader {
   }
 };
 
-/// Forward, or with `data` the data gradient: 64 pixels of a class by 64 channels of a group a block. add: to `out`.
+/// Forward, or with `data` the data gradient: 64 pixels of a class by 64 channels of a group per block. add: to `out`.
 template <class T, class W, bool data>
 __global__ void __launch_bounds__(threads_of_tile, 2)
     conv_gather(ConvSizes sizes, int pixel_blocks, const T* source, const W* weights, T* out, bool add) {
@@ -197,7 +197,7 @@ struct CotangentLoader {
   }
 };
 
-/// x, as columns of the product: a thread has one tap and input channel. Called for tile after tile.
+/// x, as columns of the product: a thread has one tap and input channel. Called for one tile after another.
 template <class T>
 struct ImageLoader {
   const ConvWalk& walk;
@@ -217,7 +217,7 @@ struct ImageLoader {
   }
 };
 
-/// The weight gradient: 64 output channels of a group by 64 (tap, input channel) pairs a block, over one split of the
+/// The weight gradient: 64 output channels of a group by 64 (tap, input channel) pairs per block, over one split of the
 /// pixels, into partial[split][group][output channel][tap][input channel].
 template <class T>
 __global__ void __launch_bounds__(threads_of_tile, 2)
@@ -261,7 +261,8 @@ __global__ void __launch_bounds__(threads_of_tile, 2)
       if (col + j < cols) to[std::int64_t{row + i} * cols + col + j] = sums[i][j];
 }
 
-/// A block adds up 256 / `phases` values; a thread every phases-th split of one, whose sums are added in their order.
+/// A block adds up 256 / `phases` values; each thread adds every phases-th split of one value, and the sums are added
+/// in order.
 template <class Real, class T>
 __global__ void sum_splits(std::int64_t size, int splits, int phases, const Real* partial, T* out) {
   SHARED(double, sums, [256]);
@@ -311,7 +312,7 @@ int conv_weight_splits(const ConvShape& shape, int multiprocessors, std::int64_t
   const std::int64_t wave = 2 * multiprocessors, fewest = pixels > most ? ceil_div(pixels, most) : 1;
   const std::int64_t first = ceil_div(fewest * blocks, wave);
   std::int64_t splits = first * wave / blocks;
-  for (std::int64_t waves = first; waves <= first + more_waves; ++waves)  // the last wave is nearly full, too
+  for (std::int64_t waves = first; waves <= first + more_waves; ++waves)  // nearly fills the last wave, too
     if (const std::int64_t fit = waves * wave / blocks; 4 * fit * blocks >= 3 * waves * wave) {
       splits = fit;
       break;
@@ -322,7 +323,7 @@ int conv_weight_splits(const ConvShape& shape, int multiprocessors, std::int64_t
 
 template <class Real>
 void add_splits(Device& device, int splits, const Real* partial, Array dw) {
-  const int phases = splits < 8 ? 1 : 16;  // many splits are of few values, and of those few blocks
+  const int phases = splits < 8 ? 1 : 16;  // with many splits there are few values, and so few blocks
   const auto run = [&](auto* out) {
     launch("conv_sum_splits", sum_splits<Real, std::remove_pointer_t<decltype(out)>>,
            static_cast<unsigned>(ceil_div(dw.size, 256 / phases)), 256, device.stream(), dw.size, splits, phases,

@@ -1,11 +1,11 @@
 // Convolution on tensor cores, forward and data gradient, as implicit matrix products (walk.h has the gathers):
 //   out[pixel, channel] = sum over (tap, channel) of source[..] weights[channel, (tap, channel)]
 // bf16 (mma m16n8k16) and, where the math mode allows it, f32 rounded to tf32 (m16n8k8); sums in f32.
-// Bytes: per block of 128 pixels x 64 or 128 channels each operand once out of L2, 16 bytes a load; of HBM about the
-// operands and the result once. Bound: 64 channels by what L2 delivers (43 flop a byte), 128 and more by the mma pipe.
-// Beside its results a tile may leave the moments or sums that the batch norm before or behind it begins with.
-// Eight warps; three stages of 64 bytes of depth in shared memory, filled by cp.async two stages ahead of the mma. A
-// chunk is 16 bytes; chunks are swizzled so that neither ldmatrix nor the copies meet bank conflicts.
+// Bytes: per block of 128 pixels x 64 or 128 channels each operand once out of L2, 16 bytes per load; from HBM about
+// the operands and the result once. Bound: 64 channels by L2 bandwidth (43 flop per byte), 128 and more by the mma
+// pipe. A tile may also write the moments or sums with which the batch norm before or after it begins. Eight warps;
+// three stages of 64 bytes of depth in shared memory, filled by cp.async two stages ahead of the mma. A chunk is 16
+// bytes; chunks are swizzled so that neither ldmatrix nor the copies cause bank conflicts.
 #include "kernels/cuda/conv/tiles.h"
 
 namespace vergence::VERGENCE_GPU {
@@ -22,11 +22,11 @@ VERGENCE_BOTH constexpr int whole(int count) {
   return (count + unit - 1) / unit * unit;
 }
 
-/// What a thread copies: one chunk of depth of 2 pixels, and of the weights as many chunks as 64 columns take. It walks
-/// along (tap, channel), and looks pixels up where the tap changes. Forward, weights lie along the depth like pixels:
-/// rows 64 apart. For the data gradient they lie across it: a row of depth is an output channel at a tap, and its
-/// chunks are input channels. There a stage keeps to one tap, with zeros behind the last channel, so that all rows
-/// share it.
+/// A thread's copies: one chunk of depth of 2 pixels, and of the weights as many chunks as 64 columns take. It walks
+/// along (tap, channel), and looks pixels up when the tap changes. Forward, weights are contiguous along the depth like
+/// pixels: rows are 64 apart. For the data gradient they run across it: a row of depth is an output channel at a tap,
+/// and its chunks are input channels. There a stage keeps to one tap, with zeros after the last channel, so that all
+/// rows share it.
 template <class T, int cols, bool data>
 struct GatherLoader {
   static constexpr int weight_rows = cols / 64;
@@ -37,7 +37,7 @@ struct GatherLoader {
   ConvOrigin origins[2];
   int tap_row = 0, tap_col = 0, channel;
   int pixels[2];  // the tap's sources; -1 for padding
-  int tap;        // its number in the kernel; -1 past the last one
+  int tap;        // its index in the kernel; -1 past the last one
 
   __device__ GatherLoader(const ConvSizes& sizes, const ConvWalk& walk, const T* source, const T* weights,
                           std::int64_t first_pixel, int first_result)
@@ -61,7 +61,7 @@ struct GatherLoader {
   __device__ int depth() const { return data ? whole<depth_of_stage<T>>(channels) : channels; }
   __device__ int steps() const { return static_cast<int>(ceil_div(walk.taps() * depth(), depth_of_stage<T>)); }
 
-  /// Makes `channel` lie within a tap again and finds that tap's pixels and number.
+  /// Brings `channel` back into a tap's range and finds that tap's pixels and index.
   __device__ void settle() {
     while (channel >= depth()) {
       channel -= depth();
@@ -139,18 +139,18 @@ __device__ void multiply_stage(const uint4* of_pixels, const uint4* of_weights,
   }
 }
 
-/// Where the results of a pixel lie; null for pixels past the end.
+/// The address of a pixel's results; null for pixels past the end.
 template <bool data, class T>
 __device__ T* results_of(const ConvWalk& walk, T* out, int results, std::int64_t pixel) {
   if (pixel >= walk.pixels) return nullptr;
   return out + (data ? place_of(walk, pixel_of(walk, pixel)) : pixel) * results;
 }
 
-/// A tile of bf16 results on its way through shared memory; the pad keeps the rows of a fragment in different banks.
+/// A tile of bf16 results passing through shared memory; the pad keeps the rows of a fragment in different banks.
 template <int cols>
 constexpr int staged_row = cols + 8;
 
-/// Copies the tile to where its results lie, or with `load` from there.
+/// Copies the tile to its place in the results, or with `load` from there.
 template <int cols, bool data, bool load = false>
 __device__ void move_staged(const ConvWalk& walk, std::conditional_t<load, bf16, const bf16>* staged,
                             std::int64_t first_pixel, int first_result, int results, bool vectors, bf16* out) {
@@ -183,8 +183,8 @@ __device__ inline Moments joined(const Moments& a, const Moments& b) {
           a.squares + b.squares + difference * difference * (a.count * b.count / count)};
 }
 
-/// The moments of `cols` staged channels over the tile's `rows` pixels: every thread those of some rows of a channel,
-/// in two passes; then those are joined in their order.
+/// The moments of `cols` staged channels over the tile's `rows` pixels: each thread computes those of some rows of a
+/// channel, in two passes; then those are joined in order.
 template <int cols>
 __device__ void store_moments(const bf16* staged, Moments* parts, int rows, int first_result, int results,
                               std::int64_t tile, const ConvStatistics& statistics) {
@@ -206,7 +206,7 @@ __device__ void store_moments(const bf16* staged, Moments* parts, int rows, int 
   statistics.squares[tile * results + first_result + col] = mine.squares;
 }
 
-/// The data gradient's counterpart of move_staged and store_moments; see ConvReluSums. Channels come in whole vectors.
+/// The data gradient's counterpart of move_staged and store_moments; see ConvReluSums. Channels are whole vectors.
 template <int cols>
 __device__ void store_masked(const ConvWalk& walk, const bf16* staged, float (*parts)[threads_of_block],
                              std::int64_t first_pixel, int first_result, int results, std::int64_t group,
@@ -237,7 +237,7 @@ __device__ void store_masked(const ConvWalk& walk, const bf16* staged, float (*p
   }
 #pragma unroll
   for (int s = 0; s < 2; ++s) {
-    __syncthreads();  // the term before this one may still be read
+    __syncthreads();  // the previous term may still be in use
 #pragma unroll
     for (int k = 0; k < 8; ++k) parts[k][thread] = sums[s][k];
     __syncthreads();
@@ -248,13 +248,13 @@ __device__ void store_masked(const ConvWalk& walk, const bf16* staged, float (*p
   }
 }
 
-/// What the epilogue of a pass does beside storing.
+/// The epilogue of a pass besides storing.
 template <bool data>
 using ConvExtras = std::conditional_t<data, ConvReluSums, ConvStatistics>;
 
-/// Forward, or with `data` the data gradient: 128 pixels of a class by `cols` channels a block. weights: of T, as they
-/// are, [out channels][taps][in channels], for the data gradient filled up to whole chunks. vectors: rows of `out`
-/// consist of whole 16-byte (f32: 8-byte) vectors. add, of the data gradient: to what `out` holds.
+/// Forward, or with `data` the data gradient: 128 pixels of a class by `cols` channels per block. weights: of type T,
+/// as stored, [out channels][taps][in channels]; for the data gradient, padded to whole chunks. vectors: rows of `out`
+/// consist of whole 16-byte (f32: 8-byte) vectors. add, only for the data gradient: adds to what `out` holds.
 template <class T, int cols, bool data>
 __global__ void __launch_bounds__(threads_of_block, 2)
     conv_tensor_gather(ConvSizes sizes, int pixel_blocks, const T* source, const T* weights, T* out, bool vectors,
@@ -299,7 +299,7 @@ __global__ void __launch_bounds__(threads_of_block, 2)
       }
     });
   } else {
-    __syncthreads();  // the stages' memory is used again
+    __syncthreads();  // the stages' memory is reused
     bf16* const staged = reinterpret_cast<bf16*>(memory);
     if (data && add) {
       move_staged<cols, data, true>(walk, staged, first_pixel, first_result, results, vectors, out);
@@ -339,7 +339,7 @@ __global__ void __launch_bounds__(threads_of_block, 2)
 
 // ---- weights as the gathers read them
 
-/// Rows of `from` values into rows of `to`, zeros behind them.
+/// Copies rows of `from` values into rows of `to`, with zeros after them.
 template <class T, class W>
 __global__ void convert_weights(std::int64_t rows, int from, int to, const W* w, T* out) {
   const std::int64_t threads = std::int64_t{gridDim.x} * blockDim.x;
@@ -364,7 +364,7 @@ void launch_gather(Device& device, const ConvShape& shape, const T* source, cons
          ConvSizes(shape), static_cast<int>(pixel_blocks), source, weights, out, vectors, add, extras);
 }
 
-/// Tiles of 128 channels where they still give every multiprocessor a block; bf16 alone, as f32 lacks the registers.
+/// Tiles of 128 channels if they still give every multiprocessor a block; only for bf16, as f32 lacks the registers.
 template <class T, bool data>
 void gather(Device& device, const ConvShape& shape, ConstArray source, ConstArray w, Array out,
             const ConvExtras<data>& extras, bool add = false) {

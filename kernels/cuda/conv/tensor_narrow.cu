@@ -1,7 +1,7 @@
 // The forward convolution of 8 channels by 3 x 3 taps, bf16, on tensor cores: a network's first layer, whose colors are
-// filled up with zeros. Its depth, 72, is so short that the tiles of tensor.cu spend their time on what comes before
-// and behind the products. Here a warp keeps the weights of 64 output channels in registers and walks along its pixels,
-// 16 a step, without shared memory or barriers:
+// padded with zeros. Its depth, 72, is so short that the tiles of tensor.cu spend their time before and after the
+// products. Here a warp keeps the weights of 64 output channels in registers and walks along its pixels, 16 per step,
+// without shared memory or barriers:
 //   - The order of the depth and of the output channels is free, so it is the one in which a thread's 16-byte loads of
 //     pixels and weights (8 channels of a tap) are its parts of the operands of two products, and its sums are two runs
 //     of 8 channels, stored as they are.
@@ -42,8 +42,8 @@ __device__ inline unsigned load_two(const bf16* from, bool valid) {
   return pair;
 }
 
-/// What a thread multiplies by: of its column of each matrix, taps `member` and 4 + `member`, two products each, and
-/// two channels of the last tap.
+/// A thread's factors: for its column of each matrix, taps `member` and 4 + `member`, two products each, and two
+/// channels of the last tap.
 struct NarrowWeights {
   unsigned taps[2][narrow_matrices][4], last[narrow_matrices];
 
@@ -57,12 +57,12 @@ struct NarrowWeights {
   }
 };
 
-/// The counterpart of two pixels, `group` and `group` + 8 of the step.
+/// The other factors, from two pixels: `group` and `group` + 8 of the step.
 struct NarrowPixels {
   unsigned taps[2][2][4], last[2];  // taps[s][which pixel]
 };
 
-/// Loads the pixels of one step after the other: digits (image, row, column) that advance without divisions.
+/// Loads the pixels of one step after another: digits (image, row, column) that advance without divisions.
 struct NarrowLoader {
   struct Tap {
     int row, col, distance;  // from the first tap's source
@@ -143,12 +143,12 @@ __device__ inline float narrow_value(const NarrowResults& pairs, int i) {
   return __uint_as_float(i % 2 ? pairs[i / 2] & 0xffff0000u : pairs[i / 2] << 16);
 }
 
-/// The moments of a tile's pixels as they come: sums of deviations from the tile's first one and of their squares, of
-/// the thread's rows.
+/// Accumulates the moments of a tile's pixels over the thread's rows: sums of deviations from the tile's first pixel
+/// and of their squares.
 struct NarrowMoments {
   float pivot[2 * narrow_matrices], sums[2 * narrow_matrices], squares[2 * narrow_matrices];
 
-  /// All lanes call it: the first pixel is that of the first four.
+  /// All lanes call it: the tile's first pixel belongs to the first four.
   __device__ void begin(const NarrowResults& pairs) {
     NarrowResults first;
 #pragma unroll
@@ -165,8 +165,8 @@ struct NarrowMoments {
       squares[i] += difference * difference;
     }
   }
-  /// All lanes call it; both places are the thread's first channel of the tile. The eight groups' sums are added in the
-  /// same order by all, and stored by the first.
+  /// All lanes call it; both pointers are to the thread's first channel of the tile. All lanes add the eight groups'
+  /// sums in the same order; the first group stores them.
   __device__ void store(float count, float* mean, float* deviations) const {
     const float share = 1 / count;
 #pragma unroll
@@ -191,7 +191,7 @@ struct NarrowMoments {
   }
 };
 
-/// A warp: `tiles_of_warp` tiles of conv_statistics_rows pixels, one after the other, of 64 output channels.
+/// One warp: `tiles_of_warp` tiles of conv_statistics_rows pixels, one after another, of 64 output channels.
 __global__ void __launch_bounds__(narrow_warps* warp_size, narrow_blocks)
     conv_tensor_narrow(ConvSizes sizes, int tiles_of_warp, const bf16* x, const bf16* weights, bf16* y,
                        ConvStatistics statistics) {

@@ -1,7 +1,7 @@
-// The weight gradient of 8 channels by 3 x 3 taps, bf16, on tensor cores: the counterpart of tensor_narrow.cu. Of the
-// 128 (tap, channel) pairs of tensor_weight.cu's tile such a layer has 72, and half of its instructions find their
-// sources. Here a warp has all 64 x 72 sums in registers and walks along pixels of its own, 16 a step: a lane looks up
-// one pixel for five taps. Two warps make a block, whose sums are one split.
+// The weight gradient of 8 channels by 3 x 3 taps, bf16, on tensor cores: the counterpart of tensor_narrow.cu. Such a
+// layer uses only 72 of the 128 (tap, channel) pairs of tensor_weight.cu's tile, and half of that kernel's instructions
+// locate sources. Here a warp keeps all 64 x 72 sums in registers and walks along its own pixels, 16 per step: a lane
+// looks up one pixel for five taps. Two warps make a block, whose sums are one split.
 // 1024 images of 32 x 32, 64 channels out: 151 MB of HBM, 37 us on an H200; by the assembler's output 208 instructions
 // a step, 15 us of issue, and 36 products, 20 us of their pipe. Measured: 51 us, 87 by tensor_weight.cu,
 // where 16 pixels took 720 instructions.
@@ -15,16 +15,16 @@ constexpr int narrow_depth = 9, narrow_rows = 64, narrow_cols = 8 * narrow_depth
 constexpr int chunks_of_cotangents = pixels_of_step * narrow_rows / 8;
 constexpr int chunks_of_sources = pixels_of_step * (narrow_depth + 1);  // an even number of taps
 
-/// Copies one step after the other of a warp: cotangents as [pixel][chunk of channels], sources as [tap][pixel].
+/// Copies a warp's steps, one after another: cotangents as [pixel][chunk of channels], sources as [tap][pixel].
 struct NarrowStepLoader {
-  static constexpr int taps = (narrow_depth + 1) / 2;  // of a lane: every second one
+  static constexpr int taps = (narrow_depth + 1) / 2;  // of a lane: every second tap
   const ConvSizes& sizes;
   const ConvWalk& walk;
   const bf16 *x, *g;
-  const bf16* of_lane;  // its chunk of g of its first pixel
+  const bf16* of_lane;  // its chunk of g at its first pixel
   int rows[taps], cols[taps];
   ConvPixel at, step;
-  std::int64_t pixel;  // the step's first
+  std::int64_t pixel;  // the step's first pixel
   std::int64_t last;
 
   __device__ NarrowStepLoader(const ConvSizes& sizes, const ConvWalk& walk, const bf16* x, const bf16* g,
@@ -69,7 +69,7 @@ struct NarrowStepLoader {
   }
 };
 
-/// Of 64 output channels by 72 (tap, channel) pairs.
+/// The sums of 64 output channels by 72 (tap, channel) pairs.
 using NarrowWeightSums = float[4][narrow_depth][4];
 
 __device__ inline void multiply_narrow_step(const uint4* from, NarrowWeightSums& sums) {
@@ -91,7 +91,7 @@ __device__ inline void multiply_narrow_step(const uint4* from, NarrowWeightSums&
 /// Adds the second warp's sums to the first one's.
 __device__ inline void join_warps(float* shared, NarrowWeightSums& sums) {
   float* const mine = shared + lane_of_thread();
-  __syncthreads();  // the steps' memory is used again
+  __syncthreads();  // the steps' memory is reused
   if (warp_of_thread() == 1)
 #pragma unroll
     for (int k = 0; k < 16 * narrow_depth; ++k)

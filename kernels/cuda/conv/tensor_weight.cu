@@ -1,9 +1,9 @@
 // Convolution on tensor cores, weight gradient, as an implicit matrix product over the pixels:
 //   dw[o, (tap, c)] = sum over pixels p of g[p, o] x[source(p, tap), c]
 // bf16 (mma m16n8k16) and, where the math mode allows it, f32 rounded to tf32 (m16n8k8); sums in f32, over splits of
-// the pixels that a second kernel adds in their order. Bytes: per block of 64 or 128 output channels x 128 (tap,
-// channel) pairs both operands once out of L2, 16 bytes a load; of HBM about the operands once, and the partial sums
-// twice. Bound: 64 channels by L2, 128 and more by the mma pipe. Both operands lie across the depth, so fragments are
+// the pixels that a second kernel adds in order. Bytes: per block of 64 or 128 output channels x 128 (tap, channel)
+// pairs both operands once out of L2, 16 bytes per load; from HBM about the operands once, and the partial sums twice.
+// Bound: 64 channels by L2, 128 and more by the mma pipe. Both operands run across the depth, so fragments are
 // transposed on their way out of shared memory (ldmatrix.trans).
 #include "kernels/cuda/conv/tiles.h"
 
@@ -12,7 +12,7 @@ namespace {
 
 constexpr int weight_cols = 128;
 
-/// What a thread copies of g (`rows` channels wide): one chunk of some pixels.
+/// A thread's copies of g (`rows` channels wide): one chunk of some pixels.
 template <class T, int rows>
 struct CotangentLoader {
   static constexpr int chunks = rows / vector_width<T>, pixels_apart = threads_of_block / chunks;
@@ -44,8 +44,8 @@ struct CotangentLoader {
   }
 };
 
-/// What a thread copies of x: one chunk, that is one tap and some channels, of the sources of two pixels. Pixels
-/// advance as numbers of three digits (image, row, column).
+/// A thread's copies of x: one chunk, that is one tap and some channels, of the sources of two pixels. Pixels advance
+/// as three-digit numbers (image, row, column).
 template <class T>
 struct ImageLoader {
   static constexpr int chunks = weight_cols / vector_width<T>, pixels_apart = threads_of_block / chunks;
@@ -89,7 +89,7 @@ struct ImageLoader {
   }
 };
 
-/// `rows` output channels by 128 (tap, input channel) pairs a block, over one split of the pixels, into
+/// `rows` output channels by 128 (tap, input channel) pairs per block, over one split of the pixels, into
 /// partial[split][output channel][tap][input channel].
 template <class T, int rows>
 __global__ void __launch_bounds__(threads_of_block, 2)
@@ -163,7 +163,7 @@ bool tensor_conv2d_weight(Device& device, const ConvShape& shape, ConstArray x, 
   if (!tensor_fits(shape, x.dtype, shape.in_channels, x) || !tensor_fits(shape, g.dtype, shape.out_channels, g))
     return false;
   if (x.dtype == DType::f32)
-    weight<float, 64>(device, shape, x, g, dw);  // 128 rows of it would not fit the registers
+    weight<float, 64>(device, shape, x, g, dw);  // 128 rows of it would not fit in the registers
   else if (narrow_fits(shape, g))
     narrow_conv2d_weight(device, shape, x.as<bf16>(), g.as<bf16>(), dw);
   else if (shape.out_channels > 64)

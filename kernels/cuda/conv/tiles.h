@@ -1,5 +1,5 @@
-// What the convolutions on tensor cores share: a block's eight warps and their part of a tile, the pipeline of stages
-// in shared memory, products of fragments.
+// Helpers shared by the convolutions on tensor cores: a block's eight warps and their part of a tile, the pipeline of
+// stages in shared memory, products of fragments.
 #pragma once
 
 #include "kernels/cuda/conv/kernels.h"
@@ -14,7 +14,7 @@ constexpr int threads_of_block = 256, stages = 3, chunks_deep = 4;
 template <class T>
 constexpr int depth_of_stage = 16 * chunks_deep / static_cast<int>(sizeof(T));
 
-/// The eight warps lie `down` x `across` over a tile; each has 16 * fragments rows by 32 columns.
+/// The eight warps are arranged `down` x `across` over a tile; each has 16 * fragments rows by 32 columns.
 template <int rows, int cols>
 struct Warps {
   static constexpr int across = cols / 32, down = 8 / across, fragments = rows / down / 16;
@@ -27,7 +27,7 @@ using WarpSums = float[fragments][4][4];
 __device__ inline int lane_of_thread() { return static_cast<int>(threadIdx.x) % warp_size; }
 __device__ inline int warp_of_thread() { return static_cast<int>(threadIdx.x) / warp_size; }
 
-/// The product of fragments: 32 bytes of depth. b: for each pair of 16x8 matrices, both halves of either.
+/// The product of fragments: 32 bytes of depth. b: for each pair of 16x8 matrices, both halves of each.
 template <class T, int fragments>
 __device__ void multiply(WarpSums<fragments>& sums, unsigned (&a)[fragments][4], unsigned (&b)[2][4]) {
   if constexpr (std::is_same_v<T, float>) {
@@ -49,18 +49,18 @@ __device__ void multiply(WarpSums<fragments>& sums, unsigned (&a)[fragments][4],
     }
 }
 
-/// Where a chunk lies in a wide tile: an operand that lies across the depth, a row of `chunks` chunks (8 or a multiple)
-/// for each step of depth. Rows begin at the same bank, so the swizzle tells them apart. bf16: ldmatrix reads one
-/// column of chunks over eight rows, which come to lie in eight different columns, all 32 banks. f32: a load of a warp
-/// reads two neighboring chunks (8 values) of four rows, which come to lie in four different pairs. Copies fill a row
-/// in order, eight chunks at a time: the swizzle permutes those among themselves.
+/// The position of a chunk in a wide tile, for an operand that runs across the depth: one row of `chunks` chunks (8 or
+/// a multiple) per step of depth. All rows begin at the same bank, so the swizzle must separate them. bf16: ldmatrix
+/// reads one column of chunks over eight rows, which land in eight different columns, all 32 banks. f32: a warp's load
+/// reads two neighboring chunks (8 values) of four rows, which land in four different pairs. Copies fill a row in
+/// order, eight chunks at a time: the swizzle only permutes within those.
 template <class T>
 __device__ int wide_chunk(int row, int chunk, int chunks) {
   return row * chunks + (chunk ^ (std::is_same_v<T, float> ? (row & 3) * 2 : row & 7));
 }
 
-/// Fragments out of a wide tile: 16 columns of it (rows of the product, or two matrices of columns) by 32 bytes of
-/// depth. `rows_first`: in which order the four registers go through them.
+/// Loads fragments from a wide tile: 16 columns of it (rows of the product, or two matrices of columns) by 32 bytes of
+/// depth. `rows_first`: the order in which the four registers go through them.
 template <class T, bool rows_first>
 __device__ void load_wide(unsigned (&values)[4], const uint4* tile, int chunks, int first_col, int slice) {
   const int lane = lane_of_thread();
@@ -80,7 +80,7 @@ __device__ void load_wide(unsigned (&values)[4], const uint4* tile, int chunks, 
   }
 }
 
-/// Runs the pipeline: `load(stage)` begins the copies of the next depth into a stage, `multiply(stage)` uses it.
+/// Runs the pipeline: `load(stage)` starts the copies of the next depth into a stage, `multiply(stage)` uses it.
 template <class Load, class Multiply>
 __device__ void run_stages(int steps, const Load& load, const Multiply& multiply) {
   for (int ahead = 0; ahead < stages - 1; ++ahead) {
@@ -90,7 +90,7 @@ __device__ void run_stages(int steps, const Load& load, const Multiply& multiply
   int stage = 0;
   for (int step = 0; step < steps; ++step) {
     wait_for_copies<stages - 2>();
-    __syncthreads();  // the stage has come, and everyone is done with the one before, which is filled next
+    __syncthreads();  // the stage has arrived, and all threads are done with the previous one, which is filled next
     if (step + stages - 1 < steps) load(stage == 0 ? stages - 1 : stage - 1);
     commit_copies();
     multiply(stage);
@@ -115,7 +115,8 @@ __device__ void for_each_pair(const WarpSums<Warps<rows, cols>::fragments>& sums
         f(first_row + i * 16 + half * 8, first_col + j * 8, sums[i][j][2 * half], sums[i][j][2 * half + 1]);
 }
 
-/// What all passes need: a type that tensor cores multiply, 16-byte vectors of channels, and pixels that an int counts.
+/// The common requirements: a type that tensor cores multiply, 16-byte vectors of channels, and a pixel count within
+/// int.
 inline bool tensor_fits(const ConvShape& shape, DType type, std::int64_t channels, ConstArray source) {
   return shape.groups == 1 && (type == DType::bf16 || type == DType::f32) && channels % (16 / size_of(type)) == 0 &&
          aligned_to<16>(source.data) && source.size / channels < std::int64_t{1} << 31;

@@ -29,7 +29,7 @@ struct ConvWalk {
   VERGENCE_BOTH int taps() const { return rows.taps * cols.taps; }
 };
 
-/// A ConvShape as kernels take it.
+/// A ConvShape in the form that kernels take.
 struct ConvSizes {
   std::int64_t batch;
   int in_height, in_width, in_channels, out_height, out_width, out_channels, kernel_height, kernel_width;
@@ -121,8 +121,7 @@ __device__ inline ConvPixel pixel_of(const ConvWalk& walk, std::int64_t pixel) {
   return {image, static_cast<int>(line - image * walk.rows.positions),
           static_cast<int>(pixel - line * walk.cols.positions)};
 }
-/// Moves a pixel on by `step`, which is pixel_of a distance: the addition of numbers of three digits, without
-/// divisions.
+/// Advances a pixel by `step`, the pixel_of a distance: an addition of three-digit numbers, without divisions.
 __device__ inline void advance(const ConvWalk& walk, const ConvPixel& step, ConvPixel& pixel) {
   pixel.col += step.col;
   const int carry = pixel.col >= walk.cols.positions;
@@ -134,13 +133,13 @@ __device__ inline void advance(const ConvWalk& walk, const ConvPixel& step, Conv
     ++pixel.image;
   }
 }
-/// Its number among the pixels of the output.
+/// Its index among the pixels of the output.
 __device__ inline std::int64_t place_of(const ConvWalk& walk, const ConvPixel& pixel) {
   const std::int64_t row = walk.rows.out_first + std::int64_t{pixel.row} * walk.rows.out_step;
   return (pixel.image * walk.out_height + row) * walk.out_width + walk.cols.out_first + pixel.col * walk.cols.out_step;
 }
 
-/// Where a pixel's taps begin: the source of tap (0, 0), which may lie outside.
+/// The origin of a pixel's taps: the source of tap (0, 0), which may be outside.
 struct ConvOrigin {
   int image, row, col;
 };
@@ -158,7 +157,7 @@ __device__ inline std::int64_t source_of(const ConvWalk& walk, const ConvOrigin&
   if (row < 0 || row >= walk.rows.source_size || col < 0 || col >= walk.cols.source_size) return -1;
   return (std::int64_t{origin.image} * walk.rows.source_size + row) * walk.cols.source_size + col;
 }
-/// The tap's number in the kernel.
+/// The tap's index in the kernel.
 __device__ inline int tap_of(const ConvWalk& walk, const ConvSizes& sizes, int tap_row, int tap_col) {
   return walk.first_tap + tap_row * walk.rows.tap_step * sizes.kernel_width + tap_col * walk.cols.tap_step;
 }

@@ -7,7 +7,7 @@ namespace vergence {
 
 Backend& emulated_backend();
 
-/// The next begin_recording throws, as a driver may refuse to capture.
+/// Makes the next begin_recording throw, as a driver may refuse to capture.
 void fail_next_recording();
 
 }  // namespace vergence

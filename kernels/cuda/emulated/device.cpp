@@ -29,7 +29,7 @@ bool next_recording_fails = false;
 struct Device::State {
   std::string description = "the emulated GPU";
   std::mutex mutex;
-  // Single blocks, unless a pool is asked for.
+  // Separate blocks, unless a pool is requested.
   DeviceMemory memory{{heap_block, [](void* block) { std::free(block); }},
                       !std::getenv("VERGENCE_POOL") || !pool_wanted()};
   std::string unrepeatable;
@@ -44,7 +44,7 @@ namespace {
 
 class EmulatedRecording final : public Recording {
  public:
-  /// `done` lets go of the recording's memory.
+  /// `done` releases the recording's memory.
   EmulatedRecording(Work work, std::function<void()> done) : work_(std::move(work)), done_(std::move(done)) {}
   ~EmulatedRecording() override { done_(); }
   void replay() override {
@@ -72,7 +72,7 @@ void* Device::allocate(std::int64_t bytes) {
   return block;
 }
 
-/// Of a block that is in no pool, or was given back with its pool, the process dies here.
+/// Ends the process if the block is in no pool, or was released with its pool.
 void Device::release(void* block, std::int64_t bytes) noexcept {
   if (!block) return;
   const std::lock_guard lock(state_->mutex);

@@ -1,4 +1,4 @@
-// The emulated device has no cuBLASLt: its own kernels run.
+// The emulated device has no cuBLASLt: its own kernels run instead.
 #include "kernels/cuda/emulated/stand_in_library.h"
 
 #include "kernels/cuda/conv/kernels.h"
@@ -6,7 +6,7 @@
 namespace vergence::emulated {
 namespace {
 
-/// Whether cuDNN could have it: bf16 throughout, but for a weight gradient.
+/// True if cuDNN could support it: bf16 throughout, except for a weight gradient.
 bool takes(ConstArray first, ConstArray second, ConstArray third) {
   return stand_in_library().state.ready && first.dtype == DType::bf16 && second.dtype == DType::bf16 &&
          third.dtype == DType::bf16;

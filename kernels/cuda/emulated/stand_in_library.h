@@ -1,5 +1,5 @@
-// What the emulated device has in the place of cuDNN: nothing, unless a test puts something there. Then the plain
-// kernels compute what cuDNN would take.
+// The emulated device's replacement for cuDNN: nothing, unless a test installs one. Then the plain kernels compute the
+// cases that cuDNN would.
 #pragma once
 
 #include <vector>
@@ -10,10 +10,10 @@ namespace vergence::emulated {
 
 struct StandInLibrary {
   LibraryState state;
-  std::vector<DType> weight_gradients;  // the types of those that it computed
+  std::vector<DType> weight_gradients;  // the types of those it computed
 };
 
-/// Of the process.
+/// One per process.
 StandInLibrary& stand_in_library();
 
 }  // namespace vergence::emulated

@@ -1,8 +1,8 @@
-// Matrix products by cuBLASLt, for f64, f32 and bf16, with sums in f64 or f32. The library counts rows and columns the
-// other way round: our row-major out = op(a) op(b) is its out' = op(b)' op(a)', where a transposed matrix costs
-// nothing, and a bias per column of ours is a bias per row of its own. What it chose is kept per shape. It may cut long
-// sums into parts only if those are added in full precision and in a fixed order. Its working memory comes from the
-// device with each call, so that a recorded product owns what it writes to.
+// Matrix products by cuBLASLt, for f64, f32 and bf16, with sums in f64 or f32. The library is column-major: our
+// row-major out = op(a) op(b) is its out' = op(b)' op(a)', where a transposed matrix costs nothing, and our bias per
+// column is its bias per row. Its choice is kept per shape. It may cut long sums into parts only if it adds those in
+// full precision and in a fixed order. Its working memory comes from the device with each call, so that a recorded
+// product owns the memory it writes to.
 #include <algorithm>
 #include <array>
 #include <cstdio>
@@ -46,7 +46,7 @@ cublasComputeType_t compute_type(const Product& p) {
   return p.a.dtype == DType::f32 && p.math != CudaMath::fp32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
 }
 
-/// Bytes to whose multiple an address is aligned: kernels differ in what they need.
+/// The alignment of an address in bytes: kernels have different requirements.
 std::uint32_t alignment(const void* data) {
   const auto address = reinterpret_cast<std::uintptr_t>(data) | 256;
   return static_cast<std::uint32_t>(address & (~address + 1));
@@ -120,7 +120,7 @@ cublasLtMatmulPreference_t preference(const Product& p) {
   return made;
 }
 
-/// Nothing where the library does not have the case.
+/// Nothing if the library does not support the case.
 std::optional<Choice> choose(cublasLtHandle_t handle, const Product& p) {
   Choice choice{
       .product = describe(p),
@@ -142,7 +142,7 @@ std::optional<Choice> choose(cublasLtHandle_t handle, const Product& p) {
   return choice;
 }
 
-/// Null where the library cannot be used, which it says.
+/// Null, after printing the reason, if the library cannot be used.
 cublasLtHandle_t make_handle() {
   std::string why;
   try {
@@ -160,7 +160,7 @@ cublasLtHandle_t make_handle() {
 /// The library's state for one device. Lives as long as the process.
 struct Products {
   std::mutex mutex;
-  std::optional<cublasLtHandle_t> handle;  // once it was asked for
+  std::optional<cublasLtHandle_t> handle;  // once it was requested
   std::map<Key, std::optional<Choice>> choices;
 };
 

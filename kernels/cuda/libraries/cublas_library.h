@@ -1,4 +1,4 @@
-// cuBLASLt, loaded when the first matrix product needs it: linked into the program, it would cost each start a third of
+// cuBLASLt, loaded when the first matrix product needs it. Linking it would cost every start of the program a third of
 // a second and 92 MB of memory, with or without a GPU.
 #pragma once
 
@@ -19,7 +19,7 @@ struct CublasLibrary {
   decltype(&cublasLtMatmulPreferenceDestroy) destroy_preference;
 };
 
-/// Throws Error where the library cannot be loaded.
+/// Throws Error if the library cannot be loaded.
 const CublasLibrary& cublas_library();
 
 }  // namespace vergence::cuda

@@ -1,10 +1,9 @@
-// Convolutions by cuDNN: bf16 images, f32 sums and, where it was asked for, the same result in every run. Plans are
-// kept per shape and pass.
-// A weight gradient in f32 leaves the sums through a function that changes nothing: cuDNN's ready-made kernels round it
-// to bf16, and the engines that compile one at run time (seconds, once per shape and process) write it out as it is.
-// Some of those give a whole sum over all pixels to one block, which leaves most of the GPU idle where the weights are
-// few: they are not taken. Where none remains our own kernels run. (Whether dw is asked for in bf16 or in f32 is
-// `--weight-gradients`.)
+// Convolutions by cuDNN: bf16 images, f32 sums and, if requested, the same result in every run. Plans are kept per
+// shape and pass. An f32 weight gradient passes through an identity function after the sums: cuDNN's ready-made kernels
+// round it to bf16, while the engines that compile a kernel at run time (seconds, once per shape and process) write it
+// unrounded. Some of those engines give a whole sum over all pixels to one block, which leaves most of the GPU idle if
+// there are few weights: they are rejected. If none remains, our own kernels run. (`--weight-gradients` selects bf16 or
+// f32 for dw.)
 #include "kernels/cuda/libraries/cudnn_conv.h"
 
 #include <map>
@@ -54,7 +53,7 @@ struct Ready {
   Plan plan;
 };
 
-/// Addresses in the device's memory; the pass says which is written.
+/// Addresses in device memory; the pass determines which one is written.
 struct Operands {
   const void *x, *w, *y;
 };
@@ -97,7 +96,7 @@ class Convolutions {
     ConvGraph made = conv_graph(shape, pass, weights, add);
     std::optional<Plan> plan;
     if (choices.tuning) {
-      // What is added to may be written once alone: trials add to something else.
+      // A result that is added to may be written only once: trials add to other memory.
       const bool forward = pass == ConvPass::forward;
       const Scratch<bf16> elsewhere(device_, !add ? 0 : forward ? shape.out_size() : shape.in_size());
       if (add) (forward ? operands.y : operands.x) = elsewhere.data();
@@ -109,7 +108,7 @@ class Convolutions {
     return Ready{std::move(made), std::move(*plan)};
   }
 
-  /// Whether cuDNN takes it: some plans are refused only now.
+  /// True if cuDNN accepts the plan: it refuses some plans only at run time.
   bool runs(const ConvGraph& made, const Plan& plan, const Operands& operands) {
     try {
       run(made, plan, operands);
@@ -119,7 +118,7 @@ class Convolutions {
     }
   }
 
-  /// By measurement, or by the name that was kept. Nothing where cuDNN has nothing ready-made.
+  /// Chosen by measurement, or by the remembered name. Nothing if cuDNN has no ready-made plan.
   std::optional<Plan> fastest_plan(const KernelChoices& choices, const ConvGraph& made, const std::string& of,
                                    const Operands& operands) {
     std::vector<NamedPlan> plans = first_plans(target_, made, choices.deterministic, max_timed);

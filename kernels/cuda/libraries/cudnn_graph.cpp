@@ -5,7 +5,7 @@
 namespace vergence::cuda::cudnn {
 namespace {
 
-/// What cuDNN noted about its last failure on this thread; asking forgets it.
+/// cuDNN's record of its last failure on this thread; reading it clears it.
 std::string explanation() {
   std::array<char, 2048> text{};
   library().last_error(text.data(), text.size());
@@ -28,7 +28,7 @@ cudnnDataType_t data_type(DType type) {
   throw Error("cuDNN: a type that it does not know");
 }
 
-/// Engine settings, those that cuDNN predicts to be fastest first.
+/// Engine settings, in order of cuDNN's predicted speed.
 std::vector<Descriptor> ask(const Target& target, const Descriptor& graph) {
   Descriptor question(CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
   question.set(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, graph);
@@ -57,7 +57,7 @@ std::vector<Knob> knobs_of(const Descriptor& settings) {
   return knobs;
 }
 
-/// Into how many parts these settings cut the sums, as far as they say so.
+/// The number of parts into which these settings cut the sums, if they state it.
 std::int64_t parts_of(const std::vector<Knob>& knobs) {
   for (const Knob& knob : knobs)
     if (knob.type == CUDNN_KNOB_TYPE_SPLIT_K_SLC) return std::max<std::int64_t>(1, knob.value);
@@ -208,7 +208,7 @@ void Graph::convolution(ConvPass pass, const ConvShape& shape, const Tensor& x, 
   operation.set(names.x, x.descriptor);
   operation.set(names.w, w.descriptor);
   operation.set(names.y, y.descriptor);
-  operation.set(names.alpha, 1.0F);  // of the sums' type: doubles are taken, kept as such, and read as floats
+  operation.set(names.alpha, 1.0F);  // of the sums' type: cuDNN accepts a double but reads it as a float
   operation.set(names.beta, static_cast<float>(beta));
   add(operation);
 }

@@ -1,6 +1,6 @@
-// cuDNN's graph interface, as far as the backend needs it: operations on channels-last tensors form a graph, cuDNN
-// offers engines for it, an offer becomes a plan, a plan runs. Plans can also be made for a GPU that is only described,
-// so that a machine without one can tell which graphs cuDNN would take.
+// The part of cuDNN's graph interface that the backend needs: operations on channels-last tensors form a graph, cuDNN
+// offers engines for it, an offer becomes a plan, a plan runs. Plans can also be made for a GPU given only by its
+// description, so that a machine without one can tell which graphs cuDNN supports.
 #pragma once
 
 #include <array>
@@ -16,7 +16,7 @@
 
 namespace vergence::cuda::cudnn {
 
-/// Throws Error with cuDNN's own explanation unless `status` is a success.
+/// Throws Error with cuDNN's own explanation unless `status` is success.
 void check(cudnnStatus_t status, const std::string& what);
 
 template <class T>
@@ -39,7 +39,7 @@ constexpr cudnnBackendAttributeType_t attribute_type() {
   if constexpr (std::is_same_v<T, cudnnBackendNormFwdPhase_t>) return CUDNN_TYPE_NORM_FWD_PHASE;
 }
 
-/// One of cuDNN's objects, with those it refers to. Copies are the same object.
+/// One of cuDNN's objects, which keeps alive those it refers to. Copies are the same object.
 class Descriptor {
  public:
   Descriptor() = default;
@@ -69,7 +69,7 @@ class Descriptor {
     found.resize(static_cast<std::size_t>(get_raw(name, attribute_type<T>(), most, found.data())));
     return found;
   }
-  /// Fills descriptors that were made for this purpose; says how many there are.
+  /// Fills descriptors created for this purpose; returns their number.
   std::int64_t fill(cudnnBackendAttributeName_t name, const std::vector<Descriptor>& parts) const;
 
   cudnnStatus_t finalize() { return library().finalize(get()); }
@@ -92,16 +92,16 @@ class Descriptor {
   std::shared_ptr<Object> object_;
 };
 
-/// What plans are made for: the current GPU, or a description of one.
+/// The target of plans: the current GPU, or a description of one.
 class Target {
  public:
-  /// Plans made for it run on `stream`. Throws Error where cuDNN cannot be loaded, or used with the GPU.
+  /// Plans made for it run on `stream`. Throws Error if cuDNN cannot be loaded or does not work with the GPU.
   static Target gpu(Stream stream);
   /// `json` as cuDNN 9.11 and later write it.
   static Target described(const std::string& json);
 
   cudnnHandle_t handle() const { return handle_.get(); }
-  /// Tells a descriptor of this target, by whichever of the two attributes applies; `no_attribute` where it has none.
+  /// Sets this target in a descriptor, by whichever of the two attributes applies; `no_attribute` if it has none.
   void apply(Descriptor& to, int handle_name, int description_name) const;
   static constexpr int no_attribute = -1;
 
@@ -118,7 +118,7 @@ struct Tensor {
   Descriptor descriptor;
 };
 
-/// Where a tensor lives: in the device's memory; only inside the graph; one value, in the host's memory.
+/// Where a tensor is stored: in device memory; only inside the graph; as one value in host memory.
 enum class Place { device, inside, host };
 
 class Graph {
@@ -128,11 +128,11 @@ class Graph {
   Tensor images(const ConvShape& shape, DType type, Place place = Place::device);
   Tensor weights(const ConvShape& shape, DType type, Place place = Place::device);
   Tensor results(const ConvShape& shape, DType type, Place place = Place::device);
-  /// A value per channel of `like`.
+  /// One value per channel of `like`.
   Tensor per_channel(const Tensor& like, DType type, Place place = Place::device);
 
-  /// `x`, `w`, `y` as in the forward pass: the pass says which one is computed, plus `beta` times
-  /// what it holds. Sums in f32.
+  /// `x`, `w`, `y` as in the forward pass: the pass says which one is computed, plus `beta` times its old value. Sums
+  /// in f32.
   void convolution(ConvPass pass, const ConvShape& shape, const Tensor& x, const Tensor& w, const Tensor& y,
                    double beta = 0);
   /// y = mode(x), computed in f32.
@@ -141,7 +141,7 @@ class Graph {
   void map(cudnnPointwiseMode_t mode, const Tensor& a, const Tensor& b, const Tensor& y);
   /// Sums of x, in f32, over the dimensions in which y has length 1.
   void sum(const Tensor& x, const Tensor& y);
-  /// Any other operation, with its attributes.
+  /// Any other operation, given by its attributes.
   void add(Descriptor operation);
 
   const std::vector<Descriptor>& operations() const { return operations_; }
@@ -156,23 +156,23 @@ struct Offer {
   Descriptor settings;
   bool tensor_cores = false;
   bool compiled_at_run_time = false;
-  std::int64_t parts = 1;  // into which it cuts the sums
+  std::int64_t parts = 1;  // the number of parts into which it cuts the sums
   std::string name;        // "engine 38 2=1 5=16": its number and its settings' numbers and values
 };
 
-/// Engines whose sums are in f32, best first in cuDNN's opinion, but those with tensor cores before those without; with
-/// `repeatable`, only those whose results are the same in every run. Empty: cuDNN does not take the graph.
+/// Engines whose sums are in f32, best first by cuDNN's ranking, but those with tensor cores before those without; with
+/// `repeatable`, only those with the same results in every run. Empty: cuDNN does not support the graph.
 std::vector<Offer> offers(const Target& target, const Graph& graph, bool repeatable);
 
-/// An offer made ready to run.
+/// An offer, ready to run.
 class Plan {
  public:
-  /// Without a `failure` it can run.
+  /// It can run if `failure` is empty.
   Plan(const Target& target, const Offer& offer);
 
   const std::string& failure() const { return failure_; }
   std::int64_t workspace() const { return workspace_; }
-  /// Tensors' ids and their data.
+  /// Tensor ids and their data.
   void run(const Target& target, const std::vector<std::pair<std::int64_t, const void*>>& tensors,
            void* workspace) const;
 

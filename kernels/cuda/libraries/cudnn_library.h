@@ -1,4 +1,4 @@
-// cuDNN, loaded when the first bf16 convolution asks for it. Only its headers are needed to build.
+// cuDNN, loaded when the first bf16 convolution needs it. Building needs only its headers.
 #pragma once
 
 #include <cudnn_graph.h>
@@ -22,7 +22,7 @@ struct Library {
   decltype(&cudnnBackendExecute) execute;
 };
 
-/// Throws Error where it cannot be loaded or is older than 9.8.
+/// Throws Error if it cannot be loaded or is older than 9.8.
 const Library& library();
 
 /// "cuDNN 9.19"

@@ -10,7 +10,7 @@ namespace vergence::VERGENCE_GPU {
 template <class T>
 void store_relu_bits(Device& device, std::int64_t size, const T* y, std::uint8_t* bits);
 
-/// The mask that a backward pass got: the bits as they are, or made from the values of the output. Null without ReLU.
+/// The mask given to a backward pass: the bits as they are, or computed from the output's values. Null without ReLU.
 class PositiveBits {
  public:
   PositiveBits(Device& device, const NormShape& shape, ConstArray y);
@@ -25,7 +25,7 @@ class PositiveBits {
 /// the index within its condition.)
 __device__ inline unsigned bit(bool set, int k) { return (set ? 1u : 0u) << k; }
 
-/// The bits of a few neighboring elements, from element `place` on; all set where there is no ReLU.
+/// The bits of a few neighboring elements, starting at element `place`; all set without ReLU.
 template <bool relu>
 struct ReluBits {
   unsigned bits = 0;
@@ -33,7 +33,7 @@ struct ReluBits {
   __device__ void load(const std::uint8_t* positive, std::int64_t place) {
     if constexpr (relu) bits = static_cast<unsigned>(positive[place / 8]) >> (place % 8);
   }
-  /// Element `place + k`, or 0 where the ReLU cut it off.
+  /// Element `place + k`, or 0 if the ReLU cut it off.
   template <class T>
   __device__ T masked(T value, int k) const {
     if constexpr (relu) return (bits >> k & 1u) != 0 ? value : T(0.0f);
@@ -45,7 +45,7 @@ struct ReluBits {
     if constexpr (relu && std::is_same_v<T, bf16> && width % 2 == 0) {
       std::uint32_t pairs[width / 2];
       memcpy(pairs, &values, sizeof pairs);
-      const std::uint32_t spread = bits | bits << 15;  // bits 2k and 2k + 1 lie 16 apart, from bit 2k on
+      const std::uint32_t spread = bits | bits << 15;  // bits 2k and 2k + 1 are now 16 apart, starting at bit 2k
 #pragma unroll
       for (int k = 0; k < width / 2; ++k) pairs[k] &= (spread >> 2 * k & 0x10001u) * 0xffffu;
       memcpy(&values, pairs, sizeof pairs);

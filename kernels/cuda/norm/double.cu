@@ -2,9 +2,9 @@
 //   dg = gamma r P a + b xh + c [+ a_add],  dgamma = sum r a (P g),
 //   dx = r b P g - gamma r^2 [A (g - m(g)) + G (a - m(a)) + (C - 3 A G) xh]
 // Bytes per element, of the activations' type: 2 reads of g, a and x, 1 of a_add, 2 writes; the ReLU's mask is 1 bit.
-// Where dg alone is wanted (`whole` is false: a meta-gradient's) g is not read, and two sums take the place of five.
-// Bound by memory: 4.3 TB/s on an H200. Same three kernels as the backward; which cotangents there are is decided while
-// running, since few steps go through here.
+// If only dg is wanted (`whole` is false, as for a meta-gradient), g is not read, and two sums replace five. Bound by
+// memory (H200 data sheet: 4.8 TB/s). The same three kernels as the backward; which cotangents exist is decided at run
+// time, since few steps use this.
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/norm/bits.h"
 #include "kernels/cuda/norm/loops.h"
@@ -26,7 +26,7 @@ struct DoubleBackward {
   Real *dgamma, *coefficients;
 };
 
-/// What one thread reads of one row: g after the mask (where `whole`), a (0 where there is none), x.
+/// One thread's reads of one row: g after the mask (if `whole`), a (0 if there is none), x.
 template <class T, int width, bool whole>
 struct Operands {
   Pack<T, width> g, a, x;
@@ -48,7 +48,7 @@ struct Operands {
   }
 };
 
-/// Sums over each block's rows: of a, a d and, where `whole`, g, a g, g d.
+/// Sums over each block's rows: of a, a d and, if `whole`, g, a g, g d.
 template <bool whole>
 constexpr int sum_count = whole ? 5 : 2;
 
@@ -91,7 +91,7 @@ __global__ void norm_double_sums(ColumnPlan plan, std::int64_t rows, std::int64_
 
 using Row = DoubleCoefficients;  // each (groups, channels)
 
-/// One block per merge_channels: the coefficients of group after group, and dgamma.
+/// One block per merge_channels: the coefficients, group after group, and dgamma.
 template <class T, bool whole>
 __global__ void merge_double(std::int64_t row_blocks, NormShape shape, const double* partial, DoubleBackward<T> in) {
   using Real = Compute<T>;

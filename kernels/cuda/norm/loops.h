@@ -1,4 +1,4 @@
-// What the GPU's batch-norm kernels share: how a grid of rows and channels is cut up, and moments merged in double.
+// Helpers shared by the GPU's batch-norm kernels: splitting a grid of rows and channels, and merging moments in double.
 #pragma once
 
 #include <algorithm>
@@ -8,11 +8,11 @@
 
 namespace vergence::VERGENCE_GPU {
 
-/// Channels of one thread: a whole byte of ReLU bits where registers allow; 16-byte loads each.
+/// Channels per thread: a whole byte of ReLU bits if registers allow it; 16-byte loads each.
 template <class T>
 constexpr int norm_width = sizeof(T) == 8 ? 4 : 8;
 
-/// Rows that a thread loads before it works on the first, so that enough bytes are in flight: about 32 registers'
+/// Rows that a thread loads before it processes the first, so that enough bytes are in flight: about 32 registers'
 /// worth.
 template <class T, int width>
 constexpr int rows_at_once(int operands) {
@@ -29,19 +29,19 @@ void with_flag(bool flag, F&& f) {
     f(std::false_type{});
 }
 
-/// Where a thread works: rows first + row_thread, + row_threads, ... below last, counted through all groups; `width`
-/// channels from `channel` on; the block's begin with `block_channel`. Threads beyond the last channel have none.
+/// A thread's share: rows first + row_thread, + row_threads, ... below last, counted through all groups; `width`
+/// channels starting at `channel`; the block's start at `block_channel`. Threads past the last channel have none.
 struct Place {
   std::int64_t unit, group, first, last, block_channel, channel;
   int row_block, row_thread, row_threads;
 };
 
-/// The part of the work that the running block takes: blocks start in their order, about.
+/// The running block's part of the work: blocks start roughly in order.
 __device__ inline std::int64_t block_of(const ColumnPlan& plan) {
   return plan.from_end ? std::int64_t{gridDim.x} - 1 - blockIdx.x : std::int64_t{blockIdx.x};
 }
 
-/// The place of block `block` of a plan whose groups have `rows` rows each.
+/// The share of block `block` in a plan whose groups have `rows` rows each.
 __device__ inline Place place_in(const ColumnPlan& plan, std::int64_t rows, std::int64_t block, int width) {
   Place at;
   at.unit = quotient(block, plan.column_blocks);
@@ -74,9 +74,9 @@ __device__ void for_rows(const Place& at, const Body& body) {
   }
 }
 
-/// Calls `body(places, present)` for a thread's rows under a sums_plan, with where its channels begin in them. The row
-/// blocks of a group take turns, `at_once` rows of each thread at a time, from the group's end on: so they go through
-/// memory together. Places from `present` on repeat the first one.
+/// Calls `body(places, present)` for a thread's rows under a sums_plan, with the offsets of its channels in them. The
+/// row blocks of a group take turns, `at_once` rows of each thread at a time, starting at the group's end, so that they
+/// sweep memory together. Places from `present` on repeat the first one.
 template <int at_once, class Body>
 __device__ void for_places(const ColumnPlan& plan, const Place& at, std::int64_t group_rows, std::int64_t channels,
                            const Body& body) {
@@ -97,9 +97,9 @@ __device__ void for_places(const ColumnPlan& plan, const Place& at, std::int64_t
   }
 }
 
-/// Work that leaves partial results, for for_places: few blocks of many rows, since a block's start and end, and the
-/// merging of what it leaves, cost as much as hundreds of rows. In all 256 blocks, two for each multiprocessor of an
-/// H100; up to twice as many where a thread still has four times the rows that it takes at once.
+/// A plan for work that writes partial results, for for_places: few blocks of many rows, since starting and ending a
+/// block and merging its results cost as much as hundreds of rows. 256 blocks in all, two per multiprocessor of an
+/// H100; up to twice as many if a thread still has four times the rows that it takes at once.
 inline ColumnPlan sums_plan(std::int64_t groups, std::int64_t rows, std::int64_t channels, int width) {
   constexpr std::int64_t blocks = 256, max_at_once = 8;
   ColumnPlan plan = column_plan(groups, rows, channels, width);
@@ -111,7 +111,7 @@ inline ColumnPlan sums_plan(std::int64_t groups, std::int64_t rows, std::int64_t
   return plan;
 }
 
-/// Work without partial results: each thread gets 16 rows, fewer where multiprocessors would have nothing to do.
+/// A plan for work without partial results: 16 rows per thread, fewer if multiprocessors would otherwise be idle.
 inline ColumnPlan apply_plan(std::int64_t groups, std::int64_t rows, std::int64_t channels, int width) {
   ColumnPlan plan = column_plan(groups, rows, channels, width);
   const std::int64_t row_threads = 256 / plan.column_threads;
@@ -154,8 +154,8 @@ __device__ void widen(const Pack<T, width>& pack, Real (&to)[width]) {
   }
 }
 
-/// The sums of a block's rows, added in double: over the lanes of a warp that have the same channels, then over the
-/// warps. Thread i gets those of the block's channel i, where there is one. All threads of the block must call it.
+/// The sums of a block's rows, added in double: over the lanes of a warp with the same channels, then over the warps.
+/// Thread i gets those of the block's channel i, if it exists. All threads of the block must call it.
 template <int terms, int width, class Real>
 __device__ void fold_rows(const ColumnPlan& plan, const Real (&sums)[terms][width], double (&result)[terms]) {
   constexpr int warps = 256 / warp_size, padded = warp_size + 2;  // so that threads read from different banks
@@ -169,7 +169,7 @@ __device__ void fold_rows(const ColumnPlan& plan, const Real (&sums)[terms][widt
     for (int lanes = warp_size / 2; lanes >= plan.column_threads; lanes /= 2)
 #pragma unroll
       for (int k = 0; k < width; ++k) values[k] += __shfl_xor_sync(0xffffffffu, values[k], lanes);
-    if (s > 0) __syncthreads();  // the term before this one may still be read
+    if (s > 0) __syncthreads();  // the previous term may still be in use
 #pragma unroll
     for (int k = 0; k < width; ++k)
       if (lane < plan.column_threads) joined[warp][k][lane] = values[k];
@@ -181,7 +181,7 @@ __device__ void fold_rows(const ColumnPlan& plan, const Real (&sums)[terms][widt
   }
 }
 
-/// The sums of a block's rows to partial[unit][s][channel]. All threads of the block must call it.
+/// Writes the sums of a block's rows to partial[unit][s][channel]. All threads of the block must call it.
 template <int terms, int width, class Real>
 __device__ void store_block_sums(const ColumnPlan& plan, const Place& at, std::int64_t channels,
                                  const Real (&sums)[terms][width], double* partial) {
@@ -193,11 +193,11 @@ __device__ void store_block_sums(const ColumnPlan& plan, const Place& at, std::i
   for (int s = 0; s < terms; ++s) partial[(at.unit * terms + s) * channels + channel] = result[s];
 }
 
-// The merging kernels: few channels to a block, 32 bytes of doubles; its threads share out the parts of a channel, in
-// so many phases. They wait for memory and little else: what they need is loaded before the first use of any of it.
+// The merging kernels: a block has few channels, 32 bytes of doubles; its threads split the parts of a channel into
+// phases. They mostly wait for memory, so they load everything before its first use.
 constexpr int merge_channels = 4, merge_threads = 256, merge_phases = merge_threads / merge_channels;
 
-/// Where a thread of a merging block works: it takes parts phase, phase + merge_phases, ... of its channel.
+/// A thread's share in a merging block: parts phase, phase + merge_phases, ... of its channel.
 struct MergePlace {
   std::int64_t channel;
   int phase;
@@ -216,7 +216,7 @@ __device__ void fold_phases(const MergePlace& at, double (&values)[groups * term
   SHARED(double, of_warps, [groups * terms][warps][merge_channels]);
   const int warp = static_cast<int>(threadIdx.x) / warp_size, lane = static_cast<int>(threadIdx.x) % warp_size;
   const int channel = lane % merge_channels;
-  __syncthreads();  // the sums before these may still be read
+  __syncthreads();  // the previous sums may still be in use
 #pragma unroll
   for (int s = 0; s < groups * terms; ++s) {
 #pragma unroll
@@ -261,13 +261,13 @@ __device__ void merge_sums(const MergePlace& at, std::int64_t group, std::int64_
   fold_phases<groups>(at, sums, result);
 }
 
-/// The value that `phase` has of the thread's channel. All threads of the warp must call it.
+/// The value that `phase` has for the thread's channel. All threads of the warp must call it.
 template <class Real>
 __device__ Real of_phase(Real value, int phase) {
   return __shfl_sync(0xffffffffu, value, phase * merge_channels + static_cast<int>(threadIdx.x) % merge_channels);
 }
 
-/// Calls `f` with how many groups a merging block takes at once: 2, so that it waits for memory once, or 1.
+/// Calls `f` with the number of groups that a merging block takes at once: 2, so that it waits for memory once, or 1.
 template <class F>
 void with_groups_at_once(std::int64_t groups, F&& f) {
   if (groups % 2 == 0)
@@ -276,7 +276,7 @@ void with_groups_at_once(std::int64_t groups, F&& f) {
     f(std::integral_constant<int, 1>{});
 }
 
-/// Calls `f` with the channels that one thread may take at once: norm_width, or 1 where channels or addresses are odd.
+/// Calls `f` with the channels that a thread takes at once: norm_width, or 1 if channels or addresses are not aligned.
 template <class T, class F>
 void with_norm_width(const NormShape& shape, std::initializer_list<const void*> arrays, F&& f) {
   bool packs = shape.channels % norm_width<T> == 0;

@@ -5,19 +5,19 @@
 
 namespace vergence::VERGENCE_GPU {
 
-/// Sums over one thread's rows of d = x - pivot and of d^2. The pivot is the thread's first row: at the worst it is one
-/// of few rows, so what cancels in d^2 is at most that many times as large as what is left.
+/// Sums over one thread's rows of d = x - pivot and of d^2. The pivot is the thread's first row, one of few: the part
+/// that cancels in d^2 is at most that many times as large as the result.
 template <class Real, int width>
 struct ThreadMoments {
   Real pivot[width] = {}, sum[width] = {}, squares[width] = {};
   int count = 0;
 
-  /// Rows from `present` on repeat the first one, in a thread's first call, and so add nothing.
+  /// Rows from `present` on repeat the first one (in a thread's first call), so they add nothing.
   template <class T, int at_once>
   __device__ void add(const Pack<T, width> (&x)[at_once], int present) {
     if (count == 0) widen(x[0], pivot);
     count += present;
-    Real sums[width] = {}, squared[width] = {};  // of few, so that roundings do not pile up
+    Real sums[width] = {}, squared[width] = {};  // over few rows, so that rounding errors do not accumulate
 #pragma unroll
     for (int i = 0; i < at_once; ++i) {
       Real d[width];

@@ -2,14 +2,13 @@
 //   forward   y = [relu](gamma r (x - mu) + beta [+ add])
 //   backward  gx = gamma r (g - m(g) - d r^2 m(g d)), d = x - mu, ggamma = sum g d r, gbeta = sum g
 // Bytes per element, of the activations' type: forward 2 reads of x, 1 of add, 1 write; backward 2 reads of g and x, 1
-// or 2 writes; the ReLU's mask is 1 bit. Bound by memory: 4.3 TB/s on an H200.
-// A pass over the rows leaves partial results per block, a small kernel merges them in double in a fixed order, a
-// second pass over the rows applies them. The first one starts at the end, which the cache still holds of the kernel
-// before it, the second one at the start, where the first one has ended. Where there is no first one, it starts at the
-// end.
-// Moments are never E[x^2] - mu^2: each thread measures its rows from its first one, and doubles go on from the group's
-// first row. A convolution may leave the moments of its tiles, and its data gradient the sums of g and g d: then either
-// pass reads its tensors once.
+// or 2 writes; the ReLU's mask is 1 bit. Bound by memory (H200 data sheet: 4.8 TB/s). A first pass over the rows writes
+// partial results per block, a small kernel merges them in double in a fixed order, a second pass over the rows applies
+// them. The first pass starts at the end, which the cache still holds from the previous kernel; the second starts at
+// the start, where the first ended. Without a first pass, the second starts at the end.
+// Moments are never E[x^2] - mu^2: each thread measures its rows from its first one, and doubles continue from the
+// group's first row. A convolution may provide the moments of its tiles, and its data gradient the sums of g and g d:
+// then each pass reads its tensors once.
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/fused.h"
 #include "kernels/cuda/norm/bits.h"
@@ -45,7 +44,7 @@ __global__ void __launch_bounds__(256, 2)
   store_block_sums(plan, at, channels, sums, partial);
 }
 
-/// What the tiles of a convolution hold, [tile][channel], each of `rows` rows but perhaps the last one of a group.
+/// The moments from a convolution's tiles, [tile][channel]; each has `rows` rows, except perhaps a group's last one.
 struct TileMoments {
   const float *mean, *squares;
   std::int64_t rows, per_group;
@@ -82,8 +81,8 @@ __global__ void merge_tiles(ColumnPlan plan, NormShape shape, TileMoments tiles,
   store_block_sums(plan, at, shape.channels, sums, partial);
 }
 
-/// Sums of d = x - pivot and of d^2: sums[group * per_group + part][2][channels]; the pivots of a group, a row, lie
-/// `stride` after those of the one before it.
+/// Sums of d = x - pivot and of d^2: sums[group * per_group + part][2][channels]; each group has one row of pivots,
+/// `stride` after the previous group's.
 template <class T>
 struct PivotSums {
   const double* sums;
@@ -92,15 +91,15 @@ struct PivotSums {
   std::int64_t stride;
 };
 
-/// Running statistics that follow, if any.
+/// The running statistics to update, if any.
 template <class Real>
 struct Followers {
   Real *mean, *variance;
   Following<Real> rule;
 };
 
-/// One block per merge_channels: mean and rstd of every group. What cancels in the variance, in double, is as large as
-/// the number of rows.
+/// One block per merge_channels: mean and rstd of every group. Cancellation in the variance, computed in double, is at
+/// most a factor of the number of rows.
 template <int at_once, class T>
 __global__ void __launch_bounds__(merge_threads, 1)
     merge_statistics(PivotSums<T> parts, NormShape shape, Compute<T>* mean, Compute<T>* rstd,
@@ -132,11 +131,12 @@ __global__ void __launch_bounds__(merge_threads, 1)
   if (follows) running.mean[at.channel] = running_mean, running.variance[at.channel] = running_variance;
 }
 
-/// y > 0 once it is rounded to T where it is above this: half of bf16's least number is a tie, and goes to the even 0.
+/// The largest value that is not positive after rounding to T: half of bf16's least number is a tie and rounds to even
+/// 0.
 template <class T>
 constexpr Compute<T> max_that_rounds_to_0 = std::is_same_v<T, bf16> ? 0x1p-134f : 0.0f;
 
-/// Everything about one forward that its second pass reads.
+/// Everything that the second pass of a forward reads.
 template <class T>
 struct Forward {
   const T *x, *add;
@@ -199,7 +199,7 @@ struct Backward {
   T* gx;  // of the second pass
 };
 
-/// Sums of g and g d over each block's rows to partial[unit]; the masked g to g_add if given.
+/// Writes sums of g and g d over each block's rows to partial[unit]; writes the masked g to g_add if given.
 template <class T, int width, bool relu>
 __global__ void norm_backward_sums(ColumnPlan plan, std::int64_t rows, std::int64_t channels, Backward<T> in,
                                    double* partial) {
@@ -352,7 +352,7 @@ void forward(Device& device, const NormShape& shape, const Forward<T>& in, bool 
     store_relu_bits(device, shape.groups * rows * channels, in.y, in.positive);
 }
 
-/// The second pass reads the masked cotangent back where the first one has written it.
+/// The second pass reads the masked cotangent that the first one wrote, if any.
 template <class T, int width>
 void backward_apply(Device& device, const NormShape& shape, Backward<T> in, bool from_end) {
   const bool relu = shape.relu && !in.g_add;
@@ -372,14 +372,14 @@ struct PartSums {
   std::int64_t per_group;
 };
 
-/// What belongs to the channels alone.
+/// The data that belongs only to the channels.
 template <class Real>
 struct ChannelGradients {
   const Real *gamma, *rstd;
   Real *ggamma, *gbeta;
 };
 
-/// given: the sums, if they are there; then g is masked.
+/// given: the sums, if they already exist; then g is masked.
 template <class T, int width>
 void backward(Device& device, NormShape shape, Backward<T> in, const ChannelGradients<Compute<T>>& channels,
               const PartSums<float>& given) {

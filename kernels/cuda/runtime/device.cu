@@ -1,9 +1,9 @@
 // The GPU's memory, stream and recordings on the CUDA runtime. Nothing here is compiled into the emulated device.
 //
-// Memory comes from pools over cudaMalloc (device_pool.h). With VERGENCE_POOL=off each block is a cudaMalloc of its
-// own, whose bounds a sanitizer sees; cudaFree waits for every kernel that may still use the block. Small uploads pass
-// through pinned memory, so that they do not wait for the GPU. Uploads of whole batches go ahead on a second stream,
-// beside the kernels of the step under way.
+// Memory comes from pools over cudaMalloc (device_pool.h). With VERGENCE_POOL=off each block is its own cudaMalloc, so
+// that a sanitizer sees its bounds; cudaFree waits for every kernel that may still use the block. Small uploads go
+// through pinned memory, so that they do not wait for the GPU. Uploads of whole batches run ahead on a second stream,
+// beside the kernels of the current step.
 #include <array>
 #include <atomic>
 #include <cstring>
@@ -20,7 +20,7 @@ namespace vergence {
 namespace cuda {
 namespace {
 
-/// The last launches, for messages: a kernel's failure shows up at some later call.
+/// The last launches, for error messages: a failing kernel is reported only by some later call.
 struct LaunchLog {
   std::array<const char*, 8> names{};
   std::size_t count = 0;
@@ -28,11 +28,11 @@ struct LaunchLog {
 
 void check(cudaError_t status, const char* what) {
   if (status == cudaSuccess) return;
-  cudaGetLastError();  // an error that can be recovered from is forgotten
+  cudaGetLastError();  // clears a recoverable error
   throw Error(join("cuda: ", what, ": ", cudaGetErrorString(status), " (", cudaGetErrorName(status), ")"));
 }
 
-/// For calls whose failure changes nothing: it must not show up at the next launch.
+/// For calls whose failure does not matter: it must not be reported at the next launch.
 void forget(cudaError_t status) {
   if (status != cudaSuccess) cudaGetLastError();
 }
@@ -51,7 +51,7 @@ MemorySource device_memory() {
           [](void* segment) { forget(cudaFree(segment)); }};
 }
 
-/// Pinned host memory in equal parts, used in turn; a part is free again when the copy from it has been made.
+/// Pinned host memory in equal parts, used in turn; a part is free again once its copy has completed.
 class Staging {
  public:
   static constexpr std::size_t part_bytes = std::size_t{4} << 20, parts = 4;
@@ -93,13 +93,13 @@ struct Device::State {
   Stream stream = nullptr;
   std::unique_ptr<Staging> staging;
   Stream copy_stream = nullptr;
-  std::unique_ptr<Staging> staging_ahead;  // made at its first use
-  std::array<cudaEvent_t, 2> submitted{};  // what the compute stream had been given at the last two uploads ahead
+  std::unique_ptr<Staging> staging_ahead;  // created at first use
+  std::array<cudaEvent_t, 2> submitted{};  // the compute stream's work at the last two uploads ahead
   cudaEvent_t arrived = nullptr;
   std::size_t uploads_ahead = 0;
   std::mutex mutex;
   DeviceMemory memory{device_memory(), !pool_wanted()};
-  std::vector<void*> constants;  // pinned copies of what was uploaded while recording
+  std::vector<void*> constants;  // pinned copies of uploads made while recording
 
   bool recording() const { return memory.recording(); }
   int end_recording() {
@@ -112,7 +112,7 @@ namespace {
 
 class CudaRecording final : public Recording {
  public:
-  /// `done` lets go of the recording's memory.
+  /// `done` releases the recording's memory.
   CudaRecording(Stream stream, std::vector<void*> constants, std::function<void()> done)
       : stream_(stream), constants_(std::move(constants)), done_(std::move(done)) {}
   ~CudaRecording() override {
@@ -135,7 +135,7 @@ class CudaRecording final : public Recording {
   std::function<void()> done_;
 };
 
-std::atomic<bool> early{false};  // of the device that was opened last; there is one
+std::atomic<bool> early{false};  // of the most recently opened device; there is only one
 
 LaunchLog& launch_log() {
   thread_local LaunchLog log;
@@ -208,7 +208,7 @@ void Device::release(void* block, std::int64_t bytes) noexcept {
   const std::lock_guard lock(state_->mutex);
   try {
     state_->memory.release(block, bytes);
-  } catch (...) {  // no memory for the books: the block is lost, the program goes on
+  } catch (...) {  // no memory for the bookkeeping: the block leaks, the program goes on
   }
 }
 
@@ -307,12 +307,12 @@ std::unique_ptr<Recording> Device::end_recording() {
   State& s = *state_;
   require(s.recording(), "recording: none is under way");
   cudaGraph_t graph = nullptr;
-  const cudaError_t status = cudaStreamEndCapture(s.stream, &graph);  // first: the stream runs again, whatever follows
+  const cudaError_t status = cudaStreamEndCapture(s.stream, &graph);  // first: the stream then runs again in every case
   const auto let_go = [&s, number = s.end_recording()] {
     const std::lock_guard lock(s.mutex);
     s.memory.forget(number);
   };
-  // From here on the recording owns what was kept for it, and lets go of it if something fails.
+  // From here on the recording owns the memory kept for it, and releases it if something fails.
   auto recording = std::make_unique<CudaRecording>(s.stream, std::exchange(s.constants, {}), let_go);
   check(status, "recording");
   recording->instantiate(graph);
@@ -330,7 +330,7 @@ Backend* cuda_backend(std::string& why) {
     cudaGetLastError();
     return nullptr;
   }
-  // A value that says nothing is an error, not a reason to do without the GPU.
+  // An invalid value is an error, not a reason to go without the GPU.
   pool_wanted();
   is_on("VERGENCE_EARLY_LAUNCH");
   try {
