@@ -79,7 +79,7 @@ class AtomicFile {
   void commit();
 
  private:
-  std::string path_, target_, temporary_;  // as given, behind links, beside the target
+  std::string path_, target_, temporary_;  // as given, after following links, beside the target
   bool rewrites_ = false, streams_ = false;
   int descriptor_ = -1;
 };

@@ -20,7 +20,7 @@ class LineFile {
   void append(std::string_view line);
 
  private:
-  std::string path_, target_;  // as given, behind links
+  std::string path_, target_;  // as given, after following links
 };
 
 }  // namespace vergence

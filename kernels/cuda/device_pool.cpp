@@ -202,7 +202,7 @@ void DeviceMemory::begin_recording(const MemoryLog* log) {
   MemoryPlan plan(*log);
   if (plan.size() == 0) return;
   recorded.planned = static_cast<char*>(recorded.pool.allocate(plan.size()));
-  if (!recorded.planned) return;  // in parts, perhaps
+  if (!recorded.planned) return;  // the blocks may still fit one by one
   recorded.planned_bytes = recorded.pool.use().used;
   recorded.plan = std::move(plan);
 }

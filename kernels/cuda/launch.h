@@ -1,4 +1,4 @@
-// The first include of every .cu file: the CUDA language, shared memory and kernel launches, in a form that a plain C++
+// The common base of every .cu file: the CUDA language, shared memory and kernel launches, in a form that a plain C++
 // compiler can compile too (VERGENCE_EMULATED; kernels/emulator runs the same sources without a GPU).
 //
 // Rules that keep both builds the same source:

@@ -33,7 +33,8 @@ std::vector<fs::path> folders_in(const fs::path& folder, const std::string& pref
   return found;
 }
 
-/// Folders that contain lib/python3*: first the one whose programs come first in PATH.
+/// Folders that may contain lib/python3*: the virtual environment, the parents of PATH's folders in order, then
+/// the user's.
 std::vector<fs::path> python_prefixes() {
   std::vector<fs::path> prefixes;
   const auto add = [&](const fs::path& prefix) {

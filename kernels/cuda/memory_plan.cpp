@@ -15,7 +15,7 @@ std::int64_t aligned(std::int64_t bytes) {
   return std::max(alignment, (bytes + alignment - 1) / alignment * alignment);
 }
 
-/// The start of the smallest gap of `bytes` between extents (start, end) and behind the last of them.
+/// The start of the smallest gap of `bytes` between extents (start, end) or after the last of them.
 std::int64_t smallest_gap(std::vector<std::pair<std::int64_t, std::int64_t>>& taken, std::int64_t bytes) {
   std::sort(taken.begin(), taken.end());
   std::int64_t end = 0, best = -1, best_size = std::numeric_limits<std::int64_t>::max();

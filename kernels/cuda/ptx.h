@@ -111,7 +111,7 @@ struct Group {
   }
 };
 
-/// One element of c: its row lies in registers `upper` and `upper` + 2 of `row`.
+/// One element of c: its row is in registers `upper` and `upper` + 2 of `row`.
 template <bool tf32>
 float product(const Group& row, int upper, const Group& column) {
   float sum = 0;

@@ -103,7 +103,7 @@ __device__ inline void join_warps(float* shared, NarrowWeightSums& sums) {
       sums[k / (4 * narrow_depth)][k / 4 % narrow_depth][k % 4] += mine[k * warp_size];
 }
 
-/// 64 output channels a block, over one split of the pixels, into partial[split][output channel][tap][input channel].
+/// 64 output channels per block, over one split of the pixels: partial[split][output channel][tap][input channel].
 __global__ void __launch_bounds__(narrow_weight_warps* warp_size, narrow_weight_blocks)
     conv_tensor_narrow_weight(ConvSizes sizes, std::int64_t pixels_per_split, const bf16* x, const bf16* g,
                               float* partial) {

@@ -2,8 +2,8 @@
 // pixel at (row, column) is a sum, over taps, of a source pixel's channels times weights,
 //   source row = position * scale + first + tap * step,
 // along rows and columns alike. Forward: scale = stride, step = dilation. Data gradient: the input pixels fall into
-// stride x stride classes by their remainders; within one, the taps that reach a pixel are the same for all, their
-// sources lie step = -dilation / gcd(stride, dilation) apart, and no tap is tried in vain.
+// stride x stride classes by their remainders; within a class, the same taps reach every pixel, their sources
+// are step = -dilation / gcd(stride, dilation) apart, and no tap is tried in vain.
 #pragma once
 
 #include "kernels/cuda/loops.h"
