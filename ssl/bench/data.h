@@ -1,5 +1,4 @@
-// `bench data`: how fast a data set's images become views, by the very loader that feeds `pretrain` and without a
-// model.
+// `bench data`: measures how fast images of a data set become views, with the loader of `pretrain` and no model.
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
@@ -8,10 +7,10 @@
 
 namespace vergence {
 
-/// Takes batches of the options' data set, in random order, for about `seconds` and at least one batch; those before
-/// every worker was busy are not counted. One object: dataset, image, batch, workers, images (made), seconds,
-/// images_per_s, views_per_s, options (what the options say of the data set). Throws UsageError as pretrain does for
-/// bad options and data.
+/// Takes batches of the options' data set in random order for about `seconds`, but at least one batch. Batches made
+/// before all workers were busy do not count. Returns one object: dataset, image, batch, workers, images (made),
+/// seconds, images_per_s, views_per_s, options (the data set's). Throws UsageError for bad options and data, as
+/// pretrain does.
 nlohmann::ordered_json bench_data(const Options& options, double seconds);
 
 }  // namespace vergence

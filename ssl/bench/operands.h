@@ -1,5 +1,5 @@
-// What `bench` computes with: values like those of training. Zeros and constants switch fewer transistors, so that a
-// GPU would run at a higher clock on them.
+// The operands of `bench`: values like those of training. Zeros and constants switch fewer transistors, so a GPU would
+// run at a higher clock on them.
 #pragma once
 
 #include <cstdint>
@@ -9,19 +9,19 @@
 
 namespace vergence {
 
-/// `count` (even) normally distributed values, the same for the same seed.
+/// Returns `count` (even) normally distributed values; the same seed gives the same values.
 std::vector<float> normal_values(std::size_t count, std::uint64_t seed);
 
-/// What an array holds.
+/// The distribution of an array's values.
 enum class Content {
   normal,
-  rectified,  // normal values after a ReLU: half of them zeros
-  padded,     // pixels of 8 channels, the last five of them zeros
+  rectified,  // normal values after a ReLU: half are zeros
+  padded,     // pixels of 8 channels; the last five are zeros
 };
 
-/// [size]; the same quarter of a million values over and over.
+/// Returns [size]; it repeats the same quarter of a million values.
 Tensor random_operand(Backend& backend, std::int64_t size, DType dtype = DType::f32, Content content = Content::normal);
-/// [bytes], u8: random bits.
+/// Returns [bytes], u8: random bits.
 Tensor random_bits(Backend& backend, std::int64_t bytes);
 
 }  // namespace vergence

@@ -1,5 +1,5 @@
-// All that `evaluate` can say about an encoder, by the names on its command line. What each figure is:
-// docs/evaluation.md.
+// All metrics that `evaluate` can compute for an encoder, by their names on the command line. docs/evaluation.md
+// defines each figure.
 #pragma once
 
 #include <cstdint>
@@ -16,34 +16,36 @@ namespace vergence {
 
 struct EvaluationSettings {
   std::vector<std::string> metrics;  // from chosen_metrics
-  bool unasked = false;   // all or the default ones: one that the images do not allow is left out with a line
-  std::string mask_file;  // a factor per feature for kNN; empty: mask.safetensors beside the encoder, if any
-  std::int64_t train_limit =
-      0;                     // dense, reconstruction, nuisance and corruptions' probe: the first N probe images; 0: all
-  std::uint64_t seed = 1;    // of views, first centers, nuisances, episodes and the probes' first weights
+  bool unasked = false;   // the metrics are the default ones or all: leave out, with one line, a metric that the images
+                          // do not allow
+  std::string mask_file;  // a factor per feature for kNN; empty: mask.safetensors beside the encoder, if it exists
+  // dense, reconstruction, nuisance and corruptions' probe: train on the first N probe images; 0: on all
+  std::int64_t train_limit = 0;
+  std::uint64_t seed = 1;    // for views, first centers, nuisances, episodes and initial probe weights
   EpisodeSettings episodes;  // its seed is not used
 };
 
-/// The names there are, in the order they are computed in.
+/// Returns all metric names, in the order in which they are computed.
 const std::vector<std::string>& metric_names();
 
-/// The metrics of a list such as "knn,crowding", in the order they are computed in, each once; "all" stands for all
-/// that `dataset` allows. Throws UsageError naming those there are for an unknown or empty name, and for one that the
-/// data set does not allow.
+/// Returns the metrics of a list such as "knn,crowding", each once, in the order in which they are computed. "all"
+/// means all that `dataset` allows. Throws UsageError, which lists the valid names, for an unknown or empty name and
+/// for one that the data set does not allow.
 std::vector<std::string> chosen_metrics(const std::string& list, const std::string& dataset);
 
-/// Receives a line per figure.
+/// Receives one line per figure.
 using ShowLine = std::function<void(const std::string& line)>;
 
-/// Computes the metrics; returns evaluation.json's contents. What is wrong with the settings is said before the work,
-/// as is a metric that was asked for by name and needs labels that the images have not; `settings.unasked` leaves such
-/// out with one line. What has no meaning for these images, such as the distance of classes where there is one alone,
-/// is null, and "not_measured" says why. So is a metric that fails after others have been computed, where `failure` is
-/// given: that is what it threw, the first if there are several, and nothing otherwise. Without `failure` it is thrown.
+/// Computes the metrics and returns the contents of evaluation.json. Checks the settings before the work, and refuses a
+/// requested metric that needs labels if the images have none; with `settings.unasked` it leaves such metrics out with
+/// one line. A figure that is undefined for these images, such as the distance between classes of a single class, is
+/// null, and "not_measured" gives the reason. If a metric throws after others were computed and `failure` is given, its
+/// figures are null too and `failure` receives the first exception (otherwise nothing); without `failure` the exception
+/// is thrown.
 nlohmann::ordered_json evaluate(Subject& subject, const EvaluationSettings& settings, const ShowLine& show,
                                 std::exception_ptr* failure = nullptr);
 
-/// The part of evaluation.json that holds figures: each metric's, and why some are null.
+/// Returns the part of evaluation.json that holds the figures of each metric, and why some are null.
 nlohmann::ordered_json figures_of(const nlohmann::ordered_json& evaluation);
 
 }  // namespace vergence

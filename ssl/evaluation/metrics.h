@@ -1,4 +1,4 @@
-// The metrics of `evaluate`, one function each: computes, shows a line per figure, returns what is stored.
+// The metrics of `evaluate`, one function each: it computes, shows a line per figure, and returns what is stored.
 #pragma once
 
 #include <cstdint>
@@ -18,13 +18,13 @@
 
 namespace vergence {
 
-/// What the metrics work on: the subject, and images and features that are read and extracted when they are first asked
-/// for. A metric, or a figure of one, that has no meaning for these images is null; a line and `not_measured` say why.
+/// The state that the metrics share: the subject, and images and features that are read and extracted on first use. A
+/// metric or figure that is undefined for these images is null; a line and `not_measured` give the reason.
 class Metrics {
  public:
   using Json = nlohmann::ordered_json;
 
-  /// All must outlive it.
+  /// All arguments must outlive it.
   Metrics(Subject& subject, const EvaluationSettings& settings, const ShowLine& show);
 
   Json knn();
@@ -39,31 +39,31 @@ class Metrics {
   Json episodes();
   Json corruptions();
 
-  /// Why there are no episodes in this data set, after its name; empty if there are.
+  /// Returns why this data set has no episodes, as text to follow its name; empty if it has some.
   std::string why_no_episodes();
-  /// Says and takes note that there is no such figure; returns null.
+  /// Shows and records that this figure does not exist; returns null.
   Json none(const std::string& figure, const std::string& why);
-  /// Figures and why there are none of them.
+  /// The figures that were not measured, each with the reason.
   const std::vector<std::pair<std::string, std::string>>& not_measured() const { return not_measured_; }
 
-  const Dataset& training();  // what fits probes and is kNN's bank
-  const Dataset& test();      // what is judged
+  const Dataset& training();  // trains probes and serves as kNN's bank
+  const Dataset& test();      // the judged images
   const Features& bank();
   const Features& query();
 
  private:
-  /// Images as the encoder sees them, with the settings that then remain to be applied.
+  /// Images as the encoder sees them, with the settings that still have to be applied.
   struct Seen {
     Dataset images;
     ExtractSettings extract;
   };
 
   const EpisodeClasses& episode_classes();
-  /// A split, with what it has to say shown.
+  /// Opens a split and shows its notices.
   Dataset opened(const std::string& split) const;
   Features features_of(const Dataset& dataset, const ExtractSettings& extract) const;
   void line(const std::string& name, double value, int decimals, const std::string& note = "") const;
-  /// Says which judged classes the images that are learnt from lack, once, and notes it in `json`.
+  /// Shows once which judged classes have no training images, and stores that in `json`.
   void tell_cover(const std::vector<std::int32_t>& learnt, const std::vector<std::int32_t>& judged,
                   const std::string& limit, Json& json);
   std::string limit_text() const;
@@ -88,7 +88,7 @@ class Metrics {
   std::optional<Dataset> training_, test_;
   std::optional<Features> bank_, query_;
   std::optional<EpisodeClasses> episode_classes_;
-  std::vector<std::string> told_;  // notices
+  std::vector<std::string> told_;  // notices already shown
   std::vector<std::pair<std::string, std::string>> not_measured_;
 };
 

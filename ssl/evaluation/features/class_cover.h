@@ -1,5 +1,5 @@
-// Which classes a judgment learns from and which it judges. A class that is judged and has no image to learn from
-// counts as nothing but misses, which a figure alone does not show.
+// Which classes a judgment learns from and which it judges. All images of a judged class with no training image are
+// misses, and the figure alone does not show that.
 #pragma once
 
 #include <cstdint>
@@ -11,27 +11,26 @@
 
 namespace vergence {
 
-/// The classes that occur among labels, each once, ascending.
+/// Returns the classes that occur in the labels, each once, ascending.
 std::vector<std::int32_t> classes_in(const std::vector<std::int32_t>& labels);
 
 struct ClassCover {
-  std::int64_t learnt = 0, judged = 0;  // how many classes have images to learn from, and images that are judged
-  std::vector<std::int32_t> missing;    // judged and not learnt from, ascending
-  std::int64_t missing_images = 0;      // judged images of those
+  std::int64_t learnt = 0, judged = 0;  // number of classes with training images, and with judged images
+  std::vector<std::int32_t> missing;    // judged but not learned from, ascending
+  std::int64_t missing_images = 0;      // judged images of the missing classes
 };
 
-/// From the labels of the images learnt from (kNN's bank, a probe's training images) and of those judged; neither
-/// empty.
+/// Takes the labels of the images learned from (kNN's bank, a probe's training images) and of the judged images.
+/// Neither may be empty.
 ClassCover class_cover(const std::vector<std::int32_t>& learnt, const std::vector<std::int32_t>& judged);
 
-/// A line of its own, "notice: ...", for each thing the reader of a figure must know: judged classes that are not
-/// learnt from, and that all images, learnt from or judged, are of one class. `limit`: how a limit of both is called,
-/// such as
-/// "--limit 50"; may be empty. The data sets name splits and classes.
+/// Returns one line, "notice: ...", for each thing that the reader of a figure must know: judged classes without
+/// training images, and training or judged images that are all of one class. `limit` names the limit that applies to
+/// both, such as "--limit 50"; may be empty. The data sets give the names of splits and classes.
 std::vector<std::string> notices_of(const ClassCover& cover, const Dataset& learnt, const Dataset& judged,
                                     const std::string& limit);
 
-/// "missing_classes", their labels, and "missing_images", how many are judged; nothing where no class is missing.
+/// Stores "missing_classes" (their labels) and "missing_images" (how many are judged); nothing if no class is missing.
 void store_missing(const ClassCover& cover, nlohmann::ordered_json& json);
 
 }  // namespace vergence

@@ -1,5 +1,5 @@
-// A learned factor per feature that belongs to an encoder (MetaMask: Li et al., NeurIPS 2022), applied before features
-// are compared.
+// An encoder's learned mask: one factor per feature (MetaMask: Li et al., NeurIPS 2022), applied before features are
+// compared.
 #pragma once
 
 #include <cstdint>
@@ -10,14 +10,14 @@
 
 namespace vergence {
 
-/// The tensor "mask", F32 [dim], of a safetensors file. Throws UsageError if the file or the tensor is missing or
-/// damaged, has another type or length, or holds a value that is not finite.
+/// Reads the tensor "mask", F32 [dim], from a safetensors file. Throws UsageError if the file or the tensor is missing
+/// or damaged, has another type or length, or holds a value that is not finite.
 std::vector<float> read_feature_mask(const std::string& path, std::int64_t dim);
 
-/// Such a file, replaced in one step.
+/// Writes such a file; replaces an old one atomically.
 void write_feature_mask(const std::string& path, const std::vector<float>& mask);
 
-/// The features times the mask.
+/// Returns the features times the mask.
 Features masked(Features features, const std::vector<float>& mask);
 
 }  // namespace vergence

@@ -1,4 +1,4 @@
-// How well two ways of sorting the same things into groups agree, whatever the groups are called.
+// Measures how well two partitions of the same items agree, whatever the groups are called.
 #pragma once
 
 #include <cstdint>
@@ -6,22 +6,23 @@
 
 namespace vergence {
 
-/// The column of each row such that the sum of cost[row, column] is smallest, each column taken once. `cost` is
-/// [size, size], row-major, of finite numbers. Exact, O(size^3): the Hungarian method with shortest augmenting paths
-/// (Kuhn 1955; Jonker, Volgenant 1987).
+/// Returns the column of each row such that the sum of cost[row, column] is minimal and each column is used once.
+/// `cost` is [size, size], row-major, of finite numbers. Exact, O(size^3): the Hungarian method with shortest
+/// augmenting paths (Kuhn 1955; Jonker, Volgenant 1987).
 std::vector<std::int32_t> cheapest_assignment(const std::vector<double>& cost, std::int64_t size);
 
 struct Agreement {
-  double accuracy = 0;  // per cent of things whose group is their class under the best one-to-one naming of the groups
-  /// Mutual information over the arithmetic mean of both entropies: 0 to 1. 1 if both have but one group.
+  double accuracy =
+      0;  // per cent of items whose group maps to their class under the best one-to-one mapping of groups to classes
+  /// Mutual information over the arithmetic mean of both entropies: 0 to 1. 1 if both have only one group.
   double nmi = 0;
   /// Adjusted Rand index (Hubert, Arabie, "Comparing partitions", Journal of Classification 1985): 1 for equal
   /// partitions, 0 expected by chance, may be negative.
   double ari = 0;
 };
 
-/// `groups` and `classes`: one number from 0 each for the same things in the same order, each below `largest`.
-/// Throws Error if they are empty, of unequal length, or out of range.
+/// `groups` and `classes` hold one number per item, in the same order, each in [0, `largest`). Throws Error if they are
+/// empty, of unequal length, or out of range.
 Agreement agreement_of(const std::vector<std::int32_t>& groups, const std::vector<std::int32_t>& classes,
                        std::int64_t largest);
 

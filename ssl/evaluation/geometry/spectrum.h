@@ -1,4 +1,4 @@
-// How many dimensions the features use: gauges of collapse, which need no labels.
+// How many dimensions the features use: measures of collapse that need no labels.
 //
 // RankMe: Garrido, Balestriero, Najman, LeCun, "RankMe: assessing the downstream performance of pretrained
 // self-supervised representations by their rank", ICML 2023. The deviation per dimension: Chen, He, "Exploring simple
@@ -12,21 +12,21 @@
 
 namespace vergence {
 
-/// The eigenvalues of a symmetric matrix [size, size], row-major, in ascending order; both triangles are read. Exact to
-/// a few units in the last place of the largest. Householder's reduction to a tridiagonal matrix, then bisection
+/// Returns the eigenvalues of a symmetric matrix [size, size], row-major, in ascending order; reads both triangles.
+/// Exact to a few units in the last place of the largest. Householder reduction to tridiagonal form, then bisection
 /// (Golub, Van Loan, "Matrix computations", sections 8.3 and 8.4).
 std::vector<double> symmetric_eigenvalues(std::vector<double> matrix, std::int64_t size);
 
-/// The min(rows, dim) singular values of the features as they are (not centered), in descending order: roots of the
-/// eigenvalues of the smaller Gram matrix, in f64, so those below 1e-8 of the largest are noise.
+/// Returns the min(rows, dim) singular values of the uncentered features, in descending order. They are roots of the
+/// eigenvalues of the smaller Gram matrix, in f64, so values below 1e-8 of the largest are noise.
 std::vector<double> singular_values(const Features& features);
 
 /// exp(- sum_k p_k log p_k) with p_k = s_k / sum_j s_j + 1e-7: from about 1 to the number of singular values.
 double rank_me(const std::vector<double>& singular_values);
 
 struct Collapse {
-  double rank_me = 0;  // of the features as they are
-  double std = 0;      // mean over dimensions of the deviation of unit-length features, times sqrt(dim); 0 to 1
+  double rank_me = 0;  // of the uncentered features
+  double std = 0;  // mean over dimensions of the standard deviation of unit-length features, times sqrt(dim); 0 to 1
 };
 
 /// Throws UsageError if features are empty or not finite.
