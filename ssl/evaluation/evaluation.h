@@ -16,8 +16,7 @@ namespace vergence {
 
 struct EvaluationSettings {
   std::vector<std::string> metrics;  // from chosen_metrics
-  bool unasked = false;   // the metrics are the default ones or all: leave out, with one line, a metric that the images
-                          // do not allow
+  bool unasked = false;   // the default metrics or all: leaves out, with one line, those that the images do not allow
   std::string mask_file;  // a factor per feature for kNN; empty: mask.safetensors beside the encoder, if it exists
   // dense, reconstruction, nuisance and corruptions' probe: train on the first N probe images; 0: on all
   std::int64_t train_limit = 0;

@@ -1,5 +1,5 @@
-// What has been found out about a subject, written down: the latest verdict in a file of its own, and every verdict as
-// a line of results.jsonl. docs/evaluation.md says what the entries are.
+// Writes the results for a subject: the latest verdict to a file of its own, and every verdict as a line of
+// results.jsonl. docs/evaluation.md describes the entries.
 #pragma once
 
 #include <cstdint>
@@ -13,35 +13,35 @@
 
 namespace vergence {
 
-/// Where to write what is found out: --out, or <name>.json in the encoder's folder, with "_on_<data set>" behind the
-/// name where the encoder's file says it was trained on another one than --dataset, "_val" for that split and
-/// "_untrained" for initial weights. Throws UsageError where the options name no encoder, and where --out names
-/// weights, options or metrics that are there.
+/// Returns the file for the results: --out, or <name>.json in the encoder's folder. The name gets the suffixes
+/// "_on_<data set>" if the encoder's file says that it was trained on another data set than --dataset, "_val" for that
+/// split, and "_untrained" for initial weights. Throws UsageError if the options name no encoder, or if --out names
+/// existing weights, options or metrics.
 std::string verdict_path(const SubjectOptions& options, const std::string& name);
 
-/// What a line of results.jsonl says beside what the subject does.
+/// The fields of a line of results.jsonl beside those of the subject.
 struct Judgment {
   std::string tool;                 // "evaluate", "linear_probe"
   std::string protocol;             // the probe's; "evaluate"
-  nlohmann::ordered_json settings;  // the tool's own
-  std::uint64_t seed = 1;           // of what the tool draws
+  nlohmann::ordered_json settings;  // the tool's own settings
+  std::uint64_t seed = 1;           // for the tool's draws
   std::int64_t test_images = 0;
   nlohmann::ordered_json figures;
 };
 
-/// A line of results.jsonl. `date`: ISO 8601, UTC.
+/// Returns a line of results.jsonl. `date`: ISO 8601, UTC.
 nlohmann::ordered_json result_line(const Subject& subject, const Judgment& judgment, const std::string& date);
 
 /// The files of a verdict.
 class VerdictFiles {
  public:
-  /// Finds out whether they can be written. `options` with a split that is settled; `name` as of verdict_path. Throws
-  /// UsageError naming the file.
+  /// Checks that the files can be written. The split in `options` must be settled; `name` is as in verdict_path. Throws
+  /// UsageError, which names the file.
   VerdictFiles(const SubjectOptions& options, const std::string& name);
 
-  /// Of the verdict.
+  /// The path of the verdict.
   const std::string& path() const { return file_.path(); }
-  /// Writes `verdict` and then, unless --out names a file of its own, adds a line to results.jsonl.
+  /// Writes `verdict`, then adds a line to results.jsonl unless --out names another file.
   void write(const nlohmann::ordered_json& verdict, const Subject& subject, const Judgment& judgment);
 
  private:

@@ -1,6 +1,6 @@
-// Crowding: how widely the images of one class scatter, and how far the classes lie apart. Song, Qiang, Zheng, Sun,
-// Xiong: "On the discriminability of self-supervised representation learning" (arXiv 2407.13541) measures both; its
-// formula is not known to us, the one below is ours.
+// Crowding: how widely the images of one class scatter, and how far apart the classes are. Song, Qiang, Zheng, Sun,
+// Xiong: "On the discriminability of self-supervised representation learning" (arXiv 2407.13541) measures both; we do
+// not know its formula and use our own.
 #pragma once
 
 #include <cstdint>
@@ -9,12 +9,12 @@
 
 namespace vergence {
 
-/// On features of unit length, with mu_c the mean of class c, over the C classes that occur.
+/// Uses unit-length features; mu_c is the mean of class c, and C is the number of classes that occur.
 struct Crowding {
   std::int64_t classes = 0;  // C
   double intra = 0;          // mean over classes of the mean of |x - mu_c|^2 within the class; 0 to 1
   double inter = 0;          // mean over pairs of classes of |mu_c - mu_c'|; 0 to 2
-  double ratio = 0;          // intra / inter^2: the lower, the less crowded. Infinite where the means coincide
+  double ratio = 0;          // intra / inter^2: lower means less crowded. Infinite if the means coincide
 };
 
 /// Throws UsageError if features are empty, not finite, or all of one class.

@@ -1,4 +1,4 @@
-// k-nearest-neighbor classification on frozen features: the quickest judgment of a representation, nothing trained.
+// k-nearest-neighbor classification on frozen features: the fastest judgment of a representation; nothing is trained.
 //
 // Weighted cosine votes with k = 200 and exp(similarity / 0.1) follow Wu, Xiong, Yu, Lin, "Unsupervised feature
 // learning via non-parametric instance discrimination", CVPR 2018; the plain majority of the 5 Euclidean neighbors
@@ -15,7 +15,7 @@
 
 namespace vergence {
 
-/// One form of kNN: which neighbors, how many, and what a vote weighs.
+/// One form of kNN: its distance, number of neighbors and vote weights.
 struct KnnForm {
   Distance distance = Distance::cosine;
   std::int64_t k = 200;
@@ -28,19 +28,19 @@ KnnForm knn_cosine_200();
 KnnForm knn_euclidean_5();
 
 struct KnnResult {
-  std::int64_t k = 0;                   // as used: never more than the bank has rows
+  std::int64_t k = 0;                   // as used: at most the number of bank rows
   std::vector<std::int32_t> predicted;  // [query rows]
-  double top1 = 0;                      // per cent of the queries whose prediction is their label
+  double top1 = 0;                      // per cent of queries whose prediction equals their label
 };
 
 /// Classifies every row of `query` by its neighbors in `bank`, in each of the `forms` (one matrix product serves all).
-/// Neighbors are exact (nearest.h). Of equally near ones the earlier row counts, of classes with equal votes the
-/// smaller one. A k above the bank's size is cut to it (KnnResult::k). Throws UsageError if features are empty, not
+/// Neighbors are exact (nearest.h). The earlier of equally near rows comes first; the smaller of classes with equal
+/// votes wins. Cuts a k above the bank's size to that size (KnnResult::k). Throws UsageError if features are empty, not
 /// finite or do not match.
 std::vector<KnnResult> knn_classify(const Features& bank, const Features& query, const std::vector<KnnForm>& forms,
                                     Backend& backend, const KnnBlocks& blocks = {});
 
-/// The two forms of the contract, in per cent.
+/// The two forms of the evaluation protocol, in per cent.
 struct KnnAccuracy {
   KnnResult cosine_200, euclidean_5;
 };

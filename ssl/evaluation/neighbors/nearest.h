@@ -1,5 +1,5 @@
-// The nearest rows of a bank of features, exactly: as the distances of distances.h order them, whatever device computes
-// the products and however far from the origin the features lie.
+// Finds the nearest rows of a bank of features exactly, in the order of the distances in distances.h, whatever device
+// computes the products and however far the features are from the origin.
 #pragma once
 
 #include <cstdint>
@@ -17,32 +17,31 @@ struct Neighbor {
   double distance = 0;  // squared_distance or squared_chord
   std::int32_t row = 0;
 
-  /// "Comes before": of equally near rows the earlier one.
+  /// "Comes before": the earlier of equally near rows.
   bool operator<(const Neighbor& other) const {
     return distance != other.distance ? distance < other.distance : row < other.row;
   }
 };
 
-/// How much is compared at a time: memory is about 4 * queries * bank bytes beside the features. No effect on the
-/// result.
+/// Block sizes. Memory is about 4 * queries * bank bytes beside the features. They do not affect the result.
 struct KnnBlocks {
   std::int64_t queries = 256, bank = 65536;
 };
 
 struct WantedNeighbors {
   Distance distance = Distance::cosine;
-  std::int64_t k = 1;  // at most as many as the bank has rows
+  std::int64_t k = 1;  // at most the number of bank rows
 };
 
-/// One matrix product serves all that is wanted. Its bounds (bounds.h) leave few rows to be measured in f64
-/// where neighbors are not much closer together than the spread of the bank times 1e-5; where they are, up to all.
+/// One matrix product serves all `wanted` lists. Its bounds (bounds.h) leave few rows for f64 distances, unless
+/// neighbors are closer together than about 1e-5 times the spread of the bank; then up to all rows need them.
 class NeighborSearch {
  public:
-  /// `bank` and `query` must be checked (check_features), have as many values in a row, and outlive this.
+  /// `bank` and `query` must be checked (check_features), have the same row length, and outlive this object.
   NeighborSearch(const Features& bank, const Features& query, std::vector<WantedNeighbors> wanted, Backend& backend,
                  const KnnBlocks& blocks = {});
 
-  /// The neighbors of queries begin ... begin + count - 1, nearest first: [wanted][count][k].
+  /// Returns the neighbors of queries begin ... begin + count - 1, nearest first: [wanted][count][k].
   std::vector<std::vector<std::vector<Neighbor>>> find(std::int64_t begin, std::int64_t count);
 
  private:
@@ -59,8 +58,8 @@ class NeighborSearch {
   Backend& backend_;
   std::vector<double> bank_lengths_, query_lengths_;
   CenteredFrame frame_;
-  std::vector<DistanceBounds> bounds_;  // of each that is wanted
-  Tensors bank_blocks_;                 // centered; uploaded once, not once per block of queries
+  std::vector<DistanceBounds> bounds_;  // one per wanted list
+  Tensors bank_blocks_;                 // centered; uploaded once, not for each block of queries
   std::vector<float> products_;
 };
 

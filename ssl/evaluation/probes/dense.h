@@ -1,5 +1,5 @@
-// Dense probe: does the feature map say where the object is? A 1x1 convolution on the frozen last feature map, enlarged
-// to the image, tells foreground from background pixel by pixel. Layered images have exact masks.
+// Dense probe: does the feature map show where the object is? A 1x1 convolution on the frozen last feature map,
+// upsampled to the image, separates foreground from background per pixel. Layered images have exact masks.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@
 
 namespace vergence {
 
-/// Feature maps with the class of every pixel of the images they are of.
+/// Feature maps, and the class of every pixel of their images.
 struct LabeledMaps {
   std::int64_t images = 0, height = 0, width = 0, dim = 0;  // of the feature maps
   std::int64_t size = 0;                                    // height and width of the images
@@ -20,32 +20,32 @@ struct LabeledMaps {
   std::vector<std::int32_t> labels;  // [images, size, size], in [0, classes)
 };
 
-/// How a row of `from` values is enlarged to `to`: [to, from]. Bilinear, pixels as areas (half-pixel centers), the edge
-/// repeated: PyTorch's interpolate without align_corners.
+/// Returns the weights that upsample a row from `from` to `to` values: [to, from]. Bilinear with half-pixel centers and
+/// repeated edges, as PyTorch's interpolate without align_corners.
 std::vector<double> bilinear_weights(std::int64_t from, std::int64_t to);
 
-/// The defaults are those of `evaluate`: Adam on standardized maps, the rate falling exponentially.
+/// The defaults of `evaluate`: Adam on standardized maps, with an exponentially decaying rate.
 struct DenseSettings {
   std::int64_t epochs = 30, batch = 50;  // images
   double lr = 1e-2, final_lr = 1e-4;
-  std::uint64_t seed = 1;  // of the order of the images; the first weights are zero
+  std::uint64_t seed = 1;  // for the order of the images; the initial weights are zero
 };
 
-/// Minimizes the mean over pixels of the cross-entropy of logits that are computed on the map and then enlarged.
+/// Minimizes the mean pixel cross-entropy of logits that are computed on the map and then upsampled.
 LinearClassifier train_dense(const LabeledMaps& train, const DenseSettings& settings, Backend& backend);
 
-/// The most likely class of every pixel, [images, size, size]; of equal logits the smaller class.
+/// Returns the most likely class of every pixel, [images, size, size]; the smaller of classes with equal logits.
 std::vector<std::int32_t> predict_pixels(const LinearClassifier& classifier, const LabeledMaps& maps, Backend& backend);
 
-/// Counts of pixels by class and prediction, over as many images as are added.
+/// Counts pixels by class and prediction over all added images.
 class Confusion {
  public:
   explicit Confusion(std::int64_t classes) : classes_(classes), counts_(static_cast<std::size_t>(classes * classes)) {}
 
   void add(const std::vector<std::int32_t>& predicted, const std::vector<std::int32_t>& truth);
-  /// Per cent: hits / (hits + misses + false alarms). NaN for a class that is neither there nor predicted.
+  /// Per cent: hits / (hits + misses + false alarms). NaN for a class that neither occurs nor is predicted.
   double intersection_over_union(std::int64_t which) const;
-  /// Its mean over the classes that are there or predicted.
+  /// The mean over the classes that occur or are predicted.
   double mean_intersection_over_union() const;
 
  private:
@@ -57,8 +57,8 @@ class Confusion {
   std::vector<std::int64_t> counts_;  // [truth, predicted]
 };
 
-/// Background is class 0, foreground class 1. `encode_map` gives maps, see encode_map_with. Fits on the first
-/// `train_limit` images of `train` and judges on the first `test_limit` of `test` (0: all). Throws UsageError where the
+/// Background is class 0, foreground class 1. `encode_map` returns maps, see encode_map_with. Trains on the first
+/// `train_limit` images of `train` and judges the first `test_limit` of `test` (0: all). Throws UsageError if the
 /// encoder would not see the whole image.
 Confusion dense_probe(const Encode& encode_map, const LayeredSplit& train, const LayeredSplit& test,
                       std::int64_t train_limit, std::int64_t test_limit, const ExtractSettings& extract,

@@ -1,5 +1,5 @@
-// Training on frozen features, as all probes but the logistic regression do it: minibatches in a random order, an
-// optimizer's step for each, a rate that falls from epoch to epoch.
+// Trains on frozen features, for all probes but the logistic regression: minibatches in random order, one optimizer
+// step for each, and a rate that decays from epoch to epoch.
 #pragma once
 
 #include <cstdint>
@@ -14,21 +14,21 @@ namespace vergence {
 
 struct FitSettings {
   OptimizerSettings optimizer;
-  ScheduleSettings rate;      // its steps are epochs
+  ScheduleSettings rate;      // counts epochs as its steps
   std::int64_t batch = 1;     // the last batch of an epoch may be smaller
-  std::int64_t min_rows = 1;  // a smaller batch is left out
-  std::uint64_t seed = 1;     // with the stream: the order of the rows
+  std::int64_t min_rows = 1;  // smaller batches are left out
+  std::uint64_t seed = 1;     // with the stream, sets the order of the rows
   std::uint32_t stream = 0;   // ssl/evaluation/features/streams.h
 };
 
 class Fit {
  public:
-  /// The mean loss of some rows.
+  /// Returns the mean loss of the given rows.
   using Loss = std::function<Tensor(const std::vector<std::int32_t>& rows)>;
 
   Fit(const ParameterSet& parameters, const FitSettings& settings);
 
-  /// One pass over `rows` rows; the mean of their losses.
+  /// Makes one pass over `rows` rows; returns the mean of their losses.
   double epoch(std::int64_t number, std::int64_t rows, const Loss& loss);
 
  private:

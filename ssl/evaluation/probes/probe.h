@@ -1,5 +1,5 @@
-// Linear probes: how well a linear classifier does on frozen features. Three protocols; each ends with the classifier
-// of its last step, never with the best one on the test set. The same settings and seed give the same result.
+// Linear probes: how well a linear classifier does on frozen features. There are three protocols; each keeps the
+// classifier of its last step, never the best one on the test set. The same settings and seed give the same result.
 #pragma once
 
 #include <cstdint>
@@ -14,8 +14,8 @@
 namespace vergence {
 
 enum class ProbeProtocol {
-  adam,  // fixed features, Adam, learning rate falling exponentially (Ermolov et al., ICML 2021: W-MSE)
-  sgd,   // features of freshly augmented images in every epoch, SGD with momentum
+  adam,  // fixed features, Adam, exponentially decaying learning rate (Ermolov et al., ICML 2021: W-MSE)
+  sgd,   // features of newly augmented images in every epoch, SGD with momentum
   lbfgs  // multinomial logistic regression with an L2 penalty on standardized features, to convergence
 };
 enum class ProbeSchedule { exponential, cosine, step /* a tenth after 60 % and again after 80 % of the epochs */ };
@@ -29,47 +29,48 @@ const char* name_of(ProbeSchedule schedule);
 
 struct ProbeSettings {
   ProbeProtocol protocol = ProbeProtocol::adam;
-  std::int64_t epochs = 500;  // lbfgs: the largest number of iterations
-  std::int64_t batch = 1000;  // the last batch of an epoch may be smaller; not used by lbfgs
-  double lr = 1e-2;           // in the first epoch, as applied (not scaled by the batch); not used by lbfgs
+  std::int64_t epochs = 500;  // lbfgs: the maximum number of iterations
+  std::int64_t batch = 1000;  // the last batch of an epoch may be smaller; unused by lbfgs
+  double lr = 1e-2;           // in the first epoch, as applied (not scaled by the batch); unused by lbfgs
   double final_lr = 1e-6;     // exponential: approached as lr (final_lr / lr)^(epoch / epochs)
   ProbeSchedule schedule = ProbeSchedule::exponential;
   double momentum = 0.9;       // sgd
-  double weight_decay = 5e-6;  // lbfgs: lambda in mean loss + lambda/2 |W|^2, the biases free
-  std::uint64_t seed = 1;      // initial weights and the order of the examples
+  double weight_decay = 5e-6;  // lbfgs: lambda in mean loss + lambda/2 |W|^2, no penalty on biases
+  std::uint64_t seed = 1;      // for the initial weights and the order of the examples
 };
 
-/// The protocol's published settings; `batch` 0 means its own (adam 1000, sgd 256, whose lr is 0.1 batch / 256).
+/// Returns the protocol's published settings. `batch` 0 means the protocol's own (adam 1000, sgd 256, whose lr is 0.1
+/// batch / 256).
 ProbeSettings default_probe(ProbeProtocol protocol, std::int64_t batch = 0);
 
-/// The default of linear_probe, and the probe of the other evaluations, which train many: lbfgs, or adam in a build
-/// without liblbfgs.
+/// Returns the default of linear_probe, which the other evaluations also use since they train many probes: lbfgs, or
+/// adam in a build without liblbfgs.
 ProbeSettings quick_probe();
 
 /// Throws UsageError for a setting out of range.
 void check_probe(const ProbeSettings& settings);
 
-/// The learning rate in `epoch` (counted from 0).
+/// Returns the learning rate in `epoch` (counted from 0).
 double probe_lr(const ProbeSettings& settings, std::int64_t epoch);
 
-/// logits = (x - center) W^T + b. With the center among the features nothing of the logits is lost to their distance
-/// from the origin.
+/// logits = (x - center) W^T + b. With the center among the features, the logits lose no precision to the distance from
+/// the origin.
 struct LinearClassifier {
   std::int64_t dim = 0, classes = 0;
   std::vector<float> weight;        // [classes, dim]
   std::vector<float> bias;          // [classes]
-  std::vector<double> center = {};  // [dim]; none: the origin
+  std::vector<double> center = {};  // [dim]; empty: the origin
 
-  /// Rows of features less the center: [rows, dim].
+  /// Subtracts the center from rows of features: [rows, dim].
   std::vector<float> centered(std::vector<float> features) const;
 };
 
-/// What a probe starts from: uniform in +-1/sqrt(dim), from (seed, Purpose::probe).
+/// Returns a probe's initial weights: uniform in +-1/sqrt(dim), from (seed, Purpose::probe).
 LinearClassifier initial_classifier(std::int64_t dim, std::int64_t classes, std::uint64_t seed);
 
-/// The features of the training images in one epoch (counted from 0), always in the same order.
+/// Returns the features of the training images in one epoch (counted from 0), always in the same order.
 using FeatureSource = std::function<Features(std::int64_t epoch)>;
-/// Called after each epoch with its number (from 1) and its mean loss; for progress lines. May be empty.
+/// Called after each epoch with its number (from 1) and its mean loss, for progress lines. May be empty.
 using ProbeProgress = std::function<void(std::int64_t epoch, double loss)>;
 
 /// Trains on fixed features. `settings.protocol` is adam, lbfgs, or sgd (then without augmentation).
@@ -82,10 +83,10 @@ LinearClassifier train_probe(const FeatureSource& train, const ProbeSettings& se
 struct ProbeAccuracy {
   double top1 = 0, top5 = 0;  // per cent
 };
-/// Top-1 and top-5. Of equal logits the smaller class comes first; a logit that is not finite is never a hit.
+/// Computes top-1 and top-5. The smaller of classes with equal logits comes first; a non-finite logit is never a hit.
 ProbeAccuracy probe_accuracy(const LinearClassifier& classifier, const Features& test, Backend& backend);
 
-/// The class of the largest logit of every row; of equal ones the smaller class, -1 where a logit is not finite.
+/// Returns the class of the largest logit of every row: the smaller of equal ones, -1 if a logit is not finite.
 std::vector<std::int32_t> probe_predictions(const LinearClassifier& classifier, const Features& test, Backend& backend);
 
 }  // namespace vergence

@@ -1,5 +1,5 @@
-// Features with mean 0 and deviation 1: what probes that are trained by gradients see, so that they depend on neither
-// the scale nor the offset of an encoder's features.
+// Scales features to mean 0 and deviation 1 for probes trained by gradients, so they depend on neither the scale nor
+// the offset of an encoder's features.
 #pragma once
 
 #include <cstdint>
@@ -12,13 +12,13 @@ namespace vergence {
 struct Standardization {
   std::vector<double> mean, inverse;  // per feature; inverse: 1 / standard deviation, 0 for a constant feature
 
-  /// Of `values`, rows of `dim` each.
+  /// Computes the statistics of `values`, rows of `dim` each.
   Standardization(const std::vector<float>& values, std::int64_t dim);
 
-  /// Rows of as many features, standardized.
+  /// Standardizes rows of the same length.
   std::vector<float> apply(std::vector<float> values) const;
-  /// The classifier of raw features that equals `point` (weights [classes, dim], then biases [classes]) on standardized
-  /// ones.
+  /// Returns the classifier of raw features that is equivalent to `point` (weights [classes, dim], then biases
+  /// [classes]) on standardized ones.
   LinearClassifier unapply(const std::vector<double>& point, std::int64_t classes) const;
 };
 

@@ -1,7 +1,7 @@
-// Object or background? Classifiers are trained on the features of layered images in one form and tested on another:
-// full images, the shape alone, the background alone, the shape on another image's background. After the foreground
-// test of Qiang, Li, Zheng, Su, Xiong: "Interventional contrastive learning with meta semantic regularizer", ICML 2022,
-// whose procedure is not known to us in detail. And image by image: does the prediction change with the background?
+// Object or background? Trains classifiers on the features of layered images in one form and tests them on another:
+// full images, only the shape, only the background, the shape on another image's background. After the foreground test
+// of Qiang, Li, Zheng, Su, Xiong: "Interventional contrastive learning with meta semantic regularizer", ICML 2022,
+// whose procedure we do not know in detail. Also measures per image whether the prediction changes with the background.
 #pragma once
 
 #include <array>
@@ -14,21 +14,21 @@
 
 namespace vergence {
 
-/// What becomes of predictions when the shapes are put on the backgrounds of other images. All in per cent.
+/// How predictions change when the shapes move to the backgrounds of other images. All in per cent.
 struct BackgroundSwap {
   double full = 0, repaired = 0;  // top-1 before and after
-  double changed = 0;             // of the images: those whose prediction is another afterwards
-  double followed = 0;  // of these: those whose prediction is the new background's family; NaN if there are none
+  double changed = 0;             // of images: their prediction differs afterwards
+  double followed = 0;            // of those: their prediction is the new background's family; NaN if there are none
 
   double drop() const { return full - repaired; }
 };
 
-/// From the classes, the families of the new backgrounds and the predictions of the same images, one or more. A
+/// Takes the classes, the families of the new backgrounds and the predictions of the same images, at least one. A
 /// prediction of -1 is never a hit.
 BackgroundSwap swap_of(const std::vector<std::int32_t>& labels, const std::vector<std::int32_t>& new_families,
                        const std::vector<std::int32_t>& before, const std::vector<std::int32_t>& after);
 
-/// Top-1 in per cent; row: the form trained on, column: the form tested on.
+/// Top-1 in per cent; row: the training form, column: the test form.
 struct ForegroundMatrix {
   static constexpr std::array<ImageVersion, 2> train{ImageVersion::full, ImageVersion::foreground_only};
   static constexpr std::array<ImageVersion, 4> test{ImageVersion::full, ImageVersion::foreground_only,
@@ -38,7 +38,7 @@ struct ForegroundMatrix {
   BackgroundSwap swap;  // of the linear probe trained on full images
 };
 
-/// Trains on `train` (also kNN's bank) and tests on `test`; `limit` > 0: on the first images of each.
+/// Trains on `train` (also kNN's bank) and tests on `test`; `limit` > 0: only on the first `limit` images of each.
 ForegroundMatrix foreground_matrix(const Encode& encode, const LayeredSplit& train, const LayeredSplit& test,
                                    std::int64_t limit, const ExtractSettings& extract, const ProbeSettings& probe,
                                    Backend& backend);
