@@ -1,5 +1,6 @@
 // Barlow Twins (Zbontar, Jing, Misra, LeCun, Deny: "Barlow Twins: self-supervised learning via redundancy reduction",
-// ICML 2021): a three-layer projector; the cross-correlation of the two views is pulled towards the identity.
+// ICML 2021): a three-layer projector and a loss that pulls the cross-correlation of the two views towards the
+// identity.
 #include "engine/ops/ops.h"
 #include "ssl/losses.h"
 #include "ssl/objective_list.h"

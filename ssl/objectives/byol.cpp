@@ -1,5 +1,5 @@
 // BYOL (Grill et al.: "Bootstrap your own latent: a new approach to self-supervised learning", NeurIPS 2020): a
-// predictor learns to map one view's projection to what a slowly moving copy of the network makes of the other view.
+// predictor learns to map one view's projection to the other view's projection by a slowly moving copy of the network.
 #include "ssl/losses.h"
 #include "ssl/objective_list.h"
 
@@ -7,7 +7,7 @@ namespace vergence {
 namespace {
 
 struct ByolOptions {
-  double momentum = 0.99, final_momentum = 1.0;  // of the target network: cosine from the first to the second
+  double momentum = 0.99, final_momentum = 1.0;  // of the target network: cosine schedule from the first to the second
   std::int64_t hidden = 4096, output = 256;      // projector: hidden layer with batch norm, output layer
   std::int64_t predictor_hidden = 4096;
 };

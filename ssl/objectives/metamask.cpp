@@ -1,7 +1,7 @@
 // MetaMask (Li, Qiang, Zhang, Mo, Zheng, Su, Xiong: "MetaMask: revisiting dimensional confounder for self-supervised
 // learning", NeurIPS 2022): Barlow Twins and InfoNCE on features whose dimensions a learned mask scales. The mask is
-// trained by what it does to the encoder: after one virtual step of the weights under it, is the contrastive loss low?
-// docs/objectives/metamask.md has the formulas and where each choice comes from.
+// trained by its effect on the encoder: after one virtual step of the weights under it, is the contrastive loss low?
+// docs/objectives/metamask.md has the formulas and the source of each choice.
 #include <algorithm>
 #include <numeric>
 
@@ -16,12 +16,12 @@
 namespace vergence {
 namespace {
 
-/// Which dimension's mask the regular step gives each: its own, or that of another, a control.
+/// The mask value that the regular step applies to a dimension: its own, or, as a control, that of another.
 enum class MaskUse { own, permuted };
-/// With momentum and weight decay, or the gradient alone.
+/// The virtual step: with momentum and weight decay, or only the gradient.
 enum class VirtualStep { momentum, plain };
 enum class MetaLoss { contrastive, full };
-/// The images of the virtual and the outer step: the step's, or as many others.
+/// The images of the virtual and the outer step: the regular step's, or as many others.
 enum class MetaBatch { same, fresh };
 
 struct MetaMaskOptions {
@@ -60,7 +60,7 @@ class MetaMask final : public Objective {
                     "does not have; expected own with --metamask.fused on");
       order_ = from_indices(backend(), random_order(setup.encoder.dim()));
     }
-    train({&contrastive_head_, &redundancy_head_});  // what the contrastive loss uses comes first
+    train({&contrastive_head_, &redundancy_head_});  // the contrastive loss's parameters come first
     used_ = own_.meta_loss == MetaLoss::full ? parameters_.count()
                                              : parameters_of(encoder_).size() + heads_of(contrastive_head_);
     mask_ = ParameterSet({{"mask.logits", &logits_}});
@@ -93,8 +93,8 @@ class MetaMask final : public Objective {
 
   Tensor feature_mask() const override { return own_.meta ? mask_of(in_use(logits_.detached())) : Tensor{}; }
 
-  /// In forward passes of the network: the regular step 3; the virtual and the outer one 3 each and the mixed product
-  /// 2; finite differences take 4 backward passes through the head alone behind 2 forward passes instead.
+  /// Counts in forward passes of the network: the regular step 3, the virtual and the outer step 3 each, and the mixed
+  /// product 2. Finite differences instead need 2 forward passes and 4 backward passes through only the head.
   StepCost cost(std::int64_t images) const override {
     StepCost all = Objective::cost(images);
     if (!own_.meta) return all;
@@ -125,7 +125,7 @@ class MetaMask final : public Objective {
   Tensor masked(const Tensor& features, const Tensor& logits) const {
     return own_.meta ? mask_scale(features, mask_of(logits)) : features;
   }
-  /// The logits as the regular step applies them: a control gives each to another dimension.
+  /// The logits as the regular step applies them: a control permutes them among dimensions.
   Tensor in_use(const Tensor& logits) const {
     if (!order_) return logits;
     return reshape(gather_rows(reshape(logits, {logits.size(), 1}), order_), logits.shape);
@@ -161,7 +161,7 @@ class MetaMask final : public Objective {
     return update(regular(losses), parts_of(losses));
   }
 
-  /// The published order: a regular step, then the meta step at the new weights, on the same views or on those of other
+  /// The published order: a regular step, then the meta step at the new weights, on the same views or on views of other
   /// images.
   Step successive_steps(const Views& views) {
     Step step = regular_step(views);
@@ -172,7 +172,7 @@ class MetaMask final : public Objective {
     return step;
   }
 
-  /// The virtual step from the regular step's own forward pass, at the old weights: one forward pass less.
+  /// Takes the virtual step from the regular step's own forward pass, at the old weights: one forward pass less.
   Step fused_step(const Views& views) {
     const Losses losses = losses_of(views, logits_);
     const Tensors& all = parameters_.tensors();
@@ -193,8 +193,8 @@ class MetaMask final : public Objective {
     return step;
   }
 
-  /// The loss of the virtual and of the outer step as a function of weights and logits. It leaves running statistics
-  /// alone.
+  /// The loss of the virtual and of the outer step, as a function of weights and logits. Does not change running
+  /// statistics.
   BilevelLoss meta_loss(const Tensor& views) {
     return [this, views](const Tensors& weights, const Tensors& meta) {
       Tensors values = parameters_.tensors();
@@ -219,7 +219,7 @@ class MetaMask final : public Objective {
     return step;
   }
 
-  /// The mask's step, and what is worth a line of the log: the mask's spread, and both parts of its gradient.
+  /// Takes the mask's step and logs the mask's spread and both parts of its gradient.
   void report(const MetaGradient& meta, Parts& parts) {
     const Tensor &direct = meta.direct[0], second = meta.gradient[0] - direct;
     const auto norm = [](const Tensor& x) { return sqrt(dot(x, x)); };
@@ -248,10 +248,10 @@ class MetaMask final : public Objective {
   MetaMaskOptions own_;
   Mlp redundancy_head_, contrastive_head_;
   Tensor logits_;
-  Tensor order_;  // i32: the dimension whose logit each takes; none: its own
+  Tensor order_;  // i32: the index of the logit that each dimension takes; none: its own
   StepValue rate_;
   BilevelOptions bilevel_;
-  std::size_t used_ = 0;  // parameters that the meta loss reads: the first ones
+  std::size_t used_ = 0;  // number of parameters that the meta loss reads: the first ones
   ParameterSet mask_;
   std::optional<Optimizer> mask_optimizer_;
 };

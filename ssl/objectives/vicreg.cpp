@@ -1,6 +1,6 @@
 // VICReg (Bardes, Ponce, LeCun: "VICReg: variance-invariance-covariance regularization for self-supervised learning",
-// ICLR 2022): both views' embeddings shall agree, keep their spread in every dimension, and not repeat one dimension in
-// another.
+// ICLR 2022): the two views' embeddings should agree, keep their spread in every dimension, and have no correlated
+// dimensions.
 #include "engine/ops/ops.h"
 #include "ssl/losses.h"
 #include "ssl/objective_list.h"
@@ -10,7 +10,7 @@ namespace {
 
 struct VicregOptions {
   double invariance = 25, variance = 25, covariance = 1;  // weights of the terms
-  double deviation = 1, epsilon = 1e-4;                   // the spread asked for, and what is added to a variance
+  double deviation = 1, epsilon = 1e-4;                   // the target spread, and what is added to a variance
   std::int64_t hidden = 2048, output = 2048;  // projector: two hidden layers with batch norm, one output layer
 };
 
@@ -48,8 +48,8 @@ class Vicreg final : public BaseMethod {
     return mean(relu(own_.deviation - sqrt(variances(z) + own_.epsilon)));
   }
 
-  /// C: the squares of the covariances of different dimensions, summed and divided by the number of dimensions. The sum
-  /// of all squares of Z^T Z is that of Z Z^T, whichever is smaller.
+  /// C: the sum of squared covariances of different dimensions, divided by the number of dimensions. Z^T Z and Z Z^T
+  /// have the same sum of squares; this uses the smaller one.
   static Tensor squared_covariances(const Tensor& z) {
     const bool by_rows = z.rows() < z.cols();
     const Tensor products = matmul(z, z, !by_rows, by_rows), own = variances(z);

@@ -1,7 +1,7 @@
 // DSA, the Dynamic Semantic Adjuster (Song, Qiang, Zheng, Sun, Xiong: "On the discriminability of self-supervised
-// representation learning", arXiv 2407.13541): beside a base method's loss, pairs of different images are pulled
-// together or pushed apart as a learned matrix of their similarities says. docs/objectives/dsa.md has the formulas and
-// where each choice comes from.
+// representation learning", arXiv 2407.13541): adds to a base method's loss one that pulls pairs of different images
+// together or pushes them apart, as a learned matrix of their similarities says. docs/objectives/dsa.md has the
+// formulas and the source of each choice.
 #include <algorithm>
 #include <numbers>
 
@@ -29,7 +29,7 @@ class Dsa final : public BasedObjective {
     if (settings_.calibrates()) calibration_ = ParameterSet({{"tau", &tau_}}, Role::constant);
     std::vector<NamedTensor> more;
     if (settings_.adds() && settings_.arranges) {
-      // What the base compares, seen on a few features: its width.
+      // Runs the base's embedding on a few features to find its width.
       const Tensor few = zeros(backend(), {4, setup.encoder.dim()}, setup.weights);
       arranging_ = make_arranging(settings_.mode, settings_.output, base().embed(few, {.groups = 2}).cols(), init());
       more = parameters_of(arranging_);
@@ -102,12 +102,12 @@ class Dsa final : public BasedObjective {
   }
 
  private:
-  /// The rows i and j of one block.
+  /// The rows i and the columns j of one block.
   struct Pair {
     Tensor p, q;
   };
 
-  /// Blocks 11, 22, 12, 21; where there is a moving average, the second view of 12 and 21 is its.
+  /// Blocks 11, 22, 12, 21. With a moving average, its embedding is the second view in 12 and 21.
   static std::array<Pair, 4> pairs_of(const Embeddings& embeddings) {
     const Tensor first = view(embeddings.online, 0), second = view(embeddings.online, 1);
     if (!embeddings.target) return {{{first, first}, {second, second}, {first, second}, {second, first}}};
@@ -139,7 +139,7 @@ class Dsa final : public BasedObjective {
     return matrices;
   }
 
-  /// exp(-distance / tau) of the prior's features of both views.
+  /// exp(-distance / tau) of the prior's features, for both views.
   Blocks prior_blocks(const Views& views) {
     const Tensor features = network_->features(views.both, pass());
     const Tensor first = view(features, 0), second = view(features, 1), cross = unit_distances(first, second);
@@ -150,10 +150,10 @@ class Dsa final : public BasedObjective {
     return blocks;
   }
 
-  /// tau moves by `share_` of the way to the temperature at which a share `quantile` of this batch's pairs are more
-  /// than 1/2 alike. Over the first batches that makes it their mean.
+  /// Moves tau by `share_` of the way to the temperature at which a share `quantile` of this batch's pairs have a
+  /// similarity above 1/2. Over the first batches, tau thus becomes the mean of these temperatures.
   void calibrate(const Tensors& apart) {
-    constexpr double most = 2, least = 1e-3;  // unit vectors; where they are all alike, the temperature stays above 0
+    constexpr double most = 2, least = 1e-3;  // of unit vectors; `least` keeps the temperature above 0 if all are alike
     const Tensor now = clamp_min(off_diagonal_quantile(apart, own_.quantile, most), least) / std::numbers::ln2;
     assign(tau_, tau_ + (now - tau_) * share_.tensor());
   }
@@ -173,8 +173,8 @@ class Dsa final : public BasedObjective {
 
   DsaOptions own_;
   DsaSettings settings_;
-  StepValue share_;    // of this batch in tau, while it is calibrated
-  StepValue lambda1_;  // of this step, where it rises
+  StepValue share_;    // weight of this batch in tau, during calibration
+  StepValue lambda1_;  // of this step, if it rises
   Tensor tau_;         // the prior's temperature, [1]
   ParameterSet calibration_;
   bool calibrating_ = false;

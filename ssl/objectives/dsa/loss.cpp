@@ -5,7 +5,7 @@
 namespace vergence {
 namespace {
 
-/// min(x, high); gradient 0 above.
+/// min(x, high); the gradient is 0 above `high`.
 Tensor clamp_max(const Tensor& x, double high) { return neg(clamp_min(neg(x), -high)); }
 
 }  // namespace
@@ -20,7 +20,7 @@ Tensor adjusting_loss(const Blocks& distances, const Blocks& matrices, const Ten
     Tensor exponent = cast(distances[block], matrix.dtype) * signs;
     if (scores) exponent = exponent * scores;
     const Tensor terms = sum(exp(clamp_max(exponent, largest_exponent)));
-    const Tensor counted = block < 2 ? terms - n : terms;  // on a diagonal of zeros stand N exponentials of 0
+    const Tensor counted = block < 2 ? terms - n : terms;  // the zero diagonal contributes N exponentials of 0
     total = total ? total + counted : counted;
   }
   return log(affine(total, 1 / (4 * n * n), 1));

@@ -11,12 +11,12 @@ namespace vergence {
 using Blocks = std::array<Tensor, 4>;
 
 /// log(1 + (B_11 + B_22 + B_12 + B_21) / 4), B = sum_ij w_ij exp(s_i d_ij (2 M_ij - 1) / temperature) / N^2; w is 0 on
-/// the diagonals of 11 and 22 and 1 elsewhere. Pairs with M > 1/2 are pulled together, others pushed apart. An exponent
-/// above 30 counts as 30, without gradient. distances: [N, N], exactly 0 on the diagonals of 11 and 22; scores s [N,
-/// 1], or none: 1.
+/// the diagonals of 11 and 22 and 1 elsewhere. Pulls pairs with M > 1/2 together and pushes others apart. Clamps
+/// exponents at 30; above that the gradient is 0. distances: [N, N], exactly 0 on the diagonals of 11 and 22; scores s:
+/// [N, 1], or none: 1.
 Tensor adjusting_loss(const Blocks& distances, const Blocks& matrices, const Tensor& scores, double temperature);
 
-/// sum_k |M_k - P_k|, Frobenius norms; the derivative of a norm at 0 is 0. `mean`: divided by 4.
+/// sum_k |M_k - P_k|, Frobenius norms; the derivative of a norm at 0 is 0. `mean`: divides the sum by 4.
 Tensor prior_loss(const Blocks& matrices, const Blocks& prior, bool mean);
 
 }  // namespace vergence

@@ -56,7 +56,7 @@ Tensor neighbors(const Tensor& u, std::int64_t count) {
   const std::int64_t n = u.rows();
   require_usage(count >= 1 && count < n, "neighbors: expected 1 to ", n - 1, " of ", n, " images, got ", count);
   const Tensor rows = l2_normalize(cast(u.detached(), DType::f64));
-  // At 3 2^21 a double is a multiple of 2^-30: adding that rounds. Then every candidate's key is its own, from above 0.
+  // Adding 3 2^21 rounds: there a double is a multiple of 2^-30. Then every candidate has a key of its own, above 0.
   constexpr double shift = 3 * 0x1p21, step = 0x1p-48;
   require(n < std::int64_t{1} << 18, "neighbors: too many images: ", n);
   std::vector<double> places(static_cast<std::size_t>(n));
@@ -70,7 +70,7 @@ Tensor neighbors(const Tensor& u, std::int64_t count) {
 }
 
 Tensor anchor_scores(const Tensor& graph, std::int64_t count, std::int64_t common) {
-  const Tensor both = transpose(matmul(graph, graph));  // ij: how many neighbors of j have i as a neighbor
+  const Tensor both = transpose(matmul(graph, graph));  // ij: how many neighbors of j have i as their neighbor
   return sum_cols(relu_mask(graph, both - static_cast<double>(common))) / static_cast<double>(count);
 }
 
@@ -100,8 +100,8 @@ Tensor off_diagonal_quantile(const Tensors& matrices, double q, double high) {
   for (int halving = 0; halving < 24; ++halving) {
     width /= 2;
     const Tensor middle = low + width;
-    const Tensor above = reshape(sum(is_positive(all - middle)), {1});  // diagonals included
-    // Too few entries up to the middle: the quantile lies above it.
+    const Tensor above = reshape(sum(is_positive(all - middle)), {1});  // includes the diagonals
+    // Too few entries are at most the middle: the quantile is above it.
     low = low + width * is_positive(above - (diagonal + entries - wanted + 0.5));
   }
   return low + width;

@@ -1,6 +1,6 @@
 // The two modules of DSA (Song, Qiang, Zheng, Sun, Xiong: "On the discriminability of self-supervised representation
 // learning", arXiv 2407.13541). The arranging module predicts which pairs of a batch should be alike; the scoring
-// module says how far an image's neighborhood in another feature space can be relied on.
+// module rates how reliable an image's neighborhood in another feature space is.
 #pragma once
 
 #include <string>
@@ -26,28 +26,29 @@ struct Arranging {
   void each(const Visit& visit, const std::string& prefix = "");
   /// p, q [N, e] -> [N, N].
   Tensor operator()(const Tensor& p, const Tensor& q) const;
-  /// Multiply-adds times two of one call for N rows.
+  /// FLOPs of one call for N rows: two per multiply-add.
   double flops(std::int64_t rows) const;
 };
 
-/// For embeddings of `width` values; names "arranging.0" and "arranging.2".
+/// Makes a module for embeddings of `width` values; parameter names start with "arranging.0" and "arranging.2".
 Arranging make_arranging(ArrangingMode mode, ArrangingOutput output, std::int64_t width, const Init& init);
 
-/// The neighbor graph: 1 where j is among the `count` rows whose cosine with row i of u [N, d] is largest, else 0; i
-/// itself is left out. Cosines are compared to 2^-30; of equal ones the lower j comes first. [N, N], f64, a constant.
+/// Returns the neighbor graph: 1 where j is among the `count` rows whose cosine with row i of u [N, d] is largest, else
+/// 0; i itself is excluded. Compares cosines to 2^-30; the lower of equal j comes first. [N, N], f64, a constant.
 /// Throws UsageError unless 1 <= count < N.
 Tensor neighbors(const Tensor& u, std::int64_t count);
 
-/// The reliability of each image, in [0, 1]: the share of its neighbors j of which more than `common` neighbors have
-/// it as a neighbor in turn. graph: what `neighbors` made. [N, 1], f64, a constant.
+/// Returns the reliability of each image, in [0, 1]: the share of its neighbors j such that more than `common`
+/// neighbors of j also have the image as a neighbor. graph: the result of `neighbors`. [N, 1], f64, a constant.
 Tensor anchor_scores(const Tensor& graph, std::int64_t count, std::int64_t common);
 
-/// The share of pairs of different images that are to be pulled together: of all entries off the diagonals of square
-/// matrices those above 1/2. Rank 0, a constant.
+/// Returns the share of pairs of different images to pull together: the entries above 1/2 among all entries off the
+/// diagonals of square matrices. Rank 0, a constant.
 Tensor attracted_share(const Blocks& matrices);
 
-/// The smallest entry off the diagonals of square matrices that a share `q` of those entries does not exceed, [1]. To
-/// 2^-24 of `high`, above which there is no entry. Nothing is waited for: the count is bisected on the device.
+/// Returns the `q` quantile of the entries off the diagonals of square matrices: the smallest entry such that a share
+/// `q` of those entries does not exceed it, [1]. Accurate to 2^-24 of `high`, an upper bound of the entries. Bisects
+/// the count on the device, so the host never waits.
 Tensor off_diagonal_quantile(const Tensors& matrices, double q, double high);
 
 }  // namespace vergence

@@ -6,7 +6,7 @@
 namespace vergence {
 namespace {
 
-/// What a preset says of the switches that are left to it.
+/// A preset's values for the switches that the user leaves open.
 struct Preset {
   MatrixSource am_mode;
   ArrangingOutput am_act;
@@ -34,7 +34,8 @@ constexpr Preset code{.am_mode = MatrixSource::diff_l1,
                       .prior_temperature = PriorTemperature::fixed,
                       .detach = false};
 
-/// A random graph of eta neighbors has eta^2 / N common ones for a pair of images. Five times that tells apart.
+/// A random graph of eta neighbors has eta^2 / N common neighbors per pair of images. Five times that separates the
+/// two.
 std::int64_t common_neighbors(const DsaOptions& options, std::int64_t images) {
   if (options.mu > 0) return options.mu;
   const double chance = static_cast<double>(options.eta * options.eta) / static_cast<double>(images);
@@ -67,7 +68,7 @@ DsaSettings resolve(const DsaOptions& options, std::int64_t images) {
   settings.mu = common_neighbors(options, images);
   settings.detach_embeddings = options.detach_embeddings.value_or(preset.detach);
   if (settings.compares()) {
-    // A copy of the encoder changes as long as it is trained, so what its first batches say soon holds no more.
+    // A copy of the encoder changes throughout training, so the temperature of its first batches soon becomes stale.
     const bool moves = settings.network.net == PriorNet::ema && options.preset != DsaPreset::code;
     settings.temperature =
         options.prior_temperature.value_or(moves ? PriorTemperature::running : preset.prior_temperature);

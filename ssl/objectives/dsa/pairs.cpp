@@ -17,7 +17,7 @@ void require_pair(const char* op, const Tensor& left, const Tensor& right) {
 /// Calls f(first row, rows) for consecutive parts of the rows of `left`.
 template <class F>
 void each_part(const Tensor& left, const Tensor& right, std::int64_t values, const F& f) {
-  // A processor works in its cache; a wide device has more units to fill and its launches to pay.
+  // A CPU works in its cache; a wide device has more units to fill and pays for each launch.
   if (values == 0) values = left.backend().traits().wide ? 1 << 23 : 1 << 18;
   const std::int64_t most = std::max<std::int64_t>(1, values / right.size());
   for (std::int64_t first = 0; first < left.rows(); first += most) f(first, std::min(most, left.rows() - first));
@@ -31,10 +31,11 @@ Tensor pair_sums(const Tensor& left, const Tensor& right) {
   return reshape(reshape(repeated, {rows, width * others}) + flat, {rows * width, others});
 }
 
-/// Of x [rows e, M], x_icj: the sums over j, [rows, e], and those over i, [e, M].
+/// For x_icj of x [rows e, M]: the sums over j, [rows, e], and the sums over i, [e, M].
 Tensor sums_over_right(const Tensor& x, std::int64_t rows) { return reshape(sum_cols(x), {rows, x.rows() / rows}); }
 Tensor sums_over_left(const Tensor& x, std::int64_t rows) {
-  const Tensor ones = full(x.backend(), {1, rows}, 1, x.dtype);  // few and very long rows: a product sums them faster
+  const Tensor ones =
+      full(x.backend(), {1, rows}, 1, x.dtype);  // few, very long rows: a matrix product sums them faster
   return reshape(matmul(ones, reshape(x, {rows, x.size() / rows})), {x.rows() / rows, x.cols()});
 }
 
@@ -46,7 +47,7 @@ Tensor sign(const Tensor& x) {
   return relu_mask(one, x) - relu_mask(one, neg(x));
 }
 
-/// Sums over one side of something that is made part by part.
+/// Sums over one side of a tensor that is made part by part.
 struct SideSums {
   Tensor left;   // over j: [N, e]
   Tensor right;  // over i: [M, e]
@@ -66,7 +67,7 @@ SideSums side_sums(const Tensor& left, const Tensor& right, std::int64_t values,
 }
 
 /// The cotangents of left, right, weight and bias from those of the scores. With o_icj = g_ij where the hidden unit is
-/// open, that of weight_c is sum_ij o_icj (left_ic + right_jc): the sums for the other two suffice.
+/// active, the cotangent of weight_c is sum_ij o_icj (left_ic + right_jc), so the sums for the other two suffice.
 Tensors pair_scores_vjp(const VjpContext& c, std::int64_t values) {
   const Tensor &g = c.g(), &left = c[0], &right = c[1], &weight = c[2];
   const std::int64_t width = left.cols(), others = right.rows();
@@ -91,7 +92,7 @@ Tensors pair_l1_vjp(const VjpContext& c, std::int64_t values) {
 
 Tensor unit_distances(const Tensor& p, const Tensor& q) {
   require_pair("unit_distances", p, q);
-  constexpr double least = 1e-14;  // of a square; its rounding is a hundredth of that
+  constexpr double least = 1e-14;  // of a squared distance; its rounding error is a hundredth of that
   const Tensor u = l2_normalize(cast(p, DType::f64)), v = l2_normalize(cast(q, DType::f64));
   const Tensor squares = -2 * matmul(u, v, false, true) + dot_cols(u, u) + reshape(dot_cols(v, v), {v.rows()});
   return relu_mask(sqrt(clamp_min(squares, least)), squares - least);

@@ -9,7 +9,7 @@ namespace {
 
 class FrozenNetwork final : public PriorNetwork {
  public:
-  /// `statistics`: for batch norm; none: those of the batch.
+  /// `statistics`: for batch norm; none: uses the batch's.
   explicit FrozenNetwork(const Encoder& encoder, const Statistics& statistics = {})
       : encoder_(encoder), statistics_(statistics) {}
 
@@ -39,7 +39,7 @@ class CopiedNetwork final : public PriorNetwork {
   MomentumCopy copy_;
 };
 
-/// The image itself, averaged down to 8 x 8.
+/// The image itself, averaged down to 8 x 8 pixels.
 class Pixels final : public PriorNetwork {
  public:
   static constexpr std::int64_t side = 8;
@@ -51,7 +51,7 @@ class Pixels final : public PriorNetwork {
   }
 
   Tensor features(const Tensor& images, const Pass&) override {
-    const Tensor colors = cast(slice(images, 3, 0, settings_.channels), dtype_);  // without those that pad
+    const Tensor colors = cast(slice(images, 3, 0, settings_.channels), dtype_);  // without the padding channels
     const std::int64_t cell = images.shape[1] / side;
     const Tensor small = average_pool(colors, {.kernel = cell, .stride = cell});
     return reshape(small, {small.shape[0], small.size() / small.shape[0]});
@@ -81,7 +81,7 @@ std::unique_ptr<PriorNetwork> from_file(const PriorSettings& settings, const Enc
 
 std::unique_ptr<PriorNetwork> make_prior(const PriorSettings& settings, const ObjectiveSetup& setup,
                                          const Encoder& encoder) {
-  // Another seed than the encoder's, whose first weights would otherwise be these.
+  // Uses another seed than the encoder, which would otherwise start from the same weights.
   const Init init{setup.backend, static_cast<std::uint64_t>(setup.options.seed) ^ hash_name("dsa.prior"),
                   setup.weights};
   switch (settings.net) {

@@ -1,4 +1,4 @@
-// The networks whose features DSA takes for the similarity of images: never trained by its loss.
+// The networks whose features define the similarity of images for DSA. DSA's loss never trains them.
 #pragma once
 
 #include <memory>
@@ -11,7 +11,7 @@
 
 namespace vergence {
 
-/// stage1, supervised: the encoder in a file.
+/// stage1 and supervised load the encoder from a file.
 enum class PriorNet { stage1, ema, random, pixels, supervised, none };
 inline constexpr Word<std::optional<PriorNet>> prior_net_words[]{
     {"preset", std::nullopt},     {"stage1", PriorNet::stage1}, {"ema", PriorNet::ema},
@@ -20,26 +20,27 @@ inline constexpr Word<std::optional<PriorNet>> prior_net_words[]{
 
 struct PriorSettings {
   PriorNet net = PriorNet::stage1;
-  std::string file;               // encoder.safetensors
-  bool untrained = false;         // there is no file yet: an encoder like the trained one, for its costs alone
-  bool batch_statistics = false;  // of stage1 and supervised: batch norm by the batch, else by the file's statistics
-  bool random_stem = false;       // of stage1 and supervised: a new random 3x3 convolution and no pooling in front
-  double momentum = 0.99;         // of ema: the share of the copy that stays in a step
+  std::string file;        // encoder.safetensors
+  bool untrained = false;  // no file exists yet: use an encoder like the trained one, only to compute costs
+  bool batch_statistics =
+      false;                 // of stage1 and supervised: batch norm uses the batch's statistics instead of the file's
+  bool random_stem = false;  // of stage1 and supervised: a new random 3x3 stem convolution without pooling
+  double momentum = 0.99;    // of ema: the share of the copy that each step keeps
 };
 
 class PriorNetwork {
  public:
   virtual ~PriorNetwork() = default;
-  /// Normalized images [N, H, W, C] -> features [N, d], constants. Of `pass` the groups and the activations count.
+  /// Normalized images [N, H, W, C] -> features [N, d], constants. Uses only the groups and the activations of `pass`.
   virtual Tensor features(const Tensor& images, const Pass& pass) = 0;
-  /// Of one forward pass: multiply-adds times two.
+  /// FLOPs of one forward pass: two per multiply-add.
   virtual double flops(std::int64_t images) const = 0;
-  /// The copy that follows the trained encoder, where this is one.
+  /// Returns the copy that follows the trained encoder, if there is one.
   virtual MomentumCopy* copy() { return nullptr; }
 };
 
-/// `encoder`: the one to be trained, whose weights `ema` copies. Throws UsageError for a file that is missing or cannot
-/// be read and for images that do not fit.
+/// `encoder`: the encoder to be trained; `ema` copies its weights. Throws UsageError for a missing or unreadable file
+/// and for images that do not fit.
 std::unique_ptr<PriorNetwork> make_prior(const PriorSettings& settings, const ObjectiveSetup& setup,
                                          const Encoder& encoder);
 

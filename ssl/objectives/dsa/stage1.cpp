@@ -7,7 +7,7 @@
 namespace vergence {
 
 std::optional<Options> dsa_stage1(const Options& options) {
-  constexpr std::int64_t max_epochs = 100;  // where the options do not say
+  constexpr std::int64_t max_epochs = 100;  // if the options do not say
   const DsaOptions own = options.own.get<DsaOptions>();
   const DsaSettings settings = resolve(own, options.batch);
   if (settings.network.net != PriorNet::stage1 || !settings.needs_network() || !own.prior_file.empty()) return {};

@@ -1,7 +1,7 @@
 // ICL-MSR, our reconstruction of interventional contrastive learning with a meta semantic regularizer (Qiang, Li,
-// Zheng, Su, Xiong, ICML 2022): a base method, and the same under learned interventions on the features. What the
-// interventions are is trained by what they do to the encoder: after one virtual step of the weights under them, is the
-// base's own loss low? docs/objectives/icl_msr.md has the formulas and where each choice comes from.
+// Zheng, Su, Xiong, ICML 2022): a base method, and the same method under learned interventions on the features. The
+// interventions are trained by their effect on the encoder: after one virtual step of the weights under them, is the
+// base's own loss low? docs/objectives/icl_msr.md has the formulas and the source of each choice.
 #include <algorithm>
 
 #include "engine/graph.h"
@@ -42,7 +42,7 @@ class IclMsr final : public BasedObjective {
     due_ = own_.train != RegularizerTraining::fixed && context.step % own_.every == 0;
     if (due_) regularizer_optimizer_->prepare(own_.meta_lr);
   }
-  /// 1: the regularizer is trained too.
+  /// 1: the step also trains the regularizer.
   int variant() const override { return due_ ? 1 : 0; }
 
   Step run(const Views& views) override {
@@ -71,7 +71,7 @@ class IclMsr final : public BasedObjective {
     return all;
   }
 
-  /// Once the first steps are over, the contrastive part should train the regularizer more than the uniformity does.
+  /// After the first steps, the contrastive part should train the regularizer more than the uniformity does.
   std::string warning(const PartValues& parts, std::int64_t step) const override {
     double contrastive = 0, uniform = 0;
     for (const auto& [name, value] : parts) {
@@ -84,11 +84,11 @@ class IclMsr final : public BasedObjective {
                 "); a smaller --icl_msr.gamma or a larger --icl_msr.virtual_lr helps");
   }
 
-  /// In forward passes of encoder and heads; a stratum is one of the heads.
+  /// Counts in forward passes of encoder and heads; each stratum costs one pass of the heads.
   StepCost cost(std::int64_t images) const override {
     StepCost all = BasedObjective::cost(images);
     const Cost encoder = encoder_cost(2 * images);
-    // NOLINTNEXTLINE(bugprone-parent-virtual-call): without what the base method adds
+    // NOLINTNEXTLINE(bugprone-parent-virtual-call): without the base method's additions
     const double own = Objective::cost(images).flops / 3, heads = own - encoder.forward_flops;
     const double target = all.flops - 3 * own;
     const double strata = own_.lambda > 0 ? static_cast<double>(own_.strata) * heads : 0;
@@ -100,7 +100,7 @@ class IclMsr final : public BasedObjective {
       meta += 6 * own + target + of_strata;
       if (bilevel_.form == SecondOrder::exact || bilevel_.compare) {
         meta += 2 * encoder.forward_flops + 8 * strata;
-        // The virtual step's backward pass and the outer forward pass are there at once.
+        // The virtual step's backward pass and the outer forward pass are in memory at once.
         all.bytes += 2 * encoder.activation_bytes;
       }
       if (bilevel_.form != SecondOrder::exact || bilevel_.compare) meta += 2 * own + 6 * strata;
@@ -120,7 +120,7 @@ class IclMsr final : public BasedObjective {
     return regularizer_(views.plain, encode, activations_);
   }
 
-  /// How heads run where no running statistics are to follow.
+  /// How heads run when running statistics must not change.
   Pass quiet_heads() {
     Pass quiet = head_pass();
     quiet.running = nullptr;
@@ -134,13 +134,13 @@ class IclMsr final : public BasedObjective {
     return embeddings;
   }
 
-  /// What the base compares where both sides' features are multiplied by a stratum's weights [C]. Targets are
-  /// constants.
+  /// Returns the embeddings that the base compares when a stratum's weights [C] multiply both sides' features. Targets
+  /// are constants.
   Embeddings embed_under(const Tensor& weights, const Tensor& features, const Tensor& target) {
     return embed_quietly(mask_scale(features, weights), target ? mask_scale(target, weights.detached()) : target);
   }
 
-  /// The base's loss under the strata, of features by the trained parameters `values`, which are in place.
+  /// The base's loss under the strata, from features, with the trained parameters `values` already in place.
   Tensor stratified_loss(const Tensors& values, const Tensor& features, const Tensor& target, const Tensor& strata) {
     const bool likelihood = own_.average == StrataAverage::likelihood;
     if (!own_.streaming) {
@@ -164,14 +164,14 @@ class IclMsr final : public BasedObjective {
     return streamed_loss(stratum, shared, strata);
   }
 
-  /// The loss of a step from the base's loss and the same under the strata.
+  /// Combines the base's loss and its loss under the strata into the loss of a step.
   Tensor with_strata(const Tensor& base, const Tensor& stratified) const {
     const Tensor sum = base + own_.lambda * stratified;
     return own_.normalize ? own_.scale() * sum : sum;
   }
 
-  /// The base's loss of views [2N, H, W, 3] by trained parameters `values`, and its loss under strata where there are
-  /// any.
+  /// The base's loss of views [2N, H, W, 3] with the trained parameters `values`, combined with its loss under strata
+  /// if there are any.
   Tensor virtual_loss(const Tensors& values, const Tensor& views, const Tensor& target, const Tensor& strata = {}) {
     return with_parameters(values, [&] {
       Pass quiet = pass();
@@ -182,8 +182,8 @@ class IclMsr final : public BasedObjective {
     });
   }
 
-  /// The regularizer's step, after the encoder's and at its new weights, on the same views, or the outer loss on others
-  /// of the same images.
+  /// The regularizer's step: after the encoder's, at its new weights. The outer loss uses the same views, or other
+  /// views of the same images.
   void meta_step(const Views& views, Parts& parts) {
     const Tensor strata = strata_of(views);
     Tensor gradient = zeros_like(strata.detached());
@@ -238,7 +238,7 @@ class IclMsr final : public BasedObjective {
     regularizer_optimizer_->apply();
   }
 
-  /// What is worth a line of the log of the weights.
+  /// Adds the log entries about the weights.
   void describe(const Tensor& strata, Parts& parts) const {
     if (own_.strata > 1) parts.emplace_back("uniformity", uniformity(strata));
     parts.emplace_back("strata_mean", mean(strata));

@@ -13,11 +13,11 @@
 
 namespace vergence {
 
-/// What is averaged over strata.
+/// The quantity that is averaged over strata.
 enum class StrataAverage { likelihood, log_likelihood };
-/// What trains the regularizer: its effect after a virtual step, the step's own loss, or nothing.
+/// How the regularizer is trained: by its effect after a virtual step, by the step's own loss, or not at all.
 enum class RegularizerTraining { meta, ordinary, fixed };
-/// The views of the loss after the virtual step.
+/// The views of the outer loss, after the virtual step.
 enum class OuterViews { same, fresh };
 
 struct IclMsrOptions {
@@ -42,22 +42,23 @@ struct IclMsrOptions {
   OptimizerKind meta_optimizer = OptimizerKind::adam;
   double meta_lr = 1e-3, meta_momentum = 0.9, meta_weight_decay = 0;
 
-  /// Whether the uniformity term is there: it compares strata.
+  /// Whether there is a uniformity term; it compares strata, so it needs two.
   bool is_uniform() const { return gamma > 0 && strata > 1; }
-  /// What the sum of the base's loss and lambda times that under the strata is multiplied by.
+  /// The factor of the sum of the base's loss and lambda times the loss under the strata.
   double scale() const { return normalize ? 1 / (1 + lambda) : 1; }
-  /// Whether anything depends on the meta gradient's contrastive part.
+  /// Whether the result depends on the contrastive part of the meta-gradient.
   bool is_bilevel() const {
     return train == RegularizerTraining::meta && lambda > 0 && second_order != SecondOrder::none;
   }
 };
 
-/// For this encoder's features and images.
+/// Returns the settings for this encoder's features and images.
 RegularizerSettings regularizer_settings(const IclMsrOptions& options, const EncoderSettings& encoder);
 OptimizerSettings meta_optimizer_settings(const IclMsrOptions& options);
 BilevelOptions bilevel_options(const IclMsrOptions& options);
-/// virtual_lr, or what 0 stands for: with SGD lr / (1 - momentum) at the batch's full rate, which is how far a gradient
-/// that stays moves the weights in the end; with other optimizers, whose steps do not grow with the gradient, 0.5.
+/// Returns virtual_lr, or its default if that is 0: with SGD lr / (1 - momentum) at the batch's full rate, the total
+/// distance that a constant gradient moves the weights; with other optimizers, whose steps do not grow with the
+/// gradient, 0.5.
 double virtual_rate(const IclMsrOptions& options, const Options& run);
 
 void declare_icl_msr(OptionBuilder& builder);

@@ -9,7 +9,7 @@ namespace vergence {
 namespace {
 
 constexpr std::array<std::int64_t, 4> trunk_channels{32, 64, 128, 256};
-constexpr std::uint32_t rows_stream = 1;  // the `view` of generators with Purpose::order; the data set's order has 0
+constexpr std::uint32_t rows_stream = 1;  // the `view` of generators with Purpose::order; 0 is the data set's order
 
 /// Normally distributed, keyed by seed and name.
 Tensor normal_weights(const Init& init, const std::string& name, const Shape& shape, double deviation) {
@@ -79,7 +79,7 @@ Tensor SemanticRegularizer::trunk_features(const Tensor& plain, DType activation
   Tensor x = plain.dtype == type ? plain : cast(plain, type);
   for (std::size_t i = 0; i < trunk_.size(); ++i) {
     ConvBn layer = trunk_[i];
-    // Channels that are there for alignment meet weights of zero.
+    // Gives the padding channels weights of zero.
     if (i == 0 && x.cols() > layer.w.cols()) layer.w = pad(layer.w, 3, 0, x.cols());
     x = conv_bn(x, layer, {.activations = activations}, {.relu = true});
   }

@@ -10,10 +10,10 @@
 namespace vergence {
 namespace {
 
-/// Entry t of the first axis, in the shape given.
+/// Entry t along the first axis, in the given shape.
 Tensor entry(const Tensor& all, std::int64_t t, const Shape& shape) { return reshape(slice(all, 0, t, 1), shape); }
 
-/// Values of rank 0 or 1 as the entries of a first axis.
+/// Stacks values of rank 0 or 1 along a new first axis.
 Tensor stacked(const Tensors& values) {
   Tensors entries;
   for (const Tensor& value : values)
@@ -21,19 +21,19 @@ Tensor stacked(const Tensors& values) {
   return concat(entries, 0);
 }
 
-/// Gradients by the inputs of a loss over strata, summed up stratum by stratum.
+/// Sums the gradients of a loss over strata with respect to its inputs, stratum by stratum.
 class Gradients {
  public:
   Gradients(std::size_t inputs, std::int64_t strata) : sums_(inputs), rows_(static_cast<std::size_t>(strata)) {}
 
-  /// What stratum t gives for input number `input`: the last one is the weights, of which it has row t alone.
+  /// Adds stratum t's gradient for input `input`. The last input is the weights; there the stratum has only row t.
   void add(std::size_t input, std::int64_t t, const Tensor& value) {
     const bool weights = input + 1 == sums_.size();
     Tensor& sum = weights ? rows_[static_cast<std::size_t>(t)] : sums_[input];
     sum = sum ? sum + value : value;
   }
 
-  /// One per input; "none" where nothing was added.
+  /// One per input; "none" for inputs without gradients.
   Tensors all() const {
     Tensors result = sums_;
     if (rows_[0]) result.back() = stacked(rows_);
@@ -44,8 +44,8 @@ class Gradients {
   Tensors sums_, rows_;
 };
 
-/// A loss over strata: the function of one, and the inputs' values: what is shared, then the weights. Values alone:
-/// history is made anew where it is needed.
+/// A loss over strata: the function of one stratum and the values of its inputs, shared tensors first, then the
+/// weights. Holds values only; history is recomputed where needed.
 class Strata {
  public:
   Strata(const Stratum& stratum, Tensors inputs) : stratum_(stratum), inputs_(std::move(inputs)) {
@@ -61,7 +61,7 @@ class Strata {
     return stacked(all);
   }
 
-  /// The gradient of sum_t <cotangents_t, y_t>, added to `sums`, with respect to inputs `wanted`.
+  /// Adds the gradient of sum_t <cotangents_t, y_t> with respect to inputs `wanted` to `sums`.
   void add_gradients(const Tensor& cotangents, const std::vector<std::size_t>& wanted, Gradients& sums) const {
     for (std::int64_t t = 0; t < count(); ++t) {
       const Tensors inputs = inputs_of(t, wanted);
@@ -71,8 +71,8 @@ class Strata {
     }
   }
 
-  /// With y' the derivative of the results along `directions`, one for each of inputs `along`: returns all y', and
-  /// adds the gradient of sum_t <cotangents_t, y'_t> with respect to inputs `wanted` to `sums`.
+  /// y' is the derivative of the results along `directions`, one for each of inputs `along`. Returns all y' and adds
+  /// the gradient of sum_t <cotangents_t, y'_t> with respect to inputs `wanted` to `sums`.
   Tensor add_mixed_gradients(const Tensor& cotangents, const std::vector<std::size_t>& along, const Tensors& directions,
                              const std::vector<std::size_t>& wanted, Gradients& sums) const {
     std::vector<std::size_t> traced = along;
@@ -81,7 +81,8 @@ class Strata {
     for (std::int64_t t = 0; t < count(); ++t) {
       const Tensors inputs = inputs_of(t, traced);
       const Tensor y = run(inputs);
-      // The derivative along a direction is linear in the cotangent c of y: the gradient of <direction, dy c> by c.
+      // The derivative along a direction is linear in the cotangent c of y: it is the gradient of <direction, dy c> by
+      // c.
       const Tensor c = leaf(entry(cotangents, t, y.shape));
       const Tensors gradients = grad({y}, chosen(inputs, along), {.create = true, .seeds = {c}});
       Tensors wrt = chosen(inputs, wanted), seeds;
@@ -96,10 +97,10 @@ class Strata {
   }
 
  private:
-  /// Which of the inputs are the weights.
+  /// The index of the weights among the inputs.
   std::size_t weights() const { return inputs_.size() - 1; }
 
-  /// Stratum t's inputs; those of `traced` are leaves.
+  /// Stratum t's inputs; those in `traced` are leaves.
   Tensors inputs_of(std::int64_t t, const std::vector<std::size_t>& traced) const {
     Tensors inputs = inputs_;
     inputs.back() = entry(inputs_.back(), t, {inputs_.back().cols()});
@@ -124,18 +125,18 @@ class Strata {
   Tensors inputs_;
 };
 
-/// The loss from the strata's results.
+/// Computes the loss from the strata's results.
 Tensor loss_of(const Tensor& results) {
   return results.shape.rank() == 2 ? averaged_likelihood_loss(results) : mean(results);
 }
 
-/// The values that the ops below keep: the cotangent of the loss, the inputs, the strata's results.
+/// The values that the ops below keep: the cotangent of the loss, the inputs and the strata's results.
 struct Kept {
   Tensor g, results;
   Tensors inputs;
 };
 
-/// d loss / d results, times g; with the leaves that it is differentiable by.
+/// d loss / d results, times g, with the leaves for differentiating it.
 struct ResultCotangents {
   Tensor g, results, value;
 };
@@ -146,7 +147,7 @@ ResultCotangents result_cotangents(const Kept& kept) {
   return c;
 }
 
-/// The double backward: from the cotangents of the gradients by inputs `along` those of g and of all inputs.
+/// The double backward: maps cotangents of the gradients by inputs `along` to the cotangents of g and of all inputs.
 Tensors double_backward(const Stratum& stratum, const std::vector<std::size_t>& along, const VjpContext& c) {
   Kept kept{c[0], c[1], {}};
   for (std::size_t i = 2; i < c.kept.size(); ++i) kept.inputs.push_back(c.kept[i]);
@@ -166,14 +167,14 @@ Tensors double_backward(const Stratum& stratum, const std::vector<std::size_t>& 
   Gradients sums(kept.inputs.size(), strata.count());
   const Tensor tangents = strata.add_mixed_gradients(w.value.detached(), reached, directions, wanted, sums);
   const Tensors moved = grad({w.value}, {w.g, w.results}, {.seeds = {tangents}});
-  // How the cotangents of the results move with them; those of a mean of losses do not.
+  // How the cotangents of the results change with them; those of a mean of losses are constant.
   if (kept.results.shape.rank() == 2) strata.add_gradients(moved[1], wanted, sums);
   Tensors cotangents = sums.all();
   cotangents.insert(cotangents.begin(), moved[0]);
   return cotangents;
 }
 
-/// The backward pass: g times the gradient of the loss by each of inputs `wanted`; "none" for the others.
+/// The backward pass: g times the gradient of the loss by each of the inputs `wanted`; "none" for the others.
 Tensors backward(const Stratum& stratum, const Kept& kept, const std::vector<std::size_t>& wanted) {
   const Strata strata(stratum, kept.inputs);
   Gradients sums(kept.inputs.size(), strata.count());
@@ -216,7 +217,7 @@ Tensor uniformity(const Tensor& weights) {
           weights.shape);
   const auto count = static_cast<double>(weights.shape[0]);
   const Tensor unit = l2_normalize(weights);
-  // -2 |a - b|^2 = 4 <a, b> - 4; each stratum paired with itself is taken away again.
+  // -2 |a - b|^2 = 4 <a, b> - 4; the pairs of a stratum with itself are subtracted again.
   const Tensor pairs = exp(affine(matmul(unit, unit, false, true), 4, -4));
   const Tensor own = exp(affine(dot_cols(unit, unit), 4, -4));
   return log((sum(pairs) - sum(own)) / (count * (count - 1)));

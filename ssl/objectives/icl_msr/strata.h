@@ -1,5 +1,5 @@
-// What ICL-MSR (Qiang, Li, Zheng, Su, Xiong: "Interventional contrastive learning with meta semantic regularizer", ICML
-// 2022) compares under interventions. A stratum holds the semantics of an image's surroundings fixed: it multiplies all
+// The loss of ICL-MSR under interventions (Qiang, Li, Zheng, Su, Xiong: "Interventional contrastive learning with meta
+// semantic regularizer", ICML 2022). A stratum holds the semantics of an image's surroundings fixed: it multiplies all
 // features by one vector of channel weights. The formulas are our reconstruction: docs/objectives/icl_msr.md.
 #pragma once
 
@@ -9,8 +9,8 @@
 
 namespace vergence {
 
-/// What a method makes of one stratum: a pure function of tensors that all strata share (features, the heads' weights)
-/// and of the stratum's own channel weights [C]. Either log likelihoods, one per anchor [R], or a loss, rank 0.
+/// A method's result for one stratum: a pure function of tensors that all strata share (features, the heads' weights)
+/// and of the stratum's own channel weights [C]. Returns either log likelihoods, one per anchor [R], or a loss, rank 0.
 using Stratum = std::function<Tensor(const Tensors& shared, const Tensor& weights)>;
 
 /// The loss over the rows of `weights` [T, C], one stratum after the other, rank 0: of log likelihoods
@@ -25,9 +25,9 @@ using Stratum = std::function<Tensor(const Tensors& shared, const Tensor& weight
 ///                      r'_ti = r_ti (y'_ti - sum_s r_si y'_si): two more passes, since r' needs all strata
 Tensor streamed_loss(const Stratum& stratum, const Tensors& shared, const Tensor& weights);
 
-/// How alike the strata are (after Wang and Isola: "Understanding contrastive representation learning through alignment
-/// and uniformity on the hypersphere", ICML 2020): log of the mean over pairs of exp(-2 |a_t - a_s|^2), the rows of
-/// `weights` [T, C] at unit length. 0 where all are alike, negative where they differ; T >= 2. Rank 0.
+/// Measures how alike the strata are (after Wang and Isola: "Understanding contrastive representation learning through
+/// alignment and uniformity on the hypersphere", ICML 2020): log of the mean over pairs of exp(-2 |a_t - a_s|^2), with
+/// the rows of `weights` [T, C] at unit length. 0 if all are alike, negative if they differ; T >= 2. Rank 0.
 Tensor uniformity(const Tensor& weights);
 
 /// The standard deviation of each channel's weight over the strata, averaged over channels. Rank 0, for the log.

@@ -11,9 +11,9 @@
 namespace vergence {
 namespace {
 
-constexpr std::uint32_t noise_stream = 128;  // added to the view: the noise of a view's erased patches
+constexpr std::uint32_t noise_stream = 128;  // added to the view number: the noise of a view's erased patches
 
-/// `target` of that many elements, allocated anew where it is not.
+/// Makes `target` a tensor of that shape; allocates a new one only if the shape differs.
 void ensure(Tensor& target, Backend& backend, const Shape& shape, DType dtype) {
   if (!target || target.shape != shape) target = empty(backend, shape, dtype);
 }
@@ -23,7 +23,7 @@ void upload_values(const Tensor& target, const std::vector<T>& values) {
   target.backend().upload(target.data->data(), values.data(), static_cast<std::int64_t>(values.size() * sizeof(T)));
 }
 
-/// Of any type to a floating-point one.
+/// Converts any type to a floating-point one.
 Tensor converted(const Tensor& x, DType dtype) {
   Tensor y = empty(x.backend(), x.shape, dtype);
   x.backend().map(Map::copy, x.rows(), x.cols(), {x.array()}, {}, 1, 0, y.array());
@@ -134,7 +134,7 @@ void PatchMasks::prepare(std::uint64_t seed, const std::vector<Key>& keys) {
   upload_values(places_, places_host_);
 }
 
-/// Normal values for the erased patches of one image, and the places of their lines in the batch.
+/// Draws normal values for the erased patches of one image, and sets the indices of their lines in the batch.
 void PatchMasks::draw_noise(std::uint64_t seed, const Key& key, std::int64_t image) {
   const std::int64_t side = grid_.side(), patch = grid_.patch;
   std::int64_t line = image * erased_ * patch;

@@ -1,7 +1,7 @@
 // MRCL, our reconstruction of masked reconstruction contrastive learning (Liu, Li, Han, Guo, Nie: "Masked
-// reconstruction contrastive learning with information bottleneck principle", arXiv 2211.09013), of which the abstract
-// alone is known: a base method on views with erased patches, and a decoder that must bring the whole views back.
-// docs/objectives/mrcl.md has the formulas and where each choice comes from.
+// reconstruction contrastive learning with information bottleneck principle", arXiv 2211.09013; we know only the
+// abstract): a base method on views with erased patches, and a decoder that must reconstruct the whole views.
+// docs/objectives/mrcl.md has the formulas and the source of each choice.
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -17,15 +17,15 @@
 namespace vergence {
 namespace {
 
-constexpr std::uint32_t picture_view = 2;  // of the masks of pictures; the views of a step are 0 and 1
+constexpr std::uint32_t picture_view = 2;  // for the masks of pictures; the views of a step are 0 and 1
 
-/// What stands in erased patches; token: one learned color.
+/// What fills erased patches; token: one learned color.
 enum class MaskFill { mean, noise, token };
-/// Which views are masked. one: each in turn; one_asym: the first.
+/// Which views are masked. one: each in turn; one_asym: always the first.
 enum class MaskViews { both, one, one_asym, none };
-/// What the decoder starts from.
+/// The decoder's input.
 enum class DecoderInput { pooled, map };
-/// What it is to make. clean: the un-augmented image.
+/// The decoder's target. clean: the un-augmented image.
 enum class DecoderTarget { unmasked, masked, clean };
 
 struct MrclOptions {
@@ -148,7 +148,7 @@ class Mrcl final : public BasedObjective {
   }
 
  private:
-  /// The summands of the loss; each part a mean over the passes of a step.
+  /// The terms of the loss; each part is a mean over the passes of a step.
   struct Terms {
     Tensor contrastive, reconstruction;  // reconstruction: of both views together; none without a decoder
     Parts parts;                         // of the base's loss
@@ -164,20 +164,20 @@ class Mrcl final : public BasedObjective {
                   "patches that are left, and all are erased; expected a smaller --mrcl.mask_ratio, or all");
   }
 
-  /// The images with their patches erased.
+  /// Returns the images with their patches erased.
   Tensor erased(const Tensor& images, const PatchMasks& masks, const Tensor& token) const {
     Tensor fill = token ? cast(token, images.dtype) : masks.noise(images.dtype);
-    const std::int64_t channels = images.shape[3];  // more than the images': zeros for alignment, which stay
+    const std::int64_t channels = images.shape[3];  // may exceed the images' channels: alignment zeros, which stay
     if (fill && channels > channels_) fill = pad(fill, -1 + fill.shape.rank(), 0, channels);
     return erase(images, masks.lines(images.dtype), fill, grid_);
   }
 
-  /// The colors of images of any type, in the master type.
+  /// Returns the color channels of images of any type, in the master type.
   Tensor colors(const Tensor& images) const {
     return cast(images.shape[3] > channels_ ? slice(images, 3, 0, channels_) : images, weights_);
   }
 
-  /// One pass of encoder and heads over views of which some are masked: `erased` patches in each.
+  /// One pass of encoder and heads over views, some of them masked: `erased` patches in each image.
   Terms terms_of(const Views& views, const Tensor& seen, const std::array<std::int64_t, 2>& erased) {
     const Tensor target_side = target_features(own_.target_clean ? views.both : seen.detached());
     const Tensor map = encoder_.feature_map(seen, pass()), features = encoder_.features_of(map);
@@ -194,10 +194,10 @@ class Mrcl final : public BasedObjective {
     return terms;
   }
 
-  /// Whether the decoder makes images in units of their channels' deviations. Normalized patches have units already.
+  /// Whether the decoder outputs images in units of their channels' deviations. Normalized patches already have units.
   bool by_variance() const { return own_.rec_variance && !own_.rec_patch_norm; }
 
-  /// What the decoder is to make.
+  /// Returns the decoder's target.
   Tensor wanted(const Views& views, const Tensor& seen) const {
     if (own_.rec_target == DecoderTarget::clean) return concat({colors(views.plain), colors(views.plain)}, 0);
     return colors(own_.rec_target == DecoderTarget::masked ? seen.detached() : views.both);
@@ -216,7 +216,7 @@ class Mrcl final : public BasedObjective {
   std::uint64_t seed_;
   DType activations_, weights_;
   PatchGrid grid_;
-  std::int64_t erased_;    // patches per image and masked view
+  std::int64_t erased_;    // patches per image in a masked view
   std::int64_t channels_;  // of the images
   PatchMasks masks_;
   std::optional<Decoder> decoder_;
