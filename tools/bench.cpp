@@ -1,4 +1,4 @@
-// bench: how fast a training step is, whole (`bench step`; `bench suite` for several settings) or operation by
+// bench: measures how fast a training step is, whole (`bench step`; `bench suite` for several settings) or per
 // operation (`bench ops`), and how fast images become views (`bench data`).
 #include <CLI/CLI.hpp>
 #include <cstdio>
@@ -18,7 +18,7 @@ void add_run_options(CLI::App& app, vergence::BenchSettings& s, const std::vecto
   for (const char* name : names) add_table_option(app, {name}, s.run);
 }
 
-/// Of all that time steps.
+/// Adds the options that all commands which time steps share.
 void add_common_options(CLI::App& app, vergence::BenchSettings& s) {
   add_run_options(app, s, {"encoder"});
   for (const vergence::EncoderFamily& family : vergence::encoder_families())
@@ -37,7 +37,7 @@ void add_common_options(CLI::App& app, vergence::BenchSettings& s) {
       ->capture_default_str();
 }
 
-/// Of one step.
+/// Adds the options of a single step.
 void add_step_options(CLI::App& app, vergence::BenchSettings& s) {
   add_run_options(app, s, {"objective"});
   add_common_options(app, s);
@@ -77,9 +77,9 @@ void print(const nlohmann::ordered_json& report) {
   std::fflush(stdout);
 }
 
-/// A line for each setting, whether it ran or not. The exit status: 1 where one did not.
+/// Prints a line for each setting, whether it ran or not. Returns exit status 1 if one failed.
 int run_suite(const std::vector<std::string>& names, const vergence::BenchSettings& common) {
-  vergence::backend(common.run.values.device.c_str());  // without the device there is nothing to run
+  vergence::backend(common.run.values.device.c_str());  // without the device nothing can run
   int status = 0;
   for (const std::string& name : names) {
     const nlohmann::ordered_json line = vergence::bench_suite(name, common);

@@ -1,4 +1,4 @@
-// Exceptions to exit statuses.
+// Maps exceptions to exit statuses.
 #include "tools/common.h"
 
 #include <CLI/CLI.hpp>
@@ -22,7 +22,7 @@ namespace {
 
 constexpr int failed = 1, bad_usage = 2;
 
-/// One line on stderr, whatever the message holds.
+/// Prints one line on stderr, whatever the message contains.
 int complain(const std::string& tool, const std::string& message, int status) {
   std::fflush(stdout);
   std::fprintf(stderr, "%s: %s\n", tool.c_str(), printable(message).c_str());
@@ -35,7 +35,8 @@ int show_help(const std::string& text) {
   return 0;
 }
 
-/// A descriptor that is closed would become that of the first file opened, and what is printed would go into that file.
+/// The first file opened would get the number of a closed standard descriptor, and printed text would go into that
+/// file.
 void open_standard_descriptors() {
   for (const int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
     if (fcntl(descriptor, F_GETFD) >= 0) continue;
@@ -44,15 +45,15 @@ void open_standard_descriptors() {
   }
 }
 
-/// Writes that fail then say so, instead of ending the process without a word.
+/// Makes failed writes report an error instead of silently ending the process.
 void ignore_write_signals() {
-  std::signal(SIGPIPE, SIG_IGN);  // the reader of a pipe has gone
-  std::signal(SIGXFSZ, SIG_IGN);  // a file larger than the user's limit
+  std::signal(SIGPIPE, SIG_IGN);  // the reader of a pipe is gone
+  std::signal(SIGXFSZ, SIG_IGN);  // a file exceeds the user's size limit
 }
 
 const char* const version_text = "version and commit of this program";
 
-/// "INT:INT in [0 - 5]" and "TEXT:{a,b}" of the library are "NUMBER" and "a|b" of ours.
+/// Turns the library's "INT:INT in [0 - 5]" and "TEXT:{a,b}" into our "NUMBER" and "a|b".
 std::string help_type(const CLI::Option& option) {
   const std::string type = option.get_type_name();
   const std::size_t open = type.find('{'), close = type.rfind('}');
@@ -77,7 +78,7 @@ HelpOption help_option(const CLI::Option& option) {
   return shown;
 }
 
-/// A description, which has lines of its own, with those broken that are too long.
+/// Wraps the long lines of a description, which may have several lines.
 std::string wrapped_lines(const std::string& description) {
   constexpr std::size_t indent = 8;
   std::istringstream in(description);
@@ -86,7 +87,7 @@ std::string wrapped_lines(const std::string& description) {
   return text;
 }
 
-/// What `--help` prints of a command line, or of one of its subcommands. `name`: with what stands before it.
+/// The `--help` text of a command line or one of its subcommands. `name` includes the command before it.
 std::string app_help(const CLI::App& app, const std::string& name) {
   HelpGroup positionals{"Arguments", {}}, options{"Options", {}},
       commands{"Commands, each with a --help of its own", {}};
@@ -130,8 +131,8 @@ void refuse_unknown_command(const CLI::App& app, const std::vector<std::string>&
   throw UsageError(join(arguments[0], ": unknown command, expected ", alternatives(commands), " (see --help)"));
 }
 
-/// The arguments with the names as `app`, or the subcommand among them, declares them: they may be spelled with
-/// underscores for dashes. Throws UsageError for a name that neither has, unless further arguments are welcome there.
+/// Returns the arguments with option names as `app`, or the subcommand among them, declares them; users may write
+/// underscores for dashes. Throws UsageError for a name that neither has, unless the command accepts further arguments.
 std::vector<std::string> with_declared_names(CLI::App& app, std::vector<std::string> arguments) {
   const CLI::App* command = named_command(app, arguments);
   if (!command) refuse_unknown_command(app, arguments);
@@ -157,7 +158,7 @@ void parse(CLI::App& app, int argc, const char* const* argv) {
   if (std::find(arguments.begin(), arguments.end(), "--version") != arguments.end())
     throw HelpRequest{version_line(app.get_name())};
   try {
-    // The library takes them from behind.
+    // The library takes them in reverse order.
     arguments = with_declared_names(app, std::move(arguments));
     std::reverse(arguments.begin(), arguments.end());
     app.parse(std::move(arguments));

@@ -1,23 +1,23 @@
-// What every tool's main shares: arguments in, one-line errors and exit statuses out.
+// Shared by every tool's main: parses arguments, prints one-line errors and returns exit statuses.
 #pragma once
 
 #include <functional>
 #include <string>
 
-// The CLI11 library's command line.
+// The command line of the CLI11 library.
 namespace CLI {
 class App;
 }
 
 namespace vergence {
 
-/// Runs `body` and returns its result, the tool's exit status. UsageError and the command line's own errors become
-/// "<tool>: <message>" on stderr and 2, any other exception 1, likewise a standard output that was not all written; a
-/// request for help its text on stdout and 0. Before it, closed standard descriptors get /dev/null, and the signals
-/// that end a process when a write fails are ignored.
+/// Runs `body` and returns its result, the tool's exit status. UsageError and command-line errors print "<tool>:
+/// <message>" on stderr and return 2; any other exception returns 1, as does standard output that could not be written
+/// completely. A request for help prints its text on stdout and returns 0. First opens /dev/null for closed standard
+/// descriptors, and ignores the signals that end a process when a write fails.
 int run_tool(const std::string& tool, const std::function<int()>& body);
 
-/// The same, after parsing the arguments into `app` (whose name is the tool's).
+/// The same, after parsing the arguments into `app`, which has the tool's name.
 int run_tool(CLI::App& app, int argc, const char* const* argv, const std::function<int()>& body);
 
 }  // namespace vergence

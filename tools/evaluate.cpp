@@ -39,7 +39,7 @@ const char* const description =
     "Example: evaluate --run runs/confounded_shapes_simclr_s1 --metrics all";
 
 struct EvaluateOptions {
-  std::optional<std::string> metrics;  // none: the default ones
+  std::optional<std::string> metrics;  // none: the default metrics
   std::string mask;
   std::int64_t train_limit = 5000, seed = 1;
   EpisodeSettings episodes;
@@ -80,7 +80,7 @@ void add_evaluate_options(CLI::App& app, EvaluateOptions& options) {
       ->capture_default_str();
 }
 
-/// What the line of results.jsonl says.
+/// The fields for the line of results.jsonl.
 Judgment judgment_of(const EvaluationSettings& settings, const nlohmann::ordered_json& json) {
   Judgment judgment{"evaluate", "evaluate", {}, settings.seed, json["test_images"], figures_of(json)};
   judgment.settings = {{"metrics", settings.metrics}, {"train_limit", settings.train_limit}};

@@ -99,7 +99,7 @@ nlohmann::ordered_json json_of(const ProbeSettings& settings) {
   return json;
 }
 
-/// Prints a line now and then.
+/// Prints a line from time to time.
 ProbeProgress progress_lines(const ProbeSettings& settings, double& last_loss) {
   return [&last_loss, settings, shown = Clock::now()](std::int64_t epoch, double loss) mutable {
     last_loss = loss;
@@ -117,7 +117,7 @@ void print_lines(const std::vector<std::string>& lines, const char* begin = "") 
 
 struct Fitted {
   LinearClassifier classifier;
-  std::vector<std::int32_t> labels;  // of the images it has learnt from
+  std::vector<std::int32_t> labels;  // of the training images
 };
 
 Features features_of(const Subject& subject, const Encode& encode, const Dataset& data) {
@@ -126,7 +126,7 @@ Features features_of(const Subject& subject, const Encode& encode, const Dataset
   return features;
 }
 
-/// Trains as the protocol says: on fixed features, or on fresh views in every epoch.
+/// Trains as the protocol says: on fixed features, or on new views in every epoch.
 Fitted fit(Subject& subject, const Dataset& train, const ProbeSettings& settings, const ProbeProgress& progress) {
   const Encode encode = subject.encode();
   Backend& backend = *subject.backend;
@@ -146,7 +146,7 @@ Fitted fit(Subject& subject, const Dataset& train, const ProbeSettings& settings
   return fitted;
 }
 
-/// A split, which must have labels.
+/// Opens a split that must have labels.
 Dataset open_labeled(const DatasetSettings& settings, const std::string& split) {
   Dataset dataset = open_dataset(settings, split);
   print_lines(new_notices(dataset), "notice: ");
@@ -184,7 +184,7 @@ int probe(const SubjectOptions& subject_options, const ProbeOptions& probe_optio
   json.update(figures);
   json["seconds"] = two_decimals(seconds);
   nlohmann::ordered_json own = json_of(settings);
-  own.erase("protocol");  // stand beside the settings
+  own.erase("protocol");  // stored beside the settings
   own.erase("seed");
   out.write(json, subject, {"linear_probe", name_of(settings.protocol), own, settings.seed, test.rows(), figures});
   std::printf("%s%s: %s probe on %s, %lld %s images, %.1f s; written to %s\n", printable(subject.path).c_str(),

@@ -1,4 +1,4 @@
-// pack: a folder of image files as one file of decoded images, which pretrain reads without decoding.
+// pack: writes a folder of image files as one file of decoded images, which pretrain reads without decoding.
 #include "datasets/readers/images/pack.h"
 
 #include <CLI/CLI.hpp>
@@ -49,7 +49,7 @@ void add_options(CLI::App& app, PackOptions& options) {
 int run(PackOptions& options) {
   DatasetSettings data = dataset_settings(options.images.values);
   data.directory = options.directory;
-  bool in_line = false;  // behind the progress
+  bool in_line = false;  // after progress output
   const PackResult result = pack_images(
       data, options.file, options.short_side,
       [&](std::int64_t done, std::int64_t all) {

@@ -10,7 +10,7 @@
 namespace vergence {
 namespace {
 
-/// The values of all options that stand beside --dataset, by name.
+/// The values of all options about the data set, by name.
 nlohmann::ordered_json data_options(const Options& options) {
   nlohmann::ordered_json values = nlohmann::ordered_json::object();
   const std::string& group = find_option("dataset")->group;
@@ -32,7 +32,7 @@ nlohmann::ordered_json bench_data(const Options& given, double seconds) {
   settings.seed = static_cast<std::uint64_t>(options.seed);
   settings.workers = loader_workers(options, false);
   Loader loader(data, settings);
-  const std::int64_t before = settings.workers + 2;  // what the loader may have made ahead
+  const std::int64_t before = settings.workers + 2;  // batches that the loader may have made ahead
   for (std::int64_t i = 0; i < before; ++i) loader.next();
   const auto begin = Clock::now();
   std::int64_t images = 0;

@@ -21,7 +21,7 @@ std::vector<float> tile_of(Content content) {
   return tile;
 }
 
-/// [size] of `dtype`: the tile's values over and over.
+/// [size] of `dtype`: repeats the tile's values.
 Tensor repeated(const Tensor& tile, std::int64_t size, DType dtype) {
   Backend& backend = tile.backend();
   Tensor all = empty(backend, {size}, dtype);

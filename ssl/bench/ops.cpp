@@ -1,4 +1,4 @@
-// One row per operation and shape of a step, timed through the backend alone.
+// Times one row per operation and shape of a step, through the backend only.
 #include "ssl/bench/ops.h"
 
 #include <algorithm>
@@ -22,12 +22,12 @@ enum class Kind { convolution, product, pass };
 
 using Call = std::function<void()>;
 
-/// A group of equal calls.
+/// A group of identical calls.
 struct Row {
   std::string name, shape;
   Kind kind = Kind::pass;
   double work = 0;                // FLOP of a call; bytes for a pass
-  std::function<Call()> prepare;  // allocates, so that one row's tensors are there at a time
+  std::function<Call()> prepare;  // allocates, so only one row's tensors exist at a time
   std::int64_t calls = 0;
   double ms = 0;  // of one call
 };
@@ -35,11 +35,11 @@ struct Row {
 using Rows = std::vector<Row>;
 
 struct Timing {
-  double median = 0, least = 0;  // ms of one call
+  double median = 0, least = 0;  // ms per call
 };
 
-/// At least three measurements, and at least a fifth of a second of them. A device that runs ahead of the host is given
-/// several calls at once, so that waiting for it does not count.
+/// Takes at least three measurements, for at least a fifth of a second in total. A device that runs ahead of the host
+/// gets several calls at once, so waiting for it does not count.
 Timing time_of(Backend& backend, const Call& call) {
   int calls = 1;
   const auto once = [&] {
@@ -57,7 +57,7 @@ Timing time_of(Backend& backend, const Call& call) {
   return {times[times.size() / 2], times.front()};
 }
 
-/// Adds `row`, or counts it where an equal one is there.
+/// Adds `row`, or adds its calls to an equal row.
 void add_row(Rows& rows, Row row, std::int64_t calls = 1) {
   for (Row& there : rows)
     if (there.name == row.name && there.shape == row.shape) {
@@ -73,14 +73,14 @@ std::string text(const ConvShape& s) {
               s.kernel_height, "x", s.kernel_width, "/", s.stride);
 }
 
-/// A convolution layer of the step with the batch norm behind it.
+/// A convolution layer of the step and the batch norm that follows it.
 struct Layer {
   ConvShape conv;
   bool first = false, relu = false, add = false;
   Content input = Content::rectified;
 };
 
-/// The layers of the encoder with the sizes that images of settings.image_size and so many channels give them.
+/// The encoder's layers with their sizes for images of settings.image_size and `channels` channels.
 std::vector<Layer> layers_of(const EncoderSettings& encoder, std::int64_t images, std::int64_t channels) {
   std::vector<Layer> layers;
   for (const LayerCost& layer : cost_of(encoder, images).layers) {
@@ -92,7 +92,7 @@ std::vector<Layer> layers_of(const EncoderSettings& encoder, std::int64_t images
   return layers;
 }
 
-/// Weights are in f32, or beside bf16 images as the device would rather have them; their gradient is in f32.
+/// Weights are f32, or with bf16 images the type that the device prefers; their gradient is f32.
 void add_convolution(Rows& rows, Backend& backend, const Layer& layer, DType type) {
   const ConvShape s = layer.conv;
   const Content input = layer.input, weights = input == Content::padded ? input : Content::normal;
@@ -111,8 +111,8 @@ void add_convolution(Rows& rows, Backend& backend, const Layer& layer, DType typ
   add("conv2d_weight", DType::f32, [s](Backend& b, Array x, Array w, Array y) { b.conv2d_weight(s, x, y, w); });
 }
 
-/// Forward: x for the statistics, x again, the addend, y. Backward: g, x and the ReLU's mask twice, gx, the addend's.
-/// The mask is y, or on devices that want it so one bit per element.
+/// Forward: reads x for the statistics, x again and the addend, writes y. Backward: reads g, x and the ReLU's mask
+/// twice, writes gx and the addend's gradient. The mask is y, or on devices that prefer it one bit per element.
 void add_norm(Rows& rows, Backend& backend, const Layer& layer, DType type) {
   const std::int64_t c = layer.conv.out_channels, size = layer.conv.out_size();
   const NormShape s{2, size / c / 2, c, layer.relu, true, 1e-5};
@@ -141,7 +141,7 @@ void add_norm(Rows& rows, Backend& backend, const Layer& layer, DType type) {
         b.batch_norm_backward(s, g.array(), x.array(), mask ? mask.array() : y.array(), scale.array(), mean.array(),
                               rstd.array(), out.array(), addend.array(), gscale.array(), shift.array());
       });
-  if (layer.add && !backend.traits().adds_convolutions)  // where a block's two paths meet, their cotangents are added
+  if (layer.add && !backend.traits().adds_convolutions)  // adds the cotangents where a block's two paths meet
     add("add", 3, [size](Backend& b, T x, T y, T g, T, T, T, T, T, T, T) {
       b.map(Map::add, 1, size, {x.array()}, {g.array()}, 1, 1, y.array());
     });
@@ -202,7 +202,7 @@ Rows bench_rows(const BenchSettings& settings, Backend& backend) {
   return rows;
 }
 
-/// Bytes read and written per second by one large copy, at best.
+/// Bytes read and written per second by one large copy; the best of several.
 double copy_bandwidth(Backend& backend) {
   const std::int64_t size = std::int64_t{1} << 26;  // 256 MiB, beyond any cache
   const Tensor a = random_operand(backend, size), b = random_operand(backend, size);
@@ -210,7 +210,7 @@ double copy_bandwidth(Backend& backend) {
   return 2.0 * sizeof(float) * static_cast<double>(size) / (ms * 1e-3);
 }
 
-/// FLOP per second of the best of a few square matrix products. Small ones leave a GPU's multiprocessors idle.
+/// FLOP per second of the best of a few square matrix products. Small products leave a GPU's multiprocessors idle.
 double best_product(Backend& backend, DType type) {
   double best = 0;
   for (const std::int64_t n : backend.traits().wide ? std::vector{2048, 4096, 8192} : std::vector{512, 1024, 2048}) {

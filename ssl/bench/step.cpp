@@ -1,4 +1,4 @@
-// Timing of whole training steps.
+// Times whole training steps.
 #include "ssl/bench/step.h"
 
 #include <algorithm>
@@ -76,7 +76,7 @@ Options bench_options(const BenchSettings& settings) {
   for (const char* option : {"metamask.second_order", "icl_msr.second_order"})
     set(option, text_of(second_order_words, settings.meta));
   set("metamask.fused", settings.fused ? "on" : "off");
-  set("dsa.prior_net", "random");  // costs what an encoder from a file does
+  set("dsa.prior_net", "random");  // costs the same as an encoder from a file
   options.optimizer = OptimizerKind::sgd;
   options.lr = 0.06 * 256 / static_cast<double>(options.batch);
   options.momentum = 0.9;
@@ -118,7 +118,7 @@ BenchResult bench_step(const BenchSettings& settings, const ViewSource& views) {
   const Views fixed = views ? Views{} : bench_views(options, *objective, device);
   BenchResult result;
   const std::int64_t all = settings.warmup + settings.steps;
-  // A recorded step repeats one batch: with views that change, steps run one by one.
+  // A recorded step repeats one batch, so steps with changing views run one by one.
   StepRunner runner(*objective, device, options.capture && !views);
   for (std::int64_t step = 0; step < all; ++step) {
     const Views now = views ? views(step) : fixed;

@@ -1,4 +1,4 @@
-// The list of metrics, which of them a data set allows, and one after the other.
+// Lists the metrics, decides which of them a data set allows, and runs them one after the other.
 #include "ssl/evaluation/evaluation.h"
 
 #include <algorithm>
@@ -41,7 +41,7 @@ bool contains(const std::vector<std::string>& names, const std::string& name) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-/// "a,b" -> {"a", "b"}; empty names stay.
+/// "a,b" -> {"a", "b"}; keeps empty names.
 std::vector<std::string> split_at_commas(const std::string& list) {
   std::vector<std::string> names{""};
   for (char c : list) {
@@ -53,19 +53,19 @@ std::vector<std::string> split_at_commas(const std::string& list) {
   return names;
 }
 
-/// "npy val has no labels", or nothing.
+/// "npy val has no labels", or nothing if it has labels.
 std::string no_labels(const Dataset& dataset) {
   const bool labeled = dataset.classes > 0 && !dataset.labels.empty();
   return labeled ? "" : join(dataset.name, " ", dataset.split, " has no labels");
 }
 
-/// Metrics that the labels there are do not allow.
+/// Metrics that the available labels do not allow.
 struct LeftOut {
   std::vector<std::string> metrics;
   std::string why;
 };
 
-/// Opens what is judged, and what is learnt from where that matters.
+/// Opens the judged images, and the training images if they matter.
 LeftOut without_labels(const std::vector<std::string>& chosen, Metrics& work) {
   const std::string judged = no_labels(work.test());
   LeftOut left_out;
@@ -80,7 +80,7 @@ LeftOut without_labels(const std::vector<std::string>& chosen, Metrics& work) {
   return left_out;
 }
 
-/// For the message that refuses the others.
+/// The metrics that need no labels, for the message that refuses the others.
 std::string metrics_without_need(const std::string& dataset) {
   std::vector<std::string> names;
   for (const Metric& metric : metrics)
@@ -88,7 +88,7 @@ std::string metrics_without_need(const std::string& dataset) {
   return listed(names);
 }
 
-/// One after the other, into `json`; returns their seconds.
+/// Runs the metrics one after the other and adds them to `json`; returns the seconds of each.
 Json compute_metrics(const std::vector<std::string>& chosen, const std::vector<std::string>& left_out, Metrics& work,
                      Json& json, std::exception_ptr* failure) {
   Json times = Json::object();
@@ -114,7 +114,7 @@ Json compute_metrics(const std::vector<std::string>& chosen, const std::vector<s
   return times;
 }
 
-/// What is wrong with them by themselves.
+/// Checks the settings by themselves.
 void check_settings(const EvaluationSettings& settings) {
   require_usage(
       settings.mask_file.empty() || contains(settings.metrics, "knn") || contains(settings.metrics, "corruptions"),

@@ -1,4 +1,4 @@
-// What each metric prints and stores.
+// Computes, prints and stores each metric.
 #include "ssl/evaluation/metrics.h"
 
 #include <algorithm>
@@ -32,12 +32,12 @@ std::string fixed(double value, int decimals) {
   return text;
 }
 
-/// A number as it is stored: null where it is none.
+/// The number for the file: null if it is not finite.
 Metrics::Json number_or_null(double value) {
   return std::isfinite(value) ? Metrics::Json(value) : Metrics::Json(nullptr);
 }
 
-/// That images are not in color.
+/// Says that images are not in color.
 std::string has_no_color(const Dataset& images) {
   return join(images.name, " has ", counted(images.channels, "channel"), ", expected 3");
 }
@@ -165,7 +165,7 @@ Metrics::Json Metrics::reconstruction() {
   ReconstructionSettings decoder;
   decoder.seed = settings_.seed;
   const Seen train = seen(some_training()), images = seen(test());
-  const bool known = !test().source;  // otherwise images may have been left out
+  const bool known = !test().source;  // otherwise some images may have been left out
   const Determination result =
       reconstruction_of(known ? first_rows(bank(), train.images.count) : features_of(train.images, train.extract),
                         train.images, known ? query() : features_of(images.images, images.extract), images.images,
@@ -310,11 +310,11 @@ void Metrics::line(const std::string& name, double value, int decimals, const st
   show_(name + " " + fixed(value, decimals) + (note.empty() ? "" : " (" + note + ")"));
 }
 
-/// The mask's file, or nothing.
+/// The path of the mask's file, or nothing.
 std::string Metrics::mask_path() const {
   if (!settings_.mask_file.empty()) return settings_.mask_file;
   const auto beside = std::filesystem::path(subject_.path).parent_path() / "mask.safetensors";
-  std::error_code error;  // what is there and cannot be looked at is complained of by its reader
+  std::error_code error;  // of a file that exists but cannot be examined; its reader will report it
   const bool none = std::filesystem::status(beside, error).type() == std::filesystem::file_type::not_found;
   return subject_.options.untrained || none ? "" : beside.string();
 }
@@ -331,7 +331,7 @@ Metrics::Json Metrics::knn_of(const Features& bank, const Features& query, const
   return json;
 }
 
-/// A line and the top-1 of clean and corrupted images.
+/// Shows a line and returns the top-1 of clean and corrupted images.
 Metrics::Json Metrics::corruptions_of(const std::string& judge, const CorruptedFeatures& tests,
                                       const std::function<double(const Features&)>& top1) const {
   const CorruptionAccuracy accuracy = corruption_accuracy(tests, top1);
@@ -363,7 +363,7 @@ Metrics::Json Metrics::shown_swap(const BackgroundSwap& swap) const {
           {"followed", number_or_null(two_decimals(swap.followed))}};
 }
 
-/// A line and a list of top-1 per form trained on.
+/// Shows a line and returns a list of top-1 per training form.
 Metrics::Json Metrics::rows_of(const std::string& judge, const ForegroundMatrix::Rows& rows) const {
   Json json;
   for (std::size_t row = 0; row < rows.size(); ++row) {
@@ -380,13 +380,13 @@ Metrics::Json Metrics::rows_of(const std::string& judge, const ForegroundMatrix:
   return json;
 }
 
-/// --train-limit and --limit, whichever is less; 0: none.
+/// The smaller of --train-limit and --limit; 0: no limit.
 std::int64_t Metrics::train_limit() const {
   const std::int64_t a = settings_.train_limit, b = subject_.data.limit;
   return a == 0 || b == 0 ? std::max(a, b) : std::min(a, b);
 }
 
-/// The probe split's first images, as many as other probes than kNN train on.
+/// The first images of the probe split: those that probes other than kNN train on.
 Dataset Metrics::some_training() {
   Dataset some = training();
   if (train_limit() > 0) some.count = std::min(some.count, train_limit());
@@ -395,7 +395,7 @@ Dataset Metrics::some_training() {
   return some;
 }
 
-/// Images that are read from files are resized here, and not once more.
+/// Resizes images from files here, so that no later step resizes them again.
 Metrics::Seen Metrics::seen(const Dataset& dataset) const {
   Seen result{in_memory(dataset, subject_.extract), subject_.extract};
   if (dataset.source) result.extract.resize = -1;

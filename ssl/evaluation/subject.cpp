@@ -1,4 +1,4 @@
-// Opening what is to be evaluated.
+// Opens the subject of an evaluation.
 #include "ssl/evaluation/subject.h"
 
 #include <CLI/CLI.hpp>
@@ -26,8 +26,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// A number for each channel, as in the metadata entries mean and std: a JSON list, or as older files have it, without
-/// brackets.
+/// Reads one number per channel, as in the metadata entries mean and std: a JSON list, in older files without brackets.
 ChannelValues channels_from(const Metadata& metadata, const std::string& key, std::int64_t channels,
                             const std::string& path) {
   const auto found = metadata.find(key);
@@ -62,7 +61,7 @@ Options judged_options(const SubjectOptions& options, const std::optional<Option
   std::string name = given.has("dataset") ? given.values.dataset : run_dataset;
   if (name.empty()) name = trained_dataset(subject.metadata);
   require_usage(!name.empty(), subject.path, ": metadata has no 'dataset'; name one with --dataset");
-  if (name != run_dataset) judged.data = judged.classes = "";  // the run's are of another data set
+  if (name != run_dataset) judged.data = judged.classes = "";  // the run's values belong to another data set
   given.apply_to(judged);
   judged.dataset = name;
   judged.device = given.values.device;
@@ -74,7 +73,7 @@ Options judged_options(const SubjectOptions& options, const std::optional<Option
   return judged;
 }
 
-/// The run's convolutions, or those asked for. What else a run chooses is about training.
+/// Applies the run's convolutions, or the requested ones. The run's other choices concern only training.
 void set_convolutions(const Options& judged) {
   Options kernels;
   kernels.device = judged.device;
@@ -83,15 +82,15 @@ void set_convolutions(const Options& judged) {
   device_of(kernels);
 }
 
-/// Which classes of CIFAR-100 the encoder was trained on; empty: unknown.
+/// The CIFAR-100 classes that the encoder was trained on; empty: unknown.
 std::string trained_classes(const Metadata& metadata, const std::optional<Options>& config) {
   const auto found = metadata.find("cifar100_classes");
   if (found != metadata.end()) return found->second;
   return config && config->dataset == "cifar100" ? option_text(*config, "cifar100.classes") : "";
 }
 
-/// Where no split was asked for: test, or val of images that have no split test, and no labels that would make the
-/// choice matter.
+/// Chooses the split if none was given: test, or val for images without a test split and without labels, for which the
+/// choice does not matter.
 void settle_split(Subject& subject) {
   subject.options.split = "test";
   if (has_test_split(subject.data) || !open_dataset(subject.data, "val").labels.empty()) return;
@@ -100,7 +99,7 @@ void settle_split(Subject& subject) {
                         entry_of(subject.data.name).val);
 }
 
-/// The first channels' values as they are written by hand: the shortest number that is the same float.
+/// The first channels' values as one would write them: the shortest decimal number that gives the same float.
 nlohmann::ordered_json json_list(const ChannelValues& values, std::int64_t channels) {
   nlohmann::ordered_json list = nlohmann::ordered_json::array();
   for (std::size_t c = 0; c < static_cast<std::size_t>(channels); ++c) {
@@ -113,7 +112,7 @@ nlohmann::ordered_json json_list(const ChannelValues& values, std::int64_t chann
   return list;
 }
 
-/// The run's views of images as the encoder takes them.
+/// The run's views, for images as the encoder takes them.
 std::vector<ViewSettings> trained_views(const Options& config, const ExtractSettings& extract) {
   Dataset like;
   like.name = config.dataset;
@@ -124,7 +123,7 @@ std::vector<ViewSettings> trained_views(const Options& config, const ExtractSett
   return view_settings(config, like);
 }
 
-/// A metadata entry as a number where it is one, as it stands otherwise.
+/// A metadata entry as a number if it is one, otherwise as text.
 nlohmann::ordered_json number_or_text(const std::string& text) {
   if (const std::optional<std::int64_t> value = number_of<std::int64_t>(text)) return *value;
   return text;
@@ -215,7 +214,7 @@ Subject open_subject(const SubjectOptions& options) {
   subject.extract.mean = channels_from(subject.metadata, "mean", settings.channels, subject.path);
   subject.extract.std = channels_from(subject.metadata, "std", settings.channels, subject.path);
   subject.judged = judged_options(options, config, subject);
-  subject.data = as_judged(dataset_settings(subject.judged));  // whatever the run saw: the same images for all
+  subject.data = as_judged(dataset_settings(subject.judged));  // whatever the run saw, all encoders get the same images
   set_convolutions(subject.judged);
   if (!options.untrained) subject.trained_on = trained_dataset(subject.metadata);
   if (!options.untrained && subject.trained_on.empty() && config) subject.trained_on = config->dataset;
@@ -232,7 +231,7 @@ nlohmann::ordered_json Subject::description() const {
   json["untrained"] = options.untrained;
   for (const char* key : {"objective", "epoch", "step"})
     if (const auto found = metadata.find(key); found != metadata.end()) json[key] = number_or_text(found->second);
-  for (const char* key : {"config_xxh128", "config_sha256"})  // the latter in files of older versions
+  for (const char* key : {"config_xxh128", "config_sha256"})  // older versions write the latter
     if (const auto found = metadata.find(key); found != metadata.end()) json[key] = found->second;
   if (options.untrained) json["epoch"] = json["step"] = 0;
   json["encoder"] = encoder.settings().encoder;

@@ -14,7 +14,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// A verdict may replace a verdict, but not weights, options or metrics.
+/// A verdict may replace an older verdict, but not weights, options or metrics.
 void expect_no_input(const std::string& out) {
   const std::string ending = fs::path(follow_links(out)).extension().string();
   require_usage((ending != ".safetensors" && ending != ".toml" && ending != ".jsonl") || !file_exists(out), out,
@@ -31,7 +31,7 @@ std::string verdict_path(const SubjectOptions& options, const std::string& name)
   }
   std::string file = name;
   if (options.judged.has("dataset")) {
-    // A transfer does not take the place of what was found out at home.
+    // A result on another data set does not replace the one on the training data set.
     const std::string home = trained_dataset(SafetensorsFile(encoder).metadata()), away = options.judged.values.dataset;
     if (!home.empty() && home != away) file += "_on_" + away;
   }

@@ -11,13 +11,13 @@
 namespace vergence {
 namespace {
 
-/// A class as it is called: a folder's name, or its number.
+/// The display name of a class: a folder's name, or its number.
 std::string class_text(std::int32_t label, const Dataset& dataset) {
   const auto at = static_cast<std::size_t>(label);
   return at < dataset.class_names.size() ? shown(dataset.class_names[at]) : std::to_string(label);
 }
 
-/// "3", "3, 4", and of many the first.
+/// "3", "3, 4"; of many labels only the first ones.
 std::string first_of(const std::vector<std::int32_t>& labels, const Dataset& dataset) {
   constexpr std::size_t most = 5;
   std::string text;

@@ -1,4 +1,4 @@
-// Feature extraction: images are prepared by all threads, then encoded, batch by batch.
+// Extracts features batch by batch: all threads prepare the images, then the encoder runs.
 #include "ssl/evaluation/features/features.h"
 
 #include <algorithm>
@@ -14,7 +14,7 @@
 namespace vergence {
 namespace {
 
-/// What is random in the view of image `index`.
+/// The random generator for the view of image `index`.
 using Draw = std::function<Random(std::int64_t index)>;
 
 void check_channels(const Dataset& dataset, const ExtractSettings& settings) {
@@ -22,7 +22,7 @@ void check_channels(const Dataset& dataset, const ExtractSettings& settings) {
                 counted(dataset.channels, "channel"), ", but the encoder takes ", settings.channels);
 }
 
-/// Drops the labels of images that could not be read.
+/// Removes the labels of unreadable images.
 void keep(std::vector<std::int32_t>& labels, const std::vector<char>& good) {
   std::size_t kept = 0;
   for (std::size_t i = 0; i < labels.size(); ++i)
@@ -30,8 +30,8 @@ void keep(std::vector<std::int32_t>& labels, const std::vector<char>& good) {
   labels.resize(kept);
 }
 
-/// The views of images first ... first + count - 1, behind one another without those that could not be read; `good` is
-/// told which could. Returns how many there are.
+/// Makes the views of images first ... first + count - 1, one after the other without unreadable images; `good` records
+/// which could be read. Returns the number of views.
 std::int64_t make_views(const Dataset& dataset, const ViewSettings& view, const Draw& draw, std::int64_t first,
                         std::int64_t count, std::vector<float>& images, std::vector<char>& good) {
   const std::int64_t pixels = view.size * view.size * view.channels;

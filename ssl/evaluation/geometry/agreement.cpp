@@ -1,4 +1,4 @@
-// Assignment, mutual information and the Rand index: all from the table of how often group and class meet.
+// Assignment, mutual information and the Rand index, all from the table of group and class counts.
 #include "ssl/evaluation/geometry/agreement.h"
 
 #include <cmath>
@@ -9,7 +9,7 @@
 namespace vergence {
 namespace {
 
-/// How often group g meets class c: counts [size, size] with their sums.
+/// The number of items in group g and class c: counts [size, size] and their sums.
 struct Table {
   std::size_t size;
   double total;
@@ -62,7 +62,7 @@ double nmi_of(const Table& table) {
   return information / mean;
 }
 
-/// Pairs of things in the same cell.
+/// Pairs of items in the same cell.
 double pairs_in(const std::vector<double>& counts) {
   double pairs = 0;
   for (double count : counts) pairs += count * (count - 1) / 2;
@@ -82,14 +82,15 @@ std::vector<std::int32_t> cheapest_assignment(const std::vector<double>& cost, s
   require(size > 0 && static_cast<std::int64_t>(cost.size()) == size * size, "assignment: ", cost.size(),
           " costs, expected a square of ", size);
   for (double value : cost) require(std::isfinite(value), "assignment: a cost is ", value);
-  // Prices keep cost - row_price - column_price >= 0, with 0 where row and column are assigned to one another. Each row
-  // in turn gets a column by the cheapest path of re-assignments. Column `none` stands for the row's start.
+  // Prices keep cost - row_price - column_price >= 0, with equality where a row and a column are assigned to each
+  // other. Each row in turn gets a column by the cheapest path of reassignments. Column `none` is the start of the
+  // row's path.
   const auto n = static_cast<std::size_t>(size), none = n;
   std::vector<double> row_price(n), column_price(n + 1);
-  std::vector<std::size_t> row_of(n + 1, none);  // of a column
+  std::vector<std::size_t> row_of(n + 1, none);  // the row assigned to each column
   for (std::size_t start = 0; start < n; ++start) {
     std::vector<double> distance(n, std::numeric_limits<double>::infinity());
-    std::vector<std::size_t> from(n, none);  // the column before this one on the path
+    std::vector<std::size_t> from(n, none);  // the previous column on the path
     std::vector<bool> done(n + 1);
     std::size_t column = none;
     row_of[none] = start;

@@ -13,8 +13,8 @@
 namespace vergence {
 namespace {
 
-/// The rows less their mean, which changes no distance between them: features far from the origin are close together on
-/// the sphere, and products of the rows as they are would drown what they differ by.
+/// Subtracts the mean row, which changes no distance between rows. Features far from the origin are close together on
+/// the sphere, and products of the original rows would lose their differences.
 void center_rows(std::vector<double>& rows, std::size_t dim) {
   std::vector<double> mean(dim);
   const double count = static_cast<double>(rows.size() / dim);
@@ -49,7 +49,7 @@ double alignment_of(const Features& first, const Features& second, double alpha)
 }
 
 double uniformity_of(const Features& features, Backend& backend, double t) {
-  constexpr std::int64_t block = 1024;  // rows of the matrix of products that are held at a time
+  constexpr std::int64_t block = 1024;  // rows of the product matrix in memory at a time
   check_features(features, "uniformity");
   const std::int64_t rows = features.rows(), dim = features.dim;
   require_usage(rows > 1, "uniformity: there is one image, expected at least two");
@@ -57,7 +57,7 @@ double uniformity_of(const Features& features, Backend& backend, double t) {
   center_rows(wide, static_cast<std::size_t>(dim));
   const std::vector<double> squares = squared_lengths(wide, static_cast<std::size_t>(dim));
   const Tensor unit = from_floats(backend, {rows, dim}, {wide.begin(), wide.end()});
-  std::vector<double> sums(static_cast<std::size_t>(rows));  // of each image with those before it
+  std::vector<double> sums(static_cast<std::size_t>(rows));  // of each image with all earlier ones
   for (std::int64_t begin = 0; begin < rows; begin += block) {
     const std::int64_t count = std::min(block, rows - begin), width = begin + count;
     const Tensor some = part_of(unit, begin * dim, {count, dim}), before = part_of(unit, 0, {width, dim});

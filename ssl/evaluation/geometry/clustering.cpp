@@ -1,4 +1,4 @@
-// k-means in f64: distances from matrix products, sums over points in their order.
+// k-means in f64: distances from matrix products, sums over points in order.
 #include "ssl/evaluation/geometry/clustering.h"
 
 #include <algorithm>
@@ -15,7 +15,7 @@
 namespace vergence {
 namespace {
 
-/// Uniform in [0, 1) with 53 bits: fine enough to pick one of very many points.
+/// Uniform in [0, 1) with 53 bits: enough to choose among very many points.
 double uniform(Random& random) {
   const std::uint64_t high = random.bits() >> 5, low = random.bits() >> 6;
   return static_cast<double>(high << 26 | low) * 0x1p-53;
@@ -58,7 +58,8 @@ class Clusterer {
     return total;
   }
 
-  /// k-means++: each next center is a point drawn with the probability of its squared distance to the nearest so far.
+  /// k-means++: draws each next center among the points, in proportion to the squared distance to the nearest center so
+  /// far.
   std::vector<double> first_centers(std::int64_t restart) const {
     Random random(settings_.seed, Purpose::probe, static_cast<std::uint32_t>(restart), 0, cluster_stream);
     std::vector<double> centers, nearest(static_cast<std::size_t>(rows_), std::numeric_limits<double>::infinity());
@@ -76,7 +77,7 @@ class Clusterer {
     }
   }
 
-  /// An index with a probability proportional to its weight; any index if all weights are zero.
+  /// Draws an index in proportion to its weight; any index if all weights are zero.
   static std::int64_t draw(const std::vector<double>& weights, Random& random) {
     double total = 0;
     for (double weight : weights) total += weight;
@@ -91,7 +92,7 @@ class Clusterer {
     return last;
   }
 
-  /// The nearest center of every point, and the inertia.
+  /// Finds the nearest center of every point, and the inertia.
   void assign_points(KMeans& state) {
     const std::int64_t k = settings_.clusters;
     const std::vector<double> products =
@@ -118,7 +119,7 @@ class Clusterer {
     for (double distance : distance_) state.inertia += distance;
   }
 
-  /// Every center to the mean of its points.
+  /// Moves every center to the mean of its points.
   void move_centers(KMeans& state) {
     std::vector<std::int64_t> count(static_cast<std::size_t>(settings_.clusters));
     for (std::int32_t c : state.cluster) ++count[static_cast<std::size_t>(c)];
@@ -136,7 +137,7 @@ class Clusterer {
       state.centers[i] /= static_cast<double>(count[i / static_cast<std::size_t>(dim_)]);
   }
 
-  /// Moves the point farthest from its center, of a cluster that keeps others, to cluster `empty`.
+  /// Moves the point farthest from its center to cluster `empty`, but never the last point of a cluster.
   void give_farthest(KMeans& state, std::size_t empty, std::vector<std::int64_t>& count) {
     std::size_t farthest = 0;
     double most = -1;
@@ -153,7 +154,7 @@ class Clusterer {
   std::int64_t dim_, rows_;
   KMeansSettings settings_;
   Tensor on_device_;
-  std::vector<double> squared_norms_, distance_;  // distance_: squared, of each point to its center
+  std::vector<double> squared_norms_, distance_;  // distance_: squared distance of each point to its center
 };
 
 }  // namespace
@@ -176,7 +177,7 @@ KMeans k_means(const std::vector<double>& points, std::int64_t dim, const KMeans
 
 Agreement clustering_of(const Features& features, std::uint64_t seed) {
   check_labeled(features, "clustering");
-  const std::vector<std::int32_t> classes = classes_in(features.labels);  // labels may have gaps
+  const std::vector<std::int32_t> classes = classes_in(features.labels);  // label values may have gaps
   std::vector<std::int32_t> numbers;
   for (const std::int32_t label : features.labels) {
     const auto place = std::lower_bound(classes.begin(), classes.end(), label);

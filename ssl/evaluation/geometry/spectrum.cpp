@@ -1,4 +1,4 @@
-// Eigenvalues of symmetric matrices and what is made of them.
+// Eigenvalues of symmetric matrices, and the metrics computed from them.
 #include "ssl/evaluation/geometry/spectrum.h"
 
 #include <algorithm>
@@ -15,13 +15,13 @@
 namespace vergence {
 namespace {
 
-/// A symmetric tridiagonal matrix: `diagonal` [n] and the squares of what lies beside it [n - 1].
+/// A symmetric tridiagonal matrix: `diagonal` [n] and the squares of the off-diagonal entries [n - 1].
 struct Tridiagonal {
   std::vector<double> diagonal, beside_squared;
 };
 
-/// The reflection 1 - v v^T / beta that turns `row` into (+-|row|, 0, 0, ...); v overwrites `row`. Returns beta and
-/// |row|^2; v = 0 where there is nothing to do. Works on the row over its largest element, whose square can neither
+/// Returns the reflection 1 - v v^T / beta that turns `row` into (+-|row|, 0, 0, ...) as beta and |row|^2; v overwrites
+/// `row`; v = 0 if there is nothing to do. Divides the row by its largest element first, so squares can neither
 /// overflow nor vanish.
 std::pair<double, double> reflection(double* row, std::int64_t count) {
   double largest = 0, squared = 0;
@@ -37,8 +37,9 @@ std::pair<double, double> reflection(double* row, std::int64_t count) {
   return {beta, norm_squared};
 }
 
-/// One reflection of rows and columns after the other, each clearing a row behind its second element. A reflection H
-/// makes A - v w^T - w v^T of A, which is done when the next one needs its product A v: one pass over A per reflection.
+/// Reflects rows and columns one after the other; each reflection clears a row after its second element. A reflection H
+/// changes A to A - v w^T - w v^T; the next one does this when it needs its product A v: one pass over A per
+/// reflection.
 Tridiagonal tridiagonalise(std::vector<double>& a, std::int64_t n) {
   Tridiagonal result;
   std::vector<double> v(static_cast<std::size_t>(n)), w(v), next(v), product(v);
@@ -75,7 +76,7 @@ Tridiagonal tridiagonalise(std::vector<double>& a, std::int64_t n) {
   return result;
 }
 
-/// How many eigenvalues lie below `x`: the negative pivots of the matrix minus x (Sylvester's law of inertia).
+/// Counts the eigenvalues below `x`: the negative pivots of the matrix minus x (Sylvester's law of inertia).
 std::int64_t eigenvalues_below(const Tridiagonal& matrix, double x, double smallest_pivot) {
   std::int64_t below = 0;
   double pivot = 1;
@@ -87,15 +88,15 @@ std::int64_t eigenvalues_below(const Tridiagonal& matrix, double x, double small
   return below;
 }
 
-/// The features, or some rows of them, in f64.
+/// All or some rows of the features, in f64.
 Tensor feature_rows(const Features& features, std::int64_t begin, std::int64_t count) {
   const std::vector<double> values(features.row(begin), features.row(begin + count));
   return from_values(cpu_backend(), {count, features.dim}, values);
 }
 
-/// X^T X, or X X^T where that is smaller.
+/// Returns the smaller of X^T X and X X^T.
 std::vector<double> gram_matrix(const Features& features) {
-  constexpr std::int64_t block = 2048;  // rows that are held in f64 at a time
+  constexpr std::int64_t block = 2048;  // f64 rows in memory at a time
   const std::int64_t rows = features.rows(), dim = features.dim;
   if (rows < dim) {
     const Tensor all = feature_rows(features, 0, rows);
@@ -129,7 +130,7 @@ std::vector<double> symmetric_eigenvalues(std::vector<double> matrix, std::int64
   require(size > 0 && static_cast<std::int64_t>(matrix.size()) == size * size, "eigenvalues: ", matrix.size(),
           " values, expected a square matrix of ", size);
   const Tridiagonal t = tridiagonalise(matrix, size);
-  double low = t.diagonal[0], high = low;  // Gershgorin's discs hold all eigenvalues
+  double low = t.diagonal[0], high = low;  // Gershgorin's discs contain all eigenvalues
   for (std::size_t i = 0; i < t.diagonal.size(); ++i) {
     const double radius = (i > 0 ? std::sqrt(t.beside_squared[i - 1]) : 0) +
                           (i < t.beside_squared.size() ? std::sqrt(t.beside_squared[i]) : 0);

@@ -1,4 +1,4 @@
-// Terms of the bounds, in f64, and their sum, in f32 with vector instructions.
+// Computes the terms of the bounds in f64, and their sum in f32 with vector instructions.
 #include "ssl/evaluation/neighbors/bounds.h"
 
 #include <algorithm>
@@ -23,7 +23,7 @@ std::vector<double> mean_of(const Features& bank) {
   return mean;
 }
 
-/// The power of two that brings the value farthest from the center into (1/2, 1].
+/// The power of two that scales the value farthest from the center into (1/2, 1].
 double scale_of(const Features& bank, const std::vector<double>& center) {
   double farthest = 0;
   for (std::int64_t i = 0; i < bank.rows(); ++i)
@@ -81,7 +81,7 @@ DistanceBounds::DistanceBounds(Distance distance, const std::vector<Place>& bank
   for (const Place& row : bank) {
     const double squared = row.radius * row.radius,
                  weight = row.length > 0 ? std::sqrt(squares) / row.length : infinity;
-    // Nothing is said of a row much shorter than most, or of zeros. None can be much longer than the mean square.
+    // A row much shorter than most, or a zero row, gets no bound. No row can be much longer than the root mean square.
     const bool known = !cosine || weight < 0x1p20;
     const double base = squared - (cosine ? row.excess * row.excess : 0) - 16 * u * squared;
     base_.push_back(known ? static_cast<float>(base) : -infinity);
@@ -102,7 +102,7 @@ DistanceBounds::Query DistanceBounds::query(const Place& place) const {
   double base = 0, reach = product_error_ * place.radius;
   query.slack = dim_ * (0x1p-50 * squared + 0x1p-100);
   if (distance_ == Distance::cosine) {
-    // The error of squared_chord, times |q| |b| and with |x| + |y| for the chord times the root of that.
+    // The error of squared_chord times |q| |b|, with |x| + |y| as a bound of the chord times sqrt(|q| |b|).
     const double error = chord * std::sqrt(place.length * longest_);
     base = squared - place.excess * place.excess;
     query.slack += 16 * u * std::abs(base) + error * (place.radius + error);

@@ -1,4 +1,5 @@
-// Sums run in 16 parts that are added in one order: fast, and the same on every processor but for fused operations.
+// Sums run in 16 parts that are added in a fixed order: fast, and the same on every processor except for fused
+// operations.
 #include "ssl/evaluation/neighbors/distances.h"
 
 #include <cmath>
@@ -26,8 +27,7 @@ double sum_of_squares(std::int64_t count, const Value& value) {
   return sums[0];
 }
 
-/// With both lengths rounded, directions are known to 2.5 * 2^-53 each: a shorter chord than five of these says
-/// nothing.
+/// Both lengths are rounded, so each direction is known to 2.5 * 2^-53: a chord below twice that is only noise.
 double told_apart(double squared) { return squared < 0x1p-101 ? 0 : squared; }
 
 }  // namespace

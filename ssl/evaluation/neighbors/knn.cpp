@@ -10,7 +10,7 @@
 namespace vergence {
 namespace {
 
-/// The votes are added nearest first.
+/// Adds the votes, nearest first.
 std::int32_t vote(const std::vector<Neighbor>& neighbors, const KnnForm& form, const Features& bank) {
   std::vector<double> votes(static_cast<std::size_t>(bank.classes), 0.0);
   const bool weighted = form.distance == Distance::cosine && form.temperature > 0;

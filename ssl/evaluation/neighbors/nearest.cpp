@@ -1,5 +1,6 @@
-// Blocks of queries against blocks of the bank, one matrix product per pair of blocks. Every query keeps a short list
-// of the rows that may be among its nearest by their bounds; those are measured in the end, or when they become many.
+// Compares blocks of queries with blocks of the bank, with one matrix product per pair of blocks. Each query keeps a
+// short list of the rows that may be among its nearest by their bounds, and measures them at the end, or earlier if the
+// list gets long.
 #include "ssl/evaluation/neighbors/nearest.h"
 
 #include <algorithm>
@@ -35,13 +36,13 @@ Tensor centered_block(const Features& features, const CenteredFrame& frame, std:
 
 }  // namespace
 
-/// The candidates of one query: those measured, of which the k nearest stay, and those of which only bounds are known.
+/// The candidates of one query: measured rows, of which the k nearest stay, and rows with only bounds.
 class NeighborSearch::Shortlist {
  public:
   Shortlist(std::int64_t k, const DistanceBounds::Query& query) : query_(query), k_(static_cast<std::size_t>(k)) {}
 
   const DistanceBounds::Query& query() const { return query_; }
-  /// No more than this may be a candidate's lower bound.
+  /// A candidate's lower bound must not exceed this.
   float limit() const { return limit_; }
 
   template <class Measure>
@@ -67,7 +68,7 @@ class NeighborSearch::Shortlist {
     std::int32_t row;
   };
 
-  /// k rows are no farther than the k-th smallest upper bound: what must be farther goes.
+  /// k rows are no farther than the k-th smallest upper bound: drops rows that must be farther.
   void drop_far() {
     if (waiting_.size() < k_) return;
     const auto last = waiting_.begin() + static_cast<std::ptrdiff_t>(k_) - 1;
@@ -146,8 +147,8 @@ double NeighborSearch::distance(std::size_t form, std::int64_t query, std::int32
                        bank_lengths_[static_cast<std::size_t>(row)], bank_.dim);
 }
 
-/// Rows first ... first + width - 1, whose products with the queries lie in products_. They are taken in parts that
-/// stay in the cache for all queries, should many of them have to be measured.
+/// Processes rows first ... first + width - 1, whose products with the queries are in products_. Takes them in parts
+/// that stay in the cache for all queries, in case many rows must be measured.
 void NeighborSearch::offer_block(std::int64_t begin, std::int64_t count, std::int64_t first, std::int64_t width,
                                  Shortlists& lists) {
   constexpr std::int64_t part = 512;
@@ -162,7 +163,7 @@ void NeighborSearch::offer_block(std::int64_t begin, std::int64_t count, std::in
 
 void NeighborSearch::offer_rows(std::size_t form, std::int64_t query, const float* products, std::int64_t first,
                                 std::int64_t count, Shortlist& list) const {
-  constexpr std::int64_t chunk = 64;  // bounds of a chunk are computed with vector instructions, then looked at
+  constexpr std::int64_t chunk = 64;  // computes the bounds of a chunk with vector instructions, then tests them
   float lower[chunk];
   for (std::int64_t start = 0; start < count; start += chunk) {
     const std::int64_t size = std::min(chunk, count - start);

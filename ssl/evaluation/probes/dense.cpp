@@ -1,4 +1,4 @@
-// The dense probe. Enlarging commutes with a 1x1 convolution, so logits are enlarged, not maps.
+// The dense probe. Upsampling commutes with a 1x1 convolution, so it upsamples the logits, not the maps.
 #include "ssl/evaluation/probes/dense.h"
 
 #include <algorithm>
@@ -16,7 +16,7 @@
 namespace vergence {
 namespace {
 
-/// [size * size, height * width]: what every pixel of the image takes of every cell of the map.
+/// [size * size, height * width]: the weight of every map cell in every pixel of the image.
 Tensor enlargement(const LabeledMaps& maps, Backend& backend) {
   const std::vector<double> rows = bilinear_weights(maps.height, maps.size),
                             cols = bilinear_weights(maps.width, maps.size);
@@ -30,7 +30,7 @@ Tensor enlargement(const LabeledMaps& maps, Backend& backend) {
   return from_floats(backend, {maps.size * maps.size, maps.height * maps.width}, weights);
 }
 
-/// Maps [count, cells, dim] -> logits of every pixel [count * pixels, classes].
+/// Maps [count, cells, dim] -> logits per pixel [count * pixels, classes].
 Tensor pixel_logits(const Tensor& maps, const Tensor& weight, const Tensor& bias, const Tensor& enlargement) {
   const std::int64_t count = maps.shape[0], cells = maps.shape[1], classes = weight.shape[0];
   const std::int64_t pixels = enlargement.shape[0];
@@ -72,7 +72,7 @@ LabeledMaps maps_of(const Encode& encode_map, const Dataset& images, const std::
   return maps;
 }
 
-/// A mask is of the whole image.
+/// Requires that the encoder sees whole images, since a mask covers the whole image.
 void expect_whole_images(const Dataset& images, const ExtractSettings& extract) {
   const ViewSettings view = plain_view(images, extract);
   require_usage(view.resize == 0 || view.resize == view.size, "dense probe: images are resized to ", view.resize,

@@ -19,7 +19,7 @@ namespace {
 
 using EpisodeRows = std::vector<std::int64_t>;
 
-/// The places of each class's images.
+/// The indices of each class's images.
 std::vector<EpisodeRows> images_of_classes(const std::vector<std::int32_t>& labels,
                                            const std::vector<std::int32_t>& classes) {
   std::vector<EpisodeRows> images;
@@ -31,13 +31,13 @@ std::vector<EpisodeRows> images_of_classes(const std::vector<std::int32_t>& labe
   return images;
 }
 
-/// Features of unit length, and nearest means among them.
+/// Features of unit length, classified by the nearest class mean.
 class Prototypes {
  public:
   explicit Prototypes(const Features& features) : unit_(unit_rows(features)), dim_(features.dim) {}
 
-  /// Per cent of the queries that are nearest to the mean of their class. The first `shots` rows of each are its
-  /// examples, the others queries.
+  /// Per cent of the queries whose nearest mean is that of their class. The first `shots` rows of each class are its
+  /// examples, the others its queries.
   double accuracy(const std::vector<EpisodeRows>& episode, std::int64_t shots) const {
     std::vector<std::vector<double>> means;
     for (const EpisodeRows& rows : episode) means.push_back(mean_of({rows.begin(), rows.begin() + shots}));
@@ -49,7 +49,7 @@ class Prototypes {
   }
 
  private:
-  /// The mean's direction, at unit length; zeros stay zeros.
+  /// The direction of the mean, at unit length; a zero mean stays zero.
   std::vector<double> mean_of(const EpisodeRows& rows) const {
     std::vector<double> mean(static_cast<std::size_t>(dim_), 0.0);
     for (const std::int64_t row : rows)

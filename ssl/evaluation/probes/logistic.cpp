@@ -19,7 +19,7 @@ namespace vergence {
 
 double logistic_loss(const Features& features, double lambda, const std::vector<double>& point,
                      std::vector<double>& gradient) {
-  constexpr std::int64_t block = 2048;  // rows that are held in f64 at a time
+  constexpr std::int64_t block = 2048;  // f64 rows in memory at a time
   const std::int64_t dim = features.dim, classes = features.classes, rows = features.rows(), weights = dim * classes;
   require(static_cast<std::int64_t>(point.size()) == weights + classes, "logistic_loss: ", point.size(),
           " parameters, expected ", weights + classes);
@@ -59,7 +59,7 @@ LinearClassifier train_logistic(const Features&, const ProbeSettings&, const Pro
 
 namespace {
 
-/// What liblbfgs hands back to its callbacks. Exceptions must not cross the C library: they wait in `failure`.
+/// The data that liblbfgs passes to its callbacks. Exceptions must not cross the C library: `failure` keeps them.
 struct Problem {
   const Features& features;
   const ProbeSettings& settings;
@@ -80,7 +80,7 @@ lbfgsfloatval_t evaluate(void* instance, const lbfgsfloatval_t* x, lbfgsfloatval
     return loss;
   } catch (...) {
     problem.failure = std::current_exception();
-    return 0;  // with a zero gradient: liblbfgs stops
+    return 0;  // the zero gradient stops liblbfgs
   }
 }
 

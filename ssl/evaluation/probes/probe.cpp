@@ -43,15 +43,15 @@ class ProbeTrainer {
              {.optimizer = {.kind = settings.protocol == ProbeProtocol::adam ? OptimizerKind::adam : OptimizerKind::sgd,
                             .momentum = settings.momentum,
                             .weight_decay = settings.weight_decay,
-                            .exclude_vectors = false},  // the published protocols decay the biases too
+                            .exclude_vectors = false},  // the published protocols apply weight decay to biases too
               .rate = rate_of(settings),
               .batch = settings.batch,
               .seed = settings.seed,
               .stream = order_stream}) {}
-  ProbeTrainer(const ProbeTrainer&) = delete;  // the parameter set has pointed its tensors at one buffer
+  ProbeTrainer(const ProbeTrainer&) = delete;  // the parameter set points its tensors at one buffer
   ProbeTrainer& operator=(const ProbeTrainer&) = delete;
 
-  /// One pass over the features in the order of `epoch`; returns the mean loss.
+  /// Makes one pass over the features in the order of `epoch`; returns the mean loss.
   double epoch(const Tensor& features, const std::vector<std::int32_t>& labels, std::int64_t epoch) {
     Backend& backend = features.backend();
     return fit_.epoch(epoch, features.shape[0], [&](const std::vector<std::int32_t>& rows) {

@@ -1,4 +1,4 @@
-// Decoding frozen features.
+// Decodes images from frozen features.
 #include "ssl/evaluation/probes/reconstruction.h"
 
 #include <algorithm>

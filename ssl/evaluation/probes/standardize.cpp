@@ -1,4 +1,4 @@
-// Standardizing features, in f64.
+// Standardizes features, in f64.
 #include "ssl/evaluation/probes/standardize.h"
 
 #include <cmath>

@@ -1,4 +1,4 @@
-// Bytes to a view and back.
+// Converts bytes to a view and back.
 #include "ssl/evaluation/robustness/changed_bytes.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// Noise, hue and blur, on bytes.
+// Applies noise, hue and blur to bytes.
 #include "ssl/evaluation/robustness/corruptions.h"
 
 #include <algorithm>
@@ -21,7 +21,7 @@ void add_noise(const std::uint8_t* image, std::int64_t bytes, Random random, std
   }
 }
 
-/// What does not depend on the image.
+/// The part of the plan that does not depend on the image.
 ViewPlan corruption_plan(Corruption corruption, std::int64_t size) {
   ViewPlan plan;
   plan.jitter = corruption == Corruption::hue;
@@ -73,7 +73,7 @@ Dataset with_corruption(const Dataset& images, Corruption corruption, std::uint6
 CorruptedFeatures corrupted_features(const Encode& encode, const Dataset& dataset, ExtractSettings extract,
                                      std::uint64_t seed, Backend& backend) {
   const Dataset images = as_seen(dataset, extract);
-  extract.resize = -1;  // that is done
+  extract.resize = -1;  // already done
   CorruptedFeatures features{extract_features(encode, images, extract, backend), {}};
   for (std::size_t i = 0; i < corruptions.size(); ++i)
     if (has_meaning(corruptions[i], images))

@@ -1,4 +1,4 @@
-// The foreground matrix, and what a change of backgrounds does to predictions.
+// The foreground matrix, and the effect of new backgrounds on predictions.
 #include "ssl/evaluation/robustness/foreground.h"
 
 #include <limits>
@@ -15,7 +15,7 @@ double per_cent_of(std::int64_t part, std::int64_t whole) {
                    : std::numeric_limits<double>::quiet_NaN();
 }
 
-/// The families of the backgrounds that the first `count` images have when they are re-paired.
+/// The background families of the first `count` images after re-pairing.
 std::vector<std::int32_t> new_families(const LayeredSplit& split, std::int64_t count) {
   std::vector<std::int32_t> families;
   for (std::int64_t i = 0; i < count; ++i) families.push_back(split.family(split.partner(i)));

@@ -1,4 +1,4 @@
-// Nuisances: rotation, hue and crop, on bytes.
+// Applies the nuisances rotation, hue and crop to bytes.
 #include "ssl/evaluation/robustness/nuisance.h"
 
 #include <algorithm>
@@ -26,7 +26,7 @@ void rotate(const std::uint8_t* image, std::int64_t size, std::int64_t channels,
     }
 }
 
-/// Of images in color.
+/// Requires images in color.
 void shift_hue(const std::uint8_t* image, std::int64_t size, std::int32_t quarters, std::uint8_t* out) {
   ViewPlan plan;
   plan.jitter = true;
