@@ -1,4 +1,4 @@
-"""Views a second, ours beside torchvision's; see data_throughput.sh."""
+"""Views per second: ours and torchvision's; see data_throughput.sh."""
 import argparse
 import json
 import os
@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset, RandomSampler
 from torchvision import transforms as T
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-# SimCLR's views, for both sides, under the names of our options.
+# SimCLR's views for both sides, named as our options.
 RECIPE = {"crop_low": 0.08, "crop_high": 1.0, "ratio_low": 3 / 4, "ratio_high": 4 / 3, "interpolation": "bicubic",
           "jitter_p": 0.8, "brightness": 0.8, "contrast": 0.8, "saturation": 0.8, "hue": 0.2, "gray_p": 0.2,
           "blur_p": 0.5, "blur_sigma_low": 0.1, "blur_sigma_high": 2.0, "solarize_p": 0.0, "flip_p": 0.5}
@@ -26,7 +26,7 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class PillowBlur:
-    """Pillow's approximation of a Gaussian by boxes, which many recipes take for speed."""
+    """Pillow's box approximation of a Gaussian blur, which many recipes use for speed."""
 
     def __call__(self, image):
         sigma = random.uniform(RECIPE["blur_sigma_low"], RECIPE["blur_sigma_high"])
@@ -34,7 +34,7 @@ class PillowBlur:
 
 
 class TwoViews:
-    """The transform that torchvision's users write. Its own blur's kernel is a tenth of the image, as in SimCLR."""
+    """The usual torchvision transform. Its blur kernel is a tenth of the image, as in SimCLR."""
 
     def __init__(self, size, blur):
         r = RECIPE
@@ -52,7 +52,7 @@ class TwoViews:
 
 
 class CifarInMemory(Dataset):
-    """CIFAR-10's training images from its binary files, held as torchvision's CIFAR10 holds them."""
+    """CIFAR-10's training images from its binary files, stored as torchvision's CIFAR10 stores them."""
 
     def __init__(self, folder, transform):
         files = [next(pathlib.Path(folder).rglob(f"data_batch_{i}.bin")) for i in range(1, 6)]
@@ -68,7 +68,7 @@ class CifarInMemory(Dataset):
 
 
 def their_rate(data, batch, workers, seconds):
-    """Images a second of a DataLoader, without those that it made ahead."""
+    """Images per second of a DataLoader, without those that it prefetched."""
     endless = RandomSampler(data, replacement=True, num_samples=1 << 40)
     loader = iter(DataLoader(data, batch, sampler=endless, num_workers=workers))
     for _ in range(2 * workers + 1):
@@ -92,7 +92,7 @@ def our_rate(bench, options, size, batch, workers, seconds):
 
 
 def in_turns(name, ours, theirs, rounds):
-    """Prints a row: the medians of both, and of the rounds' ratios."""
+    """Prints a row: both medians, and the median of the ratios."""
     pairs = []
     for number in range(rounds):
         pairs.append((ours(), theirs()))

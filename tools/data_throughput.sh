@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # data_throughput.sh [--cifar10 DIR] [--images DIR] [--packed FILE] [--workers N] [--rounds N] [--seconds S]
 #   [--blur torchvision|pillow] [--build FOLDER] [--venv FOLDER]
-# How fast two augmented views of each image are made, as a ratio: `bench data` against torchvision's transforms in
-# PyTorch's DataLoader, the same recipe and number of workers, in turns. Rows: CIFAR-10's binary files (--cifar10), a
-# folder of image files in class folders (--images), and the same images packed (--packed, beside --images, which is
-# what torchvision reads). torch, torchvision and Pillow come from PyPI into FOLDER (venv_throughput; torch brings
-# libraries of several GB), or, where PyPI cannot be reached, are Debian's.
+# Compares how fast two augmented views of each image are made: `bench data` against torchvision's transforms in
+# PyTorch's DataLoader, with the same recipe and number of workers, in alternating rounds; prints the ratio. Rows:
+# CIFAR-10's binary files (--cifar10), a folder of image files in class folders (--images), and the same images packed
+# (--packed, in addition to --images, which torchvision reads). Installs torch, torchvision and Pillow from PyPI into
+# FOLDER (venv_throughput; torch brings libraries of several GB), or uses Debian's packages if PyPI cannot be reached.
 set -euo pipefail
 here=$(dirname -- "${BASH_SOURCE[0]}")
 venv=venv_throughput

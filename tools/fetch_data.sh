@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # fetch_data.sh cifar10|cifar100|stl10 DIR [--mirror URL] [--md5 SUM] [--keep]
 # Downloads a data set's binary version into DIR, checks its MD5 and unpacks it there, for `pretrain --data DIR`.
-# A download that was cut off goes on where it stopped: run the same command again. Does nothing where the data are there.
-#   --mirror URL   the archive elsewhere: a folder (URL/NAME.tar.gz) or, ending in .gz, the file itself
-#   --md5 SUM      what the archive's MD5 is to be, where a mirror has packed the files anew
-#   --keep         leave the archive in DIR after unpacking it
+# To resume an interrupted download, run the same command again. Does nothing if the data are already there.
+#   --mirror URL   download the archive from a folder (URL/NAME.tar.gz) or, if the URL ends in .gz, that file
+#   --md5 SUM      the archive's expected MD5, if a mirror has packed the files anew
+#   --keep         keep the archive in DIR after unpacking
 set -euo pipefail
 
 fail() {
@@ -56,7 +56,7 @@ sum_of() { md5sum -- "$1" | cut -d' ' -f1; }
 is_whole() { [[ -f $part && $(sum_of "$part") == "$md5" ]]; }
 
 if [[ -f $folder/$archive && ! -f $part ]]; then
-  mv -- "$folder/$archive" "$part" # fetched by hand, or kept
+  mv -- "$folder/$archive" "$part" # downloaded by hand, or kept
 fi
 if ! is_whole; then
   had=$(stat -c %s -- "$part" 2>/dev/null || echo 0)

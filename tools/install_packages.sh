@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # install_packages.sh [--tests | --fuzz | --tidy]
-# Installs the Debian 12 packages that building Vergence needs and that are missing, naming them first. With --tests
-# also those of the tests, with --fuzz also those of the tests and clang, with --tidy also those of the tests and clang-tidy.
-# Nothing here needs a GPU. Does nothing where all are there already.
+# Installs the missing Debian 12 packages that building Vergence needs, after listing them. With --tests also those of
+# the tests, with --fuzz also those of the tests and clang, with --tidy also those of the tests and clang-tidy. None of
+# them needs a GPU. Does nothing if all are installed.
 set -euo pipefail
 
 needed=(g++ cmake ninja-build libcli11-dev libtomlplusplus-dev nlohmann-json3-dev libdnnl-dev
@@ -12,7 +12,7 @@ case "${1:-}" in
   '') ;;
   --tests)
     needed+=(libgtest-dev xz-utils curl python3)
-    # The check of the format (tests/format.sh) and the comparisons with PyTorch; they are skipped without these.
+    # For the format check (tests/format.sh) and the comparisons with PyTorch; both are skipped without these.
     optional=(clang-format-14 python3-torch python3-torchvision)
     ;;
   --fuzz) needed+=(libgtest-dev clang libomp-dev libclang-rt-dev) ;;

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # quickstart.sh [RUN_FOLDER]
-# From a fresh clone to a first result on two processor cores in a few minutes: installs the packages that are missing,
-# builds the tools, pretrains a small encoder on the rendered data set (nothing is downloaded) and compares a linear
-# probe of it with the same probe of an untrained encoder. Started again it goes on where it was stopped.
+# Goes from a fresh clone to a first result in a few minutes on two CPU cores: installs missing packages, builds the
+# tools, pretrains a small encoder on the rendered data set (downloads nothing) and compares a linear probe of it with
+# the same probe of an untrained encoder. Run it again to resume where it stopped.
 set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 run=${1:-runs/quickstart}
@@ -16,7 +16,7 @@ bash tools/install_packages.sh
 
 step "Build"
 configure=(-S . -B build -DCMAKE_BUILD_TYPE=Release -DVERGENCE_TESTS=OFF)
-# Compiling the CUDA kernels takes minutes: a new build has them only where a GPU answers.
+# Compiling the CUDA kernels takes minutes, so a new build includes them only if it finds a GPU.
 [[ -e build/CMakeCache.txt ]] || nvidia-smi -L >/dev/null 2>&1 || configure+=(-DVERGENCE_CUDA=OFF)
 # A build folder keeps the generator it was made with.
 [[ -e build/CMakeCache.txt ]] || ! command -v ninja >/dev/null || configure+=(-G Ninja)

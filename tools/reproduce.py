@@ -10,12 +10,12 @@ import time
 
 from runs import ROOT, Runner, Stopped, slug
 
-# What all rows of a table have in common. On the rendered data set that is each objective's recipe with a narrower
-# encoder, for the sake of time; on CIFAR-10 the short SimCLR recipe, whatever the objective.
+# Options that all rows of a table share. On the rendered data set: each objective's recipe with a narrower encoder, to
+# save time; on CIFAR-10: the short SimCLR recipe for every objective.
 SHAPES = ["--dataset", "confounded_shapes", "--width", "8"]
 COMMON = {"shapes": SHAPES, "search": SHAPES, "cifar10": ["--config", "cifar10_simclr_short"]}
-# Name in the table, its objective, and its own options. Every recipe has the same encoder, views, batch and number of
-# epochs, so that all rows of a table take the same number of steps.
+# Name in the table, objective, and its own options. Every recipe has the same encoder, views, batch and number of
+# epochs, so all rows of a table take the same number of steps.
 RUNS = {
     "shapes": [
         ("SimCLR", "simclr", []),
@@ -36,7 +36,7 @@ RUNS = {
         ("SimCLR on foregrounds", "simclr", ["--confounded_shapes.version", "foreground_only"]),
         ("ICL-MSR on foregrounds", "icl_msr", ["--confounded_shapes.version", "foreground_only"]),
     ],
-    # Rates and heads as the search on the rendered data set suggests; ICL-MSR's regularizer in its cheap mode.
+    # Rates and heads that the search on the rendered data set suggests; ICL-MSR's regularizer in its cheap mode.
     "cifar10": [
         ("SimCLR", "simclr", []),
         ("Barlow Twins", "barlow_twins", ["--barlow_twins.hidden", "512", "--barlow_twins.output", "512", "--lr", "0.4"]),
@@ -47,7 +47,7 @@ RUNS = {
         ("MRCL", "mrcl", ["--mrcl.mask_patch", "4", "--mrcl.decoder_width", "16"]),
         ("DSA", "dsa", ["--dsa.prior_net", "ema"]),
     ],
-    # What the recipes' coefficients were chosen from.
+    # The values from which the recipes' coefficients were chosen.
     "search": [
         ("SimCLR", "simclr", []),
         *[(f"Barlow Twins, lr {lr}", "barlow_twins", ["--lr", lr]) for lr in ("0.12", "0.4", "1.2")],
@@ -59,16 +59,16 @@ RUNS = {
         *[(f"DSA, lambda1 {x}", "dsa", ["--dsa.lambda1", x]) for x in ("0.1", "0.3", "1")],
     ],
 }
-# The row that another is compared with, seed by seed; by the name before the comma where there is none of its own.
+# The row to compare with, seed by seed. A row without an entry uses that of its name before the comma.
 BASES = {"MetaMask": "Barlow Twins", "ICL-MSR": "SimCLR", "MRCL": "SimCLR", "DSA": "SimCLR",
          "ICL-MSR on foregrounds": "SimCLR on foregrounds"}
-# Which figure of the foreground matrix, by the forms trained and tested on.
+# Entries of the foreground matrix, by the forms of training and test images.
 FOREGROUND = {"full > full": (0, 0), "full > fore": (0, 1), "fore > fore": (1, 1), "fore > full": (1, 0),
               "full > re-paired": (0, 3)}
 COLUMNS = {"shapes": ["probe", "kNN 200", "kNN 5", *FOREGROUND, "crowding"],
            "cifar10": ["probe", "kNN 200", "kNN 5", "crowding"]}
 COLUMNS["search"] = COLUMNS["shapes"]
-GAIN = {"shapes": "full > full", "search": "full > full", "cifar10": "probe"}  # what is compared with the base's
+GAIN = {"shapes": "full > full", "search": "full > full", "cifar10": "probe"}  # compared with the base's
 
 
 def one_run(runner, options, name, objective, extra, seed):
@@ -191,6 +191,6 @@ def main():
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["evidence"]:
-        import evidence.command  # its rows and options are others
+        import evidence.command  # it has rows and options of its own
         sys.exit(evidence.command.main(sys.argv[2:]))
     sys.exit(main())

@@ -1,4 +1,4 @@
-"""What the scripts that start many runs share: commands that an interrupt reaches, and names of folders."""
+"""Shared by the scripts that start many runs: interruptible commands, and names of folders."""
 import contextlib
 import os
 import pathlib
@@ -12,19 +12,19 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
 class Stopped(Exception):
-    """A signal came: what is under way ends and saves."""
+    """A signal came: running commands save and end."""
 
 
 class TookTooLong(Exception):
-    """A command was interrupted because its time was up."""
+    """A command was interrupted because its time ran out."""
 
 
 class Runner:
-    """Runs commands, from one thread or several, and passes an interrupt on to all of them."""
+    """Runs commands, from one or several threads, and passes an interrupt on to all of them."""
 
     def __init__(self, threads=1):
         self.stopping = False
-        # Waiting threads sleep unless the user wants otherwise: on a busy machine spinning ones cost minutes.
+        # Waiting threads sleep unless the user sets otherwise: on a busy machine, spinning threads cost minutes.
         self.environment = {"OMP_WAIT_POLICY": "passive"} | os.environ | {"OMP_NUM_THREADS": str(threads)}
         self.processes = set()
         self.lock = threading.RLock()  # the handler may interrupt the thread that holds it
@@ -40,19 +40,19 @@ class Runner:
                 process.send_signal(signal.SIGINT)
 
     def run(self, command, log, allowed=(0,), seconds=None):
-        """The exit status, one of `allowed`; any other is an error. The command and what it says go to the end of `log`.
-        After `seconds` it is interrupted, as by the user."""
+        """Runs a command and returns its exit status, one of `allowed`; raises an error for any other. Appends the
+        command and its output to `log`. After `seconds` it interrupts the command, as the user would."""
         if self.stopping:
             raise Stopped
         with open(log, "a", encoding="utf-8") as out:
             print("$", shlex.join(map(str, command)), file=out, flush=True)
-            # A session of its own: the terminal's interrupt reaches it through `stop` alone.
+            # A session of its own: the terminal's interrupt reaches it only through `stop`.
             process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, start_new_session=True,
                                        env=self.environment)
             be_as_nice(process.pid)
             with self.lock:
                 self.processes.add(process)
-                if self.stopping:  # since the question above
+                if self.stopping:  # set after the check above
                     process.send_signal(signal.SIGINT)
             try:
                 status = process.wait(seconds)
@@ -71,8 +71,8 @@ class Runner:
 
 
 def be_as_nice(pid):
-    """Linux may share the processor between sessions before it looks at niceness: the session needs ours as well."""
-    with contextlib.suppress(OSError):  # no such thing here, or the process is gone
+    """Linux may share the processor between sessions before it considers niceness, so give the session ours too."""
+    with contextlib.suppress(OSError):  # not supported here, or the process is gone
         pathlib.Path(f"/proc/{pid}/autogroup").write_text(str(os.nice(0)), encoding="ascii")
 
 

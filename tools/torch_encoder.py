@@ -1,6 +1,6 @@
 """encoder.safetensors in PyTorch: load_encoder builds the network that the file's metadata describe, with its weights.
 
-Needs torch, torchvision and safetensors. Any ResNet, stem, width and number of channels.
+Needs torch, torchvision and safetensors. Supports any ResNet, stem, width and number of channels.
 """
 import json
 
@@ -39,13 +39,13 @@ class Encoder(resnet.ResNet):
         return super()._make_layer(block, planes * self.width // 64, *rest, **named)
 
     def normalize(self, images):
-        """Images with values in [0, 1] -> as the encoder was trained on them."""
+        """Normalizes images with values in [0, 1] as in the encoder's training."""
         return (images - self.image_mean) / self.image_std
 
 
 def load_encoder(path):
-    """The encoder of the file, in eval mode. Raises ValueError if it is no ResNet, RuntimeError if a tensor does not fit
-    the file's metadata."""
+    """Loads the file's encoder in eval mode. Raises ValueError if it is not a ResNet, and RuntimeError if a tensor does
+    not fit the file's metadata."""
     with safe_open(path, framework="pt") as file:
         encoder = Encoder(file.metadata())
         encoder.load_state_dict({name: file.get_tensor(name) for name in file.keys()}, strict=True)

@@ -1,5 +1,5 @@
-"""The experiments behind what is claimed of the objectives; see docs/evidence/README.md.
+"""The experiments behind the claims about the objectives; see docs/evidence/README.md.
 
-command: the options; rows: what is run; judging: what each run is judged by; store: finished lines; clone: the tools;
+command: the options; rows: the runs; judging: how each run is judged; store: finished lines; clone: the tools;
 runner: runs what is left; gpu: pieces for a machine with a GPU; paired: statistics; tables: Markdown.
 """

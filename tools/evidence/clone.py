@@ -1,4 +1,4 @@
-"""A clone of this checkout at the commit of the rows, and the tools built in it: editing the checkout disturbs no run."""
+"""A clone of this checkout at the commit of the rows, with its own build of the tools, so edits do not affect runs."""
 import shutil
 import subprocess
 
@@ -8,7 +8,7 @@ TOOLS = ("pretrain", "linear_probe", "evaluate")
 
 
 def processor_name():
-    """As the system calls it, and by what its name may leave out: rounding depends on the vector instructions."""
+    """The system's name for the processor, plus what that may omit: rounding depends on the vector instructions."""
     found = {}
     with open("/proc/cpuinfo", encoding="utf-8") as file:
         for line in file:
@@ -34,7 +34,7 @@ def head_of(checkout):
 
 
 def check_out(checkout, source, commit):
-    """Makes `source` a clone of `checkout` at `commit`; leaves alone one that is there already."""
+    """Makes `source` a clone of `checkout` at `commit`; reuses an existing clone."""
     if not (source / ".git").exists():
         source.parent.mkdir(parents=True, exist_ok=True)
         _git("clone", "--quiet", "--no-checkout", checkout, source)
@@ -47,7 +47,8 @@ def check_out(checkout, source, commit):
 
 
 def build(runner, source, folder, commit, jobs, log):
-    """The tools, unless those of this commit and processor are there. A compiler tunes for the processor it runs on."""
+    """Builds the tools unless they exist for this commit and processor: compilers tune for the processor they run
+    on."""
     wanted, mark = f"{commit}\n{processor_name()}\n", folder / "BUILT"
     if mark.exists() and mark.read_text(encoding="utf-8") == wanted:
         return

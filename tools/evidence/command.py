@@ -62,7 +62,7 @@ def parse(arguments):
 
 
 def selected_rows(options, rows):
-    """Pairs of a row and its seeds, as --step, --only and --seeds say."""
+    """Returns pairs of a row and its seeds, as selected by --step, --only and --seeds."""
     only = [name for name in options.only.split(",") if name]
     unknown = set(only) - {row.name for row in rows}
     if unknown:
@@ -80,7 +80,7 @@ def selected_rows(options, rows):
 
 
 def in_order(selected):
-    """Step by step, in a step seed by seed."""
+    """Orders runs by step, and by seed within a step."""
     steps = dict.fromkeys(row.step for row, _ in selected)
     return [(row, seed) for step in steps for seed in sorted({seed for row, own in selected for seed in own})
             for row, own in selected if row.step == step and seed in own]
@@ -95,7 +95,7 @@ def check_data(data):
 
 
 def only_one(runs):
-    """Holds the folder of the runs as long as the result is open."""
+    """Locks the folder of the runs while the returned file is open."""
     runs.mkdir(parents=True, exist_ok=True)
     lock = open(runs / ".lock", "w", encoding="utf-8")  # pylint: disable=consider-using-with
     try:
@@ -106,7 +106,7 @@ def only_one(runs):
 
 
 def tools(options, runner, runs, commit):
-    """The folder of the tools: --build, or that of the clone, built if need be."""
+    """Returns the folder of the tools: --build, or that of the clone, which it builds if needed."""
     folder = options.build and options.build.resolve()
     if folder is None:
         source, folder = runs / "src", runs / "build"
@@ -117,7 +117,7 @@ def tools(options, runner, runs, commit):
 
 
 def show(options, rows, lines, commit):
-    """--plan and --tables."""
+    """Handles --plan and --tables."""
     everything = [*rows, *gpu.ROWS] if options.tables else rows
     selected, store = selected_rows(options, everything), Store(lines, commit, [*rows, *gpu.ROWS])
     chosen = {row.name: own for row, own in selected}
@@ -167,7 +167,7 @@ def work(options, rows, lines, runs, commit):
 
 
 class OneFile(Store):
-    """Lines of pieces: all in one file, whatever its name."""
+    """The lines of pieces: all in one file of any name."""
 
     def __init__(self, file, commit, rows):
         super().__init__(file.parent, commit, [])
@@ -180,7 +180,7 @@ class OneFile(Store):
 
 
 def piece_rows(options, images):
-    """The rows of the piece, their epochs, and about how long each will train."""
+    """Returns the rows of the piece, their epochs, and estimated training times."""
     epochs = options.epochs or gpu.fitting_epochs(options.gpu, images, options.views_per_second, options.budget)
     more = {"--epochs": epochs} | ({"--limit": options.limit} if options.limit else {})
     more |= {"--width": options.width} if options.width else {}
@@ -190,7 +190,7 @@ def piece_rows(options, images):
 
 
 def piece_place(options, lines, runs, rows, epochs):
-    """On the GPU, or in a rehearsal on the processor."""
+    """Returns the place of a run: on the GPU, or on the CPU for a rehearsal."""
     commit = options.commit or clone.head_of(ROOT)
     if not options.out and commit != written_commit(lines):
         print(f"warning: {commit[:12]} is not the commit in {lines / 'COMMIT'}: these lines will not count", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Pieces of a few minutes for a machine with a GPU: trained and judged by one command that ends in time."""
+"""Pieces of a few minutes for a machine with a GPU: one command trains and judges them and ends in time."""
 import dataclasses
 import subprocess
 import sys
@@ -9,11 +9,11 @@ from .rows import DSA_BEST, ICL_MSR_BEST, ICL_MSR_FIXED, MASK_1, METAMASK_BEST, 
 from .runner import Run, core_seconds
 
 IMAGES = 50000
-JUDGE_SECONDS = 15  # a run, about
+JUDGE_SECONDS = 15  # per run, approximately
 COMMON = ("--config", "cifar10_simclr_short", "--dataset", "cifar10", "--limit", "0", "--width", "64", "--epochs", "100",
           "--eval-every", "0", "--device", "cuda", "--precision", "bf16", "--log-every", "20")
-# A step's cost beside SimCLR's, for the number of epochs that fit: by `bench step` of 512 pairs on an H200; of ICL-MSR's kinds and
-# the mask of ones, which it does not run, estimates.
+# The cost of a step relative to SimCLR's, to find how many epochs fit: from `bench step` of 512 pairs on an H200;
+# estimates for ICL-MSR's variants and the mask of ones, which `bench step` does not run.
 COSTS = {"gpu_simclr": 1, "gpu_mrcl": 1.3, "gpu_dsa": 2.65, "gpu_icl_msr": 2.5, "gpu_icl_fixed": 1.5, "gpu_simclr_lr_2": 1,
          "gpu_metamask": 3.8, "gpu_mask_1": 1.1}
 PIECES = {"A": ("gpu_simclr", "gpu_mrcl", "gpu_dsa"), "B": ("gpu_simclr_lr_2", "gpu_icl_fixed", "gpu_icl_msr"),
@@ -46,7 +46,7 @@ def gpu_name():
 
 
 def fitting_epochs(piece, images, views_per_second, budget):
-    """100, or as many as can be trained and judged in `budget` seconds; at least 1."""
+    """Returns the epochs that can be trained and judged in `budget` seconds: 1 to 100."""
     cost = sum(COSTS[name] for name in PIECES[piece])
     seconds = budget - JUDGE_SECONDS * len(PIECES[piece])
     return max(1, min(100, int(seconds * views_per_second / (cost * 2 * images))))
@@ -58,7 +58,7 @@ def rows_of(piece, more_options):
 
 
 class Clock:
-    """How much of the budget is left, and how much of that the runs to come will want."""
+    """Tracks how much of the budget is left, and how much of that the coming runs need."""
 
     def __init__(self, budget, estimates):
         self.end, self.estimates, self.factor = time.monotonic() + budget, estimates, 1.0
@@ -74,7 +74,7 @@ class Clock:
 
 
 def run_piece(place, piece, seed, rows, budget, estimates):
-    """Whether all of the piece's rows have their lines. A row is not begun where the time that is left is too short."""
+    """Returns whether all rows of the piece have their lines. Starts a row only if enough time is left."""
     clock = Clock(budget, estimates)
     for number, row in enumerate(rows):
         if place.store.line(row.name, seed, place.machine):

@@ -1,6 +1,7 @@
-"""What a finished run is judged by: commands of linear_probe and evaluate, and the figures read from their JSON.
+"""How a finished run is judged: commands of linear_probe and evaluate, and the figures read from their JSON.
 
-Groups are made up of judgments; one whose data is absent, or that the tools do not know, leaves a note in the run's line.
+Groups consist of judgments. If the data of a judgment is missing, or the tools do not know it, the run's line gets a
+note.
 """
 import dataclasses
 import json
@@ -10,23 +11,23 @@ import typing
 from .rows import dataset_of
 
 FORMS = {"full": "full", "foreground_only": "fore", "background_only": "back", "repaired": "re-paired"}
-# Where each data set lies below --data; the first that is there. The subset's probe has a name of its own.
+# The folder of each data set below --data; the first that exists. The subset's probe has a name of its own.
 FOLDERS = {"cifar10": ("cifar10",), "composites": ("cifar10",), "cifar100": ("cifar100", "cifar100_subset")}
 TRANSFER = "transfer probe"
 TRANSFER_PARTS = ("shapes probe", ("CIFAR-100 probe", "CIFAR-100 subset probe"))
-# Numbers in the tools' JSON that describe the measurement and are none of its results.
+# Numbers in the tools' JSON that describe the measurement and are not results.
 SETTINGS = {"k", "epochs", "seed", "classes", "train_images", "test_images", "decoder_width", "ways", "shots", "queries",
             "episodes", "images", "chance", "width", "drawn_from", "interval_95"}
-MISSING = ("missing_classes", "missing_images")  # of a judgment that cannot name all classes
+MISSING = ("missing_classes", "missing_images")  # of a judgment that cannot predict some classes
 
 
 @dataclasses.dataclass(frozen=True)
 class Judgment:
-    name: str  # its group's, and what it is judged on
+    name: str  # the group, then what the run is judged on
     tool: str
     options: tuple
-    dataset: str  # "": the run's own
-    read: typing.Callable  # figures of the tool's JSON and the folder of the data
+    dataset: str  # empty: the run's own
+    read: typing.Callable  # reads figures from the tool's JSON and the data folder
 
     @property
     def group(self):
@@ -34,11 +35,11 @@ class Judgment:
 
 
 class NotJudged(Exception):
-    """Why there are no figures: the note in the line."""
+    """Why there are no figures; becomes the note in the line."""
 
 
 def flat(value, name):
-    """Numbers of nested JSON by the names on the way to them, but for settings and classes without images."""
+    """The numbers of nested JSON, named by their paths, without settings and missing classes."""
     if isinstance(value, bool) or value is None or isinstance(value, str):
         return {}
     if isinstance(value, (int, float)):
@@ -96,7 +97,7 @@ def _all_of(metric, name):
 
 
 def judgments(row):
-    """Those of the row's groups, in order."""
+    """Returns the judgments of the row's groups, in order."""
     home = ("--limit", "20000") if row.split == "val" else ()
     own = dataset_of(row.common)
     small, some = ("--limit", "1500", "--train-limit", "1000"), ("--limit", "4000", "--train-limit", "2000")
@@ -123,7 +124,7 @@ def judgments(row):
 
 
 def data_folder(data, dataset):
-    """Where the data set's files lie, None where it needs none. NotJudged where they are absent."""
+    """Returns the folder of the data set's files, or None if it needs none. Raises NotJudged if they are missing."""
     if dataset not in FOLDERS:
         return None
     for name in FOLDERS[dataset]:
@@ -133,7 +134,7 @@ def data_folder(data, dataset):
 
 
 def command_of(judgment, row, data, run, out, device, limits=()):
-    """The words of the command but for the tool; `limits` stand in place of the judgment's own."""
+    """Returns the command's words without the tool; `limits` replace the judgment's own."""
     folder = data_folder(data, judgment.dataset or dataset_of(row.common))
     own = judgment.dataset in ("", dataset_of(row.common))
     subject = ["--run", run] if own else ["--encoder-file", run / "encoder.safetensors", "--dataset", judgment.dataset]
@@ -145,14 +146,14 @@ def command_of(judgment, row, data, run, out, device, limits=()):
 
 
 def figures_in(judgment, row, data, out):
-    """Of the JSON that the tool wrote, to six digits. NaN and null are left out."""
+    """Returns figures from the tool's JSON, rounded to six digits, without NaN and null."""
     said = json.loads(out.read_text(encoding="utf-8"))
     figures = judgment.read(said, data_folder(data, judgment.dataset or dataset_of(row.common)))
     return {name: float(f"{value:.6g}") for name, value in figures.items() if value is not None and math.isfinite(value)}
 
 
 def with_means(figures):
-    """With the mean over the data sets that were not trained on, if all of them were judged."""
+    """Adds the mean over the data sets that the run was not trained on, if all of them were judged."""
     parts = transfer_parts(figures)
     if all(parts):
         figures[TRANSFER] = float(f"{sum(figures[part] for part in parts) / len(parts):.6g}")
@@ -160,6 +161,6 @@ def with_means(figures):
 
 
 def transfer_parts(figures):
-    """The names of what goes into the mean; "" where one is missing."""
+    """The names of the figures in the mean; "" if one is missing."""
     names = [part if isinstance(part, tuple) else (part,) for part in TRANSFER_PARTS]
     return [next((name for name in each if name in figures), "") for each in names]

@@ -1,4 +1,5 @@
-"""Paired differences: Student's t, its intervals and p values, and Holm's correction, by the standard library alone."""
+"""Paired differences: Student's t, its intervals and p values, and Holm's correction, with the standard library
+only."""
 import dataclasses
 import math
 import statistics
@@ -34,12 +35,12 @@ def incomplete_beta(a, b, x):
 
 
 def two_sided_p(t, freedom):
-    """How likely |T| >= |t| is under Student's distribution with `freedom` degrees."""
+    """The probability of |T| >= |t| under Student's distribution with `freedom` degrees."""
     return incomplete_beta(freedom / 2, 0.5, freedom / (freedom + t * t))
 
 
 def t_quantile(probability, freedom):
-    """Student's quantile, by bisection; `probability` from 0 to 1, both excluded."""
+    """Student's quantile, by bisection; `probability` strictly between 0 and 1."""
     if probability == 0.5:
         return 0.0
     if probability < 0.5:
@@ -54,7 +55,7 @@ def t_quantile(probability, freedom):
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """Differences of pairs. Of one pair there is neither deviation nor interval nor p."""
+    """Statistics of paired differences. A single pair has no deviation, interval or p."""
     count: int
     above: int  # differences greater than 0
     mean: float
@@ -64,7 +65,7 @@ class Comparison:
 
 
 def compare(differences):
-    """None where there are no differences."""
+    """Returns None if there are no differences."""
     count = len(differences)
     if count == 0:
         return None
@@ -74,13 +75,13 @@ def compare(differences):
     deviation = statistics.stdev(differences)
     error = deviation / math.sqrt(count)
     half = t_quantile(0.975, count - 1) * error
-    # Equal differences have no t: none at all is certain to be as small, any other has no chance.
+    # Equal differences have no t: p is 1 if all are zero, otherwise 0.
     p = two_sided_p(mean / error, count - 1) if error > 0 else float(mean == 0)
     return Comparison(count, above, mean, deviation, (mean - half, mean + half), p)
 
 
 def holm(p_values):
-    """Holm's adjusted p values. None, a test that was not made yet, counts as 1 and stays None."""
+    """Holm's adjusted p values. None, for a test not made yet, counts as 1 and stays None."""
     order = sorted(range(len(p_values)), key=lambda i: 1 if p_values[i] is None else p_values[i])
     adjusted, largest = [None] * len(p_values), 0.0
     for rank, i in enumerate(order):

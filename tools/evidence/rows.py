@@ -1,11 +1,11 @@
-"""What is run: every row with all options that matter, in the order in which the rows are run, seed by seed.
+"""The runs: every row with all options that matter, in the order in which the rows run, seed by seed.
 
-A row's options are stated in full, so that no later change of a default changes what a row means. A line of docs/evidence
-counts only as long as its options are those of its row here.
+Each row states its options in full, so that no later change of a default changes its meaning. A line of docs/evidence
+counts only while its options match those of its row here.
 """
 import dataclasses
 
-# ---- what rows have in common
+# ---- options that rows share
 CPU = ("--eval-every", "0", "--device", "cpu", "--log-every", "1")
 # 10,000 images, 390 steps of 256, a ResNet-18 of width 16.
 PROXY = ("--config", "cifar10_simclr_short", "--dataset", "cifar10", "--limit", "10000", "--epochs", "10", *CPU)
@@ -44,13 +44,13 @@ METAMASK = own("metamask", "lambda 0.005", "contrastive_weight 100", "temperatur
 MASK_1 = own("metamask", "meta off")
 BARLOW_TWINS = own("barlow_twins", "lambda 0.0051", "scale 0.1", "hidden 512", "output 512") + ("--lr", "0.4")
 
-# ---- what step "search" is to choose: changed, if at all, after it and before the other steps begin
+# ---- what step "search" chooses: changed, if at all, after it and before the other steps start
 DSA_BEST = own("dsa", "quantile 0.02", "mu 0")
 METAMASK_BEST = ()
 ICL_MSR_BEST = ()
 ICL_MSR_FIXED = FIXED + own("icl_msr", "initial_deviation 4")
 
-# Objective and options of each method as they stand above.
+# The objective and options of each method, as set above.
 METHODS = {"MetaMask": ("metamask", METAMASK), "ICL-MSR": ("icl_msr", ICL_MSR), "MRCL": ("mrcl", MRCL), "DSA": ("dsa", DSA),
            "SimCLR": ("simclr", ()), "Barlow Twins": ("barlow_twins", BARLOW_TWINS)}
 # Groups of judgments, see judging.py.
@@ -61,17 +61,17 @@ MORE_GROUPS = {"SimCLR": ("corruptions", "episodes", "foreground"), "Barlow Twin
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    name: str  # of its run folders, with the seed
+    name: str  # with the seed, also the name of its run folder
     step: str
     method: str
-    options: tuple = ()  # beyond those of the method
-    bases: tuple = ()  # rows that it is compared with: of the same seed, run on the same machine
+    options: tuple = ()  # in addition to the method's
+    bases: tuple = ()  # rows to compare with: same seed, run on the same machine
     prior: str = ""  # the row whose encoder is --dsa.prior_file; one of the bases
-    against: tuple = ()  # rows that it is compared with where they happen to be of one machine
+    against: tuple = ()  # rows to compare with if they happen to be of the same machine
     common: tuple = PROXY
-    train_minutes: float = 4  # of one core, as long as no run of the row has finished
+    train_minutes: float = 4  # of one core, until a run of the row has finished
     judge_minutes: float = 2
-    groups: tuple = ()  # none: those of the method
+    groups: tuple = ()  # empty: the method's
 
     @property
     def seeds(self):
@@ -86,7 +86,7 @@ class Row:
         return self.groups or GROUPS + MORE_GROUPS.get(self.method, ())
 
     def pretrain_options(self, seed):
-        """Without paths. Where an option stands twice, the later one counts."""
+        """Returns the options without paths. The last value of a repeated option counts."""
         objective, options = METHODS[self.method]
         return merged(self.common, ("--objective", objective, "--seed", str(seed)), options, self.options)
 
@@ -121,7 +121,7 @@ def _search():
     def icl(name, *options, also=()):
         return row(f"icl_{name}", "ICL-MSR", ("--lr", "0.06") + also + own("icl_msr", *options), 8)
 
-    # Behind the base what is cheap and was not tried yet, then what was, then what is dear.
+    # After the base: first cheap rows that are new, then rows tried before, then expensive ones.
     return [
         row("simclr", "SimCLR"),
         mask_1("w100_t02", 100, 0.2, "0.006"), mask_1("w30_t02", 30, 0.2, "0.006"),
@@ -159,7 +159,7 @@ def _step2():
 
 
 def _step5():
-    longer = ("full_simclr_x15", "full_simclr_x37")  # as long as DSA's and as MetaMask's run, about
+    longer = ("full_simclr_x15", "full_simclr_x37")  # about as long as DSA's and MetaMask's runs
 
     def full(name, method, options=(), minutes=20, prior=""):
         first = name == "full_simclr"
@@ -216,7 +216,7 @@ STEPS = tuple(dict.fromkeys(row.step for row in ROWS))
 
 @dataclasses.dataclass(frozen=True)
 class Primary:
-    """The one figure of a method that was named before the runs."""
+    """The figure of a method that was chosen before the runs."""
     method: str
     figure: str
     row: str

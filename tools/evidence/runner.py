@@ -1,4 +1,4 @@
-"""Runs rows: trains, judges, and appends the line. What is under way when a signal comes goes on from its checkpoint."""
+"""Runs rows: trains, judges, and appends the line. After a signal, runs resume from their checkpoints."""
 import dataclasses
 import json
 import pathlib
@@ -15,7 +15,7 @@ from .store import Store, machine_of
 
 @dataclasses.dataclass
 class Place:
-    """Where and with what rows are run."""
+    """Where and with what rows run."""
     runner: Runner
     store: Store
     rows: dict  # by name
@@ -25,9 +25,9 @@ class Place:
     processor: str
     threads: int
     device: str = "cpu"
-    limits: tuple = ()  # pairs in place of the judgments' own
+    limits: tuple = ()  # option pairs that replace the judgments' own
     epochs: int | None = None  # pieces on a GPU
-    judged_at: str = ""  # commit of the tools that judge, if not that of the rows
+    judged_at: str = ""  # commit of the judging tools, if not that of the rows
 
     @property
     def machine(self):
@@ -36,13 +36,13 @@ class Place:
 
 
 def core_seconds():
-    """Of the processes that have ended."""
+    """CPU seconds of the processes that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
 class Run:
-    """One row with one seed: its folder, its log and, beside them, what it is of and how far it is."""
+    """One row with one seed: its folder, its log, and a state file with its settings and progress."""
 
     def __init__(self, place, row: Row, seed):
         self.place, self.row, self.seed = place, row, seed
@@ -69,7 +69,7 @@ class Run:
         new.replace(self.state_file)
 
     def set_aside_others(self):
-        """What another commit, machine or set of options left under this name is kept under another one."""
+        """Renames what another commit, machine or set of options left under this name."""
         if self.own or not self.folder.exists():
             return
         number = next(n for n in range(1, 10**6) if not (self.place.runs / f"{self.name}.before_{n}").exists())
@@ -78,7 +78,7 @@ class Run:
                 file.rename(file.with_name(file.name.replace(self.name, f"{self.name}.before_{number}", 1)))
 
     def train(self, seconds=None):
-        """Ends with an encoder, or an exception."""
+        """Returns once there is an encoder, or raises an exception."""
         if self.trained:
             return
         self.set_aside_others()
@@ -99,12 +99,13 @@ class Run:
             self.save()
 
     def steps(self):
-        """Of the last line of metrics.jsonl."""
+        """The step in the last line of metrics.jsonl."""
         lines = (self.folder / "metrics.jsonl").read_text(encoding="utf-8").split("\n")
         return json.loads([line for line in lines if line.strip()][-1])["step"]
 
     def judge(self, judgments, left=lambda: None):
-        """Figures, and notes on what could not be judged. `left` gives the seconds there are, None: any number."""
+        """Returns figures, and notes on what could not be judged. `left` returns the remaining seconds; None: no
+        limit."""
         figures, notes = {}, {}
         for judgment in judgments:
             try:
@@ -121,7 +122,7 @@ class Run:
             raise judging.NotJudged("no time was left")
         out = self.folder / f"judged_{judgment.name.replace(' ', '_')}_{self.row.split}.json"
         words = judging.command_of(judgment, self.row, place.data, self.folder, out, place.device, place.limits)
-        # 2: the tool does not know it, or its data does not suit; a home without figures is a failure.
+        # 2: the tool does not know the judgment, or its data does not suit. A run without "home" figures is a failure.
         allowed = (0,) if judgment.group == "home" else (0, 2)
         if place.runner.run([place.build / tool, *words], self.log, allowed, seconds) == 2:
             said = last_line(self.log).replace(str(place.data), "DIR").replace(str(self.folder), "RUN")
@@ -144,7 +145,7 @@ class Run:
 
 
 class Work:
-    """Rows in their order, each behind the bases that it is compared with."""
+    """Runs rows in order, each after the bases that it is compared with."""
 
     def __init__(self, place):
         self.place, self.failures = place, {}
@@ -155,7 +156,7 @@ class Work:
             if minutes is not None and time.monotonic() - began >= 60 * minutes:
                 print(f"{minutes:g} minutes are over: no new row is begun; the same command goes on", flush=True)
                 return
-            if self.place.store.finished(row, seed):  # as the base of one before
+            if self.place.store.finished(row, seed):  # as the base of an earlier row
                 continue
             try:
                 self.settle(row, seed)
@@ -164,7 +165,7 @@ class Work:
                 print(f"failed: {row.name}, seed {seed}: {error}", file=sys.stderr, flush=True)
 
     def settle(self, row, seed):
-        """The row has a line of this machine when this returns, and so have its bases."""
+        """Makes sure that the row and its bases have lines of this machine."""
         for base in row.bases:
             if not self.place.store.line(base, seed, self.place.machine):
                 if (base, seed) in self.failures:
@@ -190,7 +191,7 @@ class Work:
               + (f"; without {', '.join(notes)}" if notes else ""), flush=True)
 
     def bring_back(self, row, seed):
-        """The row has its encoder here. One that was trained elsewhere is trained again, and compared."""
+        """Makes sure that the row's encoder is here. If it was trained elsewhere, trains it again and compares."""
         run = Run(self.place, row, seed)
         if run.trained:
             return
@@ -205,7 +206,8 @@ class Work:
                   file=sys.stderr, flush=True)
 
     def judge_again(self, row, seed):
-        """The judgments that left a note, of a run whose encoder is here. Whether anything came of it."""
+        """Repeats the judgments that left a note, if the run's encoder is here. Returns whether that gave any
+        figures."""
         line = self.place.store.line(row.name, seed, self.place.machine)
         run = Run(self.place, row, seed)
         if not line or not line.get("notes") or not run.trained:

@@ -1,4 +1,4 @@
-"""Finished runs: one line of JSON each in FOLDER/<step>.jsonl, and the commit that they must be of in FOLDER/COMMIT."""
+"""Finished runs: one line of JSON each in FOLDER/<step>.jsonl, and the commit that they must have in FOLDER/COMMIT."""
 import fcntl
 import json
 import os
@@ -8,11 +8,11 @@ KEYS = {"row", "step", "seed", "commit", "processor", "threads", "options", "fig
 
 
 class Unusable(Exception):
-    """What the user is to put right, in one line."""
+    """A problem for the user to fix, in one line."""
 
 
 def written_commit(folder):
-    """What COMMIT says; None where there is no such file."""
+    """The contents of COMMIT; None if there is no such file."""
     file = folder / "COMMIT"
     if not file.exists():
         return None
@@ -32,14 +32,15 @@ def expected_commit(folder):
 
 
 def machine_of(line):
-    """Lines of one machine can be compared. Pieces on a GPU (other lines have no 'epochs') are of different lengths, and of
-    different commits: each machine is lent for minutes, so none is run again."""
+    """Lines of one machine can be compared. Pieces on a GPU (only they have 'epochs') differ in length and commit: each
+    machine is lent for minutes, so no piece is run again."""
     epochs = line.get("epochs")
     return line["processor"], line["threads"], epochs, epochs and line["commit"]
 
 
 def append(file, line):
-    """All of the line or nothing, on the disk when this returns; behind a cut-off last line if there is one."""
+    """Writes all of the line or nothing, to disk before it returns; starts after a truncated last line if there is
+    one."""
     file.parent.mkdir(parents=True, exist_ok=True)
     text = (json.dumps(line, ensure_ascii=False) + "\n").encode()
     handle = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
@@ -57,7 +58,7 @@ def append(file, line):
 
 
 def lines_of(file):
-    """Pairs of a line, or None where there is no readable one, and its number."""
+    """Yields each line with its number, None for an unreadable line."""
     if not file.exists():
         return
     for number, text in enumerate(file.read_bytes().split(b"\n"), 1):
@@ -71,8 +72,8 @@ def lines_of(file):
 
 
 class Store:
-    """The lines that count: of `commit`, of a row that there is, with that row's options. The last of a row, seed and
-    machine stands for all of them. `ignored` says what does not count."""
+    """The lines that count: of `commit`, of an existing row, and with that row's options. The last line of a row, seed
+    and machine counts. `ignored` says which lines do not count."""
 
     def __init__(self, folder, commit, rows):
         self.folder, self.commit = folder, commit
@@ -97,7 +98,7 @@ class Store:
         self.found.setdefault((line["row"], line["seed"]), {})[machine_of(line)] = line
 
     def _options_agree(self, line):
-        def of_row(words):  # pieces on a GPU have as many epochs as fit
+        def of_row(words):  # the epochs of a GPU piece depend on its budget
             pairs = dict(zip(words[::2], words[1::2]))
             if "epochs" in line:
                 pairs.pop("--epochs", None)
@@ -116,12 +117,12 @@ class Store:
         return list(self.found.get((name, seed), {}).values())
 
     def finished(self, row, seed):
-        """Whether there is a line of the row together with lines of its bases that it can be compared with."""
+        """Returns whether the row and all its bases have lines of one machine, so they can be compared."""
         return any(all(self.line(base, seed, machine) for base in row.bases)
                    for machine in self.found.get((row.name, seed), {}))
 
     def pairs(self, name, base, seeds):
-        """Of each seed that has both on one machine: the two lines."""
+        """Yields, for each seed with both on one machine, the two lines."""
         for seed in seeds:
             machines = self.found.get((name, seed), {})
             both = [(line, other) for machine, line in machines.items() if (other := self.line(base, seed, machine))]

@@ -1,11 +1,11 @@
-"""The plan of what is left, and Markdown tables of what is finished."""
+"""The plan of the remaining runs, and Markdown tables of the finished ones."""
 import statistics
 
 from . import paired
 from .judging import TRANSFER, transfer_parts
 from .rows import METHODS, PRIMARIES, dataset_of
 
-# The order of figures in a table; others follow behind.
+# The order of figures in a table; others follow.
 FIGURES = ["probe", "probe Adam", "kNN 200", "kNN 200 masked", "kNN 5", "kNN 5 masked", "crowding", "crowding intra",
            "crowding inter", "rankme", "std", TRANSFER, "shapes probe", "CIFAR-100 probe", "CIFAR-100 subset probe",
            "dense mIoU shapes", "dense mIoU composites", "R2", "rotation", "hue", "crop"]
@@ -20,7 +20,7 @@ TITLES = {
 
 
 def core_minutes(store, row):
-    """Of finished lines where there are some."""
+    """The mean over finished lines, or an estimate if there are none."""
     lines = [line for seed in row.seeds for line in store.lines(row.name, seed) if line.get("core_seconds")]
     if lines:
         return statistics.fmean(line["core_seconds"] for line in lines) / 60
@@ -52,7 +52,7 @@ def plan(store, selected):
 
 
 def decimals(values):
-    """As many as small figures (crowding, R2) need."""
+    """Small figures (crowding, R2) need more decimals."""
     return 3 if all(abs(value) < 5 for value in values) else 1
 
 
@@ -65,7 +65,8 @@ def mean_cell(values):
 
 
 def differences(store, name, base, figure, seeds):
-    """Of each seed that has both on one machine; means over data sets only where these are the same."""
+    """One difference per seed with both lines on one machine. Compares means over data sets only if these are the
+    same."""
     return [line["figures"][figure] - other["figures"][figure] for line, other in store.pairs(name, base, seeds)
             if figure in line["figures"] and figure in other["figures"]
             and (figure != TRANSFER or transfer_parts(line["figures"]) == transfer_parts(other["figures"]))]
@@ -90,7 +91,7 @@ def unfinished(store, row, seeds):
 
 
 def primaries_text(store, rows, seeds_of):
-    """One entry a method. A test that was not made yet counts in Holm's correction as if it had failed."""
+    """One entry per method. A test not made yet counts in Holm's correction as if it had failed."""
     compared = []
     for primary in PRIMARIES:
         seeds = seeds_of(rows[primary.row])
@@ -117,10 +118,10 @@ def _primary_text(primary, comparison, adjusted, seeds):
 
 
 def blocks(rows, selected):
-    """By method, step and data set: the method's rows, and before them those that they are compared with."""
+    """By method, step and data set: the method's rows, after those that they are compared with."""
     kinds = {}
     for row, _ in selected:
-        if row.method not in ("SimCLR", "Barlow Twins") or row.bases:  # otherwise in the others' tables alone
+        if row.method not in ("SimCLR", "Barlow Twins") or row.bases:  # otherwise only in the tables of others
             kinds.setdefault((row.method, row.step, dataset_of(row.common)), []).append(row)
     steps = list(TITLES)
     for method in METHODS:
@@ -167,7 +168,7 @@ def differences_text(store, shown, lines, figures, method, seeds_of):
 
 
 def tables(store, rows, selected, seeds_of):
-    """Markdown: one section a method, its primary figure first."""
+    """Markdown: one section per method, its primary figure first."""
     primary, text = primaries_text(store, rows, seeds_of), []
     by_method = {}
     for method, title, columns in blocks(rows, selected):
