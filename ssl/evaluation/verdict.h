@@ -19,7 +19,7 @@ namespace vergence {
 /// existing weights, options or metrics.
 std::string verdict_path(const SubjectOptions& options, const std::string& name);
 
-/// The fields of a line of results.jsonl beside those of the subject.
+/// The fields of a line of results.jsonl besides those of the subject.
 struct Judgment {
   std::string tool;                 // "evaluate", "linear_probe"
   std::string protocol;             // the probe's; "evaluate"

@@ -20,9 +20,9 @@ struct Tridiagonal {
   std::vector<double> diagonal, beside_squared;
 };
 
-/// Returns the reflection 1 - v v^T / beta that turns `row` into (+-|row|, 0, 0, ...) as beta and |row|^2; v overwrites
-/// `row`; v = 0 if there is nothing to do. Divides the row by its largest element first, so squares can neither
-/// overflow nor vanish.
+/// Computes the reflection 1 - v v^T / beta that turns `row` into (+-|row|, 0, 0, ...). Returns beta and |row|^2; v
+/// overwrites `row`, and is 0 if there is nothing to do. Divides the row by its largest element first, so that
+/// element's square can neither overflow nor vanish.
 std::pair<double, double> reflection(double* row, std::int64_t count) {
   double largest = 0, squared = 0;
   for (std::int64_t i = 0; i < count; ++i) largest = std::max(largest, std::abs(row[i]));

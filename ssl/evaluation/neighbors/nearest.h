@@ -23,7 +23,7 @@ struct Neighbor {
   }
 };
 
-/// Block sizes. Memory is about 4 * queries * bank bytes beside the features. They do not affect the result.
+/// Block sizes; they do not affect the result. Memory is about 4 * queries * bank bytes besides the features.
 struct KnnBlocks {
   std::int64_t queries = 256, bank = 65536;
 };

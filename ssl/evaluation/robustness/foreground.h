@@ -17,8 +17,8 @@ namespace vergence {
 /// How predictions change when the shapes move to the backgrounds of other images. All in per cent.
 struct BackgroundSwap {
   double full = 0, repaired = 0;  // top-1 before and after
-  double changed = 0;             // of images: their prediction differs afterwards
-  double followed = 0;            // of those: their prediction is the new background's family; NaN if there are none
+  double changed = 0;             // share of images whose prediction differs afterwards
+  double followed = 0;            // share of those now predicted as the new background's family; NaN if there are none
 
   double drop() const { return full - repaired; }
 };

@@ -101,7 +101,7 @@ Tensor off_diagonal_quantile(const Tensors& matrices, double q, double high) {
     width /= 2;
     const Tensor middle = low + width;
     const Tensor above = reshape(sum(is_positive(all - middle)), {1});  // includes the diagonals
-    // Too few entries are at most the middle: the quantile is above it.
+    // Too few entries are at or below the middle, so the quantile is above it.
     low = low + width * is_positive(above - (diagonal + entries - wanted + 0.5));
   }
   return low + width;

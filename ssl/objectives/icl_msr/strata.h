@@ -13,10 +13,10 @@ namespace vergence {
 /// and of the stratum's own channel weights [C]. Returns either log likelihoods, one per anchor [R], or a loss, rank 0.
 using Stratum = std::function<Tensor(const Tensors& shared, const Tensor& weights)>;
 
-/// The loss over the rows of `weights` [T, C], one stratum after the other, rank 0: of log likelihoods
-/// averaged_likelihood_loss (minus the mean log of the likelihood averaged over strata), of losses their mean. Of what
-/// a stratum computes on the way only its result is kept: backward and double backward pass run `stratum` again. So
-/// memory holds the intermediate results of one stratum, however many there are. Differentiable twice.
+/// Computes the loss over the rows of `weights` [T, C], one stratum after the other, rank 0: averaged_likelihood_loss
+/// of log likelihoods (minus the mean log of the likelihood averaged over strata), or the mean of losses. Keeps only
+/// the result of each stratum; backward and double backward pass run `stratum` again, so memory holds the intermediate
+/// results of a single stratum. Differentiable twice.
 ///
 ///   With y_ti the log likelihood of anchor i and r_ti = exp(y_ti) / sum_s exp(y_si), stratum t's posterior:
 ///   backward           the gradient of stratum t has the cotangent -r_ti / R
