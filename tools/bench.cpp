@@ -96,8 +96,8 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   vergence::BenchSettings settings;
   CLI::App* step = app.add_subcommand("step", "one JSON line: the median time of a whole step");
-  CLI::App* ops = app.add_subcommand("ops", "a table: every operation of a step beside what the machine can do");
-  CLI::App* data = app.add_subcommand("data", "one JSON line: how many images a second the loader makes views of");
+  CLI::App* ops = app.add_subcommand("ops", "a table: every operation of a step, compared with the machine's limits");
+  CLI::App* data = app.add_subcommand("data", "one JSON line: images per second through the loader");
   CLI::App* suite = app.add_subcommand("suite", "a JSON line for each of several settings, all in one process");
   add_step_options(*step, settings);
   add_step_options(*ops, settings);

@@ -16,9 +16,9 @@ namespace vergence {
 namespace {
 
 const char* const description =
-    "Judges a pretrained encoder on --split; what needs training or a bank takes the split 'probe'.\n"
-    "Prints a line per figure and writes evaluation.json into the run folder, in place of the one there\n"
-    "(evaluation_val.json for --split val), and adds a line to results.jsonl, which keeps all. --dataset\n"
+    "Judges a pretrained encoder on --split; trained metrics and kNN's bank use the split 'probe'.\n"
+    "Prints a line per figure, replaces evaluation.json in the run folder (evaluation_val.json for\n"
+    "--split val), and appends a line to results.jsonl, which keeps all results. --dataset\n"
     "OTHER --data DIR judges a transfer to another data set: evaluation_on_OTHER.json. Of images without\n"
     "labels the default is collapse,alignment.\n"
     "  knn             kNN, k = 200 cosine and k = 5 Euclidean; with the encoder's mask too if it has one\n"

@@ -20,9 +20,9 @@ namespace {
 
 const char* const description =
     "Trains a linear classifier on a frozen encoder's features (split 'probe') and tests it on --split\n"
-    "after its last epoch. The last line is 'top1 NN.NN top5 NN.NN'; probe.json in the run folder says\n"
-    "all about it, in place of the one there, and results.jsonl gets a line. --dataset OTHER --data DIR\n"
-    "judges a transfer to another data set: probe_on_OTHER.json.\n"
+    "after its last epoch. The last line is 'top1 NN.NN top5 NN.NN'; the full result replaces probe.json\n"
+    "in the run folder, and a line is appended to results.jsonl. --dataset OTHER --data DIR judges a\n"
+    "transfer to another data set: probe_on_OTHER.json.\n"
     "  lbfgs  (default) logistic regression on standardized features, to convergence, with an L2 penalty\n"
     "         (--weight-decay, 1e-4); a build without L-BFGS has adam in its place\n"
     "  adam   features as they are; 500 epochs, batch 1000, learning rate 1e-2 falling to 1e-6, weight\n"

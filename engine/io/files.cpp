@@ -246,7 +246,7 @@ void ResultFile::write(std::string_view bytes) {
 
 std::string regular_destination(const std::string& path) {
   const Destination to = destination_of(path);
-  require_usage(to.is_regular(), path, ": is no regular file, expected one, or the name of a new one");
+  require_usage(to.is_regular(), path, ": is not a regular file; expected one, or a new file name");
   const AtomicFile tried(path);
   return to.path;
 }

@@ -141,14 +141,15 @@ void add_subject_options(CLI::App& app, SubjectOptions& options) {
   app.add_option("--run", options.run, "run folder of pretrain")->type_name("DIR");
   app.add_option("--encoder-file", options.encoder_file, "an encoder.safetensors, instead of --run")->type_name("FILE");
   app.add_flag("--untrained", options.untrained, "the same architecture with its initial weights: the baseline");
-  for (const ToolOption& option : std::vector<ToolOption>{{.name = "dataset", .otherwise = "the one trained on"},
-                                                          {.name = "data", .otherwise = "the run's"},
-                                                          {.name = "classes", .otherwise = "the run's"},
-                                                          {.name = "jpeg", .otherwise = "the run's"},
-                                                          {.name = "decode"},
-                                                          {.name = "bad-images", .otherwise = "the run's"},
-                                                          {.name = "eval-resize", .otherwise = "the run's"},
-                                                          {.name = "verify"}})
+  for (const ToolOption& option : std::vector<ToolOption>{
+           {.name = "dataset", .otherwise = "the training data set", .help = "data set to evaluate on"},
+           {.name = "data", .otherwise = "the run's"},
+           {.name = "classes", .otherwise = "the run's"},
+           {.name = "jpeg", .otherwise = "the run's"},
+           {.name = "decode"},
+           {.name = "bad-images", .otherwise = "the run's"},
+           {.name = "eval-resize", .otherwise = "the run's"},
+           {.name = "verify"}})
     add_table_option(app, option, options.judged);
   add_word_option(
       app, "split", {"test", "val"}, "",

@@ -18,7 +18,7 @@ namespace fs = std::filesystem;
 void expect_no_input(const std::string& out) {
   const std::string ending = fs::path(follow_links(out)).extension().string();
   require_usage((ending != ".safetensors" && ending != ".toml" && ending != ".jsonl") || !file_exists(out), out,
-                ": is there and is no result, expected the name of another file");
+                ": exists and is not a result, expected the name of another file");
 }
 
 }  // namespace

@@ -47,7 +47,7 @@ void options(OptionBuilder& t) {
   t.number("barlow_twins.scale", own(&Own::scale), ranges::positive, "factor on the loss");
   t.number("barlow_twins.hidden", own(&Own::hidden), ranges::layer, "both hidden layers of the projector");
   t.number("barlow_twins.output", own(&Own::output), ranges::layer, "width of the embeddings");
-  t.flag("barlow_twins.unbiased", own(&Own::unbiased), "standardize by the unbiased deviation");
+  t.flag("barlow_twins.unbiased", own(&Own::unbiased), "standardize with the unbiased standard deviation");
   t.number("barlow_twins.epsilon", own(&Own::epsilon), ranges::not_negative, "added to variance (or deviation)");
 }
 

@@ -271,14 +271,13 @@ void options(OptionBuilder& t) {
   t.number("metamask.contrastive_output", own(&Own::contrastive_output), ranges::layer,
            "width of the contrastive head");
   t.flag("metamask.meta", own(&Own::meta), "learn a mask; off: features as they are");
-  t.choice(
-      "metamask.mask_use", own(&Own::mask_use), {{"own", MaskUse::own}, {"permuted", MaskUse::permuted}},
-      "permuted: the regular step gives each dimension the mask of another, a control that keeps all but the idea");
+  t.choice("metamask.mask_use", own(&Own::mask_use), {{"own", MaskUse::own}, {"permuted", MaskUse::permuted}},
+           "permuted: the regular step gives each dimension the mask of another (a control)");
   t.flag("metamask.sigmoid", own(&Own::sigmoid), "the mask is a sigmoid of its logits; off: the logits, from 1");
   t.choice("metamask.second_order", own(&Own::second_order), second_order_words,
            "the mixed derivative in the mask's gradient");
   t.number("metamask.radius", own(&Own::radius), ranges::positive, "length of the finite differences' step");
-  t.flag("metamask.compare", own(&Own::compare), "work out both forms of the mixed derivative and log them");
+  t.flag("metamask.compare", own(&Own::compare), "compute and log both forms of the mixed derivative");
   t.choice("metamask.virtual_step", own(&Own::virtual_step),
            {{"momentum", VirtualStep::momentum}, {"plain", VirtualStep::plain}},
            "with momentum and weight decay, or the gradient alone");

@@ -64,10 +64,10 @@ class Vicreg final : public BaseMethod {
 
 void options(OptionBuilder& t) {
   using Own = VicregOptions;
-  t.number("vicreg.invariance", own(&Own::invariance), ranges::not_negative, "weight of the views' distance");
-  t.number("vicreg.variance", own(&Own::variance), ranges::not_negative, "weight of missing spread");
-  t.number("vicreg.covariance", own(&Own::covariance), ranges::not_negative, "weight of shared dimensions");
-  t.number("vicreg.deviation", own(&Own::deviation), ranges::positive, "the spread asked for");
+  t.number("vicreg.invariance", own(&Own::invariance), ranges::not_negative, "weight of the invariance term");
+  t.number("vicreg.variance", own(&Own::variance), ranges::not_negative, "weight of the variance term");
+  t.number("vicreg.covariance", own(&Own::covariance), ranges::not_negative, "weight of the covariance term");
+  t.number("vicreg.deviation", own(&Own::deviation), ranges::positive, "target standard deviation");
   t.number("vicreg.epsilon", own(&Own::epsilon), ranges::not_negative, "added to a variance under the root");
   t.number("vicreg.hidden", own(&Own::hidden), ranges::layer, "both hidden layers of the projector");
   t.number("vicreg.output", own(&Own::output), ranges::layer, "width of the embeddings");

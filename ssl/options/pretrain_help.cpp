@@ -13,10 +13,10 @@ namespace {
 
 const char* const opening =
     "Pretrains an image encoder without labels.\n\n"
-    "Every option can also stand in a TOML file given as --config, under the same name; the command line\n"
-    "wins. Without --config the shipped recipe of the data set and objective applies, where there is one\n"
+    "Options can also come from a TOML file (--config), under the same names; the command line overrides\n"
+    "it. Without --config the shipped recipe of the data set and objective applies, where there is one\n"
     "(imagenet and image_folder take imagenet100's): pretrain --recipes lists them. The values shown are\n"
-    "those of options that neither sets.\n\n"
+    "the built-in defaults.\n\n"
     "Usage: pretrain [OPTIONS]\n\n";
 
 const char* const examples =

@@ -25,16 +25,16 @@ void add_task(OptionBuilder& t) {
                "the images; confounded_shapes is rendered and needs no download");
   t.path("data", FIELD(data), "DIR", "folder of the data set's files", Flags::may_change | Flags::input);
   t.path("classes", FIELD(classes), "FILE",
-         "image files: use these classes alone; a file of their names, or imagenet100", Flags::input | Flags::or_list);
+         "image files: use only these classes: a file of class names, or imagenet100", Flags::input | Flags::or_list);
   t.number("image-size", FIELD(image_size), from(0, 4096),
            "height and width of the views; 0: the images' own, 224 of image files");
   t.number("eval-resize", FIELD(eval_resize), from(-1, 16384),
-           "un-augmented images: the short side before the center is cut out; 0: squeezed whole; -1: the data set's");
+           "un-augmented images: short side before the center crop; 0: squeeze the whole image; -1: the data set's");
   t.number("limit", FIELD(limit), not_negative, "use N training images; 0: all");
   for (const DatasetEntry& entry : dataset_entries())
     for (const OwnOption& option : entry.options) t.own(option);
   t.group = "Encoder";
-  t.registered("encoder", FIELD(encoder), encoder_names(), "the network that is kept");
+  t.registered("encoder", FIELD(encoder), encoder_names(), "the network to train");
   for (const EncoderFamily& family : encoder_families())
     for (const EncoderOption& option : family.options) t.own(option);
 }
@@ -45,14 +45,14 @@ void add_training(OptionBuilder& t) {
   t.number("batch", FIELD(batch), from(2, 1e6), "images per step; the last partial batch is dropped");
   t.choice("optimizer", FIELD(optimizer), optimizer_words, "how the weights are updated");
   t.number("lr", FIELD(lr), not_negative, "learning rate per 256 images: scaled by batch/256");
-  t.number("momentum", FIELD(momentum), below_one, "of sgd and lars");
+  t.number("momentum", FIELD(momentum), below_one, "momentum of sgd and lars");
   t.flag("nesterov", FIELD(nesterov), "Nesterov's momentum (sgd)");
   t.number("weight-decay", FIELD(weight_decay), not_negative, "L2 penalty (adamw: decoupled)");
   t.choice("exclude-1d", FIELD(exclude_1d), {{"auto", std::nullopt}, {"on", true}, {"off", false}},
            "leave biases and batch norm out of weight decay; auto: with lars");
   t.choice("schedule", FIELD(schedule),
            {{"cosine", ScheduleKind::cosine}, {"step", ScheduleKind::step}, {"constant", ScheduleKind::constant}},
-           "of the learning rate");
+           "learning rate schedule");
   t.number("warmup-epochs", FIELD(warmup_epochs), from(0, 1e6), "epochs of linear warm-up");
   t.number("warmup-start", FIELD(warmup_start), not_negative, "learning rate it starts from, not scaled by the batch");
   t.number("step-epochs", FIELD(step_epochs), positive, "schedule step: epochs after which the rate falls, as 60,80");
@@ -76,42 +76,43 @@ void add_objectives(OptionBuilder& t) {
 }
 
 void add_views(OptionBuilder& t) {
-  t.group = "Views (view. sets both, view1. and view2. one alone)";
+  t.group = "Views (view. sets both views, view1. or view2. only one)";
   t.view("crop_low", VIEW(crop_low), share, "smallest share of the image's area");
-  t.view("crop_high", VIEW(crop_high), share, "largest share");
+  t.view("crop_high", VIEW(crop_high), share, "largest share of the image's area");
   t.view("ratio_low", VIEW(ratio_low), positive, "smallest width/height of the crop");
-  t.view("ratio_high", VIEW(ratio_high), positive, "largest");
+  t.view("ratio_high", VIEW(ratio_high), positive, "largest width/height of the crop");
   t.view_choice("interpolation", VIEW(interpolation),
                 {{"bilinear", Interpolation::bilinear}, {"bicubic", Interpolation::bicubic}}, "of the resized crop");
   t.view("jitter_p", VIEW(jitter_p), unit, "probability of color jitter");
-  t.view("brightness", VIEW(brightness), not_negative, "jitter's factor is drawn from [1 - v, 1 + v]");
-  t.view("contrast", VIEW(contrast), not_negative, "likewise");
-  t.view("saturation", VIEW(saturation), not_negative, "likewise");
-  t.view("hue", VIEW(hue), from(0, 0.5), "jitter's turn of the color circle is drawn from [-v, v]");
-  t.view("gray_p", VIEW(gray_p), unit, "probability of gray");
+  t.view("brightness", VIEW(brightness), not_negative, "factor drawn from [1 - v, 1 + v]");
+  t.view("contrast", VIEW(contrast), not_negative, "factor drawn from [1 - v, 1 + v]");
+  t.view("saturation", VIEW(saturation), not_negative, "factor drawn from [1 - v, 1 + v]");
+  t.view("hue", VIEW(hue), from(0, 0.5), "hue shift, drawn from [-v, v] turns of the color circle");
+  t.view("gray_p", VIEW(gray_p), unit, "probability of grayscale");
   t.view("blur_p", VIEW(blur_p), unit, "probability of Gaussian blur");
-  t.view("blur_sigma_low", VIEW(blur_sigma_low), positive, "smallest deviation in pixels");
-  t.view("blur_sigma_high", VIEW(blur_sigma_high), positive, "largest");
-  t.view("solarize_p", VIEW(solarize_p), unit, "probability of solarizing");
+  t.view("blur_sigma_low", VIEW(blur_sigma_low), positive, "smallest sigma of the blur in pixels");
+  t.view("blur_sigma_high", VIEW(blur_sigma_high), positive, "largest sigma of the blur in pixels");
+  t.view("solarize_p", VIEW(solarize_p), unit, "probability of solarization");
   t.view("solarize_threshold", VIEW(solarize_threshold), unit, "pixels from here on are inverted");
   t.view("flip_p", VIEW(flip_p), unit, "probability of a horizontal flip");
-  t.number("mean", FIELD(mean), any, "per channel, subtracted from the views, as 0.49,0.48,0.45; none: the data set's");
-  t.number("std", FIELD(std), positive, "per channel, what they are divided by; none: the data set's");
+  t.number("mean", FIELD(mean), any,
+           "per channel, subtracted from the views, as 0.49,0.48,0.45; default: the data set's");
+  t.number("std", FIELD(std), positive, "per channel, divides the views; default: the data set's");
 }
 
 void add_run(OptionBuilder& t) {
   t.group = "Run";
   t.path("out", FIELD(out), "DIR", "run folder; default: runs/<dataset>_<objective>_s<seed>", Flags::may_change);
-  t.flag("resume", FIELD(resume), "go on from the run folder's checkpoint; without one: start",
+  t.flag("resume", FIELD(resume), "continue from the run folder's checkpoint; if none, start",
          Flags::command_line_only);
-  t.number("seed", FIELD(seed), from(0, 9007199254740992.0), "of everything random");
+  t.number("seed", FIELD(seed), from(0, 9007199254740992.0), "seed of all random numbers");
   t.number("eval-every", FIELD(eval_every), not_negative, "epochs between kNN evaluations; 0: never",
            Flags::may_change);
   t.number("eval-limit", FIELD(eval_limit), not_negative, "at most N images in kNN's bank and queries; 0: all");
   t.number("checkpoint-every", FIELD(checkpoint_every), not_negative,
            "steps between checkpoints, besides every epoch and every 60 s", Flags::may_change);
   t.number("log-every", FIELD(log_every), from(1), "steps between lines of metrics.jsonl");
-  t.number("max-steps", FIELD(max_steps), not_negative, "stop early after N steps; 0: not", Flags::may_change);
+  t.number("max-steps", FIELD(max_steps), not_negative, "stop after N steps; 0: no limit", Flags::may_change);
   t.flag("plan", FIELD(plan), "print parameters, FLOPs, memory, steps and hours; train nothing",
          Flags::command_line_only);
   t.flag("verify", FIELD(verify), "first compare the data set's files with their published sums",
@@ -120,7 +121,7 @@ void add_run(OptionBuilder& t) {
   t.registered("device", FIELD(device), device_words(), "auto: cuda if a GPU answers", Flags::may_change);
   t.choice("precision", FIELD(precision),
            {{"fp32", Precision::fp32}, {"tf32", Precision::tf32}, {"bf16", Precision::bf16}},
-           "of activations and convolutions; tf32: on a GPU alone; bf16 there: heads in tf32");
+           "of activations and convolutions; tf32: GPU only; bf16 on a GPU: heads in tf32");
   t.choice("cpu-conv", FIELD(cpu_conv),
            {{"auto", CpuConv::automatic}, {"direct", CpuConv::direct}, {"winograd", CpuConv::winograd}},
            "the CPU's convolution algorithm");
@@ -128,19 +129,18 @@ void add_run(OptionBuilder& t) {
            "the GPU's convolutions: our own kernels or the library's");
   t.choice("weight-gradients", FIELD(weight_gradients),
            {{"auto", std::nullopt}, {"bf16", DType::bf16}, {"fp32", DType::f32}},
-           "to what cuDNN may round a convolution's; auto: bf16 with --precision bf16 on a GPU");
+           "type to which cuDNN may round a convolution's weight gradients; auto: bf16 with --precision bf16 on a GPU");
   t.flag("capture", FIELD(capture), "on a GPU: record the step once and repeat it");
   t.flag("recompute", FIELD(recompute),
          "compute batch norms' results again in the backward pass: the same bits, less memory, more time",
          Flags::may_change);
   t.choice("jpeg", FIELD(jpeg), {{"turbo", JpegLibrary::turbo}, {"stb", JpegLibrary::stb}},
            "what decodes JPEG: libjpeg-turbo where the build has it, or stb_image");
-  t.choice(
-      "decode", FIELD(decode), {{"fast", DecodeRule::fast}, {"exact", DecodeRule::exact}},
-      "how small libjpeg-turbo decodes: as views allow, or without a difference that shows (pretrain --eval-every: "
-      "always)");
+  t.choice("decode", FIELD(decode), {{"fast", DecodeRule::fast}, {"exact", DecodeRule::exact}},
+           "how far libjpeg-turbo may reduce images: as far as the views allow, or only without visible differences "
+           "(pretrain --eval-every: always exact)");
   t.choice("bad-images", FIELD(bad_images), {{"stop", BadImagePolicy::stop}, {"skip", BadImagePolicy::skip}},
-           "image files that cannot be read: end the run, or leave them out, count and name them", Flags::may_change);
+           "unreadable images: stop, or skip them", Flags::may_change);
   t.number("workers", FIELD(workers), from(0, 1024), "threads that make views; 0: as many as suit the machine",
            Flags::may_change);
   t.flag("deterministic", FIELD(deterministic), "the same bits on every run on a GPU (always so on the CPU)");

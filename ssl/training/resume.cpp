@@ -12,13 +12,13 @@ namespace {
 std::string other_data(const RunPosition& began, RunData& data) {
   const Dataset& now = data.train();
   if (began.images > 0 && began.images != now.count)
-    return join("warning: the run began with ", began.images, " images and goes on with ", now.count,
-                ": its epochs are others");
+    return join("warning: the run started with ", began.images, " images and continues with ", now.count,
+                ": its epochs differ");
   const bool images = !began.data.images.empty() && began.data.images != data.fingerprint().images;
   const bool labels = !began.data.labels.empty() && began.data.labels != data.fingerprint().labels;
   if (!images && !labels) return "";
-  return join("warning: the run goes on with other ", images ? "images" : "labels",
-              " than it began with: as many, but ",
+  return join("warning: the run continues with other ", images ? "images" : "labels",
+              " than it started with: as many, but ",
               !images      ? "their classes differ"
               : now.source ? "names or sizes of their files differ"
                            : "their pixels differ");
@@ -30,8 +30,8 @@ StartPoint resume(const RunSetup& run, const std::string& file, TrainLog& log) {
   require_resumable(options_from_toml(position.config, file), run.options, file);
   checkpoint.restore(run.objective->state());
   if (position.threads != omp_get_max_threads())
-    log.warn(join("warning: the run began with ", position.threads, " threads and goes on with ", omp_get_max_threads(),
-                  ": its bits may differ"));
+    log.warn(join("warning: the run started with ", position.threads, " threads and continues with ",
+                  omp_get_max_threads(), ": results may differ in the last bits"));
   if (const std::string warning = other_data(position, run.data); !warning.empty()) log.warn(warning);
   log.say(join("resumed at step ", position.step));
   return {position.step, position.seconds};

@@ -103,7 +103,7 @@ RunFolder::RunFolder(std::string path, bool resume) : path_(std::move(path)) {
   lock_ = lock_folder(path_);
   try {
     for (const std::string& file : {checkpoint(), metrics(), encoder(), config(), first_stage()})
-      require_usage(resume || !has(file), path_, ": holds a run already: go on with it by --resume (with --config ",
+      require_usage(resume || !has(file), path_, ": already holds a run: continue it with --resume (and --config ",
                     config(), " for its options), or choose another --out");
     resuming_ = resume && has(checkpoint());
     if (resume && !resuming_) refuse_remains();
@@ -136,8 +136,9 @@ void RunFolder::refuse_remains() const {
   const std::string lost = has(encoder())                     ? "encoder.safetensors"
                            : !has(config()) && has(metrics()) ? "metrics.jsonl"
                                                               : "";
-  require_usage(lost.empty(), path_, ": has ", lost, " of a run but not its checkpoint.safetensors, so --resume would ",
-                "begin again and overwrite it: bring the checkpoint back, or choose another --out");
+  require_usage(lost.empty(), path_, ": has ", lost,
+                " but no checkpoint.safetensors, so --resume would start over and ",
+                "overwrite it: restore the checkpoint, or choose another --out");
 }
 
 void RunFolder::write_config(const std::string& toml) { write_atomically(config(), toml); }

@@ -58,7 +58,7 @@ TEST_F(FolderLayout, OtherSpellingsAreTheSplitsAndAreTold) {
 TEST_F(FolderLayout, AFolderOneLevelTooHighIsRefusedWithTheRightOne) {
   folder.classes("imagenette/train", 4);
   folder.classes("imagenette/val", 2);
-  const std::string right = "has imagenette/train/, which is no class: give --data " + (folder / "./imagenette");
+  const std::string right = "has imagenette/train/, which is not a class: use --data " + (folder / "./imagenette");
   folder.write("documents/a.txt", "no images");
   expect_contains(complaint(), {right});
   pictures({"others/1.png", "others/2.png"});  // whatever lies beside it
@@ -67,14 +67,14 @@ TEST_F(FolderLayout, AFolderOneLevelTooHighIsRefusedWithTheRightOne) {
   folder.classes("high/up/in/Training", 2);
   folder.classes("high/up/in/Test", 2);
   expect_contains(complaint("high"),
-                  {"has up/in/Training/, which is no class: give --data " + (folder / "high/up/in")});
+                  {"has up/in/Training/, which is not a class: use --data " + (folder / "high/up/in")});
   folder.classes("only/set/train", 2);
   folder.classes("only/__MACOSX/set", 1);
   expect_contains(complaint("only"), {"has set/train/"});
   folder.classes("twice/train/train", 2);
   folder.classes("twice/train/val", 2);
-  expect_contains(complaint("twice"), {"has train/, which is no class: give --data " + (folder / "twice/train")});
-  expect_contains(complaint(".", "imagenet"), {"has imagenette/train/, but no train/ itself: give --data "});
+  expect_contains(complaint("twice"), {"has train/, which is not a class: use --data " + (folder / "twice/train")});
+  expect_contains(complaint(".", "imagenet"), {"has imagenette/train/, but no train/ itself: use --data "});
 }
 
 TEST_F(FolderLayout, JudgedImagesBesideClassesAreRefused) {

@@ -147,7 +147,7 @@ TEST_F(ImageListTest, WhatCannotBeIsRefused) {
   touch("loose.jpg");
   expect_contains(complaint(), {"has images (loose.jpg) beside class folders (a)"});
   fs::create_directory_symlink(folder.path(), folder / "a/again");
-  expect_contains(complaint(), {"/a/again is a link that leads back to " + folder.path()});
+  expect_contains(complaint(), {"/a/again is a link back to " + folder.path()});
   std::ofstream(folder / "classes.txt") << "a\nb\na\n";
   expect_contains(message_of([&] { read_class_names(folder / "classes.txt"); }), {"names 'a' twice"});
   std::ofstream(folder / "classes.txt") << "# nothing\n";

@@ -364,7 +364,7 @@ TEST_F(Files, RegularOnesAreWhatCanBeReadAgain) {
   EXPECT_EQ(regular_destination(folder_ / "dangling"), folder_ / "new");
   for (const std::string& path : {folder_ / "fifo", descriptor_path(1)})
     EXPECT_EQ(message_of([&] { regular_destination(path); }),
-              path + ": is no regular file, expected one, or the name of a new one");
+              path + ": is not a regular file; expected one, or a new file name");
   expect_contains(message_of([&] { regular_destination(folder_ / "none/file"); }), {"there is no folder"});
   EXPECT_EQ(names(), before);
   EXPECT_EQ(folder_.bytes("file"), "old");

@@ -52,7 +52,7 @@ TEST(LineFile, WhatCannotGrowIsRefusedAtOnce) {
   make_fifo(folder / "fifo");
   EXPECT_EQ(message_of([&] { LineFile(folder / "folder"); }),
             folder / "folder" + ": is a folder, expected the name of a file");
-  expect_contains(message_of([&] { LineFile(folder / "fifo"); }), {folder / "fifo", "is no regular file"});
+  expect_contains(message_of([&] { LineFile(folder / "fifo"); }), {folder / "fifo", "is not a regular file"});
   EXPECT_EQ(message_of([&] { LineFile(folder / "none/lines"); }),
             folder / "none/lines" + ": there is no folder " + folder / "none");
   EXPECT_EQ(std::distance(fs::directory_iterator(folder.path()), fs::directory_iterator()), 2) << "no trace";

@@ -99,7 +99,7 @@ TEST_F(OddFiles, LinksThatLeadBackAreRefused) {
   const std::string again = folder / "train/a/again";
   const auto expect_refused = [&](const std::string& back) {
     const std::string text = message_of([&] { list_images(folder / "train"); });
-    expect_contains(text, {" is a link that leads back to " + back + ", which it lies in; expected no circles"});
+    expect_contains(text, {" is a link back to " + back + ", a folder above it; expected no cycles"});
   };
   fs::create_directory_symlink(".", again);
   expect_refused(folder / "train/a");
@@ -115,7 +115,7 @@ TEST_F(OddFiles, LinksThatLeadBackAreRefused) {
   fs::remove(folder / "train/b/back");
   fs::create_directory_symlink(folder / "train", folder / "train/c");
   expect_refused(folder / "train");
-  expect_contains(message_of([&] { list_images(folder / "train", {"c"}); }), {"which it lies in"});
+  expect_contains(message_of([&] { list_images(folder / "train", {"c"}); }), {"a folder above it"});
 }
 
 TEST_F(OddFiles, AsAFolderOfImages) {

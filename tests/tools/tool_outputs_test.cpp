@@ -107,7 +107,7 @@ TEST_F(ToolOutputs, WhatCannotBeWrittenIsRefusedBeforeTheWork) {
   fs::create_symlink("mask.safetensors", folder_ / "link");
   for (const std::string out : {"mask.safetensors", "link"})
     expect_refused("evaluate --out " + out,
-                   "evaluate: " + out + ": is there and is no result, expected the name of another file");
+                   "evaluate: " + out + ": exists and is not a result, expected the name of another file");
   EXPECT_EQ(folder_.bytes("mask.safetensors"), "weights");
   // the default output likewise
   fs::create_directory(judged_run() / "run/evaluation_untrained.json");
@@ -203,7 +203,7 @@ TEST_F(PackOutputs, ClosedDescriptorsDoNotBecomeThatOfTheFile) {
 TEST_F(PackOutputs, AFileAloneCanBePacked) {
   make_fifo(folder_ / "fifo");
   fs::create_directory(folder_ / "folder");
-  const std::string regular = ": is no regular file, expected one, or the name of a new one";
+  const std::string regular = ": is not a regular file; expected one, or a new file name";
   expect_refused(pack("/dev/fd/1"), "pack: /dev/fd/1" + regular);
   expect_refused("exec 4<>fifo; " + pack("fifo"), "pack: fifo" + regular);
   expect_refused(pack("folder"), "pack: folder: is a folder, expected the name of a file");

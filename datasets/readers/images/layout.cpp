@@ -88,9 +88,9 @@ void refuse_one_level_above(const fs::path& given, bool imagenet) {
     const bool train = is_there_a_folder(inner / "train");
     const bool judged = is_there_a_folder(inner / "val") || is_there_a_folder(inner / "test");
     require_usage(!imagenet || !(train || is_there_a_folder(inner / "ILSVRC")), "imagenet: ", given.string(), " has ",
-                  name, train ? "/train/" : "/ILSVRC/", ", but no train/ itself: give --data ", inner.string());
+                  name, train ? "/train/" : "/ILSVRC/", ", but no train/ itself: use --data ", inner.string());
     require_usage(!train || !judged || !has_inner_folders(inner / "train"), "image_folder: ", given.string(), " has ",
-                  name, "/train/, which is no class: give --data ", inner.string());
+                  name, "/train/, which is not a class: use --data ", inner.string());
   }
 }
 
@@ -181,7 +181,7 @@ void refuse_splits_as_classes(ImageList& list, bool within_split) {
     const auto train =
         std::find_if(inner.begin(), inner.end(), [](auto& name) { return promised_part(name) == Part::train; });
     throw UsageError(join("image_folder: ", list.folder, " has ", folder.empty() ? "" : folder + "/", *train,
-                          "/, which is no class: give --data ", where));
+                          "/, which is not a class: use --data ", where));
   }
   std::string taken;
   for (const std::string& name : list.classes) {

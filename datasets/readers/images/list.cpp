@@ -39,8 +39,8 @@ void refuse_circle(const fs::directory_entry& entry) {
   if (!entry.is_symlink(error)) return;
   const fs::path link = fs::absolute(entry.path(), error);
   for (fs::path above = link.parent_path();; above = above.parent_path()) {
-    require_usage(!fs::equivalent(above, link, error), "image_folder: ", entry.path().string(),
-                  " is a link that leads back to ", above.string(), ", which it lies in; expected no circles");
+    require_usage(!fs::equivalent(above, link, error), "image_folder: ", entry.path().string(), " is a link back to ",
+                  above.string(), ", a folder above it; expected no cycles");
     if (above == above.parent_path()) return;
   }
 }

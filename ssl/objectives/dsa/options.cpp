@@ -93,7 +93,7 @@ void declare_dsa(OptionBuilder& t) {
   using namespace ranges;
   t.text("dsa.base", own(&Own::base), "the base method: simclr, byol, barlow_twins, ...");
   t.choice("dsa.preset", own(&Own::preset), {{"dsa-paper", DsaPreset::paper}, {"dsa-code", DsaPreset::code}},
-           "what switches are that are left at 'preset'");
+           "values of the options left at 'preset'");
   t.number("dsa.lambda1", own(&Own::lambda1), not_negative, "weight of the adjusting loss; 0: off");
   t.number("dsa.warmup", own(&Own::warmup), unit, "share of the run in which the adjusting loss is off");
   t.number("dsa.ramp", own(&Own::ramp), unit, "share of the run after that in which its weight rises to lambda1");
@@ -104,20 +104,20 @@ void declare_dsa(OptionBuilder& t) {
             {"concat", MatrixSource::concat},
             {"diff_l1", MatrixSource::diff_l1},
             {"none", MatrixSource::none}},
-           "input of the arranging module; none: the prior's matrix in its place");
+           "input of the arranging module; none: use the prior's matrix instead");
   t.choice("dsa.am_act", own(&Own::am_act),
            {{"preset", std::nullopt}, {"sigmoid", ArrangingOutput::sigmoid}, {"relu", ArrangingOutput::relu}},
-           "its output");
+           "output of the arranging module");
   t.choice("dsa.cross", own(&Own::same_view), {{"preset", std::nullopt}, {"true", false}, {"same_view", true}},
            "its pairs of different views; same_view: as those of one view");
   t.flag("dsa.detach_M_in_adj", own(&Own::detach_matrix), "the adjusting loss does not train the matrix");
   t.choice("dsa.detach_z_in_am", own(&Own::detach_embeddings), {{"preset", std::nullopt}, {"on", true}, {"off", false}},
-           "whether the arranging module leaves the encoder alone");
+           "on: the arranging module does not train the encoder");
   t.choice("dsa.score", own(&Own::score), {{"good_neighbor", Score::good_neighbor}, {"ones", Score::ones}},
            "reliability of each image");
-  t.number("dsa.eta", own(&Own::eta), from(1), "neighbors in the graph behind it");
+  t.number("dsa.eta", own(&Own::eta), from(1), "neighbors per image for the score");
   t.number("dsa.mu", own(&Own::mu), not_negative,
-           "a neighbor counts from more than so many common ones; 0: 5 eta^2 / batch");
+           "a neighbor counts if it shares more than this many neighbors; 0: 5 eta^2 / batch");
   t.choice("dsa.prior_net", own(&Own::prior_net), prior_net_words, "where the prior's features come from");
   t.path("dsa.prior_file", own(&Own::prior_file), "FILE",
          "an encoder.safetensors; stage1 without one: the base is trained first", OptionEntry::input);
@@ -129,7 +129,7 @@ void declare_dsa(OptionBuilder& t) {
   t.choice("dsa.prior_stem", own(&Own::prior_stem),
            {{"preset", std::nullopt}, {"file", PriorStem::file}, {"random", PriorStem::random}},
            "stage1, supervised: its first convolution");
-  t.number("dsa.prior_momentum", own(&Own::prior_momentum), unit, "ema: share of the copy that stays in a step");
+  t.number("dsa.prior_momentum", own(&Own::prior_momentum), unit, "ema: momentum of the momentum encoder");
   t.choice("dsa.prior_temperature", own(&Own::prior_temperature),
            {{"preset", std::nullopt},
             {"calibrated", PriorTemperature::calibrated},

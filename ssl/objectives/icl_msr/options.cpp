@@ -58,17 +58,17 @@ void declare_icl_msr(OptionBuilder& t) {
            {{"meta", RegularizerTraining::meta},
             {"ordinary", RegularizerTraining::ordinary},
             {"fixed", RegularizerTraining::fixed}},
-           "the regularizer's loss: after a virtual step, or that of the step itself; or it stays as it is");
+           "how the regularizer is trained: by the loss after a virtual step, by the step's own loss, or not at all");
   t.number("icl_msr.gamma", own(&Own::gamma), ranges::not_negative, "weight of the uniformity of the strata");
   t.number("icl_msr.every", own(&Own::every), ranges::from(1, 1e9), "train the regularizer in every k-th step");
   t.number("icl_msr.virtual_lr", own(&Own::virtual_lr), ranges::not_negative,
            "rate of the virtual step; 0: lr / (1 - momentum) with sgd, 0.5 with others");
   t.choice("icl_msr.outer_views", own(&Own::outer_views), {{"same", OuterViews::same}, {"fresh", OuterViews::fresh}},
-           "what the loss after the virtual step is of: the step's views, or new ones of the same images");
+           "views of the loss after the virtual step: the step's, or new ones of the same images");
   t.choice("icl_msr.second_order", own(&Own::second_order), second_order_words,
            "the mixed derivative in the meta gradient; none: the uniformity term alone trains the regularizer");
   t.number("icl_msr.radius", own(&Own::radius), ranges::positive, "length of the finite differences' step");
-  t.flag("icl_msr.compare", own(&Own::compare), "work out both forms of the mixed derivative and log them");
+  t.flag("icl_msr.compare", own(&Own::compare), "compute and log both forms of the mixed derivative");
   t.choice("icl_msr.meta_optimizer", own(&Own::meta_optimizer),
            {{"adam", OptimizerKind::adam}, {"sgd", OptimizerKind::sgd}}, "of the regularizer");
   t.number("icl_msr.meta_lr", own(&Own::meta_lr), ranges::not_negative,

@@ -228,13 +228,13 @@ void options(OptionBuilder& t) {
   t.registered("mrcl.base", own(&Own::base), base_method_names(), "the method whose loss compares the views");
   t.number("mrcl.alpha", own(&Own::alpha), ranges::not_negative, "weight of the reconstruction; 0: no decoder");
   t.flag("mrcl.rec_variance", own(&Own::rec_variance),
-         "make images in units of their channels' deviations: alpha then counts the same whatever the normalization");
+         "scale targets to unit variance per channel, so that alpha does not depend on the normalization");
   t.number("mrcl.mask_ratio", own(&Own::mask_ratio), ranges::unit, "share of the patches that is erased");
   t.number("mrcl.mask_patch", own(&Own::mask_patch), ranges::from(0, 4096),
            "height and width of a patch in pixels; 0: an eighth of the image, 32 from 224 on");
   t.choice("mrcl.mask_fill", own(&Own::mask_fill),
            {{"mean", MaskFill::mean}, {"noise", MaskFill::noise}, {"token", MaskFill::token}},
-           "what stands in erased patches; token: one learned color");
+           "fill of erased patches; token: one learned color");
   t.choice("mrcl.mask_views", own(&Own::mask_views),
            {{"both", MaskViews::both},
             {"one", MaskViews::one},
@@ -245,7 +245,7 @@ void options(OptionBuilder& t) {
            "what the decoder starts from");
   t.choice("mrcl.rec_target", own(&Own::rec_target),
            {{"unmasked", DecoderTarget::unmasked}, {"masked", DecoderTarget::masked}, {"clean", DecoderTarget::clean}},
-           "what it is to make; clean: the un-augmented image");
+           "what the decoder reconstructs; clean: the un-augmented image");
   t.choice("mrcl.rec_region", own(&Own::rec_region),
            {{"all", PixelRegion::all}, {"masked", PixelRegion::masked}, {"visible", PixelRegion::visible}},
            "which pixels count");

@@ -372,8 +372,7 @@ TEST_F(Verdicts, ResultsThatCannotBeKeptAreRefusedBeforeTheWork) {
   EXPECT_EQ(run("evaluate", "--data d --metrics collapse --out result.json"), 0) << errors();
   fs::remove(folder_ / "run/results.jsonl");
   make_fifo(folder_ / "run/results.jsonl");
-  expect_refused("evaluate", "--data d",
-                 "run/results.jsonl: is no regular file, expected one, or the name of a new one");
+  expect_refused("evaluate", "--data d", "run/results.jsonl: is not a regular file; expected one, or a new file name");
   EXPECT_FALSE(fs::exists(folder_ / "run/evaluation.json"));
 }
 

@@ -81,7 +81,7 @@ TEST_F(BadDataRun, GoingOnWithOtherImagesIsSaid) {
   testing::internal::CaptureStderr();
   pretrain(run);
   EXPECT_EQ(testing::internal::GetCapturedStderr(),
-            "warning: the run began with 32 images and goes on with 31: its epochs are others\n");
+            "warning: the run started with 32 images and continues with 31: its epochs differ\n");
 }
 
 TEST_F(BadDataRun, GoingOnWithAsManyOtherImagesIsSaid) {
@@ -96,8 +96,8 @@ TEST_F(BadDataRun, GoingOnWithAsManyOtherImagesIsSaid) {
     pretrain(run);
     return testing::internal::GetCapturedStderr();
   };
-  const auto warning = [](const std::string& what) { return "warning: the run goes on with other " + what + "\n"; };
-  const std::string files = warning("images than it began with: as many, but names or sizes of their files differ");
+  const auto warning = [](const std::string& what) { return "warning: the run continues with other " + what + "\n"; };
+  const std::string files = warning("images than it started with: as many, but names or sizes of their files differ");
   // Elsewhere they are the same,
   fs::copy(images.path(), folder / "copy", fs::copy_options::recursive);
   run.data = folder / "copy";

@@ -79,7 +79,7 @@ TEST_F(RunFolders, ARunIsNotOverwritten) {
   EXPECT_EQ(refusal(false), "opened") << "an empty folder holds no run";
   for (const std::string file : {"config.toml", "metrics.jsonl", "checkpoint.safetensors", "encoder.safetensors"}) {
     std::ofstream(path_ + "/" + file) << "";
-    EXPECT_EQ(refusal(false), path_ + ": holds a run already: go on with it by --resume (with --config " + path_ +
+    EXPECT_EQ(refusal(false), path_ + ": already holds a run: continue it with --resume (and --config " + path_ +
                                   "/config.toml for its options), or choose another --out");
     fs::remove(path_ + "/" + file);
   }
@@ -90,9 +90,8 @@ TEST_F(RunFolders, WhatIsLeftOfARunThatLostItsCheckpointIsNotOverwritten) {
   create_folders(path_);
   const auto touch = [&](const std::string& file) { std::ofstream(path_ + "/" + file) << ""; };
   const auto lost = [&](const std::string& file) {
-    return path_ + ": has " + file +
-           " of a run but not its checkpoint.safetensors, so --resume would begin again and " +
-           "overwrite it: bring the checkpoint back, or choose another --out";
+    return path_ + ": has " + file + " but no checkpoint.safetensors, so --resume would start over and overwrite it: " +
+           "restore the checkpoint, or choose another --out";
   };
   touch("metrics.jsonl");
   EXPECT_EQ(refusal(true), lost("metrics.jsonl"));
@@ -110,7 +109,7 @@ TEST_F(RunFolders, ACheckpointThatCannotBeReadIsOne) {
   const std::string checkpoint = path_ + "/checkpoint.safetensors";
   fs::create_symlink("a_disk_that_is_not_mounted", checkpoint);
   EXPECT_TRUE(RunFolder(path_, true).resuming());
-  expect_contains(refusal(false), {"holds a run already"});
+  expect_contains(refusal(false), {"already holds a run"});
   fs::remove(checkpoint);
   fs::create_symlink("checkpoint.safetensors", checkpoint);  // leads to itself
   for (const bool resume : {false, true}) expect_contains(refusal(resume), {checkpoint + ": cannot be written: "});
@@ -148,7 +147,7 @@ TEST_F(RunFolders, FilesThatCannotBeWrittenAreRefusedAtOnce) {
       EXPECT_EQ(refusal(resume), path + ": is a folder, expected the name of a file");
       fs::remove(path);
       make_fifo(path);
-      EXPECT_EQ(refusal(resume), path + ": is no regular file, expected one, or the name of a new one");
+      EXPECT_EQ(refusal(resume), path + ": is not a regular file; expected one, or a new file name");
       fs::remove(path);
       fs::create_symlink("none/file", path);
       EXPECT_EQ(refusal(resume), path + ": there is no folder " + path_ + "/none");

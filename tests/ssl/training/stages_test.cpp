@@ -176,12 +176,12 @@ TEST_F(Staged, WhatCannotBeIsRefusedBeforeTheFirst) {
     EXPECT_EQ(refusal(options), options.out + ": another process is using this run folder");
   }
   fs::create_directories(options.out + "/stage1");
-  expect_contains(refusal(options), {options.out + ": holds a run already: go on with it by --resume"});
+  expect_contains(refusal(options), {options.out + ": already holds a run: continue it with --resume"});
   fs::remove(options.out + "/stage1");
   std::ofstream(options.out + "/encoder.safetensors") << "";
-  expect_contains(refusal(options), {options.out + ": holds a run already"});
+  expect_contains(refusal(options), {options.out + ": already holds a run"});
   options.resume = true;
-  expect_contains(refusal(options), {options.out + ": has encoder.safetensors of a run but not its checkpoint"});
+  expect_contains(refusal(options), {options.out + ": has encoder.safetensors but no checkpoint"});
   fs::remove(options.out + "/encoder.safetensors");
   options.lr = 0.25;
   std::ofstream(options.out + "/config.toml") << options_to_toml(tiny("run"));
@@ -292,7 +292,7 @@ TEST_F(StagedTool, StoppedInEitherStageARunGoesOnBitForBit) {
   EXPECT_FALSE(fs::exists(folder_ / "run/checkpoint.safetensors"));
   ToolProcess again(command("run", false));
   EXPECT_EQ(again.end(), "exit 2");
-  expect_said(again.output(), {folder_ / "run: holds a run already: go on with it by --resume"});
+  expect_said(again.output(), {folder_ / "run: already holds a run: continue it with --resume"});
 
   std::string text = stop(command("run", true), "run/stage1", 12, SIGINT);
   expect_said(text,

@@ -165,7 +165,7 @@ TEST_F(TrainerTest, WithoutACheckpointResumingOverwritesNoOtherRun) {
     EXPECT_EQ(folder_.bytes("run/metrics.jsonl") + folder_.bytes("run/config.toml"), before);
     EXPECT_FALSE(fs::exists(checkpoint));
   };
-  expect_refused({folder_ / "run: has encoder.safetensors of a run but not its checkpoint.safetensors"});
+  expect_refused({folder_ / "run: has encoder.safetensors but no checkpoint.safetensors"});
   fs::remove(folder_ / "run/encoder.safetensors");
   options.lr = 0.25;
   options.epochs = 4;
