@@ -1,10 +1,10 @@
-// checkpoint.safetensors: all that a run needs to go on as if it had never stopped.
+// checkpoint.safetensors: everything a run needs to continue as if it had never stopped.
 //
 // Names: "<set>.<parameter>" for each set of parameters, "optimizer.<set>.<buffer>.<parameter>" and
 // "optimizer.<set>.steps" for its optimizer, "<statistics>.<layer>.running_mean", ".running_var" and
 // ".num_batches_tracked". Convolution weights are stored as in memory, OHWI. Random numbers need no state: their
 // counters are the epoch and step in the metadata (format, step, epoch, threads, images, images_xxh128, labels_xxh128,
-// seconds, config, xxh128). The last is the hash of all the others and of every tensor.
+// seconds, config, xxh128). xxh128 is the hash of all other entries and of every tensor.
 #pragma once
 
 #include <cstddef>
@@ -19,18 +19,18 @@
 
 namespace vergence {
 
-/// Where a run stands, besides its tensors.
+/// A run's position: everything but its tensors.
 struct RunPosition {
   std::int64_t step = 0;   // steps done
   std::int64_t epoch = 0;  // epochs finished
   std::int64_t threads = 1;
-  std::int64_t images = 0;  // of the data set; 0: not known
-  Fingerprint data;         // of its images; empty: not known
-  double seconds = 0;       // that the run took so far
+  std::int64_t images = 0;  // in the data set; 0: unknown
+  Fingerprint data;         // of the data set's images; empty: unknown
+  double seconds = 0;       // spent so far
   std::string config;       // complete, as TOML
 };
 
-/// A checkpoint in host memory of its own: steps that go on do not change it.
+/// A checkpoint copied to host memory: later steps do not change it.
 class CheckpointSnapshot {
  public:
   CheckpointSnapshot(const ObjectiveState& state, const RunPosition& position);
@@ -47,20 +47,19 @@ class CheckpointSnapshot {
 
   Tensors copies_;
   std::deque<std::int64_t> numbers_;
-  std::vector<TensorEntry> entries_;  // point into these
-  std::size_t parameters_ = 0;        // come first
+  std::vector<TensorEntry> entries_;  // point into the two above
+  std::size_t parameters_ = 0;        // how many entries are parameters; they come first
   Metadata metadata_;                 // without the hash
 };
 
 class Checkpoint {
  public:
-  /// Reads and checks the file. Throws UsageError naming it for a damaged or foreign one, also where a single bit is
-  /// another one than was written.
+  /// Reads and checks the file. Throws UsageError naming it if it is damaged (even by one bit) or not a checkpoint.
   explicit Checkpoint(const std::string& path);
 
   const RunPosition& position() const { return position_; }
-  /// Overwrites every value of `state`. Throws UsageError naming file and tensor where one is missing, has another
-  /// shape, or is not known.
+  /// Overwrites every value of `state`. Throws UsageError naming file and tensor if a tensor is missing, unknown or of
+  /// another shape.
   void restore(const ObjectiveState& state) const;
 
  private:

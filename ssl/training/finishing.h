@@ -1,5 +1,5 @@
-// What a run does beside its steps: pictures of what the model makes of a few images, and running statistics estimated
-// anew once training is over.
+// What a run does besides its steps: pictures of the model's output for a few images, and running statistics that are
+// estimated again after training.
 #pragma once
 
 #include <cstdint>
@@ -13,12 +13,12 @@ namespace vergence {
 
 constexpr std::int64_t pictured_images = 8;
 
-/// Writes folder/epoch_NNNN.png: the objective's pictures of images of "probe", at equal distances, un-augmented.
-/// Nothing where it has none.
+/// Writes folder/epoch_NNNN.png: the objective's pictures of un-augmented, evenly spaced images of "probe".
+/// Writes nothing if the objective has no pictures.
 void save_pictures(const RunSetup& run, const std::string& folder, std::int64_t epoch);
 
-/// Which images running statistics are estimated from: `batches` of settings.batch images, or as many as there are
-/// without taking an image twice, in the order that (seed, epoch) give.
+/// The images that running statistics are estimated from: `batches` batches of settings.batch images in the order of
+/// (seed, epoch), or fewer, as no image is used twice.
 struct Recalibration {
   std::int64_t batches = 200;
   std::uint64_t seed = 0;
@@ -31,7 +31,7 @@ struct Recalibration {
 Statistics recalibrated_statistics(const Encoder& encoder, const Dataset& dataset, const ExtractSettings& settings,
                                    const Recalibration& recalibration, Backend& backend);
 
-/// Those of a run's encoder, over its training images: what the saved encoder gets after the last step.
+/// The same for a run's encoder over its training images: the statistics of the encoder saved after the last step.
 Statistics recalibrated_statistics(const RunSetup& run);
 
 }  // namespace vergence

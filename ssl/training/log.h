@@ -1,4 +1,4 @@
-// What a run says: on the screen and, once its run folder is open, in train.log. The progress line is not part of it.
+// A run's messages: on the screen and, once its run folder is open, in train.log. The progress line is not among them.
 #pragma once
 
 #include <cstdio>
@@ -9,25 +9,24 @@ namespace vergence {
 
 class TrainLog {
  public:
-  /// `outer`: the log of the run that this one is a part of. It gets every line as well and shows it; `out` and
-  /// `errors` are where a log without one shows its lines.
+  /// `outer`: the log of the run that contains this one; it receives and shows every line. A log without one shows its
+  /// lines on `out` and `errors`.
   explicit TrainLog(TrainLog* outer = nullptr, std::FILE* out = stdout, std::FILE* errors = stderr);
   ~TrainLog();
   TrainLog(const TrainLog&) = delete;
   TrainLog& operator=(const TrainLog&) = delete;
 
-  /// Shows lines on `out`, each as printable() makes it; the last one needs no '\n'.
+  /// Shows lines on `out`, each passed through printable(); the last one needs no '\n'.
   void say(std::string_view lines);
   /// The same on `errors`.
   void warn(std::string_view lines);
-  /// Puts lines that are shown elsewhere into the file alone.
+  /// Writes lines that are shown elsewhere to the file only.
   void keep(std::string_view lines);
-  /// Goes on at the end of this file, beginning with all that was said so far. Each line is handed to the system at
-  /// once, so that a kill of this process cannot lose it. A file that cannot be written, now or later, is named once on
-  /// `errors` and then left alone.
+  /// Appends to this file, first all lines so far. Each line goes to the system at once, so that a kill loses none. If
+  /// the file cannot be written, now or later, `errors` names it once, and no more is written.
   void open(const std::string& path);
 
-  /// Where its lines are shown.
+  /// The stream that shows its lines.
   std::FILE* out() const { return out_; }
 
  private:

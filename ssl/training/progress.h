@@ -1,5 +1,4 @@
-// The progress line of a run: rewritten in place on a terminal, as wide as that is; a plain line now and then
-// elsewhere.
+// A run's progress line: rewritten in place on a terminal and fitted to its width; elsewhere a plain line now and then.
 #pragma once
 
 #include <array>
@@ -19,50 +18,49 @@ std::string clock_text(double seconds);
 std::string count_text(std::int64_t count);
 /// "12,000".
 std::string grouped_text(std::int64_t count);
-/// The first of these lines, which are there from long to short, that a terminal of so many columns shows without going
-/// to its last one, where some wrap; the last one is cut off if none does.
+/// The first of these lines, sorted from long to short, that leaves a terminal's last column free (some terminals wrap
+/// there). If none does, the last line, cut off.
 std::string fitting(const std::vector<std::string>& lines, std::int64_t columns);
 
 struct ProgressSettings {
   std::int64_t total = 0, start = 0;  // steps
   std::int64_t epochs = 1;
-  std::int64_t images = 1;            // of a step
-  double spent_before = 0;            // seconds that the run took up to `start`
-  std::int64_t evaluate_every = 0;    // steps between two evaluations; 0: there are none
-  std::int64_t last_evaluations = 0;  // after the last step, besides those
-  double interval = 5;                // least seconds between plain lines
+  std::int64_t images = 1;            // per step
+  double spent_before = 0;            // seconds spent up to `start`
+  std::int64_t evaluate_every = 0;    // steps between two evaluations; 0: none
+  std::int64_t last_evaluations = 0;  // more of them, after the last step
+  double interval = 5;                // minimum seconds between plain lines
 };
 
 class Progress {
  public:
-  /// What the time goes into. All of it counts as spent and, once it is known, as left; only `steps` for images/s.
+  /// What the time is spent on. All of it counts as spent and, once known, as left; only `steps` counts for images/s.
   enum class Work { steps, saving, evaluating };
 
-  /// Notes go to `log`, and the line to where that shows its own.
+  /// Notes go to `log`, the progress line to the stream where `log` shows its lines.
   Progress(const ProgressSettings& settings, TrainLog& log);
   ~Progress();
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
-  /// Shows step `step` (finished steps, counted from 1) of `epoch` with its loss, unless that is NaN, the recent
-  /// images/s, the time spent and the time left. Cheap: most calls print nothing. The last step is always shown.
+  /// Shows step `step` (finished steps, from 1) of `epoch`: loss unless NaN, recent images/s, time spent and time left.
+  /// Cheap: most calls print nothing. Always shows the last step.
   void update(std::int64_t step, std::int64_t epoch, double loss);
-  /// From now on the time goes into this. Evaluations are counted: how long the past ones took tells how long those to
-  /// come will.
+  /// From now on time counts for `work`. Counts evaluations: the time of past ones predicts that of future ones.
   void turn_to(Work work);
-  /// Shows how many images of an evaluation are done, as seldom as `update`.
+  /// Shows how many images of an evaluation are done, as rarely as `update` shows steps.
   void evaluating(std::int64_t done, std::int64_t total);
   /// Logs a line of its own, keeping the progress line below it.
   void note(const std::string& line);
   /// Ends the progress line. Called by the destructor too.
   void finish();
 
-  /// Over about the last ten seconds of steps; 0 before the first step. The first one, in which things are set up,
-  /// counts only until there is a second.
+  /// Over about the last ten seconds of steps; 0 before the first step. The first step, which includes setup, counts
+  /// only until the second.
   double images_per_s() const { return rate_; }
-  /// Seconds that the run has taken so far, with those before `start`.
+  /// Seconds spent so far, including those before `start`.
   double spent() const { return settings_.spent_before + seconds_since(begin_); }
-  /// Seconds to the end of the run; negative: not known yet.
+  /// Seconds to the end of the run; negative: still unknown.
   double left() const;
 
  private:
@@ -80,9 +78,9 @@ class Progress {
   double turned_at_ = 0;             // seconds since begin_
   std::array<double, 3> seconds_{};  // by work, up to turned_at_
   std::int64_t step_, epoch_ = 1, evaluations_ = 0;
-  double evaluated_ = 0;                              // share of the present evaluation
+  double evaluated_ = 0;                              // share of the current evaluation that is done
   double first_time_ = 0, last_time_ = 0, rate_ = 0;  // of steps
-  std::int64_t rates_ = 0;                            // that rate_ was made of
+  std::int64_t rates_ = 0;                            // how many measurements rate_ combines
   double shown_at_ = -1e9;
   std::size_t width_ = 0;  // of the line on the terminal; 0: none
 };

@@ -8,7 +8,7 @@
 namespace vergence {
 namespace {
 
-/// A warning where the images are not those the run began with.
+/// A warning if the images are not the ones the run started with.
 std::string other_data(const RunPosition& began, RunData& data) {
   const Dataset& now = data.train();
   if (began.images > 0 && began.images != now.count)
@@ -41,7 +41,7 @@ StartPoint resume(const RunSetup& run, const std::string& file, TrainLog& log) {
 
 StartPoint start_point(const RunSetup& run, const RunFolder& folder, TrainLog& log) {
   if (folder.resuming()) return resume(run, folder.checkpoint(), log);
-  if (run.options.resume) {  // a run that was killed before its first checkpoint, or none at all
+  if (run.options.resume) {  // a run killed before its first checkpoint, or no run at all
     require_own_run(folder, run.options);
     log.say(join("no checkpoint in ", folder.path(), ": starts at step 0"));
   }

@@ -1,4 +1,4 @@
-// Where a run begins or goes on.
+// The step at which a run starts or continues.
 #pragma once
 
 #include <cstdint>
@@ -11,15 +11,15 @@ namespace vergence {
 
 struct StartPoint {
   std::int64_t step = 0;  // steps done
-  double seconds = 0;     // that they took
+  double seconds = 0;     // that those steps took
 };
 
-/// With a checkpoint to resume from, restores the objective from it; else the run begins, with --resume only where the
-/// folder's config.toml agrees. Says which, and warns of other threads and images than the run began with. Throws
-/// UsageError for a checkpoint, or config.toml, of a run that cannot go on with these options.
+/// Restores the objective from the checkpoint if there is one to resume from; otherwise the run starts, with --resume
+/// only if the folder's config.toml agrees. Logs which, and warns if threads or images have changed. Throws UsageError
+/// if the run of the checkpoint or config.toml cannot continue with these options.
 StartPoint start_point(const RunSetup& run, const RunFolder& folder, TrainLog& log);
 
-/// Throws UsageError if what lies in the folder, a checkpoint or config.toml alone, is of a run that cannot go on with
+/// Throws UsageError if the folder's checkpoint, or else its config.toml, belongs to a run that cannot continue with
 /// these options.
 void require_own_run(const RunFolder& folder, const Options& options);
 

@@ -1,4 +1,4 @@
-// The images of a run. Each split is opened as seldom as its memory allows; both stages of a run share them.
+// The images of a run, shared by both of its stages. Opens each split as rarely as memory allows.
 #pragma once
 
 #include <cstdint>
@@ -18,22 +18,22 @@ class RunData {
   explicit RunData(const Options& options);
 
   const Dataset& train() const { return train_; }
-  /// Of the training images; worked out once.
+  /// Of the training images; computed once.
   const Fingerprint& fingerprint();
 
-  /// Throws UsageError unless the splits that the encoder is judged by can be opened and have labels: a missing file is
-  /// better noticed now than after the first epoch.
+  /// Throws UsageError unless the evaluation's splits can be opened and have labels: better now than after the first
+  /// epoch.
   void require_judged();
-  /// Split "probe" (kNN's bank) or "test", --eval-limit images at most. Image files are looked through once; images
-  /// that would stay in memory are opened anew each time.
+  /// Split "probe" (kNN's bank) or "test", at most --eval-limit images. Lists image files once, but opens data sets
+  /// that would stay in memory again each time.
   Dataset judged(const std::string& split);
-  /// Images of "probe" to choose pictures from: at least `count`, or all.
+  /// Images of "probe" for pictures: at least `count`, or all.
   Dataset pictured(std::int64_t count);
 
  private:
   Dataset open(const std::string& split, std::int64_t limit) const;
 
-  DatasetSettings settings_;  // of the judged splits
+  DatasetSettings settings_;  // of the evaluation's splits
   std::int64_t eval_limit_;
   Dataset train_;
   std::optional<Fingerprint> fingerprint_;

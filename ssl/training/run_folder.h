@@ -1,6 +1,6 @@
 // The folder of one run: config.toml, metrics.jsonl, checkpoint.safetensors, encoder.safetensors, train.log, run.json;
-// tuning.json with --tune, and what some objectives add. Where another run had to come first, that one's folder lies in
-// it: stage1.
+// tuning.json with --tune, and files that some objectives add. If another run must come first, its folder is stage1 in
+// this one.
 #pragma once
 
 #include <cstdint>
@@ -11,20 +11,18 @@ namespace vergence {
 
 class RunFolder {
  public:
-  /// Opens `path`, creating it where needed, and locks it against other processes until destruction; a folder that was
-  /// created and is still empty then is removed. Throws UsageError
-  /// if it holds a run and `resume` is false, if `resume` is true and it holds what is left of a run whose checkpoint
-  /// is lost, if another process uses it, if it cannot be created, or if one of its files cannot be written or is no
-  /// regular file.
+  /// Opens or creates `path` and locks it against other processes until destruction, which removes a created folder
+  /// that is still empty. Throws UsageError if the folder holds a run and `resume` is false, if `resume` is true and
+  /// the run's checkpoint is lost, if another process uses the folder, if it cannot be created, or if one of its files
+  /// cannot be written or is not a regular file.
   RunFolder(std::string path, bool resume);
   ~RunFolder();
   RunFolder(const RunFolder&) = delete;
   RunFolder& operator=(const RunFolder&) = delete;
 
-  /// True if resuming was asked for and there is a checkpoint to resume from.
+  /// Whether `resume` was true and there is a checkpoint.
   bool resuming() const { return resuming_; }
-  /// Whether anything lies at one of the paths below, a link that leads nowhere too. Throws UsageError where the system
-  /// cannot tell.
+  /// Whether one of the paths below exists, be it a broken link. Throws UsageError if the system cannot tell.
   static bool has(const std::string& file);
   const std::string& path() const { return path_; }
   std::string config() const { return path_ + "/config.toml"; }
@@ -33,7 +31,7 @@ class RunFolder {
   std::string encoder() const { return path_ + "/encoder.safetensors"; }
   std::string encoder_as_trained() const { return path_ + "/encoder_as_trained.safetensors"; }
   std::string mask() const { return path_ + "/mask.safetensors"; }
-  std::string first_stage() const { return path_ + "/stage1"; }  // a run folder, of what came before
+  std::string first_stage() const { return path_ + "/stage1"; }  // the run folder of the first stage
   std::string pictures() const { return path_ + "/pictures"; }   // a folder
   std::string tuning() const { return path_ + "/tuning.json"; }
   std::string train_log() const { return path_ + "/train.log"; }

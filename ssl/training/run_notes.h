@@ -1,4 +1,4 @@
-// What a run writes down of itself besides its results: train.log and run.json.
+// A run's records besides its results: train.log and run.json.
 #pragma once
 
 #include <cstdint>
@@ -15,16 +15,15 @@ namespace vergence {
 
 class RunNotes {
  public:
-  /// `outer`: the notes of the run that this one is the first stage of; its log gets this one's lines too.
+  /// `outer`: the notes of the run whose first stage this is; its log receives this run's lines too.
   explicit RunNotes(RunNotes* outer = nullptr) : log(outer ? &outer->log : nullptr) {}
 
-  /// Opens both files in the folder, once it is certain that the run goes on there. Nothing where they are open.
+  /// Opens both files in the folder, once it is certain that the run uses it. Does nothing if they are open.
   void begin(const RunFolder& folder, const Options& options, std::int64_t from_step);
-  /// A checkpoint of this step has been written.
+  /// Call when the checkpoint of this step is written.
   void reached(std::int64_t step) { step_ = step; }
-  /// Runs `body`, which returns an exit status, and notes how it ended: an exception as the line that run_tool makes of
-  /// it (tools/common.h). What cannot be written then is a warning. Within another such call of the same notes it only
-  /// runs `body`.
+  /// Runs `body`, which returns an exit status, and records how it ended: for an exception, the line that run_tool
+  /// prints (tools/common.h). Failed writes only warn. A nested call on the same notes only runs `body`.
   void around(const std::function<int()>& body);
 
   TrainLog log;
@@ -37,7 +36,7 @@ class RunNotes {
   bool within_ = false;
 };
 
-/// "cpu, fp32, 2 threads (cpu; this build has no CUDA)": what the run computes with.
+/// "cpu, fp32, 2 threads (cpu; this build has no CUDA)": device, precision and threads of the run.
 std::string device_text(const Options& options);
 
 }  // namespace vergence

@@ -1,10 +1,10 @@
-// run.json of a run folder: where, when and by what command the run was made. An object of
-//   version, commit   of the program that ran last (engine/version.h)
+// run.json of a run folder: where, when and by which command the run was made. An object of
+//   version, commit   of the last program that ran (engine/version.h)
 //   runs              an object for each start and each --resume: command (as a shell reads it), directory, host,
-//                     processor, threads, device, start, end (UTC, ISO 8601), exit (status), from_step, to_step. Of one
-//                     that another version or commit made, also its version and commit.
-// end, exit and to_step are null as long as it goes on, and stay so where it was killed. to_step is the step of its
-// last checkpoint, from which the next one goes on.
+//                     processor, threads, device, start, end (UTC, ISO 8601), exit (status), from_step, to_step; if
+//                     another version or commit made it, also that version and commit.
+// end, exit and to_step are null while it runs, and stay null if it is killed. to_step is the step of its last
+// checkpoint, from which the next entry continues.
 #pragma once
 
 #include <cstdint>
@@ -15,21 +15,21 @@
 namespace vergence {
 
 struct RunStart {
-  std::string command;  // for a shell; empty: not known
+  std::string command;  // for a shell; empty: unknown
   std::string device;   // "cpu, fp32, 2 threads"
   std::int64_t threads = 1, from_step = 0;
 };
 
 class RunRecord {
  public:
-  /// Reads what is at `path`, adds an entry for this start and writes the file. A file that is no such record is kept
-  /// beside it under another name. Throws as write_atomically.
+  /// Reads `path`, adds an entry for this start and writes the file. A file that is not a record is kept under another
+  /// name. Throws like write_atomically.
   RunRecord(std::string path, const RunStart& start);
   ~RunRecord();
 
-  /// A line about a file that was no record; empty: there was none.
+  /// A message if the file was not a record; else empty.
   const std::string& notice() const { return notice_; }
-  /// Writes how this start ended. Throws as write_atomically.
+  /// Writes how this start ended. Throws like write_atomically.
   void end(int exit_status, std::int64_t to_step);
 
  private:

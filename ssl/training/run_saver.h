@@ -1,5 +1,5 @@
-// Writes what a run leaves in its folder: checkpoint, encoders, mask, tuned choices. Where weights lie on a device of
-// their own, their copies on the host are checked and written while the steps go on.
+// Writes a run's results to its folder: checkpoint, encoders, mask, tuned choices. With weights on a GPU, copies on the
+// host are checked and written while steps continue.
 #pragma once
 
 #include <cstdint>
@@ -18,15 +18,16 @@ class RunSaver {
   /// All must outlive this.
   RunSaver(const RunSetup& run, RunFolder& folder, RunNotes& notes);
 
-  /// The running statistics that encoder.safetensors gets from now on; as trained it is saved besides.
+  /// From now on encoder.safetensors has these running statistics; encoder_as_trained.safetensors keeps the trained
+  /// ones.
   void recalibrated(Statistics statistics) { recalibrated_ = std::move(statistics); }
-  /// Begins to save the run after `step` steps and so many seconds, once the last save is done.
+  /// Starts to save the run after `step` steps and `seconds`, once the last save is done.
   void save(std::int64_t step, double seconds, bool with_encoder);
-  /// Saves the encoder alone; returns once it is there.
+  /// Saves only the encoder; returns once it is written.
   void save_lost_encoder(std::int64_t step);
-  /// Returns once nothing is under way. Throws what a write has thrown.
+  /// Waits for the current save. Throws what a write has thrown.
   void wait() { saving_.wait(); }
-  /// The same where it takes no time, to hear early of a write that failed.
+  /// The same if no waiting is needed: reports a failed write early.
   void collect() { saving_.collect(); }
 
  private:

@@ -1,4 +1,4 @@
-// What the options of a run stand for: all that its steps need, before the first one is made.
+// A run built from its options: everything that its steps need.
 #pragma once
 
 #include <cstdint>
@@ -17,34 +17,34 @@
 namespace vergence {
 
 struct RunSetup {
-  /// Both must outlive this. Throws UsageError for options that do not go together or do not fit the images.
+  /// Both must outlive this. Throws UsageError if options conflict or do not fit the images.
   RunSetup(const Options& options, RunData& data);
 
   const Options& options;
   RunData& data;
   Backend& backend;
   DType activations;  // of the encoder
-  ViewSettings view;  // the first one of an image
+  ViewSettings view;  // an image's first view
   std::int64_t steps_per_epoch;
   Schedule schedule;
   std::unique_ptr<Objective> objective;
   Plan plan;
-  std::int64_t last_step;  // steps of the run: of the schedule, or --max-steps
+  std::int64_t last_step;  // the run's number of steps: the schedule's, or --max-steps
   std::string config;      // all options, as TOML
 
-  /// The batches of a run that goes on after `step` steps.
+  /// The batches after the first `step` steps.
   std::unique_ptr<BatchSource> batches(std::int64_t step) const;
-  /// Un-augmented images as the encoder is judged on them.
+  /// How un-augmented images are prepared for the encoder's evaluation.
   ExtractSettings judged_images() const;
 };
 
-/// The plan as lines for a reader, with all that is to be said of schedule and data.
+/// The plan in readable lines, with remarks about schedule and data.
 std::string described(const RunSetup& run);
 
-/// What a run says before its first step: what applies, its plan, where it runs and what computes it.
+/// Logs the run's settings, plan, folder and device before the first step.
 void announce(const RunSetup& run, const std::string& folder, TrainLog& log);
 
-/// Throws UsageError for --tune with what it does not go with.
+/// Throws UsageError if another option conflicts with --tune.
 void require_tunable(const Options& options);
 
 }  // namespace vergence

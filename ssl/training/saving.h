@@ -1,5 +1,5 @@
-// Writing files beside the steps, in order. Who adds a write gives it host memory of its own, so that steps may go on
-// at once.
+// Writes files in order while steps continue. Each added write must own its host memory, so that steps can change
+// theirs at once.
 #pragma once
 
 #include <cstddef>
@@ -13,21 +13,21 @@ class Saving {
  public:
   using Work = std::function<void()>;
 
-  /// `beside`: writes are done on another thread, from `start` on. Otherwise `add` does them.
+  /// `beside`: another thread does the writes, from `start` on. Otherwise `add` does them.
   explicit Saving(bool beside) : beside_(beside) {}
   Saving(const Saving&) = delete;
   Saving& operator=(const Saving&) = delete;
-  /// Waits for what is under way. What fails then is lost: call `wait` before.
+  /// Waits for the current save, but loses its errors: call `wait` before.
   ~Saving() = default;
 
-  /// Adds a write to the next save, after waiting for the one under way. `then` follows once it is done, on the calling
-  /// thread: beside the steps, in `wait`.
+  /// Waits for the current save, then adds a write to the next one. `then` runs after the write on the calling thread:
+  /// with `beside`, in `wait`.
   void add(Work write, Work then = {});
-  /// Begins with all that was added. One save is under way at a time.
+  /// Starts all added writes. Only one save runs at a time.
   void start();
-  /// Once this returns nothing is under way. Throws what a write has thrown, after which no others were done.
+  /// Waits for the current save. Throws what a write has thrown; later writes were skipped.
   void wait();
-  /// The same where it takes no time, to hear early of a write that failed.
+  /// The same if no waiting is needed: reports a failed write early.
   void collect();
 
  private:
@@ -38,7 +38,7 @@ class Saving {
 
   bool beside_;
   std::vector<Job> jobs_;
-  std::size_t written_ = 0;      // the first of them; both belong to the other thread while a save is under way
+  std::size_t written_ = 0;      // jobs done; during a save both members belong to the other thread
   std::future<void> under_way_;  // the last member: its destructor waits
 };
 

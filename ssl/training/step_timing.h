@@ -1,4 +1,4 @@
-// How long a run will take on this machine: its very step, tried out before anything is trained.
+// Predicts how long a run takes on this machine by timing its own step before training.
 #pragma once
 
 #include <string>
@@ -8,24 +8,23 @@
 namespace vergence {
 
 struct StepTime {
-  double seconds = 0;   // of one step; 0 where none could be timed
-  std::string why_not;  // then
+  double seconds = 0;   // per step; 0 if none could be timed
+  std::string why_not;  // the reason then
 };
 
-/// Tries the step that the options ask for on images of the right shape: after a warm-up, the median of a few. On the
-/// CPU, where a step of a large batch may take minutes, smaller ones of two sizes are timed, and the step's time
-/// follows from them. Waiting for images is not in it. Throws nothing: what cannot be tried has its reason in
-/// `why_not`.
+/// Times the options' step on images of the right shape, without waiting for data: the median of a few after a warm-up.
+/// On the CPU, where a large batch may take minutes, times two smaller batches and extrapolates. Never throws:
+/// `why_not` has the reason of a failure.
 StepTime time_step(const Options& options, const Plan& plan, Backend& device);
 
 /// "about 40 seconds", "about 25 minutes", "about 3.2 hours", "about 20 days (490 hours)".
 std::string about_duration(double seconds);
 
-/// Steps that the run will make: those of its schedule, or of --max-steps.
+/// The run's number of steps: the schedule's, or --max-steps.
 std::int64_t planned_steps(const Options& options, const Plan& plan);
 
-/// The lines of a plan that say how long the run takes; a long run of a recipe that nobody chose names the short one,
-/// where one is shipped.
+/// The plan's lines about the run's duration; for a long run by the default recipe they name the short recipe, if one
+/// is shipped.
 std::string time_text(const Options& options, const Plan& plan, const StepTime& time);
 
 }  // namespace vergence

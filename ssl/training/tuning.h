@@ -1,4 +1,4 @@
-// The choices that --tune makes in a run. Those from before its checkpoint are part of what a resumed run must repeat.
+// The choices that --tune makes in a run. A resumed run must repeat those made before its checkpoint.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// What a run judges its encoder by while it trains: kNN on the features as they are.
+// Evaluates a run's encoder during training: kNN on the unchanged features.
 #pragma once
 
 #include <cstdint>
@@ -15,13 +15,13 @@ namespace vergence {
 
 class Validation {
  public:
-  /// Both must outlive this. `progress` hears how far an evaluation is, and its lines.
+  /// Both must outlive this. `progress` receives an evaluation's progress and its lines.
   Validation(const RunSetup& run, Progress& progress) : run_(run), progress_(progress) {}
 
-  /// Adds kNN's accuracies after `epoch` to a line of metrics.jsonl: knn_cosine_200 and knn_euclidean_5 (per cent), the
-  /// same with _masked behind them where the objective has a mask.
+  /// Adds kNN's accuracies after `epoch` to a line of metrics.jsonl: knn_cosine_200 and knn_euclidean_5 (per cent), and
+  /// the same with the suffix _masked if the objective has a mask.
   void evaluate(nlohmann::ordered_json& line, std::int64_t epoch);
-  /// The same of the encoder with these running statistics, with _recalibrated behind the names.
+  /// The same for the encoder with these running statistics, with the suffix _recalibrated.
   void evaluate_recalibrated(nlohmann::ordered_json& line, std::int64_t epoch, Statistics& statistics);
 
  private:
