@@ -1,4 +1,4 @@
-// How options are declared: one line each, with an accessor for the field where the value lives.
+// Declares options: one line each, with an accessor for the field that holds the value.
 #pragma once
 
 #include <string>
@@ -18,7 +18,7 @@ inline const Range not_negative{0, std::numeric_limits<double>::infinity()};
 inline const Range unit{0, 1};
 inline const Range below_one{0, 1, false, true};
 inline const Range share{0, 1, true, false};
-inline const Range layer{1, 1e6};  // the width of one
+inline const Range layer{1, 1e6};  // a layer's width
 
 inline Range from(double low, double high = std::numeric_limits<double>::infinity()) { return {low, high}; }
 }  // namespace ranges
@@ -27,7 +27,7 @@ inline Range from(double low, double high = std::numeric_limits<double>::infinit
 class OptionBuilder {
  public:
   std::vector<OptionEntry> entries;
-  std::string group;  // heading in --help of what is declared next
+  std::string group;  // the --help heading of the next options
 
   template <class Get>
   OptionEntry& add(std::string name, Get get, std::string help) {
@@ -44,13 +44,13 @@ class OptionBuilder {
     entry.path = leads_to;
     entry.flags = flags;
   }
-  /// A word for each value of an enum: {{"auto", CpuConv::automatic}, ...}. Nowhere else is there a text.
+  /// A word for each value of an enum: {{"auto", CpuConv::automatic}, ...}, the only place that spells it.
   template <class Get, class T = Referred<Options, Get>>
   void choice(std::string name, Get get, std::type_identity_t<Words<T>> words, std::string help,
               unsigned flags = OptionEntry::none) {
     add_field(std::move(name), WordField<Options>(get, std::move(words)), std::move(help)).flags = flags;
   }
-  /// One of the names under which things are registered.
+  /// One of the names of registered things.
   template <class Get>
   void registered(std::string name, Get get, std::vector<std::string> names, std::string help,
                   unsigned flags = OptionEntry::none) {
@@ -68,7 +68,7 @@ class OptionBuilder {
   void flag(std::string name, Get get, std::string help, unsigned flags = OptionEntry::none) {
     add(std::move(name), get, std::move(help)).flags = flags;
   }
-  /// An option that a family of encoders or a data set brings.
+  /// An option of a family of encoders or of a data set.
   void own(const OwnOption& option) {
     const auto settings = [](Options& o) -> OwnSettings& { return o.own; };
     if (const auto* words = std::get_if<OwnOption::Choice>(&option.field))
@@ -134,16 +134,16 @@ auto own(Value T::*member) {
 
 /// The options of one objective.
 struct ObjectiveOptions {
-  const char* name;   // as --objective takes it, and of its options: "NAME.temperature"
-  const char* title;  // of its options in --help
+  const char* name;   // for --objective, and before its options: "NAME.temperature"
+  const char* title;  // its heading in --help
   void (*declare)(OptionBuilder& options);
 };
 
-/// Those of all objectives, in the order of their names. The list of objectives (ssl/objective_list.h) defines it, so
-/// that the table of options needs to know none of them.
+/// The options of all objectives, sorted by name. Defined with the list of objectives (ssl/objective_list.h), so that
+/// the table of options knows no objective.
 const std::vector<ObjectiveOptions>& objective_options();
 
-/// The objectives there are, by name.
+/// The names of all objectives.
 const std::vector<std::string>& objective_names();
 
 }  // namespace vergence

@@ -1,4 +1,4 @@
-// The command line of `pretrain` as settings: what was given, before anything is made of it.
+// The command line of `pretrain` as settings, exactly as given.
 #pragma once
 
 #include <string>
@@ -9,15 +9,15 @@
 namespace vergence {
 
 struct CommandLine {
-  std::string config;             // of --config; empty if there is none
-  std::vector<Setting> settings;  // under the options' true names, but for `temperature`; as often as they were given
+  std::string config;             // of --config; empty: none
+  std::vector<Setting> settings;  // with the options' true names, except `temperature`; as often as given
 };
 
-/// Throws HelpRequest for --help, --recipes and --version, UsageError for what is no option.
+/// Throws HelpRequest for --help, --recipes and --version, UsageError for an unknown option.
 CommandLine read_command_line(int argc, const char* const* argv);
 
-/// Throws UsageError for a name, among those given, of an option that other encoders than this one bring: it says
-/// nothing of this one. Recipes and saved files may have them.
+/// Throws UsageError if one of the given names is an option of other encoders only. Recipes and saved files may have
+/// such options.
 void refuse_other_encoders(const std::vector<std::string>& given, const std::string& encoder);
 
 }  // namespace vergence

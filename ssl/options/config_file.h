@@ -1,4 +1,4 @@
-// Files of options: where they are, and what they extend.
+// Files of options: where they are, and which files they extend.
 #pragma once
 
 #include <string>
@@ -11,23 +11,21 @@ namespace vergence {
 /// A file of options.
 struct ConfigFile {
   std::string path;    // empty: none
-  std::string recipe;  // the name, if it is a shipped recipe
+  std::string recipe;  // its name, if it is a shipped recipe
 };
 
-/// The file that `--config given` means: a path, or the name of a shipped recipe. Throws UsageError if it is neither.
+/// The file of `--config given`: a path, or the name of a shipped recipe. Throws UsageError if it is neither.
 ConfigFile config_file(const std::string& given);
 
-/// The shipped recipe of a data set and objective, if there is one, or of the data set whose recipes apply in its
-/// place.
+/// The shipped recipe of a data set and objective, if there is one, or of the data set whose recipes it uses.
 ConfigFile recipe_for(const std::string& dataset, const std::string& objective);
 
-/// One file's settings, with the names as written.
+/// One file's settings, with names as written.
 using Layer = std::vector<Setting>;
 
-/// The settings of a file, after those of the files that it extends: bases first, so that later layers win. A file
-/// says `extends = "BASE"`, or a list of bases in the order in which they apply. A base is a path relative to the file,
-/// or the name of a shipped recipe. Throws UsageError for a base that does not exist and for files that extend
-/// themselves.
+/// The settings of a file and, before them, of the files it extends: later layers win. A file says `extends = "BASE"`
+/// or an ordered list of bases, each a path relative to the file or the name of a shipped recipe. Throws UsageError if
+/// a base is missing or a file extends itself.
 std::vector<Layer> read_layers(const std::string& path);
 
 }  // namespace vergence

@@ -1,4 +1,4 @@
-// How all tools show their options, and what is thrown when help was asked for.
+// The help text of all tools, and the exception that requests it.
 #pragma once
 
 #include <string>
@@ -13,9 +13,9 @@ struct HelpRequest {
 
 /// An option as help shows it.
 struct HelpOption {
-  std::string name;   // "--lr", or what stands for an argument without a name
+  std::string name;   // "--lr", or a placeholder for an argument without a name
   std::string type;   // "NUMBER", "TEXT", "FILE", "DIR", "on|off", "sgd|lars|adam"; none for a switch
-  std::string value;  // its default; none if empty
+  std::string value;  // its default; empty: none
   std::string text;   // what it does
 };
 
@@ -24,14 +24,14 @@ struct HelpGroup {
   std::vector<HelpOption> options;
 };
 
-/// No line of help is longer.
+/// The longest line of help.
 inline constexpr std::size_t help_width = 100;
 
-/// The groups one after the other: "  --lr NUMBER=0.06    what it does", in lines of at most help_width columns.
+/// All groups in order: "  --lr NUMBER=0.06    what it does", in lines of at most help_width columns.
 std::string help_groups(const std::vector<HelpGroup>& groups);
 
-/// The text in lines of at most help_width columns, broken at spaces (and, in words that are longer, behind '|' or
-/// ','); the lines but the first are indented.
+/// The text in lines of at most help_width columns, broken at spaces (longer words after '|' or ','); all lines but the
+/// first are indented.
 std::string wrapped(const std::string& text, std::size_t indent);
 
 /// "pretrain 0.1.0 (commit 1f2e...)".

@@ -1,4 +1,4 @@
-// Names as users type them: spelled with underscores for dashes, nearly right, or half.
+// Names as users type them: with underscores for dashes, misspelled, or incomplete.
 #pragma once
 
 #include <cstddef>
@@ -8,24 +8,23 @@
 
 namespace vergence {
 
-/// Whether two names differ at most in dashes and underscores.
+/// Whether two names are equal apart from dashes and underscores.
 bool same_spelling(std::string_view a, std::string_view b);
 
-/// Edits (insert, delete, replace) that make one word of the other.
+/// Edits (insert, delete, replace) that turn one word into the other.
 std::size_t edits_between(std::string_view a, std::string_view b);
 
-/// Those of `known` that `name` may stand for, at most three: those whose last part it is (temperature of
-/// simclr.temperature), else those that begin with it, else those of which a last part does, else the nearest, if it is
-/// near.
+/// At most three of `known` that `name` may mean: those whose last part is `name` (temperature of simclr.temperature),
+/// else those that begin with it, else those whose last part begins with it, else the nearest if it is near.
 std::vector<std::string> names_like(const std::string& name, const std::vector<std::string>& known);
 
-/// ", did you mean --a or --b?", with `dashes` before each name; nothing where there are no names.
+/// ", did you mean --a or --b?", with `dashes` before each name; empty if there are no names.
 std::string did_you_mean(const std::vector<std::string>& names, const char* dashes);
 
 /// The name in an argument "--name" or "--name=value"; empty for any other argument.
 std::string option_name(std::string_view argument);
 
-/// `argument`, in which `name` stands for what option_name finds.
+/// `argument` with `name` in place of the name that option_name finds.
 std::string with_option_name(std::string_view argument, const std::string& name);
 
 }  // namespace vergence

@@ -29,7 +29,7 @@ const char* const examples =
     "Exit status: 0 done, 2 bad usage or data, 1 other failures, 130 and 143 stopped by a signal (after\n"
     "saving, once it has begun to train).\n";
 
-/// The options that a user meets first.
+/// The options that users need first.
 const char* const first_options[] = {"objective", "dataset",    "data", "encoder",      "width",  "epochs",
                                      "batch",     "optimizer",  "lr",   "weight-decay", "out",    "resume",
                                      "seed",      "eval-every", "plan", "device",       "workers"};
@@ -52,7 +52,7 @@ HelpOption shown_option(const OptionEntry& entry, const Options& defaults) {
 
 namespace {
 
-/// The options for which `chosen(entry)` holds, in their groups. Those of one view alone are left out.
+/// The options with `chosen(entry)`, in their groups, without those of only one view.
 template <class F>
 std::vector<HelpGroup> chosen_groups(F&& chosen) {
   const Options defaults;
@@ -65,7 +65,7 @@ std::vector<HelpGroup> chosen_groups(F&& chosen) {
   return groups;
 }
 
-/// What is no option of a run.
+/// Options that print something and exit.
 HelpGroup about_group() {
   return {"Information",
           {{"--help", "", "", "this text; --help all: every option; --help TOPIC: some"},
@@ -91,7 +91,7 @@ HelpGroup alias_group() {
   return group;
 }
 
-/// Topics that are groups of options, and how the groups' titles begin.
+/// Topics that are groups of options, with the start of each group's title.
 const std::vector<std::pair<std::string, std::string>> group_topics{
     {"data", "What to train"}, {"encoder", "Encoder"}, {"training", "Training"}, {"optimizer", "Training"},
     {"heads", "Heads"},        {"views", "Views"},     {"run", "Run"},           {"machine", "Machine"}};
@@ -123,7 +123,7 @@ std::vector<HelpGroup> all_groups() {
   return groups;
 }
 
-/// The options of a topic; none if there is no such topic.
+/// The options of a topic; empty if there is no such topic.
 std::vector<HelpGroup> topic_groups(const std::string& topic) {
   if (same_spelling(topic, "names") || topic == "aliases") return {alias_group()};
   std::string title;

@@ -1,4 +1,4 @@
-// What `pretrain --help` and `--help TOPIC` print.
+// The text of `pretrain --help` and `--help TOPIC`.
 #pragma once
 
 #include <string>
@@ -8,11 +8,11 @@
 
 namespace vergence {
 
-/// No topic: the options that a user meets first, and those of `objective` where the user has named one. Topics: all,
-/// an objective, a group or table of options, an option. Throws UsageError naming the topics for any other.
+/// Without a topic: the options that users need first, and those of `objective` if it is given. Topics: all, an
+/// objective, a group or table of options, an option. Throws UsageError naming the topics for any other.
 std::string pretrain_help(const std::string& topic, const std::string& objective);
 
-/// An option of the table as help shows it, with its value in `defaults`.
+/// A table option as help shows it, with its value from `defaults`.
 HelpOption shown_option(const OptionEntry& entry, const Options& defaults);
 
 }  // namespace vergence

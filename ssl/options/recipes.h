@@ -1,4 +1,4 @@
-// Where the shipped recipes are, and which.
+// Finds and lists the shipped recipes.
 #pragma once
 
 #include <string>
@@ -6,18 +6,17 @@
 
 namespace vergence {
 
-/// The path of the shipped recipe called `name` ("cifar10_simclr", the file cifar10/simclr.toml), empty if there is
-/// none. Looked for beside the program: <program>/../share/vergence/recipes (installed), <program>/../ssl/recipes (a
-/// build folder), and last in the folder that was built from.
+/// The path of the shipped recipe `name` ("cifar10_simclr" is cifar10/simclr.toml), or empty. Searches
+/// <program>/../share/vergence/recipes (installed), <program>/../ssl/recipes (a build folder), then the source folder.
 std::string find_recipe(const std::string& name);
 
-/// The names of all that find_recipe finds, in order.
+/// The names of all recipes that find_recipe finds, in order.
 std::vector<std::string> recipe_names();
 
-/// Those of them that `name` may stand for, at most three.
+/// At most three recipes that `name` may mean.
 std::vector<std::string> recipes_like(const std::string& name);
 
-/// What `pretrain --recipes` prints: a line for each, data set by data set.
+/// The text of `pretrain --recipes`: a line for each recipe, grouped by data set.
 std::string recipes_text();
 
 }  // namespace vergence

@@ -1,5 +1,5 @@
 // The table behind the options of `pretrain`: one line per option drives the command line, configuration files, the
-// writer, comparison and help. Adding an option is a field in ssl/options/options.h and a line in
+// writer, comparison and help. To add an option, add a field in ssl/options/options.h and a line in
 // ssl/options/table.cpp.
 #pragma once
 
@@ -15,7 +15,7 @@
 
 namespace vergence {
 
-/// Which numbers an option takes.
+/// The numbers that an option takes.
 struct Range {
   double low = -std::numeric_limits<double>::infinity(), high = std::numeric_limits<double>::infinity();
   bool low_open = false, high_open = false;
@@ -24,7 +24,7 @@ struct Range {
   std::string text() const;  // "above 0", "0 or more", "from 0 to 1"
 };
 
-/// Where an option's value lives.
+/// Accesses an option's value in Options.
 using Field =
     std::variant<std::function<std::string&(Options&)>, std::function<std::int64_t&(Options&)>,
                  std::function<double&(Options&)>, std::function<float&(Options&)>, std::function<bool&(Options&)>,
@@ -35,17 +35,17 @@ struct OptionEntry {
     none = 0,
     may_change = 1,         // a resumed run may have another value
     command_line_only = 2,  // neither saved nor compared
-    input = 4,              // the path of something that is read: saved as an absolute one
-    or_list = 8             // or the name of a shipped list of classes, which is no path
+    input = 4,              // the path of an input: saved as an absolute path
+    or_list = 8             // or the name of a shipped list of classes instead of a path
   };
   std::string group, name;    // name as on the command line, without dashes
   std::vector<Field> fields;  // two for an option of both views
   std::string help;
-  std::vector<std::string> choices;  // the words or names that it takes; empty: any text
-  std::string path;                  // what a path leads to, as help has it: "FILE", "DIR"; empty: it is none
+  std::vector<std::string> choices;  // the words or names it takes; empty: any text
+  std::string path;                  // "FILE" or "DIR" for a path, as in help; empty: not a path
   Range range;                       // of a number or of each number in a list
   unsigned flags = none;
-  /// view1.x and view2.x: the option view.x of both views. They are written only where the two views differ.
+  /// For view1.x and view2.x: the option view.x of both views. Files have these two only if the views differ.
   std::string both;
 
   bool is_input() const { return flags & input; }
@@ -59,18 +59,17 @@ const std::vector<OptionEntry>& option_table();
 /// The option of that name, or null.
 const OptionEntry* find_option(const std::string& name);
 
-/// The value of the option of that name, as on the command line. Throws Error for a name there is not.
+/// The value of option `name`, as on the command line. Throws Error for an unknown name.
 std::string option_text(const Options& options, const std::string& name);
 
-/// Sets an option by its name, to a value as on the command line. Throws Error for a name there is not, UsageError for
-/// a value it does not take.
+/// Sets option `name` as on the command line. Throws Error for an unknown name, UsageError for a wrong value.
 void set_option(Options& options, const std::string& name, const std::string& value);
 
 /// An option's value as on the command line, and as a TOML value (of its first field).
 std::string value_text(const OptionEntry& entry, const Options& options);
 std::string value_toml(const OptionEntry& entry, const Options& options);
 
-/// The absolute path of an input, by the working directory; links stay as they are. What is no path stays as it is.
+/// An input's path made absolute from the working directory, without resolving links; other text is unchanged.
 std::string absolute_input(const OptionEntry& entry, const std::string& path);
 
 /// Whether both lead to the same input.
@@ -79,7 +78,7 @@ bool same_input(const OptionEntry& entry, const std::string& first, const std::s
 /// "a number above 0", "on or off", "simclr, barlow_twins or byol".
 std::string expected_text(const OptionEntry& entry);
 
-/// Gives the option in `to` the value that it has in `from`.
+/// Copies the option's value from `from` to `to`.
 void copy_option(const OptionEntry& entry, const Options& from, Options& to);
 
 /// Sets all fields of the option; throws UsageError beginning with `setting.where` for a wrong type or value.

@@ -1,5 +1,5 @@
-// Options of the table (ssl/options/table.h) on the command lines of other tools than pretrain: called, checked and
-// explained as there.
+// Table options (ssl/options/table.h) on the command lines of other tools, with the same names, checks and help as in
+// pretrain.
 #pragma once
 
 #include <functional>
@@ -18,42 +18,42 @@ class App;
 
 namespace vergence {
 
-/// Options that somebody gave, beside those of a run that go on to apply where nobody did.
+/// Options given on a tool's command line; they override a run's.
 struct GivenOptions {
-  Options values;                  // the given ones; the others have the tool's own defaults
-  std::vector<std::string> names;  // of those given
+  Options values;                  // given values, else the tool's own defaults
+  std::vector<std::string> names;  // of the given options
 
   bool has(const std::string& name) const;
-  /// As from the command line. Throws as set_option.
+  /// Sets a value as on the command line. Throws like set_option.
   void set(const std::string& name, const std::string& value);
-  /// Gives `other` the values of those given.
+  /// Copies the given values to `other`.
   void apply_to(Options& other) const;
 };
 
-/// How a tool has an option of the table.
+/// How a tool uses a table option.
 struct ToolOption {
-  std::string name;                    // in the table
-  std::string otherwise = {};          // what applies where it is not given, in words; empty: the value in `given`
-  std::vector<std::string> only = {};  // of the table's words those that the tool takes; empty: all
-  std::string help = {};               // where the table's says more than is true here; empty: the table's
+  std::string name;                    // its name in the table
+  std::string otherwise = {};          // the default in words; empty: the value in `given`
+  std::vector<std::string> only = {};  // the table's words that the tool takes; empty: all
+  std::string help = {};               // the tool's own help; empty: the table's
 };
 
 /// `given` must outlive the parse.
 void add_table_option(CLI::App& app, const ToolOption& option, GivenOptions& given);
 
-/// An option of a tool's own that takes words: `set` is called with one of them. `shown`: its default in --help.
+/// A tool's own option that takes words; calls `set` with the given one. `shown`: its default in --help.
 void add_word_option(CLI::App& app, const std::string& name, const std::vector<std::string>& words,
                      const std::string& shown, const std::string& help,
                      const std::function<void(const std::string&)>& set);
 
-/// The same of a variable, which must outlive the parse.
+/// The same for a variable, which must outlive the parse.
 template <class T>
 void add_word_option(CLI::App& app, const std::string& name, T& variable, std::type_identity_t<Words<T>> words,
                      const std::string& help) {
   add_word_option(app, name, words.texts(), words.text_of(variable), help,
                   [=, &variable](const std::string& word) { variable = *words.value_of(word); });
 }
-/// And of one that has no value where it is not given.
+/// The same for a variable without a value unless the option is given.
 template <class T>
 void add_word_option(CLI::App& app, const std::string& name, std::optional<T>& variable,
                      std::type_identity_t<Words<T>> words, const std::string& help) {

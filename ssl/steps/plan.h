@@ -1,4 +1,4 @@
-// What a run will cost, worked out before anything is trained: `pretrain --plan`.
+// Computes the cost of a run before training: `pretrain --plan`.
 #pragma once
 
 #include <cstdint>
@@ -15,19 +15,18 @@ struct Plan {
   StepCost step;
   std::int64_t images = 0, steps_per_epoch = 0, steps = 0;  // steps: of the whole schedule
   std::int64_t image_size = 0, channels = 0;                // of a view
-  SourceCost source;                                        // of the batches
-  std::int64_t bytes = 0;                                   // the source's and the step's
+  SourceCost source;                                        // of making the batches
+  std::int64_t bytes = 0;                                   // of source and step
   double effective_lr = 0;
 
-  /// Bytes of the device that the images leave to the steps: what these are estimated to need, with room for what a
-  /// library asks for.
+  /// Device memory in bytes that the images must leave free: the estimate for the steps, plus room for libraries.
   std::int64_t reserve() const { return step.bytes + step.bytes / 4 + (std::int64_t{2} << 30); }
 };
 
 /// Throws UsageError if the batch is larger than the data set.
 Plan make_plan(const Options& options, const Dataset& dataset, const Objective& objective, Backend& backend);
 
-/// The plan as lines for a reader.
+/// The plan in readable lines.
 std::string plan_text(const Options& options, const Plan& plan);
 
 }  // namespace vergence

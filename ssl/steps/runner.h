@@ -1,4 +1,4 @@
-// Runs training steps: eagerly, or, on a device that can, recorded once and repeated, with the same results.
+// Runs training steps eagerly or, if the device supports it, records one and repeats it, with the same results.
 #pragma once
 
 #include <functional>
@@ -11,21 +11,20 @@
 
 namespace vergence {
 
-/// The first two steps of a kind (Objective::variant) run eagerly and bring everything into being that lasts; the third
-/// is recorded; from then on it is repeated. What changes from step to step reaches the device through
-/// `Objective::prepare`.
+/// The first two steps of a kind (Objective::variant) run eagerly and create all lasting state; the third is recorded,
+/// then repeated. `Objective::prepare` uploads what changes from step to step.
 class StepRunner {
  public:
   /// Both must outlive the runner. `record` false: every step runs eagerly.
   StepRunner(Objective& objective, Backend& backend, bool record = true);
 
-  /// One step. `views` is the device's part of making the batch: it becomes part of the recording and must give the
-  /// same tensors every time. The result is valid until the next step.
+  /// Runs one step. `views`, the device's part of making the batch, is recorded too and must return the same tensors
+  /// each time. The result is valid until the next step.
   const Step& run(const std::function<Views()>& views, const StepContext& context);
 
-  /// Whether the last step was a recorded one.
+  /// Whether the last step was recorded or repeated.
   bool recorded() const { return last_ && last_->recording; }
-  /// Why a step that was to be recorded runs eagerly; empty if none was refused.
+  /// Why the device refused to record a step, which then runs eagerly; empty: it did not.
   const std::string& refusal() const { return refusal_; }
 
  private:
@@ -33,8 +32,8 @@ class StepRunner {
     int eager_steps = 0;
     std::unique_ptr<Rehearsal> rehearsal;  // of the last eager step
     std::unique_ptr<Recording> recording;
-    Views views;                           // keep the recorded batch alive
-    std::vector<std::int64_t> increments;  // of the host's counters, in one step
+    Views views;                           // keeps the recorded batch alive
+    std::vector<std::int64_t> increments;  // of the host's counters per step
     Step step;
   };
 

@@ -1,5 +1,5 @@
-// From options to what makes steps: batch and schedule, the loader's settings, the encoder's types, the objective, the
-// choice of kernels.
+// Turns options into the parts of a run: batch and schedule, the loader's settings, the encoder's types, the objective,
+// the choice of kernels.
 #pragma once
 
 #include <cstdint>
@@ -12,8 +12,8 @@
 
 namespace vergence {
 
-/// Where nobody chose the batch (Options::batch_chosen): at most half of the images, at least 2; a line of `applied`
-/// says so. Every run settles this first: the batch is part of what it saves and compares.
+/// Without a chosen batch (Options::batch_chosen), limits it to half of the images, at least 2, and notes that in
+/// `applied`. Every run calls this first, as it saves and compares the batch.
 void settle_batch(Options& options, const Dataset& dataset);
 
 /// Steps in one epoch: the last partial batch is dropped. Throws UsageError if the batch is larger than the data set.
@@ -22,27 +22,27 @@ std::int64_t steps_per_epoch(const Options& options, const Dataset& dataset);
 /// The options' learning rate over the run, in steps.
 Schedule make_schedule(const Options& options, std::int64_t steps_per_epoch);
 
-/// The threads that make views: --workers, or, where that is 0, by the processors that this process may use: half of
-/// them where steps are `computed_here`, on the same ones, else all but one, which drives the device; 1 to 16.
+/// The number of threads that make views: --workers, or if that is 0, half of this process's processors if steps are
+/// `computed_here` (on the same processors), else all but one, which drives the device; 1 to 16.
 int loader_workers(const Options& options, bool computed_here);
 
-/// The loader's settings of a run that starts, or goes on, after `step` steps.
+/// The loader's settings for a run that starts or continues after `step` steps.
 LoaderSettings loader_settings(const Options& options, const Dataset& dataset, const Objective& objective,
                                std::int64_t step);
 
-/// The type of the encoder's activations. Throws UsageError for a precision that `backend` has not.
+/// The type of the encoder's activations. Throws UsageError if `backend` lacks the precision.
 DType activations_of(const Options& options, const Backend& backend);
 
-/// What an objective with the encoder, precision and seed of the options is made from, for views of `image_size`. The
-/// options must outlive it.
+/// The setup of an objective with the options' encoder, precision and seed, for views of `image_size`. The options must
+/// outlive it.
 ObjectiveSetup objective_setup(const Options& options, std::int64_t image_size, Backend& backend,
                                std::int64_t channels = 3);
 
-/// What `--cpu-conv`, `--conv`, `--weight-gradients`, `--precision` and `--deterministic` ask of a device. Throws
-/// UsageError for what does not go together.
+/// A device's choices by `--cpu-conv`, `--conv`, `--weight-gradients`, `--precision` and `--deterministic`. Throws
+/// UsageError if they conflict.
 KernelChoices kernel_choices(const Options& options);
 
-/// The device that the options name, with their choices of kernels set before anything is made there.
+/// The options' device, with its kernel choices set before anything is created there.
 Backend& device_of(const Options& options);
 
 }  // namespace vergence

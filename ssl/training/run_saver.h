@@ -18,8 +18,7 @@ class RunSaver {
   /// All must outlive this.
   RunSaver(const RunSetup& run, RunFolder& folder, RunNotes& notes);
 
-  /// From now on encoder.safetensors has these running statistics; encoder_as_trained.safetensors keeps the trained
-  /// ones.
+  /// From now on encoder.safetensors has these running statistics; encoder_as_trained.safetensors has its own.
   void recalibrated(Statistics statistics) { recalibrated_ = std::move(statistics); }
   /// Starts to save the run after `step` steps and `seconds`, once the last save is done.
   void save(std::int64_t step, double seconds, bool with_encoder);

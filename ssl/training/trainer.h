@@ -1,5 +1,4 @@
-// Trains one objective from start to end: steps, metrics, saves, signals. ssl/training/stages.h makes a whole run of
-// it.
+// Trains one objective from start to end: steps, metrics, saves, signals. ssl/training/stages.h does a whole run.
 //
 // metrics.jsonl: one object per logged step: step (steps done, from 1), epoch (from 1), loss, the loss's parts by name,
 // lr, images_per_s; at the end of an epoch with an evaluation also knn_cosine_200 and knn_euclidean_5 (per cent).
