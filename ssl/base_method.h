@@ -1,5 +1,5 @@
-// A base method: a self-supervised objective of two views as heads and a loss over features, without the encoder, so
-// that other objectives can be built on any of them.
+// A base method: the heads and the loss of a two-view objective, without the encoder, so that other objectives can
+// build on it.
 #pragma once
 
 #include <memory>
@@ -11,38 +11,38 @@ namespace vergence {
 
 struct ObjectiveSetup;
 
-/// What a loss compares, both views in one tensor: rows 0 ... N-1 are the first view of the N images.
+/// The input of a loss, both views in one tensor: rows 0 ... N-1 are the first view of the N images.
 struct Embeddings {
-  Tensor online;  // [2N, E], through the trained heads
-  Tensor target;  // [2N, E] constants, through the moving average; none for methods without one
+  Tensor online;  // [2N, E], from the trained heads
+  Tensor target;  // [2N, E] constants, from the moving average; none for methods without one
 };
 
 class BaseMethod {
  public:
   virtual ~BaseMethod() = default;
 
-  /// The heads to be trained, in the order in which a checkpoint has them.
+  /// The heads to train, in the order of a checkpoint.
   virtual std::vector<Mlp*> heads() = 0;
   /// Features [2N, dim] -> Embeddings::online.
   virtual Tensor embed(const Tensor& features, const Pass& pass) const = 0;
   /// Rank 0. `parts`, if given, receives summands worth a log line.
   virtual Tensor loss(const Embeddings& embeddings, Parts* parts = nullptr) const = 0;
-  /// Where the loss is minus the mean log of a likelihood: that log, one per row, [2N]; none for other methods.
+  /// If the loss is minus a mean log likelihood: the log likelihood per row, [2N]; none for other methods.
   virtual Tensor log_likelihood(const Embeddings&) const { return {}; }
-  /// The loss under each of several interventions, equally likely: where it is minus the mean log of a likelihood, with
-  /// the likelihood averaged over them; otherwise the mean of the losses, which bounds that from above.
+  /// The loss over several equally likely interventions: minus the mean log of the likelihood averaged over them, or,
+  /// for methods without a likelihood, the mean of their losses, an upper bound.
   virtual Tensor stratified_loss(const std::vector<Embeddings>& strata) const;
 
-  /// The moving average that makes targets; null for methods without one.
+  /// The moving average that computes targets; null for methods without one.
   virtual MomentumCopy* target() { return nullptr; }
   /// The moving average's features [2N, dim] -> Embeddings::target.
   virtual Tensor embed_target(const Tensor&, const Pass&) const { return {}; }
 };
 
-/// The base method called `name`; `option` begins the UsageError that names those there are.
+/// The base method called `name`; for an unknown one, a UsageError begins with `option` and lists all.
 std::unique_ptr<BaseMethod> make_base_method(const std::string& name, const char* option, const ObjectiveSetup& setup,
                                              const Encoder& encoder);
-/// Their names.
+/// The names of all base methods.
 const std::vector<std::string>& base_method_names();
 
 }  // namespace vergence

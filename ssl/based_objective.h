@@ -1,4 +1,4 @@
-// An objective that is built on a base method: SimCLR, BYOL, Barlow Twins or any other.
+// An objective built on a base method: SimCLR, BYOL, Barlow Twins or any other.
 #pragma once
 
 #include <memory>
@@ -15,18 +15,18 @@ class BasedObjective : public Objective {
   StepCost cost(std::int64_t images) const override;
 
  protected:
-  /// `base`: the method's name; `option` begins the UsageError for one there is not. The derived constructor ends with
-  /// `train_with_base`.
+  /// `base`: the method's name; `option` begins the UsageError for an unknown one. The derived constructor must end
+  /// with `train_with_base`.
   BasedObjective(const ObjectiveSetup& setup, const std::string& base, const char* option);
 
-  /// The base's heads, then others of the derived class.
+  /// Trains the base's heads, then those of the derived class.
   void train_with_base(const std::vector<Mlp*>& heads = {}, const std::vector<NamedTensor>& more = {});
   const BaseMethod& base() const { return *base_; }
-  /// What the moving average makes of views [2N, H, W, 3]: [2N, dim] constants; none for methods without one.
+  /// The moving average's features of views [2N, H, W, 3]: [2N, dim] constants; none for methods without one.
   Tensor target_features(const Tensor& views);
-  /// Features of both sides -> what the base's loss compares.
+  /// Features of encoder and moving average -> the input of the base's loss.
   Embeddings embed(const Tensor& features, const Tensor& target_features);
-  /// The base's loss of these views, as the base method by itself computes it.
+  /// The loss of these views that the base method would compute on its own.
   Tensor base_loss(const Views& views, Parts* parts = nullptr);
   void after_update() override;
 

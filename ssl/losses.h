@@ -1,5 +1,5 @@
-// The losses of the joint-embedding objectives, composed of differentiable ops: gradients of any order come for free.
-// Nothing is uploaded: a step with one of them can be recorded.
+// The losses of the joint-embedding objectives, built from differentiable ops, so that gradients of any order work.
+// They upload nothing, so that a step can be recorded.
 //
 // All take the embeddings of both views in one tensor [2N, D]: rows 0 … N-1 are the first view of the N images, rows
 // N … 2N-1 the second view of the same images in the same order. All return a rank-0 tensor.
@@ -9,7 +9,7 @@
 
 namespace vergence {
 
-/// One view's half of both views' rows [2N, ...]: the first (0) or the second (1).
+/// One view's half of the rows [2N, ...]: the first (0) or the second (1).
 Tensor view(const Tensor& both, int which);
 
 /// NT-Xent (Chen, Kornblith, Norouzi, Hinton, "A simple framework for contrastive learning of visual representations",
@@ -17,14 +17,14 @@ Tensor view(const Tensor& both, int which);
 /// the mean over the 2N anchors. Throws UsageError unless N >= 2 and temperature > 0.
 Tensor nt_xent(const Tensor& z, double temperature);
 
-/// The same with the likelihood averaged over strata: z [T, 2N, D] holds the embeddings of both views under each of T
-/// interventions (strata). Row i picks its other view within stratum t with the likelihood p_ti, as in nt_xent, and
-/// P_i = (p_1i + ... + p_Ti) / T, the strata being equally likely; the loss is the mean of -log P_i over the 2N
-/// anchors. Its gradient reaches stratum t weighted by the stratum's posterior p_ti / (T P_i). With T = 1 it is
-/// nt_xent.
+/// The same with the likelihood averaged over strata: z [T, 2N, D] has both views' embeddings under each of T equally
+/// likely interventions (strata). p_ti: row i's likelihood in stratum t as in nt_xent; P_i = (p_1i + ... + p_Ti) / T.
+/// The loss is the mean of -log P_i over the 2N anchors; its gradient weights stratum t by its posterior p_ti / (T
+/// P_i). T = 1 is nt_xent.
 Tensor stratified_nt_xent(const Tensor& z, double temperature);
 
-/// The second half of that, from the log likelihoods log p_ti [T, R]: -mean_i log((p_1i + ... + p_Ti) / T).
+/// The second half of stratified_nt_xent, from the log likelihoods log p_ti [T, R]: -mean_i log((p_1i + ... + p_Ti) /
+/// T).
 Tensor averaged_likelihood_loss(const Tensor& log_p);
 
 struct BarlowTwinsLoss {
@@ -36,22 +36,22 @@ struct BarlowTwinsLoss {
   double epsilon = 1e-5;
 };
 
-/// Each view standardized per column as `options` say: [2N, D] -> [2N, D].
+/// Standardizes each view per column as `options` say: [2N, D] -> [2N, D].
 Tensor standardize_views(const Tensor& z, const BarlowTwinsLoss& options);
 
 /// Barlow Twins (Zbontar, Jing, Misra, LeCun, Deny, "Barlow Twins: self-supervised learning via redundancy reduction",
 /// ICML 2021): C = z1^T z2 / N of the standardized views; scale (sum_i (C_ii - 1)^2 + lambda sum_{i != j} C_ij^2).
-/// The D x D matrix is formed only where N is at least 3/4 D. Throws UsageError unless N >= 2.
+/// Forms the D x D matrix only if N is at least 3/4 D. Throws UsageError unless N >= 2.
 Tensor barlow_twins(const Tensor& z, const BarlowTwinsLoss& options = {});
 
-/// Its two summands, scaled and weighted: the loss is their sum.
+/// The two summands of Barlow Twins' loss, scaled and weighted.
 struct BarlowTwinsParts {
   Tensor invariance, redundancy;  // of the diagonal, off the diagonal
 };
 BarlowTwinsParts barlow_twins_parts(const Tensor& z, const BarlowTwinsLoss& options = {});
 
 /// BYOL (Grill et al., "Bootstrap your own latent", NeurIPS 2020): mean over images of 2 - 2 cos(prediction of one
-/// view, target of the other), both directions added: between 0 and 8. `target` is taken as a constant.
+/// view, target of the other), summed over both directions: between 0 and 8. Takes `target` as a constant.
 Tensor byol(const Tensor& prediction, const Tensor& target);
 
 }  // namespace vergence

@@ -1,6 +1,5 @@
-// A copy of the encoder, and of heads if wanted, that follows the trained ones slowly: BYOL's target network (Grill et
-// al., NeurIPS 2020), a prior that needs no labels. It normalizes by the statistics of the batch and has no running
-// ones.
+// A momentum copy of the encoder and, if wanted, of heads: BYOL's target network (Grill et al., NeurIPS 2020), or a
+// prior without labels. It normalizes by the batch's statistics and has no running ones.
 #pragma once
 
 #include <vector>
@@ -13,7 +12,7 @@
 
 namespace vergence {
 
-/// The share of the copy that stays in a step: from `first` to `last` along half a cosine over the schedule.
+/// The copy's momentum: from `first` to `last` along half a cosine over the schedule.
 struct MomentumSchedule {
   double first = 0.99, last = 1;
 
@@ -22,8 +21,8 @@ struct MomentumSchedule {
 
 class MomentumCopy {
  public:
-  /// Copies the values as they are now, for passes with such activations. The heads must be the first trained ones
-  /// behind the encoder, in that order.
+  /// Copies the current values, for passes with these activations. The heads must be the first trained ones after the
+  /// encoder, in that order.
   MomentumCopy(const Encoder& encoder, const std::vector<const Mlp*>& heads, const MomentumSchedule& schedule,
                DType activations);
   MomentumCopy(const MomentumCopy&) = delete;  // the parameter set points at the models in here
@@ -34,13 +33,13 @@ class MomentumCopy {
   /// copy = keep copy + (1 - keep) trained, after the optimizer's step.
   void follow(const ParameterSet& trained) { ema_update(parameters_, trained, keep_.tensor()); }
 
-  /// Images -> features, constants. Of `pass` all but the running statistics counts.
+  /// Images -> features, constants. Ignores the running statistics of `pass`.
   Tensor features(const Tensor& images, Pass pass) const;
-  /// What head number `index` makes of features.
+  /// Head number `index` applied to features.
   Tensor head(std::size_t index, const Tensor& features, Pass pass) const;
 
   const ParameterSet& parameters() const { return parameters_; }
-  /// Of one forward pass over `images` images: multiply-adds times two.
+  /// FLOPs of one forward pass over `images` images: multiply-adds times two.
   double flops(std::int64_t images) const;
 
  private:

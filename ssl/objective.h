@@ -1,9 +1,9 @@
-// An objective: what one training step is. A new one is a file in ssl/objectives (ssl/objective_list.h) and a recipe;
-// docs/adding_an_objective.md walks through one.
+// An objective defines one training step. A new one needs a file in ssl/objectives (ssl/objective_list.h) and a recipe:
+// docs/adding_an_objective.md.
 //
-// The base class holds what all two-view objectives share: the encoder, its running statistics, the optimizer and the
-// one encoder call for both views. A derived class adds heads, says what its loss is, and hands everything that is to
-// be trained to `train` at the end of its constructor. One that is built on a base method derives from BasedObjective
+// The base class has the parts that all two-view objectives share: the encoder, its running statistics, the optimizer
+// and the one encoder call for both views. A derived class adds heads and the loss, and passes everything it trains to
+// `train` at the end of its constructor. Objectives on a base method derive from BasedObjective
 // (ssl/based_objective.h).
 #pragma once
 
@@ -24,9 +24,9 @@
 
 namespace vergence {
 
-/// What an objective is made from.
+/// Everything needed to make an objective.
 struct ObjectiveSetup {
-  const Options& options;  // the objective's own switches, and the optimizer's
+  const Options& options;  // the objective's and the optimizer's
   EncoderSettings encoder;
   Backend& backend;
   DType activations = DType::f32;  // of the encoder
@@ -35,21 +35,21 @@ struct ObjectiveSetup {
   Init init() const { return {backend, static_cast<std::uint64_t>(options.seed), weights}; }
 };
 
-/// Everything that a checkpoint keeps of an objective: handles to live values, each under a name of its own.
+/// Everything of an objective that a checkpoint keeps: named handles to live values.
 struct ObjectiveState {
   std::vector<std::pair<std::string, ParameterSet>> parameters;
   std::vector<std::pair<std::string, Statistics*>> statistics;
   std::vector<std::pair<std::string, Optimizer*>> optimizers;  // each belongs to the parameters of the same name
 };
 
-/// What one step costs.
+/// The cost of one step.
 struct StepCost {
-  std::int64_t encoder_parameters = 0, parameters = 0;  // parameters: of everything that is stored
+  std::int64_t encoder_parameters = 0, parameters = 0;  // parameters: all stored ones
   double flops = 0;                                     // multiply-adds times two, forward and backward
   std::int64_t bytes = 0;                               // estimate: parameters, gradient, state, activations
 };
 
-/// Images to look at, [rows x columns, H, W, C], normalized as the views are, row by row.
+/// Images to look at, [rows x columns, H, W, C], row by row, normalized like the views.
 struct Pictures {
   Tensor images;
   std::int64_t columns = 1;
@@ -64,59 +64,59 @@ class Objective {
 
   /// One whole training step: `prepare`, then `run`.
   Step step(const Views& views, const StepContext& context);
-  /// The host's part of a step: puts what changes from step to step (the learning rate) into the device's memory.
-  /// Derived classes with more of it extend the base's.
+  /// The host's part of a step: uploads what changes from step to step, such as the learning rate. Derived classes may
+  /// extend it.
   virtual void prepare(const StepContext& context);
-  /// The device's part: forward, gradient, optimizer, whatever follows it. It depends on the device's memory alone and
-  /// never waits for results, so that it can be recorded once and repeated (ssl/steps/runner.h).
+  /// The device's part: forward, gradient, optimizer and what follows. It uses only the device's memory and never waits
+  /// for results, so that it can be recorded once and repeated (ssl/steps/runner.h).
   virtual Step run(const Views& views) = 0;
-  /// Which of several kinds of step this one is, where not all do the same work; each kind is recorded apart. `prepare`
-  /// has run.
+  /// The kind of this step, if not all steps do the same work; each kind has its own recording. Called after `prepare`.
   virtual int variant() const { return 0; }
-  /// Whether `Views::plain` is needed.
+  /// Whether it needs `Views::plain`.
   virtual bool needs_plain() const { return false; }
-  /// Whether `Views::fresh` is needed, and of which images.
+  /// Whether it needs `Views::fresh`, and of which images.
   virtual FreshViews fresh_views() const { return FreshViews::none; }
-  /// Derived classes with more than the base's state append to the base's list.
+  /// Derived classes with more state append to the base's list.
   virtual ObjectiveState state();
-  /// Of one step over `images` images. The base counts encoder and heads, forward and twice as much backward.
+  /// The cost of one step over `images` images. The base counts encoder and heads: forward, and backward as twice that.
   virtual StepCost cost(std::int64_t images) const;
 
-  /// Normalized images [N,H,W,C] -> features [N, dim] by the running statistics. Nothing is recorded or updated.
+  /// Normalized images [N,H,W,C] -> features [N, dim] by the running statistics, without recording or updating
+  /// anything.
   Tensor features(const Tensor& images);
   Encoder& encoder() { return encoder_; }
   Statistics& statistics() { return statistics_; }
 
-  /// A factor per feature, [dim], that may be applied when features are compared: saved beside the encoder as
-  /// mask.safetensors, and kNN is also reported with it. None for most.
+  /// A factor per feature, [dim], for comparing features: saved beside the encoder as mask.safetensors, and kNN is also
+  /// reported with it. Most objectives have none.
   virtual Tensor feature_mask() const { return {}; }
-  /// What the user should hear of a logged step's parts: one line, nothing where all is well. `step`: steps done.
+  /// A one-line warning about a logged step's parts; empty if all is well. `step`: steps done.
   virtual std::string warning(const PartValues&, std::int64_t /*step*/) const { return {}; }
-  /// What the run folder should show of these normalized images [N, H, W, C] after an evaluation; mostly nothing.
+  /// Pictures for the run folder from these normalized images [N, H, W, C], after an evaluation; most have none.
   virtual Pictures pictures(const Tensor&) { return {}; }
-  /// From how many batches of un-augmented training images the encoder's running statistics are to be estimated anew
-  /// after the last step; 0: they stay as they are.
+  /// How many batches of un-augmented training images re-estimate the encoder's running statistics after the last step;
+  /// 0: keep the statistics.
   virtual std::int64_t recalibration_batches() const { return 0; }
 
  protected:
-  /// Encoder, heads and whatever else becomes the trained parameters, in this order. Once, at the end of the
-  /// constructor; everything stays where it is.
+  /// Makes encoder, heads and `more`, in this order, the trained parameters. Call once, at the end of the constructor;
+  /// none of them may move afterwards.
   void train(const std::vector<Mlp*>& heads, const std::vector<NamedTensor>& more = {});
-  /// How the trained model's forward pass runs: statistics per view, running statistics updated.
+  /// The trained model's forward pass: statistics per view, updates running statistics.
   Pass pass();
-  /// The same for heads: --joint-head-norm takes both views as one batch.
+  /// The same for heads: with --joint-head-norm both views are one batch.
   Pass head_pass();
   /// Both views through the encoder in one call: [2N, dim].
   Tensor encode(const Views& views) { return encoder_(views.both, pass()); }
-  /// The gradient of `loss`, one optimizer step, `after_update`, and what is to be reported.
+  /// Computes the gradient of `loss`, takes an optimizer step, calls `after_update` and returns the report.
   Step update(const Tensor& loss, const Parts& parts = {});
-  /// What follows the optimizer's step: moving averages.
+  /// Runs after the optimizer's step: moving averages.
   virtual void after_update() {}
-  /// What `f` returns while `values`, in the order of the trained parameters, stand in their place. With leaves, or
-  /// values with a history, that is the forward pass as a function of the weights.
+  /// Returns `f()` with `values` in place of the trained parameters, in their order. With leaves, or values with a
+  /// history, this makes the forward pass a function of the weights.
   Tensor with_parameters(const Tensors& values, const std::function<Tensor()>& f);
 
-  /// Of a forward pass of the trained encoder over so many images.
+  /// The cost of a forward pass of the trained encoder over `images` images.
   Cost encoder_cost(std::int64_t images) const;
 
   Init init() const { return {backend_, seed_, weights_}; }
@@ -139,10 +139,10 @@ class Objective {
 
 /// The options' optimizer.
 OptimizerSettings optimizer_settings(const Options& options);
-/// The options' encoder, for images of `image_size` and so many channels.
+/// The options' encoder, for images of this size and number of channels.
 EncoderSettings encoder_settings(const Options& options, std::int64_t image_size, std::int64_t channels = 3);
 
-/// The objective that `setup.options` name; throws UsageError naming those there are.
+/// The objective of `setup.options`; for an unknown name throws UsageError listing all.
 std::unique_ptr<Objective> make_objective(const ObjectiveSetup& setup);
 
 }  // namespace vergence

@@ -1,5 +1,5 @@
-// The objectives there are. Each file ssl/objectives/NAME.cpp is one, or ssl/objectives/NAME/NAME.cpp with what it
-// needs beside it: it defines vergence::objectives::NAME(), and the build makes the list.
+// The list of objectives. Each is a file ssl/objectives/NAME.cpp, or ssl/objectives/NAME/NAME.cpp with other files
+// beside it, that defines vergence::objectives::NAME(); the build makes the list.
 #pragma once
 
 #include <memory>
@@ -14,22 +14,22 @@
 namespace vergence {
 
 struct ObjectiveEntry {
-  const char* name;   // as --objective takes it, and of its options: "NAME.temperature"
-  const char* title;  // of its options in --help
-  /// Declares its switches.
+  const char* name;   // for --objective, and before its options: "NAME.temperature"
+  const char* title;  // its heading in --help
+  /// Declares its options.
   void (*options)(OptionBuilder& options);
-  /// One of these two: an objective of its own, or a base method that others can be built on.
+  /// One of these two: an independent objective, or a base method for others to build on.
   std::unique_ptr<Objective> (*make)(const ObjectiveSetup& setup) = nullptr;
   std::unique_ptr<BaseMethod> (*make_base)(const ObjectiveSetup& setup, const Encoder& encoder) = nullptr;
-  /// Both or none. The options of a run that must come first, with its own objective and epochs, nothing where none
-  /// must; on the same images. Its folder and schedule are not settled here (ssl/training/stages.h).
+  /// Both or none. The options, including objective and epochs, of a run that must come first, on the same images;
+  /// none: no such run. ssl/training/stages.h sets its folder and schedule.
   std::optional<Options> (*first_run)(const Options& options) = nullptr;
-  /// Tells an objective's options where that run's encoder lies, in a setting that is no option, so that it is neither
-  /// saved nor compared. No file: that run is still to come, and the objective will be made for a plan alone.
+  /// Gives the objective's options that run's encoder file, in a setting that is not an option and so is neither saved
+  /// nor compared. Empty: that run is still to come, and the objective is made only for a plan.
   void (*take_encoder)(Options& options, const std::string& file) = nullptr;
 };
 
-/// In the order of their names.
+/// Sorted by name.
 const std::vector<ObjectiveEntry>& objective_entries();
 
 }  // namespace vergence

@@ -1,4 +1,4 @@
-// Images as a PNG file.
+// Writes images to a PNG file.
 #pragma once
 
 #include <cstdint>
@@ -9,17 +9,17 @@
 
 namespace vergence {
 
-/// Colors, row by row, three bytes a pixel.
+/// Colors, row by row, three bytes per pixel.
 struct Raster {
   std::int64_t width = 0, height = 0;
   std::vector<std::uint8_t> bytes;
 };
 
-/// Normalized images [M, H, W, C], one column each of those handed in -> pictures of M rows.
+/// Normalized images [M, H, W, C], one tensor per column -> pictures with M rows.
 Pictures side_by_side(const Tensors& columns);
 
-/// The pictures on a white ground, 2 pixels apart: colors are value * std + mean, cut to [0, 1]; images below 96
-/// pixels are enlarged by a whole number. A single channel is gray; of others the first three are red, green and blue.
+/// The pictures on white, 2 pixels apart: colors are value * std + mean, clamped to [0, 1]; images below 96 pixels are
+/// enlarged by a whole number. One channel is gray; otherwise the first three are red, green and blue.
 Raster picture_grid(const Pictures& pictures, const ChannelValues& mean, const ChannelValues& std);
 
 /// Replaces the file at `path`. Throws Error naming it.

@@ -1,4 +1,4 @@
-// What goes into a training step and what comes out of it.
+// The input and output of a training step.
 #pragma once
 
 #include <cstdint>
@@ -12,28 +12,28 @@
 
 namespace vergence {
 
-/// Where in the run a step stands.
+/// A step's place in the run.
 struct StepContext {
-  double lr = 0;            // learning rate of this step
-  std::int64_t step = 0;    // steps done before this one
-  std::int64_t steps = 1;   // of the whole schedule
-  double lr_share = 1;      // lr as a share of the rate that the options ask for: where the schedule stands
-  std::int64_t epoch = 0;   // from 0
-  std::int64_t images = 0;  // N
-  std::span<const std::int64_t> indices = {};  // the images' places in the data set; empty: 0 ... N - 1
+  double lr = 0;                               // learning rate of this step
+  std::int64_t step = 0;                       // steps done before this one
+  std::int64_t steps = 1;                      // of the whole schedule
+  double lr_share = 1;                         // lr divided by the options' rate: the schedule's current factor
+  std::int64_t epoch = 0;                      // from 0
+  std::int64_t images = 0;                     // N
+  std::span<const std::int64_t> indices = {};  // the images' indices in the data set; empty: 0 ... N - 1
 
   std::int64_t index(std::int64_t image) const {
     return indices.empty() ? image : indices[static_cast<std::size_t>(image)];
   }
 };
 
-/// Rank-0 tensors worth a log line, by name.
+/// Named rank-0 tensors for the log.
 using Parts = std::vector<std::pair<std::string, Tensor>>;
 
-/// The same once they are read.
+/// The same as numbers.
 using PartValues = std::vector<std::pair<std::string, double>>;
 
-/// What a step reports: constants, still on the device.
+/// A step's report: constants, still on the device.
 struct Step {
   Tensor loss;
   Parts parts;  // summands or other quantities

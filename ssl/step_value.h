@@ -1,4 +1,4 @@
-// A number that changes from step to step. It lies in the device's memory, so that a recorded step sees the new one.
+// A number that changes from step to step, in the device's memory, so that a recorded step sees the new value.
 #pragma once
 
 #include "engine/tensor.h"
@@ -9,9 +9,9 @@ class StepValue {
  public:
   explicit StepValue(Backend& backend, DType dtype = DType::f32) : tensor_(zeros(backend, {1}, dtype)) {}
 
-  /// The one element: a constant to ops.
+  /// The one element, a constant for ops.
   const Tensor& tensor() const { return tensor_; }
-  /// From the host's part of a step (`Objective::prepare`), never while one is recorded.
+  /// Call from the host's part of a step (`Objective::prepare`), never during a recording.
   void set(double value) {
     const float single = static_cast<float>(value);
     const bool wide = tensor_.dtype == DType::f64;
