@@ -1,4 +1,4 @@
-// Lists of classes that come with the program.
+// The lists of classes shipped with the program.
 #pragma once
 
 #include <string>
@@ -6,7 +6,7 @@
 
 namespace vergence {
 
-/// The classes of the shipped list of that name ("imagenet100": the 100 WordNet ids that CMC and solo-learn use,
+/// The classes of the shipped list `name` ("imagenet100": the 100 WordNet ids that CMC and solo-learn use,
 /// datasets/imagenet100.txt), or none.
 std::vector<std::string> shipped_classes(const std::string& name);
 

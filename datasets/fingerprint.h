@@ -1,4 +1,4 @@
-// Tells the images of a data set from others of the same number.
+// Distinguishes a data set's images from as many others.
 #pragma once
 
 #include <string>
@@ -7,16 +7,15 @@
 
 namespace vergence {
 
-/// XXH128 as digits.
+/// XXH128 in hexadecimal digits.
 struct Fingerprint {
-  std::string images;  // of pixels in memory with their shape; of files: names below their common folder, and sizes
+  std::string images;  // of pixels in memory and their shape; for files, of names below their common folder and sizes
   std::string labels;  // with the number of classes
 
   bool operator==(const Fingerprint&) const = default;
 };
 
-/// No file is read: one that was edited in place at the same number of bytes goes unnoticed, but not in a packed file,
-/// which has checksums.
+/// Reads no file, so it misses an edit that keeps a file's size, except in a packed file, which has checksums.
 Fingerprint fingerprint_of(const Dataset& dataset);
 
 }  // namespace vergence

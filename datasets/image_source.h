@@ -1,4 +1,4 @@
-// Images that do not lie in memory: files, or parts of one. What they are is known; their pixels are read when needed.
+// Images that are not in memory: files, or parts of one file. Sizes are known; pixels are read when needed.
 #pragma once
 
 #include <cstdint>
@@ -14,20 +14,20 @@ namespace vergence {
 
 class Xxh128;
 
-/// What happens when an image cannot be read: it ends the run, or is left out, counted and named.
+/// For unreadable images: stop the run, or skip, count and name them.
 enum class BadImagePolicy { stop, skip };
 
-/// The images that could not be read. Threads may report at the same time.
+/// The unreadable images. Threads may add some at the same time.
 class BadImages {
  public:
   explicit BadImages(BadImagePolicy policy) : policy_(policy) {}
 
   BadImagePolicy policy() const { return policy_; }
-  /// Takes note of an image, once. `message` begins with its name.
+  /// Records an image, once. `message` begins with its name.
   void add(std::int64_t index, const std::string& message);
   bool contains(std::int64_t index) const;
   std::int64_t count() const;
-  /// The messages since the last call.
+  /// The messages added since the last call.
   std::vector<std::string> take_messages();
 
  private:
@@ -37,10 +37,10 @@ class BadImages {
   std::vector<std::string> messages_;
 };
 
-/// What one thread keeps of the image it reads: memory that is used again.
+/// One thread's memory for the image it reads, reused for the next.
 struct ImageBuffer {
-  std::string bytes;     // of the file
-  DecodedImage decoded;  // of those
+  std::string bytes;     // the file's
+  DecodedImage decoded;  // from these bytes
 };
 
 struct ImageSize {
@@ -56,14 +56,14 @@ class ImageSource {
   ImageSource& operator=(const ImageSource&) = delete;
 
   virtual std::int64_t count() const = 0;
-  /// As it was when the source was opened. Nothing is read.
+  /// The size when the source was opened. Reads nothing.
   virtual ImageSize size(std::int64_t index) const = 0;
-  /// Goes to an image; nothing is decoded yet. Throws UsageError, a line that begins with the file's name, for an image
-  /// that cannot be read, or that has changed since the source was opened.
+  /// Loads an image without decoding it. Throws UsageError, a line that begins with the file's name, if the image
+  /// cannot be read or has changed since the source was opened.
   virtual ImageSize open(std::int64_t index, ImageBuffer& buffer) const = 0;
-  /// The region's pixels of the image that `buffer` was opened with, valid as long as the buffer. Throws as `open`.
+  /// The region's pixels of the image last opened in `buffer`, valid while the buffer is. Throws like `open`.
   virtual Picture read(std::int64_t index, const ImageRegion& region, ImageBuffer& buffer) const = 0;
-  /// Adds what tells these images from others, wherever they lie: their names, and what is known of their contents.
+  /// Hashes what identifies these images in any folder: their names, and what is known of their contents.
   virtual void identify(Xxh128& hash) const = 0;
 
   BadImages& bad_images() const { return bad_; }

@@ -1,9 +1,8 @@
-// A decoder: features back to images, which shows how much of an image a representation still holds. Shapes are those
-// of the reconstruction heads of Wang, Guo, Deng, Lu: "Rethinking minimal sufficient representation in contrastive
-// learning" (CVPR 2022), which has them for images of 32, 64 and 224 pixels; other sizes (96, say) are our choice, in
-// the same spirit.
+// A decoder turns features back into images, which shows how much of an image a representation keeps. Its shapes are
+// those of the reconstruction heads of Wang, Guo, Deng, Lu: "Rethinking minimal sufficient representation in
+// contrastive learning" (CVPR 2022) for images of 32, 64 and 224 pixels; other sizes, such as 96, are our choice.
 //
-// With frozen features it is a probe, the same for every encoder:
+// On frozen features it is a probe, the same for every encoder:
 //
 //   Decoder decoder = make_decoder({.features = dim, .image_size = 32}, {backend, seed});
 //   Statistics running;
@@ -24,18 +23,17 @@
 
 namespace vergence {
 
-/// What a decoder is for and how wide it is. Images of up to 48 pixels are in steps of 8, up to 128 in steps of 16,
-/// larger ones in steps of 32.
+/// A decoder's input, output and width. Image sizes up to 48 are multiples of 8, up to 128 of 16, larger ones of 32.
 struct DecoderSettings {
-  std::string name = "decoder";  // begins the names of its parameters
+  std::string name = "decoder";  // prefix of its parameters' names
   std::int64_t features = 512;   // length of a feature vector, or channels of a feature map
   std::int64_t image_size = 32;  // height and width of the images
-  std::int64_t map_size = 0;     // 0: from pooled features; else height and width of the feature map it starts from
-  std::int64_t width = 64;       // 64 gives the published channels; another number scales them all alike
+  std::int64_t map_size = 0;     // 0: pooled features; else height and width of the input feature map
+  std::int64_t width = 64;       // 64: the published channels; other numbers scale all of them
   std::int64_t image_channels = 3;
 };
 
-/// A transposed convolution of 3x3 (padding 1, output padding stride - 1), which makes images `stride` times as large.
+/// A transposed 3x3 convolution (padding 1, output padding stride - 1) that enlarges images `stride` times.
 struct TransposedConv {
   Tensor w;     // [in, 3, 3, out]
   Tensor bias;  // [out] or none
@@ -47,32 +45,32 @@ struct TransposedConv {
   Tensor operator()(const Tensor& x) const;
 };
 
-/// From pooled features: linear, batch norm, ReLU, as a grid of few cells. From a feature map: a 1x1 convolution, batch
-/// norm, ReLU. Then transposed convolutions, with batch norm and ReLU behind each but the last, which has a bias.
+/// Pooled features: linear, batch norm, ReLU, to a small grid. A feature map: a 1x1 convolution, batch norm, ReLU. Then
+/// transposed convolutions, each with batch norm and ReLU except the last, which has a bias.
 ///
-///   image  grid     channels of the grid and behind each transposed convolution (>: doubles the size, =: keeps it)
+///   image  grid     channels of the grid and after each transposed convolution (>: doubles the size, =: keeps it)
 ///   <= 48  size/8   64 > 256 > 128 > 64 = 3
 ///   <= 128 size/16  128 > 128 > 128 > 128 > 128 = 3
 ///   larger size/32  64 > 128 > 128 > 128 > 64 > 3
 ///
-/// A feature map that is finer than the grid, by powers of two, is not doubled by the first of them.
+/// For a feature map finer than the grid by a power of two, the first of them do not double the size.
 struct Decoder {
   DecoderSettings settings;
-  std::int64_t grid = 1;  // height and width of what the transposed convolutions start from
+  std::int64_t grid = 1;  // height and width of the transposed convolutions' input
   Linear start;           // pooled features: [grid x grid x channels, features], no bias
   Norm start_norm;
   ConvBn map_start;  // feature map: 1x1
   std::vector<TransposedConv> layers;
-  std::vector<Norm> norms;  // behind each layer but the last
+  std::vector<Norm> norms;  // after each layer but the last
 
   void each(const Visit& visit, const std::string& prefix = "");
   /// Features [N, features], in the type of the weights, or a feature map [N, map_size, map_size, features] of any type
-  /// -> images [N, image_size, image_size, image_channels], normalized pixels, in the type of the weights. The linear
-  /// layer runs in the type of the weights, convolutions in that of pass.activations. Batch norm by the pass's mode,
-  /// groups and running statistics.
+  /// -> images [N, image_size, image_size, image_channels], normalized pixels. The images and the linear layer have the
+  /// type of the weights, convolutions pass.activations. Batch norm follows the pass's mode, groups and running
+  /// statistics.
   Tensor operator()(const Tensor& features, const Pass& pass) const;
   std::int64_t parameters() const;
-  /// Multiply-adds times two of one forward pass over `rows` images.
+  /// FLOPs of one forward pass over `rows` images: multiply-adds times two.
   double flops(std::int64_t rows) const;
   /// Values that a recorded forward pass over `rows` images keeps until its backward pass.
   std::int64_t kept_values(std::int64_t rows) const;

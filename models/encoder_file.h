@@ -1,5 +1,5 @@
-// encoder.safetensors: a trained encoder as PyTorch would save it; a ResNet has the names of torchvision's `resnet`.
-// Tensors have PyTorch's layout (convolutions [out, in, height, width]) and type F32; batch norm brings running_mean,
+// encoder.safetensors: a trained encoder as PyTorch would save it; ResNets have torchvision's names.
+// Tensors have PyTorch's layout (convolutions [out, in, height, width]) and type F32; batch norm adds running_mean,
 // running_var and num_batches_tracked (I64, one element); there is no classifier. The metadata describe the network.
 #pragma once
 
@@ -14,7 +14,7 @@ namespace vergence {
 /// The entries of a file and the memory they point into. Movable, not copyable.
 class EncoderEntries {
  public:
-  /// Converts weights and running statistics (mean 0, variance 1, 0 batches where a layer has none yet).
+  /// Converts weights and running statistics (mean 0, variance 1, 0 batches for a layer without any).
   EncoderEntries(const Encoder& encoder, const Statistics& statistics);
   EncoderEntries(EncoderEntries&&) = default;
   EncoderEntries& operator=(EncoderEntries&&) = default;
@@ -32,10 +32,10 @@ class EncoderEntries {
   std::vector<std::vector<std::int64_t>> counters_;
 };
 
-/// An encoder's file in host memory of its own: training that goes on does not change it.
+/// An encoder's file copied to host memory: further training does not change it.
 class EncoderSnapshot {
  public:
-  /// With the network's metadata, `format` = pt, and `more` (which wins).
+  /// The metadata are the network's, `format` = pt, and `more`, which overrides them.
   EncoderSnapshot(const Encoder& encoder, const Statistics& statistics, const Metadata& more);
 
   /// Replaces the file in one step. Needs no device.
@@ -53,15 +53,15 @@ void save_encoder(const std::string& path, const Encoder& encoder, const Statist
 struct TrainedEncoder {
   Encoder encoder;
   Statistics statistics;
-  Metadata metadata;  // all of it
+  Metadata metadata;  // the file's
 };
 
-/// Reads what `save_encoder` wrote, or any file with its names and this metadata. Strict: throws UsageError
-/// (one line: file, tensor, what was expected) for a missing or unexpected tensor, a wrong type or shape, a value that
-/// is not finite, or metadata that name no network.
+/// Reads a file of `save_encoder`, or one with the same names and metadata. Strict: throws UsageError (one line: file,
+/// tensor, what was expected) for a missing or unexpected tensor, a wrong type or shape, a value that is not finite, or
+/// metadata without a network.
 TrainedEncoder load_encoder(const std::string& path, Backend& backend);
 
-/// The same from an open file, for a network whose settings are known.
+/// The same from an open file, for a network with known settings.
 TrainedEncoder encoder_from(const SafetensorsFile& file, const EncoderSettings& settings, Backend& backend);
 
 }  // namespace vergence

@@ -1,6 +1,6 @@
-// What models are made of. A model is a value: a struct of tensors whose `each` visits them by name. Copying a model
-// copies handles; replacing its tensors gives another model, so a forward pass can run with any weights.
-// The running statistics of batch norm live apart, in `Statistics`.
+// The parts of models. A model is a value: a struct of tensors whose `each` visits them by name. A copy has handles to
+// the same tensors; new tensors make a new model, so a forward pass can run with any weights. Batch norm's running
+// statistics are separate, in `Statistics`.
 #pragma once
 
 #include <cstdint>
@@ -17,33 +17,32 @@ namespace vergence {
 /// Called with the full name and the tensor of each parameter, in a fixed order.
 using Visit = std::function<void(const std::string& name, Tensor& tensor)>;
 
-/// What one batch-norm layer remembers for evaluation. [C] each, master type; as in PyTorch the variance is unbiased.
+/// A batch-norm layer's statistics for evaluation. [C] each, master type; as in PyTorch the variance is unbiased.
 struct RunningStatistics {
   Tensor mean, variance;
   std::int64_t batches = 0;  // updates so far, one per statistic group
 };
 
-/// Running statistics by the name of their layer ("layer1.0.bn1", "projector.1"), in alphabetical order. An update
+/// Running statistics by layer name ("layer1.0.bn1", "projector.1"), in alphabetical order. An update
 /// writes into the tensors, so copies share them.
 struct Statistics {
   std::map<std::string, RunningStatistics> layers;
 
-  /// The entry of `name`; mean 0 and variance 1, as before any update, if it is new. Throws Error if it has
-  /// another number of channels.
+  /// The entry of `name`; a new one has mean 0 and variance 1. Throws Error if it has another number of channels.
   RunningStatistics& at(const std::string& name, std::int64_t channels, Backend& backend, DType dtype);
 };
 
 /// How a forward pass runs.
 struct Pass {
-  bool training = true;            // batch norm uses the statistics of the batch, else the running ones
-  std::int64_t groups = 1;         // statistic groups: equal consecutive parts of the batch, one per view
-  Statistics* running = nullptr;   // training: updated, group after group; null: left alone. Evaluation: read
-  DType activations = DType::f32;  // of an encoder: f32 or bf16; a model of f64 weights runs in f64 whatever this says
+  bool training = true;              // batch norm uses the batch's statistics, else the running ones
+  std::int64_t groups = 1;           // statistic groups: equal consecutive parts of the batch, one per view
+  Statistics* running = nullptr;     // training: updated group by group, unless null; evaluation: read
+  DType activations = DType::f32;    // of an encoder: f32 or bf16; with f64 weights always f64
   double statistics_momentum = 0.1;  // the share of the new statistics in an update
-  bool recompute = false;  // training: batch norms' results are not kept for the backward pass but computed again
+  bool recompute = false;            // training: the backward pass computes batch norms' results again
 };
 
-/// A convolution without bias and the batch norm behind it.
+/// A convolution without bias and the batch norm after it.
 struct ConvBn {
   Tensor w;            // [out, kernel height, kernel width, in]
   Tensor gamma, beta;  // [out]
@@ -54,12 +53,12 @@ struct ConvBn {
 };
 
 struct ConvBnOptions {
-  Tensor add = {};  // added before the ReLU; of the output's shape
+  Tensor add = {};  // added before the ReLU; has the output's shape
   bool relu = false;
 };
 
-/// [relu](batch_norm(conv2d(x, w)) [+ add]): the one block that models are built of. x [N,H,W,in], in the type of the
-/// activations, which is also the output's.
+/// [relu](batch_norm(conv2d(x, w)) [+ add]): the block that all models use. x [N,H,W,in] and the output have the type
+/// of the activations.
 Tensor conv_bn(const Tensor& x, const ConvBn& layer, const Pass& pass, const ConvBnOptions& options = {});
 
 /// y = x w^T + bias.
@@ -80,12 +79,12 @@ struct Norm {
   void each(const Visit& visit, const std::string& prefix = "");
 };
 
-/// [relu](batch norm of x [..., C]), by the pass's mode and groups.
+/// [relu](batch norm of x [..., C]) with the pass's mode and groups.
 Tensor batch_norm(const Tensor& x, const Norm& layer, const Pass& pass, bool relu = false);
 
-// ---- initial weights: PyTorch's defaults. A tensor's values depend on the seed and its full name alone.
+// ---- initial weights: PyTorch's defaults. A tensor's values depend only on the seed and its full name.
 
-/// Where and how a model's first weights are made.
+/// Backend, seed and type of a model's initial weights.
 struct Init {
   Backend& backend;
   std::uint64_t seed = 0;
@@ -103,7 +102,7 @@ Norm make_norm(const Init& init, const std::string& name, std::int64_t channels,
 
 // ---- models as lists of tensors
 
-/// The parameters of a model, by full name, in the order of `each`. The model must outlive the list.
+/// A model's parameters with full names, in the order of `each`. The model must outlive the list.
 template <class Model>
 std::vector<NamedTensor> parameters_of(Model& model, const std::string& prefix = "") {
   std::vector<NamedTensor> list;
@@ -116,7 +115,7 @@ concept Model = requires(T& model, const Visit& visit) {
   model.each(visit, "");
 };
 
-/// The parameters of several models, one after the other. Their names must differ.
+/// The parameters of several models in sequence. Their names must differ.
 template <Model First, Model... Rest>
 requires(sizeof...(Rest) > 0) std::vector<NamedTensor> parameters_of(First& first, Rest&... rest) {
   std::vector<NamedTensor> list = parameters_of(first);

@@ -19,12 +19,11 @@ Tensor nt_xent(const Tensor& z, double temperature);
 
 /// The same with the likelihood averaged over strata: z [T, 2N, D] has both views' embeddings under each of T equally
 /// likely interventions (strata). p_ti: row i's likelihood in stratum t as in nt_xent; P_i = (p_1i + ... + p_Ti) / T.
-/// The loss is the mean of -log P_i over the 2N anchors; its gradient weights stratum t by its posterior p_ti / (T
-/// P_i). T = 1 is nt_xent.
+/// The loss is the mean of -log P_i over the 2N anchors; its gradient weights stratum t by the posterior
+/// p_ti / (T P_i). T = 1 is nt_xent.
 Tensor stratified_nt_xent(const Tensor& z, double temperature);
 
-/// The second half of stratified_nt_xent, from the log likelihoods log p_ti [T, R]: -mean_i log((p_1i + ... + p_Ti) /
-/// T).
+/// The second half of that, from the log likelihoods log p_ti [T, R]: -mean_i log((p_1i + ... + p_Ti) / T).
 Tensor averaged_likelihood_loss(const Tensor& log_p);
 
 struct BarlowTwinsLoss {

@@ -1,5 +1,5 @@
-// What a batch is: its settings, which images are in it, and its views as the model gets them. All of it depends on the
-// seed, the epoch and the step alone, wherever the views are made.
+// A batch: its settings, its images, and its views as the model receives them. All depends only on seed, epoch and
+// step, wherever the views are made.
 #pragma once
 
 #include <cstdint>
@@ -12,21 +12,21 @@ namespace vergence {
 
 struct Dataset;
 
-/// A second set of the same views, drawn anew: of the batch's images, or of as many others, half an epoch further on.
+/// A second set of newly drawn views: of the batch's images, or of as many others, half an epoch later.
 enum class FreshViews { none, same_images, other_images };
 
 struct LoaderSettings {
   std::int64_t batch = 256;         // images per batch
-  std::vector<ViewSettings> views;  // one per view, all of one size
+  std::vector<ViewSettings> views;  // one per view, all of the same size
   bool plain = false;               // also make the un-augmented, normalized batch
-  std::int64_t plain_resize = 0;    // ViewSettings::resize of its images
+  std::int64_t plain_resize = 0;    // ViewSettings::resize for it
   FreshViews fresh = FreshViews::none;
   std::uint64_t seed = 0;
   int workers = 1;  // threads, at least 1; they use no OpenMP
-  /// The first batch to make; to resume after k steps of an epoch, first_step = k (it may equal steps_per_epoch).
+  /// The first batch; to resume after k steps of an epoch, first_step = k (it may equal steps_per_epoch).
   std::int64_t first_epoch = 0, first_step = 0;
 
-  /// Views made of each image: these, the fresh ones and the plain one.
+  /// Views per image: these, the fresh ones and the plain one.
   std::int64_t views_per_image() const {
     const auto count = static_cast<std::int64_t>(views.size());
     return count * (fresh == FreshViews::none ? 1 : 2) + (plain ? 1 : 0);
@@ -37,11 +37,11 @@ struct LoaderSettings {
   }
 };
 
-/// One batch of N images as the model sees it.
+/// One batch of N images as the model receives it.
 struct Views {
   Tensor both;     // [2N, H, W, C]: the first view of every image, then the second
-  Tensor plain{};  // [N, H, W, C]: the images un-augmented, normalized; none unless the settings ask for it
-  Tensor fresh{};  // as `both`, drawn anew; none unless the settings ask for it
+  Tensor plain{};  // [N, H, W, C]: the images un-augmented, normalized; only if the settings ask for it
+  Tensor fresh{};  // like `both`, newly drawn; only if the settings ask for it
 
   std::int64_t images() const { return both.shape[0] / 2; }
 };
@@ -49,7 +49,7 @@ struct Views {
 /// The data set's order in one epoch: a permutation of 0 … count - 1, keyed by (seed, Purpose::order, epoch).
 std::vector<std::int64_t> epoch_order(std::int64_t count, std::uint64_t seed, std::int64_t epoch);
 
-/// The images of step `step` of an epoch in this order; `fresh`: those of the second set of views.
+/// The images of step `step` of an epoch in this order; with `fresh`, those of the second set of views.
 std::vector<std::int64_t> batch_indices(const std::vector<std::int64_t>& order, std::int64_t batch, std::int64_t step,
                                         FreshViews fresh = FreshViews::none);
 

@@ -1,5 +1,5 @@
-// Where the batches of a run come from: a HostSource, whose worker threads make them, or a DeviceSource, where the
-// device makes them itself from images in its memory.
+// The source of a run's batches: a HostSource, whose worker threads make them, or a DeviceSource, whose device makes
+// them from images in its memory.
 #pragma once
 
 #include <cstdint>
@@ -14,40 +14,40 @@ namespace vergence {
 class BatchSource {
  public:
   virtual ~BatchSource() = default;
-  /// The host's part of batch `number`; asked for in order. Batches are numbered through all epochs:
+  /// The host's part of batch `number`, called in order. Numbers continue over all epochs:
   /// number = epoch * steps per epoch + step.
   virtual void prepare(std::int64_t number) = 0;
-  /// The device's part of the batch prepared last. The same tensors every time: a recording of it makes every batch.
+  /// The device's part of the last prepared batch. Always the same tensors, so that one recording makes every batch.
   virtual Views make() = 0;
-  /// Of the batch prepared last: its epoch, from 0, and its images' places in the data set.
+  /// The last prepared batch's epoch, from 0, and its images' indices in the data set.
   virtual std::int64_t epoch() const = 0;
   virtual const std::vector<std::int64_t>& indices() const = 0;
   /// Seconds spent waiting for workers so far.
   virtual double seconds_waited() const { return 0; }
-  /// Where views are made, in words.
+  /// Describes where views are made.
   virtual std::string origin() const = 0;
 };
 
-/// What a source needs to be made.
+/// Everything needed to make a source.
 struct SourceSetup {
   const Dataset& dataset;  // must outlive the source
   LoaderSettings settings;
   Backend& backend;
-  DType activations = DType::f32;  // of the encoder: the type of views that the device makes
-  std::int64_t reserve = 0;        // bytes of the device that the images leave to the steps
+  DType activations = DType::f32;  // the encoder's, and the type of views made by the device
+  std::int64_t reserve = 0;        // bytes of device memory that the images leave free for steps
 };
 
-/// What a source takes, known before it is made.
+/// A source's memory, known before it is made.
 struct SourceCost {
-  std::int64_t images = 0;  // bytes of the data set's images, in the memory of the device or of the host
-  std::int64_t ahead = 0;   // bytes of the batches that the host makes ahead
+  std::int64_t images = 0;  // bytes of the data set's images, on the device or the host
+  std::int64_t ahead = 0;   // bytes of batches that the host prepares ahead
   std::int64_t batch = 0;   // bytes of one batch on the device
   bool on_device = false;   // the device makes the views
 };
 SourceCost cost_of_source(const SourceSetup& setup);
 
-/// On a device that records, its own; where it cannot have the images (why_not_on), and on the CPU, the host's. Throws
-/// UsageError for settings out of range and for images that cannot be read.
+/// A DeviceSource on a device that records and can hold the images (why_not_on), else a HostSource. Throws UsageError
+/// for settings out of range and unreadable images.
 std::unique_ptr<BatchSource> make_batch_source(const SourceSetup& setup);
 
 }  // namespace vergence

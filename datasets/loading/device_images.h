@@ -1,5 +1,5 @@
-// The images of a data set in a device's memory, from where its kernels make views: those that lie in memory as they
-// are, image files decoded once, whole, each at its own size.
+// A data set's images in a device's memory, for kernels that make views: images in memory as they are, image files
+// decoded once, completely, each at its own size.
 #pragma once
 
 #include <cstdint>
@@ -13,12 +13,12 @@
 
 namespace vergence {
 
-/// The images cannot lie in a device's memory, but a loader of the host can take them.
+/// A device's memory cannot hold the images, but a loader on the host can.
 struct NotOnDevice : UsageError {
   using UsageError::UsageError;
 };
 
-/// Bytes of all images, decoded. Nothing is read.
+/// Bytes of all images, decoded. Reads nothing.
 std::int64_t image_bytes(const Dataset& dataset);
 
 /// Empty if the images have 3 channels and fit into the device's free memory with `reserve` bytes to spare.
@@ -26,15 +26,15 @@ std::string why_not_on(const Backend& backend, const Dataset& dataset, std::int6
 
 class DeviceImages {
  public:
-  /// Uploads the images, decoded by all threads; the data set is not needed after that. Throws NotOnDevice where
-  /// why_not_on says why, and UsageError for an image that cannot be read, unless bad images are skipped: then the next
-  /// image stands for it.
+  /// Decodes the images with all threads and uploads them; the data set may go afterwards. Throws NotOnDevice with the
+  /// reason from why_not_on, and UsageError for an unreadable image, unless such images are skipped: then the next
+  /// image replaces it.
   DeviceImages(const Dataset& dataset, Backend& backend, std::int64_t reserve);
 
   ConstArray pixels() const { return pixels_.array(); }
-  /// Tells the views where the images lie.
+  /// Gives `batch` the images' locations.
   void describe(ViewBatch& batch) const;
-  /// The image that stands for image `index`: itself unless it is bad.
+  /// The image used for image `index`: itself unless it is bad.
   std::int64_t stands_for(std::int64_t index) const {
     return standing_.empty() ? index : standing_[static_cast<std::size_t>(index)];
   }
@@ -43,10 +43,10 @@ class DeviceImages {
   void upload_memory(const Dataset& dataset);
   void upload_source(const Dataset& dataset);
 
-  std::int64_t count_, height_, width_;  // height_, width_: of the largest
+  std::int64_t count_, height_, width_;  // the largest height and width
   Backend& backend_;
-  Tensor pixels_, places_;              // places_: of images of their own sizes
-  std::vector<std::int64_t> standing_;  // the image that stands for each; empty: itself
+  Tensor pixels_, places_;              // places_: for images of different sizes
+  std::vector<std::int64_t> standing_;  // the image used for each; empty: itself
 };
 
 }  // namespace vergence

@@ -1,4 +1,4 @@
-// Batches that worker threads of the host make (datasets/loading/loader.h), on their way to the device.
+// Batches made by the host's worker threads (datasets/loading/loader.h) and uploaded to the device.
 #pragma once
 
 #include <array>
@@ -13,7 +13,7 @@ namespace vergence {
 
 class HostSource final : public BatchSource {
  public:
-  /// Starts the workers. `why`: ends the words of `origin`. Throws UsageError as check_loader_settings does.
+  /// Starts the workers. `why` ends the text of `origin`. Throws UsageError like check_loader_settings.
   explicit HostSource(const SourceSetup& setup, const std::string& why = "");
   static SourceCost cost(const SourceSetup& setup);
 

@@ -1,4 +1,4 @@
-// Reads images of a data set, wherever they are, and makes views of them.
+// Reads a data set's images, wherever they are, and makes views of them.
 #pragma once
 
 #include <cstdint>
@@ -11,26 +11,26 @@
 
 namespace vergence {
 
-/// A view that is wanted of an image: what it is like, what is random in it, and where it goes (as apply_view).
+/// A requested view of an image: its settings, its random numbers and its destination (as for apply_view).
 struct WantedView {
   const ViewSettings* settings = nullptr;
   Random random;
   float* out = nullptr;
 };
 
-/// One image after another; keeps its memory, so one per thread. `dataset` must outlive it.
+/// Reads one image after another and reuses its memory: one reader per thread. `dataset` must outlive it.
 class ImageReader {
  public:
   explicit ImageReader(const Dataset& dataset) : data_(dataset) {}
 
-  /// Makes views of an image. Its pixels are read once: the part that the views need, decoded as small as leaves each
-  /// of them its resolution. Throws UsageError, beginning with the file's name, for an image that cannot be read.
+  /// Makes views of an image. Reads the part that they need once, reduced as far as each view's resolution allows.
+  /// Throws UsageError, beginning with the file's name, for an unreadable image.
   void make_views(std::int64_t index, std::span<const WantedView> views);
 
-  /// The same, but under BadImagePolicy::skip an image that cannot be read is noted and gives nullopt.
+  /// The same, but under BadImagePolicy::skip records an unreadable image and returns nullopt.
   std::optional<std::int64_t> try_views(std::int64_t index, std::span<const WantedView> views);
 
-  /// The same, but the next image that can be read takes its place; returns the place of the one that did.
+  /// The same, but uses the next readable image instead; returns the index of the one used.
   std::int64_t make_views_or_next(std::int64_t index, std::span<const WantedView> views);
 
  private:

@@ -11,7 +11,7 @@
 
 namespace vergence {
 
-/// A ResNet's first convolution, always without bias, behind which are batch norm and ReLU.
+/// A ResNet's first convolution, without bias, followed by batch norm and ReLU.
 enum class Stem {
   cifar,        // 3x3, stride 1, padding 1; no pooling
   stl,          // 3x3, stride 1, padding 1; max-pool 3x3, stride 2, padding 1
@@ -22,31 +22,31 @@ enum class Stem {
 inline constexpr Word<Stem> stem_words[]{
     {"cifar", Stem::cifar}, {"stl", Stem::stl}, {"stl_stride2", Stem::stl_stride2}, {"imagenet", Stem::imagenet}};
 
-/// Which ResNet.
+/// A ResNet's settings.
 struct ResNetSettings {
   std::string encoder = "resnet18";  // resnet18, resnet34, resnet50
-  std::int64_t width = 64;           // channels of the first stage; doubled from stage to stage
+  std::int64_t width = 64;           // channels of the first stage; each stage doubles them
   Stem stem = Stem::cifar;
-  bool stem_relu = true;         // MetaMask's code leaves the stem's ReLU out
-  std::int64_t image_size = 32;  // of a square image, in pixels; for costs and metadata, any size can be encoded
+  bool stem_relu = true;         // MetaMask's code omits the stem's ReLU
+  std::int64_t image_size = 32;  // of a square image, for costs and metadata; it encodes any size
   std::int64_t channels = 3;     // of an image
   bool zero_init_gamma = false;  // the last batch norm of each block starts with scale 0
 
   /// The length of a feature vector: 8 width, times 4 for resnet50.
   std::int64_t dim() const;
-  /// Height and width of the last stage's feature map of an image of image_size.
+  /// Height and width of the last feature map for an image of image_size.
   std::int64_t map_size() const;
-  /// The same as the settings of any encoder.
+  /// The same as EncoderSettings.
   operator EncoderSettings() const;
 };
 
-/// Throws UsageError for an encoder there is not, or a size out of range.
+/// Throws UsageError for an unknown encoder or a size out of range.
 void check(const ResNetSettings& settings);
 
 /// A residual block: `convs` in sequence (2, or 3 for resnet50), added to the shortcut before the last ReLU.
 struct ResNetBlock {
   std::vector<ConvBn> convs;
-  std::vector<ConvBn> downsample;  // the shortcut's 1x1 convolution, or empty: the identity
+  std::vector<ConvBn> downsample;  // the shortcut's 1x1 convolution; empty: the identity
 
   void each(const Visit& visit, const std::string& prefix = "");
 };
@@ -65,11 +65,11 @@ struct ResNet final : EncoderNetwork {
   Tensor feature_map(const Tensor& images, const Pass& pass) const override;
   /// The mean over the map's pixels.
   Tensor features_of(const Tensor& map) const override;
-  /// As the stem `cifar`.
+  /// The new stem is `cifar`.
   void renew_stem(EncoderSettings& any, const Init& init) override;
 };
 
-/// A ResNet with PyTorch's default initial weights, keyed by seed and name. Throws UsageError as `check`.
+/// A ResNet with PyTorch's default initial weights, keyed by seed and name. Throws UsageError like `check`.
 ResNet make_resnet(const ResNetSettings& settings, const Init& init);
 
 }  // namespace vergence
