@@ -1,4 +1,4 @@
-// Losses as compositions of ops; the formulas stand in losses.h.
+// Losses as compositions of ops; losses.h has the formulas.
 #include "ssl/losses.h"
 
 #include <cmath>

@@ -1,4 +1,4 @@
-// What all objectives share.
+// The parts that all objectives share.
 #include "ssl/objective.h"
 
 #include "engine/graph.h"

@@ -8,7 +8,7 @@
 namespace vergence {
 namespace {
 
-/// What is no alias, since its values are others, but is known to mean one of these.
+/// Known names that are not aliases, as their values differ, with the options they mean.
 const std::vector<std::pair<std::string, std::string>> hints{
     {"tau", "temperature"},    {"gpu", "device"},    {"gpus", "device"},    {"cuda", "device"},
     {"accelerator", "device"}, {"amp", "precision"}, {"fp16", "precision"}, {"warmup", "warmup-epochs"},
@@ -16,7 +16,7 @@ const std::vector<std::pair<std::string, std::string>> hints{
     {"path", "data"},          {"name", "out"},
 };
 
-/// The table's name of what is spelled so; empty if there is none.
+/// The table's name with this spelling; empty: none.
 std::string spelled_option(const std::string& name) {
   if (find_option(name)) return name;
   for (const OptionEntry& entry : option_table())
@@ -38,7 +38,7 @@ std::vector<std::string> options_ending(const std::string& part) {
   return found;
 }
 
-/// Options in place of aliases, each once.
+/// Replaces aliases by their options, each once.
 std::vector<std::string> resolved(const std::vector<std::string>& names, const std::string& objective) {
   std::vector<std::string> result;
   for (const std::string& name : names) {
@@ -88,7 +88,7 @@ const std::vector<std::pair<std::string, std::string>>& option_aliases() {
       {"checkpoint-dir", "out"},
       {"img-size", "image-size"},
       {"random-seed", "seed"},
-      // As earlier versions spelled them.
+      // The spellings of earlier versions.
       {"view.grey_p", "view.gray_p"},
       {"view1.grey_p", "view1.gray_p"},
       {"view2.grey_p", "view2.gray_p"},

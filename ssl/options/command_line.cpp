@@ -20,7 +20,7 @@ using Arguments = std::vector<std::string>;
 
 constexpr const char* see_help = " (see --help)";
 
-/// What follows option `name`, or stands behind its "="; nothing where the option is not there.
+/// The value after option `name` or its "="; none if the option is absent.
 std::optional<std::string> value_behind(const Arguments& arguments, const std::string& name) {
   for (std::size_t i = 0; i < arguments.size(); ++i) {
     const std::string& argument = arguments[i];
@@ -32,7 +32,7 @@ std::optional<std::string> value_behind(const Arguments& arguments, const std::s
   return {};
 }
 
-/// Questions about the program itself are answered whatever else was given.
+/// Answers questions about the program itself, whatever else was given.
 void answer_questions(const Arguments& arguments, const std::string& objective) {
   Arguments spelled = arguments;
   std::replace(spelled.begin(), spelled.end(), std::string("-h"), std::string("--help"));
@@ -41,7 +41,7 @@ void answer_questions(const Arguments& arguments, const std::string& objective) 
   if (value_behind(spelled, "recipes")) throw HelpRequest{recipes_text()};
 }
 
-/// The command line as CLI11 understands it, one text per option.
+/// The command line parsed by CLI11, one text per option.
 class Parser {
  public:
   Parser() {
@@ -54,7 +54,7 @@ class Parser {
 
   CommandLine parse(const Arguments& arguments) {
     Arguments reversed = with_true_names(arguments);
-    std::reverse(reversed.begin(), reversed.end());  // as CLI11 takes them
+    std::reverse(reversed.begin(), reversed.end());  // CLI11's order
     try {
       app_.parse(reversed);
     } catch (const CLI::ParseError& error) {
@@ -74,7 +74,7 @@ class Parser {
   void add(const std::string& name, bool is_switch) {
     CLI::Option* option = app_.add_option_function<std::string>("--" + name, [](const std::string&) {});
     option->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-    if (is_switch) option->expected(0, 1);  // alone it means on
+    if (is_switch) option->expected(0, 1);  // without a value it means on
     known_.push_back({name, is_switch, option});
   }
 

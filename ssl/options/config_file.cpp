@@ -1,4 +1,4 @@
-// Finds files of options, and reads them with their bases.
+// Finds files of options and reads them with their bases.
 #include "ssl/options/config_file.h"
 
 #include <algorithm>
@@ -16,7 +16,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// The file that a base names in the file `from`.
+/// The file of a base named in the file `from`.
 std::string base_file(const Setting& setting, const std::string& base, const std::string& from) {
   const fs::path beside = fs::path(from).parent_path() / base;
   if (file_exists(beside)) return beside.lexically_normal().string();
@@ -26,7 +26,7 @@ std::string base_file(const Setting& setting, const std::string& base, const std
   return recipe;
 }
 
-/// Appends the layers of `path`, which is the last of `chain`: each file there extends the next one.
+/// Appends the layers of `path`, the last of `chain`, in which each file extends the next.
 void append_layers(const std::string& path, std::vector<std::string>& chain, std::vector<Layer>& layers) {
   Layer own = read_toml(read_text(path), path);
   const auto extends = std::find_if(own.begin(), own.end(), [](const Setting& s) { return s.name == extends_key; });

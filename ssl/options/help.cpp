@@ -17,7 +17,7 @@ std::string option_left(const HelpOption& option) {
   return left;
 }
 
-/// Where a line of `text` that begins at `begin` and has room for `most` characters ends.
+/// The end of the line of `text` that begins at `begin` and has room for `most` characters.
 std::size_t line_end(const std::string& text, std::size_t begin, std::size_t most) {
   if (text.size() - begin <= most) return text.size();
   const std::size_t space = text.rfind(' ', begin + most);
@@ -45,7 +45,7 @@ std::string option_lines(const HelpOption& given) {
 
 std::string wrapped(const std::string& text, std::size_t indent) {
   std::string lines;
-  // Spaces that a line begins with are no place to break it.
+  // Never break a line in its leading spaces.
   std::size_t begin = 0, room = help_width;
   const std::size_t first = std::min(text.find_first_not_of(' '), text.size());
   while (begin < text.size()) {

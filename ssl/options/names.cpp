@@ -24,7 +24,7 @@ bool begins_with(const std::string& text, const std::string& start) {
   return text.size() >= start.size() && same_spelling(text.substr(0, start.size()), start);
 }
 
-/// Short names are near to everything.
+/// Any short name is near to everything.
 std::size_t max_edits(const std::string& name) {
   return name.size() <= 4 ? 1 : std::max<std::size_t>(2, name.size() / 4);
 }
@@ -71,7 +71,7 @@ std::vector<std::string> names_like(const std::string& name, const std::vector<s
   for (const auto& rule : rules) {
     std::vector<std::string> found;
     std::copy_if(known.begin(), known.end(), std::back_inserter(found), rule);
-    // The shortest names are the least special ones.
+    // The shortest names are the most general.
     std::stable_sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.size() < b.size(); });
     if (found.size() > max_suggestions) found.resize(max_suggestions);
     if (!found.empty()) return found;

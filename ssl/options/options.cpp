@@ -20,7 +20,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// One option under two names, or twice, is one option: its values must agree.
+/// An option given twice, or under two names, must have one value.
 void refuse_two_values(const Setting& first, const Setting& second) {
   if (first.value == second.value) return;
   const std::string values = join("'", shown(first.value), "' and '", shown(second.value), "'");
@@ -28,7 +28,7 @@ void refuse_two_values(const Setting& first, const Setting& second) {
   throw UsageError(join(second.where, ": the same option as ", first.where, ", and their values differ: ", values));
 }
 
-/// The objective that the settings name, under whatever name; `otherwise` where they name none.
+/// The settings' objective, under any of the option's names; `otherwise` if there is none.
 std::string objective_in(const std::vector<Setting>& settings, const std::string& otherwise) {
   for (const Setting& setting : settings) {
     const bool fixed = is_option_name(setting.name) && setting.name != objectives_temperature;
@@ -37,7 +37,7 @@ std::string objective_in(const std::vector<Setting>& settings, const std::string
   return otherwise;
 }
 
-/// The same of layers, the last of which wins.
+/// The same for layers, of which the last wins.
 std::string objective_in(const std::vector<Layer>& layers, std::string otherwise) {
   for (const Layer& layer : layers) otherwise = objective_in(layer, otherwise);
   return otherwise;
@@ -59,8 +59,8 @@ std::vector<Setting> with_true_names(const std::vector<Setting>& settings, const
   return result;
 }
 
-/// Applies one layer, whose settings have their true names. Options of both views come before those of one, wherever
-/// they stand in the layer.
+/// Applies one layer of settings with true names. Options of both views come before those of one view, in any order of
+/// the layer.
 void apply_layer(const std::vector<Setting>& settings, Options& options) {
   for (const bool single_views : {false, true}) {
     for (const Setting& setting : settings) {
@@ -73,7 +73,7 @@ void apply_layer(const std::vector<Setting>& settings, Options& options) {
   }
 }
 
-/// What no single option can say.
+/// Checks that involve several options.
 void check_options(const Options& options) {
   for (const auto* values : {&options.mean, &options.std}) {
     const char* name = values == &options.mean ? "--mean" : "--std";
@@ -88,12 +88,12 @@ void check_options(const Options& options) {
   check_view_settings(options.view[1], "view2");
 }
 
-/// Whether there is a setting of that name.
+/// Whether there is a setting with this name.
 bool sets(const std::vector<Setting>& settings, const char* name) {
   return std::any_of(settings.begin(), settings.end(), [&](const Setting& s) { return s.name == name; });
 }
 
-/// A run folder that was moved has a config.toml that names the old one: a run would begin there.
+/// A moved run folder's config.toml still names the old folder: a run would start there.
 void refuse_moved_run(const std::string& config, const Options& options) {
   fs::path folder = fs::path(config).parent_path();
   if (folder.empty()) folder = ".";
@@ -106,7 +106,7 @@ void refuse_moved_run(const std::string& config, const Options& options) {
                 " to go on with that checkpoint, or --out ", run, " if that is meant");
 }
 
-/// The options of both views are saved in one line where they agree.
+/// If both views agree, an option of both is saved as one line.
 bool is_written(const OptionEntry& entry, const Options& options) {
   if (entry.flags & OptionEntry::command_line_only) return false;
   const std::string both = entry.both.empty() ? (entry.fields.size() == 2 ? entry.name : "") : entry.both;
@@ -123,8 +123,7 @@ std::string numbers_for(const Dataset& data_set) {
   return join(counted(channels, "number"), " as ", data_set.name, " has ", counted(channels, "channel"));
 }
 
-/// Throws UsageError naming all steps of a view that have no meaning for the data set's channels, and how to leave them
-/// out.
+/// Throws UsageError naming all augmentations that do not fit the data set's channels, and how to turn them off.
 void refuse_meaningless(const ViewSettings& settings, const std::string& view, const Dataset& data_set) {
   std::string found, remedy;
   for (const NamedSetting& setting : meaningless_settings(settings)) {
@@ -151,7 +150,7 @@ void refuse_other_encoders(const std::vector<std::string>& given, const std::str
 
 Options parse_pretrain(int argc, const char* const* argv) {
   const CommandLine line = read_command_line(argc, argv);
-  // The command line comes first as well: it names the data set and objective whose recipe applies.
+  // Reads the command line first too: it names the data set and objective of the recipe.
   std::vector<Setting> first = line.settings;
   std::erase_if(first, [](const Setting& s) { return s.name == objectives_temperature; });
   Options options;

@@ -1,4 +1,4 @@
-// Looks beside the program first, so that a moved or installed build finds its own recipes.
+// Searches beside the program first, so that a moved or installed build finds its own recipes.
 #include "ssl/options/recipes.h"
 
 #include <algorithm>
@@ -34,14 +34,13 @@ std::vector<fs::path> recipe_folders() {
   return folders;
 }
 
-/// Calls visit(name, file) for every recipe, those that are found first in front: <data set>/<objective>.toml is called
-/// <data set>_<objective>.
+/// Calls visit(name, file) for every recipe in search order: <data set>/<objective>.toml is <data set>_<objective>.
 template <class Visit>
 void for_each_recipe(Visit&& visit) {
   std::error_code error;
   for (const fs::path& folder : recipe_folders())
     for (fs::directory_iterator data_set(folder, error), end; !error && data_set != end; data_set.increment(error)) {
-      if (data_set->path().filename().string().starts_with("_")) continue;  // what recipes share
+      if (data_set->path().filename().string().starts_with("_")) continue;  // shared parts of recipes
       std::error_code unreadable;
       for (fs::directory_iterator file(data_set->path(), unreadable); !unreadable && file != end;
            file.increment(unreadable))
@@ -61,7 +60,7 @@ std::vector<std::string> sorted_words(const std::string& name) {
   return words;
 }
 
-/// " of width 64", of encoders that have such an option.
+/// " of width 64", for encoders with this option.
 std::string width_of(const Options& options) {
   for (const EncoderOption& option : family_of(options.encoder).options)
     if (option.name == "width") return " of width " + value_text(*find_option("width"), options);

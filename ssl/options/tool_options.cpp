@@ -50,7 +50,7 @@ void add_table_option(CLI::App& app, const ToolOption& option, GivenOptions& giv
   };
   CLI::Option* added = app.add_option_function<std::string>("--" + entry.name, take, entry.help);
   const bool has_default = option.otherwise.empty() && !as_shown.value.empty();
-  if (entry.is_bool())  // a default that the library knew of would be its value where it stands alone
+  if (entry.is_bool())  // with a known default, the library would use it for the bare option
     added->expected(0, 1)->type_name(as_shown.type + (has_default ? "=" + as_shown.value : ""));
   else
     added->type_name(as_shown.type)->default_str(has_default ? as_shown.value : "");

@@ -30,7 +30,7 @@ std::string number_text(Number value) {
   throw UsageError(join(setting.where, ": expected ", expected_text(entry), ", got '", shown(setting.value), "'"));
 }
 
-/// What a value of a configuration file is: `the string "5"`.
+/// Describes a value of a configuration file: `the string "5"`.
 std::string with_type(const Setting& setting) {
   const std::string value = shown(setting.value);
   switch (setting.type) {
@@ -55,7 +55,7 @@ std::string with_type(const Setting& setting) {
   throw UsageError(join(setting.where, ": expected ", expected_text(entry), ", got ", with_type(setting)));
 }
 
-/// The whole of `text` as a finite number in range; refuses anything else.
+/// All of `text` as a finite number in range; refuses anything else.
 template <class Number>
 Number parse_number(std::string_view text, const OptionEntry& entry, const Setting& setting) {
   const std::optional<Number> value = number_of<Number>(text);
@@ -74,7 +74,7 @@ bool parse_bool(const OptionEntry& entry, const Setting& setting) {
 
 std::string parse_text(const OptionEntry& entry, const Setting& setting) {
   if (entry.choices.empty()) {
-    // A path. On the command line it is the bytes that it is; in a file, which is UTF-8, a text that stands for them.
+    // A path: on the command line its bytes, in a file (UTF-8) a text that encodes them.
     const bool literal = setting.type == Setting::Type::untyped;
     require_usage(setting.value.find('\0') == std::string::npos, setting.where,
                   ": expected a text without a zero byte, got '", shown(setting.value), "'");
@@ -97,7 +97,7 @@ std::vector<double> parse_list(const OptionEntry& entry, const Setting& setting)
   return values;
 }
 
-/// Whether a configuration file's value has the type of the option; the command line knows texts alone.
+/// Whether a configuration file's value has the type of the option; the command line has only texts.
 template <class Value>
 bool type_fits(Setting::Type type) {
   using Type = Setting::Type;
@@ -130,12 +130,12 @@ std::string text_of(const Value& value, bool toml) {
   if constexpr (std::is_same_v<Value, std::int64_t>) return std::to_string(value);
   if constexpr (std::is_floating_point_v<Value>) {
     const std::string text = number_text(value);
-    // TOML tells 1 from 1.0 (and knows 1e-05).
+    // TOML distinguishes 1 from 1.0 (and accepts 1e-05).
     return toml && text.find_first_of(".e") == std::string::npos ? text + ".0" : text;
   }
 }
 
-/// The accessors serve writing too, so they take a mutable reference; who reads changes nothing.
+/// Accessors take a mutable reference, as they also serve writing; reading changes nothing.
 Options& for_reading(const Options& options) { return const_cast<Options&>(options); }
 
 template <class Value>
@@ -158,7 +158,7 @@ void copy_value(const WordField<Options>& field, const Options& from, Options& t
   field.set(to, field.word(for_reading(from)));
 }
 
-/// What an option of words or names takes from a file: a truth value is the word on or off.
+/// The file value for an option of words or names: a truth value becomes on or off.
 bool is_word(const Setting& setting) {
   return setting.type == Setting::Type::text || setting.type == Setting::Type::boolean;
 }
@@ -218,7 +218,7 @@ std::string absolute_input(const OptionEntry& entry, const std::string& path) {
   const fs::path absolute = fs::absolute(path, error);
   if (error) return path;
   const fs::path tidy = absolute.lexically_normal();
-  // Behind a link, ".." is not what the text says.
+  // After a link, ".." differs from the text.
   const bool has_dots = path.find("..") != std::string::npos;
   return (!has_dots || fs::equivalent(absolute, tidy, error) ? tidy : absolute).string();
 }

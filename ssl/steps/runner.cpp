@@ -29,7 +29,7 @@ const Step& StepRunner::run(const std::function<Views()>& views, const StepConte
   return kind.step;
 }
 
-/// Notes one step down without running it. Where that cannot be done, steps go on eagerly.
+/// Records one step without running it. If that fails, steps continue eagerly.
 void StepRunner::record(Kind& kind, const std::function<Views()>& views) {
   const std::vector<std::int64_t*> counted = counters();
   std::vector<std::int64_t> before;
@@ -50,7 +50,7 @@ void StepRunner::record(Kind& kind, const std::function<Views()>& views) {
   } catch (const std::exception& error) {
     if (refusal.empty()) refusal = error.what();
   }
-  // Recording ran the host's code once, but no step was made: its counters go back and count with every replay.
+  // Recording ran the host's code once without a step: reset its counters, which then count with every replay.
   kind.increments.clear();
   for (std::size_t i = 0; i < counted.size(); ++i) {
     kind.increments.push_back(*counted[i] - before[i]);
@@ -69,7 +69,7 @@ void StepRunner::replay(Kind& kind) {
   for (std::size_t i = 0; i < counted.size(); ++i) *counted[i] += kind.increments[i];
 }
 
-/// What a step counts in the host's memory.
+/// A step's counters in the host's memory.
 std::vector<std::int64_t*> StepRunner::counters() const {
   std::vector<std::int64_t*> list;
   for (const auto& [name, statistics] : objective_.state().statistics)

@@ -1,4 +1,4 @@
-// Checkpoints; the names in the file stand in checkpoint.h.
+// Checkpoints; checkpoint.h documents the names in the file.
 #include "ssl/training/checkpoint.h"
 
 #include <algorithm>
@@ -16,7 +16,7 @@ namespace {
 constexpr const char *format_name = "vergence-checkpoint-2", *hash_key = "xxh128";
 constexpr const char* old_format_name = "vergence-checkpoint-1";  // without a hash
 
-/// Of the tensors, in whatever order they come, and of the metadata but the hash itself.
+/// The hash of the tensors in any order and of the metadata except the hash itself.
 std::string hash_of(const std::vector<TensorEntry>& tensors, const Metadata& metadata) {
   std::map<std::string_view, const TensorEntry*> by_name;
   for (const TensorEntry& tensor : tensors) by_name[tensor.name] = &tensor;
@@ -41,7 +41,7 @@ const ParameterSet& parameters_called(const ObjectiveState& state, const std::st
   throw Error(join("checkpoint: optimizer '", name, "' has no parameters of its name"));
 }
 
-/// Calls `on_tensor(name, tensor, whether it is a parameter)` and `on_optimizer(name, optimizer)` for all of a state.
+/// Calls `on_tensor(name, tensor, whether it is a parameter)` and `on_optimizer(name, optimizer)` for a whole state.
 template <class OnTensor, class OnOptimizer>
 void each_value(const ObjectiveState& state, const OnTensor& on_tensor, const OnOptimizer& on_optimizer) {
   for (const auto& [set, parameters] : state.parameters)
@@ -74,7 +74,7 @@ std::int64_t stored_number(const SafetensorsFile& file, const std::string& key) 
   return value;
 }
 
-/// A metadata value that older checkpoints have not; empty there.
+/// A metadata value; empty in older checkpoints that lack it.
 std::string text_or_none(const SafetensorsFile& file, const std::string& key) {
   return file.metadata().contains(key) ? file.meta(key) : "";
 }

@@ -14,7 +14,7 @@
 namespace vergence {
 namespace {
 
-/// Each line as printable() makes it, all of them ended.
+/// Each line passed through printable() and ended with '\n'.
 std::string printable_lines(std::string_view lines) {
   std::string text;
   while (!lines.empty()) {
@@ -25,7 +25,7 @@ std::string printable_lines(std::string_view lines) {
   return text;
 }
 
-/// Whether a kill has cut the file's last line off.
+/// Whether the file's last line is cut off, as by a kill.
 bool ends_within_a_line(int file) {
   struct stat status {};
   char last = '\n';

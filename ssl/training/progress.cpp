@@ -26,7 +26,7 @@ std::string loss_text(double loss) {
   return format(size < 10 ? "%.4f" : size < 100 ? "%.3f" : size < 1000 ? "%.2f" : size < 1e5 ? "%.1f" : "%.4g", loss);
 }
 
-/// Those that are not empty, set apart.
+/// Joins those that are not empty.
 std::string spaced(const std::vector<std::string>& list) {
   std::string line;
   for (const std::string& part : list) line += (line.empty() || part.empty() ? "" : "  ") + part;
@@ -119,8 +119,7 @@ void Progress::update(std::int64_t step, std::int64_t epoch, double loss) {
   epoch_ = epoch;
   if (step > step_ && spent > 0) {
     const double latest = static_cast<double>((step - step_) * settings_.images) / spent;
-    // An exponential average whose memory is a time, not a number of steps. It begins with the second step: the first
-    // one sets things up.
+    // An exponential average over time, not steps. It starts with the second step: the first one includes setup.
     const double memory = std::min(averaging_time, time - first_time_);
     rate_ += (rates_ < 2 ? 1 : 1 - std::exp(-spent / memory)) * (latest - rate_);
     if (rates_++ == 0) first_time_ = time;
@@ -141,7 +140,7 @@ void Progress::evaluating(std::int64_t done, std::int64_t total) {
   show({what, what, what}, what, {what, what.substr(what.find(' ') + 1)});
 }
 
-/// `what` happens, from long to short for a terminal, for a plain line, and what of all is told last.
+/// Shows `what` (sorted from long to short) on a terminal, else `plain`; `least`: shorter forms.
 void Progress::show(const std::array<std::string, 3>& what, const std::string& plain,
                     const std::vector<std::string>& least) {
   shown_at_ = seconds_since(begin_);
@@ -166,7 +165,7 @@ void Progress::show(const std::array<std::string, 3>& what, const std::string& p
   rewrite(fitting(lines, columns), columns);
 }
 
-/// Puts `line` in the place of the one that is there.
+/// Replaces the current line with `line`.
 void Progress::rewrite(const std::string& line, std::int64_t columns) {
   const auto most = static_cast<std::size_t>(std::max<std::int64_t>(columns - 1, 0));
   std::fprintf(out_, "\r%-*s", static_cast<int>(std::min(width_, most)), line.c_str());

@@ -21,7 +21,7 @@ Dataset RunData::open(const std::string& split, std::int64_t limit) const {
 }
 
 void RunData::require_judged() {
-  // Of images that may be left out, the first may be one of those.
+  // Images may be skipped, even the first ones.
   const bool whole = settings_.bad_images == BadImagePolicy::skip && is_of_image_files(settings_.name);
   for (const char* split : {"probe", "test"})
     require_usage((whole ? judged(split) : open(split, 1)).classes > 0, "--eval-every: ", settings_.name,
@@ -36,7 +36,7 @@ Dataset RunData::judged(const std::string& split) {
 }
 
 Dataset RunData::pictured(std::int64_t count) {
-  const auto kept = kept_.find("probe");  // more to choose from where some cannot be read
+  const auto kept = kept_.find("probe");  // more to choose from if some are unreadable
   return kept != kept_.end() ? kept->second : open("probe", count);
 }
 

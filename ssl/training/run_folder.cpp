@@ -1,4 +1,4 @@
-// Lock, refusal and the log of a run folder.
+// The lock, checks and log of a run folder.
 #include "ssl/training/run_folder.h"
 
 #include <cerrno>
@@ -20,12 +20,12 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Locks the folder for this process; the lock goes with the process, however it ends.
+/// Locks the folder for this process; the lock ends with the process in any case.
 int lock_folder(const std::string& path) {
   const std::string file = path + "/.lock";
   const int lock = open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
   require_call<UsageError>(lock >= 0, file, "cannot open");
-  // Other errors than "taken" mean a file system without locks: then there is nothing to be had.
+  // Any error but "taken" means a file system without locks: continue without.
   if (flock(lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
     close(lock);
     throw UsageError(join(path, ": another process is using this run folder"));
@@ -33,7 +33,7 @@ int lock_folder(const std::string& path) {
   return lock;
 }
 
-/// The outermost folder on the way to `path` that is not there; empty: all are.
+/// The outermost missing folder on the way to `path`; empty: none is missing.
 std::string first_missing(const std::string& path) {
   std::string missing;
   std::error_code error;
@@ -51,7 +51,7 @@ std::int64_t step_of(std::string_view line, const std::string& where) {
   return json["step"].get<std::int64_t>();
 }
 
-/// The lines of `text` up to `last_step`, without empty ones and an unfinished one at the end.
+/// The lines of `text` up to `last_step`, without empty lines and an unfinished last one.
 std::string cut_back(const std::string& text, std::int64_t last_step, const std::string& path) {
   std::string kept;
   std::int64_t number = 0;
@@ -67,7 +67,7 @@ std::string cut_back(const std::string& text, std::int64_t last_step, const std:
   return kept;
 }
 
-/// NaN and infinities have no place in JSON.
+/// JSON has no NaN and no infinities.
 void null_what_is_not_finite(nlohmann::ordered_json& value) {
   if (value.is_structured()) {
     for (auto& item : value) null_what_is_not_finite(item);
@@ -76,7 +76,7 @@ void null_what_is_not_finite(nlohmann::ordered_json& value) {
   }
 }
 
-/// The files of a run are written again and again, some of them read again. Better found out now than after an epoch.
+/// A run rewrites its files again and again: better to find a problem now than after an epoch.
 void check_files(const RunFolder& folder) {
   for (const std::string& file :
        {folder.config(), folder.metrics(), folder.checkpoint(), folder.encoder(), folder.encoder_as_trained(),
@@ -119,7 +119,7 @@ RunFolder::~RunFolder() {
   close(lock_);
 }
 
-/// What was created for a run that came to nothing, from the inside out.
+/// Removes the folders created for a run that wrote nothing, from the inside out.
 void RunFolder::remove_if_empty() const {
   std::error_code error;
   for (fs::directory_iterator entry(path_, error), end; entry != end && !error; entry.increment(error))
@@ -130,8 +130,8 @@ void RunFolder::remove_if_empty() const {
   }
 }
 
-/// A run that was killed before its first checkpoint leaves config.toml and lines of metrics.jsonl; with anything else
-/// there was a checkpoint, and what is there would be overwritten.
+/// A run killed before its first checkpoint leaves only config.toml and lines of metrics.jsonl. Anything else means
+/// that a checkpoint was lost and would be overwritten.
 void RunFolder::refuse_remains() const {
   const std::string lost = has(encoder())                     ? "encoder.safetensors"
                            : !has(config()) && has(metrics()) ? "metrics.jsonl"
@@ -145,7 +145,7 @@ void RunFolder::write_config(const std::string& toml) { write_atomically(config(
 
 void RunFolder::open_metrics(std::int64_t last_step) {
   if (metrics_ >= 0) close(metrics_);
-  if (file_exists(metrics())) {  // no link to a place where nothing lies so far
+  if (file_exists(metrics())) {  // not a broken link
     const std::string text = read_file(metrics());
     const std::string kept = cut_back(text, last_step, metrics());
     if (kept.size() != text.size()) write_atomically(metrics(), kept);

@@ -31,7 +31,7 @@ std::string working_directory() {
   return error ? "unknown" : path.string();
 }
 
-/// The model's name as Linux tells it.
+/// The processor's model name from Linux.
 std::string processor_name() {
   constexpr std::string_view key = "model name";
   std::istringstream lines(file_exists("/proc/cpuinfo") ? read_file("/proc/cpuinfo") : "");
@@ -42,7 +42,7 @@ std::string processor_name() {
   return "unknown";
 }
 
-/// Whether a record that was read is one: texts and numbers, and a list of objects of such.
+/// Whether the JSON is a valid record: texts, numbers, and a list of objects with such values.
 bool is_record(const ordered_json& record) {
   const auto simple = [](const ordered_json& object, std::string_view list) {
     for (const auto& [key, value] : object.items())
@@ -57,7 +57,7 @@ bool is_record(const ordered_json& record) {
   return true;
 }
 
-/// The strings as they were before they were stored.
+/// Restores the strings from their stored form.
 void read_strings(ordered_json& value, const std::string& where) {
   if (value.is_string()) {
     value = read_stored_text(value.get_ref<const std::string&>(), where);
@@ -66,7 +66,7 @@ void read_strings(ordered_json& value, const std::string& where) {
   }
 }
 
-/// The record at `path`; null where there is none.
+/// The record at `path`; null if there is none.
 ordered_json record_at(const std::string& path) {
   if (!file_exists(path)) return nullptr;
   ordered_json record = parse_ordered_json(read_text(path));
@@ -75,7 +75,7 @@ ordered_json record_at(const std::string& path) {
   return record;
 }
 
-/// Renames `path` to a name that is free.
+/// Renames `path` to a free name.
 std::string set_aside(const std::string& path) {
   std::string other = path + ".old";
   for (int number = 2; RunFolder::has(other); ++number) other = join(path, ".old", number);

@@ -16,7 +16,7 @@
 namespace vergence {
 namespace {
 
-/// The values of the first channels as a JSON list, each as the shortest text that reads back as the same float.
+/// The first channels' values as a JSON list, each as the shortest text of the same float.
 std::string channels_text(const ChannelValues& values, std::int64_t channels) {
   std::string text;
   for (std::int64_t c = 0; c < channels; ++c) {
@@ -28,7 +28,7 @@ std::string channels_text(const ChannelValues& values, std::int64_t channels) {
   return text += "]";
 }
 
-/// XXH128 of the configuration, without what a resumed run may change.
+/// XXH128 of the configuration without the options that a resumed run may change.
 std::string config_digest(const Options& options) { return xxh128(options_to_toml(without_changeable(options))); }
 
 }  // namespace
@@ -36,8 +36,8 @@ std::string config_digest(const Options& options) { return xxh128(options_to_tom
 RunSaver::RunSaver(const RunSetup& run, RunFolder& folder, RunNotes& notes)
     : run_(run), folder_(folder), notes_(notes), saving_(run.backend.traits().beside_host) {}
 
-/// Encoders before the checkpoint: a run that stops in between makes them again when it goes on. Only the first
-/// checkpoint comes before any encoder, since an encoder without one is that of a run that has lost it.
+/// Writes encoders before the checkpoint: a run stopped in between writes them again when resumed. Only the first
+/// checkpoint precedes the encoders, as an encoder without a checkpoint means a lost one.
 void RunSaver::save(std::int64_t step, double seconds, bool with_encoder) {
   saving_.wait();
   save_tuning(run_.options, folder_.tuning(), run_.backend);
@@ -68,7 +68,7 @@ void RunSaver::add_checkpoint(std::int64_t step, double seconds) {
               [this, step] { notes_.reached(step); });
 }
 
-/// The encoder that is used comes last: where it is, what goes with it is too.
+/// Adds the main encoder last: if it exists, its companions do too.
 void RunSaver::add_encoders(std::int64_t step) {
   Objective& objective = *run_.objective;
   if (recalibrated_) add_encoder(folder_.encoder_as_trained(), objective.statistics(), step);

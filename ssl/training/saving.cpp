@@ -23,7 +23,7 @@ void Saving::start() {
 
 void Saving::write_all() {
   for (Job& job : jobs_) {
-    const Work write = std::exchange(job.write, {});  // its memory goes with it
+    const Work write = std::exchange(job.write, {});  // frees its memory afterwards
     write();
     ++written_;
   }

@@ -1,4 +1,4 @@
-// The handler only remembers; the training loop asks between steps.
+// The handler only sets a flag; the training loop checks it between steps.
 #include "ssl/training/signals.h"
 
 #include <csignal>
@@ -10,7 +10,7 @@ volatile std::sig_atomic_t received = 0;
 
 extern "C" void remember_signal(int signal) {
   if (received != 0) {
-    // The second one ends the process: by the system's own action, once this handler has returned.
+    // A second signal ends the process by the system's default action, once this handler has returned.
     std::signal(signal, SIG_DFL);
     std::raise(signal);
     return;

@@ -25,14 +25,14 @@ struct Stages {
   void (*take_encoder)(Options& options, const std::string& file);
 };
 
-/// The schedule of a run of other epochs, in proportion; a warm-up stays as long as it is.
+/// Scales the schedule to another number of epochs; the warm-up keeps its length.
 void fit_schedule(Options& options, std::int64_t epochs_before) {
   const auto epochs = static_cast<double>(options.epochs);
   for (double& milestone : options.step_epochs) milestone = milestone * epochs / static_cast<double>(epochs_before);
   options.warmup_epochs = std::min(options.warmup_epochs, epochs);
 }
 
-/// None where the objective needs no run before its own.
+/// None if the objective needs no first run.
 std::optional<Stages> stages_of(const Options& options) {
   for (const ObjectiveEntry& entry : objective_entries()) {
     if (entry.name != options.objective || !entry.first_run) continue;
@@ -52,7 +52,7 @@ std::string heading(int stage, const Options& options) {
               printable(options.run_folder()), "\n");
 }
 
-/// The encoder with which stage 2 goes on, and how far it was trained: that may have been cut short by --max-steps.
+/// The encoder for stage 2 and its progress, which --max-steps may have cut short.
 void announce_encoder(const std::string& encoder, std::int64_t steps, const RunFolder& folder, TrainLog& log) {
   require_usage(file_exists(encoder), encoder, ": is not there, but the run in ", folder.path(),
                 " has gone on with it: bring it back, or begin anew with another --out");
@@ -63,7 +63,7 @@ void announce_encoder(const std::string& encoder, std::int64_t steps, const RunF
 }
 
 TrainingResult run_stages(Stages& stages, RunData& data, RunFolder& folder, RunNotes& notes) {
-  // What would be refused after stage 1 is refused now.
+  // Refuses now what stage 2 would refuse.
   const Plan plan = RunSetup(stages.second, data).plan;
   require_own_run(folder, stages.second);
   const std::string encoder = folder.first_stage() + "/encoder.safetensors";
@@ -80,7 +80,7 @@ TrainingResult run_stages(Stages& stages, RunData& data, RunFolder& folder, RunN
       notes.log.say("stopped in stage 1 of 2: the same command with --resume goes on");
       return result;
     }
-    stages.second.applied.clear();  // told by stage 1
+    stages.second.applied.clear();  // already shown by stage 1
   }
   stages.take_encoder(stages.second, encoder);
   notes.log.say(heading(2, stages.second));
@@ -90,13 +90,13 @@ TrainingResult run_stages(Stages& stages, RunData& data, RunFolder& folder, RunN
 struct TimedPlan {
   Plan plan;
   std::string text;
-  double seconds = 0;  // of the whole run; 0: not known
+  double seconds = 0;  // of the whole run; 0: unknown
 };
 
 TimedPlan timed_plan(const Options& options, RunData& data) {
   TimedPlan timed;
   {
-    const RunSetup run(options, data);  // its memory is given back before steps are tried
+    const RunSetup run(options, data);  // frees its memory before steps are timed
     timed.plan = run.plan;
     timed.text = described(run);
   }
@@ -114,7 +114,7 @@ TrainingResult pretrain(const Options& given) {
   RunNotes notes;
   TrainingResult result;
   notes.around([&] {
-    RunFolder folder(options.run_folder(), options.resume);  // before what may take long
+    RunFolder folder(options.run_folder(), options.resume);  // before anything slow
     if (options.verify)
       verify_dataset(dataset_settings(options), [&](const std::string& line) { notes.log.say(line); });
     RunData data(options);

@@ -21,7 +21,7 @@ namespace {
 constexpr double max_flops_on_cpu = 1e11, max_seconds = 6, long_run_hours = 3;
 constexpr std::int64_t min_batch = 8;
 
-/// Bytes of memory that this machine has left; none known: as many as can be.
+/// This machine's free memory in bytes; unknown: the maximum.
 std::int64_t available_memory() {
   std::ifstream in("/proc/meminfo");
   std::string name;
@@ -33,7 +33,7 @@ std::int64_t available_memory() {
   return std::numeric_limits<std::int64_t>::max();
 }
 
-/// Steps of a batch of its own size, in the middle of the schedule.
+/// Runs steps with its own batch size, in the middle of the schedule.
 class Trial {
  public:
   Trial(const Options& options, std::int64_t batch, const Plan& plan, Backend& device)
@@ -78,7 +78,7 @@ class Trial {
   std::unique_ptr<StepRunner> runner_;
 };
 
-/// The size of a step that does not take long; what an objective cannot do with it, it can with a larger one.
+/// A batch size for a fast step, or a larger one if the objective needs it.
 std::unique_ptr<Trial> quick_trial(const Options& options, const Plan& plan, Backend& device) {
   const double flops_per_image = plan.step.flops / static_cast<double>(options.batch);
   std::int64_t batch = options.batch;
@@ -93,13 +93,13 @@ std::unique_ptr<Trial> quick_trial(const Options& options, const Plan& plan, Bac
   }
 }
 
-/// Seconds that each image more takes, by a step of fewer.
+/// Seconds per additional image, measured with a smaller step.
 double seconds_per_image(const Options& options, const Plan& plan, Backend& device, const Trial& trial, double whole) {
   const double even = whole / static_cast<double>(trial.batch());
   const std::int64_t fewer = std::max<std::int64_t>(2, trial.batch() / 4);
   try {
     const double part = Trial(options, fewer, plan, device).seconds(false);
-    // Whatever disturbs the clock, what does not grow with the batch is the smaller part.
+    // However noisy the clock, the part that does not grow with the batch is the smaller one.
     return std::clamp((whole - part) / static_cast<double>(trial.batch() - fewer), even / 2, even * 1.2);
   } catch (const UsageError&) {
     return even;

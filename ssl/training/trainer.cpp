@@ -1,5 +1,5 @@
-// The training loop. Everything that a step depends on is a function of the options and the step's number, so a run
-// resumed from a checkpoint repeats exactly what an uninterrupted one does.
+// The training loop. A step depends only on the options and its number, so a resumed run repeats exactly the steps of
+// an uninterrupted one.
 #include "ssl/training/trainer.h"
 
 #include <cmath>
@@ -41,14 +41,14 @@ ProgressSettings progress_settings(const RunSetup& run, const StartPoint& start)
 
 class Trainer {
  public:
-  /// All must outlive this. The objective stands at `start`, and the folder's metrics are open.
+  /// All must outlive this. The objective is at `start`, and the folder's metrics are open.
   Trainer(const RunSetup& run, const StartPoint& start, RunFolder& folder, RunNotes& notes);
   TrainingResult run();
 
  private:
   void make_lost_encoder();
   void train();
-  /// One step with all that follows it. Returns false when the run is to stop.
+  /// One step and everything after it. Returns false if the run must stop.
   bool advance();
   StepContext context() const;
   void log(const Step& done, double lr, std::int64_t epoch_now, bool epoch_ends, bool writes);
@@ -89,7 +89,7 @@ Trainer::Trainer(const RunSetup& run, const StartPoint& start, RunFolder& folder
   notes_.log.say("views             " + batches_->origin());
 }
 
-/// Whatever ends the steps, the save under way comes to its end before. Where it failed, it failed first.
+/// However the steps end, the current save finishes first; its failure takes precedence.
 void Trainer::train() {
   try {
     while (step_ < run_.last_step && advance()) {
@@ -130,7 +130,7 @@ bool Trainer::advance() {
   const bool due = (options_.checkpoint_every > 0 && step_ % options_.checkpoint_every == 0) ||
                    seconds_since(saved_at_) > seconds_between_checkpoints;
   const bool logs = step_ % options_.log_every == 0 || epoch_ends || ends;
-  // Nothing is read in between: a device may run ahead of the host.
+  // No reads in between, so that a device may run ahead of the host.
   const bool reads = logs || stops || due;
   if (reads) loss_ = done.loss.item();
   step_seconds_ += seconds_since(begin);
@@ -140,8 +140,8 @@ bool Trainer::advance() {
   return !stops;
 }
 
-/// A line of metrics.jsonl where `writes`, with an evaluation where one is due. Throws, after the line, when the loss
-/// or a part of it is not finite.
+/// Logs a line of metrics.jsonl if `writes`, with an evaluation if one is due. Then throws if the loss or a part of it
+/// is not finite.
 void Trainer::log(const Step& done, double lr, std::int64_t epoch_now, bool epoch_ends, bool writes) {
   nlohmann::ordered_json line = {{"step", step_}, {"epoch", epoch_now}, {"loss", loss_}};
   std::string not_finite = std::isfinite(loss_) ? "" : "loss";
@@ -170,7 +170,7 @@ void Trainer::evaluate(nlohmann::ordered_json& line) {
   progress_.turn_to(Progress::Work::steps);
 }
 
-/// After the last step: the running statistics that the saved encoder gets.
+/// After the last step: computes the saved encoder's running statistics.
 void Trainer::recalibrate(nlohmann::ordered_json& line) {
   if (options_.eval_every > 0 && !line.contains("knn_cosine_200")) evaluate(line);
   progress_.turn_to(Progress::Work::evaluating);
@@ -187,7 +187,7 @@ void Trainer::save(bool with_encoder) {
   progress_.turn_to(Progress::Work::steps);
 }
 
-/// A run of one save alone that was killed between its checkpoint and its encoder.
+/// For a run with only one save, killed between its checkpoint and its encoder.
 void Trainer::make_lost_encoder() {
   if (step_ < run_.last_step || RunFolder::has(folder_.encoder())) return;
   nlohmann::ordered_json logged_already;
@@ -202,7 +202,7 @@ void Trainer::note_once(const char* topic, const std::string& line) {
 
 TrainingResult Trainer::run() {
   make_lost_encoder();
-  // Not before: until now there is nothing to save, and what opens a data set may take long.
+  // Not earlier: until now there is nothing to save, and opening a data set may take long.
   catch_stop_signals();
   train();
   progress_.finish();

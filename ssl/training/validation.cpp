@@ -27,7 +27,7 @@ std::pair<Features, Features> Validation::bank_and_queries(const Encode& encode)
   return {std::move(of_bank), std::move(of_queries)};
 }
 
-/// Names the judged classes that the bank lacks, and says what a small bank does, once.
+/// Warns once about query classes that the bank lacks and about a small bank.
 void Validation::tell_cover(const Dataset& bank, const Dataset& queries) {
   if (cover_told_) return;
   cover_told_ = true;
