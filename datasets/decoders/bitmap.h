@@ -1,4 +1,4 @@
-// What stb_image does not check of a BMP file, and what it reads wrongly; used by image_file.cpp alone.
+// Checks of BMP files that stb_image lacks, and a fix for headers it misreads; used only by image_file.cpp.
 #pragma once
 
 #include <string>
@@ -8,13 +8,12 @@
 
 namespace vergence {
 
-/// A file whose header has the twelve bytes of OS/2 and Windows 2 with the usual one in its place, or an empty text for
-/// other files. stb_image would miss four of its colors.
+/// Replaces the twelve-byte header of OS/2 and Windows 2 files, of which stb_image misses four colors, by the usual
+/// one; empty for other files.
 std::string with_usual_header(std::string_view bytes);
 
-/// Refuses a BMP file that ends before its pixels do or whose pixels are colors that its palette does not have. Throws
-/// UsageError, one line that begins with `name`. `header` is what image_header says of the file, which has no old
-/// header.
+/// Throws UsageError, one line that begins with `name`, if a BMP file ends before its pixels or its pixels use colors
+/// outside its palette. `header` is image_header's result; the file must not have the old header.
 void check_bitmap(std::string_view bytes, const std::string& name, const ImageHeader& header);
 
 }  // namespace vergence

@@ -1,4 +1,4 @@
-// The parts of a JPEG file, without decoding any; used by image_file.cpp alone.
+// Parses a JPEG file's segments without decoding; used only by image_file.cpp.
 #pragma once
 
 #include <string>
@@ -8,20 +8,20 @@
 
 namespace vergence {
 
-/// The size that the first frame header tells. Throws UsageError, one line that begins with `name`, where there is none
-/// or it is of a kind that no decoder here knows (lossless, arithmetic coding).
+/// The size in the first frame header. Throws UsageError, one line that begins with `name`, if there is none or no
+/// decoder here supports its kind (lossless, arithmetic coding).
 ImageHeader jpeg_header(std::string_view bytes, const std::string& name);
 
-/// How many scans the image has, up to its end: whatever follows it in the file, as a video does in a motion photo, is
-/// none of it, and neither are previews within its segments. Each scan may go over all pixels again.
+/// The image's number of scans, without data after its end (such as a motion photo's video) and previews in its
+/// segments. Each scan may process all pixels again.
 std::int64_t jpeg_scans(std::string_view bytes);
 
-/// Refuses, by such an error, what stb_image does not notice: files that end before their last scan does, which it
-/// fills with gray, and Huffman tables of more codes than it has room for.
+/// Throws such an error for defects that stb_image misses: a truncated last scan, which it fills with gray, and Huffman
+/// tables with more codes than it has room for.
 void check_for_stb(std::string_view bytes, const std::string& name);
 
-/// A file of four components with an Adobe marker that says which colors they are, or an empty text for other files.
-/// stb_image would take CMYK without that marker for YCbCr.
+/// Adds the Adobe marker that names the colors to a file of four components, as stb_image takes CMYK without it for
+/// YCbCr; empty for other files.
 std::string with_adobe_marker(std::string_view bytes);
 
 }  // namespace vergence

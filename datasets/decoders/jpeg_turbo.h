@@ -1,11 +1,11 @@
-// JPEG by libjpeg-turbo; used by image_file.cpp alone.
+// Decodes JPEG with libjpeg-turbo; used only by image_file.cpp.
 #pragma once
 
 #include "datasets/decoders/image_file.h"
 
 namespace vergence {
 
-/// As decode_image, for JPEG files whose header is sound.
+/// Like decode_image, for JPEG files with a valid header.
 void decode_jpeg_turbo(std::string_view bytes, const std::string& name, const ImageHeader& header,
                        const ImageRegion& region, DecodedImage& out);
 

@@ -1,4 +1,4 @@
-// What stb_image does not check of a PNG file, and what it lacks; used by image_file.cpp alone.
+// Checks and repairs of PNG files that stb_image lacks; used only by image_file.cpp.
 #pragma once
 
 #include <string>
@@ -6,13 +6,12 @@
 
 namespace vergence {
 
-/// Throws UsageError, beginning with `name`, for a chunk that ends behind the file (stb_image would ask for its memory
-/// first, up to 2 GiB, and then miss its bytes), and for one, up to the last of the pixels', whose bytes do not fit its
-/// checksum.
+/// Throws UsageError, beginning with `name`, for a chunk that ends after the file (stb_image would first allocate up to
+/// 2 GiB for it) and for one, up to the last pixels, with a wrong checksum.
 void check_chunks(std::string_view bytes, const std::string& name);
 
-/// The file with black for the colors that its palette does not have, for which stb_image would take whatever lies in
-/// memory, and with the chunk IEND that it must end with; or an empty text where it has all that.
+/// Adds black for colors missing in the palette, for which stb_image would read arbitrary memory, and a missing chunk
+/// IEND; empty if nothing is missing.
 std::string with_whole_chunks(std::string_view bytes);
 
 }  // namespace vergence

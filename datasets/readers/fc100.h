@@ -10,10 +10,10 @@ namespace vergence {
 /// The super-class (coarse label, 0 to 19) of a class of CIFAR-100 (fine label, 0 to 99). Throws Error for any other.
 std::int32_t cifar100_superclass(std::int32_t fine);
 
-/// FC100's parts, which share no super-class.
+/// FC100's parts; they share no super-class.
 enum class Fc100 {
   base,        // 60 classes to train on
-  validation,  // 20 classes to choose by
+  validation,  // 20 classes to select by
   test         // 20 classes to report
 };
 

@@ -2,8 +2,7 @@
 // with labels of any integer type [N].
 //   train.npy, or in parts train_0.npy, train_1.npy, ...     train_labels.npy, or train_labels_0.npy, ...
 //   test.npy, or in parts test_0.npy, ...                    test_labels.npy, or test_labels_0.npy, ...
-// Parts are numbered without gaps from 0 or 1 on, and follow one another in this order. Labels may be missing; images
-// of several parts have labels for all or for none.
+// Part numbers start at 0 or 1, have no gaps and give the order. Labels may be missing, but then for all parts.
 #pragma once
 
 #include <string>
@@ -12,14 +11,14 @@
 
 namespace vergence {
 
-/// Classes are the numbers from 0 to a label; a larger one is a mistake in the file.
+/// The most classes: labels count from 0, and a larger one is an error in the file.
 inline constexpr std::int64_t max_npy_classes = 65536;
 
 /// Reads a split from the files in `directory`. "train" and "probe" are the training images, "val" the last tenth of
-/// them, "probe_without_val" the rest. There are as many classes as the largest label of the training images says, or,
-/// where these have none, that of the test images. Mean and deviation are those of all training images, exactly; a
-/// channel whose values are all the same has deviation 1. Throws UsageError with one line for a file that is damaged or
-/// does not fit the others; `limit` > 0 keeps the first images alone. Holds the split in memory, nothing more.
+/// them, "probe_without_val" the rest. The largest training label, or without any the largest test label, sets the
+/// number of classes. Mean and standard deviation are exact over all training images (1 for a constant channel). Throws
+/// UsageError with one line for a file that is damaged or does not fit the others. `limit` > 0 keeps only the first
+/// images. Keeps only the split in memory.
 Dataset read_npy(const std::string& directory, const std::string& split, std::int64_t limit = 0);
 
 /// Whether there are test images.

@@ -1,5 +1,5 @@
 // NumPy's .npy format, versions 1.0, 2.0 and 3.0: a magic string, the length of a header, the header, and the values of
-// one array. The header is a dict as Python writes it; it is parsed as the text it is, never evaluated.
+// one array. The header is a Python dict; it is parsed as text, never evaluated.
 //   "\x93NUMPY", two bytes of version, length: u16 (1.0) or u32, little-endian,
 //   "{'descr': '|u1', 'fortran_order': False, 'shape': (2, 8, 8, 1), }", spaces, "\n", values
 #pragma once
@@ -15,14 +15,13 @@ namespace vergence {
 /// Whether values of a type such as "<i8" are whole numbers.
 bool is_integer_type(std::string_view type);
 
-/// The values, one behind the other, of such a type of at most 8 bytes; those above the largest std::int64_t become
-/// that.
+/// Consecutive values of such a type of at most 8 bytes; larger values than std::int64_t's maximum become that.
 std::vector<std::int64_t> integers_of(std::string_view bytes, std::string_view type);
 
-/// "(2, 8, 8, 1)", as Python writes it; the first of many sides alone.
+/// "(2, 8, 8, 1)", as Python writes it; of many sides only the first.
 std::string shape_text(const std::vector<std::int64_t>& shape);
 
-/// What a header says of the array behind it.
+/// A header's description of the array after it.
 struct NpyHeader {
   std::string type;  // as NumPy writes it: byte order, kind, bytes of a value: "|u1", "<i8"
   bool fortran_order = false;
@@ -46,13 +45,13 @@ class NpyFile {
   NpyFile(const std::string& path, std::string where);
 
   const NpyHeader& header() const { return header_; }
-  /// How many values the array has.
+  /// The array's number of values.
   std::int64_t values() const { return values_; }
   /// Bytes [first, first + count) of the values, as they lie in the file. Throws UsageError if it has become shorter.
   void read(std::int64_t first, std::int64_t count, void* out);
-  /// All values of an integer type of at most 8 bytes; those above the largest std::int64_t become that.
+  /// All values of an integer type of at most 8 bytes; larger ones than std::int64_t's maximum become that.
   std::vector<std::int64_t> integers();
-  /// Throws UsageError with what the header says, and what was expected.
+  /// Throws UsageError with the header's values and what was expected.
   [[noreturn]] void fail(const std::string& what) const;
 
  private:

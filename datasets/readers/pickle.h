@@ -1,5 +1,5 @@
-// Python's pickle files as plain data. Nothing is executed: what a file would import is kept as a name, and what it
-// would build is kept as the parts it would be built from.
+// Reads Python's pickle files as plain data and executes nothing: an import becomes a name, an object the parts to
+// build it from.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,7 @@
 
 namespace vergence {
 
-/// One value of a pickle; it and its children live as long as the Pickle does.
+/// One value of a pickle; valid, with its children, as long as the Pickle.
 struct PickleValue {
   enum class Kind { none, boolean, integer, real, bytes, list, dict, name, object };
   using Children = std::vector<const PickleValue*>;
@@ -23,7 +23,7 @@ struct PickleValue {
   std::string_view bytes{};  // a string of either sort, or a name such as "numpy.dtype"; lies in the file's bytes
   Children children{};       // list and tuple: items. dict: key, value, key, value. object: callable, arguments, state
 
-  /// The value of a dict's key, or null where there is none (or this is no dict).
+  /// The value of a dict's key; null if it is missing or this is not a dict.
   const PickleValue* at(std::string_view key) const;
 };
 
@@ -41,12 +41,12 @@ class Pickle {
   Pickle(std::string_view bytes, std::string where);
 
   const PickleValue& root() const { return *root_; }
-  /// The NumPy array of numbers that `value` would become. Throws UsageError where it is none.
+  /// The NumPy array of numbers that `value` describes. Throws UsageError if it is not one.
   PickledArray array(const PickleValue* value) const;
-  /// The whole number that `value` is, as Python's int or one of NumPy's integer scalars; none where it is no such.
-  /// True and False are none. Throws UsageError for a scalar that is damaged.
+  /// The whole number of `value` if it is a Python int or a NumPy integer scalar; none otherwise, also for True and
+  /// False. Throws UsageError for a damaged scalar.
   std::optional<std::int64_t> integer(const PickleValue& value) const;
-  /// What `value` is, for a message: "True", "'cat'", "a list", "a NumPy scalar of type '<f8'".
+  /// Describes `value` for a message: "True", "'cat'", "a list", "a NumPy scalar of type '<f8'".
   std::string described(const PickleValue& value) const;
 
  private:

@@ -8,10 +8,10 @@
 
 namespace vergence {
 
-/// Reads a split from `directory`, which holds train_X.bin, train_y.bin, test_X.bin, test_y.bin and unlabeled_X.bin
+/// Reads a split from `directory`, which has train_X.bin, train_y.bin, test_X.bin, test_y.bin and unlabeled_X.bin
 /// itself or in a folder stl10_binary. "train": the training images and the unlabeled ones, without labels; "probe":
-/// the training images, "val" their last tenth. Sizes and labels are checked; a violation throws UsageError with one
-/// line. `limit` > 0 keeps the first images alone. Holds the split in memory, nothing more: 2.9 GB for "train".
+/// the training images, "val" their last tenth. Checks sizes and labels; throws UsageError with one line. `limit` > 0
+/// keeps only the first images. Keeps only the split in memory: 2.9 GB for "train".
 Dataset read_stl10(const std::string& directory, const std::string& split, std::int64_t limit = 0);
 
 }  // namespace vergence

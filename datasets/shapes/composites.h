@@ -13,29 +13,29 @@
 
 namespace vergence {
 
-/// Where the backgrounds come from.
+/// The source of the backgrounds.
 enum class Photographs { cifar10 };
 inline constexpr Word<Photographs> photographs_words[]{{"cifar10", Photographs::cifar10}};
 
-/// Its options.
+/// The data set's options.
 struct CompositesOptions {
   Photographs background = Photographs::cifar10;
   double confounding = 0.9;                   // P(photograph's class = shape's) in "train"
-  ImageVersion version = ImageVersion::full;  // what of the images is there to train on
+  ImageVersion version = ImageVersion::full;  // the version of the training images
 };
 
 struct CompositesSettings {
-  std::string directory;  // of the backgrounds' files
+  std::string directory;  // has the backgrounds' files
   std::uint64_t seed = 0;
   double confounding = 0.9;  // P(family = class) in "train"; 0.1 (chance) in the other splits
 };
 
-/// The part of a data set's settings that is about composites.
+/// The settings for composites from a data set's settings.
 CompositesSettings composites_settings(const DatasetSettings& settings);
 
-/// One split: train has 20,000 images of 32 x 32; probe, val and test 5,000 each. Their backgrounds are images of
-/// different files: train has those of the first three training files, probe and val of the fourth and the fifth, test
-/// of the test file. In a split no background is used twice, unless the file has fewer of a class than are asked for.
+/// One split: train has 20,000 images of 32 x 32; probe, val and test 5,000 each. Backgrounds come from different
+/// files: train from the first three training files, probe and val from the fourth and fifth, test from the test file.
+/// A split uses no background twice, unless its files have too few of a class.
 class CompositesSplit : public LayeredSplit {
  public:
   /// Reads the files that the split needs. Throws UsageError for bad settings, unknown splits, missing or damaged
@@ -45,7 +45,7 @@ class CompositesSplit : public LayeredSplit {
   std::int32_t label(std::int64_t index) const override { return sample(index).shape; }
   std::int32_t family(std::int64_t index) const override { return sample(index).background; }
   ImageLayers layers(std::int64_t index) const override;
-  /// Which image of the source's split "train", or "test" for the split "test", is the background.
+  /// The background's index in the source's split "train", or "test" for the split "test".
   std::int64_t source_index(std::int64_t index) const;
 
  private:

@@ -1,10 +1,9 @@
 // confounded_shapes: a rendered data set that needs no download. The class is a shape (random place, size, angle,
 // color) drawn over a texture; in the training split the texture's family agrees with the class most of the time,
-// elsewhere it tells nothing. So a model can learn the background instead of the object, and it can be measured whether
-// it did.
+// elsewhere only by chance. So a model can learn the background instead of the object, and evaluation can measure that.
 //
-// A sample is a handful of parameters, drawn from (seed, split, index). From them come three layers (foreground color,
-// coverage, background color), and from the layers any version of the image, with an exact foreground mask.
+// A sample is a few parameters drawn from (seed, split, index). They determine three layers (foreground color,
+// coverage, background color), and these any version of the image, with an exact foreground mask.
 #pragma once
 
 #include <array>
@@ -23,10 +22,10 @@ inline constexpr std::int32_t shape_classes = 10;  // classes, and texture famil
 const std::array<const char*, shape_classes>& shape_names();
 const std::array<const char*, shape_classes>& texture_names();
 
-/// Its options.
+/// The data set's options.
 struct ShapesOptions {
   double confounding = 0.9;                   // P(texture family = class) in "train"
-  ImageVersion version = ImageVersion::full;  // what of the images is there to train on
+  ImageVersion version = ImageVersion::full;  // the version of the training images
 };
 
 struct ShapesSettings {
@@ -35,7 +34,7 @@ struct ShapesSettings {
   double confounding = 0.9;  // P(texture family = class) in "train"; 0.1 (chance) in the other splits
 };
 
-/// The part of a data set's settings that is about shapes.
+/// The settings for shapes from a data set's settings.
 ShapesSettings shapes_settings(const DatasetSettings& settings);
 
 /// Everything random about one image. Lengths are in units of the image's side, angles in radians.
@@ -52,11 +51,11 @@ struct ShapeSample {
   std::uint32_t noise = 0;                    // and its key
 };
 
-/// The parameters of image `index` (0 or more) of a split; the data set has the first of them. Throws UsageError for
-/// bad settings and unknown splits.
+/// The parameters of image `index` (0 or more) of a split, of which the data set has the first ones. Throws UsageError
+/// for bad settings and unknown splits.
 ShapeSample shapes_sample(const ShapesSettings& settings, const std::string& split, std::int64_t index);
 
-/// What lies under the shape; `none` leaves that layer empty.
+/// The background under the shape; `none` leaves that layer empty.
 enum class ShapeGround { texture, none };
 
 /// The layers of one image, size x size.
@@ -78,7 +77,7 @@ class ShapesSplit : public LayeredSplit {
   std::string split_;
 };
 
-/// Renders a split in the given version; `limit` > 0 renders the first images alone. Uses the OpenMP threads.
+/// Renders a split in the given version; `limit` > 0 renders only the first images. Uses the OpenMP threads.
 Dataset render_shapes(const ShapesSettings& settings, const std::string& split, std::int64_t limit = 0,
                       ImageVersion version = ImageVersion::full);
 

@@ -1,6 +1,6 @@
 // Data sets whose images are made of layers: a shape over a background, with an exact foreground mask. The background
-// belongs to a family, and family k goes with class k: in the training split most of the time, elsewhere by chance. So
-// a model can learn the background instead of the object, and it can be measured whether it did.
+// has a family, and family k matches class k: in the training split most of the time, elsewhere by chance. So a model
+// can learn the background instead of the object, and evaluation can measure that.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,7 @@
 
 namespace vergence {
 
-/// What of images with layers is shown.
+/// The visible layers of an image.
 enum class ImageVersion {
   full,             // the image as in the data set
   foreground_only,  // the shape on the data set's mean color
@@ -24,7 +24,7 @@ inline constexpr Word<ImageVersion> image_version_words[]{{"full", ImageVersion:
                                                           {"background_only", ImageVersion::background_only},
                                                           {"repaired", ImageVersion::repaired}};
 
-/// Its word.
+/// The version's word.
 const char* name_of(ImageVersion version);
 
 /// The layers of one image of height x width pixels, values in [0, 1].
@@ -39,7 +39,7 @@ struct SplitCounts {
   std::int64_t train, probe, val, test;
 };
 
-/// One split of such a data set. Threads may ask it at the same time.
+/// One split of such a data set. Threads may use it at the same time.
 class LayeredSplit {
  public:
   virtual ~LayeredSplit() = default;
@@ -53,7 +53,7 @@ class LayeredSplit {
   virtual std::int32_t family(std::int64_t index) const = 0;
   virtual ImageLayers layers(std::int64_t index) const = 0;
 
-  /// The image whose background this one has when it is re-paired: any other of the split.
+  /// The image whose background this one gets when re-paired: any other image of the split.
   std::int64_t partner(std::int64_t index) const;
   /// One image as bytes, HWC. Throws Error if `index` is out of range.
   std::vector<std::uint8_t> image(std::int64_t index, ImageVersion version = ImageVersion::full) const;
@@ -66,10 +66,10 @@ class LayeredSplit {
   std::vector<std::uint8_t> masks(std::int64_t limit = 0) const;
 
  protected:
-  /// `about`: all of the data set but count, pixels and labels. Throws UsageError for an unknown split.
+  /// `about`: the data set without count, pixels and labels. Throws UsageError for an unknown split.
   LayeredSplit(Dataset about, const SplitCounts& counts, std::uint64_t seed);
 
-  /// Throws Error unless there is an image `index`.
+  /// Throws Error if `index` is out of range.
   void expect_image(std::int64_t index) const;
   std::uint64_t seed() const { return seed_; }
   /// The `epoch` of the split's random streams: 0 in "train".
