@@ -1,4 +1,4 @@
-// Image files as a source of images.
+// An ImageSource of image files.
 #pragma once
 
 #include <memory>
@@ -9,7 +9,7 @@
 
 namespace vergence {
 
-/// A file as it was when it was looked at: one that changes later is refused.
+/// A file's state when it was checked: a file that changes later is refused.
 struct FileState {
   std::int64_t bytes = 0, seconds = 0, nanoseconds = 0;
   bool operator==(const FileState&) const = default;
@@ -20,10 +20,10 @@ struct KnownImage {
   ImageSize size;
 };
 
-/// What a look at a file gave.
+/// The result of checking a file.
 struct LookedAt {
   KnownImage image;
-  std::string complaint;  // empty: its beginning is that of an image
+  std::string complaint;  // empty: the file begins like an image
 };
 
 class ImageFiles final : public ImageSource {
@@ -42,7 +42,7 @@ class ImageFiles final : public ImageSource {
   JpegLibrary jpeg_;
 };
 
-/// Looks at the beginning of every file, on all threads.
+/// Checks the beginning of every file, on all threads.
 std::vector<LookedAt> look_at_files(const std::vector<std::string>& paths);
 
 }  // namespace vergence

@@ -1,5 +1,4 @@
-// Which folders of a data set of image files hold which part of it (datasets/readers/images/folder.h names the
-// layouts).
+// Finds the parts of a data set of image files in its folders (datasets/readers/images/folder.h lists the layouts).
 #pragma once
 
 #include <filesystem>
@@ -11,22 +10,21 @@
 
 namespace vergence {
 
-/// The folders of a data set; empty: there is none.
+/// The folders of a data set; empty: missing.
 struct Folders {
   std::filesystem::path train, test, val;
-  std::filesystem::path solution;    // a table that says which class each image of `test` is
-  bool has_parts = false;            // no: `train` is the folder that was given
-  std::vector<std::string> notices;  // folders that are called otherwise than train, val and test
+  std::filesystem::path solution;    // a table with the class of each image of `test`
+  bool has_parts = false;            // false: `train` is the given folder
+  std::vector<std::string> notices;  // about folders with other names than train, val and test
 };
 
-/// Train/, Training/, Val/, valid/, validation/, Testing/ and the like are taken for train/, val/ and test/; a notice
-/// says so. A folder of such a name but train/ that has images and no folders, beside others, is a class. Throws
-/// UsageError where no images are named, there is no folder, one has train/ beside others than val/ and test/, or
-/// imagenet has no train/.
+/// Takes Train/, Training/, Val/, valid/, validation/, Testing/ and the like for train/, val/ and test/, with a notice.
+/// Such a folder, except train/, with images and no folders beside other folders is a class. Throws UsageError if the
+/// folder is missing or not given, train/ is beside folders other than val/ and test/, or imagenet has no train/.
 Folders folders_of(const DatasetSettings& settings);
 
-/// Looks for splits among what was taken for classes, and adds a notice to `list` for a class of such a name.
-/// `within_split`: the folder is train/ itself. Throws UsageError that names the right folder.
+/// Throws UsageError naming the right folder if supposed classes are splits; adds a notice to `list` for a class with a
+/// split's name. `within_split`: the folder is train/ itself.
 void refuse_splits_as_classes(ImageList& list, bool within_split);
 
 }  // namespace vergence

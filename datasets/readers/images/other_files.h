@@ -1,4 +1,4 @@
-// Files in folders of images that are not read, so that one line can say how many of which kinds there are.
+// Counts the unread files in image folders by kind, for a one-line notice.
 #pragma once
 
 #include <cstdint>
@@ -7,19 +7,19 @@
 
 namespace vergence {
 
-/// Counts files by their names' endings. What lies beside images as a matter of course is passed over: tables and texts
-/// (.txt, .csv, .json, .xml, .md, ...), README, LICENSE, Thumbs.db and desktop.ini.
+/// Counts files by their names' endings. Ignores usual companions of images: tables and texts (.txt, .csv, .json, .xml,
+/// .md, ...), README, LICENSE, Thumbs.db and desktop.ini.
 class OtherFiles {
  public:
   void add(const std::string& name);
   void add(const OtherFiles& more);
-  /// "3 .tif, 1 .heic", the most first, or nothing.
+  /// "3 .tif, 1 .heic", most frequent first, or nothing.
   std::string listed() const;
   /// "4 files of other kinds are not read (3 .tif, 1 .heic)", or nothing.
   std::string notice() const;
 
  private:
-  std::map<std::string, std::int64_t> counts_;  // by ending, in small letters
+  std::map<std::string, std::int64_t> counts_;  // by ending, in lower case
 };
 
 }  // namespace vergence

@@ -16,20 +16,19 @@ struct PackResult {
   std::int64_t bytes = 0;        // of the file
 };
 
-/// Told now and then how many of all images are done.
+/// Called now and then with the number of finished images and of all.
 using PackProgress = std::function<void(std::int64_t done, std::int64_t all)>;
 
-/// Told the folder's notices (Dataset::notices) as "notice: ..." before the work, and "skipped ..." of each image that
-/// is left out.
+/// Called with the folder's notices (Dataset::notices) as "notice: ..." before the work, and with "skipped ..." for
+/// each skipped image.
 using PackNotice = std::function<void(const std::string& line)>;
 
-/// Decodes every image of the folder `settings.directory` (its layouts: datasets/readers/images/folder.h), shrinks it
-/// so that its short side is `short_side` (0: not at all; smaller images stay as they are; bilinear, antialiased, the
-/// long side rounded down; `settings.decode` says how small JPEG files are decoded before) and writes `path`. Until all
-/// is done the file is called `path`.partial; started again, it goes on from there. A symbolic link `path` leads to
-/// where the file is made. Throws UsageError before the work where there is a file, or something else than a regular
-/// file, or none can be made; for what open_image_folder refuses; and, under BadImagePolicy::stop, for the first image
-/// that cannot be read. Error for failed writes. None loses what is done.
+/// Decodes every image of the folder `settings.directory` (layouts: datasets/readers/images/folder.h), shrinks it to
+/// the short side `short_side` (0: never; keeps smaller images; bilinear, antialiased, long side rounded down;
+/// `settings.decode` limits the reduction of JPEG files before) and writes `path`, following a symbolic link. Until the
+/// end the file is `path`.partial, and another call continues it. Throws UsageError before the work if `path` exists or
+/// cannot be created, for folders that open_image_folder refuses and, under BadImagePolicy::stop, for the first
+/// unreadable image; Error for failed writes. No failure loses finished work.
 PackResult pack_images(const DatasetSettings& settings, const std::string& path, std::int64_t short_side,
                        const PackProgress& progress = {}, const PackNotice& notice = {});
 

@@ -1,5 +1,5 @@
-// The packed form of a data set of image files: one file of decoded images, which a run reads as it would
-// the folder, without decoding. `tools/pack` makes it.
+// The packed form of a data set of image files: one file of decoded images that a run reads like the folder, without
+// decoding. `tools/pack` makes it.
 //
 // It is a safetensors file. Tensors: offsets [N] I64 (into pixels, ascending), checksums [N] I64 (XXH3 of the image's
 // bytes; 0: it could not be read), sizes [N, 2] I32 (height, width), labels [N] I32 (-1: none), parts [N] U8 (0 train,
@@ -23,7 +23,7 @@ constexpr const char* packed_format = "vergence packed images 1";
 /// XXH3 of an image's bytes; never 0.
 std::int64_t checksum_of(const std::uint8_t* bytes, std::int64_t count);
 
-/// A packed file. Each image is checked against its checksum whenever it is read.
+/// A packed file. Each read checks the image's checksum.
 class PackedImages {
  public:
   /// Maps the file. Throws UsageError naming it unless it is a packed file with consistent tables.
@@ -36,19 +36,19 @@ class PackedImages {
   std::int32_t label(std::int64_t i) const;
   Part part(std::int64_t i) const;
   std::string name(std::int64_t i) const;
-  /// Whether it could be read when the file was made.
+  /// Whether it was readable when the file was made.
   bool is_good(std::int64_t i) const { return checksum(i) != 0; }
-  /// checksum_of its bytes; 0 for one that is not good.
+  /// checksum_of its bytes; 0 if it is not good.
   std::int64_t checksum(std::int64_t i) const;
   /// Its RGB bytes, in `buffer`. Throws UsageError naming file and image if the file has changed since it was opened or
   /// the bytes are not those that were written.
   const std::uint8_t* pixels(std::int64_t i, std::string& buffer) const;
 
  private:
-  /// Throws UsageError where the tables contradict one another.
+  /// Throws UsageError if the tables contradict each other.
   void check_tables(std::int64_t pixel_bytes) const;
 
-  // The tables are copied: the file may be cut off while a run reads it, and then mapped pages end the program.
+  // Copies of the tables: if the file is truncated during a run, access to mapped pages ends the program.
   std::shared_ptr<const MappedFile> mapped_;
   std::size_t first_pixel_ = 0;  // where in the file
   std::int64_t short_side_ = 0;
@@ -59,8 +59,8 @@ class PackedImages {
   std::vector<std::string> classes_, names_;
 };
 
-/// A split of the packed file `settings.directory`, by the rules of datasets/readers/images/folder.h. Images that could
-/// not be read when it was made are left out.
+/// A split of the packed file `settings.directory`, by the rules of datasets/readers/images/folder.h. Skips images
+/// that were unreadable when it was made.
 Dataset open_packed_images(const DatasetSettings& settings, const std::string& split);
 
 }  // namespace vergence

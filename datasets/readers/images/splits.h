@@ -1,4 +1,4 @@
-// Which images of a data set of image files make up a split (the rules stand in datasets/readers/images/folder.h).
+// Chooses a split's images in a data set of image files (datasets/readers/images/folder.h has the rules).
 #pragma once
 
 #include <cstdint>
@@ -7,7 +7,7 @@
 
 namespace vergence {
 
-/// The parts that such a data set comes in.
+/// The parts of such a data set.
 enum class Part : std::uint8_t { train, test, val };
 
 struct SplitRule {
@@ -20,8 +20,7 @@ struct SplitRule {
 /// `has_val`: whether there are images of Part::val.
 SplitRule split_rule(const std::string& split, bool has_val);
 
-/// The places, among the part's `count` images, of those in the split; with `limit` above 0 at most as many, at equal
-/// distances.
+/// The indices of the split's images among the part's `count` images; `limit` > 0 keeps at most so many, evenly spaced.
 std::vector<std::int64_t> split_places(SplitRule::Keep keep, std::int64_t count, std::int64_t limit);
 
 }  // namespace vergence

@@ -1,4 +1,4 @@
-// Text files as people and spreadsheets write them.
+// Splits text files written by people and spreadsheets into lines.
 #pragma once
 
 #include <string_view>
@@ -6,8 +6,7 @@
 
 namespace vergence {
 
-/// The lines of a text, without the byte order mark it may begin with and without carriage returns at their ends. They
-/// lie in `text`.
+/// The lines of a text without a byte order mark and carriage returns at line ends. They point into `text`.
 std::vector<std::string_view> text_lines(std::string_view text);
 
 }  // namespace vergence
