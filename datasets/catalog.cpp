@@ -1,4 +1,4 @@
-// From the name of a data set to its images.
+// Opens data sets by name.
 #include <algorithm>
 
 #include "datasets/registry.h"

@@ -1,4 +1,4 @@
-// Access to one image, and what is to be said of a data set.
+// Access to one image, and a data set's notices.
 #include "datasets/dataset.h"
 
 #include <cmath>

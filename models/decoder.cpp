@@ -8,9 +8,9 @@ struct Layer {
   std::int64_t channels, stride;
 };
 
-/// A decoder before there are weights.
+/// A decoder's structure, without weights.
 struct DecoderPlan {
-  std::int64_t grid = 1, channels = 1;  // of what the transposed convolutions start from
+  std::int64_t grid = 1, channels = 1;  // of the transposed convolutions' input
   std::vector<Layer> layers;
 };
 
@@ -111,7 +111,7 @@ std::int64_t Decoder::parameters() const {
 double Decoder::flops(std::int64_t rows) const {
   double sum =
       settings.map_size ? static_cast<double>(map_start.w.size() * grid * grid) : static_cast<double>(start.w.size());
-  std::int64_t side = grid;  // each pixel of the input meets the whole kernel
+  std::int64_t side = grid;  // each input pixel uses the whole kernel
   for (const TransposedConv& layer : layers) {
     sum += static_cast<double>(layer.w.size() * side * side);
     side *= layer.stride;
@@ -121,7 +121,7 @@ double Decoder::flops(std::int64_t rows) const {
 
 std::int64_t Decoder::kept_values(std::int64_t rows) const {
   std::int64_t side = grid, sum = 2 * side * side * layers.front().w.shape[0];
-  for (const TransposedConv& layer : layers) {  // what goes into batch norm, and what comes out
+  for (const TransposedConv& layer : layers) {  // the batch norm's input and output
     side *= layer.stride;
     sum += 2 * side * side * layer.w.shape[3];
   }
@@ -133,7 +133,7 @@ Decoder make_decoder(const DecoderSettings& settings, const Init& init) {
   Decoder decoder;
   decoder.settings = settings;
   decoder.grid = plan.grid;
-  int number = 0;  // the place in a PyTorch Sequential
+  int number = 0;  // the index in a PyTorch Sequential
   auto next_name = [&] { return settings.name + "." + std::to_string(number++); };
   const std::string first = next_name(), first_norm = next_name();
   if (settings.map_size) {

@@ -45,12 +45,12 @@ std::string value_of(const EncoderOption& option, OwnSettings& own) {
   return std::visit([&](const auto& field) { return text_of(field, own); }, option.field);
 }
 
-/// The metadata of a file, whose name begins all complaints.
+/// A file's metadata; the file's name begins all errors.
 struct MetadataReader {
   const std::map<std::string, std::string>& metadata;
   const std::string& where;
 
-  /// `otherwise`: what a missing entry stands for; null: it may not be missing.
+  /// `otherwise`: the value of a missing entry; null: the entry is required.
   std::string text(const std::string& key, const std::string* otherwise = nullptr) const {
     const auto found = metadata.find(key);
     require_usage(found != metadata.end() || otherwise, where, ": metadata: there is no '", key, "'");
@@ -161,7 +161,7 @@ Tensor conv_bn_of_images(const Tensor& images, const ConvBn& layer, const Pass& 
           ": expected images [N,H,W,", channels, "], got ", images.shape);
   const DType type = layer.w.dtype == DType::f64 ? DType::f64 : pass.activations;
   const Tensor x = images.dtype == type ? images : cast(images, type);
-  ConvBn first = layer;  // channels that are there for alignment meet weights of zero
+  ConvBn first = layer;  // padding channels get zero weights
   if (images.shape[3] > channels) first.w = pad(layer.w, 3, 0, images.shape[3]);
   return conv_bn(x, first, pass, options);
 }

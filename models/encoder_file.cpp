@@ -10,7 +10,7 @@ namespace vergence {
 
 namespace {
 
-/// A copy of its own, on the CPU and in f32.
+/// A separate copy, on the CPU and in f32.
 Tensor host_floats(const Tensor& tensor) {
   return tensor.dtype == DType::f32 ? host_copy(tensor) : from_floats(cpu_backend(), tensor.shape, tensor.floats());
 }
@@ -49,14 +49,14 @@ std::vector<std::int64_t> sizes_of(const Shape& shape) {
   return sizes;
 }
 
-/// The layers with running statistics, by the name of the parameter that these follow in the file.
+/// The layers with running statistics, by the name of the parameter before these in the file.
 std::map<std::string, const ConvBn*> norms_of(const Encoder& encoder) {
   std::map<std::string, const ConvBn*> norms;
   for (const ConvBn* layer : encoder.layers()) norms[layer->norm_name + ".bias"] = layer;
   return norms;
 }
 
-/// Reads tensors of one file and remembers which were asked for.
+/// Reads tensors of one file and records which were requested.
 class Reader {
  public:
   explicit Reader(const SafetensorsFile& file) : file_(file) {}

@@ -49,7 +49,7 @@ Mlp make_mlp(const MlpSettings& settings, const Init& init) {
   for (std::int64_t size : settings.sizes)
     require_usage(size >= 1, "head '", settings.name, "': sizes must be at least 1, got ", size);
   Mlp head{settings, {}, {}};
-  int number = 0;  // the place in a PyTorch Sequential
+  int number = 0;  // the index in a PyTorch Sequential
   for (std::size_t i = 0; i + 1 < settings.sizes.size(); ++i) {
     const bool last = i + 2 == settings.sizes.size();
     auto next_name = [&] { return settings.name + "." + std::to_string(number++); };

@@ -16,7 +16,7 @@ BatchNorm norm_settings(const Pass& pass, bool relu) {
   return settings;
 }
 
-/// In training: the running statistics of the layer called `name` follow, where the pass has some.
+/// Training: updates the running statistics of layer `name`, if the pass has any.
 BatchNorm training_settings(const Pass& pass, bool relu, const std::string& name, const Tensor& input,
                             std::int64_t channels) {
   BatchNorm settings = norm_settings(pass, relu);
@@ -28,7 +28,7 @@ BatchNorm training_settings(const Pass& pass, bool relu, const std::string& name
   return settings;
 }
 
-/// Batch norm with the running statistics of the layer called `name`.
+/// Batch norm with the running statistics of layer `name`.
 Tensor evaluated(const Tensor& x, const Tensor& gamma, const Tensor& beta, const std::string& name, const Pass& pass,
                  const ConvBnOptions& options) {
   require(pass.running != nullptr, "batch norm '", name, "': evaluation needs running statistics");
@@ -37,7 +37,7 @@ Tensor evaluated(const Tensor& x, const Tensor& gamma, const Tensor& beta, const
                          norm_settings(pass, options.relu));
 }
 
-/// A training batch norm's y.
+/// The output of a training batch norm.
 Tensor checked(const BatchNormResult& result, const std::string& name, const Pass& pass) {
   const Tensor& y = result.y;
   require_usage(y.rows() / pass.groups > 1, "batch norm '", name,

@@ -8,9 +8,9 @@
 namespace vergence {
 namespace {
 
-constexpr std::int64_t together = 256;  // decoded images that lie in the host's memory on their way
+constexpr std::int64_t together = 256;  // decoded images in the host's memory during the upload
 
-/// Where the images of a source come to lie, one behind the other.
+/// The locations of a source's images, one after another.
 std::vector<ImagePlace> places_of(const ImageSource& source) {
   std::vector<ImagePlace> places;
   std::int64_t offset = 0;
@@ -25,7 +25,7 @@ std::vector<ImagePlace> places_of(const ImageSource& source) {
 /// An image on its way to the device.
 struct Decoded {
   std::vector<std::uint8_t> pixels;
-  std::string complaint;  // empty: it could be read
+  std::string complaint;  // empty: it was readable
 };
 
 void decode(const ImageSource& source, std::int64_t index, ImageBuffer& buffer, Decoded& image) {
@@ -39,7 +39,7 @@ void decode(const ImageSource& source, std::int64_t index, ImageBuffer& buffer, 
   }
 }
 
-/// Whether the image could be read. Throws what was wrong unless bad images are skipped.
+/// Whether the image was readable. Throws the complaint unless bad images are skipped.
 bool is_good(const ImageSource& source, std::int64_t index, const Decoded& image) {
   if (image.complaint.empty()) return true;
   if (source.bad_images().policy() == BadImagePolicy::stop) throw UsageError(image.complaint);
@@ -47,7 +47,7 @@ bool is_good(const ImageSource& source, std::int64_t index, const Decoded& image
   return false;
 }
 
-/// For each image itself or, if it is bad, the next good one, going round.
+/// For each image, itself or, if it is bad, the next good one, wrapping around.
 std::vector<std::int64_t> next_good(const std::vector<char>& good) {
   const auto count = static_cast<std::int64_t>(good.size());
   std::vector<std::int64_t> standing(good.size());

@@ -1,10 +1,10 @@
-// What changes from step to step, a batch's indices and its epoch, goes to the device in one small upload.
+// One small upload per step: the batch's indices and epoch, which are all that changes.
 #include "datasets/loading/device_source.h"
 
 namespace vergence {
 namespace {
 
-/// The settings, once they are known to fit the data set.
+/// The settings, after checking that they fit the data set.
 const LoaderSettings& checked(const SourceSetup& setup) {
   check_loader_settings(setup.settings, setup.dataset);
   return setup.settings;

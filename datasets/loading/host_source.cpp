@@ -1,5 +1,5 @@
-// Batches travel to one of two buffers while the step before is under way, and from there into the tensors that every
-// step reads.
+// Uploads each batch to one of two buffers during the previous step, and copies it to the tensors that every step
+// reads.
 #include "datasets/loading/host_source.h"
 
 #include "engine/text/words.h"
@@ -48,7 +48,7 @@ void HostSource::pass_on(const std::vector<float>& values, Tensor& buffer, const
   if (!backend_.traits().beside_host) return backend_.upload(target.data->data(), values.data(), bytes);
   if (!buffer) {
     buffer = empty_like(target);
-    backend_.synchronize();  // kernels under way may still use what was in its memory
+    backend_.synchronize();  // running kernels may still use its old contents
   }
   backend_.upload_ahead(buffer.data->data(), values.data(), bytes);
   assign(target, buffer);

@@ -1,4 +1,4 @@
-// What part of an image its views need, and how small it may be decoded.
+// Computes the part of an image that its views need, and its reduction.
 #include "datasets/loading/image_reader.h"
 
 #include <algorithm>
@@ -20,7 +20,7 @@ struct Extent {
   }
 };
 
-/// What the filter of a view looks at.
+/// The samples that a view's filter reads.
 Extent looked_at(const Stretch& stretch, const ViewSettings& settings) {
   const auto size = static_cast<std::int32_t>(settings.size);
   const ResizeFilter filter(stretch, size, settings.interpolation);

@@ -1,4 +1,4 @@
-// A ring of batches, which workers fill some images at a time; `next` hands them out in order.
+// A ring of batches that workers fill a few images at a time; `next` returns them in order.
 #include "datasets/loading/loader.h"
 
 #include <array>
@@ -24,9 +24,9 @@ struct Loader::State {
   struct Place {
     Batch batch;
     std::vector<std::int64_t> others;  // the images of `fresh`
-    std::int64_t number = -1;          // of the batch that lies here or is being made
+    std::int64_t number = -1;          // of the finished or unfinished batch here
     std::int64_t taken = 0, done = 0;  // images
-    std::int64_t failed_at = 0;        // the first image that a worker failed at
+    std::int64_t failed_at = 0;        // the first image that failed
     std::exception_ptr failure;
   };
 
@@ -36,8 +36,8 @@ struct Loader::State {
     first = settings.first_epoch * steps + settings.first_step;
     started = asked = first;
     plain_view = settings.plain_view();
-    for (Place& place : ring) lay_out(place.batch);  // here, where memory that is not there can still be reported
-    // Few enough that a small batch is shared out, enough that locks do not count.
+    for (Place& place : ring) lay_out(place.batch);  // here, where a lack of memory can still be reported
+    // Few enough to share a small batch, enough to make locks cheap.
     portion = std::max<std::int64_t>(1, settings.batch / std::max(16, 4 * settings.workers));
   }
 
@@ -55,20 +55,20 @@ struct Loader::State {
     return place.number == number && place.done == settings.batch;
   }
 
-  /// The place of a batch that has images left to take, if there is one now: the last begun or the next.
+  /// The place of a batch with images left to take, if any: the last started or the next.
   Place* place_with_work() {
     if (started > first) {
       Place& last = place_of(started - 1);
       if (last.taken < settings.batch) return &last;
     }
-    // Batch asked - 1 is in use outside: its place is not free yet.
+    // The caller still uses batch asked - 1, so its place is not free yet.
     if (started >= std::max(asked - 1, first) + static_cast<std::int64_t>(ring.size())) return nullptr;
     Place& place = place_of(started);
     begin(place, started++);
     return &place;
   }
 
-  /// A worker's life: take some images of the first batch that has any left, make their views, count them as done.
+  /// A worker's loop: take some images of the first batch with any left, make their views, count them as done.
   void work() {
     ImageReader reader(data);
     for (;;) {
@@ -102,7 +102,7 @@ struct Loader::State {
     if (settings.plain) batch.plain.resize(values);
   }
 
-  /// Begins a batch; its images are made after that. Called with the lock held.
+  /// Starts a batch; its images follow. Call with the lock held.
   void begin(Place& place, std::int64_t number) {
     Batch& batch = place.batch;
     batch.epoch = number / steps;
@@ -118,7 +118,7 @@ struct Loader::State {
 
   std::int64_t pixels() const { return settings.views[0].size * settings.views[0].size * settings.views[0].channels; }
 
-  /// All that is made of image `i` of a batch, one reading of it for all.
+  /// Makes all views of image `i` of a batch, and reads the image once.
   void fill(Place& place, std::int64_t i, ImageReader& reader) const {
     Batch& batch = place.batch;
     std::int64_t& index = batch.indices[static_cast<std::size_t>(i)];
@@ -150,15 +150,15 @@ struct Loader::State {
   LoaderSettings settings;
   ViewSettings plain_view;
   std::int64_t steps = 0;    // per epoch
-  std::int64_t first = 0;    // batches are numbered through all epochs: number = epoch * steps + step
+  std::int64_t first = 0;    // batch numbers continue over epochs: number = epoch * steps + step
   std::int64_t portion = 1;  // images that a worker takes at a time
 
   std::mutex mutex;
   std::condition_variable changed;
   bool stopping = false;
-  EpochOrder order;          // of the batch begun last
-  std::int64_t started = 0;  // the next number to begin
-  std::int64_t asked = 0;    // the next number that `next` hands out
+  EpochOrder order;          // of the last started batch
+  std::int64_t started = 0;  // the next number to start
+  std::int64_t asked = 0;    // the next number that `next` returns
   std::array<Place, Loader::places> ring;
   std::vector<std::thread> workers;
   double waited = 0;

@@ -2,7 +2,7 @@
 // NeurIPS 2016; Snell, Swersky, Zemel: "Prototypical networks for few-shot learning", NeurIPS 2017).
 //
 // Four times: convolution 3x3 with 64 channels, batch norm, ReLU, max-pool 2. The features are the last map, flattened:
-// 256 of images of 32 pixels, 1600 of 84. Convolutions have no bias, which the batch norm behind them would take away.
+// 256 of images of 32 pixels, 1600 of 84. Convolutions have no bias, which the following batch norm would cancel.
 #include <array>
 
 #include "models/encoder.h"
@@ -32,7 +32,7 @@ class Conv4 final : public EncoderNetwork {
 
   std::vector<const ConvBn*> layers() const override { return {&blocks_[0], &blocks_[1], &blocks_[2], &blocks_[3]}; }
 
-  /// Of images of at least 16 pixels.
+  /// Needs images of at least 16 pixels.
   Tensor feature_map(const Tensor& images, const Pass& pass) const override {
     Tensor x = max_pool(conv_bn_of_images(images, blocks_[0], pass, {.relu = true}, "conv4"), conv4_pool);
     for (std::size_t i = 1; i < blocks_.size(); ++i)
@@ -49,7 +49,7 @@ class Conv4 final : public EncoderNetwork {
     return flat.dtype == type ? flat : cast(flat, type);
   }
 
-  /// The pooling behind it belongs to the block and stays.
+  /// The pooling after it belongs to the block and stays.
   void renew_stem(EncoderSettings& settings, const Init& init) override {
     blocks_[0].w = make_block(init, 0, settings.channels).w;
   }

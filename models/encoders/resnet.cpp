@@ -50,7 +50,7 @@ StemLayers layers_of(Stem stem) {
 
 constexpr Pool stem_pool{3, 2, 1};
 
-/// One convolution of the network, before there are weights.
+/// One convolution of the network, without weights.
 struct ConvPlan {
   std::string conv_name, norm_name;
   std::int64_t in, out, kernel, stride, padding;
@@ -89,7 +89,7 @@ BlockPlan plan_block(const std::string& name, bool bottleneck, std::int64_t in, 
   return plan;
 }
 
-/// Every convolution of the network, by torchvision's names: the one description that weights and costs are made from.
+/// Every convolution of the network with torchvision's names, for both weights and costs.
 Plan resnet_plan(const ResNetSettings& settings) {
   const Architecture architecture = architecture_of(settings.encoder);
   const StemLayers stem = layers_of(settings.stem);

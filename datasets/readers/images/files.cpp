@@ -15,7 +15,7 @@
 namespace vergence {
 namespace {
 
-/// Most bytes of a file that are looked at first: beyond them lie large color profiles and previews alone.
+/// The bytes of a file read first: only large color profiles and previews need more.
 constexpr std::int64_t beginning = 1 << 14;
 
 class OpenFile {
@@ -31,7 +31,7 @@ class OpenFile {
 
   const FileState& state() const { return state_; }
 
-  /// The first bytes of the file, `most` or all there are.
+  /// The file's first bytes, at most `most`.
   void read(std::int64_t most, std::string& bytes) const {
     bytes.resize(static_cast<std::size_t>(std::min(most, state_.bytes)));
     std::size_t have = 0;
@@ -51,7 +51,7 @@ class OpenFile {
   FileState state_;
 };
 
-/// How many letters of all paths, up to a '/', are the same.
+/// The length of the paths' common prefix, up to a '/'.
 std::size_t common_folder(const std::vector<std::string>& paths) {
   if (paths.empty()) return 0;
   std::string_view same = paths.front();

@@ -1,4 +1,4 @@
-// From a folder to a split: which folders hold it, which files, and what their labels are.
+// Opens a split of a folder: finds its folders, files and labels.
 #include "datasets/readers/images/folder.h"
 
 #include <algorithm>
@@ -32,8 +32,8 @@ std::vector<std::string> wanted_classes(const DatasetSettings& settings) {
   return read_class_names(name);
 }
 
-/// The images of a flat folder whose classes stand in a table of lines "image,class …". `all_classes`: whether classes
-/// that are not among these are missing, and not left out on purpose.
+/// The images of a flat folder with a table of lines "image,class …". `all_classes`: whether other classes are missing
+/// rather than excluded on purpose.
 ImageList solved(const Folders& folders, const std::vector<std::string>& classes, bool all_classes) {
   const std::string table = folders.solution.string(), text = read_file(table);
   std::map<std::string, std::string> class_of;
@@ -68,7 +68,7 @@ ImageList solved(const Folders& folders, const std::vector<std::string>& classes
   return list;
 }
 
-/// The files at these places, in ascending order.
+/// The files with these indices, in ascending order.
 ImageList chosen(ImageList list, const std::vector<std::int64_t>& places) {
   std::vector<std::string> files;
   std::vector<std::int32_t> labels;
@@ -81,7 +81,7 @@ ImageList chosen(ImageList list, const std::vector<std::int64_t>& places) {
   return list;
 }
 
-/// The images of a part; those of train name the classes of the others.
+/// The images of a part; train's classes are the classes of all parts.
 ImageList list_part(const DatasetSettings& settings, const Folders& folders, Part part) {
   const std::string train_folder = folders.train.string();
   std::vector<std::string> wanted = wanted_classes(settings), notices = folders.notices;
@@ -112,7 +112,7 @@ std::vector<std::string> paths_of(const ImageList& list) {
   return paths;
 }
 
-/// Looks at the files and leaves out those that are no images, or throws.
+/// Checks the files, and skips those that are not images or throws.
 std::vector<KnownImage> look_at_images(ImageList& list, const DatasetSettings& settings,
                                        std::vector<std::string>& complaints) {
   const std::vector<LookedAt> looks = look_at_files(paths_of(list));

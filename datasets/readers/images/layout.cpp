@@ -15,7 +15,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// The part that a folder's name promises; none: any other name.
+/// The part that a folder's name suggests; none: any other name.
 std::optional<Part> promised_part(std::string name) {
   std::transform(name.begin(), name.end(), name.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? c + 32 : c; });
   if (name == "train" || name == "training") return Part::train;
@@ -31,7 +31,7 @@ bool is_there_a_folder(const fs::path& path) {
   return fs::is_directory(path, error);
 }
 
-/// The folders in a folder, sorted, without hidden ones.
+/// A folder's visible subfolders, sorted.
 std::vector<std::string> inner_folders(const fs::path& path) {
   std::error_code error, ignored;
   std::vector<std::string> names;
@@ -44,7 +44,7 @@ std::vector<std::string> inner_folders(const fs::path& path) {
 
 bool has_inner_folders(const fs::path& path) { return !inner_folders(path).empty(); }
 
-/// A folder's folders by what their names promise.
+/// A folder's subfolders by the part that their names suggest.
 struct Promised {
   std::array<std::string, 3> parts;  // by Part: the name, or nothing
   std::vector<std::string> others;
@@ -52,7 +52,7 @@ struct Promised {
   const std::string& of(Part part) const { return parts[static_cast<std::size_t>(part)]; }
 };
 
-/// Of several that promise the same, the one with the usual name counts.
+/// If several suggest the same part, takes the one with the usual name.
 Promised promised_in(const fs::path& root, const std::string& dataset) {
   Promised found;
   const std::vector<std::string> names = inner_folders(root);
@@ -80,8 +80,7 @@ std::string notice_of_names(const fs::path& root, const std::string& dataset, co
   return text.empty() ? "" : join(dataset, ": ", root.string(), ": takes ", text);
 }
 
-/// Throws where a folder in this one has what imagenet needs, or train/ with folders beside val/ or test/. What else
-/// lies in this one does not matter.
+/// Throws if a subfolder has what imagenet needs, or train/ with folders beside val/ or test/. Ignores the rest.
 void refuse_one_level_above(const fs::path& given, bool imagenet) {
   for (const std::string& name : inner_folders(given)) {
     const fs::path inner = given / name;
@@ -94,9 +93,9 @@ void refuse_one_level_above(const fs::path& given, bool imagenet) {
   }
 }
 
-// ---- what was listed as classes
+// ---- supposed classes
 
-/// The folders with images of a list: each folder's folders.
+/// The folders of a list's images: each folder's subfolders.
 using FolderTree = std::map<std::string, std::set<std::string>>;
 
 FolderTree tree_of(const std::vector<std::string>& files) {
@@ -117,7 +116,7 @@ FolderTree tree_of(const std::vector<std::string>& files) {
   return tree;
 }
 
-/// A folder whose folders are, by their names and by what they hold, those of a data set's parts.
+/// Whether a folder's subfolders are, by name and content, the parts of a data set.
 bool has_parts(const FolderTree& tree, const std::string& folder, const std::set<std::string>& inner) {
   bool train = false, judged = false, others = false, train_has_folders = false;
   for (const std::string& name : inner) {

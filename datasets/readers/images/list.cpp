@@ -21,8 +21,8 @@ namespace fs = std::filesystem;
 
 constexpr int deepest = 16;  // of folders in folders
 
-/// Whether an entry is a folder or leads to one; throws UsageError where the system cannot tell, unless the entry has
-/// an image's name: what is wrong with it shows when it is opened.
+/// Whether an entry is a folder or a link to one. Throws UsageError if the system cannot tell, unless the entry has an
+/// image's name: then opening it reports the error.
 bool is_folder(const fs::directory_entry& entry) {
   std::error_code error;
   const bool folder = entry.is_directory(error);
@@ -33,7 +33,7 @@ bool is_folder(const fs::directory_entry& entry) {
   return folder;
 }
 
-/// Throws UsageError for a link that leads back to a folder it lies in.
+/// Throws UsageError for a link back to a folder that contains it.
 void refuse_circle(const fs::directory_entry& entry) {
   std::error_code error;
   if (!entry.is_symlink(error)) return;
@@ -45,7 +45,7 @@ void refuse_circle(const fs::directory_entry& entry) {
   }
 }
 
-/// What lies in a folder, sorted by name.
+/// A folder's entries, sorted by name.
 std::vector<fs::directory_entry> entries_of(const fs::path& folder) {
   std::error_code error;
   std::vector<fs::directory_entry> entries;
@@ -63,7 +63,7 @@ std::string_view without_blanks(std::string_view text) {
   return text.substr(first, text.find_last_not_of(blanks) + 1 - first);
 }
 
-/// Appends the images in and below a folder, each as `prefix` and its name.
+/// Appends the images in and below a folder, named with `prefix`.
 void gather(const fs::path& folder, const std::string& prefix, int depth, std::vector<std::string>& files,
             OtherFiles& others) {
   require_usage(depth <= deepest, "image_folder: ", folder.string(), " lies more than ", deepest, " folders deep");
@@ -97,7 +97,7 @@ void add_class(ImageList& list, const std::string& name, const std::vector<std::
   list.labels.insert(list.labels.end(), files.size(), label);
 }
 
-/// The classes that are asked for, whatever else there is.
+/// Lists only the requested classes.
 void list_only(ImageList& list, std::vector<std::string> names) {
   OtherFiles others;
   std::sort(names.begin(), names.end());
@@ -116,7 +116,7 @@ void list_only(ImageList& list, std::vector<std::string> names) {
   add_notice(list, others);
 }
 
-/// Whether a folder has one of this name, or, with slashes in it, one that lies deeper.
+/// Whether a folder has a subfolder of this name, or a deeper one if the name has slashes.
 bool has_class(const fs::path& folder, std::string_view name) {
   if (name.empty() || name.find('\0') != std::string_view::npos) return false;
   const fs::path path{std::string(name)};
@@ -127,7 +127,7 @@ bool has_class(const fs::path& folder, std::string_view name) {
   return fs::is_directory(folder / path, error);
 }
 
-/// The first names of many.
+/// The first few names.
 std::string some(const std::vector<std::string>& names) {
   constexpr std::size_t most = 5;
   std::string text;
@@ -246,7 +246,7 @@ std::vector<std::string> class_folders(const std::string& folder, std::vector<st
 }
 
 std::vector<std::string> read_class_names(const std::string& file) {
-  // What a process has written can be read once, and every split of a data set asks for it.
+  // A process's output can be read only once, but every split of a data set needs it.
   static std::map<std::string, std::vector<std::string>> from_processes;
   if (const auto known = from_processes.find(file); known != from_processes.end()) return known->second;
   bool is_file = true;

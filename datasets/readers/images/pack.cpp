@@ -1,5 +1,5 @@
-// All sizes are known before the first image is decoded, so each image has its place in the file from the start,
-// threads write where they are, and an unfinished file says by its checksums what is there.
+// All sizes are known before the first image is decoded, so each image has a fixed place in the file, threads write in
+// any order, and an unfinished file's checksums show which images it has.
 #include "datasets/readers/images/pack.h"
 
 #include <algorithm>
@@ -57,7 +57,7 @@ struct Tables {
   }
 };
 
-/// torchvision's Resize: the short side becomes `side`, the long one is rounded down. Nothing is enlarged.
+/// torchvision's Resize: the short side becomes `side`, the long one is rounded down. Never enlarges.
 ImageSize shrunk(const ImageSize& size, std::int64_t side) {
   const std::int64_t shorter = std::min(size.height, size.width);
   if (side == 0 || shorter <= side) return size;
@@ -115,13 +115,13 @@ Plan plan_of(const DatasetSettings& settings, std::int64_t short_side, const Pac
   return plan;
 }
 
-/// The file while it is being made.
+/// The unfinished file.
 class PartialFile {
  public:
   explicit PartialFile(const std::string& path)
       : path_(path), descriptor_(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666)) {
     check(descriptor_ >= 0, "cannot open");
-    // Other errors than "taken" mean a file system without locks.
+    // Any error but "taken" means a file system without locks.
     if (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
       ::close(descriptor_);
       throw UsageError(join(path, ": another process is writing this file"));
@@ -221,7 +221,7 @@ class Packer {
   }
 
  private:
-  /// Goes on with an unfinished file of the same images; false: there is none.
+  /// Continues an unfinished file of the same images; false: there is none.
   bool take_over() {
     const std::int64_t bytes = static_cast<std::int64_t>(tables_.checksums.size() * sizeof(std::int64_t));
     if (file_.size() != pixels_at_ + tables_.pixel_bytes()) return false;
@@ -240,7 +240,7 @@ class Packer {
     file_.write(head_.data(), pixels_at_, 0);
   }
 
-  /// Checksums only once what they vouch for is on the disk.
+  /// Writes checksums only after their images are on disk.
   void save() {
     file_.sync();
     file_.write(tables_.checksums.data(), static_cast<std::int64_t>(tables_.checksums.size() * sizeof(std::int64_t)),
@@ -256,7 +256,7 @@ class Packer {
            checksum_of(pixels.data(), tables_.bytes_of(i)) == tables_.checksums[at];
   }
 
-  /// False: the image cannot be read.
+  /// False: the image is unreadable.
   bool pack(std::int64_t i, ImageBuffer& buffer, std::vector<std::uint8_t>& pixels) {
     const auto at = static_cast<std::size_t>(i);
     tables_.checksums[at] = 0;

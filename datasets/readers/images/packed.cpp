@@ -31,7 +31,7 @@ std::vector<T> values_of(const TensorEntry& tensor) {
   return values;
 }
 
-/// A packed file as a source: some of its images.
+/// Some images of a packed file as a source.
 class PackedSource final : public ImageSource {
  public:
   PackedSource(std::shared_ptr<const PackedImages> images, std::vector<std::int64_t> places, BadImagePolicy policy)
