@@ -10,10 +10,10 @@ namespace vergence {
 
 const std::uint8_t* Dataset::image(std::int64_t index) const {
   require(index >= 0 && index < count, name, ": image ", index, " of ", count);
-  const std::int64_t end = (index + 1) * image_size();
+  const std::int64_t end = (index + 1) * image_bytes();
   require(end <= static_cast<std::int64_t>(pixels.size()), name, ": image ", index, " ends at byte ", end, " of ",
           pixels.size());
-  return pixels.data() + index * image_size();
+  return pixels.data() + index * image_bytes();
 }
 
 std::int64_t Dataset::evaluation_resize(std::int64_t size) const {

@@ -32,7 +32,7 @@ struct Dataset {
   double zoom = 1;
 
   /// Bytes of one image in memory.
-  std::int64_t image_size() const { return height * width * channels; }
+  std::int64_t image_bytes() const { return height * width * channels; }
   /// Default height and width of views: the images' own, 224 if their sizes differ.
   std::int64_t view_size() const { return height > 0 ? height : 224; }
   /// ViewSettings::resize for un-augmented views of this size: 0 if the images have it already.

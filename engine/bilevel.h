@@ -59,7 +59,7 @@ struct MetaGradient {
 };
 
 /// An inner gradient that is already available: of `loss` = inner(parameters, meta), both leaves, with respect to the
-/// parameters. Must be recorded (Grad::create) for the exact form or a comparison.
+/// parameters. Must be recorded (GradOptions::create) for the exact form or a comparison.
 struct InnerGradient {
   Tensor loss;
   Tensors parameters, meta;

@@ -90,7 +90,7 @@ namespace {
 /// One backward walk: the nodes that matter, and the cotangents collected for them so far.
 class Walk {
  public:
-  Walk(const Tensors& outputs, const Tensors& wrt, const Grad& options) : options_(options) {
+  Walk(const Tensors& outputs, const Tensors& wrt, const GradOptions& options) : options_(options) {
     for (std::size_t i = 0; i < wrt.size(); ++i) {
       require(wrt[i].node != nullptr, "grad: argument ", i, " is a constant; make it a leaf first");
       targets_[wrt[i].node.get()] = true;
@@ -273,7 +273,7 @@ class Walk {
     return results;
   }
 
-  const Grad& options_;
+  const GradOptions& options_;
   std::uint64_t first_ = ~std::uint64_t{0};
   std::unordered_map<const Node*, bool> targets_;
   std::unordered_map<const Node*, Tensor> places_;
@@ -283,7 +283,7 @@ class Walk {
 
 }  // namespace
 
-Tensors grad(const Tensors& outputs, const Tensors& wrt, const Grad& options) {
+Tensors grad(const Tensors& outputs, const Tensors& wrt, const GradOptions& options) {
   return Walk(outputs, wrt, options).run(wrt);
 }
 

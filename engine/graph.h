@@ -51,8 +51,8 @@ struct VjpContext {
   /// The sum of an input's cotangent so far, if nobody else holds its memory. The vjp may add its own part in place,
   /// record the sum with this as an input, and return it. "None" otherwise.
   const Tensor& partial(int input) const { return of(input).partial; }
-  /// The place for an input's cotangent, if only this vjp contributes to it (Grad::places). "None" otherwise; a vjp may
-  /// ignore it.
+  /// The place for an input's cotangent, if only this vjp contributes to it (GradOptions::places). "None" otherwise; a
+  /// vjp may ignore it.
   const Tensor& place(int input) const { return of(input).place; }
   /// The epilogue of the op behind an input, if it is an E. Null if the cotangent has contributions other than this
   /// vjp's and `partial`, if somebody else asks for it, or if history is kept.
@@ -92,7 +92,7 @@ void record(const char* name, const Tensors& inputs, Tensors kept, const std::ve
 /// A new differentiable leaf with the value of `value`, for which `grad` can compute a derivative.
 Tensor leaf(const Tensor& value);
 
-struct Grad {
+struct GradOptions {
   bool create = false;  // record the backward pass, so that its results can be differentiated
   bool keep = false;    // keep the graph for another `grad`; implied by create
   Tensors seeds = {};   // cotangents of the outputs; default: ones for one-element outputs
@@ -102,7 +102,7 @@ struct Grad {
 };
 
 /// The derivative of sum_i <seed_i, outputs_i> with respect to each of `wrt`. Zeros where there is no path.
-Tensors grad(const Tensors& outputs, const Tensors& wrt, const Grad& options = {});
+Tensors grad(const Tensors& outputs, const Tensors& wrt, const GradOptions& options = {});
 
 /// Called with the op's name each time one is recorded or run; tests use it to see that every op is covered.
 extern thread_local void (*op_observer)(const char* name);

@@ -93,7 +93,7 @@ const Tensor& ParameterSet::gather_gradients(const Tensors& gradients) const {
 }
 
 const Tensor& ParameterSet::backward(const Tensor& loss) const {
-  const Grad options{.places = gradient_places_};
+  const GradOptions options{.places = gradient_places_};
   return gather_gradients(grad({loss}, tensors_, options));
 }
 

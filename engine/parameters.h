@@ -60,11 +60,11 @@ class ParameterSet {
 
   /// Copies one gradient per parameter ("none": zero) into the gradient buffer, converted to its type, and returns it.
   /// The buffer is reused: the next call overwrites it. Throws Error if a count or a shape differs.
-  /// Gradients that are already in place (Grad::places) are not copied.
+  /// Gradients that are already in place (GradOptions::places) are not copied.
   const Tensor& gather_gradients(const Tensors& gradients) const;
   /// The same for the derivatives of `loss`, a scalar, with respect to the parameters. Consumes the loss's graph.
   const Tensor& backward(const Tensor& loss) const;
-  /// The parts of the gradient buffer, for Grad::places.
+  /// The parts of the gradient buffer, for GradOptions::places.
   const Tensors& gradient_places() const { return gradient_places_; }
 
   /// The parts of `whole`, a tensor of flat's shape (such as a momentum buffer), one per parameter. They share its

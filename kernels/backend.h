@@ -245,9 +245,9 @@ class Backend {
   /// out = 0; out[index[i],:] += in[i,:] in order of i.
   virtual void scatter_rows(std::int64_t cols, ConstArray in, ConstArray index, Array out) = 0;
   /// out[i] = in[i, index[i]].
-  virtual void pick(std::int64_t cols, ConstArray in, ConstArray index, Array out) = 0;
+  virtual void take_along_row(std::int64_t cols, ConstArray in, ConstArray index, Array out) = 0;
   /// out = 0; out[i, index[i]] = in[i].
-  virtual void unpick(std::int64_t cols, ConstArray in, ConstArray index, Array out) = 0;
+  virtual void scatter_along_row(std::int64_t cols, ConstArray in, ConstArray index, Array out) = 0;
 
   // ---- matrix product: out(m,n) = op(a) op(b) [+ bias(n)]; a is (m,k), or (k,m) if transpose_a; likewise b.
   virtual void gemm(bool transpose_a, bool transpose_b, std::int64_t m, std::int64_t n, std::int64_t k, ConstArray a,

@@ -10,7 +10,7 @@ CostCounter::CostCounter(std::int64_t batch, std::int64_t image_size, std::int64
       recompute_(recompute) {}
 
 std::int64_t CostCounter::conv_bn(std::int64_t size, std::int64_t in, std::int64_t out, std::int64_t kernel,
-                                  const Conv& conv, LayerCost layer) {
+                                  const ConvOptions& conv, LayerCost layer) {
   layer.conv = {batch_, size, size, in, out, kernel, kernel, conv.stride, conv.padding, conv.dilation, conv.groups};
   cost_.parameters += layer.conv.weight_size() + 2 * out;
   cost_.forward_flops += layer.conv.flops();
@@ -22,7 +22,7 @@ std::int64_t CostCounter::conv_bn(std::int64_t size, std::int64_t in, std::int64
   return layer.conv.out_height();
 }
 
-std::int64_t CostCounter::max_pool(std::int64_t size, std::int64_t channels, const Pool& pool) {
+std::int64_t CostCounter::max_pool(std::int64_t size, std::int64_t channels, const PoolOptions& pool) {
   const PoolShape shape{batch_, size, size, channels, pool.kernel, pool.kernel, pool.stride, pool.padding};
   const std::int64_t out = shape.out_height(), values = batch_ * out * out * channels;
   elements_ += values;

@@ -25,15 +25,15 @@ struct Cost {
 /// Adds up a network's layers, starting at the images.
 class CostCounter {
  public:
-  /// For square images; recompute: as in Pass.
+  /// For square images; recompute: as in ForwardMode.
   CostCounter(std::int64_t batch, std::int64_t image_size, std::int64_t channels, DType activations, bool recompute);
 
   /// Adds a square convolution of maps of height and width `size`, and its batch norm. Ignores the shape in `layer`.
   /// Returns the output's size.
-  std::int64_t conv_bn(std::int64_t size, std::int64_t in, std::int64_t out, std::int64_t kernel, const Conv& conv,
-                       LayerCost layer = {});
+  std::int64_t conv_bn(std::int64_t size, std::int64_t in, std::int64_t out, std::int64_t kernel,
+                       const ConvOptions& conv, LayerCost layer = {});
   /// Adds max-pooling. Returns the output's size.
-  std::int64_t max_pool(std::int64_t size, std::int64_t channels, const Pool& pool);
+  std::int64_t max_pool(std::int64_t size, std::int64_t channels, const PoolOptions& pool);
 
   Cost total() const;
 

@@ -81,7 +81,7 @@ void Decoder::each(const Visit& visit, const std::string& prefix) {
   }
 }
 
-Tensor Decoder::operator()(const Tensor& features, const Pass& pass) const {
+Tensor Decoder::operator()(const Tensor& features, const ForwardMode& pass) const {
   const DecoderSettings& s = settings;
   const std::int64_t rows = features.shape[0];
   const Shape expected = s.map_size ? Shape{rows, s.map_size, s.map_size, s.features} : Shape{rows, s.features};

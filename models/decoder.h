@@ -68,7 +68,7 @@ struct Decoder {
   /// -> images [N, image_size, image_size, image_channels], normalized pixels. The images and the linear layer have the
   /// type of the weights, convolutions pass.activations. Batch norm follows the pass's mode, groups and running
   /// statistics.
-  Tensor operator()(const Tensor& features, const Pass& pass) const;
+  Tensor operator()(const Tensor& features, const ForwardMode& pass) const;
   std::int64_t parameters() const;
   /// FLOPs of one forward pass over `rows` images: multiply-adds times two.
   double flops(std::int64_t rows) const;

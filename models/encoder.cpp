@@ -154,8 +154,8 @@ Backend& Encoder::backend() const {
   return *found;
 }
 
-Tensor conv_bn_of_images(const Tensor& images, const ConvBn& layer, const Pass& pass, const ConvBnOptions& options,
-                         const std::string& name) {
+Tensor conv_bn_of_images(const Tensor& images, const ConvBn& layer, const ForwardMode& pass,
+                         const ConvBnOptions& options, const std::string& name) {
   const std::int64_t channels = layer.w.shape[3], aligned = (channels + 7) / 8 * 8;
   require(images.shape.rank() == 4 && (images.shape[3] == channels || images.shape[3] == aligned), name,
           ": expected images [N,H,W,", channels, "], got ", images.shape);

@@ -63,14 +63,16 @@ class EncoderNetwork {
   virtual std::vector<const ConvBn*> layers() const = 0;
   /// Images [N,H,W,channels], possibly padded with ignored channels to a multiple of 8 -> the last feature map
   /// [N, H', W', map_channels], in the type of the activations.
-  virtual Tensor feature_map(const Tensor& images, const Pass& pass) const = 0;
+  virtual Tensor feature_map(const Tensor& images, const ForwardMode& pass) const = 0;
   /// Feature map -> features [N, dim], in the type of the weights.
   virtual Tensor features_of(const Tensor& map) const = 0;
   /// Replaces the first convolution with a new random 3x3 one without pooling, and updates `settings`. Throws
   /// UsageError if the family cannot.
   virtual void renew_stem(EncoderSettings& settings, const Init& init);
   /// Images -> features.
-  Tensor operator()(const Tensor& images, const Pass& pass) const { return features_of(feature_map(images, pass)); }
+  Tensor operator()(const Tensor& images, const ForwardMode& pass) const {
+    return features_of(feature_map(images, pass));
+  }
 };
 
 /// A network of any family as a value.
@@ -89,8 +91,10 @@ class Encoder {
   /// These call the network.
   void each(const Visit& visit, const std::string& prefix = "") { network_->each(visit, prefix); }
   std::vector<const ConvBn*> layers() const { return network_->layers(); }
-  Tensor operator()(const Tensor& images, const Pass& pass) const { return (*network_)(images, pass); }
-  Tensor feature_map(const Tensor& images, const Pass& pass) const { return network_->feature_map(images, pass); }
+  Tensor operator()(const Tensor& images, const ForwardMode& pass) const { return (*network_)(images, pass); }
+  Tensor feature_map(const Tensor& images, const ForwardMode& pass) const {
+    return network_->feature_map(images, pass);
+  }
   Tensor features_of(const Tensor& map) const { return network_->features_of(map); }
   void renew_stem(const Init& init) { network_->renew_stem(settings_, init); }
   /// The same weights as constants: no graph is recorded, activations are dropped.
@@ -110,8 +114,8 @@ class Encoder {
 
 /// conv_bn of an encoder's input images: casts them to the activations' type and ignores padding channels. `name`
 /// begins the Error for images of another shape.
-Tensor conv_bn_of_images(const Tensor& images, const ConvBn& layer, const Pass& pass, const ConvBnOptions& options,
-                         const std::string& name);
+Tensor conv_bn_of_images(const Tensor& images, const ConvBn& layer, const ForwardMode& pass,
+                         const ConvBnOptions& options, const std::string& name);
 
 struct EncoderFamily {
   std::vector<std::string> names;  // for --encoder
@@ -133,7 +137,7 @@ std::vector<std::string> encoder_names();
 /// An encoder with PyTorch's default initial weights, keyed by seed and name. Throws UsageError like `check`.
 Encoder make_encoder(const EncoderSettings& settings, const Init& init);
 
-/// The cost of a forward pass over `batch` images, without making the network. recompute: as in Pass.
+/// The cost of a forward pass over `batch` images, without making the network. recompute: as in ForwardMode.
 Cost cost_of(const EncoderSettings& settings, std::int64_t batch, DType activations = DType::f32,
              bool recompute = false);
 

@@ -17,7 +17,7 @@ void Mlp::each(const Visit& visit, const std::string& prefix) {
   }
 }
 
-Tensor Mlp::operator()(const Tensor& x, const Pass& pass) const {
+Tensor Mlp::operator()(const Tensor& x, const ForwardMode& pass) const {
   Tensor y = x;
   for (std::size_t i = 0; i < linears.size(); ++i) {
     const bool last = i + 1 == linears.size();

@@ -32,7 +32,7 @@ struct Mlp {
 
   void each(const Visit& visit, const std::string& prefix = "");
   /// x [N, in] -> [N, out]. Batch norm follows the pass's mode, groups and running statistics.
-  Tensor operator()(const Tensor& x, const Pass& pass) const;
+  Tensor operator()(const Tensor& x, const ForwardMode& pass) const;
   std::int64_t parameters() const;
   /// FLOPs of one forward pass over `rows` rows: multiply-adds times two.
   double flops(std::int64_t rows) const;

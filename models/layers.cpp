@@ -10,16 +10,16 @@ namespace {
 
 constexpr double norm_epsilon = 1e-5;
 
-BatchNorm norm_settings(const Pass& pass, bool relu) {
-  BatchNorm settings{.groups = pass.groups, .relu = relu, .epsilon = norm_epsilon};
+BatchNormOptions norm_settings(const ForwardMode& pass, bool relu) {
+  BatchNormOptions settings{.groups = pass.groups, .relu = relu, .epsilon = norm_epsilon};
   settings.recompute = pass.recompute;
   return settings;
 }
 
 /// Training: updates the running statistics of layer `name`, if the pass has any.
-BatchNorm training_settings(const Pass& pass, bool relu, const std::string& name, const Tensor& input,
-                            std::int64_t channels) {
-  BatchNorm settings = norm_settings(pass, relu);
+BatchNormOptions training_settings(const ForwardMode& pass, bool relu, const std::string& name, const Tensor& input,
+                                   std::int64_t channels) {
+  BatchNormOptions settings = norm_settings(pass, relu);
   if (!pass.running) return settings;
   RunningStatistics& running = pass.running->at(name, channels, input.backend(), master_of(input.dtype));
   settings.running_mean = running.mean, settings.running_variance = running.variance;
@@ -29,8 +29,8 @@ BatchNorm training_settings(const Pass& pass, bool relu, const std::string& name
 }
 
 /// Batch norm with the running statistics of layer `name`.
-Tensor evaluated(const Tensor& x, const Tensor& gamma, const Tensor& beta, const std::string& name, const Pass& pass,
-                 const ConvBnOptions& options) {
+Tensor evaluated(const Tensor& x, const Tensor& gamma, const Tensor& beta, const std::string& name,
+                 const ForwardMode& pass, const ConvBnOptions& options) {
   require(pass.running != nullptr, "batch norm '", name, "': evaluation needs running statistics");
   const RunningStatistics& running = pass.running->at(name, x.cols(), x.backend(), master_of(x.dtype));
   return batch_norm_eval(x, gamma, beta, options.add, running.mean, running.variance,
@@ -38,7 +38,7 @@ Tensor evaluated(const Tensor& x, const Tensor& gamma, const Tensor& beta, const
 }
 
 /// The output of a training batch norm.
-Tensor checked(const BatchNormResult& result, const std::string& name, const Pass& pass) {
+Tensor checked(const BatchNormResult& result, const std::string& name, const ForwardMode& pass) {
   const Tensor& y = result.y;
   require_usage(y.rows() / pass.groups > 1, "batch norm '", name,
                 "': training needs more than one value per channel and statistic group, got input ", y.shape, " in ",
@@ -73,17 +73,17 @@ void Norm::each(const Visit& visit, const std::string& prefix) {
   if (beta) visit(prefix + name + ".bias", beta);
 }
 
-Tensor conv_bn(const Tensor& x, const ConvBn& layer, const Pass& pass, const ConvBnOptions& options) {
+Tensor conv_bn(const Tensor& x, const ConvBn& layer, const ForwardMode& pass, const ConvBnOptions& options) {
   if (!pass.training)
     return evaluated(conv2d(x, layer.w, layer.conv), layer.gamma, layer.beta, layer.norm_name, pass, options);
-  const BatchNorm settings = training_settings(pass, options.relu, layer.norm_name, x, layer.w.shape[0]);
+  const BatchNormOptions settings = training_settings(pass, options.relu, layer.norm_name, x, layer.w.shape[0]);
   return checked(conv2d_batch_norm(x, layer.w, layer.conv, layer.gamma, layer.beta, options.add, settings),
                  layer.norm_name, pass);
 }
 
-Tensor batch_norm(const Tensor& x, const Norm& layer, const Pass& pass, bool relu) {
+Tensor batch_norm(const Tensor& x, const Norm& layer, const ForwardMode& pass, bool relu) {
   if (!pass.training) return evaluated(x, layer.gamma, layer.beta, layer.name, pass, {.add = {}, .relu = relu});
-  const BatchNorm settings = training_settings(pass, relu, layer.name, x, x.cols());
+  const BatchNormOptions settings = training_settings(pass, relu, layer.name, x, x.cols());
   return checked(batch_norm(x, layer.gamma, layer.beta, {}, settings), layer.name, pass);
 }
 
@@ -97,7 +97,7 @@ Tensor uniform_weights(const Init& init, const std::string& name, const Shape& s
 }
 
 ConvBn make_conv_bn(const Init& init, const std::string& conv_name, const std::string& norm_name, std::int64_t in,
-                    std::int64_t out, std::int64_t kernel, const Conv& conv) {
+                    std::int64_t out, std::int64_t kernel, const ConvOptions& conv) {
   const std::int64_t fan_in = in / conv.groups * kernel * kernel;
   const Shape shape{out, kernel, kernel, in / conv.groups};
   return {uniform_weights(init, conv_name + ".weight", shape, fan_in),

@@ -33,7 +33,7 @@ struct Statistics {
 };
 
 /// How a forward pass runs.
-struct Pass {
+struct ForwardMode {
   bool training = true;              // batch norm uses the batch's statistics, else the running ones
   std::int64_t groups = 1;           // statistic groups: equal consecutive parts of the batch, one per view
   Statistics* running = nullptr;     // training: updated group by group, unless null; evaluation: read
@@ -46,7 +46,7 @@ struct Pass {
 struct ConvBn {
   Tensor w;            // [out, kernel height, kernel width, in]
   Tensor gamma, beta;  // [out]
-  Conv conv;
+  ConvOptions conv;
   std::string conv_name, norm_name;  // full names; norm_name is the key of the running statistics
 
   void each(const Visit& visit, const std::string& prefix = "");
@@ -59,7 +59,7 @@ struct ConvBnOptions {
 
 /// [relu](batch_norm(conv2d(x, w)) [+ add]): the block that all models use. x [N,H,W,in] and the output have the type
 /// of the activations.
-Tensor conv_bn(const Tensor& x, const ConvBn& layer, const Pass& pass, const ConvBnOptions& options = {});
+Tensor conv_bn(const Tensor& x, const ConvBn& layer, const ForwardMode& pass, const ConvBnOptions& options = {});
 
 /// y = x w^T + bias.
 struct Linear {
@@ -80,7 +80,7 @@ struct Norm {
 };
 
 /// [relu](batch norm of x [..., C]) with the pass's mode and groups.
-Tensor batch_norm(const Tensor& x, const Norm& layer, const Pass& pass, bool relu = false);
+Tensor batch_norm(const Tensor& x, const Norm& layer, const ForwardMode& pass, bool relu = false);
 
 // ---- initial weights: PyTorch's defaults. A tensor's values depend only on the seed and its full name.
 
@@ -95,7 +95,7 @@ struct Init {
 Tensor uniform_weights(const Init& init, const std::string& name, const Shape& shape, std::int64_t fan_in);
 /// Weight [out, kernel, kernel, in]; scale 1, shift 0.
 ConvBn make_conv_bn(const Init& init, const std::string& conv_name, const std::string& norm_name, std::int64_t in,
-                    std::int64_t out, std::int64_t kernel, const Conv& conv);
+                    std::int64_t out, std::int64_t kernel, const ConvOptions& conv);
 Linear make_linear(const Init& init, const std::string& name, std::int64_t in, std::int64_t out, bool bias = true);
 /// `affine` false: no scale and shift.
 Norm make_norm(const Init& init, const std::string& name, std::int64_t channels, bool affine = true);

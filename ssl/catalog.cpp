@@ -1,14 +1,15 @@
 // From the name of an objective or base method to the object.
-#include "ssl/based_objective.h"
+#include "ssl/method_objective.h"
 #include "ssl/objective_list.h"
 
 namespace vergence {
 namespace {
 
 /// A base method by itself.
-class PlainObjective final : public BasedObjective {
+class PlainObjective final : public MethodObjective {
  public:
-  explicit PlainObjective(const ObjectiveSetup& setup) : BasedObjective(setup, setup.options.objective, "--objective") {
+  explicit PlainObjective(const ObjectiveSetup& setup)
+      : MethodObjective(setup, setup.options.objective, "--objective") {
     train_with_base();
   }
   Step run(const Views& views) override {
@@ -41,7 +42,7 @@ std::unique_ptr<Objective> make_objective(const ObjectiveSetup& setup) {
   throw UsageError(join("--objective: there is no '", setup.options.objective, "'; expected one of ", known));
 }
 
-const std::vector<std::string>& base_method_names() {
+const std::vector<std::string>& method_names() {
   static const std::vector<std::string> names = [] {
     std::vector<std::string> list;
     for (const ObjectiveEntry& entry : objective_entries())
@@ -51,8 +52,8 @@ const std::vector<std::string>& base_method_names() {
   return names;
 }
 
-std::unique_ptr<BaseMethod> make_base_method(const std::string& name, const char* option, const ObjectiveSetup& setup,
-                                             const Encoder& encoder) {
+std::unique_ptr<Method> make_method(const std::string& name, const char* option, const ObjectiveSetup& setup,
+                                    const Encoder& encoder) {
   std::string known;
   for (const ObjectiveEntry& entry : objective_entries()) {
     if (!entry.make_base) continue;

@@ -23,7 +23,7 @@ void require_temperature(const char* loss, double temperature) {
 /// (z - mean) / (unbiased deviation + epsilon) per column.
 Tensor standardize_unbiased(const Tensor& z, double epsilon) {
   const auto n = static_cast<double>(z.rows());
-  const Tensor centered = z - sum_rows(z) / n;
+  const Tensor centered = z - sum_over_rows(z) / n;
   // A constant column has deviation 0, where the square root has no derivative: the clamp makes it 0 there.
   const Tensor variance = clamp_min(dot_rows(centered, centered) / (n - 1), 1e-30);
   return centered / (sqrt(variance) + epsilon);

@@ -51,12 +51,12 @@ void Objective::train(const std::vector<Mlp*>& heads, const std::vector<NamedTen
   optimizer_.emplace(parameters_, optimizer_settings_);
 }
 
-Pass Objective::pass() {
+ForwardMode Objective::pass() {
   return {.groups = 2, .running = &statistics_, .activations = activations_, .recompute = recompute_};
 }
 
-Pass Objective::head_pass() {
-  Pass heads = pass();
+ForwardMode Objective::head_pass() {
+  ForwardMode heads = pass();
   if (joint_head_norm_) heads.groups = 1;
   return heads;
 }

@@ -3,8 +3,8 @@
 //
 // The base class has the parts that all two-view objectives share: the encoder, its running statistics, the optimizer
 // and the one encoder call for both views. A derived class adds heads and the loss, and passes everything it trains to
-// `train` at the end of its constructor. Objectives on a base method derive from BasedObjective
-// (ssl/based_objective.h).
+// `train` at the end of its constructor. Objectives on a base method derive from MethodObjective
+// (ssl/method_objective.h).
 #pragma once
 
 #include <functional>
@@ -71,7 +71,7 @@ class Objective {
   /// for results, so that it can be recorded once and repeated (ssl/steps/runner.h).
   virtual Step run(const Views& views) = 0;
   /// The kind of this step, if not all steps do the same work; each kind has its own recording. Called after `prepare`.
-  virtual int variant() const { return 0; }
+  virtual int step_kind() const { return 0; }
   /// Whether it needs `Views::plain`.
   virtual bool needs_plain() const { return false; }
   /// Whether it needs `Views::fresh`, and of which images.
@@ -103,9 +103,9 @@ class Objective {
   /// none of them may move afterwards.
   void train(const std::vector<Mlp*>& heads, const std::vector<NamedTensor>& more = {});
   /// The trained model's forward pass: statistics per view, updates running statistics.
-  Pass pass();
+  ForwardMode pass();
   /// The same for heads: with --joint-head-norm both views are one batch.
-  Pass head_pass();
+  ForwardMode head_pass();
   /// Both views through the encoder in one call: [2N, dim].
   Tensor encode(const Views& views) { return encoder_(views.both, pass()); }
   /// Computes the gradient of `loss`, takes an optimizer step, calls `after_update` and returns the report.

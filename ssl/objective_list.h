@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "ssl/base_method.h"
+#include "ssl/method.h"
 #include "ssl/objective.h"
 #include "ssl/options/builder.h"
 
@@ -20,7 +20,7 @@ struct ObjectiveEntry {
   void (*options)(OptionBuilder& options);
   /// One of these two: an independent objective, or a base method for others to build on.
   std::unique_ptr<Objective> (*make)(const ObjectiveSetup& setup) = nullptr;
-  std::unique_ptr<BaseMethod> (*make_base)(const ObjectiveSetup& setup, const Encoder& encoder) = nullptr;
+  std::unique_ptr<Method> (*make_base)(const ObjectiveSetup& setup, const Encoder& encoder) = nullptr;
   /// Both or none. The options, including objective and epochs, of a run that must come first, on the same images;
   /// none: no such run. ssl/training/stages.h sets its folder and schedule.
   std::optional<Options> (*first_run)(const Options& options) = nullptr;

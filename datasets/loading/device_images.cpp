@@ -63,7 +63,7 @@ std::vector<std::int64_t> next_good(const std::vector<char>& good) {
 }  // namespace
 
 std::int64_t image_bytes(const Dataset& dataset) {
-  if (!dataset.source) return dataset.count * dataset.image_size();
+  if (!dataset.source) return dataset.count * dataset.image_bytes();
   std::int64_t bytes = 0;
   for (std::int64_t i = 0; i < dataset.count; ++i) {
     const ImageSize size = dataset.source->size(i);

@@ -35,7 +35,7 @@ class DeviceImages {
   /// Gives `batch` the images' locations.
   void describe(ViewBatch& batch) const;
   /// The image used for image `index`: itself unless it is bad.
-  std::int64_t stands_for(std::int64_t index) const {
+  std::int64_t replacement_of(std::int64_t index) const {
     return standing_.empty() ? index : standing_[static_cast<std::size_t>(index)];
   }
 

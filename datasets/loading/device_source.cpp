@@ -59,7 +59,7 @@ void DeviceSource::prepare(std::int64_t number) {
   now.push_back(static_cast<std::int32_t>(epoch));
   backend_.upload(now_.data->data(), now.data(), now_.size() * size_of(DType::i32));
   indices_.clear();
-  for (const std::int64_t index : drawn) indices_.push_back(images_.stands_for(index));
+  for (const std::int64_t index : drawn) indices_.push_back(images_.replacement_of(index));
 }
 
 Views DeviceSource::make() {

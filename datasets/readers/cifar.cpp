@@ -199,7 +199,7 @@ Dataset read_cifar(const CifarKind& kind, const std::string& directory, const st
 
 /// The images of some classes, in their order; the first `limit` of them unless that is 0.
 Dataset images_of_classes(Dataset data, const std::vector<std::int32_t>& classes, std::int64_t limit) {
-  const std::int64_t size = data.image_size();
+  const std::int64_t size = data.image_bytes();
   std::int64_t kept = 0;
   for (std::int64_t i = 0; i < data.count && (limit == 0 || kept < limit); ++i) {
     const std::int32_t label = data.labels[static_cast<std::size_t>(i)];

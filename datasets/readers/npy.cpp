@@ -213,7 +213,7 @@ Dataset read_npy(const std::string& directory, const std::string& split, std::in
   std::int64_t last = split == "probe_without_val" ? images.count() - held_back : images.count();
   if (limit > 0) last = std::min(last, first + limit);
   data.count = last - first;
-  data.pixels.resize(static_cast<std::size_t>(data.count * data.image_size()));
+  data.pixels.resize(static_cast<std::size_t>(data.count * data.image_bytes()));
   images.read(first, last, data.pixels.data());
   if (labels.empty()) data.classes = 0;
   if (!labels.empty()) data.labels.assign(labels.begin() + first, labels.begin() + last);

@@ -103,7 +103,7 @@ std::int64_t CompositesSplit::source_index(std::int64_t index) const {
 ImageLayers CompositesSplit::layers(std::int64_t index) const {
   ImageLayers layers = shapes_layers(sample(index), composite_side, ShapeGround::none);
   const std::uint8_t* photograph = backgrounds_.image(chosen_[static_cast<std::size_t>(index)]);
-  for (std::int64_t i = 0; i < backgrounds_.image_size(); ++i)
+  for (std::int64_t i = 0; i < backgrounds_.image_bytes(); ++i)
     layers.background.push_back(static_cast<float>(photograph[i]) / 255);
   return layers;
 }

@@ -70,12 +70,12 @@ Dataset LayeredSplit::render(ImageVersion version, std::int64_t limit) const {
   Dataset data = about_;
   data.count = limited(limit);
   data.labels.resize(static_cast<std::size_t>(data.count));
-  data.pixels.resize(static_cast<std::size_t>(data.count * data.image_size()));
+  data.pixels.resize(static_cast<std::size_t>(data.count * data.image_bytes()));
   parallel_for(data.count, 16, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
       data.labels[static_cast<std::size_t>(i)] = label(i);
       const std::vector<std::uint8_t> pixels = image(i, version);
-      std::copy(pixels.begin(), pixels.end(), data.pixels.begin() + i * data.image_size());
+      std::copy(pixels.begin(), pixels.end(), data.pixels.begin() + i * data.image_bytes());
     }
   });
   return data;

@@ -46,9 +46,9 @@ int main(int argc, char** argv) {
 
   for (std::int64_t step = 0; step < rate.steps(); ++step) {
     batches->prepare(step);
-    const Views views = batches->make();                   // two random views of each image
-    const Pass pass{.groups = 2, .running = &statistics};  // batch norm's statistics per view
-    const Tensor loss = nt_xent(projector(encoder(views.both, pass), pass), /*temperature=*/0.2);
+    const Views views = batches->make();                          // two random views of each image
+    const ForwardMode mode{.groups = 2, .running = &statistics};  // batch norm's statistics per view
+    const Tensor loss = nt_xent(projector(encoder(views.both, mode), mode), /*temperature=*/0.2);
     parameters.backward(loss);
     optimizer.step(rate.at(step));
     if ((step + 1) % steps == 0) std::printf("epoch %ld  loss %.4f\n", (step + 1) / steps, loss.item());

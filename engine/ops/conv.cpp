@@ -8,7 +8,7 @@ namespace vergence {
 
 namespace {
 
-ConvShape conv_geometry(const char* op, const Shape& x, const Shape& w, const Conv& conv) {
+ConvShape conv_geometry(const char* op, const Shape& x, const Shape& w, const ConvOptions& conv) {
   require(x.rank() == 4 && w.rank() == 4, op, ": expected images [N, H, W, C] and weights [O, h, w, I], got ", x,
           " and ", w);
   require(conv.stride > 0 && conv.dilation > 0 && conv.padding >= 0 && conv.groups > 0, op,
@@ -41,8 +41,8 @@ void require_types(const char* op, DType activations, DType weights) {
 // ---- the three ops as recorded. before: the tensor to which an image-sized result was added, or none; a cotangent
 // passes to it unchanged.
 
-void record_forward(const Tensor& x, const Tensor& w, const Tensor& before, const Conv& conv, Tensor& y);
-void record_data(const Tensor& g, const Tensor& w, const Tensor& before, const Conv& conv, Tensor& dx);
+void record_forward(const Tensor& x, const Tensor& w, const Tensor& before, const ConvOptions& conv, Tensor& y);
+void record_data(const Tensor& g, const Tensor& w, const Tensor& before, const ConvOptions& conv, Tensor& dx);
 
 /// True if the convolution itself adds a vjp's part of a cotangent to `before`.
 bool joins(const Tensor& before, const Tensor& from) {
@@ -50,7 +50,7 @@ bool joins(const Tensor& before, const Tensor& from) {
 }
 
 /// conv2d of a vjp, added to the earlier contributions if the device has kernels for that.
-Tensor forward_onto(const Tensor& before, const Tensor& x, const Tensor& w, const Conv& conv) {
+Tensor forward_onto(const Tensor& before, const Tensor& x, const Tensor& w, const ConvOptions& conv) {
   if (!joins(before, x)) return conv2d(x, w, conv);
   Tensor y = before;
   const ConvShape shape = conv_geometry("conv2d", x.shape, w.shape, conv);
@@ -60,7 +60,7 @@ Tensor forward_onto(const Tensor& before, const Tensor& x, const Tensor& w, cons
 }
 
 /// conv2d_data of a vjp, likewise.
-Tensor data_onto(const Tensor& before, const Tensor& g, const Tensor& w, const Shape& images, const Conv& conv) {
+Tensor data_onto(const Tensor& before, const Tensor& g, const Tensor& w, const Shape& images, const ConvOptions& conv) {
   if (!joins(before, g)) return conv2d_data(g, w, images, conv);
   Tensor dx = before;
   const ConvShape shape = conv_geometry("conv2d_data", images, w.shape, conv);
@@ -70,7 +70,7 @@ Tensor data_onto(const Tensor& before, const Tensor& g, const Tensor& w, const S
 }
 
 /// data_onto for a forward op's vjp, with the epilogue of the op that made the images if the device supports it.
-Tensor cotangent_of_images(const VjpContext& c, const Conv& conv) {
+Tensor cotangent_of_images(const VjpContext& c, const ConvOptions& conv) {
   const Tensor &g = c.g(), &w = c[1], &before = c.partial(0);
   const Shape& images = c.shape(0);
   if (!before || joins(before, g))
@@ -78,7 +78,7 @@ Tensor cotangent_of_images(const VjpContext& c, const Conv& conv) {
   return data_onto(before, g, w, images, conv);
 }
 
-void record_forward(const Tensor& x, const Tensor& w, const Tensor& before, const Conv& conv, Tensor& y) {
+void record_forward(const Tensor& x, const Tensor& w, const Tensor& before, const ConvOptions& conv, Tensor& y) {
   record("conv2d", {x, w, before}, {x, w}, {&y}, [conv](const VjpContext& c) {
     const Tensor& w = c[1];
     return Tensors{c.need(0) ? cotangent_of_images(c, conv) : Tensor{},
@@ -87,7 +87,7 @@ void record_forward(const Tensor& x, const Tensor& w, const Tensor& before, cons
   });
 }
 
-void record_data(const Tensor& g, const Tensor& w, const Tensor& before, const Conv& conv, Tensor& dx) {
+void record_data(const Tensor& g, const Tensor& w, const Tensor& before, const ConvOptions& conv, Tensor& dx) {
   record("conv2d_data", {g, w, before}, {g, w}, {&dx}, [conv](const VjpContext& c) {
     const Tensor &a = c.g(), &w = c[1];
     return Tensors{c.need(0) ? forward_onto(c.partial(0), a, w, conv) : Tensor{},
@@ -97,7 +97,7 @@ void record_data(const Tensor& g, const Tensor& w, const Tensor& before, const C
 
 }  // namespace
 
-PendingConv record_conv2d(const Tensor& x, const Tensor& w, const Conv& conv) {
+PendingConv record_conv2d(const Tensor& x, const Tensor& w, const ConvOptions& conv) {
   const ConvShape shape = conv_geometry("conv2d", x.shape, w.shape, conv);
   require_types("conv2d", x.dtype, w.dtype);
   Tensor y = empty(x.backend(), conv_output(shape), x.dtype);
@@ -105,13 +105,13 @@ PendingConv record_conv2d(const Tensor& x, const Tensor& w, const Conv& conv) {
   return {shape, x, w, y};
 }
 
-Tensor conv2d(const Tensor& x, const Tensor& w, const Conv& conv) {
+Tensor conv2d(const Tensor& x, const Tensor& w, const ConvOptions& conv) {
   const PendingConv pending = record_conv2d(x, w, conv);
   pending.compute();
   return pending.y;
 }
 
-Tensor conv2d_data(const Tensor& g, const Tensor& w, const Shape& x_shape, const Conv& conv) {
+Tensor conv2d_data(const Tensor& g, const Tensor& w, const Shape& x_shape, const ConvOptions& conv) {
   const ConvShape shape = conv_geometry("conv2d_data", x_shape, w.shape, conv);
   require_output("conv2d_data", g, shape);
   require_types("conv2d_data", g.dtype, w.dtype);
@@ -121,7 +121,7 @@ Tensor conv2d_data(const Tensor& g, const Tensor& w, const Shape& x_shape, const
   return dx;
 }
 
-Tensor conv2d_weight(const Tensor& x, const Tensor& g, const Shape& w_shape, DType dtype, const Conv& conv,
+Tensor conv2d_weight(const Tensor& x, const Tensor& g, const Shape& w_shape, DType dtype, const ConvOptions& conv,
                      const Tensor& place) {
   const ConvShape shape = conv_geometry("conv2d_weight", x.shape, w_shape, conv);
   require_output("conv2d_weight", g, shape);

@@ -13,6 +13,6 @@ struct PendingConv {
   void compute() const { x.backend().conv2d(shape, x.array(), w.weights_for(x.dtype), y.array()); }
 };
 
-PendingConv record_conv2d(const Tensor& x, const Tensor& w, const Conv& conv);
+PendingConv record_conv2d(const Tensor& x, const Tensor& w, const ConvOptions& conv);
 
 }  // namespace vergence

@@ -23,8 +23,8 @@ bool computed_together(const PendingConv& conv, const PendingNorm& norm) {
 
 }  // namespace
 
-BatchNormResult conv2d_batch_norm(const Tensor& x, const Tensor& w, const Conv& conv, const Tensor& gamma,
-                                  const Tensor& beta, const Tensor& add, const BatchNorm& options) {
+BatchNormResult conv2d_batch_norm(const Tensor& x, const Tensor& w, const ConvOptions& conv, const Tensor& gamma,
+                                  const Tensor& beta, const Tensor& add, const BatchNormOptions& options) {
   const PendingConv first = record_conv2d(x, w, conv);
   const PendingNorm second = record_batch_norm(first.y, gamma, beta, add, options);
   if (!computed_together(first, second)) {

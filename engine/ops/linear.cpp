@@ -32,7 +32,7 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias) {
   record("linear", {x, w, bias}, {x, w}, {&y}, [](const VjpContext& c) {
     return Tensors{c.need(0) ? matmul(c.g(), c[1]) : Tensor{},
                    c.need(1) ? matmul(c.g(), c[0], true, false, c.place(1)) : Tensor{},
-                   c.need(2) ? sum_rows(c.g(), c.place(2)) : Tensor{}};
+                   c.need(2) ? sum_over_rows(c.g(), c.place(2)) : Tensor{}};
   });
   return y;
 }

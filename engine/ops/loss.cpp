@@ -25,10 +25,11 @@ Tensor row_numbers(Backend& backend, std::int64_t rows, std::int64_t shift) {
 Tensor composed_set(const Tensor& g, const Tensor& u, double temperature) {
   const std::int64_t rows = u.shape[0];
   // exp(-1e9) is 0 in every type: a row is not its own candidate.
-  const Tensor excluded = unpick(full(u.backend(), {rows}, -1e9, u.dtype), row_numbers(u.backend(), rows, 0), rows);
+  const Tensor excluded =
+      scatter_along_row(full(u.backend(), {rows}, -1e9, u.dtype), row_numbers(u.backend(), rows, 0), rows);
   const Tensor v = u / temperature;
   const Tensor p = softmax(matmul(v, u, false, true) + excluded);
-  const Tensor e = unpick(g, row_numbers(u.backend(), rows, rows / 2), rows) - p * reshape(g, {rows, 1});
+  const Tensor e = scatter_along_row(g, row_numbers(u.backend(), rows, rows / 2), rows) - p * reshape(g, {rows, 1});
   return matmul(e, v) + matmul(e, v, true, false);
 }
 

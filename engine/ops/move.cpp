@@ -131,22 +131,23 @@ Tensor scatter_rows(const Tensor& x, const Tensor& index, std::int64_t rows) {
   return y;
 }
 
-Tensor pick(const Tensor& x, const Tensor& index) {
-  require(x.shape.rank() == 2, "pick: expected a matrix, got ", x.shape);
-  require_index("pick", index, x.rows());
+Tensor take_along_row(const Tensor& x, const Tensor& index) {
+  require(x.shape.rank() == 2, "take_along_row: expected a matrix, got ", x.shape);
+  require_index("take_along_row", index, x.rows());
   Tensor y = empty(x.backend(), {x.rows()}, x.dtype);
-  x.backend().pick(x.cols(), x.array(), index.array(), y.array());
-  record("pick", {x}, {index}, {&y},
-         [cols = x.cols()](const VjpContext& c) { return Tensors{unpick(c.g(), c[0], cols)}; });
+  x.backend().take_along_row(x.cols(), x.array(), index.array(), y.array());
+  record("take_along_row", {x}, {index}, {&y},
+         [cols = x.cols()](const VjpContext& c) { return Tensors{scatter_along_row(c.g(), c[0], cols)}; });
   return y;
 }
 
-Tensor unpick(const Tensor& x, const Tensor& index, std::int64_t cols) {
-  require(x.shape.rank() == 1, "unpick: expected a vector, got ", x.shape);
-  require_index("unpick", index, x.size());
+Tensor scatter_along_row(const Tensor& x, const Tensor& index, std::int64_t cols) {
+  require(x.shape.rank() == 1, "scatter_along_row: expected a vector, got ", x.shape);
+  require_index("scatter_along_row", index, x.size());
   Tensor y = empty(x.backend(), {x.size(), cols}, x.dtype);
-  x.backend().unpick(cols, x.array(), index.array(), y.array());
-  record("unpick", {x}, {index}, {&y}, [](const VjpContext& c) { return Tensors{pick(c.g(), c[0])}; });
+  x.backend().scatter_along_row(cols, x.array(), index.array(), y.array());
+  record("scatter_along_row", {x}, {index}, {&y},
+         [](const VjpContext& c) { return Tensors{take_along_row(c.g(), c[0])}; });
   return y;
 }
 

@@ -41,7 +41,7 @@ struct BackwardResult {
 /// The backward op for one group, composed: g, x as [rows, C], differentiable to any order in g, x and gamma.
 BackwardResult composed_group(const Tensor& g, const Tensor& x, const Norm& norm, std::int64_t group) {
   const double rows = static_cast<double>(norm.shape.rows);
-  auto row_mean = [&](const Tensor& z) { return affine(sum_rows(z), 1 / rows); };
+  auto row_mean = [&](const Tensor& z) { return affine(sum_over_rows(z), 1 / rows); };
   Tensor centered, rstd;
   if (norm.shape.training) {
     centered = x - row_mean(x);
@@ -53,7 +53,7 @@ BackwardResult composed_group(const Tensor& g, const Tensor& x, const Norm& norm
   const Tensor xh = centered * rstd;
   const Tensor projected = norm.shape.training ? g - row_mean(g) - xh * row_mean(xh * g) : g;
   const Tensor scale = norm.gamma ? norm.gamma * rstd : rstd;
-  return {projected * scale, g, sum_rows(g * xh), sum_rows(g)};
+  return {projected * scale, g, sum_over_rows(g * xh), sum_over_rows(g)};
 }
 
 /// A replacement for y in elementary ops: the bits as 0 and 1, computed by masking a cotangent of ones.
@@ -160,7 +160,7 @@ BackwardResult batch_norm_backward(const VjpContext& c, const Norm& norm) {
   return out;
 }
 
-NormShape norm_shape(const Tensor& x, const BatchNorm& options, bool training) {
+NormShape norm_shape(const Tensor& x, const BatchNormOptions& options, bool training) {
   require(x.shape.rank() >= 2 && options.groups > 0 && x.shape[0] % options.groups == 0, "batch_norm: ", x.shape,
           " does not divide into ", options.groups, " statistic groups");
   NormShape shape;
@@ -216,7 +216,7 @@ PendingNorm recorded(PendingNorm norm, bool recompute) {
 }  // namespace
 
 PendingNorm record_batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& add,
-                              const BatchNorm& options) {
+                              const BatchNormOptions& options) {
   PendingNorm pending;
   pending.shape = norm_shape(x, options, true);
   require_parameters(x, gamma, beta, add);
@@ -230,14 +230,14 @@ PendingNorm record_batch_norm(const Tensor& x, const Tensor& gamma, const Tensor
 }
 
 BatchNormResult batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& add,
-                           const BatchNorm& options) {
+                           const BatchNormOptions& options) {
   const PendingNorm pending = record_batch_norm(x, gamma, beta, add, options);
   pending.compute();
   return {pending.y, pending.mean, pending.rstd};
 }
 
 Tensor batch_norm_eval(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& add, const Tensor& mean,
-                       const Tensor& variance, const BatchNorm& options) {
+                       const Tensor& variance, const BatchNormOptions& options) {
   PendingNorm pending;
   pending.shape = norm_shape(x, options, false);
   require_parameters(x, gamma, beta, add);

@@ -21,6 +21,6 @@ struct PendingNorm {
 
 /// Training mode: see batch_norm.
 PendingNorm record_batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& add,
-                              const BatchNorm& options);
+                              const BatchNormOptions& options);
 
 }  // namespace vergence

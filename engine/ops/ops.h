@@ -63,7 +63,7 @@ Tensor scaled_sum(const Tensor& x, double factor);
 /// <a, b>: rank 0.
 Tensor dot(const Tensor& a, const Tensor& b);
 /// [..., C] -> [C].
-Tensor sum_rows(const Tensor& x, const Tensor& place = {});
+Tensor sum_over_rows(const Tensor& x, const Tensor& place = {});
 /// [..., C] -> [..., 1].
 Tensor sum_cols(const Tensor& x);
 /// Per row / column sums of a*b without storing the product.
@@ -91,9 +91,9 @@ Tensor gather_rows(const Tensor& x, const Tensor& index);
 /// [rows, ...] zeros with x[i] added at index[i].
 Tensor scatter_rows(const Tensor& x, const Tensor& index, std::int64_t rows);
 /// [R, C] and i32 [R] -> [R]: one entry of each row.
-Tensor pick(const Tensor& x, const Tensor& index);
-/// [R] -> [R, cols]: the transpose of pick.
-Tensor unpick(const Tensor& x, const Tensor& index, std::int64_t cols);
+Tensor take_along_row(const Tensor& x, const Tensor& index);
+/// [R] -> [R, cols]: the transpose of take_along_row.
+Tensor scatter_along_row(const Tensor& x, const Tensor& index, std::int64_t cols);
 
 // ---- products (linear.cpp)
 /// op(a) op(b) for matrices; op transposes if requested.
@@ -105,19 +105,19 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias = {});
 Tensor mask_scale(const Tensor& x, const Tensor& m);
 
 // ---- convolution (conv.cpp)
-struct Conv {
+struct ConvOptions {
   std::int64_t stride = 1, padding = 0, dilation = 1, groups = 1;
 };
 /// x [N,H,W,Cin], w [Cout,kh,kw,Cin/groups] -> [N,H',W',Cout]. x bf16 takes w in bf16 or f32.
-Tensor conv2d(const Tensor& x, const Tensor& w, const Conv& conv = {});
+Tensor conv2d(const Tensor& x, const Tensor& w, const ConvOptions& conv = {});
 /// The transpose of conv2d in x (transposed convolution): g [N,H',W',Cout] -> `x_shape`.
-Tensor conv2d_data(const Tensor& g, const Tensor& w, const Shape& x_shape, const Conv& conv = {});
+Tensor conv2d_data(const Tensor& g, const Tensor& w, const Shape& x_shape, const ConvOptions& conv = {});
 /// The transpose of conv2d in w: -> `w_shape`, of type `dtype`.
-Tensor conv2d_weight(const Tensor& x, const Tensor& g, const Shape& w_shape, DType dtype, const Conv& conv = {},
+Tensor conv2d_weight(const Tensor& x, const Tensor& g, const Shape& w_shape, DType dtype, const ConvOptions& conv = {},
                      const Tensor& place = {});
 
 // ---- normalization (norm.cpp, conv_norm.cpp; of rows: rows.cpp)
-struct BatchNorm {
+struct BatchNormOptions {
   std::int64_t groups = 1;  // statistic groups: equal consecutive parts of the first axis
   bool relu = false;
   double epsilon = 1e-5;
@@ -134,13 +134,13 @@ struct BatchNormResult {
 /// Training mode: y = [relu](gamma (x - mean) rstd + beta [+ add]), statistics per group over all but the last axis.
 /// gamma, beta [C] master (none: 1 and 0); add of x's shape or none.
 BatchNormResult batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& add,
-                           const BatchNorm& options = {});
+                           const BatchNormOptions& options = {});
 /// batch_norm of conv2d(x, w, conv), recorded as those two ops; the device may compute them together.
-BatchNormResult conv2d_batch_norm(const Tensor& x, const Tensor& w, const Conv& conv, const Tensor& gamma,
-                                  const Tensor& beta, const Tensor& add, const BatchNorm& options = {});
+BatchNormResult conv2d_batch_norm(const Tensor& x, const Tensor& w, const ConvOptions& conv, const Tensor& gamma,
+                                  const Tensor& beta, const Tensor& add, const BatchNormOptions& options = {});
 /// Eval mode: the given mean and variance [C] are constants.
 Tensor batch_norm_eval(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& add, const Tensor& mean,
-                       const Tensor& variance, const BatchNorm& options = {});
+                       const Tensor& variance, const BatchNormOptions& options = {});
 /// Scales rows to unit length: x / max(|x|, epsilon).
 Tensor l2_normalize(const Tensor& x, double epsilon = 1e-12);
 Tensor log_softmax(const Tensor& x);
@@ -149,11 +149,11 @@ Tensor softmax(const Tensor& x);
 Tensor cross_entropy(const Tensor& logits, const Tensor& targets);
 
 // ---- pooling (pool.cpp)
-struct Pool {
+struct PoolOptions {
   std::int64_t kernel = 2, stride = 2, padding = 0;
 };
-Tensor max_pool(const Tensor& x, const Pool& pool);
-Tensor average_pool(const Tensor& x, const Pool& pool);
+Tensor max_pool(const Tensor& x, const PoolOptions& pool);
+Tensor average_pool(const Tensor& x, const PoolOptions& pool);
 /// [N,H,W,C] -> [N,C], in x's type or, if requested, its master type.
 Tensor global_average_pool(const Tensor& x, std::optional<DType> dtype = {});
 

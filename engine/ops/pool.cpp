@@ -6,7 +6,7 @@ namespace vergence {
 
 namespace {
 
-PoolShape pool_geometry(const char* op, const Shape& x, const Pool& pool) {
+PoolShape pool_geometry(const char* op, const Shape& x, const PoolOptions& pool) {
   require(x.rank() == 4, op, ": expected [N, H, W, C], got ", x);
   require(pool.kernel > 0 && pool.stride > 0 && pool.padding >= 0 && 2 * pool.padding <= pool.kernel &&
               x[1] + 2 * pool.padding >= pool.kernel && x[2] + 2 * pool.padding >= pool.kernel,
@@ -66,7 +66,7 @@ Tensor average_pool_backward(const Tensor& g, const PoolShape& shape, const Resu
 
 }  // namespace
 
-Tensor max_pool(const Tensor& x, const Pool& pool) {
+Tensor max_pool(const Tensor& x, const PoolOptions& pool) {
   const PoolShape shape = pool_geometry("max_pool", x.shape, pool);
   Tensor y = empty(x.backend(), pool_output(shape), x.dtype);
   const Tensor index = empty(x.backend(), pool_output(shape), DType::i32);
@@ -76,7 +76,7 @@ Tensor max_pool(const Tensor& x, const Pool& pool) {
   return y;
 }
 
-Tensor average_pool(const Tensor& x, const Pool& pool) {
+Tensor average_pool(const Tensor& x, const PoolOptions& pool) {
   const PoolShape shape = pool_geometry("average_pool", x.shape, pool);
   return average_pool(x, shape, {pool_output(shape), x.dtype});
 }

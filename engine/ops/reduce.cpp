@@ -60,9 +60,9 @@ Tensor dot(const Tensor& a, const Tensor& b) {
   return y;
 }
 
-Tensor sum_rows(const Tensor& x, const Tensor& place) {
+Tensor sum_over_rows(const Tensor& x, const Tensor& place) {
   Tensor y = reduced(Reduce::sum, Along::rows, x.rows(), x.cols(), x, {}, {x.cols()}, place);
-  record("sum_rows", {x}, {}, {&y},
+  record("sum_over_rows", {x}, {}, {&y},
          [shape = x.shape](const VjpContext& c) { return Tensors{broadcast(c.g(), shape)}; });
   return y;
 }
@@ -101,7 +101,7 @@ Tensor sum_to(const Tensor& x, const Shape& shape) {
     case Repeat::none:
       return x;
     case Repeat::over_rows:
-      return reshape(sum_rows(x), shape);
+      return reshape(sum_over_rows(x), shape);
     case Repeat::over_cols:
       return sum_cols(x);
     case Repeat::everywhere:

@@ -64,7 +64,7 @@ Tensor log_softmax(const Tensor& x) {
 Tensor softmax(const Tensor& x) { return exp(log_softmax(x)); }
 
 Tensor cross_entropy(const Tensor& logits, const Tensor& targets) {
-  return neg(mean(pick(log_softmax(logits), targets)));
+  return neg(mean(take_along_row(log_softmax(logits), targets)));
 }
 
 }  // namespace vergence

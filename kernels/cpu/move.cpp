@@ -1,6 +1,6 @@
-// Movement: strided block copies, matrix transposes, gather and scatter by row, and one entry per row (pick, unpick).
-// No arithmetic except scatter's sums. Bound by memory: data is read once and written once. Indices are checked before
-// anything is written.
+// Movement: strided block copies, matrix transposes, gather and scatter by row, and one entry per row (take_along_row,
+// scatter_along_row). No arithmetic except scatter's sums. Bound by memory: data is read once and written once. Indices
+// are checked before anything is written.
 #include <cstring>
 
 #include "kernels/cpu/backend.h"
@@ -125,9 +125,9 @@ void CpuBackend::scatter_rows(std::int64_t cols, ConstArray in, ConstArray index
   });
 }
 
-void CpuBackend::pick(std::int64_t cols, ConstArray in, ConstArray index, Array out) {
-  require(in.dtype == out.dtype, "kernel pick: from ", name_of(in.dtype), " to ", name_of(out.dtype));
-  const std::int32_t* entry = checked("pick", index, cols);
+void CpuBackend::take_along_row(std::int64_t cols, ConstArray in, ConstArray index, Array out) {
+  require(in.dtype == out.dtype, "kernel take_along_row: from ", name_of(in.dtype), " to ", name_of(out.dtype));
+  const std::int32_t* entry = checked("take_along_row", index, cols);
   cpu::with_bits(in.dtype, [&](auto zero) {
     using Word = decltype(zero);
     for (std::int64_t i = 0; i < index.size; ++i)
@@ -135,9 +135,9 @@ void CpuBackend::pick(std::int64_t cols, ConstArray in, ConstArray index, Array 
   });
 }
 
-void CpuBackend::unpick(std::int64_t cols, ConstArray in, ConstArray index, Array out) {
-  require(in.dtype == out.dtype, "kernel unpick: from ", name_of(in.dtype), " to ", name_of(out.dtype));
-  const std::int32_t* entry = checked("unpick", index, cols);
+void CpuBackend::scatter_along_row(std::int64_t cols, ConstArray in, ConstArray index, Array out) {
+  require(in.dtype == out.dtype, "kernel scatter_along_row: from ", name_of(in.dtype), " to ", name_of(out.dtype));
+  const std::int32_t* entry = checked("scatter_along_row", index, cols);
   parallel_zero(out.data, out.size * size_of(out.dtype));
   cpu::with_bits(in.dtype, [&](auto zero) {
     using Word = decltype(zero);

@@ -72,8 +72,8 @@ class CudaBackend final : public Backend {
   void transpose(std::int64_t batch, std::int64_t rows, std::int64_t cols, ConstArray in, Array out) override;
   void gather_rows(std::int64_t cols, ConstArray in, ConstArray index, Array out) override;
   void scatter_rows(std::int64_t cols, ConstArray in, ConstArray index, Array out) override;
-  void pick(std::int64_t cols, ConstArray in, ConstArray index, Array out) override;
-  void unpick(std::int64_t cols, ConstArray in, ConstArray index, Array out) override;
+  void take_along_row(std::int64_t cols, ConstArray in, ConstArray index, Array out) override;
+  void scatter_along_row(std::int64_t cols, ConstArray in, ConstArray index, Array out) override;
 
   // ---- gemm.cu
   void gemm(bool transpose_a, bool transpose_b, std::int64_t m, std::int64_t n, std::int64_t k, ConstArray a,

@@ -1,9 +1,10 @@
-// Movement on the GPU: strided block copies, matrix transposes, gather and scatter by row, and one entry per row (pick,
-// unpick). Bytes: data is read once and written once. Bound by memory (H200 data sheet: 4.8 TB/s). Kernels without
-// arithmetic move words of 1 to 16 bytes, the widest that divides every offset.
+// Movement on the GPU: strided block copies, matrix transposes, gather and scatter by row, and one entry per row
+// (take_along_row, scatter_along_row). Bytes: data is read once and written once. Bound by memory (H200 data sheet: 4.8
+// TB/s). Kernels without arithmetic move words of 1 to 16 bytes, the widest that divides every offset.
 //
 // Indices come from the engine, and the device cannot refuse them. It never follows one out of range: gather_rows and
-// pick write NaN (one bits) instead, unpick fills its row with NaN, scatter_rows leaves its row out.
+// take_along_row write NaN (one bits) instead, scatter_along_row fills its row with NaN, scatter_rows leaves its row
+// out.
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/loops.h"
 
@@ -134,7 +135,7 @@ __global__ void scatter(std::int64_t count, std::int64_t rows, std::int64_t cols
 }
 
 template <class Word>
-__global__ void pick_entries(std::int64_t rows, std::int64_t cols, const Word* in, const std::int32_t* index,
+__global__ void take_entries(std::int64_t rows, std::int64_t cols, const Word* in, const std::int32_t* index,
                              Word* out) {
   for (std::int64_t i = first_unit(); i < rows; i += all_threads()) {
     const std::int64_t entry = index[i];
@@ -143,8 +144,8 @@ __global__ void pick_entries(std::int64_t rows, std::int64_t cols, const Word* i
 }
 
 template <class Word>
-__global__ void unpick_entries(std::int64_t rows, std::int64_t cols, const Word* in, const std::int32_t* index,
-                               Word* out) {
+__global__ void scatter_entries(std::int64_t rows, std::int64_t cols, const Word* in, const std::int32_t* index,
+                                Word* out) {
   for (std::int64_t i = first_unit(); i < rows * cols; i += all_threads()) {
     const std::int64_t row = quotient(i, cols), entry = index[row];
     const bool inside = entry >= 0 && entry < cols;
@@ -214,23 +215,23 @@ void CudaBackend::scatter_rows(std::int64_t cols, ConstArray in, ConstArray inde
   });
 }
 
-void CudaBackend::pick(std::int64_t cols, ConstArray in, ConstArray index, Array out) {
-  require(in.dtype == out.dtype, "kernel pick: from ", name_of(in.dtype), " to ", name_of(out.dtype));
+void CudaBackend::take_along_row(std::int64_t cols, ConstArray in, ConstArray index, Array out) {
+  require(in.dtype == out.dtype, "kernel take_along_row: from ", name_of(in.dtype), " to ", name_of(out.dtype));
   if (index.size == 0) return;
   with_bits(in.dtype, [&](auto zero) {
     using Word = decltype(zero);
-    launch("pick", pick_entries<Word>, blocks_for(index.size, 256), 256, device_.stream(), index.size, cols,
+    launch("take_along_row", take_entries<Word>, blocks_for(index.size, 256), 256, device_.stream(), index.size, cols,
            static_cast<const Word*>(in.data), index.as<std::int32_t>(), static_cast<Word*>(out.data));
   });
 }
 
-void CudaBackend::unpick(std::int64_t cols, ConstArray in, ConstArray index, Array out) {
-  require(in.dtype == out.dtype, "kernel unpick: from ", name_of(in.dtype), " to ", name_of(out.dtype));
+void CudaBackend::scatter_along_row(std::int64_t cols, ConstArray in, ConstArray index, Array out) {
+  require(in.dtype == out.dtype, "kernel scatter_along_row: from ", name_of(in.dtype), " to ", name_of(out.dtype));
   if (out.size == 0) return;
   with_bits(in.dtype, [&](auto zero) {
     using Word = decltype(zero);
-    launch("unpick", unpick_entries<Word>, blocks_for(out.size, 512), 256, device_.stream(), index.size, cols,
-           static_cast<const Word*>(in.data), index.as<std::int32_t>(), static_cast<Word*>(out.data));
+    launch("scatter_along_row", scatter_entries<Word>, blocks_for(out.size, 512), 256, device_.stream(), index.size,
+           cols, static_cast<const Word*>(in.data), index.as<std::int32_t>(), static_cast<Word*>(out.data));
   });
 }
 

@@ -11,8 +11,8 @@ namespace vergence {
 namespace {
 
 constexpr std::int64_t conv4_width = 64;
-constexpr Conv conv4_conv{.stride = 1, .padding = 1};
-constexpr Pool conv4_pool{.kernel = 2, .stride = 2};
+constexpr ConvOptions conv4_conv{.stride = 1, .padding = 1};
+constexpr PoolOptions conv4_pool{.kernel = 2, .stride = 2};
 
 /// Height and width of the last map: each block halves them, rounding down.
 std::int64_t conv4_map_size(std::int64_t image_size) { return image_size / 16; }
@@ -33,7 +33,7 @@ class Conv4 final : public EncoderNetwork {
   std::vector<const ConvBn*> layers() const override { return {&blocks_[0], &blocks_[1], &blocks_[2], &blocks_[3]}; }
 
   /// Needs images of at least 16 pixels.
-  Tensor feature_map(const Tensor& images, const Pass& pass) const override {
+  Tensor feature_map(const Tensor& images, const ForwardMode& pass) const override {
     Tensor x = max_pool(conv_bn_of_images(images, blocks_[0], pass, {.relu = true}, "conv4"), conv4_pool);
     for (std::size_t i = 1; i < blocks_.size(); ++i)
       x = max_pool(conv_bn(x, blocks_[i], pass, {.relu = true}), conv4_pool);

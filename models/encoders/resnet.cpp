@@ -48,14 +48,14 @@ StemLayers layers_of(Stem stem) {
   throw Error("resnet: there is no such stem");
 }
 
-constexpr Pool stem_pool{3, 2, 1};
+constexpr PoolOptions stem_pool{3, 2, 1};
 
 /// One convolution of the network, without weights.
 struct ConvPlan {
   std::string conv_name, norm_name;
   std::int64_t in, out, kernel, stride, padding;
 
-  Conv conv() const { return {.stride = stride, .padding = padding}; }
+  ConvOptions conv() const { return {.stride = stride, .padding = padding}; }
 };
 
 struct BlockPlan {
@@ -155,7 +155,7 @@ std::vector<const ConvBn*> ResNet::layers() const {
 
 ResNet::operator Encoder() const { return {settings, clone()}; }
 
-Tensor ResNet::feature_map(const Tensor& images, const Pass& pass) const {
+Tensor ResNet::feature_map(const Tensor& images, const ForwardMode& pass) const {
   Tensor x = conv_bn_of_images(images, stem, pass, {.relu = settings.stem_relu}, settings.encoder);
   if (layers_of(settings.stem).pool) x = max_pool(x, stem_pool);
   for (const ResNetBlock& block : blocks) {

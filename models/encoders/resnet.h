@@ -62,7 +62,7 @@ struct ResNet final : EncoderNetwork {
   /// Visits in the order of torchvision's state_dict.
   void each(const Visit& visit, const std::string& prefix = "") override;
   std::vector<const ConvBn*> layers() const override;
-  Tensor feature_map(const Tensor& images, const Pass& pass) const override;
+  Tensor feature_map(const Tensor& images, const ForwardMode& pass) const override;
   /// The mean over the map's pixels.
   Tensor features_of(const Tensor& map) const override;
   /// The new stem is `cifar`.

@@ -119,7 +119,7 @@ BenchResult bench_step(const BenchSettings& settings, const ViewSource& views) {
   BenchResult result;
   const std::int64_t all = settings.warmup + settings.steps;
   // A recorded step repeats one batch, so steps with changing views run one by one.
-  StepRunner runner(*objective, device, options.capture && !views);
+  StepRunner runner(*objective, device, options.record && !views);
   for (std::int64_t step = 0; step < all; ++step) {
     const Views now = views ? views(step) : fixed;
     if (step == settings.warmup) device.reset_peak();

@@ -25,7 +25,7 @@ inline constexpr Word<SecondOrder> bench_meta_words[]{{"finite-difference", Seco
 
 struct BenchSettings {
   /// Uses these options of pretrain: objective, encoder and its own options, batch (512), device, precision, cpu-conv,
-  /// conv, weight-gradients, deterministic, tune, recompute and capture. It ignores the others.
+  /// conv, weight-gradients, deterministic, tune, recompute and record. It ignores the others.
   GivenOptions run = of_512_images();
   std::int64_t image = 32, projector = 2048;
   std::int64_t steps = 10, warmup = 3;

@@ -12,7 +12,7 @@ struct SuiteRow {
 
 constexpr SuiteRow suite_rows[] = {
     {"simclr", [](BenchSettings&) {}},
-    {"eager", [](BenchSettings& s) { s.run.values.capture = false; }},
+    {"eager", [](BenchSettings& s) { s.run.values.record = false; }},
     {"own_kernels", [](BenchSettings& s) { s.run.values.conv = CudaConv::cuda; }},
     {"quarter_batch", [](BenchSettings& s) { s.run.values.batch /= 4; }},
     {"barlow_twins", [](BenchSettings& s) { s.run.values.objective = "barlow_twins"; }},

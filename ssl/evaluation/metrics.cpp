@@ -391,7 +391,7 @@ Dataset Metrics::some_training() {
   Dataset some = training();
   if (train_limit() > 0) some.count = std::min(some.count, train_limit());
   if (!some.labels.empty()) some.labels.resize(static_cast<std::size_t>(some.count));
-  some.pixels.resize(static_cast<std::size_t>(some.count * some.image_size()));
+  some.pixels.resize(static_cast<std::size_t>(some.count * some.image_bytes()));
   return some;
 }
 

@@ -15,7 +15,7 @@ struct BarlowTwinsOptions {
   double epsilon = 1e-5;
 };
 
-class BarlowTwins final : public BaseMethod {
+class BarlowTwins final : public Method {
  public:
   explicit BarlowTwins(const ObjectiveSetup& setup) : projector_(make_mlp(projector(setup), setup.init())) {
     const BarlowTwinsOptions own = setup.options.own.get<BarlowTwinsOptions>();
@@ -23,7 +23,7 @@ class BarlowTwins final : public BaseMethod {
   }
 
   std::vector<Mlp*> heads() override { return {&projector_}; }
-  Tensor embed(const Tensor& features, const Pass& pass) const override { return projector_(features, pass); }
+  Tensor embed(const Tensor& features, const ForwardMode& pass) const override { return projector_(features, pass); }
   Tensor loss(const Embeddings& embeddings, Parts* parts) const override {
     const BarlowTwinsParts terms = barlow_twins_parts(embeddings.online, loss_);
     if (parts) *parts = {{"invariance", terms.invariance}, {"redundancy", terms.redundancy}};
@@ -59,7 +59,7 @@ ObjectiveEntry barlow_twins() {
   return {.name = "barlow_twins",
           .title = "Barlow Twins",
           .options = options,
-          .make_base = [](const ObjectiveSetup& setup, const Encoder&) -> std::unique_ptr<BaseMethod> {
+          .make_base = [](const ObjectiveSetup& setup, const Encoder&) -> std::unique_ptr<Method> {
             return std::make_unique<BarlowTwins>(setup);
           }};
 }

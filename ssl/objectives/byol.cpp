@@ -12,7 +12,7 @@ struct ByolOptions {
   std::int64_t predictor_hidden = 4096;
 };
 
-class Byol final : public BaseMethod {
+class Byol final : public Method {
  public:
   Byol(const ObjectiveSetup& setup, const Encoder& encoder, const ByolOptions& own)
       : projector_(make_mlp(mlp("projector", {setup.encoder.dim(), own.hidden, own.output}), setup.init())),
@@ -20,14 +20,14 @@ class Byol final : public BaseMethod {
         target_(encoder, {&projector_}, {own.momentum, own.final_momentum}, setup.activations) {}
 
   std::vector<Mlp*> heads() override { return {&projector_, &predictor_}; }
-  Tensor embed(const Tensor& features, const Pass& pass) const override {
+  Tensor embed(const Tensor& features, const ForwardMode& pass) const override {
     return predictor_(projector_(features, pass), pass);
   }
   Tensor loss(const Embeddings& embeddings, Parts*) const override {
     return byol(embeddings.online, embeddings.target);
   }
-  MomentumCopy* target() override { return &target_; }
-  Tensor embed_target(const Tensor& features, const Pass& pass) const override {
+  MomentumEncoder* target() override { return &target_; }
+  Tensor embed_target(const Tensor& features, const ForwardMode& pass) const override {
     return target_.head(0, features, pass);
   }
 
@@ -37,7 +37,7 @@ class Byol final : public BaseMethod {
   }
 
   Mlp projector_, predictor_;
-  MomentumCopy target_;
+  MomentumEncoder target_;
 };
 
 void options(OptionBuilder& t) {
@@ -57,7 +57,7 @@ ObjectiveEntry byol() {
   return {.name = "byol",
           .title = "BYOL",
           .options = options,
-          .make_base = [](const ObjectiveSetup& setup, const Encoder& encoder) -> std::unique_ptr<BaseMethod> {
+          .make_base = [](const ObjectiveSetup& setup, const Encoder& encoder) -> std::unique_ptr<Method> {
             return std::make_unique<Byol>(setup, encoder, setup.options.own.get<ByolOptions>());
           }};
 }

@@ -137,10 +137,10 @@ class MetaMask final : public Objective {
     shuffle(order, random);
     return order;
   }
-  Tensor contrastive(const Tensor& features, const Pass& pass) const {
+  Tensor contrastive(const Tensor& features, const ForwardMode& pass) const {
     return nt_xent(contrastive_head_(features, pass), own_.temperature);
   }
-  Tensor redundancy(const Tensor& features, const Pass& pass) const {
+  Tensor redundancy(const Tensor& features, const ForwardMode& pass) const {
     return barlow_twins(redundancy_head_(features, pass),
                         {.lambda = own_.lambda, .scale = 1, .unbiased = true, .epsilon = 0});
   }
@@ -149,7 +149,7 @@ class MetaMask final : public Objective {
   }
   Losses losses_of(const Views& views, const Tensor& logits) {
     const Tensor features = masked(encode(views), logits);
-    const Pass heads = head_pass();
+    const ForwardMode heads = head_pass();
     return {redundancy(features, heads), contrastive(features, heads)};
   }
   static Parts parts_of(const Losses& losses) {
@@ -200,7 +200,7 @@ class MetaMask final : public Objective {
       Tensors values = parameters_.tensors();
       std::copy(weights.begin(), weights.end(), values.begin());
       return with_parameters(values, [&] {
-        Pass encoder_pass = pass(), heads = head_pass();
+        ForwardMode encoder_pass = pass(), heads = head_pass();
         encoder_pass.running = heads.running = nullptr;
         const Tensor features = masked(encoder_(views, encoder_pass), meta[0]);
         const Tensor loss = contrastive(features, heads);

@@ -14,14 +14,14 @@ struct SimclrOptions {
   bool batch_norm = false, last_norm = false;
 };
 
-class Simclr final : public BaseMethod {
+class Simclr final : public Method {
  public:
   explicit Simclr(const ObjectiveSetup& setup)
       : projector_(make_mlp(projector(setup), setup.init())),
         temperature_(setup.options.own.get<SimclrOptions>().temperature) {}
 
   std::vector<Mlp*> heads() override { return {&projector_}; }
-  Tensor embed(const Tensor& features, const Pass& pass) const override { return projector_(features, pass); }
+  Tensor embed(const Tensor& features, const ForwardMode& pass) const override { return projector_(features, pass); }
   Tensor loss(const Embeddings& embeddings, Parts*) const override { return nt_xent(embeddings.online, temperature_); }
   Tensor log_likelihood(const Embeddings& embeddings) const override {
     return info_nce(l2_normalize(embeddings.online), temperature_);
@@ -68,7 +68,7 @@ ObjectiveEntry simclr() {
   return {.name = "simclr",
           .title = "SimCLR",
           .options = options,
-          .make_base = [](const ObjectiveSetup& setup, const Encoder&) -> std::unique_ptr<BaseMethod> {
+          .make_base = [](const ObjectiveSetup& setup, const Encoder&) -> std::unique_ptr<Method> {
             return std::make_unique<Simclr>(setup);
           }};
 }

@@ -14,7 +14,7 @@ struct VicregOptions {
   std::int64_t hidden = 2048, output = 2048;  // projector: two hidden layers with batch norm, one output layer
 };
 
-class Vicreg final : public BaseMethod {
+class Vicreg final : public Method {
  public:
   explicit Vicreg(const ObjectiveSetup& setup)
       : own_(setup.options.own.get<VicregOptions>()),
@@ -24,7 +24,7 @@ class Vicreg final : public BaseMethod {
                             setup.init())) {}
 
   std::vector<Mlp*> heads() override { return {&projector_}; }
-  Tensor embed(const Tensor& features, const Pass& pass) const override { return projector_(features, pass); }
+  Tensor embed(const Tensor& features, const ForwardMode& pass) const override { return projector_(features, pass); }
 
   /// invariance mean (z1 - z2)^2 + variance (V(z1) + V(z2)) / 2 + covariance (C(z1) + C(z2)), as published.
   Tensor loss(const Embeddings& embeddings, Parts* parts) const override {
@@ -38,7 +38,7 @@ class Vicreg final : public BaseMethod {
   }
 
  private:
-  static Tensor centered(const Tensor& z) { return z - sum_rows(z) / static_cast<double>(z.rows()); }
+  static Tensor centered(const Tensor& z) { return z - sum_over_rows(z) / static_cast<double>(z.rows()); }
 
   /// Variance per dimension, unbiased.
   static Tensor variances(const Tensor& z) { return dot_rows(z, z) / static_cast<double>(z.rows() - 1); }
@@ -81,7 +81,7 @@ ObjectiveEntry vicreg() {
   return {.name = "vicreg",
           .title = "VICReg",
           .options = options,
-          .make_base = [](const ObjectiveSetup& setup, const Encoder&) -> std::unique_ptr<BaseMethod> {
+          .make_base = [](const ObjectiveSetup& setup, const Encoder&) -> std::unique_ptr<Method> {
             return std::make_unique<Vicreg>(setup);
           }};
 }

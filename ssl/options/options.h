@@ -79,7 +79,7 @@ struct Options {
   CpuConv cpu_conv = CpuConv::automatic;
   CudaConv conv = CudaConv::automatic;
   std::optional<DType> weight_gradients;  // cuDNN may round them to this; none: follows the precision
-  bool capture = true;
+  bool record = true;
   bool recompute = false;
   std::int64_t seed = 1;
   std::string out;                    // run folder; empty: runs/<dataset>_<objective>_s<seed>

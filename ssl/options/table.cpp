@@ -130,7 +130,7 @@ void add_run(OptionBuilder& t) {
   t.choice("weight-gradients", FIELD(weight_gradients),
            {{"auto", std::nullopt}, {"bf16", DType::bf16}, {"fp32", DType::f32}},
            "type to which cuDNN may round a convolution's weight gradients; auto: bf16 with --precision bf16 on a GPU");
-  t.flag("capture", FIELD(capture), "on a GPU: record the step once and repeat it");
+  t.flag("record", FIELD(record), "on a GPU: record the step once and repeat it");
   t.flag("recompute", FIELD(recompute),
          "compute batch norms' results again in the backward pass: the same bits, less memory, more time",
          Flags::may_change);

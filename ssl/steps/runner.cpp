@@ -14,7 +14,7 @@ StepRunner::StepRunner(Objective& objective, Backend& backend, bool record)
 
 const Step& StepRunner::run(const std::function<Views()>& views, const StepContext& context) {
   objective_.prepare(context);
-  Kind& kind = kinds_[objective_.variant()];
+  Kind& kind = kinds_[objective_.step_kind()];
   last_ = &kind;
   if (wanted_ && !kind.recording && kind.eager_steps >= eager_steps_first) record(kind, views);
   if (kind.recording) {

@@ -11,8 +11,8 @@
 
 namespace vergence {
 
-/// The first two steps of a kind (Objective::variant) run eagerly and create all lasting state; the third is recorded,
-/// then repeated. `Objective::prepare` uploads what changes from step to step.
+/// The first two steps of a kind (Objective::step_kind) run eagerly and create all lasting state; the third is
+/// recorded, then repeated. `Objective::prepare` uploads what changes from step to step.
 class StepRunner {
  public:
   /// Both must outlive the runner. `record` false: every step runs eagerly.

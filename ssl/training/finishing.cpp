@@ -31,7 +31,7 @@ Statistics recalibrated_statistics(const Encoder& encoder, const Dataset& datase
   for (std::int64_t i = 0; i < batches; ++i) {
     const auto first = order.begin() + i * settings.batch;
     const std::vector<std::int64_t> indices(first, first + settings.batch);
-    Pass pass{.running = &statistics, .activations = recalibration.activations};
+    ForwardMode pass{.running = &statistics, .activations = recalibration.activations};
     pass.statistics_momentum = 1 / static_cast<double>(i + 1);
     constant.feature_map(plain_images(dataset, indices, settings, backend), pass);
   }

@@ -45,7 +45,7 @@ class Trial {
     const std::int64_t there = device.traits().own_memory ? device.free_memory() : available_memory();
     require(needed < there, "a step needs about ", needed >> 20, " MiB of memory, and ", there >> 20, " MiB are free");
     views_ = bench_views(options_, *objective_, device, plan.channels);
-    runner_ = std::make_unique<StepRunner>(*objective_, device, options_.capture);
+    runner_ = std::make_unique<StepRunner>(*objective_, device, options_.record);
   }
 
   std::int64_t batch() const { return options_.batch; }

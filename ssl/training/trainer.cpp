@@ -82,7 +82,7 @@ Trainer::Trainer(const RunSetup& run, const StartPoint& start, RunFolder& folder
       notes_(notes),
       step_(start.step),
       batches_(run.batches(start.step)),
-      runner_(*run.objective, run.backend, run.options.capture),
+      runner_(*run.objective, run.backend, run.options.record),
       progress_(progress_settings(run, start), notes.log),
       validation_(run, progress_),
       saver_(run, folder, notes) {

@@ -268,7 +268,7 @@ TEST(ImageFile, AFlippedBitOfAPngIsDamage) {
       std::string damaged = file;
       damaged[at] = static_cast<char>(damaged[at] ^ 1 << bit);
       std::vector<std::uint8_t> pixels;
-      const std::string complaint = complaint_or("", [&] { pixels = decoded(damaged, JpegLibrary::stb).pixels; });
+      const std::string complaint = error_or("", [&] { pixels = decoded(damaged, JpegLibrary::stb).pixels; });
       if (complaint.empty()) {
         EXPECT_EQ(pixels, whole) << at << ' ' << bit;  // the chunk is longer: the pixels are all there, and end before
         EXPECT_TRUE(at < 41 && at >= 33) << at;

@@ -112,7 +112,7 @@ class Npy : public ::testing::Test {
       if (classes > 0) {
         ASSERT_EQ(data.label(i), (first + i) % classes) << i;
       }
-      for (std::int64_t p = 0; p < data.image_size(); ++p)
+      for (std::int64_t p = 0; p < data.image_bytes(); ++p)
         ASSERT_EQ(data.image(i)[p], static_cast<std::uint8_t>(pixel(first + i, p))) << i;
     }
   }

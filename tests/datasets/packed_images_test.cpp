@@ -180,7 +180,7 @@ TEST_F(PackedImagesTest, AFileThatChangesEndsTheRunWithItsName) {
     if (std::string(change) == "replaced") fs::copy_file(folder / "train/a/100.png", file);
     if (*change == 'u') fs::permissions(file, fs::perms::none);
     std::string text;
-    for (int i = 0; i < 6 && text.empty(); ++i) text = complaint_or("", [&] { loader.next(); });
+    for (int i = 0; i < 6 && text.empty(); ++i) text = error_or("", [&] { loader.next(); });
     expect_contains(text, {file});
     if (*change == 's') expect_contains(text, {"train/", "do not fit", "checksum"});
   }

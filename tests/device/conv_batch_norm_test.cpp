@@ -14,7 +14,7 @@ namespace {
 struct Layer {
   const char* name;
   std::int64_t images, side, in, out, kernel;
-  Conv conv;
+  ConvOptions conv;
   std::int64_t groups;
   bool affine, add, relu;
   bool fits;  // the tiles of 128 pixels into the statistic groups
@@ -62,19 +62,19 @@ Outcome run(const Layer& layer, const Forward& forward) {
   Tensors in = inputs_of(layer), wanted;
   for (Tensor& tensor : in)
     if (tensor) wanted.push_back(tensor = leaf(tensor));
-  const BatchNormResult result = forward(in, BatchNorm{.groups = layer.groups, .relu = layer.relu});
+  const BatchNormResult result = forward(in, BatchNormOptions{.groups = layer.groups, .relu = layer.relu});
   const Tensor seed = random_tensor("seed", result.y.shape, DType::bf16);
   return {result, grad({result.y}, wanted, {.create = false, .keep = false, .seeds = {seed}})};
 }
 
 Outcome together(const Layer& layer) {
-  return run(layer, [&](const Tensors& in, const BatchNorm& options) {
+  return run(layer, [&](const Tensors& in, const BatchNormOptions& options) {
     return conv2d_batch_norm(in[0], in[1], layer.conv, in[2], in[3], in[4], options);
   });
 }
 
 Outcome apart(const Layer& layer) {
-  return run(layer, [&](const Tensors& in, const BatchNorm& options) {
+  return run(layer, [&](const Tensors& in, const BatchNormOptions& options) {
     return batch_norm(conv2d(in[0], in[1], layer.conv), in[2], in[3], in[4], options);
   });
 }
@@ -178,8 +178,8 @@ TEST(ConvBatchNormElsewhere, FallsBack) {
   for (const auto& [type, channels] : {std::pair{DType::f32, 8}, std::pair{DType::bf16, 3}}) {
     const Tensor x = random_tensor("x", {2, 8, 8, channels}, type);
     const Tensor w = random_tensor("w", {8, 3, 3, channels}, DType::f32);
-    const Conv conv{.padding = 1};
-    const BatchNorm options{.groups = 1, .relu = true};
+    const ConvOptions conv{.padding = 1};
+    const BatchNormOptions options{.groups = 1, .relu = true};
     const BatchNormResult fused = conv2d_batch_norm(x, w, conv, {}, {}, {}, options);
     const BatchNormResult plain = batch_norm(conv2d(x, w, conv), {}, {}, {}, options);
     EXPECT_EQ(fused.y.values(), plain.y.values());

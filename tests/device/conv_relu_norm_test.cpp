@@ -16,7 +16,7 @@ namespace {
 struct Layer {
   const char* name;
   std::int64_t images, side, in, out, kernel;
-  Conv conv;
+  ConvOptions conv;
   std::int64_t groups;
   bool affine, add;
   bool fits;  // the tiles of 128 pixels into the statistic groups

@@ -43,7 +43,7 @@ struct Network {
                bool relu) {
     const Tensor w = parameter("w", {out, kernel, kernel, x.cols()});
     const Tensor gamma = parameter("gamma", {out}), beta = parameter("beta", {out});
-    BatchNorm norm{.groups = 2, .relu = relu};
+    BatchNormOptions norm{.groups = 2, .relu = relu};
     norm.recompute = recompute;
     return conv2d_batch_norm(x, w, {.stride = stride, .padding = kernel / 2}, gamma, beta, add, norm).y;
   }
@@ -122,7 +122,7 @@ TEST(RecomputedNorm, TakesTheFirstResultWhileItIsThere) {
   const Tensor x = from_values(device, {8, 16}, normal_values("x", 0, 128), DType::f32);
   const Tensor w = leaf(from_values(device, {4, 16}, normal_values("w", 0, 64), DType::f32));
   const Tensor gamma = leaf(full(device, {16}, 1)), beta = leaf(zeros(device, {16}));
-  BatchNorm norm{.relu = true};
+  BatchNormOptions norm{.relu = true};
   norm.recompute = true;
   for (const bool held : {true, false}) {
     Tensor y = batch_norm(x, gamma, beta, {}, norm).y;
@@ -145,7 +145,7 @@ TEST(RecomputedNorm, GivesTheSameBitsBeforeAnotherOne) {
   const Tensor gamma = leaf(full(device, {8}, 1)), beta = leaf(zeros(device, {8}));
   const Tensor seed = from_values(device, images, normal_values("seed", 0, images.size()), DType::bf16);
   const auto gradients = [&](bool recompute) {
-    BatchNorm norm{.groups = 2, .relu = true};
+    BatchNormOptions norm{.groups = 2, .relu = true};
     norm.recompute = recompute;
     const Tensor y = conv2d(batch_norm(batch_norm(x, {}, {}, {}, norm).y, gamma, beta, {}, norm).y, w);
     std::vector<Values> found;

@@ -40,7 +40,7 @@ std::string complaint_of_child(bool as_nobody, const std::function<void()>& body
   if (child == 0) {
     std::string text = "cannot become nobody";
     if (!as_nobody || ::geteuid() != 0 || (::setgid(nobody) == 0 && ::setuid(nobody) == 0))
-      text = complaint_or<std::exception>("no complaint", body);
+      text = error_or<std::exception>("no complaint", body);
     const bool written = ::write(ends[1], text.data(), text.size()) == static_cast<ssize_t>(text.size());
     ::_exit(written ? 0 : 1);
   }
@@ -400,7 +400,7 @@ TEST_F(Files, AMappedFileThatIsCutOffWhileItIsReadIsNamed) {
       std::this_thread::sleep_for(std::chrono::milliseconds(3));
       fs::resize_file(path, 10);
     });
-    const std::string text = complaint_or("", [&] {
+    const std::string text = error_or("", [&] {
       for (;;) file.read(0, read.data(), size);
     });
     cuts.join();

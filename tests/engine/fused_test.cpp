@@ -41,8 +41,8 @@ void expect_same(const std::function<Tensor(const Tensors&)>& fused, const std::
 
 Tensor composed_norm_group(const Tensor& x, const Tensor& gamma, const Tensor& beta) {
   const double inverse = 1 / static_cast<double>(x.rows());
-  const Tensor centered = x - inverse * sum_rows(x);
-  const Tensor variance = inverse * sum_rows(square(centered));
+  const Tensor centered = x - inverse * sum_over_rows(x);
+  const Tensor variance = inverse * sum_over_rows(square(centered));
   return centered / sqrt(variance + 1e-5) * gamma + beta;
 }
 
@@ -61,7 +61,7 @@ TEST_P(BatchNormForms, EqualTheComposition) {
   const Shape shape{6, 2, 3, 5};
   Tensors in = {random_tensor("x", shape), random_tensor("gamma", {5}), random_tensor("beta", {5})};
   if (with_add) in.push_back(random_tensor("add", shape));
-  const BatchNorm options{.groups = groups, .relu = with_relu};
+  const BatchNormOptions options{.groups = groups, .relu = with_relu};
   expect_same([&](const Tensors& t) { return batch_norm(t[0], t[1], t[2], t.size() > 3 ? t[3] : Tensor{}, options).y; },
               [&](const Tensors& t) {
                 Tensor y = composed_norm(t[0], t[1], t[2], options.groups);
@@ -127,7 +127,7 @@ TEST(Fused, LogSoftmax) {
 TEST(Fused, CrossEntropy) {
   const Tensor targets = from_indices(cpu(), {3, 0, 6, 3});
   expect_same([&](const Tensors& t) { return cross_entropy(t[0], targets); },
-              [&](const Tensors& t) { return neg(mean(pick(log(softmax(t[0])), targets))); },
+              [&](const Tensors& t) { return neg(mean(take_along_row(log(softmax(t[0])), targets))); },
               {random_tensor("x", {4, 7})});
 }
 
@@ -135,8 +135,8 @@ TEST(Fused, InfoNce) {
   // All scores at once, a row's own pushed out of reach.
   const Tensor own = from_indices(cpu(), {0, 1, 2, 3, 4, 5}), positives = from_indices(cpu(), {3, 4, 5, 0, 1, 2});
   const auto composed = [&](const Tensor& u) {
-    const Tensor self = unpick(full(cpu(), {6}, -1e9, DType::f64), own, 6);
-    return pick(log_softmax(matmul(u, u, false, true) / 0.3 + self), positives);
+    const Tensor self = scatter_along_row(full(cpu(), {6}, -1e9, DType::f64), own, 6);
+    return take_along_row(log_softmax(matmul(u, u, false, true) / 0.3 + self), positives);
   };
   expect_same([](const Tensors& in) { return info_nce(in[0], 0.3); },
               [&](const Tensors& in) { return composed(in[0]); }, {random_tensor("u", {6, 4})});
@@ -206,7 +206,7 @@ TEST(Fused, StatisticGroupsEqualSeparateCalls) {
 TEST(ConvTriple, IsOneTrilinearForm) {
   struct Geometry {
     Shape x, w;
-    Conv conv;
+    ConvOptions conv;
   };
   for (const auto& [x_shape, w_shape, conv] :
        {Geometry{{2, 9, 8, 6}, {4, 3, 3, 6}, {1, 1, 1, 1}}, Geometry{{2, 9, 8, 6}, {8, 3, 3, 3}, {2, 1, 1, 2}},
@@ -226,7 +226,7 @@ TEST(ConvTriple, IsOneTrilinearForm) {
 TEST(ConvTriple, TwoConvolutionsAreOneOfDoubledDepth) {
   const Tensor x = random_tensor("x", {2, 6, 6, 3}), a = random_tensor("a", {2, 6, 6, 3});
   const Tensor w = random_tensor("w", {4, 3, 3, 3}), b = random_tensor("b", {4, 3, 3, 3});
-  const Conv conv{1, 1, 1, 1};
+  const ConvOptions conv{1, 1, 1, 1};
   EXPECT_LE(relative_error(conv2d(concat({a, x}, 3), concat({w, b}, 3), conv).values(),
                            (conv2d(a, w, conv) + conv2d(x, b, conv)).values()),
             1e-14);

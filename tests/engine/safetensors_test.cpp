@@ -26,7 +26,7 @@ class Safetensors : public testing::Test {
   }
   /// The reader's complaint about the file, without the path it must begin with.
   std::string complaint() {
-    const std::string text = complaint_or("", [&] { SafetensorsFile file(path_); });
+    const std::string text = error_or("", [&] { SafetensorsFile file(path_); });
     if (text.empty()) return "accepted";
     EXPECT_EQ(text.rfind(path_ + ": ", 0), 0u) << text;
     EXPECT_EQ(text.find('\n'), std::string::npos) << text;

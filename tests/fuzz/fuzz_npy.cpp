@@ -11,7 +11,7 @@ using namespace vergence;
 
 /// What is read is the end of the file of images, and of labels.
 void check_images(const Dataset& read, std::string_view images, std::int64_t first) {
-  const auto size = static_cast<std::size_t>(read.image_size());
+  const auto size = static_cast<std::size_t>(read.image_bytes());
   must(read.channels >= 1 && read.channels <= max_channels && read.height >= 1 && read.width >= 1,
        "images have pixels");
   must(read.pixels.size() == static_cast<std::size_t>(read.count) * size, "pixels are those of the images");

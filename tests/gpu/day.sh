@@ -10,7 +10,7 @@ carry=$(realpath -- "${1:?$usage}") out=${2:?$usage} budget=${3:-530}
 [[ $budget =~ ^[1-9][0-9]{0,5}$ ]] || { echo "$usage" >&2; exit 2; }
 mkdir -p -- "$out" && out=$(realpath -- "$out") && work=$(mktemp -d) && logs=$work/logs packed=$work/packed || exit 1
 mkdir "$logs" "$packed" && touch "$work/short" "$work/details" || exit 1
-bin=$packed/bin refused='' no_step='' capture='' conv=''
+bin=$packed/bin refused='' no_step='' record='' conv=''
 declare -A ms done_tests
 . "$carry/stages.sh" || exit 1
 trap finish EXIT
@@ -44,7 +44,7 @@ facts() {
 # shellcheck disable=SC2206,SC2086  # each holds an option and its value, or nothing
 step() { # OPTION...: with what the smoke test found to be needed
   local words=("$@")
-  [[ " $* " == *" --capture "* ]] || words+=($capture)
+  [[ " $* " == *" --record "* ]] || words+=($record)
   [[ " $* " == *" --conv "* || " $* " == *" --tune "* ]] || words+=($conv)
   "$bin/bench" step --device cuda "${words[@]}"
 }
@@ -59,7 +59,7 @@ profile() { # every kernel of an eager step, in one pass of counters
   local metrics=gpu__time_duration.sum,dram__bytes_read.sum,dram__bytes_write.sum,lts__t_sectors_op_write.sum
   command -v ncu >/dev/null || { echo "there is no ncu here"; return 1; }
   ncu --clock-control none --csv --page raw --metrics "$metrics" "$bin/bench" step --device cuda --precision bf16 --batch 512 \
-    --steps 1 --warmup 1 --capture off $conv >"$work/kernels.csv"
+    --steps 1 --warmup 1 --record off $conv >"$work/kernels.csv"
   head -c 4000000 "$work/kernels.csv" >"$logs/kernels.csv"
   python3 -B "$packed/day_kernels.py" "$work/kernels.csv"
 }
@@ -114,16 +114,16 @@ smoke() { # does a step run at all; if not, which part is to blame, and what doe
     skip "a step runs" "${parts[@]:1}"
     return
   fi
-  if stage 30 smoke_eager 2 step --precision bf16 "${few[@]}" --capture off; then capture="--capture off"; fi
-  if stage 30 smoke_own_kernels 2 step --precision bf16 "${few[@]}" --capture off --conv cuda && [[ -z $capture ]]; then
-    capture="--capture off" conv="--conv cuda"
+  if stage 30 smoke_eager 2 step --precision bf16 "${few[@]}" --record off; then record="--record off"; fi
+  if stage 30 smoke_own_kernels 2 step --precision bf16 "${few[@]}" --record off --conv cuda && [[ -z $record ]]; then
+    record="--record off" conv="--conv cuda"
   fi
-  stage 30 smoke_f32 2 step --precision fp32 "${few[@]}" --capture off
-  stage 40 smoke_blocking 4 env CUDA_LAUNCH_BLOCKING=1 "$bin/bench" step --device cuda --precision bf16 "${few[@]}" --capture off
+  stage 30 smoke_f32 2 step --precision fp32 "${few[@]}" --record off
+  stage 40 smoke_blocking 4 env CUDA_LAUNCH_BLOCKING=1 "$bin/bench" step --device cuda --precision bf16 "${few[@]}" --record off
   stage 90 smoke_memcheck 12 env VERGENCE_POOL=off compute-sanitizer --tool memcheck --print-limit 5 \
-    "$bin/bench" step --device cuda --precision bf16 "${memory[@]}" --capture off
-  say "   from here on: ${capture:-as recorded steps} ${conv:-}"
-  [[ -n $capture ]] || no_step="no step runs in bf16"
+    "$bin/bench" step --device cuda --precision bf16 "${memory[@]}" --record off
+  say "   from here on: ${record:-as recorded steps} ${conv:-}"
+  [[ -n $record ]] || no_step="no step runs in bf16"
 }
 timed() { # LIMIT NAME OPTION...: a step in bf16
   if [[ -n $no_step ]]; then skip "$no_step" "$2"; else stage "$1" "$2" 1 step --precision bf16 "${@:3}"; fi
@@ -131,7 +131,7 @@ timed() { # LIMIT NAME OPTION...: a step in bf16
 time_our_steps() { # what matters most, and what it depends on
   timed 30 step_512 --batch 512 --steps 40 --warmup 8
   timed 25 step_512_own_kernels --batch 512 --steps 15 --warmup 5 --conv cuda
-  timed 25 step_512_eager --batch 512 --steps 15 --warmup 5 --capture off
+  timed 25 step_512_eager --batch 512 --steps 15 --warmup 5 --record off
   timed 25 step_128 --batch 128 --steps 60 --warmup 8
   VERGENCE_EARLY_LAUNCH=off timed 25 step_512_late --batch 512 --steps 30 --warmup 8 # each kernel after the one before it has ended
   timed 40 step_512_tuned --batch 512 --steps 30 --warmup 8 --tune
@@ -205,7 +205,7 @@ time_the_rest_of_the_peer() { # modes that take long to start, or are seldom the
 
 export OMP_WAIT_POLICY=passive PYTHONUNBUFFERED=1 TORCHINDUCTOR_CACHE_DIR=$work/inductor
 export VERGENCE_CPU_LOSSES=$packed/cpu_losses.json
-export bin packed carry work logs capture conv wheels=''
+export bin packed carry work logs record conv wheels=''
 export -f unpack facts step kernel_times profile peer sanitize build_there
 stage 30 unpack 0 unpack || refused="the archive could not be unpacked"
 find_libraries

@@ -99,7 +99,7 @@ END
 program "$work/bad.programs/bin/bench" <<'END'
 case "$*" in
   *"--conv cuda"*) head -c 50000000 /dev/urandom | base64; echo "the end of the flood" ;;
-  *"--batch 512"*"--capture off"*) sleep 1000 ;;
+  *"--batch 512"*"--record off"*) sleep 1000 ;;
   *) echo '{"step_ms":16.000}' ;;
 esac
 END

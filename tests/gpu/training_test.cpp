@@ -39,7 +39,7 @@ TEST(Training, RecordedStepsHaveTheBitsOfEagerOnesAndRepeat) {
     settings.run.set("deterministic", "on");
     settings.steps = 8;
     const BenchResult recorded = bench_step(settings), again = bench_step(settings);
-    settings.run.values.capture = false;
+    settings.run.values.record = false;
     const BenchResult eager = bench_step(settings);
     EXPECT_TRUE(recorded.recorded);
     EXPECT_EQ(recorded.losses, again.losses) << precision;

@@ -120,8 +120,8 @@ struct Case {
 };
 
 /// Runs `pass` into poisoned memory twice; checks guards and repeatability, and returns the result.
-template <class Pass>
-Values run_twice(std::int64_t size, DType type, const Pass& pass) {
+template <class ForwardMode>
+Values run_twice(std::int64_t size, DType type, const ForwardMode& pass) {
   Block first(size, type), second(size, type);
   pass(first.array());
   pass(second.array());

@@ -155,8 +155,10 @@ TEST(Move, EveryType) {
     const Block few(type, Values(x.begin(), x.begin() + 32)), four(type, Values(x.begin(), x.begin() + 4));
     check("gather_rows", type, {{type, gathered}},
           [&](const auto& out) { cpu_backend().gather_rows(cols, in, index, out[0]); });
-    check("pick", type, {{type, picked}}, [&](const auto& out) { cpu_backend().pick(8, few, entry, out[0]); });
-    check("unpick", type, {{type, unpicked}}, [&](const auto& out) { cpu_backend().unpick(8, four, entry, out[0]); });
+    check("take_along_row", type, {{type, picked}},
+          [&](const auto& out) { cpu_backend().take_along_row(8, few, entry, out[0]); });
+    check("scatter_along_row", type, {{type, unpicked}},
+          [&](const auto& out) { cpu_backend().scatter_along_row(8, four, entry, out[0]); });
     if (!is_float(type)) continue;
     const Values ids = draw(DType::i32, batch * rows, 0, 9);
     const Block targets(DType::i32, ids);
@@ -185,8 +187,8 @@ TEST(Move, BadIndicesAreNamed) {
     const Array two{Array(out).data, 2, DType::f32};
     expect_named("gather_rows", [&] { cpu_backend().gather_rows(3, x, index, out); });
     expect_named("scatter_rows", [&] { cpu_backend().scatter_rows(3, two, index, out); });
-    expect_named("pick", [&] { cpu_backend().pick(4, x, index, two); });
-    expect_named("unpick", [&] { cpu_backend().unpick(4, two, index, out); });
+    expect_named("take_along_row", [&] { cpu_backend().take_along_row(4, x, index, two); });
+    expect_named("scatter_along_row", [&] { cpu_backend().scatter_along_row(4, two, index, out); });
   }
 }
 

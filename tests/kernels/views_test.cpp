@@ -450,7 +450,7 @@ TEST(Views, SettingsOutOfRangeAreRefused) {
   const auto refused = [](auto change) {
     ViewSettings settings;
     change(settings);
-    return complaint_or("accepted", [&] { check_view_settings(settings, "view 1"); });
+    return error_or("accepted", [&] { check_view_settings(settings, "view 1"); });
   };
   EXPECT_EQ(refused([](ViewSettings&) {}), "accepted");
   EXPECT_EQ(refused([](ViewSettings& s) { s.flip_p = 1.5f; }), "view 1: flip_p is 1.5, expected 0 to 1");

@@ -90,8 +90,8 @@ Tensor composed(Encoder encoder, Tensor x) {
   for (const std::string block : {"layer1", "layer2", "layer3", "layer4"}) {
     x = conv2d(x, weights.at(block + ".conv.weight"), {.stride = 1, .padding = 1});
     const auto rows = static_cast<double>(x.rows());
-    const Tensor flat = reshape(x, {x.rows(), x.cols()}), centered = flat - sum_rows(flat) / rows;
-    const Tensor unit = centered * reciprocal(sqrt(sum_rows(square(centered)) / rows + 1e-5));
+    const Tensor flat = reshape(x, {x.rows(), x.cols()}), centered = flat - sum_over_rows(flat) / rows;
+    const Tensor unit = centered * reciprocal(sqrt(sum_over_rows(square(centered)) / rows + 1e-5));
     x = relu(reshape(unit * weights.at(block + ".bn.weight") + weights.at(block + ".bn.bias"), x.shape));
     x = max_pool(x, {2, 2, 0});
   }

@@ -14,7 +14,7 @@ namespace {
 
 Init master(DType dtype = DType::f32) { return {cpu_backend(), 1, dtype}; }
 
-Decoder stirred(const DecoderSettings& settings) {
+Decoder perturbed(const DecoderSettings& settings) {
   Decoder decoder = make_decoder(settings, master(DType::f64));
   std::uint64_t stream = 2000;
   decoder.each([&](const std::string&, Tensor& tensor) {
@@ -145,7 +145,7 @@ TEST(Decoder, ComputesWhatPlainLoopsDo) {
         DecoderSettings{.features = 5, .image_size = 16, .map_size = 4, .width = 2},
         DecoderSettings{.features = 3, .image_size = 64, .width = 1},
         DecoderSettings{.features = 3, .image_size = 160, .width = 1, .image_channels = 2}}) {
-    const Decoder decoder = stirred(settings);
+    const Decoder decoder = perturbed(settings);
     const std::int64_t map = settings.map_size;
     const Tensor features = random_tensor(map ? Shape{3, map, map, settings.features} : Shape{3, settings.features}, 1);
     const Tensor &start = map ? decoder.map_start.w : decoder.start.w,
@@ -167,7 +167,7 @@ TEST(Decoder, ComputesWhatPlainLoopsDo) {
 }
 
 TEST(Decoder, ItsGradientIsThatOfFiniteDifferences) {
-  Decoder decoder = stirred({.features = 5, .image_size = 16, .width = 2});
+  Decoder decoder = perturbed({.features = 5, .image_size = 16, .width = 2});
   const Tensor features = leaf(random_tensor({4, 5}, 1)), images = random_tensor({4, 16, 16, 3}, 2);
   const auto loss = [&](const Decoder& model, const Tensor& x) {
     return mean(square(images - model(x, {.groups = 2})));
@@ -222,7 +222,7 @@ TEST(Decoder, LearnsImagesFromFrozenFeatures) {
   ParameterSet parameters(parameters_of(decoder));
   Optimizer optimizer(parameters, {.kind = OptimizerKind::adam});
   const double variance = mean(square(images)).item();
-  const auto r_squared = [&](const Pass& pass) {
+  const auto r_squared = [&](const ForwardMode& pass) {
     return 1 - mean(square(images - decoder(features, pass))).item() / variance;
   };
   EXPECT_LT(r_squared({}), 0);

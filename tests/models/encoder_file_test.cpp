@@ -16,7 +16,7 @@ TEST(EncoderFile, RoundTrip) {
   ResNetSettings settings = small();
   settings.stem = Stem::imagenet;
   settings.stem_relu = false;
-  const ResNet model = stirred(settings, DType::f32);
+  const ResNet model = perturbed(settings, DType::f32);
   const Tensor images = random_tensor({8, 32, 32, 3}, 13, DType::f32);
   Statistics statistics;
   model(images, {.groups = 2, .running = &statistics});

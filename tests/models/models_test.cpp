@@ -175,8 +175,8 @@ struct Composed {
 
   Tensor norm(const Tensor& x, const std::string& name) const {
     const Tensor flat = reshape(x, {x.rows(), x.cols()});
-    const Tensor centered = flat - sum_rows(flat) / static_cast<double>(x.rows());
-    const Tensor variance = sum_rows(square(centered)) / static_cast<double>(x.rows());
+    const Tensor centered = flat - sum_over_rows(flat) / static_cast<double>(x.rows());
+    const Tensor variance = sum_over_rows(square(centered)) / static_cast<double>(x.rows());
     const Tensor unit = centered * reciprocal(sqrt(variance + 1e-5));
     return reshape(unit * weights.at(name + ".weight") + weights.at(name + ".bias"), x.shape);
   }
@@ -212,7 +212,7 @@ TEST(ResNet, ForwardEqualsTheCompositionByName) {
         ResNetSettings settings = small(encoder);
         settings.stem = stem;
         settings.stem_relu = stem_relu;
-        ResNet model = stirred(settings);
+        ResNet model = perturbed(settings);
         Composed reference{{}, settings};
         model.each([&](const std::string& weight, Tensor& tensor) { reference.weights[weight] = tensor; });
         const Tensor images = random_tensor({6, 16, 16, 3}, 2);
@@ -221,13 +221,13 @@ TEST(ResNet, ForwardEqualsTheCompositionByName) {
 }
 
 TEST(ResNet, GradientAlongARandomDirection) {
-  ResNet model = stirred(small());
+  ResNet model = perturbed(small());
   const Tensor images = random_tensor({6, 8, 8, 3}, 3), seed = random_tensor({6, 16}, 4);
   expect_gradient_along_a_direction(model, [&](const ResNet& net) { return dot(net(images, {.groups = 2}), seed); });
 }
 
 TEST(ResNet, TwoGroupsEqualTwoCalls) {
-  const ResNet model = stirred(small("resnet50"));
+  const ResNet model = perturbed(small("resnet50"));
   const Tensor images = random_tensor({10, 8, 8, 3}, 5);
   Statistics together, apart;
   const Tensor both = model(images, {.groups = 2, .running = &together});
@@ -244,7 +244,7 @@ TEST(ResNet, TwoGroupsEqualTwoCalls) {
 }
 
 TEST(ResNet, Bf16StaysCloseAndReturnsMasterType) {
-  const ResNet model = stirred(small("resnet18", 8), DType::f32);
+  const ResNet model = perturbed(small("resnet18", 8), DType::f32);
   const Tensor images = random_tensor({8, 16, 16, 3}, 6, DType::f32);
   const Tensor exact = model(images, {}), rounded = model(images, {.activations = DType::bf16});
   EXPECT_EQ(rounded.dtype, DType::f32);
@@ -298,7 +298,7 @@ TEST(RunningStatistics, FollowThePyTorchRule) {
 }
 
 TEST(RunningStatistics, EvaluationReadsAndNeverWrites) {
-  const ResNet model = stirred(small());
+  const ResNet model = perturbed(small());
   const Tensor images = random_tensor({6, 8, 8, 3}, 8);
   Statistics statistics;
   model(images, {.running = &statistics});
@@ -374,8 +374,8 @@ TEST(Heads, ForwardEqualsTheComposition) {
   const Init init{cpu_backend(), 3, DType::f64};
   const Tensor x = random_tensor({8, 4}, 9);
   auto norm = [](const Tensor& y) {
-    const Tensor centered = y - sum_rows(y) / 8;
-    return centered * reciprocal(sqrt(affine(sum_rows(square(centered)), 1.0 / 8, 1e-5)));
+    const Tensor centered = y - sum_over_rows(y) / 8;
+    return centered * reciprocal(sqrt(affine(sum_over_rows(square(centered)), 1.0 / 8, 1e-5)));
   };
   for (LastNorm last : {LastNorm::none, LastNorm::affine, LastNorm::plain})
     for (bool hidden_norm : {false, true}) {
@@ -410,7 +410,7 @@ TEST(Heads, CountsAndStatistics) {
 }
 
 TEST(Models, AreValues) {
-  ResNet model = stirred(small());
+  ResNet model = perturbed(small());
   const Tensor images = random_tensor({4, 8, 8, 3}, 11);
   const Tensor before = model(images, {});
   ResNet other = model;
@@ -421,8 +421,8 @@ TEST(Models, AreValues) {
   EXPECT_GT(largest_difference(other(images, {}), before), 1e-3);
 }
 
-TEST(Models, MomentumCopyFollows) {
-  ResNet online = stirred(small());
+TEST(Models, MomentumEncoderFollows) {
+  ResNet online = perturbed(small());
   Mlp projector = make_mlp({.name = "projector", .sizes = {16, 8, 4}}, {cpu_backend(), 1, DType::f64});
   Mlp predictor = make_mlp({.name = "predictor", .sizes = {4, 8, 4}}, {cpu_backend(), 1, DType::f64});
   ResNet target = online;

@@ -8,7 +8,7 @@ namespace {
 struct Geometry {
   const char* name;
   std::int64_t batch, height, width, in, out, kernel_h, kernel_w;
-  Conv conv;
+  ConvOptions conv;
 };
 
 std::vector<Geometry> geometries() {

@@ -159,9 +159,9 @@ void add_picks(std::vector<OpCase>& rows) {
     const std::int64_t r = shape[0], cols = shape[1];
     const auto width = static_cast<std::size_t>(cols);
     rows.push_back({.name = join("pick_", r, "x", cols),
-                    .ops = {"pick", "unpick"},
+                    .ops = {"take_along_row", "scatter_along_row"},
                     .inputs = {{shape}, {{r}, Draw::index, false, false, cols}},
-                    .run = [](const Tensors& in) { return Tensors{pick(in[0], in[1])}; },
+                    .run = [](const Tensors& in) { return Tensors{take_along_row(in[0], in[1])}; },
                     .expect =
                         [=](const std::vector<Values>& in) {
                           Values out;
@@ -170,9 +170,9 @@ void add_picks(std::vector<OpCase>& rows) {
                           return out;
                         }});
     rows.push_back({.name = join("unpick_", r, "x", cols),
-                    .ops = {"unpick", "pick"},
+                    .ops = {"scatter_along_row", "take_along_row"},
                     .inputs = {{{r}}, {{r}, Draw::index, false, false, cols}},
-                    .run = [cols](const Tensors& in) { return Tensors{unpick(in[0], in[1], cols)}; },
+                    .run = [cols](const Tensors& in) { return Tensors{scatter_along_row(in[0], in[1], cols)}; },
                     .expect =
                         [=](const std::vector<Values>& in) {
                           Values out(in[0].size() * width);

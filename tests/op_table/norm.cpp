@@ -196,7 +196,7 @@ void add_rows_ops(std::vector<OpCase>& rows) {
 void add_cross_entropy(std::vector<OpCase>& rows) {
   for (const Shape& shape : {Shape{5, 7}, Shape{1, 2}, Shape{130, 10}, Shape{4, 1030}})
     rows.push_back({.name = join("cross_entropy_", shape[0], "x", shape[1]),
-                    .ops = {"log_softmax", "pick", "scaled_sum"},
+                    .ops = {"log_softmax", "take_along_row", "scaled_sum"},
                     .inputs = {{shape}, {{shape[0]}, Draw::index, false, false, shape[1]}},
                     .run = [](const Tensors& in) { return Tensors{cross_entropy(in[0], in[1])}; },
                     .expect =

@@ -7,7 +7,7 @@ std::vector<OpCase> pool_cases() {
   struct Form {
     const char* name;
     Shape shape;
-    Pool pool;
+    PoolOptions pool;
   };
   const std::vector<Form> forms = {
       {"halves", {2, 6, 4, 5}, {2, 2, 0}},        {"leftover", {1, 7, 5, 3}, {2, 2, 0}},

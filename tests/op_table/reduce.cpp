@@ -39,7 +39,7 @@ void add_sums(std::vector<OpCase>& rows) {
     const std::vector<std::tuple<const char*, Unary, Expect, const char*>> ops = {
         {"sum", sum, sum_of(shape, Over::all), "sum"},
         {"mean", mean, sum_of(shape, Over::all, inverse), "scaled_sum"},
-        {"sum_rows", [](const Tensor& x) { return sum_rows(x); }, sum_of(shape, Over::rows), "sum_rows"},
+        {"sum_over_rows", [](const Tensor& x) { return sum_over_rows(x); }, sum_of(shape, Over::rows), "sum_over_rows"},
         {"sum_cols", sum_cols, sum_of(shape, Over::cols), "sum_cols"},
     };
     for (const auto& [name, op, expect, recorded] : ops)
@@ -105,7 +105,7 @@ void add_broadcasts(std::vector<OpCase>& rows) {
                           return out;
                         }});
     rows.push_back({.name = join("sum_to_", r.name),
-                    .ops = {r.over == Over::rows   ? "sum_rows"
+                    .ops = {r.over == Over::rows   ? "sum_over_rows"
                             : r.over == Over::cols ? "sum_cols"
                                                    : "sum"},
                     .inputs = {{r.large}},

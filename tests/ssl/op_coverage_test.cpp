@@ -57,7 +57,7 @@ void train_step(const ResNetSettings& settings, DType activations, const std::fu
   const Shape shape{8, settings.image_size, settings.image_size, 3};
   const Tensor images = from_values(cpu_backend(), shape, normal_values("images", 0, shape.size()), DType::f32);
   Statistics statistics;
-  const Pass pass{.groups = 2, .running = &statistics, .activations = activations};
+  const ForwardMode pass{.groups = 2, .running = &statistics, .activations = activations};
   const Tensor value = loss(head(encoder(images, pass), pass));
   Tensors wrt = weights.tensors();
   wrt.insert(wrt.end(), head_weights.tensors().begin(), head_weights.tensors().end());
@@ -65,7 +65,7 @@ void train_step(const ResNetSettings& settings, DType activations, const std::fu
   Tensor square_sum;
   for (const Tensor& g : gradients) square_sum = square_sum ? square_sum + dot(g, g) : dot(g, g);
   grad({square_sum}, wrt);
-  const Pass eval{.training = false, .running = &statistics, .activations = activations};
+  const ForwardMode eval{.training = false, .running = &statistics, .activations = activations};
   head(encoder(images, eval), eval);
 }
 

@@ -96,11 +96,11 @@ class CheckedBackend : public Backend {
   void scatter_rows(std::int64_t cols, ConstArray in, ConstArray index, Array out) override {
     real_.scatter_rows(cols, in, index, out);
   }
-  void pick(std::int64_t cols, ConstArray in, ConstArray index, Array out) override {
-    real_.pick(cols, in, index, out);
+  void take_along_row(std::int64_t cols, ConstArray in, ConstArray index, Array out) override {
+    real_.take_along_row(cols, in, index, out);
   }
-  void unpick(std::int64_t cols, ConstArray in, ConstArray index, Array out) override {
-    real_.unpick(cols, in, index, out);
+  void scatter_along_row(std::int64_t cols, ConstArray in, ConstArray index, Array out) override {
+    real_.scatter_along_row(cols, in, index, out);
   }
   void gemm(bool transpose_a, bool transpose_b, std::int64_t m, std::int64_t n, std::int64_t k, ConstArray a,
             ConstArray b, ConstArray bias, Array out) override {

@@ -11,7 +11,7 @@ namespace vergence {
 
 /// The message of the exception of type `E` that `call` throws; `otherwise` if it throws nothing.
 template <class E = UsageError, class F>
-std::string complaint_or(const std::string& otherwise, F&& call) {
+std::string error_or(const std::string& otherwise, F&& call) {
   try {
     call();
   } catch (const E& error) {
@@ -23,7 +23,7 @@ std::string complaint_or(const std::string& otherwise, F&& call) {
 /// The message of the exception of type `E` that `call` must throw.
 template <class E = UsageError, class F>
 std::string message_of(F&& call) {
-  return complaint_or<E>("", [&] {
+  return error_or<E>("", [&] {
     call();
     ADD_FAILURE() << "nothing was thrown";
   });

@@ -67,7 +67,7 @@ void expect_gradient_along_a_direction(Model& model, const Value& value) {
 }
 
 /// Random scales and shifts, so that no batch norm is the identity that it starts as.
-inline ResNet stirred(const ResNetSettings& settings, DType dtype = DType::f64) {
+inline ResNet perturbed(const ResNetSettings& settings, DType dtype = DType::f64) {
   ResNet model = make_resnet(settings, {cpu_backend(), 1, dtype});
   std::uint64_t stream = 1000;
   model.each([&](const std::string&, Tensor& tensor) {

@@ -61,8 +61,8 @@ std::size_t common_folder(const std::vector<std::string>& paths) {
   return same.rfind('/') + 1;  // npos + 1 = 0
 }
 
-LookedAt look_at_file(const std::string& path, std::string& bytes) {
-  LookedAt result;
+Inspection look_at_file(const std::string& path, std::string& bytes) {
+  Inspection result;
   try {
     const OpenFile file(path);
     result.image.file = file.state();
@@ -120,8 +120,8 @@ void ImageFiles::identify(Xxh128& hash) const {
   }
 }
 
-std::vector<LookedAt> look_at_files(const std::vector<std::string>& paths) {
-  std::vector<LookedAt> results(paths.size());
+std::vector<Inspection> look_at_files(const std::vector<std::string>& paths) {
+  std::vector<Inspection> results(paths.size());
   parallel_for(static_cast<std::int64_t>(paths.size()), 16, [&](std::int64_t begin, std::int64_t end) {
     std::string bytes;
     for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i)

@@ -21,7 +21,7 @@ struct KnownImage {
 };
 
 /// The result of checking a file.
-struct LookedAt {
+struct Inspection {
   KnownImage image;
   std::string complaint;  // empty: the file begins like an image
 };
@@ -43,6 +43,6 @@ class ImageFiles final : public ImageSource {
 };
 
 /// Checks the beginning of every file, on all threads.
-std::vector<LookedAt> look_at_files(const std::vector<std::string>& paths);
+std::vector<Inspection> look_at_files(const std::vector<std::string>& paths);
 
 }  // namespace vergence

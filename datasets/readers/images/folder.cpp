@@ -115,7 +115,7 @@ std::vector<std::string> paths_of(const ImageList& list) {
 /// Checks the files, and skips those that are not images or throws.
 std::vector<KnownImage> look_at_images(ImageList& list, const DatasetSettings& settings,
                                        std::vector<std::string>& complaints) {
-  const std::vector<LookedAt> looks = look_at_files(paths_of(list));
+  const std::vector<Inspection> looks = look_at_files(paths_of(list));
   std::vector<KnownImage> images;
   std::vector<std::int64_t> good;
   for (std::size_t i = 0; i < looks.size(); ++i) {

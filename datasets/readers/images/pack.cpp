@@ -75,7 +75,7 @@ Plan plan_of(const DatasetSettings& settings, std::int64_t short_side, const Pac
   const FolderParts parts = list_parts(settings);
   if (notice)
     for (const std::string& line : parts.notices) notice("notice: " + line);
-  const std::vector<LookedAt> looks = look_at_files(parts.paths);
+  const std::vector<Inspection> looks = look_at_files(parts.paths);
   Plan plan;
   std::string source;
   std::int64_t offset = 0;

@@ -80,8 +80,8 @@ Features extract(const Encode& encode, const Dataset& dataset, const ExtractSett
   return features;
 }
 
-Pass eval_pass(Statistics& statistics, DType precision) {
-  Pass pass;
+ForwardMode eval_pass(Statistics& statistics, DType precision) {
+  ForwardMode pass;
   pass.training = false;
   pass.running = &statistics;
   pass.activations = precision;

@@ -59,9 +59,9 @@ Dataset with_corruption(const Dataset& images, Corruption corruption, std::uint6
   Dataset result = images;
   parallel_for(images.count, 16, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
-      std::uint8_t* out = result.pixels.data() + i * result.image_size();
+      std::uint8_t* out = result.pixels.data() + i * result.image_bytes();
       if (corruption == Corruption::noise)
-        add_noise(images.image(i), images.image_size(),
+        add_noise(images.image(i), images.image_bytes(),
                   Random(seed, Purpose::probe, split, static_cast<std::uint64_t>(i), corruption_stream), out);
       else
         apply_to_bytes(plan, images.image(i), images.height, images.channels, out);

@@ -70,14 +70,14 @@ Dataset with_nuisance(const Dataset& images, Nuisance nuisance, std::uint64_t se
   result.classes = nuisance_classes;
   result.height = result.width = nuisance == Nuisance::crop ? size / 2 : size;
   result.labels.resize(static_cast<std::size_t>(images.count));
-  result.pixels.resize(static_cast<std::size_t>(images.count * result.image_size()));
+  result.pixels.resize(static_cast<std::size_t>(images.count * result.image_bytes()));
   const auto split = static_cast<std::uint32_t>(hash_name(images.split));
   parallel_for(images.count, 16, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
       Random random(seed, Purpose::probe, split, static_cast<std::uint64_t>(i), nuisance_stream);
       const auto which = static_cast<std::int32_t>(random.below(nuisance_classes));
       result.labels[static_cast<std::size_t>(i)] = which;
-      std::uint8_t* out = result.pixels.data() + i * result.image_size();
+      std::uint8_t* out = result.pixels.data() + i * result.image_bytes();
       if (nuisance == Nuisance::rotation) rotate(images.image(i), size, images.channels, which, out);
       if (nuisance == Nuisance::hue) shift_hue(images.image(i), size, which, out);
       if (nuisance == Nuisance::crop) take_quarter(images.image(i), size, images.channels, which, out);

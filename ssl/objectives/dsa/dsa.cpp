@@ -6,8 +6,8 @@
 #include <numbers>
 
 #include "engine/ops/ops.h"
-#include "ssl/based_objective.h"
 #include "ssl/losses.h"
+#include "ssl/method_objective.h"
 #include "ssl/objective_list.h"
 #include "ssl/objectives/dsa/loss.h"
 #include "ssl/objectives/dsa/options.h"
@@ -16,10 +16,10 @@
 namespace vergence {
 namespace {
 
-class Dsa final : public BasedObjective {
+class Dsa final : public MethodObjective {
  public:
   Dsa(const ObjectiveSetup& setup, const DsaOptions& own)
-      : BasedObjective(setup, own.base, "--dsa.base"),
+      : MethodObjective(setup, own.base, "--dsa.base"),
         own_(own),
         settings_(resolve(own, setup.options.batch)),
         share_(backend(), DType::f64),
@@ -40,14 +40,14 @@ class Dsa final : public BasedObjective {
   bool needs_plain() const override { return settings_.scores; }
 
   void prepare(const StepContext& context) override {
-    BasedObjective::prepare(context);
+    MethodObjective::prepare(context);
     if (network_ && network_->copy()) network_->copy()->prepare(context);
     const bool running = settings_.temperature == PriorTemperature::running;
     calibrating_ = settings_.calibrates() && (running || context.step < own_.calibration_batches);
     if (calibrating_) share_.set(1 / static_cast<double>(std::min(context.step + 1, own_.calibration_batches)));
     if (rises()) lambda1_.set(settings_.adjusting * adjusting_share(own_, context.step, context.steps));
   }
-  int variant() const override { return calibrating_ ? 1 : 0; }
+  int step_kind() const override { return calibrating_ ? 1 : 0; }
 
   Step run(const Views& views) override {
     Parts parts;
@@ -79,19 +79,19 @@ class Dsa final : public BasedObjective {
   }
 
   void after_update() override {
-    BasedObjective::after_update();
+    MethodObjective::after_update();
     if (network_ && network_->copy()) network_->copy()->follow(parameters_);
   }
 
   ObjectiveState state() override {
-    ObjectiveState all = BasedObjective::state();
+    ObjectiveState all = MethodObjective::state();
     if (network_ && network_->copy()) all.parameters.emplace_back("prior", network_->copy()->parameters());
     if (settings_.calibrates()) all.parameters.emplace_back("calibration", calibration_);
     return all;
   }
 
   StepCost cost(std::int64_t images) const override {
-    StepCost all = BasedObjective::cost(images);
+    StepCost all = MethodObjective::cost(images);
     if (!settings_.adds()) return all;
     if (network_)
       all.flops += network_->flops((settings_.compares() ? 2 : 0) * images + (settings_.scores ? images : 0));
@@ -160,7 +160,7 @@ class Dsa final : public BasedObjective {
 
   Tensor scores_of(const Views& views) {
     require(views.plain.data != nullptr, "dsa: the un-augmented images are missing");
-    Pass single = pass();
+    ForwardMode single = pass();
     single.groups = 1;
     const Tensor graph = neighbors(network_->features(views.plain, single), own_.eta);
     return cast(anchor_scores(graph, own_.eta, settings_.mu), head_type());

@@ -13,7 +13,7 @@ constexpr double min_sum = 1e-12;
 Tensor identity_matrix(Backend& backend, std::int64_t n, DType dtype) {
   std::vector<std::int32_t> places(static_cast<std::size_t>(n));
   std::iota(places.begin(), places.end(), 0);
-  return unpick(full(backend, {n}, 1, dtype), from_indices(backend, places), n);
+  return scatter_along_row(full(backend, {n}, 1, dtype), from_indices(backend, places), n);
 }
 
 /// 1 where x > 0, else 0.

@@ -121,7 +121,7 @@ Tensor pair_l1(const Tensor& left, const Tensor& right, std::int64_t values) {
   Tensor total;
   each_part(left, right, values, [&](std::int64_t first, std::int64_t rows) {
     const Tensor apart = abs(pair_sums(slice(left.detached(), 0, first, rows), neg(right.detached())));
-    add_to(total, sum_rows(sums_over_right(apart, rows)));
+    add_to(total, sum_over_rows(sums_over_right(apart, rows)));
   });
   record("pair_l1", {left, right}, {left, right}, {&total},
          [values](const VjpContext& c) { return pair_l1_vjp(c, values); });

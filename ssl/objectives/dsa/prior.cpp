@@ -13,8 +13,8 @@ class FrozenNetwork final : public PriorNetwork {
   explicit FrozenNetwork(const Encoder& encoder, const Statistics& statistics = {})
       : encoder_(encoder), statistics_(statistics) {}
 
-  Tensor features(const Tensor& images, const Pass& pass) override {
-    Pass frozen = pass;
+  Tensor features(const Tensor& images, const ForwardMode& pass) override {
+    ForwardMode frozen = pass;
     frozen.training = statistics_.layers.empty();
     frozen.running = frozen.training ? nullptr : &statistics_;
     return encoder_(images, frozen);
@@ -31,12 +31,12 @@ class CopiedNetwork final : public PriorNetwork {
   CopiedNetwork(const Encoder& encoder, double momentum, DType activations)
       : copy_(encoder, {}, {momentum, momentum}, activations) {}
 
-  Tensor features(const Tensor& images, const Pass& pass) override { return copy_.features(images, pass); }
+  Tensor features(const Tensor& images, const ForwardMode& pass) override { return copy_.features(images, pass); }
   double flops(std::int64_t images) const override { return copy_.flops(images); }
-  MomentumCopy* copy() override { return &copy_; }
+  MomentumEncoder* copy() override { return &copy_; }
 
  private:
-  MomentumCopy copy_;
+  MomentumEncoder copy_;
 };
 
 /// The image itself, averaged down to 8 x 8 pixels.
@@ -50,7 +50,7 @@ class Pixels final : public PriorNetwork {
                   settings.image_size);
   }
 
-  Tensor features(const Tensor& images, const Pass&) override {
+  Tensor features(const Tensor& images, const ForwardMode&) override {
     const Tensor colors = cast(slice(images, 3, 0, settings_.channels), dtype_);  // without the padding channels
     const std::int64_t cell = images.shape[1] / side;
     const Tensor small = average_pool(colors, {.kernel = cell, .stride = cell});

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "engine/text/enum_words.h"
-#include "ssl/momentum_copy.h"
+#include "ssl/momentum_encoder.h"
 #include "ssl/objective.h"
 
 namespace vergence {
@@ -32,11 +32,11 @@ class PriorNetwork {
  public:
   virtual ~PriorNetwork() = default;
   /// Normalized images [N, H, W, C] -> features [N, d], constants. Uses only the groups and the activations of `pass`.
-  virtual Tensor features(const Tensor& images, const Pass& pass) = 0;
+  virtual Tensor features(const Tensor& images, const ForwardMode& pass) = 0;
   /// FLOPs of one forward pass: two per multiply-add.
   virtual double flops(std::int64_t images) const = 0;
   /// Returns the copy that follows the trained encoder, if there is one.
-  virtual MomentumCopy* copy() { return nullptr; }
+  virtual MomentumEncoder* copy() { return nullptr; }
 };
 
 /// `encoder`: the encoder to be trained; `ema` copies its weights. Throws UsageError for a missing or unreadable file

@@ -6,7 +6,7 @@
 
 #include "engine/graph.h"
 #include "engine/ops/ops.h"
-#include "ssl/based_objective.h"
+#include "ssl/method_objective.h"
 #include "ssl/objective_list.h"
 #include "ssl/objectives/icl_msr/options.h"
 #include "ssl/objectives/icl_msr/strata.h"
@@ -14,10 +14,10 @@
 namespace vergence {
 namespace {
 
-class IclMsr final : public BasedObjective {
+class IclMsr final : public MethodObjective {
  public:
   IclMsr(const ObjectiveSetup& setup, const IclMsrOptions& own)
-      : BasedObjective(setup, own.base, "--icl_msr.base"),
+      : MethodObjective(setup, own.base, "--icl_msr.base"),
         own_(own),
         bilevel_(bilevel_options(own)),
         activations_(setup.activations),
@@ -37,13 +37,13 @@ class IclMsr final : public BasedObjective {
   }
 
   void prepare(const StepContext& context) override {
-    BasedObjective::prepare(context);
+    MethodObjective::prepare(context);
     regularizer_.prepare(init().seed, context.step, context.images);
     due_ = own_.train != RegularizerTraining::fixed && context.step % own_.every == 0;
     if (due_) regularizer_optimizer_->prepare(own_.meta_lr);
   }
   /// 1: the step also trains the regularizer.
-  int variant() const override { return due_ ? 1 : 0; }
+  int step_kind() const override { return due_ ? 1 : 0; }
 
   Step run(const Views& views) override {
     Parts parts;
@@ -65,7 +65,7 @@ class IclMsr final : public BasedObjective {
   }
 
   ObjectiveState state() override {
-    ObjectiveState all = BasedObjective::state();
+    ObjectiveState all = MethodObjective::state();
     all.parameters.emplace_back("regularizer", regularizer_parameters_);
     all.optimizers.emplace_back("regularizer", &*regularizer_optimizer_);
     return all;
@@ -86,7 +86,7 @@ class IclMsr final : public BasedObjective {
 
   /// Counts in forward passes of encoder and heads; each stratum costs one pass of the heads.
   StepCost cost(std::int64_t images) const override {
-    StepCost all = BasedObjective::cost(images);
+    StepCost all = MethodObjective::cost(images);
     const Cost encoder = encoder_cost(2 * images);
     // NOLINTNEXTLINE(bugprone-parent-virtual-call): without the base method's additions
     const double own = Objective::cost(images).flops / 3, heads = own - encoder.forward_flops;
@@ -121,8 +121,8 @@ class IclMsr final : public BasedObjective {
   }
 
   /// How heads run when running statistics must not change.
-  Pass quiet_heads() {
-    Pass quiet = head_pass();
+  ForwardMode quiet_heads() {
+    ForwardMode quiet = head_pass();
     quiet.running = nullptr;
     return quiet;
   }
@@ -147,7 +147,7 @@ class IclMsr final : public BasedObjective {
       std::vector<Embeddings> all;
       for (std::int64_t t = 0; t < strata.rows(); ++t)
         all.push_back(embed_under(reshape(slice(strata, 0, t, 1), {strata.cols()}), features, target));
-      return likelihood ? base().stratified_loss(all) : base().BaseMethod::stratified_loss(all);
+      return likelihood ? base().stratified_loss(all) : base().Method::stratified_loss(all);
     }
     const auto first_head = static_cast<std::ptrdiff_t>(parameters_of(encoder_).size());
     Tensors shared(values.begin() + first_head, values.end());  // the heads
@@ -174,7 +174,7 @@ class IclMsr final : public BasedObjective {
   /// if there are any.
   Tensor virtual_loss(const Tensors& values, const Tensor& views, const Tensor& target, const Tensor& strata = {}) {
     return with_parameters(values, [&] {
-      Pass quiet = pass();
+      ForwardMode quiet = pass();
       quiet.running = nullptr;
       const Tensor features = encoder_(views, quiet);
       const Tensor loss = base().loss(embed_quietly(features, target));

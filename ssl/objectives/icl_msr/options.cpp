@@ -1,6 +1,6 @@
 #include "ssl/objectives/icl_msr/options.h"
 
-#include "ssl/base_method.h"
+#include "ssl/method.h"
 
 namespace vergence {
 
@@ -36,7 +36,7 @@ double virtual_rate(const IclMsrOptions& options, const Options& run) {
 
 void declare_icl_msr(OptionBuilder& t) {
   using Own = IclMsrOptions;
-  t.registered("icl_msr.base", own(&Own::base), base_method_names(), "the method whose loss compares the views");
+  t.registered("icl_msr.base", own(&Own::base), method_names(), "the method whose loss compares the views");
   t.number("icl_msr.lambda", own(&Own::lambda), ranges::not_negative, "weight of its loss under the strata");
   t.flag("icl_msr.normalize", own(&Own::normalize),
          "divide the sum of both losses by 1 + lambda: the step's size does not grow with lambda");

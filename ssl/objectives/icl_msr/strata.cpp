@@ -225,7 +225,7 @@ Tensor uniformity(const Tensor& weights) {
 
 Tensor spread(const Tensor& weights) {
   const double share = 1 / static_cast<double>(weights.shape[0]);
-  const Tensor centered = weights - share * sum_rows(weights);
+  const Tensor centered = weights - share * sum_over_rows(weights);
   return mean(sqrt(share * dot_rows(centered, centered)));
 }
 

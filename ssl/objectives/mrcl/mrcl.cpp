@@ -9,7 +9,7 @@
 
 #include "engine/ops/ops.h"
 #include "models/decoder.h"
-#include "ssl/based_objective.h"
+#include "ssl/method_objective.h"
 #include "ssl/objective_list.h"
 #include "ssl/objectives/mrcl/reconstruction.h"
 #include "ssl/picture_file.h"
@@ -44,10 +44,10 @@ struct MrclOptions {
   std::int64_t decoder_width = 64, recalibrate = 200;
 };
 
-class Mrcl final : public BasedObjective {
+class Mrcl final : public MethodObjective {
  public:
   explicit Mrcl(const ObjectiveSetup& setup)
-      : BasedObjective(setup, setup.options.own.get<MrclOptions>().base, "--mrcl.base"),
+      : MethodObjective(setup, setup.options.own.get<MrclOptions>().base, "--mrcl.base"),
         own_(setup.options.own.get<MrclOptions>()),
         seed_(static_cast<std::uint64_t>(setup.options.seed)),
         activations_(setup.activations),
@@ -80,7 +80,7 @@ class Mrcl final : public BasedObjective {
   }
 
   void prepare(const StepContext& context) override {
-    BasedObjective::prepare(context);
+    MethodObjective::prepare(context);
     if (erased_ > 0) masks_.prepare(seed_, context);
   }
 
@@ -120,7 +120,7 @@ class Mrcl final : public BasedObjective {
       columns.push_back(seen);
     }
     if (decoder_) {
-      Pass evaluation = pass();
+      ForwardMode evaluation = pass();
       evaluation.training = false, evaluation.groups = 1;
       const Tensor map = encoder_.feature_map(seen, evaluation);
       Tensor image =
@@ -136,7 +136,7 @@ class Mrcl final : public BasedObjective {
   std::int64_t recalibration_batches() const override { return own_.recalibrate; }
 
   StepCost cost(std::int64_t images) const override {
-    StepCost all = BasedObjective::cost(images);
+    StepCost all = MethodObjective::cost(images);
     const int passes = erased_ > 0 && own_.mask_views == MaskViews::one ? 2 : 1;
     all.flops *= passes;
     all.bytes += (passes - 1) * encoder_cost(2 * images).activation_bytes;
@@ -225,7 +225,7 @@ class Mrcl final : public BasedObjective {
 
 void options(OptionBuilder& t) {
   using Own = MrclOptions;
-  t.registered("mrcl.base", own(&Own::base), base_method_names(), "the method whose loss compares the views");
+  t.registered("mrcl.base", own(&Own::base), method_names(), "the method whose loss compares the views");
   t.number("mrcl.alpha", own(&Own::alpha), ranges::not_negative, "weight of the reconstruction; 0: no decoder");
   t.flag("mrcl.rec_variance", own(&Own::rec_variance),
          "scale targets to unit variance per channel, so that alpha does not depend on the normalization");

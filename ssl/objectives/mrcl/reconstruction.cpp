@@ -36,7 +36,7 @@ Tensor reconstruction_of_views(const Tensor& prediction, const Tensor& target, c
 Tensor channel_deviations(const Tensor& images) {
   const Tensor pixels = images.detached();
   const double share = static_cast<double>(pixels.cols()) / static_cast<double>(pixels.size());
-  const Tensor apart = pixels - share * sum_rows(pixels);
+  const Tensor apart = pixels - share * sum_over_rows(pixels);
   return sqrt(clamp_min(share * dot_rows(apart, apart), 1e-4));
 }
 

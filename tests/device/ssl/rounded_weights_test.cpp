@@ -102,7 +102,7 @@ TEST(RoundedWeights, GiveConvolutionsTheSameBits) {
   const Tensor plain = w;
   const ParameterSet set({{"w", &w}}, Role::trainable, DType::bf16);
   ASSERT_TRUE(w.rounded);
-  const Conv conv{.padding = 1};
+  const ConvOptions conv{.padding = 1};
   EXPECT_EQ(conv2d(x, w, conv).values(), conv2d(x, plain, conv).values());
   EXPECT_EQ(conv2d_data(g, w, x.shape, conv).values(), conv2d_data(g, plain, x.shape, conv).values());
   // Of a step away from the parameters there is no copy, and none is used.

@@ -27,8 +27,8 @@ BenchSettings tiny(std::int64_t batch) {
 TEST(BenchSuite, EverySettingIsTheStepItsNameSays) {
   const BenchSettings common = tiny(512);
   EXPECT_EQ(suite_names().size(), 5u);
-  EXPECT_TRUE(suite_settings("simclr", common).run.values.capture);
-  EXPECT_FALSE(suite_settings("eager", common).run.values.capture);
+  EXPECT_TRUE(suite_settings("simclr", common).run.values.record);
+  EXPECT_FALSE(suite_settings("eager", common).run.values.record);
   EXPECT_EQ(suite_settings("own_kernels", common).run.values.conv, CudaConv::cuda);
   EXPECT_EQ(suite_settings("quarter_batch", common).run.values.batch, 128);
   EXPECT_EQ(suite_settings("barlow_twins", common).run.values.objective, "barlow_twins");

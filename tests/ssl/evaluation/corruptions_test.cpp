@@ -52,7 +52,7 @@ TEST(Corruptions, NoiseIsNormalAndOfEachImageItsOwn) {
   Dataset other = gray;
   other.split = "val";
   EXPECT_NE(noisy.pixels, with_corruption(other, Corruption::noise, 1).pixels);
-  EXPECT_FALSE(std::equal(noisy.image(0), noisy.image(0) + noisy.image_size(), noisy.image(1)));
+  EXPECT_FALSE(std::equal(noisy.image(0), noisy.image(0) + noisy.image_bytes(), noisy.image(1)));
   // An image's noise depends on its place alone, not on how many there are.
   const Dataset few = with_corruption(plain_colored(3, 16, {128, 128, 128}), Corruption::noise, 1);
   EXPECT_TRUE(std::equal(few.pixels.begin(), few.pixels.end(), noisy.pixels.begin()));

@@ -29,7 +29,7 @@ class StoredEncoder : public testing::Test {
     Random random(5, Purpose::test);
     std::vector<float> images(8 * 32 * 32 * 3);
     for (float& value : images) value = random.uniform(-2, 2);
-    Pass pass;
+    ForwardMode pass;
     pass.running = &statistics_;
     pass.statistics_momentum = 0.7;
     encoder_(from_floats(cpu_backend(), {8, 32, 32, 3}, images), pass);
@@ -72,7 +72,7 @@ TEST_F(StoredEncoder, FeaturesAreTheEvalForwardOfNormalisedImagesInOrder) {
   EXPECT_EQ(features.classes, 10);
   EXPECT_EQ(features.labels, dataset.labels);
   std::vector<float> image;
-  for (std::int64_t i = 0; i < dataset.image_size(); ++i)
+  for (std::int64_t i = 0; i < dataset.image_bytes(); ++i)
     image.push_back((dataset.image(17)[i] / 255.0f - extract_.mean[static_cast<std::size_t>(i % 3)]) /
                     extract_.std[static_cast<std::size_t>(i % 3)]);
   const std::vector<float> alone = encode(from_floats(cpu_backend(), {1, 32, 32, 3}, image)).floats();

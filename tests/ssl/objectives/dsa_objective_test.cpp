@@ -8,8 +8,8 @@
 #include "engine/ops/ops.h"
 #include "models/encoder_file.h"
 #include "models/encoders/resnet.h"
-#include "ssl/base_method.h"
 #include "ssl/losses.h"
+#include "ssl/method.h"
 #include "ssl/objectives/dsa/loss.h"
 #include "ssl/objectives/dsa/options.h"
 #include "tests/support/complaints.h"
@@ -51,8 +51,8 @@ ByHand by_hand(const Options& options, Objective& objective, const Views& views,
   const DsaOptions own = options.own.get<DsaOptions>();
   const ObjectiveSetup setup = small_setup(options);
   const Encoder& encoder = objective.encoder();
-  const auto base = make_base_method(own.base, "test", setup, encoder);  // the same initial weights
-  const Pass pass{.groups = 2, .activations = DType::f64};
+  const auto base = make_method(own.base, "test", setup, encoder);  // the same initial weights
+  const ForwardMode pass{.groups = 2, .activations = DType::f64};
   Embeddings z{base->embed(encoder(views.both, pass), pass), {}};
   if (base->target()) z.target = base->embed_target(base->target()->features(views.both, pass), pass);
   const Tensor other = z.target ? z.target : z.online;
@@ -61,7 +61,7 @@ ByHand by_hand(const Options& options, Objective& objective, const Views& views,
 
   const auto network = make_prior(resolve(own, small_batch).network, setup, encoder);
   const Tensor u = network->features(views.both, pass);
-  const Pass single{.groups = 1, .activations = DType::f64};
+  const ForwardMode single{.groups = 1, .activations = DType::f64};
   const Tensor scores = anchor_scores(neighbors(network->features(views.plain, single), own.eta), own.eta, own.mu);
   Arranging module = make_arranging(ArrangingMode::concat, ArrangingOutput::sigmoid, 6, {cpu_backend(), 1, DType::f64});
   Blocks apart, matrices, prior;
@@ -293,7 +293,7 @@ class DsaPrior : public ::testing::Test {
   Options options_ = tiny("dsa");
   ResNet encoder_ = make_resnet(small("resnet18", 3), {cpu_backend(), 9});
   Tensor both_ = random_tensor({8, 16, 16, 3}, 1, DType::f32);
-  Pass pass_{.groups = 2};
+  ForwardMode pass_{.groups = 2};
 };
 
 TEST_F(DsaPrior, ReadsAnEncoder) {
@@ -303,7 +303,7 @@ TEST_F(DsaPrior, ReadsAnEncoder) {
   save_encoder(file, encoder_, statistics, {});
   for (const PriorNet net : {PriorNet::stage1, PriorNet::supervised}) {
     PriorSettings settings = settings_of(net, file);
-    const Pass evaluation{.training = false, .running = &statistics};
+    const ForwardMode evaluation{.training = false, .running = &statistics};
     EXPECT_EQ(prior(settings)->features(both_, pass_).values(), encoder_(both_, evaluation).values());
     settings.batch_statistics = true;
     const std::vector<double> by_batch = encoder_(both_, {.groups = 2}).values();
@@ -363,7 +363,7 @@ TEST(DsaObjective, TheTemperatureIsTheMeanOfTheBatchesQuantiles) {
       const Tensors apart{unit_distances(a, a), unit_distances(b, b), unit_distances(a, b)};
       sum += off_diagonal_quantile(apart, 0.2, 2).item() / std::log(2.0);
     }
-    EXPECT_EQ(objective->variant(), step < 3 ? 1 : 0);
+    EXPECT_EQ(objective->step_kind(), step < 3 ? 1 : 0);
     EXPECT_NEAR(tau, sum / std::min<double>(3, static_cast<double>(step + 1)), 1e-12) << step;
   }
 }
@@ -382,7 +382,7 @@ TEST(DsaObjective, ARunningTemperatureFollowsTheBatches) {
     const Tensors apart{unit_distances(a, a), unit_distances(b, b), unit_distances(a, b)};
     const double now = off_diagonal_quantile(apart, 0.2, 2).item() / std::log(2.0);
     expected += (now - expected) / std::min<double>(3, static_cast<double>(step + 1));
-    EXPECT_EQ(objective->variant(), 1);
+    EXPECT_EQ(objective->step_kind(), 1);
     EXPECT_NEAR(tau, expected, 1e-12) << step;
   }
 }

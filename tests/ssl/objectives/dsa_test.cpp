@@ -339,7 +339,7 @@ TEST(DsaArranging, TheAuthorsFormScalesColumnsAndRows) {
   for (int i = 0; i < 5; ++i)
     for (int j = 0; j < 5; ++j) rows.push_back(slice(p, 0, i, 1) - slice(q, 0, j, 1));
   Tensor input = concat(rows, 0);
-  input = input / sum_rows(abs(input));
+  input = input / sum_over_rows(abs(input));
   const Tensor flat =
       relu(linear(relu(linear(input, module.first.w, module.first.bias)), module.second.w, module.second.bias));
   const Tensor matrix = reshape(flat, {5, 5});

@@ -6,7 +6,7 @@
 #include <set>
 
 #include "engine/graph.h"
-#include "ssl/base_method.h"
+#include "ssl/method.h"
 #include "ssl/objectives/icl_msr/options.h"
 #include "ssl/objectives/icl_msr/strata.h"
 #include "tests/support/complaints.h"
@@ -80,7 +80,7 @@ class Twin {
   Twin(const ObjectiveSetup& setup, const Snapshot& network, const Tensor& regularizer)
       : own_(setup.options.own.get<IclMsrOptions>()),
         encoder_(make_encoder(setup.encoder, setup.init())),
-        base_(make_base_method(own_.base, "base", setup, encoder_)),
+        base_(make_method(own_.base, "base", setup, encoder_)),
         regularizer_(regularizer_settings(own_, setup.encoder), setup.init()),
         phi_(regularizer_.parameters()) {
     trained_ = parameters_of(encoder_);
@@ -130,7 +130,7 @@ class Twin {
 
   Tensor loss(const Tensors& values, const Views& views, const Tensor& strata) {
     put(values);
-    const Pass encoder_pass{.groups = 2}, head_pass{};
+    const ForwardMode encoder_pass{.groups = 2}, head_pass{};
     const Tensor features = encoder_(views.both, encoder_pass);
     const Tensor target = base_->target() ? base_->target()->features(views.both, encoder_pass) : Tensor{};
     const auto embeddings = [&](const Tensor& row) {
@@ -154,7 +154,7 @@ class Twin {
 
   IclMsrOptions own_;
   Encoder encoder_;
-  std::unique_ptr<BaseMethod> base_;
+  std::unique_ptr<Method> base_;
   SemanticRegularizer regularizer_;
   ParameterSet phi_;
   std::vector<NamedTensor> trained_;
@@ -418,7 +418,7 @@ TEST(IclMsr, EveryKthStepTrainsTheRegularizer) {
       objective->step(random_batch(1), step_context(step, 0.01));
       const bool due = step % 3 == 0 && std::string(how) != "fixed";
       EXPECT_EQ(phi.flat().values() != before, due) << how << " step " << step;
-      EXPECT_EQ(objective->variant(), due ? 1 : 0);
+      EXPECT_EQ(objective->step_kind(), due ? 1 : 0);
       EXPECT_NE(model.flat().values(), weights);
     }
   }
@@ -440,7 +440,7 @@ TEST(IclMsr, StrataDifferFromTheStart) {
 }
 
 TEST(IclMsr, RefusesWhatCannotBe) {
-  const auto message = [](const Options& options) { return complaint_or("", [&] { small_objective(options); }); };
+  const auto message = [](const Options& options) { return error_or("", [&] { small_objective(options); }); };
   const std::string many = std::to_string(small_batch + 1);
   EXPECT_NE(message(tiny("icl_msr", {{"icl_msr.strata", many}})).find("--icl_msr.strata"), std::string::npos);
   EXPECT_EQ(message(tiny("icl_msr", {{"icl_msr.strata", many}, {"icl_msr.build", "table"}})), "");

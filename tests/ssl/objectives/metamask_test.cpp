@@ -53,7 +53,7 @@ struct Example {
 
   BilevelLoss loss() const {
     return [this](const Tensors& w, const Tensors& meta) {
-      const BatchNorm plain{.groups = 2}, relu{.groups = 2, .relu = true};
+      const BatchNormOptions plain{.groups = 2}, relu{.groups = 2, .relu = true};
       const Tensor h = batch_norm(linear(x, w[0]), w[1], w[2], {}, relu).y;
       const Tensor a = batch_norm(linear(mask_scale(h, sigmoid(meta[0])), w[3], w[4]), w[5], w[6], {}, relu).y;
       return nt_xent(batch_norm(linear(a, w[7], w[8]), w[9], w[10], {}, plain).y, 0.5);

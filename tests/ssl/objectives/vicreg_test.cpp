@@ -40,9 +40,9 @@ double expected_loss(const Matrix& z, double invariance, double variance, double
          covariance * shared / size;
 }
 
-std::unique_ptr<BaseMethod> method(const Options& options) {
+std::unique_ptr<Method> method(const Options& options) {
   const ObjectiveSetup setup{options, ResNetSettings{.width = 1}, cpu_backend(), DType::f64, DType::f64};
-  return make_base_method("vicreg", "--objective", setup, make_encoder(setup.encoder, setup.init()));
+  return make_method("vicreg", "--objective", setup, make_encoder(setup.encoder, setup.init()));
 }
 
 TEST(Vicreg, IsItsDefinition) {

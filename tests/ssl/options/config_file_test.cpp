@@ -23,7 +23,7 @@ class ExtendedFile : public testing::Test {
     return folder_ / name;
   }
   static std::string complaint(const std::string& path) {
-    return complaint_or("accepted", [&] { options_from_file(path); });
+    return error_or("accepted", [&] { options_from_file(path); });
   }
   static Options parse(std::vector<const char*> arguments) {
     arguments.insert(arguments.begin(), "pretrain");
@@ -90,7 +90,7 @@ TEST_F(ExtendedFile, SaysWhatIsWrongInOneLine) {
   const std::string other = write("other.toml", "extends = \"own.toml\"\n");
   write("own.toml", "extends = \"other.toml\"\n");
   EXPECT_EQ(complaint(own), other + ":1: extends: " + own + " extends this file in turn");
-  EXPECT_EQ(complaint_or("accepted", [] { options_from_toml("extends = \"a\"\n", "saved"); }),
+  EXPECT_EQ(error_or("accepted", [] { options_from_toml("extends = \"a\"\n", "saved"); }),
             "saved:1: extends: expected a complete file, which extends no other");
 }
 

@@ -43,7 +43,7 @@ class InputPaths : public ::testing::Test {
     Options first, second;
     set_options(first, then);
     set_options(second, now);
-    return complaint_or("", [&] { require_resumable(first, second, "c"); });
+    return error_or("", [&] { require_resumable(first, second, "c"); });
   }
 
   TemporaryFolder folder_;

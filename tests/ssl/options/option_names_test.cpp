@@ -22,7 +22,7 @@ Options parse(std::vector<std::string> arguments) {
 }
 
 std::string complaint(const std::vector<std::string>& arguments) {
-  return complaint_or("accepted", [&] { parse(arguments); });
+  return error_or("accepted", [&] { parse(arguments); });
 }
 
 std::string value(const std::string& option, const Options& options) {
@@ -100,9 +100,9 @@ TEST(OptionNames, AreTakenInFilesToo) {
   EXPECT_EQ(options.objective, "metamask");
   EXPECT_EQ(options.batch, 16);
   EXPECT_EQ(value("metamask.temperature", options), "0.75");
-  EXPECT_EQ(complaint_or("accepted", [] { options_from_toml("batch = 3\nbatch_size = 16\n", "run.toml"); }),
+  EXPECT_EQ(error_or("accepted", [] { options_from_toml("batch = 3\nbatch_size = 16\n", "run.toml"); }),
             "run.toml:2: batch_size: the same option as run.toml:1: batch, and their values differ: '3' and '16'");
-  EXPECT_EQ(complaint_or("accepted", [] { options_from_toml("objective = \"byol\"\ntemperature = 1\n", "a"); }),
+  EXPECT_EQ(error_or("accepted", [] { options_from_toml("objective = \"byol\"\ntemperature = 1\n", "a"); }),
             "a:2: temperature: the objective byol has none; expected metamask.temperature or simclr.temperature");
   // The command line chooses the objective whose temperature a file may give.
   const TemporaryFolder folder;
@@ -132,9 +132,9 @@ TEST(OptionNames, SuggestionsAreLikely) {
   EXPECT_EQ(complaint({"byol"}), "byol: unknown argument, did you mean --objective byol? (see --help)");
   EXPECT_EQ(complaint({"--objective", "metamask", "--temprature", "1"}),
             "--temprature: unknown option, did you mean --metamask.temperature? (see --help)");
-  EXPECT_EQ(complaint_or("accepted", [] { options_from_toml("bad = \"skip\"\n", "a"); }),
+  EXPECT_EQ(error_or("accepted", [] { options_from_toml("bad = \"skip\"\n", "a"); }),
             "a:1: bad: unknown option, did you mean bad-images?");
-  EXPECT_EQ(complaint_or("accepted", [] { options_from_toml("version = \"1\"\n", "a"); }).find("mean version"),
+  EXPECT_EQ(error_or("accepted", [] { options_from_toml("version = \"1\"\n", "a"); }).find("mean version"),
             std::string::npos)
       << "of the command line alone";
   EXPECT_EQ(complaint({"--confgi", "x"}), "--confgi: unknown option, did you mean --config? (see --help)");

@@ -56,7 +56,7 @@ TEST(Help, HasOneStyleInAllTools) {
       EXPECT_TRUE(line.empty() || line.back() != ' ') << command << "\n" << line;
     }
   }
-  EXPECT_TRUE(contains(answer("bench step --help").text, "--capture on|off=on ")) << "a truth value";
+  EXPECT_TRUE(contains(answer("bench step --help").text, "--record on|off=on ")) << "a truth value";
   EXPECT_TRUE(contains(answer("linear_probe --help").text, "--decode fast|exact=exact ")) << "a choice";
   EXPECT_TRUE(contains(answer("evaluate --help").text, "--run DIR ")) << "a path";
   EXPECT_TRUE(contains(answer("pack --help").text, "--short-side NUMBER=256 ")) << "a number";

@@ -26,11 +26,11 @@ Options parse(std::vector<const char*> arguments) {
 }
 
 std::string complaint(const std::vector<const char*>& arguments) {
-  return complaint_or("accepted", [&] { parse(arguments); });
+  return error_or("accepted", [&] { parse(arguments); });
 }
 
 std::string toml_complaint(const std::string& text) {
-  std::string complaint = complaint_or("accepted", [&] { options_from_toml(text, "run.toml"); });
+  std::string complaint = error_or("accepted", [&] { options_from_toml(text, "run.toml"); });
   EXPECT_EQ(complaint.find('\n'), std::string::npos) << complaint;
   return complaint;
 }

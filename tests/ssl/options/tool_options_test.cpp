@@ -48,7 +48,7 @@ TEST(ToolOptions, TakeTheWordsOfTheTableAndRefuseOthersAsPretrainDoes) {
 TEST(ToolOptions, ASwitchAloneIsOn) {
   EXPECT_TRUE(parsed({"tune"}, {"--tune"}).values.tune);
   EXPECT_TRUE(parsed({"tune"}, {"--tune", "on"}).values.tune);
-  EXPECT_FALSE(parsed({"capture"}, {"--capture", "off"}).values.capture);
+  EXPECT_FALSE(parsed({"record"}, {"--record", "off"}).values.record);
   EXPECT_FALSE(parsed({"tune"}, {}).has("tune"));
 }
 

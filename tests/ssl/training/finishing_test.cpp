@@ -65,7 +65,7 @@ TEST(Recalibration, IsTheMeanOfTheBatchesStatistics) {
   rendered.image_size = 16, rendered.limit = 50;
   const Dataset dataset = open_dataset(rendered, "train");
   ExtractSettings settings{.image_size = 16, .mean = dataset.mean, .std = dataset.std, .batch = 16};
-  const ResNet encoder = stirred(small("resnet18", 2), DType::f32);
+  const ResNet encoder = perturbed(small("resnet18", 2), DType::f32);
   const Statistics all =
       recalibrated_statistics(encoder, dataset, settings, {.batches = 9, .seed = 4, .epoch = 7}, cpu_backend());
   const std::vector<std::int64_t> order = epoch_order(50, 4, 7);

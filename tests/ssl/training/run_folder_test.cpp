@@ -24,7 +24,7 @@ namespace fs = std::filesystem;
 class RunFolders : public testing::Test {
  protected:
   std::string refusal(bool resume) {
-    return complaint_or("opened", [&] { RunFolder folder(path_, resume); });
+    return error_or("opened", [&] { RunFolder folder(path_, resume); });
   }
   /// metrics.jsonl after cutting `text` back to `step`.
   std::string cut(const std::string& text, std::int64_t step) {

@@ -1,50 +1,50 @@
-#include "ssl/based_objective.h"
+#include "ssl/method_objective.h"
 
 namespace vergence {
 
-BasedObjective::BasedObjective(const ObjectiveSetup& setup, const std::string& base, const char* option)
-    : Objective(setup), base_(make_base_method(base, option, setup, encoder_)) {}
+MethodObjective::MethodObjective(const ObjectiveSetup& setup, const std::string& base, const char* option)
+    : Objective(setup), base_(make_method(base, option, setup, encoder_)) {}
 
-void BasedObjective::train_with_base(const std::vector<Mlp*>& heads, const std::vector<NamedTensor>& more) {
+void MethodObjective::train_with_base(const std::vector<Mlp*>& heads, const std::vector<NamedTensor>& more) {
   std::vector<Mlp*> all = base_->heads();
   all.insert(all.end(), heads.begin(), heads.end());
   train(all, more);
 }
 
-void BasedObjective::prepare(const StepContext& context) {
+void MethodObjective::prepare(const StepContext& context) {
   Objective::prepare(context);
   if (base_->target()) base_->target()->prepare(context);
 }
 
-Tensor BasedObjective::target_features(const Tensor& views) {
+Tensor MethodObjective::target_features(const Tensor& views) {
   return base_->target() ? base_->target()->features(views, pass()) : Tensor{};
 }
 
-Embeddings BasedObjective::embed(const Tensor& features, const Tensor& target_features) {
+Embeddings MethodObjective::embed(const Tensor& features, const Tensor& target_features) {
   Embeddings embeddings;
   if (target_features) embeddings.target = base_->embed_target(target_features, head_pass());
   embeddings.online = base_->embed(features, head_pass());
   return embeddings;
 }
 
-Tensor BasedObjective::base_loss(const Views& views, Parts* parts) {
+Tensor MethodObjective::base_loss(const Views& views, Parts* parts) {
   const Tensor target = target_features(views.both);
   return base_->loss(embed(encode(views), target), parts);
 }
 
-void BasedObjective::after_update() {
+void MethodObjective::after_update() {
   if (base_->target()) base_->target()->follow(parameters_);
 }
 
-ObjectiveState BasedObjective::state() {
+ObjectiveState MethodObjective::state() {
   ObjectiveState all = Objective::state();
   if (base_->target()) all.parameters.emplace_back("target", base_->target()->parameters());
   return all;
 }
 
-StepCost BasedObjective::cost(std::int64_t images) const {
+StepCost MethodObjective::cost(std::int64_t images) const {
   StepCost all = Objective::cost(images);
-  if (const MomentumCopy* target = base_->target()) {
+  if (const MomentumEncoder* target = base_->target()) {
     all.parameters += target->parameters().size();
     all.flops += target->flops(2 * images);
     all.bytes += target->parameters().flat().size() * size_of(target->parameters().flat().dtype);

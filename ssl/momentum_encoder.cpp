@@ -1,4 +1,4 @@
-#include "ssl/momentum_copy.h"
+#include "ssl/momentum_encoder.h"
 
 #include <algorithm>
 #include <cmath>
@@ -12,8 +12,8 @@ double MomentumSchedule::at(const StepContext& context) const {
   return last - (last - first) * rest;
 }
 
-MomentumCopy::MomentumCopy(const Encoder& encoder, const std::vector<const Mlp*>& heads,
-                           const MomentumSchedule& schedule, DType activations)
+MomentumEncoder::MomentumEncoder(const Encoder& encoder, const std::vector<const Mlp*>& heads,
+                                 const MomentumSchedule& schedule, DType activations)
     : encoder_(encoder), schedule_(schedule), keep_(encoder.backend(), DType::f64) {
   for (const Mlp* head : heads) heads_.push_back(*head);
   std::vector<NamedTensor> copied = vergence::parameters_of(encoder_, "encoder.");
@@ -22,17 +22,17 @@ MomentumCopy::MomentumCopy(const Encoder& encoder, const std::vector<const Mlp*>
   parameters_ = ParameterSet(copied, Role::constant, activations);
 }
 
-Tensor MomentumCopy::features(const Tensor& images, Pass pass) const {
+Tensor MomentumEncoder::features(const Tensor& images, ForwardMode pass) const {
   pass.running = nullptr;
   return encoder_(images, pass);
 }
 
-Tensor MomentumCopy::head(std::size_t index, const Tensor& features, Pass pass) const {
+Tensor MomentumEncoder::head(std::size_t index, const Tensor& features, ForwardMode pass) const {
   pass.running = nullptr;
   return heads_[index](features, pass);
 }
 
-double MomentumCopy::flops(std::int64_t images) const {
+double MomentumEncoder::flops(std::int64_t images) const {
   double flops = cost_of(encoder_.settings(), images).forward_flops;
   for (const Mlp& head : heads_) flops += head.flops(images);
   return flops;

@@ -3,12 +3,12 @@
 
 #include <memory>
 
-#include "ssl/base_method.h"
+#include "ssl/method.h"
 #include "ssl/objective.h"
 
 namespace vergence {
 
-class BasedObjective : public Objective {
+class MethodObjective : public Objective {
  public:
   void prepare(const StepContext& context) override;
   ObjectiveState state() override;
@@ -17,11 +17,11 @@ class BasedObjective : public Objective {
  protected:
   /// `base`: the method's name; `option` begins the UsageError for an unknown one. The derived constructor must end
   /// with `train_with_base`.
-  BasedObjective(const ObjectiveSetup& setup, const std::string& base, const char* option);
+  MethodObjective(const ObjectiveSetup& setup, const std::string& base, const char* option);
 
   /// Trains the base's heads, then those of the derived class.
   void train_with_base(const std::vector<Mlp*>& heads = {}, const std::vector<NamedTensor>& more = {});
-  const BaseMethod& base() const { return *base_; }
+  const Method& base() const { return *base_; }
   /// The moving average's features of views [2N, H, W, 3]: [2N, dim] constants; none for methods without one.
   Tensor target_features(const Tensor& views);
   /// Features of encoder and moving average -> the input of the base's loss.
@@ -31,7 +31,7 @@ class BasedObjective : public Objective {
   void after_update() override;
 
  private:
-  std::unique_ptr<BaseMethod> base_;
+  std::unique_ptr<Method> base_;
 };
 
 }  // namespace vergence

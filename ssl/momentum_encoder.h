@@ -19,14 +19,14 @@ struct MomentumSchedule {
   double at(const StepContext& context) const;
 };
 
-class MomentumCopy {
+class MomentumEncoder {
  public:
   /// Copies the current values, for passes with these activations. The heads must be the first trained ones after the
   /// encoder, in that order.
-  MomentumCopy(const Encoder& encoder, const std::vector<const Mlp*>& heads, const MomentumSchedule& schedule,
-               DType activations);
-  MomentumCopy(const MomentumCopy&) = delete;  // the parameter set points at the models in here
-  MomentumCopy& operator=(const MomentumCopy&) = delete;
+  MomentumEncoder(const Encoder& encoder, const std::vector<const Mlp*>& heads, const MomentumSchedule& schedule,
+                  DType activations);
+  MomentumEncoder(const MomentumEncoder&) = delete;  // the parameter set points at the models in here
+  MomentumEncoder& operator=(const MomentumEncoder&) = delete;
 
   /// The host's part of a step.
   void prepare(const StepContext& context) { keep_.set(schedule_.at(context)); }
@@ -34,9 +34,9 @@ class MomentumCopy {
   void follow(const ParameterSet& trained) { ema_update(parameters_, trained, keep_.tensor()); }
 
   /// Images -> features, constants. Ignores the running statistics of `pass`.
-  Tensor features(const Tensor& images, Pass pass) const;
+  Tensor features(const Tensor& images, ForwardMode pass) const;
   /// Head number `index` applied to features.
-  Tensor head(std::size_t index, const Tensor& features, Pass pass) const;
+  Tensor head(std::size_t index, const Tensor& features, ForwardMode pass) const;
 
   const ParameterSet& parameters() const { return parameters_; }
   /// FLOPs of one forward pass over `images` images: multiply-adds times two.

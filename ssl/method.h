@@ -5,7 +5,7 @@
 #include <memory>
 #include <vector>
 
-#include "ssl/momentum_copy.h"
+#include "ssl/momentum_encoder.h"
 
 namespace vergence {
 
@@ -17,14 +17,14 @@ struct Embeddings {
   Tensor target;  // [2N, E] constants, from the moving average; none for methods without one
 };
 
-class BaseMethod {
+class Method {
  public:
-  virtual ~BaseMethod() = default;
+  virtual ~Method() = default;
 
   /// The heads to train, in the order of a checkpoint.
   virtual std::vector<Mlp*> heads() = 0;
   /// Features [2N, dim] -> Embeddings::online.
-  virtual Tensor embed(const Tensor& features, const Pass& pass) const = 0;
+  virtual Tensor embed(const Tensor& features, const ForwardMode& pass) const = 0;
   /// Rank 0. `parts`, if given, receives summands worth a log line.
   virtual Tensor loss(const Embeddings& embeddings, Parts* parts = nullptr) const = 0;
   /// If the loss is minus a mean log likelihood: the log likelihood per row, [2N]; none for other methods.
@@ -34,15 +34,15 @@ class BaseMethod {
   virtual Tensor stratified_loss(const std::vector<Embeddings>& strata) const;
 
   /// The moving average that computes targets; null for methods without one.
-  virtual MomentumCopy* target() { return nullptr; }
+  virtual MomentumEncoder* target() { return nullptr; }
   /// The moving average's features [2N, dim] -> Embeddings::target.
-  virtual Tensor embed_target(const Tensor&, const Pass&) const { return {}; }
+  virtual Tensor embed_target(const Tensor&, const ForwardMode&) const { return {}; }
 };
 
 /// The base method called `name`; for an unknown one, a UsageError begins with `option` and lists all.
-std::unique_ptr<BaseMethod> make_base_method(const std::string& name, const char* option, const ObjectiveSetup& setup,
-                                             const Encoder& encoder);
+std::unique_ptr<Method> make_method(const std::string& name, const char* option, const ObjectiveSetup& setup,
+                                    const Encoder& encoder);
 /// The names of all base methods.
-const std::vector<std::string>& base_method_names();
+const std::vector<std::string>& method_names();
 
 }  // namespace vergence
