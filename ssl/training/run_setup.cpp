@@ -9,10 +9,10 @@
 
 namespace vergence {
 
-RunSetup::RunSetup(const Options& given, RunData& images)
+RunSetup::RunSetup(const Options& given, RunData& images, Backend& device)
     : options(given),
       data(images),
-      backend(device_of(options)),
+      backend(device),
       activations(activations_of(options, backend)),
       view(view_settings(options, data.train())[0]),
       steps_per_epoch(vergence::steps_per_epoch(options, data.train())),

@@ -17,8 +17,9 @@
 namespace vergence {
 
 struct RunSetup {
-  /// Both must outlive this. Throws UsageError if options conflict or do not fit the images.
-  RunSetup(const Options& options, RunData& data);
+  /// All must outlive this. `backend`: the options' device; to train there, device_of(options). Throws UsageError if
+  /// options conflict or do not fit the images.
+  RunSetup(const Options& options, RunData& data, Backend& backend);
 
   const Options& options;
   RunData& data;

@@ -64,7 +64,7 @@ void announce_encoder(const std::string& encoder, std::int64_t steps, const RunF
 
 TrainingResult run_stages(Stages& stages, RunData& data, RunFolder& folder, RunNotes& notes) {
   // Refuses now what stage 2 would refuse.
-  const Plan plan = RunSetup(stages.second, data).plan;
+  const Plan plan = RunSetup(stages.second, data, device_of(stages.second)).plan;
   require_own_run(folder, stages.second);
   const std::string encoder = folder.first_stage() + "/encoder.safetensors";
   if (folder.resuming()) {
@@ -95,12 +95,13 @@ struct TimedPlan {
 
 TimedPlan timed_plan(const Options& options, RunData& data) {
   TimedPlan timed;
+  Backend& device = backend(options.device.c_str());
   {
-    const RunSetup run(options, data);  // frees its memory before steps are timed
+    const RunSetup run(options, data, device);  // frees its memory before steps are timed
     timed.plan = run.plan;
     timed.text = described(run);
   }
-  const StepTime time = time_step(options, timed.plan, backend(options.device.c_str()));
+  const StepTime time = time_step(options, timed.plan, device);
   timed.text += time_text(options, timed.plan, time);
   timed.seconds = time.seconds * static_cast<double>(planned_steps(options, timed.plan));
   return timed;

@@ -227,7 +227,7 @@ TEST_F(OddNamesRun, TheToolsTakeSuchNamesAndShowThemEscaped) {
   expect_tool("pretrain", {"--config", run + "/config.toml", "--out", run, "--resume", "--max-steps", "0"}, 0,
               {"configuration " + shown_run + "/config.toml\n", "resumed at step 2\n", "skipped " + shown_image});
   expect_tool("pretrain", with(train, {"--bad-images", "skip"}), 2, {shown_run + ": already holds a run"});
-  expect_tool("pretrain", with(train, {"--classes", "no\n\xe9"}), 2, {"no\\x0a\\xe9: cannot open"});
+  expect_tool("pretrain", with(train, {"--classes", "no\n\xe9", "--plan"}), 2, {"no\\x0a\\xe9: cannot open"});
 
   expect_tool("evaluate", {"--run", run, "--device", "cpu"}, 0, {shown_run + "/encoder.safetensors, epoch 1, step 4"});
   EXPECT_EQ(path_in(run + "/evaluation.json", "data"), data);

@@ -409,7 +409,7 @@ TEST(Metrics, AreChosenByName) {
     for (const std::string& name : metric_names()) EXPECT_NE(message.find(name), std::string::npos) << message;
   }
   EXPECT_EQ(message_of([] { chosen_metrics("dense", "cifar10"); }),
-            "--metrics: dense needs confounded_shapes or composites, the data set is cifar10");
+            "--metrics: dense needs composites or confounded_shapes, the data set is cifar10");
 }
 
 // ---- evaluate as a whole
