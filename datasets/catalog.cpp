@@ -66,8 +66,8 @@ Dataset open_dataset(const DatasetSettings& settings, const std::string& split) 
 }
 
 DatasetSettings as_judged(DatasetSettings settings) {
-  for (const OwnOption& option : entry_of(settings.name).options)
-    if (option.training) copy_option(option, {}, settings.own);
+  for (const ComponentOption& option : entry_of(settings.name).options)
+    if (option.training) copy_option(option, {}, settings.components);
   return settings;
 }
 

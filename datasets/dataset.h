@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "datasets/image_source.h"
-#include "engine/own_settings.h"
+#include "engine/component_settings.h"
 #include "kernels/views.h"
 
 namespace vergence {
@@ -54,7 +54,7 @@ struct DatasetSettings {
   std::int64_t limit = 0;       // the first N images of the split alone; of image files, which are sorted by class, N
                                 // at equal distances (0: all)
   std::uint64_t seed = 0;       // of rendered data sets
-  OwnSettings own = {};         // the options of each data set, in its file's struct
+  ComponentSettings components = {};  // the options of each data set, in its file's struct
 };
 
 /// The names that `open_dataset` knows.

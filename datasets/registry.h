@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "datasets/dataset.h"
-#include "engine/own_option.h"
+#include "engine/component_option.h"
 
 namespace vergence {
 
@@ -27,7 +27,7 @@ struct DatasetEntry {
   std::vector<std::string> names;  // for --dataset
   /// Opens a split, one of split_names(). Name, split and limit are already checked.
   Dataset (*open)(const DatasetSettings& settings, const std::string& split);
-  std::vector<OwnOption> options = {};         // named "NAME.option"
+  std::vector<ComponentOption> options = {};   // named "NAME.option"
   std::vector<PublishedFiles> published = {};  // empty: no published sums
 
   /// Whether there is a split "test"; null: always. Throws UsageError for a folder that does not exist.

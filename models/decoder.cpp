@@ -141,7 +141,7 @@ Decoder make_decoder(const DecoderSettings& settings, const Init& init) {
   } else {
     const std::int64_t units = plan.grid * plan.grid * plan.channels;
     decoder.start = make_linear(init, first, settings.features, units, false);
-    decoder.start_norm = make_norm(init, first_norm, units);
+    decoder.start_norm = make_batch_norm(init, first_norm, units);
   }
   number += settings.map_size ? 1 : 2;  // the ReLU, and the change of shape
   std::int64_t in = plan.channels;
@@ -149,7 +149,7 @@ Decoder make_decoder(const DecoderSettings& settings, const Init& init) {
     const std::int64_t out = plan.layers[i].channels;
     const bool last = i + 1 == plan.layers.size();
     decoder.layers.push_back(make_transposed(init, next_name(), in, out, plan.layers[i].stride, last));
-    if (!last) decoder.norms.push_back(make_norm(init, next_name(), out));
+    if (!last) decoder.norms.push_back(make_batch_norm(init, next_name(), out));
     ++number;  // the ReLU
     in = out;
   }

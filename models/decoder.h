@@ -58,10 +58,10 @@ struct Decoder {
   DecoderSettings settings;
   std::int64_t grid = 1;  // height and width of the transposed convolutions' input
   Linear start;           // pooled features: [grid x grid x channels, features], no bias
-  Norm start_norm;
+  BatchNorm start_norm;
   ConvBn map_start;  // feature map: 1x1
   std::vector<TransposedConv> layers;
-  std::vector<Norm> norms;  // after each layer but the last
+  std::vector<BatchNorm> norms;  // after each layer but the last
 
   void each(const Visit& visit, const std::string& prefix = "");
   /// Features [N, features], in the type of the weights, or a feature map [N, map_size, map_size, features] of any type

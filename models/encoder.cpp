@@ -22,17 +22,22 @@ using Flag = EncoderOption::Flag;
 Choice as_choice(const Flag& flag) { return {flag, {{"on", true}, {"off", false}}}; }
 
 // Values as texts in metadata, the reverse, which returns whether the text is one, and what is one.
-std::string text_of(const Choice& choice, OwnSettings& own) { return choice.word(own); }
-std::string text_of(const Flag& flag, OwnSettings& own) { return as_choice(flag).word(own); }
-std::string text_of(const Integer& number, OwnSettings& own) { return std::to_string(number(own)); }
-std::string text_of(const Number& number, OwnSettings& own) { return join(number(own)); }
+std::string text_of(const Choice& choice, ComponentSettings& components) { return choice.word(components); }
+std::string text_of(const Flag& flag, ComponentSettings& components) { return as_choice(flag).word(components); }
+std::string text_of(const Integer& number, ComponentSettings& components) { return std::to_string(number(components)); }
+std::string text_of(const Number& number, ComponentSettings& components) { return join(number(components)); }
 
-bool set(const Choice& choice, OwnSettings& own, const std::string& text) { return choice.set(own, text); }
-bool set(const Flag& flag, OwnSettings& own, const std::string& text) { return as_choice(flag).set(own, text); }
+bool set(const Choice& choice, ComponentSettings& components, const std::string& text) {
+  return choice.set(components, text);
+}
+bool set(const Flag& flag, ComponentSettings& components, const std::string& text) {
+  return as_choice(flag).set(components, text);
+}
 template <class Value>
-bool set(const std::function<Value&(OwnSettings&)>& number, OwnSettings& own, const std::string& text) {
+bool set(const std::function<Value&(ComponentSettings&)>& number, ComponentSettings& components,
+         const std::string& text) {
   const std::optional<Value> value = number_of<Value>(text);
-  if (value) number(own) = *value;
+  if (value) number(components) = *value;
   return value.has_value();
 }
 
@@ -41,8 +46,8 @@ std::string expected(const Flag& flag) { return expected(as_choice(flag)); }
 std::string expected(const Integer&) { return "a whole number"; }
 std::string expected(const Number&) { return "a number"; }
 
-std::string value_of(const EncoderOption& option, OwnSettings& own) {
-  return std::visit([&](const auto& field) { return text_of(field, own); }, option.field);
+std::string value_of(const EncoderOption& option, ComponentSettings& components) {
+  return std::visit([&](const auto& field) { return text_of(field, components); }, option.field);
 }
 
 /// A file's metadata; the file's name begins all errors.
@@ -56,18 +61,18 @@ struct MetadataReader {
     require_usage(found != metadata.end() || otherwise, where, ": metadata: there is no '", key, "'");
     return found != metadata.end() ? found->second : *otherwise;
   }
-  void read(const EncoderOption& option, OwnSettings& own) const {
-    const std::string key = metadata_key(option), otherwise = value_of(option, own),
+  void read(const EncoderOption& option, ComponentSettings& components) const {
+    const std::string key = metadata_key(option), otherwise = value_of(option, components),
                       given = text(key, option.optional ? &otherwise : nullptr);
     const auto take = [&](const auto& field) {
-      require_usage(set(field, own, given), where, ": metadata: '", key, "': expected ", expected(field), ", got '",
-                    given, "'");
+      require_usage(set(field, components, given), where, ": metadata: '", key, "': expected ", expected(field),
+                    ", got '", given, "'");
     };
     std::visit(take, option.field);
   }
   void read(const std::string& key, std::int64_t& value, bool optional) const {
-    const Integer field = [&](OwnSettings&) -> std::int64_t& { return value; };
-    OwnSettings none;
+    const Integer field = [&](ComponentSettings&) -> std::int64_t& { return value; };
+    ComponentSettings none;
     read({.name = key, .field = field, .help = "", .optional = optional}, none);
   }
 };
@@ -79,7 +84,7 @@ EncoderShape EncoderSettings::shape() const { return family_of(encoder).shape(*t
 std::map<std::string, std::string> EncoderSettings::metadata() const {
   std::map<std::string, std::string> entries{
       {"encoder", encoder}, {"image_size", std::to_string(image_size)}, {"channels", std::to_string(channels)}};
-  OwnSettings values = own;
+  ComponentSettings values = components;
   for (const EncoderOption& option : family_of(encoder).options)
     if (!option.initial) entries[metadata_key(option)] = value_of(option, values);
   return entries;
@@ -101,7 +106,7 @@ EncoderSettings EncoderSettings::from_metadata(const std::map<std::string, std::
   };
   of_file([&] { family_of(settings.encoder); });
   for (const EncoderOption& option : family_of(settings.encoder).options) {
-    if (!option.initial) reader.read(option, settings.own);
+    if (!option.initial) reader.read(option, settings.components);
   }
   of_file([&] { check(settings); });
   return settings;
@@ -109,7 +114,7 @@ EncoderSettings EncoderSettings::from_metadata(const std::map<std::string, std::
 
 std::vector<std::pair<std::string, std::variant<std::string, std::int64_t>>> EncoderSettings::described() const {
   std::vector<std::pair<std::string, std::variant<std::string, std::int64_t>>> list;
-  OwnSettings values = own;
+  ComponentSettings values = components;
   for (const EncoderOption& option : family_of(encoder).options) {
     if (const auto* choice = std::get_if<Choice>(&option.field)) list.emplace_back(option.name, choice->word(values));
     if (const auto* number = std::get_if<Integer>(&option.field)) list.emplace_back(option.name, (*number)(values));
@@ -117,9 +122,9 @@ std::vector<std::pair<std::string, std::variant<std::string, std::int64_t>>> Enc
   return list;
 }
 
-void EncoderSettings::take_initial(const OwnSettings& other) {
+void EncoderSettings::take_initial(const ComponentSettings& other) {
   for (const EncoderOption& option : family_of(encoder).options)
-    if (option.initial) copy_option(option, other, own);
+    if (option.initial) copy_option(option, other, components);
 }
 
 void check(const EncoderSettings& settings) {

@@ -10,14 +10,14 @@
 #include <variant>
 #include <vector>
 
-#include "engine/own_option.h"
+#include "engine/component_option.h"
 #include "models/cost.h"
 #include "models/layers.h"
 
 namespace vergence {
 
 /// An option of a family.
-using EncoderOption = OwnOption;
+using EncoderOption = ComponentOption;
 
 /// An encoder's output for images of its settings' size.
 struct EncoderShape {
@@ -31,7 +31,7 @@ struct EncoderSettings {
   std::string encoder = "resnet18";  // one of encoder_names()
   std::int64_t image_size = 32;      // of a square image, in pixels
   std::int64_t channels = 3;         // of an image
-  OwnSettings own;                   // the family's options
+  ComponentSettings components;      // the family's options
 
   /// These throw UsageError like `check`.
   EncoderShape shape() const;
@@ -45,7 +45,7 @@ struct EncoderSettings {
   /// The family's word and number options, in order: {"width", 64}, {"stem", "cifar"}.
   std::vector<std::pair<std::string, std::variant<std::string, std::int64_t>>> described() const;
   /// Copies the options that affect only initial weights from `other`.
-  void take_initial(const OwnSettings& other);
+  void take_initial(const ComponentSettings& other);
 };
 
 /// Throws UsageError for an unknown encoder or a setting it does not support.

@@ -56,8 +56,8 @@ Mlp make_mlp(const MlpSettings& settings, const Init& init) {
     head.linears.push_back(make_linear(init, next_name(), settings.sizes[i], settings.sizes[i + 1],
                                        last ? settings.last_bias : settings.hidden_bias));
     const bool affine = !last || settings.last_norm == LastNorm::affine;
-    head.norms.push_back(has_norm(settings, last) ? make_norm(init, next_name(), settings.sizes[i + 1], affine)
-                                                  : Norm{});
+    head.norms.push_back(has_norm(settings, last) ? make_batch_norm(init, next_name(), settings.sizes[i + 1], affine)
+                                                  : BatchNorm{});
     ++number;  // the ReLU
   }
   return head;

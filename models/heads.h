@@ -28,7 +28,7 @@ struct MlpSettings {
 struct Mlp {
   MlpSettings settings;
   std::vector<Linear> linears;
-  std::vector<Norm> norms;  // one per layer; without affine part no tensors, without norm no name
+  std::vector<BatchNorm> norms;  // one per layer; without affine part no tensors, without norm no name
 
   void each(const Visit& visit, const std::string& prefix = "");
   /// x [N, in] -> [N, out]. Batch norm follows the pass's mode, groups and running statistics.

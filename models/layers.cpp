@@ -68,7 +68,7 @@ void Linear::each(const Visit& visit, const std::string& prefix) {
   if (bias) visit(prefix + name + ".bias", bias);
 }
 
-void Norm::each(const Visit& visit, const std::string& prefix) {
+void BatchNorm::each(const Visit& visit, const std::string& prefix) {
   if (gamma) visit(prefix + name + ".weight", gamma);
   if (beta) visit(prefix + name + ".bias", beta);
 }
@@ -81,7 +81,7 @@ Tensor conv_bn(const Tensor& x, const ConvBn& layer, const ForwardMode& pass, co
                  layer.norm_name, pass);
 }
 
-Tensor batch_norm(const Tensor& x, const Norm& layer, const ForwardMode& pass, bool relu) {
+Tensor batch_norm(const Tensor& x, const BatchNorm& layer, const ForwardMode& pass, bool relu) {
   if (!pass.training) return evaluated(x, layer.gamma, layer.beta, layer.name, pass, {.add = {}, .relu = relu});
   const BatchNormOptions settings = training_settings(pass, relu, layer.name, x, x.cols());
   return checked(batch_norm(x, layer.gamma, layer.beta, {}, settings), layer.name, pass);
@@ -114,7 +114,7 @@ Linear make_linear(const Init& init, const std::string& name, std::int64_t in, s
   return layer;
 }
 
-Norm make_norm(const Init& init, const std::string& name, std::int64_t channels, bool affine) {
+BatchNorm make_batch_norm(const Init& init, const std::string& name, std::int64_t channels, bool affine) {
   if (!affine) return {{}, {}, name};
   return {full(init.backend, {channels}, 1, init.dtype), zeros(init.backend, {channels}, init.dtype), name};
 }

@@ -72,7 +72,7 @@ struct Linear {
 };
 
 /// A batch norm over the rows of [N, C].
-struct Norm {
+struct BatchNorm {
   Tensor gamma, beta;  // [C], or none: without scale and shift
   std::string name;
 
@@ -80,7 +80,7 @@ struct Norm {
 };
 
 /// [relu](batch norm of x [..., C]) with the pass's mode and groups.
-Tensor batch_norm(const Tensor& x, const Norm& layer, const ForwardMode& pass, bool relu = false);
+Tensor batch_norm(const Tensor& x, const BatchNorm& layer, const ForwardMode& pass, bool relu = false);
 
 // ---- initial weights: PyTorch's defaults. A tensor's values depend only on the seed and its full name.
 
@@ -98,7 +98,7 @@ ConvBn make_conv_bn(const Init& init, const std::string& conv_name, const std::s
                     std::int64_t out, std::int64_t kernel, const ConvOptions& conv);
 Linear make_linear(const Init& init, const std::string& name, std::int64_t in, std::int64_t out, bool bias = true);
 /// `affine` false: no scale and shift.
-Norm make_norm(const Init& init, const std::string& name, std::int64_t channels, bool affine = true);
+BatchNorm make_batch_norm(const Init& init, const std::string& name, std::int64_t channels, bool affine = true);
 
 // ---- models as lists of tensors
 

@@ -123,7 +123,7 @@ OptimizerSettings optimizer_settings(const Options& options) {
 }
 
 EncoderSettings encoder_settings(const Options& options, std::int64_t image_size, std::int64_t channels) {
-  return {options.encoder, image_size, channels, options.own};
+  return {options.encoder, image_size, channels, options.components};
 }
 
 }  // namespace vergence

@@ -11,7 +11,7 @@
 #include <sstream>
 #include <unistd.h>
 
-#include "engine/text/shown.h"
+#include "engine/text/printable.h"
 #include "engine/text/words.h"
 #include "kernels/error.h"
 #include "ssl/options/help.h"

@@ -6,7 +6,7 @@
 #include <optional>
 
 #include "engine/text/json_text.h"
-#include "engine/text/shown.h"
+#include "engine/text/printable.h"
 #include "ssl/evaluation/evaluation.h"
 #include "ssl/evaluation/subject.h"
 #include "ssl/evaluation/verdict.h"

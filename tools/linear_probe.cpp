@@ -6,7 +6,7 @@
 #include <optional>
 
 #include "engine/text/json_text.h"
-#include "engine/text/shown.h"
+#include "engine/text/printable.h"
 #include "kernels/clock.h"
 #include "ssl/evaluation/features/class_cover.h"
 #include "ssl/evaluation/probes/probe.h"

@@ -5,7 +5,7 @@
 #include <cstdio>
 #include <utility>
 
-#include "engine/text/shown.h"
+#include "engine/text/printable.h"
 #include "ssl/options/tool_options.h"
 #include "tools/common.h"
 

@@ -2,8 +2,8 @@
 #include <cstdio>
 
 #include "datasets/verify.h"
+#include "engine/text/printable.h"
 #include "engine/text/shell_words.h"
-#include "engine/text/shown.h"
 #include "ssl/training/stages.h"
 #include "tools/common.h"
 

@@ -10,7 +10,7 @@
 #include "datasets/decoders/jpeg_segments.h"
 #include "datasets/decoders/jpeg_turbo.h"
 #include "datasets/decoders/png_chunks.h"
-#include "engine/text/shown.h"
+#include "engine/text/printable.h"
 #include "kernels/error.h"
 
 // Zeros: it reads tables that a damaged file does not have.
@@ -65,7 +65,7 @@ void decode_stb(std::string_view bytes, const std::string& name, const ImageHead
   int width = 0, height = 0, channels = 0;
   const std::unique_ptr<stbi_uc, void (*)(void*)> pixels(
       stbi_load_from_memory(data_of(bytes), length_of(bytes, name), &width, &height, &channels, 3), stbi_image_free);
-  require_usage(pixels != nullptr, name, ": damaged image: ", shown(stbi_failure_reason()));
+  require_usage(pixels != nullptr, name, ": damaged image: ", shortened(stbi_failure_reason()));
   require_usage(height == header.height && width == header.width, name, ": damaged image: two sizes of it");
   out.height = height;
   out.width = width;

@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <cstdio>
 
-#include "engine/text/shown.h"
+#include "engine/text/printable.h"
 #include "kernels/error.h"
 
 namespace vergence {
@@ -65,7 +65,7 @@ void check_checksum(std::string_view bytes, const std::string& name, std::size_t
   const std::uint32_t stored = chunk_number(bytes, behind), is = crc32_of(bytes.substr(at + 4, 4 + length));
   char sums[64];
   std::snprintf(sums, sizeof sums, "checksum %08x, expected %08x", is, stored);
-  require_usage(is == stored, name, ": damaged image: its chunk ", shown(bytes.substr(at + 4, 4)), " at byte ", at,
+  require_usage(is == stored, name, ": damaged image: its chunk ", shortened(bytes.substr(at + 4, 4)), " at byte ", at,
                 " has the ", sums);
 }
 
@@ -75,8 +75,8 @@ void check_chunks(std::string_view bytes, const std::string& name) {
   bool pixels = false;
   each_chunk(bytes, [&](std::size_t at, std::string_view kind, std::size_t length) {
     const std::size_t left = bytes.size() - at - before_data;
-    require_usage(length <= left, name, ": damaged image: its chunk ", shown(kind), " at byte ", at, " has ", length,
-                  " bytes, of which ", left, " are there");
+    require_usage(length <= left, name, ": damaged image: its chunk ", shortened(kind), " at byte ", at, " has ",
+                  length, " bytes, of which ", left, " are there");
     if (kind == "IDAT" || !pixels) check_checksum(bytes, name, at, length);
     pixels = pixels || kind == "IDAT";
   });

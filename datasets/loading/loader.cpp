@@ -21,7 +21,7 @@ struct Loader::State {
     std::vector<std::int64_t> indices;
   };
 
-  struct Place {
+  struct QueuePlace {
     Batch batch;
     std::vector<std::int64_t> others;  // the images of `fresh`
     std::int64_t number = -1;          // of the finished or unfinished batch here
@@ -36,7 +36,7 @@ struct Loader::State {
     first = settings.first_epoch * steps + settings.first_step;
     started = asked = first;
     plain_view = settings.plain_view();
-    for (Place& place : ring) lay_out(place.batch);  // here, where a lack of memory can still be reported
+    for (QueuePlace& place : ring) lay_out(place.batch);  // here, where a lack of memory can still be reported
     // Few enough to share a small batch, enough to make locks cheap.
     portion = std::max<std::int64_t>(1, settings.batch / std::max(16, 4 * settings.workers));
   }
@@ -50,20 +50,20 @@ struct Loader::State {
     for (std::thread& worker : workers) worker.join();
   }
 
-  Place& place_of(std::int64_t number) { return ring[static_cast<std::size_t>(number) % ring.size()]; }
-  bool is_ready(const Place& place, std::int64_t number) const {
+  QueuePlace& place_of(std::int64_t number) { return ring[static_cast<std::size_t>(number) % ring.size()]; }
+  bool is_ready(const QueuePlace& place, std::int64_t number) const {
     return place.number == number && place.done == settings.batch;
   }
 
   /// The place of a batch with images left to take, if any: the last started or the next.
-  Place* place_with_work() {
+  QueuePlace* place_with_work() {
     if (started > first) {
-      Place& last = place_of(started - 1);
+      QueuePlace& last = place_of(started - 1);
       if (last.taken < settings.batch) return &last;
     }
     // The caller still uses batch asked - 1, so its place is not free yet.
     if (started >= std::max(asked - 1, first) + static_cast<std::int64_t>(ring.size())) return nullptr;
-    Place& place = place_of(started);
+    QueuePlace& place = place_of(started);
     begin(place, started++);
     return &place;
   }
@@ -73,7 +73,7 @@ struct Loader::State {
     ImageReader reader(data);
     for (;;) {
       std::unique_lock lock(mutex);
-      Place* place = nullptr;
+      QueuePlace* place = nullptr;
       changed.wait(lock, [&] { return stopping || (place = place_with_work()) != nullptr; });
       if (stopping) return;
       const std::int64_t from = place->taken, to = std::min(from + portion, settings.batch);
@@ -103,7 +103,7 @@ struct Loader::State {
   }
 
   /// Starts a batch; its images follow. Call with the lock held.
-  void begin(Place& place, std::int64_t number) {
+  void begin(QueuePlace& place, std::int64_t number) {
     Batch& batch = place.batch;
     batch.epoch = number / steps;
     batch.step = number % steps;
@@ -119,7 +119,7 @@ struct Loader::State {
   std::int64_t pixels() const { return settings.views[0].size * settings.views[0].size * settings.views[0].channels; }
 
   /// Makes all views of image `i` of a batch, and reads the image once.
-  void fill(Place& place, std::int64_t i, ImageReader& reader) const {
+  void fill(QueuePlace& place, std::int64_t i, ImageReader& reader) const {
     Batch& batch = place.batch;
     std::int64_t& index = batch.indices[static_cast<std::size_t>(i)];
     std::vector<WantedView> wanted = views_of(batch.epoch, index, i, Purpose::view, batch.views);
@@ -159,7 +159,7 @@ struct Loader::State {
   EpochOrder order;          // of the last started batch
   std::int64_t started = 0;  // the next number to start
   std::int64_t asked = 0;    // the next number that `next` returns
-  std::array<Place, Loader::places> ring;
+  std::array<QueuePlace, Loader::places> ring;
   std::vector<std::thread> workers;
   double waited = 0;
 };
@@ -176,7 +176,7 @@ const Batch& Loader::next() {
   State& state = *state_;
   std::unique_lock lock(state.mutex);
   const std::int64_t number = state.asked++;
-  State::Place& place = state.place_of(number);
+  State::QueuePlace& place = state.place_of(number);
   state.changed.notify_all();
   if (!state.is_ready(place, number)) {
     const auto start = Clock::now();

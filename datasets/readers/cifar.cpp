@@ -45,22 +45,22 @@ const CifarKind cifar100{
     0,          {0.5071f, 0.4865f, 0.4409f}, {0.2673f, 0.2564f, 0.2762f}};
 
 /// Where a set's files are, and in which form.
-struct Place {
-  fs::path folder;
+struct CifarFolder {
+  fs::path path;
   bool pickled = false;
 
-  fs::path file(const std::string& name) const { return folder / (pickled ? name : name + ".bin"); }
+  fs::path file(const std::string& name) const { return path / (pickled ? name : name + ".bin"); }
 };
 
-Place find_place(const CifarKind& kind, const std::string& directory, const std::vector<const char*>& files) {
+CifarFolder find_folder(const CifarKind& kind, const std::string& directory, const std::vector<const char*>& files) {
   require_usage(!directory.empty(), kind.name, ": no data folder given, expected --data DIR with the binary version (",
                 files.front(), ".bin in DIR or in DIR/", kind.binary_folder, ") or the Python one (DIR/",
                 kind.python_folder, ")");
   const fs::path root = directory;
-  for (const Place& place : {Place{root, false}, Place{root / kind.binary_folder, false}, Place{root, true},
-                             Place{root / kind.python_folder, true}})
-    if (std::any_of(files.begin(), files.end(), [&](const char* name) { return file_exists(place.file(name)); }))
-      return place;
+  for (const CifarFolder& folder : {CifarFolder{root, false}, CifarFolder{root / kind.binary_folder, false},
+                                    CifarFolder{root, true}, CifarFolder{root / kind.python_folder, true}})
+    if (std::any_of(files.begin(), files.end(), [&](const char* name) { return file_exists(folder.file(name)); }))
+      return folder;
   throw UsageError(join(kind.name, ": ", files.front(), ".bin not found in ", directory, ", ",
                         (root / kind.binary_folder).string(), " or, as ", files.front(), ", in ",
                         (root / kind.python_folder).string()));
@@ -69,11 +69,12 @@ Place find_place(const CifarKind& kind, const std::string& directory, const std:
 /// The images of one file, checked.
 class CifarFile {
  public:
-  CifarFile(const CifarKind& kind, const Place& place, const std::string& name) : path_(place.file(name).string()) {
+  CifarFile(const CifarKind& kind, const CifarFolder& folder, const std::string& name)
+      : path_(folder.file(name).string()) {
     require_usage(file_exists(path_), kind.name, ": ", path_, " is missing, expected ",
                   kind.images > 0 ? kind.images : 1, kind.images > 0 ? " images" : " or more images");
     bytes_ = read_file(path_);
-    if (place.pickled)
+    if (folder.pickled)
       unpickle(kind);
     else
       cut(kind);
@@ -174,14 +175,14 @@ Dataset about_cifar(const CifarKind& kind, const std::string& split) {
 
 Dataset read_cifar(const CifarKind& kind, const std::string& directory, const std::string& split, std::int64_t limit) {
   const std::vector<const char*>& files = split == "test" ? kind.test : kind.train;
-  const Place place = find_place(kind, directory, files);
+  const CifarFolder folder = find_folder(kind, directory, files);
   Dataset data = about_cifar(kind, split);
   for (std::size_t f = 0; f < files.size(); ++f) {
     // Of the training images the last tenth is "val".
     const auto behind = static_cast<std::int64_t>(files.size() - f - 1) * kind.images;
     if (split == "val" && kind.images > 0 && behind >= static_cast<std::int64_t>(files.size()) * kind.images / 10)
       continue;
-    const CifarFile file(kind, place, files[f]);
+    const CifarFile file(kind, folder, files[f]);
     const std::int64_t held_back = static_cast<std::int64_t>(files.size()) * file.count() / 10;
     std::int64_t first = 0, last = file.count();
     if (split == "val") first = std::max<std::int64_t>(0, last + behind - held_back);
@@ -225,11 +226,11 @@ Dataset read_cifar10_range(const std::string& directory, const std::string& spli
   const std::vector<const char*>& files = split == "test" ? cifar10.test : cifar10.train;
   const std::int64_t there = static_cast<std::int64_t>(files.size()) * cifar10.images, end = first + count;
   require(first >= 0 && count > 0 && end <= there, "cifar10: images ", first, " to ", end - 1, " of ", there);
-  const Place place = find_place(cifar10, directory, files);
+  const CifarFolder folder = find_folder(cifar10, directory, files);
   Dataset data = about_cifar(cifar10, split);
   data.pixels.reserve(static_cast<std::size_t>(count * cifar_bytes));
   for (std::int64_t f = first / cifar10.images; f * cifar10.images < end; ++f) {
-    const CifarFile file(cifar10, place, files[static_cast<std::size_t>(f)]);
+    const CifarFile file(cifar10, folder, files[static_cast<std::size_t>(f)]);
     const std::int64_t before = f * cifar10.images;
     append_cifar(data, file, std::max<std::int64_t>(0, first - before), std::min(file.count(), end - before));
   }

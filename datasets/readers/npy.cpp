@@ -10,7 +10,7 @@
 
 #include "datasets/readers/npy_file.h"
 #include "engine/io/files.h"
-#include "engine/text/shown.h"
+#include "engine/text/printable.h"
 #include "engine/text/words.h"
 #include "kernels/error.h"
 
@@ -23,7 +23,7 @@ constexpr std::int64_t max_side = 32768;   // pixels: of an image, as views take
 constexpr std::int64_t portion = 1 << 20;  // bytes that are looked at together
 constexpr const char* expected_files = "expected train.npy or train_0.npy, train_1.npy, ...";
 
-std::string where_of(const fs::path& path) { return "npy: " + shown(path.string(), 400); }
+std::string where_of(const fs::path& path) { return "npy: " + shortened(path.string(), 400); }
 
 fs::path given_folder(const std::string& directory) {
   require_usage(!directory.empty(), "npy: no data folder given, ", expected_files, " in --data DIR");
@@ -41,7 +41,7 @@ std::vector<fs::path> files_of(const fs::path& folder, const std::string& name) 
     const std::optional<std::int64_t> number = number_of<std::int64_t>(digits);
     if (!number || digits[0] == '-') continue;
     const auto [other, is_new] = parts.emplace(*number, it->path());
-    require_usage(is_new, where_of(it->path()), " has the number of ", shown(other->second.filename().string()));
+    require_usage(is_new, where_of(it->path()), " has the number of ", shortened(other->second.filename().string()));
   }
   require_usage(!error, where_of(folder), ": cannot be read: ", error.message());
   const fs::path whole = folder / (name + ".npy");

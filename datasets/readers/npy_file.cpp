@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "engine/io/files.h"
-#include "engine/text/shown.h"
+#include "engine/text/printable.h"
 #include "kernels/error.h"
 
 namespace vergence {
@@ -42,7 +42,7 @@ class HeaderText {
       else if (key == "shape" && !std::exchange(shape, true))
         header.shape = tuple();
       else
-        fail("unexpected key '" + shown(key, 40) + "'");
+        fail("unexpected key '" + shortened(key, 40) + "'");
       if (accept(',')) continue;
       expect('}');
       break;
@@ -55,7 +55,8 @@ class HeaderText {
 
  private:
   [[noreturn]] void fail(const std::string& what) const {
-    throw UsageError(join(where_, ": not a header of NumPy: ", what, " at character ", at_, " of '", shown(text_, 80),
+    throw UsageError(join(where_, ": not a header of NumPy: ", what, " at character ", at_, " of '",
+                          shortened(text_, 80),
                           "', expected {'descr': '|u1', 'fortran_order': False, 'shape': (N, ...), }"));
   }
 
@@ -86,7 +87,7 @@ class HeaderText {
     const bool plain = type.size() >= 3 && type.size() <= 5 && std::string_view("<>|=").find(type[0]) < 4 &&
                        std::all_of(type.begin() + 2, type.end(), [](char c) { return c >= '0' && c <= '9'; }) &&
                        type[2] != '0' && ((type[1] >= 'a' && type[1] <= 'z') || (type[1] >= 'A' && type[1] <= 'Z'));
-    if (!plain) fail("unknown type '" + shown(type, 40) + "'");
+    if (!plain) fail("unknown type '" + shortened(type, 40) + "'");
     return type;
   }
 
@@ -143,7 +144,7 @@ std::int64_t NpyHeader::value_bytes() const {
 std::string shape_text(const std::vector<std::int64_t>& shape) {
   std::string text;
   for (const std::int64_t side : shape) text += (text.empty() ? "" : ", ") + std::to_string(side);
-  return join("(", shown(text), shape.size() == 1 ? ",)" : ")");
+  return join("(", shortened(text), shape.size() == 1 ? ",)" : ")");
 }
 
 NpyHeader parse_npy_header(std::string_view text, const std::string& where) { return HeaderText(text, where).parse(); }
@@ -156,7 +157,7 @@ NpyFile::NpyFile(const std::string& path, std::string where) : where_(std::move(
   file_.read(start.data(), static_cast<std::streamsize>(start.size()));
   start.resize(static_cast<std::size_t>(file_.gcount()));
   require_usage(start.substr(0, magic.size()) == magic, where_, ": not a .npy file, it begins with '",
-                shown(start.substr(0, magic.size())), "', expected '\\x93NUMPY'");
+                shortened(start.substr(0, magic.size())), "', expected '\\x93NUMPY'");
   require_usage(start.size() >= magic.size() + 4, where_, " ends within its header");
   const int major = static_cast<unsigned char>(start[6]), minor = static_cast<unsigned char>(start[7]);
   require_usage(major >= 1 && major <= 3 && minor == 0, where_, ": version ", major, ".", minor,

@@ -5,7 +5,7 @@
 
 #include "datasets/readers/npy_file.h"
 #include "datasets/readers/pickle.h"
-#include "engine/text/shown.h"
+#include "engine/text/printable.h"
 #include "kernels/error.h"
 
 namespace vergence {
@@ -100,7 +100,7 @@ std::string Pickle::described(const Value& value) const {
     case Kind::real:
       return join(value.real, " (a float)");
     case Kind::bytes:
-      return join("'", shown(value.bytes, 40), "'");
+      return join("'", shortened(value.bytes, 40), "'");
     case Kind::list:
       return "a list or tuple";
     case Kind::dict:
@@ -112,7 +112,7 @@ std::string Pickle::described(const Value& value) const {
   const PickledArray number = scalar(value);
   if (!number.type.empty()) return join("a NumPy scalar of type '", number.type, "'");
   const Value* callable = value.kind == Kind::name ? &value : value.children[0];
-  return callable->kind == Kind::name ? "an object of " + shown(callable->bytes, 60) : "an object";
+  return callable->kind == Kind::name ? "an object of " + shortened(callable->bytes, 60) : "an object";
 }
 
 }  // namespace vergence

@@ -9,12 +9,12 @@ DatasetEntry cifar100() {
       .names = {"cifar100"},
       .open =
           [](const DatasetSettings& settings, const std::string& split) {
-            const bool all = settings.own.get<Cifar100Options>().classes == Cifar100Classes::all;
+            const bool all = settings.components.get<Cifar100Options>().classes == Cifar100Classes::all;
             return all || split != "train" ? read_cifar100(settings.directory, split, settings.limit)
                                            : read_fc100_base(settings.directory, settings.limit);
           },
       .options = {{.name = "cifar100.classes",
-                   .field = OwnOption::field_of(&Cifar100Options::classes, cifar100_classes_words),
+                   .field = ComponentOption::field_of(&Cifar100Options::classes, cifar100_classes_words),
                    .help = "what to train on: all, or the 60 classes that FC100 does not keep for few-shot episodes",
                    .training = true}},
       // Published with torchvision's source; nobody has published sums of the binary version.

@@ -12,18 +12,18 @@ DatasetEntry composites() {
       .open =
           [](const DatasetSettings& settings, const std::string& split) {
             return CompositesSplit(composites_settings(settings), split)
-                .render(settings.own.get<CompositesOptions>().version, settings.limit);
+                .render(settings.components.get<CompositesOptions>().version, settings.limit);
           },
       .options = {{.name = "composites.background",
-                   .field = OwnOption::field_of(&CompositesOptions::background, photographs_words),
+                   .field = ComponentOption::field_of(&CompositesOptions::background, photographs_words),
                    .help = "the photographs that shapes are drawn over, in --data"},
                   {.name = "composites.confounding",
-                   .field = OwnOption::field_of(&CompositesOptions::confounding),
+                   .field = ComponentOption::field_of(&CompositesOptions::confounding),
                    .help = "how often the shape and the photograph's class agree in the training images",
                    .low = 0,
                    .high = 1},
                   {.name = "composites.version",
-                   .field = OwnOption::field_of(&CompositesOptions::version, image_version_words),
+                   .field = ComponentOption::field_of(&CompositesOptions::version, image_version_words),
                    .help = "what to train on: whole images, only shapes, only photographs, or shapes on other images' "
                            "photographs",
                    .training = true}},

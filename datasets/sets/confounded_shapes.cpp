@@ -11,16 +11,16 @@ DatasetEntry confounded_shapes() {
       .open =
           [](const DatasetSettings& settings, const std::string& split) {
             return ShapesSplit(shapes_settings(settings), split)
-                .render(settings.own.get<ShapesOptions>().version, settings.limit);
+                .render(settings.components.get<ShapesOptions>().version, settings.limit);
           },
       .options =
           {{.name = "confounded_shapes.confounding",
-            .field = OwnOption::field_of(&ShapesOptions::confounding),
+            .field = ComponentOption::field_of(&ShapesOptions::confounding),
             .help = "how often shape and background agree in the training images",
             .low = 0,
             .high = 1},
            {.name = "confounded_shapes.version",
-            .field = OwnOption::field_of(&ShapesOptions::version, image_version_words),
+            .field = ComponentOption::field_of(&ShapesOptions::version, image_version_words),
             .help = "what to train on: whole images, only shapes, only textures, or shapes on other images' textures",
             .training = true}},
       .layers = [](const DatasetSettings& settings, const std::string& split) -> std::unique_ptr<LayeredSplit> {

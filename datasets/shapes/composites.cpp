@@ -56,7 +56,7 @@ Dataset read_backgrounds(const std::string& directory, std::uint32_t split) {
 }  // namespace
 
 CompositesSettings composites_settings(const DatasetSettings& settings) {
-  return {settings.directory, settings.seed, settings.own.get<CompositesOptions>().confounding};
+  return {settings.directory, settings.seed, settings.components.get<CompositesOptions>().confounding};
 }
 
 CompositesSplit::CompositesSplit(const CompositesSettings& settings, const std::string& split)

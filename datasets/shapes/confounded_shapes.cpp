@@ -67,7 +67,8 @@ Dataset about_shapes(const ShapesSettings& settings, const std::string& split) {
 }  // namespace
 
 ShapesSettings shapes_settings(const DatasetSettings& settings) {
-  return {settings.image_size ? settings.image_size : 32, settings.seed, settings.own.get<ShapesOptions>().confounding};
+  return {settings.image_size ? settings.image_size : 32, settings.seed,
+          settings.components.get<ShapesOptions>().confounding};
 }
 
 ShapeSample shapes_sample(const ShapesSettings& settings, const std::string& split, std::int64_t index) {

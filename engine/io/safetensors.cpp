@@ -8,7 +8,7 @@
 #include <set>
 
 #include "engine/io/files.h"
-#include "engine/text/shown.h"
+#include "engine/text/printable.h"
 #include "engine/text/utf8.h"
 
 namespace vergence {
@@ -49,7 +49,7 @@ std::string header_of(const std::vector<const TensorEntry*>& order, const Metada
   nlohmann::ordered_json header = nlohmann::ordered_json::object();
   std::set<std::string> seen;
   for (const auto& [key, value] : metadata)
-    require(is_utf8(key) && is_utf8(value), path, ": metadata '", shown(key), "' is not UTF-8");
+    require(is_utf8(key) && is_utf8(value), path, ": metadata '", shortened(key), "' is not UTF-8");
   if (!metadata.empty()) header["__metadata__"] = metadata;
   std::int64_t offset = 0;
   for (const TensorEntry* tensor : order) {
@@ -59,7 +59,7 @@ std::string header_of(const std::vector<const TensorEntry*>& order, const Metada
             " bytes given for ", tensor->dtype, " ", shape_text(tensor->shape));
     require(seen.insert(tensor->name).second && tensor->name != "__metadata__", path, ": tensor '", tensor->name,
             "' is given twice or has a reserved name");
-    require(is_utf8(tensor->name), path, ": the tensor name '", shown(tensor->name), "' is not UTF-8");
+    require(is_utf8(tensor->name), path, ": the tensor name '", shortened(tensor->name), "' is not UTF-8");
     header[tensor->name] = {
         {"dtype", tensor->dtype}, {"shape", tensor->shape}, {"data_offsets", {offset, offset + tensor->bytes}}};
     offset += tensor->bytes;
@@ -80,21 +80,21 @@ Json parse_header(const std::string& path, std::string_view text) {
     if (event == Json::parse_event_t::object_end) keys.pop_back();
     if (event == Json::parse_event_t::key) {
       const auto& key = parsed.get_ref<const std::string&>();
-      require_usage(keys.back().insert(key).second, path, ": the header names '", shown(key), "' twice");
+      require_usage(keys.back().insert(key).second, path, ": the header names '", shortened(key), "' twice");
     }
     return true;
   };
   try {
     return Json::parse(text.begin(), text.end(), check);
   } catch (const Json::exception& error) {
-    throw UsageError(join(path, ": the header is not valid JSON (", shown(error.what(), 200), ")"));
+    throw UsageError(join(path, ": the header is not valid JSON (", shortened(error.what(), 200), ")"));
   }
 }
 
 std::int64_t whole_number(const Json& value, const std::string& path, const std::string& name, const char* what) {
   const bool fits = value.is_number_unsigned() &&
                     value.get<std::uint64_t>() <= static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
-  require_usage(fits, path, ": tensor '", shown(name), "': ", what, " holds ", shown(value.dump()),
+  require_usage(fits, path, ": tensor '", shortened(name), "': ", what, " holds ", shortened(value.dump()),
                 ", expected a whole number");
   return value.get<std::int64_t>();
 }
@@ -106,21 +106,21 @@ TensorEntry parse_tensor(const std::string& path, const std::string& name, const
                         fields.contains("shape") && fields.contains("data_offsets") && fields["dtype"].is_string() &&
                         fields["shape"].is_array() && fields["data_offsets"].is_array() &&
                         fields["data_offsets"].size() == 2;
-  require_usage(complete, path, ": tensor '", shown(name), "': expected dtype, shape and two data_offsets");
+  require_usage(complete, path, ": tensor '", shortened(name), "': expected dtype, shape and two data_offsets");
   TensorEntry entry;
   entry.name = name;
   entry.dtype = fields["dtype"].get<std::string>();
   const std::int64_t element = safetensors_size_of(entry.dtype);
-  require_usage(element > 0, path, ": tensor '", shown(name), "': unknown dtype '", shown(entry.dtype),
+  require_usage(element > 0, path, ": tensor '", shortened(name), "': unknown dtype '", shortened(entry.dtype),
                 "', expected F64, F32, BF16, I64, I32 or U8");
   for (const Json& extent : fields["shape"]) entry.shape.push_back(whole_number(extent, path, name, "shape"));
   begin = whole_number(fields["data_offsets"][0], path, name, "data_offsets");
   const std::int64_t end = whole_number(fields["data_offsets"][1], path, name, "data_offsets");
-  require_usage(begin <= end, path, ": tensor '", shown(name), "': data_offsets ", begin, " to ", end,
+  require_usage(begin <= end, path, ": tensor '", shortened(name), "': data_offsets ", begin, " to ", end,
                 " run backwards");
   entry.bytes = end - begin;
-  require_usage(bytes_of(entry.shape, element) == entry.bytes, path, ": tensor '", shown(name), "': ", entry.dtype, " ",
-                shown(shape_text(entry.shape)), " does not have ", entry.bytes, " bytes");
+  require_usage(bytes_of(entry.shape, element) == entry.bytes, path, ": tensor '", shortened(name), "': ", entry.dtype,
+                " ", shortened(shape_text(entry.shape)), " does not have ", entry.bytes, " bytes");
   // Form the pointer only after checking that the offsets are within the file.
   entry.data = data;
   return entry;
@@ -130,7 +130,7 @@ Metadata parse_metadata(const std::string& path, const Json& fields) {
   require_usage(fields.is_object(), path, ": __metadata__ is not an object");
   Metadata metadata;
   for (const auto& [key, value] : fields.items()) {
-    require_usage(value.is_string(), path, ": metadata '", shown(key), "' is not a string");
+    require_usage(value.is_string(), path, ": metadata '", shortened(key), "' is not a string");
     metadata[key] = value.get<std::string>();
   }
   return metadata;
@@ -234,11 +234,12 @@ void SafetensorsFile::parse(std::string_view header_and_data) {
   });
   std::int64_t expected = 0;
   for (auto& [begin, entry] : placed) {
-    require_usage(begin == expected, path, ": tensor '", shown(entry.name), "' begins at byte ", begin, ", expected ",
-                  expected, ": ", begin < expected ? "it overlaps another one" : "there is a gap before it");
+    require_usage(begin == expected, path, ": tensor '", shortened(entry.name), "' begins at byte ", begin,
+                  ", expected ", expected, ": ",
+                  begin < expected ? "it overlaps another one" : "there is a gap before it");
     expected += entry.bytes;
-    require_usage(expected <= data_bytes, path, ": cut off: tensor '", shown(entry.name), "' ends at byte ", expected,
-                  " of ", data_bytes);
+    require_usage(expected <= data_bytes, path, ": cut off: tensor '", shortened(entry.name), "' ends at byte ",
+                  expected, " of ", data_bytes);
     entry.data = data + begin;
     places_[entry.name] = tensors_.size();
     tensors_.push_back(std::move(entry));
@@ -256,7 +257,7 @@ const TensorEntry& SafetensorsFile::at(std::string_view name, std::string_view d
   const TensorEntry* tensor = find(name);
   require_usage(tensor != nullptr, path_, ": there is no tensor '", name, "'");
   require_usage(tensor->dtype == dtype && tensor->shape == shape, path_, ": tensor '", name, "' is ", tensor->dtype,
-                " ", shown(shape_text(tensor->shape)), ", expected ", dtype, " ", shape_text(shape));
+                " ", shortened(shape_text(tensor->shape)), ", expected ", dtype, " ", shape_text(shape));
   return *tensor;
 }
 

@@ -13,19 +13,21 @@ namespace {
 
 /// The part that all three ops share. gamma and y may be "none" (1, and no ReLU); mean and rstd are constants. If the
 /// device prefers bits, y holds those of the ReLU's mask, u8.
-struct Norm {
+struct NormTensors {
   NormShape shape;
   Tensor gamma, y, mean, rstd;
 };
 
-/// The kept list of an op: the fields of `Norm`, in order, then `more`.
-Tensors kept_of(const Norm& norm, Tensors more) {
+/// The kept list of an op: the fields of `NormTensors`, in order, then `more`.
+Tensors kept_of(const NormTensors& norm, Tensors more) {
   Tensors kept{norm.gamma, norm.y.detached(), norm.mean, norm.rstd};
   kept.insert(kept.end(), more.begin(), more.end());
   return kept;
 }
 
-Norm norm_from(const NormShape& shape, const VjpContext& c) { return {shape, c[0], c[1].detached(), c[2], c[3]}; }
+NormTensors norm_from(const NormShape& shape, const VjpContext& c) {
+  return {shape, c[0], c[1].detached(), c[2], c[3]};
+}
 
 Tensor as_rows(const Tensor& x) { return x ? reshape(x, {x.rows(), x.cols()}) : x; }
 
@@ -39,7 +41,7 @@ struct BackwardResult {
 };
 
 /// The backward op for one group, composed: g, x as [rows, C], differentiable to any order in g, x and gamma.
-BackwardResult composed_group(const Tensor& g, const Tensor& x, const Norm& norm, std::int64_t group) {
+BackwardResult composed_group(const Tensor& g, const Tensor& x, const NormTensors& norm, std::int64_t group) {
   const double rows = static_cast<double>(norm.shape.rows);
   auto row_mean = [&](const Tensor& z) { return affine(sum_over_rows(z), 1 / rows); };
   Tensor centered, rstd;
@@ -57,7 +59,7 @@ BackwardResult composed_group(const Tensor& g, const Tensor& x, const Norm& norm
 }
 
 /// A replacement for y in elementary ops: the bits as 0 and 1, computed by masking a cotangent of ones.
-Tensor mask_values(const Tensor& x, const Norm& norm) {
+Tensor mask_values(const Tensor& x, const NormTensors& norm) {
   if (norm.y.dtype != DType::u8) return norm.y;
   Tensor mask = empty_like(x);
   x.backend().batch_norm_backward(norm.shape, full(x.backend(), x.shape, 1, x.dtype).array(), x.array(), norm.y.array(),
@@ -65,7 +67,7 @@ Tensor mask_values(const Tensor& x, const Norm& norm) {
   return mask;
 }
 
-BackwardResult norm_composed_backward(const Tensor& g, const Tensor& x, const Norm& norm) {
+BackwardResult norm_composed_backward(const Tensor& g, const Tensor& x, const NormTensors& norm) {
   const Tensor masked = norm.shape.relu ? relu_mask(g, mask_values(x, norm)) : g;
   const Tensor g2 = as_rows(masked), x2 = as_rows(x);
   Tensors gx;
@@ -87,7 +89,7 @@ struct Incoming {
 
 /// Third and higher orders: differentiates the composed double backward. `inputs` are a, a_add, b, c, g, x, gamma.
 Tensors norm_double_backward_vjp(const NormShape& shape, const VjpContext& context) {
-  Norm norm = norm_from(shape, context);
+  NormTensors norm = norm_from(shape, context);
   Tensors fresh;
   for (int i = 0; i < 7; ++i) {
     const Tensor& input = i < 6 ? context[4 + i] : norm.gamma;
@@ -123,7 +125,7 @@ struct NormSecond {
   Tensor dg, dx, dgamma;
 };
 
-NormSecond batch_norm_double_backward(const Incoming& in, const Tensor& g, const Tensor& x, const Norm& norm,
+NormSecond batch_norm_double_backward(const Incoming& in, const Tensor& g, const Tensor& x, const NormTensors& norm,
                                       bool need_x, bool need_gamma) {
   NormSecond out{empty_like(g), need_x ? empty_like(x) : Tensor{},
                  need_gamma && norm.gamma ? empty_like(norm.gamma) : Tensor{}};
@@ -137,7 +139,7 @@ NormSecond batch_norm_double_backward(const Incoming& in, const Tensor& g, const
 }
 
 /// For the vjp of the forward op. If something was gathered, g is already masked.
-BackwardResult batch_norm_backward(const VjpContext& c, const Norm& norm) {
+BackwardResult batch_norm_backward(const VjpContext& c, const NormTensors& norm) {
   const Tensor &g = c.g(), &x = c[4], &sums = c.gathered;
   const Shape channels{x.cols()};
   const DType master = master_of(x.dtype);
@@ -202,7 +204,7 @@ PendingNorm recorded(PendingNorm norm, bool recompute) {
   if (norm.shape.relu && has_history && x.backend().traits().relu_bits)
     norm.positive = empty(x.backend(), {(x.size() + 7) / 8}, DType::u8);
   if (recompute && has_history) norm.y.again = recomputation(norm);
-  Norm later{norm.shape, norm.gamma, {}, norm.mean, norm.rstd};
+  NormTensors later{norm.shape, norm.gamma, {}, norm.mean, norm.rstd};
   if (norm.shape.relu) later.y = norm.positive ? norm.positive : norm.y;
   const auto vjp = [shape = norm.shape](const VjpContext& c) {
     const BackwardResult back = batch_norm_backward(c, norm_from(shape, c));

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "engine/text/shown.h"
+#include "engine/text/printable.h"
 #include "engine/text/utf8.h"
 #include "engine/text/words.h"
 #include "kernels/error.h"
@@ -45,7 +45,7 @@ std::string read_stored_text(std::string_view text, const std::string& where) {
     const std::uint32_t byte = hex.size() == 2 ? hexadecimal_of(hex).value_or(0) : 0;
     require_usage(byte != 0, where, ": expected '", mark,
                   "' and a name in which % and two hexadecimal digits stand for a byte other than 0 (%25 for %), got '",
-                  shown(text), "'");
+                  shortened(text), "'");
     bytes += static_cast<char>(byte);
     rest.remove_prefix(3);
   }

@@ -57,14 +57,14 @@ struct KeyHash {
   }
 };
 
-struct Plan {
+struct GemmPlan {
   dnnl::matmul product;
   memory::desc a, b, bias, out, scratch;
 };
 
-std::shared_ptr<const Plan> make_plan(const Key& key) try {
+std::shared_ptr<const GemmPlan> make_plan(const Key& key) try {
   using Tag = memory::format_tag;
-  Plan plan;
+  GemmPlan plan;
   plan.a = {{key.m, key.k}, onednn::type_of(key.in), key.transpose_a ? Tag::ba : Tag::ab};
   plan.b = {{key.k, key.n}, onednn::type_of(key.in), key.transpose_b ? Tag::ba : Tag::ab};
   plan.out = {{key.m, key.n}, onednn::type_of(key.out), Tag::ab};
@@ -75,7 +75,7 @@ std::shared_ptr<const Plan> make_plan(const Key& key) try {
   if (onednn::is_reference(desc)) return nullptr;
   plan.product = dnnl::matmul(desc);
   plan.scratch = desc.scratchpad_desc();
-  return std::make_shared<const Plan>(plan);
+  return std::make_shared<const GemmPlan>(plan);
 } catch (const dnnl::error& failure) {
   if (failure.status == dnnl_unimplemented) return nullptr;
   throw Error(join("gemm: oneDNN: ", failure.what()));
@@ -83,7 +83,7 @@ std::shared_ptr<const Plan> make_plan(const Key& key) try {
 
 /// Returns false, having done nothing, if oneDNN has no tuned implementation for this processor.
 bool matmul(const Key& key, ConstArray a, ConstArray b, ConstArray bias, Array out, Backend& pool) {
-  static onednn::Cache<Key, Plan, KeyHash> cache;
+  static onednn::Cache<Key, GemmPlan, KeyHash> cache;
   const auto plan = cache.get(key, [&] { return make_plan(key); });
   if (!plan) return false;
   const Workspace scratch(pool, static_cast<std::int64_t>(plan->scratch.get_size()));

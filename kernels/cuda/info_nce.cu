@@ -66,7 +66,7 @@ Work<Real> work_of(const InfoNceShape& shape, const Real* u) {
 }
 
 /// A block's part of the work.
-struct Place {
+struct BlockPart {
   std::int64_t before;              // rows before its set
   std::int64_t row;                 // its first row in the set
   std::int64_t column, column_end;  // its share of the columns
@@ -74,7 +74,7 @@ struct Place {
 };
 
 template <class Real>
-__device__ Place place_of(const Work<Real>& work, std::int64_t block) {
+__device__ BlockPart part_of(const Work<Real>& work, std::int64_t block) {
   const std::int64_t share = block % work.shares, rest = block / work.shares;
   const std::int64_t column = share * work.columns, end = column + work.columns;
   return {rest / work.row_tiles * work.rows, rest % work.row_tiles * tile, column, end < work.rows ? end : work.rows,
@@ -89,13 +89,13 @@ __device__ void clear(Real (&sums)[micro][micro]) {
     for (int j = 0; j < micro; ++j) sums[i][j] = 0;
 }
 
-/// The thread's 4 x 4 scores of the tile at (place.row, column).
+/// The thread's 4 x 4 scores of the tile at (part.row, column).
 template <class Real>
-__device__ void find_scores(const Work<Real>& work, const Place& place, std::int64_t column,
+__device__ void find_scores(const Work<Real>& work, const BlockPart& part, std::int64_t column,
                             Real (&scores)[micro][micro]) {
-  const Vectors<Real> u = work.rows_of(work.u, place.before);
+  const Vectors<Real> u = work.rows_of(work.u, part.before);
   clear(scores);
-  add_products<Layout, true>(u, place.row, u, column, scores);
+  add_products<Layout, true>(u, part.row, u, column, scores);
 #pragma unroll
   for (int i = 0; i < micro; ++i)
 #pragma unroll
@@ -104,12 +104,12 @@ __device__ void find_scores(const Work<Real>& work, const Place& place, std::int
 
 /// The same for t.
 template <class Real>
-__device__ void find_tangents(const Work<Real>& work, const Place& place, std::int64_t column, const Real* a,
+__device__ void find_tangents(const Work<Real>& work, const BlockPart& part, std::int64_t column, const Real* a,
                               Real (&tangents)[micro][micro]) {
-  const Vectors<Real> vu = work.rows_of(work.u, place.before), va = work.rows_of(a, place.before);
+  const Vectors<Real> vu = work.rows_of(work.u, part.before), va = work.rows_of(a, part.before);
   clear(tangents);
-  add_products<Layout, true>(va, place.row, vu, column, tangents);
-  add_products<Layout, true>(vu, place.row, va, column, tangents);
+  add_products<Layout, true>(va, part.row, vu, column, tangents);
+  add_products<Layout, true>(vu, part.row, va, column, tangents);
 #pragma unroll
   for (int i = 0; i < micro; ++i)
 #pragma unroll
@@ -135,22 +135,22 @@ __device__ Candidates<Real> join(const Candidates<Real>& a, const Candidates<Rea
 template <class Real>
 __global__ void __launch_bounds__(256, sizeof(Real) == 8 ? 1 : 2)
     find_candidates(Work<Real> work, Candidates<Real>* partial, Real* positive) {
-  const Place place = place_of(work, blockIdx.x);
+  const BlockPart part = part_of(work, blockIdx.x);
   Candidates<Real> found[micro];
-  for (std::int64_t column = place.column; column < place.column_end; column += tile) {
+  for (std::int64_t column = part.column; column < part.column_end; column += tile) {
     Real scores[micro][micro];
-    find_scores(work, place, column, scores);
+    find_scores(work, part, column, scores);
 #pragma unroll
     for (int i = 0; i < micro; ++i) {
-      const std::int64_t row = place.row + Layout::index(Layout::row_thread(), i);
+      const std::int64_t row = part.row + Layout::index(Layout::row_thread(), i);
       Real most = found[i].most;
       bool counts[micro];
 #pragma unroll
       for (int j = 0; j < micro; ++j) {
         const std::int64_t other = column + Layout::index(Layout::column_thread(), j);
-        counts[j] = other < place.column_end && other != row;
+        counts[j] = other < part.column_end && other != row;
         if (counts[j] && scores[i][j] > most) most = scores[i][j];
-        if (row < work.rows && other == work.positive(row)) positive[place.before + row] = scores[i][j];
+        if (row < work.rows && other == work.positive(row)) positive[part.before + row] = scores[i][j];
       }
       Real sum = 0;
 #pragma unroll
@@ -166,9 +166,9 @@ __global__ void __launch_bounds__(256, sizeof(Real) == 8 ? 1 : 2)
                                       __shfl_xor_sync(0xffffffffu, found[i].sum, lanes)};
       found[i] = join(found[i], other);
     }
-    const std::int64_t row = place.row + Layout::index(Layout::row_thread(), i);
+    const std::int64_t row = part.row + Layout::index(Layout::row_thread(), i);
     if (Layout::column_thread() == 0 && row < work.rows)
-      partial[place.share * work.all_rows() + place.before + row] = found[i];
+      partial[part.share * work.all_rows() + part.before + row] = found[i];
   }
 }
 
@@ -197,27 +197,27 @@ struct RowValue {
 };
 
 template <bool second, class Real>
-__device__ RowValue<Real> value_at(const RowValues<Real>& values, const Place& place, std::int64_t row,
+__device__ RowValue<Real> value_at(const RowValues<Real>& values, const BlockPart& part, std::int64_t row,
                                    std::int64_t rows) {
   if (row >= rows) return {};
-  const std::int64_t at = place.before + row;
+  const std::int64_t at = part.before + row;
   return {values.g[at], values.lse[at], second ? values.m[at] : Real(0)};
 }
 
-/// The thread's part of W, in place of its scores, and for the second order of V, in place of the tangents.
+/// The thread's part of W, in part of its scores, and for the second order of V, in part of the tangents.
 template <bool second, class Real>
-__device__ void find_weights(const Work<Real>& work, const Place& place, std::int64_t column,
+__device__ void find_weights(const Work<Real>& work, const BlockPart& part, std::int64_t column,
                              const RowValues<Real>& values, Real (&scores)[micro][micro],
                              Real (&tangents)[micro][micro]) {
 #pragma unroll
   for (int j = 0; j < micro; ++j) {
     const std::int64_t other = column + Layout::index(Layout::column_thread(), j);
-    const RowValue<Real> b = value_at<second>(values, place, other, work.rows);
+    const RowValue<Real> b = value_at<second>(values, part, other, work.rows);
 #pragma unroll
     for (int i = 0; i < micro; ++i) {
-      const std::int64_t row = place.row + Layout::index(Layout::row_thread(), i);
-      const RowValue<Real> a = value_at<second>(values, place, row, work.rows);
-      const bool candidate = row < work.rows && other < place.column_end && row != other;
+      const std::int64_t row = part.row + Layout::index(Layout::row_thread(), i);
+      const RowValue<Real> a = value_at<second>(values, part, row, work.rows);
+      const bool candidate = row < work.rows && other < part.column_end && row != other;
       const Real own = candidate ? a.g * std::exp(scores[i][j] - a.lse) : Real(0);
       const Real others = candidate ? b.g * std::exp(scores[i][j] - b.lse) : Real(0);
       scores[i][j] = -(own + others);
@@ -230,13 +230,13 @@ __device__ void find_weights(const Work<Real>& work, const Place& place, std::in
 /// sums += weights x, for the block's rows and the `slab` columns of x from first_column on; x's rows are those of the
 /// tile at `column`. All threads must call it.
 template <class Real>
-__device__ void add_weighted(const Work<Real>& work, const Place& place, std::int64_t column, const Real* x,
+__device__ void add_weighted(const Work<Real>& work, const BlockPart& part, std::int64_t column, const Real* x,
                              std::int64_t first_column, const Real (&weights)[micro][micro],
                              Real (&sums)[micro][2 * micro]) {
   constexpr int chunk = 32 / static_cast<int>(sizeof(Real));
   SHARED(Real, of_rows, [tile][Layout::pitch]);  // by column and row of the tile
   SHARED(Real, values, [chunk][slab + 4]);
-  const Vectors<Real> from = work.columns_of(x, place.before);
+  const Vectors<Real> from = work.columns_of(x, part.before);
   __syncthreads();  // the previous weights may still be in use
 #pragma unroll
   for (int i = 0; i < micro; ++i)
@@ -255,25 +255,25 @@ __device__ void add_weighted(const Work<Real>& work, const Place& place, std::in
 template <bool second, class Real>
 __global__ void __launch_bounds__(256, second || sizeof(Real) == 8 ? 1 : 2)
     find_gradient(Work<Real> work, RowValues<Real> values, const Real* a, std::int64_t slabs, Real* out) {
-  const Place place = place_of(work, blockIdx.x / slabs);
+  const BlockPart part = part_of(work, blockIdx.x / slabs);
   const std::int64_t first_column = blockIdx.x % slabs * slab;
   Real sums[micro][2 * micro] = {};
-  for (std::int64_t column = place.column; column < place.column_end; column += tile) {
+  for (std::int64_t column = part.column; column < part.column_end; column += tile) {
     Real scores[micro][micro], tangents[micro][micro];
-    find_scores(work, place, column, scores);
-    if constexpr (second) find_tangents(work, place, column, a, tangents);
-    find_weights<second>(work, place, column, values, scores, tangents);
+    find_scores(work, part, column, scores);
+    if constexpr (second) find_tangents(work, part, column, a, tangents);
+    find_weights<second>(work, part, column, values, scores, tangents);
     if constexpr (second) {
-      add_weighted(work, place, column, work.u, first_column, tangents, sums);
-      add_weighted(work, place, column, a, first_column, scores, sums);
+      add_weighted(work, part, column, work.u, first_column, tangents, sums);
+      add_weighted(work, part, column, a, first_column, scores, sums);
     } else {
-      add_weighted(work, place, column, work.u, first_column, scores, sums);
+      add_weighted(work, part, column, work.u, first_column, scores, sums);
     }
   }
-  Real* to = out + (place.share * work.all_rows() + place.before) * work.width;
+  Real* to = out + (part.share * work.all_rows() + part.before) * work.width;
 #pragma unroll
   for (int i = 0; i < micro; ++i) {
-    const std::int64_t row = place.row + Layout::index(Layout::row_thread(), i);
+    const std::int64_t row = part.row + Layout::index(Layout::row_thread(), i);
 #pragma unroll
     for (int j = 0; j < 2 * micro && row < work.rows; ++j) {
       const std::int64_t c = first_column + Layout::index(Layout::column_thread(), j);
@@ -287,23 +287,23 @@ __global__ void __launch_bounds__(256, second || sizeof(Real) == 8 ? 1 : 2)
 template <class Real>
 __global__ void __launch_bounds__(256, sizeof(Real) == 8 ? 1 : 2)
     find_means(Work<Real> work, const Real* lse, const Real* a, double* partial, Real* positive) {
-  const Place place = place_of(work, blockIdx.x);
+  const BlockPart part = part_of(work, blockIdx.x);
   double found[micro] = {};
-  for (std::int64_t column = place.column; column < place.column_end; column += tile) {
+  for (std::int64_t column = part.column; column < part.column_end; column += tile) {
     Real scores[micro][micro], tangents[micro][micro];
-    find_scores(work, place, column, scores);
-    find_tangents(work, place, column, a, tangents);
+    find_scores(work, part, column, scores);
+    find_tangents(work, part, column, a, tangents);
 #pragma unroll
     for (int i = 0; i < micro; ++i) {
-      const std::int64_t row = place.row + Layout::index(Layout::row_thread(), i);
+      const std::int64_t row = part.row + Layout::index(Layout::row_thread(), i);
       if (row >= work.rows) continue;
-      const Real lse_row = lse[place.before + row];
+      const Real lse_row = lse[part.before + row];
       Real sum = 0;
 #pragma unroll
       for (int j = 0; j < micro; ++j) {
         const std::int64_t other = column + Layout::index(Layout::column_thread(), j);
-        if (other < place.column_end && other != row) sum += std::exp(scores[i][j] - lse_row) * tangents[i][j];
-        if (other == work.positive(row)) positive[place.before + row] = tangents[i][j];
+        if (other < part.column_end && other != row) sum += std::exp(scores[i][j] - lse_row) * tangents[i][j];
+        if (other == work.positive(row)) positive[part.before + row] = tangents[i][j];
       }
       found[i] += static_cast<double>(sum);
     }
@@ -311,9 +311,9 @@ __global__ void __launch_bounds__(256, sizeof(Real) == 8 ? 1 : 2)
 #pragma unroll
   for (int i = 0; i < micro; ++i) {
     const double sum = warp_fold<Adding>(found[i], Layout::side);
-    const std::int64_t row = place.row + Layout::index(Layout::row_thread(), i);
+    const std::int64_t row = part.row + Layout::index(Layout::row_thread(), i);
     if (Layout::column_thread() == 0 && row < work.rows)
-      partial[place.share * work.all_rows() + place.before + row] = sum;
+      partial[part.share * work.all_rows() + part.before + row] = sum;
   }
 }
 
@@ -391,7 +391,7 @@ __global__ void __launch_bounds__(score_threads)
   lse[row] = most + log_sum;
 }
 
-/// One block per row: W / temperature in place of the scores.
+/// One block per row: W / temperature in part of the scores.
 template <class Real>
 __global__ void __launch_bounds__(score_threads) weigh_scores(Work<Real> work, RowValues<Real> values, Real* scores) {
   const std::int64_t row = blockIdx.x, positive = work.positive(row);

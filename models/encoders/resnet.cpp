@@ -62,7 +62,7 @@ struct BlockPlan {
   std::vector<ConvPlan> convs, downsample;
 };
 
-struct Plan {
+struct ResNetPlan {
   ConvPlan stem;
   bool pool;
   std::vector<BlockPlan> blocks;
@@ -90,10 +90,11 @@ BlockPlan plan_block(const std::string& name, bool bottleneck, std::int64_t in, 
 }
 
 /// Every convolution of the network with torchvision's names, for both weights and costs.
-Plan resnet_plan(const ResNetSettings& settings) {
+ResNetPlan resnet_plan(const ResNetSettings& settings) {
   const Architecture architecture = architecture_of(settings.encoder);
   const StemLayers stem = layers_of(settings.stem);
-  Plan plan{{"conv1", "bn1", settings.channels, settings.width, stem.kernel, stem.stride, stem.padding}, stem.pool, {}};
+  ResNetPlan plan{
+      {"conv1", "bn1", settings.channels, settings.width, stem.kernel, stem.stride, stem.padding}, stem.pool, {}};
   std::int64_t in = settings.width, channels = settings.width;
   for (std::size_t stage = 0; stage < architecture.depths.size(); ++stage, channels *= 2) {
     for (int i = 0; i < architecture.depths[stage]; ++i) {
@@ -120,7 +121,7 @@ ResNetSettings::operator EncoderSettings() const {
   any.encoder = encoder;
   any.image_size = image_size;
   any.channels = channels;
-  any.own.get<ResNetSettings>() = *this;
+  any.components.get<ResNetSettings>() = *this;
   return any;
 }
 
@@ -170,7 +171,7 @@ Tensor ResNet::feature_map(const Tensor& images, const ForwardMode& pass) const 
 Tensor ResNet::features_of(const Tensor& map) const { return global_average_pool(map, stem.gamma.dtype); }
 
 void ResNet::renew_stem(EncoderSettings& any, const Init& init) {
-  settings.stem = any.own.get<ResNetSettings>().stem = Stem::cifar;
+  settings.stem = any.components.get<ResNetSettings>().stem = Stem::cifar;
   const ResNet fresh = make_resnet(settings, init);
   stem.w = fresh.stem.w;
   stem.conv = fresh.stem.conv;
@@ -178,7 +179,7 @@ void ResNet::renew_stem(EncoderSettings& any, const Init& init) {
 
 ResNet make_resnet(const ResNetSettings& settings, const Init& init) {
   check(settings);
-  const Plan plan = resnet_plan(settings);
+  const ResNetPlan plan = resnet_plan(settings);
   auto make = [&](const ConvPlan& p) {
     return make_conv_bn(init, p.conv_name, p.norm_name, p.in, p.out, p.kernel, p.conv());
   };
@@ -198,7 +199,7 @@ ResNet make_resnet(const ResNetSettings& settings, const Init& init) {
 namespace {
 
 ResNetSettings resnet_settings(const EncoderSettings& any) {
-  ResNetSettings settings = any.own.get<ResNetSettings>();
+  ResNetSettings settings = any.components.get<ResNetSettings>();
   settings.encoder = any.encoder;
   settings.image_size = any.image_size;
   settings.channels = any.channels;
@@ -217,7 +218,7 @@ std::unique_ptr<EncoderNetwork> make_network(const EncoderSettings& settings, co
 
 void count_resnet(const EncoderSettings& any, CostCounter& cost) {
   const ResNetSettings settings = resnet_settings(any);
-  const Plan plan = resnet_plan(settings);
+  const ResNetPlan plan = resnet_plan(settings);
   const auto count = [&](const ConvPlan& p, std::int64_t size, const LayerCost& layer) {
     return cost.conv_bn(size, p.in, p.out, p.kernel, p.conv(), layer);
   };

@@ -18,14 +18,14 @@
 namespace vergence {
 namespace {
 
-enum class Kind { convolution, product, pass };
+enum class RowKind { convolution, product, pass };
 
 using Call = std::function<void()>;
 
 /// A group of identical calls.
 struct Row {
   std::string name, shape;
-  Kind kind = Kind::pass;
+  RowKind kind = RowKind::pass;
   double work = 0;                // FLOP of a call; bytes for a pass
   std::function<Call()> prepare;  // allocates, so only one row's tensors exist at a time
   std::int64_t calls = 0;
@@ -98,7 +98,7 @@ void add_convolution(Rows& rows, Backend& backend, const Layer& layer, DType typ
   const Content input = layer.input, weights = input == Content::padded ? input : Content::normal;
   const DType weight_type = type == DType::bf16 && backend.traits().bf16_weights ? type : DType::f32;
   const auto add = [&](const char* name, DType w_type, auto run) {
-    add_row(rows, {name, text(s), Kind::convolution, s.flops(), [=, &backend]() -> Call {
+    add_row(rows, {name, text(s), RowKind::convolution, s.flops(), [=, &backend]() -> Call {
                      const Tensor x = random_operand(backend, s.in_size(), type, input),
                                   y = random_operand(backend, s.out_size(), type),
                                   w = random_operand(backend, s.weight_size(), w_type, weights);
@@ -120,7 +120,7 @@ void add_norm(Rows& rows, Backend& backend, const Layer& layer, DType type) {
   const auto bytes = static_cast<double>(size * size_of(type));
   const std::string shape = join("2x", s.rows, "x", c, layer.add ? ", add" : "", layer.relu ? ", relu" : "");
   const auto add = [&](const char* name, double passes, auto run) {
-    add_row(rows, {name, shape, Kind::pass, bytes * passes, [=, &backend]() -> Call {
+    add_row(rows, {name, shape, RowKind::pass, bytes * passes, [=, &backend]() -> Call {
                      const auto normal = [&] { return random_operand(backend, size, type); };
                      const Tensor x = normal(), g = normal(), out = normal(), addend = has_addend ? normal() : Tensor{};
                      const Tensor y = random_operand(backend, size, type, relu ? Content::rectified : Content::normal);
@@ -151,7 +151,7 @@ void add_head(Rows& rows, Backend& backend, std::int64_t n, const std::vector<st
   for (std::size_t i = 0; i + 1 < sizes.size(); ++i) {
     const std::int64_t in = sizes[i], out = sizes[i + 1];
     const auto add = [&](const char* name, auto run) {
-      add_row(rows, {name, join(n, "x", in, " -> ", out), Kind::product, 2.0 * static_cast<double>(n * in * out),
+      add_row(rows, {name, join(n, "x", in, " -> ", out), RowKind::product, 2.0 * static_cast<double>(n * in * out),
                      [=, &backend]() -> Call {
                        const Tensor x = random_operand(backend, n * in, DType::f32, Content::rectified),
                                     w = random_operand(backend, in * out), y = random_operand(backend, n * out);
@@ -169,7 +169,7 @@ void add_head(Rows& rows, Backend& backend, std::int64_t n, const std::vector<st
 void add_optimizer(Rows& rows, Backend& backend, std::int64_t parameters) {
   const auto bytes = static_cast<double>(parameters) * sizeof(float);
   const auto add = [&](const char* name, double passes, auto run) {
-    add_row(rows, {name, join(parameters), Kind::pass, passes * bytes, [=, &backend]() -> Call {
+    add_row(rows, {name, join(parameters), RowKind::pass, passes * bytes, [=, &backend]() -> Call {
                      const Tensor g = random_operand(backend, parameters), p = random_operand(backend, parameters),
                                   m = random_operand(backend, parameters);
                      return [=, &backend] { run(backend, g.array(), p.array(), m.array()); };
@@ -228,7 +228,7 @@ void print_row(std::ostream& out, const Row& row, double ceiling) {
   const double speed = row.work / (row.ms * 1e-3);
   std::snprintf(line, sizeof line, "%-22s %-34s %3lld %9.3f %9.2f %9.1f %-7s %5.2f\n", row.name.c_str(),
                 row.shape.c_str(), static_cast<long long>(row.calls), row.ms, row.ms * static_cast<double>(row.calls),
-                speed / 1e9, row.kind == Kind::pass ? "GB/s" : "GFLOP/s", speed / ceiling);
+                speed / 1e9, row.kind == RowKind::pass ? "GB/s" : "GFLOP/s", speed / ceiling);
   out << line;
 }
 
@@ -248,23 +248,23 @@ std::string bench_ops(const BenchSettings& settings) {
   std::snprintf(line, sizeof line, "%-22s %-34s %3s %9s %9s %9s %-7s %5s\n", "operation", "shape", "n", "ms", "all ms",
                 "speed", "", "share");
   out << line;
-  std::map<Kind, double> total;
+  std::map<RowKind, double> total;
   double passes_floor = 0;
   {
     Rows rows = bench_rows(settings, device);
     for (Row& row : rows) {
       row.ms = time_of(device, row.prepare()).median;
-      print_row(out, row, row.kind == Kind::pass ? bandwidth : product);
+      print_row(out, row, row.kind == RowKind::pass ? bandwidth : product);
       total[row.kind] += row.ms * static_cast<double>(row.calls);
-      if (row.kind == Kind::pass) passes_floor += row.work * static_cast<double>(row.calls) / bandwidth * 1e3;
+      if (row.kind == RowKind::pass) passes_floor += row.work * static_cast<double>(row.calls) / bandwidth * 1e3;
     }
   }
   const double step = bench_report(settings, bench_step(settings))["step_ms"];
-  const double floor = total[Kind::convolution] + total[Kind::product] + passes_floor;
+  const double floor = total[RowKind::convolution] + total[RowKind::product] + passes_floor;
   std::snprintf(line, sizeof line,
                 "\nconvolutions %.1f ms, matrix products %.1f ms, other passes %.1f ms (%.1f ms at copying speed)\n"
                 "floor %.1f ms, step %.1f ms: %.2f of it\n",
-                total[Kind::convolution], total[Kind::product], total[Kind::pass], passes_floor, floor, step,
+                total[RowKind::convolution], total[RowKind::product], total[RowKind::pass], passes_floor, floor, step,
                 floor / step);
   out << line;
   if (const std::string kernels = convs_in_full(); !kernels.empty()) out << "\nconvolutions, by\n" << kernels;

@@ -10,7 +10,7 @@
 
 #include "datasets/registry.h"
 #include "datasets/shapes/layered_images.h"
-#include "engine/text/shown.h"
+#include "engine/text/printable.h"
 #include "engine/text/words.h"
 #include "kernels/error.h"
 #include "ssl/evaluation/features/class_cover.h"

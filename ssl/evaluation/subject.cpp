@@ -14,7 +14,7 @@
 #include "datasets/registry.h"
 #include "datasets/verify.h"
 #include "engine/io/files.h"
-#include "engine/text/shown.h"
+#include "engine/text/printable.h"
 #include "engine/text/words.h"
 #include "models/encoder_file.h"
 #include "ssl/options/options.h"
@@ -95,8 +95,8 @@ void settle_split(Subject& subject) {
   subject.options.split = "test";
   if (has_test_split(subject.data) || !open_dataset(subject.data, "val").labels.empty()) return;
   subject.options.split = "val";
-  subject.notice = join("notice: ", shown(subject.data.directory), " has no labels and no split test: judged on val, ",
-                        entry_of(subject.data.name).val);
+  subject.notice = join("notice: ", shortened(subject.data.directory),
+                        " has no labels and no split test: judged on val, ", entry_of(subject.data.name).val);
 }
 
 /// The first channels' values as one would write them: the shortest decimal number that gives the same float.
@@ -206,7 +206,7 @@ Subject open_subject(const SubjectOptions& options) {
   require_usage(settings.channels <= max_channels, subject.path, ": the encoder takes ", settings.channels,
                 " channels, expected at most ", max_channels);
   if (options.untrained) {
-    if (config) settings.take_initial(config->own);
+    if (config) settings.take_initial(config->components);
     subject.encoder = make_encoder(settings, {*subject.backend, static_cast<std::uint64_t>(subject.run_seed)});
     subject.statistics = {};
   }

@@ -18,8 +18,9 @@ struct BarlowTwinsOptions {
 class BarlowTwins final : public Method {
  public:
   explicit BarlowTwins(const ObjectiveSetup& setup) : projector_(make_mlp(projector(setup), setup.init())) {
-    const BarlowTwinsOptions own = setup.options.own.get<BarlowTwinsOptions>();
-    loss_ = {.lambda = own.lambda, .scale = own.scale, .unbiased = own.unbiased, .epsilon = own.epsilon};
+    const BarlowTwinsOptions options = setup.options.components.get<BarlowTwinsOptions>();
+    loss_ = {
+        .lambda = options.lambda, .scale = options.scale, .unbiased = options.unbiased, .epsilon = options.epsilon};
   }
 
   std::vector<Mlp*> heads() override { return {&projector_}; }
@@ -32,9 +33,10 @@ class BarlowTwins final : public Method {
 
  private:
   static MlpSettings projector(const ObjectiveSetup& setup) {
-    const BarlowTwinsOptions own = setup.options.own.get<BarlowTwinsOptions>();
-    return {
-        .name = "projector", .sizes = {setup.encoder.dim(), own.hidden, own.hidden, own.output}, .hidden_norm = true};
+    const BarlowTwinsOptions options = setup.options.components.get<BarlowTwinsOptions>();
+    return {.name = "projector",
+            .sizes = {setup.encoder.dim(), options.hidden, options.hidden, options.output},
+            .hidden_norm = true};
   }
 
   Mlp projector_;
@@ -42,13 +44,16 @@ class BarlowTwins final : public Method {
 };
 
 void options(OptionBuilder& t) {
-  using Own = BarlowTwinsOptions;
-  t.number("barlow_twins.lambda", own(&Own::lambda), ranges::not_negative, "weight of the terms off the diagonal");
-  t.number("barlow_twins.scale", own(&Own::scale), ranges::positive, "factor on the loss");
-  t.number("barlow_twins.hidden", own(&Own::hidden), ranges::layer, "both hidden layers of the projector");
-  t.number("barlow_twins.output", own(&Own::output), ranges::layer, "width of the embeddings");
-  t.flag("barlow_twins.unbiased", own(&Own::unbiased), "standardize with the unbiased standard deviation");
-  t.number("barlow_twins.epsilon", own(&Own::epsilon), ranges::not_negative, "added to variance (or deviation)");
+  t.number("barlow_twins.lambda", option(&BarlowTwinsOptions::lambda), ranges::not_negative,
+           "weight of the terms off the diagonal");
+  t.number("barlow_twins.scale", option(&BarlowTwinsOptions::scale), ranges::positive, "factor on the loss");
+  t.number("barlow_twins.hidden", option(&BarlowTwinsOptions::hidden), ranges::layer,
+           "both hidden layers of the projector");
+  t.number("barlow_twins.output", option(&BarlowTwinsOptions::output), ranges::layer, "width of the embeddings");
+  t.flag("barlow_twins.unbiased", option(&BarlowTwinsOptions::unbiased),
+         "standardize with the unbiased standard deviation");
+  t.number("barlow_twins.epsilon", option(&BarlowTwinsOptions::epsilon), ranges::not_negative,
+           "added to variance (or deviation)");
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// BYOL (Grill et al.: "Bootstrap your own latent: a new approach to self-supervised learning", NeurIPS 2020): a
+// BYOL (Grill et al.: "Bootstrap your options latent: a new approach to self-supervised learning", NeurIPS 2020): a
 // predictor learns to map one view's projection to the other view's projection by a slowly moving copy of the network.
 #include "ssl/losses.h"
 #include "ssl/objective_list.h"
@@ -14,10 +14,11 @@ struct ByolOptions {
 
 class Byol final : public Method {
  public:
-  Byol(const ObjectiveSetup& setup, const Encoder& encoder, const ByolOptions& own)
-      : projector_(make_mlp(mlp("projector", {setup.encoder.dim(), own.hidden, own.output}), setup.init())),
-        predictor_(make_mlp(mlp("predictor", {own.output, own.predictor_hidden, own.output}), setup.init())),
-        target_(encoder, {&projector_}, {own.momentum, own.final_momentum}, setup.activations) {}
+  Byol(const ObjectiveSetup& setup, const Encoder& encoder, const ByolOptions& options)
+      : projector_(make_mlp(mlp("projector", {setup.encoder.dim(), options.hidden, options.output}), setup.init())),
+        predictor_(
+            make_mlp(mlp("predictor", {options.output, options.predictor_hidden, options.output}), setup.init())),
+        target_(encoder, {&projector_}, {options.momentum, options.final_momentum}, setup.activations) {}
 
   std::vector<Mlp*> heads() override { return {&projector_, &predictor_}; }
   Tensor embed(const Tensor& features, const ForwardMode& pass) const override {
@@ -41,12 +42,12 @@ class Byol final : public Method {
 };
 
 void options(OptionBuilder& t) {
-  using Own = ByolOptions;
-  t.number("byol.momentum", own(&Own::momentum), ranges::unit, "of the target network, at the start");
-  t.number("byol.final_momentum", own(&Own::final_momentum), ranges::unit, "and at the end, along a cosine");
-  t.number("byol.hidden", own(&Own::hidden), ranges::layer, "hidden layer of the projector");
-  t.number("byol.output", own(&Own::output), ranges::layer, "width of the embeddings");
-  t.number("byol.predictor_hidden", own(&Own::predictor_hidden), ranges::layer, "hidden layer of the predictor");
+  t.number("byol.momentum", option(&ByolOptions::momentum), ranges::unit, "of the target network, at the start");
+  t.number("byol.final_momentum", option(&ByolOptions::final_momentum), ranges::unit, "and at the end, along a cosine");
+  t.number("byol.hidden", option(&ByolOptions::hidden), ranges::layer, "hidden layer of the projector");
+  t.number("byol.output", option(&ByolOptions::output), ranges::layer, "width of the embeddings");
+  t.number("byol.predictor_hidden", option(&ByolOptions::predictor_hidden), ranges::layer,
+           "hidden layer of the predictor");
 }
 
 }  // namespace
@@ -58,7 +59,7 @@ ObjectiveEntry byol() {
           .title = "BYOL",
           .options = options,
           .make_base = [](const ObjectiveSetup& setup, const Encoder& encoder) -> std::unique_ptr<Method> {
-            return std::make_unique<Byol>(setup, encoder, setup.options.own.get<ByolOptions>());
+            return std::make_unique<Byol>(setup, encoder, setup.options.components.get<ByolOptions>());
           }};
 }
 

@@ -40,48 +40,48 @@ class MetaMask final : public Objective {
  public:
   explicit MetaMask(const ObjectiveSetup& setup)
       : Objective(setup),
-        own_(setup.options.own.get<MetaMaskOptions>()),
-        redundancy_head_(
-            make_mlp(head(setup, "redundancy_head", 2, own_.redundancy_hidden, own_.redundancy_output), init())),
-        contrastive_head_(
-            make_mlp(head(setup, "contrastive_head", 1, own_.contrastive_hidden, own_.contrastive_output), init())),
-        logits_(full(backend(), {setup.encoder.dim()}, own_.sigmoid ? 0 : 1, setup.weights)),
+        options_(setup.options.components.get<MetaMaskOptions>()),
+        redundancy_head_(make_mlp(
+            head(setup, "redundancy_head", 2, options_.redundancy_hidden, options_.redundancy_output), init())),
+        contrastive_head_(make_mlp(
+            head(setup, "contrastive_head", 1, options_.contrastive_hidden, options_.contrastive_output), init())),
+        logits_(full(backend(), {setup.encoder.dim()}, options_.sigmoid ? 0 : 1, setup.weights)),
         rate_(backend(), setup.weights) {
-    bilevel_ = {.form = own_.second_order, .radius = own_.radius, .compare = own_.compare};
-    require_usage(own_.virtual_step == VirtualStep::plain || setup.options.optimizer == OptimizerKind::sgd,
+    bilevel_ = {.form = options_.second_order, .radius = options_.radius, .compare = options_.compare};
+    require_usage(options_.virtual_step == VirtualStep::plain || setup.options.optimizer == OptimizerKind::sgd,
                   "--metamask.virtual_step: 'momentum' needs --optimizer sgd; expected plain with ",
                   text_of(optimizer_words, setup.options.optimizer));
     require_usage(
-        !own_.fused || own_.meta_batch == MetaBatch::same,
+        !options_.fused || options_.meta_batch == MetaBatch::same,
         "--metamask.meta_batch: 'fresh' needs a forward pass of its own; expected same with --metamask.fused on");
-    if (own_.mask_use == MaskUse::permuted) {
-      require_usage(!own_.fused,
+    if (options_.mask_use == MaskUse::permuted) {
+      require_usage(!options_.fused,
                     "--metamask.mask_use: permuted takes a mask into the regular step that the virtual one ",
                     "does not have; expected own with --metamask.fused on");
       order_ = from_indices(backend(), random_order(setup.encoder.dim()));
     }
     train({&contrastive_head_, &redundancy_head_});  // the contrastive loss's parameters come first
-    used_ = own_.meta_loss == MetaLoss::full ? parameters_.count()
-                                             : parameters_of(encoder_).size() + heads_of(contrastive_head_);
+    used_ = options_.meta_loss == MetaLoss::full ? parameters_.count()
+                                                 : parameters_of(encoder_).size() + heads_of(contrastive_head_);
     mask_ = ParameterSet({{"mask.logits", &logits_}});
-    mask_optimizer_.emplace(
-        mask_, OptimizerSettings{
-                   .kind = OptimizerKind::sgd, .momentum = own_.mask_momentum, .weight_decay = own_.mask_weight_decay});
+    mask_optimizer_.emplace(mask_, OptimizerSettings{.kind = OptimizerKind::sgd,
+                                                     .momentum = options_.mask_momentum,
+                                                     .weight_decay = options_.mask_weight_decay});
   }
 
   FreshViews fresh_views() const override {
-    return own_.meta && own_.meta_batch == MetaBatch::fresh ? FreshViews::other_images : FreshViews::none;
+    return options_.meta && options_.meta_batch == MetaBatch::fresh ? FreshViews::other_images : FreshViews::none;
   }
 
   void prepare(const StepContext& context) override {
     Objective::prepare(context);
-    mask_optimizer_->prepare(own_.mask_lr * context.lr_share);
+    mask_optimizer_->prepare(options_.mask_lr * context.lr_share);
     rate_.set(context.lr);
   }
 
   Step run(const Views& views) override {
-    if (!own_.meta) return regular_step(views);
-    return own_.fused ? fused_step(views) : successive_steps(views);
+    if (!options_.meta) return regular_step(views);
+    return options_.fused ? fused_step(views) : successive_steps(views);
   }
 
   ObjectiveState state() override {
@@ -91,17 +91,17 @@ class MetaMask final : public Objective {
     return all;
   }
 
-  Tensor feature_mask() const override { return own_.meta ? mask_of(in_use(logits_.detached())) : Tensor{}; }
+  Tensor feature_mask() const override { return options_.meta ? mask_of(in_use(logits_.detached())) : Tensor{}; }
 
   /// Counts in forward passes of the network: the regular step 3, the virtual and the outer step 3 each, and the mixed
   /// product 2. Finite differences instead need 2 forward passes and 4 backward passes through only the head.
   StepCost cost(std::int64_t images) const override {
     StepCost all = Objective::cost(images);
-    if (!own_.meta) return all;
+    if (!options_.meta) return all;
     const bool exact = bilevel_.form == SecondOrder::exact,
                difference = bilevel_.form == SecondOrder::finite_difference;
     const double forwards =
-        9 - (own_.fused ? 1 : 0) + (exact || bilevel_.compare ? 2 : 0) + (difference || bilevel_.compare ? 2 : 0);
+        9 - (options_.fused ? 1 : 0) + (exact || bilevel_.compare ? 2 : 0) + (difference || bilevel_.compare ? 2 : 0);
     all.flops *= forwards / 3;
     return all;
   }
@@ -121,9 +121,9 @@ class MetaMask final : public Objective {
   }
   static std::size_t heads_of(Mlp& mlp) { return parameters_of(mlp).size(); }
 
-  Tensor mask_of(const Tensor& logits) const { return own_.sigmoid ? sigmoid(logits) : logits; }
+  Tensor mask_of(const Tensor& logits) const { return options_.sigmoid ? sigmoid(logits) : logits; }
   Tensor masked(const Tensor& features, const Tensor& logits) const {
-    return own_.meta ? mask_scale(features, mask_of(logits)) : features;
+    return options_.meta ? mask_scale(features, mask_of(logits)) : features;
   }
   /// The logits as the regular step applies them: a control permutes them among dimensions.
   Tensor in_use(const Tensor& logits) const {
@@ -138,14 +138,14 @@ class MetaMask final : public Objective {
     return order;
   }
   Tensor contrastive(const Tensor& features, const ForwardMode& pass) const {
-    return nt_xent(contrastive_head_(features, pass), own_.temperature);
+    return nt_xent(contrastive_head_(features, pass), options_.temperature);
   }
   Tensor redundancy(const Tensor& features, const ForwardMode& pass) const {
     return barlow_twins(redundancy_head_(features, pass),
-                        {.lambda = own_.lambda, .scale = 1, .unbiased = true, .epsilon = 0});
+                        {.lambda = options_.lambda, .scale = 1, .unbiased = true, .epsilon = 0});
   }
   Tensor regular(const Losses& losses) const {
-    return losses.redundancy + own_.contrastive_weight * losses.contrastive;
+    return losses.redundancy + options_.contrastive_weight * losses.contrastive;
   }
   Losses losses_of(const Views& views, const Tensor& logits) {
     const Tensor features = masked(encode(views), logits);
@@ -178,13 +178,13 @@ class MetaMask final : public Objective {
     const Tensors& all = parameters_.tensors();
     const Tensors theta(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(used_));
     const bool recorded = bilevel_.form == SecondOrder::exact || bilevel_.compare;
-    const bool whole = own_.meta_loss == MetaLoss::full;
+    const bool whole = options_.meta_loss == MetaLoss::full;
     const Tensor inner = whole ? regular(losses) : losses.contrastive;
     const Tensors of_inner = grad({inner}, theta, {.create = recorded, .keep = true});
     Tensors gradient = whole ? of_inner : grad({losses.redundancy}, all, {.keep = true});
     if (!whole)
       for (std::size_t i = 0; i < used_; ++i)
-        gradient[i] = gradient[i] + own_.contrastive_weight * of_inner[i].detached();
+        gradient[i] = gradient[i] + options_.contrastive_weight * of_inner[i].detached();
     Step step = Step::of(regular(losses), parts_of(losses));
     const BilevelLoss loss = meta_loss(views.both);
     report(meta_gradient({inner, theta, {logits_}, of_inner}, loss, loss, inner_step(), bilevel_), step.parts);
@@ -204,14 +204,14 @@ class MetaMask final : public Objective {
         encoder_pass.running = heads.running = nullptr;
         const Tensor features = masked(encoder_(views, encoder_pass), meta[0]);
         const Tensor loss = contrastive(features, heads);
-        return own_.meta_loss == MetaLoss::full ? regular({redundancy(features, heads), loss}) : loss;
+        return options_.meta_loss == MetaLoss::full ? regular({redundancy(features, heads), loss}) : loss;
       });
     };
   }
 
   InnerStep inner_step() {
     InnerStep step{.lr = rate_.tensor()};
-    if (own_.virtual_step == VirtualStep::plain) return step;
+    if (options_.virtual_step == VirtualStep::plain) return step;
     const OptimizerSettings& settings = optimizer_->settings();
     step.momentum = settings.momentum, step.weight_decay = settings.weight_decay;
     step.history = parameters_.parts_of(optimizer_->state("momentum"));
@@ -245,7 +245,7 @@ class MetaMask final : public Objective {
     mask_optimizer_->apply();
   }
 
-  MetaMaskOptions own_;
+  MetaMaskOptions options_;
   Mlp redundancy_head_, contrastive_head_;
   Tensor logits_;
   Tensor order_;  // i32: the index of the logit that each dimension takes; none: its own
@@ -257,40 +257,45 @@ class MetaMask final : public Objective {
 };
 
 void options(OptionBuilder& t) {
-  using Own = MetaMaskOptions;
-  t.number("metamask.lambda", own(&Own::lambda), ranges::not_negative,
+  t.number("metamask.lambda", option(&MetaMaskOptions::lambda), ranges::not_negative,
            "redundancy loss: weight of the terms off the diagonal");
-  t.number("metamask.contrastive_weight", own(&Own::contrastive_weight), ranges::not_negative,
+  t.number("metamask.contrastive_weight", option(&MetaMaskOptions::contrastive_weight), ranges::not_negative,
            "weight of the contrastive loss");
-  t.number("metamask.temperature", own(&Own::temperature), ranges::positive, "of the contrastive loss");
-  t.number("metamask.redundancy_hidden", own(&Own::redundancy_hidden), ranges::layer,
+  t.number("metamask.temperature", option(&MetaMaskOptions::temperature), ranges::positive, "of the contrastive loss");
+  t.number("metamask.redundancy_hidden", option(&MetaMaskOptions::redundancy_hidden), ranges::layer,
            "both hidden layers of the redundancy head");
-  t.number("metamask.redundancy_output", own(&Own::redundancy_output), ranges::layer, "width of the redundancy head");
-  t.number("metamask.contrastive_hidden", own(&Own::contrastive_hidden), ranges::layer,
+  t.number("metamask.redundancy_output", option(&MetaMaskOptions::redundancy_output), ranges::layer,
+           "width of the redundancy head");
+  t.number("metamask.contrastive_hidden", option(&MetaMaskOptions::contrastive_hidden), ranges::layer,
            "hidden layer of the contrastive head");
-  t.number("metamask.contrastive_output", own(&Own::contrastive_output), ranges::layer,
+  t.number("metamask.contrastive_output", option(&MetaMaskOptions::contrastive_output), ranges::layer,
            "width of the contrastive head");
-  t.flag("metamask.meta", own(&Own::meta), "learn a mask; off: features as they are");
-  t.choice("metamask.mask_use", own(&Own::mask_use), {{"own", MaskUse::own}, {"permuted", MaskUse::permuted}},
+  t.flag("metamask.meta", option(&MetaMaskOptions::meta), "learn a mask; off: features as they are");
+  t.choice("metamask.mask_use", option(&MetaMaskOptions::mask_use),
+           {{"own", MaskUse::own}, {"permuted", MaskUse::permuted}},
            "permuted: the regular step gives each dimension the mask of another (a control)");
-  t.flag("metamask.sigmoid", own(&Own::sigmoid), "the mask is a sigmoid of its logits; off: the logits, from 1");
-  t.choice("metamask.second_order", own(&Own::second_order), second_order_words,
+  t.flag("metamask.sigmoid", option(&MetaMaskOptions::sigmoid),
+         "the mask is a sigmoid of its logits; off: the logits, from 1");
+  t.choice("metamask.second_order", option(&MetaMaskOptions::second_order), second_order_words,
            "the mixed derivative in the mask's gradient");
-  t.number("metamask.radius", own(&Own::radius), ranges::positive, "length of the finite differences' step");
-  t.flag("metamask.compare", own(&Own::compare), "compute and log both forms of the mixed derivative");
-  t.choice("metamask.virtual_step", own(&Own::virtual_step),
+  t.number("metamask.radius", option(&MetaMaskOptions::radius), ranges::positive,
+           "length of the finite differences' step");
+  t.flag("metamask.compare", option(&MetaMaskOptions::compare), "compute and log both forms of the mixed derivative");
+  t.choice("metamask.virtual_step", option(&MetaMaskOptions::virtual_step),
            {{"momentum", VirtualStep::momentum}, {"plain", VirtualStep::plain}},
            "with momentum and weight decay, or the gradient alone");
-  t.choice("metamask.meta_loss", own(&Own::meta_loss),
+  t.choice("metamask.meta_loss", option(&MetaMaskOptions::meta_loss),
            {{"contrastive", MetaLoss::contrastive}, {"full", MetaLoss::full}},
            "loss of the virtual and the outer step");
-  t.choice("metamask.meta_batch", own(&Own::meta_batch), {{"same", MetaBatch::same}, {"fresh", MetaBatch::fresh}},
+  t.choice("metamask.meta_batch", option(&MetaMaskOptions::meta_batch),
+           {{"same", MetaBatch::same}, {"fresh", MetaBatch::fresh}},
            "images of the virtual and the outer step: the step's, or as many others");
-  t.flag("metamask.fused", own(&Own::fused), "virtual step from the regular step's forward pass, at the old weights");
-  t.number("metamask.mask_lr", own(&Own::mask_lr), ranges::not_negative,
+  t.flag("metamask.fused", option(&MetaMaskOptions::fused),
+         "virtual step from the regular step's forward pass, at the old weights");
+  t.number("metamask.mask_lr", option(&MetaMaskOptions::mask_lr), ranges::not_negative,
            "learning rate of the mask, not scaled by the batch; it follows the schedule");
-  t.number("metamask.mask_momentum", own(&Own::mask_momentum), ranges::below_one, "its momentum");
-  t.number("metamask.mask_weight_decay", own(&Own::mask_weight_decay), ranges::not_negative,
+  t.number("metamask.mask_momentum", option(&MetaMaskOptions::mask_momentum), ranges::below_one, "its momentum");
+  t.number("metamask.mask_weight_decay", option(&MetaMaskOptions::mask_weight_decay), ranges::not_negative,
            "its weight decay, on the logits");
 }
 

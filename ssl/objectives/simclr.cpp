@@ -18,7 +18,7 @@ class Simclr final : public Method {
  public:
   explicit Simclr(const ObjectiveSetup& setup)
       : projector_(make_mlp(projector(setup), setup.init())),
-        temperature_(setup.options.own.get<SimclrOptions>().temperature) {}
+        temperature_(setup.options.components.get<SimclrOptions>().temperature) {}
 
   std::vector<Mlp*> heads() override { return {&projector_}; }
   Tensor embed(const Tensor& features, const ForwardMode& pass) const override { return projector_(features, pass); }
@@ -38,12 +38,12 @@ class Simclr final : public Method {
 
  private:
   static MlpSettings projector(const ObjectiveSetup& setup) {
-    const SimclrOptions own = setup.options.own.get<SimclrOptions>();
+    const SimclrOptions options = setup.options.components.get<SimclrOptions>();
     const std::int64_t dim = setup.encoder.dim();
     return {.name = "projector",
-            .sizes = {dim, own.hidden ? own.hidden : dim, own.output},
-            .hidden_norm = own.batch_norm,
-            .last_norm = own.last_norm ? LastNorm::affine : LastNorm::none};
+            .sizes = {dim, options.hidden ? options.hidden : dim, options.output},
+            .hidden_norm = options.batch_norm,
+            .last_norm = options.last_norm ? LastNorm::affine : LastNorm::none};
   }
 
   Mlp projector_;
@@ -51,13 +51,13 @@ class Simclr final : public Method {
 };
 
 void options(OptionBuilder& t) {
-  t.number("simclr.temperature", own(&SimclrOptions::temperature), ranges::positive,
+  t.number("simclr.temperature", option(&SimclrOptions::temperature), ranges::positive,
            "of the softmax over similarities");
-  t.number("simclr.hidden", own(&SimclrOptions::hidden), ranges::from(0, 1e6),
+  t.number("simclr.hidden", option(&SimclrOptions::hidden), ranges::from(0, 1e6),
            "hidden layer; 0: as wide as the features");
-  t.number("simclr.output", own(&SimclrOptions::output), ranges::layer, "width of the embeddings");
-  t.flag("simclr.batch_norm", own(&SimclrOptions::batch_norm), "batch norm after the hidden layer");
-  t.flag("simclr.last_norm", own(&SimclrOptions::last_norm), "batch norm after the output layer");
+  t.number("simclr.output", option(&SimclrOptions::output), ranges::layer, "width of the embeddings");
+  t.flag("simclr.batch_norm", option(&SimclrOptions::batch_norm), "batch norm after the hidden layer");
+  t.flag("simclr.last_norm", option(&SimclrOptions::last_norm), "batch norm after the output layer");
 }
 
 }  // namespace

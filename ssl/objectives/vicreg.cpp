@@ -17,9 +17,9 @@ struct VicregOptions {
 class Vicreg final : public Method {
  public:
   explicit Vicreg(const ObjectiveSetup& setup)
-      : own_(setup.options.own.get<VicregOptions>()),
+      : options_(setup.options.components.get<VicregOptions>()),
         projector_(make_mlp({.name = "projector",
-                             .sizes = {setup.encoder.dim(), own_.hidden, own_.hidden, own_.output},
+                             .sizes = {setup.encoder.dim(), options_.hidden, options_.hidden, options_.output},
                              .hidden_norm = true},
                             setup.init())) {}
 
@@ -30,9 +30,9 @@ class Vicreg final : public Method {
   Tensor loss(const Embeddings& embeddings, Parts* parts) const override {
     const Tensor& z = embeddings.online;
     const Tensor first = centered(view(z, 0)), second = centered(view(z, 1));
-    const Tensor invariance = own_.invariance * mean(square(view(z, 0) - view(z, 1)));
-    const Tensor variance = own_.variance / 2 * (missing_deviation(first) + missing_deviation(second));
-    const Tensor covariance = own_.covariance * (squared_covariances(first) + squared_covariances(second));
+    const Tensor invariance = options_.invariance * mean(square(view(z, 0) - view(z, 1)));
+    const Tensor variance = options_.variance / 2 * (missing_deviation(first) + missing_deviation(second));
+    const Tensor covariance = options_.covariance * (squared_covariances(first) + squared_covariances(second));
     if (parts) *parts = {{"invariance", invariance}, {"variance", variance}, {"covariance", covariance}};
     return invariance + variance + covariance;
   }
@@ -45,7 +45,7 @@ class Vicreg final : public Method {
 
   /// V: the mean over dimensions of max(0, deviation - sqrt(variance + epsilon)).
   Tensor missing_deviation(const Tensor& z) const {
-    return mean(relu(own_.deviation - sqrt(variances(z) + own_.epsilon)));
+    return mean(relu(options_.deviation - sqrt(variances(z) + options_.epsilon)));
   }
 
   /// C: the sum of squared covariances of different dimensions, divided by the number of dimensions. Z^T Z and Z Z^T
@@ -58,19 +58,21 @@ class Vicreg final : public Method {
     return (all - dot(own, own)) / static_cast<double>(z.cols());
   }
 
-  VicregOptions own_;
+  VicregOptions options_;
   Mlp projector_;
 };
 
 void options(OptionBuilder& t) {
-  using Own = VicregOptions;
-  t.number("vicreg.invariance", own(&Own::invariance), ranges::not_negative, "weight of the invariance term");
-  t.number("vicreg.variance", own(&Own::variance), ranges::not_negative, "weight of the variance term");
-  t.number("vicreg.covariance", own(&Own::covariance), ranges::not_negative, "weight of the covariance term");
-  t.number("vicreg.deviation", own(&Own::deviation), ranges::positive, "target standard deviation");
-  t.number("vicreg.epsilon", own(&Own::epsilon), ranges::not_negative, "added to a variance under the root");
-  t.number("vicreg.hidden", own(&Own::hidden), ranges::layer, "both hidden layers of the projector");
-  t.number("vicreg.output", own(&Own::output), ranges::layer, "width of the embeddings");
+  t.number("vicreg.invariance", option(&VicregOptions::invariance), ranges::not_negative,
+           "weight of the invariance term");
+  t.number("vicreg.variance", option(&VicregOptions::variance), ranges::not_negative, "weight of the variance term");
+  t.number("vicreg.covariance", option(&VicregOptions::covariance), ranges::not_negative,
+           "weight of the covariance term");
+  t.number("vicreg.deviation", option(&VicregOptions::deviation), ranges::positive, "target standard deviation");
+  t.number("vicreg.epsilon", option(&VicregOptions::epsilon), ranges::not_negative,
+           "added to a variance under the root");
+  t.number("vicreg.hidden", option(&VicregOptions::hidden), ranges::layer, "both hidden layers of the projector");
+  t.number("vicreg.output", option(&VicregOptions::output), ranges::layer, "width of the embeddings");
 }
 
 }  // namespace

@@ -69,15 +69,15 @@ class OptionBuilder {
     add(std::move(name), get, std::move(help)).flags = flags;
   }
   /// An option of a family of encoders or of a data set.
-  void own(const OwnOption& option) {
-    const auto settings = [](Options& o) -> OwnSettings& { return o.own; };
-    if (const auto* words = std::get_if<OwnOption::Choice>(&option.field))
+  void component(const ComponentOption& option) {
+    const auto settings = [](Options& o) -> ComponentSettings& { return o.components; };
+    if (const auto* words = std::get_if<ComponentOption::Choice>(&option.field))
       add_field(option.name, words->within<Options>(settings), option.help);
-    if (const auto* flag = std::get_if<OwnOption::Flag>(&option.field))
+    if (const auto* flag = std::get_if<ComponentOption::Flag>(&option.field))
       add(
-          option.name, [field = *flag](Options& o) -> bool& { return field(o.own); }, option.help);
-    if (const auto* integer = std::get_if<OwnOption::Integer>(&option.field)) add_number(option, *integer);
-    if (const auto* number = std::get_if<OwnOption::Number>(&option.field)) add_number(option, *number);
+          option.name, [field = *flag](Options& o) -> bool& { return field(o.components); }, option.help);
+    if (const auto* integer = std::get_if<ComponentOption::Integer>(&option.field)) add_number(option, *integer);
+    if (const auto* number = std::get_if<ComponentOption::Number>(&option.field)) add_number(option, *number);
   }
   /// view.NAME for both views, view1.NAME and view2.NAME for one. `get(options, view)` returns the field.
   template <class Get>
@@ -91,9 +91,9 @@ class OptionBuilder {
 
  private:
   template <class Value>
-  void add_number(const OwnOption& option, const std::function<Value&(OwnSettings&)>& field) {
+  void add_number(const ComponentOption& option, const std::function<Value&(ComponentSettings&)>& field) {
     add(
-        option.name, [field](Options& o) -> Value& { return field(o.own); }, option.help)
+        option.name, [field](Options& o) -> Value& { return field(o.components); }, option.help)
         .range = {option.low, option.high};
   }
   /// Wraps a generic accessor in the std::function of the type it returns a reference to.
@@ -126,10 +126,10 @@ class OptionBuilder {
   }
 };
 
-/// The accessor of a member of an objective's own settings (Options::own): own(&SimclrOptions::temperature).
+/// The accessor of a member of an objective's own settings (Options::components): option(&SimclrOptions::temperature).
 template <class T, class Value>
-auto own(Value T::*member) {
-  return [member](Options& options) -> Value& { return options.own.get<T>().*member; };
+auto option(Value T::*member) {
+  return [member](Options& options) -> Value& { return options.components.get<T>().*member; };
 }
 
 /// The options of one objective.

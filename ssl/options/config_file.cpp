@@ -6,7 +6,7 @@
 
 #include "datasets/registry.h"
 #include "engine/io/files.h"
-#include "engine/text/shown.h"
+#include "engine/text/printable.h"
 #include "kernels/error.h"
 #include "ssl/options/names.h"
 #include "ssl/options/recipes.h"
@@ -21,8 +21,8 @@ std::string base_file(const Setting& setting, const std::string& base, const std
   const fs::path beside = fs::path(from).parent_path() / base;
   if (file_exists(beside)) return beside.lexically_normal().string();
   const std::string recipe = base.find('/') == std::string::npos ? find_recipe(base) : "";
-  require_usage(!recipe.empty(), setting.where, ": there is no file ", shown(beside.string()),
-                " and no shipped recipe '", shown(base), "'", did_you_mean(recipes_like(base), ""));
+  require_usage(!recipe.empty(), setting.where, ": there is no file ", shortened(beside.string()),
+                " and no shipped recipe '", shortened(base), "'", did_you_mean(recipes_like(base), ""));
   return recipe;
 }
 
@@ -39,7 +39,7 @@ void append_layers(const std::string& path, std::vector<std::string>& chain, std
         std::error_code error;
         return fs::equivalent(one, file, error);
       });
-      require_usage(!circle, setting.where, ": ", shown(file), " extends this file in turn");
+      require_usage(!circle, setting.where, ": ", shortened(file), " extends this file in turn");
       chain.push_back(file);
       append_layers(file, chain, layers);
       chain.pop_back();
@@ -55,7 +55,7 @@ ConfigFile config_file(const std::string& given) {
   const bool plain_name = given.find('/') == std::string::npos;
   const std::string name = fs::path(given).stem().string();
   const std::string recipe = plain_name ? find_recipe(name) : "";
-  require_usage(!recipe.empty(), "--config: there is no file ", shown(given),
+  require_usage(!recipe.empty(), "--config: there is no file ", shortened(given),
                 plain_name ? join(" and no shipped recipe of that name", did_you_mean(recipes_like(name), ""),
                                   " (pretrain --recipes lists them)")
                            : "");

@@ -6,7 +6,7 @@
 #include <map>
 
 #include "engine/io/files.h"
-#include "engine/text/shown.h"
+#include "engine/text/printable.h"
 #include "engine/text/words.h"
 #include "models/encoder.h"
 #include "ssl/options/aliases.h"
@@ -23,7 +23,7 @@ namespace fs = std::filesystem;
 /// An option given twice, or under two names, must have one value.
 void refuse_two_values(const Setting& first, const Setting& second) {
   if (first.value == second.value) return;
-  const std::string values = join("'", shown(first.value), "' and '", shown(second.value), "'");
+  const std::string values = join("'", shortened(first.value), "' and '", shortened(second.value), "'");
   require_usage(first.where != second.where, second.where, ": given twice, as ", values);
   throw UsageError(join(second.where, ": the same option as ", first.where, ", and their values differ: ", values));
 }
@@ -237,11 +237,11 @@ Options without_changeable(const Options& options) {
 }
 
 void require_resumable(const Options& saved, const Options& now, const std::string& path) {
-  const auto shown = [](const std::string& value) { return value.empty() ? std::string("unset") : value; };
+  const auto text_of = [](const std::string& value) { return value.empty() ? std::string("unset") : value; };
   std::string text;
   for (const OptionDifference& one : differences(saved, now)) {
-    text +=
-        join(text.empty() ? "" : ", ", one.name, " is ", shown(one.first), " there and ", shown(one.second), " here");
+    text += join(text.empty() ? "" : ", ", one.name, " is ", text_of(one.first), " there and ", text_of(one.second),
+                 " here");
   }
   require_usage(text.empty(), path, ": cannot resume with other options: ", text,
                 "; take the run's own with --config and its config.toml, or another --out");
@@ -281,7 +281,7 @@ DatasetSettings dataset_settings(const Options& options) {
   settings.image_size = options.image_size;
   settings.limit = options.limit;
   settings.seed = static_cast<std::uint64_t>(options.seed);
-  settings.own = options.own;
+  settings.components = options.components;
   return settings;
 }
 

@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "datasets/dataset.h"
+#include "engine/component_settings.h"
 #include "engine/optimizer.h"
-#include "engine/own_settings.h"
 #include "engine/schedule.h"
 #include "kernels/choices.h"
 #include "kernels/views.h"
@@ -50,7 +50,7 @@ struct Options {
 
   // ---- objectives
   bool joint_head_norm = false;  // the heads' batch norm takes both views together, not each by itself
-  OwnSettings own;  // the options of each objective, encoder and data set: own.get<...>() of the struct in its file
+  ComponentSettings components;  // of objectives, encoders and data sets: components.get<SimclrOptions>()
 
   // ---- views: probabilities and ranges of view 1 and view 2; view_settings() fills in `size`, `mean` and `std`.
   std::array<ViewSettings, 2> view;

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "engine/text/shown.h"
+#include "engine/text/printable.h"
 #include "ssl/options/aliases.h"
 #include "ssl/options/builder.h"
 #include "ssl/options/names.h"
@@ -36,7 +36,7 @@ const char* const first_options[] = {"objective", "dataset",    "data", "encoder
 
 }  // namespace
 
-HelpOption shown_option(const OptionEntry& entry, const Options& defaults) {
+HelpOption help_option(const OptionEntry& entry, const Options& defaults) {
   const bool is_text = std::holds_alternative<std::function<std::string&(Options&)>>(entry.fields[0]);
   HelpOption option{"--" + entry.name, "", "", entry.help};
   for (const std::string& choice : entry.choices) option.type += (option.type.empty() ? "" : "|") + choice;
@@ -60,7 +60,7 @@ std::vector<HelpGroup> chosen_groups(F&& chosen) {
   for (const OptionEntry& entry : option_table()) {
     if (!entry.both.empty() || !chosen(entry)) continue;
     if (groups.empty() || groups.back().title != entry.group) groups.push_back({entry.group, {}});
-    groups.back().options.push_back(shown_option(entry, defaults));
+    groups.back().options.push_back(help_option(entry, defaults));
   }
   return groups;
 }
@@ -146,7 +146,7 @@ std::string pretrain_help(const std::string& topic, const std::string& objective
   if (topic == "all") return opening + help_groups(all_groups()) + examples;
   const std::string word = topic.substr(std::min(topic.find_first_not_of('-'), topic.size()));
   const std::vector<HelpGroup> groups = topic_groups(word);
-  require_usage(!groups.empty(), "--help: there is no topic '", shown(topic), "'; expected ", topics_text(),
+  require_usage(!groups.empty(), "--help: there is no topic '", shortened(topic), "'; expected ", topics_text(),
                 ", or a table or option, as lars or lr");
   return help_groups(groups);
 }

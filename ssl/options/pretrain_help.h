@@ -13,6 +13,6 @@ namespace vergence {
 std::string pretrain_help(const std::string& topic, const std::string& objective);
 
 /// A table option as help shows it, with its value from `defaults`.
-HelpOption shown_option(const OptionEntry& entry, const Options& defaults);
+HelpOption help_option(const OptionEntry& entry, const Options& defaults);
 
 }  // namespace vergence

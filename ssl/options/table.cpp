@@ -32,11 +32,11 @@ void add_task(OptionBuilder& t) {
            "un-augmented images: short side before the center crop; 0: squeeze the whole image; -1: the data set's");
   t.number("limit", FIELD(limit), not_negative, "use N training images; 0: all");
   for (const DatasetEntry& entry : dataset_entries())
-    for (const OwnOption& option : entry.options) t.own(option);
+    for (const ComponentOption& option : entry.options) t.component(option);
   t.group = "Encoder";
   t.registered("encoder", FIELD(encoder), encoder_names(), "the network to train");
   for (const EncoderFamily& family : encoder_families())
-    for (const EncoderOption& option : family.options) t.own(option);
+    for (const EncoderOption& option : family.options) t.component(option);
 }
 
 void add_training(OptionBuilder& t) {

@@ -5,7 +5,7 @@
 #include <charconv>
 #include <limits>
 
-#include "engine/text/shown.h"
+#include "engine/text/printable.h"
 #include "engine/text/utf8.h"
 #include "kernels/error.h"
 
@@ -111,7 +111,7 @@ void flatten(const toml::table& table, const std::string& prefix, const std::str
       continue;
     }
     const std::size_t line = key.source().begin.line;
-    const std::string where = join(file, ":", line, ": ", shown(name));
+    const std::string where = join(file, ":", line, ": ", shortened(name));
     Setting setting = name == extends_key ? names(node, where)
                       : node.is_array()   ? list(*node.as_array(), where)
                                           : scalar(node, where);
@@ -159,7 +159,7 @@ std::vector<Setting> read_toml(std::string_view text, const std::string& where) 
   try {
     table = toml::parse(text);
   } catch (const toml::parse_error& error) {
-    throw UsageError(join(where, ":", error.source().begin.line, ": ", shown(error.description(), 300),
+    throw UsageError(join(where, ":", error.source().begin.line, ": ", shortened(error.description(), 300),
                           is_utf8(text) ? "" : "; names that are not UTF-8 are written as in \"bytes:d%E9j\""));
   } catch (const TomlAssertion&) {
     throw UsageError(join(where, ": not a TOML file"));

@@ -3,7 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 
-#include "engine/text/shown.h"
+#include "engine/text/printable.h"
 #include "engine/text/words.h"
 #include "ssl/options/pretrain_help.h"
 #include "ssl/options/table.h"
@@ -20,7 +20,7 @@ std::string joined(const std::vector<std::string>& words) {
 
 void require_word(const std::string& name, const std::vector<std::string>& words, const std::string& given) {
   require_usage(std::find(words.begin(), words.end(), given) != words.end(), "--", name, ": expected ",
-                alternatives(words), ", got '", shown(given), "'");
+                alternatives(words), ", got '", shortened(given), "'");
 }
 
 }  // namespace
@@ -43,27 +43,27 @@ void add_table_option(CLI::App& app, const ToolOption& option, GivenOptions& giv
   if (!option.only.empty()) entry.choices = option.only;
   if (!option.help.empty()) entry.help = option.help;
   if (!option.otherwise.empty()) entry.help += "; default: " + option.otherwise;
-  const HelpOption as_shown = shown_option(entry, given.values);
+  const HelpOption in_help = help_option(entry, given.values);
   const auto take = [entry, &given](const std::string& value) {
     if (!entry.choices.empty()) require_word(entry.name, entry.choices, value);
     given.set(entry.name, entry.is_bool() && value.empty() ? "on" : value);
   };
   CLI::Option* added = app.add_option_function<std::string>("--" + entry.name, take, entry.help);
-  const bool has_default = option.otherwise.empty() && !as_shown.value.empty();
+  const bool has_default = option.otherwise.empty() && !in_help.value.empty();
   if (entry.is_bool())  // with a known default, the library would use it for the bare option
-    added->expected(0, 1)->type_name(as_shown.type + (has_default ? "=" + as_shown.value : ""));
+    added->expected(0, 1)->type_name(in_help.type + (has_default ? "=" + in_help.value : ""));
   else
-    added->type_name(as_shown.type)->default_str(has_default ? as_shown.value : "");
+    added->type_name(in_help.type)->default_str(has_default ? in_help.value : "");
 }
 
 void add_word_option(CLI::App& app, const std::string& name, const std::vector<std::string>& words,
-                     const std::string& shown, const std::string& help,
+                     const std::string& default_word, const std::string& help,
                      const std::function<void(const std::string&)>& set) {
   const auto take = [=](const std::string& word) {
     require_word(name, words, word);
     set(word);
   };
-  app.add_option_function<std::string>("--" + name, take, help)->type_name(joined(words))->default_str(shown);
+  app.add_option_function<std::string>("--" + name, take, help)->type_name(joined(words))->default_str(default_word);
 }
 
 }  // namespace vergence

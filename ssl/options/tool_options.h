@@ -41,9 +41,9 @@ struct ToolOption {
 /// `given` must outlive the parse.
 void add_table_option(CLI::App& app, const ToolOption& option, GivenOptions& given);
 
-/// A tool's own option that takes words; calls `set` with the given one. `shown`: its default in --help.
+/// A tool's own option that takes words; calls `set` with the given one. `default_word`: its default in --help.
 void add_word_option(CLI::App& app, const std::string& name, const std::vector<std::string>& words,
-                     const std::string& shown, const std::string& help,
+                     const std::string& default_word, const std::string& help,
                      const std::function<void(const std::string&)>& set);
 
 /// The same for a variable, which must outlive the parse.

@@ -6,7 +6,7 @@
 #include <type_traits>
 
 #include "datasets/class_lists.h"
-#include "engine/text/shown.h"
+#include "engine/text/printable.h"
 #include "engine/text/stored_text.h"
 #include "engine/text/words.h"
 #include "ssl/options/names.h"
@@ -27,12 +27,12 @@ std::string number_text(Number value) {
 }
 
 [[noreturn]] void refuse(const OptionEntry& entry, const Setting& setting) {
-  throw UsageError(join(setting.where, ": expected ", expected_text(entry), ", got '", shown(setting.value), "'"));
+  throw UsageError(join(setting.where, ": expected ", expected_text(entry), ", got '", shortened(setting.value), "'"));
 }
 
 /// Describes a value of a configuration file: `the string "5"`.
 std::string with_type(const Setting& setting) {
-  const std::string value = shown(setting.value);
+  const std::string value = shortened(setting.value);
   switch (setting.type) {
     case Setting::Type::text:
       return join("the string \"", value, "\"");
@@ -77,7 +77,7 @@ std::string parse_text(const OptionEntry& entry, const Setting& setting) {
     // A path: on the command line its bytes, in a file (UTF-8) a text that encodes them.
     const bool literal = setting.type == Setting::Type::untyped;
     require_usage(setting.value.find('\0') == std::string::npos, setting.where,
-                  ": expected a text without a zero byte, got '", shown(setting.value), "'");
+                  ": expected a text without a zero byte, got '", shortened(setting.value), "'");
     return literal ? setting.value : read_stored_text(setting.value, setting.where);
   }
   if (std::find(entry.choices.begin(), entry.choices.end(), setting.value) != entry.choices.end()) return setting.value;

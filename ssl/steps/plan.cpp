@@ -8,8 +8,8 @@
 
 namespace vergence {
 
-Plan make_plan(const Options& options, const Dataset& dataset, const Objective& objective, Backend& backend) {
-  Plan plan;
+TrainingPlan make_plan(const Options& options, const Dataset& dataset, const Objective& objective, Backend& backend) {
+  TrainingPlan plan;
   plan.step = objective.cost(options.batch);
   plan.images = dataset.count;
   plan.steps_per_epoch = steps_per_epoch(options, dataset);
@@ -27,7 +27,7 @@ Plan make_plan(const Options& options, const Dataset& dataset, const Objective& 
   return plan;
 }
 
-std::string plan_text(const Options& options, const Plan& plan) {
+std::string plan_text(const Options& options, const TrainingPlan& plan) {
   std::ostringstream out;
   out << std::fixed;
   const auto mebibytes = [](std::int64_t bytes) { return static_cast<double>(bytes) / (1 << 20); };

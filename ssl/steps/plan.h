@@ -24,9 +24,9 @@ struct Plan {
 };
 
 /// Throws UsageError if the batch is larger than the data set.
-Plan make_plan(const Options& options, const Dataset& dataset, const Objective& objective, Backend& backend);
+TrainingPlan make_plan(const Options& options, const Dataset& dataset, const Objective& objective, Backend& backend);
 
 /// The plan in readable lines.
-std::string plan_text(const Options& options, const Plan& plan);
+std::string plan_text(const Options& options, const TrainingPlan& plan);
 
 }  // namespace vergence

@@ -14,7 +14,7 @@ StepRunner::StepRunner(Objective& objective, Backend& backend, bool record)
 
 const Step& StepRunner::run(const std::function<Views()>& views, const StepContext& context) {
   objective_.prepare(context);
-  Kind& kind = kinds_[objective_.step_kind()];
+  RecordedStep& kind = kinds_[objective_.step_kind()];
   last_ = &kind;
   if (wanted_ && !kind.recording && kind.eager_steps >= eager_steps_first) record(kind, views);
   if (kind.recording) {
@@ -30,7 +30,7 @@ const Step& StepRunner::run(const std::function<Views()>& views, const StepConte
 }
 
 /// Records one step without running it. If that fails, steps continue eagerly.
-void StepRunner::record(Kind& kind, const std::function<Views()>& views) {
+void StepRunner::record(RecordedStep& kind, const std::function<Views()>& views) {
   const std::vector<std::int64_t*> counted = counters();
   std::vector<std::int64_t> before;
   for (const std::int64_t* counter : counted) before.push_back(*counter);
@@ -62,7 +62,7 @@ void StepRunner::record(Kind& kind, const std::function<Views()>& views) {
   kind = {};
 }
 
-void StepRunner::replay(Kind& kind) {
+void StepRunner::replay(RecordedStep& kind) {
   kind.recording->replay();
   const std::vector<std::int64_t*> counted = counters();
   require(counted.size() == kind.increments.size(), "recording: the model's layers changed after they were recorded");

@@ -28,7 +28,7 @@ class StepRunner {
   const std::string& refusal() const { return refusal_; }
 
  private:
-  struct Kind {
+  struct RecordedStep {
     int eager_steps = 0;
     std::unique_ptr<Rehearsal> rehearsal;  // of the last eager step
     std::unique_ptr<Recording> recording;
@@ -37,15 +37,15 @@ class StepRunner {
     Step step;
   };
 
-  void record(Kind& kind, const std::function<Views()>& views);
-  void replay(Kind& kind);
+  void record(RecordedStep& kind, const std::function<Views()>& views);
+  void replay(RecordedStep& kind);
   std::vector<std::int64_t*> counters() const;
 
   Objective& objective_;
   Backend& backend_;
   bool wanted_;
-  std::map<int, Kind> kinds_;
-  const Kind* last_ = nullptr;
+  std::map<int, RecordedStep> kinds_;
+  const RecordedStep* last_ = nullptr;
   std::string refusal_;
 };
 

@@ -8,7 +8,7 @@
 #include <unistd.h>
 #include <utility>
 
-#include "engine/text/shown.h"
+#include "engine/text/printable.h"
 #include "kernels/error.h"
 
 namespace vergence {

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "engine/text/shown.h"
+#include "engine/text/printable.h"
 #include "kernels/choices.h"
 #include "ssl/steps/setup.h"
 #include "ssl/training/run_notes.h"

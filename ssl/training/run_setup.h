@@ -29,7 +29,7 @@ struct RunSetup {
   std::int64_t steps_per_epoch;
   Schedule schedule;
   std::unique_ptr<Objective> objective;
-  Plan plan;
+  TrainingPlan plan;
   std::int64_t last_step;  // the run's number of steps: the schedule's, or --max-steps
   std::string config;      // all options, as TOML
 

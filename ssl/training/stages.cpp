@@ -8,7 +8,7 @@
 #include "datasets/verify.h"
 #include "engine/io/files.h"
 #include "engine/io/safetensors.h"
-#include "engine/text/shown.h"
+#include "engine/text/printable.h"
 #include "engine/text/words.h"
 #include "ssl/objective_list.h"
 #include "ssl/steps/setup.h"
@@ -64,7 +64,7 @@ void announce_encoder(const std::string& encoder, std::int64_t steps, const RunF
 
 TrainingResult run_stages(Stages& stages, RunData& data, RunFolder& folder, RunNotes& notes) {
   // Refuses now what stage 2 would refuse.
-  const Plan plan = RunSetup(stages.second, data, device_of(stages.second)).plan;
+  const TrainingPlan plan = RunSetup(stages.second, data, device_of(stages.second)).plan;
   require_own_run(folder, stages.second);
   const std::string encoder = folder.first_stage() + "/encoder.safetensors";
   if (folder.resuming()) {
@@ -88,7 +88,7 @@ TrainingResult run_stages(Stages& stages, RunData& data, RunFolder& folder, RunN
 }
 
 struct TimedPlan {
-  Plan plan;
+  TrainingPlan plan;
   std::string text;
   double seconds = 0;  // of the whole run; 0: unknown
 };
@@ -137,7 +137,7 @@ std::string describe_plan(const Options& given) {
   const std::optional<Stages> stages = stages_of(options);
   if (!stages) return text + timed_plan(options, data).text;
   const TimedPlan second = timed_plan(stages->second, data), first = timed_plan(stages->first, data);
-  const auto flops = [](const Plan& plan) { return plan.step.flops * static_cast<double>(plan.steps); };
+  const auto flops = [](const TrainingPlan& plan) { return plan.step.flops * static_cast<double>(plan.steps); };
   char whole[100];
   std::snprintf(whole, sizeof whole, "both stages       %lld steps, %.2f PFLOP",
                 static_cast<long long>(first.plan.steps + second.plan.steps),

@@ -8,7 +8,7 @@
 #include <new>
 #include <vector>
 
-#include "engine/text/shown.h"
+#include "engine/text/printable.h"
 #include "kernels/clock.h"
 #include "ssl/bench/step.h"
 #include "ssl/options/recipes.h"
@@ -36,7 +36,7 @@ std::int64_t available_memory() {
 /// Runs steps with its own batch size, in the middle of the schedule.
 class Trial {
  public:
-  Trial(const Options& options, std::int64_t batch, const Plan& plan, Backend& device)
+  Trial(const Options& options, std::int64_t batch, const TrainingPlan& plan, Backend& device)
       : options_(options), steps_(plan.steps), next_(plan.steps / 2) {
     options_.batch = batch;
     options_.image_size = plan.image_size;
@@ -79,7 +79,7 @@ class Trial {
 };
 
 /// A batch size for a fast step, or a larger one if the objective needs it.
-std::unique_ptr<Trial> quick_trial(const Options& options, const Plan& plan, Backend& device) {
+std::unique_ptr<Trial> quick_trial(const Options& options, const TrainingPlan& plan, Backend& device) {
   const double flops_per_image = plan.step.flops / static_cast<double>(options.batch);
   std::int64_t batch = options.batch;
   if (!device.traits().wide)
@@ -94,7 +94,8 @@ std::unique_ptr<Trial> quick_trial(const Options& options, const Plan& plan, Bac
 }
 
 /// Seconds per additional image, measured with a smaller step.
-double seconds_per_image(const Options& options, const Plan& plan, Backend& device, const Trial& trial, double whole) {
+double seconds_per_image(const Options& options, const TrainingPlan& plan, Backend& device, const Trial& trial,
+                         double whole) {
   const double even = whole / static_cast<double>(trial.batch());
   const std::int64_t fewer = std::max<std::int64_t>(2, trial.batch() / 4);
   try {
@@ -108,7 +109,7 @@ double seconds_per_image(const Options& options, const Plan& plan, Backend& devi
 
 }  // namespace
 
-StepTime time_step(const Options& options, const Plan& plan, Backend& device) {
+StepTime time_step(const Options& options, const TrainingPlan& plan, Backend& device) {
   try {
     device.set_choices(kernel_choices(options));
     const std::unique_ptr<Trial> trial = quick_trial(options, plan, device);
@@ -138,11 +139,11 @@ std::string about_duration(double seconds) {
   return text;
 }
 
-std::int64_t planned_steps(const Options& options, const Plan& plan) {
+std::int64_t planned_steps(const Options& options, const TrainingPlan& plan) {
   return options.max_steps > 0 ? std::min(options.max_steps, plan.steps) : plan.steps;
 }
 
-std::string time_text(const Options& options, const Plan& plan, const StepTime& time) {
+std::string time_text(const Options& options, const TrainingPlan& plan, const StepTime& time) {
   if (time.seconds <= 0) return join("time              not tried: ", printable(time.why_not), "\n");
   const double all = time.seconds * static_cast<double>(planned_steps(options, plan));
   const double rate = static_cast<double>(options.batch) / time.seconds;

@@ -15,16 +15,16 @@ struct StepTime {
 /// Times the options' step on images of the right shape, without waiting for data: the median of a few after a warm-up.
 /// On the CPU, where a large batch may take minutes, times two smaller batches and extrapolates. Never throws:
 /// `why_not` has the reason of a failure.
-StepTime time_step(const Options& options, const Plan& plan, Backend& device);
+StepTime time_step(const Options& options, const TrainingPlan& plan, Backend& device);
 
 /// "about 40 seconds", "about 25 minutes", "about 3.2 hours", "about 20 days (490 hours)".
 std::string about_duration(double seconds);
 
 /// The run's number of steps: the schedule's, or --max-steps.
-std::int64_t planned_steps(const Options& options, const Plan& plan);
+std::int64_t planned_steps(const Options& options, const TrainingPlan& plan);
 
 /// The plan's lines about the run's duration; for a long run by the default recipe they name the short recipe, if one
 /// is shipped.
-std::string time_text(const Options& options, const Plan& plan, const StepTime& time);
+std::string time_text(const Options& options, const TrainingPlan& plan, const StepTime& time);
 
 }  // namespace vergence

@@ -8,7 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "engine/text/shown.h"
+#include "engine/text/printable.h"
 #include "kernels/clock.h"
 #include "kernels/conv_record.h"
 #include "ssl/steps/runner.h"

@@ -3,7 +3,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
-#include "engine/text/shown.h"
+#include "engine/text/printable.h"
 #include "ssl/evaluation/features/class_cover.h"
 #include "ssl/evaluation/features/mask.h"
 

@@ -138,7 +138,7 @@ TEST(OpenDataset, UnknownNamesListWhatExists) {
   settings.image_size = 8;
   expect_contains(message_of([&] { open_dataset(settings, "train"); }), {"image_size is 8", "16 to 96"});
   settings.image_size = 0;
-  settings.own.get<ShapesOptions>().confounding = NAN;
+  settings.components.get<ShapesOptions>().confounding = NAN;
   expect_contains(message_of([&] { open_dataset(settings, "train"); }), {"confounding is nan"});
 }
 
@@ -250,7 +250,7 @@ TEST(Shapes, VersionsAndMasksOfAWholeSplit) {
   EXPECT_EQ(shapes.image_size, 16);
   EXPECT_EQ(shapes.seed, 4u);
   for (const auto& [name, version] : image_version_words) {
-    settings.own.get<ShapesOptions>().version = version;
+    settings.components.get<ShapesOptions>().version = version;
     const Dataset data = open_dataset(settings, "val");
     ASSERT_EQ(data.count, 30);
     const auto one = ShapesSplit(shapes, "val").image(29, version);

@@ -6,7 +6,7 @@
 
 #include "engine/io/safetensors.h"
 #include "engine/text/json_text.h"
-#include "engine/text/shown.h"
+#include "engine/text/printable.h"
 #include "engine/text/utf8.h"
 #include "tests/support/complaints.h"
 #include "tests/support/many_names.h"
@@ -70,9 +70,9 @@ TEST(StoredText, Forms) {
 TEST(StoredText, ReadsBackAsTheSameBytes) {
   for_many_names(20000, [](const std::string& name) {
     const std::string text = stored_text(name);
-    ASSERT_TRUE(is_utf8(text)) << shown(name);
-    ASSERT_EQ(read_stored_text(text, ""), name) << shown(name);
-    ASSERT_EQ(text == name, is_utf8(name) && !name.starts_with("bytes:")) << shown(name);
+    ASSERT_TRUE(is_utf8(text)) << shortened(name);
+    ASSERT_EQ(read_stored_text(text, ""), name) << shortened(name);
+    ASSERT_EQ(text == name, is_utf8(name) && !name.starts_with("bytes:")) << shortened(name);
   });
 }
 
@@ -90,7 +90,7 @@ TEST(StoredText, StandsInJson) {
   EXPECT_EQ(json_text({{"a", nullptr}}, 2), "{\n  \"a\": null\n}");
   for_many_names(2000, [](const std::string& name) {
     const auto json = parse_json(json_text({{"name", name}}));
-    ASSERT_EQ(read_stored_text(json["name"].get<std::string>(), ""), name) << shown(name);
+    ASSERT_EQ(read_stored_text(json["name"].get<std::string>(), ""), name) << shortened(name);
   });
 }
 
@@ -127,13 +127,13 @@ TEST(Messages, AreLinesOfPrintableText) {
 }
 
 TEST(Messages, AreCutBetweenCharacters) {
-  EXPECT_EQ(shown("abc", 3), "abc");
-  EXPECT_EQ(shown("abcd", 3), "abc...");
-  EXPECT_EQ(shown("a\xc3\xa9z", 3), "a\xc3\xa9...");
-  EXPECT_EQ(shown("a\xc3\xa9z", 2), "a...");
-  EXPECT_EQ(shown("\xf0\x9f\x98\x80z", 3), "...");
-  EXPECT_EQ(shown("a\xc3z\xff", 2), "a\\xc3...") << "a byte that begins no character is one by itself";
-  EXPECT_EQ(shown("abc", 0), "...");
+  EXPECT_EQ(shortened("abc", 3), "abc");
+  EXPECT_EQ(shortened("abcd", 3), "abc...");
+  EXPECT_EQ(shortened("a\xc3\xa9z", 3), "a\xc3\xa9...");
+  EXPECT_EQ(shortened("a\xc3\xa9z", 2), "a...");
+  EXPECT_EQ(shortened("\xf0\x9f\x98\x80z", 3), "...");
+  EXPECT_EQ(shortened("a\xc3z\xff", 2), "a\\xc3...") << "a byte that begins no character is one by itself";
+  EXPECT_EQ(shortened("abc", 0), "...");
 }
 
 }  // namespace

@@ -290,15 +290,15 @@ TEST(Pool, MaxAndAverage) {
 TEST(Optimizers, ThreeStepsAgainstPlainLoops) {
   const std::vector<Segment> segments = {{0, 1003, true}, {1010, 17, false}, {1030, 5, true}, {1040, 40000, true}};
   const std::int64_t size = 41040;
-  enum class Kind { sgd, nesterov, plain_sgd, lars, lars_clip, lars_joint, adam, adamw };
+  enum class OptimizerCase { sgd, nesterov, plain_sgd, lars, lars_clip, lars_joint, adam, adamw };
   for (DType type : {DType::f64, DType::f32})
-    for (int k = 0; k <= static_cast<int>(Kind::adamw); ++k) {
-      const Kind kind = static_cast<Kind>(k);
+    for (int k = 0; k <= static_cast<int>(OptimizerCase::adamw); ++k) {
+      const OptimizerCase kind = static_cast<OptimizerCase>(k);
       Values p = draw(type, size);
       for (std::size_t i = 1030; i < 1035; ++i) p[i] = 0;  // zero norm: neither decay nor trust ratio
       Block bp(type, p), b1(type, Values(p.size(), 0)), b2(type, Values(p.size(), 0));
       Values v(p.size()), w(p.size());
-      const double lr = 0.1, wd = 0.01, mu = kind == Kind::plain_sgd ? 0 : 0.9, eta = 0.02, eps = 1e-8;
+      const double lr = 0.1, wd = 0.01, mu = kind == OptimizerCase::plain_sgd ? 0 : 0.9, eta = 0.02, eps = 1e-8;
       for (int step = 1; step <= 3; ++step) {
         const Values g = draw(type, size, -1, 1, count(step + 10));
         const Block bg(type, g);
@@ -306,33 +306,34 @@ TEST(Optimizers, ThreeStepsAgainstPlainLoops) {
           double pp = 0, gg = 0, both = 0;
           for (std::size_t i = count(s.offset); i < count(s.offset + s.size); ++i)
             pp += p[i] * p[i], gg += g[i] * g[i], both += (g[i] + wd * p[i]) * (g[i] + wd * p[i]);
-          const bool is_lars = kind >= Kind::lars && kind <= Kind::lars_joint, adapted = s.adapt && pp > 0;
+          const bool is_lars = kind >= OptimizerCase::lars && kind <= OptimizerCase::lars_joint,
+                     adapted = s.adapt && pp > 0;
           double ratio = 1;
           if (is_lars && adapted)
             ratio = eta * std::sqrt(pp) /
-                    (kind == Kind::lars_joint ? std::sqrt(both) : std::sqrt(gg) + wd * std::sqrt(pp) + eps);
-          if (kind == Kind::lars_clip && adapted) ratio = std::min(ratio / lr, 1.0);
+                    (kind == OptimizerCase::lars_joint ? std::sqrt(both) : std::sqrt(gg) + wd * std::sqrt(pp) + eps);
+          if (kind == OptimizerCase::lars_clip && adapted) ratio = std::min(ratio / lr, 1.0);
           for (std::size_t i = count(s.offset); i < count(s.offset + s.size); ++i) {
-            const double d = ratio * (g[i] + ((is_lars && !adapted) || kind == Kind::adamw ? 0 : wd) * p[i]);
-            if (kind >= Kind::adam) {
-              if (kind == Kind::adamw) p[i] *= 1 - lr * wd;
+            const double d = ratio * (g[i] + ((is_lars && !adapted) || kind == OptimizerCase::adamw ? 0 : wd) * p[i]);
+            if (kind >= OptimizerCase::adam) {
+              if (kind == OptimizerCase::adamw) p[i] *= 1 - lr * wd;
               v[i] = 0.9 * v[i] + 0.1 * d, w[i] = 0.999 * w[i] + 0.001 * d * d;
               p[i] -= lr * v[i] / (1 - std::pow(0.9, step)) / (std::sqrt(w[i] / (1 - std::pow(0.999, step))) + eps);
             } else {
               v[i] = mu * v[i] + d;
-              p[i] -= lr * (kind == Kind::nesterov ? d + mu * v[i] : v[i]);
+              p[i] -= lr * (kind == OptimizerCase::nesterov ? d + mu * v[i] : v[i]);
             }
           }
         }
         Backend& cpu = cpu_backend();
         const Block scalars(DType::f64, {lr, 1 - std::pow(0.9, step), 1 - std::pow(0.999, step)});
-        if (kind <= Kind::plain_sgd)
-          cpu.sgd({mu, wd, kind == Kind::nesterov}, segments, scalars, bg, bp, mu == 0 ? Array{} : Array(b1));
-        else if (kind < Kind::adam)
-          cpu.lars({mu, wd, eta, eps, kind == Kind::lars_clip, kind == Kind::lars_joint}, segments, scalars, bg, bp,
-                   b1);
+        if (kind <= OptimizerCase::plain_sgd)
+          cpu.sgd({mu, wd, kind == OptimizerCase::nesterov}, segments, scalars, bg, bp, mu == 0 ? Array{} : Array(b1));
+        else if (kind < OptimizerCase::adam)
+          cpu.lars({mu, wd, eta, eps, kind == OptimizerCase::lars_clip, kind == OptimizerCase::lars_joint}, segments,
+                   scalars, bg, bp, b1);
         else
-          cpu.adam({0.9, 0.999, eps, wd, kind == Kind::adamw}, segments, scalars, bg, bp, b1, b2);
+          cpu.adam({0.9, 0.999, eps, wd, kind == OptimizerCase::adamw}, segments, scalars, bg, bp, b1, b2);
       }
       EXPECT_LT(error_of(bp.values(), p), tolerance(type)) << "optimizer " << k << ' ' << name_of(type);
       EXPECT_EQ(bp.get(1005), draw(type, size)[1005]) << "changed what belongs to no segment";

@@ -277,7 +277,7 @@ TEST(ResNet, RefusesImpossibleSettings) {
 
 TEST(RunningStatistics, FollowThePyTorchRule) {
   const Tensor x = random_tensor({12, 3}, 7);
-  const Norm layer = make_norm({cpu_backend(), 0, DType::f64}, "bn", 3);
+  const BatchNorm layer = make_batch_norm({cpu_backend(), 0, DType::f64}, "bn", 3);
   Statistics statistics;
   batch_norm(x, layer, {.groups = 2, .running = &statistics});
   const std::vector<double> values = x.values();
@@ -380,7 +380,7 @@ TEST(Heads, ForwardEqualsTheComposition) {
   for (LastNorm last : {LastNorm::none, LastNorm::affine, LastNorm::plain})
     for (bool hidden_norm : {false, true}) {
       Mlp head = make_mlp({.name = "p", .sizes = {4, 6, 5, 3}, .hidden_norm = hidden_norm, .last_norm = last}, init);
-      for (Norm& layer : head.norms)
+      for (BatchNorm& layer : head.norms)
         if (layer.gamma) {
           layer.gamma = random_tensor(layer.gamma.shape, 70);
           layer.beta = random_tensor(layer.beta.shape, 71);

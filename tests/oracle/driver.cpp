@@ -148,7 +148,7 @@ void objective(const SafetensorsFile& in, Results& out) {
   const DType type = read_tensor(in, "views.0").dtype;
   Options options;
   options.objective = in.meta("objective"),
-  options.own.get<ResNetSettings>().width = static_cast<std::int64_t>(number(in, "width"));
+  options.components.get<ResNetSettings>().width = static_cast<std::int64_t>(number(in, "width"));
   for (const auto& [key, value] : in.metadata())
     if (key.rfind("option.", 0) == 0) set_option(options, key.substr(7), value);
   const auto size = static_cast<std::int64_t>(number(in, "image_size"));

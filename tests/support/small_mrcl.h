@@ -11,7 +11,7 @@ namespace vergence {
 inline Options tiny_mrcl(const std::string& base = "simclr", const Switches& more = {}) {
   Options options;
   options.objective = "mrcl";
-  options.own.get<ResNetSettings>().width = 4;
+  options.components.get<ResNetSettings>().width = 4;
   options.batch = 8;
   options.optimizer = OptimizerKind::sgd;
   set_all(options,

@@ -35,7 +35,7 @@ inline Options small_options(const std::string& objective, std::int64_t width = 
                              const std::string& hidden = "12", const std::string& output = "6") {
   Options options;
   options.objective = objective;
-  options.own.get<ResNetSettings>().width = width;
+  options.components.get<ResNetSettings>().width = width;
   options.batch = batch;
   set_all(options, {"simclr.hidden", "barlow_twins.hidden", "byol.hidden", "byol.predictor_hidden"}, hidden);
   set_all(options, {"simclr.output", "barlow_twins.output", "byol.output"}, output);

@@ -20,7 +20,7 @@ double rate_of(const std::string& objective) { return objective == "simclr" ? 1e
 nlohmann::ordered_json settings_json() {
   const BenchSettings settings = training_settings("cpu", "simclr");
   const Options options = bench_options(settings);
-  return {{"encoder", options.encoder},      {"width", options.own.get<ResNetSettings>().width},
+  return {{"encoder", options.encoder},      {"width", options.components.get<ResNetSettings>().width},
           {"image", settings.image},         {"batch", options.batch},
           {"projector", settings.projector}, {"precision", option_text(options, "precision")},
           {"steps", compared_steps}};

@@ -225,7 +225,7 @@ TEST_F(OddFiles, TextsMayComeFromAProcess) {
   make_odd(config, "FIFO");
   writer = write_to(config, "width = 24\n");
   const char* arguments[] = {"pretrain", "--config", config.c_str()};
-  EXPECT_EQ(parse_pretrain(3, arguments).own.get<ResNetSettings>().width, 24);
+  EXPECT_EQ(parse_pretrain(3, arguments).components.get<ResNetSettings>().width, 24);
   writer.join();
   expect_contains(message_of([] { read_text("/dev/zero"); }), {"/dev/zero: has more than 16777216 bytes"});
 }

@@ -10,7 +10,7 @@
 #include "datasets/readers/images/packed.h"
 #include "engine/io/files.h"
 #include "engine/text/json_text.h"
-#include "engine/text/shown.h"
+#include "engine/text/printable.h"
 #include "engine/text/stored_text.h"
 #include "engine/text/utf8.h"
 #include "models/encoders/resnet.h"
@@ -93,7 +93,7 @@ class OddNamesRun : public ::testing::Test {
     options.dataset = "image_folder";
     options.data = data;
     options.image_size = 16;
-    options.own.get<ResNetSettings>().width = 4;
+    options.components.get<ResNetSettings>().width = 4;
     options.batch = 4;
     options.epochs = 2;
     options.lr = 0.01;

@@ -58,7 +58,7 @@ TEST_F(ToolSignals, EndARunThatStillOpensItsData) {
   expect_ends_at_once({tool_path("pack"), images.path(), folder / "packed", "--classes", fifo});
 
   Options options = small_run({}, run);
-  options.own.get<ResNetSettings>().width = 4;
+  options.components.get<ResNetSettings>().width = 4;
   options.epochs = 1;
   set_option(options, "simclr.hidden", "32");
   vergence::pretrain(options);
@@ -125,7 +125,7 @@ TEST_F(ToolSignals, OptionsMayComeFromAProcess) {
 TEST_F(ToolSignals, AnEvaluationMeetsNoMaskThatIsNone) {
   const std::string run = folder / "run", mask = run + "/mask.safetensors";
   Options options = small_run({}, run);
-  options.own.get<ResNetSettings>().width = 4;
+  options.components.get<ResNetSettings>().width = 4;
   options.epochs = 1;
   set_option(options, "simclr.hidden", "32");
   vergence::pretrain(options);

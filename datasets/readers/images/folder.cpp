@@ -15,7 +15,7 @@
 #include "datasets/readers/images/splits.h"
 #include "datasets/readers/images/text_lines.h"
 #include "engine/io/files.h"
-#include "engine/text/shown.h"
+#include "engine/text/printable.h"
 #include "kernels/error.h"
 
 namespace vergence {
@@ -63,7 +63,7 @@ ImageList solved(const Folders& folders, const std::vector<std::string>& classes
   if (all_classes && !unknown.empty())
     list.notices.push_back(join("image_folder: ", list.folder, ": ", all.files.size() - list.files.size(), " of ",
                                 all.files.size(), " images are left out, of ", unknown.size(), " classes that ",
-                                folders.train.string(), " has not (", shown(*unknown.begin(), 60),
+                                folders.train.string(), " has not (", shortened(*unknown.begin(), 60),
                                 unknown.size() > 1 ? ", ...)" : ")"));
   return list;
 }

@@ -10,7 +10,7 @@
 #include "datasets/readers/images/other_files.h"
 #include "datasets/readers/images/text_lines.h"
 #include "engine/io/files.h"
-#include "engine/text/shown.h"
+#include "engine/text/printable.h"
 #include "engine/text/words.h"
 #include "kernels/error.h"
 
@@ -105,7 +105,7 @@ void list_only(ImageList& list, std::vector<std::string> names) {
     const fs::path folder = fs::path(list.folder) / name;
     std::error_code error;
     require_usage(fs::is_directory(folder, error), "image_folder: ", list.folder, " has no folder of the class '",
-                  shown(name), "'");
+                  shortened(name), "'");
     std::vector<std::string> files;
     OtherFiles in_class;
     gather(folder, name + "/", 1, files, in_class);
@@ -131,7 +131,7 @@ bool has_class(const fs::path& folder, std::string_view name) {
 std::string some(const std::vector<std::string>& names) {
   constexpr std::size_t most = 5;
   std::string text;
-  for (std::size_t i = 0; i < std::min(names.size(), most); ++i) text += (i == 0 ? "" : ", ") + shown(names[i], 60);
+  for (std::size_t i = 0; i < std::min(names.size(), most); ++i) text += (i == 0 ? "" : ", ") + shortened(names[i], 60);
   return names.size() > most ? text + ", ..." : text;
 }
 
@@ -224,23 +224,23 @@ std::vector<std::string> class_folders(const std::string& folder, std::vector<st
   std::map<std::string, std::string> name_of;
   std::vector<std::string> folders;
   std::string example;
-  std::int64_t shortened = 0;
+  std::int64_t cut = 0;
   for (const std::string& name : names) {
     const std::string_view inner = without_blanks(name);
     std::string_view found = has_class(folder, name) ? name : inner;
     if (!has_class(folder, found)) {
       found = inner.substr(0, inner.find_first_of(blanks));
-      require_usage(has_class(folder, found), "image_folder: ", folder, " has no folder of the class '", shown(name),
-                    "'");
-      if (shortened++ == 0) example = join("'", shown(found, 60), "' of '", shown(name, 60), "'");
+      require_usage(has_class(folder, found), "image_folder: ", folder, " has no folder of the class '",
+                    shortened(name), "'");
+      if (cut++ == 0) example = join("'", shortened(found, 60), "' of '", shortened(name, 60), "'");
     }
     const auto [other, is_new] = name_of.emplace(found, name);
-    require_usage(is_new, "image_folder: ", folder, ": the class names '", shown(other->second), "' and '", shown(name),
-                  "' stand for the same folder '", shown(found), "'");
+    require_usage(is_new, "image_folder: ", folder, ": the class names '", shortened(other->second), "' and '",
+                  shortened(name), "' stand for the same folder '", shortened(found), "'");
     folders.emplace_back(found);
   }
-  if (shortened > 0)
-    notices.push_back(join("image_folder: ", folder, ": of ", shortened, " of ", names.size(),
+  if (cut > 0)
+    notices.push_back(join("image_folder: ", folder, ": of ", cut, " of ", names.size(),
                            " class names only the first word is a folder's name (", example, ")"));
   return folders;
 }
@@ -262,9 +262,9 @@ std::vector<std::string> class_names(const std::string& text, const std::string&
   std::set<std::string> seen;
   for (const std::string_view line : text_lines(text)) {
     if (line.starts_with('#') || without_blanks(line).empty()) continue;
-    require_usage(line.find('\0') == std::string_view::npos, "--classes: ", where, ": the name '", shown(line),
+    require_usage(line.find('\0') == std::string_view::npos, "--classes: ", where, ": the name '", shortened(line),
                   "' has a byte 0, expected text");
-    require_usage(seen.emplace(line).second, "--classes: ", where, " names '", shown(line), "' twice");
+    require_usage(seen.emplace(line).second, "--classes: ", where, " names '", shortened(line), "' twice");
     names.emplace_back(line);
   }
   require_usage(!names.empty(), "--classes: ", where, " names no classes");

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "engine/text/shown.h"
+#include "engine/text/printable.h"
 #include "kernels/error.h"
 
 namespace vergence {
@@ -45,7 +45,7 @@ std::string OtherFiles::listed() const {
   std::string text;
   for (std::size_t i = 0; i < std::min(kinds.size(), max_kinds); ++i)
     text += join(i == 0 ? "" : ", ", kinds[i].second, ' ',
-                 kinds[i].first.empty() ? "without an ending" : shown(kinds[i].first, 20));
+                 kinds[i].first.empty() ? "without an ending" : shortened(kinds[i].first, 20));
   if (kinds.size() > max_kinds) text += ", ...";
   return text;
 }

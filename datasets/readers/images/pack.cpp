@@ -64,19 +64,19 @@ ImageSize shrunk(const ImageSize& size, std::int64_t side) {
   return {side * size.height / shorter, side * size.width / shorter};
 }
 
-struct Plan {
+struct PackPlan {
   std::vector<std::string> paths;
   std::vector<KnownImage> images;
   Tables tables;
   std::int64_t bad = 0;
 };
 
-Plan plan_of(const DatasetSettings& settings, std::int64_t short_side, const PackNotice& notice) {
+PackPlan plan_of(const DatasetSettings& settings, std::int64_t short_side, const PackNotice& notice) {
   const FolderParts parts = list_parts(settings);
   if (notice)
     for (const std::string& line : parts.notices) notice("notice: " + line);
   const std::vector<Inspection> looks = look_at_files(parts.paths);
-  Plan plan;
+  PackPlan plan;
   std::string source;
   std::int64_t offset = 0;
   for (std::size_t i = 0; i < looks.size(); ++i) {
@@ -169,7 +169,7 @@ class PartialFile {
 
 class Packer {
  public:
-  Packer(Plan& plan, const DatasetSettings& settings, const std::string& path)
+  Packer(PackPlan& plan, const DatasetSettings& settings, const std::string& path)
       : plan_(plan),
         tables_(plan.tables),
         settings_(settings),
@@ -281,7 +281,7 @@ class Packer {
     return true;
   }
 
-  Plan& plan_;
+  PackPlan& plan_;
   Tables& tables_;
   const DatasetSettings& settings_;
   std::string path_;
@@ -298,7 +298,7 @@ PackResult pack_images(const DatasetSettings& settings, const std::string& path,
   const std::string file = regular_destination(path);
   require_usage(!file_exists(file), path, " is there already; remove it first");
   regular_destination(file + ".partial");
-  Plan plan = plan_of(settings, short_side, notice);
+  PackPlan plan = plan_of(settings, short_side, notice);
   return Packer(plan, settings, file).run(progress, notice);
 }
 

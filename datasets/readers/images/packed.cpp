@@ -5,7 +5,7 @@
 
 #include "datasets/readers/images/folder.h"
 #include "engine/io/xxh.h"
-#include "engine/text/shown.h"
+#include "engine/text/printable.h"
 #include "engine/text/stored_text.h"
 #include "engine/text/words.h"
 #include "kernels/error.h"
@@ -93,7 +93,7 @@ PackedImages::PackedImages(const std::string& path) : mapped_(std::make_shared<M
     classes_.push_back(read_stored_text(name, path + ": metadata 'classes'"));
   const std::string& side = file.meta("short_side");
   short_side_ = number_of<std::int64_t>(side).value_or(-1);
-  require_usage(short_side_ >= 0, path, ": metadata 'short_side' is '", shown(side), "', expected a number");
+  require_usage(short_side_ >= 0, path, ": metadata 'short_side' is '", shortened(side), "', expected a number");
   check_tables(pixels->bytes);
 }
 
@@ -133,7 +133,7 @@ const std::uint8_t* PackedImages::pixels(std::int64_t i, std::string& buffer) co
   buffer.resize(static_cast<std::size_t>(bytes));
   mapped_->read(first_pixel_ + static_cast<std::size_t>(offsets_[at]), buffer.data(), buffer.size());
   const auto* pixels = reinterpret_cast<const std::uint8_t*>(buffer.data());
-  require_usage(checksum_of(pixels, bytes) == checksums_[at], mapped_->path(), ": image ", i, " (", shown(name(i)),
+  require_usage(checksum_of(pixels, bytes) == checksums_[at], mapped_->path(), ": image ", i, " (", shortened(name(i)),
                 ") is damaged: its bytes do not fit its checksum");
   return pixels;
 }

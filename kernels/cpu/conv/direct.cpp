@@ -36,7 +36,7 @@ struct KeyHash {
   }
 };
 
-struct Plan {
+struct DirectPlan {
   dnnl::primitive conv, reorder;  // reorder: of the weights, in before or out after; null if not needed
   memory::desc x, w, y, own_w;    // w: the primitive's weights; own_w: ours
   memory::desc conv_scratch, reorder_scratch;
@@ -68,7 +68,7 @@ Layouts layouts(const Key& key) {
 
 /// Fills in the parts common to all passes, from the finished primitive description.
 template <class Conv, class Desc>
-std::shared_ptr<const Plan> finish(Plan plan, const Desc& desc, bool weights_out) {
+std::shared_ptr<const DirectPlan> finish(DirectPlan plan, const Desc& desc, bool weights_out) {
   if (onednn::is_reference(desc)) return nullptr;
   plan.conv = Conv(desc);
   plan.conv_scratch = desc.scratchpad_desc();
@@ -78,7 +78,7 @@ std::shared_ptr<const Plan> finish(Plan plan, const Desc& desc, bool weights_out
     plan.reorder = dnnl::reorder(reorder);
     plan.reorder_scratch = reorder.scratchpad_desc();
   }
-  return std::make_shared<const Plan>(plan);
+  return std::make_shared<const DirectPlan>(plan);
 }
 
 /// oneDNN 2.6 requests too little scratch memory here and writes past its end (jit_1x1:avx512_core, which gathers the
@@ -105,7 +105,7 @@ bool uses_a_register_twice(const ConvShape& s, const std::string& implementation
          s.out_height() * s.out_width() >= 30;
 }
 
-std::shared_ptr<const Plan> make_plan(const Key& key) try {
+std::shared_ptr<const DirectPlan> make_plan(const Key& key) try {
   if (overruns_its_scratch(key) || reads_unwritten_scratch(key)) return nullptr;
   const Layouts l = layouts(key);
   const dnnl::primitive_attr attr = onednn::attributes();
@@ -115,7 +115,7 @@ std::shared_ptr<const Plan> make_plan(const Key& key) try {
   const dnnl::convolution_forward::primitive_desc forward(
       {dnnl::prop_kind::forward_training, direct, l.x, forward_w, l.y, l.strides, l.dilations, l.padding, l.padding},
       attr, onednn::engine());
-  Plan plan;
+  DirectPlan plan;
   plan.x = l.x, plan.y = l.y, plan.own_w = l.own_w;
   if (key.pass == ConvPass::forward) {
     plan.w = forward.weights_desc();
@@ -138,8 +138,8 @@ std::shared_ptr<const Plan> make_plan(const Key& key) try {
   throw Error(join("conv: oneDNN: ", failure.what()));
 }
 
-std::shared_ptr<const Plan> plan_of(const Key& key) {
-  static onednn::Cache<Key, Plan, KeyHash> cache;
+std::shared_ptr<const DirectPlan> plan_of(const Key& key) {
+  static onednn::Cache<Key, DirectPlan, KeyHash> cache;
   return cache.get(key, [&] { return make_plan(key); });
 }
 

@@ -14,10 +14,10 @@
 
 namespace vergence::cuda {
 
+using cudnn::ExecutionPlan;
 using cudnn::Graph;
 using cudnn::Offer;
-using cudnn::Place;
-using cudnn::Plan;
+using cudnn::Storage;
 using cudnn::Target;
 using cudnn::Tensor;
 
@@ -50,7 +50,7 @@ Key key_of(const ConvShape& s, ConvPass pass, DType weights, bool add, bool repe
 
 struct Ready {
   ConvGraph made;
-  Plan plan;
+  ExecutionPlan plan;
 };
 
 /// Addresses in device memory; the pass determines which one is written.
@@ -86,7 +86,7 @@ class Convolutions {
   }
 
  private:
-  void run(const ConvGraph& made, const Plan& plan, const Operands& operands) {
+  void run(const ConvGraph& made, const ExecutionPlan& plan, const Operands& operands) {
     const Scratch<char> workspace(device_, plan.workspace());
     plan.run(target_, {{made.x.id, operands.x}, {made.w.id, operands.w}, {made.y.id, operands.y}}, workspace.data());
   }
@@ -94,7 +94,7 @@ class Convolutions {
   std::optional<Ready> prepare(const KernelChoices& choices, const ConvShape& shape, ConvPass pass, DType weights,
                                bool add, Operands operands) {
     ConvGraph made = conv_graph(shape, pass, weights, add);
-    std::optional<Plan> plan;
+    std::optional<ExecutionPlan> plan;
     if (choices.tuning) {
       // A result that is added to may be written only once: trials add to other memory.
       const bool forward = pass == ConvPass::forward;
@@ -109,7 +109,7 @@ class Convolutions {
   }
 
   /// True if cuDNN accepts the plan: it refuses some plans only at run time.
-  bool runs(const ConvGraph& made, const Plan& plan, const Operands& operands) {
+  bool runs(const ConvGraph& made, const ExecutionPlan& plan, const Operands& operands) {
     try {
       run(made, plan, operands);
       return true;
@@ -119,8 +119,8 @@ class Convolutions {
   }
 
   /// Chosen by measurement, or by the remembered name. Nothing if cuDNN has no ready-made plan.
-  std::optional<Plan> fastest_plan(const KernelChoices& choices, const ConvGraph& made, const std::string& of,
-                                   const Operands& operands) {
+  std::optional<ExecutionPlan> fastest_plan(const KernelChoices& choices, const ConvGraph& made, const std::string& of,
+                                            const Operands& operands) {
     std::vector<NamedPlan> plans = first_plans(target_, made, choices.deterministic, max_timed);
     std::erase_if(plans, [&](const NamedPlan& one) { return !runs(made, one.plan, operands); });
     if (plans.empty()) return std::nullopt;
@@ -181,7 +181,7 @@ ConvGraph conv_graph(const ConvShape& shape, ConvPass pass, DType weights, bool 
   made.w = graph.weights(shape, weights);
   made.y = graph.results(shape, DType::bf16);
   const bool wide = weights == DType::f32;
-  const Tensor sums = wide ? graph.weights(shape, DType::f32, Place::inside) : made.w;
+  const Tensor sums = wide ? graph.weights(shape, DType::f32, Storage::inside) : made.w;
   graph.convolution(pass, shape, made.x, sums, made.y, add ? 1 : 0);
   if (wide) {
     graph.map(CUDNN_POINTWISE_IDENTITY, sums, made.w);
@@ -191,11 +191,11 @@ ConvGraph conv_graph(const ConvShape& shape, ConvPass pass, DType weights, bool 
   return made;
 }
 
-std::optional<Plan> choose_plan(const Target& target, const ConvGraph& made, bool repeatable) {
-  std::optional<Plan> best;
+std::optional<ExecutionPlan> choose_plan(const Target& target, const ConvGraph& made, bool repeatable) {
+  std::optional<ExecutionPlan> best;
   for (const Offer& offer : offers(target, made.graph, repeatable)) {
     if (offer.compiled_at_run_time && offer.parts < made.fewest_parts) continue;
-    Plan plan(target, offer);
+    ExecutionPlan plan(target, offer);
     if (!plan.failure().empty()) continue;
     if (!best || plan.workspace() < best->workspace()) best = std::move(plan);
     if (best->workspace() <= little_workspace || offer.compiled_at_run_time) break;
@@ -208,7 +208,7 @@ std::vector<NamedPlan> first_plans(const Target& target, const ConvGraph& made, 
   for (const Offer& offer : offers(target, made.graph, repeatable)) {
     if (plans.size() == most) break;
     if (offer.compiled_at_run_time) continue;
-    Plan plan(target, offer);
+    ExecutionPlan plan(target, offer);
     if (plan.failure().empty() && plan.workspace() <= little_workspace) plans.push_back({offer.name, std::move(plan)});
   }
   return plans;

@@ -21,11 +21,11 @@ std::string text_of(const ConvShape& shape, ConvPass pass, DType weights);
 
 /// The first of cuDNN's offers that needs little working memory, or the one that needs least if all need much. Takes an
 /// engine compiled at run time at once, since each takes seconds to compile. Nothing if none can run.
-std::optional<cudnn::Plan> choose_plan(const cudnn::Target& target, const ConvGraph& made, bool repeatable);
+std::optional<cudnn::ExecutionPlan> choose_plan(const cudnn::Target& target, const ConvGraph& made, bool repeatable);
 
 struct NamedPlan {
   std::string name;  // of its offer
-  cudnn::Plan plan;
+  cudnn::ExecutionPlan plan;
 };
 /// Up to `most` of cuDNN's ready-made offers that need little working memory, in order, to be timed.
 std::vector<NamedPlan> first_plans(const cudnn::Target& target, const ConvGraph& made, bool repeatable,

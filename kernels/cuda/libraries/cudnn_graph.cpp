@@ -133,7 +133,7 @@ void Target::apply(Descriptor& to, int handle_name, int description_name) const 
     to.set(attribute, handle());
 }
 
-Tensor Graph::tensor(DType type, const std::array<std::int64_t, 4>& dimensions, Place place) {
+Tensor Graph::tensor(DType type, const std::array<std::int64_t, 4>& dimensions, Storage storage) {
   const auto [n, c, h, w] = dimensions;
   Tensor tensor{++last_id_, dimensions, Descriptor(CUDNN_BACKEND_TENSOR_DESCRIPTOR)};
   Descriptor& d = tensor.descriptor;
@@ -141,27 +141,27 @@ Tensor Graph::tensor(DType type, const std::array<std::int64_t, 4>& dimensions, 
   d.set(CUDNN_ATTR_TENSOR_DATA_TYPE, data_type(type));
   d.set(CUDNN_ATTR_TENSOR_DIMENSIONS, std::vector<std::int64_t>{n, c, h, w});
   d.set(CUDNN_ATTR_TENSOR_STRIDES, std::vector<std::int64_t>{c * h * w, 1, c * w, c});
-  d.set(CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, std::int64_t{place == Place::host ? size_of(type) : 16});
-  if (place == Place::inside) d.set(CUDNN_ATTR_TENSOR_IS_VIRTUAL, true);
-  if (place == Place::host) d.set(CUDNN_ATTR_TENSOR_IS_BY_VALUE, true);
+  d.set(CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, std::int64_t{storage == Storage::host ? size_of(type) : 16});
+  if (storage == Storage::inside) d.set(CUDNN_ATTR_TENSOR_IS_VIRTUAL, true);
+  if (storage == Storage::host) d.set(CUDNN_ATTR_TENSOR_IS_BY_VALUE, true);
   check(d.finalize(), join("tensor ", n, "x", c, "x", h, "x", w, " ", name_of(type)));
   return tensor;
 }
 
-Tensor Graph::images(const ConvShape& s, DType type, Place place) {
-  return tensor(type, {s.batch, s.in_channels, s.in_height, s.in_width}, place);
+Tensor Graph::images(const ConvShape& s, DType type, Storage storage) {
+  return tensor(type, {s.batch, s.in_channels, s.in_height, s.in_width}, storage);
 }
 
-Tensor Graph::weights(const ConvShape& s, DType type, Place place) {
-  return tensor(type, {s.out_channels, s.in_channels / s.groups, s.kernel_height, s.kernel_width}, place);
+Tensor Graph::weights(const ConvShape& s, DType type, Storage storage) {
+  return tensor(type, {s.out_channels, s.in_channels / s.groups, s.kernel_height, s.kernel_width}, storage);
 }
 
-Tensor Graph::results(const ConvShape& s, DType type, Place place) {
-  return tensor(type, {s.batch, s.out_channels, s.out_height(), s.out_width()}, place);
+Tensor Graph::results(const ConvShape& s, DType type, Storage storage) {
+  return tensor(type, {s.batch, s.out_channels, s.out_height(), s.out_width()}, storage);
 }
 
-Tensor Graph::per_channel(const Tensor& like, DType type, Place place) {
-  return tensor(type, {1, like.dimensions[1], 1, 1}, place);
+Tensor Graph::per_channel(const Tensor& like, DType type, Storage storage) {
+  return tensor(type, {1, like.dimensions[1], 1, 1}, storage);
 }
 
 void Graph::convolution(ConvPass pass, const ConvShape& shape, const Tensor& x, const Tensor& w, const Tensor& y,
@@ -272,7 +272,8 @@ std::vector<Offer> offers(const Target& target, const Graph& graph, bool repeata
   return found;
 }
 
-Plan::Plan(const Target& target, const Offer& offer) : plan_(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR) {
+ExecutionPlan::ExecutionPlan(const Target& target, const Offer& offer)
+    : plan_(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR) {
   plan_.set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, offer.settings);
   target.apply(plan_, CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP);
   if (const cudnnStatus_t status = plan_.finalize(); status != CUDNN_STATUS_SUCCESS)
@@ -281,8 +282,8 @@ Plan::Plan(const Target& target, const Offer& offer) : plan_(CUDNN_BACKEND_EXECU
     workspace_ = plan_.values<std::int64_t>(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, 1).at(0);
 }
 
-void Plan::run(const Target& target, const std::vector<std::pair<std::int64_t, const void*>>& tensors,
-               void* workspace) const {
+void ExecutionPlan::run(const Target& target, const std::vector<std::pair<std::int64_t, const void*>>& tensors,
+                        void* workspace) const {
   std::vector<std::int64_t> ids;
   std::vector<void*> data;
   for (const auto& [id, values] : tensors) ids.push_back(id), data.push_back(const_cast<void*>(values));

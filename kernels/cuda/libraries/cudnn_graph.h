@@ -119,17 +119,17 @@ struct Tensor {
 };
 
 /// Where a tensor is stored: in device memory; only inside the graph; as one value in host memory.
-enum class Place { device, inside, host };
+enum class Storage { device, inside, host };
 
 class Graph {
  public:
-  Tensor tensor(DType type, const std::array<std::int64_t, 4>& dimensions, Place place = Place::device);
+  Tensor tensor(DType type, const std::array<std::int64_t, 4>& dimensions, Storage storage = Storage::device);
   /// The three tensors of a convolution.
-  Tensor images(const ConvShape& shape, DType type, Place place = Place::device);
-  Tensor weights(const ConvShape& shape, DType type, Place place = Place::device);
-  Tensor results(const ConvShape& shape, DType type, Place place = Place::device);
+  Tensor images(const ConvShape& shape, DType type, Storage storage = Storage::device);
+  Tensor weights(const ConvShape& shape, DType type, Storage storage = Storage::device);
+  Tensor results(const ConvShape& shape, DType type, Storage storage = Storage::device);
   /// One value per channel of `like`.
-  Tensor per_channel(const Tensor& like, DType type, Place place = Place::device);
+  Tensor per_channel(const Tensor& like, DType type, Storage storage = Storage::device);
 
   /// `x`, `w`, `y` as in the forward pass: the pass says which one is computed, plus `beta` times its old value. Sums
   /// in f32.
@@ -165,10 +165,10 @@ struct Offer {
 std::vector<Offer> offers(const Target& target, const Graph& graph, bool repeatable);
 
 /// An offer, ready to run.
-class Plan {
+class ExecutionPlan {
  public:
   /// It can run if `failure` is empty.
-  Plan(const Target& target, const Offer& offer);
+  ExecutionPlan(const Target& target, const Offer& offer);
 
   const std::string& failure() const { return failure_; }
   std::int64_t workspace() const { return workspace_; }

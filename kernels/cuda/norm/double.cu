@@ -57,7 +57,7 @@ __global__ void norm_double_sums(ColumnPlan plan, std::int64_t rows, std::int64_
                                  double* partial) {
   using Real = Compute<T>;
   constexpr int at_once = rows_at_once<T, width>(whole ? 3 : 2);
-  const Place at = place_in(plan, rows, block_of(plan), width);
+  const ThreadShare at = share_in(plan, rows, block_of(plan), width);
   Real sums[sum_count<whole>][width] = {};
   if (at.channel < channels) {
     Real mean[width];
@@ -119,7 +119,7 @@ template <class T, int width, bool whole>
 __global__ void norm_double_backward(ColumnPlan plan, std::int64_t rows, std::int64_t channels, std::int64_t size,
                                      DoubleBackward<T> in) {
   using Real = Compute<T>;
-  const Place at = place_in(plan, rows, block_of(plan), width);
+  const ThreadShare at = share_in(plan, rows, block_of(plan), width);
   if (at.channel >= channels) return;
   const std::int64_t first = at.group * channels + at.channel;
   Real mean[width], of[Row::row_count][width];

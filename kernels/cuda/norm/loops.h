@@ -31,7 +31,7 @@ void with_flag(bool flag, F&& f) {
 
 /// A thread's share: rows first + row_thread, + row_threads, ... below last, counted through all groups; `width`
 /// channels starting at `channel`; the block's start at `block_channel`. Threads past the last channel have none.
-struct Place {
+struct ThreadShare {
   std::int64_t unit, group, first, last, block_channel, channel;
   int row_block, row_thread, row_threads;
 };
@@ -42,8 +42,8 @@ __device__ inline std::int64_t block_of(const ColumnPlan& plan) {
 }
 
 /// The share of block `block` in a plan whose groups have `rows` rows each.
-__device__ inline Place place_in(const ColumnPlan& plan, std::int64_t rows, std::int64_t block, int width) {
-  Place at;
+__device__ inline ThreadShare share_in(const ColumnPlan& plan, std::int64_t rows, std::int64_t block, int width) {
+  ThreadShare at;
   at.unit = quotient(block, plan.column_blocks);
   at.group = quotient(at.unit, plan.row_blocks);
   at.row_threads = 256 / plan.column_threads;
@@ -60,7 +60,7 @@ __device__ inline Place place_in(const ColumnPlan& plan, std::int64_t rows, std:
 
 /// Calls `body(rows, present)` for a thread's rows, `at_once` at a time; rows from `present` on repeat the last one.
 template <int at_once, class Body>
-__device__ void for_rows(const Place& at, const Body& body) {
+__device__ void for_rows(const ThreadShare& at, const Body& body) {
   std::int64_t rows[at_once];
   for (std::int64_t row = at.first + at.row_thread; row < at.last; row += at_once * at.row_threads) {
     int present = 0;
@@ -78,8 +78,8 @@ __device__ void for_rows(const Place& at, const Body& body) {
 /// row blocks of a group take turns, `at_once` rows of each thread at a time, starting at the group's end, so that they
 /// sweep memory together. Places from `present` on repeat the first one.
 template <int at_once, class Body>
-__device__ void for_places(const ColumnPlan& plan, const Place& at, std::int64_t group_rows, std::int64_t channels,
-                           const Body& body) {
+__device__ void for_places(const ColumnPlan& plan, const ThreadShare& at, std::int64_t group_rows,
+                           std::int64_t channels, const Body& body) {
   const int rows = static_cast<int>(group_rows), row_size = static_cast<int>(channels);
   const int tile = at_once * at.row_threads, step = static_cast<int>(plan.row_blocks) * tile;
   const std::int64_t first = at.group * group_rows * channels + at.channel;
@@ -183,7 +183,7 @@ __device__ void fold_rows(const ColumnPlan& plan, const Real (&sums)[terms][widt
 
 /// Writes the sums of a block's rows to partial[unit][s][channel]. All threads of the block must call it.
 template <int terms, int width, class Real>
-__device__ void store_block_sums(const ColumnPlan& plan, const Place& at, std::int64_t channels,
+__device__ void store_block_sums(const ColumnPlan& plan, const ThreadShare& at, std::int64_t channels,
                                  const Real (&sums)[terms][width], double* partial) {
   double result[terms];
   fold_rows(plan, sums, result);

@@ -26,7 +26,7 @@ __global__ void __launch_bounds__(256, 2)
   wait_for_kernel_before();
   using Real = Compute<T>;
   constexpr int at_once = rows_at_once<T, width>(1);
-  const Place at = place_in(plan, rows, block_of(plan), width);
+  const ThreadShare at = share_in(plan, rows, block_of(plan), width);
   double sums[2][width] = {};
   if (at.channel < channels) {
     const Pack<T, width> first = load_pack<width>(x + at.group * rows * channels + at.channel);
@@ -55,7 +55,7 @@ struct TileMoments {
 __global__ void merge_tiles(ColumnPlan plan, NormShape shape, TileMoments tiles, double* partial) {
   wait_for_kernel_before();
   constexpr int at_once = 8;
-  const Place at = place_in(plan, tiles.per_group, block_of(plan), 1);
+  const ThreadShare at = share_in(plan, tiles.per_group, block_of(plan), 1);
   double sums[2][1] = {};
   if (at.channel < shape.channels) {
     const std::int64_t first = at.group * tiles.per_group * shape.channels + at.channel;
@@ -150,7 +150,7 @@ __global__ void norm_forward(ColumnPlan plan, std::int64_t rows, std::int64_t ch
   wait_for_kernel_before();
   using Real = Compute<T>;
   constexpr int at_once = rows_at_once<T, width>(has_add ? 2 : 1);
-  const Place at = place_in(plan, rows, block_of(plan), width);
+  const ThreadShare at = share_in(plan, rows, block_of(plan), width);
   if (at.channel >= channels) return;
   Real mean[width], scale[width], shift[width];
   load_channels(in.mean, at.group * channels + at.channel, mean);
@@ -206,7 +206,7 @@ __global__ void norm_backward_sums(ColumnPlan plan, std::int64_t rows, std::int6
   wait_for_kernel_before();
   using Real = Compute<T>;
   constexpr int at_once = rows_at_once<T, width>(2);
-  const Place at = place_in(plan, rows, block_of(plan), width);
+  const ThreadShare at = share_in(plan, rows, block_of(plan), width);
   Real sums[2][width] = {};
   if (at.channel < channels) {
     Real mean[width];
@@ -272,7 +272,7 @@ __global__ void norm_backward(ColumnPlan plan, std::int64_t rows, std::int64_t c
   wait_for_kernel_before();
   using Real = Compute<T>;
   constexpr int at_once = rows_at_once<T, width>(2);
-  const Place at = place_in(plan, rows, block_of(plan), width);
+  const ThreadShare at = share_in(plan, rows, block_of(plan), width);
   if (at.channel >= channels) return;
   const std::int64_t first = at.group * channels + at.channel;
   Real mean[width], scale[width], center[width], slope[width];

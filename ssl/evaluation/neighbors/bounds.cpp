@@ -43,11 +43,11 @@ CenteredFrame::CenteredFrame(const Features& bank, const std::vector<double>& le
   center_length_ = std::sqrt(squared) * scale_;
   parallel_for(bank.rows(), 64, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i)
-      bank_[static_cast<std::size_t>(i)] = place(bank.row(i), lengths[static_cast<std::size_t>(i)]);
+      bank_[static_cast<std::size_t>(i)] = lengths_of(bank.row(i), lengths[static_cast<std::size_t>(i)]);
   });
 }
 
-Place CenteredFrame::place(const float* row, double length) const {
+RowLengths CenteredFrame::lengths_of(const float* row, double length) const {
   const double* center = center_.data();
   double squared = 0, along = 0;
 #pragma omp simd reduction(+ : squared, along)
@@ -56,10 +56,10 @@ Place CenteredFrame::place(const float* row, double length) const {
     squared += y * y;
     along += y * center[j];
   }
-  Place place{std::sqrt(squared), length * scale_, 0};
-  const double both = place.length + center_length_;  // |b|^2 - |c|^2 = 2 c.y + |y|^2
-  if (both > 0) place.excess = (2 * along * scale_ + squared) / both;
-  return place;
+  RowLengths lengths{std::sqrt(squared), length * scale_, 0};
+  const double both = lengths.length + center_length_;  // |b|^2 - |c|^2 = 2 c.y + |y|^2
+  if (both > 0) lengths.excess = (2 * along * scale_ + squared) / both;
+  return lengths;
 }
 
 void CenteredFrame::center_row(const float* row, float* out) const {
@@ -67,18 +67,18 @@ void CenteredFrame::center_row(const float* row, float* out) const {
   for (std::size_t j = 0; j < center_.size(); ++j) out[j] = static_cast<float>((row[j] - center[j]) * scale_);
 }
 
-DistanceBounds::DistanceBounds(Distance distance, const std::vector<Place>& bank, std::int64_t dim,
+DistanceBounds::DistanceBounds(Distance distance, const std::vector<RowLengths>& bank, std::int64_t dim,
                                double operand_rounding)
     : distance_(distance), dim_(static_cast<double>(dim)) {
   const double sums = dim_ * u < 1 ? dim_ * u / (1 - dim_ * u) : infinity;
   product_error_ = sums + operand_rounding * (2 + operand_rounding) + 32 * u;
   double squares = 0;
-  for (const Place& row : bank) {
+  for (const RowLengths& row : bank) {
     longest_ = std::max(longest_, row.length);
     squares += row.length * row.length / static_cast<double>(bank.size());
   }
   const bool cosine = distance == Distance::cosine;
-  for (const Place& row : bank) {
+  for (const RowLengths& row : bank) {
     const double squared = row.radius * row.radius,
                  weight = row.length > 0 ? std::sqrt(squares) / row.length : infinity;
     // A row much shorter than most, or a zero row, gets no bound. No row can be much longer than the root mean square.
@@ -92,22 +92,22 @@ DistanceBounds::DistanceBounds(Distance distance, const std::vector<Place>& bank
   }
 }
 
-DistanceBounds::Query DistanceBounds::query(const Place& place) const {
+DistanceBounds::Query DistanceBounds::query(const RowLengths& row) const {
   Query query;
-  if (!within_range(place)) {
+  if (!within_range(row)) {
     query.base = -infinity;
     return query;
   }
-  const double squared = place.radius * place.radius;
-  double base = 0, reach = product_error_ * place.radius;
+  const double squared = row.radius * row.radius;
+  double base = 0, reach = product_error_ * row.radius;
   query.slack = dim_ * (0x1p-50 * squared + 0x1p-100);
   if (distance_ == Distance::cosine) {
     // The error of squared_chord times |q| |b|, with |x| + |y| as a bound of the chord times sqrt(|q| |b|).
-    const double error = chord * std::sqrt(place.length * longest_);
-    base = squared - place.excess * place.excess;
-    query.slack += 16 * u * std::abs(base) + error * (place.radius + error);
+    const double error = chord * std::sqrt(row.length * longest_);
+    base = squared - row.excess * row.excess;
+    query.slack += 16 * u * std::abs(base) + error * (row.radius + error);
     reach += error / 2;
-    query.excess = static_cast<float>(place.excess);
+    query.excess = static_cast<float>(row.excess);
   }
   query.base = static_cast<float>(base - query.slack);
   query.reach = static_cast<float>(reach);

@@ -26,7 +26,7 @@
 namespace vergence {
 
 /// A row relative to the center, in the scale of the product.
-struct Place {
+struct RowLengths {
   double radius = 0;  // |y|
   double length = 0;  // |b|
   double excess = 0;  // |b| - |c|
@@ -38,20 +38,20 @@ class CenteredFrame {
   /// Centers on the mean of the bank; `lengths` are those of its rows.
   CenteredFrame(const Features& bank, const std::vector<double>& lengths);
 
-  Place place(const float* row, double length) const;
+  RowLengths lengths_of(const float* row, double length) const;
   /// Writes (row - center) times the scale, in f32.
   void center_row(const float* row, float* out) const;
 
-  const std::vector<Place>& bank() const { return bank_; }
+  const std::vector<RowLengths>& bank() const { return bank_; }
 
  private:
   std::vector<double> center_;
   double scale_ = 1, center_length_ = 0;
-  std::vector<Place> bank_;
+  std::vector<RowLengths> bank_;
 };
 
 /// True if products with this row stay finite and are meaningful, so its centered values may be used.
-inline bool within_range(const Place& query) { return query.radius <= 0x1p20; }
+inline bool within_range(const RowLengths& query) { return query.radius <= 0x1p20; }
 
 /// Bounds of the distances from queries to the rows of a bank. The units differ between queries but preserve the order
 /// of a query's distances. An unknown bound is infinite.
@@ -64,9 +64,9 @@ class DistanceBounds {
   };
 
   /// `operand_rounding`: Backend::f32_operand_rounding of the device that computes the products.
-  DistanceBounds(Distance distance, const std::vector<Place>& bank, std::int64_t dim, double operand_rounding);
+  DistanceBounds(Distance distance, const std::vector<RowLengths>& bank, std::int64_t dim, double operand_rounding);
 
-  Query query(const Place& place) const;
+  Query query(const RowLengths& row) const;
   /// Computes lower bounds of the distances to rows first ... first + count - 1 from their products.
   void lower(const float* products, std::int64_t first, std::int64_t count, const Query& query, float* bounds) const;
   /// Returns the upper bound for a lower one.

@@ -117,9 +117,9 @@ std::vector<std::vector<std::vector<Neighbor>>> NeighborSearch::find(std::int64_
   const Tensor queries = centered_block(query_, frame_, begin, count, backend_);
   Shortlists lists(wanted_.size());
   for (std::int64_t i = begin; i < begin + count; ++i) {
-    const Place place = frame_.place(query_.row(i), query_lengths_[static_cast<std::size_t>(i)]);
+    const RowLengths row = frame_.lengths_of(query_.row(i), query_lengths_[static_cast<std::size_t>(i)]);
     for (std::size_t form = 0; form < wanted_.size(); ++form)
-      lists[form].emplace_back(wanted_[form].k, bounds_[form].query(place));
+      lists[form].emplace_back(wanted_[form].k, bounds_[form].query(row));
   }
   std::int64_t first = 0;
   for (const Tensor& block : bank_blocks_) {

@@ -18,13 +18,13 @@ namespace {
 
 class Dsa final : public MethodObjective {
  public:
-  Dsa(const ObjectiveSetup& setup, const DsaOptions& own)
-      : MethodObjective(setup, own.base, "--dsa.base"),
-        own_(own),
-        settings_(resolve(own, setup.options.batch)),
+  Dsa(const ObjectiveSetup& setup, const DsaOptions& options)
+      : MethodObjective(setup, options.base, "--dsa.base"),
+        options_(options),
+        settings_(resolve(options, setup.options.batch)),
         share_(backend(), DType::f64),
         lambda1_(backend(), setup.weights),
-        tau_(full(backend(), {1}, own.tau_p, DType::f64)) {
+        tau_(full(backend(), {1}, options.tau_p, DType::f64)) {
     if (settings_.needs_network()) network_ = make_prior(settings_.network, setup, encoder_);
     if (settings_.calibrates()) calibration_ = ParameterSet({{"tau", &tau_}}, Role::constant);
     std::vector<NamedTensor> more;
@@ -43,9 +43,9 @@ class Dsa final : public MethodObjective {
     MethodObjective::prepare(context);
     if (network_ && network_->copy()) network_->copy()->prepare(context);
     const bool running = settings_.temperature == PriorTemperature::running;
-    calibrating_ = settings_.calibrates() && (running || context.step < own_.calibration_batches);
-    if (calibrating_) share_.set(1 / static_cast<double>(std::min(context.step + 1, own_.calibration_batches)));
-    if (rises()) lambda1_.set(settings_.adjusting * adjusting_share(own_, context.step, context.steps));
+    calibrating_ = settings_.calibrates() && (running || context.step < options_.calibration_batches);
+    if (calibrating_) share_.set(1 / static_cast<double>(std::min(context.step + 1, options_.calibration_batches)));
+    if (rises()) lambda1_.set(settings_.adjusting * adjusting_share(options_, context.step, context.steps));
   }
   int step_kind() const override { return calibrating_ ? 1 : 0; }
 
@@ -62,7 +62,7 @@ class Dsa final : public MethodObjective {
     Tensor loss = base_loss;
     if (settings_.adjusting > 0) {
       const Tensor scores = settings_.scores ? scores_of(views) : Tensor{};
-      const Tensor adjusting = adjusting_loss(distances(pairs), for_adjusting(matrices), scores, own_.tau_w);
+      const Tensor adjusting = adjusting_loss(distances(pairs), for_adjusting(matrices), scores, options_.tau_w);
       loss = loss + (rises() ? adjusting * reshape(lambda1_.tensor(), {}) : settings_.adjusting * adjusting);
       parts.emplace_back("adjusting", adjusting);
       if (scores) parts.emplace_back("score", mean(scores));
@@ -134,7 +134,7 @@ class Dsa final : public MethodObjective {
   }
 
   Blocks for_adjusting(Blocks matrices) const {
-    if (own_.detach_matrix)
+    if (options_.detach_matrix)
       for (Tensor& matrix : matrices) matrix = matrix.detached();
     return matrices;
   }
@@ -154,7 +154,7 @@ class Dsa final : public MethodObjective {
   /// similarity above 1/2. Over the first batches, tau thus becomes the mean of these temperatures.
   void calibrate(const Tensors& apart) {
     constexpr double most = 2, least = 1e-3;  // of unit vectors; `least` keeps the temperature above 0 if all are alike
-    const Tensor now = clamp_min(off_diagonal_quantile(apart, own_.quantile, most), least) / std::numbers::ln2;
+    const Tensor now = clamp_min(off_diagonal_quantile(apart, options_.quantile, most), least) / std::numbers::ln2;
     assign(tau_, tau_ + (now - tau_) * share_.tensor());
   }
 
@@ -162,16 +162,16 @@ class Dsa final : public MethodObjective {
     require(views.plain.data != nullptr, "dsa: the un-augmented images are missing");
     ForwardMode single = pass();
     single.groups = 1;
-    const Tensor graph = neighbors(network_->features(views.plain, single), own_.eta);
-    return cast(anchor_scores(graph, own_.eta, settings_.mu), head_type());
+    const Tensor graph = neighbors(network_->features(views.plain, single), options_.eta);
+    return cast(anchor_scores(graph, options_.eta, settings_.mu), head_type());
   }
 
   /// Whether lambda1 changes from step to step.
-  bool rises() const { return settings_.adjusting > 0 && (own_.warmup > 0 || own_.ramp > 0); }
+  bool rises() const { return settings_.adjusting > 0 && (options_.warmup > 0 || options_.ramp > 0); }
 
   DType head_type() const { return parameters_.flat().dtype; }
 
-  DsaOptions own_;
+  DsaOptions options_;
   DsaSettings settings_;
   StepValue share_;    // weight of this batch in tau, during calibration
   StepValue lambda1_;  // of this step, if it rises
@@ -191,7 +191,7 @@ ObjectiveEntry dsa() {
           .title = "DSA",
           .options = declare_dsa,
           .make = [](const ObjectiveSetup& setup) -> std::unique_ptr<Objective> {
-            return std::make_unique<Dsa>(setup, setup.options.own.get<DsaOptions>());
+            return std::make_unique<Dsa>(setup, setup.options.components.get<DsaOptions>());
           },
           .first_run = dsa_stage1,
           .take_encoder = take_stage1_encoder};

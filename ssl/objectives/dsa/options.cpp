@@ -89,60 +89,62 @@ double adjusting_share(const DsaOptions& options, std::int64_t step, std::int64_
 }
 
 void declare_dsa(OptionBuilder& t) {
-  using Own = DsaOptions;
   using namespace ranges;
-  t.text("dsa.base", own(&Own::base), "the base method: simclr, byol, barlow_twins, ...");
-  t.choice("dsa.preset", own(&Own::preset), {{"dsa-paper", DsaPreset::paper}, {"dsa-code", DsaPreset::code}},
+  t.text("dsa.base", option(&DsaOptions::base), "the base method: simclr, byol, barlow_twins, ...");
+  t.choice("dsa.preset", option(&DsaOptions::preset), {{"dsa-paper", DsaPreset::paper}, {"dsa-code", DsaPreset::code}},
            "values of the options left at 'preset'");
-  t.number("dsa.lambda1", own(&Own::lambda1), not_negative, "weight of the adjusting loss; 0: off");
-  t.number("dsa.warmup", own(&Own::warmup), unit, "share of the run in which the adjusting loss is off");
-  t.number("dsa.ramp", own(&Own::ramp), unit, "share of the run after that in which its weight rises to lambda1");
-  t.number("dsa.lambda2", own(&Own::lambda2), not_negative, "weight of the prior loss; 0: off");
-  t.number("dsa.tau_w", own(&Own::tau_w), positive, "temperature of the adjusting loss");
-  t.choice("dsa.am_mode", own(&Own::am_mode),
+  t.number("dsa.lambda1", option(&DsaOptions::lambda1), not_negative, "weight of the adjusting loss; 0: off");
+  t.number("dsa.warmup", option(&DsaOptions::warmup), unit, "share of the run in which the adjusting loss is off");
+  t.number("dsa.ramp", option(&DsaOptions::ramp), unit,
+           "share of the run after that in which its weight rises to lambda1");
+  t.number("dsa.lambda2", option(&DsaOptions::lambda2), not_negative, "weight of the prior loss; 0: off");
+  t.number("dsa.tau_w", option(&DsaOptions::tau_w), positive, "temperature of the adjusting loss");
+  t.choice("dsa.am_mode", option(&DsaOptions::am_mode),
            {{"preset", std::nullopt},
             {"concat", MatrixSource::concat},
             {"diff_l1", MatrixSource::diff_l1},
             {"none", MatrixSource::none}},
            "input of the arranging module; none: use the prior's matrix instead");
-  t.choice("dsa.am_act", own(&Own::am_act),
+  t.choice("dsa.am_act", option(&DsaOptions::am_act),
            {{"preset", std::nullopt}, {"sigmoid", ArrangingOutput::sigmoid}, {"relu", ArrangingOutput::relu}},
            "output of the arranging module");
-  t.choice("dsa.cross", own(&Own::same_view), {{"preset", std::nullopt}, {"true", false}, {"same_view", true}},
+  t.choice("dsa.cross", option(&DsaOptions::same_view),
+           {{"preset", std::nullopt}, {"true", false}, {"same_view", true}},
            "its pairs of different views; same_view: as those of one view");
-  t.flag("dsa.detach_M_in_adj", own(&Own::detach_matrix), "the adjusting loss does not train the matrix");
-  t.choice("dsa.detach_z_in_am", own(&Own::detach_embeddings), {{"preset", std::nullopt}, {"on", true}, {"off", false}},
+  t.flag("dsa.detach_M_in_adj", option(&DsaOptions::detach_matrix), "the adjusting loss does not train the matrix");
+  t.choice("dsa.detach_z_in_am", option(&DsaOptions::detach_embeddings),
+           {{"preset", std::nullopt}, {"on", true}, {"off", false}},
            "on: the arranging module does not train the encoder");
-  t.choice("dsa.score", own(&Own::score), {{"good_neighbor", Score::good_neighbor}, {"ones", Score::ones}},
+  t.choice("dsa.score", option(&DsaOptions::score), {{"good_neighbor", Score::good_neighbor}, {"ones", Score::ones}},
            "reliability of each image");
-  t.number("dsa.eta", own(&Own::eta), from(1), "neighbors per image for the score");
-  t.number("dsa.mu", own(&Own::mu), not_negative,
+  t.number("dsa.eta", option(&DsaOptions::eta), from(1), "neighbors per image for the score");
+  t.number("dsa.mu", option(&DsaOptions::mu), not_negative,
            "a neighbor counts if it shares more than this many neighbors; 0: 5 eta^2 / batch");
-  t.choice("dsa.prior_net", own(&Own::prior_net), prior_net_words, "where the prior's features come from");
-  t.path("dsa.prior_file", own(&Own::prior_file), "FILE",
+  t.choice("dsa.prior_net", option(&DsaOptions::prior_net), prior_net_words, "where the prior's features come from");
+  t.path("dsa.prior_file", option(&DsaOptions::prior_file), "FILE",
          "an encoder.safetensors; stage1 without one: the base is trained first", OptionEntry::input);
-  t.number("dsa.stage1_epochs", own(&Own::stage1_epochs), from(0, 1e6),
+  t.number("dsa.stage1_epochs", option(&DsaOptions::stage1_epochs), from(0, 1e6),
            "of the base's training then; 0: as --epochs, at most 100");
-  t.choice("dsa.prior_norm", own(&Own::prior_norm),
+  t.choice("dsa.prior_norm", option(&DsaOptions::prior_norm),
            {{"preset", std::nullopt}, {"running", PriorNorm::running}, {"batch", PriorNorm::batch}},
            "stage1, supervised: statistics of its batch norm");
-  t.choice("dsa.prior_stem", own(&Own::prior_stem),
+  t.choice("dsa.prior_stem", option(&DsaOptions::prior_stem),
            {{"preset", std::nullopt}, {"file", PriorStem::file}, {"random", PriorStem::random}},
            "stage1, supervised: its first convolution");
-  t.number("dsa.prior_momentum", own(&Own::prior_momentum), unit, "ema: momentum of the momentum encoder");
-  t.choice("dsa.prior_temperature", own(&Own::prior_temperature),
+  t.number("dsa.prior_momentum", option(&DsaOptions::prior_momentum), unit, "ema: momentum of the momentum encoder");
+  t.choice("dsa.prior_temperature", option(&DsaOptions::prior_temperature),
            {{"preset", std::nullopt},
             {"calibrated", PriorTemperature::calibrated},
             {"running", PriorTemperature::running},
             {"fixed", PriorTemperature::fixed}},
            "of the prior's similarities: by the first batches, by all of them, or tau_p");
-  t.number("dsa.tau_p", own(&Own::tau_p), positive, "its value, if fixed");
-  t.number("dsa.quantile", own(&Own::quantile), share,
+  t.number("dsa.tau_p", option(&DsaOptions::tau_p), positive, "its value, if fixed");
+  t.number("dsa.quantile", option(&DsaOptions::quantile), share,
            "calibrated, running: the share of pairs that are to be attracted");
-  t.number("dsa.calibration_batches", own(&Own::calibration_batches), from(1),
+  t.number("dsa.calibration_batches", option(&DsaOptions::calibration_batches), from(1),
            "calibrated: on the first N batches; running: each later one counts 1 / N");
-  t.choice("dsa.prior_reduce", own(&Own::prior_reduce), {{"sum4", PriorReduce::sum4}, {"mean4", PriorReduce::mean4}},
-           "of the prior loss over the four blocks");
+  t.choice("dsa.prior_reduce", option(&DsaOptions::prior_reduce),
+           {{"sum4", PriorReduce::sum4}, {"mean4", PriorReduce::mean4}}, "of the prior loss over the four blocks");
 }
 
 }  // namespace vergence

@@ -8,18 +8,18 @@ namespace vergence {
 
 std::optional<Options> dsa_stage1(const Options& options) {
   constexpr std::int64_t max_epochs = 100;  // if the options do not say
-  const DsaOptions own = options.own.get<DsaOptions>();
-  const DsaSettings settings = resolve(own, options.batch);
-  if (settings.network.net != PriorNet::stage1 || !settings.needs_network() || !own.prior_file.empty()) return {};
+  const DsaOptions dsa = options.components.get<DsaOptions>();
+  const DsaSettings settings = resolve(dsa, options.batch);
+  if (settings.network.net != PriorNet::stage1 || !settings.needs_network() || !dsa.prior_file.empty()) return {};
   Options first = options;
-  first.objective = own.base;
-  first.own.get<DsaOptions>() = {};
-  first.epochs = own.stage1_epochs > 0 ? own.stage1_epochs : std::min(max_epochs, options.epochs);
+  first.objective = dsa.base;
+  first.components.get<DsaOptions>() = {};
+  first.epochs = dsa.stage1_epochs > 0 ? dsa.stage1_epochs : std::min(max_epochs, options.epochs);
   return first;
 }
 
 void take_stage1_encoder(Options& options, const std::string& file) {
-  options.own.get<DsaOptions>().stage1_encoder = file;
+  options.components.get<DsaOptions>().stage1_encoder = file;
 }
 
 }  // namespace vergence

@@ -1,7 +1,7 @@
 // ICL-MSR, our reconstruction of interventional contrastive learning with a meta semantic regularizer (Qiang, Li,
 // Zheng, Su, Xiong, ICML 2022): a base method, and the same method under learned interventions on the features. The
 // interventions are trained by their effect on the encoder: after one virtual step of the weights under them, is the
-// base's own loss low? docs/objectives/icl_msr.md has the formulas and the source of each choice.
+// base's options loss low? docs/objectives/icl_msr.md has the formulas and the source of each choice.
 #include <algorithm>
 
 #include "engine/graph.h"
@@ -16,31 +16,33 @@ namespace {
 
 class IclMsr final : public MethodObjective {
  public:
-  IclMsr(const ObjectiveSetup& setup, const IclMsrOptions& own)
-      : MethodObjective(setup, own.base, "--icl_msr.base"),
-        own_(own),
-        bilevel_(bilevel_options(own)),
+  IclMsr(const ObjectiveSetup& setup, const IclMsrOptions& options)
+      : MethodObjective(setup, options.base, "--icl_msr.base"),
+        options_(options),
+        bilevel_(bilevel_options(options)),
         activations_(setup.activations),
-        regularizer_(regularizer_settings(own, setup.encoder), init()),
-        virtual_rate_(full(backend(), {1}, virtual_rate(own, setup.options), setup.weights)) {
-    require_usage(!regularizer_.needs_images() || own.strata <= setup.options.batch, "--icl_msr.strata: ", own.strata,
+        regularizer_(regularizer_settings(options, setup.encoder), init()),
+        virtual_rate_(full(backend(), {1}, virtual_rate(options, setup.options), setup.weights)) {
+    require_usage(!regularizer_.needs_images() || options.strata <= setup.options.batch,
+                  "--icl_msr.strata: ", options.strata,
                   " strata come from as many images of a batch; expected at most --batch, ", setup.options.batch);
     train_with_base();
     regularizer_parameters_ = ParameterSet(regularizer_.parameters());
-    regularizer_optimizer_.emplace(regularizer_parameters_, meta_optimizer_settings(own));
+    regularizer_optimizer_.emplace(regularizer_parameters_, meta_optimizer_settings(options));
   }
 
   bool needs_plain() const override { return regularizer_.needs_images(); }
 
   FreshViews fresh_views() const override {
-    return own_.is_bilevel() && own_.outer_views == OuterViews::fresh ? FreshViews::same_images : FreshViews::none;
+    return options_.is_bilevel() && options_.outer_views == OuterViews::fresh ? FreshViews::same_images
+                                                                              : FreshViews::none;
   }
 
   void prepare(const StepContext& context) override {
     MethodObjective::prepare(context);
     regularizer_.prepare(init().seed, context.step, context.images);
-    due_ = own_.train != RegularizerTraining::fixed && context.step % own_.every == 0;
-    if (due_) regularizer_optimizer_->prepare(own_.meta_lr);
+    due_ = options_.train != RegularizerTraining::fixed && context.step % options_.every == 0;
+    if (due_) regularizer_optimizer_->prepare(options_.meta_lr);
   }
   /// 1: the step also trains the regularizer.
   int step_kind() const override { return due_ ? 1 : 0; }
@@ -52,13 +54,13 @@ class IclMsr final : public MethodObjective {
     const Tensor base_loss = base().loss(embed(features, target), &parts);
     parts.emplace_back("base", base_loss);
     Tensor loss = base_loss;
-    if (own_.lambda > 0) {
+    if (options_.lambda > 0) {
       const Tensor stratified = stratified_loss(parameters_.tensors(), features, target, strata);
       parts.emplace_back("stratified", stratified);
       loss = with_strata(base_loss, stratified);
     }
     describe(strata.detached(), parts);
-    if (due_ && own_.train == RegularizerTraining::ordinary) return ordinary_step(loss, strata, parts);
+    if (due_ && options_.train == RegularizerTraining::ordinary) return ordinary_step(loss, strata, parts);
     Step step = update(loss, parts);
     if (due_) meta_step(views, step.parts);
     return step;
@@ -78,7 +80,7 @@ class IclMsr final : public MethodObjective {
       if (name == "second_order_norm") contrastive = value;
       if (name == "uniformity_norm") uniform = value;
     }
-    if (step < 20 || !own_.is_bilevel() || !own_.is_uniform() || contrastive >= uniform) return {};
+    if (step < 20 || !options_.is_bilevel() || !options_.is_uniform() || contrastive >= uniform) return {};
     return join("step ", step, ": the regularizer follows the uniformity of its strata (gradient norm ", uniform,
                 ") more than the loss after the virtual step (", contrastive,
                 "); a smaller --icl_msr.gamma or a larger --icl_msr.virtual_lr helps");
@@ -91,12 +93,12 @@ class IclMsr final : public MethodObjective {
     // NOLINTNEXTLINE(bugprone-parent-virtual-call): without the base method's additions
     const double own = Objective::cost(images).flops / 3, heads = own - encoder.forward_flops;
     const double target = all.flops - 3 * own;
-    const double strata = own_.lambda > 0 ? static_cast<double>(own_.strata) * heads : 0;
+    const double strata = options_.lambda > 0 ? static_cast<double>(options_.strata) * heads : 0;
     const double weights =
-        regularizer_.flops(images) + (own_.build == RegularizerBuild::features ? encoder.forward_flops / 2 : 0);
-    const double of_strata = (own_.streaming ? 4 : 3) * strata;
+        regularizer_.flops(images) + (options_.build == RegularizerBuild::features ? encoder.forward_flops / 2 : 0);
+    const double of_strata = (options_.streaming ? 4 : 3) * strata;
     double meta = weights + 2 * regularizer_.flops(images);
-    if (own_.is_bilevel()) {
+    if (options_.is_bilevel()) {
       meta += 6 * own + target + of_strata;
       if (bilevel_.form == SecondOrder::exact || bilevel_.compare) {
         meta += 2 * encoder.forward_flops + 8 * strata;
@@ -106,8 +108,8 @@ class IclMsr final : public MethodObjective {
       if (bilevel_.form != SecondOrder::exact || bilevel_.compare) meta += 2 * own + 6 * strata;
     }
     all.parameters += regularizer_parameters_.size();
-    all.flops +=
-        of_strata + weights + (own_.train == RegularizerTraining::fixed ? 0 : meta / static_cast<double>(own_.every));
+    all.flops += of_strata + weights +
+                 (options_.train == RegularizerTraining::fixed ? 0 : meta / static_cast<double>(options_.every));
     return all;
   }
 
@@ -142,8 +144,8 @@ class IclMsr final : public MethodObjective {
 
   /// The base's loss under the strata, from features, with the trained parameters `values` already in place.
   Tensor stratified_loss(const Tensors& values, const Tensor& features, const Tensor& target, const Tensor& strata) {
-    const bool likelihood = own_.average == StrataAverage::likelihood;
-    if (!own_.streaming) {
+    const bool likelihood = options_.average == StrataAverage::likelihood;
+    if (!options_.streaming) {
       std::vector<Embeddings> all;
       for (std::int64_t t = 0; t < strata.rows(); ++t)
         all.push_back(embed_under(reshape(slice(strata, 0, t, 1), {strata.cols()}), features, target));
@@ -166,8 +168,8 @@ class IclMsr final : public MethodObjective {
 
   /// Combines the base's loss and its loss under the strata into the loss of a step.
   Tensor with_strata(const Tensor& base, const Tensor& stratified) const {
-    const Tensor sum = base + own_.lambda * stratified;
-    return own_.normalize ? own_.scale() * sum : sum;
+    const Tensor sum = base + options_.lambda * stratified;
+    return options_.normalize ? options_.scale() * sum : sum;
   }
 
   /// The base's loss of views [2N, H, W, 3] with the trained parameters `values`, combined with its loss under strata
@@ -187,7 +189,7 @@ class IclMsr final : public MethodObjective {
   void meta_step(const Views& views, Parts& parts) {
     const Tensor strata = strata_of(views);
     Tensor gradient = zeros_like(strata.detached());
-    if (own_.is_bilevel()) {
+    if (options_.is_bilevel()) {
       const Tensor outer_views = views.fresh ? views.fresh : views.both;
       const Tensor target = target_features(views.both);
       const Tensor outer_target = views.fresh ? target_features(outer_views) : target;
@@ -208,9 +210,9 @@ class IclMsr final : public MethodObjective {
         parts.emplace_back("product_cosine", meta.comparison->cosine);
       }
     }
-    if (own_.is_uniform()) {
+    if (options_.is_uniform()) {
       const Tensor a = leaf(strata);
-      const Tensor apart = own_.gamma * grad({uniformity(a)}, {a})[0];
+      const Tensor apart = options_.gamma * grad({uniformity(a)}, {a})[0];
       parts.emplace_back("uniformity_norm", sqrt(dot(apart, apart)));
       gradient = gradient + apart;
     }
@@ -219,7 +221,7 @@ class IclMsr final : public MethodObjective {
 
   /// One step of encoder, heads and regularizer on the same loss.
   Step ordinary_step(const Tensor& loss, const Tensor& strata, const Parts& parts) {
-    const Tensor whole = own_.is_uniform() ? loss + own_.gamma * uniformity(strata) : loss;
+    const Tensor whole = options_.is_uniform() ? loss + options_.gamma * uniformity(strata) : loss;
     Tensors wanted = parameters_.tensors();
     wanted.insert(wanted.end(), regularizer_parameters_.tensors().begin(), regularizer_parameters_.tensors().end());
     const Tensors gradients = grad({whole}, wanted);
@@ -240,12 +242,12 @@ class IclMsr final : public MethodObjective {
 
   /// Adds the log entries about the weights.
   void describe(const Tensor& strata, Parts& parts) const {
-    if (own_.strata > 1) parts.emplace_back("uniformity", uniformity(strata));
+    if (options_.strata > 1) parts.emplace_back("uniformity", uniformity(strata));
     parts.emplace_back("strata_mean", mean(strata));
     parts.emplace_back("strata_spread", spread(strata));
   }
 
-  IclMsrOptions own_;
+  IclMsrOptions options_;
   BilevelOptions bilevel_;
   DType activations_;
   SemanticRegularizer regularizer_;
@@ -264,7 +266,7 @@ ObjectiveEntry icl_msr() {
           .title = "ICL-MSR",
           .options = declare_icl_msr,
           .make = [](const ObjectiveSetup& setup) -> std::unique_ptr<Objective> {
-            return std::make_unique<IclMsr>(setup, setup.options.own.get<IclMsrOptions>());
+            return std::make_unique<IclMsr>(setup, setup.options.components.get<IclMsrOptions>());
           }};
 }
 

@@ -35,46 +35,52 @@ double virtual_rate(const IclMsrOptions& options, const Options& run) {
 }
 
 void declare_icl_msr(OptionBuilder& t) {
-  using Own = IclMsrOptions;
-  t.registered("icl_msr.base", own(&Own::base), method_names(), "the method whose loss compares the views");
-  t.number("icl_msr.lambda", own(&Own::lambda), ranges::not_negative, "weight of its loss under the strata");
-  t.flag("icl_msr.normalize", own(&Own::normalize),
+  t.registered("icl_msr.base", option(&IclMsrOptions::base), method_names(),
+               "the method whose loss compares the views");
+  t.number("icl_msr.lambda", option(&IclMsrOptions::lambda), ranges::not_negative,
+           "weight of its loss under the strata");
+  t.flag("icl_msr.normalize", option(&IclMsrOptions::normalize),
          "divide the sum of both losses by 1 + lambda: the step's size does not grow with lambda");
-  t.number("icl_msr.strata", own(&Own::strata), ranges::from(1, 65536), "how many strata");
-  t.choice("icl_msr.average", own(&Own::average),
+  t.number("icl_msr.strata", option(&IclMsrOptions::strata), ranges::from(1, 65536), "how many strata");
+  t.choice("icl_msr.average", option(&IclMsrOptions::average),
            {{"likelihood", StrataAverage::likelihood}, {"log_likelihood", StrataAverage::log_likelihood}},
            "what is averaged over strata, where the base has a likelihood");
-  t.flag("icl_msr.streaming", own(&Own::streaming),
+  t.flag("icl_msr.streaming", option(&IclMsrOptions::streaming),
          "one stratum in memory at a time, at the price of running the heads again");
-  t.choice("icl_msr.build", own(&Own::build),
+  t.choice("icl_msr.build", option(&IclMsrOptions::build),
            {{"features", RegularizerBuild::features},
             {"images", RegularizerBuild::images},
             {"table", RegularizerBuild::table}},
            "the regularizer sees the encoder's features, the images, or nothing");
-  t.number("icl_msr.hidden", own(&Own::hidden), ranges::layer, "hidden layer of the regularizer");
-  t.number("icl_msr.initial_deviation", own(&Own::initial_deviation), ranges::not_negative,
+  t.number("icl_msr.hidden", option(&IclMsrOptions::hidden), ranges::layer, "hidden layer of the regularizer");
+  t.number("icl_msr.initial_deviation", option(&IclMsrOptions::initial_deviation), ranges::not_negative,
            "of its last layer's first weights, or of the table's logits; 0: 0.5, or 1 where it stays as it is");
-  t.choice("icl_msr.train", own(&Own::train),
+  t.choice("icl_msr.train", option(&IclMsrOptions::train),
            {{"meta", RegularizerTraining::meta},
             {"ordinary", RegularizerTraining::ordinary},
             {"fixed", RegularizerTraining::fixed}},
            "how the regularizer is trained: by the loss after a virtual step, by the step's own loss, or not at all");
-  t.number("icl_msr.gamma", own(&Own::gamma), ranges::not_negative, "weight of the uniformity of the strata");
-  t.number("icl_msr.every", own(&Own::every), ranges::from(1, 1e9), "train the regularizer in every k-th step");
-  t.number("icl_msr.virtual_lr", own(&Own::virtual_lr), ranges::not_negative,
+  t.number("icl_msr.gamma", option(&IclMsrOptions::gamma), ranges::not_negative,
+           "weight of the uniformity of the strata");
+  t.number("icl_msr.every", option(&IclMsrOptions::every), ranges::from(1, 1e9),
+           "train the regularizer in every k-th step");
+  t.number("icl_msr.virtual_lr", option(&IclMsrOptions::virtual_lr), ranges::not_negative,
            "rate of the virtual step; 0: lr / (1 - momentum) with sgd, 0.5 with others");
-  t.choice("icl_msr.outer_views", own(&Own::outer_views), {{"same", OuterViews::same}, {"fresh", OuterViews::fresh}},
+  t.choice("icl_msr.outer_views", option(&IclMsrOptions::outer_views),
+           {{"same", OuterViews::same}, {"fresh", OuterViews::fresh}},
            "views of the loss after the virtual step: the step's, or new ones of the same images");
-  t.choice("icl_msr.second_order", own(&Own::second_order), second_order_words,
+  t.choice("icl_msr.second_order", option(&IclMsrOptions::second_order), second_order_words,
            "the mixed derivative in the meta gradient; none: the uniformity term alone trains the regularizer");
-  t.number("icl_msr.radius", own(&Own::radius), ranges::positive, "length of the finite differences' step");
-  t.flag("icl_msr.compare", own(&Own::compare), "compute and log both forms of the mixed derivative");
-  t.choice("icl_msr.meta_optimizer", own(&Own::meta_optimizer),
+  t.number("icl_msr.radius", option(&IclMsrOptions::radius), ranges::positive,
+           "length of the finite differences' step");
+  t.flag("icl_msr.compare", option(&IclMsrOptions::compare), "compute and log both forms of the mixed derivative");
+  t.choice("icl_msr.meta_optimizer", option(&IclMsrOptions::meta_optimizer),
            {{"adam", OptimizerKind::adam}, {"sgd", OptimizerKind::sgd}}, "of the regularizer");
-  t.number("icl_msr.meta_lr", own(&Own::meta_lr), ranges::not_negative,
+  t.number("icl_msr.meta_lr", option(&IclMsrOptions::meta_lr), ranges::not_negative,
            "its learning rate, which no schedule or batch changes");
-  t.number("icl_msr.meta_momentum", own(&Own::meta_momentum), ranges::below_one, "its momentum (sgd)");
-  t.number("icl_msr.meta_weight_decay", own(&Own::meta_weight_decay), ranges::not_negative, "its weight decay");
+  t.number("icl_msr.meta_momentum", option(&IclMsrOptions::meta_momentum), ranges::below_one, "its momentum (sgd)");
+  t.number("icl_msr.meta_weight_decay", option(&IclMsrOptions::meta_weight_decay), ranges::not_negative,
+           "its weight decay");
 }
 
 }  // namespace vergence

@@ -47,35 +47,35 @@ struct MrclOptions {
 class Mrcl final : public MethodObjective {
  public:
   explicit Mrcl(const ObjectiveSetup& setup)
-      : MethodObjective(setup, setup.options.own.get<MrclOptions>().base, "--mrcl.base"),
-        own_(setup.options.own.get<MrclOptions>()),
+      : MethodObjective(setup, setup.options.components.get<MrclOptions>().base, "--mrcl.base"),
+        options_(setup.options.components.get<MrclOptions>()),
         seed_(static_cast<std::uint64_t>(setup.options.seed)),
         activations_(setup.activations),
         weights_(setup.weights),
-        grid_(patch_grid(setup.encoder.image_size, own_.mask_patch, "--mrcl.mask_patch")),
-        erased_(own_.mask_views == MaskViews::none ? 0 : grid_.count(own_.mask_ratio)),
+        grid_(patch_grid(setup.encoder.image_size, options_.mask_patch, "--mrcl.mask_patch")),
+        erased_(options_.mask_views == MaskViews::none ? 0 : grid_.count(options_.mask_ratio)),
         channels_(setup.encoder.channels),
-        masks_(grid_, erased_, own_.mask_fill == MaskFill::noise, backend(), channels_) {
+        masks_(grid_, erased_, options_.mask_fill == MaskFill::noise, backend(), channels_) {
     check();
     std::vector<NamedTensor> more;
-    if (own_.alpha > 0) {
-      decoder_ = make_decoder(
-          {.features = own_.rec_input == DecoderInput::map ? setup.encoder.shape().map_channels : setup.encoder.dim(),
-           .image_size = setup.encoder.image_size,
-           .map_size = own_.rec_input == DecoderInput::map ? setup.encoder.map_size() : 0,
-           .width = own_.decoder_width,
-           .image_channels = channels_},
-          init());
+    if (options_.alpha > 0) {
+      decoder_ = make_decoder({.features = options_.rec_input == DecoderInput::map ? setup.encoder.shape().map_channels
+                                                                                   : setup.encoder.dim(),
+                               .image_size = setup.encoder.image_size,
+                               .map_size = options_.rec_input == DecoderInput::map ? setup.encoder.map_size() : 0,
+                               .width = options_.decoder_width,
+                               .image_channels = channels_},
+                              init());
       more = parameters_of(*decoder_);
     }
-    if (erased_ > 0 && own_.mask_fill == MaskFill::token) {
+    if (erased_ > 0 && options_.mask_fill == MaskFill::token) {
       token_ = zeros(backend(), {channels_}, weights_);
       more.push_back({"mask_token", &token_});
     }
     train_with_base({}, more);
     const auto sets = state().parameters;
     const bool has_target = std::any_of(sets.begin(), sets.end(), [](auto& set) { return set.first == "target"; });
-    require_usage(!own_.target_clean || has_target, "--mrcl.target_clean: ", own_.base,
+    require_usage(!options_.target_clean || has_target, "--mrcl.target_clean: ", options_.base,
                   " has no target network; expected a base that has one, such as byol");
   }
 
@@ -84,28 +84,28 @@ class Mrcl final : public MethodObjective {
     if (erased_ > 0) masks_.prepare(seed_, context);
   }
 
-  bool needs_plain() const override { return own_.alpha > 0 && own_.rec_target == DecoderTarget::clean; }
+  bool needs_plain() const override { return options_.alpha > 0 && options_.rec_target == DecoderTarget::clean; }
 
   Step run(const Views& views) override {
     const Tensor masked = erased_ > 0 ? erased(views.both, masks_, token_) : views.both;
     Terms terms;
-    if (erased_ == 0 || own_.mask_views == MaskViews::both) {
+    if (erased_ == 0 || options_.mask_views == MaskViews::both) {
       terms = terms_of(views, masked, {erased_, erased_});
     } else {
       terms = terms_of(views, halves(masked, views.both), {erased_, 0});
-      if (own_.mask_views == MaskViews::one)
+      if (options_.mask_views == MaskViews::one)
         terms = mean_of(terms, terms_of(views, halves(views.both, masked), {0, erased_}));
     }
     Parts& parts = terms.parts;
     parts.emplace_back("contrastive", terms.contrastive);
-    if (own_.base == "simclr") {
+    if (options_.base == "simclr") {
       const double candidates = static_cast<double>(2 * views.images() - 1);
       parts.emplace_back("information_bound", std::log(candidates) - terms.contrastive);
     }
     if (!terms.reconstruction) return update(terms.contrastive, parts);
     parts.emplace_back("reconstruction", terms.reconstruction);
-    const Tensor loss = terms.contrastive + own_.alpha * terms.reconstruction;
-    parts.emplace_back("reconstruction_share", own_.alpha * terms.reconstruction / loss);
+    const Tensor loss = terms.contrastive + options_.alpha * terms.reconstruction;
+    parts.emplace_back("reconstruction_share", options_.alpha * terms.reconstruction / loss);
     return update(loss, parts);
   }
 
@@ -114,7 +114,7 @@ class Mrcl final : public MethodObjective {
     Tensors columns{images};
     Tensor seen = images;
     if (erased_ > 0) {
-      PatchMasks masks(grid_, erased_, own_.mask_fill == MaskFill::noise, backend(), channels_);
+      PatchMasks masks(grid_, erased_, options_.mask_fill == MaskFill::noise, backend(), channels_);
       masks.prepare_fixed(seed_, images.shape[0], picture_view);
       seen = erased(images, masks, token_).detached();
       columns.push_back(seen);
@@ -124,20 +124,20 @@ class Mrcl final : public MethodObjective {
       evaluation.training = false, evaluation.groups = 1;
       const Tensor map = encoder_.feature_map(seen, evaluation);
       Tensor image =
-          (*decoder_)(own_.rec_input == DecoderInput::map ? map : encoder_.features_of(map), evaluation).detached();
-      const Tensor& wanted = own_.rec_target == DecoderTarget::masked ? seen : images;
-      if (own_.rec_patch_norm) image = restore_patches(image, patch_statistics(wanted, grid_), grid_);
+          (*decoder_)(options_.rec_input == DecoderInput::map ? map : encoder_.features_of(map), evaluation).detached();
+      const Tensor& wanted = options_.rec_target == DecoderTarget::masked ? seen : images;
+      if (options_.rec_patch_norm) image = restore_patches(image, patch_statistics(wanted, grid_), grid_);
       if (by_variance()) image = image * channel_deviations(colors(wanted));
       columns.push_back(image);
     }
     return side_by_side(columns);
   }
 
-  std::int64_t recalibration_batches() const override { return own_.recalibrate; }
+  std::int64_t recalibration_batches() const override { return options_.recalibrate; }
 
   StepCost cost(std::int64_t images) const override {
     StepCost all = MethodObjective::cost(images);
-    const int passes = erased_ > 0 && own_.mask_views == MaskViews::one ? 2 : 1;
+    const int passes = erased_ > 0 && options_.mask_views == MaskViews::one ? 2 : 1;
     all.flops *= passes;
     all.bytes += (passes - 1) * encoder_cost(2 * images).activation_bytes;
     if (decoder_) {
@@ -155,11 +155,11 @@ class Mrcl final : public MethodObjective {
   };
 
   void check() const {
-    if (own_.alpha == 0) return;
-    require_usage(own_.rec_region != PixelRegion::masked || erased_ > 0,
+    if (options_.alpha == 0) return;
+    require_usage(options_.rec_region != PixelRegion::masked || erased_ > 0,
                   "--mrcl.rec_region: masked counts erased patches, and ",
                   "none is erased; expected a larger --mrcl.mask_ratio, or all");
-    require_usage(own_.rec_region != PixelRegion::visible || erased_ < grid_.patches(),
+    require_usage(options_.rec_region != PixelRegion::visible || erased_ < grid_.patches(),
                   "--mrcl.rec_region: visible counts ",
                   "patches that are left, and all are erased; expected a smaller --mrcl.mask_ratio, or all");
   }
@@ -179,15 +179,15 @@ class Mrcl final : public MethodObjective {
 
   /// One pass of encoder and heads over views, some of them masked: `erased` patches in each image.
   Terms terms_of(const Views& views, const Tensor& seen, const std::array<std::int64_t, 2>& erased) {
-    const Tensor target_side = target_features(own_.target_clean ? views.both : seen.detached());
+    const Tensor target_side = target_features(options_.target_clean ? views.both : seen.detached());
     const Tensor map = encoder_.feature_map(seen, pass()), features = encoder_.features_of(map);
     Terms terms;
     terms.contrastive = base().loss(embed(features, target_side), &terms.parts);
     if (!decoder_) return terms;
-    const Tensor input = own_.rec_input == DecoderInput::map ? map : features;
-    const Tensor images = (*decoder_)(own_.rec_detach_encoder ? input.detached() : input, head_pass());
-    const ReconstructionLoss loss{grid_, own_.rec_region, own_.rec_norm, own_.rec_patch_norm};
-    const Tensor lines = own_.rec_region != PixelRegion::all && erased_ > 0 ? masks_.lines(weights_) : Tensor{};
+    const Tensor input = options_.rec_input == DecoderInput::map ? map : features;
+    const Tensor images = (*decoder_)(options_.rec_detach_encoder ? input.detached() : input, head_pass());
+    const ReconstructionLoss loss{grid_, options_.rec_region, options_.rec_norm, options_.rec_patch_norm};
+    const Tensor lines = options_.rec_region != PixelRegion::all && erased_ > 0 ? masks_.lines(weights_) : Tensor{};
     Tensor target = wanted(views, seen);
     if (by_variance()) target = target / channel_deviations(target);
     terms.reconstruction = reconstruction_of_views(images, target, lines, erased, loss);
@@ -195,12 +195,12 @@ class Mrcl final : public MethodObjective {
   }
 
   /// Whether the decoder outputs images in units of their channels' deviations. Normalized patches already have units.
-  bool by_variance() const { return own_.rec_variance && !own_.rec_patch_norm; }
+  bool by_variance() const { return options_.rec_variance && !options_.rec_patch_norm; }
 
   /// Returns the decoder's target.
   Tensor wanted(const Views& views, const Tensor& seen) const {
-    if (own_.rec_target == DecoderTarget::clean) return concat({colors(views.plain), colors(views.plain)}, 0);
-    return colors(own_.rec_target == DecoderTarget::masked ? seen.detached() : views.both);
+    if (options_.rec_target == DecoderTarget::clean) return concat({colors(views.plain), colors(views.plain)}, 0);
+    return colors(options_.rec_target == DecoderTarget::masked ? seen.detached() : views.both);
   }
 
   static Terms mean_of(const Terms& a, const Terms& b) {
@@ -212,7 +212,7 @@ class Mrcl final : public MethodObjective {
     return terms;
   }
 
-  MrclOptions own_;
+  MrclOptions options_;
   std::uint64_t seed_;
   DType activations_, weights_;
   PatchGrid grid_;
@@ -224,39 +224,41 @@ class Mrcl final : public MethodObjective {
 };
 
 void options(OptionBuilder& t) {
-  using Own = MrclOptions;
-  t.registered("mrcl.base", own(&Own::base), method_names(), "the method whose loss compares the views");
-  t.number("mrcl.alpha", own(&Own::alpha), ranges::not_negative, "weight of the reconstruction; 0: no decoder");
-  t.flag("mrcl.rec_variance", own(&Own::rec_variance),
+  t.registered("mrcl.base", option(&MrclOptions::base), method_names(), "the method whose loss compares the views");
+  t.number("mrcl.alpha", option(&MrclOptions::alpha), ranges::not_negative,
+           "weight of the reconstruction; 0: no decoder");
+  t.flag("mrcl.rec_variance", option(&MrclOptions::rec_variance),
          "scale targets to unit variance per channel, so that alpha does not depend on the normalization");
-  t.number("mrcl.mask_ratio", own(&Own::mask_ratio), ranges::unit, "share of the patches that is erased");
-  t.number("mrcl.mask_patch", own(&Own::mask_patch), ranges::from(0, 4096),
+  t.number("mrcl.mask_ratio", option(&MrclOptions::mask_ratio), ranges::unit, "share of the patches that is erased");
+  t.number("mrcl.mask_patch", option(&MrclOptions::mask_patch), ranges::from(0, 4096),
            "height and width of a patch in pixels; 0: an eighth of the image, 32 from 224 on");
-  t.choice("mrcl.mask_fill", own(&Own::mask_fill),
+  t.choice("mrcl.mask_fill", option(&MrclOptions::mask_fill),
            {{"mean", MaskFill::mean}, {"noise", MaskFill::noise}, {"token", MaskFill::token}},
            "fill of erased patches; token: one learned color");
-  t.choice("mrcl.mask_views", own(&Own::mask_views),
+  t.choice("mrcl.mask_views", option(&MrclOptions::mask_views),
            {{"both", MaskViews::both},
             {"one", MaskViews::one},
             {"one_asym", MaskViews::one_asym},
             {"none", MaskViews::none}},
            "which views are masked; one: each in turn, at twice the cost; one_asym: the first");
-  t.choice("mrcl.rec_input", own(&Own::rec_input), {{"pooled", DecoderInput::pooled}, {"map", DecoderInput::map}},
-           "what the decoder starts from");
-  t.choice("mrcl.rec_target", own(&Own::rec_target),
+  t.choice("mrcl.rec_input", option(&MrclOptions::rec_input),
+           {{"pooled", DecoderInput::pooled}, {"map", DecoderInput::map}}, "what the decoder starts from");
+  t.choice("mrcl.rec_target", option(&MrclOptions::rec_target),
            {{"unmasked", DecoderTarget::unmasked}, {"masked", DecoderTarget::masked}, {"clean", DecoderTarget::clean}},
            "what the decoder reconstructs; clean: the un-augmented image");
-  t.choice("mrcl.rec_region", own(&Own::rec_region),
+  t.choice("mrcl.rec_region", option(&MrclOptions::rec_region),
            {{"all", PixelRegion::all}, {"masked", PixelRegion::masked}, {"visible", PixelRegion::visible}},
            "which pixels count");
-  t.choice("mrcl.rec_norm", own(&Own::rec_norm), {{"l2", PixelNorm::l2}, {"l1", PixelNorm::l1}},
+  t.choice("mrcl.rec_norm", option(&MrclOptions::rec_norm), {{"l2", PixelNorm::l2}, {"l1", PixelNorm::l1}},
            "squared or absolute differences");
-  t.flag("mrcl.rec_patch_norm", own(&Own::rec_patch_norm), "targets with mean 0 and deviation 1 in each patch");
-  t.flag("mrcl.rec_detach_encoder", own(&Own::rec_detach_encoder), "the reconstruction trains the decoder alone");
-  t.flag("mrcl.target_clean", own(&Own::target_clean), "a base's target network sees the views un-masked");
-  t.number("mrcl.decoder_width", own(&Own::decoder_width), ranges::from(1, 4096),
+  t.flag("mrcl.rec_patch_norm", option(&MrclOptions::rec_patch_norm),
+         "targets with mean 0 and deviation 1 in each patch");
+  t.flag("mrcl.rec_detach_encoder", option(&MrclOptions::rec_detach_encoder),
+         "the reconstruction trains the decoder alone");
+  t.flag("mrcl.target_clean", option(&MrclOptions::target_clean), "a base's target network sees the views un-masked");
+  t.number("mrcl.decoder_width", option(&MrclOptions::decoder_width), ranges::from(1, 4096),
            "channels of the decoder: 64 for those of the method, others in proportion");
-  t.number("mrcl.recalibrate", own(&Own::recalibrate), ranges::not_negative,
+  t.number("mrcl.recalibrate", option(&MrclOptions::recalibrate), ranges::not_negative,
            "batches of un-masked images for batch norm's statistics after training; 0: keep them");
 }
 

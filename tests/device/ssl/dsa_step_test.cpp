@@ -78,7 +78,8 @@ Outcome train(const Options& options, Backend& device, bool record) {
   if (objective->needs_plain()) views.plain = slice(views.both, 0, 0, images);
   Outcome run = run_steps(*objective, device, views, record, steps_at(1e-3, steps, images));
   // While the temperature is calibrated a step is of another kind: each kind runs twice before it is recorded.
-  const bool one_kind = resolve(options.own.get<DsaOptions>(), options.batch).temperature == PriorTemperature::running;
+  const bool one_kind =
+      resolve(options.components.get<DsaOptions>(), options.batch).temperature == PriorTemperature::running;
   for (std::size_t step = 0; step < run.recorded.size(); ++step)
     EXPECT_EQ(run.recorded[step], record && (one_kind ? step >= 2 : step == 2 || step == 5)) << step << run.refusal;
   return run;

@@ -22,7 +22,7 @@ void PrintTo(const Case& c, std::ostream* out) {
 Options tiny(const Case& c) {
   Options options;
   options.objective = "icl_msr";
-  options.own.get<ResNetSettings>().width = 4;
+  options.components.get<ResNetSettings>().width = 4;
   options.batch = 8;
   options.joint_head_norm = true;
   set_all(options, {"simclr.hidden", "barlow_twins.hidden", "barlow_twins.output", "byol.hidden"}, "16");

@@ -15,7 +15,7 @@ namespace {
 Options tiny(const char* objective) {
   Options options;
   options.objective = objective;
-  options.own.get<ResNetSettings>().width = 4;
+  options.components.get<ResNetSettings>().width = 4;
   options.batch = 4;
   set_all(options,
           {"simclr.hidden", "barlow_twins.hidden", "barlow_twins.output", "byol.hidden", "metamask.redundancy_hidden",

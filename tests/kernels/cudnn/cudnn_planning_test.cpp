@@ -14,10 +14,10 @@ namespace vergence::cuda {
 namespace {
 
 using cudnn::Descriptor;
+using cudnn::ExecutionPlan;
 using cudnn::Graph;
 using cudnn::Offer;
-using cudnn::Place;
-using cudnn::Plan;
+using cudnn::Storage;
 using cudnn::Target;
 using cudnn::Tensor;
 
@@ -60,7 +60,7 @@ Outcome plan(const std::string& name, const Graph& graph) {
   for (const Offer& offer : offered) outcome.at_run_time += offer.compiled_at_run_time;
   std::string what = "none";
   if (!offered.empty()) {
-    const Plan first(target(), offered[0]);
+    const ExecutionPlan first(target(), offered[0]);
     const bool needs_driver = first.failure().find("cuLibraryLoadData") != std::string::npos;
     outcome.ready = first.failure().empty() || needs_driver;
     what = needs_driver ? "code generated" : join(first.workspace() >> 20, " MiB", first.failure());
@@ -129,7 +129,7 @@ TEST_F(CudnnPlanning, EveryConvolutionOfTheResNetsHasAPlan) {
     for (const ConvPass pass : passes) {
       if (pass == ConvPass::data && shape.in_channels == 8) continue;  // images need no gradient
       const std::string name = text_of(shape, pass, DType::bf16);
-      const std::optional<Plan> chosen = choose_plan(target(), conv_graph(shape, pass, DType::bf16), true);
+      const std::optional<ExecutionPlan> chosen = choose_plan(target(), conv_graph(shape, pass, DType::bf16), true);
       ASSERT_TRUE(chosen) << name;
       EXPECT_LE(chosen->workspace(), std::int64_t{64} << 20) << name;
       if (pass == ConvPass::weight) continue;
@@ -221,9 +221,9 @@ class CudnnRunTime : public CudnnPlanning {
 /// max(0, x scale + bias), both per channel: a batch norm and its ReLU, in front of a convolution.
 Tensor normalized(Graph& graph, const Tensor& x) {
   const Tensor scale = graph.per_channel(x, DType::bf16), bias = graph.per_channel(x, DType::bf16);
-  const Tensor scaled = graph.tensor(DType::bf16, x.dimensions, Place::inside);
-  const Tensor shifted = graph.tensor(DType::bf16, x.dimensions, Place::inside);
-  const Tensor y = graph.tensor(DType::bf16, x.dimensions, Place::inside);
+  const Tensor scaled = graph.tensor(DType::bf16, x.dimensions, Storage::inside);
+  const Tensor shifted = graph.tensor(DType::bf16, x.dimensions, Storage::inside);
+  const Tensor y = graph.tensor(DType::bf16, x.dimensions, Storage::inside);
   graph.map(CUDNN_POINTWISE_MUL, x, scale, scaled);
   graph.map(CUDNN_POINTWISE_ADD, scaled, bias, shifted);
   graph.map(CUDNN_POINTWISE_RELU_FWD, shifted, y);
@@ -232,7 +232,7 @@ Tensor normalized(Graph& graph, const Tensor& x) {
 
 /// Sums over all pixels of x and of x other, per channel.
 void add_sums(Graph& graph, const Tensor& x, const Tensor& other) {
-  const Tensor product = graph.tensor(DType::f32, x.dimensions, Place::inside);
+  const Tensor product = graph.tensor(DType::f32, x.dimensions, Storage::inside);
   graph.sum(x, graph.per_channel(x, DType::f32));
   graph.map(CUDNN_POINTWISE_MUL, x, other, product);
   graph.sum(product, graph.per_channel(x, DType::f32));
@@ -263,7 +263,7 @@ TEST_F(CudnnRunTime, NormalisedConvolutionAndItsSums) {
 
 TEST_F(CudnnRunTime, DataGradientWithReluAndSums) {
   Graph graph;
-  const Tensor dx = graph.images(basic, DType::bf16, Place::inside), w = graph.weights(basic, DType::bf16);
+  const Tensor dx = graph.images(basic, DType::bf16, Storage::inside), w = graph.weights(basic, DType::bf16);
   const Tensor dy = graph.results(basic, DType::bf16), x = graph.images(basic, DType::bf16);
   const Tensor dz = graph.images(basic, DType::bf16);
   graph.convolution(ConvPass::data, basic, dx, w, dy);
@@ -275,7 +275,7 @@ TEST_F(CudnnRunTime, DataGradientWithReluAndSums) {
 TEST_F(CudnnRunTime, BatchNormForward) {
   Graph graph;
   const Tensor x = graph.results(basic, DType::bf16), y = graph.results(basic, DType::bf16);
-  const Tensor epsilon = graph.tensor(DType::f32, {1, 1, 1, 1}, Place::host);
+  const Tensor epsilon = graph.tensor(DType::f32, {1, 1, 1, 1}, Storage::host);
   Descriptor norm(CUDNN_BACKEND_OPERATION_NORM_FORWARD_DESCRIPTOR);
   norm.set(CUDNN_ATTR_OPERATION_NORM_FWD_MODE, CUDNN_BATCH_NORM);
   norm.set(CUDNN_ATTR_OPERATION_NORM_FWD_PHASE, CUDNN_NORM_FWD_TRAINING);

@@ -151,7 +151,7 @@ TEST_F(Composites, OneImageIsTheSameHoweverItIsMade) {
   EXPECT_EQ(first.classes, 10);
   for (const auto& [name, version] : image_version_words) {
     DatasetSettings data = named(40);
-    data.own.get<CompositesOptions>().version = version;
+    data.components.get<CompositesOptions>().version = version;
     const auto one = CompositesSplit(settings(), "val").image(39, version);
     const Dataset whole = open_dataset(data, "val");
     EXPECT_TRUE(std::equal(one.begin(), one.end(), whole.image(39))) << name;
@@ -181,7 +181,7 @@ TEST_F(Composites, WhatIsMissingOrWrongIsNamed) {
   expect_contains(complaint(data, "probe"),
                   {"composites: background cifar10: images 30000 to 39999", "none of class 9"});
   data = named();
-  data.own.get<CompositesOptions>().confounding = NAN;
+  data.components.get<CompositesOptions>().confounding = NAN;
   expect_contains(complaint(data, "train"), {"composites: confounding is nan, expected 0 to 1"});
   expect_contains(message_of([] { CompositesSplit(settings(), "dev"); }), {"composites: unknown split 'dev'"});
   EXPECT_THROW(CompositesSplit(settings(), "val").image(5000), Error);
@@ -215,7 +215,7 @@ TEST_F(Composites, OptionsReachTheImages) {
     words.insert(words.begin(), {"pretrain", "--dataset", "composites", "--data", folder_->path().c_str()});
     return dataset_settings(parse_pretrain(static_cast<int>(words.size()), words.data()));
   };
-  const auto own = [](const DatasetSettings& data) { return data.own.get<CompositesOptions>(); };
+  const auto own = [](const DatasetSettings& data) { return data.components.get<CompositesOptions>(); };
   const DatasetSettings plain = parsed({});
   EXPECT_EQ(own(plain).confounding, 0.9);
   EXPECT_EQ(own(plain).version, ImageVersion::full);

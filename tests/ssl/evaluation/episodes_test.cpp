@@ -105,7 +105,7 @@ TEST(Fc100, PretrainingCanLeaveTheOthersOut) {
   options.dataset = "cifar100";
   options.data = folder.path();
   EXPECT_EQ(open_dataset(dataset_settings(options), "train").count, 200);
-  options.own.get<Cifar100Options>().classes = Cifar100Classes::fc100_base;
+  options.components.get<Cifar100Options>().classes = Cifar100Classes::fc100_base;
   const std::vector<std::int32_t> base = fc100_classes(Fc100::base);
   const Dataset some = open_dataset(dataset_settings(options), "train");
   ASSERT_EQ(some.count, 120);

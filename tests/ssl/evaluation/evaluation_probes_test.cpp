@@ -531,7 +531,7 @@ TEST_F(Evaluated, BadMasksAreUsageErrors) {
 TEST_F(Evaluated, TakesTheRunsViewsWhereThereAreAny) {
   EXPECT_EQ(run("alignment")["alignment"]["views"], "crop 0.08-1, flip");
   Options options;
-  options.own.get<ResNetSettings>().width = 2;
+  options.components.get<ResNetSettings>().width = 2;
   for (ViewSettings& view : options.view) view = ViewSettings::identity(16);
   write_atomically(folder_ / "config.toml", options_to_toml(options));
   options_.run = folder_.path();

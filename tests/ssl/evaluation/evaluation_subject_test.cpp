@@ -42,7 +42,7 @@ class StoredEncoder : public testing::Test {
     save_encoder(folder_ / "encoder.safetensors", encoder_, statistics_, metadata_);
     Options options;
     options.seed = 3;
-    options.own.get<ResNetSettings>().width = 4;
+    options.components.get<ResNetSettings>().width = 4;
     write_atomically(folder_ / "config.toml", options_to_toml(options));
   }
   SubjectOptions run() const {

@@ -382,8 +382,8 @@ TEST_F(Verdicts, TheClassesOfCifar100ThatWereTrainedOnAreSaid) {
   write_npy("d", "test", sorted_labels({12, 12}));
   Options options;
   options.dataset = "cifar100";
-  options.own.get<Cifar100Options>().classes = Cifar100Classes::fc100_base;
-  options.own.get<ResNetSettings>().width = 2;
+  options.components.get<Cifar100Options>().classes = Cifar100Classes::fc100_base;
+  options.components.get<ResNetSettings>().width = 2;
   options.image_size = size_;
   write_atomically(folder_ / "run/config.toml", options_to_toml(options));
   ASSERT_EQ(shell("$VERGENCE_BUILD/evaluate --run run --device cpu --dataset npy --data d --metrics collapse"), 0)

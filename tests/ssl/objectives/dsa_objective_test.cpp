@@ -48,10 +48,10 @@ struct ByHand {
 
 /// Everything from the objective's weights, with the parts that dsa_test checks.
 ByHand by_hand(const Options& options, Objective& objective, const Views& views, double tau) {
-  const DsaOptions own = options.own.get<DsaOptions>();
+  const DsaOptions dsa = options.components.get<DsaOptions>();
   const ObjectiveSetup setup = small_setup(options);
   const Encoder& encoder = objective.encoder();
-  const auto base = make_method(own.base, "test", setup, encoder);  // the same initial weights
+  const auto base = make_method(dsa.base, "test", setup, encoder);  // the same initial weights
   const ForwardMode pass{.groups = 2, .activations = DType::f64};
   Embeddings z{base->embed(encoder(views.both, pass), pass), {}};
   if (base->target()) z.target = base->embed_target(base->target()->features(views.both, pass), pass);
@@ -59,20 +59,20 @@ ByHand by_hand(const Options& options, Objective& objective, const Views& views,
   const std::array<Tensor, 4> p{view(z.online, 0), view(z.online, 1), view(z.online, 0), view(z.online, 1)};
   const std::array<Tensor, 4> q{p[0], p[1], view(other, 1), view(other, 0)};
 
-  const auto network = make_prior(resolve(own, small_batch).network, setup, encoder);
+  const auto network = make_prior(resolve(dsa, small_batch).network, setup, encoder);
   const Tensor u = network->features(views.both, pass);
   const ForwardMode single{.groups = 1, .activations = DType::f64};
-  const Tensor scores = anchor_scores(neighbors(network->features(views.plain, single), own.eta), own.eta, own.mu);
+  const Tensor scores = anchor_scores(neighbors(network->features(views.plain, single), dsa.eta), dsa.eta, dsa.mu);
   Arranging module = make_arranging(ArrangingMode::concat, ArrangingOutput::sigmoid, 6, {cpu_backend(), 1, DType::f64});
   Blocks apart, matrices, prior;
   for (std::size_t k = 0; k < 4; ++k) {
     const int first = k == 1 || k == 3, second = k == 1 || k == 2;
     prior[k] = exp(-1 / tau * unit_distances(view(u, first), view(u, second)));
     apart[k] = unit_distances(p[k], q[k]);
-    matrices[k] = own.am_mode == MatrixSource::none ? prior[k] : module(p[k], q[k]);
+    matrices[k] = dsa.am_mode == MatrixSource::none ? prior[k] : module(p[k], q[k]);
   }
   return {base->loss(z).item(),
-          adjusting_loss(apart, matrices, own.score == Score::ones ? Tensor{} : scores, own.tau_w).item(),
+          adjusting_loss(apart, matrices, dsa.score == Score::ones ? Tensor{} : scores, dsa.tau_w).item(),
           prior_loss(matrices, prior, false).item()};
 }
 

@@ -78,10 +78,10 @@ struct Snapshot {
 class Twin {
  public:
   Twin(const ObjectiveSetup& setup, const Snapshot& network, const Tensor& regularizer)
-      : own_(setup.options.own.get<IclMsrOptions>()),
+      : options_(setup.options.components.get<IclMsrOptions>()),
         encoder_(make_encoder(setup.encoder, setup.init())),
-        base_(make_method(own_.base, "base", setup, encoder_)),
-        regularizer_(regularizer_settings(own_, setup.encoder), setup.init()),
+        base_(make_method(options_.base, "base", setup, encoder_)),
+        regularizer_(regularizer_settings(options_, setup.encoder), setup.init()),
         phi_(regularizer_.parameters()) {
     trained_ = parameters_of(encoder_);
     for (Mlp* head : base_->heads())
@@ -103,12 +103,12 @@ class Twin {
   /// By the regularizer's parameters: of the loss of an ordinary step, or of the outer loss after a virtual step.
   std::vector<double> gradient(const Views& views) {
     const Tensor strata = weights(views);
-    const Tensor inner = loss(theta_, views, strata), uniform = own_.gamma * uniformity(strata);
+    const Tensor inner = loss(theta_, views, strata), uniform = options_.gamma * uniformity(strata);
     Tensor whole = inner;
-    if (own_.train == RegularizerTraining::meta) {
+    if (options_.train == RegularizerTraining::meta) {
       const Tensors gradient = grad({inner}, theta_, {.create = true});
       Tensors moved;
-      for (std::size_t i = 0; i < theta_.size(); ++i) moved.push_back(theta_[i] - own_.virtual_lr * gradient[i]);
+      for (std::size_t i = 0; i < theta_.size(); ++i) moved.push_back(theta_[i] - options_.virtual_lr * gradient[i]);
       whole = loss(moved, {.both = views.fresh ? views.fresh : views.both}, {});
     }
     phi_.gather_gradients(grad({whole + uniform}, phi_.tensors()));
@@ -145,14 +145,15 @@ class Twin {
     std::vector<Embeddings> all;
     for (std::int64_t t = 0; t < strata.rows(); ++t)
       all.push_back(embeddings(reshape(slice(strata, 0, t, 1), {strata.cols()})));
-    const double scale = own_.normalize ? 1 / (1 + own_.lambda) : 1;
-    if (own_.average == StrataAverage::likelihood) return scale * (base + own_.lambda * base_->stratified_loss(all));
+    const double scale = options_.normalize ? 1 / (1 + options_.lambda) : 1;
+    if (options_.average == StrataAverage::likelihood)
+      return scale * (base + options_.lambda * base_->stratified_loss(all));
     Tensor sum;
     for (const Embeddings& one : all) sum = sum ? sum + base_->loss(one) : base_->loss(one);
-    return scale * (base + own_.lambda / static_cast<double>(all.size()) * sum);
+    return scale * (base + options_.lambda / static_cast<double>(all.size()) * sum);
   }
 
-  IclMsrOptions own_;
+  IclMsrOptions options_;
   Encoder encoder_;
   std::unique_ptr<Method> base_;
   SemanticRegularizer regularizer_;
@@ -181,10 +182,10 @@ Errors errors_of_gradients(const Switches& switches) {
   for (std::size_t i = 0; i < before.model.size(); ++i)
     for (const double value : ((before.model[i] - after.model[i]) / step_lr).values()) weights.push_back(value);
   const std::vector<double> regularizer = (before.regularizer - after.regularizer).values();
-  // The meta step comes after the weights' own, at the new ones; an ordinary step takes both gradients at once.
+  // The meta step comes after the weights' options, at the new ones; an ordinary step takes both gradients at once.
   const ObjectiveSetup same = small_setup(options);
   Twin first(same, before, before.regularizer), second(same, after, before.regularizer);
-  const bool meta = options.own.get<IclMsrOptions>().train == RegularizerTraining::meta;
+  const bool meta = options.components.get<IclMsrOptions>().train == RegularizerTraining::meta;
   return {relative_error(weights, first.ordinary_gradient(views)),
           relative_error(regularizer, (meta ? second : first).gradient(views))};
 }
@@ -226,9 +227,9 @@ TEST(IclMsr, TheVirtualStepIsAsLongAsARealOne) {
   EXPECT_NEAR(virtual_rate({}, run), 1.2, 1e-12);
   run.optimizer = OptimizerKind::adam;
   EXPECT_EQ(virtual_rate({}, run), 0.5);
-  IclMsrOptions own;
-  own.virtual_lr = 0.25;
-  EXPECT_EQ(virtual_rate(own, run), 0.25);
+  IclMsrOptions options;
+  options.virtual_lr = 0.25;
+  EXPECT_EQ(virtual_rate(options, run), 0.25);
 }
 
 TEST(IclMsr, WarnsWhereTheUniformityTrainsTheRegularizer) {

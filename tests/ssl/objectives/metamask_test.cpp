@@ -205,7 +205,7 @@ TEST(MetaMaskConfounder, DrownedDimensionsFallBelowAllOthers) {
 Options tiny(const Switches& more = {}) {
   Options options;
   options.objective = "metamask";
-  options.own.get<ResNetSettings>().width = 2;
+  options.components.get<ResNetSettings>().width = 2;
   options.momentum = 0.9;
   options.weight_decay = 5e-4;
   set_all(options, {"metamask.redundancy_hidden", "metamask.contrastive_hidden"}, "12");

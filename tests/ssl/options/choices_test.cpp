@@ -87,11 +87,11 @@ TEST(Choices, OfAnEncoderComeBackFromItsMetadata) {
       for (const std::string& word : choice->words()) {
         EncoderSettings settings;
         settings.encoder = family.names[0];
-        ASSERT_TRUE(choice->set(settings.own, word));
+        ASSERT_TRUE(choice->set(settings.components, word));
         auto metadata = settings.metadata();
         EXPECT_EQ(metadata.at(option.name), word);
         EncoderSettings again = EncoderSettings::from_metadata(metadata, "f");
-        EXPECT_EQ(choice->word(again.own), word);
+        EXPECT_EQ(choice->word(again.components), word);
         metadata[option.name] = "other";
         EXPECT_EQ(message_of([&] { EncoderSettings::from_metadata(metadata, "f"); }),
                   "f: metadata: '" + option.name + "': expected " + alternatives(choice->words()) + ", got 'other'");

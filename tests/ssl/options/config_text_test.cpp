@@ -1,7 +1,7 @@
 // Names that are bytes, as configuration files hold them.
 #include <gtest/gtest.h>
 
-#include "engine/text/shown.h"
+#include "engine/text/printable.h"
 #include "engine/text/stored_text.h"
 #include "ssl/options/toml.h"
 #include "tests/support/many_names.h"
@@ -21,7 +21,7 @@ TEST(ConfigurationFiles, HoldStoredText) {
     all.clear();
   }
   for_many_names(2000, [&](const std::string& name) {
-    ASSERT_EQ(read_stored_text(read(stored_text(name)), ""), name) << shown(name);
+    ASSERT_EQ(read_stored_text(read(stored_text(name)), ""), name) << shortened(name);
   });
 }
 

@@ -35,7 +35,7 @@ std::string toml_complaint(const std::string& text) {
   return complaint;
 }
 
-ResNetSettings of_resnet(const Options& options) { return options.own.get<ResNetSettings>(); }
+ResNetSettings of_resnet(const Options& options) { return options.components.get<ResNetSettings>(); }
 
 /// Every saved value, by name.
 std::string all_values(const Options& options) {

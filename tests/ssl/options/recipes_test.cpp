@@ -96,7 +96,7 @@ Options shrunk(const std::string& recipe, const GeneratedData& data) {
   Options options = recipe_options(recipe);
   options.data = data.folder(options.dataset);
   options.device = "cpu";
-  options.own.get<ResNetSettings>().width = 4;
+  options.components.get<ResNetSettings>().width = 4;
   options.batch = 8;
   options.limit = GeneratedData::images;
   options.eval_limit = options.batch;

@@ -26,7 +26,7 @@ class BadDataRun : public ::testing::Test {
     options.dataset = "image_folder";
     options.data = data;
     options.image_size = 16;
-    options.own.get<ResNetSettings>().width = 4;
+    options.components.get<ResNetSettings>().width = 4;
     options.batch = 4;
     options.epochs = 2;
     options.lr = 0.01;

@@ -187,7 +187,7 @@ class ChannelRun : public ::testing::TestWithParam<std::int64_t> {
   Options run(Options options, const std::string& name) const {
     options.dataset = "npy";
     options.data = folder_.path();
-    options.own.get<ResNetSettings>().width = 4;
+    options.components.get<ResNetSettings>().width = 4;
     options.batch = 8;
     options.epochs = 2;
     options.eval_every = 1;

@@ -32,7 +32,7 @@ std::string said(std::vector<std::string> command, const std::string& end = "exi
   return tool.output();
 }
 
-Plan plan_of(const Options& options) {
+TrainingPlan plan_of(const Options& options) {
   const Dataset data = open_dataset(dataset_settings(options), "train");
   const auto objective = make_objective(objective_setup(options, data.view_size(), cpu_backend()));
   return make_plan(options, data, *objective, cpu_backend());
@@ -50,7 +50,7 @@ TEST(Plan, SaysHowLongAndWhatWouldBeShorter) {
   Options options;
   options.recipe = "cifar10_simclr";
   options.batch = 256;
-  Plan plan;
+  TrainingPlan plan;
   plan.steps = 195000;
   EXPECT_EQ(time_text(options, plan, {256 / 28.0, ""}),
             "time              about 21 days (495 hours) at 28 images/s on this machine (steps alone)\n"
@@ -84,7 +84,7 @@ TEST(Plan, OfALargeBatchFollowsFromSmallerOnes) {
   Options options = small_options("simclr", 64, 192);
   options.image_size = 32;
   options.limit = 400;
-  const Plan plan = plan_of(options);
+  const TrainingPlan plan = plan_of(options);
   ASSERT_GT(plan.step.flops, 5e11);
   const StepTime whole = time_step(options, plan, cpu_backend());
   Options one = options;

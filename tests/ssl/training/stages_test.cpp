@@ -68,7 +68,7 @@ TEST_F(Staged, FromNothingTheBaseTrainsThePrior) {
     Options plain = tiny(alone);
     plain.objective = base;
     plain.epochs = 2;
-    plain.own = small_run(small_options(base, 4, 16)).own;
+    plain.components = small_run(small_options(base, 4, 16)).components;
     pretrain(plain);
     EXPECT_EQ(folder_.bytes(run + "/stage1/encoder.safetensors"), folder_.bytes(alone + "/encoder.safetensors"));
     EXPECT_EQ(metrics_of(folder_, run + "/stage1"), metrics_of(folder_, alone));

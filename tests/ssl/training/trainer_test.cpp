@@ -33,7 +33,7 @@ class TrainerTest : public ::testing::Test {
   Options tiny(const std::string& run, const std::string& objective = "simclr") const {
     Options options;
     options.objective = objective;
-    options.own.get<ResNetSettings>().width = 4;
+    options.components.get<ResNetSettings>().width = 4;
     options.warmup_epochs = 1;
     set_all(options,
             {"simclr.hidden", "barlow_twins.hidden", "barlow_twins.output", "byol.hidden", "byol.output",
@@ -205,7 +205,7 @@ TEST_F(TrainerTest, AnEncoderIsNeverThereWithoutACheckpoint) {
 TEST_F(TrainerTest, AResumedRunKeepsItsTunedConvolutions) {
   Options options = tiny("tuned");
   options.tune = true;
-  options.own.get<ResNetSettings>().width = 16;  // whole vectors of channels: 3x3 convolutions have a choice
+  options.components.get<ResNetSettings>().width = 16;  // whole vectors of channels: 3x3 convolutions have a choice
   options.max_steps = 2;
   pretrain(options);
   json choices = parse_json(folder_.bytes("tuned/tuning.json"));
@@ -423,7 +423,7 @@ TEST_F(TrainerTest, ThePlanCountsWhatIsThere) {
   Options options = tiny("run", "byol");
   const Dataset dataset = open_dataset(dataset_settings(options), "train");
   const auto objective = make_objective(objective_setup(options, 16, cpu_backend()));
-  const Plan plan = make_plan(options, dataset, *objective, cpu_backend());
+  const TrainingPlan plan = make_plan(options, dataset, *objective, cpu_backend());
   EXPECT_EQ(plan.steps, 12);
   EXPECT_EQ(plan.effective_lr, options.lr * 16 / 256);
   std::int64_t counted = 0;

@@ -1,5 +1,5 @@
-// Settings whose types are known only to the files that declare them. An objective or a family of encoders uses them to
-// add its own options.
+// Settings of the components that register themselves: objectives, encoders and data sets. Only a component's file
+// knows the type of its settings.
 #pragma once
 
 #include <any>
@@ -9,7 +9,7 @@
 namespace vergence {
 
 /// Holds one value of each requested type, created with its defaults on first use. Copies are deep.
-class OwnSettings {
+class ComponentSettings {
  public:
   template <class T>
   T& get() {

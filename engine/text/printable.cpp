@@ -1,4 +1,4 @@
-#include "engine/text/shown.h"
+#include "engine/text/printable.h"
 
 #include <algorithm>
 
@@ -34,11 +34,11 @@ std::string printable(std::string_view text) {
   return line;
 }
 
-std::string shown(std::string_view text, std::size_t most) {
-  if (text.size() <= most) return printable(text);
-  std::size_t end = most;
-  for (std::size_t back = 1; back <= std::min<std::size_t>(most, 3); ++back)
-    if (utf8_length(text.substr(most - back)) > back) end = most - back;
+std::string shortened(std::string_view text, std::size_t max_bytes) {
+  if (text.size() <= max_bytes) return printable(text);
+  std::size_t end = max_bytes;
+  for (std::size_t back = 1; back <= std::min<std::size_t>(max_bytes, 3); ++back)
+    if (utf8_length(text.substr(max_bytes - back)) > back) end = max_bytes - back;
   return printable(text.substr(0, end)) + "...";
 }
 
