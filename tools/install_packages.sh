@@ -6,7 +6,8 @@
 set -euo pipefail
 
 needed=(g++ cmake ninja-build libcli11-dev libtomlplusplus-dev nlohmann-json3-dev libdnnl-dev
-  libopenblas-openmp-dev liblbfgs-dev libstb-dev libjpeg62-turbo-dev libxxhash-dev libmd-dev)
+  libopenblas-openmp-dev liblbfgs-dev libstb-dev libjpeg62-turbo-dev libxxhash-dev libmd-dev
+  libeigen3-dev)
 optional=()
 case "${1:-}" in
   '') ;;

@@ -52,7 +52,7 @@ struct CifarFolder {
   fs::path file(const std::string& name) const { return path / (pickled ? name : name + ".bin"); }
 };
 
-CifarFolder find_folder(const CifarKind& kind, const std::string& directory, const std::vector<const char*>& files) {
+CifarFolder find_cifar(const CifarKind& kind, const std::string& directory, const std::vector<const char*>& files) {
   require_usage(!directory.empty(), kind.name, ": no data folder given, expected --data DIR with the binary version (",
                 files.front(), ".bin in DIR or in DIR/", kind.binary_folder, ") or the Python one (DIR/",
                 kind.python_folder, ")");
@@ -175,7 +175,7 @@ Dataset about_cifar(const CifarKind& kind, const std::string& split) {
 
 Dataset read_cifar(const CifarKind& kind, const std::string& directory, const std::string& split, std::int64_t limit) {
   const std::vector<const char*>& files = split == "test" ? kind.test : kind.train;
-  const CifarFolder folder = find_folder(kind, directory, files);
+  const CifarFolder folder = find_cifar(kind, directory, files);
   Dataset data = about_cifar(kind, split);
   for (std::size_t f = 0; f < files.size(); ++f) {
     // Of the training images the last tenth is "val".
@@ -226,7 +226,7 @@ Dataset read_cifar10_range(const std::string& directory, const std::string& spli
   const std::vector<const char*>& files = split == "test" ? cifar10.test : cifar10.train;
   const std::int64_t there = static_cast<std::int64_t>(files.size()) * cifar10.images, end = first + count;
   require(first >= 0 && count > 0 && end <= there, "cifar10: images ", first, " to ", end - 1, " of ", there);
-  const CifarFolder folder = find_folder(cifar10, directory, files);
+  const CifarFolder folder = find_cifar(cifar10, directory, files);
   Dataset data = about_cifar(cifar10, split);
   data.pixels.reserve(static_cast<std::size_t>(count * cifar_bytes));
   for (std::int64_t f = first / cifar10.images; f * cifar10.images < end; ++f) {

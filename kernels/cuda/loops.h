@@ -42,16 +42,6 @@ __device__ Real warp_sum(Real value) {
   return value;
 }
 
-/// The largest over the 32 lanes of a warp; NaN if any is NaN.
-template <class Real>
-__device__ Real warp_max(Real value) {
-  for (int lanes = warp_size / 2; lanes > 0; lanes /= 2) {
-    const Real other = __shfl_xor_sync(0xffffffffu, value, lanes);
-    value = other > value || other != other ? other : value;
-  }
-  return value;
-}
-
 /// How values are folded into one: added, or the largest kept (NaN if any is NaN).
 struct Adding {
   template <class Real>

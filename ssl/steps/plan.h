@@ -11,7 +11,7 @@
 
 namespace vergence {
 
-struct Plan {
+struct TrainingPlan {
   StepCost step;
   std::int64_t images = 0, steps_per_epoch = 0, steps = 0;  // steps: of the whole schedule
   std::int64_t image_size = 0, channels = 0;                // of a view

@@ -12,10 +12,9 @@
 
 namespace vergence {
 
-/// Returns the eigenvalues of a symmetric matrix [size, size], row-major, in ascending order; reads both triangles.
-/// Exact to a few units in the last place of the largest. Householder reduction to tridiagonal form, then bisection
-/// (Golub, Van Loan, "Matrix computations", sections 8.3 and 8.4).
-std::vector<double> symmetric_eigenvalues(std::vector<double> matrix, std::int64_t size);
+/// Returns the eigenvalues of a symmetric matrix A [size, size] in ascending order, by Eigen; reads one triangle. Their
+/// errors are of the order of size epsilon |A|. Throws Error if A is not square or the iteration fails.
+std::vector<double> symmetric_eigenvalues(const std::vector<double>& matrix, std::int64_t size);
 
 /// Returns the min(rows, dim) singular values of the uncentered features, in descending order. They are roots of the
 /// eigenvalues of the smaller Gram matrix, in f64, so values below 1e-8 of the largest are noise.

@@ -74,10 +74,10 @@ struct Snapshot {
   }
 };
 
-/// The same network once more, all strata at once, without anything of the objective but its parameters' values.
-class Twin {
+/// The reference: the same network, all strata at once; of the objective it uses only the parameters' values.
+class Reference {
  public:
-  Twin(const ObjectiveSetup& setup, const Snapshot& network, const Tensor& regularizer)
+  Reference(const ObjectiveSetup& setup, const Snapshot& network, const Tensor& regularizer)
       : options_(setup.options.components.get<IclMsrOptions>()),
         encoder_(make_encoder(setup.encoder, setup.init())),
         base_(make_method(options_.base, "base", setup, encoder_)),
@@ -184,7 +184,7 @@ Errors errors_of_gradients(const Switches& switches) {
   const std::vector<double> regularizer = (before.regularizer - after.regularizer).values();
   // The meta step comes after the weights' options, at the new ones; an ordinary step takes both gradients at once.
   const ObjectiveSetup same = small_setup(options);
-  Twin first(same, before, before.regularizer), second(same, after, before.regularizer);
+  Reference first(same, before, before.regularizer), second(same, after, before.regularizer);
   const bool meta = options.components.get<IclMsrOptions>().train == RegularizerTraining::meta;
   return {relative_error(weights, first.ordinary_gradient(views)),
           relative_error(regularizer, (meta ? second : first).gradient(views))};
