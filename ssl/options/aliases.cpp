@@ -89,6 +89,7 @@ const std::vector<std::pair<std::string, std::string>>& option_aliases() {
       {"img-size", "image-size"},
       {"random-seed", "seed"},
       // The spellings of earlier versions.
+      {"capture", "record"},
       {"view.grey_p", "view.gray_p"},
       {"view1.grey_p", "view1.gray_p"},
       {"view2.grey_p", "view2.gray_p"},

@@ -1,6 +1,7 @@
 // Configuration files that extend others.
 #include "ssl/options/config_file.h"
 
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <gtest/gtest.h>
@@ -97,6 +98,20 @@ TEST_F(ExtendedFile, SaysWhatIsWrongInOneLine) {
 TEST(ShippedRecipes, DoNotListWhatTheyShare) {
   for (const std::string& name : recipe_names()) EXPECT_NE(name.front(), '_') << name;
   EXPECT_TRUE(find_recipe("_base_solo_learn").empty());
+}
+
+/// earlier_config.toml was written by commit 7fe240c, whose names of some options were others.
+TEST(EarlierVersion, HasItsConfigFileRead) {
+  const Options options =
+      options_from_file(std::string(std::getenv("VERGENCE_SOURCE")) + "/tests/ssl/options/earlier_config.toml");
+  EXPECT_FALSE(options.record);
+  for (const ViewSettings& view : options.view) {
+    EXPECT_EQ(view.gray_p, 0.3f);
+    EXPECT_EQ(view.solarize_p, 0.4f);
+    EXPECT_EQ(view.solarize_threshold, 0.25f);
+  }
+  EXPECT_EQ(options.objective, "dsa");
+  EXPECT_EQ(options.lr, 0.1);
 }
 
 }  // namespace
