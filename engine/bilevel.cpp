@@ -82,7 +82,7 @@ Tensors inner_update(const Tensors& theta, const Tensors& gradient, const InnerS
 /// d/dm <grad_theta L, v> as (grad_m L(theta + r v) - grad_m L(theta - r v)) / 2r, r = radius / |v|.
 Tensors difference_product(const BilevelLoss& inner, const Tensors& theta, const Tensors& meta, const Tensors& v,
                            double radius) {
-  // If the outer loss does not change (v = 0), the distance stays finite and the difference is zero.
+  // If v = 0 (the outer loss does not change), r stays finite and the difference is zero.
   const Flat flat(theta);
   const Tensor from = flat.copy_of(theta), along = flat.copy_of(v);
   const Tensor r = radius * reciprocal(clamp_min(norm({along}), 1e-30));

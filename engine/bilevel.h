@@ -1,14 +1,13 @@
-// The gradient of an outer loss through one inner optimizer step, with respect to the meta parameters of the inner
-// loss.
+// The gradient of an outer loss through one inner optimizer step, with respect to the inner loss's meta parameters.
 //
 //   theta'(m) = theta - lr u,   u = momentum history + weight_decay theta + grad_theta L(theta, m)
 //   d/dm O(theta'(m), m) = dO/dm at theta'  -  lr d/dm <grad_theta L(theta, m), v>,   v = grad_theta' O(theta', m)
 //
 // History and weight decay do not depend on m, so a single mixed product remains. The exact form differentiates the
-// recorded backward pass, pruned to m. The finite-difference form is that of DARTS (Liu, Simonyan, Yang: "DARTS:
-// differentiable architecture search", ICLR 2019), also used in the code published by MetaMask's authors: the mixed
-// product as the central difference of grad_m L over a distance of `radius` along v. With ReLU heads the two differ a
-// lot: a unit that switches within the distance adds its jump, divided by that distance.
+// recorded backward pass with respect to m. The finite-difference form computes the mixed product as the central
+// difference of grad_m L over a distance of `radius` along v, as do DARTS (Liu, Simonyan, Yang: "DARTS: differentiable
+// architecture search", ICLR 2019) and the code published by MetaMask's authors. With ReLU heads the two forms differ
+// a lot: a unit that switches within the distance adds its jump, divided by that distance.
 #pragma once
 
 #include <functional>
@@ -25,9 +24,8 @@ enum class SecondOrder { exact, finite_difference, none };
 inline constexpr Word<SecondOrder> second_order_words[]{
     {"exact", SecondOrder::exact}, {"finite_difference", SecondOrder::finite_difference}, {"none", SecondOrder::none}};
 
-/// A loss (one element) of the parameters and the meta parameters, both as values in the caller's order. It must be
-/// pure: it is called two or more times, with weights that are not the model's own. In particular, the caller decides
-/// whether a call updates running statistics.
+/// A loss (one element) of the parameters and meta parameters, both given as values in the caller's order. It is called
+/// more than once, with weights other than the model's, and must have no effects, not even on running statistics.
 using BilevelLoss = std::function<Tensor(const Tensors& parameters, const Tensors& meta)>;
 
 /// The inner step. `lr`: one element, of the parameters' type, on their device, so that a replayed step sees a changed
@@ -58,8 +56,8 @@ struct MetaGradient {
   std::optional<EstimatorComparison> comparison;
 };
 
-/// An inner gradient that is already available: of `loss` = inner(parameters, meta), both leaves, with respect to the
-/// parameters. Must be recorded (GradOptions::create) for the exact form or a comparison.
+/// The gradient of `loss` = inner(parameters, meta), both leaves, with respect to the parameters, from another
+/// computation. The exact form and a comparison need it to be recorded (GradOptions::create).
 struct InnerGradient {
   Tensor loss;
   Tensors parameters, meta;
@@ -67,11 +65,11 @@ struct InnerGradient {
 };
 
 /// The gradient of outer(theta'(meta), meta) with respect to `meta`, as `options.form` says (none: only the direct
-/// part). `parameters` and `meta` are read as values; any history is ignored. Does not wait for device values.
+/// part). Uses only the values of `parameters` and `meta`, not their history. Does not wait for the device.
 MetaGradient meta_gradient(const BilevelLoss& inner, const BilevelLoss& outer, const Tensors& parameters,
                            const Tensors& meta, const InnerStep& step, const BilevelOptions& options = {});
 
-/// The same, reusing an inner gradient from another computation. Calls `inner` only for finite differences.
+/// The same with a given inner gradient. Calls `inner` only for finite differences.
 MetaGradient meta_gradient(const InnerGradient& given, const BilevelLoss& inner, const BilevelLoss& outer,
                            const InnerStep& step, const BilevelOptions& options = {});
 

@@ -28,7 +28,7 @@ struct ComponentOption {
 
   // For encoders, whose file has the option with _ for -:
   bool initial = false;   // affects only the initial weights: not in the file
-  bool optional = false;  // a file may omit it: then its default holds
+  bool optional = false;  // a file may omit it: its default then applies
   // For data sets:
   bool training = false;  // affects only training data: encoders are evaluated with its default
 

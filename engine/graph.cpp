@@ -128,7 +128,7 @@ class Walk {
     return state.cotangents[static_cast<std::size_t>(slot)];
   }
 
-  /// All nodes under the outputs that are no older than the oldest target, oldest first, with `leads` computed.
+  /// Collects the nodes below the outputs that are no older than the oldest target, oldest first, and fills in `leads`.
   void collect(const Tensors& outputs) {
     Nodes pending;
     auto push = [&](const std::shared_ptr<Node>& node) {
@@ -234,7 +234,7 @@ class Walk {
   static bool repeated(const std::vector<Edge>& edges, const Edge& edge) {
     return std::any_of(edges.data(), &edge, [&](const Edge& e) { return e.node == edge.node && e.slot == edge.slot; });
   }
-  /// See VjpContext. A storage is exclusive if this walk holds it once and no larger storage contains it.
+  /// See VjpContext::partial. Nobody else holds a storage that has one owner and is not part of a larger one.
   Tensor partial(const Edge& edge) const {
     const Tensor* sum = sum_of(edge);
     return sum && sum->data.use_count() == 1 && !sum->data->whole() ? *sum : Tensor{};
@@ -245,8 +245,7 @@ class Walk {
     const bool alone = states_.at(edge.node.get()).uses == 1 && !sum_of(edge);
     return alone ? found->second : Tensor{};
   }
-  /// True if the edge's node gets exactly one more cotangent, added to `partial` if that exists, and nobody else asks
-  /// for it.
+  /// True if the edge's node gets exactly one more cotangent (added to `partial` if that exists) and is not a target.
   bool completes(const Edge& edge, const Tensor& partial) const {
     if (options_.create || targets_.contains(edge.node.get())) return false;
     return states_.at(edge.node.get()).uses == 1 && (partial || !sum_of(edge));

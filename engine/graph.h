@@ -1,8 +1,8 @@
 // Automatic differentiation of any order. An op records one Node; `grad` walks the nodes backwards and returns values.
 //
-// A vjp is written with ops, so with `create` its results are recorded too and can be differentiated again. Nodes own
-// what their vjp needs (`kept`) but never their own output: if a vjp needs the output's value, it is kept without
-// history and restored as the node's own output when the vjp runs.
+// A vjp (vector-Jacobian product) computes the cotangents of an op's inputs from those of its outputs. It consists of
+// ops, so with `create` its results are recorded too and can be differentiated again. A node owns what its vjp needs
+// (`kept`). If that includes the node's own output, only its value is kept; running the vjp attaches the history again.
 #pragma once
 
 #include <functional>
@@ -13,14 +13,14 @@
 
 namespace vergence {
 
-/// Where an input came from. Owns no data. A null node is a constant.
+/// The node, and which of its outputs, that produced an input. Owns no data. A null node means a constant.
 struct Edge {
   std::shared_ptr<Node> node;
   int slot = 0;
 };
 
-/// Information that an op with one output passes to the kernel that computes that output's cotangent. Each such op
-/// derives a type from this, whose tensors have no history and are `released`.
+/// What an op with one output passes to the kernel that computes that output's cotangent. Each such op derives a type
+/// from this; its tensors have no history and are `released`.
 struct Epilogue {
   virtual ~Epilogue() = default;
 };
@@ -37,7 +37,7 @@ struct VjpInput {
 /// tensors, with history only if the result is to be differentiated again.
 struct VjpContext {
   const Tensors& cotangents;
-  Tensors& kept;  // some released: operator [] restores the one asked for
+  Tensors& kept;  // some are released: operator [] restores them
   std::vector<VjpInput>& inputs;
   /// What another vjp gathered for this op when it applied this op's epilogue to g(). "None" if no vjp did.
   const Tensor& gathered;
@@ -46,21 +46,21 @@ struct VjpContext {
   const Tensor& operator[](int index) const;
   /// The shape of a kept tensor, which may be released.
   const Shape& shape(int index) const { return kept[static_cast<std::size_t>(index)].shape; }
-  /// True if an input's cotangent is wanted.
+  /// True if an input needs its cotangent.
   bool need(int input) const { return of(input).needed; }
-  /// The sum of an input's cotangent so far, if nobody else holds its memory. The vjp may add its own part in place,
-  /// record the sum with this as an input, and return it. "None" otherwise.
+  /// The sum of an input's cotangents so far, if nobody else holds its memory; otherwise "none". The vjp may add its
+  /// own part in place, record the sum with this as an input, and return it.
   const Tensor& partial(int input) const { return of(input).partial; }
-  /// The place for an input's cotangent, if only this vjp contributes to it (GradOptions::places). "None" otherwise; a
+  /// Where to write an input's cotangent (GradOptions::places), if only this vjp contributes to it; otherwise "none". A
   /// vjp may ignore it.
   const Tensor& place(int input) const { return of(input).place; }
-  /// The epilogue of the op behind an input, if it is an E. Null if the cotangent has contributions other than this
-  /// vjp's and `partial`, if somebody else asks for it, or if history is kept.
+  /// The epilogue of the op behind an input, if it is an E. Null if the cotangent has contributions besides this vjp's
+  /// and `partial`, if it is itself a result of the `grad`, or with GradOptions::create.
   template <class E>
   const E* epilogue(int input) const {
     return dynamic_cast<const E*>(of(input).epilogue);
   }
-  /// Must be called by a vjp that applied the epilogue, with what that op's vjp is to find in `gathered`.
+  /// A vjp that applied the epilogue must call this with the data that the op's own vjp then finds in `gathered`.
   void applied(int input, const Tensor& gathered_there) const { of(input).gathered = gathered_there; }
 
  private:
@@ -76,7 +76,7 @@ struct Node {
   std::vector<Edge> in;
   Vjp vjp;
   Tensors kept;
-  std::vector<int> kept_outputs;  // for each kept tensor: the index of the own output it is, or -1
+  std::vector<int> kept_outputs;  // for each kept tensor: which of the node's outputs it is, or -1
   std::shared_ptr<const Epilogue> epilogue;
   int outputs = 1;
   bool freed = false;
@@ -84,8 +84,8 @@ struct Node {
   ~Node();  // unlinks long chains without recursion
 };
 
-/// Records an op: gives `outputs` a common node if any of `inputs` has one (otherwise does nothing). `kept` is what the
-/// vjp needs. It may include this op's own outputs (recognized by their storage).
+/// Records an op: gives `outputs` a common node if any of `inputs` has one (otherwise does nothing). `kept`: the
+/// tensors that the vjp needs, which may include the op's own outputs (recognized by their storage).
 void record(const char* name, const Tensors& inputs, Tensors kept, const std::vector<Tensor*>& outputs, Vjp vjp,
             std::shared_ptr<const Epilogue> epilogue = nullptr);
 

@@ -17,7 +17,7 @@ struct NamedTensor {
   Tensor* tensor = nullptr;
 };
 
-/// What the model's tensors become: leaves that `grad` can differentiate by, or constants (a moving average).
+/// What the model's tensors become: leaves, for which `grad` can compute derivatives, or constants (averages).
 enum class Role { trainable, constant };
 
 /// The places of tensors in one flat buffer: in order, each at a multiple of 16 elements.
@@ -28,18 +28,15 @@ struct FlatLayout {
   static FlatLayout of(const Tensors& tensors);
 };
 
-/// Owns the flat buffer of a model's parameters and one for their gradient. Copying a set copies handles.
-///
-/// The given tensors become parts of the buffer, so an optimizer's step over the buffer changes the model. A graph
-/// recorded before such a step refers to the weights by handle: run its `grad` first.
+/// A model's parameters in one flat buffer, their gradient in another. Copying a set copies handles. An optimizer's
+/// step writes into the buffer and so changes the model, also for graphs recorded earlier: run their `grad` first.
 class ParameterSet {
  public:
   ParameterSet() = default;
-  /// Moves the values into a new buffer, in the given order, and points each `*tensor` at its part of it. All tensors
-  /// must share one device and one type (f32 or f64). Each parameter starts at a multiple of 16 elements; the gaps stay
-  /// zero. For bf16 `activations`, on a device that prefers such weights, the set keeps a bf16 copy of f32 values,
-  /// which optimizers, `ema_update`, `assign` and `from_host` update too. Throws Error for an empty list, a "none", a
-  /// repeated name or mixed types.
+  /// Moves the values into a new buffer (FlatLayout, gaps are zero) and points each `*tensor` at its part. All must be
+  /// on one device, and f32 or f64: throws Error for mixed types, an empty list, a "none" or a repeated name. For bf16
+  /// `activations`, on a device with `bf16_weights`, keeps a bf16 copy of f32 values, which everything that writes them
+  /// updates (optimizers, `ema_update`, `assign`, `from_host`).
   explicit ParameterSet(const std::vector<NamedTensor>& parameters, Role role = Role::trainable,
                         DType activations = DType::f32);
 
@@ -58,9 +55,8 @@ class ParameterSet {
   /// The number of parameters, gaps not counted.
   std::int64_t size() const;
 
-  /// Copies one gradient per parameter ("none": zero) into the gradient buffer, converted to its type, and returns it.
-  /// The buffer is reused: the next call overwrites it. Throws Error if a count or a shape differs.
-  /// Gradients that are already in place (GradOptions::places) are not copied.
+  /// Copies one gradient per parameter ("none": zero), unless it is already in place (GradOptions::places), into the
+  /// gradient buffer, which the next call overwrites, and returns that. Throws Error if a count or a shape differs.
   const Tensor& gather_gradients(const Tensors& gradients) const;
   /// The same for the derivatives of `loss`, a scalar, with respect to the parameters. Consumes the loss's graph.
   const Tensor& backward(const Tensor& loss) const;
@@ -78,14 +74,13 @@ class ParameterSet {
   Tensor flat_, gradient_;
 };
 
-/// target = keep target + (1 - keep) source for every parameter of `target`, in one pass; `keep` is one f64 on the
-/// device. The parameters of `target` must be a consecutive run of those of `source`, with the same names in the same
-/// order; throws Error otherwise.
+/// target = keep target + (1 - keep) source, in one pass; `keep` is one f64 on the device. Throws Error unless the
+/// parameters of `target` are a consecutive run of those of `source`, with the same names in the same order.
 void ema_update(const ParameterSet& target, const ParameterSet& source, const Tensor& keep);
 
 /// The bytes of a tensor in host memory, row-major, in the machine's (little-endian) byte order.
 std::vector<std::byte> to_host(const Tensor& tensor);
-/// A copy on the CPU. Its memory is reused: for large copies, pages already mapped save most of the time.
+/// A copy on the CPU. Its memory is reused, since mapping fresh pages would take most of the time of a large copy.
 Tensor host_copy(const Tensor& tensor);
 /// Overwrites the storage of `target`; throws Error if `bytes` does not have exactly its size.
 void from_host(const Tensor& target, const std::vector<std::byte>& bytes);

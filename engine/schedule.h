@@ -1,4 +1,10 @@
-// The learning rate as a pure function of the step, so that a resumed run needs no state for it.
+// The learning rate as a pure function of the step, so that a resumed run needs no state for it. With
+// now = step / steps_per_epoch, in epochs, and w = warmup_epochs:
+//   now < w:   start + (base - start) now / w
+//   cosine:    minimum + (base - minimum) (1 + cos(pi (now - w) / (epochs - w))) / 2
+//   step:      base factor^(number of milestones <= now)
+//   constant:  base
+//   exponential:  base (minimum / base)^((now - w) / (epochs - w))
 #pragma once
 
 #include <cstdint>
@@ -20,12 +26,7 @@ struct ScheduleSettings {
   double factor = 0.1;
 };
 
-/// With now = step / steps_per_epoch, in epochs, and w = warmup_epochs:
-///   now < w:   start + (base - start) now / w
-///   cosine:    minimum + (base - minimum) (1 + cos(pi (now - w) / (epochs - w))) / 2
-///   step:      base factor^(number of milestones <= now)
-///   constant:  base
-///   exponential:  base (minimum / base)^((now - w) / (epochs - w))
+/// The learning rates of one run, by the formulas above.
 class Schedule {
  public:
   /// Cuts a warm-up that is not shorter than the run to a tenth of the run; `notice` then says so. Throws UsageError

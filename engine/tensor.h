@@ -70,7 +70,7 @@ class Recomputation {
 
   /// `first`: the current value.
   Recomputation(const std::shared_ptr<Storage>& first, Compute compute) : first_(first), compute_(std::move(compute)) {}
-  /// The first value if somebody still holds it, otherwise a recomputed one, which is then kept.
+  /// The first value if it still exists, otherwise a recomputed one. Holds the value from then on.
   const std::shared_ptr<Storage>& value();
 
  private:

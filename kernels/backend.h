@@ -1,10 +1,9 @@
-// The hardware contract: everything the engine asks of a device. Each device has one implementation; if a kernel is
-// missing from it, it does not compile. Tensors arrive as contiguous arrays; images are NHWC, convolution weights OHWI
-// (output channels, kernel height, kernel width, input channels / groups). The engine has already checked the shapes.
-//
-// Types: "any" is f64, f32 or bf16. Unless noted otherwise, all arrays of a call share one type. A parameter called
-// *master* has type master_of(type): f64 for f64, f32 for f32 and bf16. Kernels compute in Compute<T>. Calls are
-// ordered on the device's compute stream; host-visible results need `synchronize` (download implies it).
+// The hardware contract: everything the engine asks of a device. A device that lacks a kernel does not compile. Arrays
+// are contiguous: images NHWC, convolution weights OHWI (output channels, kernel height, kernel width, input channels /
+// groups). The engine has checked the shapes. Types: "any" is f64, f32 or bf16; "master" is master_of(type), f64 for
+// f64, f32 for f32 and bf16. Unless noted otherwise, all arrays of a call share one type. Kernels compute in
+// Compute<T>. Calls run in order on the device's compute stream; the host sees results after `synchronize` or
+// `download`.
 #pragma once
 
 #include <cstdint>
@@ -82,8 +81,8 @@ struct NormShape {
   double epsilon = 1e-5;
 };
 
-/// One layer's running statistics [channels], master. They are updated from a training batch, group by group: r = (1 -
-/// share) r + share s, where s is the mean or the unbiased variance. Needs more than one row.
+/// One layer's running statistics r [channels], master, which a training batch updates group by group: r becomes
+/// (1 - share) r + share s, with s the mean or the unbiased variance. Needs more than one row per group.
 struct RunningUpdate {
   Array mean, variance;
   double share = 0;
@@ -123,9 +122,8 @@ struct Segment {
   bool adapt = true;
 };
 
-/// Values that change from step to step live in device memory, so that a recorded step can be replayed with new ones.
-/// `scalars` is f64 and has one value, the learning rate (sgd, lars), or three (adam): the learning rate, 1 - beta1^t
-/// and 1 - beta2^t at step t, counted from 1.
+/// Values that change with every step are in `scalars`, f64 in device memory, so that a replayed step reads new ones:
+/// the learning rate (sgd, lars, adam), then for adam 1 - beta1^t and 1 - beta2^t at step t, counted from 1.
 struct SgdSettings {
   double momentum = 0, weight_decay = 0;
   bool nesterov = false;
@@ -154,7 +152,7 @@ class Recording {
   virtual void replay() = 0;
 };
 
-/// What a device learned from running some work once, to be used when it records the same work.
+/// What a device learned from running some work once, for recording the same work.
 class Rehearsal {
  public:
   virtual ~Rehearsal() = default;
@@ -200,7 +198,7 @@ class Backend {
   /// The device's name: "NVIDIA H200, compute capability 9.0, 140 GiB".
   virtual std::string description() const { return name(); }
   /// What computes convolutions of such activations, if the device has a choice: "cuDNN 9.19", "own kernels (why)".
-  /// Throws UsageError if that differs from what the user asked for.
+  /// Throws UsageError if the user chose something else.
   virtual std::string convolutions_by(DType /*activations*/) { return {}; }
 
   // ---- memory. Blocks are at least 64-byte aligned; contents are undefined after allocate.
@@ -249,42 +247,38 @@ class Backend {
   /// out = 0; out[i, index[i]] = in[i].
   virtual void scatter_along_row(std::int64_t cols, ConstArray in, ConstArray index, Array out) = 0;
 
-  // ---- matrix product: out(m,n) = op(a) op(b) [+ bias(n)]; a is (m,k), or (k,m) if transpose_a; likewise b.
+  // ---- matrix product: out(m,n) = op(a) op(b) [+ bias(n)]. a is (m,k), or (k,m) if transpose_a; b is (k,n) or (n,k).
   virtual void gemm(bool transpose_a, bool transpose_b, std::int64_t m, std::int64_t n, std::int64_t k, ConstArray a,
                     ConstArray b, ConstArray bias, Array out) = 0;
   /// The largest relative error from `gemm` rounding f32 operands before it multiplies. Sums are in f32 or wider.
   virtual double f32_operand_rounding() const { return 0; }
 
-  // ---- convolution: the three maps of the trilinear form <g, F(x,w)>. Activations: any type. w: master, or the type
-  // of the activations (w is rounded to it before use). The weight gradient `dw`: likewise, accumulated in Compute<T>.
-  /// add: adds the convolution to what the result holds, summed in Compute<T>.
+  // ---- convolution and its two gradients. Activations: any type. w and dw: master or the activations' type, to which
+  // w is rounded before use. add: adds to what the result holds. Sums are in Compute<T>.
   virtual void conv2d(const ConvShape& shape, ConstArray x, ConstArray w, Array y, bool add = false) = 0;
   virtual void conv2d_data(const ConvShape& shape, ConstArray g, ConstArray w, Array dx, bool add = false) = 0;
   virtual void conv2d_weight(const ConvShape& shape, ConstArray x, ConstArray g, Array dw) = 0;
 
   // ---- batch norm over rows, per group and channel. x, y, g and their cotangents: any type; everything else: master.
-  // mean and rstd are (groups, channels): written when training, read otherwise. add: optional, of x's shape.
+  // mean and rstd, (groups, channels), are written when training, read otherwise. add: optional, of x's shape.
   /// positive: optional, with relu; u8, bit i % 8 of byte i / 8 receives y[i] > 0, for all ceil(size / 8) bytes.
-  /// running: optional, when training.
   virtual void batch_norm(const NormShape& shape, ConstArray x, ConstArray gamma, ConstArray beta, ConstArray add,
                           Array mean, Array rstd, Array y, Array positive = {}, const RunningUpdate& running = {}) = 0;
-  /// Fused convolution and training batch norm of raw = F(x, w), bf16, if the device can gather the statistics while it
-  /// convolves: writes raw and what `batch_norm` writes. Returns false if it cannot, and has then done nothing.
+  /// conv2d to raw, bf16, and training batch norm of it, if the device can gather the statistics while it convolves.
+  /// Returns false, having done nothing, if it cannot.
   virtual bool conv2d_batch_norm(const ConvShape& conv, const NormShape& norm, ConstArray x, ConstArray w,
                                  ConstArray gamma, ConstArray beta, ConstArray add, Array raw, Array mean, Array rstd,
                                  Array y, Array positive = {}, const RunningUpdate& running = {});
-  /// The data gradient of a convolution that reads the output of a batch norm with relu (raw: its input, positive: its
-  /// mask). The convolution is the only reader, or, with `add`, the last one. Writes dx, bf16, as 0 where the ReLU cut
-  /// off. Writes to sums, f32 (groups, relu_tiles, 2, channels), the sums of dx and of dx (raw - mean) over each tile
-  /// of a group. Returns false if the device cannot gather these sums on the way, and has then done nothing.
+  /// conv2d_data of the only reader (with `add`: the last) of a batch norm's relu output; raw: the batch norm's input.
+  /// Writes dx, bf16, masked by `positive`, and each tile's sums of dx and of dx (raw - mean) to sums, f32 (groups,
+  /// relu_tiles, 2, channels). Returns false, having done nothing, if the device cannot.
   virtual bool conv2d_data_relu(const ConvShape& conv, const NormShape& norm, ConstArray g, ConstArray w,
                                 ConstArray raw, ConstArray positive, ConstArray mean, Array dx, Array sums,
                                 bool add = false);
   /// The tiles per group of such a data gradient; 0 if the device has none.
   virtual std::int64_t relu_tiles(const ConvShape&, const NormShape&) const { return 0; }
-  /// With relu, g counts only where y > 0; the bits of `positive` may replace y. g_add (optional) receives the masked
-  /// g. ggamma, gbeta: (channels), both summed over groups. sums: optional, only without g_add; the sums that
-  /// `conv2d_data_relu` gathered of g, which is then already masked.
+  /// With relu, g counts only where y > 0 (y: values or `positive` bits). ggamma, gbeta: (channels), summed over
+  /// groups. Optional: g_add, receives the masked g; or sums, from conv2d_data_relu, whose dx is g and already masked.
   virtual void batch_norm_backward(const NormShape& shape, ConstArray g, ConstArray x, ConstArray y, ConstArray gamma,
                                    ConstArray mean, ConstArray rstd, Array gx, Array g_add, Array ggamma, Array gbeta,
                                    ConstArray sums = {}) = 0;
@@ -305,8 +299,7 @@ class Backend {
   virtual void l2_normalize_backward(std::int64_t rows, std::int64_t cols, double epsilon, ConstArray g, ConstArray u,
                                      ConstArray norm, Array gx) = 0;
 
-  // ---- losses of embeddings; only f64 or f32, since heads run in the master type. InfoNCE over s = u u^T /
-  // temperature, of which only tiles ever exist; log_p, lse, g are (strata, rows).
+  // ---- losses of embeddings, f64 or f32. InfoNCE: s = u u^T / temperature; log_p, lse and g are (strata, rows).
   /// log_p[i] = s[i, positive of i] - lse[i]; lse[i] = log of the sum of exp(s[i, j]) over the candidates j.
   virtual void info_nce(const InfoNceShape& shape, ConstArray u, Array log_p, Array lse) = 0;
   /// gu = (E + E^T) u / temperature; E[i, j] = g[i] ([j is the positive] - exp(s[i, j] - lse[i])), E[i, i] = 0.
@@ -314,11 +307,11 @@ class Backend {
   /// Cotangent a of gu -> dg, du (optional); lse is treated as a function of u.
   virtual void info_nce_double_backward(const InfoNceShape& shape, ConstArray a, ConstArray g, ConstArray u,
                                         ConstArray lse, Array dg, Array du) = 0;
-  /// diagonal = sum of (c_ii - 1)^2, off_diagonal = sum over i != j of c_ij^2, one value each; c_ii: (cols). factor,
-  /// (cols, cols), optional, only for the direct form: rows c, with zeros on its diagonal.
+  /// diagonal = sum of (c_ii - 1)^2, off_diagonal = sum over i != j of c_ij^2, one value each; c_ii: (cols). factor:
+  /// (cols, cols), optional, only without `gram`; receives c times rows, with zeros on its diagonal.
   virtual void cross_correlation_loss(const CrossCorrelationShape& shape, ConstArray z, Array diagonal,
                                       Array off_diagonal, Array c_ii, Array factor) = 0;
-  /// gz, of z's shape, from the cotangents of both sums. The direct form needs `factor`.
+  /// gz, of z's shape, from the cotangents of both sums. Needs `factor` without `gram`.
   virtual void cross_correlation_loss_backward(const CrossCorrelationShape& shape, ConstArray g_diagonal,
                                                ConstArray g_off_diagonal, ConstArray z, ConstArray c_ii,
                                                ConstArray factor, Array gz) = 0;
@@ -337,8 +330,8 @@ class Backend {
   virtual void average_pool(const PoolShape& shape, ConstArray x, Array y) = 0;
   virtual void average_pool_backward(const PoolShape& shape, ConstArray g, Array dx) = 0;
 
-  // ---- optimizers over flat buffers (f32 or f64); `gradient` is read only; state buffers start out as zeros. rounded:
-  // optional, bf16, of the parameters' size; receives a rounded copy of what is written to the parameters.
+  // ---- optimizers over flat buffers, f32 or f64. State buffers start out as zeros. rounded: optional, bf16, of the
+  // parameters' size; receives a rounded copy of what is written to the parameters.
   virtual void sgd(const SgdSettings& settings, const std::vector<Segment>& segments, ConstArray scalars,
                    ConstArray gradient, Array parameters, Array momentum, Array rounded = {}) = 0;
   virtual void lars(const LarsSettings& settings, const std::vector<Segment>& segments, ConstArray scalars,
@@ -353,10 +346,9 @@ class Backend {
   /// average = keep average + (1 - keep) values; keep is one f64 in device memory.
   virtual void moving_average(ConstArray keep, ConstArray values, Array average, Array rounded = {}) = 0;
 
-  // ---- random views (kernels/views.h) of images in device memory.
-  /// out[v n + i] = view v of image indices[i], (size, size, channels), f32 or bf16, for n indices. pixels: u8 (count,
-  /// height, width, 3), or images of different sizes, located by batch.places; indices: i32 in [0, count); epoch: one
-  /// i32 in device memory, so that a recorded step can be replayed with another epoch.
+  /// Random views (kernels/views.h): out[v n + i], (size, size, channels), f32 or bf16, is view v of image indices[i]
+  /// for n indices, i32 in [0, count). pixels: u8 (count, height, width, 3), or located by batch.places if sizes
+  /// differ. epoch: one i32 in device memory, so that a recorded step can be replayed with another epoch.
   virtual void make_views(const ViewBatch& batch, ConstArray pixels, ConstArray indices, ConstArray epoch,
                           Array out) = 0;
 

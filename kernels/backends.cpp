@@ -1,4 +1,4 @@
-// The list of devices, the only place that knows which exist and which were compiled in; and the defaults of Backend's
+// The list of devices: the only place that knows which exist and which are compiled in. Also the defaults of Backend's
 // optional features.
 #include <cstring>
 
@@ -78,7 +78,7 @@ const std::vector<Backend*>& backends() { return devices().list; }
 const std::string& devices_text() { return devices().text; }
 
 Backend& backend(const char* name) {
-  if (std::strcmp(name, "cpu") == 0) return cpu_backend();  // without waking a GPU
+  if (std::strcmp(name, "cpu") == 0) return cpu_backend();  // without initializing a GPU
   if (std::strcmp(name, "auto") == 0) return *backends().back();
   for (Backend* device : backends())
     if (std::strcmp(name, device->name()) == 0) return *device;

@@ -13,9 +13,8 @@ class ConvTuning;  // kernels/conv_tuning.h
 /// `--cpu-conv`. `direct` forces f32 and bf16 convolutions; `winograd` f32 ones, where it exists.
 enum class CpuConv { automatic, direct, winograd };
 
-/// `--conv`. `cudnn` uses the library wherever it supports the case; `cuda` uses our own kernels everywhere. The
-/// library computes only bf16: f64 and f32 always run on our own kernels, and so does bf16 if cuDNN has no engine for
-/// the shape. Without cuDNN, `cudnn` is an error and `automatic` means `cuda`.
+/// `--conv`. `cuda`: our own kernels. `cudnn`: cuDNN for every bf16 shape that it supports, our own kernels for the
+/// rest; an error without cuDNN. `automatic`: the rule in kernels/cuda/rules.h, or `cuda` without cuDNN.
 enum class CudaConv { automatic, cuda, cudnn };
 
 /// How the GPU multiplies f32: as it is, or with both operands rounded to tf32 on tensor cores, either only in matrix

@@ -1,5 +1,5 @@
-// Records what computed the GPU's convolutions, for logs: the rule says what is tried first, this says what ran. Plain
-// C++: part of every build.
+// Records, for logs, which implementation computed each of the GPU's convolutions; the rule only says which is tried
+// first. Plain C++: part of every build.
 #pragma once
 
 #include <string>

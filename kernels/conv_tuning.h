@@ -13,7 +13,7 @@
 
 namespace vergence {
 
-/// Algorithm names by case: "128x32x32x64 -> 64, 3x3/1+1*1, groups 1, forward, f32" -> "winograd".
+/// The chosen algorithm by case: "128x32x32x64 -> 64, 3x3/1+1*1, groups 1, forward, f32" -> "winograd".
 using ConvChoices = std::map<std::string, std::string>;
 
 /// One way to compute a convolution. `run` computes it and waits for the result; it may be called often and must always

@@ -1,4 +1,4 @@
-// The two kinds of failure: something went wrong, and the user asked for something impossible.
+// The two kinds of failure: general errors, and errors in what the user asked for.
 #pragma once
 
 #include <sstream>

@@ -3,9 +3,14 @@
 //
 // Order: random resized crop, color jitter, gray, Gaussian blur, solarize, horizontal flip, normalize.
 //
+// Resizing uses Pillow's antialiased filters (triangle, or Keys' cubic with a = -0.5), stretched when shrinking; a
+// cubic's overshoot is clamped to [0, 1]. The blur is a true Gaussian, cut off at ceil(3 sigma) pixels and
+// renormalized, with borders reflected without repeating the edge. (solo-learn calls Pillow's box approximation of that
+// Gaussian.)
+//
 // A view is made in two steps: `draw_view` turns a random stream into a `ViewPlan`; `apply_view` is pure arithmetic. A
-// plan has the same bits on every device (view_plan.h); pixels agree up to rounding. So that any device can repeat it,
-// a plan always consumes the same 53 draws of the stream, whichever operations are on:
+// plan has the same bits on every device (view_plan.h); pixels agree up to rounding. A plan always consumes the same 53
+// draws of the stream, so switching off one operation does not change the decisions of the others:
 //    0-39  ten crop attempts of four draws: area, logarithm of the aspect ratio, top, left; the first that fits wins
 //   40-44  jitter: does it apply, brightness, contrast, saturation, hue
 //   45-47  jitter's order: Fisher-Yates from the back, below(4), below(3), below(2)
@@ -13,7 +18,6 @@
 //   49-50  blur: does it apply, sigma
 //      51  solarize: does it apply
 //      52  flip: does it apply
-// Switching off one operation therefore does not change the others' decisions.
 #pragma once
 
 #include <array>
@@ -133,12 +137,7 @@ void check_view_batch(const ViewBatch& batch);
 /// Draws the plan of a view of a height x width image. Stream key: (seed, Purpose::view, epoch, sample, view).
 ViewPlan draw_view(const ViewSettings& settings, std::int64_t height, std::int64_t width, Random random);
 
-/// Applies a plan: `image` is height x width x channels bytes (HWC), `out` size x size x channels floats (HWC),
-/// normalized.
-///   Resizing: Pillow's antialiased filters (triangle; Keys' cubic with a = -0.5), their support stretched when
-///   shrinking; a cubic's overshoot is clamped to [0, 1]. Blur: a true Gaussian cut off at ceil(3 sigma) pixels and
-///   renormalized, borders reflected without repeating the edge. (solo-learn calls Pillow's box approximation of the
-///   same Gaussian.)
+/// Applies a plan: `image` is height x width x channels bytes (HWC), `out` size x size x channels normalized floats.
 void apply_view(const std::uint8_t* image, std::int64_t height, std::int64_t width, const ViewSettings& settings,
                 const ViewPlan& plan, float* out);
 

@@ -1,5 +1,5 @@
-// Follows links one by one, since two things are found behind them: the folder of the target, where the replacing file
-// is created, and the descriptors in /proc, which open() would write from their start.
+// Follows links one by one to find the target's folder, where the new file is created, and descriptors in /proc, which
+// must be written at their position: open() would write from the start.
 #include "engine/io/destination.h"
 
 #include <fcntl.h>
@@ -29,8 +29,8 @@ int descriptor_named(const fs::path& path) {
   return !error && folder.starts_with(process + "/") && folder.ends_with("/fd") ? *number : -1;
 }
 
-/// True if rename() would fail although the file may be written: a file that is a mount point, as in a container, and
-/// another user's file in a folder like /tmp.
+/// True if the file may be written but rename() onto it would fail: a mount point, as in a container, or another user's
+/// file in a folder like /tmp.
 bool only_rewritable(const std::string& path, const struct stat& file) {
 #ifdef STATX_ATTR_MOUNT_ROOT
   struct statx more {};

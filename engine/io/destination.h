@@ -29,11 +29,10 @@ struct Destination {
 /// device, a loop of links, or a file that may not be written. Does not check that a new file can be created.
 Destination destination_of(const std::string& path);
 
-/// Follows the symbolic links of the last part of `path`; the target need not exist. Gives up on loops of links after a
-/// while.
+/// Follows the symbolic links of the last part of `path`; the target need not exist. Stops after 40 links.
 std::string follow_links(const std::string& path);
 
-/// What a file that is not regular is, in words: "a FIFO".
+/// The kind of a file that is not regular, in words: "a FIFO".
 const char* kind_of(mode_t mode);
 
 /// The folder that `path` is in.

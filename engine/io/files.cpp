@@ -61,7 +61,7 @@ int open_beside(const std::string& path, const Destination& to, const std::strin
     throw UsageError(message);
   }
   if (to.exists) {
-    // Not every user may change a file's owner; and a file system without permissions loses none.
+    // Ignores failures: not every user may change a file's owner, and some file systems have no permissions.
     [[maybe_unused]] const int given = fchown(descriptor, to.user, to.group);
     fchmod(descriptor, to.mode);
   }
@@ -87,8 +87,8 @@ int open_itself(const std::string& path, const Destination& to) {
 }  // namespace
 
 int open_regular(const std::string& path, struct stat& status) {
-  // O_NONBLOCK keeps open() from waiting for a FIFO's writer. For a regular file it changes one thing: open() does not
-  // wait for a file server to give back a lease, which takes seconds at most.
+  // O_NONBLOCK keeps open() from waiting for a FIFO's writer. For a regular file under a lease it makes open() fail
+  // with EWOULDBLOCK: the second call then waits until the lease ends, seconds at most.
   int descriptor = open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
   if (descriptor < 0 && errno == EWOULDBLOCK && stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode))
     descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);

@@ -25,9 +25,8 @@ std::int64_t file_bytes(const std::string& path, const std::string& where);
 /// fails.
 std::string read_file(const std::string& path);
 
-/// A text given to the program, as a file or by a process: reads a FIFO, a pipe or a terminal to its end, however long
-/// that takes. `is_file` (if given) says whether it was a regular file, which can be read again. Throws UsageError
-/// naming the path if it cannot be read or is longer than 16 MiB.
+/// Reads a file, FIFO, pipe or terminal to its end, however long that takes. `is_file` receives whether it is a regular
+/// file, which can be read again. Throws UsageError naming the path if it cannot be read or exceeds 16 MiB.
 std::string read_text(const std::string& path, bool* is_file = nullptr);
 
 /// A mapped file: its pages are read from the disk when they are first touched.
@@ -44,8 +43,8 @@ class MappedFile {
   /// Throws UsageError naming the path if the file has been written to, truncated, replaced, removed or made unreadable
   /// since it was opened. Call this before touching pages: the pages of a truncated file cannot be read.
   void check_unchanged() const;
-  /// Copies `count` bytes from `offset` on. Throws like check_unchanged, also if the file changes meanwhile, when
-  /// touching a page would otherwise end the program.
+  /// Copies `count` bytes from `offset` on. Throws like check_unchanged, also if the file is truncated meanwhile
+  /// (touching a mapped page would then end the program).
   void read(std::size_t offset, char* to, std::size_t count) const;
 
  private:
@@ -57,13 +56,9 @@ class MappedFile {
   std::uint32_t mode_ = 0;
 };
 
-/// A file being written. The target of the path decides how (engine/io/destination.h; symbolic links stay):
-///   - a regular file, or nothing yet: writes a file beside it, which `commit` syncs and renames onto it. Without
-///     `commit` the target stays unchanged and the file beside it is removed. Keeps the target's permissions.
-///   - a regular file that cannot be replaced: its contents are overwritten.
-///   - a character device, a FIFO, /dev/stdout and the like: the bytes go there as they come.
-/// Errors name the path. The constructor throws UsageError if nothing can be written, for example to a folder or to a
-/// FIFO that nobody reads; the members throw Error.
+/// A file being written. The path's target decides how (Destination::Way, engine/io/destination.h); symbolic links
+/// stay. Errors name the path: the constructor throws UsageError if nothing can be written, for example to a folder or
+/// to a FIFO that nobody reads; the members throw Error.
 class AtomicFile {
  public:
   explicit AtomicFile(std::string path);
@@ -71,11 +66,12 @@ class AtomicFile {
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
 
-  /// True if the file will replace the target; then nothing changes before `commit`.
+  /// True if a new file, written beside the target, will replace it. Without `commit` the target then stays unchanged.
   bool replaces() const { return !temporary_.empty(); }
   void write(const void* data, std::int64_t bytes);
   void write(std::string_view text) { write(text.data(), static_cast<std::int64_t>(text.size())); }
-  /// Syncs the file, renames it onto the target and syncs the folder. Nothing may be written afterwards.
+  /// Syncs the file. If it replaces the target: renames it onto that, keeping the target's permissions, and syncs the
+  /// folder. Nothing may be written afterwards.
   void commit();
 
  private:
@@ -88,7 +84,7 @@ class AtomicFile {
 void write_atomically(const std::string& path, std::string_view bytes);
 
 /// The output file of a long computation: checks at the start that it can be written. The constructor throws like
-/// AtomicFile's and leaves no trace. A streamed target stays open, since the reader of a FIFO waits.
+/// AtomicFile's and leaves no trace. A target that is not replaced stays open, since the reader of a FIFO waits.
 class ResultFile {
  public:
   explicit ResultFile(std::string path);

@@ -14,9 +14,8 @@ class LineFile {
 
   const std::string& path() const { return path_; }
 
-  /// Appends `line`, given without a newline, and syncs it: one write, under a lock that other LineFiles respect. Ends
-  /// an unfinished line left by a killed process first. Creates the file if there is none. Throws Error naming the
-  /// path; a line that could not be written whole is removed again.
+  /// Appends and syncs `line`, given without a newline, under a lock that LineFiles respect; creates a missing file and
+  /// first ends a line that a killed process left unfinished. Throws Error naming the path; removes a partial line.
   void append(std::string_view line);
 
  private:

@@ -9,9 +9,8 @@
 
 namespace vergence {
 
-/// Throws Failure, "<path>: <what>: <the system's reason>", unless a system call succeeded. The call may be the first
-/// argument itself: errno is read in here. Never pass std::strerror(errno) beside a call as an argument of `require`:
-/// the compiler chooses which of the two is evaluated first.
+/// Throws Failure, "<path>: <what>: <the system's reason>", unless `succeeded`, the outcome of a system call. Reads
+/// errno itself: an argument std::strerror(errno) beside the call might be evaluated before the call.
 template <class Failure = Error>
 void require_call(bool succeeded, const std::string& path, const char* what) {
   const int error = errno;

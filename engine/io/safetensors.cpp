@@ -70,7 +70,7 @@ std::string header_of(const std::vector<const TensorEntry*>& order, const Metada
   return text;
 }
 
-/// Parses the header and finds duplicate keys; the JSON library would keep only the last of them.
+/// Parses the header and rejects duplicate keys, of which the JSON library would keep only the last.
 Json parse_header(const std::string& path, std::string_view text) {
   std::vector<std::set<std::string>> keys;
   const auto check = [&](int depth, Json::parse_event_t event, Json& parsed) {

@@ -33,23 +33,21 @@ std::int64_t safetensors_size_of(std::string_view dtype);
 /// F64, F32, BF16, I32 or U8.
 const char* safetensors_name_of(DType dtype);
 
-/// Replaces the file at `path` atomically (a kill leaves the old one). Streams tensors from their memory, larger
-/// element types first, so that each is aligned. Throws Error naming the path: for duplicate names, unknown types, byte
-/// counts that contradict the shape, and failed writes.
+/// Replaces the file at `path` atomically. Streams the tensors, larger element types first, so that each is aligned.
+/// Throws Error naming the path for duplicate names, unknown types, byte counts unlike the shape's and failed writes.
 void write_safetensors(const std::string& path, const std::vector<TensorEntry>& tensors, const Metadata& metadata = {});
 
-/// The start of such a file: the header's length and the header, for tensors stored one after another in the given
-/// order, which must be by decreasing element size. Throws Error like write_safetensors.
+/// The start of such a file (the header and, before it, its length) for tensors stored in the given order, which must
+/// be by decreasing element size. Throws Error like write_safetensors.
 std::string safetensors_header(const std::vector<TensorEntry>& tensors, const Metadata& metadata);
 
-/// A file in memory, or mapped. Entries point into it and are valid as long as it exists.
+/// A file in memory, or mapped. Entries point into it and are valid as long as this object exists.
 class SafetensorsFile {
  public:
-  /// The same as below for a mapped file.
+  /// As the constructor below, for a mapped file.
   explicit SafetensorsFile(std::shared_ptr<const MappedFile> file);
-  /// Reads and checks the whole file. Throws UsageError (one line, naming the file) if it cannot be read, is truncated
-  /// or too long, if the header is over 100 MB or invalid, or if tensors repeat a name, have an unknown type or a wrong
-  /// size, overlap or leave gaps.
+  /// Throws UsageError naming the file if it cannot be read or has the wrong length, if the header is invalid or over
+  /// 100 MB, or if tensors repeat a name, have an unknown type or a wrong size, overlap or leave gaps.
   explicit SafetensorsFile(const std::string& path);
 
   const std::string& path() const { return path_; }

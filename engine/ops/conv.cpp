@@ -1,5 +1,5 @@
-// Convolution as a closed triple. With the trilinear form <g, F(x, w)>: F = conv2d, D = conv2d_data (its transpose in
-// x), W = conv2d_weight (its transpose in w); the derivative of each consists of the other two, at any order.
+// Convolution and its two transposes. In the trilinear form <g, F(x, w)>, F = conv2d, D = conv2d_data (the transpose in
+// x) and W = conv2d_weight (the transpose in w). The derivative of each consists of the other two, at any order.
 #include "engine/ops/conv.h"
 
 #include "engine/ops/conv_norm.h"
@@ -38,18 +38,18 @@ void require_types(const char* op, DType activations, DType weights) {
           " activations do not go with ", name_of(weights), " weights");
 }
 
-// ---- the three ops as recorded. before: the tensor to which an image-sized result was added, or none; a cotangent
+// ---- recording the three ops. before: the tensor to which an image-sized result was added, or none. The cotangent
 // passes to it unchanged.
 
 void record_forward(const Tensor& x, const Tensor& w, const Tensor& before, const ConvOptions& conv, Tensor& y);
 void record_data(const Tensor& g, const Tensor& w, const Tensor& before, const ConvOptions& conv, Tensor& dx);
 
-/// True if the convolution itself adds a vjp's part of a cotangent to `before`.
+/// True if the device's convolution itself can add a vjp's part of a cotangent to `before`.
 bool joins(const Tensor& before, const Tensor& from) {
   return before && before.dtype == from.dtype && from.backend().traits().adds_convolutions;
 }
 
-/// conv2d of a vjp, added to the earlier contributions if the device has kernels for that.
+/// conv2d for a vjp, added to `before` if the device has kernels for that.
 Tensor forward_onto(const Tensor& before, const Tensor& x, const Tensor& w, const ConvOptions& conv) {
   if (!joins(before, x)) return conv2d(x, w, conv);
   Tensor y = before;
@@ -59,7 +59,7 @@ Tensor forward_onto(const Tensor& before, const Tensor& x, const Tensor& w, cons
   return y;
 }
 
-/// conv2d_data of a vjp, likewise.
+/// conv2d_data for a vjp, in the same way.
 Tensor data_onto(const Tensor& before, const Tensor& g, const Tensor& w, const Shape& images, const ConvOptions& conv) {
   if (!joins(before, g)) return conv2d_data(g, w, images, conv);
   Tensor dx = before;

@@ -13,9 +13,8 @@ namespace vergence {
 std::shared_ptr<const Epilogue> relu_norm_epilogue(const NormShape& shape, const Tensor& x, const Tensor& positive,
                                                    const Tensor& mean);
 
-/// For the vjp of a convolution with these weights: the cotangent of its images, input 0, with such an epilogue
-/// applied, added in place to c.partial(0) if that exists. "None" if there is no such epilogue or the device does not
-/// support it. Batch norm's vjp finds the sums of Backend::conv2d_data_relu in `gathered`.
+/// For a convolution's vjp: the cotangent of its images (input 0) with such an epilogue applied, added to c.partial(0)
+/// in place; passes the sums of Backend::conv2d_data_relu to batch norm's vjp. "None" if it or the device has none.
 Tensor conv2d_data_relu(const VjpContext& c, const ConvShape& shape, const Tensor& w);
 
 }  // namespace vergence

@@ -39,7 +39,7 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias) {
 
 namespace {
 
-/// gx = g m and gm = sum over rows of g x, in one pass over g and x.
+/// gx = g m and gm = the sum over rows of g x, in one pass over g and x.
 struct MaskGradients {
   Tensor gx, gm;
 };

@@ -1,6 +1,6 @@
-// Losses as fused ops. InfoNCE: forward, backward and double backward, each streaming over tiles of the scores; orders
-// three and up fall back to a composition of elementary ops. The cross-correlation loss: forward and backward; from the
-// second order on it consists of matrix products anyway.
+// Losses as fused ops. InfoNCE has kernels for the forward, backward and double backward passes; from order three on it
+// is composed of elementary ops. The cross-correlation loss has kernels for the forward and backward passes; from order
+// two on it consists of matrix products anyway.
 #include "engine/ops/loss.h"
 
 #include "engine/graph.h"

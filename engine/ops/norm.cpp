@@ -1,8 +1,8 @@
 // Batch normalization as three fused ops: forward, backward, double backward. With xh = (x - mean) rstd and the
 // projector P z = z - mean(z) - xh mean(xh z), all over the rows of a statistic group:
 //   y = gamma xh + beta,   gx = gamma rstd P g,   ggamma = sum g xh,   gbeta = sum g,
-// and the double backward of those; see kernels/cpu/norm.cpp. An added input and a ReLU may be fused: the ReLU is a
-// constant mask on every cotangent. Derivatives of order three and up fall back to a composition of elementary ops.
+// and their double backward (kernels/cpu/norm.cpp). An added input and a ReLU may be fused; the ReLU is a constant mask
+// on every cotangent. Derivatives from order three on are composed of elementary ops.
 #include "engine/ops/norm.h"
 
 #include "engine/ops/conv_norm.h"
@@ -11,8 +11,8 @@ namespace vergence {
 
 namespace {
 
-/// The part that all three ops share. gamma and y may be "none" (1, and no ReLU); mean and rstd are constants. If the
-/// device prefers bits, y holds those of the ReLU's mask, u8.
+/// The tensors that all three ops use. gamma may be "none" (1), y too (no ReLU); mean and rstd are constants. On a
+/// device with `relu_bits`, y holds the bits of the ReLU's mask, u8.
 struct NormTensors {
   NormShape shape;
   Tensor gamma, y, mean, rstd;
@@ -138,7 +138,7 @@ NormSecond batch_norm_double_backward(const Incoming& in, const Tensor& g, const
   return out;
 }
 
-/// For the vjp of the forward op. If something was gathered, g is already masked.
+/// The vjp of the forward op. If another vjp gathered the sums, g is already masked.
 BackwardResult batch_norm_backward(const VjpContext& c, const NormTensors& norm) {
   const Tensor &g = c.g(), &x = c[4], &sums = c.gathered;
   const Shape channels{x.cols()};

@@ -1,10 +1,9 @@
 // Every differentiable operation. Each checks its shapes, calls the backend once or a few times, and records its
 // derivative. Errors name the op and both shapes.
 //
-// Broadcasting (elementwise binary ops): equal shapes; a one-element tensor with anything; a vector [C] with [..., C]
-// (repeated over rows); or [..., 1] with [..., C] (repeated over columns). Both sides must have the same dtype.
-//
-// `place`: memory of the result's shape and type, which then holds the result; its old contents are overwritten.
+// Elementwise binary ops broadcast a one-element tensor to any shape, [C] over the rows of [..., C], and [..., 1] over
+// the columns of [..., C]. Both sides must have the same dtype. `place`: a tensor of the result's shape and type whose
+// memory receives the result.
 #pragma once
 
 #include <optional>
@@ -58,7 +57,7 @@ inline Tensor operator-(const Tensor& x) { return affine(x, -1); }
 /// Sum of everything: rank 0.
 Tensor sum(const Tensor& x);
 Tensor mean(const Tensor& x);
-/// factor times the sum of everything: rank 0. Forward and backward each save a pass over `sum` with `affine`.
+/// factor times the sum of everything: rank 0. Saves one pass forward and one backward compared with sum and affine.
 Tensor scaled_sum(const Tensor& x, double factor);
 /// <a, b>: rank 0.
 Tensor dot(const Tensor& a, const Tensor& b);
@@ -66,7 +65,7 @@ Tensor dot(const Tensor& a, const Tensor& b);
 Tensor sum_over_rows(const Tensor& x, const Tensor& place = {});
 /// [..., C] -> [..., 1].
 Tensor sum_cols(const Tensor& x);
-/// Per row / column sums of a*b without storing the product.
+/// Sums of a*b over rows (dot_rows) or columns (dot_cols), without storing the product.
 Tensor dot_rows(const Tensor& a, const Tensor& b);  // -> [C]
 Tensor dot_cols(const Tensor& a, const Tensor& b);  // -> [..., 1]
 /// Repeats a [C], [..., 1] or one-element tensor to `shape`.
@@ -78,7 +77,7 @@ Tensor max_cols(const Tensor& x);
 
 // ---- movement (move.cpp)
 Tensor reshape(const Tensor& x, const Shape& shape);
-/// Concatenated along `axis`.
+/// Concatenates along `axis`.
 Tensor concat(const Tensors& parts, int axis);
 /// `count` entries along `axis`, beginning at `start`.
 Tensor slice(const Tensor& x, int axis, std::int64_t start, std::int64_t count);
@@ -101,7 +100,7 @@ Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a = false, bool t
               const Tensor& place = {});
 /// x w^T + bias: x [N, in], w [out, in], bias [out] or none.
 Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias = {});
-/// x m, m [C] over rows: features times a mask.
+/// x times m [C], repeated over rows: masks features.
 Tensor mask_scale(const Tensor& x, const Tensor& m);
 
 // ---- convolution (conv.cpp)
@@ -121,7 +120,7 @@ struct BatchNormOptions {
   std::int64_t groups = 1;  // statistic groups: equal consecutive parts of the first axis
   bool relu = false;
   double epsilon = 1e-5;
-  // Training: running statistics [C], master, updated with each group's statistics by this share; none: no update.
+  // Training: running statistics [C], master (or none), which each group's statistics update with this share.
   Tensor running_mean = {}, running_variance = {};
   double running_share = 0;
   // Training: nodes do not keep y; a backward pass that reads it recomputes it (one pass over x, the same bits).

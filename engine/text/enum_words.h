@@ -16,14 +16,14 @@
 
 namespace vergence {
 
-/// T: an enum, or std::optional of one if a word says that something else decides.
+/// T: an enum, or a std::optional of one, if one of the words ("auto") leaves the choice to something else.
 template <class T>
 struct Word {
   const char* text;
   T value;
 };
 
-/// In the order in which messages name them. An enum's list is a constant array declared beside it.
+/// Words in the order in which messages name them. An enum's list is a constant array declared beside it.
 template <class T>
 struct Words {
   std::vector<Word<T>> list;

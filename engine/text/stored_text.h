@@ -2,7 +2,7 @@
 //
 // A name that is UTF-8 is stored as it is. Any other is stored as "bytes:" and the name, with every byte that is not
 // part of a UTF-8 character, and '%' itself, written as % and two hexadecimal digits: the bytes "d\xe9j 5%" become
-// "bytes:d%E9j 5%25". So is a name that itself begins with "bytes:". Reading back always gives the same bytes.
+// "bytes:d%E9j 5%25". A name that itself begins with "bytes:" is stored that way too. Reading gives the same bytes.
 #pragma once
 
 #include <string>

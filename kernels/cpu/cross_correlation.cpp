@@ -1,10 +1,11 @@
 // The cross-correlation loss on the CPU. With c = z1^T z2 / N of both views' N embeddings of width D:
 //   forward   diagonal = sum_i (c_ii - 1)^2, off_diagonal = sum_{i != j} c_ij^2
-//   backward  gz1 = (2 / N^2) beta G1 + w z2, gz2 = (2 / N^2) beta G2 + w z1, w_i per column, alpha and beta the
-//   cotangents,
-// either directly, G1 = z2 F^T, G2 = z1 F, F = N c off the diagonal and 0 on it, w_i = (2 / N) alpha (c_ii - 1);
-// or by the Gram matrices, sum_ij c_ij^2 = <z1 z1^T, z2 z2^T> / N^2, G1 = (z2 z2^T) z1, G2 = (z1 z1^T) z2,
-// w_i = (2 / N) (alpha (c_ii - 1) - beta c_ii). FLOP: 6 N D^2 or 8 N^2 D. Bound by the matrix products.
+//   backward  gz1 = (2 / N^2) beta G1 + w z2, gz2 = (2 / N^2) beta G2 + w z1
+// with the cotangents alpha and beta of the two sums, one w_i per column, and either directly
+//   G1 = z2 F^T, G2 = z1 F, F = N c off the diagonal and 0 on it, w_i = (2 / N) alpha (c_ii - 1)
+// or by the Gram matrices, with sum_ij c_ij^2 = <z1 z1^T, z2 z2^T> / N^2,
+//   G1 = (z2 z2^T) z1, G2 = (z1 z1^T) z2, w_i = (2 / N) (alpha (c_ii - 1) - beta c_ii).
+// FLOP, forward and backward: 6 N D^2 or 12 N^2 D. Bound by the matrix products.
 #include "kernels/cpu/backend.h"
 #include "kernels/cpu/loops.h"
 #include "kernels/cpu/workspace.h"

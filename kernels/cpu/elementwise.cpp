@@ -30,7 +30,7 @@ struct Grid {
   static bool whole(Repeat repeat) { return repeat == Repeat::none || repeat == Repeat::everywhere; }
 };
 
-/// The offset of row `row` of an operand.
+/// Row `row` of an operand.
 template <class T>
 const T* row_of(const T* values, Repeat repeat, std::int64_t row, std::int64_t cols) {
   if (repeat == Repeat::none) return values + row * cols;

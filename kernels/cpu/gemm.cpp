@@ -32,9 +32,8 @@ namespace {
 
 using dnnl::memory;
 
-/// oneDNN's bf16 products on AMX need whole tiles of depth: with a remainder, older versions (2.6 here) hit illegal
-/// instructions, and up to 3.14 NaN leaks between rows (github.com/uxlfoundation/oneDNN, issues 1661 and 5717). Other
-/// depths are computed in f32.
+/// Other depths run in f32, since oneDNN's bf16 products on AMX fail at incomplete tiles: illegal instructions in 2.6,
+/// NaN leaking between rows up to 3.14 (github.com/uxlfoundation/oneDNN, issues 1661 and 5717).
 constexpr std::int64_t bf16_depth = 32;
 
 struct Key {

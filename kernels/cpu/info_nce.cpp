@@ -1,8 +1,8 @@
-// InfoNCE on the CPU, in tiles of rows, so that the full score matrix is never stored. With s = u u^T / temperature,
+// InfoNCE on the CPU, in tiles of rows whose scores stay in a core's cache. With s = u u^T / temperature,
 // p[i,j] = exp(s[i,j] - lse[i]) off the diagonal and 0 on it, and + the positive of row i:
 //   forward      log_p[i] = s[i,+] - lse[i]
 //   backward     gu = W u, W[i,j] = ((g[i] + g[j]) [j = +] - g[i] p[i,j] - g[j] p[j,i]) / temperature
-//   and of that  t = (a u^T + u a^T) / temperature, m[i] = sum_j p[i,j] t[i,j]: dg[i] = t[i,+] - m[i], du = V u + W a,
+//   double       t = (a u^T + u a^T) / temperature, m[i] = sum_j p[i,j] t[i,j]: dg[i] = t[i,+] - m[i], du = V u + W a,
 //                V[i,j] = -(g[i] p[i,j] (t[i,j] - m[i]) + g[j] p[j,i] (t[i,j] - m[j])) / temperature
 // FLOP for R rows of width d: 2, 4 and 16 R^2 d. Bound by the matrix products; the exponentials are vectorized.
 #include <cmath>
@@ -84,7 +84,7 @@ class Call {
   Workspace memory_;
 };
 
-/// From row i's products with all rows.
+/// log_p and lse of row i, from its products with all rows.
 template <class T>
 void forward_row(std::int64_t rows, std::int64_t i, std::int64_t positive, T scale, T* products, T& log_p, T& lse) {
   products[i] = -std::numeric_limits<T>::infinity();

@@ -42,9 +42,8 @@ decltype(auto) with_bits(DType type, F&& f) {
   }
 }
 
-/// Calls `body(i)` for i in [begin, end), vectorized: iterations must be independent. Pass a lambda that captures by
-/// value and keep locals of class type inside it; g++ 12 vectorizes neither references to pointers nor such locals in
-/// the loop.
+/// Calls `body(i)` for i in [begin, end), vectorized: iterations must be independent. For g++ 12 to vectorize it,
+/// `body` must capture by value, and locals of class type must be inside it rather than directly in a loop.
 template <class Body>
 void for_simd(std::int64_t begin, std::int64_t end, const Body body) {
 #pragma omp simd

@@ -9,9 +9,8 @@
 
 namespace vergence {
 
-/// A square image with one plane per channel. Planes are stored *transposed*, element (x, y) at x * size + y: resizing
-/// then needs one transposition instead of two, pointwise operations are unaffected, and `write_pixels` turns them
-/// back.
+/// A square image with one plane per channel, stored *transposed*: element (x, y) is at x * size + y. Resizing then
+/// needs one transposition instead of two; `write_pixels` turns the planes back.
 struct Planes {
   std::int64_t size = 0, channels = 3;
   std::vector<float> values;   // channels x size x size

@@ -1,6 +1,6 @@
 // Matrix products and convolutions as plain loops: the f64 reference for every other implementation, and the only one
-// in a build without libraries. Blocked for registers and split over threads, but nothing clever: each output element
-// is one sum, whose order depends only on the shape.
+// in a build without libraries. Blocked for registers and split over threads, but simple: each output element is one
+// sum, whose order depends only on the shape.
 #pragma once
 
 #include "kernels/backend.h"

@@ -15,7 +15,7 @@
 namespace vergence {
 namespace {
 
-/// Operations without a meaning for the channels are off: check_view_settings ensures it.
+/// check_view_settings has ensured that operations without a meaning for the channels are off.
 void apply_jitter(Planes& planes, const ViewPlan& plan) {
   const bool colors = planes.channels == 3, has_gray = colors || planes.channels == 1;
   for (Jitter operation : plan.order) switch (operation) {
@@ -145,7 +145,7 @@ ViewPlan draw_view(const ViewSettings& settings, std::int64_t height, std::int64
 
 namespace {
 
-/// A segment of the image relative to the available pixels: `count` of them, starting at `first`.
+/// Converts a segment of the image to one of the available pixels: `count` of them, starting at `first`.
 Stretch at_hand(const Stretch& all, std::int64_t first, std::int64_t count, int reduction) {
   const std::int64_t low = std::max<std::int64_t>(0, all.first / reduction - first);
   const std::int64_t high = std::min(count, (all.first + all.count + reduction - 1) / reduction - first);
@@ -154,7 +154,7 @@ Stretch at_hand(const Stretch& all, std::int64_t first, std::int64_t count, int 
           (static_cast<float>(all.first) + all.begin) / scale - static_cast<float>(first + low), all.length / scale};
 }
 
-/// True if the pixels become the view unchanged except for normalization.
+/// True if the view is the pixels themselves, only normalized.
 bool is_unchanged(const Stretch& rows, const Stretch& columns, std::int64_t size, const ViewPlan& plan) {
   const auto same = [&](const Stretch& part) {
     return part.begin == 0 && part.count == size && part.length == static_cast<float>(size);

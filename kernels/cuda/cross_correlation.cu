@@ -1,14 +1,14 @@
 // The cross-correlation loss on the GPU, f32 and f64. With c = z1^T z2 / N of both views' N embeddings of width D:
 //   forward   diagonal = sum_i (c_ii - 1)^2, off_diagonal = sum_{i != j} c_ij^2
-//   backward  gz1 = (2 / N^2) beta G1 + w z2, gz2 = (2 / N^2) beta G2 + w z1, w_i per column, alpha and beta the
-//   cotangents,
-// either directly, G1 = z2 F^T, G2 = z1 F, F = N c off the diagonal and 0 on it, w_i = (2 / N) alpha (c_ii - 1);
-// or by the Gram matrices, sum_ij c_ij^2 = <z1 z1^T, z2 z2^T> / N^2, G1 = (z2 z2^T) z1, G2 = (z1 z1^T) z2,
-// w_i = (2 / N) (alpha (c_ii - 1) - beta c_ii).
-// FLOP forward: 2 N D^2 in one kernel: it forms a tile of c, sums it and, if a gradient will follow, writes it as F; or
-// 2 N^2 D in one kernel: it forms a tile of both Gram matrices and multiplies them, only on one side of the diagonal,
-// since both are symmetric. Neither stores a product. Bound by multiply-adds outside the tensor cores. Backward: two
-// products of 2 N D^2 each, or four of 2 N^2 D, by gemm, and one pass over z and its gradient (bound by memory).
+//   backward  gz1 = (2 / N^2) beta G1 + w z2, gz2 = (2 / N^2) beta G2 + w z1
+// with the cotangents alpha and beta of the two sums, one w_i per column, and either directly
+//   G1 = z2 F^T, G2 = z1 F, F = N c off the diagonal and 0 on it, w_i = (2 / N) alpha (c_ii - 1)
+// or by the Gram matrices, with sum_ij c_ij^2 = <z1 z1^T, z2 z2^T> / N^2,
+//   G1 = (z2 z2^T) z1, G2 = (z1 z1^T) z2, w_i = (2 / N) (alpha (c_ii - 1) - beta c_ii).
+// Forward in one kernel, bound by multiply-adds outside the tensor cores. Direct, 2 N D^2 FLOP: a block forms a tile of
+// c, sums it and, if a gradient will follow, writes it as F. Gram, 2 N^2 D FLOP: a block forms a tile of both symmetric
+// matrices, on one side of the diagonal only, and multiplies them without storing them. Backward: two products of 2 N
+// D^2 each, or four of 2 N^2 D, by gemm, and one pass over z and its gradient (bound by memory).
 #include <cmath>
 
 #include "kernels/cuda/backend.h"

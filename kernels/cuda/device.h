@@ -23,9 +23,8 @@ class Device {
   int multiprocessors() const;
   Stream stream() const;
 
-  /// Blocks are 256-byte aligned. Everything runs on one stream, so a block may be released once the last kernel that
-  /// uses it was launched. Throws Error when memory runs out, with the bytes requested, the bytes free, and what may
-  /// help.
+  /// Blocks are 256-byte aligned. All work is on one stream, so a block may be released once its last kernel is
+  /// launched. If memory runs out, throws Error with the bytes requested, the bytes free, and what may help.
   void* allocate(std::int64_t bytes);
   void release(void* block, std::int64_t bytes) noexcept;
   MemoryUse memory() const;
@@ -43,7 +42,7 @@ class Device {
   void copy(void* to, const void* from, std::int64_t bytes);
   void synchronize();
 
-  /// Between these two calls, logs the blocks that the work takes and releases.
+  /// Between these two calls, logs the blocks that the work allocates and releases.
   void begin_rehearsal();
   std::unique_ptr<Rehearsal> end_rehearsal();
   /// From here on work is recorded instead of run; blocks allocated meanwhile belong to the recording. Throws if one is

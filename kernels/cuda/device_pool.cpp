@@ -35,7 +35,7 @@ std::int64_t DevicePool::extent(std::int64_t bytes) const {
   return settings_.single_blocks ? std::max<std::int64_t>(1, bytes) : rounded(bytes);
 }
 
-/// A new segment, registered in the books; null if the system has no more memory.
+/// A new segment, entered in `segments_`; null if the system has no more memory.
 void* DevicePool::add_segment(std::int64_t bytes) {
   void* segment = source_.take(bytes);
   if (!segment) return nullptr;

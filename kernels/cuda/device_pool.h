@@ -79,7 +79,7 @@ class DeviceMemory {
   /// Allocates from the general pool or, during a recording, from the recording's. Null if there is no more memory.
   void* allocate(std::int64_t bytes);
   /// Returns a block to its pool. Throws Error if it belongs to none. A recording may use blocks of the general pool,
-  /// so one released during a recording is held until the recording ends.
+  /// so one released while recording is held until the recording is forgotten.
   void release(void* block, std::int64_t bytes);
 
   /// Between these two calls, logs the blocks of the general pool.
@@ -87,14 +87,13 @@ class DeviceMemory {
   MemoryLog end_log() { return std::exchange(log_, std::nullopt).value_or(MemoryLog{}); }
 
   bool recording() const { return under_way_ > 0; }
-  /// First returns unused memory to the system, to make room for the recording's own. With a log of the same work (not
-  /// needed afterwards), the recording's blocks are placed to use the least memory; without one, or where the work
-  /// differs, in any gap that fits.
+  /// First returns unused memory to the system. With a log of the same work (not needed afterwards), a MemoryPlan
+  /// places the recording's blocks; without one, or where the work differs, they go to any gap that fits.
   void begin_recording(const MemoryLog* log = nullptr);
   /// The recording's number.
   int end_recording();
-  /// The recording will not be replayed again. Its pool is released once none of its blocks is in use: until then
-  /// nobody else may get their addresses.
+  /// For a recording that will not be replayed again: releases its pool once none of its blocks is in use, since until
+  /// then nobody else may get their addresses.
   void forget(int number);
 
   /// A recording's memory counts as used as long as its pool exists.

@@ -5,21 +5,17 @@
 
 namespace vergence::VERGENCE_GPU {
 
-/// The moments of y, bf16, per channel and tile of pixels, written by the forward pass for batch norm. They are
-/// computed from the stored values and centered within their tile, so nothing cancels even with a large mean. Both
-/// buffers are [ceil(pixels / conv_statistics_rows)][out_channels]; the last tile may have fewer pixels. Null: not
-/// wanted.
+/// Moments of a convolution's stored bf16 output for batch norm, centered within each tile of conv_statistics_rows
+/// pixels, so that nothing cancels. Both [ceil(pixels / conv_statistics_rows)][out_channels]; null if not wanted.
 struct ConvStatistics {
   float* mean = nullptr;
   float* squares = nullptr;  // sums of squared deviations from the tile's mean
 };
 constexpr int conv_statistics_rows = 128;
 
-/// The work that a batch norm with ReLU (output x, input raw) leaves to the data gradient. dx is zeroed where a bit of
-/// `positive` is not set (bit i % 8 of byte i / 8). For each tile of conv_statistics_rows pixels, the sums of dx and of
-/// dx (raw - mean) go to sums[unit][2][in_channels]. A tile is within one class (kernels/cuda/conv/walk.h) and within
-/// one of `groups` equal runs of images, which selects its row of `mean`, (groups, in_channels). Units are numbered
-/// through the classes of a group, group after group. Null: not wanted.
+/// What Backend::conv2d_data_relu adds to conv2d_data: it masks dx by `positive` and writes each tile's sums of dx and
+/// of dx (raw - mean) to sums[unit][2][in_channels], unit after unit through a group's classes (conv/walk.h). A tile
+/// has conv_statistics_rows pixels of one class and group; mean: (groups, in_channels). Null: not wanted.
 struct ConvReluSums {
   const bf16* raw = nullptr;
   const std::uint8_t* positive = nullptr;
@@ -28,15 +24,14 @@ struct ConvReluSums {
   int groups = 1;
 };
 
-/// True if a batch norm of such activations can use the moments of a convolution's tiles: it is a training one, they
-/// are bf16, and no tile spans two statistic groups.
+/// True if a batch norm can use the moments of a convolution's tiles: it is in training mode, the activations are bf16,
+/// and no tile spans two statistic groups.
 inline bool norm_takes_tiles(const NormShape& shape, DType activations) {
   return shape.training && activations == DType::bf16 && (shape.groups == 1 || shape.rows % conv_statistics_rows == 0);
 }
 
-/// A training batch norm of x, the output of a convolution that wrote the moments of its tiles to `given`: reads x only
-/// once. Writes mean, rstd and y like CudaBackend::batch_norm. Returns false, having done nothing, unless
-/// `norm_takes_tiles`.
+/// CudaBackend::batch_norm in training mode, of a convolution's output x whose moments are `given`: reads x only once.
+/// Returns false, having done nothing, unless `norm_takes_tiles`.
 bool batch_norm_of_tiles(Device& device, const NormShape& shape, const ConvStatistics& given, ConstArray x,
                          ConstArray gamma, ConstArray beta, ConstArray add, Array mean, Array rstd, Array y,
                          Array positive, const RunningUpdate& running);

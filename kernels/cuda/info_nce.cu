@@ -2,18 +2,18 @@
 // on it, and + the positive of row i:
 //   forward      log_p[i] = s[i,+] - lse[i]
 //   backward     gu = W u / temperature, W[i,j] = (g[i] + g[j]) [j = +] - g[i] p[i,j] - g[j] p[j,i]
-//   and of that  t = (a u^T + u a^T) / temperature, m[i] = sum_j p[i,j] t[i,j]: dg[i] = t[i,+] - m[i],
+//   double       t = (a u^T + u a^T) / temperature, m[i] = sum_j p[i,j] t[i,j]: dg[i] = t[i,+] - m[i],
 //                du = (V u + W a) / temperature, V[i,j] = -g[i] p[i,j] (t[i,j] - m[i]) - g[j] p[j,i] (t[i,j] - m[j])
 // Streaming: a block owns 64 rows, goes over its share of the columns 64 at a time, recomputes their scores and uses
-// them in registers. For R rows of width d: bytes: u, a and the result a few times over (L2); FLOP: 2 R^2 d forward, 4
-// backward, 16 for the second order (each 128 columns of a result recompute the scores). Bound by multiply-adds outside
-// the tensor cores, since TF32 would lose the precision that second order needs: R = 1024, d = 128 take 0.27 GFLOP
-// forward. If the rows do not fill the GPU, blocks also split the columns, by a rule that depends only on the shape;
-// their results are added in order.
-// With stored scores: if `scores_fit`, CudaBackend::gemm computes the first order's products, with the scores, 4 R^2
-// bytes, between them in L2. If gemm rounds to TF32, scores come from operands in two parts, as exact as in f32; W u is
-// rounded like every product. R = 1024, d = 256 on an H200, measured: streaming 38 us forward and 85 backward; stored,
-// in TF32, 23 forward (parts 4, product 12, rows 6) and 35 backward (17, weights 5, product 13).
+// them in registers. If the rows do not fill the GPU, blocks also split the columns, by a rule that depends only on the
+// shape, and their results are added in order. Bytes: u, a and the result a few times over (L2). FLOP for R rows of
+// width d: 2 R^2 d forward, 4 backward, 16 for the second order (each 128 columns of a result recompute the scores).
+// Bound by multiply-adds outside the tensor cores: tf32 would lose the precision that the second order needs.
+// Stored scores: if `scores_fit`, CudaBackend::gemm computes the products of the first order, and the scores (4 R^2
+// bytes) stay in L2 between them. If gemm rounds to tf32, the operands of the scores are split in two, which makes the
+// scores as exact as in f32; W u is rounded like every product. Measured for R = 1024, d = 256 on an H200: streaming 38
+// us forward, 85 us backward; stored, in tf32, 23 us forward (split 4, product 12, rows 6) and 35 us backward (scores
+// 17, weights 5, product 13).
 #include <cmath>
 #include <limits>
 
@@ -28,7 +28,7 @@ using Layout = TileLayout<4, 1>;
 constexpr int tile = Layout::size, micro = Layout::micro;
 constexpr int slab = 2 * tile;  // columns of the result per block
 
-/// The data of a call, and how it is split.
+/// The data of a call and their division among blocks.
 template <class Real>
 struct Work {
   std::int64_t strata, rows, width;
@@ -38,7 +38,7 @@ struct Work {
 
   VERGENCE_BOTH std::int64_t all_rows() const { return strata * rows; }
   __device__ std::int64_t positive(std::int64_t row) const { return row < rows / 2 ? row + rows / 2 : row - rows / 2; }
-  /// The rows of x in the set whose first row is `before`, as vectors to be multiplied with each other ...
+  /// The rows of x in the set whose first row is `before`, as vectors to multiply with each other ...
   __device__ Vectors<Real> rows_of(const Real* x, std::int64_t before) const {
     return {x + before * width, rows, width, width, 1};
   }
@@ -102,7 +102,7 @@ __device__ void find_scores(const Work<Real>& work, const BlockPart& part, std::
     for (int j = 0; j < micro; ++j) scores[i][j] *= work.scale;
 }
 
-/// The same for t.
+/// The thread's 4 x 4 elements of t, in the same way.
 template <class Real>
 __device__ void find_tangents(const Work<Real>& work, const BlockPart& part, std::int64_t column, const Real* a,
                               Real (&tangents)[micro][micro]) {
@@ -348,7 +348,7 @@ unsigned part_blocks(const Work<Real>& work) {
   return static_cast<unsigned>(work.strata * work.row_tiles * work.shares);
 }
 
-/// Adds up the shares of gu or du.
+/// Computes gu, or with `second` du, and adds up the shares.
 template <bool second, class Real>
 void gradient(Device& device, const Work<Real>& work, const RowValues<Real>& values, const Real* a, Real* out) {
   const std::int64_t size = work.all_rows() * work.width, slabs = ceil_div(work.width, slab);
@@ -406,9 +406,8 @@ __global__ void __launch_bounds__(score_threads) weigh_scores(Work<Real> work, R
   }
 }
 
-/// Splits u, (rows, width), into the sum of two TF32 numbers (exact but for the last 2 of its 24 bits): writes high,
-/// high, low to each row of `left` and high, low, high to `right`, whose products add up to those of u with error
-/// 2^-22.
+/// Splits u, (rows, width), into two tf32 numbers, high + low (exact but for the last 2 of 24 bits). Writes rows (high,
+/// high, low) to `left` and (high, low, high) to `right`: left right^T is u u^T with error 2^-22.
 __global__ void split_rows(std::int64_t size, std::int64_t width, const float* u, float* left, float* right) {
   const std::int64_t threads = std::int64_t{gridDim.x} * blockDim.x;
   for (std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < size; i += threads) {

@@ -13,9 +13,8 @@ namespace vergence {
 /// A shared library of this process. It is never unloaded.
 class LoadedLibrary {
  public:
-  /// Looks for the file `name` ("libcudnn.so.9") in the folders of VERGENCE_CUDA_LIBRARIES, separated by colons; on the
-  /// system's search path (LD_LIBRARY_PATH, ldconfig); in `built_with`, a folder or empty; and in pip's folders. Uses
-  /// the first that loads. Throws Error, in one line: the name and the places searched.
+  /// Loads the file `name` ("libcudnn.so.9") from VERGENCE_CUDA_LIBRARIES (folders separated by colons), the system's
+  /// search path, `built_with` (a folder or empty) or pip's folders. Throws Error with the name and these places.
   LoadedLibrary(const std::string& name, const std::string& built_with);
 
   /// Throws Error if there is no such function.

@@ -2,9 +2,8 @@
 // (take_along_row, scatter_along_row). Bytes: data is read once and written once. Bound by memory (H200 data sheet: 4.8
 // TB/s). Kernels without arithmetic move words of 1 to 16 bytes, the widest that divides every offset.
 //
-// Indices come from the engine, and the device cannot refuse them. It never follows one out of range: gather_rows and
-// take_along_row write NaN (one bits) instead, scatter_along_row fills its row with NaN, scatter_rows leaves its row
-// out.
+// Kernels cannot throw for an index out of range, but they never follow one: gather_rows and take_along_row write NaN
+// (all bits one) instead, scatter_along_row fills the row with NaN, scatter_rows skips the row.
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/loops.h"
 
@@ -102,9 +101,8 @@ __global__ void gather(std::int64_t count, std::int64_t cols, std::int64_t rows,
 
 constexpr int scatter_warps = 8, scatter_tile = 1024, scatter_width = 4;
 
-/// One warp per row of `out` and slab of 32 x scatter_width columns. It searches the whole index, tile by tile, for its
-/// row and adds the matches in order. The search time grows as rows x index entries, 32 per step: small beside a launch
-/// up to a few thousand of each, half a millisecond for 50,000.
+/// One warp per row of `out` and slab of 32 x scatter_width columns searches the whole index for its row and adds the
+/// matches in order: negligible for a few thousand rows and index entries, half a millisecond for 50,000 of each.
 template <class T>
 __global__ void scatter(std::int64_t count, std::int64_t rows, std::int64_t cols, const T* in,
                         const std::int32_t* index, T* out) {

@@ -8,7 +8,7 @@
 
 namespace vergence {
 
-/// Who computes a convolution, in the order of trial: each leaves unsupported cases to the next.
+/// The implementations of a convolution, in the order of trial: each leaves unsupported cases to the next.
 enum class CudaConvAlgorithm {
   library,  // libraries.h: bf16
   tensor,   // kernels/cuda/conv/tensor.cu: bf16, and f32 as tf32; channels in 16-byte vectors, one group

@@ -1,6 +1,6 @@
 // Matrix products whose elements are used in place: a block of 256 threads holds one tile of x y^T in registers. For
 // kernels that must not store a product; CudaBackend::gemm computes plain products. f32 and f64, without tensor cores:
-// 2 * 4 * micro^2 elements are read from shared memory for every 4 * micro^2 multiply-adds (micro 4; 8 needs half).
+// a thread reads 2 micro elements from shared memory for every micro^2 multiply-adds.
 #pragma once
 
 #include "kernels/cuda/launch.h"

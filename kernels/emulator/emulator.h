@@ -1,7 +1,7 @@
 // A CUDA device in plain C++: the .cu sources compile against this header and run with every thread of a block as a
-// fiber. Blocks run one after the other; between two barriers the threads of a block run one after the other too, in an
-// order that changes from launch to launch (ascending, descending, two random ones; warps from collective to collective
-// together, or one after the other up to the next barrier).
+// fiber. Blocks run one after the other. So do the threads of a block between two barriers, in an order that changes
+// from launch to launch: ascending, descending, or one of two random orders. Warps advance together from collective to
+// collective, or one after the other up to the next barrier.
 //
 // What it finds, each reported by an exception from `launch` that names the kernel, the block and the thread:
 //   - a barrier that some threads of a block reach and others do not, or two different barriers at once;

@@ -59,7 +59,7 @@ void Fibers::main() {
 
 void Fibers::prepare(Fiber& fiber) {
 #ifdef __x86_64__
-  // As if `main` had been called: the return address is at an address that is 8 modulo 16 once popped.
+  // As if `main` had been called: once its address is popped, the stack pointer is 8 modulo 16.
   auto** top = reinterpret_cast<void**>(fiber.stack + stack_bytes) - 2;
   *top = reinterpret_cast<void*>(&main);
   for (int i = 1; i <= 6; ++i) top[-i] = nullptr;

@@ -1,5 +1,5 @@
 // The random decisions of a view: one source for all devices, with bitwise equal results. Uses only IEEE operations
-// that are rounded once; a product added to something is an explicit fma; the host provides the logarithms.
+// that are rounded once, with every sum of a product as an explicit fma. The host provides the logarithms.
 #pragma once
 
 #include "kernels/random.h"

@@ -12,9 +12,8 @@ inline constexpr std::int64_t panel_width = 64;
 /// with meaningless values. Callers must leave room for them.
 inline constexpr std::int64_t spare_rows = 15;
 
-/// out(rows, columns) = or += a(rows, depth) b(depth, columns).
-/// a(i, p) is a[i * row_step + p * depth_step]; b is stored panel after panel, each as (depth, width of the panel); the
-/// rows of out are `columns` apart. columns is a multiple of float_lanes.
+/// out(rows, columns) = or += a(rows, depth) b(depth, columns); columns: a multiple of float_lanes. a(i, p) is
+/// a[i * row_step + p * depth_step]. b is stored panel after panel, each (depth, panel's width). out is row-major.
 struct BlockProduct {
   std::int64_t rows, columns, depth;
   const float* a;

@@ -52,7 +52,7 @@ void convolve(const ConvShape& shape, ConvPass pass, ConstArray first, ConstArra
   candidates[choices.tuning->choose(text_of_conv(shape, pass, first.dtype), candidates)].run();
 }
 
-/// Uses temporary memory if the result is added to what `out` holds.
+/// With `add`, computes into temporary memory, then adds that to `out`.
 void convolve(const ConvShape& shape, ConvPass pass, ConstArray first, ConstArray second, Array out, Backend& pool,
               bool add) {
   if (!add) return convolve(shape, pass, first, second, out, pool);

@@ -89,17 +89,15 @@ bool overruns_its_scratch(const Key& key) {
          s.in_channels / s.groups < 16;
 }
 
-/// oneDNN 2.6 sorts the columns of a bf16 image by their remainder modulo the stride. For a remainder without columns
-/// it leaves that part of its scratch memory unwritten, padding included, and then multiplies by its contents
-/// (jit_bf16:avx512_core, jit_bf16:avx512_core_bf16, jit:avx512_core_amx_bf16).
+/// oneDNN 2.6 groups a bf16 image's columns by remainder modulo the stride. For a remainder without columns it reads
+/// scratch memory never written (jit_bf16:avx512_core, jit_bf16:avx512_core_bf16, jit:avx512_core_amx_bf16).
 bool reads_unwritten_scratch(const Key& key) {
   const ConvShape& s = key.shape;
   return key.pass == ConvPass::weight && key.activations == DType::bf16 && s.kernel_width > 1 && s.in_width < s.stride;
 }
 
-/// oneDNN 2.6 keeps two values in one register when it computes the data gradient of 30 pixels at a time: the weights,
-/// and the last of an odd number of channels. Which images it processes 30 at a time depends on height and area in many
-/// ways; it never does so for images of fewer pixels.
+/// oneDNN 2.6 uses one register for both the weights and the last of an odd number of channels in data gradients of 30
+/// pixels at a time. Its conditions for 30 are complex, but images of fewer pixels never meet them.
 bool uses_a_register_twice(const ConvShape& s, const std::string& implementation) {
   return implementation == "jit_bf16_1x1:avx512_core_bf16" && s.out_channels % 2 == 1 &&
          s.out_height() * s.out_width() >= 30;

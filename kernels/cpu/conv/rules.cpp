@@ -39,7 +39,7 @@ bool has(dnnl::cpu_isa instructions) {
 }
 #endif
 
-/// Unfolding depends on fast bf16 products; without AMX the library's direct convolution is faster.
+/// Unfolding needs fast bf16 products: without AMX the library's direct convolution is faster.
 bool has_matrix_unit() {
 #ifdef VERGENCE_PLAIN_CPU
   return false;
@@ -48,7 +48,7 @@ bool has_matrix_unit() {
 #endif
 }
 
-/// Pays off if tiles are mostly image and enough tiles share the cost of transforming the weights.
+/// True if the tiles are mostly image, and enough tiles share the cost of transforming the weights.
 bool winograd_pays(const ConvShape& s) {
   const std::int64_t tiles = ((s.in_height + 3) / 4) * ((s.in_width + 3) / 4);
   return 2 * s.in_height * s.in_width >= 16 * tiles && s.batch * tiles >= 16;
@@ -60,7 +60,7 @@ bool unfolding_applies(const ConvShape& s, ConvPass pass) {
          (pass != ConvPass::weight || s.batch * s.out_height() * s.out_width() % 32 == 0);
 }
 
-/// Pays off for few pixels with many channels, and for strided gradients.
+/// True for few pixels with many channels, and for strided gradients.
 bool unfolding_pays(const ConvShape& s, ConvPass pass) {
   const std::int64_t cells = s.out_height() * s.out_width(), ins = s.in_channels;
   const bool tiny = cells <= 16, small = cells <= 64, strided = s.stride > 1;

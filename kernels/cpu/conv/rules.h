@@ -1,5 +1,5 @@
-// Which algorithm runs a convolution: a fixed rule by shape, pass and type, based on measurements. It never times
-// anything at run time, so the same command gives the same bits. (conv_tuning.h times, if asked to.)
+// A fixed rule, based on measurements, chooses the algorithm of a convolution by its shape, pass and type. It never
+// times anything at run time, so the same command gives the same bits. (`--tune` does: conv_tuning.h.)
 #pragma once
 
 #include "kernels/backend.h"
@@ -9,7 +9,7 @@ namespace vergence {
 
 /// How the CPU computes one pass.
 enum class CpuConvAlgorithm {
-  direct,    // the library's direct convolution (plain loops without the library, and for f64)
+  direct,    // the library's direct convolution (plain loops for f64 and without the library)
   winograd,  // winograd.h: f32, 3x3, stride 1
   unfold,    // unfold.h: bf16, patches gathered into a matrix, then a matrix product
 };

@@ -1,5 +1,5 @@
-// Convolution on the GPU: which kernel runs. Each implementation leaves unsupported cases to the next: the library, our
-// own kernels on tensor cores (tensor.cu, tensor_weight.cu), those that run everywhere (plain.cu).
+// Chooses the kernel of a convolution on the GPU. Each implementation leaves unsupported cases to the next: the
+// library, our own kernels on tensor cores (tensor.cu, tensor_weight.cu), our kernels that run everywhere (plain.cu).
 #include <atomic>
 #include <cstdio>
 
@@ -37,7 +37,7 @@ class Weights {
   ConstArray array_;
 };
 
-/// The library's weight gradient; through bf16 if it may round.
+/// The library's weight gradient; computed in bf16 and converted if rounding is allowed.
 bool library_weight(CudaBackend& gpu, const ConvShape& shape, ConstArray x, ConstArray g, Array dw) {
   if (dw.dtype != DType::f32 || x.dtype != DType::bf16 || gpu.choices().weight_gradients != DType::bf16)
     return library_conv2d_weight(gpu.device(), gpu.choices(), shape, x, g, dw);
@@ -58,8 +58,8 @@ bool tensor_forward(CudaBackend& gpu, const ConvShape& shape, ConstArray x, Cons
   return true;
 }
 
-/// One pass by one algorithm, or by the next one if it lacks the case. `first` is x or g, `second` is w, or g for the
-/// weight gradient. add, except for the weight gradient: adds to what `out` holds.
+/// One pass by one algorithm, or by the next if that does not support the case. `first` is x or g, `second` is w, or g
+/// for the weight gradient. add, except for the weight gradient: adds to what `out` holds.
 void convolve_by(CudaConvAlgorithm choice, CudaBackend& gpu, const ConvShape& shape, ConvPass pass, ConstArray first,
                  ConstArray second, Array out, bool add = false) {
   Device& device = gpu.device();
@@ -85,8 +85,8 @@ void convolve_by(CudaConvAlgorithm choice, CudaBackend& gpu, const ConvShape& sh
   by(by_plain);
 }
 
-/// True if the library can be used. If it is expected but missing, refuses `--conv cudnn`; otherwise our own kernels
-/// replace it, with one notice.
+/// True if the library can be used. If it is expected but missing: throws for `--conv cudnn`, otherwise prints one
+/// notice that our own kernels replace it.
 bool library_there(CudaBackend& gpu) {
   const LibraryState& state = conv_library(gpu.device());
   if (state.ready || state.text.empty()) return state.ready;
@@ -97,7 +97,7 @@ bool library_there(CudaBackend& gpu) {
   return false;
 }
 
-/// Chosen by the rule or, when tuning, by measurement, which may write `out` unless asked to `keep` it.
+/// Chooses by the rule or, when tuning, by measurement, which overwrites `out` unless told to `keep` it.
 CudaConvAlgorithm chosen(CudaBackend& gpu, const ConvShape& shape, ConvPass pass, ConstArray first, ConstArray second,
                          Array out, bool keep = false) {
   const KernelChoices& choices = gpu.choices();

@@ -25,8 +25,8 @@ using Part = Real[per_thread];
 template <class Real>
 using Sums = Real[per_thread][per_thread];
 
-/// The arrangement of a thread's four elements in a tile. `across`: neighboring threads have neighboring rows of the
-/// result; otherwise, neighboring depths: always the direction in which memory is contiguous.
+/// The arrangement of a thread's four elements in a tile. Neighboring threads have neighboring rows of the result
+/// (`across`) or neighboring depths, whichever is contiguous in memory.
 template <bool across>
 __device__ int row_in_tile(int element) {
   const int thread = static_cast<int>(threadIdx.x);
@@ -144,7 +144,7 @@ struct WeightLoader {
   }
 };
 
-/// Forward, or with `data` the data gradient: 64 pixels of a class by 64 channels of a group per block. add: to `out`.
+/// Forward, or with `data` the data gradient: 64 pixels of a class by 64 channels of a group per block. add: `out` +=.
 template <class T, class W, bool data>
 __global__ void __launch_bounds__(threads_of_tile, 2)
     conv_gather(ConvSizes sizes, int pixel_blocks, const T* source, const W* weights, T* out, bool add) {

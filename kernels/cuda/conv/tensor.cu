@@ -22,11 +22,8 @@ VERGENCE_BOTH constexpr int whole(int count) {
   return (count + unit - 1) / unit * unit;
 }
 
-/// A thread's copies: one chunk of depth of 2 pixels, and of the weights as many chunks as 64 columns take. It walks
-/// along (tap, channel), and looks pixels up when the tap changes. Forward, weights are contiguous along the depth like
-/// pixels: rows are 64 apart. For the data gradient they run across it: a row of depth is an output channel at a tap,
-/// and its chunks are input channels. There a stage keeps to one tap, with zeros after the last channel, so that all
-/// rows share it.
+/// A thread's copies for a stage: one chunk of each of 2 pixels, and one of the weights per 64 columns. For the data
+/// gradient, weights run across the depth, so a stage keeps to one tap, with zeros after the last channel.
 template <class T, int cols, bool data>
 struct GatherLoader {
   static constexpr int weight_rows = cols / 64;
@@ -184,7 +181,7 @@ __device__ inline Moments joined(const Moments& a, const Moments& b) {
 }
 
 /// The moments of `cols` staged channels over the tile's `rows` pixels: each thread computes those of some rows of a
-/// channel, in two passes; then those are joined in order.
+/// channel, in two passes; then they are joined in a fixed order.
 template <int cols>
 __device__ void store_moments(const bf16* staged, Moments* parts, int rows, int first_result, int results,
                               std::int64_t tile, const ConvStatistics& statistics) {
@@ -252,9 +249,8 @@ __device__ void store_masked(const ConvWalk& walk, const bf16* staged, float (*p
 template <bool data>
 using ConvExtras = std::conditional_t<data, ConvReluSums, ConvStatistics>;
 
-/// Forward, or with `data` the data gradient: 128 pixels of a class by `cols` channels per block. weights: of type T,
-/// as stored, [out channels][taps][in channels]; for the data gradient, padded to whole chunks. vectors: rows of `out`
-/// consist of whole 16-byte (f32: 8-byte) vectors. add, only for the data gradient: adds to what `out` holds.
+/// Forward, or with `data` the data gradient: 128 pixels of a class by `cols` channels per block. weights: OHWI, with
+/// `data` padded to chunks. vectors: rows of `out` are whole 16-byte (f32: 8-byte) vectors. add: only with `data`.
 template <class T, int cols, bool data>
 __global__ void __launch_bounds__(threads_of_block, 2)
     conv_tensor_gather(ConvSizes sizes, int pixel_blocks, const T* source, const T* weights, T* out, bool vectors,

@@ -1,15 +1,9 @@
-// The forward convolution of 8 channels by 3 x 3 taps, bf16, on tensor cores: a network's first layer, whose colors are
-// padded with zeros. Its depth, 72, is so short that the tiles of tensor.cu spend their time before and after the
-// products. Here a warp keeps the weights of 64 output channels in registers and walks along its pixels, 16 per step,
-// without shared memory or barriers:
-//   - The order of the depth and of the output channels is free, so it is the one in which a thread's 16-byte loads of
-//     pixels and weights (8 channels of a tap) are its parts of the operands of two products, and its sums are two runs
-//     of 8 channels, stored as they are.
-//   - Moments for a batch norm are sums over the values in registers, relative to the tile's first pixel: what cancels
-//     in a sum of squares is then at most as large as the number of rows times the result.
-// 1024 images of 32 x 32, 64 channels out: 151 MB of HBM, 37 us on an H200; by the assembler's output 410 instructions
-// a step and 300 a tile, 32 us of issue; 40 products a step, 23 us of their pipe. Measured: 65 us, 194 by tensor.cu,
-// where a tile of 128 pixels took 18,000 instructions (here 3,600).
+// The forward convolution of 8 channels by 3 x 3 taps, bf16, on tensor cores: a network's first layer, its colors
+// padded with zeros. Its depth of 72 is too short for the tiles of tensor.cu. Here a warp keeps the weights of 64
+// output channels in registers and walks along its pixels, 16 per step, without shared memory or barriers. Depth and
+// output channels are ordered so that a thread's 16-byte loads (8 channels of a tap) are its parts of the operands of
+// two products, and its sums are two runs of 8 channels. 1024 images of 32 x 32, 64 channels out, on an H200: 65 us
+// (tensor.cu: 194 us); bounds: 37 us by HBM (151 MB), 32 us by instructions issued, 23 us by products.
 #include "kernels/cuda/conv/kernels.h"
 #include "kernels/cuda/conv/walk.h"
 #include "kernels/cuda/ptx.h"
@@ -143,8 +137,8 @@ __device__ inline float narrow_value(const NarrowResults& pairs, int i) {
   return __uint_as_float(i % 2 ? pairs[i / 2] & 0xffff0000u : pairs[i / 2] << 16);
 }
 
-/// Accumulates the moments of a tile's pixels over the thread's rows: sums of deviations from the tile's first pixel
-/// and of their squares.
+/// Sums of the deviations from the tile's first pixel, and of their squares, over the thread's rows of a tile. What
+/// cancels in the squares is at most the number of rows times the result.
 struct NarrowMoments {
   float pivot[2 * narrow_matrices], sums[2 * narrow_matrices], squares[2 * narrow_matrices];
 
@@ -165,8 +159,8 @@ struct NarrowMoments {
       squares[i] += difference * difference;
     }
   }
-  /// All lanes call it; both pointers are to the thread's first channel of the tile. All lanes add the eight groups'
-  /// sums in the same order; the first group stores them.
+  /// All lanes must call it. They add the eight groups' sums in a fixed order; the first group stores the results at
+  /// `mean` and `deviations`, the places of the thread's first channel of the tile.
   __device__ void store(float count, float* mean, float* deviations) const {
     const float share = 1 / count;
 #pragma unroll

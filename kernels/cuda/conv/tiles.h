@@ -49,11 +49,8 @@ __device__ void multiply(WarpSums<fragments>& sums, unsigned (&a)[fragments][4],
     }
 }
 
-/// The position of a chunk in a wide tile, for an operand that runs across the depth: one row of `chunks` chunks (8 or
-/// a multiple) per step of depth. All rows begin at the same bank, so the swizzle must separate them. bf16: ldmatrix
-/// reads one column of chunks over eight rows, which land in eight different columns, all 32 banks. f32: a warp's load
-/// reads two neighboring chunks (8 values) of four rows, which land in four different pairs. Copies fill a row in
-/// order, eight chunks at a time: the swizzle only permutes within those.
+/// The position of a chunk in a wide tile: one row of `chunks` chunks (8 or a multiple) per step of depth. The swizzle
+/// puts what one load reads in different banks: a column of chunks over 8 rows (bf16), two columns over 4 rows (f32).
 template <class T>
 __device__ int wide_chunk(int row, int chunk, int chunks) {
   return row * chunks + (chunk ^ (std::is_same_v<T, float> ? (row & 3) * 2 : row & 7));

@@ -1,9 +1,9 @@
 // How a convolution on the GPU walks over images. The forward pass and the data gradient are the same gather: an output
 // pixel at (row, column) is a sum, over taps, of a source pixel's channels times weights,
 //   source row = position * scale + first + tap * step,
-// along rows and columns alike. Forward: scale = stride, step = dilation. Data gradient: the input pixels fall into
-// stride x stride classes by their remainders; within a class, the same taps reach every pixel, their sources
-// are step = -dilation / gcd(stride, dilation) apart, and no tap is tried in vain.
+// along rows and columns alike. Forward: scale = stride, step = dilation. Data gradient: the input pixels form
+// stride x stride classes by their remainders. Within a class, the same taps reach every pixel, and their sources are
+// step = -dilation / gcd(stride, dilation) apart, so no tap is tried that does not reach a pixel.
 #pragma once
 
 #include "kernels/cuda/loops.h"

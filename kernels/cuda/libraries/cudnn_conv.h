@@ -19,8 +19,8 @@ ConvGraph conv_graph(const ConvShape& shape, ConvPass pass, DType weights, bool 
 /// "forward 1024x32x32x64 * 64x3x3x64 bf16, stride 1, padding 1"
 std::string text_of(const ConvShape& shape, ConvPass pass, DType weights);
 
-/// The first of cuDNN's offers that needs little working memory, or the one that needs least if all need much. Takes an
-/// engine compiled at run time at once, since each takes seconds to compile. Nothing if none can run.
+/// The first of cuDNN's offers that needs little working memory, or the one that needs least if all need much. Stops at
+/// the first engine compiled at run time, since each takes seconds to compile. Nothing if none can run.
 std::optional<cudnn::ExecutionPlan> choose_plan(const cudnn::Target& target, const ConvGraph& made, bool repeatable);
 
 struct NamedPlan {

@@ -3,8 +3,8 @@
 //   dx = r b P g - gamma r^2 [A (g - m(g)) + G (a - m(a)) + (C - 3 A G) xh]
 // Bytes per element, of the activations' type: 2 reads of g, a and x, 1 of a_add, 2 writes; the ReLU's mask is 1 bit.
 // If only dg is wanted (`whole` is false, as for a meta-gradient), g is not read, and two sums replace five. Bound by
-// memory (H200 data sheet: 4.8 TB/s). The same three kernels as the backward; which cotangents exist is decided at run
-// time, since few steps use this.
+// memory (H200 data sheet: 4.8 TB/s). Three kernels like those of the backward pass. They check at run time which
+// cotangents exist, since few steps use this.
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/norm/bits.h"
 #include "kernels/cuda/norm/loops.h"

@@ -29,14 +29,14 @@ void with_flag(bool flag, F&& f) {
     f(std::false_type{});
 }
 
-/// A thread's share: rows first + row_thread, + row_threads, ... below last, counted through all groups; `width`
-/// channels starting at `channel`; the block's start at `block_channel`. Threads past the last channel have none.
+/// A thread's share: rows first + row_thread, + row_threads, ... below last (counted through all groups) and `width`
+/// channels from `channel` on (the block's: from `block_channel` on). Threads past the last channel have no share.
 struct ThreadShare {
   std::int64_t unit, group, first, last, block_channel, channel;
   int row_block, row_thread, row_threads;
 };
 
-/// The running block's part of the work: blocks start roughly in order.
+/// The block of the plan that the running block takes: blocks start roughly in order, so `from_end` reverses them.
 __device__ inline std::int64_t block_of(const ColumnPlan& plan) {
   return plan.from_end ? std::int64_t{gridDim.x} - 1 - blockIdx.x : std::int64_t{blockIdx.x};
 }
@@ -74,9 +74,8 @@ __device__ void for_rows(const ThreadShare& at, const Body& body) {
   }
 }
 
-/// Calls `body(places, present)` for a thread's rows under a sums_plan, with the offsets of its channels in them. The
-/// row blocks of a group take turns, `at_once` rows of each thread at a time, starting at the group's end, so that they
-/// sweep memory together. Places from `present` on repeat the first one.
+/// Calls `body(places, present)` with the offsets of a thread's rows under a sums_plan, `at_once` at a time; those from
+/// `present` on repeat the first. The blocks of a group take turns, from its end on, and so sweep memory together.
 template <int at_once, class Body>
 __device__ void for_places(const ColumnPlan& plan, const ThreadShare& at, std::int64_t group_rows,
                            std::int64_t channels, const Body& body) {
@@ -97,9 +96,8 @@ __device__ void for_places(const ColumnPlan& plan, const ThreadShare& at, std::i
   }
 }
 
-/// A plan for work that writes partial results, for for_places: few blocks of many rows, since starting and ending a
-/// block and merging its results cost as much as hundreds of rows. 256 blocks in all, two per multiprocessor of an
-/// H100; up to twice as many if a thread still has four times the rows that it takes at once.
+/// A plan for for_places and partial results: 256 blocks (two per multiprocessor of an H100), up to twice as many if
+/// threads still have 32 rows. Few blocks, since starting, ending and merging one costs as much as hundreds of rows.
 inline ColumnPlan sums_plan(std::int64_t groups, std::int64_t rows, std::int64_t channels, int width) {
   constexpr std::int64_t blocks = 256, max_at_once = 8;
   ColumnPlan plan = column_plan(groups, rows, channels, width);
@@ -207,9 +205,8 @@ __device__ inline MergePlace merge_place() {
   return {std::int64_t{blockIdx.x} * merge_channels + thread % merge_channels, thread / merge_channels};
 }
 
-/// The sums over all phases, always in the same order: a tree within each warp, then over the warps.
-/// values[group][term] of a few groups; those of group i go to the threads of phase i. All threads of the block must
-/// call it.
+/// Sums values[group][term] over all phases in a fixed order: a tree within each warp, then over the warps. The threads
+/// of phase i get those of group i. All threads of the block must call it.
 template <int groups, int terms>
 __device__ void fold_phases(const MergePlace& at, double (&values)[groups * terms], double (&result)[terms]) {
   constexpr int warps = merge_threads / warp_size;
@@ -234,8 +231,8 @@ __device__ void fold_phases(const MergePlace& at, double (&values)[groups * term
   }
 }
 
-/// The sums of one channel over `parts` parts of each of `groups` groups from `group` on, that of group + i in phase i:
-/// partial[group * parts + part][terms][channels] to result[terms]. All threads of the block must call it.
+/// Sums partial[group * parts + part][terms][channels] over the parts of each of `groups` groups from `group` on; the
+/// threads of phase i get the sums of group + i in result[terms]. All threads of the block must call it.
 template <int groups, int terms, class P>
 __device__ void merge_sums(const MergePlace& at, std::int64_t group, std::int64_t parts, std::int64_t channels,
                            const P* partial, double (&result)[terms]) {

@@ -5,8 +5,8 @@
 
 namespace vergence::VERGENCE_GPU {
 
-/// Sums over one thread's rows of d = x - pivot and of d^2. The pivot is the thread's first row, one of few: the part
-/// that cancels in d^2 is at most that many times as large as the result.
+/// Sums over one thread's rows of d = x - pivot and of d^2. The pivot is the thread's first row: with n rows, the part
+/// that cancels in the sum of d^2 is at most n times the result, and n is small.
 template <class Real, int width>
 struct ThreadMoments {
   Real pivot[width] = {}, sum[width] = {}, squares[width] = {};

@@ -4,11 +4,11 @@
 // Bytes per element, of the activations' type: forward 2 reads of x, 1 of add, 1 write; backward 2 reads of g and x, 1
 // or 2 writes; the ReLU's mask is 1 bit. Bound by memory (H200 data sheet: 4.8 TB/s). A first pass over the rows writes
 // partial results per block, a small kernel merges them in double in a fixed order, a second pass over the rows applies
-// them. The first pass starts at the end, which the cache still holds from the previous kernel; the second starts at
-// the start, where the first ended. Without a first pass, the second starts at the end.
-// Moments are never E[x^2] - mu^2: each thread measures its rows from its first one, and doubles continue from the
-// group's first row. A convolution may provide the moments of its tiles, and its data gradient the sums of g and g d:
-// then each pass reads its tensors once.
+// them. The first pass runs from the end of the tensor, which the cache still holds from the previous kernel, to the
+// start, and the second pass back; without a first pass, the second starts at the end.
+// Moments are never E[x^2] - mu^2: each thread sums deviations from its first row; they are then merged in double,
+// relative to the group's first row. If a convolution provides the moments of its tiles, or its data gradient the sums
+// of g and g d, tensors are read only once.
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/fused.h"
 #include "kernels/cuda/norm/bits.h"
@@ -131,8 +131,7 @@ __global__ void __launch_bounds__(merge_threads, 1)
   if (follows) running.mean[at.channel] = running_mean, running.variance[at.channel] = running_variance;
 }
 
-/// The largest value that is not positive after rounding to T: half of bf16's least number is a tie and rounds to even
-/// 0.
+/// The largest value that rounding to T makes 0: half of bf16's least positive number is a tie, which goes to even.
 template <class T>
 constexpr Compute<T> max_that_rounds_to_0 = std::is_same_v<T, bf16> ? 0x1p-134f : 0.0f;
 
