@@ -51,8 +51,8 @@ struct DatasetSettings {
   DecodeRule decode = DecodeRule::fast;
   BadImagePolicy bad_images = BadImagePolicy::stop;
   std::int64_t image_size = 0;  // confounded_shapes: height and width (0: 32); others keep their own, and views resize
-  std::int64_t limit = 0;       // the first N images of the split alone; of image files, which are sorted by class, N
-                                // at equal distances (0: all)
+  std::int64_t limit = 0;       // only the split's first N images; of image files, which are sorted by class, N evenly
+                                // spaced ones (0: all)
   std::uint64_t seed = 0;       // of rendered data sets
   ComponentSettings components = {};  // the options of each data set, in its file's struct
 };
@@ -63,14 +63,14 @@ const std::vector<std::string>& dataset_names();
 /// The split names of every data set. "train": for pretraining, which never uses its labels. "probe": fits probes and
 /// is kNN's bank. "val": chooses coefficients. "test": reports. "probe_without_val": "probe" without "val", for probes
 /// evaluated on "val".
-///   confounded_shapes, composites: four disjoint sets, so probe_without_val = probe; class and background agree
-///   only in "train".
-///   cifar10, cifar100: train = probe = the 50,000 training images, val = the last 5,000 of them (so it is part of
-///   both), probe_without_val = the other 45,000, test = the 10,000 test images. stl10: train = the 5,000 training
-///   images and the 100,000 unlabeled ones, probe = the 5,000, val = the last 500 of them, probe_without_val = the
-///   other 4,500, test = the 8,000 test images. npy: train = probe = the training images, val = the last tenth of them,
-///   probe_without_val = the rest, test = the test images. image_folder, imagenet, imagenet100: see
-///   datasets/readers/images/folder.h.
+///   confounded_shapes, composites: four disjoint sets, so probe_without_val = probe. Class and background agree only
+///     in "train".
+///   cifar10, cifar100: train = probe = the 50,000 training images, test = the 10,000 test images; val = the last 5,000
+///     training images, so train and probe include it.
+///   stl10: train = the 5,000 training and the 100,000 unlabeled images, probe = the 5,000, test = the 8,000 test
+///     images; val = the last 500 training images.
+///   npy: train = probe = the training images, val = their last tenth, test = the test images.
+///   image_folder, imagenet, imagenet100: datasets/readers/images/folder.h.
 const std::vector<std::string>& split_names();
 
 /// The split that fits probes and is kNN's bank for an evaluation on `judged` ("test" or "val"). Throws UsageError for

@@ -36,7 +36,7 @@ struct DatasetEntry {
   std::string val = "";
   bool image_files = false;  // its images are separate files, or packed from such files
   std::string recipes = "";  // the data set whose recipes apply if it has none
-  /// For images made of layers: opens a split as layers. `open` is then open_rendered.
+  /// For images made of layers: opens a split as layers.
   std::unique_ptr<LayeredSplit> (*layers)(const DatasetSettings& settings, const std::string& split) = nullptr;
 };
 

@@ -1,4 +1,4 @@
-// MD5 by libmd, the BSD systems' digests.
+// MD5 comes from libmd, the BSD systems' library of digests.
 #include "datasets/verify.h"
 
 #include <array>

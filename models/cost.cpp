@@ -14,9 +14,8 @@ std::int64_t CostCounter::conv_bn(std::int64_t size, std::int64_t in, std::int64
   layer.conv = {batch_, size, size, in, out, kernel, kernel, conv.stride, conv.padding, conv.dilation, conv.groups};
   cost_.parameters += layer.conv.weight_size() + 2 * out;
   cost_.forward_flops += layer.conv.flops();
-  // A convolution keeps its input, which is the output of the layer before; its batch norm keeps the convolution's
-  // output and, for the ReLU's mask, its own output. So two activations per layer, or one where batch norms'
-  // outputs are computed again.
+  // A convolution keeps its input, the output of the layer before. Its batch norm keeps its own input and, for the
+  // ReLU's mask, its output, unless the backward pass recomputes that. So each layer keeps two activations, or one.
   elements_ += (recompute_ ? 1 : 2) * layer.conv.out_size();
   cost_.layers.push_back(layer);
   return layer.conv.out_height();

@@ -46,7 +46,8 @@ DecoderPlan decoder_plan(const DecoderSettings& settings) {
   return plan;
 }
 
-/// PyTorch's default takes what a transposed convolution's output channels make of its weight's shape for the fan-in.
+/// PyTorch's default initial values: a transposed convolution's fan-in is 9 x its output channels, because PyTorch
+/// reads it from dimension 1 of the weight.
 TransposedConv make_transposed(const Init& init, const std::string& name, std::int64_t in, std::int64_t out,
                                std::int64_t stride, bool bias) {
   TransposedConv layer{uniform_weights(init, name + ".weight", {in, 3, 3, out}, 9 * out), {}, stride, name};
@@ -143,7 +144,7 @@ Decoder make_decoder(const DecoderSettings& settings, const Init& init) {
     decoder.start = make_linear(init, first, settings.features, units, false);
     decoder.start_norm = make_batch_norm(init, first_norm, units);
   }
-  number += settings.map_size ? 1 : 2;  // the ReLU, and the change of shape
+  number += settings.map_size ? 1 : 2;  // the ReLU, and the reshape
   std::int64_t in = plan.channels;
   for (std::size_t i = 0; i < plan.layers.size(); ++i) {
     const std::int64_t out = plan.layers[i].channels;

@@ -45,15 +45,15 @@ struct TransposedConv {
   Tensor operator()(const Tensor& x) const;
 };
 
-/// Pooled features: linear, batch norm, ReLU, to a small grid. A feature map: a 1x1 convolution, batch norm, ReLU. Then
-/// transposed convolutions, each with batch norm and ReLU except the last, which has a bias.
+/// Pooled features: linear, batch norm and ReLU make the grid. A feature map: a 1x1 convolution, batch norm and ReLU.
+/// Transposed convolutions follow, each with batch norm and ReLU except the last, which has a bias.
 ///
 ///   image  grid     channels of the grid and after each transposed convolution (>: doubles the size, =: keeps it)
 ///   <= 48  size/8   64 > 256 > 128 > 64 = 3
 ///   <= 128 size/16  128 > 128 > 128 > 128 > 128 = 3
 ///   larger size/32  64 > 128 > 128 > 128 > 64 > 3
 ///
-/// For a feature map finer than the grid by a power of two, the first of them do not double the size.
+/// For a feature map finer than the grid by a power of two, the first transposed convolutions keep the size instead.
 struct Decoder {
   DecoderSettings settings;
   std::int64_t grid = 1;  // height and width of the transposed convolutions' input
@@ -64,10 +64,9 @@ struct Decoder {
   std::vector<BatchNorm> norms;  // after each layer but the last
 
   void each(const Visit& visit, const std::string& prefix = "");
-  /// Features [N, features], in the type of the weights, or a feature map [N, map_size, map_size, features] of any type
-  /// -> images [N, image_size, image_size, image_channels], normalized pixels. The images and the linear layer have the
-  /// type of the weights, convolutions pass.activations. Batch norm follows the pass's mode, groups and running
-  /// statistics.
+  /// Features [N, features] in the weights' type, or a feature map [N, map_size, map_size, features] of any type ->
+  /// normalized images [N, image_size, image_size, image_channels] in the weights' type. The linear layer runs in the
+  /// weights' type, the convolutions in pass.activations.
   Tensor operator()(const Tensor& features, const ForwardMode& pass) const;
   std::int64_t parameters() const;
   /// FLOPs of one forward pass over `rows` images: multiply-adds times two.

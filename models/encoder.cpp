@@ -21,7 +21,7 @@ using Flag = EncoderOption::Flag;
 
 Choice as_choice(const Flag& flag) { return {flag, {{"on", true}, {"off", false}}}; }
 
-// Values as texts in metadata, the reverse, which returns whether the text is one, and what is one.
+// Converts values to texts in metadata and back (`set` is false for any other text), and describes valid texts.
 std::string text_of(const Choice& choice, ComponentSettings& components) { return choice.word(components); }
 std::string text_of(const Flag& flag, ComponentSettings& components) { return as_choice(flag).word(components); }
 std::string text_of(const Integer& number, ComponentSettings& components) { return std::to_string(number(components)); }

@@ -15,7 +15,7 @@ Tensor host_floats(const Tensor& tensor) {
   return tensor.dtype == DType::f32 ? host_copy(tensor) : from_floats(cpu_backend(), tensor.shape, tensor.floats());
 }
 
-/// The engine keeps [out, height, width, in]; PyTorch [out, in, height, width]. Of host_floats.
+/// [out, height, width, in], as in the engine -> [out, in, height, width], as in PyTorch. `weight` is from host_floats.
 Tensor to_oihw(const Tensor& weight) {
   const Shape& s = weight.shape;
   Tensor turned = empty(cpu_backend(), {s[0], s[3], s[1], s[2]}, DType::f32);
@@ -49,7 +49,7 @@ std::vector<std::int64_t> sizes_of(const Shape& shape) {
   return sizes;
 }
 
-/// The layers with running statistics, by the name of the parameter before these in the file.
+/// The layers with running statistics, by the name of the parameter that precedes the statistics in the file.
 std::map<std::string, const ConvBn*> norms_of(const Encoder& encoder) {
   std::map<std::string, const ConvBn*> norms;
   for (const ConvBn* layer : encoder.layers()) norms[layer->norm_name + ".bias"] = layer;

@@ -1,6 +1,6 @@
-// encoder.safetensors: a trained encoder as PyTorch would save it; ResNets have torchvision's names.
-// Tensors have PyTorch's layout (convolutions [out, in, height, width]) and type F32; batch norm adds running_mean,
-// running_var and num_batches_tracked (I64, one element); there is no classifier. The metadata describe the network.
+// encoder.safetensors: a trained encoder as PyTorch would save it, with torchvision's names for ResNets. Tensors have
+// PyTorch's layout (convolutions [out, in, height, width]) and type F32. Batch norm adds running_mean, running_var and
+// num_batches_tracked (I64, one element). There is no classifier. The metadata describe the network.
 #pragma once
 
 #include <string>
@@ -56,9 +56,8 @@ struct TrainedEncoder {
   Metadata metadata;  // the file's
 };
 
-/// Reads a file of `save_encoder`, or one with the same names and metadata. Strict: throws UsageError (one line: file,
-/// tensor, what was expected) for a missing or unexpected tensor, a wrong type or shape, a value that is not finite, or
-/// metadata without a network.
+/// Reads a file of `save_encoder`, or one with the same names and metadata. Throws UsageError (one line) for a missing
+/// or unexpected tensor, a wrong type or shape, a value that is not finite, and metadata without a network.
 TrainedEncoder load_encoder(const std::string& path, Backend& backend);
 
 /// The same from an open file, for a network with known settings.

@@ -12,10 +12,9 @@ namespace vergence {
 /// The norm after the last linear layer.
 enum class LastNorm { none, affine, plain /* batch norm without scale and shift */ };
 
-/// Linear, [batch norm], ReLU for each layer; the last has no ReLU.
-///
-/// Names are as in a PyTorch Sequential called `name`: with hidden batch norm "projector.0" (linear), "projector.1"
-/// (batch norm), "projector.3" (linear) ...; without it "projector.0", "projector.2" ... ReLUs count too.
+/// Linear, [batch norm], ReLU per layer; the last has no ReLU. Names are those of a PyTorch Sequential `name`, where
+/// ReLUs count: "projector.0", "projector.1" (batch norm), "projector.3"; without batch norm "projector.0",
+/// "projector.2".
 struct MlpSettings {
   std::string name = "projector";
   std::vector<std::int64_t> sizes;  // input, hidden ..., output: one more than layers

@@ -35,8 +35,8 @@ int show_help(const std::string& text) {
   return 0;
 }
 
-/// The first file opened would get the number of a closed standard descriptor, and printed text would go into that
-/// file.
+/// Opens /dev/null for closed standard descriptors. Otherwise the first file opened would get such a number, and
+/// printed text would go into that file.
 void open_standard_descriptors() {
   for (const int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
     if (fcntl(descriptor, F_GETFD) >= 0) continue;

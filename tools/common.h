@@ -4,17 +4,17 @@
 #include <functional>
 #include <string>
 
-// The command line of the CLI11 library.
+// Of the command-line library CLI11.
 namespace CLI {
 class App;
 }
 
 namespace vergence {
 
-/// Runs `body` and returns its result, the tool's exit status. UsageError and command-line errors print "<tool>:
-/// <message>" on stderr and return 2; any other exception returns 1, as does standard output that could not be written
-/// completely. A request for help prints its text on stdout and returns 0. First opens /dev/null for closed standard
-/// descriptors, and ignores the signals that end a process when a write fails.
+/// Runs `body` and returns its result, the tool's exit status. Prints "<tool>: <message>" on stderr and returns 2 for
+/// UsageError and command-line errors, 1 for other exceptions and incomplete standard output. For a request for help,
+/// prints it on stdout and returns 0. Opens /dev/null for closed standard descriptors first, and ignores signals of
+/// failed writes.
 int run_tool(const std::string& tool, const std::function<int()>& body);
 
 /// The same, after parsing the arguments into `app`, which has the tool's name.

@@ -1,5 +1,5 @@
-// stb_image takes zeros for what is behind the end of a file, and whatever lies in memory for colors behind the
-// palette's. The old header it counts twice.
+// stb_image reads zeros past the end of a file, and arbitrary memory for colors past the end of the palette. It counts
+// the old 12-byte header twice and so misses four colors.
 #include "datasets/decoders/bitmap.h"
 
 #include <algorithm>
@@ -24,7 +24,7 @@ std::string little_endian_bytes(std::int64_t value, int length) {
   return text;
 }
 
-/// The largest pixel value of the rows at `start`, of which each byte holds some.
+/// The largest pixel value in the rows at `start`, with `bits` (1, 4 or 8) bits per pixel.
 int largest_value(std::string_view bytes, std::int64_t start, std::int64_t row_bytes, int bits,
                   const ImageHeader& header) {
   int largest = 0;
@@ -55,7 +55,7 @@ std::string with_usual_header(std::string_view bytes) {
   usual += little_endian_bytes(usual_header, 4);
   for (const std::int64_t side : {18, 20}) usual += little_endian_bytes(little_endian(bytes, side, 2), 4);
   usual += bytes.substr(22, 4);  // planes, bits
-  usual.append(24, '\0');        // nothing compressed
+  usual.append(24, '\0');        // no compression, and default values
   return (usual += colors).append(bytes.substr(static_cast<std::size_t>(end)));
 }
 

@@ -8,8 +8,8 @@
 
 namespace vergence {
 
-/// Replaces the twelve-byte header of OS/2 and Windows 2 files, of which stb_image misses four colors, by the usual
-/// one; empty for other files.
+/// The file with the usual 40-byte header instead of the 12-byte one of OS/2 and Windows 2, with which stb_image misses
+/// four colors. Empty for other files.
 std::string with_usual_header(std::string_view bytes);
 
 /// Throws UsageError, one line that begins with `name`, if a BMP file ends before its pixels or its pixels use colors

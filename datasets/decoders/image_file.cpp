@@ -1,4 +1,4 @@
-// Which decoder reads what, and what none of them may be asked to read.
+// Chooses the decoder by a file's format, and refuses files that no decoder should be given.
 #include "datasets/decoders/image_file.h"
 
 #include <algorithm>
@@ -13,7 +13,7 @@
 #include "engine/text/printable.h"
 #include "kernels/error.h"
 
-// Zeros: it reads tables that a damaged file does not have.
+// Zeroed memory: stb_image reads tables that a damaged file does not define.
 #define STBI_MALLOC(size) std::calloc(1, size)
 #define STBI_REALLOC(memory, size) std::realloc(memory, size)
 #define STBI_FREE(memory) std::free(memory)
@@ -48,15 +48,16 @@ int length_of(std::string_view bytes, const std::string& name) {
 
 const stbi_uc* data_of(std::string_view bytes) { return reinterpret_cast<const stbi_uc*>(bytes.data()); }
 
-/// Files of some bytes that would take all memory, or hours: their decoders find out too late.
+/// Refuses small files that would take all memory, or hours to decode: the decoders notice too late.
 void check_effort(std::string_view bytes, const std::string& name, const ImageHeader& header) {
-  // A PNG has at most 8 pixels in a byte and 1,032 bytes in a compressed one; a JPEG at least a bit per 1,024 pixels.
+  // A PNG packs at most 8 pixels into a byte, and 1,032 bytes into a compressed one; a JPEG has a bit per 1,024 pixels
+  // or more.
   constexpr std::int64_t max_in_a_byte = 8 * 1032;
   const std::int64_t pixels = header.height * header.width, size = static_cast<std::int64_t>(bytes.size());
   require_usage(pixels / max_in_a_byte <= size, name, ": damaged image: ", header.height, " x ", header.width,
                 " pixels in ", size, " bytes");
   if (header.format != Format::jpeg) return;
-  const std::int64_t scans = jpeg_scans(bytes);  // a usual file has ten or less
+  const std::int64_t scans = jpeg_scans(bytes);  // usually ten or fewer
   require_usage(scans * pixels <= 16 * max_pixels, name, ": has ", scans, " scans of ", header.height, " x ",
                 header.width, " pixels, expected less");
 }
@@ -74,7 +75,7 @@ void decode_stb(std::string_view bytes, const std::string& name, const ImageHead
   out.pixels.assign(pixels.get(), pixels.get() + 3 * out.height * out.width);
 }
 
-/// Four bytes of a PNG. stb_image does not say why it refuses a size.
+/// A big-endian number of a PNG.
 std::int64_t png_number(std::string_view bytes, std::size_t at) {
   std::uint32_t value = 0;
   for (std::size_t i = 0; i < 4; ++i) value = value << 8 | static_cast<unsigned char>(bytes[at + i]);
@@ -106,7 +107,7 @@ bool has_jpeg_turbo() {
 }
 
 int max_reduced(DecodeRule rule, double length, std::int64_t size) {
-  const double least = rule == DecodeRule::exact ? 3 : 1;  // samples a pixel; with 2 the difference can be measured
+  const double least = rule == DecodeRule::exact ? 3 : 1;  // samples per output pixel; 2 change the result measurably
   for (const int reduction : {8, 4, 2})
     if (length >= least * static_cast<double>(reduction * size)) return reduction;
   return 1;
@@ -119,12 +120,13 @@ ImageHeader image_header(std::string_view bytes, const std::string& name) {
     check_size(header.height, header.width, name);
     return header;
   }
+  // stb_image does not say why it refuses a size, so check a PNG's first.
   if (header.format == Format::png && bytes.size() >= 24)
     check_size(png_number(bytes, 20), png_number(bytes, 16), name);
   int width = 0, height = 0, channels = 0;
   const bool good = stbi_info_from_memory(data_of(bytes), length_of(bytes, name), &width, &height, &channels) != 0;
   require_usage(good, name, ": damaged image header");
-  // A negative height is that of a BMP whose rows go from the top down.
+  // A BMP with a negative height stores its rows from the top down.
   header.height = header.format == Format::bmp ? std::abs(std::int64_t{height}) : height;
   header.width = width;
   check_size(header.height, header.width, name);
@@ -136,7 +138,7 @@ void decode_image(std::string_view bytes, const std::string& name, JpegLibrary j
   const ImageHeader header = image_header(bytes, name);
   check_region(region, header);
   check_effort(bytes, name, header);
-  std::string mended;  // the file as stb_image reads it rightly
+  std::string mended;  // a repaired copy that stb_image reads correctly
   if (header.format == Format::jpeg) {
 #ifdef VERGENCE_JPEG_TURBO
     if (jpeg == JpegLibrary::turbo) return decode_jpeg_turbo(bytes, name, header, region, out);

@@ -31,7 +31,7 @@ constexpr std::int64_t max_pixels = std::int64_t{1} << 28;
 ImageHeader image_header(std::string_view bytes, const std::string& name);
 
 /// How far decoding may reduce an image that will be resized: `fast` keeps at least one sample per output pixel,
-/// `exact` enough for the result of the whole image.
+/// `exact` enough for the result that the full resolution gives.
 enum class DecodeRule { fast, exact };
 
 /// The strongest allowed reduction (8, 4, 2 or 1) of `length` samples for `size` output pixels.

@@ -1,4 +1,4 @@
-// Headers of JPEG files are segments: ff, a marker, the length of the rest (two bytes, itself included), the rest.
+// A JPEG segment is the byte ff, a marker, the length of the rest (two bytes, counting themselves), and the rest.
 #include "datasets/decoders/jpeg_segments.h"
 
 #include "kernels/error.h"
@@ -8,13 +8,14 @@ namespace {
 
 constexpr int start_of_scan = 0xda, huffman_tables = 0xc4, end_of_image = 0xd9, app14 = 0xee;
 
-/// Walks through the segments up to the image's end, over what lies between them, as decoders do: a scan's data, in
-/// which ff is followed by 0 or a restart's number alone, and stray bytes.
+/// Walks through the segments up to the image's end. Like decoders, skips what lies between them: stray bytes, and scan
+/// data, where only 0 or a restart marker follows an ff.
 class Segments {
  public:
   explicit Segments(std::string_view bytes) : bytes_(bytes) {}
 
-  /// Goes to the next segment; false: the image ends here, or there is none that is whole in its first four bytes.
+  /// Moves to the next segment; false: at the image's end, or if the file ends before another segment's first four
+  /// bytes.
   bool next() {
     for (;;) {
       at_ = bytes_.find('\xff', end_);
@@ -28,30 +29,30 @@ class Segments {
       return true;
     }
   }
-  /// Whether the walk has come to the image's end.
+  /// Whether the walk has reached the image's end.
   bool complete() const { return complete_; }
   int marker() const { return byte(1); }
-  /// Where its ff is in the file.
+  /// The position of the segment's ff in the file.
   std::size_t place() const { return at_; }
-  /// A byte of it, counted from its ff; 0 behind the file's end.
+  /// Byte `i` of the segment, counted from its ff; 0 past the file's end.
   int byte(std::size_t i) const { return at_ + i < bytes_.size() ? static_cast<unsigned char>(bytes_[at_ + i]) : 0; }
   int number(std::size_t i) const { return byte(i) << 8 | byte(i + 1); }
 
  private:
-  /// All but restarts, a second beginning, and what is no marker at all.
+  /// False for restarts, a second start of the image, and bytes that are no marker.
   bool has_length() const { return marker() >= 0xc0 && (marker() < 0xd0 || marker() > 0xd8); }
 
   std::string_view bytes_;
-  std::size_t at_ = 0, end_ = 2;  // of the segment; behind the two bytes that every JPEG begins with
+  std::size_t at_ = 0, end_ = 2;  // of the segment; at first, after the start of the image
   bool complete_ = false;
 };
 
 bool is_frame(int marker) { return marker >= 0xc0 && marker <= 0xcf && marker != huffman_tables && marker != 0xc8; }
 
-/// The format allows 256; encoders need 176 at most, and stb_image takes the number of the 256th for a sign.
+/// The format allows 256. Encoders need at most 176, and stb_image uses the index of the 256th, 255, as a flag.
 constexpr int max_codes = 255;
 
-/// Whether every table in a segment of tables, which begins with ff c4 at `at`, has at most so many codes.
+/// Whether each Huffman table of the segment at `at` (its ff c4) has at most max_codes codes.
 bool are_tables_sound(std::string_view bytes, std::size_t at) {
   const auto byte = [&](std::size_t i) { return i < bytes.size() ? static_cast<unsigned char>(bytes[i]) : 0; };
   std::int64_t rest = (byte(at + 2) << 8 | byte(at + 3)) - 2;
@@ -105,9 +106,9 @@ std::string with_adobe_marker(std::string_view bytes) {
       transform = segment.byte(15);
   }
   if (components != 4 || segment.marker() != start_of_scan) return "";
-  std::string marked(bytes.substr(0, segment.place()));  // the last such marker counts
+  std::string marked(bytes.substr(0, segment.place()));  // at the end: the last Adobe marker counts
   marked += std::string("\xff\xee\0\x0e", 4) + adobe + std::string("\0\x64\0\0\0\0", 6);
-  marked += transform == 0 ? '\0' : '\2';  // CMYK, or YCCK as libjpeg takes all others
+  marked += transform == 0 ? '\0' : '\2';  // CMYK, or YCCK, which libjpeg assumes for other values
   return marked.append(bytes.substr(segment.place()));
 }
 

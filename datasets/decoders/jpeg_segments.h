@@ -12,16 +12,16 @@ namespace vergence {
 /// decoder here supports its kind (lossless, arithmetic coding).
 ImageHeader jpeg_header(std::string_view bytes, const std::string& name);
 
-/// The image's number of scans, without data after its end (such as a motion photo's video) and previews in its
+/// The image's number of scans. Ignores data after the image's end (such as a motion photo's video) and previews inside
 /// segments. Each scan may process all pixels again.
 std::int64_t jpeg_scans(std::string_view bytes);
 
-/// Throws such an error for defects that stb_image misses: a truncated last scan, which it fills with gray, and Huffman
-/// tables with more codes than it has room for.
+/// Throws UsageError, beginning with `name`, for defects that stb_image misses: a truncated last scan, which it fills
+/// with gray, and Huffman tables with more codes than it has room for.
 void check_for_stb(std::string_view bytes, const std::string& name);
 
-/// Adds the Adobe marker that names the colors to a file of four components, as stb_image takes CMYK without it for
-/// YCbCr; empty for other files.
+/// A file of four components with an Adobe marker added, without which stb_image takes CMYK for YCbCr. Empty for other
+/// files.
 std::string with_adobe_marker(std::string_view bytes);
 
 }  // namespace vergence

@@ -1,11 +1,11 @@
-// libjpeg's API reports errors by a callback that must not return: a long jump out of it, over C frames alone.
+// libjpeg reports errors through a callback that must not return: it leaves with longjmp, across C frames only.
 #ifdef VERGENCE_JPEG_TURBO
 #include "datasets/decoders/jpeg_turbo.h"
 
 #include <algorithm>
 #include <csetjmp>
 #include <cstdio>
-// after cstdio, whose types it uses
+// after cstdio, whose types they use
 #include <jerror.h>
 #include <jpeglib.h>
 
@@ -14,7 +14,7 @@
 namespace vergence {
 namespace {
 
-/// libjpeg's error handler with what it needs to get out.
+/// libjpeg's error handler, with the jump's target and the message.
 struct Failure {
   jpeg_error_mgr manager;  // first: libjpeg hands back a pointer to it
   std::jmp_buf out;
@@ -27,7 +27,7 @@ struct Failure {
   std::longjmp(failure->out, 1);
 }
 
-/// Whether a warning says that pixels are lost. Pillow lets all pass, but for a file that ends before its image does.
+/// Whether a warning means lost pixels. Pillow ignores all of them except a file that ends too early.
 bool loses_pixels(int code) {
   return code == JWRN_JPEG_EOF || code == JWRN_HIT_MARKER || code == JWRN_HUFF_BAD_CODE || code == JWRN_MUST_RESYNC ||
          code == JWRN_BOGUS_PROGRESSION;
@@ -37,7 +37,7 @@ void warn(j_common_ptr info, int level) {
   if (level < 0 && loses_pixels(info->err->msg_code)) leave(info);
 }
 
-/// Light from ink, of which 255 is none: as Adobe stores it, and as Pillow takes all files.
+/// CMYK -> RGB. An ink value of 255 is none, as Adobe stores it and as Pillow reads every file.
 void cmyk_to_rgb(const std::uint8_t* ink, std::int64_t pixels, std::uint8_t* rgb) {
   for (std::int64_t i = 0; i < pixels; ++i, ink += 4, rgb += 3)
     for (int c = 0; c < 3; ++c) rgb[c] = static_cast<std::uint8_t>((ink[c] * ink[3] + 127) / 255);
@@ -59,7 +59,7 @@ class Decompressor {
   Decompressor(const Decompressor&) = delete;
   Decompressor& operator=(const Decompressor&) = delete;
 
-  /// Header and settings, up to the first row; false: failed.
+  /// Reads the header and applies the settings, up to the first row; false: failed.
   bool start(const ImageRegion& region) {
     if (failed() || setjmp(failure_.out)) return false;
     jpeg_read_header(&info_, TRUE);
@@ -70,8 +70,7 @@ class Decompressor {
     jpeg_start_decompress(&info_);
     return true;
   }
-  /// Leaves out columns before `left` and behind `left + width`, as far as whole blocks go; `left` becomes the first
-  /// one there is.
+  /// Drops whole blocks of columns before `left` and from `left + width` on; `left` becomes the first column kept.
   bool crop(std::int64_t& left, std::int64_t width) {
     if (setjmp(failure_.out)) return false;
     auto offset = static_cast<JDIMENSION>(left), columns = static_cast<JDIMENSION>(width);
@@ -94,7 +93,7 @@ class Decompressor {
     return true;
   }
 
-  /// Whether libjpeg has found the size that the region was checked against.
+  /// Whether libjpeg found the size that the region was checked against.
   bool is_of(const ImageHeader& header) const {
     return info_.image_height == header.height && info_.image_width == header.width;
   }
@@ -105,8 +104,8 @@ class Decompressor {
   bool is_ink() const { return info_.out_color_space == JCS_CMYK; }
 
  private:
-  /// libjpeg-turbo crops wrongly where a component's blocks are less reduced than the image, but not so much that its
-  /// rows and columns need no doubling, as in 4:1:0.
+  /// libjpeg-turbo crops wrongly if a component is reduced less than the image but still needs its rows or columns
+  /// doubled, as in 4:1:0.
   bool can_crop() const {
     for (int i = 0; i < info_.num_components; ++i) {
       const jpeg_component_info& part = info_.comp_info[i];
@@ -122,7 +121,7 @@ class Decompressor {
   Failure failure_{};
 };
 
-/// Rows and columns that smoothing between blocks may look at around a region.
+/// Rows and columns around a region that smoothing between blocks may read.
 constexpr std::int64_t margin = 16;
 
 }  // namespace

@@ -1,6 +1,6 @@
-// Behind eight bytes a PNG file has chunks: the length of their data, four letters, the data, a CRC-32 of letters and
-// data, which stb_image does not look at. The sum of the decompressed pixels' bytes (Adler-32) is not compared: it
-// could only show the mistakes of encoders.
+// After eight bytes, a PNG file consists of chunks: length of the data, four letters, data, and a CRC-32 of letters and
+// data, which stb_image does not check. The Adler-32 of the decompressed bytes stays unchecked, because a mismatch
+// could only show an encoder's mistake.
 #include "datasets/decoders/png_chunks.h"
 
 #include <algorithm>
@@ -22,7 +22,7 @@ std::uint32_t chunk_number(std::string_view bytes, std::size_t at) {
   return value;
 }
 
-/// What one byte, shifted out of the sum, does to it.
+/// How each byte that is shifted out of the sum changes it.
 constexpr std::array<std::uint32_t, 256> crc_table = [] {
   std::array<std::uint32_t, 256> table{};
   for (std::uint32_t i = 0; i < 256; ++i) {
@@ -42,9 +42,8 @@ bool is_chunk_name(std::string_view kind) {
   return std::all_of(kind.begin(), kind.end(), [](char c) { return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z'); });
 }
 
-/// visit(at, kind, length) for each chunk that begins, up to the last one, IEND, or to what is none; its data begin
-/// `before_data` behind `at`. Returns where IEND is, or where it should be,
-/// which may lie behind the file's end.
+/// Calls visit(at, kind, length) for each chunk up to IEND, or up to bytes that are no chunk; its data begins at `at` +
+/// before_data. Returns where IEND is or should be, possibly past the file's end.
 template <class Visit>
 std::size_t each_chunk(std::string_view bytes, Visit visit) {
   std::size_t at = signature;
@@ -61,7 +60,7 @@ std::size_t each_chunk(std::string_view bytes, Visit visit) {
 
 void check_checksum(std::string_view bytes, const std::string& name, std::size_t at, std::size_t length) {
   const std::size_t behind = at + before_data + length;
-  if (behind + checksum > bytes.size()) return;  // the file ends before it, and has all pixels
+  if (behind + checksum > bytes.size()) return;  // the file ends before the checksum but has all data
   const std::uint32_t stored = chunk_number(bytes, behind), is = crc32_of(bytes.substr(at + 4, 4 + length));
   char sums[64];
   std::snprintf(sums, sizeof sums, "checksum %08x, expected %08x", is, stored);
@@ -98,7 +97,7 @@ std::string with_whole_chunks(std::string_view bytes) {
   if (ends && copied == 0) return "";
   if (ends) return mended.append(bytes.substr(copied));
   mended += bytes.substr(copied, end - copied);
-  if (end > bytes.size()) mended.append(end - bytes.size(), '\0');  // of the last checksum
+  if (end > bytes.size()) mended.append(end - bytes.size(), '\0');  // the rest of the last checksum
   return mended.append("\0\0\0\0IEND", 8);
 }
 

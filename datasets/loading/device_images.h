@@ -21,14 +21,14 @@ struct NotOnDevice : UsageError {
 /// Bytes of all images, decoded. Reads nothing.
 std::int64_t image_bytes(const Dataset& dataset);
 
-/// Empty if the images have 3 channels and fit into the device's free memory with `reserve` bytes to spare.
+/// Why the device cannot hold the images; empty if they have 3 channels and fit into its free memory with `reserve`
+/// bytes to spare.
 std::string why_not_on(const Backend& backend, const Dataset& dataset, std::int64_t reserve);
 
 class DeviceImages {
  public:
-  /// Decodes the images with all threads and uploads them; the data set may go afterwards. Throws NotOnDevice with the
-  /// reason from why_not_on, and UsageError for an unreadable image, unless such images are skipped: then the next
-  /// image replaces it.
+  /// Decodes the images with all threads and uploads them. Throws NotOnDevice if they do not fit, and UsageError for an
+  /// unreadable image, unless such images are skipped: then the next one replaces it.
   DeviceImages(const Dataset& dataset, Backend& backend, std::int64_t reserve);
 
   ConstArray pixels() const { return pixels_.array(); }

@@ -48,7 +48,7 @@ void HostSource::pass_on(const std::vector<float>& values, Tensor& buffer, const
   if (!backend_.traits().beside_host) return backend_.upload(target.data->data(), values.data(), bytes);
   if (!buffer) {
     buffer = empty_like(target);
-    backend_.synchronize();  // running kernels may still use its old contents
+    backend_.synchronize();  // kernels still running may use the old contents of this memory
   }
   backend_.upload_ahead(buffer.data->data(), values.data(), bytes);
   assign(target, buffer);

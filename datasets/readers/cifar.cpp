@@ -104,7 +104,7 @@ class CifarFile {
     labels_.push_back(static_cast<std::int32_t>(label));
   }
 
-  /// A list of whole numbers, or an array of them.
+  /// Reads labels from a list or an array of whole numbers.
   void unpickle_labels(const CifarKind& kind, const Pickle& pickle, const PickleValue* labels) {
     if (labels && labels->kind == PickleValue::Kind::list) {
       for (const PickleValue* label : labels->children) {
@@ -161,7 +161,7 @@ void append_cifar(Dataset& data, const CifarFile& file, std::int64_t first, std:
   data.count += last - first;
 }
 
-/// A data set without images.
+/// The data set's properties, without images.
 Dataset about_cifar(const CifarKind& kind, const std::string& split) {
   Dataset data;
   data.name = kind.name;
@@ -178,7 +178,7 @@ Dataset read_cifar(const CifarKind& kind, const std::string& directory, const st
   const CifarFolder folder = find_cifar(kind, directory, files);
   Dataset data = about_cifar(kind, split);
   for (std::size_t f = 0; f < files.size(); ++f) {
-    // Of the training images the last tenth is "val".
+    // "val" is the last tenth of the training images.
     const auto behind = static_cast<std::int64_t>(files.size() - f - 1) * kind.images;
     if (split == "val" && kind.images > 0 && behind >= static_cast<std::int64_t>(files.size()) * kind.images / 10)
       continue;

@@ -1,7 +1,9 @@
 // CIFAR-10 and CIFAR-100 (Krizhevsky, "Learning multiple layers of features from tiny images", 2009), from binary files
 // or the Python version's pickles. An image is 32 x 32 red, then green, then blue bytes.
-//   binary: records of a label byte (CIFAR-100: the coarse label, then the fine one) and 3,072 bytes
-//   Python: a pickled dict with an array "data" [images, 3072] and a list "labels" (CIFAR-100: "fine_labels")
+//   binary, cifar-10-batches-bin/{data_batch_1 ... data_batch_5, test_batch}.bin, cifar-100-binary/{train, test}.bin:
+//     records of a label byte (CIFAR-100: the coarse label, then the fine one) and 3,072 bytes
+//   Python, cifar-10-batches-py/{data_batch_1 ... test_batch}, cifar-100-python/{train, test}: a pickled dict with an
+//     array "data" [images, 3072] and a list "labels" (CIFAR-100: "fine_labels")
 #pragma once
 
 #include <string>
@@ -13,10 +15,8 @@
 
 namespace vergence {
 
-/// Reads a split (see split_names) of CIFAR-10 from `directory`, which has the files itself or in the folder that the
-/// archive unpacks to: cifar-10-batches-bin (data_batch_1.bin ... data_batch_5.bin, test_batch.bin) or
-/// cifar-10-batches-py (data_batch_1 ... test_batch). Checks size and labels of every file it needs; throws UsageError
-/// with one line. `limit` > 0 keeps only the first images.
+/// Reads a split (split_names) of CIFAR-10 from `directory`, which is the files' folder or has it. Checks size and
+/// labels of every file it needs; throws UsageError with one line. `limit` > 0 keeps only the first images.
 Dataset read_cifar10(const std::string& directory, const std::string& split, std::int64_t limit = 0);
 
 /// Images first ... first + count - 1 of the 50,000 of "train" or the 10,000 of "test". Reads and checks only the files
@@ -24,8 +24,7 @@ Dataset read_cifar10(const std::string& directory, const std::string& split, std
 Dataset read_cifar10_range(const std::string& directory, const std::string& split, std::int64_t first,
                            std::int64_t count);
 
-/// Like read_cifar10, for CIFAR-100's hundred fine classes: cifar-100-binary (train.bin, test.bin) or cifar-100-python
-/// (train, test). A file may have a part of the set, in whole records.
+/// Like read_cifar10, for CIFAR-100's hundred fine classes. A file may have a part of the set, in whole records.
 Dataset read_cifar100(const std::string& directory, const std::string& split, std::int64_t limit = 0);
 
 /// The classes in CIFAR-100's split "train": all, or FC100's base part (datasets/readers/fc100.h).

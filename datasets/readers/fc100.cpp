@@ -1,4 +1,4 @@
-// Two tables: which super-class a class belongs to, and which part a super-class.
+// Two tables: the super-class of each class, and the part of each super-class.
 #include "datasets/readers/fc100.h"
 
 #include <array>
@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::int32_t fine_classes = 100;
 
-// The coarse label byte of every record with that fine label.
+// The coarse label of every record with this fine label.
 constexpr std::array<std::uint8_t, fine_classes> superclasses{
     4,  1,  14, 8,  0,  6,  7,  7,  18, 3,  3,  14, 9,  18, 7,  11, 3,  9,  7,  11,   // apple ... cattle
     6,  11, 5,  10, 7,  6,  13, 15, 3,  15, 0,  11, 1,  10, 12, 14, 16, 9,  11, 5,    // chair ... keyboard

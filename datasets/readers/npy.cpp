@@ -19,8 +19,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::int64_t max_side = 32768;   // pixels: of an image, as views take them
-constexpr std::int64_t portion = 1 << 20;  // bytes that are looked at together
+constexpr std::int64_t max_side = 32768;   // pixels, as for views
+constexpr std::int64_t portion = 1 << 20;  // bytes read at a time
 constexpr const char* expected_files = "expected train.npy or train_0.npy, train_1.npy, ...";
 
 std::string where_of(const fs::path& path) { return "npy: " + shortened(path.string(), 400); }
@@ -30,7 +30,7 @@ fs::path given_folder(const std::string& directory) {
   return directory;
 }
 
-/// The files of a name: NAME.npy, or its parts in their order. None where there is neither.
+/// The files of a name: NAME.npy, or its parts in order; empty without either.
 std::vector<fs::path> files_of(const fs::path& folder, const std::string& name) {
   std::map<std::int64_t, fs::path> parts;
   std::error_code error;
@@ -58,7 +58,7 @@ std::vector<fs::path> files_of(const fs::path& folder, const std::string& name) 
   return files;
 }
 
-/// The images of a name: files of the same shape behind one another.
+/// The images of a name: its files, all with images of one shape, as one sequence.
 class Images {
  public:
   Images(const fs::path& folder, const std::string& name) {
@@ -72,7 +72,7 @@ class Images {
   std::int64_t channels() const { return shape_[2]; }
   std::int64_t image_bytes() const { return shape_[0] * shape_[1] * shape_[2]; }
   std::string shape_text() const { return join(shape_[0], " x ", shape_[1], " x ", shape_[2]); }
-  /// Of each file, its images.
+  /// Images in each file.
   const std::vector<std::int64_t>& counts() const { return counts_; }
 
   /// The bytes of images [first, last).
@@ -107,8 +107,8 @@ class Images {
     if (shape != shape_) file.fail("expected images of " + shape_text() + " as in the first part");
   }
 
-  /// Throws for axes that are plainly in another order: too many channels where a few stand elsewhere, or squares of
-  /// 1 to 4 channels that would be so many rows.
+  /// Throws if the axes are clearly in another order: the last is too long for channels but axis 1 or 2 is not, or axes
+  /// 2 and 3 form squares while axis 1 would be 1 to 4 rows.
   static void refuse_other_orders(const NpyFile& file, const std::vector<std::int64_t>& shape) {
     const auto few = [&](std::size_t axis, std::int64_t most) { return shape[axis] >= 1 && shape[axis] <= most; };
     const bool many = shape[3] > max_channels, square = shape[2] == shape[3] && shape[3] > 4;
@@ -127,7 +127,7 @@ class Images {
   std::int64_t count_ = 0;
 };
 
-/// The labels of images, in their files; none where there are no files.
+/// The labels of `images` from the files of NAME_labels; empty without such files.
 std::vector<std::int32_t> read_npy_labels(const fs::path& folder, const std::string& name, const Images& images) {
   const std::vector<fs::path> files = files_of(folder, name + "_labels");
   if (files.empty()) return {};
@@ -149,7 +149,7 @@ std::vector<std::int32_t> read_npy_labels(const fs::path& folder, const std::str
   return labels;
 }
 
-/// Mean and deviation of each channel in [0, 1]: from the counts of the 256 values, so that nothing is rounded before.
+/// Each channel's mean and standard deviation in [0, 1], without rounding errors: from counts of the 256 values.
 void measure(Images& images, Dataset& data) {
   const auto channels = static_cast<std::size_t>(images.channels());
   std::vector<std::array<std::int64_t, 256>> counts(channels);

@@ -13,8 +13,8 @@ namespace vergence {
 namespace {
 
 constexpr std::string_view magic{"\x93NUMPY", 6};
-constexpr std::int64_t max_header = 65535;  // bytes: what version 1.0 can say; an array of numbers needs 128
-constexpr std::size_t max_sides = 32;       // dimensions: NumPy's own limit for long
+constexpr std::int64_t max_header = 65535;  // bytes: version 1.0's limit; an array of numbers needs 128
+constexpr std::size_t max_sides = 32;       // dimensions: NumPy's limit before 2.0
 
 /// A little-endian number.
 std::int64_t header_number(std::string_view bytes) {
@@ -23,7 +23,7 @@ std::int64_t header_number(std::string_view bytes) {
   return value;
 }
 
-/// A header's text from its first character on.
+/// Parses a header's text from its first character on.
 class HeaderText {
  public:
   HeaderText(std::string_view text, const std::string& where) : text_(text), where_(where) {}

@@ -15,10 +15,10 @@ namespace vergence {
 /// Whether values of a type such as "<i8" are whole numbers.
 bool is_integer_type(std::string_view type);
 
-/// Consecutive values of such a type of at most 8 bytes; larger values than std::int64_t's maximum become that.
+/// Consecutive values of an integer type of at most 8 bytes. Values above std::int64_t's maximum become that maximum.
 std::vector<std::int64_t> integers_of(std::string_view bytes, std::string_view type);
 
-/// "(2, 8, 8, 1)", as Python writes it; of many sides only the first.
+/// "(2, 8, 8, 1)", as Python writes it. Shortens a long one.
 std::string shape_text(const std::vector<std::int64_t>& shape);
 
 /// A header's description of the array after it.
@@ -33,13 +33,12 @@ struct NpyHeader {
   std::string shape_text() const { return vergence::shape_text(shape); }
 };
 
-/// The header's text, without its length. `where` begins the message of the UsageError for anything else than NumPy
-/// writes: three keys, a type of one value (no fields), True or False, a tuple of numbers that are not negative (20L in
-/// Python 2).
+/// Parses a header's text, without its length. Throws UsageError, beginning with `where`, unless it is as NumPy writes
+/// it: three keys, a type of one value (no fields), True or False, and a tuple of numbers from 0 (20L in Python 2).
 NpyHeader parse_npy_header(std::string_view text, const std::string& where);
 
-/// One file, open. Throws UsageError, beginning with `where`, for one that cannot be read, that is no .npy file or
-/// whose length is not that of header and values; nothing of their size is allocated.
+/// An open file. Throws UsageError, beginning with `where`, if it cannot be read, is not a .npy file, or has a length
+/// other than that of header and values. Allocates no memory for the values.
 class NpyFile {
  public:
   NpyFile(const std::string& path, std::string where);
@@ -47,9 +46,9 @@ class NpyFile {
   const NpyHeader& header() const { return header_; }
   /// The array's number of values.
   std::int64_t values() const { return values_; }
-  /// Bytes [first, first + count) of the values, as they lie in the file. Throws UsageError if it has become shorter.
+  /// Bytes [first, first + count) of the values, as stored. Throws UsageError if the file has become shorter.
   void read(std::int64_t first, std::int64_t count, void* out);
-  /// All values of an integer type of at most 8 bytes; larger ones than std::int64_t's maximum become that.
+  /// All values, as integers_of gives them.
   std::vector<std::int64_t> integers();
   /// Throws UsageError with the header's values and what was expected.
   [[noreturn]] void fail(const std::string& what) const;

@@ -1,5 +1,5 @@
-// A stack machine for the opcodes of Python's pickletools, less all that runs code: REDUCE, NEWOBJ and BUILD keep their
-// parts. Every opcode makes at most one value and copies of text have a limit, so memory grows with the file.
+// A stack machine for the opcodes of Python's pickletools. It runs no code: REDUCE, NEWOBJ and BUILD only keep their
+// parts. Every opcode makes at most one value and copies of text are limited, so memory grows with the file.
 #include "datasets/readers/pickle.h"
 
 #include <cstring>
@@ -76,7 +76,8 @@ class PickleMachine {
   }
   void push_integer(std::int64_t value) { push({.kind = Kind::integer, .integer = value}); }
   void push_bytes(std::string_view text) { push({.kind = Kind::bytes, .bytes = text}); }
-  /// Text that is not in the file as it is. An opcode of some bytes can ask for a copy of any other text.
+  /// Stores text that the file does not have in this form. Limited, because a short opcode can ask for a copy of any
+  /// other text.
   std::string_view kept(std::string text) {
     kept_bytes_ += text.size();
     if (kept_bytes_ > 16 * bytes_.size()) fail("the same text is used too often");
@@ -95,7 +96,7 @@ class PickleMachine {
     if (stack_.size() <= floor() || stack_.back()->kind != kind) fail(join("expected ", what));
     return stack_.back();
   }
-  /// What lies above the last mark; the mark goes too.
+  /// Removes and returns the values above the last mark, and removes the mark.
   Value::Children above_mark() {
     if (marks_.empty()) fail("there is no mark");
     const auto first = stack_.begin() + static_cast<std::ptrdiff_t>(marks_.back());
@@ -206,7 +207,7 @@ class PickleMachine {
     }
   }
 
-  /// The number of so many hexadecimal digits from `first` on.
+  /// The number that `digits` hexadecimal digits from `first` on form; otherwise fails with this message.
   std::uint32_t escaped(std::string_view text, std::size_t first, std::size_t digits, const char* otherwise) const {
     const std::optional<std::uint32_t> value =
         first + digits <= text.size() ? hexadecimal_of(text.substr(first, digits)) : std::nullopt;
@@ -384,7 +385,7 @@ class PickleMachine {
     }
   }
 
-  /// Python 3 writes bytes as text in old protocols: the calls that stand for plain data.
+  /// In old protocols, Python 3 writes bytes as calls with text: turns those calls back into plain bytes.
   void construct(Value* callable, Value* arguments) {
     const Value::Children& given = arguments->children;
     const std::string_view name = callable->kind == Kind::name ? callable->bytes : "";
@@ -393,7 +394,7 @@ class PickleMachine {
     if (name == "__builtin__.bytes" && arguments->kind == Kind::list && given.empty()) return push_bytes("");
     push({.kind = Kind::object, .children = {callable, arguments}});
   }
-  /// Code points below 256, as UTF-8 -> one byte each.
+  /// UTF-8 of code points below 256 -> one byte each.
   std::string from_utf8(std::string_view text) const {
     std::string plain;
     for (std::size_t i = 0; i < text.size(); ++i) {

@@ -57,8 +57,8 @@ class Pickle {
   PickledArray scalar(const PickleValue& value) const;
 
   std::string where_;
-  std::deque<PickleValue> values_;  // addresses stay; no value owns another, so nothing is destroyed recursively
-  std::deque<std::string> texts_;   // of values whose text is not in the file as it is
+  std::deque<PickleValue> values_;  // stable addresses; no value owns another, so no destructor recurses
+  std::deque<std::string> texts_;   // texts that the file does not have in this form
   const PickleValue* root_ = nullptr;
 };
 

@@ -1,4 +1,4 @@
-// What values of a pickle stand for: NumPy's arrays and scalars, and how a message names them.
+// Reads a pickle's values as NumPy arrays and scalars, and describes values for messages.
 #include <string>
 #include <string_view>
 #include <utility>
@@ -19,7 +19,7 @@ bool is_name(const Value* value, std::string_view ending) {
   return value->kind == Kind::name && value->bytes.starts_with("numpy") && value->bytes.ends_with(ending);
 }
 
-/// What an object is made from: its callable's arguments.
+/// The arguments that an object is made from.
 const Value::Children& arguments_of(const Value& object) { return object.children[1]->children; }
 
 /// A NumPy type of numbers as .npy files name it; empty for any other. It is pickled as dtype("i8"), whose state is
@@ -74,7 +74,7 @@ PickledArray Pickle::array(const Value* value) const {
   return filled(type, std::move(shape), data);
 }
 
-/// numpy.int64(3) is pickled as scalar(dtype("i8"), bytes). None: an array without a type.
+/// numpy.int64(3) is pickled as scalar(dtype("i8"), bytes). For any other value: an array without a type.
 PickledArray Pickle::scalar(const Value& value) const {
   if (value.kind != Kind::object || !is_name(value.children[0], ".scalar")) return {};
   const Value::Children& arguments = arguments_of(value);

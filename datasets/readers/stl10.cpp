@@ -25,7 +25,7 @@ fs::path find_folder(const std::string& directory) {
                         "; expected the binary version of STL-10"));
 }
 
-/// How many images a file holds.
+/// The number of images in a file.
 std::int64_t count_images(const fs::path& path) {
   const std::int64_t bytes = file_bytes(path.string(), "stl10: " + path.string());
   require_usage(bytes > 0 && bytes % stl10_bytes == 0, "stl10: ", path.string(), " has ", bytes,
@@ -41,7 +41,7 @@ void transpose(const std::uint8_t* planes, std::uint8_t* pixels) {
         pixels[3 * (y * stl10_side + x) + c] = planes[c * stl10_plane + x * stl10_side + y];
 }
 
-/// Appends images [first, last) of a file, some at a time: the file itself never lies in memory.
+/// Appends images [first, last) of a file, one at a time: the whole file is never in memory.
 void append_stl10(Dataset& data, const fs::path& path, std::int64_t first, std::int64_t last) {
   std::ifstream file(path, std::ios::binary);
   file.seekg(first * stl10_bytes);

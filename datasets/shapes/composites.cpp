@@ -1,4 +1,4 @@
-// composites: which photograph lies under which shape.
+// composites: pairs shapes with photographs.
 #include "datasets/shapes/composites.h"
 
 #include "datasets/readers/cifar.h"
@@ -26,7 +26,7 @@ Dataset about_composites(const CompositesSettings& settings, const std::string& 
   return about;
 }
 
-/// The images of CIFAR-10 that split number `split` takes its backgrounds from: whole files.
+/// The CIFAR-10 images, in whole files, that are the backgrounds of split number `split`.
 struct BackgroundRange {
   const char* source_split;
   std::int64_t first, count;
@@ -80,7 +80,7 @@ std::vector<std::int64_t> CompositesSplit::choose_backgrounds() const {
                   " split hold none of class ", wanted, ", expected some of each");
     std::vector<std::int64_t>& these = left[wanted];
     if (these.empty()) these = of_class[wanted];
-    // Streams of view 0 belong to the samples, those of view 1 to the re-pairing.
+    // View 2 of the random streams: 0 belongs to the samples, 1 to the re-pairing.
     Random random(seed(), Purpose::shapes, number(), static_cast<std::uint64_t>(i), 2);
     const std::size_t place = random.below(static_cast<std::uint32_t>(these.size()));
     chosen.push_back(these[place]);

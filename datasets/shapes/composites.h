@@ -33,13 +33,12 @@ struct CompositesSettings {
 /// The settings for composites from a data set's settings.
 CompositesSettings composites_settings(const DatasetSettings& settings);
 
-/// One split: train has 20,000 images of 32 x 32; probe, val and test 5,000 each. Backgrounds come from different
-/// files: train from the first three training files, probe and val from the fourth and fifth, test from the test file.
-/// A split uses no background twice, unless its files have too few of a class.
+/// One split of 32 x 32 images: 20,000 in train; 5,000 each in probe, val and test. Backgrounds come from training
+/// files 1 to 3, file 4, file 5 and the test file; each serves once unless the files have too few of a class.
 class CompositesSplit : public LayeredSplit {
  public:
   /// Reads the files that the split needs. Throws UsageError for bad settings, unknown splits, missing or damaged
-  /// files, and where a class has no image.
+  /// files, and a class without images.
   CompositesSplit(const CompositesSettings& settings, const std::string& split);
 
   std::int32_t label(std::int64_t index) const override { return sample(index).shape; }

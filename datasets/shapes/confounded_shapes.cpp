@@ -21,7 +21,7 @@ void check_shapes(const ShapesSettings& settings) {
                 settings.confounding, ", expected 0 to 1");
 }
 
-/// Any color of the given brightness: gray plus a random direction of color, `strength` long.
+/// A random color of the given brightness: gray plus a random direction of color, `strength` long.
 std::array<float, 3> draw_color(float brightness, float strength, Random& random) {
   const float angle = random.uniform(0, 2 * std::numbers::pi_v<float>);
   std::array<float, 3> color;

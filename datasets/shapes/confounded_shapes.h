@@ -51,8 +51,8 @@ struct ShapeSample {
   std::uint32_t noise = 0;                    // and its key
 };
 
-/// The parameters of image `index` (0 or more) of a split, of which the data set has the first ones. Throws UsageError
-/// for bad settings and unknown splits.
+/// The parameters of image `index` of a split: any index from 0, beyond the data set's too. Throws UsageError for bad
+/// settings and unknown splits.
 ShapeSample shapes_sample(const ShapesSettings& settings, const std::string& split, std::int64_t index);
 
 /// The background under the shape; `none` leaves that layer empty.

@@ -1,4 +1,4 @@
-// Layers to images.
+// Composes images from layers.
 #include "datasets/shapes/layered_images.h"
 
 #include <algorithm>
@@ -36,7 +36,7 @@ void LayeredSplit::expect_image(std::int64_t index) const {
 
 std::int64_t LayeredSplit::partner(std::int64_t index) const {
   expect_image(index);
-  // Streams of view 1 belong to the re-pairing, those of view 0 to the samples.
+  // View 1 of the random streams: view 0 belongs to the samples.
   Random random(seed_, Purpose::shapes, number_, static_cast<std::uint64_t>(index), 1);
   return (index + 1 + random.below(static_cast<std::uint32_t>(count() - 1))) % count();
 }

@@ -1,4 +1,4 @@
-// confounded_shapes: what the shapes and the textures look like.
+// confounded_shapes: how the shapes and the textures look.
 #include <algorithm>
 #include <cmath>
 #include <numbers>
@@ -25,8 +25,8 @@ struct Turn {
   float c, s;
 };
 
-// ---- shapes: signed distances to the outline, negative inside, in units of the shape's radius. The sizes are chosen
-// so that all shapes cover about the same area and size does not tell the class.
+// ---- shapes: signed distances to the outline, negative inside, in units of the shape's radius. All shapes cover about
+// the same area, so that size does not reveal the class.
 
 using Polygon = std::vector<Point>;
 
@@ -46,7 +46,7 @@ float distance_to(const Polygon& corners, Point p) {
   return inside ? -std::sqrt(nearest) : std::sqrt(nearest);
 }
 
-/// `points` corners, alternating between two radii when they differ.
+/// `points` corners, or a star of `points` tips if the two radii differ.
 Polygon star(int points, float outer, float inner) {
   Polygon corners;
   const int count = inner == outer ? points : 2 * points;

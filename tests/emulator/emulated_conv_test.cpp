@@ -1,4 +1,4 @@
-// The GPU's convolution kernels one by one: every tile's path, against the CPU in f64 and against one another.
+// Tests the GPU's convolution kernels singly: the path of every tile, against the CPU in f64 and against each other.
 #include <algorithm>
 #include <cmath>
 #include <functional>
@@ -54,7 +54,7 @@ class Memory {
   std::int64_t bytes_;
 };
 
-/// Numbers that bf16 can hold, so that operands are the same in every precision.
+/// Numbers that bf16 holds exactly, so that operands are the same in every precision.
 std::vector<double> draw(std::int64_t count, std::uint64_t seed) {
   Random random(seed, Purpose::test);
   std::vector<double> values;
@@ -63,7 +63,7 @@ std::vector<double> draw(std::int64_t count, std::uint64_t seed) {
   return values;
 }
 
-/// The largest difference of any element, in units of its size plus the typical one.
+/// The largest difference of two elements, relative to the expected element's size plus the typical size.
 double distance(const std::vector<double>& a, const std::vector<double>& b) {
   double squares = 0, largest = 0;
   for (const double value : b) squares += value * value;
@@ -106,7 +106,7 @@ struct Triple {
   }
 };
 
-/// Runs a pass's two kernels on operands of the given types: near the f64 result, and near each other.
+/// Runs a pass's two kernels on operands of the given types, and compares them with the f64 result and each other.
 template <class Plain, class Tensor>
 void check_pass(const ConvShape& shape, const std::vector<double>& first, DType first_type,
                 const std::vector<double>& second, DType second_type, const std::vector<double>& expected, DType type,
@@ -135,7 +135,7 @@ bool conv2d_data_without_sums(Device& on, const ConvShape& shape, ConstArray g, 
 
 class EmulatedConv : public testing::TestWithParam<Case> {};
 
-/// Both kernels add the data gradient to what is there: in f32, rounded once.
+/// Both kernels add the data gradient to the existing values, in f32 with one rounding.
 void check_sum(const Triple& t, DType type, double tolerance) {
   std::vector<double> before = draw(t.shape.in_size(), 6), expected = before;
   for (std::size_t i = 0; i < expected.size(); ++i) expected[i] += t.dx[i];
@@ -147,7 +147,7 @@ void check_sum(const Triple& t, DType type, double tolerance) {
   EXPECT_LT(distance(by_tensor.values(), expected), tolerance);
 }
 
-/// The forward pass as the backend runs it: its tensor-core kernels leave the sum to another.
+/// The forward pass through the backend: its tensor-core kernels leave adding to another kernel.
 void check_forward_sum(const Triple& t, DType type, double tolerance) {
   const std::vector<double> before = draw(t.shape.out_size(), 6);
   std::vector<double> expected = before;
@@ -211,7 +211,7 @@ TEST(EmulatedConv, PlainKernelsHaveEveryCase) {
   }
 }
 
-/// Rows of weights that are no whole chunks are filled up.
+/// Weight rows that are not whole chunks get padded.
 TEST(EmulatedConv, DataGradientOfAnyChannels) {
   for (const std::int64_t in : {3, 12, 70}) {
     const Triple t(Case{"", 2, 7, in, 24, 3, 2, 1}.shape());
@@ -268,7 +268,7 @@ TEST(EmulatedConv, WeightsThatAreReadyAreReadAsTheyLie) {
   EXPECT_EQ(launches(3, DType::bf16, DType::bf16), (Names{"conv_convert_weights", "conv_tensor_data"}));
 }
 
-/// Partial moments, joined, are those of the stored images, though the means are far from zero.
+/// The merged partial moments equal those of the stored images, although the means are far from zero.
 TEST(EmulatedConv, ForwardGivesTheMomentsOfItsResult) {
   for (const Case& c :
        {Case{"64 columns", 3, 9, 8, 40, 3, 1, 1}, Case{"128 columns", 3, 14, 8, 136, 1},
@@ -302,7 +302,7 @@ TEST(EmulatedConv, ForwardGivesTheMomentsOfItsResult) {
   }
 }
 
-/// 19 tiles, of which 16 warps have at most two each.
+/// 19 tiles for 16 warps: at most two each.
 TEST(EmulatedConv, NarrowWarpsWalkAlongTheirTiles) {
   const ConvShape s = Case{"", 4, 24, 8, 128, 3, 1, 1}.shape();
   const Memory x(draw(s.in_size(), 1), DType::bf16), w(draw(s.weight_size(), 2), DType::bf16);
@@ -390,7 +390,7 @@ TEST(CudaTuning, TimesWhatAppliesOnceAndRepeatsItsChoice) {
   ASSERT_EQ(choices.size(), 1u);
   EXPECT_TRUE(choices.begin()->second == "library" || choices.begin()->second == "tensor" ||
               choices.begin()->second == "plain");
-  for (const char* choice : {"plain", "tensor"}) {  // a choice that was kept is taken
+  for (const char* choice : {"plain", "tensor"}) {  // uses a kept choice
     EXPECT_EQ(tuned({{choices.begin()->first, choice}}, again).begin()->second, choice);
     const std::vector<double> a = y.values(), b = again.values();
     for (std::size_t i = 0; i < a.size(); ++i) EXPECT_NEAR(a[i], b[i], 1e-2 * (1 + std::abs(a[i])));

@@ -1,4 +1,4 @@
-// Convolutions with and without a library: what computes them, what is said of it, and what is refused.
+// Convolutions with and without a library: which one computes them, what is reported, and what is refused.
 #include <gtest/gtest.h>
 
 #include "engine/tensor.h"
@@ -25,7 +25,7 @@ class Library : public testing::Test {
 
 Tensor ones(const Shape& shape, DType dtype) { return full(emulated_backend(), shape, 1, dtype); }
 
-/// y of images and weights that are all 1: in the middle, the number of a kernel's taps and channels.
+/// y of images and weights that are all 1: in the middle, the number of taps x channels.
 Tensor forward() {
   const Tensor x = ones({2, 6, 6, 16}, DType::bf16), w = ones({16, 3, 3, 16}, DType::f32);
   Tensor y = empty(emulated_backend(), {2, 6, 6, 16}, DType::bf16);
@@ -60,7 +60,7 @@ TEST_F(Library, ThatIsMissingCannotBeAskedFor) {
   EXPECT_EQ(gpu.convolutions_by(DType::f32), "own kernels") << "which cuDNN would not have had";
 }
 
-// In the middle tap 2 x 36 products of 3 and 129/128 are added, and bf16 has eight bits.
+// For the middle tap, sums 2 x 36 products of 3 and 129/128; bf16 has eight bits.
 TEST_F(Library, RoundsWeightGradientsWhereItMay) {
   stand_in_library().state = {true, "cuDNN 9.99"};
   const Tensor x = full(gpu, {2, 6, 6, 16}, 1.0078125, DType::bf16), g = full(gpu, {2, 6, 6, 16}, 3, DType::bf16);
@@ -103,7 +103,7 @@ TEST_F(Library, LeavesARecordOfWhatComputedWhat) {
             "2x6x6x3 -> 16, 3x3/1+1*1, groups 1, weight, bf16: own plain kernels\n");
 }
 
-// A convolution whose statistics batch norm takes over is one of our own.
+// Convolutions that compute a batch norm's statistics always use our own kernels.
 TEST_F(Library, LeavesARecordOfConvolutionsWithBatchNorm) {
   const Tensor x = ones({2, 6, 6, 16}, DType::bf16), w = ones({16, 3, 3, 16}, DType::f32);
   const Tensor raw = empty_like(x), y = empty_like(x), mean = empty(gpu, {1, 16}), rstd = empty_like(mean);

@@ -1,5 +1,5 @@
-// The GPU's batch norm beyond the op table: data far from zero, the ReLU's mask as bits, addresses that are not
-// aligned, and statistics that a convolution has left.
+// Tests the GPU's batch norm beyond the op table: data far from zero, the ReLU's mask as bits, unaligned addresses, and
+// statistics from a convolution.
 #include "engine/graph.h"
 #include "engine/ops/ops.h"
 #include "kernels/cuda/backend.h"
@@ -29,7 +29,7 @@ struct Forward {
   Block mean, rstd, y, positive;
 };
 
-/// The mask says which values of the output are positive, and nothing behind them.
+/// Expects a mask with a bit for each positive value of the output, and zeros after them.
 void expect_bits_of(const Forward& forward) {
   const Values y = forward.y.values(), bytes = forward.positive.values();
   for (std::size_t i = 0; i < 8 * bytes.size(); ++i)
@@ -37,7 +37,7 @@ void expect_bits_of(const Forward& forward) {
   EXPECT_TRUE(forward.positive.guard_intact());
 }
 
-/// mean and rstd in double, of values as they are.
+/// mean and rstd of unrounded values, in double.
 std::pair<Values, Values> plain_statistics(const NormShape& shape, const Values& x) {
   Values mean(count(shape.groups * shape.channels)), variance = mean;
   const auto k_of = [&](std::size_t i) {
@@ -57,21 +57,21 @@ TEST_P(EmulatedNorm, LosesNothingFarFromZero) {
   const NormShape shape = shape_of(2, 700, GetParam());
   for (const bool outlier : {false, true}) {
     Values x = draw(DType::f32, size_of_rows(shape), 98.3, 101.7);
-    if (outlier) x[0] = 5000;  // what the kernel measures the other rows from
+    if (outlier) x[0] = 5000;  // the kernel subtracts this first value from the others
     const Block input(DType::f32, x);
     const Forward out(shape, DType::f32), exact(shape, DType::f64);
     emulated_backend().batch_norm(shape, input, {}, {}, {}, out.mean, out.rstd, out.y);
     cpu_backend().batch_norm(shape, Block(DType::f64, x), {}, {}, {}, exact.mean, exact.rstd, exact.y);
     const auto [mean, rstd] = plain_statistics(shape, x);
-    // A mean of 100 in f32 may be 4e-6 deviations off by its last rounding alone.
+    // In f32, rounding alone can move a mean of 100 by 4e-6 standard deviations.
     for (std::size_t k = 0; k < mean.size(); ++k) EXPECT_NEAR(out.mean.values()[k], mean[k], 1e-5 / rstd[k]) << k;
     EXPECT_LE(error_of(out.rstd.values(), rstd), 4e-6);
     EXPECT_LE(error_of(out.y.values(), exact.y.values()), 1e-5);
   }
 }
 
-/// The backward passes' results, with `y` the output or its bits. The last is the first of a double backward that has
-/// no other to bring, and that may read less.
+/// The backward passes' results; `y` is the output or its bits. The last result is the double backward's dg alone, for
+/// which it may read less.
 std::vector<Values> backward(Backend& device, const NormShape& shape, DType type, const Values& x, const Values& g,
                              const Forward& forward, ConstArray y) {
   const std::int64_t size = size_of_rows(shape);
@@ -106,7 +106,7 @@ INSTANTIATE_TEST_SUITE_P(Channels, EmulatedNorm, testing::Values(5, 24),
                          [](const testing::TestParamInfo<std::int64_t>& info) { return join("of_", info.param); });
 
 TEST(EmulatedNormOfManyRows, RowBlocksTakeTurns) {
-  const NormShape shape = shape_of(64, 2550, 5, true);  // 4 row blocks a group, for 10 turns, the last of them short
+  const NormShape shape = shape_of(64, 2550, 5, true);  // 4 row blocks per group, 10 turns, the last one short
   const std::int64_t size = size_of_rows(shape);
   for (const DType type : {DType::f64, DType::f32}) {
     SCOPED_TRACE(name_of(type));
@@ -124,7 +124,7 @@ TEST(EmulatedNormOfManyRows, RowBlocksTakeTurns) {
   }
 }
 
-/// The third derivative along fixed directions: beyond the fused kernels, where the mask is wanted as values.
+/// The third derivative along fixed directions: beyond the fused kernels, it needs the mask as values.
 Values third_order(Backend& device) {
   const Shape shape{6, 5};
   const auto given = [&](const Shape& of, std::uint64_t seed) {
@@ -143,7 +143,7 @@ TEST(EmulatedNormThirdOrder, IsTheCpus) {
   EXPECT_LE(error_of(third_order(emulated_backend()), expected), 1e-12);
 }
 
-/// The same array, one element further on than an aligned address.
+/// A copy of an array, one element after an aligned address.
 struct Shifted {
   Shifted(DType type, const Values& values) : Shifted(type, static_cast<std::int64_t>(values.size()), values) {}
   Shifted(DType type, std::int64_t size, const Values& values = {})
@@ -214,7 +214,7 @@ struct Tiles {
 
 TEST(EmulatedNormOfTiles, IsTheSameWithoutReadingTheRowsTwice) {
   auto& device = dynamic_cast<emulated::CudaBackend&>(emulated_backend()).device();
-  // Whole tiles in each group; a last tile that is not whole; more tiles than one block merges.
+  // Whole tiles in each group; a partial last tile; more tiles than one block merges.
   for (const NormShape& shape : {shape_of(2, 256, 16, true), shape_of(1, 300, 9), shape_of(1, 70000, 8)}) {
     SCOPED_TRACE(join(shape.groups, " groups of ", shape.rows, " rows"));
     const Values x = draw(DType::bf16, size_of_rows(shape), 1, 3);

@@ -1,5 +1,5 @@
-// Optimizers on the emulated GPU against the CPU: several steps over segments of several sizes with gaps between them,
-// eager and recorded.
+// Compares optimizers on the emulated GPU with the CPU: several steps over segments of several sizes with gaps between
+// them, eager and recorded.
 #include <cmath>
 #include <functional>
 #include <gtest/gtest.h>
@@ -12,13 +12,13 @@ namespace {
 
 using Values = std::vector<double>;
 
-/// One chunk and several, whole vectors and not, aligned starts and not; elements 0..2, 75..79 and the last are in
-/// none.
+/// Segments of one and several chunks, whole vectors or not, aligned or not. No segment has elements 0..2, 75..79 and
+/// the last.
 const std::vector<Segment> segments = {{3, 1, true},        {4, 64, true},      {68, 7, false},
                                        {80, 9001, true},    {9088, 4096, true}, {13184, 64, true},
                                        {13248, 130, false}, {13381, 0, true},   {13381, 300, true}};
 constexpr std::int64_t size = 13682;
-/// The segment whose gradients are all zero: LARS leaves it alone.
+/// This segment's gradients are all zero, so LARS leaves it alone.
 constexpr Segment still = {13184, 64, true};
 
 template <class T>
@@ -93,7 +93,7 @@ std::vector<Values> after_three_steps(Backend& device, const Step<T>& step) {
           buffers.get(buffers.gradient())};
 }
 
-/// A step is noted down before any was done, then done three times with other scalars and gradients.
+/// Records a step without running it, then replays it three times with other scalars and gradients.
 template <class T>
 std::vector<Values> after_three_replays(Backend& device, const Step<T>& step) {
   Buffers<T> buffers(device);

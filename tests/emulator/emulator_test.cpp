@@ -1,4 +1,4 @@
-// The emulator itself: that right kernels run as on a GPU and that each kind of mistake is found and reported.
+// Tests the emulator itself: correct kernels run as on a GPU, and each kind of mistake is found and reported.
 #include "kernels/emulator/emulator.h"
 
 #include <gtest/gtest.h>
@@ -56,7 +56,7 @@ TEST(Emulator, AMissingBarrierShowsInPoisonAndInTheOrder) {
     for (int value : out) wrong += value == -1;
   }
   set_thread_order(ThreadOrder::changing);
-  EXPECT_GT(wrong, 64);  // in every order about half of the values are read before they are written
+  EXPECT_GT(wrong, 64);  // every order reads about half of the values too early
 }
 
 __global__ void divergent(int* out) {
@@ -105,7 +105,7 @@ TEST(Emulator, ReportsMistakes) {
   expect_failure([=] { launch("divergent", divergent, 2, 64, 0, p); }, "kernel divergent, block (0, 0, 0)");
   expect_failure([=] { launch("divergent", divergent, 1, 64, 0, p); }, "divergent");
   expect_failure([=] { launch("two", two_barriers, 1, 64, 0, p); }, "emulator_test.cpp:");
-#ifndef __SANITIZE_ADDRESS__  // there the access itself stops the program
+#ifndef __SANITIZE_ADDRESS__  // there the access stops the program
   expect_failure([=] { launch("overrun", overrun, 1, 32, 0, p); }, "outside the shared array 'tile' of 128 bytes");
 #endif
   expect_failure([=] { launch("part", part_of_a_warp, 1, 32, 0, p); }, "__shfl_xor_sync");
@@ -113,10 +113,10 @@ TEST(Emulator, ReportsMistakes) {
   expect_failure([=] { launch("never", never_waits, 1, 32, 0, p); }, "never waited for");
   expect_failure([=] { launch_early("impatient", impatient, 1, 32, 0, p); }, "never waited for the one before");
   expect_failure([=] { launch_early("late", late, 1, 32, 0, p); }, "before it waited for the kernel before");
-  launch("patient", impatient, 1, 32, 0, p);  // launched after the one before, it need not wait
+  launch("patient", impatient, 1, 32, 0, p);  // a normal launch follows the previous kernel: no wait needed
   expect_failure([=] { launch("wide", divergent, 1, 2048, 0, p); }, "the hardware allows 1024");
   expect_failure([=] { launch("tall", divergent, dim3(1, 70000), 32, 0, p); }, "does not allow a grid");
-  launch("reverse", reverse<true>, 1, 64, 0, p, p + 64);  // and goes on after a failure
+  launch("reverse", reverse<true>, 1, 64, 0, p, p + 64);  // and continues after a failure
 }
 
 __global__ void warp_things(int* sums, unsigned* ballots, int* counts) {

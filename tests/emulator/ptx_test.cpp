@@ -1,4 +1,4 @@
-// The emulated twins of ptx.h against plain products of numbers that are all different.
+// Tests the emulated versions of ptx.h against plain products of numbers that are all different.
 #include "kernels/cuda/ptx.h"
 
 #include <gtest/gtest.h>
@@ -7,7 +7,7 @@
 namespace vergence::emulated {
 namespace {
 
-/// out(16,8) = a(16,16) b(16,8). b is given as (8,16), contiguous along the depth, or else as it stands.
+/// out(16,8) = a(16,16) b(16,8). b is given as (8,16), contiguous along the depth, or else as (16,8).
 template <bool a_transposed, bool b_transposed>
 __global__ void product_bf16(const bf16* a, const bf16* b, float* out) {
   SHARED(bf16, of_a, [16][16]);
@@ -32,7 +32,7 @@ __global__ void product_bf16(const bf16* a, const bf16* b, float* out) {
   for (int i = 0; i < 4; ++i) out[(row + i / 2 * 8) * 8 + col + i % 2] = sums[i];
 }
 
-/// Numbers that bf16 holds exactly, all different, and whose products' sums f32 holds exactly.
+/// Different numbers that bf16 holds exactly, with sums of products that f32 holds exactly.
 std::vector<bf16> different(int count, int first) {
   std::vector<bf16> values;
   for (int i = 0; i < count; ++i) values.emplace_back(static_cast<float>((i + first) % 2 ? i / 2 + 1 : -i / 2 - 1) / 8);

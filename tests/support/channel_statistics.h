@@ -1,4 +1,4 @@
-// Whether a data set's stated mean and deviation are those of its pixels.
+// Checks a data set's stated mean and standard deviation against its pixels.
 #pragma once
 
 #include <cmath>
@@ -9,7 +9,7 @@
 
 namespace vergence {
 
-/// Per channel, of pixels in [0, 1].
+/// For each channel, with pixels in [0, 1].
 inline void expect_stated_statistics(const Dataset& data, double tolerance) {
   const auto channels = static_cast<std::size_t>(data.channels);
   std::vector<double> sum(channels), squares(channels);

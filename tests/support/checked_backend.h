@@ -1,6 +1,5 @@
-// A device wrapped for tests: every block it hands out is filled with poison, by default bytes that read as NaN in
-// every floating-point type, and lies between guard zones, which are checked when it is released. All work is done by
-// the wrapped device.
+// Wraps a device for tests. Every block is filled with poison, by default bytes that read as NaN in every
+// floating-point type, and lies between guard zones, which its release checks. The wrapped device does all the work.
 #pragma once
 
 #include <algorithm>
@@ -22,12 +21,12 @@ class CheckedBackend : public Backend {
     for (const auto& [block, bytes] : live_) real_.release(static_cast<char*>(block) - guard, bytes + 2 * guard);
   }
 
-  /// What went wrong so far: overrun blocks, foreign or doubly released ones.
+  /// Problems found so far: overrun blocks, and releases of unknown blocks.
   const std::vector<std::string>& problems() const { return problems_; }
   std::size_t live_blocks() const { return live_.size(); }
 
   const char* name() const override { return real_.name(); }
-  /// But for recordings, which are not passed on.
+  /// Does not support recordings.
   DeviceTraits traits() const override {
     DeviceTraits traits = real_.traits();
     traits.records = false;
@@ -215,7 +214,7 @@ class CheckedBackend : public Backend {
 
  private:
   static constexpr std::int64_t guard = 128;
-  const unsigned char poison_;  // of guard zones too: NaN read there turns results into NaN
+  const unsigned char poison_;  // also of guard zones: reading NaN there makes results NaN
 
   Backend& real_;
   std::mutex mutex_;

@@ -19,7 +19,7 @@ inline std::string cifar_file(int number) {
   return number == 6 ? "test_batch.bin" : "data_batch_" + std::to_string(number) + ".bin";
 }
 
-/// What a pixel of image `index` of a file has in one channel. The first three pixels tell the two apart.
+/// The value of a pixel of image `index` of a file in one channel. The first three pixels identify file and index.
 inline std::uint8_t cifar_byte(int file, std::size_t index, std::size_t channel, std::size_t pixel) {
   const std::size_t marks[] = {static_cast<std::size_t>(file), index >> 8, index & 255};
   return static_cast<std::uint8_t>(pixel < 3 ? marks[pixel]

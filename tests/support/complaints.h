@@ -1,4 +1,4 @@
-// What code under test complains about, in the exceptions that it throws.
+// The messages of exceptions that code under test throws.
 #pragma once
 
 #include <gtest/gtest.h>

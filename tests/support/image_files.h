@@ -26,11 +26,11 @@ inline std::vector<std::uint8_t> gradient_picture(int height, int width, int cha
 #ifdef VERGENCE_JPEG_TURBO
 struct JpegForm {
   int channels = 3;                  // 1: gray, 3: RGB, 4: CMYK, stored inverted as Adobe does
-  int horizontal = 1, vertical = 1;  // sampling of the first component against the others
+  int horizontal = 1, vertical = 1;  // sampling of the first component relative to the others
   bool progressive = false;
-  bool plain = false;                             // RGB or CMYK are stored as they are, not as YCbCr or YCCK
-  int marker = 1;                                 // Adobe's: 0 none, 1 as the format asks for, 2 always
-  std::vector<std::array<int, 2>> sampling = {};  // of each component, in place of the above
+  bool plain = false;                             // stores RGB or CMYK itself, not YCbCr or YCCK
+  int marker = 1;                                 // Adobe's: 0 never, 1 if the format needs it, 2 always
+  std::vector<std::array<int, 2>> sampling = {};  // of each component, instead of the above
   int restart = 0;                                // blocks between restarts
 };
 
@@ -98,8 +98,8 @@ inline std::string little_endian(std::int64_t value, int bytes) {
   return text;
 }
 
-/// `rows`: each padded to four bytes, from the bottom up, or from the top down where `height` is negative. `palette`:
-/// four bytes a color.
+/// `rows`: each padded to four bytes, from the bottom up, or from the top down if `height` is negative. `palette`: four
+/// bytes a color.
 inline std::string bmp_file(const std::string& rows, int height, int width, int bits, const std::string& palette) {
   std::string rest = little_endian(40, 4) + little_endian(width, 4) + little_endian(height, 4) + little_endian(1, 2) +
                      little_endian(bits, 2) + std::string(24, '\0') + palette;
@@ -114,7 +114,7 @@ struct PngForm {
   std::string palette;  // color 3: RGB bytes
 };
 
-/// `rows`: the bytes of each row as the format has them.
+/// `rows`: the bytes of each row as in the format.
 inline std::string png_file(const std::vector<std::string>& rows, int width, const PngForm& form) {
   std::string raw;
   for (const std::string& row : rows) raw += '\0' + row;

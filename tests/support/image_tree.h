@@ -12,7 +12,7 @@
 
 namespace vergence {
 
-/// An image as it is in a file.
+/// A file's image.
 struct TestPicture {
   int height = 0, width = 0;
   std::vector<std::uint8_t> pixels;  // noise
@@ -36,7 +36,7 @@ class ImageTree {
     std::filesystem::create_directories(std::filesystem::path(folder_ / name).parent_path());
     std::ofstream(folder_ / name, std::ios::binary) << bytes;
   }
-  /// test_picture(number) as a PNG file, whatever its name.
+  /// Writes test_picture(number) as a PNG file, whatever its name.
   void picture(const std::string& name, int number = 0) const {
     const TestPicture picture = test_picture(number);
     std::vector<std::string> rows;
@@ -45,13 +45,13 @@ class ImageTree {
                         picture.pixels.begin() + (y + 1) * picture.width * 3);
     write(name, png_file(rows, picture.width, {}));
   }
-  /// `count` images in each of the classes "a" and "b" of a folder, numbered through.
+  /// Writes `count` images into each of the classes "a" and "b" of a folder, with consecutive numbers.
   void classes(const std::string& where, int count) const {
     for (const char* name : {"a", "b"})
       for (int i = 0; i < count; ++i)
         picture(where + "/" + name + "/" + std::to_string(100 + i) + ".png", i + (*name == 'b' ? count : 0));
   }
-  /// Leaves the header right and the pixels not: found when the image is read.
+  /// Keeps the header valid but cuts off pixels, so only reading the image finds the damage.
   void cut_in_half(const std::string& name) const {
     std::filesystem::resize_file(folder_ / name, std::filesystem::file_size(folder_ / name) / 2);
   }

@@ -1,4 +1,4 @@
-// What the tests of single kernels share: arrays in a backend's memory with poison and guards, and the comparison.
+// Shared by the tests of single kernels: arrays in a backend's memory with poison and guards, and comparisons.
 #pragma once
 
 #include <cmath>
@@ -99,7 +99,7 @@ inline Values draw(DType type, std::int64_t size, double low = -1, double high =
   return Block(type, raw).values();
 }
 
-/// Norm-relative error; infinite if NaN appears where none is expected or the other way round.
+/// The norm-relative error; infinite if only one of the two has NaN somewhere.
 inline double error_of(const Values& actual, const Values& expected) {
   double difference = 0, norm = 0;
   for (std::size_t i = 0; i < expected.size(); ++i) {
@@ -116,7 +116,7 @@ struct Expected {
   Values values;
 };
 
-/// Runs a kernel twice into poisoned outputs: right, inside its bounds, and bitwise the same.
+/// Runs a kernel twice into poisoned outputs: checks results, bounds, and that both runs give the same bits.
 inline void check(const std::string& what, DType type, const std::vector<Expected>& expected,
                   const std::function<void(const std::vector<Array>&)>& run) {
   std::vector<std::vector<unsigned char>> before;

@@ -1,4 +1,4 @@
-// Characters by their numbers, and names of all kinds of bytes.
+// UTF-8 of characters, and many names of arbitrary bytes.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@ inline constexpr std::uint32_t last_character = 0x10ffff;
 
 inline bool is_surrogate(std::uint32_t number) { return number >= 0xd800 && number <= 0xdfff; }
 
-/// A character number in the form of `length` bytes, whatever length it should have.
+/// A code point encoded in `length` bytes, whatever length UTF-8 gives it.
 inline std::string encoded(std::uint32_t number, int length) {
   if (length == 1) return {static_cast<char>(number)};
   std::string bytes;
@@ -26,8 +26,8 @@ inline std::string utf8_of(std::uint32_t number) {
   return encoded(number, number < 0x80 ? 1 : number < 0x800 ? 2 : number < 0x10000 ? 3 : 4);
 }
 
-/// Calls `check` with every string of one and two bytes other than 0, and with `count` random ones. Half of those have
-/// pieces that mean something.
+/// Calls `check` with every string of one and two bytes other than 0, and with `count` random ones. Half of those
+/// consist of pieces with a meaning.
 template <class Check>
 void for_many_names(int count, Check&& check) {
   for (int a = 1; a < 256; ++a) {

@@ -14,7 +14,7 @@ inline std::string little_endian(std::uint64_t value, int bytes) {
   return text;
 }
 
-/// A file with this header: version, length, header and spaces up to a multiple of 64 bytes, a line's end, values.
+/// A file with this header: version, length, header, spaces up to a multiple of 64 bytes, line end, values.
 inline std::string npy_file(std::string header, const std::string& values, int major = 1) {
   const int length_bytes = major == 1 ? 2 : 4;
   const std::size_t start = 8 + static_cast<std::size_t>(length_bytes);
@@ -24,7 +24,7 @@ inline std::string npy_file(std::string header, const std::string& values, int m
          header + values;
 }
 
-/// As numpy.save does it.
+/// The file that numpy.save writes.
 inline std::string npy_array(const std::string& type, const std::vector<std::int64_t>& shape, const std::string& values,
                              int major = 1) {
   std::string sides;

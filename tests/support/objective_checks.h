@@ -11,7 +11,7 @@
 
 namespace vergence {
 
-/// The change of the parameters in a step of plain gradient descent, in f64, against central differences of the step's
+/// Compares the parameters' change in a step of plain gradient descent, in f64, with central differences of the step's
 /// loss along a random direction.
 inline void expect_step_follows_gradient(Options options, const Views& views, StepContext context,
                                          const std::string& what) {
@@ -37,7 +37,7 @@ inline void expect_step_follows_gradient(Options options, const Views& views, St
     assign(parameters.flat(), from_values(cpu_backend(), parameters.flat().shape, moved));
     return objective->step(views, context).loss.item();
   };
-  // A ReLU that turns on or off between the two points spoils their difference; a shorter one leaves it out.
+  // A ReLU that turns on or off between the two points spoils their difference; a smaller step avoids that.
   const double tolerance = 1e-4 * (1 + std::abs(along));
   double slope = NAN;
   for (const double step : {1e-7, 1e-8, 1e-9}) {
@@ -47,7 +47,8 @@ inline void expect_step_follows_gradient(Options options, const Views& views, St
   EXPECT_NEAR(slope, along, tolerance) << what;
 }
 
-/// One step moves the parameters of the set `average` to `momentum` times themselves and the rest of the trained ones.
+/// Expects that one step sets the parameters of the set `average` to `momentum` times themselves plus (1 - momentum)
+/// times the trained ones.
 inline void expect_moving_average(Objective& objective, const std::string& average, double momentum, const Views& views,
                                   const StepContext& context, double tolerance) {
   const ParameterSet trained = set_of(objective, "model"), target = set_of(objective, average);

@@ -1,4 +1,4 @@
-// What may lie where a file is expected: FIFOs, sockets, devices, links that lead nowhere.
+// Things that may be where a file is expected: FIFOs, sockets, devices, links to nowhere.
 #pragma once
 
 #include <cstring>
@@ -14,13 +14,13 @@
 
 namespace vergence {
 
-/// Names of the kinds of things that are no files.
+/// The kinds of such things.
 inline const std::vector<std::string>& odd_kinds() {
   static const std::vector<std::string> kinds{"FIFO", "socket", "device", "circle", "broken link", "folder"};
   return kinds;
 }
 
-/// Puts one of them at `path`, in place of what is there.
+/// Replaces `path` by one of them.
 inline void make_odd(const std::string& path, const std::string& kind) {
   std::filesystem::remove_all(path);
   if (kind == "FIFO") {

@@ -1,4 +1,4 @@
-// Where real images lie, for tests that want some.
+// Finds real images for tests that use some.
 #pragma once
 
 #include <cstdlib>
@@ -7,7 +7,7 @@
 
 namespace vergence {
 
-/// The folder `name` ("cifar10") in $VERGENCE_DATA, or in build/data; empty where it is in neither.
+/// The folder `name` ("cifar10") in $VERGENCE_DATA or build/data; empty if neither has it.
 inline std::filesystem::path real_data(const std::string& name) {
   namespace fs = std::filesystem;
   const char *data = std::getenv("VERGENCE_DATA"), *build = std::getenv("VERGENCE_BUILD");
@@ -16,7 +16,7 @@ inline std::filesystem::path real_data(const std::string& name) {
   return fs::exists(built) ? built : fs::path();
 }
 
-/// What a skipped test says.
+/// The message of a skipped test.
 inline std::string no_real_data(const std::string& name) {
   return name + " is neither in $VERGENCE_DATA nor in build/data";
 }

@@ -34,7 +34,7 @@ Tensors values_of(Model model) {
   return values;
 }
 
-/// Replaces them by as many others.
+/// Replaces them by as many other tensors.
 template <class Model>
 void set_values(const Tensors& values, Model& model) {
   std::size_t at = 0;
@@ -42,7 +42,8 @@ void set_values(const Tensors& values, Model& model) {
   ASSERT_EQ(at, values.size());
 }
 
-/// The derivative of value(model) by all of the model's parameters, along a random direction, against a difference.
+/// Compares the derivative of value(model) by all of the model's parameters, along a random direction, with a
+/// difference.
 template <class Model, class Value>
 void expect_gradient_along_a_direction(Model& model, const Value& value) {
   const ParameterSet set(parameters_of(model));
@@ -66,7 +67,7 @@ void expect_gradient_along_a_direction(Model& model, const Value& value) {
   EXPECT_EQ(value(model).item(), before) << "a copy has handles of its own";
 }
 
-/// Random scales and shifts, so that no batch norm is the identity that it starts as.
+/// A ResNet with random scales and shifts, so that no batch norm is the initial identity.
 inline ResNet perturbed(const ResNetSettings& settings, DType dtype = DType::f64) {
   ResNet model = make_resnet(settings, {cpu_backend(), 1, dtype});
   std::uint64_t stream = 1000;

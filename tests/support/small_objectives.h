@@ -1,4 +1,4 @@
-// Small objectives for tests: their options, batches for them, and what they hold and report.
+// Small objectives for tests: their options, batches, parameters and reports.
 #pragma once
 
 #include <cmath>
@@ -22,15 +22,15 @@ inline void set_options(Options& options, const Switches& switches) {
   for (const auto& [name, value] : switches) set_option(options, name, value);
 }
 
-/// The same value for each of these options.
+/// Sets each of these options to the same value.
 inline void set_all(Options& options, std::initializer_list<const char*> names, const std::string& value) {
   for (const char* name : names) set_option(options, name, value);
 }
 
-/// The batches that small objectives mostly take: so many images of so many pixels a side.
+/// The usual batch of small objectives, and height and width of its images.
 inline constexpr std::int64_t small_batch = 6, small_image = 8;
 
-/// A base method, or what is built on one, with small heads.
+/// A base method or an objective built on one, with small heads.
 inline Options small_options(const std::string& objective, std::int64_t width = 2, std::int64_t batch = small_batch,
                              const std::string& hidden = "12", const std::string& output = "6") {
   Options options;
@@ -42,7 +42,7 @@ inline Options small_options(const std::string& objective, std::int64_t width = 
   return options;
 }
 
-/// On the CPU, all in one type. The options must outlive it.
+/// On the CPU, with one type for everything. `options` must outlive it.
 inline ObjectiveSetup small_setup(const Options& options, DType dtype = DType::f64, std::int64_t image = small_image) {
   return {options, encoder_settings(options, image), cpu_backend(), dtype, dtype};
 }
@@ -64,7 +64,7 @@ inline Views doubled(const Views& views) {
   return {wide(views.both), wide(views.plain)};
 }
 
-/// A step on a `random_batch`.
+/// The context of a step on a `random_batch`.
 inline StepContext step_context(std::int64_t step, double lr = 0) {
   return {.lr = lr, .step = step, .steps = 10, .images = small_batch};
 }

@@ -23,11 +23,11 @@ inline Options small_run(Options options, const std::string& out = "") {
   return options;
 }
 
-/// The lines of a run's metrics.jsonl without what depends on the clock.
+/// The lines of a run's metrics.jsonl, without fields that depend on the clock.
 std::vector<nlohmann::json> metrics_of(const TemporaryFolder& folder, const std::string& run);
 
-/// Trains once from start to end, `steps` steps, and once in parts that end after those of `stops` (0: at the end),
-/// with one or two workers: the same files, bit for bit, and the same metrics.
+/// Trains `steps` steps at once, then again in parts that stop after the steps in `stops` (0: at the end), with one or
+/// two workers. Expects the same files, bit for bit, and the same metrics.
 void expect_resumed_equals_whole(const TemporaryFolder& folder, const std::string& whole, Options options,
                                  std::int64_t steps, const std::vector<std::int64_t>& stops,
                                  const std::vector<std::string>& files = {"encoder.safetensors"});

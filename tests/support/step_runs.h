@@ -1,4 +1,4 @@
-// Steps of an objective on a device, eager or recorded, and what comes of them.
+// Runs steps of an objective on a device, eager or recorded, and compares the results.
 #pragma once
 
 #include <cmath>
@@ -15,12 +15,12 @@ namespace vergence::test {
 
 struct Outcome {
   std::vector<double> losses, parameters, running;
-  std::vector<std::int64_t> batches;  // that the running statistics of each layer have seen
-  std::vector<bool> recorded;         // after each step: whether it was recorded or repeated
+  std::vector<std::int64_t> batches;  // counted by each layer's running statistics
+  std::vector<bool> recorded;         // for each step: whether it was recorded or replayed
   std::string refusal;
 };
 
-/// One step under each of `contexts`, all on the same views.
+/// Runs one step for each of `contexts`, all on the same views.
 inline Outcome run_steps(Objective& objective, Backend& device, const Views& views, bool record,
                          const std::vector<StepContext>& contexts) {
   StepRunner runner(objective, device, record);
@@ -55,15 +55,15 @@ inline void expect_same_bits(const Outcome& recorded, const Outcome& eager, cons
   EXPECT_EQ(recorded.running, eager.running) << what;
 }
 
-/// The losses of two devices in half precision. Rounding takes such small networks apart step by step, over 26 seeds by
-/// at most 0.002 of the first loss, 0.01 of the second, 0.02 of the third and 0.1 of the fifth: three are compared.
+/// Compares the losses of two devices in bf16. In such small networks rounding grows with each step: over 26 seeds to
+/// at most 0.002 of the first loss, 0.01 of the second, 0.02 of the third and 0.1 of the fifth. Compares three.
 inline void expect_bf16_losses(const std::vector<double>& losses, const std::vector<double>& expected) {
   ASSERT_GE(losses.size(), 3u);
   for (std::size_t i = 0; i < 3; ++i)
     EXPECT_NEAR(losses[i], expected[i], (i == 0 ? 1e-2 : 5e-2) * std::abs(expected[i])) << "bf16, step " << i;
 }
 
-/// Losses of so many steps from a data set's bytes: views, model, optimizer. The views are of the options' precision.
+/// The losses of `steps` steps from a data set's bytes: views, model, optimizer. The views have the options' precision.
 inline std::vector<double> losses_from_images(const Options& options, Backend& device, bool record, int steps) {
   const Dataset dataset = open_dataset(dataset_settings(options), "train");
   const auto objective = make_objective(objective_setup(options, options.image_size, device));

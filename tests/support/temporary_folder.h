@@ -1,4 +1,4 @@
-// A folder of a test's own that goes when the test ends.
+// A folder for one test, removed when the test ends.
 #pragma once
 
 #include <cstdlib>
@@ -12,8 +12,8 @@
 
 namespace vergence {
 
-/// A new, empty folder under the system's temporary one, removed with all that is in it by the destructor. Where a test
-/// needs a folder that is not there yet, it takes a name in this one.
+/// A new, empty folder under the system's temporary one. The destructor removes it with its contents. A test that needs
+/// a folder that does not exist yet uses a name in this one.
 class TemporaryFolder {
  public:
   TemporaryFolder() : path_((std::filesystem::temp_directory_path() / "vergence_XXXXXX").string()) {
@@ -27,9 +27,9 @@ class TemporaryFolder {
   TemporaryFolder& operator=(const TemporaryFolder&) = delete;
 
   const std::string& path() const { return path_; }
-  /// The path of what is called `name` in the folder.
+  /// The path of `name` in the folder.
   std::string operator/(const std::string& name) const { return path_ + "/" + name; }
-  /// The bytes of a file in the folder. Throws UsageError where there is none.
+  /// The bytes of a file in the folder. Throws UsageError if there is none.
   std::string bytes(const std::string& name) const {
     std::ifstream in(*this / name, std::ios::binary);
     require_usage(in.is_open(), *this / name, ": cannot be opened");

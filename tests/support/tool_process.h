@@ -1,4 +1,4 @@
-// A tool of the build as a process of its own: what signals do to it, and that it ends.
+// Runs a tool of the build as a separate process, to test signals and its end.
 #pragma once
 
 #include <array>
@@ -24,7 +24,7 @@ inline std::string tool_path(const std::string& tool) {
   return join(build, "/", tool);
 }
 
-/// Waits until `holds()`, at most `seconds`; whether it came to that.
+/// Waits up to `seconds` for `holds()`; returns whether it came true.
 template <class F>
 bool comes_true(F&& holds, double seconds = 60) {
   const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds);
@@ -35,10 +35,10 @@ bool comes_true(F&& holds, double seconds = 60) {
   return true;
 }
 
-/// Started by the constructor, killed by the destructor. SIGINT and SIGTERM do there what they do by default.
+/// The constructor starts it, the destructor kills it. SIGINT and SIGTERM have their default effects there.
 class ToolProcess {
  public:
-  /// `command`: a program's path and its arguments. `output`: a descriptor for stdout; -1: it is kept with stderr.
+  /// `command`: a program's path and arguments. `output`: a descriptor for stdout; -1: kept together with stderr.
   explicit ToolProcess(const std::vector<std::string>& command, int output = -1)
       : output_(::memfd_create("output", MFD_CLOEXEC)), command_(command.at(0)) {
     require(output_ >= 0, command_, ": no file for its output");
@@ -70,7 +70,7 @@ class ToolProcess {
     require(::kill(process_, signal) == 0, command_, ": is gone, so no signal reaches it");
   }
 
-  /// How it ends: "exit 0", "signal 2", or "goes on" if it has not ended after so many seconds.
+  /// How it ends: "exit 0", "signal 2", or "goes on" if it still runs after `seconds`.
   std::string end(double seconds = 60) {
     int status = 0;
     const auto gone = [&] { return ::waitpid(process_, &status, WNOHANG) == process_; };
@@ -79,7 +79,7 @@ class ToolProcess {
     return WIFSIGNALED(status) ? join("signal ", WTERMSIG(status)) : join("exit ", WEXITSTATUS(status));
   }
 
-  /// What it has written so far.
+  /// Its output so far.
   std::string output() const {
     std::string text;
     std::array<char, 4096> part{};

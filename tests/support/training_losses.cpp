@@ -16,7 +16,7 @@ const std::vector<std::string> compared_objectives{"simclr", "barlow_twins"};
 
 double rate_of(const std::string& objective) { return objective == "simclr" ? 1e-3 : 1e-6; }
 
-/// What must be the same where the losses are computed and where they are compared.
+/// The settings that must agree between computing and comparing the losses.
 nlohmann::ordered_json settings_json() {
   const BenchSettings settings = training_settings("cpu", "simclr");
   const Options options = bench_options(settings);

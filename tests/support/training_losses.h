@@ -1,5 +1,5 @@
-// The losses of fifty f32 steps on the CPU, with which training_test compares a GPU's. They take a minute, so they may
-// be computed beforehand, on another machine: tests/gpu/cpu_losses.cpp writes them into a file.
+// The losses of fifty f32 steps on the CPU, which training_test compares with a GPU's. They take a minute, so another
+// machine may compute them beforehand: tests/gpu/cpu_losses.cpp writes them into a file.
 #pragma once
 
 #include <string>
@@ -11,26 +11,26 @@ namespace vergence::test {
 
 constexpr int compared_steps = 50;
 
-/// What is trained: ResNet-18 on 16 pairs of 32 x 32 pixels.
+/// The training: ResNet-18 on 16 pairs of 32 x 32 pixels.
 BenchSettings training_settings(const std::string& device, const std::string& objective);
 
-/// The losses of so many steps on one batch, at a rate at which rounding grows slowly.
+/// The losses of the settings' steps on one batch, with a learning rate at which rounding grows slowly.
 std::vector<double> training_losses(const BenchSettings& settings);
 
 struct CpuLosses {
   std::string objective;
-  std::vector<double> losses;  // with the CPU's own choice of convolutions
-  std::vector<double> direct;  // with direct ones: how far rounding alone leads two trainings apart
+  std::vector<double> losses;  // with the convolutions that the CPU chooses
+  std::vector<double> direct;  // with direct ones: shows how far rounding alone separates two trainings
 };
 
-/// Of every objective that is compared.
+/// The losses of every compared objective.
 std::vector<CpuLosses> compute_cpu_losses();
 
-/// JSON: the settings of the steps, and of each objective its learning rate and both rows of losses.
+/// JSON: the steps' settings, and for each objective its learning rate and both lists of losses.
 std::string cpu_losses_text(const std::vector<CpuLosses>& all);
 
-/// The losses of a file made from cpu_losses_text. Throws UsageError naming the path where it cannot be read, holds
-/// something else, or was written for other steps.
+/// Reads a file made from cpu_losses_text. Throws UsageError naming the path if it cannot be read, has other contents,
+/// or was written for other steps.
 std::vector<CpuLosses> read_cpu_losses(const std::string& path);
 
 }  // namespace vergence::test

@@ -1,5 +1,5 @@
-// Checks of the views that a device makes, against the CPU's views of single images (views_test holds those against
-// plain loops). For every device: those of this build and the emulated one.
+// Checks a device's views against the CPU's views of single images, which views_test checks against plain loops. For
+// every device of this build and the emulated one.
 #pragma once
 
 #include <cmath>
@@ -23,7 +23,7 @@ struct ViewCase {
   std::vector<ViewSettings> views;
   std::int64_t channels;
   DType dtype;
-  std::int64_t offset = 0;  // of the output, in elements: addresses that are not aligned
+  std::int64_t offset = 0;  // of the output, in elements, for unaligned addresses
 };
 
 inline std::ostream& operator<<(std::ostream& out, const ViewCase& row) { return out << row.name; }
@@ -77,12 +77,12 @@ inline std::vector<std::uint8_t> random_bytes(std::int64_t count) {
   Random random(1, Purpose::test);
   std::vector<std::uint8_t> bytes(static_cast<std::size_t>(count));
   for (std::size_t i = 0; i < bytes.size(); ++i)
-    // Runs of equal pixels and of noise: hues that are undefined, and all that are not.
+    // Runs of equal pixels, whose hue is undefined, and noise.
     bytes[i] = i / 96 % 5 == 0 ? static_cast<std::uint8_t>(i / 96) : static_cast<std::uint8_t>(random.below(256));
   return bytes;
 }
 
-/// Every value within 2e-5 of the CPU's, or as near as bf16 can be.
+/// Expects every value within 2e-5 of the CPU's, plus bf16's rounding.
 inline void expect_views_close(const std::vector<double>& got, const std::vector<float>& expected,
                                std::int64_t channels, DType dtype) {
   ASSERT_EQ(got.size() * 3, expected.size() * static_cast<std::size_t>(channels));
@@ -100,7 +100,7 @@ inline void expect_views_close(const std::vector<double>& got, const std::vector
   EXPECT_EQ(wrong, 0u) << "of " << got.size() << "; worst difference " << worst;
 }
 
-/// One case on one device: all images of the batch, backwards.
+/// Checks one case on one device: all images of the batch, in reverse order.
 inline void check_views_on(const ViewCase& row, Backend& real) {
   CheckedBackend backend(real);
   const ViewBatch batch{row.views, 7, Purpose::view, row.height, row.width, row.channels};
@@ -149,7 +149,7 @@ inline LoaderSettings small_batches() {
   return settings;
 }
 
-/// Batches equal to the Loader's, over two ends of an epoch and after a jump back.
+/// Expects the Loader's batches, across two ends of an epoch and after a jump back.
 inline void check_device_source_on(Backend& real, const Dataset& data, const LoaderSettings& settings) {
   CheckedBackend backend(real);
   {
@@ -182,13 +182,13 @@ inline void check_device_source_on(Backend& real, FreshViews fresh = FreshViews:
   check_device_source_on(real, render_shapes({.image_size = 16}, "probe", 45), settings);
 }
 
-/// The same of files, each with its own size, two of which cannot be decoded.
+/// The same for image files, each with its own size, two of which cannot be decoded.
 inline void check_device_source_of_files_on(Backend& real) {
   ImageTree images;
   images.classes("train", 22);
   images.cut_in_half("train/a/107.png");
-  images.cut_in_half("train/b/121.png");                                            // the last: the first stands for it
-  const std::vector<std::uint8_t> wide = random_bytes(std::int64_t{3} * 4 * 1100);  // a row that fills a block's memory
+  images.cut_in_half("train/b/121.png");                                            // the last: the first replaces it
+  const std::vector<std::uint8_t> wide = random_bytes(std::int64_t{3} * 4 * 1100);  // a row fills a block's memory
   std::vector<std::string> rows;
   for (auto row = wide.begin(); row != wide.end(); row += 3 * 1100) rows.emplace_back(row, row + 3 * 1100);
   images.write("train/a/wide.png", png_file(rows, 1100, {}));
@@ -204,7 +204,7 @@ inline void check_device_source_of_files_on(Backend& real) {
   EXPECT_EQ(data.source->bad_images().count(), 2);
 }
 
-/// One recording makes every batch.
+/// Expects that one recording makes every batch.
 inline void check_recorded_source_on(Backend& backend) {
   if (!backend.traits().records) GTEST_SKIP() << backend.name() << " cannot record";
   const Dataset data = render_shapes({.image_size = 16}, "probe", 45);

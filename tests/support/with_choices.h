@@ -1,11 +1,11 @@
-// A device's choices of kernels, for a test or a part of one.
+// Sets a device's kernel choices for a test or a part of one.
 #pragma once
 
 #include "kernels/backend.h"
 
 namespace vergence::test {
 
-/// While one of these lives, the device has these choices. Then it has those of before again.
+/// Gives the device these choices until the destructor restores the previous ones.
 class WithChoices {
  public:
   WithChoices(Backend& device, const KernelChoices& choices) : device_(device), before_(device.choices()) {

@@ -15,7 +15,7 @@
 namespace vergence {
 namespace {
 
-/// The bytes of a file read first: only large color profiles and previews need more.
+/// How many bytes to read first: only large color profiles and previews need more.
 constexpr std::int64_t beginning = 1 << 14;
 
 class OpenFile {

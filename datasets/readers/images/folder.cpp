@@ -193,7 +193,7 @@ Dataset open_image_folder(const DatasetSettings& settings, const std::string& sp
   data.notices = std::move(list.notices);
   set_imagenet_statistics(data);
   auto source = std::make_shared<ImageFiles>(paths_of(list), std::move(images), settings.jpeg, settings.bad_images);
-  for (std::size_t i = 0; i < complaints.size(); ++i)  // places behind the images: they are none of them
+  for (std::size_t i = 0; i < complaints.size(); ++i)  // with indices past the images: not among them
     source->bad_images().add(data.count + static_cast<std::int64_t>(i), complaints[i]);
   data.source = std::move(source);
   return data;

@@ -17,9 +17,8 @@
 
 namespace vergence {
 
-/// Lists a split's files and checks the beginning of each. Images keep their sizes; mean and std are ImageNet's. Throws
-/// UsageError for any other layout and, under BadImagePolicy::stop, for files that are not images: one line with the
-/// first one and their number.
+/// Opens a split and checks the beginning of each file. Images keep their sizes; mean and std are ImageNet's. Throws
+/// UsageError for other layouts and, under BadImagePolicy::stop, for files that are no images, naming the first.
 Dataset open_image_folder(const DatasetSettings& settings, const std::string& split);
 
 /// Whether there are images of the split "test", in the folder or the packed file. Throws like open_image_folder.

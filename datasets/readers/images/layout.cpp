@@ -52,7 +52,7 @@ struct Promised {
   const std::string& of(Part part) const { return parts[static_cast<std::size_t>(part)]; }
 };
 
-/// If several suggest the same part, takes the one with the usual name.
+/// If several suggest the same part, takes the one with the usual name, or throws UsageError.
 Promised promised_in(const fs::path& root, const std::string& dataset) {
   Promised found;
   const std::vector<std::string> names = inner_folders(root);

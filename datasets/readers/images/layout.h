@@ -18,9 +18,9 @@ struct Folders {
   std::vector<std::string> notices;  // about folders with other names than train, val and test
 };
 
-/// Takes Train/, Training/, Val/, valid/, validation/, Testing/ and the like for train/, val/ and test/, with a notice.
-/// Such a folder, except train/, with images and no folders beside other folders is a class. Throws UsageError if the
-/// folder is missing or not given, train/ is beside folders other than val/ and test/, or imagenet has no train/.
+/// Takes spellings such as Training/, valid/ and Testing/ for train/, val/ and test/, with a notice. Beside other
+/// folders, such a folder (except train/) without folders in it is a class. Throws UsageError if the folder is missing
+/// or not given, train/ is beside other folders but neither val/ nor test/, or imagenet has no train/.
 Folders folders_of(const DatasetSettings& settings);
 
 /// Throws UsageError naming the right folder if supposed classes are splits; adds a notice to `list` for a class with a

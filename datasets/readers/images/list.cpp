@@ -19,7 +19,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int deepest = 16;  // of folders in folders
+constexpr int deepest = 16;  // levels of nested folders
 
 /// Whether an entry is a folder or a link to one. Throws UsageError if the system cannot tell, unless the entry has an
 /// image's name: then opening it reports the error.

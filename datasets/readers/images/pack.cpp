@@ -121,7 +121,7 @@ class PartialFile {
   explicit PartialFile(const std::string& path)
       : path_(path), descriptor_(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666)) {
     check(descriptor_ >= 0, "cannot open");
-    // Any error but "taken" means a file system without locks.
+    // Any other error means a file system without locks.
     if (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
       ::close(descriptor_);
       throw UsageError(join(path, ": another process is writing this file"));
@@ -148,7 +148,7 @@ class PartialFile {
       from += put, at += put, bytes -= put;
     }
   }
-  /// False: the file ends before.
+  /// False if the file ends first.
   bool read(void* data, std::int64_t bytes, std::int64_t at) const {
     for (auto* to = static_cast<char*>(data); bytes > 0;) {
       const ssize_t got = ::pread(descriptor_, to, static_cast<std::size_t>(bytes), at);

@@ -1,4 +1,6 @@
-// Makes packed files (datasets/readers/images/packed.h).
+// Makes packed files (datasets/readers/images/packed.h). Each image is decoded and, if its short side is larger than
+// the requested one, shrunk to it: bilinear, antialiased, the long side rounded down. Until the end the file is
+// PATH.partial; after a failure or a kill, another call continues it.
 #pragma once
 
 #include <cstdint>
@@ -11,8 +13,8 @@ namespace vergence {
 
 struct PackResult {
   std::int64_t images = 0;       // in the file
-  std::int64_t bad = 0;          // of those and of the folder: left out because they could not be read
-  std::int64_t done_before = 0;  // found in an unfinished file, and right
+  std::int64_t bad = 0;          // left out because they could not be read
+  std::int64_t done_before = 0;  // found intact in an unfinished file
   std::int64_t bytes = 0;        // of the file
 };
 
@@ -23,12 +25,10 @@ using PackProgress = std::function<void(std::int64_t done, std::int64_t all)>;
 /// each skipped image.
 using PackNotice = std::function<void(const std::string& line)>;
 
-/// Decodes every image of the folder `settings.directory` (layouts: datasets/readers/images/folder.h), shrinks it to
-/// the short side `short_side` (0: never; keeps smaller images; bilinear, antialiased, long side rounded down;
-/// `settings.decode` limits the reduction of JPEG files before) and writes `path`, following a symbolic link. Until the
-/// end the file is `path`.partial, and another call continues it. Throws UsageError before the work if `path` exists or
-/// cannot be created, for folders that open_image_folder refuses and, under BadImagePolicy::stop, for the first
-/// unreadable image; Error for failed writes. No failure loses finished work.
+/// Packs the folder `settings.directory` (layouts: datasets/readers/images/folder.h) into `path`, following a symbolic
+/// link. `short_side` 0 shrinks nothing; `settings.decode` limits how far JPEG files are reduced before shrinking.
+/// Throws UsageError, before any work, if `path` exists or cannot be created and for folders that open_image_folder
+/// refuses; during it, under BadImagePolicy::stop, for an unreadable image. Throws Error for failed writes.
 PackResult pack_images(const DatasetSettings& settings, const std::string& path, std::int64_t short_side,
                        const PackProgress& progress = {}, const PackNotice& notice = {});
 

@@ -1,4 +1,4 @@
-// Recordings that the device refuses: steps go on eagerly, and no memory is lost or freed under anybody's feet.
+// Recordings that the device refuses: steps continue eagerly, and no memory is lost or freed while in use.
 #include <gtest/gtest.h>
 
 #include "engine/ops/ops.h"
@@ -31,7 +31,7 @@ TEST(RefusedRecording, ThatCannotBeginLeavesEagerSteps) {
   expect_same_bits(recorded, eager);
 }
 
-/// Holds on to what the last step computed, and looks at a value, so that it cannot be recorded.
+/// Keeps the last step's result, and reads a value, so that it cannot be recorded.
 class Keeping final : public Objective {
  public:
   explicit Keeping(const ObjectiveSetup& setup) : Objective(setup) { train({}); }
@@ -53,15 +53,15 @@ TEST(RefusedRecording, LeavesItsTensorsTheirMemory) {
     for (const StepContext& context : steps_at(0.01, 3, options.batch))
       EXPECT_GT(runner.run([&] { return Views(views); }, context).loss.item(), 0);
     EXPECT_NE(runner.refusal().find("download"), std::string::npos) << runner.refusal();
-    ASSERT_EQ(objective.kept.size(), 4u);  // two steps, one that was to be recorded, and the same again
+    ASSERT_EQ(objective.kept.size(), 4u);  // two steps, a refused recording, and that step again
     const Tensor& recorded = objective.kept[2];
     const std::int64_t held = emulated_backend().memory().used;
-    emulated_backend().fill(recorded.array(), 1);  // it is nobody else's
+    emulated_backend().fill(recorded.array(), 1);  // no other tensor has this memory
     for (const double value : objective.kept[3].values()) EXPECT_NE(value, 1);
     objective.kept.clear();
     EXPECT_LT(emulated_backend().memory().used, held);
   };
-  steps();  // the device keeps what it needs for further steps
+  steps();  // the device keeps memory for later steps
   const std::int64_t before = emulated_backend().memory().used;
   steps();
   EXPECT_EQ(emulated_backend().memory().used, before);

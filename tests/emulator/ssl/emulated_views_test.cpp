@@ -47,7 +47,7 @@ TEST(EmulatedPlans, AreTheCpusBitForBit) {
   }
 }
 
-/// The samples of the cases below reach every operation and every order of jitter's.
+/// The samples of the cases below cover every operation and every order of the color jitter.
 TEST(EmulatedPlans, CasesReachEverything) {
   std::set<std::array<Jitter, 4>> orders;
   std::set<std::string> operations;

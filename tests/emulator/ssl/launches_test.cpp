@@ -1,5 +1,5 @@
-// How many kernels a training step launches with our own kernels: each one costs the GPU a microsecond or two beside
-// its work.
+// Counts the kernels that a training step launches without a library: each costs the GPU a microsecond or two in
+// addition to its work.
 #include <cstdio>
 #include <gtest/gtest.h>
 #include <map>
@@ -17,16 +17,15 @@ namespace {
 using Counts = std::map<std::string, int>;
 Counts counts;
 
-/// The launches of one step as it is recorded, when all that lasts is there: from an earlier recording. Steps are noted
-/// down alone: with its many images, which all layers need for whole tiles per statistic group, running one would take
-/// minutes.
+/// The launches of one recorded step, after an earlier recording made everything that lasts. Only records: running it
+/// would take minutes, with the many images that all layers need for whole tiles per statistic group.
 Counts launches_of(const BenchSettings& settings) {
   const Options options = bench_options(settings);
   Backend& device = emulated_backend();
   const WithChoices own_kernels(device, {.cuda_conv = CudaConv::cuda});
   const auto objective = make_objective(objective_setup(options, settings.image, device));
   const Views views = bench_views(options, *objective, device);
-  for (const auto& [name, optimizer] : objective->state().optimizers) optimizer->apply();  // its tables
+  for (const auto& [name, optimizer] : objective->state().optimizers) optimizer->apply();  // creates its tables
   device.begin_recording();
   objective->run(views);
   const auto first = device.end_recording();
@@ -50,8 +49,8 @@ TEST(Launches, OfASimClrStepAreFew) {
     all += count;
   }
   std::printf("%4d in all\n", all);
-  EXPECT_LE(all, 220);  // 20 of them merge what our own convolutions leave of their tiles; cuDNN's leave nothing
-  // What a batch norm sums comes with a convolution wherever one is next to it.
+  EXPECT_LE(all, 220);  // 20 merge the statistics of our own convolutions' tiles; cuDNN's have none
+  // A neighboring convolution computes a batch norm's sums wherever there is one.
   EXPECT_EQ(found.at("norm_forward"), 20);
   EXPECT_EQ(found.at("merge_tiles"), 20);
   EXPECT_EQ(found.count("norm_statistics"), 0);
