@@ -1,6 +1,6 @@
-# The CUDA backend: the .cu files of kernels/cuda, compiled into vergence_kernels where there is a CUDA compiler.
-# Needs the toolkit (with cuBLAS's headers) alone, and cuDNN's headers where it is to be used. Both libraries are loaded at
-# run time (kernels/cuda/loaded_library.h); the folders they are found in here are remembered.
+# The CUDA backend: compiles the .cu files of kernels/cuda into vergence_kernels if there is a CUDA compiler. Needs only the
+# toolkit (with cuBLAS's headers), and cuDNN's headers to use cuDNN. Both libraries are loaded at run time
+# (kernels/cuda/loaded_library.h); the build remembers the folders where it finds them.
 if(VERGENCE_CUDA STREQUAL "AUTO")
   include(CheckLanguage)
   check_language(CUDA)
@@ -15,14 +15,14 @@ if(NOT VERGENCE_CUDA_FOUND)
   return()
 endif()
 
-set(CMAKE_CUDA_ARCHITECTURES OFF)  # given below: this CMake knows no 90a
+set(CMAKE_CUDA_ARCHITECTURES OFF)  # set below, because CMake 3.25 does not know 90a
 enable_language(CUDA)
 find_package(CUDAToolkit REQUIRED)
 # CMake 3.25 does not know C++20 for CUDA.
 set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
 set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)
 
-# For the host's side, which only starts kernels: the device's code is always optimized fully. It halves the host's part.
+# For host code, which only launches kernels; -O1 halves its compile time. Device code is always fully optimized.
 set(CMAKE_CUDA_FLAGS_RELEASE "-O1 -DNDEBUG")
 set(cuda_options --expt-relaxed-constexpr -lineinfo)
 if(VERGENCE_WERROR)
@@ -48,7 +48,7 @@ target_sources(vergence_kernels PRIVATE ${cuda_sources})
 target_compile_options(vergence_kernels PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:${cuda_options}>")
 target_compile_definitions(vergence_kernels PRIVATE VERGENCE_CUDA)
 set_target_properties(vergence_kernels PROPERTIES CUDA_ARCHITECTURES OFF)
-# Never libcuda itself: a binary must start where there is no driver.
+# Never links libcuda itself: a program must start without a driver.
 target_link_libraries(vergence_kernels PRIVATE CUDA::cudart_static)
 
 # ---- NVIDIA's libraries
@@ -70,7 +70,7 @@ if(VERGENCE_CUDNN OR VERGENCE_CUDNN STREQUAL "AUTO")
   if(CUDNN_INCLUDE)
     file(STRINGS ${CUDNN_INCLUDE}/cudnn_version.h cudnn_version REGEX "define CUDNN_(MAJOR|MINOR) ")
     string(REGEX REPLACE ".*CUDNN_MAJOR +([0-9]+).*CUDNN_MINOR +([0-9]+).*" "\\1.\\2" cudnn_version "${cudnn_version}")
-    # Its file name has a version, and nothing else need be there.
+    # Its file name includes a version, and no other file need exist.
     string(REGEX MATCH "^[0-9]+" cudnn_major "${cudnn_version}")
     find_file(CUDNN_LIBRARY libcudnn.so.${cudnn_major} HINTS ${CUDNN_INCLUDE}/../lib ${CUDAToolkit_LIBRARY_DIR}
               PATHS /usr/lib/${CMAKE_LIBRARY_ARCHITECTURE} /usr/lib64 /usr/local/lib DOC "cuDNN on this machine, if it is")

@@ -1,6 +1,6 @@
 # What `cmake --install` copies, in two components: `tools`, the programs with their recipes, and `library`, the rooms with
-# their headers, for find_package(vergence). A part can be had alone: cmake --install build --component library.
-# The installed folder can be moved: its CMake files name no place on this machine.
+# their headers, for find_package(vergence). One component alone: cmake --install build --component library. The installed
+# folder can be moved, because its CMake files name no path of this machine.
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
@@ -10,7 +10,7 @@ install(FILES tools/torch_encoder.py DESTINATION ${CMAKE_INSTALL_DATADIR}/vergen
 install(DIRECTORY ssl/recipes/ DESTINATION ${CMAKE_INSTALL_DATADIR}/vergence/recipes COMPONENT tools
         FILES_MATCHING PATTERN *.toml)
 
-# ---- library: vergence::vergence is all of it, vergence::engine and so on one room with those before it
+# ---- library: vergence::vergence is all of it; vergence::engine and so on are one room each, with those before it
 set(rooms kernels engine models datasets ssl)
 set(headers ${CMAKE_INSTALL_INCLUDEDIR}/vergence)
 set(package ${CMAKE_INSTALL_LIBDIR}/cmake/vergence)
@@ -22,11 +22,11 @@ foreach(room ${rooms})
   list(APPEND targets vergence_${room})
   set_target_properties(vergence_${room} PROPERTIES EXPORT_NAME ${room})
 endforeach()
-# A program gets C++20 and OpenMP from us, but none of our warnings and other flags, not even -march=native. That flag would
-# change the layout of other libraries' types in its code (Eigen's alignment), and its "native" may be another processor.
-# The price: where the program and the library both compile an inline function of our headers, the linker keeps one copy.
-# If that is the program's, it may be slower, and round differently in the last bit. Compile the program with -march=native
-# too for the very bits of the tools, and wherever it includes kernels/cpu/simd.h: its vectors are as wide as the processor's.
+# A program that uses the library gets C++20 and OpenMP from us, but no other flags, not even -march=native: it would change
+# the layout of other libraries' types in the program (Eigen's alignment), and "native" may be another processor there.
+# The price: if both the program and the library compile an inline function of our headers, the linker keeps one copy. The
+# program's copy may be slower and round differently in the last bit. Compile the program with -march=native too for exactly
+# the tools' bits, and wherever it includes kernels/cpu/simd.h, whose vectors are as wide as the processor's.
 target_include_directories(vergence_flags INTERFACE $<INSTALL_INTERFACE:${headers}>)
 target_compile_features(vergence_flags INTERFACE $<INSTALL_INTERFACE:cxx_std_20>)
 
@@ -34,7 +34,7 @@ install(TARGETS ${targets} EXPORT vergence ARCHIVE DESTINATION ${CMAKE_INSTALL_L
 install(DIRECTORY ${rooms} DESTINATION ${headers} COMPONENT library FILES_MATCHING PATTERN *.h)
 install(EXPORT vergence NAMESPACE vergence:: FILE vergence-targets.cmake DESTINATION ${package} COMPONENT library)
 
-# What the program has to find again.
+# Packages that the program must find again.
 set(VERGENCE_PACKAGES Threads nlohmann_json)
 if(VERGENCE_HAS_JPEG_TURBO)
   list(APPEND VERGENCE_PACKAGES JPEG)

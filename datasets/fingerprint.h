@@ -1,4 +1,4 @@
-// Distinguishes a data set's images from as many others.
+// Hashes that identify a data set's images and labels.
 #pragma once
 
 #include <string>
@@ -15,7 +15,8 @@ struct Fingerprint {
   bool operator==(const Fingerprint&) const = default;
 };
 
-/// Reads no file, so it misses an edit that keeps a file's size, except in a packed file, which has checksums.
+/// The fingerprint of a data set. Reads no file, so it misses an edit that keeps a file's size, except in a packed
+/// file, which has checksums.
 Fingerprint fingerprint_of(const Dataset& dataset);
 
 }  // namespace vergence

@@ -1,6 +1,6 @@
-// The parts of models. A model is a value: a struct of tensors whose `each` visits them by name. A copy has handles to
-// the same tensors; new tensors make a new model, so a forward pass can run with any weights. Batch norm's running
-// statistics are separate, in `Statistics`.
+// The parts of models. A model is a value: a struct of tensors whose `each` visits them by name. A copy shares the
+// tensors; replacing its tensors leaves the original alone, so a forward pass can run with any weights. Batch norm's
+// running statistics are separate, in `Statistics`.
 #pragma once
 
 #include <cstdint>

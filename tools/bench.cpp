@@ -63,7 +63,7 @@ void add_data_options(CLI::App& app, DataBench& bench) {
   app.allow_extras();
 }
 
-/// The options of pretrain among the arguments of `bench data`.
+/// Parses the arguments of `bench data` that are pretrain's options.
 vergence::Options pretrain_options(const CLI::App& app, const DataBench& bench) {
   std::vector<std::string> arguments = app.remaining();
   if (!bench.image.empty()) arguments.insert(arguments.end(), {"--image-size", bench.image});

@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
 # install_packages.sh [--tests | --fuzz | --tidy]
-# Installs the missing Debian 12 packages that building Vergence needs, after listing them. With --tests also those of
-# the tests, with --fuzz also those of the tests and clang, with --tidy also those of the tests and clang-tidy. None of
-# them needs a GPU. Does nothing if all are installed.
+# Lists the missing Debian 12 packages for building Vergence, then installs them: with --tests also those for the tests,
+# with --fuzz those for the tests and clang, with --tidy those for the tests and clang-tidy. None needs a GPU.
 set -euo pipefail
 
 needed=(g++ cmake ninja-build libcli11-dev libtomlplusplus-dev nlohmann-json3-dev libdnnl-dev
@@ -13,7 +12,7 @@ case "${1:-}" in
   '') ;;
   --tests)
     needed+=(libgtest-dev xz-utils curl python3)
-    # For the format check (tests/format.sh) and the comparisons with PyTorch; both are skipped without these.
+    # For the format check (tests/format.sh) and the comparisons with PyTorch, which are skipped without them.
     optional=(clang-format-14 python3-torch python3-torchvision)
     ;;
   --fuzz) needed+=(libgtest-dev clang libomp-dev libclang-rt-dev) ;;

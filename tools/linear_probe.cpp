@@ -99,7 +99,7 @@ nlohmann::ordered_json json_of(const ProbeSettings& settings) {
   return json;
 }
 
-/// Prints a line from time to time.
+/// Prints a line of progress at most every five seconds.
 ProbeProgress progress_lines(const ProbeSettings& settings, double& last_loss) {
   return [&last_loss, settings, shown = Clock::now()](std::int64_t epoch, double loss) mutable {
     last_loss = loss;
@@ -126,7 +126,7 @@ Features features_of(const Subject& subject, const Encode& encode, const Dataset
   return features;
 }
 
-/// Trains as the protocol says: on fixed features, or on new views in every epoch.
+/// Trains by the protocol: on fixed features, or on new views in every epoch.
 Fitted fit(Subject& subject, const Dataset& train, const ProbeSettings& settings, const ProbeProgress& progress) {
   const Encode encode = subject.encode();
   Backend& backend = *subject.backend;

@@ -7,8 +7,8 @@
 # Uses one process per core. Restartable: keeps finished runs and resumes interrupted ones from their checkpoints.
 #
 # reproduce.sh evidence --data DIR | --plan | --tables | --gpu A|B|C --seed S --data DIR     (more: evidence --help)
-# evidence: runs the experiments behind the claims about the four objectives, one process at a time, over many sittings.
-# Stores finished runs as lines in docs/evidence, see the README.md there. Takes days.
+# evidence: runs the experiments behind the claims about the four objectives, one process at a time. Takes days, but may
+# stop and resume at any time. Stores finished runs as lines in docs/evidence; see the README.md there.
 set -euo pipefail
 folder=$(dirname -- "${BASH_SOURCE[0]}")
 exec python3 -B "$folder/reproduce.py" "$@"

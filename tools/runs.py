@@ -24,7 +24,7 @@ class Runner:
 
     def __init__(self, threads=1):
         self.stopping = False
-        # Waiting threads sleep unless the user sets otherwise: on a busy machine, spinning threads cost minutes.
+        # Waiting threads sleep unless the user's settings differ: on a busy machine, spinning threads cost minutes.
         self.environment = {"OMP_WAIT_POLICY": "passive"} | os.environ | {"OMP_NUM_THREADS": str(threads)}
         self.processes = set()
         self.lock = threading.RLock()  # the handler may interrupt the thread that holds it
@@ -46,7 +46,7 @@ class Runner:
             raise Stopped
         with open(log, "a", encoding="utf-8") as out:
             print("$", shlex.join(map(str, command)), file=out, flush=True)
-            # A session of its own: the terminal's interrupt reaches it only through `stop`.
+            # Its own session, so that the terminal's interrupt reaches it only through `stop`.
             process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, start_new_session=True,
                                        env=self.environment)
             be_as_nice(process.pid)
@@ -71,7 +71,7 @@ class Runner:
 
 
 def be_as_nice(pid):
-    """Linux may share the processor between sessions before it considers niceness, so give the session ours too."""
+    """Gives the process's session our niceness: Linux may share the processor among sessions before niceness counts."""
     with contextlib.suppress(OSError):  # not supported here, or the process is gone
         pathlib.Path(f"/proc/{pid}/autogroup").write_text(str(os.nice(0)), encoding="ascii")
 

@@ -1,6 +1,6 @@
 // Makes batches of views on the training device: its memory holds the data set, and one kernel makes a step's views.
 // The batches equal the Loader's: same images, order and random decisions, pixels within rounding (on the CPU the same
-// bits). The Loader decodes large crops of JPEG files at a lower resolution, so that those differ more.
+// bits). Exception: the Loader decodes large crops of JPEG files at a lower resolution, so their pixels differ more.
 #pragma once
 
 #include <cstdint>

@@ -20,7 +20,7 @@ struct PickleValue {
   Kind kind = Kind::none;
   std::int64_t integer = 0;  // boolean: 0 or 1
   double real = 0;
-  std::string_view bytes{};  // a string of either sort, or a name such as "numpy.dtype"; lies in the file's bytes
+  std::string_view bytes{};  // text or bytes, or a name such as "numpy.dtype"; points into the file or the Pickle
   Children children{};       // list and tuple: items. dict: key, value, key, value. object: callable, arguments, state
 
   /// The value of a dict's key; null if it is missing or this is not a dict.

@@ -49,7 +49,7 @@ class Conv4 final : public EncoderNetwork {
     return flat.dtype == type ? flat : cast(flat, type);
   }
 
-  /// The pooling after it belongs to the block and stays.
+  /// The pooling after the convolution belongs to the block and stays.
   void renew_stem(EncoderSettings& settings, const Init& init) override {
     blocks_[0].w = make_block(init, 0, settings.channels).w;
   }

@@ -1,7 +1,7 @@
-// Convolutions of every kind of shape that encoders and decoders make, tiny, narrow and odd maps above all, against
-// sums in f64. Operands and temporary memory lie between guard zones, what is not yet written is full of garbage, and
-// each pass runs again with other garbage: a kernel that reads or writes what it should not, or reads what it has not
-// written, shows. Bounds are those of rounding alone, so they hold on every processor.
+// Compares convolutions of every kind of shape in encoders and decoders, above all tiny, narrow and odd maps, with sums
+// in f64. Guard zones surround operands and temporary memory, unwritten memory holds garbage, and each pass runs again
+// with other garbage. So the tests find kernels that read or write out of bounds, or read what they have not written.
+// Bounds allow for rounding only, so they hold on every processor.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -23,7 +23,7 @@ namespace {
 
 using Values = std::vector<double>;
 
-/// What memory is filled with: zeros, NaN in every type, and 3.4e38 in f32 and bf16.
+/// Bytes to fill memory with: zeros, NaN in every type, and 3.4e38 in f32 and bf16.
 constexpr unsigned char fillings[] = {0x00, 0xff, 0x7f};
 
 std::size_t count(std::int64_t n) { return static_cast<std::size_t>(n); }
@@ -36,7 +36,7 @@ Values draw(std::int64_t size, std::uint64_t seed) {
   return values;
 }
 
-/// An array between two guard zones, all of it filled with one byte.
+/// An array between two guard zones, both filled with one byte value.
 class Operand {
  public:
   Operand(std::int64_t size, DType type, unsigned char filling)
@@ -82,7 +82,7 @@ struct Sums {
   void add(std::int64_t i, double product) { exact[count(i)] += product, magnitude[count(i)] += std::abs(product); }
 };
 
-/// The operands of a convolution, and what its three passes are to give.
+/// A convolution's operands, and the expected results of its three passes.
 struct Case {
   ConvShape shape;
   Values x, w, g;
@@ -128,9 +128,8 @@ struct Case {
   }
 };
 
-/// What may separate a result from the sum `exact` of products whose absolute values sum to `magnitude`. A sum of n
-/// products in f32, in any order, is off by at most n roundings of 2^-24 of that magnitude; a result in bf16 is rounded
-/// once more, by 2^-8.
+/// The largest error of a sum `exact` of products whose absolute values sum to `magnitude`: `roundings` roundings of
+/// 2^-24 of that in f32, as a sum of n products in any order has at most n, and one more of 2^-8 in bf16.
 double bound(double exact, double magnitude, double roundings, DType type) {
   const double sum = roundings * std::ldexp(magnitude, -24);
   return type == DType::bf16 ? sum + std::ldexp(std::abs(exact) + sum, -8) : sum;
@@ -140,7 +139,7 @@ struct Types {
   DType activations, weights;
 };
 
-/// The CPU's own way, and by the algorithm that it chooses, with temporary memory from `pool`.
+/// Runs a pass on the CPU backend; run_with runs one algorithm, with temporary memory from `pool`.
 void run_on_cpu(const ConvShape& s, ConvPass pass, Array first, Array second, Array out) {
   Backend& cpu = cpu_backend();
   if (pass == ConvPass::forward) return cpu.conv2d(s, first, second, out);
@@ -166,13 +165,13 @@ void check_values(const Case& c, ConvPass pass, bool winograd, const Operand& ou
   int shown = 0;
   for (std::size_t i = 0; i < sums.exact.size() && shown < 3; ++i) {
     const double most = bound(sums.exact[i], winograd ? largest : sums.magnitude[i], roundings, out.array().dtype);
-    if (std::abs(out.get(i) - sums.exact[i]) <= most) continue;  // NaN is not
+    if (std::abs(out.get(i) - sums.exact[i]) <= most) continue;  // false for NaN
     ADD_FAILURE() << "element " << i << " is " << out.get(i) << ", expected " << sums.exact[i] << " +- " << most;
     ++shown;
   }
 }
 
-/// Once for each filling: right, within the operands' and the temporary memory's bounds, and always the same bits.
+/// For each filling: correct values, accesses within operands and temporary memory, and always the same bits.
 void check_pass(const Case& c, ConvPass pass, Types types) {
   const char* const names[] = {"forward", "data", "weight"};
   const ConvShape& s = c.shape;
@@ -201,8 +200,8 @@ void check_pass(const Case& c, ConvPass pass, Types types) {
   }
 }
 
-/// All passes and types, every third time with two threads. (Not with more: where they share a processor, oneDNN's
-/// barriers burn their time.)
+/// All passes and types, every third time with two threads. Not with more: if they share a processor, oneDNN's barriers
+/// waste their time.
 void check(const ConvShape& s) {
   static int turn = 0;
   const int threads = omp_get_max_threads();
@@ -225,11 +224,11 @@ struct Pair {
   std::int64_t first, second;
 };
 
-/// Single and few channels, odd ones, whole vectors, one more and one less.
+/// One and few channels, odd numbers, whole vectors, and one more or less.
 constexpr Pair channels[] = {{1, 5},   {3, 16},  {16, 16}, {8, 7},   {17, 33}, {32, 64}, {5, 3},
                              {24, 48}, {15, 17}, {2, 1},   {64, 15}, {12, 24}, {33, 32}};
 
-/// Every kernel and stride on every map; channels and batch by turns, so that each kind meets every other one.
+/// Every kernel and stride on every map. Channels and batch take turns, so that each kind meets every other one.
 TEST(ConvSweep, EveryKernelOnEveryMap) {
   std::size_t turn = 0;
   for (const std::int64_t kernel : {1, 3, 7})
@@ -243,7 +242,7 @@ TEST(ConvSweep, EveryKernelOnEveryMap) {
         }
 }
 
-/// A map of one column has none for every second tap of a kernel with stride 2.
+/// A map of one column has no input for every second tap of a kernel with stride 2.
 TEST(ConvSweep, NarrowerThanTheStride) {
   for (const std::int64_t kernel : {3, 7})
     for (const std::int64_t height : {1, 2, 9})
@@ -253,7 +252,7 @@ TEST(ConvSweep, NarrowerThanTheStride) {
       }
 }
 
-/// Numbers of pixels that are computed many at a time, and channels that do not come in pairs.
+/// Pixel counts for which many are computed at a time, and channels that do not form pairs.
 TEST(ConvSweep, OddChannelsOfPointwiseConvolutions) {
   for (const auto& [height, width] : {Pair{5, 6}, Pair{1, 59}, Pair{10, 9}, Pair{30, 30}})
     for (const std::int64_t out : {1, 5, 17, 18}) {
@@ -262,7 +261,8 @@ TEST(ConvSweep, OddChannelsOfPointwiseConvolutions) {
     }
 }
 
-/// Where the CPU leaves the direct convolution: Winograd's tiles, and patches unfolded for the matrix unit.
+/// Shapes for which the CPU does not use the direct convolution: Winograd's tiles, and patches unfolded for the matrix
+/// unit.
 TEST(ConvSweep, OtherAlgorithms) {
   for (const ConvShape& s :
        {shape_of(16, 4, 4, 16, 32, 3, 1), shape_of(4, 8, 8, 32, 16, 3, 1), shape_of(32, 1, 1, 64, 32, 3, 2),

@@ -1,4 +1,4 @@
-// Convolutions and matrix products of the CPU against naive f64 loops, written here once more and differently.
+// Compares the CPU's convolutions and matrix products with naive f64 loops, written independently here.
 #include <cmath>
 #include <cstring>
 #include <gtest/gtest.h>
@@ -30,7 +30,7 @@ Values random_values(std::int64_t count, DType type, std::uint64_t seed) {
   return values;
 }
 
-/// An array of the CPU with guard elements behind it, first full of NaN.
+/// A CPU array with guard elements after it, initially full of NaN.
 class Block {
  public:
   Block(std::int64_t size, DType type) : size_(size), type_(type), bytes_((size + guard) * size_of(type), '\xff') {}
@@ -207,10 +207,10 @@ TEST(Conv, WinogradForced) {
       EXPECT_EQ(CpuConvAlgorithm::winograd, choose_cpu_conv(s, pass, DType::f32, cpu_backend().choices().cpu_conv));
     check(s, DType::f32, DType::f32);
   }
-  for (const ConvShape& s : geometries) check(s, DType::f32, DType::f32);  // where it does not exist: direct
+  for (const ConvShape& s : geometries) check(s, DType::f32, DType::f32);  // without a Winograd version: direct
 }
 
-/// The unfolded products on every shape without groups, whatever the rule would choose there.
+/// The unfolded products on every shape without groups, whatever algorithm the rule chooses for it.
 TEST(Conv, UnfoldedMatchesNaiveLoops) {
   std::vector<ConvShape> shapes = geometries;
   shapes.push_back({8, 4, 4, 64, 64, 1, 1, 2, 0, 1, 1});  // data: phases without any tap
@@ -238,7 +238,7 @@ TEST(Conv, UnfoldedMatchesNaiveLoops) {
   }
 }
 
-/// More images than one set of patches holds, against the direct algorithm.
+/// More images than fit one set of patches, compared with the direct algorithm.
 TEST(Conv, UnfoldedInManyParts) {
   for (const ConvShape& s :
        {ConvShape{200, 16, 16, 128, 64, 3, 3, 2, 1, 1, 1}, ConvShape{96, 9, 9, 256, 32, 3, 3, 1, 1, 1, 1}}) {
@@ -261,7 +261,7 @@ TEST(Conv, UnfoldedInManyParts) {
   }
 }
 
-/// Two results of one computation differ if the algorithms differ: forcing has an effect.
+/// Different algorithms round differently, so different results show that forcing has an effect.
 TEST(Conv, ForcingChangesTheAlgorithm) {
   const ConvShape s{2, 8, 8, 32, 32, 3, 3, 1, 1, 1, 1};
   Block x(random_values(s.in_size(), DType::f32, 1), DType::f32),
@@ -275,8 +275,8 @@ TEST(Conv, ForcingChangesTheAlgorithm) {
   EXPECT_NE(forward(CpuConv::direct), forward(CpuConv::winograd));
 }
 
-/// Larger than the chunks that Winograd splits tiles into, in both of its modes; checked by the closed triple and
-/// against the direct algorithm.
+/// Larger than Winograd's chunks of tiles, in both of its modes. Checked by the closed triple and against the direct
+/// algorithm.
 TEST(Conv, WinogradInManyChunks) {
   for (const ConvShape& s :
        {ConvShape{24, 32, 30, 16, 32, 3, 3, 1, 1, 1, 1}, ConvShape{24, 31, 32, 64, 64, 3, 3, 1, 1, 1, 1},
@@ -344,7 +344,7 @@ TEST(Gemm, EmptySumIsTheBias) {
 }
 
 #ifndef VERGENCE_PLAIN_CPU
-// Its temporary memory comes from us: with guard zones around it, what it writes elsewhere shows.
+// Its temporary memory comes from us, so guard zones around it reveal writes elsewhere.
 TEST(Convolution, OneDnnStaysWithinItsScratchMemory) {
   test::CheckedBackend pool(cpu_backend());
   for (const std::int64_t channels : {3, 8, 15, 16, 24})

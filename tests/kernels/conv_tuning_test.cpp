@@ -1,4 +1,4 @@
-// The books of `--tune`: what is timed, what is kept, what a kept choice spares.
+// Tests the records of `--tune`: what is timed, what is kept, and what a kept choice saves.
 #include "kernels/conv_tuning.h"
 
 #include <gtest/gtest.h>
@@ -11,7 +11,7 @@ namespace {
 
 class Tuning : public testing::Test {
  protected:
-  /// Takes so many milliseconds a run.
+  /// A candidate that takes this many milliseconds per run.
   ConvCandidate candidate(const char* name, int milliseconds) {
     return {name, [this, name, milliseconds] {
               ++runs[name];
@@ -45,7 +45,7 @@ TEST_F(Tuning, TimesAgainWhereTheKeptNameIsNotThere) {
   EXPECT_EQ(tuning.choices(), (ConvChoices{{"a", "engine 2"}, {"b", "kept"}}));
 }
 
-// cuDNN's plan is chosen while cuDNN itself is timed.
+// cuDNN's plan is chosen while cuDNN itself is being timed.
 TEST_F(Tuning, ACandidateMayHaveAChoiceOfItsOwn) {
   ConvTuning tuning;
   const auto library = [&] {

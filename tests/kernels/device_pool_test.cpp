@@ -1,4 +1,4 @@
-// The pool of a device's memory: addresses alone, so any will do.
+// The pool of a device's memory. It only handles addresses, so made-up ones suffice.
 #include "kernels/cuda/device_pool.h"
 
 #include <algorithm>
@@ -13,7 +13,7 @@
 namespace vergence {
 namespace {
 
-/// A system that hands out made-up addresses, `limit` bytes in all, and those that came back first.
+/// A system that hands out made-up addresses, `limit` bytes in all, returned ones first.
 class System {
  public:
   explicit System(std::int64_t limit) : left_(limit) {}
@@ -28,7 +28,7 @@ class System {
       start = again->first;
       back_.erase(again);
     } else {
-      next_ += static_cast<std::uintptr_t>(bytes);  // segments touch: blocks of two must still not be joined
+      next_ += static_cast<std::uintptr_t>(bytes);  // segments touch, but blocks of two must not be joined
     }
     segments[start] = bytes;
     return reinterpret_cast<void*>(start);
@@ -117,7 +117,7 @@ TEST(DevicePool, MakesRoomBeforeItGivesUp) {
   void* large = pool.allocate(200 * mebi);
   EXPECT_EQ(pool.allocate(200 * mebi), nullptr);
   pool.release(large, 200 * mebi);
-  void* larger = pool.allocate(290 * mebi);  // the unused segment goes back first
+  void* larger = pool.allocate(290 * mebi);  // first returns the unused segment
   EXPECT_NE(larger, nullptr);
   pool.release(larger, 290 * mebi);
   EXPECT_EQ(pool.use().peak, 290 * mebi);
@@ -170,7 +170,7 @@ TEST_P(DeviceMemories, ABlockReleasedWhileRecordingWaitsForItsEnd) {
 TEST_P(DeviceMemories, ARecordingKeepsItsMemoryToItself) {
   memory.begin_recording();
   void* inside = memory.allocate(mebi);
-  memory.release(inside, mebi);  // every replay writes to it all the same
+  memory.release(inside, mebi);  // every replay still writes to it
   const int recording = memory.end_recording();
   const std::size_t segments = system.segments.size();
   EXPECT_GE(segments, 1u);
@@ -182,7 +182,7 @@ TEST_P(DeviceMemories, ARecordingKeepsItsMemoryToItself) {
   EXPECT_EQ(memory.use().used, 0);
 }
 
-/// Were a recording's memory to go while its result is held, the result's release would free another's block.
+/// If a recording's memory were freed while its result is in use, the result's release would free another's block.
 TEST_P(DeviceMemories, WhatOutlivesItsRecordingIsNobodyElses) {
   memory.begin_recording();
   void* result = memory.allocate(300 * mebi);

@@ -1,4 +1,4 @@
-// Normal values and random orders: their distribution, and how many numbers of the stream each takes.
+// Tests normal values and random orders: their distribution, and how many numbers of the stream each takes.
 #include "kernels/draws.h"
 
 #include <algorithm>
@@ -10,7 +10,7 @@
 namespace vergence {
 namespace {
 
-/// Mean, variance and share of values beyond one and two deviations, of `count` draws.
+/// Checks mean, variance and the shares beyond one and two standard deviations, of `count` draws.
 template <class Draw>
 void expect_normal(int count, double deviation, Draw draw) {
   double sum = 0, squares = 0, beyond_one = 0, beyond_two = 0;
@@ -18,7 +18,7 @@ void expect_normal(int count, double deviation, Draw draw) {
     const double value = draw() / deviation;
     sum += value, squares += value * value, beyond_one += std::abs(value) > 1, beyond_two += std::abs(value) > 2;
   }
-  const double spread = 5 / std::sqrt(count);  // of a mean of unit variance, five deviations
+  const double spread = 5 / std::sqrt(count);  // five standard deviations of the mean
   EXPECT_NEAR(sum / count, 0, spread);
   EXPECT_NEAR(squares / count, 1, 2 * spread);
   EXPECT_NEAR(beyond_one / count, 0.3173, spread);

@@ -1,5 +1,5 @@
-// Views of given images under given keys, against values that are stored here: a change of what a seed means, or of any
-// operation, shows. tests/oracle/views.py says that the operations are torchvision's.
+// Compares views of given images and keys with values stored here, to detect any change in an operation or in the
+// meaning of a seed. tests/oracle/views.py checks the operations against torchvision.
 #include <algorithm>
 #include <gtest/gtest.h>
 #include <string_view>
@@ -9,7 +9,7 @@
 namespace vergence {
 namespace {
 
-/// Gradients, edges and noise, from integers alone.
+/// Gradients, edges and noise, made from integers only.
 std::vector<std::uint8_t> generated_image(std::uint32_t height, std::uint32_t width) {
   std::vector<std::uint8_t> image;
   for (std::uint32_t y = 0; y < height; ++y)
@@ -60,10 +60,10 @@ struct Key {
   std::uint32_t view = 0;
 };
 
-/// What is stored of a view's pixels.
+/// The stored summary of a view's pixels.
 struct Summary {
   std::array<double, 3> mean{};  // of each channel
-  double scrambled = 0;          // mean of all values, each times a number in [-0.5, 0.5) of its place
+  double scrambled = 0;          // mean of all values, each times a number in [-0.5, 0.5) from its index
   std::array<float, 3> first{}, middle{}, last{};  // the pixels (0, 0), (size / 3, size / 2) and (size - 1, size - 1)
 };
 
@@ -91,7 +91,7 @@ struct Golden {
   Summary summary;
 };
 
-/// `on` names the operations that are on; `factors`: brightness, contrast, saturation and hue, applied in `order`.
+/// `on` names the enabled operations; `factors`: brightness, contrast, saturation and hue, applied in `order`.
 ViewPlan stored_plan(const CropBox& crop, std::string_view on, const std::array<float, 4>& factors,
                      std::string_view order, float sigma) {
   const auto is_on = [&](std::string_view name) { return on.find(name) != std::string_view::npos; };
@@ -227,7 +227,7 @@ TEST(GoldenViews, PlansAreTheStoredOnes) {
   }
 }
 
-/// Compilers may contract products and sums differently: pixels agree within rounding.
+/// Compilers may contract products and sums differently, so pixels agree only within rounding.
 TEST(GoldenViews, PixelsAreTheStoredOnes) {
   for (const Golden& golden : goldens()) {
     SCOPED_TRACE(golden.name);

@@ -2,11 +2,11 @@
 """What the CUDA compiler made of the kernels: registers, spills, shared memory, and the instructions that matter.
 
   kernel_report.py [--nvcc NVCC] [--architecture 90a] [--tools FOLDER] --check SOURCE.cu...
-                                            fails where a tensor-core convolution (conv/tensor*.cu) lacks mma.sync or
-                                            16-byte loads, or a batch norm of bf16 vectors (norm/*.cu) stores less than
-                                            they hold at once, or a kernel of views.cu has no bounds on its threads
-                                            (that no kernel spills, the build sees to). Stores are the assembler's
-                                            choice: nvdisasm is the toolkit's or, in FOLDER, PyPI's
+                                            fails if a tensor-core convolution (conv/tensor*.cu) lacks mma.sync or
+                                            16-byte loads, a batch norm of bf16 vectors (norm/*.cu) stores less than a
+                                            vector at once, or a kernel of views.cu has no bounds on its threads. (The
+                                            build checks for spills.) The assembler chooses stores, so they need
+                                            nvdisasm: the toolkit's, or PyPI's in FOLDER
   kernel_report.py [--nvcc NVCC] [--architecture 90a] --table SOURCE.cu...     a Markdown table of every kernel
   kernel_report.py [--nvcc NVCC] [--architecture 90a] --markdown FILE [SOURCE.cu...]
                                             the whole report as a file: the compiler, a line per source (without
@@ -26,7 +26,7 @@ OPTIONS = ["-std=c++20", "--expt-relaxed-constexpr", f"-I{ROOT}"]
 
 
 def name_of(source):
-    """conv/tensor.cu: the path in kernels/cuda."""
+    """The path in kernels/cuda: conv/tensor.cu."""
     path = source.resolve()
     return str(path.relative_to(KERNELS)) if path.is_relative_to(KERNELS) else str(source)
 
@@ -131,7 +131,7 @@ SUMS_ALONE = ("norm_statistics<", "norm_double_sums<")  # store no activations
 
 
 def store_problems_of(source, bodies):
-    """Of kernels over 8 bf16 values at a time: 16 bytes a store. Sums in f64 and a byte of ReLU bits may be narrower."""
+    """Kernels over 8 bf16 values at a time must store 16 bytes at once; sums in f64 and bytes of ReLU bits may be narrower."""
     vector = [(name, body) for name, body in bodies if re.match(r"\w+<bf16, 8\b", name)]
     if not vector:
         yield f"{name_of(source)}: no kernel of bf16 vectors found"
@@ -145,7 +145,7 @@ def store_problems_of(source, bodies):
 
 
 def bounds_problems_of(source, bodies):
-    """Blocks of more than 256 threads have too few registers for whatever the compiler likes."""
+    """Without bounds, the compiler may use more registers than blocks of more than 256 threads have."""
     return [f"{name_of(source)}: {name} has no __launch_bounds__" for name, body in bodies if ".maxntid" not in body]
 
 
@@ -185,7 +185,7 @@ def print_table(nvcc, architecture, sources):
 
 
 def summary_of(reports):
-    """One line per source: how many kernels, and the worst of each number."""
+    """One line per source: the number of kernels, and the worst of each figure."""
     lines = ["| source | kernels | most registers | kernels that spill | most shared memory, bytes |", "|---|---|---|---|---|"]
     for source, kernels in reports:
         spilling = sum(k["spill_stores"] + k["spill_loads"] > 0 for k in kernels)
@@ -195,7 +195,7 @@ def summary_of(reports):
 
 
 def write_markdown(nvcc, architecture, sources, file):
-    """A source without kernels of its own, such as the one that launches others' or the device's, has its line alone."""
+    """A source without kernels, such as one that only launches others', has only its line in the summary."""
     release = subprocess.run([nvcc, "--version"], capture_output=True, text=True, check=True).stdout.strip().splitlines()
     reports = [(source, kernels_of(ptxas_report_of(nvcc, architecture, source))) for source in sources]
     parts = [f"# What the compiler made of the kernels\n\nMade by `tests/kernels/kernel_report.py`: {release[-1]}, sm_{architecture}. "

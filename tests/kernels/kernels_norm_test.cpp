@@ -1,11 +1,11 @@
-// The batch-norm kernels: forward and backward against plain loops in double; the double backward in f64 by central
-// differences of the scalar whose gradient it is, and in f32 and bf16 against f64 on the same inputs.
+// Tests the batch-norm kernels: forward and backward against plain loops in double; the double backward in f64 against
+// central differences of the scalar whose gradient it is, and in f32 and bf16 against f64 on the same inputs.
 #include "tests/support/kernel_check.h"
 
 namespace vergence {
 namespace {
 
-/// One problem, its values rounded to `type`; empty vectors are absent arrays.
+/// One problem, with values rounded to `type`; empty vectors are absent arrays.
 struct Problem {
   NormShape shape;
   DType type;
@@ -105,7 +105,7 @@ TEST(BatchNormKernel, Forward) {
       const DType master = master_of(type);
       const Given x(type, p.x), gamma(master, p.gamma), beta(master, p.beta), add(type, p.add);
       check("batch_norm", type, {{type, plain_forward(p)}, {master, p.mean}, {master, p.rstd}}, [&](const auto& out) {
-        if (!p.shape.training) {  // given, not to be written
+        if (!p.shape.training) {  // inputs, not outputs
           const Block mean(master, p.mean), rstd(master, p.rstd);
           cpu_backend().map(Map::copy, 1, mean.values().size(), {mean, {}}, {}, 1, 0, out[1]);
           cpu_backend().map(Map::copy, 1, rstd.values().size(), {rstd, {}}, {}, 1, 0, out[2]);
@@ -118,7 +118,7 @@ TEST(BatchNormKernel, Forward) {
 TEST(BatchNormKernel, Backward) {
   for (DType type : float_types)
     for (const Problem& p : problems(type)) {
-      if (p.shape.rows < 3) continue;  // two rows: the gradient is of the order of epsilon
+      if (p.shape.rows < 3) continue;  // with two rows, the gradient is of the order of epsilon
       const DType master = master_of(type);
       const Backward e = plain_backward(p);
       const Given g(type, p.g), x(type, p.x), y(type, p.y), gamma(master, p.gamma), mean(master, p.mean),
@@ -137,7 +137,7 @@ struct Second {
   Values dg, dx, dgamma;
 };
 
-/// The double backward in `type`, of the problem's values.
+/// The double backward in `type`, from the problem's values.
 Second double_backward(const Problem& p, DType type) {
   const DType master = master_of(type);
   const Given a(type, p.a), a_add(type, p.a_add), b(master, p.b), c(master, p.c), g(type, p.g), x(type, p.x),
@@ -155,7 +155,7 @@ double dot(const Values& a, const Values& b) {
   return sum;
 }
 
-/// S = <a, gx> + <a_add, g_add> + <b, ggamma> + <c, gbeta>, the statistics following x when training.
+/// S = <a, gx> + <a_add, g_add> + <b, ggamma> + <c, gbeta>; in training, the statistics follow x.
 double scalar(Problem p) {
   if (p.shape.training) plain_statistics(p);
   const Backward back = plain_backward(p);  // the mask stays that of the given y

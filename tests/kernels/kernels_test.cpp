@@ -1,5 +1,5 @@
-// The CPU kernels one by one, against plain loops in double: every function, type and repeat, odd sizes, poisoned and
-// guarded outputs, twice bitwise equal. Batch norm has its own file, kernels_norm_test.cpp.
+// Tests the CPU kernels singly against plain loops in double: every function, type and repeat, odd sizes, poisoned and
+// guarded outputs, the same bits twice. Batch norm has its own file, kernels_norm_test.cpp.
 #include <algorithm>
 #include <numeric>
 #include <thread>
@@ -220,7 +220,7 @@ TEST(Rows, SoftmaxAndL2) {
       const Block bx(type, x), bg(type, g), by(type, y), bu(type, u), bn(master, norms);
       if (cols == 1) y.assign(y.size(), 0.0);  // exactly
       check("log_softmax", type, {{type, y}}, [&](const auto& out) { cpu_backend().log_softmax(R, C, bx, out[0]); });
-      if (cols > 1) {  // gradients of one-column rows are zero: nothing to be relative to
+      if (cols > 1) {  // gradients of one-column rows are zero, so there is no relative error
         check("log_softmax_backward", type, {{type, softmax_gx}},
               [&](const auto& out) { cpu_backend().log_softmax_backward(R, C, bg, by, out[0]); });
         check("l2_normalize_backward", type, {{type, l2_gx}},
@@ -361,14 +361,14 @@ TEST(Memory, AlignedReusedAndCounted) {
   for (const auto& [block, bytes] : blocks) cpu.release(block, bytes);
   EXPECT_EQ(cpu.memory().used, before.used);
   EXPECT_EQ(cpu.memory().peak, full.used);
-  for (int round = 0; round < 20; ++round) {  // a "training step" that holds no more than before reserves nothing new
+  for (int round = 0; round < 20; ++round) {  // a "training step" that needs no more than before reserves nothing
     void *a = cpu.allocate(30000000), *b = cpu.allocate(10000000);
     cpu.release(a, 30000000);
     a = cpu.allocate(15000000);
     cpu.release(b, 10000000);
     cpu.release(a, 15000000);
   }
-  EXPECT_LE(cpu.memory().reserved, full.reserved);  // less where the system reserves no range of addresses
+  EXPECT_LE(cpu.memory().reserved, full.reserved);  // less if the system reserves no address range
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; ++t)
     threads.emplace_back([&cpu] {

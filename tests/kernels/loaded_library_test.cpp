@@ -1,4 +1,4 @@
-// Where NVIDIA's libraries are looked for. A library that this process has already stands in for them.
+// Tests where NVIDIA's libraries are looked for, with a library of this process in their place.
 #include "kernels/cuda/loaded_library.h"
 
 #include <cstdlib>
@@ -18,7 +18,7 @@ namespace fs = std::filesystem;
 
 constexpr const char* name = "libvergence_stand_in.so.9";
 
-/// Sets an environment variable for the length of a scope.
+/// Sets an environment variable during a scope.
 class Variable {
  public:
   Variable(const char* name, const std::string& value) : name_(name) {
@@ -32,7 +32,7 @@ class Variable {
   std::string before_;
 };
 
-/// The file of OpenMP's library, under the stand-in's name in `folder`.
+/// Copies OpenMP's library into `folder` under the stand-in's name.
 void put_library(const fs::path& folder) {
   Dl_info found;
   ASSERT_NE(dladdr(reinterpret_cast<void*>(&omp_get_max_threads), &found), 0);

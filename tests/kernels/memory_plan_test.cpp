@@ -1,4 +1,4 @@
-// Where a recording's memory is planned to lie: addresses alone, so any will do.
+// The planned layout of a recording's memory. It only handles addresses, so made-up ones suffice.
 #include "kernels/cuda/memory_plan.h"
 
 #include <algorithm>
@@ -16,7 +16,7 @@ namespace {
 
 constexpr std::int64_t mebi = 1 << 20;
 
-/// A step: positive numbers take a block of so many units, negative ones give back the block taken as that one, from 1.
+/// A step: n > 0 allocates a block of n units; -n releases the n-th allocated block, counted from 1.
 using Events = std::vector<int>;
 
 const void* address(std::size_t number) { return reinterpret_cast<const void*>(256 * (number + 1)); }
@@ -33,7 +33,7 @@ MemoryLog log_of(const Events& events, std::int64_t unit) {
   return log;
 }
 
-/// A step of `count` blocks of all sizes, of which up to a dozen are there at once; some stay.
+/// A step of `count` blocks of all sizes, up to a dozen of them in use at once. Some are never released.
 Events random_events(std::uint64_t seed, int count) {
   Random random(seed, Purpose::test);
   Events events;
@@ -50,7 +50,7 @@ Events random_events(std::uint64_t seed, int count) {
   return events;
 }
 
-/// The most that is there at once.
+/// The most memory in use at once.
 std::int64_t peak_of(const Events& events, std::int64_t unit) {
   std::vector<std::int64_t> sizes;
   std::int64_t used = 0, peak = 0;
@@ -90,7 +90,7 @@ TEST(MemoryPlan, PutsBlocksThatMeetApartInLittleMoreThanTheirPeak) {
   }
 }
 
-/// Blocks of two sizes in turn: one by one the larger ones never fit where a smaller one was.
+/// Blocks that grow: without a plan, the next one never fits the place of a smaller one.
 TEST(MemoryPlan, KnowsWhatComesLater) {
   const Events events{2, 3, -1, 4, -2, 5, -3, 6, -4, -5};
   MemoryPlan plan(log_of(events, 256));
@@ -126,7 +126,7 @@ TEST(MemoryLog, KnowsNothingOfEarlierBlocks) {
   EXPECT_EQ(MemoryPlan(log).size(), 0);
 }
 
-/// A source of made-up addresses far from one another.
+/// Hands out made-up addresses far from one another.
 MemorySource endless(std::int64_t& taken) {
   return {[&taken, next = std::uintptr_t{1} << 40](std::int64_t bytes) mutable {
             taken += bytes;
@@ -136,7 +136,7 @@ MemorySource endless(std::int64_t& taken) {
           [&taken](void*) {}};
 }
 
-/// Makes the step in `memory`; the blocks that stay.
+/// Runs the step in `memory`; returns the blocks that it keeps.
 std::vector<std::pair<void*, std::int64_t>> run(DeviceMemory& memory, const Events& events) {
   std::vector<std::pair<void*, std::int64_t>> blocks;
   for (const int event : events)

@@ -1,7 +1,7 @@
 """Mutants of the kernel files, each run against the tests on the emulated GPU; see mutate.sh.
 
 Kinds of mutants, per file:
-  barrier   one __syncthreads() is left out (each in turn)
+  barrier   without one __syncthreads() (each in turn)
   index     one use of threadIdx.x is off by one (the first and the last use)
   mask      one full warp mask loses its lowest bit; one bound `<` in a condition becomes `<=` (first and last)
 """
@@ -15,10 +15,10 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 KERNELS = "kernels/cuda"
-FOLDERS = ["", "conv", "norm"]  # of those that the emulated GPU runs
+FOLDERS = ["", "conv", "norm"]  # with kernels that the emulated GPU runs
 SECONDS = 300
-# Which rows of the op table, and which test binaries of their own, a file must satisfy. Headers are compiled with the
-# sources that use them.
+# The rows of the op table (ROWS) and the test binaries (OWN) that test a file. Headers are compiled with the sources that
+# use them (USERS).
 ROWS = {"elementwise": "*", "reduce": "*sum*:*dot*:*max*:*mean*:*norm*", "move": "*", "gemm": "*matmul*:*linear*",
         "conv/plain": "*conv*", "conv/tensor": "*conv*", "conv/tensor_narrow": "*conv*", "conv/tensor_narrow_weight": "*conv*",
         "conv/tensor_weight": "*conv*", "conv/tiles": "*conv*",
@@ -37,7 +37,7 @@ USERS = {"loops.h": ["reduce.cu", "rows.cu", "elementwise.cu"], "norm/loops.h": 
 
 
 def mutants_of(text):
-    """(kind, line, mutated text)."""
+    """Yields (kind, line, mutated text)."""
     def replaced(match, new):
         return text.count("\n", 0, match.start()) + 1, text[:match.start()] + new + text[match.end():]
 
@@ -86,7 +86,7 @@ class Builder:
 
 
 def caught(builder, name, overlay, folder):
-    """True if a test fails, or does not end, with the file `name` taken from the overlay."""
+    """Whether a test fails, or does not end, with the overlay's file `name`."""
     objects = []
     for source in USERS.get(name, [name]):
         target = folder / f"{source.replace('/', '_')}.o"

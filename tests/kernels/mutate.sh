@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # mutate.sh [BUILD_FOLDER [SOURCE...]]
-# Proves that the tests on the emulated GPU bite: breaks each kernel file in many ways, one at a time, and counts how many
-# of these mutants a test catches. Ends with an error below 3 of 4. BUILD_FOLDER (default: build) holds built tests.
+# Shows that the tests on the emulated GPU find mistakes: breaks each kernel file in many ways, one at a time, and counts
+# how many of these mutants a test catches. Fails below 3 of 4. BUILD_FOLDER (default: build) has the built tests.
 # SOURCE: names in kernels/cuda such as norm/norm.cu; default: every kernel file.
 set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.."

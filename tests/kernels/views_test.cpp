@@ -1,4 +1,4 @@
-// Views against a plain double-precision implementation written the way torchvision's documentation states it.
+// Compares views with a plain double-precision implementation of what torchvision documents.
 #include "kernels/views.h"
 
 #include <algorithm>
@@ -36,7 +36,7 @@ double filter_value(Interpolation interpolation, double x) {
   return 0;
 }
 
-/// How much each of `from` input samples contributes to output sample `i` of `to`.
+/// The weight of each of `from` input samples in output sample `i` of `to`.
 std::vector<double> contributions(Interpolation interpolation, std::int64_t from, std::int64_t to, std::int64_t i) {
   const double scale = static_cast<double>(from) / static_cast<double>(to), stretch = std::max(scale, 1.0);
   std::vector<double> weights;
@@ -87,7 +87,7 @@ void reference_saturation(Pixels& p, double factor) {
   }
 }
 
-/// RGB to HSV, turn, and back by the table of six sectors.
+/// RGB to HSV, a turn of the hue, and back by the table of six sectors.
 void reference_hue(Pixels& p, double turns) {
   for (std::size_t i = 0; i < p.size(); i += 3) {
     const double r = p[i], g = p[i + 1], b = p[i + 2], v = std::max({r, g, b}), range = v - std::min({r, g, b});
@@ -171,7 +171,7 @@ std::vector<float> applied(const std::vector<std::uint8_t>& image, std::int64_t 
   return out;
 }
 
-/// A plan of the whole image with nothing switched on.
+/// A plan of the whole image with every operation off.
 ViewPlan plain_plan(std::int32_t height, std::int32_t width) {
   ViewPlan plan;
   plan.crop = {0, 0, height, width};
@@ -269,7 +269,7 @@ TEST(Views, PlainResizesImagesOfAnotherSize) {
   expect_close(out, resized(image, 24, {0, 0, 40, 24}, 16, Interpolation::bilinear), 4e-6, "plain");
 }
 
-/// The whole image resized, height x width, by the definition: filters over the whole image, nothing cut.
+/// A pixel of the whole image resized to rows x columns, by definition: with filters over the whole image.
 double resized_pixel(const std::vector<std::uint8_t>& image, std::int64_t height, std::int64_t width, std::int64_t rows,
                      std::int64_t columns, std::int64_t y, std::int64_t x, std::int64_t channel) {
   const auto weights = [](std::int64_t from, std::int64_t to, std::int64_t at) {
@@ -291,7 +291,7 @@ double resized_pixel(const std::vector<std::uint8_t>& image, std::int64_t height
   return sum;
 }
 
-// torchvision: Resize(short side), which rounds the other side down, then CenterCrop, whose offset is rounded to even.
+// As in torchvision: Resize(short side) rounds the other side down, then CenterCrop rounds its offset to even.
 TEST(Views, PlainCutsTheCenterOfTheResizedImage) {
   const struct {
     std::int64_t height, width, resize, size, rows, columns;  // rows, columns: of the resized image
@@ -314,8 +314,8 @@ TEST(Views, PlainCutsTheCenterOfTheResizedImage) {
   }
 }
 
-// A part of the pixels is as good as all of them, and pixels decoded at half the size are nearly so where they are
-// even.
+// A part of the pixels gives the same view as all of them. Pixels decoded at half the size give nearly the same where
+// the image is smooth.
 TEST(Views, APartOfTheImageGivesTheSameView) {
   const auto image = random_image(50, 40, 3);
   const ViewSettings settings = ViewSettings::identity(12);
@@ -333,7 +333,7 @@ TEST(Views, APartOfTheImageGivesTheSameView) {
 }
 
 TEST(Views, HalfThePixelsAreEnoughForAViewOfHalfTheSize) {
-  const std::int64_t height = 61, width = 45;  // odd: the last row and column are a half of one
+  const std::int64_t height = 61, width = 45;  // odd: the last row and column are half a pixel
   const auto light = [](double y, double x) { return 120 + 100 * std::sin(y / 9) * std::cos(x / 7); };
   std::vector<std::uint8_t> image, half;
   for (std::int64_t y = 0; y < height; ++y)
@@ -372,7 +372,7 @@ TEST(Views, SameKeySameViewOtherKeyOtherView) {
   EXPECT_NE(view(1, 2, 0), view(1, 3, 0));
 }
 
-/// The places of the draws that the header promises to other devices.
+/// Checks the positions of the draws in the stream, which the header promises to other devices.
 TEST(Views, DrawsLieWhereTheHeaderSays) {
   ViewSettings settings;
   settings.solarize_p = 0.4f;
@@ -432,8 +432,8 @@ TEST(Views, DecisionsHappenAsOftenAsTheySay) {
   EXPECT_NEAR(blur, 0.5 * count, 0.02 * count);
   EXPECT_NEAR(jitter, 0.8 * count, 0.02 * count);
   EXPECT_NEAR(solarize, 0.1 * count, 0.02 * count);
-  // Areas that do not fit at their ratio are drawn again: E[A | A <= exp(-x)], A uniform in [0.08, 1], x in [0, log
-  // 4/3].
+  // An area that does not fit at its ratio is drawn again: E[A | A <= exp(-x)] with A uniform in [0.08, 1] and x in [0,
+  // log 4/3].
   EXPECT_NEAR(area / count, 0.4778, 0.006);
   EXPECT_EQ(orders.size(), 24u);
   for (const auto& [order, times] : orders) EXPECT_NEAR(times, count / 24.0, 150);
@@ -441,7 +441,7 @@ TEST(Views, DecisionsHappenAsOftenAsTheySay) {
 
 TEST(Views, CropsThatNeverFitFallBackToTheCenter) {
   ViewSettings settings;
-  settings.crop_low = settings.crop_high = 1;  // all of a very wide or tall image at an aspect ratio near one
+  settings.crop_low = settings.crop_high = 1;  // the whole area at a ratio near one, of very wide or tall images
   EXPECT_EQ(draw_view(settings, 30, 300, Random(1, Purpose::view)).crop, (CropBox{0, 130, 30, 40}));
   EXPECT_EQ(draw_view(settings, 300, 30, Random(1, Purpose::view)).crop, (CropBox{130, 0, 40, 30}));
 }
@@ -461,7 +461,7 @@ TEST(Views, SettingsOutOfRangeAreRefused) {
   EXPECT_EQ(refused([](ViewSettings& s) { s.size = 0; }), "view 1: size is 0, expected 2 to 4096");
 }
 
-/// However many pixels there are. A constant image is the hardest: all roundings of a sum go one way.
+/// For any number of pixels. A constant image is the hardest, because all roundings of a sum go the same way.
 TEST(Views, TheMeanOfLargeImagesIsExact) {
   Random random(1, Purpose::test);
   for (const std::int64_t channels : {1, 3}) {

@@ -22,7 +22,7 @@ inline constexpr DType float_types[] = {DType::f64, DType::f32, DType::bf16};
 inline std::size_t count(std::int64_t n) { return static_cast<std::size_t>(n); }
 inline double tolerance(DType type) { return type == DType::f64 ? 1e-12 : type == DType::f32 ? 1e-5 : 2e-2; }
 
-/// An array in the backend's memory, with guard elements behind it.
+/// An array in the backend's memory, with guard elements after it.
 class Block {
  public:
   Block(DType type, std::int64_t size)

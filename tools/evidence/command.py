@@ -1,4 +1,4 @@
-"""reproduce.sh evidence: its options, and what they lead to."""
+"""reproduce.sh evidence: its options, and the commands that they select."""
 import argparse
 import dataclasses
 import fcntl
@@ -167,7 +167,7 @@ def work(options, rows, lines, runs, commit):
 
 
 class OneFile(Store):
-    """The lines of pieces: all in one file of any name."""
+    """The lines of pieces, all in one file with any name."""
 
     def __init__(self, file, commit, rows):
         super().__init__(file.parent, commit, [])

@@ -1,7 +1,6 @@
-"""How a finished run is judged: commands of linear_probe and evaluate, and the figures read from their JSON.
+"""Judges finished runs with commands of linear_probe and evaluate, and reads figures from their JSON.
 
-Groups consist of judgments. If the data of a judgment is missing, or the tools do not know it, the run's line gets a
-note.
+A group consists of judgments. If a judgment's data is missing, or the tools do not know it, the run's line gets a note.
 """
 import dataclasses
 import json
@@ -18,7 +17,7 @@ TRANSFER_PARTS = ("shapes probe", ("CIFAR-100 probe", "CIFAR-100 subset probe"))
 # Numbers in the tools' JSON that describe the measurement and are not results.
 SETTINGS = {"k", "epochs", "seed", "classes", "train_images", "test_images", "decoder_width", "ways", "shots", "queries",
             "episodes", "images", "chance", "width", "drawn_from", "interval_95"}
-MISSING = ("missing_classes", "missing_images")  # of a judgment that cannot predict some classes
+MISSING = ("missing_classes", "missing_images")  # fields of judgments that cannot predict some classes
 
 
 @dataclasses.dataclass(frozen=True)

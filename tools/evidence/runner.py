@@ -15,7 +15,7 @@ from .store import Store, machine_of
 
 @dataclasses.dataclass
 class Place:
-    """Where and with what rows run."""
+    """Where rows run, and with which tools and data."""
     runner: Runner
     store: Store
     rows: dict  # by name
@@ -78,7 +78,7 @@ class Run:
                 file.rename(file.with_name(file.name.replace(self.name, f"{self.name}.before_{number}", 1)))
 
     def train(self, seconds=None):
-        """Returns once there is an encoder, or raises an exception."""
+        """Trains until there is an encoder, or raises an exception."""
         if self.trained:
             return
         self.set_aside_others()
@@ -122,7 +122,7 @@ class Run:
             raise judging.NotJudged("no time was left")
         out = self.folder / f"judged_{judgment.name.replace(' ', '_')}_{self.row.split}.json"
         words = judging.command_of(judgment, self.row, place.data, self.folder, out, place.device, place.limits)
-        # 2: the tool does not know the judgment, or its data does not suit. A run without "home" figures is a failure.
+        # Status 2: the tool does not know the judgment, or its data does not fit. Without "home" figures, the run has failed.
         allowed = (0,) if judgment.group == "home" else (0, 2)
         if place.runner.run([place.build / tool, *words], self.log, allowed, seconds) == 2:
             said = last_line(self.log).replace(str(place.data), "DIR").replace(str(self.folder), "RUN")

@@ -32,15 +32,14 @@ def expected_commit(folder):
 
 
 def machine_of(line):
-    """Lines of one machine can be compared. Pieces on a GPU (only they have 'epochs') differ in length and commit: each
-    machine is lent for minutes, so no piece is run again."""
+    """The machine of a line; only lines of one machine are compared. Pieces on a GPU (only they have 'epochs') also differ
+    in length and commit, because GPU time is short and no piece runs again."""
     epochs = line.get("epochs")
     return line["processor"], line["threads"], epochs, epochs and line["commit"]
 
 
 def append(file, line):
-    """Writes all of the line or nothing, to disk before it returns; starts after a truncated last line if there is
-    one."""
+    """Writes the whole line or nothing, and waits until it is on disk. Starts a new line after a truncated one."""
     file.parent.mkdir(parents=True, exist_ok=True)
     text = (json.dumps(line, ensure_ascii=False) + "\n").encode()
     handle = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
@@ -72,8 +71,8 @@ def lines_of(file):
 
 
 class Store:
-    """The lines that count: of `commit`, of an existing row, and with that row's options. The last line of a row, seed
-    and machine counts. `ignored` says which lines do not count."""
+    """The valid lines: of `commit`, of an existing row and with its options. Of one row, seed and machine the last line
+    is valid. `ignored` describes the other lines."""
 
     def __init__(self, folder, commit, rows):
         self.folder, self.commit = folder, commit

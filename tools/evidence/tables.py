@@ -118,10 +118,10 @@ def _primary_text(primary, comparison, adjusted, seeds):
 
 
 def blocks(rows, selected):
-    """By method, step and data set: the method's rows, after those that they are compared with."""
+    """For each method, step and data set: the rows to compare with, then the method's rows."""
     kinds = {}
     for row, _ in selected:
-        if row.method not in ("SimCLR", "Barlow Twins") or row.bases:  # otherwise only in the tables of others
+        if row.method not in ("SimCLR", "Barlow Twins") or row.bases:  # else only in other methods' tables
             kinds.setdefault((row.method, row.step, dataset_of(row.common)), []).append(row)
     steps = list(TITLES)
     for method in METHODS:

@@ -20,7 +20,8 @@ struct SplitRule {
 /// `has_val`: whether there are images of Part::val.
 SplitRule split_rule(const std::string& split, bool has_val);
 
-/// The indices of the split's images among the part's `count` images; `limit` > 0 keeps at most so many, evenly spaced.
+/// The indices of the split's images among the part's `count` images; `limit` > 0 keeps that many at most, evenly
+/// spaced.
 std::vector<std::int64_t> split_places(SplitRule::Keep keep, std::int64_t count, std::int64_t limit);
 
 }  // namespace vergence

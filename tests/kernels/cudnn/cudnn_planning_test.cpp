@@ -1,6 +1,6 @@
-// What cuDNN offers for the convolutions of the ResNets, and for fused graphs around them, on a GPU that is only
-// described: no GPU is needed. Engines that cuDNN compiles at run time get as far as the driver, whose library does not
-// load code for a GPU that is not there; they count as offered. Skipped where cuDNN is too old for descriptions.
+// Tests what cuDNN offers for the ResNets' convolutions, and for fused graphs around them, on a GPU that is only
+// described, so none is needed. Engines compiled at run time fail only in the driver, which loads no code for an absent
+// GPU: they count as offered. Skipped if cuDNN is too old for descriptions.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -30,7 +30,7 @@ constexpr const char* h200 = R"({
   "totalGlobalMem": 150754820096, "smClockRateKHz": 1980000, "memClockRateKHz": 3201000, "isTccDriver": 0,
   "supportCoopLaunch": 1})";
 
-/// cuDNN offers no engine that is compiled at run time unless it finds some driver library: the toolkit's stub will do.
+/// cuDNN offers engines compiled at run time only if it finds a driver library; the toolkit's stub suffices.
 bool driver_library() {
   return dlopen("libcuda.so.1", RTLD_NOW | RTLD_GLOBAL) || dlopen(VERGENCE_CUDA_STUB, RTLD_NOW | RTLD_GLOBAL);
 }
@@ -49,10 +49,10 @@ const Target& target() {
 
 struct Outcome {
   std::size_t offered = 0, at_run_time = 0;
-  bool ready = false;  // the first choice is a plan, or would be with a driver
+  bool ready = false;  // the first choice is a plan, or would be one with a driver
 };
 
-/// Tells what cuDNN offers, and tries the first of it.
+/// Prints what cuDNN offers, and tries the first offer.
 Outcome plan(const std::string& name, const Graph& graph) {
   const auto start = std::chrono::steady_clock::now();
   const std::vector<Offer> offered = offers(target(), graph, true);
@@ -85,7 +85,7 @@ void add_shapes(std::vector<ConvShape>& shapes, const Network& network, bool ima
     const ConvShape shape{batch, size, size, in, out, kernel, kernel, stride, kernel / 2};
     if (std::ranges::find(shapes, shape) == shapes.end()) shapes.push_back(shape);
   };
-  const std::int64_t stem_channels = 8;  // three, and zeros up to what tensor cores read at once
+  const std::int64_t stem_channels = 8;  // three, padded with zeros to what tensor cores read at once
   if (imagenet)
     add(224, stem_channels, 64, 7, 2);
   else
@@ -137,8 +137,8 @@ TEST_F(CudnnPlanning, EveryConvolutionOfTheResNetsHasAPlan) {
     }
 }
 
-/// cuDNN takes factors of either type, and tells them back as they were given; but it reads the bits of a double as a
-/// float, and then all of a convolution is zeros.
+/// cuDNN accepts factors of either type and returns them as given. But it reads a double's bits as a float, and then
+/// the whole convolution is zero.
 TEST_F(CudnnPlanning, FactorsHaveTheTypeOfTheSums) {
   const ConvShape shape{4, 8, 8, 64, 64, 3, 3, 1, 1};
   for (const bool add : {false, true}) {
@@ -150,7 +150,7 @@ TEST_F(CudnnPlanning, FactorsHaveTheTypeOfTheSums) {
   }
 }
 
-/// What a step asks of cuDNN: a ready-made plan for each convolution and pass that the rule gives to the library.
+/// Expects a ready-made plan for each convolution and pass that the rule gives to the library.
 void expect_ready_plans(const char* network, const std::vector<ConvShape>& shapes) {
   std::printf("%s\n%-68s %7s %-40s %9s\n", network, "", "offered", "first", "workspace");
   for (const ConvShape& shape : shapes)
@@ -184,7 +184,7 @@ TEST_F(CudnnPlanning, EveryPassOfAResNet50StepHasAReadyMadePlan) {
   expect_ready_plans("ResNet-50, 512 images of 224x224", shapes);
 }
 
-// tuning.json keeps the names.
+// tuning.json stores these names.
 TEST_F(CudnnPlanning, PlansToBeTimedHaveNamesThatTellThemApartAndStay) {
   for (const ConvPass pass : passes) {
     const ConvShape shape{1024, 32, 32, 64, 64, 3, 3, 1, 1};
@@ -218,7 +218,7 @@ class CudnnRunTime : public CudnnPlanning {
   }
 };
 
-/// max(0, x scale + bias), both per channel: a batch norm and its ReLU, in front of a convolution.
+/// max(0, x scale + bias), both per channel: a batch norm and its ReLU before a convolution.
 Tensor normalized(Graph& graph, const Tensor& x) {
   const Tensor scale = graph.per_channel(x, DType::bf16), bias = graph.per_channel(x, DType::bf16);
   const Tensor scaled = graph.tensor(DType::bf16, x.dimensions, Storage::inside);
@@ -230,7 +230,7 @@ Tensor normalized(Graph& graph, const Tensor& x) {
   return y;
 }
 
-/// Sums over all pixels of x and of x other, per channel.
+/// Adds sums of x and of x other over all pixels, per channel.
 void add_sums(Graph& graph, const Tensor& x, const Tensor& other) {
   const Tensor product = graph.tensor(DType::f32, x.dimensions, Storage::inside);
   graph.sum(x, graph.per_channel(x, DType::f32));
@@ -306,7 +306,7 @@ TEST_F(CudnnRunTime, BatchNormBackward) {
   EXPECT_TRUE(plan("batch norm, backward", graph).ready);
 }
 
-// ---- what is missing is said, not crashed on
+// ---- missing parts give messages, not crashes
 
 TEST_F(CudnnPlanning, AShapeThatNoEngineTakesHasNoPlan) {
   const ConvShape shape{2, 8, 8, 12, 10, 3, 3, 1, 1, 1, 2};
