@@ -16,7 +16,7 @@ DatasetEntry confounded_shapes() {
       .options =
           {{.name = "confounded_shapes.confounding",
             .field = ComponentOption::field_of(&ShapesOptions::confounding),
-            .help = "how often shape and background agree in the training images",
+            .help = "probability that a training image's background has the texture of its class; 0.1: chance",
             .low = 0,
             .high = 1},
            {.name = "confounded_shapes.version",

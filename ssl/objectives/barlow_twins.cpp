@@ -45,15 +45,16 @@ class BarlowTwins final : public Method {
 
 void options(OptionBuilder& t) {
   t.number("barlow_twins.lambda", option(&BarlowTwinsOptions::lambda), ranges::not_negative,
-           "weight of the terms off the diagonal");
-  t.number("barlow_twins.scale", option(&BarlowTwinsOptions::scale), ranges::positive, "factor on the loss");
+           "weight of the redundancy term: the off-diagonal entries of the cross-correlation matrix");
+  t.number("barlow_twins.scale", option(&BarlowTwinsOptions::scale), ranges::positive, "factor on the whole loss");
   t.number("barlow_twins.hidden", option(&BarlowTwinsOptions::hidden), ranges::layer,
-           "both hidden layers of the projector");
-  t.number("barlow_twins.output", option(&BarlowTwinsOptions::output), ranges::layer, "width of the embeddings");
+           "width of the projector's two hidden layers");
+  t.number("barlow_twins.output", option(&BarlowTwinsOptions::output), ranges::layer,
+           "width of the embeddings (the projector's output)");
   t.flag("barlow_twins.unbiased", option(&BarlowTwinsOptions::unbiased),
-         "standardize with the unbiased standard deviation");
+         "standardize embeddings with the unbiased standard deviation; off: as batch norm does");
   t.number("barlow_twins.epsilon", option(&BarlowTwinsOptions::epsilon), ranges::not_negative,
-           "added to variance (or deviation)");
+           "added to the variance (with unbiased on: to the standard deviation)");
 }
 
 }  // namespace

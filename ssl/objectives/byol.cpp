@@ -42,12 +42,15 @@ class Byol final : public Method {
 };
 
 void options(OptionBuilder& t) {
-  t.number("byol.momentum", option(&ByolOptions::momentum), ranges::unit, "of the target network, at the start");
-  t.number("byol.final_momentum", option(&ByolOptions::final_momentum), ranges::unit, "and at the end, along a cosine");
-  t.number("byol.hidden", option(&ByolOptions::hidden), ranges::layer, "hidden layer of the projector");
-  t.number("byol.output", option(&ByolOptions::output), ranges::layer, "width of the embeddings");
+  t.number("byol.momentum", option(&ByolOptions::momentum), ranges::unit,
+           "momentum of the target network at the start of training");
+  t.number("byol.final_momentum", option(&ByolOptions::final_momentum), ranges::unit,
+           "momentum of the target network at the end of training, reached along a cosine");
+  t.number("byol.hidden", option(&ByolOptions::hidden), ranges::layer, "width of the projector's hidden layer");
+  t.number("byol.output", option(&ByolOptions::output), ranges::layer,
+           "width of the embeddings: output of projector and predictor");
   t.number("byol.predictor_hidden", option(&ByolOptions::predictor_hidden), ranges::layer,
-           "hidden layer of the predictor");
+           "width of the predictor's hidden layer");
 }
 
 }  // namespace

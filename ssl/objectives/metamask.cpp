@@ -258,45 +258,48 @@ class MetaMask final : public Objective {
 
 void options(OptionBuilder& t) {
   t.number("metamask.lambda", option(&MetaMaskOptions::lambda), ranges::not_negative,
-           "redundancy loss: weight of the terms off the diagonal");
+           "redundancy (Barlow Twins) loss: weight of its off-diagonal terms");
   t.number("metamask.contrastive_weight", option(&MetaMaskOptions::contrastive_weight), ranges::not_negative,
-           "weight of the contrastive loss");
-  t.number("metamask.temperature", option(&MetaMaskOptions::temperature), ranges::positive, "of the contrastive loss");
+           "weight of the contrastive loss; the redundancy loss has weight 1");
+  t.number("metamask.temperature", option(&MetaMaskOptions::temperature), ranges::positive,
+           "temperature of the contrastive loss");
   t.number("metamask.redundancy_hidden", option(&MetaMaskOptions::redundancy_hidden), ranges::layer,
-           "both hidden layers of the redundancy head");
+           "width of the redundancy head's two hidden layers");
   t.number("metamask.redundancy_output", option(&MetaMaskOptions::redundancy_output), ranges::layer,
-           "width of the redundancy head");
+           "width of the redundancy head's output");
   t.number("metamask.contrastive_hidden", option(&MetaMaskOptions::contrastive_hidden), ranges::layer,
-           "hidden layer of the contrastive head");
+           "width of the contrastive head's hidden layer");
   t.number("metamask.contrastive_output", option(&MetaMaskOptions::contrastive_output), ranges::layer,
-           "width of the contrastive head");
-  t.flag("metamask.meta", option(&MetaMaskOptions::meta), "learn a mask; off: features as they are");
+           "width of the contrastive head's output");
+  t.flag("metamask.meta", option(&MetaMaskOptions::meta), "learn the mask; off: no mask, features as they are");
   t.choice("metamask.mask_use", option(&MetaMaskOptions::mask_use),
            {{"own", MaskUse::own}, {"permuted", MaskUse::permuted}},
-           "permuted: the regular step gives each dimension the mask of another (a control)");
+           "mask value of a dimension in the regular step: its own, or (permuted, a control) another's");
   t.flag("metamask.sigmoid", option(&MetaMaskOptions::sigmoid),
-         "the mask is a sigmoid of its logits; off: the logits, from 1");
+         "the mask is the sigmoid of its logits; off: the logits themselves, which start at 1");
   t.choice("metamask.second_order", option(&MetaMaskOptions::second_order), second_order_words,
-           "the mixed derivative in the mask's gradient");
+           "how to compute the mixed second derivative in the mask's gradient; none: leave it out");
   t.number("metamask.radius", option(&MetaMaskOptions::radius), ranges::positive,
-           "length of the finite differences' step");
-  t.flag("metamask.compare", option(&MetaMaskOptions::compare), "compute and log both forms of the mixed derivative");
+           "finite differences: length of the step to either side");
+  t.flag("metamask.compare", option(&MetaMaskOptions::compare),
+         "compute and log both forms (exact, finite_difference) of the mixed derivative");
   t.choice("metamask.virtual_step", option(&MetaMaskOptions::virtual_step),
            {{"momentum", VirtualStep::momentum}, {"plain", VirtualStep::plain}},
-           "with momentum and weight decay, or the gradient alone");
+           "virtual step: with momentum and weight decay, or (plain) the gradient alone");
   t.choice("metamask.meta_loss", option(&MetaMaskOptions::meta_loss),
            {{"contrastive", MetaLoss::contrastive}, {"full", MetaLoss::full}},
-           "loss of the virtual and the outer step");
+           "loss of the virtual and the outer step: the contrastive loss, or the full loss");
   t.choice("metamask.meta_batch", option(&MetaMaskOptions::meta_batch),
            {{"same", MetaBatch::same}, {"fresh", MetaBatch::fresh}},
-           "images of the virtual and the outer step: the step's, or as many others");
+           "images of the virtual and the outer step: those of the regular step, or as many others");
   t.flag("metamask.fused", option(&MetaMaskOptions::fused),
-         "virtual step from the regular step's forward pass, at the old weights");
+         "take the virtual step from the regular step's forward pass, at the old weights: saves a pass");
   t.number("metamask.mask_lr", option(&MetaMaskOptions::mask_lr), ranges::not_negative,
-           "learning rate of the mask, not scaled by the batch; it follows the schedule");
-  t.number("metamask.mask_momentum", option(&MetaMaskOptions::mask_momentum), ranges::below_one, "its momentum");
+           "learning rate of the mask; follows the schedule, not scaled by the batch");
+  t.number("metamask.mask_momentum", option(&MetaMaskOptions::mask_momentum), ranges::below_one,
+           "momentum of the mask's SGD");
   t.number("metamask.mask_weight_decay", option(&MetaMaskOptions::mask_weight_decay), ranges::not_negative,
-           "its weight decay, on the logits");
+           "weight decay of the mask's logits");
 }
 
 }  // namespace

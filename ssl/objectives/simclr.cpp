@@ -52,12 +52,13 @@ class Simclr final : public Method {
 
 void options(OptionBuilder& t) {
   t.number("simclr.temperature", option(&SimclrOptions::temperature), ranges::positive,
-           "of the softmax over similarities");
+           "temperature of the NT-Xent loss");
   t.number("simclr.hidden", option(&SimclrOptions::hidden), ranges::from(0, 1e6),
-           "hidden layer; 0: as wide as the features");
-  t.number("simclr.output", option(&SimclrOptions::output), ranges::layer, "width of the embeddings");
-  t.flag("simclr.batch_norm", option(&SimclrOptions::batch_norm), "batch norm after the hidden layer");
-  t.flag("simclr.last_norm", option(&SimclrOptions::last_norm), "batch norm after the output layer");
+           "width of the projector's hidden layer; 0: as wide as the encoder's features");
+  t.number("simclr.output", option(&SimclrOptions::output), ranges::layer,
+           "width of the embeddings (the projector's output)");
+  t.flag("simclr.batch_norm", option(&SimclrOptions::batch_norm), "batch norm after the projector's hidden layer");
+  t.flag("simclr.last_norm", option(&SimclrOptions::last_norm), "batch norm after the projector's output layer");
 }
 
 }  // namespace

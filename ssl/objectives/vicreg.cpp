@@ -68,11 +68,14 @@ void options(OptionBuilder& t) {
   t.number("vicreg.variance", option(&VicregOptions::variance), ranges::not_negative, "weight of the variance term");
   t.number("vicreg.covariance", option(&VicregOptions::covariance), ranges::not_negative,
            "weight of the covariance term");
-  t.number("vicreg.deviation", option(&VicregOptions::deviation), ranges::positive, "target standard deviation");
+  t.number("vicreg.deviation", option(&VicregOptions::deviation), ranges::positive,
+           "standard deviation below which the variance term penalizes a dimension");
   t.number("vicreg.epsilon", option(&VicregOptions::epsilon), ranges::not_negative,
-           "added to a variance under the root");
-  t.number("vicreg.hidden", option(&VicregOptions::hidden), ranges::layer, "both hidden layers of the projector");
-  t.number("vicreg.output", option(&VicregOptions::output), ranges::layer, "width of the embeddings");
+           "added to the variance under the square root");
+  t.number("vicreg.hidden", option(&VicregOptions::hidden), ranges::layer,
+           "width of the projector's two hidden layers");
+  t.number("vicreg.output", option(&VicregOptions::output), ranges::layer,
+           "width of the embeddings (the projector's output)");
 }
 
 }  // namespace

@@ -25,12 +25,14 @@ void add_task(OptionBuilder& t) {
                "the images; confounded_shapes is rendered and needs no download");
   t.path("data", FIELD(data), "DIR", "folder of the data set's files", Flags::may_change | Flags::input);
   t.path("classes", FIELD(classes), "FILE",
-         "image files: use only these classes: a file of class names, or imagenet100", Flags::input | Flags::or_list);
+         "image files: train on these classes only; a file of class names, or imagenet100",
+         Flags::input | Flags::or_list);
   t.number("image-size", FIELD(image_size), from(0, 4096),
-           "height and width of the views; 0: the images' own, 224 of image files");
+           "height and width of the views in pixels; 0: the images' own size, or 224 for image files");
   t.number("eval-resize", FIELD(eval_resize), from(-1, 16384),
-           "un-augmented images: short side before the center crop; 0: squeeze the whole image; -1: the data set's");
-  t.number("limit", FIELD(limit), not_negative, "use N training images; 0: all");
+           "un-augmented images: short side in pixels before the center crop; 0: squeeze the whole image; -1: the data "
+           "set's default");
+  t.number("limit", FIELD(limit), not_negative, "train on the first N images; 0: all");
   for (const DatasetEntry& entry : dataset_entries())
     for (const ComponentOption& option : entry.options) t.component(option);
   t.group = "Encoder";
@@ -46,29 +48,34 @@ void add_training(OptionBuilder& t) {
   t.choice("optimizer", FIELD(optimizer), optimizer_words, "how the weights are updated");
   t.number("lr", FIELD(lr), not_negative, "learning rate per 256 images: scaled by batch/256");
   t.number("momentum", FIELD(momentum), below_one, "momentum of sgd and lars");
-  t.flag("nesterov", FIELD(nesterov), "Nesterov's momentum (sgd)");
-  t.number("weight-decay", FIELD(weight_decay), not_negative, "L2 penalty (adamw: decoupled)");
+  t.flag("nesterov", FIELD(nesterov), "sgd: Nesterov momentum");
+  t.number("weight-decay", FIELD(weight_decay), not_negative, "weight decay: an L2 penalty, decoupled for adamw");
   t.choice("exclude-1d", FIELD(exclude_1d), {{"auto", std::nullopt}, {"on", true}, {"off", false}},
-           "leave biases and batch norm out of weight decay; auto: with lars");
+           "exclude biases and batch norm from weight decay and LARS' adaptation; auto: only with lars");
   t.choice("schedule", FIELD(schedule),
            {{"cosine", ScheduleKind::cosine}, {"step", ScheduleKind::step}, {"constant", ScheduleKind::constant}},
            "learning rate schedule");
-  t.number("warmup-epochs", FIELD(warmup_epochs), from(0, 1e6), "epochs of linear warm-up");
-  t.number("warmup-start", FIELD(warmup_start), not_negative, "learning rate it starts from, not scaled by the batch");
-  t.number("step-epochs", FIELD(step_epochs), positive, "schedule step: epochs after which the rate falls, as 60,80");
-  t.number("step-factor", FIELD(step_factor), share, "schedule step: what the rate is multiplied by");
-  t.number("lars.eta", FIELD(lars.eta), positive, "trust coefficient");
-  t.number("lars.epsilon", FIELD(lars.epsilon), not_negative, "added to the denominator");
-  t.flag("lars.clip", FIELD(lars.clip), "never above the plain learning rate (LARC)");
-  t.flag("lars.joint_norm", FIELD(lars.joint_norm), "divide by |g + wd p| instead of |g| + wd |p| + epsilon");
-  t.number("adam.beta1", FIELD(adam.beta1), below_one, "adam and adamw: decay of the first moment");
-  t.number("adam.beta2", FIELD(adam.beta2), below_one, "decay of the second moment");
-  t.number("adam.epsilon", FIELD(adam.epsilon), positive, "added to the denominator");
+  t.number("warmup-epochs", FIELD(warmup_epochs), from(0, 1e6), "epochs of linear learning rate warm-up; 0: none");
+  t.number("warmup-start", FIELD(warmup_start), not_negative,
+           "learning rate at the start of the warm-up, not scaled by the batch");
+  t.number("step-epochs", FIELD(step_epochs), positive,
+           "schedule step: epochs after which the learning rate drops, such as 60,80");
+  t.number("step-factor", FIELD(step_factor), share,
+           "schedule step: factor of the learning rate at each of --step-epochs");
+  t.number("lars.eta", FIELD(lars.eta), positive, "lars: trust coefficient");
+  t.number("lars.epsilon", FIELD(lars.epsilon), not_negative, "lars: added to the denominator |g| + wd |p|");
+  t.flag("lars.clip", FIELD(lars.clip), "lars: never exceed the plain learning rate (LARC)");
+  t.flag("lars.joint_norm", FIELD(lars.joint_norm),
+         "lars: divide by |g + wd p| instead of |g| + wd |p| + epsilon (p: weights, g: gradient)");
+  t.number("adam.beta1", FIELD(adam.beta1), below_one, "adam, adamw: decay of the first moment");
+  t.number("adam.beta2", FIELD(adam.beta2), below_one, "adam, adamw: decay of the second moment");
+  t.number("adam.epsilon", FIELD(adam.epsilon), positive, "adam, adamw: added to the denominator");
 }
 
 void add_objectives(OptionBuilder& t) {
   t.group = "Heads";
-  t.flag("joint-head-norm", FIELD(joint_head_norm), "the heads' batch norm over both views together, not per view");
+  t.flag("joint-head-norm", FIELD(joint_head_norm),
+         "compute the heads' batch norm statistics over both views together, not per view");
   for (const ObjectiveOptions& objective : objective_options()) {
     t.group = objective.title;
     objective.declare(t);
@@ -77,74 +84,79 @@ void add_objectives(OptionBuilder& t) {
 
 void add_views(OptionBuilder& t) {
   t.group = "Views (view. sets both views, view1. or view2. only one)";
-  t.view("crop_low", VIEW(crop_low), share, "smallest share of the image's area");
-  t.view("crop_high", VIEW(crop_high), share, "largest share of the image's area");
-  t.view("ratio_low", VIEW(ratio_low), positive, "smallest width/height of the crop");
-  t.view("ratio_high", VIEW(ratio_high), positive, "largest width/height of the crop");
+  t.view("crop_low", VIEW(crop_low), share, "smallest area of the crop, as a share of the image");
+  t.view("crop_high", VIEW(crop_high), share, "largest area of the crop, as a share of the image");
+  t.view("ratio_low", VIEW(ratio_low), positive, "smallest aspect ratio of the crop, width / height");
+  t.view("ratio_high", VIEW(ratio_high), positive, "largest aspect ratio of the crop, width / height");
   t.view_choice("interpolation", VIEW(interpolation),
-                {{"bilinear", Interpolation::bilinear}, {"bicubic", Interpolation::bicubic}}, "of the resized crop");
+                {{"bilinear", Interpolation::bilinear}, {"bicubic", Interpolation::bicubic}},
+                "interpolation when the crop is resized");
   t.view("jitter_p", VIEW(jitter_p), unit, "probability of color jitter");
-  t.view("brightness", VIEW(brightness), not_negative, "factor drawn from [1 - v, 1 + v]");
-  t.view("contrast", VIEW(contrast), not_negative, "factor drawn from [1 - v, 1 + v]");
-  t.view("saturation", VIEW(saturation), not_negative, "factor drawn from [1 - v, 1 + v]");
-  t.view("hue", VIEW(hue), from(0, 0.5), "hue shift, drawn from [-v, v] turns of the color circle");
+  t.view("brightness", VIEW(brightness), not_negative, "color jitter: brightness factor drawn from [1 - v, 1 + v]");
+  t.view("contrast", VIEW(contrast), not_negative, "color jitter: contrast factor drawn from [1 - v, 1 + v]");
+  t.view("saturation", VIEW(saturation), not_negative, "color jitter: saturation factor drawn from [1 - v, 1 + v]");
+  t.view("hue", VIEW(hue), from(0, 0.5), "color jitter: hue shift drawn from [-v, v], in turns of the color circle");
   t.view("gray_p", VIEW(gray_p), unit, "probability of grayscale");
   t.view("blur_p", VIEW(blur_p), unit, "probability of Gaussian blur");
   t.view("blur_sigma_low", VIEW(blur_sigma_low), positive, "smallest sigma of the blur in pixels");
   t.view("blur_sigma_high", VIEW(blur_sigma_high), positive, "largest sigma of the blur in pixels");
   t.view("solarize_p", VIEW(solarize_p), unit, "probability of solarization");
-  t.view("solarize_threshold", VIEW(solarize_threshold), unit, "pixels from here on are inverted");
+  t.view("solarize_threshold", VIEW(solarize_threshold), unit,
+         "solarization inverts pixel values from this one on, from 0 to 1");
   t.view("flip_p", VIEW(flip_p), unit, "probability of a horizontal flip");
   t.number("mean", FIELD(mean), any,
-           "per channel, subtracted from the views, as 0.49,0.48,0.45; default: the data set's");
-  t.number("std", FIELD(std), positive, "per channel, divides the views; default: the data set's");
+           "mean per channel, subtracted from the views, such as 0.49,0.48,0.45; default: the data set's");
+  t.number("std", FIELD(std), positive, "standard deviation per channel, divides the views; default: the data set's");
 }
 
 void add_run(OptionBuilder& t) {
   t.group = "Run";
   t.path("out", FIELD(out), "DIR", "run folder; default: runs/<dataset>_<objective>_s<seed>", Flags::may_change);
-  t.flag("resume", FIELD(resume), "continue from the run folder's checkpoint; if none, start",
+  t.flag("resume", FIELD(resume), "continue from the run folder's checkpoint; start if it has none",
          Flags::command_line_only);
   t.number("seed", FIELD(seed), from(0, 9007199254740992.0), "seed of all random numbers");
   t.number("eval-every", FIELD(eval_every), not_negative, "epochs between kNN evaluations; 0: never",
            Flags::may_change);
-  t.number("eval-limit", FIELD(eval_limit), not_negative, "at most N images in kNN's bank and queries; 0: all");
+  t.number("eval-limit", FIELD(eval_limit), not_negative,
+           "use at most N images as kNN's bank and N as its queries; 0: all");
   t.number("checkpoint-every", FIELD(checkpoint_every), not_negative,
-           "steps between checkpoints, besides every epoch and every 60 s", Flags::may_change);
+           "write a checkpoint every N steps, besides every epoch and every 60 s; 0: only those", Flags::may_change);
   t.number("log-every", FIELD(log_every), from(1), "steps between lines of metrics.jsonl");
   t.number("max-steps", FIELD(max_steps), not_negative, "stop after N steps; 0: no limit", Flags::may_change);
   t.flag("plan", FIELD(plan), "print parameters, FLOPs, memory, steps and hours; train nothing",
          Flags::command_line_only);
-  t.flag("verify", FIELD(verify), "first compare the data set's files with their published sums",
+  t.flag("verify", FIELD(verify), "first compare the data set's files with their published checksums",
          Flags::command_line_only);
   t.group = "Machine";
-  t.registered("device", FIELD(device), device_words(), "auto: cuda if a GPU answers", Flags::may_change);
+  t.registered("device", FIELD(device), device_words(), "where to compute; auto: cuda if there is a usable GPU",
+               Flags::may_change);
   t.choice("precision", FIELD(precision),
            {{"fp32", Precision::fp32}, {"tf32", Precision::tf32}, {"bf16", Precision::bf16}},
-           "of activations and convolutions; tf32: GPU only; bf16 on a GPU: heads in tf32");
+           "type of activations and convolutions; tf32: GPU only; bf16 on a GPU: heads in tf32");
   t.choice("cpu-conv", FIELD(cpu_conv),
            {{"auto", CpuConv::automatic}, {"direct", CpuConv::direct}, {"winograd", CpuConv::winograd}},
-           "the CPU's convolution algorithm");
+           "convolution algorithm on the CPU");
   t.choice("conv", FIELD(conv), {{"auto", CudaConv::automatic}, {"cuda", CudaConv::cuda}, {"cudnn", CudaConv::cudnn}},
-           "the GPU's convolutions: our own kernels or the library's");
+           "convolutions on a GPU: this program's own kernels (cuda), or cuDNN's");
   t.choice("weight-gradients", FIELD(weight_gradients),
            {{"auto", std::nullopt}, {"bf16", DType::bf16}, {"fp32", DType::f32}},
            "type to which cuDNN may round a convolution's weight gradients; auto: bf16 with --precision bf16 on a GPU");
-  t.flag("record", FIELD(record), "on a GPU: record the step once and repeat it");
+  t.flag("record", FIELD(record), "on a GPU: record the training step as a graph and replay it");
   t.flag("recompute", FIELD(recompute),
-         "compute batch norms' results again in the backward pass: the same bits, less memory, more time",
+         "recompute batch norms' outputs in the backward pass: the same bits, less memory, more time",
          Flags::may_change);
   t.choice("jpeg", FIELD(jpeg), {{"turbo", JpegLibrary::turbo}, {"stb", JpegLibrary::stb}},
-           "what decodes JPEG: libjpeg-turbo where the build has it, or stb_image");
+           "JPEG decoder: libjpeg-turbo if the build has it, or stb_image");
   t.choice("decode", FIELD(decode), {{"fast", DecodeRule::fast}, {"exact", DecodeRule::exact}},
            "how far libjpeg-turbo may reduce images: as far as the views allow, or only without visible differences "
            "(pretrain --eval-every: always exact)");
   t.choice("bad-images", FIELD(bad_images), {{"stop", BadImagePolicy::stop}, {"skip", BadImagePolicy::skip}},
-           "unreadable images: stop, or skip them", Flags::may_change);
-  t.number("workers", FIELD(workers), from(0, 1024), "threads that make views; 0: as many as suit the machine",
+           "unreadable images: stop the run, or skip them", Flags::may_change);
+  t.number("workers", FIELD(workers), from(0, 1024), "threads that make views; 0: chosen for the machine",
            Flags::may_change);
-  t.flag("deterministic", FIELD(deterministic), "the same bits on every run on a GPU (always so on the CPU)");
-  t.flag("tune", FIELD(tune), "time the algorithms instead of using the fixed rule; kept in tuning.json");
+  t.flag("deterministic", FIELD(deterministic), "on a GPU: the same bits in every run (the CPU always gives the same)");
+  t.flag("tune", FIELD(tune),
+         "choose convolution algorithms by timing them, not by the fixed rule; saved in tuning.json");
 }
 
 #undef FIELD

@@ -80,8 +80,8 @@ void TrainLog::write(std::string_view text) {
 
 void TrainLog::give_up(int error) {
   failed_ = true;
-  const std::string warning =
-      join("warning: ", path_, ": cannot write: ", std::strerror(error), "; the run goes on without its log");
+  const std::string warning = join("warning: ", path_, ": cannot write: ", std::strerror(error),
+                                   "; training continues, but this log is no longer written");
   std::fprintf(errors_, "%s\n", printable(warning).c_str());
 }
 

@@ -90,13 +90,14 @@ double adjusting_share(const DsaOptions& options, std::int64_t step, std::int64_
 
 void declare_dsa(OptionBuilder& t) {
   using namespace ranges;
-  t.text("dsa.base", option(&DsaOptions::base), "the base method: simclr, byol, barlow_twins, ...");
+  t.text("dsa.base", option(&DsaOptions::base), "base method that DSA extends: simclr, byol, barlow_twins, ...");
   t.choice("dsa.preset", option(&DsaOptions::preset), {{"dsa-paper", DsaPreset::paper}, {"dsa-code", DsaPreset::code}},
-           "values of the options left at 'preset'");
+           "values of the options left at 'preset': as the method is described, or as the authors' code computes it");
   t.number("dsa.lambda1", option(&DsaOptions::lambda1), not_negative, "weight of the adjusting loss; 0: off");
-  t.number("dsa.warmup", option(&DsaOptions::warmup), unit, "share of the run in which the adjusting loss is off");
+  t.number("dsa.warmup", option(&DsaOptions::warmup), unit,
+           "share of the run, from its start, without the adjusting loss");
   t.number("dsa.ramp", option(&DsaOptions::ramp), unit,
-           "share of the run after that in which its weight rises to lambda1");
+           "share of the run, after dsa.warmup, over which the adjusting loss's weight rises to lambda1");
   t.number("dsa.lambda2", option(&DsaOptions::lambda2), not_negative, "weight of the prior loss; 0: off");
   t.number("dsa.tau_w", option(&DsaOptions::tau_w), positive, "temperature of the adjusting loss");
   t.choice("dsa.am_mode", option(&DsaOptions::am_mode),
@@ -104,47 +105,59 @@ void declare_dsa(OptionBuilder& t) {
             {"concat", MatrixSource::concat},
             {"diff_l1", MatrixSource::diff_l1},
             {"none", MatrixSource::none}},
-           "input of the arranging module; none: use the prior's matrix instead");
+           "input of the arranging module: both embeddings, or their scaled difference; none: no module, the prior is "
+           "the matrix M");
   t.choice("dsa.am_act", option(&DsaOptions::am_act),
            {{"preset", std::nullopt}, {"sigmoid", ArrangingOutput::sigmoid}, {"relu", ArrangingOutput::relu}},
-           "output of the arranging module");
+           "output activation of the arranging module");
   t.choice("dsa.cross", option(&DsaOptions::same_view),
            {{"preset", std::nullopt}, {"true", false}, {"same_view", true}},
-           "its pairs of different views; same_view: as those of one view");
-  t.flag("dsa.detach_M_in_adj", option(&DsaOptions::detach_matrix), "the adjusting loss does not train the matrix");
+           "matrix M for pairs of different views; true: predicted from both views; same_view: that of pairs within "
+           "one view");
+  t.flag("dsa.detach_M_in_adj", option(&DsaOptions::detach_matrix),
+         "stop the adjusting loss's gradient at the matrix M: it does not train the arranging module");
   t.choice("dsa.detach_z_in_am", option(&DsaOptions::detach_embeddings),
            {{"preset", std::nullopt}, {"on", true}, {"off", false}},
-           "on: the arranging module does not train the encoder");
+           "on: stop gradients from the arranging module at the embeddings: it does not train the encoder");
   t.choice("dsa.score", option(&DsaOptions::score), {{"good_neighbor", Score::good_neighbor}, {"ones", Score::ones}},
-           "reliability of each image");
-  t.number("dsa.eta", option(&DsaOptions::eta), from(1), "neighbors per image for the score");
+           "reliability score of an image: its share of good neighbors, or 1 for every image");
+  t.number("dsa.eta", option(&DsaOptions::eta), from(1),
+           "score good_neighbor: nearest neighbors per image; less than the batch");
   t.number("dsa.mu", option(&DsaOptions::mu), not_negative,
-           "a neighbor counts if it shares more than this many neighbors; 0: 5 eta^2 / batch");
-  t.choice("dsa.prior_net", option(&DsaOptions::prior_net), prior_net_words, "where the prior's features come from");
+           "score good_neighbor: a neighbor is good if more than this many of its own neighbors have the image as a "
+           "neighbor; 0: 5 eta^2 / batch");
+  t.choice("dsa.prior_net", option(&DsaOptions::prior_net), prior_net_words,
+           "network whose features define the prior; stage1: an encoder that the base trains first; ema: a momentum "
+           "encoder; none: no prior");
   t.path("dsa.prior_file", option(&DsaOptions::prior_file), "FILE",
-         "an encoder.safetensors; stage1 without one: the base is trained first", OptionEntry::input);
+         "prior_net stage1, supervised: an encoder.safetensors; stage1 without one: the base trains it first",
+         OptionEntry::input);
   t.number("dsa.stage1_epochs", option(&DsaOptions::stage1_epochs), from(0, 1e6),
-           "of the base's training then; 0: as --epochs, at most 100");
+           "prior_net stage1 without a file: epochs for which the base trains it; 0: as --epochs, at most 100");
   t.choice("dsa.prior_norm", option(&DsaOptions::prior_norm),
            {{"preset", std::nullopt}, {"running", PriorNorm::running}, {"batch", PriorNorm::batch}},
-           "stage1, supervised: statistics of its batch norm");
+           "prior_net stage1, supervised: batch norm by the file's running statistics, or by the batch's");
   t.choice("dsa.prior_stem", option(&DsaOptions::prior_stem),
            {{"preset", std::nullopt}, {"file", PriorStem::file}, {"random", PriorStem::random}},
-           "stage1, supervised: its first convolution");
-  t.number("dsa.prior_momentum", option(&DsaOptions::prior_momentum), unit, "ema: momentum of the momentum encoder");
+           "prior_net stage1, supervised: first convolution from the file, or a new random one without pooling");
+  t.number("dsa.prior_momentum", option(&DsaOptions::prior_momentum), unit,
+           "prior_net ema: momentum of the momentum encoder");
   t.choice("dsa.prior_temperature", option(&DsaOptions::prior_temperature),
            {{"preset", std::nullopt},
             {"calibrated", PriorTemperature::calibrated},
             {"running", PriorTemperature::running},
             {"fixed", PriorTemperature::fixed}},
-           "of the prior's similarities: by the first batches, by all of them, or tau_p");
-  t.number("dsa.tau_p", option(&DsaOptions::tau_p), positive, "its value, if fixed");
+           "temperature of the prior's similarities: set by the first batches (calibrated), by all batches (running), "
+           "or to tau_p (fixed)");
+  t.number("dsa.tau_p", option(&DsaOptions::tau_p), positive,
+           "prior_temperature fixed: temperature of the prior's similarities");
   t.number("dsa.quantile", option(&DsaOptions::quantile), share,
-           "calibrated, running: the share of pairs that are to be attracted");
+           "prior_temperature calibrated, running: share of pairs of images to attract (prior similarity above 1/2)");
   t.number("dsa.calibration_batches", option(&DsaOptions::calibration_batches), from(1),
-           "calibrated: on the first N batches; running: each later one counts 1 / N");
+           "prior_temperature calibrated: the first N batches set it; running: each later batch has weight 1/N");
   t.choice("dsa.prior_reduce", option(&DsaOptions::prior_reduce),
-           {{"sum4", PriorReduce::sum4}, {"mean4", PriorReduce::mean4}}, "of the prior loss over the four blocks");
+           {{"sum4", PriorReduce::sum4}, {"mean4", PriorReduce::mean4}},
+           "prior loss: sum or mean over the four blocks of pairs of views");
 }
 
 }  // namespace vergence

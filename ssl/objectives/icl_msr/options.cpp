@@ -36,51 +36,55 @@ double virtual_rate(const IclMsrOptions& options, const Options& run) {
 
 void declare_icl_msr(OptionBuilder& t) {
   t.registered("icl_msr.base", option(&IclMsrOptions::base), method_names(),
-               "the method whose loss compares the views");
+               "base method whose loss compares the views");
   t.number("icl_msr.lambda", option(&IclMsrOptions::lambda), ranges::not_negative,
-           "weight of its loss under the strata");
+           "weight of the base's loss under the strata (interventions); 0: the base alone");
   t.flag("icl_msr.normalize", option(&IclMsrOptions::normalize),
-         "divide the sum of both losses by 1 + lambda: the step's size does not grow with lambda");
-  t.number("icl_msr.strata", option(&IclMsrOptions::strata), ranges::from(1, 65536), "how many strata");
+         "divide the sum of both losses by 1 + lambda, so that the step does not grow with lambda");
+  t.number("icl_msr.strata", option(&IclMsrOptions::strata), ranges::from(1, 65536), "number of strata");
   t.choice("icl_msr.average", option(&IclMsrOptions::average),
            {{"likelihood", StrataAverage::likelihood}, {"log_likelihood", StrataAverage::log_likelihood}},
-           "what is averaged over strata, where the base has a likelihood");
+           "quantity averaged over the strata, for bases with a likelihood (simclr)");
   t.flag("icl_msr.streaming", option(&IclMsrOptions::streaming),
-         "one stratum in memory at a time, at the price of running the heads again");
+         "keep one stratum in memory at a time; the backward pass runs the heads again");
   t.choice("icl_msr.build", option(&IclMsrOptions::build),
            {{"features", RegularizerBuild::features},
             {"images", RegularizerBuild::images},
             {"table", RegularizerBuild::table}},
-           "the regularizer sees the encoder's features, the images, or nothing");
-  t.number("icl_msr.hidden", option(&IclMsrOptions::hidden), ranges::layer, "hidden layer of the regularizer");
+           "input of the regularizer: the encoder's features, the images, or none (a learned table)");
+  t.number("icl_msr.hidden", option(&IclMsrOptions::hidden), ranges::layer, "width of the regularizer's hidden layer");
   t.number("icl_msr.initial_deviation", option(&IclMsrOptions::initial_deviation), ranges::not_negative,
-           "of its last layer's first weights, or of the table's logits; 0: 0.5, or 1 where it stays as it is");
+           "standard deviation of the initial weights of the regularizer's last layer (table: of its logits); 0: 0.5, "
+           "or 1 with train fixed");
   t.choice("icl_msr.train", option(&IclMsrOptions::train),
            {{"meta", RegularizerTraining::meta},
             {"ordinary", RegularizerTraining::ordinary},
             {"fixed", RegularizerTraining::fixed}},
-           "how the regularizer is trained: by the loss after a virtual step, by the step's own loss, or not at all");
+           "how to train the regularizer: by the loss after a virtual step, by the step's own loss, or not at all");
   t.number("icl_msr.gamma", option(&IclMsrOptions::gamma), ranges::not_negative,
-           "weight of the uniformity of the strata");
+           "weight of the uniformity term, which keeps the strata apart; 0: off");
   t.number("icl_msr.every", option(&IclMsrOptions::every), ranges::from(1, 1e9),
            "train the regularizer in every k-th step");
   t.number("icl_msr.virtual_lr", option(&IclMsrOptions::virtual_lr), ranges::not_negative,
-           "rate of the virtual step; 0: lr / (1 - momentum) with sgd, 0.5 with others");
+           "learning rate of the virtual step; 0: lr / (1 - momentum) with sgd, 0.5 with other optimizers");
   t.choice("icl_msr.outer_views", option(&IclMsrOptions::outer_views),
            {{"same", OuterViews::same}, {"fresh", OuterViews::fresh}},
-           "views of the loss after the virtual step: the step's, or new ones of the same images");
+           "views for the loss after the virtual step: the step's own, or new ones of the same images");
   t.choice("icl_msr.second_order", option(&IclMsrOptions::second_order), second_order_words,
-           "the mixed derivative in the meta gradient; none: the uniformity term alone trains the regularizer");
+           "how to compute the mixed second derivative in the meta-gradient; none: only the uniformity term trains the "
+           "regularizer");
   t.number("icl_msr.radius", option(&IclMsrOptions::radius), ranges::positive,
-           "length of the finite differences' step");
-  t.flag("icl_msr.compare", option(&IclMsrOptions::compare), "compute and log both forms of the mixed derivative");
+           "finite differences: length of the step to either side");
+  t.flag("icl_msr.compare", option(&IclMsrOptions::compare),
+         "compute and log both forms (exact, finite_difference) of the mixed derivative");
   t.choice("icl_msr.meta_optimizer", option(&IclMsrOptions::meta_optimizer),
-           {{"adam", OptimizerKind::adam}, {"sgd", OptimizerKind::sgd}}, "of the regularizer");
+           {{"adam", OptimizerKind::adam}, {"sgd", OptimizerKind::sgd}}, "optimizer of the regularizer");
   t.number("icl_msr.meta_lr", option(&IclMsrOptions::meta_lr), ranges::not_negative,
-           "its learning rate, which no schedule or batch changes");
-  t.number("icl_msr.meta_momentum", option(&IclMsrOptions::meta_momentum), ranges::below_one, "its momentum (sgd)");
+           "learning rate of the regularizer; constant, not scaled by the batch");
+  t.number("icl_msr.meta_momentum", option(&IclMsrOptions::meta_momentum), ranges::below_one,
+           "momentum of the regularizer's optimizer, if sgd");
   t.number("icl_msr.meta_weight_decay", option(&IclMsrOptions::meta_weight_decay), ranges::not_negative,
-           "its weight decay");
+           "weight decay of the regularizer");
 }
 
 }  // namespace vergence

@@ -224,42 +224,47 @@ class Mrcl final : public MethodObjective {
 };
 
 void options(OptionBuilder& t) {
-  t.registered("mrcl.base", option(&MrclOptions::base), method_names(), "the method whose loss compares the views");
+  t.registered("mrcl.base", option(&MrclOptions::base), method_names(), "base method whose loss compares the views");
   t.number("mrcl.alpha", option(&MrclOptions::alpha), ranges::not_negative,
-           "weight of the reconstruction; 0: no decoder");
-  t.flag("mrcl.rec_variance", option(&MrclOptions::rec_variance),
-         "scale targets to unit variance per channel, so that alpha does not depend on the normalization");
-  t.number("mrcl.mask_ratio", option(&MrclOptions::mask_ratio), ranges::unit, "share of the patches that is erased");
+           "weight of the reconstruction loss; 0: no decoder");
+  t.flag(
+      "mrcl.rec_variance", option(&MrclOptions::rec_variance),
+      "scale reconstruction targets to unit variance per channel, so that alpha does not depend on the normalization");
+  t.number("mrcl.mask_ratio", option(&MrclOptions::mask_ratio), ranges::unit,
+           "share of the patches to erase; 0: no mask");
   t.number("mrcl.mask_patch", option(&MrclOptions::mask_patch), ranges::from(0, 4096),
-           "height and width of a patch in pixels; 0: an eighth of the image, 32 from 224 on");
+           "height and width of a patch in pixels; 0: an eighth of the image, or 32 for images of 224 or more");
   t.choice("mrcl.mask_fill", option(&MrclOptions::mask_fill),
            {{"mean", MaskFill::mean}, {"noise", MaskFill::noise}, {"token", MaskFill::token}},
-           "fill of erased patches; token: one learned color");
+           "what fills erased patches: the mean color, noise, or one learned color (token)");
   t.choice("mrcl.mask_views", option(&MrclOptions::mask_views),
            {{"both", MaskViews::both},
             {"one", MaskViews::one},
             {"one_asym", MaskViews::one_asym},
             {"none", MaskViews::none}},
-           "which views are masked; one: each in turn, at twice the cost; one_asym: the first");
+           "which views are masked; one: each in turn, at twice the cost; one_asym: only the first");
   t.choice("mrcl.rec_input", option(&MrclOptions::rec_input),
-           {{"pooled", DecoderInput::pooled}, {"map", DecoderInput::map}}, "what the decoder starts from");
+           {{"pooled", DecoderInput::pooled}, {"map", DecoderInput::map}},
+           "input of the decoder: pooled features, or the last feature map");
   t.choice("mrcl.rec_target", option(&MrclOptions::rec_target),
            {{"unmasked", DecoderTarget::unmasked}, {"masked", DecoderTarget::masked}, {"clean", DecoderTarget::clean}},
-           "what the decoder reconstructs; clean: the un-augmented image");
+           "what the decoder reconstructs: the views un-masked or masked, or (clean) the un-augmented image");
   t.choice("mrcl.rec_region", option(&MrclOptions::rec_region),
            {{"all", PixelRegion::all}, {"masked", PixelRegion::masked}, {"visible", PixelRegion::visible}},
-           "which pixels count");
+           "pixels that count in the reconstruction loss: all, the erased ones, or the others");
   t.choice("mrcl.rec_norm", option(&MrclOptions::rec_norm), {{"l2", PixelNorm::l2}, {"l1", PixelNorm::l1}},
-           "squared or absolute differences");
+           "reconstruction loss: squared (l2) or absolute (l1) differences");
   t.flag("mrcl.rec_patch_norm", option(&MrclOptions::rec_patch_norm),
-         "targets with mean 0 and deviation 1 in each patch");
+         "normalize reconstruction targets to mean 0 and standard deviation 1 in each patch");
   t.flag("mrcl.rec_detach_encoder", option(&MrclOptions::rec_detach_encoder),
-         "the reconstruction trains the decoder alone");
-  t.flag("mrcl.target_clean", option(&MrclOptions::target_clean), "a base's target network sees the views un-masked");
+         "the reconstruction loss trains only the decoder, not the encoder");
+  t.flag("mrcl.target_clean", option(&MrclOptions::target_clean),
+         "the base's target network (BYOL) sees the un-masked views");
   t.number("mrcl.decoder_width", option(&MrclOptions::decoder_width), ranges::from(1, 4096),
-           "channels of the decoder: 64 for those of the method, others in proportion");
+           "width of the decoder; 64: the published channels, other values scale them in proportion");
   t.number("mrcl.recalibrate", option(&MrclOptions::recalibrate), ranges::not_negative,
-           "batches of un-masked images for batch norm's statistics after training; 0: keep them");
+           "re-estimate the encoder's batch norm statistics after training on N batches of un-masked images; 0: keep "
+           "those of training");
 }
 
 }  // namespace

@@ -261,7 +261,8 @@ TEST_F(RunNotesTest, ALogThatCannotBeWrittenIsNamedOnce) {
     EXPECT_EQ(testing::internal::GetCapturedStdout(), "before\nbehind\nand more\n");
     const std::string why = name == "full" ? "No space left on device" : "No such file or directory";
     EXPECT_EQ(testing::internal::GetCapturedStderr(),
-              "warning: " + folder_ / name + ": cannot write: " + why + "; the run goes on without its log\nwarned\n");
+              "warning: " + folder_ / name + ": cannot write: " + why +
+                  "; training continues, but this log is no longer written\nwarned\n");
   }
 }
 
