@@ -1,5 +1,5 @@
 // The losses of the joint-embedding objectives, built from differentiable ops, so that gradients of any order work.
-// They upload nothing, so that a step can be recorded.
+// They upload nothing to the device, so that a step can be recorded.
 //
 // All take the embeddings of both views in one tensor [2N, D]: rows 0 … N-1 are the first view of the N images, rows
 // N … 2N-1 the second view of the same images in the same order. All return a rank-0 tensor.
@@ -13,17 +13,15 @@ namespace vergence {
 Tensor view(const Tensor& both, int which);
 
 /// NT-Xent (Chen, Kornblith, Norouzi, Hinton, "A simple framework for contrastive learning of visual representations",
-/// ICML 2020): each of the 2N rows picks its other view among the 2N-1 other rows by cosine similarity / temperature;
-/// the mean over the 2N anchors. Throws UsageError unless N >= 2 and temperature > 0.
+/// ICML 2020): the cross-entropy of finding each row's other view among the 2N-1 other rows by cosine similarity /
+/// temperature, averaged over the 2N anchors. Throws UsageError unless N >= 2 and temperature > 0.
 Tensor nt_xent(const Tensor& z, double temperature);
 
-/// The same with the likelihood averaged over strata: z [T, 2N, D] has both views' embeddings under each of T equally
-/// likely interventions (strata). p_ti: row i's likelihood in stratum t as in nt_xent; P_i = (p_1i + ... + p_Ti) / T.
-/// The loss is the mean of -log P_i over the 2N anchors; its gradient weights stratum t by the posterior
-/// p_ti / (T P_i). T = 1 is nt_xent.
+/// NT-Xent with the likelihood averaged over T equally likely interventions (strata), z [T, 2N, D]: the mean over
+/// anchors i of -log((p_1i + ... + p_Ti) / T), where p_ti is the likelihood of row i in stratum t as in nt_xent.
 Tensor stratified_nt_xent(const Tensor& z, double temperature);
 
-/// The second half of that, from the log likelihoods log p_ti [T, R]: -mean_i log((p_1i + ... + p_Ti) / T).
+/// The same from the log likelihoods log p_ti [T, R]: -mean_i log((p_1i + ... + p_Ti) / T).
 Tensor averaged_likelihood_loss(const Tensor& log_p);
 
 struct BarlowTwinsLoss {
@@ -49,8 +47,8 @@ struct BarlowTwinsParts {
 };
 BarlowTwinsParts barlow_twins_parts(const Tensor& z, const BarlowTwinsLoss& options = {});
 
-/// BYOL (Grill et al., "Bootstrap your own latent", NeurIPS 2020): mean over images of 2 - 2 cos(prediction of one
-/// view, target of the other), summed over both directions: between 0 and 8. Takes `target` as a constant.
+/// BYOL (Grill et al., "Bootstrap your own latent", NeurIPS 2020): the mean over images of 2 - 2 cos(prediction of one
+/// view, target of the other), summed over both directions: 0 to 8. Takes `target` as a constant.
 Tensor byol(const Tensor& prediction, const Tensor& target);
 
 }  // namespace vergence

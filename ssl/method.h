@@ -25,12 +25,12 @@ class Method {
   virtual std::vector<Mlp*> heads() = 0;
   /// Features [2N, dim] -> Embeddings::online.
   virtual Tensor embed(const Tensor& features, const ForwardMode& pass) const = 0;
-  /// Rank 0. `parts`, if given, receives summands worth a log line.
+  /// Returns the loss, rank 0. `parts`, if given, receives its summands for the log.
   virtual Tensor loss(const Embeddings& embeddings, Parts* parts = nullptr) const = 0;
-  /// If the loss is minus a mean log likelihood: the log likelihood per row, [2N]; none for other methods.
+  /// The log likelihood of each row, [2N], if the loss is minus their mean; none for other methods.
   virtual Tensor log_likelihood(const Embeddings&) const { return {}; }
-  /// The loss over several equally likely interventions: minus the mean log of the likelihood averaged over them, or,
-  /// for methods without a likelihood, the mean of their losses, an upper bound.
+  /// The loss over several equally likely interventions (strata): minus the mean log of the average likelihood; for
+  /// methods without a likelihood the mean of their losses, an upper bound.
   virtual Tensor stratified_loss(const std::vector<Embeddings>& strata) const;
 
   /// The moving average that computes targets; null for methods without one.

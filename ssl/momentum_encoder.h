@@ -1,5 +1,5 @@
 // A momentum copy of the encoder and, if wanted, of heads: BYOL's target network (Grill et al., NeurIPS 2020), or a
-// prior without labels. It normalizes by the batch's statistics and has no running ones.
+// prior without labels. Its batch norm uses the statistics of the batch; it keeps no running ones.
 #pragma once
 
 #include <vector>
@@ -21,8 +21,8 @@ struct MomentumSchedule {
 
 class MomentumEncoder {
  public:
-  /// Copies the current values, for passes with these activations. The heads must be the first trained ones after the
-  /// encoder, in that order.
+  /// Copies the current weights; `activations` is the type of activations in its passes. `heads` must follow the
+  /// encoder directly in the list of trained parameters, in this order.
   MomentumEncoder(const Encoder& encoder, const std::vector<const Mlp*>& heads, const MomentumSchedule& schedule,
                   DType activations);
   MomentumEncoder(const MomentumEncoder&) = delete;  // the parameter set points at the models in here

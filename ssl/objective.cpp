@@ -6,7 +6,7 @@
 namespace vergence {
 namespace {
 
-/// Puts the models' own tensors back.
+/// Replaces the models' tensors; its destructor restores them.
 class Replaced {
  public:
   Replaced(const std::vector<Tensor*>& targets, const Tensors& values) : targets_(targets) {

@@ -1,10 +1,8 @@
-// An objective defines one training step. A new one needs a file in ssl/objectives (ssl/objective_list.h) and a recipe:
-// docs/adding_an_objective.md.
-//
-// The base class has the parts that all two-view objectives share: the encoder, its running statistics, the optimizer
-// and the one encoder call for both views. A derived class adds heads and the loss, and passes everything it trains to
-// `train` at the end of its constructor. Objectives on a base method derive from MethodObjective
-// (ssl/method_objective.h).
+// An objective defines one training step. A new one needs a file in ssl/objectives and a recipe: see
+// docs/adding_an_objective.md. The base class has what all two-view objectives share: the encoder, its running
+// statistics, the optimizer and the one encoder call for both views. A derived class adds heads and the loss, and
+// passes everything it trains to `train` at the end of its constructor. Objectives on a base method derive from
+// MethodObjective (ssl/method_objective.h).
 #pragma once
 
 #include <functional>
@@ -26,16 +24,16 @@ namespace vergence {
 
 /// Everything needed to make an objective.
 struct ObjectiveSetup {
-  const Options& options;  // the objective's and the optimizer's
+  const Options& options;  // of the objective and the optimizer
   EncoderSettings encoder;
   Backend& backend;
   DType activations = DType::f32;  // of the encoder
-  DType weights = DType::f32;      // f64: gradient checks
+  DType weights = DType::f32;      // f64 only for gradient checks
 
   Init init() const { return {backend, static_cast<std::uint64_t>(options.seed), weights}; }
 };
 
-/// Everything of an objective that a checkpoint keeps: named handles to live values.
+/// Everything of an objective that a checkpoint stores: named pointers to the live values.
 struct ObjectiveState {
   std::vector<std::pair<std::string, ParameterSet>> parameters;
   std::vector<std::pair<std::string, Statistics*>> statistics;
@@ -67,8 +65,8 @@ class Objective {
   /// The host's part of a step: uploads what changes from step to step, such as the learning rate. Derived classes may
   /// extend it.
   virtual void prepare(const StepContext& context);
-  /// The device's part: forward, gradient, optimizer and what follows. It uses only the device's memory and never waits
-  /// for results, so that it can be recorded once and repeated (ssl/steps/runner.h).
+  /// The device's part: forward, backward, optimizer and what follows. It uses only the device's memory and never waits
+  /// for results, so it can be recorded once and replayed (ssl/steps/runner.h).
   virtual Step run(const Views& views) = 0;
   /// The kind of this step, if not all steps do the same work; each kind has its own recording. Called after `prepare`.
   virtual int step_kind() const { return 0; }
@@ -87,8 +85,8 @@ class Objective {
   Encoder& encoder() { return encoder_; }
   Statistics& statistics() { return statistics_; }
 
-  /// A factor per feature, [dim], for comparing features: saved beside the encoder as mask.safetensors, and kNN is also
-  /// reported with it. Most objectives have none.
+  /// A factor per feature, [dim], for comparing features: saved beside the encoder as mask.safetensors and used for a
+  /// second kNN figure. Most objectives have none.
   virtual Tensor feature_mask() const { return {}; }
   /// A one-line warning about a logged step's parts; empty if all is well. `step`: steps done.
   virtual std::string warning(const PartValues&, std::int64_t /*step*/) const { return {}; }

@@ -21,11 +21,11 @@ struct ObjectiveEntry {
   /// One of these two: an independent objective, or a base method for others to build on.
   std::unique_ptr<Objective> (*make)(const ObjectiveSetup& setup) = nullptr;
   std::unique_ptr<Method> (*make_base)(const ObjectiveSetup& setup, const Encoder& encoder) = nullptr;
-  /// Both or none. The options, including objective and epochs, of a run that must come first, on the same images;
-  /// none: no such run. ssl/training/stages.h sets its folder and schedule.
+  /// Set both or neither. Returns the options, including objective and epochs, of a run that must come first on the
+  /// same images; none if no such run is needed. ssl/training/stages.h sets its folder and schedule.
   std::optional<Options> (*first_run)(const Options& options) = nullptr;
-  /// Gives the objective's options that run's encoder file, in a setting that is not an option and so is neither saved
-  /// nor compared. Empty: that run is still to come, and the objective is made only for a plan.
+  /// Passes that run's encoder file to the objective's settings, where it is neither saved nor compared. Empty: that
+  /// run is still to come, and the objective is made only for a plan.
   void (*take_encoder)(Options& options, const std::string& file) = nullptr;
 };
 

@@ -7,10 +7,9 @@
 
 namespace vergence {
 
-/// Takes batches of the options' data set in random order for about `seconds`, but at least one batch. Batches made
-/// before all workers were busy do not count. Returns one object: dataset, image, batch, workers, images (made),
-/// seconds, images_per_s, views_per_s, options (the data set's). Throws UsageError for bad options and data, as
-/// pretrain does.
+/// Takes batches of the data set in random order for about `seconds`, at least one; those made before all workers were
+/// busy do not count. Returns one object: dataset, image, batch, workers, images (made), seconds, images_per_s,
+/// views_per_s, options (the data set's). Throws UsageError for bad options and data, like pretrain.
 nlohmann::ordered_json bench_data(const Options& options, double seconds);
 
 }  // namespace vergence

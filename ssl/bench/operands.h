@@ -1,5 +1,5 @@
-// The operands of `bench`: values like those of training. Zeros and constants switch fewer transistors, so a GPU would
-// run at a higher clock on them.
+// The operands of `bench`: values like those of training. Zeros and constants would switch fewer transistors, so a GPU
+// would run at a higher clock.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +19,7 @@ enum class Content {
   padded,     // pixels of 8 channels; the last five are zeros
 };
 
-/// Returns [size]; it repeats the same quarter of a million values.
+/// Returns [size]: a quarter of a million values, repeated.
 Tensor random_operand(Backend& backend, std::int64_t size, DType dtype = DType::f32, Content content = Content::normal);
 /// Returns [bytes], u8: random bits.
 Tensor random_bits(Backend& backend, std::int64_t bytes);

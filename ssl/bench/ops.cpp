@@ -39,7 +39,7 @@ struct Timing {
 };
 
 /// Takes at least three measurements, for at least a fifth of a second in total. A device that runs ahead of the host
-/// gets several calls at once, so waiting for it does not count.
+/// gets several calls at once, so that the wait for it does not count.
 Timing time_of(Backend& backend, const Call& call) {
   int calls = 1;
   const auto once = [&] {

@@ -1,10 +1,8 @@
-// `bench step`: times the same training step that `pretrain` runs, on views that are already in memory.
-//
-// The work is fixed, so other programs can be compared: a ResNet of width 64 (3x3 stem below 96 pixels, ImageNet's stem
-// from 96 on) or another encoder, batch statistics per view, SGD with learning rate 0.06, momentum 0.9 and weight decay
-// 5e-4. Heads: SimCLR dim-2048-256 without batch norm, temperature 0.5; Barlow Twins three layers of --projector with
-// batch norm in between, lambda 5e-3, unbiased deviations + 1e-5; BYOL and MetaMask with pretrain's defaults, and a
-// redundancy head of --projector.
+// `bench step`: times the training step of `pretrain` on views that are already in memory. The work is fixed, so other
+// programs can be compared: batch statistics per view; SGD with learning rate 0.06, momentum 0.9, weight decay 5e-4; by
+// default a ResNet of width 64 (3x3 stem below 96 pixels, ImageNet's from 96 on). Heads: SimCLR dim-2048-256 without
+// batch norm, temperature 0.5; Barlow Twins three layers of --projector with batch norm in between, lambda 5e-3,
+// unbiased deviations + 1e-5; BYOL and MetaMask (redundancy head of --projector) as in pretrain.
 #pragma once
 
 #include <cstdint>
@@ -24,8 +22,8 @@ inline constexpr Word<SecondOrder> bench_meta_words[]{{"finite-difference", Seco
                                                       {"exact", SecondOrder::exact}};
 
 struct BenchSettings {
-  /// Uses these options of pretrain: objective, encoder and its own options, batch (512), device, precision, cpu-conv,
-  /// conv, weight-gradients, deterministic, tune, recompute and record. It ignores the others.
+  /// The options of pretrain that it uses: objective, encoder and its own options, batch (512), device, precision,
+  /// cpu-conv, conv, weight-gradients, deterministic, tune, recompute and record. The others are ignored.
   GivenOptions run = of_512_images();
   std::int64_t image = 32, projector = 2048;
   std::int64_t steps = 10, warmup = 3;
@@ -59,13 +57,12 @@ BenchResult bench_step(const BenchSettings& settings, const ViewSource& views = 
 nlohmann::ordered_json bench_report(const BenchSettings& settings, const BenchResult& result);
 
 /// Returns [2 batch, image, image, channels], normally distributed; the same seed gives the same values. In bf16,
-/// channels must be 3: the same values, rounded, with zeros appended up to device_view_channels
-/// (datasets/loading/device_source.h).
+/// channels must be 3: the same values, rounded, with zeros appended up to device_view_channels.
 Views random_views(std::int64_t batch, std::int64_t image, std::uint64_t seed, Backend& backend,
                    DType type = DType::f32, std::int64_t channels = 3);
 
-/// Returns random views with the type and channels that training uses on this device (views made on the host, and views
-/// of other than 3 channels, are f32), plus any extra images that the objective asks for.
+/// Returns random views of the type and channels that training uses on this device, and any extra images that the
+/// objective asks for. Views made on the host, and views of other than 3 channels, are f32.
 Views bench_views(const Options& options, const Objective& objective, Backend& device, std::int64_t channels = 3);
 
 }  // namespace vergence

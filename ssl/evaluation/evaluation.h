@@ -27,20 +27,18 @@ struct EvaluationSettings {
 /// Returns all metric names, in the order in which they are computed.
 const std::vector<std::string>& metric_names();
 
-/// Returns the metrics of a list such as "knn,crowding", each once, in the order in which they are computed. "all"
-/// means all that `dataset` allows. Throws UsageError, which lists the valid names, for an unknown or empty name and
-/// for one that the data set does not allow.
+/// Returns the metrics of a list such as "knn,crowding", each once, in the order of computation; "all": all that
+/// `dataset` allows. Throws UsageError listing the valid names for an empty, unknown or disallowed one.
 std::vector<std::string> chosen_metrics(const std::string& list, const std::string& dataset);
 
 /// Receives one line per figure.
 using ShowLine = std::function<void(const std::string& line)>;
 
-/// Computes the metrics and returns the contents of evaluation.json. Checks the settings before the work, and refuses a
-/// requested metric that needs labels if the images have none; with `settings.unasked` it leaves such metrics out with
-/// one line. A figure that is undefined for these images, such as the distance between classes of a single class, is
-/// null, and "not_measured" gives the reason. If a metric throws after others were computed and `failure` is given, its
-/// figures are null too and `failure` receives the first exception (otherwise nothing); without `failure` the exception
-/// is thrown.
+/// Computes the metrics and returns the contents of evaluation.json. A figure that is undefined for these images is
+/// null, with the reason in "not_measured". Throws UsageError for bad settings, and for a metric that needs labels if
+/// the images have none (with `settings.unasked`, leaves it out instead). If a metric throws, its figures are null and
+/// `failure` receives the first exception, or null if there is none; without `failure`, or if no metric succeeds, the
+/// exception is thrown.
 nlohmann::ordered_json evaluate(Subject& subject, const EvaluationSettings& settings, const ShowLine& show,
                                 std::exception_ptr* failure = nullptr);
 

@@ -37,7 +37,7 @@ Metrics::Json number_or_null(double value) {
   return std::isfinite(value) ? Metrics::Json(value) : Metrics::Json(nullptr);
 }
 
-/// Says that images are not in color.
+/// The reason why hue does not apply: the images are not in color.
 std::string has_no_color(const Dataset& images) {
   return join(images.name, " has ", counted(images.channels, "channel"), ", expected 3");
 }

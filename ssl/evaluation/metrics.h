@@ -18,8 +18,8 @@
 
 namespace vergence {
 
-/// The state that the metrics share: the subject, and images and features that are read and extracted on first use. A
-/// metric or figure that is undefined for these images is null; a line and `not_measured` give the reason.
+/// The state that the metrics share: the subject, and the images and features, read and extracted on first use. A
+/// figure that is undefined for these images is null; a line and `not_measured` give the reason.
 class Metrics {
  public:
   using Json = nlohmann::ordered_json;
@@ -52,7 +52,7 @@ class Metrics {
   const Features& query();
 
  private:
-  /// Images as the encoder sees them, with the settings that still have to be applied.
+  /// Images as the encoder sees them, and the settings that remain to be applied.
   struct Seen {
     Dataset images;
     ExtractSettings extract;

@@ -89,8 +89,8 @@ std::string trained_classes(const Metadata& metadata, const std::optional<Option
   return config && config->dataset == "cifar100" ? option_text(*config, "cifar100.classes") : "";
 }
 
-/// Chooses the split if none was given: test, or val for images without a test split and without labels, for which the
-/// choice does not matter.
+/// Chooses the split if none was given: test, or val for images without a test split and labels, where it does not
+/// matter.
 void settle_split(Subject& subject) {
   subject.options.split = "test";
   if (has_test_split(subject.data) || !open_dataset(subject.data, "val").labels.empty()) return;
@@ -99,7 +99,7 @@ void settle_split(Subject& subject) {
                         " has no labels and no split test: judged on val, ", entry_of(subject.data.name).val);
 }
 
-/// The first channels' values as one would write them: the shortest decimal number that gives the same float.
+/// The first channels' values, each as the shortest decimal number that gives the same float.
 nlohmann::ordered_json json_list(const ChannelValues& values, std::int64_t channels) {
   nlohmann::ordered_json list = nlohmann::ordered_json::array();
   for (std::size_t c = 0; c < static_cast<std::size_t>(channels); ++c) {
@@ -215,7 +215,7 @@ Subject open_subject(const SubjectOptions& options) {
   subject.extract.mean = channels_from(subject.metadata, "mean", settings.channels, subject.path);
   subject.extract.std = channels_from(subject.metadata, "std", settings.channels, subject.path);
   subject.judged = judged_options(options, config, subject);
-  subject.data = as_judged(dataset_settings(subject.judged));  // whatever the run saw, all encoders get the same images
+  subject.data = as_judged(dataset_settings(subject.judged));  // all encoders get the same images, whatever the run saw
   set_convolutions(subject.judged);
   if (!options.untrained) subject.trained_on = trained_dataset(subject.metadata);
   if (!options.untrained && subject.trained_on.empty() && config) subject.trained_on = config->dataset;

@@ -24,8 +24,8 @@ struct SubjectOptions {
   std::string run;           // a run folder, or
   std::string encoder_file;  // an encoder.safetensors without its run
   bool untrained = false;    // use the same architecture with its initial weights
-  /// Options of pretrain that override the run's. --device, --precision and --decode (exact) do not come from the run;
-  /// --dataset defaults to the data set that the encoder was trained on.
+  /// Options of pretrain that override the run's. --device, --precision and --decode (exact) are never the run's;
+  /// --dataset defaults to the training data set.
   GivenOptions judged = exactly_decoded();
   std::string split;           // the judged split; probes train on probe_split(split). Empty: open_subject chooses
   std::int64_t limit = 0;      // only the first N images of each split; 0: all
@@ -61,7 +61,7 @@ struct Subject {
   /// Returns the encoder in eval mode; the subject must outlive it.
   Encode encode() { return encode_with(encoder, statistics, precision); }
   Encode encode_map() { return encode_map_with(encoder, statistics, precision); }
-  /// Returns everything that identifies the subject, for the verdict's file. Paths are raw bytes (see json_text).
+  /// Returns what identifies the subject, for the result file. Paths are raw bytes (see json_text).
   nlohmann::ordered_json description() const;
   /// Compares the data set's files with their published checksums and prints the result; throws UsageError for a
   /// mismatch.
@@ -79,10 +79,9 @@ std::string encoder_path(const SubjectOptions& options);
 /// Returns the training data set in an encoder's metadata; empty if there is none.
 std::string trained_dataset(const Metadata& metadata);
 
-/// Loads the encoder, applies the run's choice of convolutions to this process, and chooses the judged split if none is
-/// given: test, or val for images with neither a test split nor labels (`notice` says so). Throws UsageError (one line)
-/// unless exactly one of run and encoder_file is given, for missing or damaged files, and for unavailable devices and
-/// precisions.
+/// Loads the encoder, applies the run's convolutions to this process and settles the judged split: test, or val for
+/// images with neither a test split nor labels (`notice` says so). Throws UsageError (one line) unless exactly one of
+/// run and encoder_file is given, and for missing or damaged files, unavailable devices and precisions.
 Subject open_subject(const SubjectOptions& options);
 
 /// Rounds a percentage to two decimals, as printed and stored.

@@ -1,5 +1,5 @@
-// Writes the results for a subject: the latest verdict to a file of its own, and every verdict as a line of
-// results.jsonl. docs/evaluation.md describes the entries.
+// Writes the results for a subject: the latest to a file of its own (the verdict), and each as a line of results.jsonl.
+// docs/evaluation.md describes the entries.
 #pragma once
 
 #include <cstdint>
@@ -13,10 +13,9 @@
 
 namespace vergence {
 
-/// Returns the file for the results: --out, or <name>.json in the encoder's folder. The name gets the suffixes
-/// "_on_<data set>" if the encoder's file says that it was trained on another data set than --dataset, "_val" for that
-/// split, and "_untrained" for initial weights. Throws UsageError if the options name no encoder, or if --out names
-/// existing weights, options or metrics.
+/// Returns the file for the results: --out, or <name>.json in the encoder's folder, with suffixes "_on_<data set>" if
+/// the encoder was trained on another data set than --dataset, "_val" for that split, "_untrained" for initial weights.
+/// Throws UsageError if the options name no encoder, or if --out names existing weights, options or metrics.
 std::string verdict_path(const SubjectOptions& options, const std::string& name);
 
 /// The fields of a line of results.jsonl besides those of the subject.

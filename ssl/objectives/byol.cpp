@@ -1,5 +1,5 @@
-// BYOL (Grill et al.: "Bootstrap your options latent: a new approach to self-supervised learning", NeurIPS 2020): a
-// predictor learns to map one view's projection to the other view's projection by a slowly moving copy of the network.
+// BYOL (Grill et al.: "Bootstrap your own latent: a new approach to self-supervised learning", NeurIPS 2020): a
+// predictor learns to map one view's projection to the momentum encoder's projection of the other view.
 #include "ssl/losses.h"
 #include "ssl/objective_list.h"
 

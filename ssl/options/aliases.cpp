@@ -8,7 +8,7 @@
 namespace vergence {
 namespace {
 
-/// Known names that are not aliases, as their values differ, with the options they mean.
+/// Names from other programs that are no aliases, as their values differ, and the options they suggest.
 const std::vector<std::pair<std::string, std::string>> hints{
     {"tau", "temperature"},    {"gpu", "device"},    {"gpus", "device"},    {"cuda", "device"},
     {"accelerator", "device"}, {"amp", "precision"}, {"fp16", "precision"}, {"warmup", "warmup-epochs"},
@@ -16,7 +16,7 @@ const std::vector<std::pair<std::string, std::string>> hints{
     {"path", "data"},          {"name", "out"},
 };
 
-/// The table's name with this spelling; empty: none.
+/// The table's name that differs at most in dashes and underscores; empty: none.
 std::string spelled_option(const std::string& name) {
   if (find_option(name)) return name;
   for (const OptionEntry& entry : option_table())

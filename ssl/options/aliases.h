@@ -9,15 +9,14 @@
 
 namespace vergence {
 
-/// Other names of options, each with its option; without `temperature`, whose option depends on the objective.
+/// Other names of options, each with its option. Without `temperature`, whose option depends on the objective.
 const std::vector<std::pair<std::string, std::string>>& option_aliases();
 
 /// The alias of the chosen objective's own option NAME.temperature.
 inline constexpr const char* objectives_temperature = "temperature";
 
-/// The true name of option `name`, which may swap dashes and underscores or be an alias; `temperature` is
-/// NAME.temperature of the objective NAME. For an unknown name throws UsageError, which begins with `where`, suggests
-/// names with `dashes` before them, and ends with `more`.
+/// Returns the true name of option `name`, given with any dashes or as an alias; `temperature` is the objective's own.
+/// Throws UsageError for an unknown name: `where`, then similar names with `dashes` before them, then `more`.
 std::string true_option_name(const std::string& name, const std::string& objective, const std::string& where,
                              const char* dashes, const char* more = "");
 

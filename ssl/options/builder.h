@@ -44,13 +44,13 @@ class OptionBuilder {
     entry.path = leads_to;
     entry.flags = flags;
   }
-  /// A word for each value of an enum: {{"auto", CpuConv::automatic}, ...}, the only place that spells it.
+  /// An enum, with a word for each value: {{"auto", CpuConv::automatic}, ...}. The words are spelled nowhere else.
   template <class Get, class T = Referred<Options, Get>>
   void choice(std::string name, Get get, std::type_identity_t<Words<T>> words, std::string help,
               unsigned flags = OptionEntry::none) {
     add_field(std::move(name), WordField<Options>(get, std::move(words)), std::move(help)).flags = flags;
   }
-  /// One of the names of registered things.
+  /// One name of a registry, such as an encoder or a data set.
   template <class Get>
   void registered(std::string name, Get get, std::vector<std::string> names, std::string help,
                   unsigned flags = OptionEntry::none) {
@@ -68,7 +68,7 @@ class OptionBuilder {
   void flag(std::string name, Get get, std::string help, unsigned flags = OptionEntry::none) {
     add(std::move(name), get, std::move(help)).flags = flags;
   }
-  /// An option of a family of encoders or of a data set.
+  /// An option that an encoder family or a data set declares.
   void component(const ComponentOption& option) {
     const auto settings = [](Options& o) -> ComponentSettings& { return o.components; };
     if (const auto* words = std::get_if<ComponentOption::Choice>(&option.field))
@@ -140,7 +140,7 @@ struct ObjectiveOptions {
 };
 
 /// The options of all objectives, sorted by name. Defined with the list of objectives (ssl/objective_list.h), so that
-/// the table of options knows no objective.
+/// the table of options depends on no objective.
 const std::vector<ObjectiveOptions>& objective_options();
 
 /// The names of all objectives.

@@ -32,7 +32,7 @@ std::optional<std::string> value_behind(const Arguments& arguments, const std::s
   return {};
 }
 
-/// Answers questions about the program itself, whatever else was given.
+/// Answers --help, --version and --recipes, whatever else was given.
 void answer_questions(const Arguments& arguments, const std::string& objective) {
   Arguments spelled = arguments;
   std::replace(spelled.begin(), spelled.end(), std::string("-h"), std::string("--help"));

@@ -23,9 +23,8 @@ ConfigFile recipe_for(const std::string& dataset, const std::string& objective);
 /// One file's settings, with names as written.
 using Layer = std::vector<Setting>;
 
-/// The settings of a file and, before them, of the files it extends: later layers win. A file says `extends = "BASE"`
-/// or an ordered list of bases, each a path relative to the file or the name of a shipped recipe. Throws UsageError if
-/// a base is missing or a file extends itself.
+/// Returns the settings of a file, after those of the files it extends with `extends = "BASE"` or a list of bases (each
+/// a path relative to the file, or a recipe): later layers win. Throws UsageError for missing bases and cycles.
 std::vector<Layer> read_layers(const std::string& path);
 
 }  // namespace vergence

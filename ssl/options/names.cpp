@@ -24,7 +24,7 @@ bool begins_with(const std::string& text, const std::string& start) {
   return text.size() >= start.size() && same_spelling(text.substr(0, start.size()), start);
 }
 
-/// Any short name is near to everything.
+/// Allows few edits to short names, which are near to everything.
 std::size_t max_edits(const std::string& name) {
   return name.size() <= 4 ? 1 : std::max<std::size_t>(2, name.size() / 4);
 }

@@ -14,8 +14,8 @@ bool same_spelling(std::string_view a, std::string_view b);
 /// Edits (insert, delete, replace) that turn one word into the other.
 std::size_t edits_between(std::string_view a, std::string_view b);
 
-/// At most three of `known` that `name` may mean: those whose last part is `name` (temperature of simclr.temperature),
-/// else those that begin with it, else those whose last part begins with it, else the nearest if it is near.
+/// Returns at most three of `known` that `name` may mean: those whose last part is `name` (simclr.temperature for
+/// temperature), else those that begin with it, else those whose last part begins with it, else the nearest if close.
 std::vector<std::string> names_like(const std::string& name, const std::vector<std::string>& known);
 
 /// ", did you mean --a or --b?", with `dashes` before each name; empty if there are no names.

@@ -20,7 +20,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// An option given twice, or under two names, must have one value.
+/// Refuses two values of an option given twice, or under two names.
 void refuse_two_values(const Setting& first, const Setting& second) {
   if (first.value == second.value) return;
   const std::string values = join("'", shortened(first.value), "' and '", shortened(second.value), "'");
@@ -93,7 +93,7 @@ bool sets(const std::vector<Setting>& settings, const char* name) {
   return std::any_of(settings.begin(), settings.end(), [&](const Setting& s) { return s.name == name; });
 }
 
-/// A moved run folder's config.toml still names the old folder: a run would start there.
+/// The config.toml of a moved run folder still names the old folder, where a new run would start.
 void refuse_moved_run(const std::string& config, const Options& options) {
   fs::path folder = fs::path(config).parent_path();
   if (folder.empty()) folder = ".";
@@ -106,7 +106,7 @@ void refuse_moved_run(const std::string& config, const Options& options) {
                 " to go on with that checkpoint, or --out ", run, " if that is meant");
 }
 
-/// If both views agree, an option of both is saved as one line.
+/// Whether this option is saved. An option of both views is one line if the views agree, else two.
 bool is_written(const OptionEntry& entry, const Options& options) {
   if (entry.flags & OptionEntry::command_line_only) return false;
   const std::string both = entry.both.empty() ? (entry.fields.size() == 2 ? entry.name : "") : entry.both;
@@ -150,7 +150,7 @@ void refuse_other_encoders(const std::vector<std::string>& given, const std::str
 
 Options parse_pretrain(int argc, const char* const* argv) {
   const CommandLine line = read_command_line(argc, argv);
-  // Reads the command line first too: it names the data set and objective of the recipe.
+  // The command line is also applied first, since it names the data set and objective of the recipe.
   std::vector<Setting> first = line.settings;
   std::erase_if(first, [](const Setting& s) { return s.name == objectives_temperature; });
   Options options;

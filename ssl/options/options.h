@@ -1,5 +1,5 @@
-// Every option of `pretrain`, and the ways to get them: command line, configuration file, shipped recipe, defaults.
-// One table has the names, types, ranges and help of all options (ssl/options/table.h).
+// All options of `pretrain`, and where they come from: command line, configuration file, shipped recipe, defaults. One
+// table has the names, types, ranges and help texts of all options (ssl/options/table.h).
 #pragma once
 
 #include <array>
@@ -18,7 +18,7 @@
 
 namespace vergence {
 
-/// Of activations and convolutions. tf32: GPU only. With bf16 on a GPU, heads and losses are in tf32.
+/// The type of activations and convolutions. tf32: GPU only. With bf16 on a GPU, heads and losses are in tf32.
 enum class Precision { fp32, tf32, bf16 };
 
 struct LarsOptions {
@@ -43,7 +43,7 @@ struct Options {
   BadImagePolicy bad_images = BadImagePolicy::stop;  // for unreadable images
   std::int64_t eval_resize = -1;                     // un-augmented images: short side before the center crop
   std::int64_t image_size = 0;                       // of the views; 0: the data set's own
-  std::int64_t limit = 0;                            // first N training images; 0: all
+  std::int64_t limit = 0;                            // use only the first N training images; 0: all
 
   // ---- encoder
   std::string encoder = "resnet18";
@@ -78,7 +78,7 @@ struct Options {
   Precision precision = Precision::fp32;
   CpuConv cpu_conv = CpuConv::automatic;
   CudaConv conv = CudaConv::automatic;
-  std::optional<DType> weight_gradients;  // cuDNN may round them to this; none: follows the precision
+  std::optional<DType> weight_gradients;  // the type cuDNN may round them to; none: by precision
   bool record = true;
   bool recompute = false;
   std::int64_t seed = 1;
@@ -96,7 +96,7 @@ struct Options {
   bool resume = false;
   bool plan = false;
   bool verify = false;
-  std::string command;  // for a shell, in run.json; empty: unknown
+  std::string command;  // quoted for a shell, for run.json; empty: unknown
 
   /// Whether the caller, the command line or the user's own file chose the batch. If not, a small data set gets a
   /// smaller one (`settle_batch` in ssl/steps/setup.h).
@@ -106,7 +106,7 @@ struct Options {
   /// What set options besides command line and defaults: lines such as "recipe /usr/share/…/cifar10/simclr.toml".
   std::vector<std::string> applied;
 
-  /// lr batch / 256.
+  /// The applied learning rate: lr * batch / 256.
   double effective_lr() const { return lr * static_cast<double>(batch) / 256; }
   /// Whether biases and batch-norm parameters (one-dimensional ones) are left out of weight decay and LARS' adaptation.
   bool excludes_1d() const { return exclude_1d.value_or(optimizer == OptimizerKind::lars); }
@@ -114,10 +114,10 @@ struct Options {
   std::string run_folder() const;
 };
 
-/// `pretrain`'s options from its arguments, then the file of --config or, without --config, the shipped recipe of the
-/// data set and objective, then the defaults. Throws HelpRequest for --help, and UsageError (one line: option or
-/// file:line, what, what was expected), also if --resume has a --config next to a checkpoint that names another run
-/// folder and no --out decides between them.
+/// Returns the options of `pretrain` from its arguments, else from the file of --config or (without --config) the
+/// shipped recipe of the data set and objective, else the defaults. Throws HelpRequest for --help, and UsageError (one
+/// line: option or file:line, what, what was expected), also for --resume with the config.toml of a moved run folder
+/// and no --out.
 Options parse_pretrain(int argc, const char* const* argv);
 
 /// Options from a configuration file and the files it extends, else the defaults; no recipe applies. Throws UsageError
@@ -136,15 +136,15 @@ std::string options_to_toml(const Options& options);
 struct OptionDifference {
   std::string name, first, second;  // the name without dashes; values as text
 };
-/// The saved options that differ, except those that a resumed run may change: out, data, device, workers, eval-every,
-/// checkpoint-every, bad-images (a run can continue without a bad image), max-steps. Two paths of one input are equal.
+/// Returns the saved options that differ, except those that a resumed run may change (OptionEntry::may_change). Two
+/// paths of one input are equal.
 std::vector<OptionDifference> differences(const Options& first, const Options& second);
 
 /// The options, with defaults for those that a resumed run may change.
 Options without_changeable(const Options& options);
 
 /// Throws UsageError naming the `differences` if the run `saved` in the checkpoint or config.toml at `path` cannot
-/// continue as `now`.
+/// continue with options `now`.
 void require_resumable(const Options& saved, const Options& now, const std::string& path);
 
 /// Both views' settings; `data_set` gives mean, std and size if the options do not. Throws UsageError for augmentations

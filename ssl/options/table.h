@@ -72,7 +72,7 @@ std::string value_toml(const OptionEntry& entry, const Options& options);
 /// An input's path made absolute from the working directory, without resolving links; other text is unchanged.
 std::string absolute_input(const OptionEntry& entry, const std::string& path);
 
-/// Whether both lead to the same input.
+/// Whether both paths lead to the same input.
 bool same_input(const OptionEntry& entry, const std::string& first, const std::string& second);
 
 /// "a number above 0", "on or off", "simclr, barlow_twins or byol".

@@ -1,4 +1,4 @@
-// TOML through toml++, flattened.
+// Parses TOML with toml++ and flattens it.
 #include "ssl/options/toml.h"
 
 #include <algorithm>
@@ -10,19 +10,19 @@
 #include "kernels/error.h"
 
 namespace vergence {
-/// What toml++ asserts does not hold of some texts that are no TOML.
+/// Thrown instead of aborting where invalid text violates an assertion of toml++.
 struct TomlAssertion {};
 }  // namespace vergence
 
 #ifdef __GNUC__
 #pragma GCC diagnostic push
 #ifndef __clang__
-#pragma GCC diagnostic ignored "-Wterminate"  // where toml++ promises not to throw, it asserts nothing about the text
+#pragma GCC diagnostic ignored "-Wterminate"  // toml++'s noexcept functions assert nothing about the text
 #endif
 #endif
 #undef NDEBUG
 #define TOML_ASSERT(condition) ((condition) ? void() : throw vergence::TomlAssertion())
-// It also calls unreachable what letters such as an e with an accent do reach: they are no white space.
+// toml++ marks code as unreachable that accented letters do reach: there the answer is "not white space".
 #include <toml++/impl/preprocessor.h>
 #undef TOML_UNREACHABLE
 #define TOML_UNREACHABLE return false
@@ -47,7 +47,7 @@ std::string float_text(double value) {
   return std::string(buffer, end.ptr);
 }
 
-/// The text of a single number, string or truth value, and its type; an empty name stands for a list's element.
+/// The text and type of a single number, string or boolean.
 Setting scalar(const toml::node& node, const std::string& where) {
   Setting setting;
   setting.where = where;
@@ -134,7 +134,7 @@ bool is_plain_text(std::string_view line) {
   return at + 1 == text.size();
 }
 
-/// The dots of a text, without those of values that are texts: a path may have many.
+/// The number of dots in a text, outside of string values (a path may have many).
 std::int64_t nesting_dots(std::string_view text) {
   std::int64_t dots = 0;
   while (!text.empty()) {
@@ -150,8 +150,8 @@ std::int64_t nesting_dots(std::string_view text) {
 }  // namespace
 
 std::vector<Setting> read_toml(std::string_view text, const std::string& where) {
-  // Tables lie in one another as deep as the text has dots outside values (brackets have a limit of toml++'s own), and
-  // what goes through them calls itself: a long "a.a.a.a" would end the stack.
+  // Every dot outside values may nest one more table (toml++ limits brackets itself), and the traversal is recursive: a
+  // long "a.a.a.a" would overflow the stack.
   constexpr std::int64_t max_dots = 2000;
   const std::int64_t dots = nesting_dots(text);
   require_usage(dots <= max_dots, where, ": has ", dots, " dots, expected a configuration file of at most ", max_dots);

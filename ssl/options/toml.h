@@ -1,5 +1,5 @@
-// Configuration files: reads TOML into a flat list of named values with line numbers; tables and dotted names mean the
-// same. (CLI11's reader has no dotted names, no line numbers and only one layer below the command line.)
+// Reads a TOML configuration file into a flat list of named values with line numbers; [tables] and dotted names are
+// equivalent. (CLI11's reader has no dotted names, no line numbers and only one layer below the command line.)
 #pragma once
 
 #include <string>
@@ -21,8 +21,8 @@ struct Setting {
 /// The key for the files that a configuration file extends (ssl/options/config_file.h): a string, or a list of strings.
 inline constexpr const char* extends_key = "extends";
 
-/// The values of a TOML text in the order of their lines. Throws UsageError "<where>:<line>: …" if it cannot be parsed
-/// or contains values that no option takes (dates, nested lists, lists of tables).
+/// Returns the values of a TOML text in the order of their lines. Throws UsageError "<where>:<line>: …" if it cannot be
+/// parsed or contains values that no option takes (dates, nested lists, lists of tables).
 std::vector<Setting> read_toml(std::string_view text, const std::string& where);
 
 /// A TOML string literal of UTF-8 text.

@@ -1,5 +1,4 @@
-// Table options (ssl/options/table.h) on the command lines of other tools, with the same names, checks and help as in
-// pretrain.
+// Options of pretrain's table (ssl/options/table.h) on the command lines of other tools: same names, checks and help.
 #pragma once
 
 #include <functional>
@@ -38,10 +37,10 @@ struct ToolOption {
   std::string help = {};               // the tool's own help; empty: the table's
 };
 
-/// `given` must outlive the parse.
+/// Adds a table option to `app`. `given` receives its value and must outlive the parse.
 void add_table_option(CLI::App& app, const ToolOption& option, GivenOptions& given);
 
-/// A tool's own option that takes words; calls `set` with the given one. `default_word`: its default in --help.
+/// Adds a tool's own option that takes words; calls `set` with the given one. `default_word`: its default in --help.
 void add_word_option(CLI::App& app, const std::string& name, const std::vector<std::string>& words,
                      const std::string& default_word, const std::string& help,
                      const std::function<void(const std::string&)>& set);
@@ -53,7 +52,7 @@ void add_word_option(CLI::App& app, const std::string& name, T& variable, std::t
   add_word_option(app, name, words.texts(), words.text_of(variable), help,
                   [=, &variable](const std::string& word) { variable = *words.value_of(word); });
 }
-/// The same for a variable without a value unless the option is given.
+/// The same for a variable that has no value unless the option is given.
 template <class T>
 void add_word_option(CLI::App& app, const std::string& name, std::optional<T>& variable,
                      std::type_identity_t<Words<T>> words, const std::string& help) {

@@ -61,7 +61,7 @@ Number parse_number(std::string_view text, const OptionEntry& entry, const Setti
   const std::optional<Number> value = number_of<Number>(text);
   if (!value) refuse(entry, setting);
   const double number = static_cast<double>(*value);
-  // Not a comparison with infinity: the test must also catch NaN.
+  // std::isfinite, since NaN must fail too.
   if (!std::isfinite(number) || !entry.range.contains(number)) refuse(entry, setting);
   return *value;
 }
@@ -74,7 +74,7 @@ bool parse_bool(const OptionEntry& entry, const Setting& setting) {
 
 std::string parse_text(const OptionEntry& entry, const Setting& setting) {
   if (entry.choices.empty()) {
-    // A path: on the command line its bytes, in a file (UTF-8) a text that encodes them.
+    // A path is raw bytes on the command line, and UTF-8 text that encodes them in a file.
     const bool literal = setting.type == Setting::Type::untyped;
     require_usage(setting.value.find('\0') == std::string::npos, setting.where,
                   ": expected a text without a zero byte, got '", shortened(setting.value), "'");
@@ -135,7 +135,7 @@ std::string text_of(const Value& value, bool toml) {
   }
 }
 
-/// Accessors take a mutable reference, as they also serve writing; reading changes nothing.
+/// Accessors take a mutable reference because they also serve writing; reading changes nothing.
 Options& for_reading(const Options& options) { return const_cast<Options&>(options); }
 
 template <class Value>
@@ -158,7 +158,7 @@ void copy_value(const WordField<Options>& field, const Options& from, Options& t
   field.set(to, field.word(for_reading(from)));
 }
 
-/// The file value for an option of words or names: a truth value becomes on or off.
+/// Whether a configuration file's value may be a word or name: a text, or a boolean, which means on or off.
 bool is_word(const Setting& setting) {
   return setting.type == Setting::Type::text || setting.type == Setting::Type::boolean;
 }
@@ -213,12 +213,12 @@ std::string absolute_input(const OptionEntry& entry, const std::string& path) {
   namespace fs = std::filesystem;
   std::error_code error;
   const bool name = (entry.flags & OptionEntry::or_list) && !shipped_classes(path).empty() &&
-                    !fs::is_regular_file(path, error);  // as what reads the list sees it
+                    !fs::is_regular_file(path, error);  // the reader of the list prefers a file of that name
   if (path.empty() || name) return path;
   const fs::path absolute = fs::absolute(path, error);
   if (error) return path;
   const fs::path tidy = absolute.lexically_normal();
-  // After a link, ".." differs from the text.
+  // After a link, ".." does not lead where the text says.
   const bool has_dots = path.find("..") != std::string::npos;
   return (!has_dots || fs::equivalent(absolute, tidy, error) ? tidy : absolute).string();
 }

@@ -19,7 +19,8 @@ struct TrainingPlan {
   std::int64_t bytes = 0;                                   // of source and step
   double effective_lr = 0;
 
-  /// Device memory in bytes that the images must leave free: the estimate for the steps, plus room for libraries.
+  /// Device memory in bytes to keep free when images are placed there: the estimate for a step plus a quarter, and 2
+  /// GiB for libraries.
   std::int64_t reserve() const { return step.bytes + step.bytes / 4 + (std::int64_t{2} << 30); }
 };
 

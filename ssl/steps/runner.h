@@ -1,4 +1,4 @@
-// Runs training steps eagerly or, if the device supports it, records one and repeats it, with the same results.
+// Runs training steps eagerly or, if the device supports it, records one and replays it, with the same results.
 #pragma once
 
 #include <functional>
@@ -11,20 +11,20 @@
 
 namespace vergence {
 
-/// The first two steps of a kind (Objective::step_kind) run eagerly and create all lasting state; the third is
-/// recorded, then repeated. `Objective::prepare` uploads what changes from step to step.
+/// The first two steps of a kind (Objective::step_kind) run eagerly and create all lasting state. The third is
+/// recorded; later ones replay it. `Objective::prepare` uploads what changes from step to step.
 class StepRunner {
  public:
-  /// Both must outlive the runner. `record` false: every step runs eagerly.
+  /// Both must outlive the runner. Without `record`, every step runs eagerly.
   StepRunner(Objective& objective, Backend& backend, bool record = true);
 
   /// Runs one step. `views`, the device's part of making the batch, is recorded too and must return the same tensors
   /// each time. The result is valid until the next step.
   const Step& run(const std::function<Views()>& views, const StepContext& context);
 
-  /// Whether the last step was recorded or repeated.
+  /// Whether the last step was recorded or replayed.
   bool recorded() const { return last_ && last_->recording; }
-  /// Why the device refused to record a step, which then runs eagerly; empty: it did not.
+  /// Why the device refused to record steps, which then run eagerly; empty if it did not refuse.
   const std::string& refusal() const { return refusal_; }
 
  private:

@@ -42,7 +42,7 @@ int loader_workers(const Options& options, bool computed_here) {
   constexpr int most = 16;
   cpu_set_t allowed;
   CPU_ZERO(&allowed);
-  // If the set is too small for all processors, there are more than enough.
+  // The call fails if the machine has more processors than the set holds: more than enough.
   const int processors = sched_getaffinity(0, sizeof allowed, &allowed) == 0 ? CPU_COUNT(&allowed) : 2 * most;
   return std::clamp(computed_here ? processors / 2 : processors - 1, 1, most);
 }

@@ -1,5 +1,5 @@
 // Turns options into the parts of a run: batch and schedule, the loader's settings, the encoder's types, the objective,
-// the choice of kernels.
+// the kernel choices.
 #pragma once
 
 #include <cstdint>
@@ -12,18 +12,18 @@
 
 namespace vergence {
 
-/// Without a chosen batch (Options::batch_chosen), limits it to half of the images, at least 2, and notes that in
-/// `applied`. Every run calls this first, as it saves and compares the batch.
+/// Limits a batch that the user did not choose (Options::batch_chosen) to half of the images, at least 2, and notes
+/// that in `applied`. Every run calls this first, since the batch is saved and compared.
 void settle_batch(Options& options, const Dataset& dataset);
 
 /// Steps in one epoch: the last partial batch is dropped. Throws UsageError if the batch is larger than the data set.
 std::int64_t steps_per_epoch(const Options& options, const Dataset& dataset);
 
-/// The options' learning rate over the run, in steps.
+/// The learning rate schedule of the run.
 Schedule make_schedule(const Options& options, std::int64_t steps_per_epoch);
 
-/// The number of threads that make views: --workers, or if that is 0, half of this process's processors if steps are
-/// `computed_here` (on the same processors), else all but one, which drives the device; 1 to 16.
+/// Returns the number of threads that make views: --workers, or if that is 0, half of this process's processors if
+/// steps are `computed_here` (on the same processors), else all but one, which drives the device. 1 to 16.
 int loader_workers(const Options& options, bool computed_here);
 
 /// The loader's settings for a run that starts or continues after `step` steps.
@@ -38,8 +38,8 @@ DType activations_of(const Options& options, const Backend& backend);
 ObjectiveSetup objective_setup(const Options& options, std::int64_t image_size, Backend& backend,
                                std::int64_t channels = 3);
 
-/// A device's choices by `--cpu-conv`, `--conv`, `--weight-gradients`, `--precision` and `--deterministic`. Throws
-/// UsageError if they conflict.
+/// Returns the kernel choices by `--cpu-conv`, `--conv`, `--weight-gradients`, `--precision` and `--deterministic`.
+/// Throws UsageError if they conflict.
 KernelChoices kernel_choices(const Options& options);
 
 /// The options' device, with its kernel choices set before anything is created there.

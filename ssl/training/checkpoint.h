@@ -37,8 +37,8 @@ class CheckpointSnapshot {
   CheckpointSnapshot(const CheckpointSnapshot&) = delete;
   CheckpointSnapshot& operator=(const CheckpointSnapshot&) = delete;
 
-  /// Replaces the file in one step. Throws Error, leaving the old file, if a parameter is not finite or writing fails.
-  /// Needs no device.
+  /// Replaces the file atomically; needs no device. Throws Error, leaving the old file, if a parameter is not finite or
+  /// writing fails.
   void write(const std::string& path) const;
 
  private:
@@ -58,7 +58,7 @@ class Checkpoint {
   explicit Checkpoint(const std::string& path);
 
   const RunPosition& position() const { return position_; }
-  /// Overwrites every value of `state`. Throws UsageError naming file and tensor if a tensor is missing, unknown or of
+  /// Overwrites every value of `state`. Throws UsageError naming file and tensor if one is missing, unknown or of
   /// another shape.
   void restore(const ObjectiveState& state) const;
 

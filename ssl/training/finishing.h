@@ -1,5 +1,5 @@
-// What a run does besides its steps: pictures of the model's output for a few images, and running statistics that are
-// estimated again after training.
+// What a run does besides its steps: pictures of the model's output for a few images, and re-estimated running
+// statistics after training.
 #pragma once
 
 #include <cstdint>
@@ -17,8 +17,8 @@ constexpr std::int64_t pictured_images = 8;
 /// Writes nothing if the objective has no pictures.
 void save_pictures(const RunSetup& run, const std::string& folder, std::int64_t epoch);
 
-/// The images that running statistics are estimated from: `batches` batches of settings.batch images in the order of
-/// (seed, epoch), or fewer, as no image is used twice.
+/// The images for re-estimating running statistics: `batches` batches of settings.batch images in the order of (seed,
+/// epoch), or fewer, as no image is used twice.
 struct Recalibration {
   std::int64_t batches = 200;
   std::uint64_t seed = 0;
@@ -26,8 +26,8 @@ struct Recalibration {
   DType activations = DType::f32;
 };
 
-/// Running statistics of an encoder over un-augmented images of `dataset`: the plain average over batches, each
-/// normalized by its own statistics. Nothing is trained, and the encoder's own statistics stay as they are.
+/// Returns running statistics of an encoder over un-augmented images of `dataset`: the plain average over batches, each
+/// normalized by its own statistics. Changes neither weights nor the encoder's own statistics.
 Statistics recalibrated_statistics(const Encoder& encoder, const Dataset& dataset, const ExtractSettings& settings,
                                    const Recalibration& recalibration, Backend& backend);
 

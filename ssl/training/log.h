@@ -9,8 +9,8 @@ namespace vergence {
 
 class TrainLog {
  public:
-  /// `outer`: the log of the run that contains this one; it receives and shows every line. A log without one shows its
-  /// lines on `out` and `errors`.
+  /// `outer`: the log of the enclosing run, which receives and shows every line. Without one, shows lines on `out` and
+  /// `errors`.
   explicit TrainLog(TrainLog* outer = nullptr, std::FILE* out = stdout, std::FILE* errors = stderr);
   ~TrainLog();
   TrainLog(const TrainLog&) = delete;
@@ -22,8 +22,8 @@ class TrainLog {
   void warn(std::string_view lines);
   /// Writes lines that are shown elsewhere to the file only.
   void keep(std::string_view lines);
-  /// Appends to this file, first all lines so far. Each line goes to the system at once, so that a kill loses none. If
-  /// the file cannot be written, now or later, `errors` names it once, and no more is written.
+  /// Appends to this file, starting with all lines so far. Each line goes to the system at once, so a kill loses none.
+  /// If the file cannot be written, now or later, warns once on `errors` and writes no more.
   void open(const std::string& path);
 
   /// The stream that shows its lines.

@@ -14,12 +14,12 @@ namespace vergence {
 
 /// "1:02:03", "2:03" or "0:07".
 std::string clock_text(double seconds);
-/// Up to 9999 as it is; then "12k", "1.2M", cut off, not rounded.
+/// 9999 and below as they are; then "12k", "1.2M", truncated, not rounded.
 std::string count_text(std::int64_t count);
 /// "12,000".
 std::string grouped_text(std::int64_t count);
-/// The first of these lines, sorted from long to short, that leaves a terminal's last column free (some terminals wrap
-/// there). If none does, the last line, cut off.
+/// Returns the first of these lines, sorted from long to short, that leaves a terminal's last column free (some
+/// terminals wrap there). If none does, the last line, cut off.
 std::string fitting(const std::vector<std::string>& lines, std::int64_t columns);
 
 struct ProgressSettings {
@@ -28,13 +28,14 @@ struct ProgressSettings {
   std::int64_t images = 1;            // per step
   double spent_before = 0;            // seconds spent up to `start`
   std::int64_t evaluate_every = 0;    // steps between two evaluations; 0: none
-  std::int64_t last_evaluations = 0;  // more of them, after the last step
+  std::int64_t last_evaluations = 0;  // further ones after the last step
   double interval = 5;                // minimum seconds between plain lines
 };
 
 class Progress {
  public:
-  /// What the time is spent on. All of it counts as spent and, once known, as left; only `steps` counts for images/s.
+  /// What time is spent on. All of it counts as time spent and in the forecast of time left; only `steps` counts for
+  /// images/s.
   enum class Work { steps, saving, evaluating };
 
   /// Notes go to `log`, the progress line to the stream where `log` shows its lines.
@@ -55,8 +56,8 @@ class Progress {
   /// Ends the progress line. Called by the destructor too.
   void finish();
 
-  /// Over about the last ten seconds of steps; 0 before the first step. The first step, which includes setup, counts
-  /// only until the second.
+  /// Images/s over about the last ten seconds of steps; 0 before the first step. The first step, which includes setup,
+  /// counts only until the second.
   double images_per_s() const { return rate_; }
   /// Seconds spent so far, including those before `start`.
   double spent() const { return settings_.spent_before + seconds_since(begin_); }

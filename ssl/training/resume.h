@@ -14,9 +14,8 @@ struct StartPoint {
   double seconds = 0;     // that those steps took
 };
 
-/// Restores the objective from the checkpoint if there is one to resume from; otherwise the run starts, with --resume
-/// only if the folder's config.toml agrees. Logs which, and warns if threads or images have changed. Throws UsageError
-/// if the run of the checkpoint or config.toml cannot continue with these options.
+/// Restores the objective from the checkpoint to resume from; without one the run starts, with --resume only if
+/// config.toml agrees. Warns of other threads or images. Throws UsageError if the folder's run cannot continue.
 StartPoint start_point(const RunSetup& run, const RunFolder& folder, TrainLog& log);
 
 /// Throws UsageError if the folder's checkpoint, or else its config.toml, belongs to a run that cannot continue with

@@ -21,11 +21,11 @@ class RunData {
   /// Of the training images; computed once.
   const Fingerprint& fingerprint();
 
-  /// Throws UsageError unless the evaluation's splits can be opened and have labels: better now than after the first
+  /// Throws UsageError unless the evaluation's splits can be opened and have labels: checked early, not after the first
   /// epoch.
   void require_judged();
-  /// Split "probe" (kNN's bank) or "test", at most --eval-limit images. Lists image files once, but opens data sets
-  /// that would stay in memory again each time.
+  /// Split "probe" (kNN's bank) or "test", at most --eval-limit images. Lists image files only once, but reopens data
+  /// sets that would stay in memory.
   Dataset judged(const std::string& split);
   /// Images of "probe" for pictures: at least `count`, or all.
   Dataset pictured(std::int64_t count);

@@ -76,7 +76,7 @@ void null_what_is_not_finite(nlohmann::ordered_json& value) {
   }
 }
 
-/// A run rewrites its files again and again: better to find a problem now than after an epoch.
+/// Checks early that the run can rewrite its files, rather than fail after an epoch.
 void check_files(const RunFolder& folder) {
   for (const std::string& file :
        {folder.config(), folder.metrics(), folder.checkpoint(), folder.encoder(), folder.encoder_as_trained(),

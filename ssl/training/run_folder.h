@@ -11,10 +11,10 @@ namespace vergence {
 
 class RunFolder {
  public:
-  /// Opens or creates `path` and locks it against other processes until destruction, which removes a created folder
-  /// that is still empty. Throws UsageError if the folder holds a run and `resume` is false, if `resume` is true and
-  /// the run's checkpoint is lost, if another process uses the folder, if it cannot be created, or if one of its files
-  /// cannot be written or is not a regular file.
+  /// Opens or creates `path` and locks it until destruction, which removes a created folder that is still empty. Throws
+  /// UsageError if the folder holds a run and `resume` is false, if `resume` is true and the run's checkpoint is lost,
+  /// if another process uses the folder, if it cannot be created, or if a file in it cannot be written or is not a
+  /// regular file.
   RunFolder(std::string path, bool resume);
   ~RunFolder();
   RunFolder(const RunFolder&) = delete;
@@ -22,7 +22,7 @@ class RunFolder {
 
   /// Whether `resume` was true and there is a checkpoint.
   bool resuming() const { return resuming_; }
-  /// Whether one of the paths below exists, be it a broken link. Throws UsageError if the system cannot tell.
+  /// Whether this file of the folder exists, even as a broken link. Throws UsageError if the system cannot tell.
   static bool has(const std::string& file);
   const std::string& path() const { return path_; }
   std::string config() const { return path_ + "/config.toml"; }
@@ -39,9 +39,9 @@ class RunFolder {
 
   /// Replaces config.toml.
   void write_config(const std::string& toml);
-  /// Opens metrics.jsonl for appending, cut back to the lines whose "step" is at most `last_step`: call once before
-  /// `log`, with 0 for a new run. A cut-off last line is dropped, and so are empty ones; throws UsageError with
-  /// file and line for any other line that is not an object with a step.
+  /// Opens metrics.jsonl for appending, cut back to lines whose "step" is at most `last_step` (0: new run); call once
+  /// before `log`. Drops empty lines and a cut-off last one. Throws UsageError with file and line for other lines that
+  /// are not an object with a step.
   void open_metrics(std::int64_t last_step);
   /// Appends one line and hands it to the system, so that a kill of this process cannot lose it. NaN and infinities
   /// become null.

@@ -22,7 +22,7 @@ class RunNotes {
   void begin(const RunFolder& folder, const Options& options, std::int64_t from_step);
   /// Call when the checkpoint of this step is written.
   void reached(std::int64_t step) { step_ = step; }
-  /// Runs `body`, which returns an exit status, and records how it ended: for an exception, the line that run_tool
+  /// Runs `body`, which returns an exit status, and records how it ended; for an exception, also the line that run_tool
   /// prints (tools/common.h). Failed writes only warn. A nested call on the same notes only runs `body`.
   void around(const std::function<int()>& body);
 

@@ -15,7 +15,7 @@
 namespace vergence {
 
 struct RunStart {
-  std::string command;  // for a shell; empty: unknown
+  std::string command;  // quoted for a shell; empty: unknown
   std::string device;   // "cpu, fp32, 2 threads"
   std::int64_t threads = 1, from_step = 0;
 };

@@ -18,7 +18,8 @@ class RunSaver {
   /// All must outlive this.
   RunSaver(const RunSetup& run, RunFolder& folder, RunNotes& notes);
 
-  /// From now on encoder.safetensors has these running statistics; encoder_as_trained.safetensors has its own.
+  /// From now on encoder.safetensors gets these running statistics; encoder_as_trained.safetensors keeps the encoder's
+  /// own.
   void recalibrated(Statistics statistics) { recalibrated_ = std::move(statistics); }
   /// Starts to save the run after `step` steps and `seconds`, once the last save is done.
   void save(std::int64_t step, double seconds, bool with_encoder);

@@ -17,7 +17,7 @@
 namespace vergence {
 
 struct RunSetup {
-  /// All must outlive this. `backend`: the options' device; to train there, device_of(options). Throws UsageError if
+  /// All must outlive this. `backend`: the options' device; training needs device_of(options). Throws UsageError if
   /// options conflict or do not fit the images.
   RunSetup(const Options& options, RunData& data, Backend& backend);
 

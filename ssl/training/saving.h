@@ -1,5 +1,5 @@
-// Writes files in order while steps continue. Each added write must own its host memory, so that steps can change
-// theirs at once.
+// Writes files in order while steps continue. Each write must own its host memory, so that steps can change theirs at
+// once.
 #pragma once
 
 #include <cstddef>
@@ -13,7 +13,7 @@ class Saving {
  public:
   using Work = std::function<void()>;
 
-  /// `beside`: another thread does the writes, from `start` on. Otherwise `add` does them.
+  /// `beside`: a second thread does the writes, once `start` is called. Otherwise `add` does them at once.
   explicit Saving(bool beside) : beside_(beside) {}
   Saving(const Saving&) = delete;
   Saving& operator=(const Saving&) = delete;

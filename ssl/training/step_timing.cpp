@@ -100,7 +100,7 @@ double seconds_per_image(const Options& options, const TrainingPlan& plan, Backe
   const std::int64_t fewer = std::max<std::int64_t>(2, trial.batch() / 4);
   try {
     const double part = Trial(options, fewer, plan, device).seconds(false);
-    // However noisy the clock, the part that does not grow with the batch is the smaller one.
+    // Limits the effect of a noisy clock: at least half of a step's time grows with the batch.
     return std::clamp((whole - part) / static_cast<double>(trial.batch() - fewer), even / 2, even * 1.2);
   } catch (const UsageError&) {
     return even;

@@ -9,12 +9,11 @@ namespace vergence {
 
 struct StepTime {
   double seconds = 0;   // per step; 0 if none could be timed
-  std::string why_not;  // the reason then
+  std::string why_not;  // why none could be timed
 };
 
-/// Times the options' step on images of the right shape, without waiting for data: the median of a few after a warm-up.
-/// On the CPU, where a large batch may take minutes, times two smaller batches and extrapolates. Never throws:
-/// `why_not` has the reason of a failure.
+/// Times the step on images of the right shape, without waiting for data: the median of a few after a warm-up. On the
+/// CPU, where a large batch may take minutes, times two smaller batches and extrapolates. Never throws: see `why_not`.
 StepTime time_step(const Options& options, const TrainingPlan& plan, Backend& device);
 
 /// "about 40 seconds", "about 25 minutes", "about 3.2 hours", "about 20 days (490 hours)".

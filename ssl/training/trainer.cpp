@@ -187,7 +187,7 @@ void Trainer::save(bool with_encoder) {
   progress_.turn_to(Progress::Work::steps);
 }
 
-/// For a run with only one save, killed between its checkpoint and its encoder.
+/// Writes the encoder of a finished run that was killed between its only checkpoint and its encoder.
 void Trainer::make_lost_encoder() {
   if (step_ < run_.last_step || RunFolder::has(folder_.encoder())) return;
   nlohmann::ordered_json logged_already;

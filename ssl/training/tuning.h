@@ -8,7 +8,8 @@
 
 namespace vergence {
 
-/// With --tune, `device` times its convolutions from now on; after `step` steps it starts with the choices in `file`.
+/// With --tune, `device` times its convolutions from now on. After `step` steps of a run, it starts with the choices in
+/// `file`.
 void start_tuning(const Options& options, const std::string& file, std::int64_t step, Backend& device);
 
 /// Writes the choices made so far.

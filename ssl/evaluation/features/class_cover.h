@@ -1,5 +1,5 @@
-// Which classes a judgment learns from and which it judges. All images of a judged class with no training image are
-// misses, and the figure alone does not show that.
+// Which classes a classifier learns from and is judged on. All images of a judged class with no training image are
+// misses, which the figure alone does not show.
 #pragma once
 
 #include <cstdint>
@@ -24,9 +24,8 @@ struct ClassCover {
 /// Neither may be empty.
 ClassCover class_cover(const std::vector<std::int32_t>& learnt, const std::vector<std::int32_t>& judged);
 
-/// Returns one line, "notice: ...", for each thing that the reader of a figure must know: judged classes without
-/// training images, and training or judged images that are all of one class. `limit` names the limit that applies to
-/// both, such as "--limit 50"; may be empty. The data sets give the names of splits and classes.
+/// Returns a "notice: ..." line for each fact a figure's reader must know: judged classes without training images,
+/// training or judged images all of one class. `limit` names the limit of both ("--limit 50"); may be empty.
 std::vector<std::string> notices_of(const ClassCover& cover, const Dataset& learnt, const Dataset& judged,
                                     const std::string& limit);
 

@@ -30,8 +30,8 @@ void keep(std::vector<std::int32_t>& labels, const std::vector<char>& good) {
   labels.resize(kept);
 }
 
-/// Makes the views of images first ... first + count - 1, one after the other without unreadable images; `good` records
-/// which could be read. Returns the number of views.
+/// Makes the views of images first ... first + count - 1, without gaps for unreadable images; `good` records which
+/// could be read. Returns the number of views.
 std::int64_t make_views(const Dataset& dataset, const ViewSettings& view, const Draw& draw, std::int64_t first,
                         std::int64_t count, std::vector<float>& images, std::vector<char>& good) {
   const std::int64_t pixels = view.size * view.size * view.channels;

@@ -82,9 +82,8 @@ std::vector<std::int32_t> cheapest_assignment(const std::vector<double>& cost, s
   require(size > 0 && static_cast<std::int64_t>(cost.size()) == size * size, "assignment: ", cost.size(),
           " costs, expected a square of ", size);
   for (double value : cost) require(std::isfinite(value), "assignment: a cost is ", value);
-  // Prices keep cost - row_price - column_price >= 0, with equality where a row and a column are assigned to each
-  // other. Each row in turn gets a column by the cheapest path of reassignments. Column `none` is the start of the
-  // row's path.
+  // Prices keep cost - row_price - column_price >= 0, with equality for assigned pairs. Each row in turn gets a column
+  // by the cheapest path of reassignments; the path starts at column `none`.
   const auto n = static_cast<std::size_t>(size), none = n;
   std::vector<double> row_price(n), column_price(n + 1);
   std::vector<std::size_t> row_of(n + 1, none);  // the row assigned to each column

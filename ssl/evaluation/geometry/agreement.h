@@ -6,9 +6,9 @@
 
 namespace vergence {
 
-/// Returns the column of each row such that the sum of cost[row, column] is minimal and each column is used once.
-/// `cost` is [size, size], row-major, of finite numbers. Exact, O(size^3): the Hungarian method with shortest
-/// augmenting paths (Kuhn 1955; Jonker, Volgenant 1987).
+/// Returns a distinct column for each row such that the sum of cost[row, column] is minimal. `cost` is [size, size],
+/// row-major, of finite numbers. Exact, O(size^3): the Hungarian method with shortest augmenting paths (Kuhn 1955;
+/// Jonker, Volgenant 1987).
 std::vector<std::int32_t> cheapest_assignment(const std::vector<double>& cost, std::int64_t size);
 
 struct Agreement {

@@ -25,9 +25,8 @@ struct KMeans {
   double inertia = 0;                 // sum over points of |x - center|^2
 };
 
-/// Clusters `points` [rows, dim] in f64. The same settings give the same result. The first of equally near centers
-/// wins; an empty cluster takes the point farthest from its center. Throws UsageError if there are fewer points than
-/// clusters.
+/// Clusters `points` [rows, dim] in f64, reproducibly. The first of equally near centers wins; an empty cluster takes
+/// the point farthest from its center. Throws UsageError if there are fewer points than clusters.
 KMeans k_means(const std::vector<double>& points, std::int64_t dim, const KMeansSettings& settings);
 
 /// Runs k-means on unit-length features with one cluster per class that has images, and compares the result with the

@@ -10,9 +10,9 @@
 namespace vergence {
 namespace {
 
-constexpr double u = 0x1p-24;  // f32 rounds by at most this
-constexpr double chord =
-    0x1p-49;  // squared_chord is off by at most chord (the chord + chord), its sum's rounding aside
+constexpr double u = 0x1p-24;  // the largest relative rounding of f32
+// squared_chord is off by at most chord (the chord + chord), besides the rounding of its sum.
+constexpr double chord = 0x1p-49;
 constexpr float infinity = std::numeric_limits<float>::infinity();
 
 std::vector<double> mean_of(const Features& bank) {
@@ -102,7 +102,7 @@ DistanceBounds::Query DistanceBounds::query(const RowLengths& row) const {
   double base = 0, reach = product_error_ * row.radius;
   query.slack = dim_ * (0x1p-50 * squared + 0x1p-100);
   if (distance_ == Distance::cosine) {
-    // The error of squared_chord times |q| |b|, with |x| + |y| as a bound of the chord times sqrt(|q| |b|).
+    // The error of squared_chord times |q| |b|; |x| + |y| bounds the chord times sqrt(|q| |b|).
     const double error = chord * std::sqrt(row.length * longest_);
     base = squared - row.excess * row.excess;
     query.slack += 16 * u * std::abs(base) + error * (row.radius + error);

@@ -6,15 +6,15 @@
 //   euclidean   |q - b|^2 - |x|^2             =                 |y|^2       - 2 x.y
 //   cosine      |q| |b| chord^2               = |x|^2 - r^2  +  |y|^2 - s^2 + 2 (r s - x.y)
 //
-// (the latter is |q - b|^2 - (|q| - |b|)^2). No term is larger than the spread of the features, however far they are
-// from the origin. x.y comes from the device, everything else from f64 sums. The error is at most
+// (the latter is |q - b|^2 - (|q| - |b|)^2). No term exceeds the spread of the features, however far they are from the
+// origin. x.y comes from the device, everything else from f64 sums. The error is at most
 //
 //   2 |x| |y| (d u / (1 - d u) + 2 o + 32 u)  +  16 u (| |x|^2 - r^2 | + |y|^2),      u = 2^-24, d values
 //
 // where the product adds d terms in f32 in any order, o is the rounding of its operands, and 32 u and 16 u cover the
-// rounding of centered values to f32 (2 u |x| |y|) and the few operations that lead to the bound. Add the error of the
-// f64 distances themselves, so the bounds also hold for the distances as computed. Underflow adds less than d 2^-100 in
-// units where the largest |y_j| is in (1/2, 1].
+// rounding of centered values to f32 (2 u |x| |y|) and the few operations that lead to the bound. The error of the f64
+// distances is added, so the bounds also hold for the distances as computed. Underflow adds less than d 2^-100 in units
+// where the largest |y_j| is in (1/2, 1].
 #pragma once
 
 #include <cstdint>

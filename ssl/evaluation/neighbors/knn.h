@@ -1,4 +1,4 @@
-// k-nearest-neighbor classification on frozen features: the fastest judgment of a representation; nothing is trained.
+// k-nearest-neighbor classification on frozen features: the fastest evaluation of a representation; nothing is trained.
 //
 // Weighted cosine votes with k = 200 and exp(similarity / 0.1) follow Wu, Xiong, Yu, Lin, "Unsupervised feature
 // learning via non-parametric instance discrimination", CVPR 2018; the plain majority of the 5 Euclidean neighbors
@@ -33,10 +33,9 @@ struct KnnResult {
   double top1 = 0;                      // per cent of queries whose prediction equals their label
 };
 
-/// Classifies every row of `query` by its neighbors in `bank`, in each of the `forms` (one matrix product serves all).
-/// Neighbors are exact (nearest.h). The earlier of equally near rows comes first; the smaller of classes with equal
-/// votes wins. Cuts a k above the bank's size to that size (KnnResult::k). Throws UsageError if features are empty, not
-/// finite or do not match.
+/// Classifies every row of `query` by its exact neighbors in `bank`, in each of the `forms`. The earlier of equally
+/// near rows comes first; the smaller of classes with equal votes wins. A k above the bank's size is cut to it
+/// (KnnResult::k). Throws UsageError if features are empty, not finite or do not match.
 std::vector<KnnResult> knn_classify(const Features& bank, const Features& query, const std::vector<KnnForm>& forms,
                                     Backend& backend, const KnnBlocks& blocks = {});
 

@@ -1,6 +1,6 @@
 // Compares blocks of queries with blocks of the bank, with one matrix product per pair of blocks. Each query keeps a
-// short list of the rows that may be among its nearest by their bounds, and measures them at the end, or earlier if the
-// list gets long.
+// short list of the rows that may be among its nearest by their bounds; their distances are computed at the end, or
+// earlier if the list gets long.
 #include "ssl/evaluation/neighbors/nearest.h"
 
 #include <algorithm>
@@ -68,7 +68,7 @@ class NeighborSearch::Shortlist {
     std::int32_t row;
   };
 
-  /// k rows are no farther than the k-th smallest upper bound: drops rows that must be farther.
+  /// Drops rows that must be farther than the k-th smallest upper bound, since k rows are at least that near.
   void drop_far() {
     if (waiting_.size() < k_) return;
     const auto last = waiting_.begin() + static_cast<std::ptrdiff_t>(k_) - 1;

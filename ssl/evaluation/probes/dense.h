@@ -57,9 +57,8 @@ class Confusion {
   std::vector<std::int64_t> counts_;  // [truth, predicted]
 };
 
-/// Background is class 0, foreground class 1. `encode_map` returns maps, see encode_map_with. Trains on the first
-/// `train_limit` images of `train` and judges the first `test_limit` of `test` (0: all). Throws UsageError if the
-/// encoder would not see the whole image.
+/// Trains on the first `train_limit` images of `train` and judges the first `test_limit` of `test` (0: all). Class 0 is
+/// the background, 1 the foreground. Throws UsageError if the encoder does not see the whole image.
 Confusion dense_probe(const Encode& encode_map, const LayeredSplit& train, const LayeredSplit& test,
                       std::int64_t train_limit, std::int64_t test_limit, const ExtractSettings& extract,
                       const DenseSettings& settings, Backend& backend);

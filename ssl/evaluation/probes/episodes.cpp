@@ -36,7 +36,7 @@ class Prototypes {
  public:
   explicit Prototypes(const Features& features) : unit_(unit_rows(features)), dim_(features.dim) {}
 
-  /// Per cent of the queries whose nearest mean is that of their class. The first `shots` rows of each class are its
+  /// The percentage of queries whose nearest mean is that of their class. The first `shots` rows of each class are its
   /// examples, the others its queries.
   double accuracy(const std::vector<EpisodeRows>& episode, std::int64_t shots) const {
     std::vector<std::vector<double>> means;

@@ -33,14 +33,13 @@ struct EpisodeClasses {
   std::vector<std::int32_t> labels;
 };
 
-/// Returns all classes that have images in `judged`. For the whole CIFAR-100, returns the classes that FC100 keeps for
-/// the judged split (datasets/readers/fc100.h): its validation classes for "val", its test classes for "test". `judged`
-/// is the split that images are drawn from; `bank_images`, the size of its probe_split, tells a part of CIFAR-100 from
-/// the whole.
+/// Returns all classes that have images in `judged`, the split that images are drawn from. For the whole CIFAR-100,
+/// returns FC100's classes (datasets/readers/fc100.h): its validation classes for "val", its test classes for "test".
+/// `bank_images`, the size of its probe_split, tells a part of CIFAR-100 from the whole.
 EpisodeClasses classes_of_episodes(const Dataset& judged, std::int64_t bank_images);
 
 /// Returns one line that says why such episodes are impossible: too few classes, or a class with too few images for
-/// `shots` and `queries`. Empty if they are possible. `labels` are those of the available images.
+/// `shots` and `queries`. Empty if they are possible. `labels`: of the available images.
 std::string no_episodes_since(const std::vector<std::int32_t>& labels, const EpisodeClasses& classes,
                               const EpisodeSettings& settings);
 
@@ -58,8 +57,8 @@ struct EpisodeAccuracy {
       0;  // 95 %: 1.96 standard deviations of the episodes' accuracies (n - 1), over the root of their number
 };
 
-/// Returns one result per entry of `shots`. Assigns a query to the class whose mean of unit features has the largest
-/// cosine with it; of equal ones, to the class drawn first. In f64. Throws UsageError if no_episodes_since returns a
+/// Returns one result per entry of `shots`, in f64. A query goes to the class whose mean of unit features has the
+/// largest cosine with it; of equal ones, to the class drawn first. Throws UsageError if no_episodes_since gives a
 /// reason, or if features are empty or not finite.
 std::vector<EpisodeAccuracy> episode_accuracy(const Features& features, const EpisodeClasses& classes,
                                               const EpisodeSettings& settings);

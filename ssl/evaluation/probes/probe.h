@@ -43,8 +43,8 @@ struct ProbeSettings {
 /// batch / 256).
 ProbeSettings default_probe(ProbeProtocol protocol, std::int64_t batch = 0);
 
-/// Returns the default of linear_probe, which the other evaluations also use since they train many probes: lbfgs, or
-/// adam in a build without liblbfgs.
+/// Returns the default of linear_probe: lbfgs, or adam in a build without liblbfgs. Other evaluations, which train many
+/// probes, use it too.
 ProbeSettings quick_probe();
 
 /// Throws UsageError for a setting out of range.
@@ -53,8 +53,8 @@ void check_probe(const ProbeSettings& settings);
 /// Returns the learning rate in `epoch` (counted from 0).
 double probe_lr(const ProbeSettings& settings, std::int64_t epoch);
 
-/// logits = (x - center) W^T + b. With the center among the features, the logits lose no precision to the distance from
-/// the origin.
+/// logits = (x - center) W^T + b. The center lies among the features, so logits keep their precision far from the
+/// origin.
 struct LinearClassifier {
   std::int64_t dim = 0, classes = 0;
   std::vector<float> weight;        // [classes, dim]

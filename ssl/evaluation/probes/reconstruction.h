@@ -30,9 +30,8 @@ class Determination {
   double count_ = 0, sum_ = 0, squares_ = 0, squared_error_ = 0;
 };
 
-/// Trains a decoder from the standardized `train_features` to the normalized images of `train` and measures it on
-/// `test`; all images are un-augmented. Row i of the features belongs to image i. Throws UsageError if the decoder does
-/// not support the image size.
+/// Trains a decoder from standardized features (row i: image i) to the normalized un-augmented images of `train`, and
+/// measures it on `test`. Throws UsageError if the decoder does not support the image size.
 Determination reconstruction_of(const Features& train_features, const Dataset& train, const Features& test_features,
                                 const Dataset& test, const ExtractSettings& extract,
                                 const ReconstructionSettings& settings, Backend& backend);

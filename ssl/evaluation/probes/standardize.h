@@ -1,5 +1,5 @@
-// Scales features to mean 0 and deviation 1 for probes trained by gradients, so they depend on neither the scale nor
-// the offset of an encoder's features.
+// Scales features to mean 0 and deviation 1 for probes trained by gradients, so that results do not depend on the scale
+// and offset of an encoder's features.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
 // Does a classifier still work on images worse than those it was trained on? Noise, hue and blur, each at one strength,
-// on test images only; after the idea of Hendrycks, Dietterich, "Benchmarking neural network robustness to common
+// on test images only. The idea is from Hendrycks, Dietterich, "Benchmarking neural network robustness to common
 // corruptions and perturbations", ICLR 2019, which uses other images.
 #pragma once
 
@@ -26,9 +26,9 @@ const char* name_of(Corruption corruption);
 /// Returns whether the corruption applies to these images: hue needs color.
 bool has_meaning(Corruption corruption, const Dataset& images);
 
-/// Returns every image corrupted and rounded to bytes; keeps the labels. Draws the noise of image i from (seed,
+/// Returns every image corrupted and rounded to bytes; keeps the labels. The noise of image i is drawn from (seed,
 /// Purpose::probe, split, i, corruption_stream), two numbers per value in byte order. Throws UsageError for images that
-/// are not square, and for a corruption that does not apply to them.
+/// are not square, and for a corruption that does not apply.
 Dataset with_corruption(const Dataset& images, Corruption corruption, std::uint64_t seed);
 
 /// The features of the same images clean and, in the order of `corruptions`, corrupted; none for one that does not

@@ -1,7 +1,8 @@
 // Object or background? Trains classifiers on the features of layered images in one form and tests them on another:
-// full images, only the shape, only the background, the shape on another image's background. After the foreground test
-// of Qiang, Li, Zheng, Su, Xiong: "Interventional contrastive learning with meta semantic regularizer", ICML 2022,
-// whose procedure we do not know in detail. Also measures per image whether the prediction changes with the background.
+// full images, only the shape, only the background, the shape on another image's background. Also measures per image
+// whether the prediction changes with the background. After the foreground test of Qiang, Li, Zheng, Su, Xiong:
+// "Interventional contrastive learning with meta semantic regularizer", ICML 2022, whose procedure we do not know in
+// detail.
 #pragma once
 
 #include <array>

@@ -25,9 +25,8 @@ const char* name_of(Nuisance nuisance);
 /// Returns whether the nuisance applies to these images: hue needs color.
 bool has_meaning(Nuisance nuisance, const Dataset& images);
 
-/// Returns every image changed in one of the four ways, drawn from (seed, split, index in the data set); the label is
-/// the way. Throws UsageError for images that are not square or smaller than 2 x 2, and for a nuisance that does not
-/// apply.
+/// Returns every image changed in one of the four ways, drawn from (seed, split, index); the label is the way. Throws
+/// UsageError for images not square or below 2 x 2, and for a nuisance that does not apply.
 Dataset with_nuisance(const Dataset& images, Nuisance nuisance, std::uint64_t seed);
 
 /// Returns the top-1, in per cent, of a linear probe trained on `train` with the nuisance and tested on `test` with it.

@@ -1,7 +1,7 @@
 // DSA, the Dynamic Semantic Adjuster (Song, Qiang, Zheng, Sun, Xiong: "On the discriminability of self-supervised
-// representation learning", arXiv 2407.13541): adds to a base method's loss one that pulls pairs of different images
-// together or pushes them apart, as a learned matrix of their similarities says. docs/objectives/dsa.md has the
-// formulas and the source of each choice.
+// representation learning", arXiv 2407.13541): adds to a base method a loss that attracts or repels pairs of different
+// images according to a learned matrix of their similarities. docs/objectives/dsa.md has the formulas and the source of
+// each choice.
 #include <algorithm>
 #include <numbers>
 
@@ -107,7 +107,7 @@ class Dsa final : public MethodObjective {
     Tensor p, q;
   };
 
-  /// Blocks 11, 22, 12, 21. With a moving average, its embedding is the second view in 12 and 21.
+  /// Blocks 11, 22, 12, 21. With a momentum encoder, its embeddings are the second view in 12 and 21.
   static std::array<Pair, 4> pairs_of(const Embeddings& embeddings) {
     const Tensor first = view(embeddings.online, 0), second = view(embeddings.online, 1);
     if (!embeddings.target) return {{{first, first}, {second, second}, {first, second}, {second, first}}};

@@ -56,7 +56,8 @@ Tensor neighbors(const Tensor& u, std::int64_t count) {
   const std::int64_t n = u.rows();
   require_usage(count >= 1 && count < n, "neighbors: expected 1 to ", n - 1, " of ", n, " images, got ", count);
   const Tensor rows = l2_normalize(cast(u.detached(), DType::f64));
-  // Adding 3 2^21 rounds: there a double is a multiple of 2^-30. Then every candidate has a key of its own, above 0.
+  // Adding 3 2^21 rounds cosines to multiples of 2^-30, the spacing of doubles there. Subtracting a small multiple of j
+  // then makes every candidate's key distinct; all are above 0.
   constexpr double shift = 3 * 0x1p21, step = 0x1p-48;
   require(n < std::int64_t{1} << 18, "neighbors: too many images: ", n);
   std::vector<double> places(static_cast<std::size_t>(n));

@@ -33,22 +33,22 @@ struct Arranging {
 /// Makes a module for embeddings of `width` values; parameter names start with "arranging.0" and "arranging.2".
 Arranging make_arranging(ArrangingMode mode, ArrangingOutput output, std::int64_t width, const Init& init);
 
-/// Returns the neighbor graph: 1 where j is among the `count` rows whose cosine with row i of u [N, d] is largest, else
-/// 0; i itself is excluded. Compares cosines to 2^-30; the lower of equal j comes first. [N, N], f64, a constant.
-/// Throws UsageError unless 1 <= count < N.
+/// Returns the neighbor graph [N, N], f64, a constant: 1 where j is among the `count` rows with the largest cosine to
+/// row i of u [N, d], without i itself, else 0. Cosines are rounded to multiples of 2^-30; of equal ones the lower j
+/// comes first. Throws UsageError unless 1 <= count < N.
 Tensor neighbors(const Tensor& u, std::int64_t count);
 
 /// Returns the reliability of each image, in [0, 1]: the share of its neighbors j such that more than `common`
 /// neighbors of j also have the image as a neighbor. graph: the result of `neighbors`. [N, 1], f64, a constant.
 Tensor anchor_scores(const Tensor& graph, std::int64_t count, std::int64_t common);
 
-/// Returns the share of pairs of different images to pull together: the entries above 1/2 among all entries off the
-/// diagonals of square matrices. Rank 0, a constant.
+/// Returns the share of pairs of different images to attract: of the off-diagonal entries of square matrices, those
+/// above 1/2. Rank 0, a constant.
 Tensor attracted_share(const Blocks& matrices);
 
-/// Returns the `q` quantile of the entries off the diagonals of square matrices: the smallest entry such that a share
-/// `q` of those entries does not exceed it, [1]. Accurate to 2^-24 of `high`, an upper bound of the entries. Bisects
-/// the count on the device, so the host never waits.
+/// Returns the `q` quantile of the off-diagonal entries of square matrices, [1]: the smallest entry x such that at
+/// least a share `q` of these entries are <= x. Accurate to 2^-24 of `high`, an upper bound. Bisects on the device, so
+/// the host never waits.
 Tensor off_diagonal_quantile(const Tensors& matrices, double q, double high);
 
 }  // namespace vergence

@@ -6,7 +6,7 @@
 namespace vergence {
 namespace {
 
-/// A preset's values for the switches that the user leaves open.
+/// A preset's values for the options that the user does not set.
 struct Preset {
   MatrixSource am_mode;
   ArrangingOutput am_act;
@@ -34,8 +34,8 @@ constexpr Preset code{.am_mode = MatrixSource::diff_l1,
                       .prior_temperature = PriorTemperature::fixed,
                       .detach = false};
 
-/// A random graph of eta neighbors has eta^2 / N common neighbors per pair of images. Five times that separates the
-/// two.
+/// In a random graph of eta neighbors, two images share eta^2 / N neighbors. Five times that tells real structure from
+/// chance.
 std::int64_t common_neighbors(const DsaOptions& options, std::int64_t images) {
   if (options.mu > 0) return options.mu;
   const double chance = static_cast<double>(options.eta * options.eta) / static_cast<double>(images);

@@ -1,4 +1,4 @@
-// The switches of DSA: as the user writes them, and as they apply.
+// The options of DSA: as the user writes them, and with the preset applied.
 #pragma once
 
 #include <cstdint>
@@ -12,18 +12,18 @@
 namespace vergence {
 
 enum class DsaPreset { paper, code };
-/// The source of the matrix: the arranging module in one of its modes, or none, which takes the prior.
+/// The source of the matrix M: the arranging module with one of its inputs, or none, which uses the prior.
 enum class MatrixSource { concat, diff_l1, none };
 /// How images are rated for reliability.
 enum class Score { good_neighbor, ones };
 /// For stage1 and supervised: batch norm's statistics, and the first convolution.
 enum class PriorNorm { running, batch };
 enum class PriorStem { file, random };
-/// When the temperature of the prior's similarities moves: never, in the first batches, or in every batch.
+/// How the temperature of the prior's similarities is set: fixed, by the first batches, or by every batch.
 enum class PriorTemperature { fixed, calibrated, running };
 enum class PriorReduce { sum4, mean4 };
 
-/// Options as written. `preset` decides those without a value.
+/// The options as the user wrote them; `preset` decides those without a value.
 struct DsaOptions {
   std::string base = "simclr";
   DsaPreset preset = DsaPreset::paper;
@@ -50,8 +50,8 @@ struct DsaOptions {
 
 /// The resolved settings.
 struct DsaSettings {
-  double adjusting = 0, prior = 0;  // the weights of both losses; 0 for a loss with nothing to weight
-  bool arranges = false;            // learns a matrix; otherwise M is the prior
+  double adjusting = 0, prior = 0;  // weights of both losses; 0: that loss is off
+  bool arranges = false;            // an arranging module predicts M; otherwise M is the prior
   ArrangingMode mode = ArrangingMode::concat;
   ArrangingOutput output = ArrangingOutput::sigmoid;
   bool same_view = false;  // blocks 12 and 21 use the matrices of 11 and 22

@@ -17,7 +17,7 @@ void require_pair(const char* op, const Tensor& left, const Tensor& right) {
 /// Calls f(first row, rows) for consecutive parts of the rows of `left`.
 template <class F>
 void each_part(const Tensor& left, const Tensor& right, std::int64_t values, const F& f) {
-  // A CPU works in its cache; a wide device has more units to fill and pays for each launch.
+  // A CPU wants parts that fit its cache; a wide device wants large ones, to fill its units with few launches.
   if (values == 0) values = left.backend().traits().wide ? 1 << 23 : 1 << 18;
   const std::int64_t most = std::max<std::int64_t>(1, values / right.size());
   for (std::int64_t first = 0; first < left.rows(); first += most) f(first, std::min(most, left.rows() - first));

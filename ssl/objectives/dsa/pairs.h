@@ -1,14 +1,13 @@
-// DSA's functions over all pairs (i, j) of the rows of two matrices [N, e] and [M, e]. Tensors of N x M x e values
-// exist only for a few rows i at a time and are recomputed for gradients, so memory does not grow with N M e.
+// DSA's functions over all pairs (i, j) of the rows of two matrices [N, e] and [M, e]. The N x M x e values are
+// computed a few rows i at a time and recomputed for gradients, so memory does not grow with N M e.
 #pragma once
 
 #include "engine/tensor.h"
 
 namespace vergence {
 
-/// Returns Euclidean distances between rows scaled to unit length, [N, M], in f64 whatever the type of p and q: it
-/// takes the root of a difference, which in f32 would be noise where rows agree. Below 1e-7 the distance and its
-/// gradient are 0.
+/// Returns Euclidean distances between rows scaled to unit length, [N, M]. Always in f64: the root of a difference
+/// would be noise in f32 where rows agree. Below 1e-7 the distance and its gradient are 0.
 Tensor unit_distances(const Tensor& p, const Tensor& q);
 
 /// score_ij = bias + sum_c weight_c max(left_ic + right_jc, 0): the part of a two-layer perceptron over pairs that

@@ -31,7 +31,8 @@ struct PriorSettings {
 class PriorNetwork {
  public:
   virtual ~PriorNetwork() = default;
-  /// Normalized images [N, H, W, C] -> features [N, d], constants. Uses only the groups and the activations of `pass`.
+  /// Normalized images [N, H, W, C] -> features [N, d], constants. Uses only the view groups and the activation type of
+  /// `pass`.
   virtual Tensor features(const Tensor& images, const ForwardMode& pass) = 0;
   /// FLOPs of one forward pass: two per multiply-add.
   virtual double flops(std::int64_t images) const = 0;

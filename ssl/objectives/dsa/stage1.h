@@ -1,4 +1,4 @@
-// Stage 1 of DSA: if its prior is `stage1` and no file is given, the base method is trained first.
+// Stage 1 of DSA: trains the base method first if the prior is `stage1` and no file is given.
 #pragma once
 
 #include <optional>
@@ -8,9 +8,8 @@
 
 namespace vergence {
 
-/// Returns the options of the base method's run that trains the prior: the base as objective, DSA's own options at
-/// their defaults, and the epochs of stage 1. Returns nothing if there is a file or no such network is needed. Throws
-/// UsageError for DSA switches that contradict each other.
+/// Returns the options of the prior's run: the base as objective, DSA's own at their defaults, stage 1's epochs. None
+/// if there is a file or no such network is needed. Throws UsageError for contradictory DSA options.
 std::optional<Options> dsa_stage1(const Options& options);
 
 /// Makes `file` the prior's encoder; empty: stage 1 must still train it.

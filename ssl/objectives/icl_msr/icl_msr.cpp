@@ -1,7 +1,7 @@
 // ICL-MSR, our reconstruction of interventional contrastive learning with a meta semantic regularizer (Qiang, Li,
 // Zheng, Su, Xiong, ICML 2022): a base method, and the same method under learned interventions on the features. The
 // interventions are trained by their effect on the encoder: after one virtual step of the weights under them, is the
-// base's options loss low? docs/objectives/icl_msr.md has the formulas and the source of each choice.
+// base's own loss low? docs/objectives/icl_msr.md has the formulas and the source of each choice.
 #include <algorithm>
 
 #include "engine/graph.h"
@@ -136,8 +136,8 @@ class IclMsr final : public MethodObjective {
     return embeddings;
   }
 
-  /// Returns the embeddings that the base compares when a stratum's weights [C] multiply both sides' features. Targets
-  /// are constants.
+  /// Returns the embeddings that the base compares when a stratum's weights [C] scale both sides' features. Targets are
+  /// constants.
   Embeddings embed_under(const Tensor& weights, const Tensor& features, const Tensor& target) {
     return embed_quietly(mask_scale(features, weights), target ? mask_scale(target, weights.detached()) : target);
   }

@@ -1,4 +1,4 @@
-// The switches of ICL-MSR.
+// The options of ICL-MSR.
 #pragma once
 
 #include <cstdint>
@@ -44,7 +44,7 @@ struct IclMsrOptions {
 
   /// Whether there is a uniformity term; it compares strata, so it needs two.
   bool is_uniform() const { return gamma > 0 && strata > 1; }
-  /// The factor of the sum of the base's loss and lambda times the loss under the strata.
+  /// The factor on base loss + lambda (loss under the strata).
   double scale() const { return normalize ? 1 / (1 + lambda) : 1; }
   /// Whether the result depends on the contrastive part of the meta-gradient.
   bool is_bilevel() const {
@@ -56,9 +56,8 @@ struct IclMsrOptions {
 RegularizerSettings regularizer_settings(const IclMsrOptions& options, const EncoderSettings& encoder);
 OptimizerSettings meta_optimizer_settings(const IclMsrOptions& options);
 BilevelOptions bilevel_options(const IclMsrOptions& options);
-/// Returns virtual_lr, or its default if that is 0: with SGD lr / (1 - momentum) at the batch's full rate, the total
-/// distance that a constant gradient moves the weights; with other optimizers, whose steps do not grow with the
-/// gradient, 0.5.
+/// Returns virtual_lr. Its default 0 means: with SGD lr / (1 - momentum) at the batch's full rate, as far as a constant
+/// gradient moves the weights in total; with other optimizers, whose steps do not grow with the gradient, 0.5.
 double virtual_rate(const IclMsrOptions& options, const Options& run);
 
 void declare_icl_msr(OptionBuilder& builder);

@@ -41,9 +41,9 @@ class SemanticRegularizer {
   /// The host's part of a step: chooses which images of the batch give the strata, drawn from (seed, Purpose::order,
   /// step). Throws UsageError if there are fewer images than strata.
   void prepare(std::uint64_t seed, std::int64_t step, std::int64_t images);
-  /// Returns the weights [T, C]. `plain`: un-augmented images [N, H, W, C or more]. `encode`: maps those images to
-  /// features [N, C]; only build `features` calls it, and uses only the values. Batch norm uses the statistics of the
-  /// batch; `activations` is the type of the convolutions.
+  /// Returns the strata's channel weights [T, C]. `plain`: un-augmented images [N, H, W, C or more]. `encode` maps them
+  /// to features [N, C] and is called only by build `features`, which takes them as constants. Batch norm uses the
+  /// batch's statistics; `activations` is the type of the convolutions.
   Tensor operator()(const Tensor& plain, const std::function<Tensor(const Tensor&)>& encode, DType activations) const;
   /// FLOPs of one call for a batch of `images` images, two per multiply-add, without the encoder's.
   double flops(std::int64_t images) const;

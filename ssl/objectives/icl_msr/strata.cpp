@@ -45,7 +45,7 @@ class Gradients {
 };
 
 /// A loss over strata: the function of one stratum and the values of its inputs, shared tensors first, then the
-/// weights. Holds values only; history is recomputed where needed.
+/// weights. Holds values only; their history is recomputed where needed.
 class Strata {
  public:
   Strata(const Stratum& stratum, Tensors inputs) : stratum_(stratum), inputs_(std::move(inputs)) {
@@ -71,8 +71,8 @@ class Strata {
     }
   }
 
-  /// y' is the derivative of the results along `directions`, one for each of inputs `along`. Returns all y' and adds
-  /// the gradient of sum_t <cotangents_t, y'_t> with respect to inputs `wanted` to `sums`.
+  /// Returns y', the derivatives of the results along `directions`, one for each of inputs `along`. Adds the gradient
+  /// of sum_t <cotangents_t, y'_t> with respect to inputs `wanted` to `sums`.
   Tensor add_mixed_gradients(const Tensor& cotangents, const std::vector<std::size_t>& along, const Tensors& directions,
                              const std::vector<std::size_t>& wanted, Gradients& sums) const {
     std::vector<std::size_t> traced = along;
@@ -81,8 +81,8 @@ class Strata {
     for (std::int64_t t = 0; t < count(); ++t) {
       const Tensors inputs = inputs_of(t, traced);
       const Tensor y = run(inputs);
-      // The derivative along a direction is linear in the cotangent c of y: it is the gradient of <direction, dy c> by
-      // c.
+      // The derivative of y along a direction is linear in the cotangent c of y: it is the gradient of <direction, dy
+      // c> with respect to c.
       const Tensor c = leaf(entry(cotangents, t, y.shape));
       const Tensors gradients = grad({y}, chosen(inputs, along), {.create = true, .seeds = {c}});
       Tensors wrt = chosen(inputs, wanted), seeds;

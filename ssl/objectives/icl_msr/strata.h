@@ -9,8 +9,8 @@
 
 namespace vergence {
 
-/// A method's result for one stratum: a pure function of tensors that all strata share (features, the heads' weights)
-/// and of the stratum's own channel weights [C]. Returns either log likelihoods, one per anchor [R], or a loss, rank 0.
+/// The loss of one stratum: a pure function of the tensors that all strata share (features, the heads' weights) and of
+/// the stratum's channel weights [C]. Returns either log likelihoods, one per anchor [R], or a loss, rank 0.
 using Stratum = std::function<Tensor(const Tensors& shared, const Tensor& weights)>;
 
 /// Computes the loss over the rows of `weights` [T, C], one stratum after the other, rank 0: averaged_likelihood_loss
@@ -25,9 +25,9 @@ using Stratum = std::function<Tensor(const Tensors& shared, const Tensor& weight
 ///                      r'_ti = r_ti (y'_ti - sum_s r_si y'_si): two more passes, since r' needs all strata
 Tensor streamed_loss(const Stratum& stratum, const Tensors& shared, const Tensor& weights);
 
-/// Measures how alike the strata are (after Wang and Isola: "Understanding contrastive representation learning through
-/// alignment and uniformity on the hypersphere", ICML 2020): log of the mean over pairs of exp(-2 |a_t - a_s|^2), with
-/// the rows of `weights` [T, C] at unit length. 0 if all are alike, negative if they differ; T >= 2. Rank 0.
+/// How alike the strata are: the log of the mean over pairs of exp(-2 |a_t - a_s|^2), rows of `weights` [T, C] at unit
+/// length (Wang, Isola: "Understanding contrastive representation learning through alignment and uniformity on the
+/// hypersphere", ICML 2020). 0 if all are alike, negative if they differ; T >= 2. Rank 0.
 Tensor uniformity(const Tensor& weights);
 
 /// The standard deviation of each channel's weight over the strata, averaged over channels. Rank 0, for the log.

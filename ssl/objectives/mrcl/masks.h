@@ -1,8 +1,8 @@
 // Erased patches: square patches on a grid, the same number in each image.
 //
-// The device works on lines: the part of an image row that lies in one patch. Images [M, H, W, C] become [M H G, p C],
-// one row per line (G patches per side, each p pixels wide); values per patch, [M G, G], become one value per line, [M
-// H G, 1]. No H x W mask ever exists.
+// The device works on lines, the part of an image row within one patch: images [M, H, W, C] become [M H G, p C] (G
+// patches per side, each p pixels wide), and values per patch [M G, G] become values per line [M H G, 1]. No H x W mask
+// ever exists.
 #pragma once
 
 #include <cstdint>
@@ -36,8 +36,8 @@ Tensor patch_lines(const Tensor& images, const PatchGrid& grid);
 Tensor per_line(const Tensor& per_patch, const PatchGrid& grid);
 /// [M H G, 1] -> [M G, G]: sums over the lines of each patch. The transpose of per_line.
 Tensor sum_of_lines(const Tensor& lines, const PatchGrid& grid);
-/// Returns the images with `fill` in the erased lines: v (1 - m) + fill m. `erased`: [M H G, 1], 1 or 0, of the images'
-/// type. `fill`: none (0), a color [C], or images that are zero outside the erased lines.
+/// Returns the images with `fill` in the erased lines: v (1 - m) + fill m. `erased` m: [M H G, 1], 1 or 0, of the
+/// images' type. `fill`: none (0), a color [C], or images that are zero outside the erased lines.
 Tensor erase(const Tensor& images, const Tensor& erased, const Tensor& fill, const PatchGrid& grid);
 
 /// Joins the first view's rows of one tensor of both views with the second view's rows of another.

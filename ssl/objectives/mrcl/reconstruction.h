@@ -19,14 +19,14 @@ struct ReconstructionLoss {
   bool patch_norm = false;  // normalize targets to mean 0 and deviation 1 in each patch
 };
 
-/// Returns the mean over counted pixels and channels of (target - prediction)^2, or of its absolute value for l1: rank
-/// 0. Both are [N, H, W, C]; the target is a constant. `lines`: per line [N H G, 1], 1 if erased, `erased` patches in
-/// each image; unused for `all`. None if no pixel counts.
+/// Returns the mean over the counted pixels and channels of (target - prediction)^2, or of its absolute value for l1:
+/// rank 0. Both are [N, H, W, C]; the target is a constant. `lines` [N H G, 1]: 1 for lines of erased patches, of which
+/// each image has `erased`; unused for `all`. None if no pixel counts.
 Tensor reconstruction_loss(const Tensor& prediction, const Tensor& target, const Tensor& lines, std::int64_t erased,
                            const ReconstructionLoss& loss);
 
-/// The same for both views in one tensor each, [2N, H, W, C]: the sum of the two views' losses, each over its own
-/// counted pixels. `erased`: patches per image of the first and the second view. None if no pixel counts.
+/// The same with both views in each tensor, [2N, H, W, C]: the sum of the two views' losses, each over its own counted
+/// pixels. `erased`: patches per image of the first and the second view. None if no pixel counts.
 Tensor reconstruction_of_views(const Tensor& prediction, const Tensor& target, const Tensor& lines,
                                const std::array<std::int64_t, 2>& erased, const ReconstructionLoss& loss);
 
