@@ -41,7 +41,7 @@ double Schedule::at(std::int64_t step) const {
     case ScheduleKind::constant:
       return s.base;
     case ScheduleKind::exponential:
-      return s.base * std::pow(s.minimum / s.base, done);
+      return s.base == 0 ? 0 : s.base * std::pow(s.minimum / s.base, done);
   }
   return s.base;
 }

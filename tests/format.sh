@@ -77,8 +77,12 @@ fi
 bad=()
 style=--style=file:$root/.clang-format
 if [[ -n $program ]] && ((${#cpp[@]})); then
-  said=$(printf '%s\0' "${cpp[@]}" |
-    xargs -0 -n 20 -P "$(nproc)" "$program" "$style" --dry-run -Werror -ferror-limit=1 2>&1) || status=$?
+  lines=$(mktemp -d)
+  trap 'rm -rf "$lines"' EXIT
+  # Each process writes to a file of its own: in one stream their lines may mix.
+  printf '%s\0' "${cpp[@]}" | xargs -0 -n 20 -P "$(nproc)" bash -c \
+    'out=$1; shift; "$@" >"$out/$$" 2>&1' - "$lines" "$program" "$style" --dry-run -Werror -ferror-limit=1 || status=$?
+  said=$(cat "$lines"/*)
   mapfile -t bad < <(sed -nE 's/^(.*):[0-9]+:[0-9]+: error: .*\[-Wclang-format-violations\]$/\1/p' <<<"$said" | sort -u)
   if ((status && ${#bad[@]} == 0)); then # it did not get as far as looking at them
     echo "$said" >&2

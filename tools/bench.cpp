@@ -31,7 +31,9 @@ void add_common_options(CLI::App& app, vergence::BenchSettings& s) {
       ->capture_default_str();
   add_run_options(app, s, {"device", "precision", "cpu-conv", "weight-gradients"});
   app.add_option("--steps", s.steps, "timed steps")->check(CLI::Range(1, 1 << 20))->capture_default_str();
-  app.add_option("--warmup", s.warmup, "steps before them")->check(CLI::Range(0, 1 << 20))->capture_default_str();
+  app.add_option("--warmup", s.warmup, "untimed steps before the timed ones")
+      ->check(CLI::Range(0, 1 << 20))
+      ->capture_default_str();
   app.add_option("--threads", s.threads, "OpenMP threads; 0: as many as OpenMP chooses")
       ->check(CLI::Range(0, 4096))
       ->capture_default_str();
@@ -56,7 +58,9 @@ struct DataBench {
 };
 
 void add_data_options(CLI::App& app, DataBench& bench) {
-  app.add_option("--seconds", bench.seconds, "about how long")->check(CLI::Range(0.01, 3600.0))->capture_default_str();
+  app.add_option("--seconds", bench.seconds, "how long to measure, about, in seconds")
+      ->check(CLI::Range(0.01, 3600.0))
+      ->capture_default_str();
   app.add_option("--image", bench.image, "height and width of the views, as pretrain's --image-size")
       ->type_name("NUMBER");
   app.footer("All other options are pretrain's (pretrain --help): --dataset, --data, --config, --batch, --workers.");
@@ -103,7 +107,7 @@ int main(int argc, char** argv) {
   add_step_options(*ops, settings);
   add_common_options(*suite, settings);
   std::vector<std::string> names = vergence::suite_names();
-  suite->add_option("--settings", names, "which of them, with commas in between")
+  suite->add_option("--settings", names, "settings to time, with commas in between")
       ->delimiter(',')
       ->check(CLI::IsMember(names))
       ->capture_default_str();

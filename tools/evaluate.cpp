@@ -75,7 +75,7 @@ void add_evaluate_options(CLI::App& app, EvaluateOptions& options) {
       ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 40))
       ->capture_default_str();
   add_episode_options(app, options.episodes);
-  app.add_option("--seed", options.seed, "of views, k-means, nuisances, decoder, episodes, noise")
+  app.add_option("--seed", options.seed, "seed of views, k-means, nuisances, decoder, episodes, noise")
       ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 53))
       ->capture_default_str();
 }

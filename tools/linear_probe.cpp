@@ -41,17 +41,19 @@ struct ProbeOptions {
 
 void add_probe_options(CLI::App& app, ProbeOptions& options) {
   const CLI::Range positive(std::int64_t{1}, std::int64_t{1} << 30);
-  add_word_option(app, "protocol", options.protocol, probe_protocol_words, "see above");
+  add_word_option(app, "protocol", options.protocol, probe_protocol_words, "how the probe is trained; see above");
   app.add_option("--epochs", options.epochs, "passes over the images; lbfgs: iterations at most (1000)")
       ->check(positive);
   app.add_option("--batch", options.batch, "images per step")->check(positive);
   app.add_option("--lr", options.lr, "learning rate at the start; sgd: per 256 images, scaled by batch/256");
-  app.add_option("--final-lr", options.final_lr, "where the exponential schedule ends");
-  add_word_option(app, "schedule", options.schedule, probe_schedule_words,
-                  "of the rate: exponential (adam's), step (sgd's: after 60 and 80 % of the epochs) or cosine");
-  app.add_option("--momentum", options.momentum, "of sgd (0.9)");
-  app.add_option("--weight-decay", options.weight_decay, "adam 5e-6, sgd 0; lbfgs: the penalty lambda/2 |W|^2, 1e-4");
-  app.add_option("--seed", options.seed, "of the probe: its initial weights, order and crops")
+  app.add_option("--final-lr", options.final_lr, "learning rate at the end of the exponential schedule");
+  add_word_option(
+      app, "schedule", options.schedule, probe_schedule_words,
+      "schedule of the learning rate: exponential (adam), step (sgd: after 60 and 80 % of the epochs) or cosine");
+  app.add_option("--momentum", options.momentum, "momentum of sgd (0.9)");
+  app.add_option("--weight-decay", options.weight_decay,
+                 "weight decay: adam 5e-6, sgd 0; of lbfgs lambda in the penalty lambda/2 |W|^2, 1e-4");
+  app.add_option("--seed", options.seed, "seed of the probe's initial weights, order and crops")
       ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 53))
       ->capture_default_str();
 }

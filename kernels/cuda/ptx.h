@@ -89,7 +89,7 @@ __device__ void wait_for_copies() {
 
 #else
 
-namespace twin {
+namespace emulated_ptx {
 
 struct Row {
   std::uint16_t elements[8];
@@ -142,28 +142,28 @@ inline Deposits exchange_rows(const void* row, const char* name) {
   return exchange(0xffffffffu, given, name);
 }
 
-}  // namespace twin
+}  // namespace emulated_ptx
 
 inline void load_matrices(unsigned (&values)[4], const void* row) {
-  const auto given = twin::exchange_rows(row, "ldmatrix");
+  const auto given = emulated_ptx::exchange_rows(row, "ldmatrix");
   for (unsigned i = 0; i < 4; ++i) {
-    const auto from = given.from<twin::Row>(8 * i + lane() / 4);
+    const auto from = given.from<emulated_ptx::Row>(8 * i + lane() / 4);
     values[i] = from.elements[2 * (lane() % 4)] | unsigned{from.elements[2 * (lane() % 4) + 1]} << 16;
   }
 }
 inline void load_matrices_transposed(unsigned (&values)[4], const void* row) {
-  const auto given = twin::exchange_rows(row, "ldmatrix.trans");
+  const auto given = emulated_ptx::exchange_rows(row, "ldmatrix.trans");
   for (unsigned i = 0; i < 4; ++i) {
     const unsigned upper = 8 * i + 2 * (lane() % 4);
-    values[i] = given.from<twin::Row>(upper).elements[lane() / 4] |
-                unsigned{given.from<twin::Row>(upper + 1).elements[lane() / 4]} << 16;
+    values[i] = given.from<emulated_ptx::Row>(upper).elements[lane() / 4] |
+                unsigned{given.from<emulated_ptx::Row>(upper + 1).elements[lane() / 4]} << 16;
   }
 }
 inline void multiply_bf16(float (&c)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
-  twin::multiply<false>(c, a, b0, b1, "mma bf16");
+  emulated_ptx::multiply<false>(c, a, b0, b1, "mma bf16");
 }
 inline void multiply_tf32(float (&c)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
-  twin::multiply<true>(c, a, b0, b1, "mma tf32");
+  emulated_ptx::multiply<true>(c, a, b0, b1, "mma tf32");
 }
 inline unsigned to_tf32(unsigned bits) {
   return (bits & 0x7fffffffu) < 0x7f800000u ? (bits + 0x1000u) & 0xffffe000u : bits;

@@ -240,18 +240,19 @@ namespace encoders {
 
 EncoderFamily resnet() {
   constexpr auto field = [](auto member) { return EncoderOption::field_of(member); };
-  using Own = ResNetSettings;
   return {.names = resnet_names(),
-          .options = {{.name = "width", .field = field(&Own::width), .help = "ResNet: channels of the first stage"},
+          .options = {{.name = "width",
+                       .field = field(&ResNetSettings::width),
+                       .help = "ResNet: channels of the first stage"},
                       {.name = "stem",
-                       .field = EncoderOption::field_of(&Own::stem, stem_words),
+                       .field = EncoderOption::field_of(&ResNetSettings::stem, stem_words),
                        .help = "ResNet: first layers; cifar: a 3x3 convolution without pooling"},
                       {.name = "stem-relu",
-                       .field = field(&Own::stem_relu),
+                       .field = field(&ResNetSettings::stem_relu),
                        .help = "ResNet: ReLU after the stem's batch norm",
                        .optional = true},
                       {.name = "zero-init-gamma",
-                       .field = field(&Own::zero_init_gamma),
+                       .field = field(&ResNetSettings::zero_init_gamma),
                        .help = "ResNet: start every residual block as the identity (scale 0 in its last batch norm)",
                        .initial = true}},
           .shape = resnet_shape,

@@ -15,7 +15,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-enum class Labels { none, of_judged, of_both /* and of the images learnt from */ };
+enum class Labels { none, of_judged, of_both /* and of the images learned from */ };
 
 struct Metric {
   const char* name;

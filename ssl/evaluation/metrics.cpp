@@ -288,9 +288,9 @@ Metrics::Json Metrics::none(const std::string& figure, const std::string& why) {
   return nullptr;
 }
 
-void Metrics::tell_cover(const std::vector<std::int32_t>& learnt, const std::vector<std::int32_t>& judged,
+void Metrics::tell_cover(const std::vector<std::int32_t>& learned, const std::vector<std::int32_t>& judged,
                          const std::string& limit, Json& json) {
-  const ClassCover cover = class_cover(learnt, judged);
+  const ClassCover cover = class_cover(learned, judged);
   for (const std::string& notice : notices_of(cover, training(), test(), limit)) {
     if (std::find(told_.begin(), told_.end(), notice) != told_.end()) continue;
     told_.push_back(notice);

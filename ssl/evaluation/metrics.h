@@ -64,7 +64,7 @@ class Metrics {
   Features features_of(const Dataset& dataset, const ExtractSettings& extract) const;
   void line(const std::string& name, double value, int decimals, const std::string& note = "") const;
   /// Shows once which judged classes have no training images, and stores that in `json`.
-  void tell_cover(const std::vector<std::int32_t>& learnt, const std::vector<std::int32_t>& judged,
+  void tell_cover(const std::vector<std::int32_t>& learned, const std::vector<std::int32_t>& judged,
                   const std::string& limit, Json& json);
   std::string limit_text() const;
   std::string judged_text();

@@ -153,21 +153,22 @@ void add_subject_options(CLI::App& app, SubjectOptions& options) {
     add_table_option(app, option, options.judged);
   add_word_option(
       app, "split", {"test", "val"}, "",
-      "judged on: test; or val, for choosing coefficients. Default: test, or val where images without labels "
-      "have no split test",
+      "split that the encoder is judged on: test, or val for choosing coefficients. Default: test, or val if "
+      "images without labels have no split test",
       [&](const std::string& split) { options.split = split; });
   app.add_option("--limit", options.limit, "first N images of each split; 0: all")
       ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 40));
   app.add_option("--run-seed", options.run_seed,
                  "seed of rendered images and initial weights; default: the run's, 1 with --encoder-file")
       ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 53));
-  for (const ToolOption& option :
-       std::vector<ToolOption>{{.name = "device"},
-                               {.name = "precision", .only = {"fp32", "bf16"}, .help = "of the encoder's activations"},
-                               {.name = "cpu-conv", .otherwise = "the run's"},
-                               {.name = "conv", .otherwise = "the run's"}})
+  for (const ToolOption& option : std::vector<ToolOption>{
+           {.name = "device"},
+           {.name = "precision", .only = {"fp32", "bf16"}, .help = "type of the encoder's activations"},
+           {.name = "cpu-conv", .otherwise = "the run's"},
+           {.name = "conv", .otherwise = "the run's"}})
     add_table_option(app, option, options.judged);
-  app.add_option("--threads", options.threads, "0: all, or as OMP_NUM_THREADS says")->check(CLI::Range(0, 4096));
+  app.add_option("--threads", options.threads, "OpenMP threads; 0: all, or as OMP_NUM_THREADS says")
+      ->check(CLI::Range(0, 4096));
   app.add_option("--out", options.out, "file of the result; default: beside the encoder")->type_name("FILE");
 }
 

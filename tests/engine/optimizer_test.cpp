@@ -308,6 +308,8 @@ TEST(Schedule, Exponential) {
   EXPECT_DOUBLE_EQ(schedule.at(0), 1e-2);
   EXPECT_NEAR(schedule.at(250), 1e-4, 1e-15);
   EXPECT_NEAR(schedule.at(499) / schedule.at(498), std::pow(1e-4, 1 / 500.0), 1e-12);
+  const Schedule none({.kind = ScheduleKind::exponential, .base = 0, .epochs = 4, .minimum = 0});
+  for (std::int64_t step = 0; step < none.steps(); ++step) EXPECT_EQ(none.at(step), 0);
 }
 
 TEST(Schedule, ALongWarmUpIsCutWithANotice) {

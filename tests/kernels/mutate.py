@@ -33,7 +33,7 @@ OWN = {"optimizers": ["emulated_optimizers_test"], "gather_segments": ["emulated
        "tiles": ["emulated_loss_kernels_test"]}
 USERS = {"loops.h": ["reduce.cu", "rows.cu", "elementwise.cu"], "norm/loops.h": ["norm/norm.cu", "norm/double.cu"],
          "tiles.h": ["info_nce.cu", "cross_correlation.cu"],
-         "conv/tiles.h": ["conv/tensor.cu", "conv/tensor_weight.cu"]}
+         "conv/tiles.h": ["conv/tensor.cu", "conv/tensor_weight.cu", "conv/tensor_narrow_weight.cu"]}
 
 
 def mutants_of(text):

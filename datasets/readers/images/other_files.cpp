@@ -23,7 +23,7 @@ std::string small_letters(std::string text) {
 bool is_expected(const std::string& name, const std::string& ending) {
   constexpr std::array<std::string_view, 16> texts{".txt", ".csv",  ".tsv",  ".json", ".jsonl", ".xml", ".md", ".rst",
                                                    ".yml", ".yaml", ".toml", ".ini",  ".html",  ".htm", ".db", ".log"};
-  constexpr std::array<std::string_view, 4> names{"readme", "license", "license", "copying"};
+  constexpr std::array<std::string_view, 4> names{"readme", "license", "licence", "copying"};
   return std::find(texts.begin(), texts.end(), ending) != texts.end() ||
          std::find(names.begin(), names.end(), name) != names.end();
 }

@@ -38,8 +38,8 @@ std::vector<std::int32_t> classes_in(const std::vector<std::int32_t>& labels) {
   return {classes.begin(), classes.end()};
 }
 
-ClassCover class_cover(const std::vector<std::int32_t>& learnt, const std::vector<std::int32_t>& judged) {
-  const std::vector<std::int32_t> known = classes_in(learnt), asked = classes_in(judged);
+ClassCover class_cover(const std::vector<std::int32_t>& learned, const std::vector<std::int32_t>& judged) {
+  const std::vector<std::int32_t> known = classes_in(learned), asked = classes_in(judged);
   ClassCover cover{static_cast<std::int64_t>(known.size()), static_cast<std::int64_t>(asked.size()), {}, 0};
   std::set_difference(asked.begin(), asked.end(), known.begin(), known.end(), std::back_inserter(cover.missing));
   cover.missing_images = std::count_if(judged.begin(), judged.end(), [&](std::int32_t label) {
@@ -48,20 +48,20 @@ ClassCover class_cover(const std::vector<std::int32_t>& learnt, const std::vecto
   return cover;
 }
 
-std::vector<std::string> notices_of(const ClassCover& cover, const Dataset& learnt, const Dataset& judged,
+std::vector<std::string> notices_of(const ClassCover& cover, const Dataset& learned, const Dataset& judged,
                                     const std::string& limit) {
   std::vector<std::string> lines;
   const auto missing = static_cast<std::int64_t>(cover.missing.size());
   const std::string which = cover.judged == 1 ? "the one class" : join(missing, " of the ", cover.judged, " classes");
   if (missing > 0)
     lines.push_back(join("notice: ", which, " judged in ", judged.split, missing == 1 ? " has" : " have",
-                         " no image in ", learnt.split, limit.empty() ? "" : " with " + limit, ", so ",
+                         " no image in ", learned.split, limit.empty() ? "" : " with " + limit, ", so ",
                          missing == 1 ? "its " : "their ", cover.missing_images,
                          cover.missing_images == 1 ? " image counts as a miss: " : " images count as misses: ",
                          first_of(cover.missing, judged)));
   else if (cover.judged == 1)
     lines.push_back(one_class(judged, "judged", limit));
-  if (cover.learnt == 1) lines.push_back(one_class(learnt, "learnt from", limit));
+  if (cover.learned == 1) lines.push_back(one_class(learned, "learned from", limit));
   return lines;
 }
 

@@ -1,4 +1,4 @@
-// Which classes are judged and never learnt from, and what gaps in labels change: nothing.
+// Which classes are judged and never learned from, and what gaps in labels change: nothing.
 #include "ssl/evaluation/features/class_cover.h"
 
 #include <cmath>
@@ -22,15 +22,15 @@ Dataset split_of(const std::string& split, const Labels& labels, std::vector<std
   return dataset;
 }
 
-std::vector<std::string> told(const Labels& learnt, const Labels& judged, const std::string& limit = "",
+std::vector<std::string> told(const Labels& learned, const Labels& judged, const std::string& limit = "",
                               const std::vector<std::string>& names = {}) {
-  return notices_of(class_cover(learnt, judged), split_of("probe", learnt, names), split_of("test", judged, names),
+  return notices_of(class_cover(learned, judged), split_of("probe", learned, names), split_of("test", judged, names),
                     limit);
 }
 
 TEST(ClassCover, CountsWhatIsMissing) {
   const ClassCover cover = class_cover({5, 0, 0, 9}, {9, 7, 0, 7, 3, 9, 3, 3});
-  EXPECT_EQ(cover.learnt, 3);
+  EXPECT_EQ(cover.learned, 3);
   EXPECT_EQ(cover.judged, 4);
   EXPECT_EQ(cover.missing, (Labels{3, 7}));
   EXPECT_EQ(cover.missing_images, 5);
@@ -61,7 +61,7 @@ TEST(ClassCover, SaysWhatAFigureDoesNotShow) {
             "10, 11, 12, 13, 14, ..."});
   EXPECT_EQ(told({0, 0}, {0}, "--limit 2"),
             (Lines{"notice: all images of test that are judged are of one class with --limit 2: 0",
-                   "notice: all images of probe that are learnt from are of one class with --limit 2: 0"}));
+                   "notice: all images of probe that are learned from are of one class with --limit 2: 0"}));
 }
 
 /// Four clouds of points that overlap.

@@ -125,7 +125,7 @@ TEST_F(Verdicts, ClassesThatAreJudgedAndNotLearntAreNamed) {
   expect_printed(
       {"notice: 2 of the 3 classes judged in test have no image in probe with --limit 30, so their "
        "20 images count as misses: 1, 2\n",
-       "notice: all images of probe that are learnt from are of one class with --limit 30: 0\n"});
+       "notice: all images of probe that are learned from are of one class with --limit 30: 0\n"});
   // Where nothing is missing nothing is said.
   ASSERT_EQ(run("evaluate", "--data d"), 0) << errors();
   EXPECT_EQ(printed().find("notice"), std::string::npos) << printed();

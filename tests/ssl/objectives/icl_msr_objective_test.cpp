@@ -182,7 +182,7 @@ Errors errors_of_gradients(const Switches& switches) {
   for (std::size_t i = 0; i < before.model.size(); ++i)
     for (const double value : ((before.model[i] - after.model[i]) / step_lr).values()) weights.push_back(value);
   const std::vector<double> regularizer = (before.regularizer - after.regularizer).values();
-  // The meta step comes after the weights' options, at the new ones; an ordinary step takes both gradients at once.
+  // The meta step comes after the weights' own, at the new ones; an ordinary step takes both gradients at once.
   const ObjectiveSetup same = small_setup(options);
   Reference first(same, before, before.regularizer), second(same, after, before.regularizer);
   const bool meta = options.components.get<IclMsrOptions>().train == RegularizerTraining::meta;
