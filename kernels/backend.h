@@ -90,6 +90,41 @@ struct RunningUpdate {
   explicit operator bool() const { return bool(mean); }
 };
 
+/// The arrays of a batch norm. x, y and add: any one type; the others but `positive`: master. Absent: beta, gamma, add.
+struct BatchNormArrays {
+  ConstArray x = {}, gamma = {}, beta = {};  // gamma and beta (channels): optional
+  ConstArray add = {};                       // of x's shape: optional
+  Array mean = {}, rstd = {};                // (groups, channels): written when training, read otherwise
+  Array y = {};
+  Array positive = {};         // optional, with relu; u8, bit i % 8 of byte i / 8 receives y[i] > 0, for whole bytes
+  RunningUpdate running = {};  // optional, when training
+};
+
+/// The arrays of its backward pass: cotangent g of y -> gx, g_add, ggamma, gbeta. With relu, g counts only where y > 0.
+struct BatchNormBackwardArrays {
+  ConstArray g = {}, x = {}, y = {};  // y: values or `positive` bits
+  ConstArray gamma = {}, mean = {}, rstd = {};
+  ConstArray sums = {};           // optional, without g_add: from conv2d_data_relu, whose dx is g, already masked
+  Array gx = {}, g_add = {};      // optional; g_add receives the masked g
+  Array ggamma = {}, gbeta = {};  // optional; (channels), summed over groups
+};
+
+/// The arrays of its second backward pass: cotangents of the first one's results -> dg, dx, dgamma.
+struct BatchNormDoubleBackwardArrays {
+  ConstArray a = {}, a_add = {}, b = {}, c = {};  // of gx, g_add, ggamma and gbeta, each optional
+  ConstArray g = {}, x = {}, y = {};              // as in the backward pass; only dx and dgamma need g
+  ConstArray gamma = {}, mean = {}, rstd = {};
+  Array dg = {}, dx = {}, dgamma = {};  // each optional
+};
+
+/// The arrays of conv2d_data_relu. g, w, raw and dx: bf16, w also master.
+struct ConvDataReluArrays {
+  ConstArray g = {}, w = {};
+  ConstArray raw = {}, positive = {}, mean = {};  // the batch norm's input, its mask and its means
+  Array dx = {};                                  // masked by `positive`
+  Array sums = {};  // f32 (groups, relu_tiles, 2, channels): each tile's sums of dx and of dx (raw - mean)
+};
+
 /// A pooling window over NHWC images. Padding never wins a maximum and is not counted in an average.
 struct PoolShape {
   std::int64_t batch = 1, in_height = 1, in_width = 1, channels = 1;
@@ -259,34 +294,20 @@ class Backend {
   virtual void conv2d_data(const ConvShape& shape, ConstArray g, ConstArray w, Array dx, bool add = false) = 0;
   virtual void conv2d_weight(const ConvShape& shape, ConstArray x, ConstArray g, Array dw) = 0;
 
-  // ---- batch norm over rows, per group and channel. x, y, g and their cotangents: any type; everything else: master.
-  // mean and rstd, (groups, channels), are written when training, read otherwise. add: optional, of x's shape.
-  /// positive: optional, with relu; u8, bit i % 8 of byte i / 8 receives y[i] > 0, for all ceil(size / 8) bytes.
-  virtual void batch_norm(const NormShape& shape, ConstArray x, ConstArray gamma, ConstArray beta, ConstArray add,
-                          Array mean, Array rstd, Array y, Array positive = {}, const RunningUpdate& running = {}) = 0;
-  /// conv2d to raw, bf16, and training batch norm of it, if the device can gather the statistics while it convolves.
-  /// Returns false, having done nothing, if it cannot.
-  virtual bool conv2d_batch_norm(const ConvShape& conv, const NormShape& norm, ConstArray x, ConstArray w,
-                                 ConstArray gamma, ConstArray beta, ConstArray add, Array raw, Array mean, Array rstd,
-                                 Array y, Array positive = {}, const RunningUpdate& running = {});
-  /// conv2d_data of the only reader (with `add`: the last) of a batch norm's relu output; raw: the batch norm's input.
-  /// Writes dx, bf16, masked by `positive`, and each tile's sums of dx and of dx (raw - mean) to sums, f32 (groups,
-  /// relu_tiles, 2, channels). Returns false, having done nothing, if the device cannot.
-  virtual bool conv2d_data_relu(const ConvShape& conv, const NormShape& norm, ConstArray g, ConstArray w,
-                                ConstArray raw, ConstArray positive, ConstArray mean, Array dx, Array sums,
+  // ---- batch norm over rows, per group and channel
+  virtual void batch_norm(const NormShape& shape, const BatchNormArrays& arrays) = 0;
+  /// conv2d of x and w to raw, bf16, and training batch norm of raw, if the device can gather the statistics while it
+  /// convolves; norm.x is not read. Returns false, having done nothing, if it cannot.
+  virtual bool conv2d_batch_norm(const ConvShape& conv, ConstArray x, ConstArray w, Array raw, const NormShape& shape,
+                                 const BatchNormArrays& norm);
+  /// conv2d_data of the only reader (with `add`: the last) of a batch norm's relu output. Returns false, having done
+  /// nothing, if the device cannot.
+  virtual bool conv2d_data_relu(const ConvShape& conv, const NormShape& norm, const ConvDataReluArrays& arrays,
                                 bool add = false);
   /// The tiles per group of such a data gradient; 0 if the device has none.
   virtual std::int64_t relu_tiles(const ConvShape&, const NormShape&) const { return 0; }
-  /// With relu, g counts only where y > 0 (y: values or `positive` bits). ggamma, gbeta: (channels), summed over
-  /// groups. Optional: g_add, receives the masked g; or sums, from conv2d_data_relu, whose dx is g and already masked.
-  virtual void batch_norm_backward(const NormShape& shape, ConstArray g, ConstArray x, ConstArray y, ConstArray gamma,
-                                   ConstArray mean, ConstArray rstd, Array gx, Array g_add, Array ggamma, Array gbeta,
-                                   ConstArray sums = {}) = 0;
-  /// Cotangents a of gx, a_add of g_add, b of ggamma, c of gbeta (each optional) -> dg, dx, dgamma (each optional).
-  /// Only dx and dgamma need g.
-  virtual void batch_norm_double_backward(const NormShape& shape, ConstArray a, ConstArray a_add, ConstArray b,
-                                          ConstArray c, ConstArray g, ConstArray x, ConstArray y, ConstArray gamma,
-                                          ConstArray mean, ConstArray rstd, Array dg, Array dx, Array dgamma) = 0;
+  virtual void batch_norm_backward(const NormShape& shape, const BatchNormBackwardArrays& arrays) = 0;
+  virtual void batch_norm_double_backward(const NormShape& shape, const BatchNormDoubleBackwardArrays& arrays) = 0;
 
   // ---- rows: softmax and L2 normalization.
   virtual void log_softmax(std::int64_t rows, std::int64_t cols, ConstArray x, Array y) = 0;

@@ -57,15 +57,12 @@ const Devices& devices() {
 
 }  // namespace
 
-bool Backend::conv2d_batch_norm(const ConvShape&, const NormShape&, ConstArray, ConstArray, ConstArray, ConstArray,
-                                ConstArray, Array, Array, Array, Array, Array, const RunningUpdate&) {
+bool Backend::conv2d_batch_norm(const ConvShape&, ConstArray, ConstArray, Array, const NormShape&,
+                                const BatchNormArrays&) {
   return false;
 }
 
-bool Backend::conv2d_data_relu(const ConvShape&, const NormShape&, ConstArray, ConstArray, ConstArray, ConstArray,
-                               ConstArray, Array, Array, bool) {
-  return false;
-}
+bool Backend::conv2d_data_relu(const ConvShape&, const NormShape&, const ConvDataReluArrays&, bool) { return false; }
 
 std::vector<std::string> device_words() {
   std::vector<std::string> words{"auto"};

@@ -15,10 +15,8 @@ struct ReluNormEpilogue final : Epilogue {
 /// Forward: the device computes both at once. Returns false if it cannot, and has then done nothing.
 bool computed_together(const PendingConv& conv, const PendingNorm& norm) {
   const DType type = conv.x.dtype;
-  return conv.x.backend().conv2d_batch_norm(conv.shape, norm.shape, conv.x.array(), conv.w.weights_for(type),
-                                            norm.gamma.array(), norm.beta.array(), norm.add.array(), norm.x.array(),
-                                            norm.mean.array(), norm.rstd.array(), norm.y.array(), norm.positive.array(),
-                                            norm.running);
+  return conv.x.backend().conv2d_batch_norm(conv.shape, conv.x.array(), conv.w.weights_for(type), norm.x.array(),
+                                            norm.shape, norm.arrays());
 }
 
 }  // namespace
@@ -50,9 +48,14 @@ Tensor conv2d_data_relu(const VjpContext& c, const ConvShape& shape, const Tenso
   const Tensor &g = c.g(), &before = c.partial(0);
   Tensor masked = before ? before : empty(device, c.shape(0), g.dtype);
   const Tensor sums = empty(device, {norm->shape.groups, tiles, 2, norm->shape.channels});
-  if (!device.conv2d_data_relu(shape, norm->shape, g.array(), w.weights_for(g.dtype), norm->x.restored().array(),
-                               norm->positive.array(), norm->mean.array(), masked.array(), sums.array(), bool(before)))
-    return {};
+  const ConvDataReluArrays arrays{.g = g.array(),
+                                  .w = w.weights_for(g.dtype),
+                                  .raw = norm->x.restored().array(),
+                                  .positive = norm->positive.array(),
+                                  .mean = norm->mean.array(),
+                                  .dx = masked.array(),
+                                  .sums = sums.array()};
+  if (!device.conv2d_data_relu(shape, norm->shape, arrays, bool(before))) return {};
   record("conv2d_data", {}, {}, {&masked}, {});
   c.applied(0, sums);
   return masked;

@@ -62,8 +62,13 @@ BackwardResult composed_group(const Tensor& g, const Tensor& x, const NormTensor
 Tensor mask_values(const Tensor& x, const NormTensors& norm) {
   if (norm.y.dtype != DType::u8) return norm.y;
   Tensor mask = empty_like(x);
-  x.backend().batch_norm_backward(norm.shape, full(x.backend(), x.shape, 1, x.dtype).array(), x.array(), norm.y.array(),
-                                  {}, norm.mean.array(), norm.rstd.array(), {}, mask.array(), {}, {});
+  const Tensor one = full(x.backend(), x.shape, 1, x.dtype);
+  x.backend().batch_norm_backward(norm.shape, {.g = one.array(),
+                                               .x = x.array(),
+                                               .y = norm.y.array(),
+                                               .mean = norm.mean.array(),
+                                               .rstd = norm.rstd.array(),
+                                               .g_add = mask.array()});
   return mask;
 }
 
@@ -129,9 +134,19 @@ NormSecond batch_norm_double_backward(const Incoming& in, const Tensor& g, const
                                       bool need_x, bool need_gamma) {
   NormSecond out{empty_like(g), need_x ? empty_like(x) : Tensor{},
                  need_gamma && norm.gamma ? empty_like(norm.gamma) : Tensor{}};
-  x.backend().batch_norm_double_backward(norm.shape, in.a.array(), in.a_add.array(), in.b.array(), in.c.array(),
-                                         g.array(), x.array(), norm.y.array(), norm.gamma.array(), norm.mean.array(),
-                                         norm.rstd.array(), out.dg.array(), out.dx.array(), out.dgamma.array());
+  x.backend().batch_norm_double_backward(norm.shape, {.a = in.a.array(),
+                                                      .a_add = in.a_add.array(),
+                                                      .b = in.b.array(),
+                                                      .c = in.c.array(),
+                                                      .g = g.array(),
+                                                      .x = x.array(),
+                                                      .y = norm.y.array(),
+                                                      .gamma = norm.gamma.array(),
+                                                      .mean = norm.mean.array(),
+                                                      .rstd = norm.rstd.array(),
+                                                      .dg = out.dg.array(),
+                                                      .dx = out.dx.array(),
+                                                      .dgamma = out.dgamma.array()});
   record("batch_norm_double_backward", {in.a, in.a_add, in.b, in.c, g, x, norm.gamma},
          kept_of(norm, {in.a, in.a_add, in.b, in.c, g, x}), {&out.dg, &out.dx, &out.dgamma},
          [shape = norm.shape](const VjpContext& c) { return norm_double_backward_vjp(shape, c); });
@@ -150,9 +165,17 @@ BackwardResult batch_norm_backward(const VjpContext& c, const NormTensors& norm)
     out.ggamma = empty_in(c.place(1), x.backend(), channels, master);
     out.gbeta = empty_in(c.place(2), x.backend(), channels, master);
   }
-  x.backend().batch_norm_backward(
-      norm.shape, g.array(), x.array(), norm.y.array(), norm.gamma.array(), norm.mean.array(), norm.rstd.array(),
-      out.gx.array(), sums ? Array{} : out.g_add.array(), out.ggamma.array(), out.gbeta.array(), sums.array());
+  x.backend().batch_norm_backward(norm.shape, {.g = g.array(),
+                                               .x = x.array(),
+                                               .y = norm.y.array(),
+                                               .gamma = norm.gamma.array(),
+                                               .mean = norm.mean.array(),
+                                               .rstd = norm.rstd.array(),
+                                               .sums = sums.array(),
+                                               .gx = out.gx.array(),
+                                               .g_add = sums ? Array{} : out.g_add.array(),
+                                               .ggamma = out.ggamma.array(),
+                                               .gbeta = out.gbeta.array()});
   record("batch_norm_backward", {g, x, norm.gamma}, kept_of(norm, {g, x}),
          {&out.gx, &out.g_add, &out.ggamma, &out.gbeta}, [shape = norm.shape](const VjpContext& c) {
            const NormSecond d = batch_norm_double_backward({c.g(0), c.g(1), c.g(2), c.g(3)}, c[4], c[5],
@@ -189,8 +212,13 @@ std::shared_ptr<Recomputation> recomputation(const PendingNorm& norm) {
                   add = norm.add.detached().released(), mean = norm.mean, rstd = norm.rstd] {
     const Tensor from = x.restored();
     const Tensor again = empty_like(from);
-    from.backend().batch_norm(shape, from.array(), gamma.array(), beta.array(), add.restored().array(), mean.array(),
-                              rstd.array(), again.array());
+    from.backend().batch_norm(shape, {.x = from.array(),
+                                      .gamma = gamma.array(),
+                                      .beta = beta.array(),
+                                      .add = add.restored().array(),
+                                      .mean = mean.array(),
+                                      .rstd = rstd.array(),
+                                      .y = again.array()});
     return again.data;
   };
   return std::make_shared<Recomputation>(norm.y.data, std::move(compute));

@@ -13,10 +13,18 @@ struct PendingNorm {
   Tensor mean, rstd;   // still to be written when training
   Tensor y, positive;  // allocated and recorded, still to be written; positive: the ReLU's mask as bits, or none
 
-  void compute() const {
-    x.backend().batch_norm(shape, x.array(), gamma.array(), beta.array(), add.array(), mean.array(), rstd.array(),
-                           y.array(), positive.array(), running);
+  BatchNormArrays arrays() const {
+    return {.x = x.array(),
+            .gamma = gamma.array(),
+            .beta = beta.array(),
+            .add = add.array(),
+            .mean = mean.array(),
+            .rstd = rstd.array(),
+            .y = y.array(),
+            .positive = positive.array(),
+            .running = running};
   }
+  void compute() const { x.backend().batch_norm(shape, arrays()); }
 };
 
 /// Training mode: see batch_norm.

@@ -60,14 +60,9 @@ class CpuBackend final : public Backend {
   void conv2d_weight(const ConvShape& shape, ConstArray x, ConstArray g, Array dw) override;
 
   // ---- norm.cpp
-  void batch_norm(const NormShape& shape, ConstArray x, ConstArray gamma, ConstArray beta, ConstArray add, Array mean,
-                  Array rstd, Array y, Array positive, const RunningUpdate& running) override;
-  void batch_norm_backward(const NormShape& shape, ConstArray g, ConstArray x, ConstArray y, ConstArray gamma,
-                           ConstArray mean, ConstArray rstd, Array gx, Array g_add, Array ggamma, Array gbeta,
-                           ConstArray sums) override;
-  void batch_norm_double_backward(const NormShape& shape, ConstArray a, ConstArray a_add, ConstArray b, ConstArray c,
-                                  ConstArray g, ConstArray x, ConstArray y, ConstArray gamma, ConstArray mean,
-                                  ConstArray rstd, Array dg, Array dx, Array dgamma) override;
+  void batch_norm(const NormShape& shape, const BatchNormArrays& arrays) override;
+  void batch_norm_backward(const NormShape& shape, const BatchNormBackwardArrays& arrays) override;
+  void batch_norm_double_backward(const NormShape& shape, const BatchNormDoubleBackwardArrays& arrays) override;
 
   // ---- rows.cpp
   void log_softmax(std::int64_t rows, std::int64_t cols, ConstArray x, Array y) override;

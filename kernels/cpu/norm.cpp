@@ -391,41 +391,38 @@ void follow_all(const NormShape& shape, const RunningUpdate& running, const Real
 
 }  // namespace
 
-void CpuBackend::batch_norm(const NormShape& shape, ConstArray x, ConstArray gamma, ConstArray beta, ConstArray add,
-                            Array mean, Array rstd, Array y, Array positive, const RunningUpdate& running) {
-  with_float(x.dtype, [&](auto zero) {
+void CpuBackend::batch_norm(const NormShape& shape, const BatchNormArrays& in) {
+  with_float(in.x.dtype, [&](auto zero) {
     using T = decltype(zero);
     using Real = Compute<T>;
-    if (shape.training) statistics(shape, x.as<T>(), mean.as<Real>(), rstd.as<Real>());
-    if (running) follow_all<Real>(shape, running, mean.as<Real>(), rstd.as<Real>());
-    forward(shape, x.as<T>(), gamma.as<Real>(), beta.as<Real>(), add.as<T>(), mean.as<Real>(), rstd.as<Real>(),
-            y.as<T>());
-    if (positive) store_bits(positive, y.as<T>(), y.size);
+    const auto *x = in.x.as<T>(), *add = in.add.as<T>();
+    auto *mean = in.mean.as<Real>(), *rstd = in.rstd.as<Real>();
+    if (shape.training) statistics(shape, x, mean, rstd);
+    if (in.running) follow_all<Real>(shape, in.running, mean, rstd);
+    forward(shape, x, in.gamma.as<Real>(), in.beta.as<Real>(), add, mean, rstd, in.y.as<T>());
+    if (in.positive) store_bits(in.positive, in.y.as<T>(), in.y.size);
   });
 }
 
-void CpuBackend::batch_norm_backward(const NormShape& shape, ConstArray g, ConstArray x, ConstArray y, ConstArray gamma,
-                                     ConstArray mean, ConstArray rstd, Array gx, Array g_add, Array ggamma, Array gbeta,
-                                     ConstArray) {
-  with_float(x.dtype, [&](auto zero) {
+void CpuBackend::batch_norm_backward(const NormShape& shape, const BatchNormBackwardArrays& in) {
+  with_float(in.x.dtype, [&](auto zero) {
     using T = decltype(zero);
     using Real = Compute<T>;
-    const SignOfOutput<T> sign(y, x.size);
-    backward(shape, g.as<T>(), x.as<T>(), sign.data(), gamma.as<Real>(), mean.as<Real>(), rstd.as<Real>(), gx.as<T>(),
-             g_add.as<T>(), ggamma.as<Real>(), gbeta.as<Real>());
+    const SignOfOutput<T> sign(in.y, in.x.size);
+    backward(shape, in.g.as<T>(), in.x.as<T>(), sign.data(), in.gamma.as<Real>(), in.mean.as<Real>(),
+             in.rstd.as<Real>(), in.gx.as<T>(), in.g_add.as<T>(), in.ggamma.as<Real>(), in.gbeta.as<Real>());
   });
 }
 
-void CpuBackend::batch_norm_double_backward(const NormShape& shape, ConstArray a, ConstArray a_add, ConstArray b,
-                                            ConstArray c, ConstArray g, ConstArray x, ConstArray y, ConstArray gamma,
-                                            ConstArray mean, ConstArray rstd, Array dg, Array dx, Array dgamma) {
-  with_float(x.dtype, [&](auto zero) {
+void CpuBackend::batch_norm_double_backward(const NormShape& shape, const BatchNormDoubleBackwardArrays& in) {
+  with_float(in.x.dtype, [&](auto zero) {
     using T = decltype(zero);
     using Real = Compute<T>;
-    const SignOfOutput<T> sign(y, x.size);
-    DoubleBackward<T>{shape,           a.as<T>(),  a_add.as<T>(), b.as<Real>(),     c.as<Real>(),
-                      g.as<T>(),       x.as<T>(),  sign.data(),   gamma.as<Real>(), mean.as<Real>(),
-                      rstd.as<Real>(), dg.as<T>(), dx.as<T>(),    dgamma.as<Real>()}
+    const SignOfOutput<T> sign(in.y, in.x.size);
+    DoubleBackward<T>{
+        shape,         in.a.as<T>(),        in.a_add.as<T>(),    in.b.as<Real>(),    in.c.as<Real>(),    in.g.as<T>(),
+        in.x.as<T>(),  sign.data(),         in.gamma.as<Real>(), in.mean.as<Real>(), in.rstd.as<Real>(), in.dg.as<T>(),
+        in.dx.as<T>(), in.dgamma.as<Real>()}
         .run();
   });
 }

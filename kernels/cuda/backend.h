@@ -85,22 +85,16 @@ class CudaBackend final : public Backend {
   void conv2d(const ConvShape& shape, ConstArray x, ConstArray w, Array y, bool add) override;
   void conv2d_data(const ConvShape& shape, ConstArray g, ConstArray w, Array dx, bool add) override;
   void conv2d_weight(const ConvShape& shape, ConstArray x, ConstArray g, Array dw) override;
-  bool conv2d_batch_norm(const ConvShape& conv, const NormShape& norm, ConstArray x, ConstArray w, ConstArray gamma,
-                         ConstArray beta, ConstArray add, Array raw, Array mean, Array rstd, Array y, Array positive,
-                         const RunningUpdate& running) override;
+  bool conv2d_batch_norm(const ConvShape& conv, ConstArray x, ConstArray w, Array raw, const NormShape& shape,
+                         const BatchNormArrays& norm) override;
   std::int64_t relu_tiles(const ConvShape& conv, const NormShape& norm) const override;
-  bool conv2d_data_relu(const ConvShape& conv, const NormShape& norm, ConstArray g, ConstArray w, ConstArray raw,
-                        ConstArray positive, ConstArray mean, Array dx, Array sums, bool add) override;
+  bool conv2d_data_relu(const ConvShape& conv, const NormShape& norm, const ConvDataReluArrays& arrays,
+                        bool add) override;
 
   // ---- norm.cu
-  void batch_norm(const NormShape& shape, ConstArray x, ConstArray gamma, ConstArray beta, ConstArray add, Array mean,
-                  Array rstd, Array y, Array positive, const RunningUpdate& running) override;
-  void batch_norm_backward(const NormShape& shape, ConstArray g, ConstArray x, ConstArray y, ConstArray gamma,
-                           ConstArray mean, ConstArray rstd, Array gx, Array g_add, Array ggamma, Array gbeta,
-                           ConstArray sums) override;
-  void batch_norm_double_backward(const NormShape& shape, ConstArray a, ConstArray a_add, ConstArray b, ConstArray c,
-                                  ConstArray g, ConstArray x, ConstArray y, ConstArray gamma, ConstArray mean,
-                                  ConstArray rstd, Array dg, Array dx, Array dgamma) override;
+  void batch_norm(const NormShape& shape, const BatchNormArrays& arrays) override;
+  void batch_norm_backward(const NormShape& shape, const BatchNormBackwardArrays& arrays) override;
+  void batch_norm_double_backward(const NormShape& shape, const BatchNormDoubleBackwardArrays& arrays) override;
 
   // ---- rows.cu
   void log_softmax(std::int64_t rows, std::int64_t cols, ConstArray x, Array y) override;

@@ -32,8 +32,7 @@ inline bool norm_takes_tiles(const NormShape& shape, DType activations) {
 
 /// CudaBackend::batch_norm in training mode, of a convolution's output x whose moments are `given`: reads x only once.
 /// Returns false, having done nothing, unless `norm_takes_tiles`.
-bool batch_norm_of_tiles(Device& device, const NormShape& shape, const ConvStatistics& given, ConstArray x,
-                         ConstArray gamma, ConstArray beta, ConstArray add, Array mean, Array rstd, Array y,
-                         Array positive, const RunningUpdate& running);
+bool batch_norm_of_tiles(Device& device, const NormShape& shape, const ConvStatistics& given,
+                         const BatchNormArrays& arrays);
 
 }  // namespace vergence::VERGENCE_GPU

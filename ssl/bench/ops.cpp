@@ -132,14 +132,28 @@ void add_norm(Rows& rows, Backend& backend, const Layer& layer, DType type) {
   };
   using T = const Tensor&;
   add("batch_norm", 3 + layer.add, [s](Backend& b, T x, T y, T, T, T addend, T scale, T shift, T mean, T rstd, T mask) {
-    b.batch_norm(s, x.array(), scale.array(), shift.array(), addend.array(), mean.array(), rstd.array(), y.array(),
-                 mask.array());
+    b.batch_norm(s, {.x = x.array(),
+                     .gamma = scale.array(),
+                     .beta = shift.array(),
+                     .add = addend.array(),
+                     .mean = mean.array(),
+                     .rstd = rstd.array(),
+                     .y = y.array(),
+                     .positive = mask.array()});
   });
   add("batch_norm_backward", 5 + layer.add + (bits ? 2.0 / 8 / static_cast<double>(size_of(type)) : 2.0 * layer.relu),
       [s](Backend& b, T x, T y, T g, T out, T addend, T scale, T shift, T mean, T rstd, T mask) {
         const Tensor gscale = empty_like(shift);
-        b.batch_norm_backward(s, g.array(), x.array(), mask ? mask.array() : y.array(), scale.array(), mean.array(),
-                              rstd.array(), out.array(), addend.array(), gscale.array(), shift.array());
+        b.batch_norm_backward(s, {.g = g.array(),
+                                  .x = x.array(),
+                                  .y = mask ? mask.array() : y.array(),
+                                  .gamma = scale.array(),
+                                  .mean = mean.array(),
+                                  .rstd = rstd.array(),
+                                  .gx = out.array(),
+                                  .g_add = addend.array(),
+                                  .ggamma = gscale.array(),
+                                  .gbeta = shift.array()});
       });
   if (layer.add && !backend.traits().adds_convolutions)  // adds the cotangents where a block's two paths meet
     add("add", 3, [size](Backend& b, T x, T y, T g, T, T, T, T, T, T, T) {

@@ -85,11 +85,9 @@ class WatchedBackend final : public CheckedBackend {
   using CheckedBackend::CheckedBackend;
   int together() const { return together_; }
 
-  bool conv2d_batch_norm(const ConvShape& conv, const NormShape& norm, ConstArray x, ConstArray w, ConstArray gamma,
-                         ConstArray beta, ConstArray add, Array raw, Array mean, Array rstd, Array y, Array positive,
-                         const RunningUpdate& running) override {
-    const bool done =
-        CheckedBackend::conv2d_batch_norm(conv, norm, x, w, gamma, beta, add, raw, mean, rstd, y, positive, running);
+  bool conv2d_batch_norm(const ConvShape& conv, ConstArray x, ConstArray w, Array raw, const NormShape& shape,
+                         const BatchNormArrays& norm) override {
+    const bool done = CheckedBackend::conv2d_batch_norm(conv, x, w, raw, shape, norm);
     together_ += done ? 1 : 0;
     return done;
   }
@@ -120,8 +118,13 @@ TEST_P(ConvBatchNorm, RunsTogetherWhereTilesFitTheGroups) {
   const Tensor plain = conv2d(in[0], in[1], layer.conv), raw = zeros_like(plain), y = zeros_like(plain);
   const Tensor mean = empty(device, {layer.groups, layer.out}), rstd = empty_like(mean);
   const auto done = [&] {
-    return device.conv2d_batch_norm(layer.conv_shape(), layer.norm_shape(), in[0].array(), in[1].array(), in[2].array(),
-                                    in[3].array(), in[4].array(), raw.array(), mean.array(), rstd.array(), y.array());
+    return device.conv2d_batch_norm(layer.conv_shape(), in[0].array(), in[1].array(), raw.array(), layer.norm_shape(),
+                                    {.gamma = in[2].array(),
+                                     .beta = in[3].array(),
+                                     .add = in[4].array(),
+                                     .mean = mean.array(),
+                                     .rstd = rstd.array(),
+                                     .y = y.array()});
   };
   EXPECT_EQ(done(), layer.fits);
   EXPECT_EQ(raw.values(), layer.fits ? plain.values() : zeros_like(plain).values());
@@ -191,8 +194,8 @@ TEST(ConvBatchNormElsewhere, FallsBack) {
     norm.rows = 128, norm.channels = 8, norm.relu = true;
     const Tensor raw = empty_like(plain.y), y = empty_like(plain.y), mean = empty_like(plain.mean),
                  rstd = empty_like(plain.mean);
-    EXPECT_FALSE(device.conv2d_batch_norm(shape, norm, x.array(), w.array(), {}, {}, {}, raw.array(), mean.array(),
-                                          rstd.array(), y.array()));
+    EXPECT_FALSE(device.conv2d_batch_norm(shape, x.array(), w.array(), raw.array(), norm,
+                                          {.mean = mean.array(), .rstd = rstd.array(), .y = y.array()}));
   }
 }
 

@@ -30,9 +30,9 @@ class WatchedBackend final : public CheckedBackend {
   using CheckedBackend::CheckedBackend;
   int together() const { return together_; }
 
-  bool conv2d_data_relu(const ConvShape& conv, const NormShape& norm, ConstArray g, ConstArray w, ConstArray raw,
-                        ConstArray positive, ConstArray mean, Array dx, Array sums, bool add) override {
-    const bool done = CheckedBackend::conv2d_data_relu(conv, norm, g, w, raw, positive, mean, dx, sums, add);
+  bool conv2d_data_relu(const ConvShape& conv, const NormShape& norm, const ConvDataReluArrays& arrays,
+                        bool add) override {
+    const bool done = CheckedBackend::conv2d_data_relu(conv, norm, arrays, add);
     together_ += done ? 1 : 0;
     return done;
   }

@@ -36,9 +36,9 @@ class WatchedBackend final : public CheckedBackend {
     joins += add ? 1 : 0;
     CheckedBackend::conv2d_data(shape, g, w, dx, add);
   }
-  bool conv2d_data_relu(const ConvShape& conv, const NormShape& norm, ConstArray g, ConstArray w, ConstArray raw,
-                        ConstArray positive, ConstArray mean, Array dx, Array sums_of_dx, bool add) override {
-    const bool done = CheckedBackend::conv2d_data_relu(conv, norm, g, w, raw, positive, mean, dx, sums_of_dx, add);
+  bool conv2d_data_relu(const ConvShape& conv, const NormShape& norm, const ConvDataReluArrays& arrays,
+                        bool add) override {
+    const bool done = CheckedBackend::conv2d_data_relu(conv, norm, arrays, add);
     masked_joins += done && add ? 1 : 0;
     return done;
   }

@@ -17,11 +17,10 @@ class CountingBackend final : public CheckedBackend {
   using CheckedBackend::CheckedBackend;
   int norms = 0, again = 0;
 
-  void batch_norm(const NormShape& shape, ConstArray x, ConstArray gamma, ConstArray beta, ConstArray add, Array mean,
-                  Array rstd, Array y, Array positive, const RunningUpdate& running) override {
+  void batch_norm(const NormShape& shape, const BatchNormArrays& arrays) override {
     ++norms;
     again += shape.training ? 0 : 1;
-    CheckedBackend::batch_norm(shape, x, gamma, beta, add, mean, rstd, y, positive, running);
+    CheckedBackend::batch_norm(shape, arrays);
   }
 };
 

@@ -108,8 +108,8 @@ TEST_F(Library, LeavesARecordOfConvolutionsWithBatchNorm) {
   const Tensor x = ones({2, 6, 6, 16}, DType::bf16), w = ones({16, 3, 3, 16}, DType::f32);
   const Tensor raw = empty_like(x), y = empty_like(x), mean = empty(gpu, {1, 16}), rstd = empty_like(mean);
   const NormShape norm{1, 72, 16, false, true, 1e-5};
-  ASSERT_TRUE(gpu.conv2d_batch_norm(shape, norm, x.array(), w.array(), {}, {}, {}, raw.array(), mean.array(),
-                                    rstd.array(), y.array()));
+  ASSERT_TRUE(gpu.conv2d_batch_norm(shape, x.array(), w.array(), raw.array(), norm,
+                                    {.mean = mean.array(), .rstd = rstd.array(), .y = y.array()}));
   EXPECT_EQ(convs_in_short(), "1 by own tensor-core kernels");
 }
 

@@ -60,8 +60,8 @@ TEST_P(EmulatedNorm, LosesNothingFarFromZero) {
     if (outlier) x[0] = 5000;  // the kernel subtracts this first value from the others
     const Block input(DType::f32, x);
     const Forward out(shape, DType::f32), exact(shape, DType::f64);
-    emulated_backend().batch_norm(shape, input, {}, {}, {}, out.mean, out.rstd, out.y);
-    cpu_backend().batch_norm(shape, Block(DType::f64, x), {}, {}, {}, exact.mean, exact.rstd, exact.y);
+    emulated_backend().batch_norm(shape, {.x = input, .mean = out.mean, .rstd = out.rstd, .y = out.y});
+    cpu_backend().batch_norm(shape, {.x = Block(DType::f64, x), .mean = exact.mean, .rstd = exact.rstd, .y = exact.y});
     const auto [mean, rstd] = plain_statistics(shape, x);
     // In f32, rounding alone can move a mean of 100 by 4e-6 standard deviations.
     for (std::size_t k = 0; k < mean.size(); ++k) EXPECT_NEAR(out.mean.values()[k], mean[k], 1e-5 / rstd[k]) << k;
@@ -78,12 +78,23 @@ std::vector<Values> backward(Backend& device, const NormShape& shape, DType type
   const Block input(type, x), cotangent(type, g), a(type, draw(type, size, -1, 1, 5));
   const Block a_add(type, draw(type, size, -1, 1, 8)), scale(master_of(type), draw(type, shape.channels, -1, 1, 9));
   const Block gx(type, size), g_add(type, size), dg(type, size), dx(type, size), dg_alone(type, size);
-  device.batch_norm_backward(shape, cotangent, input, y, {}, forward.mean, forward.rstd, gx, {}, {}, {});
-  device.batch_norm_backward(shape, cotangent, input, y, {}, forward.mean, forward.rstd, {}, g_add, {}, {});
-  device.batch_norm_double_backward(shape, a, {}, {}, {}, cotangent, input, y, {}, forward.mean, forward.rstd, dg, dx,
-                                    {});
-  device.batch_norm_double_backward(shape, a, a_add, scale, scale, {}, input, y, scale, forward.mean, forward.rstd,
-                                    dg_alone, {}, {});
+  device.batch_norm_backward(
+      shape, {.g = cotangent, .x = input, .y = y, .mean = forward.mean, .rstd = forward.rstd, .gx = gx});
+  device.batch_norm_backward(
+      shape, {.g = cotangent, .x = input, .y = y, .mean = forward.mean, .rstd = forward.rstd, .g_add = g_add});
+  device.batch_norm_double_backward(
+      shape,
+      {.a = a, .g = cotangent, .x = input, .y = y, .mean = forward.mean, .rstd = forward.rstd, .dg = dg, .dx = dx});
+  device.batch_norm_double_backward(shape, {.a = a,
+                                            .a_add = a_add,
+                                            .b = scale,
+                                            .c = scale,
+                                            .x = input,
+                                            .y = y,
+                                            .gamma = scale,
+                                            .mean = forward.mean,
+                                            .rstd = forward.rstd,
+                                            .dg = dg_alone});
   return {gx.values(), g_add.values(), dg.values(), dx.values(), dg_alone.values()};
 }
 
@@ -95,7 +106,8 @@ TEST_P(EmulatedNorm, BitsSayWhatTheOutputSays) {
       SCOPED_TRACE(join(device->name(), " ", name_of(type)));
       const Values x = draw(type, size, -1, 1, 3), g = draw(type, size, -1, 1, 4);
       const Forward out(shape, type);
-      device->batch_norm(shape, Block(type, x), {}, {}, {}, out.mean, out.rstd, out.y, out.positive);
+      device->batch_norm(
+          shape, {.x = Block(type, x), .mean = out.mean, .rstd = out.rstd, .y = out.y, .positive = out.positive});
       expect_bits_of(out);
       EXPECT_EQ(backward(*device, shape, type, x, g, out, out.y),
                 backward(*device, shape, type, x, g, out, out.positive));
@@ -112,9 +124,13 @@ TEST(EmulatedNormOfManyRows, RowBlocksTakeTurns) {
     SCOPED_TRACE(name_of(type));
     const Values x = draw(type, size, 2, 3, 6), g = draw(type, size, -1, 1, 7);
     const Forward out(shape, type), expected(shape, type);
-    emulated_backend().batch_norm(shape, Block(type, x), {}, {}, {}, out.mean, out.rstd, out.y, out.positive);
-    cpu_backend().batch_norm(shape, Block(type, x), {}, {}, {}, expected.mean, expected.rstd, expected.y,
-                             expected.positive);
+    emulated_backend().batch_norm(
+        shape, {.x = Block(type, x), .mean = out.mean, .rstd = out.rstd, .y = out.y, .positive = out.positive});
+    cpu_backend().batch_norm(shape, {.x = Block(type, x),
+                                     .mean = expected.mean,
+                                     .rstd = expected.rstd,
+                                     .y = expected.y,
+                                     .positive = expected.positive});
     const double most = type == DType::f64 ? 1e-12 : 2e-6;
     EXPECT_LE(error_of(out.mean.values(), expected.mean.values()), most);
     EXPECT_LE(error_of(out.rstd.values(), expected.rstd.values()), most);
@@ -169,15 +185,25 @@ TEST(EmulatedNormAddresses, MayLieAnywhere) {
   for (DType type : float_types) {
     const Values x = draw(type, size, -1, 1, 3), g = draw(type, size, -1, 1, 4);
     const Forward aligned(shape, type);
-    emulated_backend().batch_norm(shape, Block(type, x), {}, {}, {}, aligned.mean, aligned.rstd, aligned.y);
+    emulated_backend().batch_norm(shape,
+                                  {.x = Block(type, x), .mean = aligned.mean, .rstd = aligned.rstd, .y = aligned.y});
     const Block gx(type, size);
-    emulated_backend().batch_norm_backward(shape, Block(type, g), Block(type, x), aligned.y, {}, aligned.mean,
-                                           aligned.rstd, gx, {}, {}, {});
+    emulated_backend().batch_norm_backward(shape, {.g = Block(type, g),
+                                                   .x = Block(type, x),
+                                                   .y = aligned.y,
+                                                   .mean = aligned.mean,
+                                                   .rstd = aligned.rstd,
+                                                   .gx = gx});
     const Shifted shifted_x(type, x), shifted_g(type, g), y(type, size), shifted_gx(type, size);
     const Forward out(shape, type);
-    emulated_backend().batch_norm(shape, shifted_x.array, {}, {}, {}, out.mean, out.rstd, y.array, out.positive);
-    emulated_backend().batch_norm_backward(shape, shifted_g.array, shifted_x.array, y.array, {}, out.mean, out.rstd,
-                                           shifted_gx.array, {}, {}, {});
+    emulated_backend().batch_norm(
+        shape, {.x = shifted_x.array, .mean = out.mean, .rstd = out.rstd, .y = y.array, .positive = out.positive});
+    emulated_backend().batch_norm_backward(shape, {.g = shifted_g.array,
+                                                   .x = shifted_x.array,
+                                                   .y = y.array,
+                                                   .mean = out.mean,
+                                                   .rstd = out.rstd,
+                                                   .gx = shifted_gx.array});
     EXPECT_LE(error_of(y.values(), aligned.y.values()), tolerance(type));
     EXPECT_LE(error_of(shifted_gx.values(), gx.values()), tolerance(type));
   }
@@ -220,9 +246,16 @@ TEST(EmulatedNormOfTiles, IsTheSameWithoutReadingTheRowsTwice) {
     const Values x = draw(DType::bf16, size_of_rows(shape), 1, 3);
     const Block input(DType::bf16, x), gamma(DType::f32, draw(DType::f32, shape.channels, 0.5, 1.5, 7));
     const Forward whole(shape, DType::bf16), out(shape, DType::bf16);
-    emulated_backend().batch_norm(shape, input, gamma, {}, {}, whole.mean, whole.rstd, whole.y, whole.positive);
-    ASSERT_TRUE(emulated::batch_norm_of_tiles(device, shape, Tiles(shape, x).given(), input, gamma, {}, {}, out.mean,
-                                              out.rstd, out.y, shape.relu ? Array(out.positive) : Array(), {}));
+    emulated_backend().batch_norm(
+        shape,
+        {.x = input, .gamma = gamma, .mean = whole.mean, .rstd = whole.rstd, .y = whole.y, .positive = whole.positive});
+    ASSERT_TRUE(emulated::batch_norm_of_tiles(device, shape, Tiles(shape, x).given(),
+                                              {.x = input,
+                                               .gamma = gamma,
+                                               .mean = out.mean,
+                                               .rstd = out.rstd,
+                                               .y = out.y,
+                                               .positive = shape.relu ? Array(out.positive) : Array()}));
     EXPECT_LE(error_of(out.mean.values(), whole.mean.values()), 1e-6);
     EXPECT_LE(error_of(out.rstd.values(), whole.rstd.values()), 1e-6);
     EXPECT_LE(error_of(out.y.values(), whole.y.values()), 1e-3);
@@ -236,8 +269,8 @@ TEST(EmulatedNormOfTiles, RefusesTilesOfTwoGroups) {
   const Values x = draw(DType::bf16, size_of_rows(shape));
   const Block input(DType::bf16, x);
   const Forward out(shape, DType::bf16);
-  EXPECT_FALSE(emulated::batch_norm_of_tiles(device, shape, Tiles(shape, x).given(), input, {}, {}, {}, out.mean,
-                                             out.rstd, out.y, {}, {}));
+  EXPECT_FALSE(emulated::batch_norm_of_tiles(device, shape, Tiles(shape, x).given(),
+                                             {.x = input, .mean = out.mean, .rstd = out.rstd, .y = out.y}));
 }
 
 }  // namespace

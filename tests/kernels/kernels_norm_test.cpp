@@ -110,7 +110,8 @@ TEST(BatchNormKernel, Forward) {
           cpu_backend().map(Map::copy, 1, mean.values().size(), {mean, {}}, {}, 1, 0, out[1]);
           cpu_backend().map(Map::copy, 1, rstd.values().size(), {rstd, {}}, {}, 1, 0, out[2]);
         }
-        cpu_backend().batch_norm(p.shape, x, gamma, beta, add, out[1], out[2], out[0]);
+        cpu_backend().batch_norm(
+            p.shape, {.x = x, .gamma = gamma, .beta = beta, .add = add, .mean = out[1], .rstd = out[2], .y = out[0]});
       });
     }
 }
@@ -125,10 +126,20 @@ TEST(BatchNormKernel, Backward) {
           rstd(master, p.rstd);
       check("batch_norm_backward", type, {{type, e.gx}, {type, e.g_add}, {master, e.ggamma}, {master, e.gbeta}},
             [&](const auto& out) {
-              cpu_backend().batch_norm_backward(p.shape, g, x, y, gamma, mean, rstd, out[0], out[1], out[2], out[3]);
+              cpu_backend().batch_norm_backward(p.shape, {.g = g,
+                                                          .x = x,
+                                                          .y = y,
+                                                          .gamma = gamma,
+                                                          .mean = mean,
+                                                          .rstd = rstd,
+                                                          .gx = out[0],
+                                                          .g_add = out[1],
+                                                          .ggamma = out[2],
+                                                          .gbeta = out[3]});
             });
       check("batch_norm_backward alone", type, {{type, e.gx}}, [&](const auto& out) {
-        cpu_backend().batch_norm_backward(p.shape, g, x, y, gamma, mean, rstd, out[0], {}, {}, {});
+        cpu_backend().batch_norm_backward(
+            p.shape, {.g = g, .x = x, .y = y, .gamma = gamma, .mean = mean, .rstd = rstd, .gx = out[0]});
       });
     }
 }
@@ -144,7 +155,19 @@ Second double_backward(const Problem& p, DType type) {
       y(type, p.y);
   const Given gamma(master, p.gamma), mean(master, p.mean), rstd(master, p.rstd);
   const Block dg(type, p.size()), dx(type, p.size()), dgamma(master, p.shape.channels);
-  cpu_backend().batch_norm_double_backward(p.shape, a, a_add, b, c, g, x, y, gamma, mean, rstd, dg, dx, dgamma);
+  cpu_backend().batch_norm_double_backward(p.shape, {.a = a,
+                                                     .a_add = a_add,
+                                                     .b = b,
+                                                     .c = c,
+                                                     .g = g,
+                                                     .x = x,
+                                                     .y = y,
+                                                     .gamma = gamma,
+                                                     .mean = mean,
+                                                     .rstd = rstd,
+                                                     .dg = dg,
+                                                     .dx = dx,
+                                                     .dgamma = dgamma});
   EXPECT_TRUE(dg.guard_intact() && dx.guard_intact() && dgamma.guard_intact());
   return {dg.values(), dx.values(), dgamma.values()};
 }
@@ -212,7 +235,7 @@ TEST(BatchNormKernel, MeanOfAHundredSigmas) {
   plain_statistics(p);  // of the rounded x, in double
   const Given x(DType::f32, p.x), gamma(DType::f32, p.gamma), beta(DType::f32, p.beta);
   const Block mean(DType::f32, 66), rstd(DType::f32, 66), y(DType::f32, p.size());
-  cpu_backend().batch_norm(shape, x, gamma, beta, {}, mean, rstd, y);
+  cpu_backend().batch_norm(shape, {.x = x, .gamma = gamma, .beta = beta, .mean = mean, .rstd = rstd, .y = y});
   EXPECT_LT(error_of(rstd.values(), p.rstd), 1e-6);
   EXPECT_LT(error_of(y.values(), plain_forward(p)), 1e-5);
   const Second exact = double_backward(p, DType::f64);

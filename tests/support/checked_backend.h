@@ -115,31 +115,23 @@ class CheckedBackend : public Backend {
   void conv2d_weight(const ConvShape& shape, ConstArray x, ConstArray g, Array dw) override {
     real_.conv2d_weight(shape, x, g, dw);
   }
-  void batch_norm(const NormShape& shape, ConstArray x, ConstArray gamma, ConstArray beta, ConstArray add, Array mean,
-                  Array rstd, Array y, Array positive, const RunningUpdate& running) override {
-    real_.batch_norm(shape, x, gamma, beta, add, mean, rstd, y, positive, running);
-  }
-  bool conv2d_batch_norm(const ConvShape& conv, const NormShape& norm, ConstArray x, ConstArray w, ConstArray gamma,
-                         ConstArray beta, ConstArray add, Array raw, Array mean, Array rstd, Array y, Array positive,
-                         const RunningUpdate& running) override {
-    return real_.conv2d_batch_norm(conv, norm, x, w, gamma, beta, add, raw, mean, rstd, y, positive, running);
+  void batch_norm(const NormShape& shape, const BatchNormArrays& arrays) override { real_.batch_norm(shape, arrays); }
+  bool conv2d_batch_norm(const ConvShape& conv, ConstArray x, ConstArray w, Array raw, const NormShape& shape,
+                         const BatchNormArrays& norm) override {
+    return real_.conv2d_batch_norm(conv, x, w, raw, shape, norm);
   }
   std::int64_t relu_tiles(const ConvShape& conv, const NormShape& norm) const override {
     return real_.relu_tiles(conv, norm);
   }
-  bool conv2d_data_relu(const ConvShape& conv, const NormShape& norm, ConstArray g, ConstArray w, ConstArray raw,
-                        ConstArray positive, ConstArray mean, Array dx, Array sums, bool add) override {
-    return real_.conv2d_data_relu(conv, norm, g, w, raw, positive, mean, dx, sums, add);
+  bool conv2d_data_relu(const ConvShape& conv, const NormShape& norm, const ConvDataReluArrays& arrays,
+                        bool add) override {
+    return real_.conv2d_data_relu(conv, norm, arrays, add);
   }
-  void batch_norm_backward(const NormShape& shape, ConstArray g, ConstArray x, ConstArray y, ConstArray gamma,
-                           ConstArray mean, ConstArray rstd, Array gx, Array g_add, Array ggamma, Array gbeta,
-                           ConstArray sums) override {
-    real_.batch_norm_backward(shape, g, x, y, gamma, mean, rstd, gx, g_add, ggamma, gbeta, sums);
+  void batch_norm_backward(const NormShape& shape, const BatchNormBackwardArrays& arrays) override {
+    real_.batch_norm_backward(shape, arrays);
   }
-  void batch_norm_double_backward(const NormShape& shape, ConstArray a, ConstArray a_add, ConstArray b, ConstArray c,
-                                  ConstArray g, ConstArray x, ConstArray y, ConstArray gamma, ConstArray mean,
-                                  ConstArray rstd, Array dg, Array dx, Array dgamma) override {
-    real_.batch_norm_double_backward(shape, a, a_add, b, c, g, x, y, gamma, mean, rstd, dg, dx, dgamma);
+  void batch_norm_double_backward(const NormShape& shape, const BatchNormDoubleBackwardArrays& arrays) override {
+    real_.batch_norm_double_backward(shape, arrays);
   }
   void log_softmax(std::int64_t rows, std::int64_t cols, ConstArray x, Array y) override {
     real_.log_softmax(rows, cols, x, y);

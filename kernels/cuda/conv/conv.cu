@@ -152,35 +152,35 @@ void CudaBackend::conv2d_weight(const ConvShape& shape, ConstArray x, ConstArray
   convolve(*this, shape, ConvPass::weight, x, g, dw);
 }
 
-bool CudaBackend::conv2d_batch_norm(const ConvShape& conv, const NormShape& norm, ConstArray x, ConstArray w,
-                                    ConstArray gamma, ConstArray beta, ConstArray add, Array raw, Array mean,
-                                    Array rstd, Array y, Array positive, const RunningUpdate& running) {
-  if (raw.size == 0 || !norm_takes_tiles(norm, x.dtype)) return false;
+bool CudaBackend::conv2d_batch_norm(const ConvShape& conv, ConstArray x, ConstArray w, Array raw,
+                                    const NormShape& shape, const BatchNormArrays& norm) {
+  if (raw.size == 0 || !norm_takes_tiles(shape, x.dtype)) return false;
   if (chosen(*this, conv, ConvPass::forward, x, w, raw) != CudaConvAlgorithm::tensor) return false;
-  const std::int64_t moments = ceil_div(norm.groups * norm.rows, conv_statistics_rows) * norm.channels;
+  const std::int64_t moments = ceil_div(shape.groups * shape.rows, conv_statistics_rows) * shape.channels;
   const Scratch<float> means(device_, moments), squares(device_, moments);
   const ConvStatistics statistics{means.data(), squares.data()};
   if (!tensor_conv2d(device_, conv, x, w, raw, statistics)) return false;
   note_conv(conv, ConvPass::forward, x.dtype, by_tensor);
-  return batch_norm_of_tiles(device_, norm, statistics, raw, gamma, beta, add, mean, rstd, y, positive, running);
+  BatchNormArrays of_raw = norm;
+  of_raw.x = raw;
+  return batch_norm_of_tiles(device_, shape, statistics, of_raw);
 }
 
 std::int64_t CudaBackend::relu_tiles(const ConvShape& conv, const NormShape& norm) const {
   return norm.channels % 8 == 0 ? conv_data_tiles(conv, norm.groups) : 0;
 }
 
-bool CudaBackend::conv2d_data_relu(const ConvShape& conv, const NormShape& norm, ConstArray g, ConstArray w,
-                                   ConstArray raw, ConstArray positive, ConstArray mean, Array dx, Array sums,
+bool CudaBackend::conv2d_data_relu(const ConvShape& conv, const NormShape& norm, const ConvDataReluArrays& in,
                                    bool add) {
-  if (dx.size == 0 || relu_tiles(conv, norm) == 0 || dx.dtype != DType::bf16) return false;
-  if (!aligned_to<16>(dx.data) || !aligned_to<16>(raw.data)) return false;
-  if (chosen(*this, conv, ConvPass::data, g, w, dx, add) != CudaConvAlgorithm::tensor) return false;
-  if (!tensor_conv2d_data(device_, conv, g, w, dx,
-                          {raw.as<bf16>(), positive.as<std::uint8_t>(), mean.as<float>(), sums.as<float>(),
+  if (in.dx.size == 0 || relu_tiles(conv, norm) == 0 || in.dx.dtype != DType::bf16) return false;
+  if (!aligned_to<16>(in.dx.data) || !aligned_to<16>(in.raw.data)) return false;
+  if (chosen(*this, conv, ConvPass::data, in.g, in.w, in.dx, add) != CudaConvAlgorithm::tensor) return false;
+  if (!tensor_conv2d_data(device_, conv, in.g, in.w, in.dx,
+                          {in.raw.as<bf16>(), in.positive.as<std::uint8_t>(), in.mean.as<float>(), in.sums.as<float>(),
                            static_cast<int>(norm.groups)},
                           add))
     return false;
-  note_conv(conv, ConvPass::data, g.dtype, by_tensor);
+  note_conv(conv, ConvPass::data, in.g.dtype, by_tensor);
   return true;
 }
 

@@ -172,17 +172,19 @@ void double_backward(Device& device, const NormShape& shape, DoubleBackward<T> i
 
 }  // namespace
 
-void CudaBackend::batch_norm_double_backward(const NormShape& shape, ConstArray a, ConstArray a_add, ConstArray b,
-                                             ConstArray c, ConstArray g, ConstArray x, ConstArray y, ConstArray gamma,
-                                             ConstArray mean, ConstArray rstd, Array dg, Array dx, Array dgamma) {
-  if (x.size == 0) return;
-  const PositiveBits positive(device_, shape, y);
-  with_float(x.dtype, [&](auto zero) {
+void CudaBackend::batch_norm_double_backward(const NormShape& shape, const BatchNormDoubleBackwardArrays& arrays) {
+  if (arrays.x.size == 0) return;
+  const PositiveBits positive(device_, shape, arrays.y);
+  with_float(arrays.x.dtype, [&](auto zero) {
     using T = decltype(zero);
     using Real = Compute<T>;
-    const DoubleBackward<T> in{a.as<T>(),  a_add.as<T>(),   b.as<Real>(),      c.as<Real>(),    g.as<T>(),
-                               x.as<T>(),  positive.data(), gamma.as<Real>(),  mean.as<Real>(), rstd.as<Real>(),
-                               dg.as<T>(), dx.as<T>(),      dgamma.as<Real>(), nullptr};
+    const DoubleBackward<T> in{arrays.a.as<T>(),         arrays.a_add.as<T>(),
+                               arrays.b.as<Real>(),      arrays.c.as<Real>(),
+                               arrays.g.as<T>(),         arrays.x.as<T>(),
+                               positive.data(),          arrays.gamma.as<Real>(),
+                               arrays.mean.as<Real>(),   arrays.rstd.as<Real>(),
+                               arrays.dg.as<T>(),        arrays.dx.as<T>(),
+                               arrays.dgamma.as<Real>(), nullptr};
     with_norm_width<T>(shape, {in.a, in.a_add, in.g, in.x, in.dg, in.dx, in.mean}, [&](auto width) {
       with_flag(in.dx || in.dgamma, [&](auto whole) {
         double_backward<T, decltype(width)::value, decltype(whole)::value>(device_, shape, in);

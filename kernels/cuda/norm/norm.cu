@@ -408,52 +408,56 @@ void backward(Device& device, NormShape shape, Backward<T> in, const ChannelGrad
   if (in.gx) backward_apply<T, width>(device, shape, in, given.values != nullptr);
 }
 
+template <class T>
+Forward<T> forward_of(const BatchNormArrays& arrays) {
+  using Real = Compute<T>;
+  return {arrays.x.as<T>(),       arrays.add.as<T>(),     arrays.gamma.as<Real>(), arrays.beta.as<Real>(),
+          arrays.mean.as<Real>(), arrays.rstd.as<Real>(), arrays.y.as<T>(),        arrays.positive.as<std::uint8_t>()};
+}
+
 }  // namespace
 
-void CudaBackend::batch_norm(const NormShape& shape, ConstArray x, ConstArray gamma, ConstArray beta, ConstArray add,
-                             Array mean, Array rstd, Array y, Array positive, const RunningUpdate& running) {
-  if (x.size == 0) return;
-  with_float(x.dtype, [&](auto zero) {
+void CudaBackend::batch_norm(const NormShape& shape, const BatchNormArrays& arrays) {
+  if (arrays.x.size == 0) return;
+  with_float(arrays.x.dtype, [&](auto zero) {
     using T = decltype(zero);
     using Real = Compute<T>;
-    const Forward<T> in{x.as<T>(),       add.as<T>(),     gamma.as<Real>(), beta.as<Real>(),
-                        mean.as<Real>(), rstd.as<Real>(), y.as<T>(),        positive.as<std::uint8_t>()};
+    const Forward<T> in = forward_of<T>(arrays);
     with_norm_width<T>(shape, {in.x, in.add, in.y, in.gamma, in.beta, in.mean, in.rstd}, [&](auto width) {
       constexpr int w = decltype(width)::value;
-      if (shape.training) statistics<T, w>(device_, shape, in.x, mean.as<Real>(), rstd.as<Real>(), running);
+      if (shape.training)
+        statistics<T, w>(device_, shape, in.x, arrays.mean.as<Real>(), arrays.rstd.as<Real>(), arrays.running);
       forward<T, w>(device_, shape, in, !shape.training);
     });
   });
 }
 
-bool batch_norm_of_tiles(Device& device, const NormShape& shape, const ConvStatistics& given, ConstArray x,
-                         ConstArray gamma, ConstArray beta, ConstArray add, Array mean, Array rstd, Array y,
-                         Array positive, const RunningUpdate& running) {
-  if (!norm_takes_tiles(shape, x.dtype)) return false;
-  if (x.size == 0) return true;
+bool batch_norm_of_tiles(Device& device, const NormShape& shape, const ConvStatistics& given,
+                         const BatchNormArrays& arrays) {
+  if (!norm_takes_tiles(shape, arrays.x.dtype)) return false;
+  if (arrays.x.size == 0) return true;
   const std::int64_t tiles = ceil_div(shape.rows, conv_statistics_rows);
-  statistics_of_tiles(device, shape, {given.mean, given.squares, conv_statistics_rows, tiles}, mean.as<float>(),
-                      rstd.as<float>(), running);
-  const Forward<bf16> in{x.as<bf16>(),     add.as<bf16>(),   gamma.as<float>(), beta.as<float>(),
-                         mean.as<float>(), rstd.as<float>(), y.as<bf16>(),      positive.as<std::uint8_t>()};
+  statistics_of_tiles(device, shape, {given.mean, given.squares, conv_statistics_rows, tiles}, arrays.mean.as<float>(),
+                      arrays.rstd.as<float>(), arrays.running);
+  const Forward<bf16> in = forward_of<bf16>(arrays);
   with_norm_width<bf16>(shape, {in.x, in.add, in.y, in.gamma, in.beta, in.mean, in.rstd},
                         [&](auto width) { forward<bf16, decltype(width)::value>(device, shape, in, true); });
   return true;
 }
 
-void CudaBackend::batch_norm_backward(const NormShape& shape, ConstArray g, ConstArray x, ConstArray y,
-                                      ConstArray gamma, ConstArray mean, ConstArray rstd, Array gx, Array g_add,
-                                      Array ggamma, Array gbeta, ConstArray sums) {
-  if (x.size == 0) return;
-  const PositiveBits positive(device_, shape, y);
-  with_float(x.dtype, [&](auto zero) {
+void CudaBackend::batch_norm_backward(const NormShape& shape, const BatchNormBackwardArrays& arrays) {
+  if (arrays.x.size == 0) return;
+  const PositiveBits positive(device_, shape, arrays.y);
+  with_float(arrays.x.dtype, [&](auto zero) {
     using T = decltype(zero);
     using Real = Compute<T>;
-    const Backward<T> in{g.as<T>(), x.as<T>(), positive.data(), mean.as<Real>(), g_add.as<T>(), nullptr, gx.as<T>()};
+    const Backward<T> in{arrays.g.as<T>(),     arrays.x.as<T>(), positive.data(),  arrays.mean.as<Real>(),
+                         arrays.g_add.as<T>(), nullptr,          arrays.gx.as<T>()};
     with_norm_width<T>(shape, {in.g, in.x, in.g_add, in.gx, in.mean}, [&](auto width) {
-      backward<T, decltype(width)::value>(device_, shape, in,
-                                          {gamma.as<Real>(), rstd.as<Real>(), ggamma.as<Real>(), gbeta.as<Real>()},
-                                          {sums.as<float>(), sums.size / (2 * shape.groups * shape.channels)});
+      backward<T, decltype(width)::value>(
+          device_, shape, in,
+          {arrays.gamma.as<Real>(), arrays.rstd.as<Real>(), arrays.ggamma.as<Real>(), arrays.gbeta.as<Real>()},
+          {arrays.sums.as<float>(), arrays.sums.size / (2 * shape.groups * shape.channels)});
     });
   });
 }
