@@ -38,7 +38,7 @@ Tensor standardize_views(const Tensor& z, const BarlowTwinsLoss& options);
 
 /// Barlow Twins (Zbontar, Jing, Misra, LeCun, Deny, "Barlow Twins: self-supervised learning via redundancy reduction",
 /// ICML 2021): C = z1^T z2 / N of the standardized views; scale (sum_i (C_ii - 1)^2 + lambda sum_{i != j} C_ij^2).
-/// Forms the D x D matrix only if N is at least 3/4 D. Throws UsageError unless N >= 2.
+/// Forms the D x D matrix only if N is at least 3/5 D. Throws UsageError unless N >= 2.
 Tensor barlow_twins(const Tensor& z, const BarlowTwinsLoss& options = {});
 
 /// The two summands of Barlow Twins' loss, scaled and weighted.

@@ -59,7 +59,7 @@ void add_episode_options(CLI::App& app, EpisodeSettings& episodes) {
   app.add_option("--queries", episodes.queries, "images of each class that an episode classifies")
       ->check(counting)
       ->capture_default_str();
-  app.add_option("--episodes", episodes.episodes, "how many, for each of --shots")
+  app.add_option("--episodes", episodes.episodes, "number of episodes for each of --shots")
       ->check(counting)
       ->capture_default_str();
 }

@@ -15,7 +15,7 @@ struct CrossCorrelationLoss {
   Tensor diagonal;      // sum_i (c_ii - 1)^2, rank 0
   Tensor off_diagonal;  // sum_{i != j} c_ij^2, rank 0
 };
-/// Works with D x D matrices if N is at least 3/4 D, otherwise with the N x N product of each view with itself.
+/// Works with D x D matrices if N is at least 3/5 D, otherwise with the N x N product of each view with itself.
 CrossCorrelationLoss cross_correlation_loss(const Tensor& z);
 
 }  // namespace vergence

@@ -25,8 +25,7 @@ void add_task(OptionBuilder& t) {
                "the images; confounded_shapes is rendered and needs no download");
   t.path("data", FIELD(data), "DIR", "folder of the data set's files", Flags::may_change | Flags::input);
   t.path("classes", FIELD(classes), "FILE",
-         "image files: train on these classes only; a file of class names, or imagenet100",
-         Flags::input | Flags::or_list);
+         "image files: use these classes only; a file of class names, or imagenet100", Flags::input | Flags::or_list);
   t.number("image-size", FIELD(image_size), from(0, 4096),
            "height and width of the views in pixels; 0: the images' own size, or 224 for image files");
   t.number("eval-resize", FIELD(eval_resize), from(-1, 16384),
