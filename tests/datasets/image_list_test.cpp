@@ -106,9 +106,9 @@ TEST_F(ImageListTest, AllEndingsOfJpegFilesAreImages) {
 }
 
 TEST_F(ImageListTest, FilesOfOtherKindsAreCounted) {
-  for (const char* name :
-       {"a/1.jpg", "a/1.tif", "a/2.TIF", "a/deep/3.tif", "b/1.png", "b/1.heic", "b/1.txt", "b/notes.md",
-        "b/.hidden.webp", "b/Thumbs.db", "b/desktop.ini", "b/README", "labels.csv", "top.webp"})
+  for (const char* name : {"a/1.jpg", "a/1.tif", "a/2.TIF", "a/deep/3.tif", "b/1.png", "b/1.heic", "b/1.txt",
+                           "b/notes.md", "b/.hidden.webp", "b/Thumbs.db", "b/desktop.ini", "b/README", "b/LICENSE",
+                           "b/LICENCE", "labels.csv", "top.webp"})
     touch(name);
   const std::string notice =
       "image_folder: " + folder.path() + ": 4 files of other kinds are not read (3 .tif, 1 .heic)";

@@ -41,6 +41,8 @@ rooms=(kernels engine models datasets ssl)
 config=$(dirname "$(find "$work/first" -name vergence-config.cmake)")
 ! grep -rnF -e "$source" -e "$build" -e "$work" "$config" || failed "these lines name a folder of this build"
 ! grep -rnE '[";:]/[^;"]*\.(a|so)\b' "$config" || failed "these lines name a library of this machine"
+nm -C "$(find "$work/first" -name libvergence_ssl.a)" >"$work/symbols" 2>"$work/log"
+! grep -m 3 '\bEigen::' "$work/symbols" || failed "these symbols can be taken for those of a program that uses Eigen too"
 use "$work/first" -Dvergence_DIR="$config"
 cp "$work/lines" "$work/lines_before"
 recipes "$work/first"
