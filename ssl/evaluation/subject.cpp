@@ -156,7 +156,8 @@ void add_subject_options(CLI::App& app, SubjectOptions& options) {
       "split that the encoder is judged on: test, or val for choosing coefficients. Default: test, or val if "
       "images without labels have no split test",
       [&](const std::string& split) { options.split = split; });
-  app.add_option("--limit", options.limit, "first N images of each split; 0: all")
+  app.add_option("--limit", options.limit,
+                 "N images of each split only: the first, or of image files evenly spaced ones; 0: all")
       ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 40));
   app.add_option("--run-seed", options.run_seed,
                  "seed of rendered images and initial weights; default: the run's, 1 with --encoder-file")

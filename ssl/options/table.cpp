@@ -31,7 +31,8 @@ void add_task(OptionBuilder& t) {
   t.number("eval-resize", FIELD(eval_resize), from(-1, 16384),
            "un-augmented images: short side in pixels before the center crop; 0: squeeze the whole image; -1: the data "
            "set's default");
-  t.number("limit", FIELD(limit), not_negative, "train on the first N images; 0: all");
+  t.number("limit", FIELD(limit), not_negative,
+           "train on N images only: the first, or of image files evenly spaced ones; 0: all");
   for (const DatasetEntry& entry : dataset_entries())
     for (const ComponentOption& option : entry.options) t.component(option);
   t.group = "Encoder";
