@@ -2,6 +2,7 @@
 #include "ssl/objective.h"
 
 #include "engine/graph.h"
+#include "engine/ops/ops.h"
 
 namespace vergence {
 namespace {
@@ -104,6 +105,11 @@ StepCost Objective::cost(std::int64_t images) const {
 
 Tensor Objective::features(const Tensor& images) {
   return encoder_.constant()(images, {.training = false, .running = &statistics_, .activations = activations_});
+}
+
+Tensor Objective::gradient_norm() const {
+  const Tensor& gradient = parameters_.gradient();
+  return sqrt(dot(gradient, gradient));
 }
 
 OptimizerSettings optimizer_settings(const Options& options) {

@@ -83,7 +83,11 @@ class Objective {
   /// anything.
   Tensor features(const Tensor& images);
   Encoder& encoder() { return encoder_; }
+  const Encoder& encoder() const { return encoder_; }
   Statistics& statistics() { return statistics_; }
+
+  /// The L2 norm of the last step's gradient of encoder and heads, rank 0.
+  Tensor gradient_norm() const;
 
   /// A factor per feature, [dim], for comparing features: saved beside the encoder as mask.safetensors and used for a
   /// second kNN figure. Most objectives have none.

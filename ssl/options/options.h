@@ -83,7 +83,8 @@ struct Options {
   bool recompute = false;
   std::int64_t seed = 1;
   std::string out;                    // run folder; empty: runs/<dataset>_<objective>_s<seed>
-  std::int64_t eval_every = 0;        // epochs between kNN evaluations; 0: never
+  bool figures = true;                // judge the encoder while it trains: ssl/steps/figures.h
+  std::int64_t eval_every = 0;        // epochs between evaluations by kNN; 0: as `figures` plans them
   std::int64_t eval_limit = 0;        // at most so many images in kNN's bank and queries; 0: all
   std::int64_t max_steps = 0;         // stop after so many steps; 0: no limit
   std::int64_t checkpoint_every = 0;  // steps, besides every epoch and every 60 seconds; 0: only those

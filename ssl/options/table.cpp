@@ -115,10 +115,13 @@ void add_run(OptionBuilder& t) {
   t.flag("resume", FIELD(resume), "continue from the run folder's checkpoint; start if it has none",
          Flags::command_line_only);
   t.number("seed", FIELD(seed), from(0, 9007199254740992.0), "seed of all random numbers");
-  t.number("eval-every", FIELD(eval_every), not_negative, "epochs between kNN evaluations; 0: never",
-           Flags::may_change);
+  t.flag("figures", FIELD(figures),
+         "judge the encoder after some epochs, for at most about 2 % of the work: deviation, RankMe, kNN",
+         Flags::may_change);
+  t.number("eval-every", FIELD(eval_every), not_negative,
+           "epochs between evaluations by kNN on all images; 0: by --figures, on fewer", Flags::may_change);
   t.number("eval-limit", FIELD(eval_limit), not_negative,
-           "use at most N images as kNN's bank and N as its queries; 0: all");
+           "use at most N images as kNN's bank and N as its queries; 0: all, or 10,000 and 2,000 for --figures");
   t.number("checkpoint-every", FIELD(checkpoint_every), not_negative,
            "write a checkpoint every N steps, besides every epoch and every 60 s; 0: only those", Flags::may_change);
   t.number("log-every", FIELD(log_every), from(1), "steps between lines of metrics.jsonl");

@@ -23,6 +23,13 @@ TrainingPlan make_plan(const Options& options, const Dataset& dataset, const Obj
   plan.source = cost_of_source(source);
   plan.image_size = source.settings.views[0].size;
   plan.channels = source.settings.views[0].channels;
+  const DType activations = source.activations;
+  plan.figures =
+      plan_figures(options, {.run_flops = plan.flops(),
+                             .image_flops = cost_of(objective.encoder().settings(), 1, activations).forward_flops,
+                             .dim = objective.encoder().settings().dim(),
+                             .images = plan.images,
+                             .beside_device = backend.traits().own_memory});
   plan.bytes = plan.step.bytes + plan.source.images + plan.source.ahead + plan.source.batch;
   return plan;
 }
@@ -47,8 +54,8 @@ std::string plan_text(const Options& options, const TrainingPlan& plan) {
     out << ", the loader's " << Loader::places << " batches " << mebibytes(plan.source.ahead) << ")\n";
   out << "steps             " << plan.steps << " (" << options.epochs << " epochs of " << plan.steps_per_epoch << "; "
       << plan.images << " images, " << plan.images - plan.steps_per_epoch * options.batch << " dropped in each)\n";
-  out << "whole run         " << std::setprecision(2) << plan.step.flops * static_cast<double>(plan.steps) / 1e15
-      << " PFLOP\n";
+  out << "whole run         " << std::setprecision(2) << plan.flops() / 1e15 << " PFLOP\n";
+  out << plan.figures.text(plan.flops());
   out << "learning rate     " << std::defaultfloat << std::setprecision(6) << plan.effective_lr << " (" << options.lr
       << " per 256 images)\n";
   return out.str();

@@ -8,6 +8,7 @@
 #include "datasets/loading/batch_source.h"
 #include "ssl/objective.h"
 #include "ssl/options/options.h"
+#include "ssl/steps/figures.h"
 
 namespace vergence {
 
@@ -18,7 +19,10 @@ struct TrainingPlan {
   SourceCost source;                                        // of making the batches
   std::int64_t bytes = 0;                                   // of source and step
   double effective_lr = 0;
+  FigurePlan figures;
 
+  /// FLOPs of all steps.
+  double flops() const { return step.flops * static_cast<double>(steps); }
   /// Device memory in bytes to keep free when images are placed there: the estimate for a step plus a quarter, and 2
   /// GiB for libraries.
   std::int64_t reserve() const { return step.bytes + step.bytes / 4 + (std::int64_t{2} << 30); }

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <sys/ioctl.h>
 #include <unistd.h>
+#include <utility>
 
 #include "kernels/error.h"
 
@@ -83,7 +84,7 @@ double Progress::seconds_of(Work work) const {
 }
 
 void Progress::turn_to(Work work) {
-  if (work_ == Work::evaluating && work != work_) ++evaluations_;
+  if (work_ == Work::evaluating) evaluated_work_ += std::exchange(current_work_, 0);
   const double now = seconds_since(begin_);
   seconds_[static_cast<std::size_t>(work_)] += now - turned_at_;
   turned_at_ = now;
@@ -91,22 +92,26 @@ void Progress::turn_to(Work work) {
   evaluated_ = 0;
 }
 
+void Progress::begin_evaluation(double work) {
+  turn_to(Work::evaluating);
+  current_work_ = work;
+}
+
 double Progress::left() const {
   if (rates_ < 2) return -1;
   const auto made = static_cast<double>(step_ - settings_.start),
              to_make = static_cast<double>(settings_.total - step_);
   double seconds = to_make * (static_cast<double>(settings_.images) / rate_ + seconds_of(Work::saving) / made);
-  if (settings_.evaluate_every == 0) return seconds;
-  const bool evaluates = work_ == Work::evaluating;
+  if (settings_.evaluation_work <= 0) return seconds;
+  const bool evaluates = work_ == Work::evaluating && current_work_ > 0;
   const double this_one = evaluates ? seconds_since(begin_) - turned_at_ : 0;
   const double past = seconds_of(Work::evaluating) - this_one;
-  const double each = evaluations_ > 0 ? past / static_cast<double>(evaluations_)
-                      : evaluated_ > 0 ? this_one / evaluated_
-                                       : 0;
-  const std::int64_t all = settings_.total / settings_.evaluate_every - settings_.start / settings_.evaluate_every +
-                           settings_.last_evaluations;
-  seconds += each * static_cast<double>(std::max<std::int64_t>(all - evaluations_ - (evaluates ? 1 : 0), 0));
-  if (evaluates) seconds += evaluated_ > 0 ? this_one * (1 / evaluated_ - 1) : std::max(each - this_one, 0.0);
+  const double each = evaluated_work_ > 0 ? past / evaluated_work_
+                      : evaluated_ > 0    ? this_one / (evaluated_ * current_work_)
+                                          : 0;  // seconds per work
+  seconds += each * std::max(settings_.evaluation_work - evaluated_work_ - current_work_, 0.0);
+  if (evaluates)
+    seconds += evaluated_ > 0 ? this_one * (1 / evaluated_ - 1) : std::max(each * current_work_ - this_one, 0.0);
   return seconds;
 }
 

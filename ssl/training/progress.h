@@ -25,11 +25,10 @@ std::string fitting(const std::vector<std::string>& lines, std::int64_t columns)
 struct ProgressSettings {
   std::int64_t total = 0, start = 0;  // steps
   std::int64_t epochs = 1;
-  std::int64_t images = 1;            // per step
-  double spent_before = 0;            // seconds spent up to `start`
-  std::int64_t evaluate_every = 0;    // steps between two evaluations; 0: none
-  std::int64_t last_evaluations = 0;  // further ones after the last step
-  double interval = 5;                // minimum seconds between plain lines
+  std::int64_t images = 1;     // per step
+  double spent_before = 0;     // seconds spent up to `start`
+  double evaluation_work = 0;  // of all evaluations from `start` on, in any unit
+  double interval = 5;         // minimum seconds between plain lines
 };
 
 class Progress {
@@ -47,8 +46,10 @@ class Progress {
   /// Shows step `step` (finished steps, from 1) of `epoch`: loss unless NaN, recent images/s, time spent and time left.
   /// Cheap: most calls print nothing. Always shows the last step.
   void update(std::int64_t step, std::int64_t epoch, double loss);
-  /// From now on time counts for `work`. Counts evaluations: the time of past ones predicts that of future ones.
+  /// From now on time counts for `work`.
   void turn_to(Work work);
+  /// The same for an evaluation of so much work: the time of past ones predicts that of future ones.
+  void begin_evaluation(double work);
   /// Shows how many images of an evaluation are done, as rarely as `update` shows steps.
   void evaluating(std::int64_t done, std::int64_t total);
   /// Logs a line of its own, keeping the progress line below it.
@@ -61,11 +62,12 @@ class Progress {
   double images_per_s() const { return rate_; }
   /// Seconds spent so far, including those before `start`.
   double spent() const { return settings_.spent_before + seconds_since(begin_); }
+  /// Seconds spent on `work` since `start`.
+  double seconds_of(Work work) const;
   /// Seconds to the end of the run; negative: still unknown.
   double left() const;
 
  private:
-  double seconds_of(Work work) const;
   bool is_due() const;
   void show(const std::array<std::string, 3>& what, const std::string& plain, const std::vector<std::string>& least);
   void rewrite(const std::string& line, std::int64_t columns);
@@ -78,7 +80,8 @@ class Progress {
   Work work_ = Work::steps;
   double turned_at_ = 0;             // seconds since begin_
   std::array<double, 3> seconds_{};  // by work, up to turned_at_
-  std::int64_t step_, epoch_ = 1, evaluations_ = 0;
+  std::int64_t step_, epoch_ = 1;
+  double evaluated_work_ = 0, current_work_ = 0;      // of past evaluations, and of the current one
   double evaluated_ = 0;                              // share of the current evaluation that is done
   double first_time_ = 0, last_time_ = 0, rate_ = 0;  // of steps
   std::int64_t rates_ = 0;                            // how many measurements rate_ combines

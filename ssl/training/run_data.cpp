@@ -5,7 +5,7 @@
 namespace vergence {
 
 RunData::RunData(const Options& options)
-    : settings_(dataset_settings(options)), eval_limit_(options.eval_limit), train_(open_dataset(settings_, "train")) {
+    : settings_(dataset_settings(options)), train_(open_dataset(settings_, "train")) {
   settings_.decode = DecodeRule::exact;
 }
 
@@ -20,17 +20,17 @@ Dataset RunData::open(const std::string& split, std::int64_t limit) const {
   return open_dataset(settings, split);
 }
 
-void RunData::require_judged() {
+void RunData::require_judged(std::int64_t limit) {
   // Images may be skipped, even the first ones.
   const bool whole = settings_.bad_images == BadImagePolicy::skip && is_of_image_files(settings_.name);
   for (const char* split : {"probe", "test"})
-    require_usage((whole ? judged(split) : open(split, 1)).classes > 0, "--eval-every: ", settings_.name,
+    require_usage((whole ? judged(split, limit) : open(split, 1)).classes > 0, "--eval-every: ", settings_.name,
                   " has no labels");
 }
 
-Dataset RunData::judged(const std::string& split) {
+Dataset RunData::judged(const std::string& split, std::int64_t limit) {
   if (const auto kept = kept_.find(split); kept != kept_.end()) return kept->second;
-  Dataset dataset = open(split, eval_limit_);
+  Dataset dataset = open(split, limit);
   if (dataset.source) kept_.emplace(split, dataset);
   return dataset;
 }

@@ -23,10 +23,10 @@ class RunData {
 
   /// Throws UsageError unless the evaluation's splits can be opened and have labels: checked early, not after the first
   /// epoch.
-  void require_judged();
-  /// Split "probe" (kNN's bank) or "test", at most --eval-limit images. Lists image files only once, but reopens data
-  /// sets that would stay in memory.
-  Dataset judged(const std::string& split);
+  void require_judged(std::int64_t limit);
+  /// Split "probe" (kNN's bank) or "test", at most `limit` images (0: all). Lists image files only once, but reopens
+  /// data sets that would stay in memory. A split always has the same limit.
+  Dataset judged(const std::string& split, std::int64_t limit);
   /// Images of "probe" for pictures: at least `count`, or all.
   Dataset pictured(std::int64_t count);
 
@@ -34,7 +34,6 @@ class RunData {
   Dataset open(const std::string& split, std::int64_t limit) const;
 
   DatasetSettings settings_;  // of the evaluation's splits
-  std::int64_t eval_limit_;
   Dataset train_;
   std::optional<Fingerprint> fingerprint_;
   std::map<std::string, Dataset> kept_;

@@ -120,7 +120,7 @@ TrainingResult pretrain(const Options& given) {
       verify_dataset(dataset_settings(options), [&](const std::string& line) { notes.log.say(line); });
     RunData data(options);
     settle_batch(options, data.train());
-    if (options.eval_every > 0) data.require_judged();
+    if (options.eval_every > 0) data.require_judged(options.eval_limit);
     std::optional<Stages> stages = stages_of(options);
     result = stages ? run_stages(*stages, data, folder, notes) : train_run(options, data, folder, notes);
     return result.exit_status;
@@ -137,11 +137,10 @@ std::string describe_plan(const Options& given) {
   const std::optional<Stages> stages = stages_of(options);
   if (!stages) return text + timed_plan(options, data).text;
   const TimedPlan second = timed_plan(stages->second, data), first = timed_plan(stages->first, data);
-  const auto flops = [](const TrainingPlan& plan) { return plan.step.flops * static_cast<double>(plan.steps); };
   char whole[100];
   std::snprintf(whole, sizeof whole, "both stages       %lld steps, %.2f PFLOP",
                 static_cast<long long>(first.plan.steps + second.plan.steps),
-                (flops(first.plan) + flops(second.plan)) / 1e15);
+                (first.plan.flops() + second.plan.flops()) / 1e15);
   text += heading(1, stages->first) + first.text + heading(2, stages->second) + second.text + whole;
   return text + (first.seconds > 0 && second.seconds > 0 ? ", " + about_duration(first.seconds + second.seconds) : "") +
          "\n";

@@ -18,6 +18,7 @@
 #include "ssl/training/resume.h"
 #include "ssl/training/run_saver.h"
 #include "ssl/training/signals.h"
+#include "ssl/training/time_shares.h"
 #include "ssl/training/tuning.h"
 #include "ssl/training/validation.h"
 
@@ -26,6 +27,16 @@ namespace {
 
 constexpr double seconds_between_checkpoints = 60;
 
+/// The work of all evaluations after `start` steps. An objective that re-estimates its statistics adds kNN with them.
+double evaluation_work(const RunSetup& run, std::int64_t start) {
+  const FigurePlan& figures = run.plan.figures;
+  const std::int64_t last = run.last_step / run.steps_per_epoch;
+  const double work = figures.work_until(last) - figures.work_until(start / run.steps_per_epoch);
+  if (run.objective->recalibration_batches() == 0) return work;
+  const bool ends_with_knn = run.last_step % run.steps_per_epoch == 0 && figures.has_knn(last);
+  return work + (ends_with_knn ? 1 : figures.knn_every > 0 ? 2 : 0) * figures.knn_work;
+}
+
 ProgressSettings progress_settings(const RunSetup& run, const StartPoint& start) {
   ProgressSettings settings;
   settings.total = run.last_step;
@@ -33,9 +44,7 @@ ProgressSettings progress_settings(const RunSetup& run, const StartPoint& start)
   settings.epochs = run.options.epochs;
   settings.images = run.options.batch;
   settings.spent_before = start.seconds;
-  settings.evaluate_every = run.options.eval_every * run.steps_per_epoch;
-  if (settings.evaluate_every > 0 && run.objective->recalibration_batches() > 0)
-    settings.last_evaluations = run.last_step % settings.evaluate_every == 0 ? 1 : 2;
+  settings.evaluation_work = evaluation_work(run, start.step);
   return settings;
 }
 
@@ -52,7 +61,8 @@ class Trainer {
   bool advance();
   StepContext context() const;
   void log(const Step& done, double lr, std::int64_t epoch_now, bool epoch_ends, bool writes);
-  void evaluate(nlohmann::ordered_json& line);
+  void judge(nlohmann::ordered_json& line);
+  void judge_knn(nlohmann::ordered_json& line);
   void recalibrate(nlohmann::ordered_json& line);
   void save(bool with_encoder);
   void note_once(const char* topic, const std::string& line);
@@ -68,6 +78,7 @@ class Trainer {
   std::unique_ptr<BatchSource> batches_;
   StepRunner runner_;
   Progress progress_;
+  TimeShares shares_;
   Validation validation_;
   RunSaver saver_;
   Clock::time_point saved_at_ = Clock::now();
@@ -84,6 +95,7 @@ Trainer::Trainer(const RunSetup& run, const StartPoint& start, RunFolder& folder
       batches_(run.batches(start.step)),
       runner_(*run.objective, run.backend, run.options.record),
       progress_(progress_settings(run, start), notes.log),
+      shares_(progress_, *batches_),
       validation_(run, progress_),
       saver_(run, folder, notes) {
   notes_.log.say("views             " + batches_->origin());
@@ -155,27 +167,40 @@ void Trainer::log(const Step& done, double lr, std::int64_t epoch_now, bool epoc
   if (const std::string warning = run_.objective->warning(parts, step_); !warning.empty())
     note_once("warning", "warning: " + warning);
   line["lr"] = lr;
-  line["images_per_s"] = progress_.images_per_s();
-  if (not_finite.empty() && epoch_ends && options_.eval_every > 0 && epoch() % options_.eval_every == 0) evaluate(line);
+  if (writes) line["gradient_norm"] = run_.objective->gradient_norm().item();
+  if (not_finite.empty() && epoch_ends) judge(line);
   if (not_finite.empty() && step_ == run_.last_step && run_.objective->recalibration_batches() > 0) recalibrate(line);
-  if (writes || !not_finite.empty()) folder_.log(line);
+  if (writes || !not_finite.empty()) {
+    line["clock"] = shares_.line();
+    folder_.log(line);
+  }
   require(not_finite.empty(), "step ", step_, ": ", options_.objective, "'s ", not_finite,
           " is not finite; a lower --lr may help. The last checkpoint is kept in ", folder_.path());
 }
 
-void Trainer::evaluate(nlohmann::ordered_json& line) {
-  progress_.turn_to(Progress::Work::evaluating);
-  validation_.evaluate(line, epoch());
-  save_pictures(run_, folder_.pictures(), epoch());
+/// After an epoch: the figures that are due.
+void Trainer::judge(nlohmann::ordered_json& line) {
+  const FigurePlan& figures = run_.plan.figures;
+  if (figures.collapse.contains(epoch())) {
+    progress_.begin_evaluation(figures.collapse_work);
+    validation_.judge_collapse(line, epoch());
+  }
+  if (figures.has_knn(epoch())) judge_knn(line);
   progress_.turn_to(Progress::Work::steps);
+}
+
+void Trainer::judge_knn(nlohmann::ordered_json& line) {
+  progress_.begin_evaluation(run_.plan.figures.knn_work);
+  validation_.judge_knn(line, epoch());
+  save_pictures(run_, folder_.pictures(), epoch());
 }
 
 /// After the last step: computes the saved encoder's running statistics.
 void Trainer::recalibrate(nlohmann::ordered_json& line) {
-  if (options_.eval_every > 0 && !line.contains("knn_cosine_200")) evaluate(line);
-  progress_.turn_to(Progress::Work::evaluating);
+  if (options_.eval_every > 0 && !line.contains("knn_cosine_200")) judge_knn(line);
+  progress_.begin_evaluation(run_.plan.figures.knn_work);
   Statistics statistics = recalibrated_statistics(run_);
-  if (options_.eval_every > 0) validation_.evaluate_recalibrated(line, epoch(), statistics);
+  if (line.contains("knn_cosine_200")) validation_.judge_recalibrated(line, epoch(), statistics);
   saver_.recalibrated(std::move(statistics));
   progress_.turn_to(Progress::Work::steps);
 }

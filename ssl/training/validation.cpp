@@ -1,5 +1,6 @@
 #include "ssl/training/validation.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
@@ -8,6 +9,56 @@
 #include "ssl/evaluation/features/mask.h"
 
 namespace vergence {
+
+std::string collapse_warning(const Collapse& collapse, std::int64_t epoch) {
+  char text[400];
+  const auto say = [&](const char* what, double value, double bound, const char* means) {
+    std::snprintf(
+        text, sizeof text,
+        "warning: the features have collapsed after epoch %lld: their %s is %.3g, below %.3g: %s. A lower --lr, more "
+        "--warmup-epochs or a larger --batch may help",
+        static_cast<long long>(epoch), what, value, bound, means);
+    return std::string(text);
+  };
+  if (collapse.std < collapsed_std) return say("deviation", collapse.std, collapsed_std, "all images look alike to it");
+  if (collapse.rank_me < collapsed_rankme)
+    return say("RankMe", collapse.rank_me, collapsed_rankme, "they lie along one direction");
+  return "";
+}
+
+/// Of evenly spaced, un-augmented training images.
+Features Validation::training_features() {
+  const Dataset& images = run_.data.train();
+  const std::int64_t count = run_.plan.figures.images;
+  const ExtractSettings settings = run_.judged_images();
+  Features features;
+  for (std::int64_t begin = 0; begin < count; begin += settings.batch) {
+    std::vector<std::int64_t> indices;
+    for (std::int64_t i = begin; i < std::min(count, begin + settings.batch); ++i)
+      indices.push_back(i * images.count / count);
+    const Tensor rows = run_.objective->features(plain_images(images, indices, settings, run_.backend));
+    const std::vector<float> values = cast(rows, DType::f32).floats();
+    features.dim = rows.shape[1];
+    features.values.insert(features.values.end(), values.begin(), values.end());
+    progress_.evaluating(std::min(count, begin + settings.batch), count);
+  }
+  return features;
+}
+
+void Validation::judge_collapse(nlohmann::ordered_json& line, std::int64_t epoch) {
+  const Features features = training_features();
+  if (features.rows() < 2) return;
+  const Collapse collapse = collapse_of(features);
+  line["std"] = collapse.std;
+  line["rankme"] = collapse.rank_me;
+  char text[120];
+  std::snprintf(text, sizeof text, "epoch %lld: deviation %.3f, RankMe %.1f of %lld", static_cast<long long>(epoch),
+                collapse.std, collapse.rank_me, static_cast<long long>(std::min(features.dim, features.rows())));
+  progress_.note(text);
+  const std::string warning = collapse_warning(collapse, epoch);
+  if (!warning.empty() && !collapse_told_) progress_.note(warning);
+  collapse_told_ |= !warning.empty();
+}
 
 Features Validation::features_of(const Dataset& dataset, const Encode& encode, std::int64_t done_before,
                                  std::int64_t all) {
@@ -20,7 +71,9 @@ Features Validation::features_of(const Dataset& dataset, const Encode& encode, s
 }
 
 std::pair<Features, Features> Validation::bank_and_queries(const Encode& encode) {
-  const Dataset bank = run_.data.judged("probe"), queries = run_.data.judged("test");
+  const FigurePlan& plan = run_.plan.figures;
+  const Dataset bank = run_.data.judged("probe", plan.bank), queries = run_.data.judged("test", plan.queries);
+  require_usage(bank.classes > 0 && queries.classes > 0, bank.name, " has no labels");
   tell_cover(bank, queries);
   const std::int64_t all = bank.count + queries.count;
   Features of_bank = features_of(bank, encode, 0, all), of_queries = features_of(queries, encode, bank.count, all);
@@ -34,36 +87,46 @@ void Validation::tell_cover(const Dataset& bank, const Dataset& queries) {
   if (const std::int64_t k = knn_cosine_200().k; bank.count < k)
     progress_.note(join("notice: kNN with k = ", k, " uses k = ", bank.count, ", all the bank has"));
   const std::int64_t most = run_.options.eval_limit;
-  const std::string limit = most > 0 ? join("--eval-limit ", most) : "";
+  const std::string limit = most > 0 ? join("--eval-limit ", most) : run_.plan.figures.queries > 0 ? "--figures" : "";
   for (const std::string& notice : notices_of(class_cover(bank.labels, queries.labels), bank, queries, limit))
     progress_.note(notice);
 }
 
-void Validation::log_knn(nlohmann::ordered_json& line, std::int64_t epoch, const KnnAccuracy& accuracy,
-                         const char* suffix, const char* remark) {
+void Validation::log_knn(nlohmann::ordered_json& line, std::int64_t epoch, const Features& bank,
+                         const Features& queries, const char* suffix, const char* remark) {
+  const KnnAccuracy accuracy = knn_accuracy(bank, queries, run_.backend);
   line[std::string("knn_cosine_200") + suffix] = accuracy.cosine_200.top1;
   line[std::string("knn_euclidean_5") + suffix] = accuracy.euclidean_5.top1;
-  char text[160];
-  std::snprintf(text, sizeof text, "epoch %lld: kNN top1 %.2f (k=200, cosine), %.2f (k=5, Euclidean)%s",
-                static_cast<long long>(epoch), accuracy.cosine_200.top1, accuracy.euclidean_5.top1, remark);
+  char text[240];
+  std::snprintf(text, sizeof text,
+                "epoch %lld: kNN top1 %.2f (k=200, cosine), %.2f (k=5, Euclidean) of %s images against %s%s",
+                static_cast<long long>(epoch), accuracy.cosine_200.top1, accuracy.euclidean_5.top1,
+                grouped_text(queries.rows()).c_str(), grouped_text(bank.rows()).c_str(), remark);
   progress_.note(text);
 }
 
-void Validation::evaluate(nlohmann::ordered_json& line, std::int64_t epoch) {
-  const auto [bank, queries] =
-      bank_and_queries([this](const Tensor& images) { return run_.objective->features(images); });
-  log_knn(line, epoch, knn_accuracy(bank, queries, run_.backend), "", "");
+void Validation::judge_knn(nlohmann::ordered_json& line, std::int64_t epoch) {
+  if (no_knn_) return;
+  std::pair<Features, Features> features;
+  try {
+    features = bank_and_queries([this](const Tensor& images) { return run_.objective->features(images); });
+  } catch (const UsageError& error) {
+    if (run_.options.eval_every > 0) throw;
+    no_knn_ = true;
+    progress_.note(join("notice: no kNN in this run: ", printable(error.what())));
+    return;
+  }
+  const auto& [bank, queries] = features;
+  log_knn(line, epoch, bank, queries, "", "");
   if (const Tensor mask = run_.objective->feature_mask()) {
     const std::vector<float> factors = cast(mask, DType::f32).floats();
-    log_knn(line, epoch, knn_accuracy(masked(bank, factors), masked(queries, factors), run_.backend), "_masked",
-            ", features times the mask");
+    log_knn(line, epoch, masked(bank, factors), masked(queries, factors), "_masked", ", features times the mask");
   }
 }
 
-void Validation::evaluate_recalibrated(nlohmann::ordered_json& line, std::int64_t epoch, Statistics& statistics) {
+void Validation::judge_recalibrated(nlohmann::ordered_json& line, std::int64_t epoch, Statistics& statistics) {
   const auto [bank, queries] = bank_and_queries(encode_with(run_.objective->encoder(), statistics, run_.activations));
-  log_knn(line, epoch, knn_accuracy(bank, queries, run_.backend), "_recalibrated",
-          ", running statistics estimated anew");
+  log_knn(line, epoch, bank, queries, "_recalibrated", ", running statistics estimated anew");
 }
 
 }  // namespace vergence

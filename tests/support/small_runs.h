@@ -19,6 +19,7 @@ inline Options small_run(Options options, const std::string& out = "") {
   options.epochs = 3;
   options.lr = 0.5;
   options.workers = 2;
+  options.figures = false;  // they would take longer than the run
   options.out = out;
   return options;
 }

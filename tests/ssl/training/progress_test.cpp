@@ -100,7 +100,7 @@ TEST(ProgressLine, TheFirstStepIsNoMeasure) {
 
 TEST(ProgressLine, EvaluationsAndCheckpointsCountAsSpentAndAsLeft) {
   // steps 5 and 10 evaluate
-  printed({.total = 10, .images = 4, .evaluate_every = 5}, [](Progress& progress) {
+  printed({.total = 10, .images = 4, .evaluation_work = 6}, [](Progress& progress) {
     double of_steps = 0;
     const auto step = [&](std::int64_t number) {
       const Clock::time_point begin = Clock::now();
@@ -110,7 +110,7 @@ TEST(ProgressLine, EvaluationsAndCheckpointsCountAsSpentAndAsLeft) {
     };
     for (int number = 1; number <= 5; ++number) step(number);
     const double before = progress.left();
-    progress.turn_to(Work::evaluating);
+    progress.begin_evaluation(3);
     sleep_for(0.1);
     progress.evaluating(20, 100);
     const double left = progress.left();  // the rest of this one, and the next
@@ -127,7 +127,7 @@ TEST(ProgressLine, EvaluationsAndCheckpointsCountAsSpentAndAsLeft) {
     progress.turn_to(Work::steps);
     EXPECT_GE(progress.left(), unsaved + 4 * 0.3 / 6 - 0.01) << "more checkpoints like this one";
     for (int number = 7; number <= 10; ++number) step(number);
-    progress.turn_to(Work::evaluating);
+    progress.begin_evaluation(3);
     EXPECT_GE(progress.left(), 0.2) << "as long as the one before";
     progress.turn_to(Work::steps);
     EXPECT_LT(progress.left(), 0.01) << "none to come";
@@ -136,11 +136,11 @@ TEST(ProgressLine, EvaluationsAndCheckpointsCountAsSpentAndAsLeft) {
 }
 
 TEST(ProgressLine, EvaluationsAfterTheLastStepAreToCome) {
-  printed({.total = 4, .evaluate_every = 2, .last_evaluations = 1}, [](Progress& progress) {
+  printed({.total = 4, .evaluation_work = 3}, [](Progress& progress) {
     for (int step = 1; step <= 4; ++step) {
       progress.update(step, 1, 1);
       if (step % 2 != 0) continue;
-      progress.turn_to(Work::evaluating);
+      progress.begin_evaluation(1);
       sleep_for(0.1);
       progress.turn_to(Work::steps);
     }
@@ -157,7 +157,7 @@ TEST(ProgressLine, GoesOnFromWhatWasSpentBefore) {
 TEST(ProgressLine, SaysHowFarAnEvaluationIs) {
   const std::string text = printed({.total = 20, .epochs = 4, .interval = 0}, [](Progress& progress) {
     progress.update(5, 1, 1);
-    progress.turn_to(Work::evaluating);
+    progress.begin_evaluation(1);
     progress.evaluating(12'000, 60'000);
   });
   EXPECT_NE(text.find("\nepoch 1/4  step 5/20  evaluating 12,000/60,000  0:00 spent"), std::string::npos) << text;
