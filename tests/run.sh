@@ -75,7 +75,6 @@ fi
 
 printf -v all '%s, ' "${times[@]}"
 echo "==== ${all}all $SECONDS s"
-! grep -q 'gpu_pack_test.*Passed' build/tests.log || echo "Packed for a GPU: $(du -sh --apparent-size build/carry | cut -f1)iB"
 # CTest's own status is 8 where tests failed.
 ((status == 0 || status == 8)) || echo "CTest ended early, with status $status: the count is of the tests that ran."
 bash tests/summary.sh build/tests.log "${logs[@]}"

@@ -4,35 +4,57 @@
 # tests, built here in BUILD_FOLDER (default: build-carry) for any x86-64 and a Hopper GPU; the libraries that such a machine
 # lacks; the CPU's losses for training_test; should the programs not start there, the sources and headers to build them
 # from; and day.sh, which uses all that. VERGENCE_PEER may name a torch_step.py that times the same steps in PyTorch,
-# VERGENCE_CPU_LOSSES what cpu_losses wrote before (or be `none`: training_test then takes its minute there). Needs nvcc
-# (exit status 77 without it) and ninja, no GPU. Minutes on two cores, when tests/run.sh has made build/ before.
+# VERGENCE_CPU_LOSSES what cpu_losses wrote before (or be `none`: training_test then takes its minute there),
+# VERGENCE_PACK_PROGRAMS some of the programs instead of all, VERGENCE_PACK_OPTIONS more of CMake's options, VERGENCE_BUILD
+# another build than build/, which tests/run.sh makes: what it has compiled for the GPU is not compiled again. Needs nvcc (exit
+# status 77 without it) and ninja, no GPU. Minutes on two cores.
 set -euo pipefail
-carry=${1:+$(realpath -m -- "$1")} build=${2:+$(realpath -m -- "$2")}
+carry=${1:+$(realpath -m -- "$1")} build=${2:+$(realpath -m -- "$2")} made=${VERGENCE_BUILD:+$(realpath -m -- "$VERGENCE_BUILD")}
 for file in VERGENCE_PEER VERGENCE_CPU_LOSSES; do [[ ${!file:-none} == none ]] || declare "$file=$(realpath -m -- "${!file}")"; done
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.."
-carry=${carry:-carry} build=${build:-build-carry} most=$((24 << 20))
+carry=${carry:-carry} build=${build:-build-carry} made=${made:-$PWD/build} most=$((24 << 20))
 nvcc=${CUDACXX:-$(PATH=$PATH:/usr/local/cuda/bin command -v nvcc || true)}
 [[ -n $nvcc ]] || { echo "skipped: there is no nvcc"; exit 77; }
 [[ -z ${VERGENCE_PEER:-} || -f $VERGENCE_PEER ]] || { echo "pack.sh: VERGENCE_PEER: $VERGENCE_PEER is no file" >&2; exit 2; }
 stage=$(mktemp -d)
-trap 'rm -rf -- "$stage"' EXIT
+trap 'rm -rf -- "$stage" "$stage.log"' EXIT
 fail() { echo "pack.sh: $1" >&2; exit 1; }
 timed() { # WORDS COMMAND...: says how long it took
   local began=$SECONDS
   "${@:2}"
   echo "$1: $((SECONDS - began)) s"
 }
-cached() { sed -n "s/^$1:[A-Z]*=//p" "$build/CMakeCache.txt"; }
+cached() { sed -n "s/^$1:[A-Z]*=//p" "${2:-$build}/CMakeCache.txt"; } # NAME [BUILD_FOLDER]
 
-build_programs() { # their names below BUILD_FOLDER in `programs`
-  local options=(-DCMAKE_BUILD_TYPE=Release -DVERGENCE_CUDA=ON "-DCMAKE_CUDA_COMPILER=$nvcc" -DVERGENCE_CUDA_ARCHITECTURES=90a-real
-    -DVERGENCE_PLAIN_CPU=ON -DVERGENCE_NATIVE=OFF -DVERGENCE_UNITY=ON "-DCMAKE_EXE_LINKER_FLAGS=-static-libstdc++ -static-libgcc")
-  ! command -v ccache >/dev/null || options+=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache -DCMAKE_CUDA_COMPILER_LAUNCHER=ccache)
-  cmake --log-level=WARNING -S . -B "$build" -G Ninja "${options[@]}" || fail "cannot configure $build"
+compiled_for_gpu() { # brings the objects of the build in build/ up to date and prints where they are, if they are the same as here
+  local flags
+  [[ -f $made/CMakeCache.txt && $(cached CMAKE_HOME_DIRECTORY "$made") -ef . && $(cached CMAKE_CUDA_COMPILER "$made") -ef $nvcc ]] || return 0
+  flags="$(cached CMAKE_BUILD_TYPE "$made") $(cached VERGENCE_CUDA_ARCHITECTURES "$made") $(cached CMAKE_CUDA_FLAGS "$made")"
+  flags+="$(cached CMAKE_CUDA_HOST_COMPILER "$made")${CUDAFLAGS:-}${CUDAHOSTCXX:-}"
+  [[ $flags == "Release 90a-real " ]] || return 0
+  ! cmake --build "$made" --parallel "$(nproc)" --target vergence_kernels >"$stage.log" 2>&1 || echo "$made/CMakeFiles/vergence_kernels.dir"
+}
+choose_programs() { # all, or those of VERGENCE_PACK_PROGRAMS: their names below BUILD_FOLDER in `programs`
+  local name chosen=()
   mapfile -t programs < <(ninja -C "$build" -t targets all | grep -oE '^tests/gpu_[a-z0-9_]+_test:' | tr -d : | sort -u)
   ((${#programs[@]})) || fail "$build has no tests for the GPU"
   programs+=(bench pretrain linear_probe evaluate)
+  [[ -n ${VERGENCE_PACK_PROGRAMS:-} ]] || return 0
+  for name in $VERGENCE_PACK_PROGRAMS; do
+    [[ " ${programs[*]##*/} " == *" $name "* ]] || fail "VERGENCE_PACK_PROGRAMS: there is no $name, but ${programs[*]##*/}"
+    [[ $name == gpu_* ]] && chosen+=("tests/$name") || chosen+=("$name")
+  done
+  programs=("${chosen[@]}")
+}
+build_programs() {
+  local options=(-DCMAKE_BUILD_TYPE=Release -DVERGENCE_CUDA=ON "-DCMAKE_CUDA_COMPILER=$nvcc" -DVERGENCE_CUDA_ARCHITECTURES=90a-real
+    -DVERGENCE_PLAIN_CPU=ON -DVERGENCE_NATIVE=OFF -DVERGENCE_UNITY=ON "-DVERGENCE_CUDA_OBJECTS=$(compiled_for_gpu)"
+    "-DCMAKE_EXE_LINKER_FLAGS=-static-libstdc++ -static-libgcc" ${VERGENCE_PACK_OPTIONS:-})
+  ! command -v ccache >/dev/null || options+=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache -DCMAKE_CUDA_COMPILER_LAUNCHER=ccache)
+  cmake --log-level=WARNING -S . -B "$build" -G Ninja "${options[@]}" || fail "cannot configure $build"
+  choose_programs
   local more=(cpu_losses)
+  [[ ${VERGENCE_CPU_LOSSES:-} != none ]] || more=()
   ! ninja -C "$build" -t query kernel_times >/dev/null 2>&1 || more+=(kernel_times) # where there is CUPTI
   cmake --build "$build" --parallel "$(nproc)" --target "${programs[@]##*/}" "${more[@]}" >"$build/pack.log" || {
     cat "$build/pack.log" >&2
@@ -66,8 +88,8 @@ pack_losses() {
   if [[ -f ${VERGENCE_CPU_LOSSES:-} ]]; then
     cp "$VERGENCE_CPU_LOSSES" "$stage/cpu_losses.json"
   else
-    if [[ -f build/CMakeCache.txt ]] && cmake --build build --parallel "$(nproc)" --target cpu_losses >"$build/pack.log" 2>&1; then
-      writer=build
+    if [[ -f $made/CMakeCache.txt ]] && cmake --build "$made" --parallel "$(nproc)" --target cpu_losses >"$build/pack.log" 2>&1; then
+      writer=$made
     else
       echo "build/ cannot compute the CPU's losses (tests/run.sh makes it): plain loops do, for ten minutes or more"
     fi
