@@ -1,19 +1,43 @@
 #!/usr/bin/env bash
-# python_tools.sh FOLDER
-# Installs what tests take from PyPI into a virtual environment in FOLDER, unless it is there already: NVIDIA's disassembler,
-# which a toolkit may lack, and safetensors, which Debian has not. The system's packages (PyTorch) are seen there too. Where
-# that cannot be done, what pip said, and exit status 1. Tests that run at once wait for one another.
+# python_tools.sh FOLDER SET...
+# Installs what tests take from PyPI into a virtual environment in FOLDER, each SET unless it is there already:
+#   nvdisasm     NVIDIA's disassembler, which a toolkit may lack: the checks of the kernels' machine code
+#   safetensors  which Debian has not: an encoder in PyTorch
+#   tensorboard  the reader of a run's event files, with Pillow for their pictures
+#   sklearn      scikit-learn: a second opinion on figures
+# The system's packages (PyTorch, NumPy, Pillow) are seen there too and stay as they are: nothing is installed that was not
+# named here. Where a set cannot be had, what pip said, and exit status 1; the sets before it are there. Tests that run at
+# once wait for one another.
 set -euo pipefail
-folder=${1:?usage: python_tools.sh FOLDER}
-packages=(nvidia-cuda-nvdisasm==13.2.86 safetensors==0.8.0)
+folder=${1:?usage: python_tools.sh FOLDER SET...}
+shift
+[[ $# -gt 0 ]] || { echo "usage: python_tools.sh FOLDER SET..." >&2; exit 2; }
+numpy='numpy>=1.24.2,<2' # Debian's, for which the versions below are made
+
+packages_of() { # SET: its packages, with all they need
+  case $1 in
+    nvdisasm) echo nvidia-cuda-nvdisasm==13.2.86 ;;
+    safetensors) echo safetensors==0.8.0 ;;
+    tensorboard) echo tensorboard==2.20.0 protobuf==5.29.3 absl-py==2.1.0 'pillow>=9.4' "$numpy" ;;
+    sklearn) echo scikit-learn==1.2.2 scipy==1.10.1 joblib==1.4.2 threadpoolctl==3.5.0 "$numpy" ;;
+    *) echo "python_tools.sh: there is no set '$1'" >&2; exit 2 ;;
+  esac
+}
+
+install() { # SET
+  local packages
+  packages=$(packages_of "$1") || exit 2
+  [[ -f $folder/$1.installed && $(<"$folder/$1.installed") == "$packages" ]] && return
+  [[ -x $folder/bin/pip ]] || "$python" -m venv --system-site-packages "$folder" >&2 || return 1
+  # shellcheck disable=SC2086  # one word each
+  "$folder/bin/pip" install --quiet --disable-pip-version-check --retries 0 --timeout 20 --no-deps --only-binary :all: \
+    $packages >&2 || return 1
+  echo "$packages" >"$folder/$1.installed"
+}
+
 mkdir -p "$folder"
 exec 9>"$folder/.lock"
 flock 9
-[[ -f $folder/installed && $(<"$folder/installed") == "${packages[*]}" ]] && exit
-python=/usr/bin/python3  # the one that Debian's PyTorch is for
+python=/usr/bin/python3 # the one that Debian's PyTorch is for
 [[ -x $python ]] || python=python3
-{
-  "$python" -m venv --system-site-packages "$folder"
-  "$folder/bin/pip" install --quiet --disable-pip-version-check --retries 0 --timeout 20 "${packages[@]}"
-} >&2 || exit 1
-echo "${packages[*]}" >"$folder/installed"
+for set in "$@"; do install "$set" || exit 1; done

@@ -55,7 +55,7 @@ def nvdisasm_of(nvcc, tools):
     found = shutil.which("nvdisasm", path=toolkit) or shutil.which("nvdisasm")
     if found or not tools:
         return found
-    subprocess.run([ROOT / "tests/python_tools.sh", tools], check=False)
+    subprocess.run([ROOT / "tests/python_tools.sh", tools, "nvdisasm"], check=False)
     return next((str(path) for path in tools.rglob("bin/nvdisasm")), None)
 
 

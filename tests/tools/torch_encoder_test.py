@@ -15,7 +15,7 @@ import tempfile
 SOURCE, BUILD = pathlib.Path(sys.argv[1]).resolve(), pathlib.Path(sys.argv[2]).resolve()
 TOOLS = BUILD / "python_tools"
 if len(sys.argv) == 3:  # once more, with what python_tools.sh installs
-    if subprocess.run([SOURCE / "tests/python_tools.sh", TOOLS], check=False).returncode != 0:
+    if subprocess.run([SOURCE / "tests/python_tools.sh", TOOLS, "safetensors"], check=False).returncode != 0:
         print("skipped: safetensors cannot be installed here")
         sys.exit(77)
     os.execv(TOOLS / "bin/python", [str(TOOLS / "bin/python"), "-B", *sys.argv, "again"])
