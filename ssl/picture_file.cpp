@@ -51,15 +51,19 @@ Raster picture_grid(const Pictures& pictures, const ChannelValues& mean, const C
   return raster;
 }
 
-void write_png(const std::string& path, const Raster& raster) {
-  std::string file;
+Png png_of(const Raster& raster) {
+  Png png{raster.width, raster.height, {}};
   const auto append = [](void* to, void* bytes, int size) {
     static_cast<std::string*>(to)->append(static_cast<const char*>(bytes), static_cast<std::size_t>(size));
   };
   const int width = static_cast<int>(raster.width), height = static_cast<int>(raster.height);
-  require(stbi_write_png_to_func(append, &file, width, height, 3, raster.bytes.data(), 3 * width) != 0, path,
-          ": the picture cannot be encoded");
-  write_atomically(path, file);
+  require(stbi_write_png_to_func(append, &png.bytes, width, height, 3, raster.bytes.data(), 3 * width) != 0,
+          "a picture of ", raster.width, " x ", raster.height, " pixels cannot be encoded");
+  return png;
 }
+
+void write_png(const std::string& path, const Png& png) { write_atomically(path, png.bytes); }
+
+void write_png(const std::string& path, const Raster& raster) { write_png(path, png_of(raster)); }
 
 }  // namespace vergence

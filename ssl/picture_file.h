@@ -22,7 +22,15 @@ Pictures side_by_side(const Tensors& columns);
 /// enlarged by a whole number. One channel is gray; otherwise the first three are red, green and blue.
 Raster picture_grid(const Pictures& pictures, const ChannelValues& mean, const ChannelValues& std);
 
+/// A picture in PNG's format.
+struct Png {
+  std::int64_t width = 0, height = 0;
+  std::string bytes;
+};
+Png png_of(const Raster& raster);
+
 /// Replaces the file at `path`. Throws Error naming it.
+void write_png(const std::string& path, const Png& png);
 void write_png(const std::string& path, const Raster& raster);
 
 }  // namespace vergence

@@ -27,7 +27,7 @@ struct StepContext {
   }
 };
 
-/// Named rank-0 tensors for the log.
+/// Named tensors for the log; of rank 0, if nothing else is said.
 using Parts = std::vector<std::pair<std::string, Tensor>>;
 
 /// The same as numbers.
@@ -36,7 +36,8 @@ using PartValues = std::vector<std::pair<std::string, double>>;
 /// A step's report: constants, still on the device.
 struct Step {
   Tensor loss;
-  Parts parts;  // summands or other quantities
+  Parts parts;            // summands or other quantities
+  Parts distributions{};  // tensors of any shape, shown as histograms
 
   /// From tensors with a history.
   static Step of(const Tensor& loss, const Parts& parts) {

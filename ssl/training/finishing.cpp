@@ -5,21 +5,41 @@
 
 #include "datasets/loading/batch.h"
 #include "engine/io/files.h"
-#include "ssl/picture_file.h"
+#include "engine/ops/ops.h"
 
 namespace vergence {
 
-void save_pictures(const RunSetup& run, const std::string& folder, std::int64_t epoch) {
+std::optional<Png> save_pictures(const RunSetup& run, const std::string& folder, std::int64_t epoch) {
   const Dataset dataset = run.data.pictured(pictured_images);
   std::vector<std::int64_t> indices;
   const std::int64_t count = std::min(pictured_images, dataset.count);
   for (std::int64_t i = 0; i < count; ++i) indices.push_back(i * dataset.count / count);
   const Pictures pictures = run.objective->pictures(plain_images(dataset, indices, run.judged_images(), run.backend));
-  if (!pictures.images) return;
+  if (!pictures.images) return {};
   create_folders(folder);
   char name[40];
   std::snprintf(name, sizeof name, "/epoch_%04lld.png", static_cast<long long>(epoch));
-  write_png(folder + name, picture_grid(pictures, run.view.mean, run.view.std));
+  Png png = png_of(picture_grid(pictures, run.view.mean, run.view.std));
+  write_png(folder + name, png);
+  return png;
+}
+
+Png picture_of_views(const RunSetup& run, const Views& views) {
+  const std::int64_t shown = std::min(pictured_images, views.images());
+  const Shape shape = views.both.shape.with(0, shown);
+  const auto from_row = [&](std::int64_t row) {
+    return cast(part_of(views.both, row * shape.size() / shown, shape), DType::f32);
+  };
+  const Pictures pairs = side_by_side({from_row(0), from_row(views.images())});
+  return png_of(picture_grid(pairs, run.view.mean, run.view.std));
+}
+
+std::vector<std::pair<std::string, std::vector<float>>> distributions_after(const Step& step,
+                                                                            const Objective& objective) {
+  std::vector<std::pair<std::string, std::vector<float>>> all;
+  for (const auto& [name, values] : step.distributions) all.emplace_back(name, values.floats());
+  if (const Tensor mask = objective.feature_mask()) all.emplace_back("mask", mask.floats());
+  return all;
 }
 
 Statistics recalibrated_statistics(const Encoder& encoder, const Dataset& dataset, const ExtractSettings& settings,

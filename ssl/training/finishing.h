@@ -3,19 +3,30 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "datasets/dataset.h"
 #include "ssl/evaluation/features/features.h"
+#include "ssl/picture_file.h"
 #include "ssl/training/run_setup.h"
 
 namespace vergence {
 
 constexpr std::int64_t pictured_images = 8;
 
-/// Writes folder/epoch_NNNN.png: the objective's pictures of un-augmented, evenly spaced images of "probe".
-/// Writes nothing if the objective has no pictures.
-void save_pictures(const RunSetup& run, const std::string& folder, std::int64_t epoch);
+/// Writes folder/epoch_NNNN.png, and returns it: the objective's pictures of un-augmented, evenly spaced images of
+/// "probe". Writes nothing if the objective has no pictures.
+std::optional<Png> save_pictures(const RunSetup& run, const std::string& folder, std::int64_t epoch);
+
+/// Both views of a batch's first images, side by side.
+Png picture_of_views(const RunSetup& run, const Views& views);
+
+/// Named values to show as histograms after this step: the step's own, and the objective's mask of features.
+std::vector<std::pair<std::string, std::vector<float>>> distributions_after(const Step& step,
+                                                                            const Objective& objective);
 
 /// The images for re-estimating running statistics: `batches` batches of settings.batch images in the order of (seed,
 /// epoch), or fewer, as no image is used twice.

@@ -59,9 +59,9 @@ class Dsa final : public MethodObjective {
     const std::array<Pair, 4> pairs = pairs_of(embeddings);
     const Blocks prior = settings_.compares() ? prior_blocks(views) : Blocks{};
     const Blocks matrices = settings_.arranges ? arranged(pairs) : prior;
-    Tensor loss = base_loss;
+    Tensor loss = base_loss, scores;
     if (settings_.adjusting > 0) {
-      const Tensor scores = settings_.scores ? scores_of(views) : Tensor{};
+      if (settings_.scores) scores = scores_of(views);
       const Tensor adjusting = adjusting_loss(distances(pairs), for_adjusting(matrices), scores, options_.tau_w);
       loss = loss + (rises() ? adjusting * reshape(lambda1_.tensor(), {}) : settings_.adjusting * adjusting);
       parts.emplace_back("adjusting", adjusting);
@@ -75,7 +75,9 @@ class Dsa final : public MethodObjective {
     parts.emplace_back("similarity", mean(concat({matrices.begin(), matrices.end()}, 0)));
     parts.emplace_back("attracted", attracted_share(matrices));
     if (settings_.compares()) parts.emplace_back("tau_p", tau_);
-    return update(loss, parts);
+    Step step = update(loss, parts);
+    if (scores) step.distributions.emplace_back("scores", scores.detached());
+    return step;
   }
 
   void after_update() override {

@@ -100,6 +100,9 @@ TEST(DsaObjective, IsTheSumOfItsThreeLossesOnEveryBase) {
         EXPECT_NEAR(step.loss.item(), total, 1e-12) << base << " " << mode << " " << score;
         EXPECT_EQ(has_parameter(*objective, "arranging.0.weight"), learned);
         EXPECT_EQ(objective->needs_plain(), std::string(score) == "good_neighbor");
+        ASSERT_EQ(step.distributions.size(), objective->needs_plain() ? 1u : 0u);
+        for (const auto& [name, scores] : step.distributions)
+          EXPECT_NEAR(mean(scores).item(), part(step, "score"), 1e-12) << name;
       }
 }
 
