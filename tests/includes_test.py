@@ -47,6 +47,7 @@ FLOORS = [
     ["ssl/bench", "ssl/evaluation/geometry", "ssl/evaluation/neighbors", "ssl/evaluation/probes"],
     ["ssl/evaluation/robustness"],
     ["ssl/evaluation"],
+    ["ssl/training/tensorboard"],
     ["ssl/training"],
     ["tools"],
 ]

@@ -106,17 +106,6 @@ void refuse_moved_run(const std::string& config, const Options& options) {
                 " to go on with that checkpoint, or --out ", run, " if that is meant");
 }
 
-/// Whether this option is saved. An option of both views is one line if the views agree, else two.
-bool is_written(const OptionEntry& entry, const Options& options) {
-  if (entry.flags & OptionEntry::command_line_only) return false;
-  const std::string both = entry.both.empty() ? (entry.fields.size() == 2 ? entry.name : "") : entry.both;
-  if (both.empty()) return true;
-  const std::string key = both.substr(both.find('.'));
-  const bool equal =
-      value_text(*find_option("view1" + key), options) == value_text(*find_option("view2" + key), options);
-  return equal == entry.both.empty();
-}
-
 /// "3 numbers as npy has 3 channels".
 std::string numbers_for(const Dataset& data_set) {
   const std::int64_t channels = data_set.channels;
@@ -146,6 +135,16 @@ void refuse_other_encoders(const std::vector<std::string>& given, const std::str
     for (const EncoderOption& option : family.options)
       require_usage(family.names == chosen.names || std::find(given.begin(), given.end(), option.name) == given.end(),
                     "--", option.name, ": ", encoder, " has no such option");
+}
+
+bool is_written(const OptionEntry& entry, const Options& options) {
+  if (entry.flags & OptionEntry::command_line_only) return false;
+  const std::string both = entry.both.empty() ? (entry.fields.size() == 2 ? entry.name : "") : entry.both;
+  if (both.empty()) return true;
+  const std::string key = both.substr(both.find('.'));
+  const bool equal =
+      value_text(*find_option("view1" + key), options) == value_text(*find_option("view2" + key), options);
+  return equal == entry.both.empty();
 }
 
 Options parse_pretrain(int argc, const char* const* argv) {

@@ -89,6 +89,7 @@ struct Options {
   std::int64_t max_steps = 0;         // stop after so many steps; 0: no limit
   std::int64_t checkpoint_every = 0;  // steps, besides every epoch and every 60 seconds; 0: only those
   std::int64_t log_every = 1;         // steps between lines of metrics.jsonl
+  bool tensorboard = true;            // write TensorBoard's event files
   std::int64_t workers = 0;           // loader threads; 0: as many as suit the machine
   bool deterministic = false;
   bool tune = false;

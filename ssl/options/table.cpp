@@ -125,6 +125,7 @@ void add_run(OptionBuilder& t) {
   t.number("checkpoint-every", FIELD(checkpoint_every), not_negative,
            "write a checkpoint every N steps, besides every epoch and every 60 s; 0: only those", Flags::may_change);
   t.number("log-every", FIELD(log_every), from(1), "steps between lines of metrics.jsonl");
+  t.flag("tensorboard", FIELD(tensorboard), "write event files for TensorBoard into the run folder", Flags::may_change);
   t.number("max-steps", FIELD(max_steps), not_negative, "stop after N steps; 0: no limit", Flags::may_change);
   t.flag("plan", FIELD(plan), "print parameters, FLOPs, memory, steps and hours; train nothing",
          Flags::command_line_only);

@@ -50,6 +50,11 @@ struct OptionEntry {
 
   bool is_input() const { return flags & input; }
   bool is_bool() const { return std::holds_alternative<std::function<bool&(Options&)>>(fields[0]); }
+  bool is_number() const {
+    return std::holds_alternative<std::function<std::int64_t&(Options&)>>(fields[0]) ||
+           std::holds_alternative<std::function<double&(Options&)>>(fields[0]) ||
+           std::holds_alternative<std::function<float&(Options&)>>(fields[0]);
+  }
   bool is_list() const { return std::holds_alternative<std::function<std::vector<double>&(Options&)>>(fields[0]); }
 };
 
@@ -61,6 +66,9 @@ const OptionEntry* find_option(const std::string& name);
 
 /// The value of option `name`, as on the command line. Throws Error for an unknown name.
 std::string option_text(const Options& options, const std::string& name);
+
+/// Whether the saved file has this option. Of an option of both views it has one line if the views agree, else two.
+bool is_written(const OptionEntry& entry, const Options& options);
 
 /// Sets option `name` as on the command line. Throws Error for an unknown name, UsageError for a wrong value.
 void set_option(Options& options, const std::string& name, const std::string& value);

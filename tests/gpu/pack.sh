@@ -107,6 +107,7 @@ pack_sources() { # and the header-only libraries, laid out as CMake finds them
   cp -r "$(cached CLI11_DIR)/../../../include/CLI" "$(cached nlohmann_json_DIR)/../../../include/nlohmann" "$include/"
   cp -r "$(cached TOMLPLUSPLUS_INCLUDE)/toml++" "$(cached XXHASH_INCLUDE)"/xxh*.h "$include/"
   cp "$(cached STB_INCLUDE)"/stb_*.h "$include/stb/"
+  cp -r "$(cached PROTOZERO_INCLUDE)/protozero" "$include/"
   mkdir -p "$include/eigen3" && cp -r "$(cached EIGEN_INCLUDE)/Eigen" "$include/eigen3/"
   if [[ -d /usr/src/googletest/googletest ]]; then
     tar c -C /usr/src --exclude=googletest/googlemock --exclude=googletest/googletest/test googletest | tar x -C "$stage"

@@ -163,7 +163,7 @@ TEST_F(BadDataRun, FilesThatMayBeLeftOutAreLookedThroughOnceForAll) {
   data.require_judged(0);
   images.write("val/a/200.png", images.folder().bytes("val/a/100.png"));
   EXPECT_EQ(data.judged("test", 0).count, 6) << "looked through again";
-  EXPECT_EQ(RunData(run).judged("test").count, 7);
+  EXPECT_EQ(RunData(run).judged("test", 0).count, 7);
   EXPECT_EQ(data.pictured(1).source, data.judged("probe", 0).source);
 }
 

@@ -1,0 +1,90 @@
+#include "ssl/training/tensorboard/hparams.h"
+
+#include <algorithm>
+#include <protozero/pbf_writer.hpp>
+#include <set>
+
+#include "ssl/options/builder.h"
+#include "ssl/options/table.h"
+
+namespace vergence {
+namespace {
+
+// The numbers of the fields in tensorboard/plugins/hparams/plugin_data.proto and protobuf's struct.proto.
+namespace plugin_field {
+enum : protozero::pbf_tag_type { version = 1, session_start = 3, session_end = 4 };
+}
+namespace start_field {
+enum : protozero::pbf_tag_type { hparams = 1, time = 5 };
+}
+namespace map_field {
+enum : protozero::pbf_tag_type { key = 1, value = 2 };
+}
+namespace json_field {
+enum : protozero::pbf_tag_type { number = 2, text = 3, boolean = 4 };
+}
+namespace end_field {
+enum : protozero::pbf_tag_type { status = 1, time = 2 };
+constexpr std::int32_t success = 1;
+}  // namespace end_field
+
+constexpr std::int32_t format_version = 0;
+
+/// The chosen objective and its base method, and the base's.
+std::set<std::string> objectives_in_use(const Options& options) {
+  std::set<std::string> names;
+  for (std::string name = options.objective; names.insert(name).second;)
+    if (find_option(name + ".base")) name = option_text(options, name + ".base");
+  return names;
+}
+
+bool is_in_use(const OptionEntry& entry, const std::set<std::string>& objectives) {
+  const std::string table = entry.name.substr(0, entry.name.find('.'));
+  const std::vector<std::string>& all = objective_names();
+  return std::find(all.begin(), all.end(), table) == all.end() || objectives.contains(table);
+}
+
+void add_value(protozero::pbf_writer& value, const OptionEntry& entry, const Options& options) {
+  const std::string text = value_text(entry, options);
+  if (entry.is_bool())
+    value.add_bool(json_field::boolean, text == "on");
+  else if (entry.is_number())
+    value.add_double(json_field::number, std::stod(text));
+  else
+    value.add_string(json_field::text, text);
+}
+
+void add_plugin_data(Summary& summary, const char* tag, protozero::pbf_tag_type field, const std::string& message) {
+  std::string content;
+  protozero::pbf_writer data(content);
+  data.add_int32(plugin_field::version, format_version);
+  data.add_message(field, message);
+  summary.plugin_data(tag, "hparams", content);
+}
+
+}  // namespace
+
+void add_session_start(Summary& summary, const Options& options, double time) {
+  const std::set<std::string> objectives = objectives_in_use(options);
+  std::string message;
+  protozero::pbf_writer start(message);
+  for (const OptionEntry& entry : option_table()) {
+    if (!is_written(entry, options) || !is_in_use(entry, objectives)) continue;
+    protozero::pbf_writer item(start, start_field::hparams);
+    item.add_string(map_field::key, entry.name);
+    protozero::pbf_writer value(item, map_field::value);
+    add_value(value, entry, options);
+  }
+  start.add_double(start_field::time, time);
+  add_plugin_data(summary, "_hparams_/session_start_info", plugin_field::session_start, message);
+}
+
+void add_session_end(Summary& summary, double time) {
+  std::string message;
+  protozero::pbf_writer end(message);
+  end.add_enum(end_field::status, end_field::success);
+  end.add_double(end_field::time, time);
+  add_plugin_data(summary, "_hparams_/session_end_info", plugin_field::session_end, message);
+}
+
+}  // namespace vergence
