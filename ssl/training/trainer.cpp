@@ -18,6 +18,7 @@
 #include "ssl/training/resume.h"
 #include "ssl/training/run_saver.h"
 #include "ssl/training/signals.h"
+#include "ssl/training/tensorboard/run_events.h"
 #include "ssl/training/time_shares.h"
 #include "ssl/training/tuning.h"
 #include "ssl/training/validation.h"
@@ -61,10 +62,11 @@ class Trainer {
   bool advance();
   StepContext context() const;
   void log(const Step& done, double lr, std::int64_t epoch_now, bool epoch_ends, bool writes);
-  void judge(nlohmann::ordered_json& line);
+  bool judge(nlohmann::ordered_json& line);
   void judge_knn(nlohmann::ordered_json& line);
   void recalibrate(nlohmann::ordered_json& line);
   void save(bool with_encoder);
+  void show_distributions(const Step& done);
   void note_once(const char* topic, const std::string& line);
   std::int64_t epoch() const { return step_ / run_.steps_per_epoch; }
 
@@ -81,6 +83,7 @@ class Trainer {
   TimeShares shares_;
   Validation validation_;
   RunSaver saver_;
+  RunEvents events_;
   Clock::time_point saved_at_ = Clock::now();
   std::set<std::string> noted_;  // topics of note_once
 };
@@ -97,7 +100,8 @@ Trainer::Trainer(const RunSetup& run, const StartPoint& start, RunFolder& folder
       progress_(progress_settings(run, start), notes.log),
       shares_(progress_, *batches_),
       validation_(run, progress_),
-      saver_(run, folder, notes) {
+      saver_(run, folder, notes),
+      events_(run.options, folder.path(), start.step, [&notes](const std::string& line) { notes.log.warn(line); }) {
   notes_.log.say("views             " + batches_->origin());
 }
 
@@ -131,7 +135,14 @@ bool Trainer::advance() {
   batches_->prepare(step_);
   const StepContext context = this->context();
   for (const std::string& line : new_skipped(run_.data.train())) progress_.note(printable(line));
-  const Step& done = runner_.run([this] { return batches_->make(); }, context);
+  Views first;  // views to show: those of the first step
+  const auto make_views = [&] {
+    Views views = batches_->make();
+    if (step_ == 0) first = views;
+    return views;
+  };
+  const Step& done = runner_.run(make_views, context);
+  if (first.both && events_.on()) events_.picture("views", 0, picture_of_views(run_, first));
   if (!runner_.refusal().empty()) note_once("eager", "steps run one by one: " + runner_.refusal());
   if (step_ == start_.step && !convs_in_short().empty())
     progress_.note("convolutions by shape and pass: " + convs_in_short());
@@ -168,31 +179,36 @@ void Trainer::log(const Step& done, double lr, std::int64_t epoch_now, bool epoc
     note_once("warning", "warning: " + warning);
   line["lr"] = lr;
   if (writes) line["gradient_norm"] = run_.objective->gradient_norm().item();
-  if (not_finite.empty() && epoch_ends) judge(line);
-  if (not_finite.empty() && step_ == run_.last_step && run_.objective->recalibration_batches() > 0) recalibrate(line);
+  const bool judges = not_finite.empty() && epoch_ends && judge(line), ends = step_ == run_.last_step;
+  if (not_finite.empty() && ends && run_.objective->recalibration_batches() > 0) recalibrate(line);
   if (writes || !not_finite.empty()) {
     line["clock"] = shares_.line();
     folder_.log(line);
+    events_.line(line);
   }
+  if (judges || (not_finite.empty() && ends)) show_distributions(done);
   require(not_finite.empty(), "step ", step_, ": ", options_.objective, "'s ", not_finite,
           " is not finite; a lower --lr may help. The last checkpoint is kept in ", folder_.path());
 }
 
-/// After an epoch: the figures that are due.
-void Trainer::judge(nlohmann::ordered_json& line) {
+/// After an epoch: the figures that are due. Returns whether there are any.
+bool Trainer::judge(nlohmann::ordered_json& line) {
   const FigurePlan& figures = run_.plan.figures;
-  if (figures.collapse.contains(epoch())) {
+  const bool collapse = figures.collapse.contains(epoch()), knn = figures.has_knn(epoch());
+  if (collapse) {
     progress_.begin_evaluation(figures.collapse_work);
     validation_.judge_collapse(line, epoch());
   }
-  if (figures.has_knn(epoch())) judge_knn(line);
+  if (knn) judge_knn(line);
   progress_.turn_to(Progress::Work::steps);
+  return collapse || knn;
 }
 
 void Trainer::judge_knn(nlohmann::ordered_json& line) {
   progress_.begin_evaluation(run_.plan.figures.knn_work);
   validation_.judge_knn(line, epoch());
-  save_pictures(run_, folder_.pictures(), epoch());
+  const std::optional<Png> pictures = save_pictures(run_, folder_.pictures(), epoch());
+  if (pictures && events_.on()) events_.picture(options_.objective, step_, *pictures);
 }
 
 /// After the last step: computes the saved encoder's running statistics.
@@ -203,6 +219,12 @@ void Trainer::recalibrate(nlohmann::ordered_json& line) {
   if (line.contains("knn_cosine_200")) validation_.judge_recalibrated(line, epoch(), statistics);
   saver_.recalibrated(std::move(statistics));
   progress_.turn_to(Progress::Work::steps);
+}
+
+void Trainer::show_distributions(const Step& done) {
+  if (!events_.on()) return;
+  for (const auto& [name, values] : distributions_after(done, *run_.objective))
+    events_.distribution(name, step_, values);
 }
 
 void Trainer::save(bool with_encoder) {
@@ -237,6 +259,7 @@ TrainingResult Trainer::run() {
   if (result.exit_status) {
     notes_.log.say(join("stopped by a signal at step ", step_, "; go on with --resume"));
   } else if (step_ > start_.step) {
+    events_.end(step_);
     char text[120];
     std::snprintf(text, sizeof text, "done: %lld steps, loss %.4f, data wait %.1f %%\n", static_cast<long long>(step_),
                   loss_, 100 * waited);
