@@ -49,6 +49,7 @@ FLOORS = [
     ["ssl/evaluation"],
     ["ssl/training/tensorboard"],
     ["ssl/training"],
+    ["ssl/report"],
     ["tools"],
 ]
 ROOMS = ["kernels", "engine", "models", "datasets", "ssl", "tools"]

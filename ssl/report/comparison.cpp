@@ -1,0 +1,206 @@
+#include "ssl/report/comparison.h"
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+#include <set>
+
+#include "engine/text/words.h"
+#include "kernels/error.h"
+
+namespace vergence {
+namespace {
+
+/// What must agree for two results to be about the same thing.
+struct Key {
+  std::string tool, protocol, judged_on, split, encoder;
+  bool untrained = false;
+  std::map<std::string, std::string> settings;
+
+  auto operator<=>(const Key&) const = default;
+  /// The same without the settings, whose differences are shown.
+  bool like(const Key& other) const {
+    return tool == other.tool && protocol == other.protocol && judged_on == other.judged_on && split == other.split &&
+           encoder == other.encoder && untrained == other.untrained;
+  }
+};
+
+Key key_of(const Result& result) {
+  return {result.tool,    result.protocol,  result.judged_on, result.split,
+          result.encoder, result.untrained, result.settings};
+}
+
+/// The figures of one run in one section.
+struct Measured {
+  std::optional<std::int64_t> epoch;
+  std::vector<std::pair<std::string, double>> figures;
+
+  std::optional<double> value(const std::string& name) const {
+    for (const auto& [known, number] : figures)
+      if (known == name) return number;
+    return std::nullopt;
+  }
+};
+
+/// The latest result with this key. Earlier ones of the same encoder add the figures that it did not ask for.
+std::optional<Measured> latest(const RunFiles& run, const Key& key) {
+  std::optional<Measured> found;
+  std::int64_t step = 0;
+  for (auto result = run.results.rbegin(); result != run.results.rend(); ++result) {
+    if (key_of(*result) != key) continue;
+    if (!found) {
+      found = Measured{result->epoch, result->figures};
+      step = result->step;
+    } else if (result->step == step && result->epoch == found->epoch) {
+      for (const auto& [name, number] : result->figures)
+        if (!found->value(name)) found->figures.emplace_back(name, number);
+    }
+  }
+  return found;
+}
+
+/// The last values of training: its loss, and what is measured now and then.
+Measured training_figures(const RunFiles& run) {
+  Measured found;
+  if (run.last_step > 0) found.epoch = run.last_epoch;
+  for (const Series& series : run.metrics)
+    if (series.name == "loss" || series.name == "std" || series.name == "rankme" || series.name == "images_per_s" ||
+        series.name.starts_with("knn_"))
+      found.figures.emplace_back(series.name, series.points.back().value);
+  return found;
+}
+
+/// "10", or all different ones.
+std::string epochs_text(const std::vector<const Measured*>& runs) {
+  std::set<std::int64_t> epochs;
+  for (const Measured* run : runs)
+    if (run->epoch) epochs.insert(*run->epoch);
+  std::vector<std::string> texts;
+  for (std::int64_t epoch : epochs) texts.push_back(std::to_string(epoch));
+  return listed(texts);
+}
+
+/// Fills in epochs and figures. `measured`: one per run; none for a run without this result.
+void fill(Section& section, const std::vector<std::optional<Measured>>& measured, const Grouping& grouping) {
+  std::vector<std::string> names;
+  for (const std::optional<Measured>& run : measured)
+    if (run)
+      for (const auto& [name, number] : run->figures)
+        if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+  for (const std::string& name : names) section.figures.push_back({name, {}});
+  for (const RunGroup& group : grouping.groups) {
+    std::vector<const Measured*> runs;
+    for (std::size_t run : group.runs)
+      if (measured[run]) runs.push_back(&*measured[run]);
+    section.epochs.push_back(epochs_text(runs));
+    for (Figure& figure : section.figures) {
+      std::vector<double> values;
+      for (const Measured* run : runs)
+        if (const std::optional<double> value = run->value(figure.name)) values.push_back(*value);
+      figure.values.push_back(spread_of(values));
+    }
+  }
+}
+
+/// The settings in which a key differs from like ones.
+std::string settings_text(const Key& key, const std::vector<Key>& keys) {
+  std::vector<std::string> parts;
+  if (key.untrained) parts.push_back("untrained");
+  if (key.encoder != "encoder.safetensors" && !key.encoder.empty()) parts.push_back(key.encoder);
+  std::set<std::string> names;
+  for (const Key& other : keys) {
+    if (!key.like(other)) continue;
+    for (const auto& [name, value] : other.settings)
+      if (!key.settings.contains(name) || key.settings.at(name) != value) names.insert(name);
+    for (const auto& [name, value] : key.settings)
+      if (!other.settings.contains(name)) names.insert(name);
+  }
+  for (const std::string& name : names)
+    parts.push_back(key.settings.contains(name) ? name + " " + key.settings.at(name) : "no " + name);
+  return listed(parts);
+}
+
+std::vector<Section> result_sections(const std::vector<RunFiles>& runs, const Grouping& grouping) {
+  std::vector<Key> keys;
+  for (const RunFiles& run : runs)
+    for (const Result& result : run.results)
+      if (std::find(keys.begin(), keys.end(), key_of(result)) == keys.end()) keys.push_back(key_of(result));
+  std::sort(keys.begin(), keys.end());
+  std::vector<Section> sections;
+  for (const Key& key : keys) {
+    Section section{key.tool, key.protocol, key.judged_on, key.split, settings_text(key, keys), {}, {}};
+    std::vector<std::optional<Measured>> measured;
+    for (const RunFiles& run : runs) measured.push_back(latest(run, key));
+    fill(section, measured, grouping);
+    if (!section.figures.empty()) sections.push_back(std::move(section));
+  }
+  return sections;
+}
+
+Section training_section(const std::vector<RunFiles>& runs, const Grouping& grouping) {
+  std::set<std::string> data_sets;
+  bool online = false;
+  for (const RunFiles& run : runs) {
+    data_sets.insert(run.options.dataset);
+    for (const Series& series : run.metrics) online = online || series.name.starts_with("knn_");
+  }
+  Section section{"pretrain", "", data_sets.size() == 1 ? *data_sets.begin() : "", online ? "test" : "", "", {}, {}};
+  std::vector<std::optional<Measured>> measured;
+  for (const RunFiles& run : runs) measured.emplace_back(training_figures(run));
+  fill(section, measured, grouping);
+  return section;
+}
+
+std::string states_of(const RunGroup& group, const std::vector<RunFiles>& runs) {
+  std::vector<std::string> parts;
+  for (std::size_t run : group.runs)
+    if (!runs[run].unfinished.empty())
+      parts.push_back((group.runs.size() > 1 ? join("seed ", runs[run].options.seed, ": ") : "") +
+                      runs[run].unfinished);
+  std::string text;
+  for (const std::string& part : parts) text += (text.empty() ? "unfinished: " : "; ") + part;
+  return text;
+}
+
+}  // namespace
+
+Spread spread_of(const std::vector<double>& values) {
+  Spread spread{static_cast<std::int64_t>(values.size()), 0, 0};
+  if (values.empty()) return spread;
+  for (double value : values) spread.mean += value / static_cast<double>(values.size());
+  if (values.size() == 1) return spread;
+  double squares = 0;
+  for (double value : values) squares += (value - spread.mean) * (value - spread.mean);
+  spread.sd = std::sqrt(squares / static_cast<double>(values.size() - 1));
+  return spread;
+}
+
+std::string Section::title() const {
+  std::string text = tool;
+  if (!protocol.empty() && protocol != tool) text += " " + protocol;
+  if (!judged_on.empty()) text += " on " + judged_on;
+  if (!split.empty()) text += " " + split;
+  if (!settings.empty()) text += " (" + settings + ")";
+  return text;
+}
+
+Comparison compare_runs(const std::vector<RunFiles>& runs) {
+  Comparison found;
+  found.grouping = group_runs(runs);
+  for (const RunGroup& group : found.grouping.groups) {
+    std::vector<std::string> names, seeds;
+    for (std::size_t run : group.runs) {
+      names.push_back(runs[run].name);
+      seeds.push_back(std::to_string(runs[run].options.seed));
+    }
+    found.run_names.push_back(listed(names));
+    found.seeds.push_back(listed(seeds));
+    found.states.push_back(states_of(group, runs));
+  }
+  Section training = training_section(runs, found.grouping);
+  if (!training.figures.empty()) found.sections.push_back(std::move(training));
+  for (Section& section : result_sections(runs, found.grouping)) found.sections.push_back(std::move(section));
+  return found;
+}
+
+}  // namespace vergence

@@ -1,0 +1,50 @@
+// The final figures of several runs beside each other: one column for each group, mean and deviation over its seeds.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "ssl/report/groups.h"
+
+namespace vergence {
+
+/// Some runs' values of one figure.
+struct Spread {
+  std::int64_t count = 0;
+  double mean = 0;
+  double sd = 0;  // of the sample (divisor count - 1); 0 for a single value
+};
+
+/// Mean and sample deviation. No value: count 0.
+Spread spread_of(const std::vector<double>& values);
+
+struct Figure {
+  std::string name;
+  std::vector<Spread> values;  // one per group
+};
+
+/// The figures of one way to judge, or those of training itself.
+struct Section {
+  std::string tool, protocol, judged_on, split;
+  std::string settings;             // those that tell it apart from like ones: "limit 500"; usually empty
+  std::vector<std::string> epochs;  // of the judged encoders, one per group: "10", or "8, 10" if seeds differ
+  std::vector<Figure> figures;
+
+  /// "linear_probe lbfgs on cifar10 test (limit 500)".
+  std::string title() const;
+};
+
+struct Comparison {
+  Grouping grouping;
+  std::vector<std::string> run_names;  // per group: "a, b"
+  std::vector<std::string> seeds;      // per group: "1, 2"
+  std::vector<std::string> states;     // per group: "" if all its runs are finished
+  std::vector<Section> sections;
+};
+
+/// Of each run the last training figures, and of its results the latest for each tool, protocol, data set, split and
+/// settings.
+Comparison compare_runs(const std::vector<RunFiles>& runs);
+
+}  // namespace vergence

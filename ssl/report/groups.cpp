@@ -1,0 +1,147 @@
+#include "ssl/report/groups.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <set>
+
+#include "engine/text/printable.h"
+#include "kernels/error.h"
+#include "ssl/objective_list.h"
+#include "ssl/options/table.h"
+
+namespace vergence {
+namespace {
+
+/// The options that differ, but for the seed.
+std::vector<std::string> differing(const Options& first, const Options& second) {
+  std::vector<std::string> names;
+  for (const OptionDifference& each : differences(first, second))
+    if (each.name != "seed") names.push_back(each.name);
+  return names;
+}
+
+/// Whether the option can have an effect: those of objectives that the run does not use have none.
+bool has_effect(const std::string& name, const Options& options) {
+  const std::string owner = name.substr(0, name.find('.'));
+  const std::vector<ObjectiveEntry>& all = objective_entries();
+  const bool of_objective = name != owner && std::any_of(all.begin(), all.end(), [&](const ObjectiveEntry& each) {
+                              return each.name == owner;
+                            });
+  if (!of_objective || owner == options.objective) return true;
+  const std::string base = options.objective + ".base";
+  return find_option(base) != nullptr && option_text(options, base) == owner;
+}
+
+/// Rows of every option in which some group differs from the first, in the order of the table.
+std::vector<OptionRow> rows_of(const std::vector<RunFiles>& runs, const std::vector<RunGroup>& groups) {
+  std::set<std::string> names;
+  const Options& first = runs[groups[0].runs[0]].options;
+  for (const RunGroup& group : groups)
+    for (const std::string& name : differing(first, runs[group.runs[0]].options)) names.insert(name);
+  std::vector<OptionRow> rows;
+  for (const OptionEntry& entry : option_table()) {
+    if (!names.contains(entry.name)) continue;
+    OptionRow row{entry.name, {}};
+    for (const RunGroup& group : groups) {
+      const Options& options = runs[group.runs[0]].options;
+      row.values.push_back(has_effect(entry.name, options) ? value_text(entry, options) : "");
+    }
+    rows.push_back(row);
+  }
+  return rows;
+}
+
+/// Whether a row has two different values, groups without the option aside.
+bool tells_apart(const OptionRow& row) {
+  std::set<std::string> values(row.values.begin(), row.values.end());
+  values.erase("");
+  return values.size() > 1;
+}
+
+/// One row for an option of both views where the groups' two values agree.
+void join_views(std::vector<OptionRow>& rows) {
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    if (!rows[i].name.starts_with("view1.")) continue;
+    const std::string key = rows[i].name.substr(5);
+    const auto other = std::find_if(rows.begin(), rows.end(), [&](const OptionRow& row) {
+      return row.name == "view2" + key && row.values == rows[i].values;
+    });
+    if (other == rows.end()) continue;
+    rows[i].name = "view" + key;
+    rows.erase(other);
+  }
+}
+
+std::size_t distinct(const std::vector<std::string>& labels) {
+  return std::set<std::string>(labels.begin(), labels.end()).size();
+}
+
+/// Whether these rows suffice to tell any two groups apart.
+bool tell_all_apart(const std::vector<OptionRow>& rows, std::size_t groups) {
+  std::vector<std::string> values(groups);
+  for (const OptionRow& row : rows)
+    for (std::size_t i = 0; i < groups; ++i) values[i] += row.values[i] + "\n";
+  return distinct(values) == groups;
+}
+
+/// Labels: the objective, then as few other values as are needed.
+void label(std::vector<RunGroup>& groups, const std::vector<OptionRow>& rows, const std::vector<RunFiles>& runs) {
+  std::vector<std::string> labels;
+  for (const RunGroup& group : groups) labels.push_back(runs[group.runs[0]].options.objective);
+  for (const OptionRow& row : rows) {
+    if (distinct(labels) == groups.size()) break;
+    std::vector<std::string> longer = labels;
+    for (std::size_t i = 0; i < groups.size(); ++i)
+      if (!row.values[i].empty()) longer[i] += ", " + row.name + " " + shortened(row.values[i], 20);
+    if (distinct(longer) > distinct(labels)) labels = longer;
+  }
+  for (std::size_t i = 0; i < groups.size(); ++i) {
+    const bool taken = std::count(labels.begin(), labels.end(), labels[i]) > 1;
+    groups[i].label = taken ? join(labels[i], " (", i + 1, ")") : labels[i];
+  }
+}
+
+}  // namespace
+
+Grouping group_runs(const std::vector<RunFiles>& runs) {
+  Grouping found;
+  if (runs.empty()) return found;
+  for (std::size_t i = 0; i < runs.size(); ++i) {
+    const auto same = std::find_if(found.groups.begin(), found.groups.end(), [&](const RunGroup& group) {
+      return differing(runs[group.runs[0]].options, runs[i].options).empty();
+    });
+    if (same == found.groups.end())
+      found.groups.push_back({{i}, ""});
+    else
+      same->runs.push_back(i);
+  }
+  for (RunGroup& group : found.groups)
+    std::stable_sort(group.runs.begin(), group.runs.end(),
+                     [&](std::size_t a, std::size_t b) { return runs[a].options.seed < runs[b].options.seed; });
+  const std::vector<OptionRow> all = rows_of(runs, found.groups);
+  found.options = all;
+  std::erase_if(found.options, [](const OptionRow& row) { return !tells_apart(row); });
+  if (!tell_all_apart(found.options, found.groups.size())) found.options = all;
+  join_views(found.options);
+  label(found.groups, found.options, runs);
+  return found;
+}
+
+std::vector<RunFiles> read_runs(const std::vector<std::string>& paths) {
+  std::vector<RunFiles> runs;
+  for (const std::string& path : paths) {
+    for (const RunFiles& before : runs) {
+      std::error_code error;
+      require_usage(!std::filesystem::equivalent(before.path, path, error), path, ": given twice");
+    }
+    runs.push_back(read_run(path));
+  }
+  // Folders of one name go by their paths.
+  std::vector<std::string> names;
+  for (const RunFiles& run : runs) names.push_back(run.name);
+  for (RunFiles& run : runs)
+    if (std::count(names.begin(), names.end(), run.name) > 1) run.name = run.path;
+  return runs;
+}
+
+}  // namespace vergence

@@ -1,0 +1,35 @@
+// Groups runs that differ only in their seed, and says in which options the groups differ.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "ssl/report/run_files.h"
+
+namespace vergence {
+
+struct RunGroup {
+  std::vector<std::size_t> runs;  // places in the list of runs, by seed
+  std::string label;              // short, and different for each group
+};
+
+/// An option that differs, with each group's value; empty where the option has no effect.
+struct OptionRow {
+  std::string name;
+  std::vector<std::string> values;
+};
+
+struct Grouping {
+  std::vector<RunGroup> groups;  // in the order of their first runs
+  std::vector<OptionRow> options;
+};
+
+/// Runs belong together if a resumed run could continue with the options of the other, but for the seed. An option of
+/// an objective that a group does not use has no value there, and a row needs two different values.
+Grouping group_runs(const std::vector<RunFiles>& runs);
+
+/// Reads the runs of these folders. Throws UsageError like read_run, and for a folder given twice.
+std::vector<RunFiles> read_runs(const std::vector<std::string>& paths);
+
+}  // namespace vergence

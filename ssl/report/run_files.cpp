@@ -1,0 +1,260 @@
+#include "ssl/report/run_files.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdio>
+#include <ctime>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "engine/io/files.h"
+#include "engine/io/safetensors.h"
+#include "engine/text/json_text.h"
+#include "engine/text/stored_text.h"
+#include "engine/text/words.h"
+#include "kernels/error.h"
+
+namespace vergence {
+namespace {
+
+namespace fs = std::filesystem;
+using ResultJson = nlohmann::ordered_json;
+
+constexpr std::int64_t interrupted = 130, terminated = 143;
+
+/// Parts of figures that describe how they were measured.
+bool is_setting(const std::string& name) {
+  static const std::array<std::string, 5> names{"k", "classes", "train_images", "missing_classes", "missing_images"};
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+/// "train" and "test" of a matrix of accuracies name its rows and columns.
+bool is_matrix(const ResultJson& value, const ResultJson& parent) {
+  if (!value.is_array() || !parent.is_object() || !parent.contains("train") || !parent.contains("test")) return false;
+  const ResultJson &rows = parent["train"], &columns = parent["test"];
+  return rows.is_array() && columns.is_array() && value.size() == rows.size() &&
+         std::all_of(value.begin(), value.end(),
+                     [&](const ResultJson& row) { return row.is_array() && row.size() == columns.size(); });
+}
+
+void add_numbers(const ResultJson& value, const std::string& path, std::vector<std::pair<std::string, double>>& out) {
+  if (value.is_number()) {
+    out.emplace_back(path, value.get<double>());
+  } else if (value.is_object()) {
+    for (const auto& [key, item] : value.items()) {
+      if (is_setting(key)) continue;
+      const std::string name = path.empty() ? key : path + "." + key;
+      if (!is_matrix(item, value)) {
+        add_numbers(item, name, out);
+        continue;
+      }
+      for (std::size_t row = 0; row < item.size(); ++row)
+        for (std::size_t column = 0; column < item[row].size(); ++column) {
+          const ResultJson &from = value["train"][row], &to = value["test"][column];
+          const std::string cell = from.is_string() && to.is_string()
+                                       ? from.get<std::string>() + " > " + to.get<std::string>()
+                                       : join("[", row, "][", column, "]");
+          add_numbers(item[row][column], name + " " + cell, out);
+        }
+    }
+  } else if (value.is_array()) {
+    for (std::size_t i = 0; i < value.size(); ++i) add_numbers(value[i], join(path, "[", i, "]"), out);
+  }
+}
+
+/// A line of a file, without its newline.
+struct Line {
+  std::string_view text;
+  std::int64_t number = 0;
+  bool whole = true;  // ends with a newline
+};
+
+std::vector<Line> lines_of(std::string_view text) {
+  std::vector<Line> lines;
+  for (std::int64_t number = 1; !text.empty(); ++number) {
+    const std::size_t end = text.find('\n');
+    const bool whole = end != std::string_view::npos;
+    lines.push_back({text.substr(0, end), number, whole});
+    text.remove_prefix(whole ? end + 1 : text.size());
+  }
+  std::erase_if(lines, [](const Line& line) { return line.text.empty(); });
+  return lines;
+}
+
+void add_point(RunFiles& run, const std::string& name, std::int64_t step, const ResultJson& value) {
+  if (!value.is_number() || !std::isfinite(value.get<double>())) return;
+  const auto found =
+      std::find_if(run.metrics.begin(), run.metrics.end(), [&](const Series& s) { return s.name == name; });
+  Series& series = found != run.metrics.end() ? *found : run.metrics.emplace_back(Series{name, {}});
+  series.points.push_back({step, value.get<double>()});
+}
+
+/// Reads metrics.jsonl. Of "clock", only the rate is a figure; earlier versions have it outside.
+void read_metrics(RunFiles& run) {
+  const std::string path = run.file("metrics.jsonl");
+  if (!file_exists(path)) return;
+  const std::string text = read_file(path);
+  std::int64_t first_epoch_ends = 0;
+  for (const Line& line : lines_of(text)) {
+    const ResultJson json = parse_ordered_json(line.text);
+    const bool good = json.is_object() && json.contains("step") && json["step"].is_number_integer();
+    if (!good && !line.whole) break;
+    require_usage(good, path, ":", line.number, ": is damaged, expected a JSON object with a step");
+    const auto step = json["step"].get<std::int64_t>();
+    const std::int64_t epoch =
+        json.contains("epoch") && json["epoch"].is_number_integer() ? json["epoch"].get<int>() : 0;
+    for (const auto& [name, value] : json.items()) {
+      if (name == "clock" && value.is_object() && value.contains("images_per_s"))
+        add_point(run, "images_per_s", step, value["images_per_s"]);
+      else if (name != "step" && name != "epoch")
+        add_point(run, name, step, value);
+    }
+    if (epoch == 1) first_epoch_ends = step;
+    if (epoch > 1) run.steps_per_epoch = first_epoch_ends;
+    run.last_step = step;
+    run.last_epoch = epoch;
+  }
+}
+
+std::string string_in(const ResultJson& object, const char* key) {
+  return object.contains(key) && object[key].is_string() ? object[key].get<std::string>() : "";
+}
+
+std::int64_t integer_in(const ResultJson& object, const char* key, std::int64_t otherwise = 0) {
+  return object.contains(key) && object[key].is_number_integer() ? object[key].get<std::int64_t>() : otherwise;
+}
+
+/// Settings that do not define the figure: where it was computed, the seed, which other figures were asked for.
+bool defines_figures(const std::string& setting) {
+  static const std::array<std::string, 5> others{"run_seed", "seed", "device", "threads", "metrics"};
+  return std::find(others.begin(), others.end(), setting) == others.end();
+}
+
+Result result_of(const ResultJson& json, const std::string& where) {
+  const bool good = json.is_object() && json.contains("tool") && json["tool"].is_string() && json.contains("figures") &&
+                    json["figures"].is_object();
+  require_usage(good, where, ": is no result, expected an object with tool and figures");
+  Result result;
+  result.tool = string_in(json, "tool");
+  result.protocol = string_in(json, "protocol");
+  result.judged_on = string_in(json, "judged_on");
+  result.split = string_in(json, "split");
+  result.encoder = fs::path(read_stored_text(string_in(json, "encoder_file"), where)).filename().string();
+  result.untrained = json.contains("untrained") && json["untrained"].is_boolean() && json["untrained"].get<bool>();
+  if (json.contains("settings") && json["settings"].is_object())
+    for (const auto& [key, value] : json["settings"].items())
+      if (defines_figures(key)) result.settings[key] = value.is_string() ? value.get<std::string>() : json_text(value);
+  if (json.contains("epoch") && json["epoch"].is_number_integer()) result.epoch = json["epoch"].get<std::int64_t>();
+  result.step = integer_in(json, "step");
+  add_numbers(json["figures"], "", result.figures);
+  return result;
+}
+
+void read_results(RunFiles& run) {
+  const std::string path = run.file("results.jsonl");
+  if (!file_exists(path)) return;
+  const std::string text = read_file(path);
+  for (const Line& line : lines_of(text)) {
+    const ResultJson json = parse_ordered_json(line.text);
+    const std::string where = join(path, ":", line.number);
+    if (json.is_discarded())
+      run.notices.push_back(where + ": is not JSON: skipped");
+    else
+      run.results.push_back(result_of(json, where));
+  }
+}
+
+/// Seconds since 1970 of a time such as 2026-01-31T23:59:59Z; -1 if it is no such text.
+double seconds_of(const std::string& text) {
+  std::tm time{};
+  if (std::sscanf(text.c_str(), "%d-%d-%dT%d:%d:%dZ", &time.tm_year, &time.tm_mon, &time.tm_mday, &time.tm_hour,
+                  &time.tm_min, &time.tm_sec) != 6)
+    return -1;
+  time.tm_year -= 1900;
+  time.tm_mon -= 1;
+  return static_cast<double>(timegm(&time));
+}
+
+void read_history(RunFiles& run) {
+  const std::string path = run.file("run.json");
+  if (!file_exists(path)) return;
+  const ResultJson record = parse_ordered_json(read_file(path));
+  const bool good = record.is_object() && record.contains("runs") && record["runs"].is_array();
+  require_usage(good, path, ": is damaged, expected a JSON object with runs");
+  run.history.commit = string_in(record, "commit");
+  for (const ResultJson& each : record["runs"]) {
+    if (!each.is_object()) continue;
+    if (run.history.start.empty()) run.history.start = string_in(each, "start");
+    run.history.host = string_in(each, "host");
+    run.history.device = string_in(each, "device");
+    run.history.processor = string_in(each, "processor");
+    run.history.ended = each.contains("exit") && each["exit"].is_number_integer();
+    run.history.status = integer_in(each, "exit");
+    const double start = seconds_of(string_in(each, "start")), end = seconds_of(string_in(each, "end"));
+    if (start >= 0 && end >= start) run.history.seconds += end - start;
+  }
+}
+
+/// How the last start ended, where that explains an unfinished run.
+std::string ending(const RunHistory& history) {
+  if (history.start.empty()) return "";
+  if (!history.ended) return ", no end recorded";
+  if (history.status == interrupted || history.status == terminated) return ", stopped by a signal";
+  return history.status == 0 ? ", stopped by --max-steps" : join(", ended with exit status ", history.status);
+}
+
+/// Compares the epochs that the encoder has seen with those planned.
+void read_progress(RunFiles& run) {
+  const std::string path = run.file("encoder.safetensors");
+  std::int64_t done = 0;
+  if (file_exists(path)) {
+    const SafetensorsFile encoder(path);
+    const auto found = encoder.metadata().find("epoch");
+    if (found != encoder.metadata().end()) done = number_of<std::int64_t>(found->second).value_or(0);
+  }
+  if (done >= 1 && run.steps_per_epoch == 0 && run.last_epoch == 1) run.steps_per_epoch = run.last_step;
+  if (done >= run.options.epochs) return;
+  run.unfinished = run.last_step == 0 ? "no step logged"
+                                      : join("step ", run.last_step, ", epoch ", run.last_epoch, " of ",
+                                             run.options.epochs, ending(run.history));
+}
+
+std::string last_folder(const std::string& path) {
+  std::error_code error;
+  fs::path whole = fs::absolute(path, error).lexically_normal();
+  if (!whole.has_filename()) whole = whole.parent_path();
+  return whole.has_filename() ? whole.filename().string() : path;
+}
+
+}  // namespace
+
+const Series* RunFiles::series(const std::string& wanted) const {
+  const auto found = std::find_if(metrics.begin(), metrics.end(), [&](const Series& s) { return s.name == wanted; });
+  return found == metrics.end() ? nullptr : &*found;
+}
+
+RunFiles read_run(const std::string& path) {
+  RunFiles run;
+  run.path = path;
+  run.name = last_folder(path);
+  std::error_code error;
+  require_usage(fs::is_directory(path, error), path, ": is no run folder, expected one that pretrain made");
+  const std::string config = run.file("config.toml");
+  require_usage(file_exists(config), path,
+                ": is no run folder: it has no config.toml, expected one that pretrain made");
+  run.options = options_from_toml(read_file(config), config);
+  read_metrics(run);
+  read_results(run);
+  read_history(run);
+  read_progress(run);
+  return run;
+}
+
+std::vector<std::pair<std::string, double>> numbers_in(const std::string& json) {
+  std::vector<std::pair<std::string, double>> found;
+  add_numbers(parse_ordered_json(json), "", found);
+  return found;
+}
+
+}  // namespace vergence

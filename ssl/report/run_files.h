@@ -1,0 +1,68 @@
+// What a run folder says about its run: options, metrics by step, results, and how far it came.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "ssl/options/options.h"
+
+namespace vergence {
+
+/// One figure of metrics.jsonl. Steps without a finite value are left out.
+struct Series {
+  struct Point {
+    std::int64_t step = 0;
+    double value = 0;
+  };
+  std::string name;
+  std::vector<Point> points;  // by step
+};
+
+/// One line of results.jsonl.
+struct Result {
+  std::string tool, protocol, judged_on, split, encoder;  // encoder: the file's name without folders
+  bool untrained = false;
+  std::map<std::string, std::string> settings;  // as JSON texts; those alone that affect a figure
+  std::optional<std::int64_t> epoch;
+  std::int64_t step = 0;
+  std::vector<std::pair<std::string, double>> figures;  // "knn.knn_cosine_200.top1"
+};
+
+/// From run.json, over all starts. Empty or 0: unknown.
+struct RunHistory {
+  std::string commit, host, device, processor;
+  std::string start;        // of the first start, ISO 8601
+  double seconds = 0;       // of all starts that have ended
+  bool ended = false;       // the last start
+  std::int64_t status = 0;  // its exit status
+};
+
+struct RunFiles {
+  std::string path, name;  // as given; its last folder
+  Options options;
+  std::vector<Series> metrics;  // in the order of the file
+  std::int64_t last_step = 0, last_epoch = 0;
+  std::int64_t steps_per_epoch = 0;  // 0: unknown, no epoch has ended
+  std::vector<Result> results;       // in the order of the file
+  RunHistory history;
+  std::string unfinished;            // why; empty: all epochs are done
+  std::vector<std::string> notices;  // about lines that were skipped
+
+  const Series* series(const std::string& name) const;
+  std::string file(const std::string& name) const { return path + "/" + name; }
+};
+
+/// Reads a run folder. Only config.toml must exist. A last line of metrics.jsonl that a kill cut off is left out. A
+/// line of results.jsonl that is not JSON is skipped with a notice, as other readers of that file do. Throws UsageError
+/// (one line) for a folder without config.toml and for damaged files, naming file and line.
+RunFiles read_run(const std::string& path);
+
+/// The numbers in a JSON text, each with its path: {"a":{"b":[1,2]}} gives "a.b[0]" 1 and "a.b[1]" 2. Settings such as
+/// the number of neighbors and whatever is no number are left out.
+std::vector<std::pair<std::string, double>> numbers_in(const std::string& json);
+
+}  // namespace vergence

@@ -1,0 +1,248 @@
+// Reading run folders, grouping them, and the table in its three formats.
+#include "ssl/report/comparison.h"
+
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <gtest/gtest.h>
+#include <sstream>
+
+#include "ssl/options/table.h"
+#include "ssl/report/table.h"
+#include "tests/support/temporary_folder.h"
+
+namespace vergence {
+namespace {
+
+/// Run folders of a few lines.
+class Runs {
+ public:
+  std::string add(const std::string& name, Options options, const std::string& metrics = "",
+                  const std::string& results = "", const std::string& record = "") {
+    const std::string path = folder_ / name;
+    std::filesystem::create_directories(path);
+    options.out = path;
+    write(name + "/config.toml", options_to_toml(options));
+    if (!metrics.empty()) write(name + "/metrics.jsonl", metrics);
+    if (!results.empty()) write(name + "/results.jsonl", results);
+    if (!record.empty()) write(name + "/run.json", record);
+    return path;
+  }
+  void write(const std::string& name, const std::string& text) { std::ofstream(folder_ / name) << text; }
+  std::string path(const std::string& name) const { return folder_ / name; }
+
+ private:
+  TemporaryFolder folder_;
+};
+
+Options seeded(std::int64_t seed, const std::string& objective = "simclr") {
+  Options options;
+  options.objective = objective;
+  options.seed = seed;
+  options.epochs = 2;
+  return options;
+}
+
+std::string probe(double top1, const std::string& settings = R"("limit":0)", int epoch = 2) {
+  return join(R"({"tool":"linear_probe","protocol":"lbfgs","judged_on":"cifar10","split":"test","encoder_file":)",
+              R"("a/encoder.safetensors","untrained":false,"epoch":)", epoch, R"(,"step":)", 10 * epoch,
+              R"(,"settings":{"run_seed":7,"threads":2,)", settings, R"(},"figures":{"top1":)", top1, "}}\n");
+}
+
+std::string complaint(const std::function<void()>& act) {
+  try {
+    act();
+  } catch (const UsageError& error) {
+    return error.what();
+  }
+  return "none";
+}
+
+const Section& section_of(const Comparison& comparison, const std::string& title) {
+  for (const Section& section : comparison.sections)
+    if (section.title() == title) return section;
+  throw Error("there is no section " + title);
+}
+
+TEST(Spread, IsMeanAndSampleDeviation) {
+  EXPECT_EQ(spread_of({}).count, 0);
+  EXPECT_EQ(spread_of({3.5}).mean, 3.5);
+  EXPECT_EQ(spread_of({3.5}).sd, 0);
+  const Spread three = spread_of({2, 4, 9});
+  EXPECT_DOUBLE_EQ(three.mean, 5);
+  EXPECT_DOUBLE_EQ(three.sd, std::sqrt(13));  // (9 + 1 + 16) / 2
+}
+
+TEST(ReadRun, TakesMetricsOfEarlierVersionsToo) {
+  Runs runs;
+  const std::string path = runs.add("a", seeded(1),
+                                    R"({"step":1,"epoch":1,"loss":5,"lr":0.1,"images_per_s":100})"
+                                    "\n"
+                                    R"({"step":2,"epoch":1,"loss":null,"clock":{"seconds":3,"images_per_s":300}})"
+                                    "\n"
+                                    R"({"step":3,"epoch":2,"loss":4,"std":0.5,"clock":{"images_per_s":200}})"
+                                    "\n"
+                                    R"({"step":4,"epoch":2,"lo)");
+  const RunFiles run = read_run(path);
+  EXPECT_EQ(run.name, "a");
+  EXPECT_EQ(run.steps_per_epoch, 2);
+  EXPECT_EQ(run.last_step, 3) << "the line that a kill cut off";
+  ASSERT_NE(run.series("images_per_s"), nullptr);
+  EXPECT_EQ(run.series("images_per_s")->points.size(), 3u);
+  EXPECT_EQ(run.series("images_per_s")->points.back().value, 200);
+  EXPECT_EQ(run.series("loss")->points.size(), 2u) << "null is no value";
+  EXPECT_EQ(run.series("clock"), nullptr);
+  EXPECT_EQ(run.unfinished, "step 3, epoch 2 of 2") << "there is no encoder";
+}
+
+TEST(ReadRun, NamesFileAndLineOfDamage) {
+  Runs runs;
+  const std::string good = R"({"step":1,"epoch":1,"loss":5})";
+  const std::string metrics = runs.add("m", seeded(1), good + "\n{\"step\n" + good + "\n");
+  EXPECT_EQ(complaint([&] { read_run(metrics); }),
+            metrics + "/metrics.jsonl:2: is damaged, expected a JSON object with a step");
+  const std::string results = runs.add("r", seeded(1), good + "\n", probe(50) + "{\"tool\":\"eva\n" + probe(60));
+  EXPECT_EQ(read_run(results).notices, std::vector<std::string>{results + "/results.jsonl:2: is not JSON: skipped"});
+  EXPECT_EQ(read_run(results).results.size(), 2u);
+  const std::string odd = runs.add("o", seeded(1), "", "{\"tool\":\"evaluate\"}\n");
+  EXPECT_EQ(complaint([&] { read_run(odd); }),
+            odd + "/results.jsonl:1: is no result, expected an object with tool and figures");
+  const std::string record = runs.add("j", seeded(1), "", "", "[1,");
+  EXPECT_EQ(complaint([&] { read_run(record); }), record + "/run.json: is damaged, expected a JSON object with runs");
+  const std::string none = runs.path("none");
+  EXPECT_EQ(complaint([&] { read_run(none); }), none + ": is no run folder, expected one that pretrain made");
+  std::filesystem::create_directories(none);
+  EXPECT_EQ(complaint([&] { read_run(none); }),
+            none + ": is no run folder: it has no config.toml, expected one that pretrain made");
+  EXPECT_EQ(complaint([&] { read_runs({metrics + "/../r", results + "/."}); }), results + "/.: given twice");
+}
+
+TEST(ReadRun, SaysWhyARunIsUnfinished) {
+  const auto why = [](const std::string& record) {
+    Runs runs;
+    return read_run(runs.add("a", seeded(1), "{\"step\":3,\"epoch\":1,\"loss\":5}\n", "", record)).unfinished;
+  };
+  const auto record = [](const std::string& exit) {
+    return R"({"commit":"c","runs":[{"start":"2026-01-31T23:59:50Z","end":"2026-02-01T00:01:00Z","exit":)" + exit +
+           "}]}";
+  };
+  EXPECT_EQ(why(record("null")), "step 3, epoch 1 of 2, no end recorded");
+  EXPECT_EQ(why(record("130")), "step 3, epoch 1 of 2, stopped by a signal");
+  EXPECT_EQ(why(record("0")), "step 3, epoch 1 of 2, stopped by --max-steps");
+  EXPECT_EQ(why(record("1")), "step 3, epoch 1 of 2, ended with exit status 1");
+  Runs runs;
+  EXPECT_EQ(read_run(runs.add("a", seeded(1), "", "", record("0"))).history.seconds, 70);
+}
+
+TEST(NumbersIn, GivesEachItsPath) {
+  const std::vector<std::pair<std::string, double>> expected{
+      {"knn.top1", 41.5}, {"m.rows full > back", 2}, {"list[0]", 1}, {"list[1].x", 3}};
+  EXPECT_EQ(numbers_in(R"({"knn":{"top1":41.5,"k":200,"form":"cosine"},"none":null,
+                           "m":{"train":["full"],"test":["fore","back"],"rows":[[null,2]]},"list":[1,{"x":3}]})"),
+            expected);
+}
+
+TEST(Groups, AreRunsThatDifferInTheirSeedAlone) {
+  Runs runs;
+  Options other = seeded(3);
+  other.lr = 0.5;
+  other.workers = 3;  // a resumed run may change it
+  Options moved = seeded(1);
+  moved.data = "/elsewhere";
+  const std::vector<RunFiles> read = read_runs(
+      {runs.add("a", seeded(2)), runs.add("b", other), runs.add("c", moved), runs.add("d", seeded(1, "byol"))});
+  const Grouping grouping = group_runs(read);
+  ASSERT_EQ(grouping.groups.size(), 3u);
+  EXPECT_EQ(grouping.groups[0].runs, (std::vector<std::size_t>{2, 0})) << "by seed";
+  EXPECT_EQ(grouping.groups[0].label, "simclr, lr 0.06");
+  EXPECT_EQ(grouping.groups[1].label, "simclr, lr 0.5");
+  EXPECT_EQ(grouping.groups[2].label, "byol, lr 0.06");
+  ASSERT_EQ(grouping.options.size(), 2u);
+  EXPECT_EQ(grouping.options[1].name, "lr");
+  EXPECT_EQ(grouping.options[1].values, (std::vector<std::string>{"0.06", "0.5", "0.06"}));
+}
+
+TEST(Groups, ShowNoOptionThatHasNoEffect) {
+  Runs runs;
+  Options metamask = seeded(1, "metamask");
+  set_option(metamask, "metamask.lambda", "0.5");
+  Options views = seeded(1);
+  views.view[0].hue = views.view[1].hue = 0.1f;
+  const Grouping objectives = group_runs(read_runs({runs.add("a", seeded(1)), runs.add("b", metamask)}));
+  ASSERT_EQ(objectives.options.size(), 1u) << "not metamask.lambda, which SimCLR lacks";
+  EXPECT_EQ(objectives.options[0].name, "objective");
+  const Grouping both = group_runs(read_runs({runs.add("c", seeded(1)), runs.add("d", views)}));
+  ASSERT_EQ(both.options.size(), 1u);
+  EXPECT_EQ(both.options[0].name, "view.hue");
+}
+
+TEST(Compare, TakesTheLatestResultOfEachKind) {
+  Runs runs;
+  const std::string more = R"({"tool":"linear_probe","protocol":"lbfgs","judged_on":"cifar10","split":"test",)"
+                           R"("untrained":true,"epoch":0,"settings":{"limit":0},"figures":{"top1":20}})";
+  const Comparison found = compare_runs(read_runs(
+      {runs.add("a", seeded(1), "", probe(40, R"("limit":0)", 1) + probe(50) + probe(10, R"("limit":9)") + more),
+       runs.add("b", seeded(2), "", probe(54)), runs.add("c", seeded(1, "byol"))}));
+  const Section& all = section_of(found, "linear_probe lbfgs on cifar10 test (limit 0)");
+  EXPECT_EQ(all.epochs, (std::vector<std::string>{"2", ""}));
+  ASSERT_EQ(all.figures.size(), 1u);
+  EXPECT_EQ(shown_spread(all.figures[0].values[0]), "52.00 ± 2.83 (n=2)");
+  EXPECT_EQ(shown_spread(all.figures[0].values[1]), "");
+  const Section& few = section_of(found, "linear_probe lbfgs on cifar10 test (limit 9)");
+  EXPECT_EQ(shown_spread(few.figures[0].values[0]), "10.00") << "one seed has no deviation";
+  EXPECT_EQ(section_of(found, "linear_probe lbfgs on cifar10 test (untrained)").epochs[0], "0");
+}
+
+TEST(Compare, TakesTheLastFiguresOfTraining) {
+  Runs runs;
+  const std::string metrics = R"({"step":1,"epoch":1,"loss":5,"align":7,"knn_cosine_200":30,"std":0.5})"
+                              "\n"
+                              R"({"step":2,"epoch":2,"loss":4})"
+                              "\n";
+  const Comparison found = compare_runs(read_runs({runs.add("a", seeded(1), metrics)}));
+  ASSERT_EQ(found.sections.size(), 1u);
+  std::vector<std::string> shown;
+  for (const Figure& figure : found.sections[0].figures)
+    shown.push_back(figure.name + " " + shown_spread(figure.values[0]));
+  EXPECT_EQ(shown, (std::vector<std::string>{"loss 4.000", "knn_cosine_200 30.00", "std 0.5000"}));
+  EXPECT_EQ(found.states[0], "unfinished: step 2, epoch 2 of 2");
+}
+
+TEST(Table, IsMarkdownAndCsvAndFitsATerminal) {
+  Runs runs;
+  const std::vector<RunFiles> read =
+      read_runs({runs.add("a|1", seeded(1), "", probe(50)), runs.add("b, \"2\"", seeded(2), "", probe(54)),
+                 runs.add("c", seeded(1, "byol"))});
+  const Comparison comparison = compare_runs(read);
+  EXPECT_EQ(table_text(comparison, TableFormat::markdown, 80),
+            "| | simclr | byol |\n| --- | --- | --- |\n| runs | a\\|1, b, \"2\" | c |\n| seeds | 1, 2 | 1 |\n"
+            "| state | unfinished: seed 1: no step logged; seed 2: no step logged | unfinished: no step logged |\n"
+            "| **Options that differ** | | |\n| objective | simclr | byol |\n"
+            "| **linear_probe lbfgs on cifar10 test** | | |\n| epoch | 2 | |\n| top1 | 52.00 ± 2.83 (n=2) | |\n");
+  EXPECT_EQ(
+      table_text(comparison, TableFormat::csv, 80),
+      "group,runs,seeds,unfinished,option.objective,tool,protocol,judged_on,split,settings,epoch,figure,mean,sd,n\r\n"
+      "simclr,\"a|1, b, \"\"2\"\"\",\"1, 2\",unfinished: seed 1: no step logged; seed 2: no step logged,simclr,"
+      "linear_probe,lbfgs,cifar10,test,,2,top1,52,2.8284271247461903,2\r\n"
+      "byol,c,1,unfinished: no step logged,byol,linear_probe,lbfgs,cifar10,test,,,top1,,,0\r\n");
+  for (const std::size_t width : {60u, 80u}) {
+    std::istringstream lines(table_text(comparison, TableFormat::text, width));
+    for (std::string line; std::getline(lines, line);) EXPECT_LE(line.size(), width + 2) << line;  // ± has two bytes
+  }
+}
+
+TEST(Table, ShowsAboutFiveDigits) {
+  EXPECT_EQ(shown_number(0), "0.0000");
+  EXPECT_EQ(shown_number(0.000012345), "1.23e-05");
+  EXPECT_EQ(shown_number(0.71234), "0.7123");
+  EXPECT_EQ(shown_number(-4.5), "-4.500");
+  EXPECT_EQ(shown_number(41.305), "41.30");
+  EXPECT_EQ(shown_number(1234.56), "1234.6");
+  EXPECT_EQ(shown_number(123456.7), "123457");
+  EXPECT_EQ(csv_field("a b"), "a b");
+  EXPECT_EQ(csv_field("a\nb"), "\"a\nb\"");
+}
+
+}  // namespace
+}  // namespace vergence
