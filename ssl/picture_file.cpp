@@ -12,11 +12,6 @@
 #include <stb_image_write.h>
 
 namespace vergence {
-namespace {
-
-constexpr std::int64_t gap = 2, smallest = 96;
-
-}  // namespace
 
 Pictures side_by_side(const Tensors& columns) {
   const Shape& shape = columns.front().shape;
@@ -26,11 +21,13 @@ Pictures side_by_side(const Tensors& columns) {
   return {reshape(concat(parts, 1), shape.with(0, count * rows)), count};
 }
 
-Raster picture_grid(const Pictures& pictures, const ChannelValues& mean, const ChannelValues& std) {
+Raster picture_grid(const Pictures& pictures, const ChannelValues& mean, const ChannelValues& std,
+                    const GridForm& form) {
+  const std::int64_t gap = form.gap;
   const Shape& s = pictures.images.shape;
   require(s.rank() == 4 && s[3] >= 1 && s[3] <= max_channels && s[0] % pictures.columns == 0,
           "pictures: expected images [rows x ", pictures.columns, ", H, W, C], got ", s);
-  const std::int64_t scale = std::max<std::int64_t>(1, smallest / s[1]);
+  const std::int64_t scale = std::max<std::int64_t>(1, form.smallest / s[1]);
   const std::int64_t high = s[1] * scale, wide = s[2] * scale, columns = pictures.columns, rows = s[0] / columns;
   Raster raster{columns * (wide + gap) + gap, rows * (high + gap) + gap, {}};
   raster.bytes.assign(static_cast<std::size_t>(raster.width * raster.height * 3), 255);

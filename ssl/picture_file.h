@@ -1,4 +1,4 @@
-// Writes images to a PNG file.
+// Pictures as PNG, in a file or in memory.
 #pragma once
 
 #include <cstdint>
@@ -18,9 +18,15 @@ struct Raster {
 /// Normalized images [M, H, W, C], one tensor per column -> pictures with M rows.
 Pictures side_by_side(const Tensors& columns);
 
-/// The pictures on white, 2 pixels apart: colors are value * std + mean, clamped to [0, 1]; images below 96 pixels are
-/// enlarged by a whole number. One channel is gray; otherwise the first three are red, green and blue.
-Raster picture_grid(const Pictures& pictures, const ChannelValues& mean, const ChannelValues& std);
+/// How pictures lie in a grid: the white pixels between them, and the height up to which small ones are enlarged.
+struct GridForm {
+  std::int64_t gap = 2, smallest = 96;
+};
+
+/// The pictures on white: colors are value * std + mean, clamped to [0, 1]; small images are enlarged by a whole
+/// number. One channel is gray; otherwise the first three are red, green and blue.
+Raster picture_grid(const Pictures& pictures, const ChannelValues& mean, const ChannelValues& std,
+                    const GridForm& form = {});
 
 /// A picture in PNG's format.
 struct Png {

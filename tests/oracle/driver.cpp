@@ -1,6 +1,7 @@
 // The engine's side of the oracles in PyTorch (tests/oracle/oracle.py), NumPy (tests/oracle/evaluation.py) and Pillow
 // (tests/oracle/images.py): reads inputs from one safetensors file, computes, and writes the results into another.
-//   oracle_driver resnet|losses|optimizer|encoder|objective|views|episodes|corruptions|jpegs|images IN OUT
+//   oracle_driver resnet|losses|optimizer|encoder|objective|views|episodes|corruptions|map|neighbors|jpegs|images IN
+//   OUT
 #include <functional>
 #include <iostream>
 #include <utility>
@@ -16,6 +17,8 @@
 #include "ssl/losses.h"
 #include "ssl/objective.h"
 #include "ssl/options/table.h"
+#include "ssl/report/map.h"
+#include "ssl/report/samples.h"
 #include "tests/support/image_files.h"
 
 namespace vergence {
@@ -234,6 +237,33 @@ void episodes(const SafetensorsFile& in, Results& out) {
   out.add("interval", from_floats(cpu_backend(), {rows}, intervals));
 }
 
+/// The principal components of features, a row per image, and their shares of the variance.
+void map(const SafetensorsFile& in, Results& out) {
+  const Tensor values = read_tensor(in, "features");
+  const FeatureMap found = principal_map({values.shape[1], 0, values.floats(), {}});
+  std::vector<float> points;
+  for (std::size_t i = 0; i < found.x.size(); ++i)
+    points.push_back(static_cast<float>(found.x[i])), points.push_back(static_cast<float>(found.y[i]));
+  out.add("points", from_floats(cpu_backend(), {values.shape[0], 2}, points));
+  out.add("shares",
+          from_floats(cpu_backend(), {2}, {static_cast<float>(found.x_share), static_cast<float>(found.y_share)}));
+}
+
+/// The bank's rows with the largest cosines, and these cosines, a row per query.
+void neighbors(const SafetensorsFile& in, Results& out) {
+  const Tensor bank = read_tensor(in, "bank"), query = read_tensor(in, "query");
+  const Features rows{bank.shape[1], 0, bank.floats(), {}}, queries{query.shape[1], 0, query.floats(), {}};
+  const auto k = static_cast<std::int64_t>(number(in, "k"));
+  std::vector<float> places, cosines;
+  for (const std::vector<Neighbor>& each : nearest_by_cosine(rows, queries, k, cpu_backend()))
+    for (const Neighbor& neighbor : each) {
+      places.push_back(static_cast<float>(neighbor.row));
+      cosines.push_back(static_cast<float>(cosine_of(neighbor)));
+    }
+  out.add("places", from_floats(cpu_backend(), {query.shape[0], k}, places));
+  out.add("cosines", from_floats(cpu_backend(), {query.shape[0], k}, cosines));
+}
+
 /// Corrupted images, their bytes as numbers; no hue where there is no color.
 void corrupted(const SafetensorsFile& in, Results& out) {
   const TensorEntry* entry = in.find("images");
@@ -326,6 +356,10 @@ void run(const std::string& what, const std::string& in_path, const std::string&
     episodes(in, out);
   else if (what == "corruptions")
     corrupted(in, out);
+  else if (what == "map")
+    map(in, out);
+  else if (what == "neighbors")
+    neighbors(in, out);
   else if (what == "jpegs")
     jpegs(in, out);
   else if (what == "images")
@@ -341,8 +375,8 @@ void run(const std::string& what, const std::string& in_path, const std::string&
 int main(int count, char** arguments) {
   if (count != 4) {
     std::cerr
-        << "usage: oracle_driver resnet|losses|optimizer|encoder|objective|views|episodes|corruptions|jpegs|images IN "
-           "OUT\n";
+        << "usage: oracle_driver resnet|losses|optimizer|encoder|objective|views|episodes|corruptions|map|neighbors|"
+           "jpegs|images IN OUT\n";
     return 2;
   }
   try {

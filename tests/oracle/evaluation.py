@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compares evaluations with NumPy on the same inputs:  evaluation.py ORACLE DRIVER
 
-ORACLE is episodes or corruptions; DRIVER is the built tests/oracle_driver. Exit status: 0 they agree, 1 they do not, 77 there is no
+ORACLE is episodes, corruptions or report; DRIVER is the built tests/oracle_driver. Exit status: 0 they agree, 1 they do not, 77 there is no
 NumPy here (CTest counts that as skipped). Random numbers are computed here once more, from the paper's description of
 Philox, so that both sides draw alike.
 """
@@ -174,8 +174,41 @@ def oracle_corruptions(driver):
                 check("  changes the images: 1 / mean change", 1 / np.abs(result - images).mean(), 1)
 
 
+# ---- the report's map and neighbors
+
+
+def compare_map(driver, name, features):
+    """The principal components by NumPy's singular values; each sign as the largest coordinate says."""
+    found = drive(driver, "map", {"features": features}, {})
+    centered = features.astype(np.float64) - features.astype(np.float64).mean(axis=0)
+    u, s, _ = np.linalg.svd(centered, full_matrices=False)
+    points = u[:, :2] * s[:2]
+    points *= np.sign(points[np.abs(points).argmax(axis=0), [0, 1]])
+    check(f"map of {name}", np.abs(found["points"] - points).max() / np.abs(points).max(), 1e-6)
+    check(f"shares of {name}", np.abs(found["shares"] - (s[:2] ** 2 / (s**2).sum())).max(), 1e-6)
+
+
+def compare_neighbors(driver, bank, query, k):
+    found = drive(driver, "neighbors", {"bank": bank, "query": query}, {"k": k})
+    unit = [x.astype(np.float64) / np.linalg.norm(x.astype(np.float64), axis=1, keepdims=True) for x in (query, bank)]
+    cosines = unit[0] @ unit[1].T
+    places = np.argsort(-cosines, axis=1, kind="stable")[:, :k]
+    check("neighbors: places", np.abs(found["places"] - places).max(), 0)
+    check("neighbors: cosines", np.abs(found["cosines"] - np.take_along_axis(cosines, places, axis=1)).max(), 1e-6)
+
+
+def oracle_report(driver):
+    random = np.random.default_rng(5)
+    scales = np.linspace(3, 0.1, 12)  # components that differ
+    wide = random.normal(size=(20, 40)) * np.geomspace(5, 0.1, 40)
+    compare_map(driver, "many images", (random.normal(size=(300, 12)) * scales + 50).astype(np.float32))
+    compare_map(driver, "few images", wide.astype(np.float32))
+    bank, query = random.normal(size=(200, 16)) + 1, random.normal(size=(9, 16)) + 1
+    compare_neighbors(driver, bank.astype(np.float32), query.astype(np.float32), 8)
+
+
 def main():
-    oracles = {"episodes": oracle_episodes, "corruptions": oracle_corruptions}
+    oracles = {"episodes": oracle_episodes, "corruptions": oracle_corruptions, "report": oracle_report}
     if len(sys.argv) != 3 or sys.argv[1] not in oracles:
         print(__doc__)
         return 2

@@ -1,0 +1,68 @@
+// What a run saw and learned, on a few images: views, features of test images, and their nearest neighbors.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "ssl/evaluation/features/matrix.h"
+#include "ssl/evaluation/neighbors/nearest.h"
+#include "ssl/options/tool_options.h"
+#include "ssl/picture_file.h"
+
+namespace vergence {
+
+struct SampleSettings {
+  std::int64_t images = 1000;  // of the judged split, and of the bank
+  GivenOptions given;          // --device
+};
+
+/// The first training images: a row of them as they are, and one row for each view as in the first epoch.
+struct ViewSamples {
+  Raster grid;
+  std::int64_t images = 0;
+};
+ViewSamples view_samples(const Options& options);
+
+struct NeighborImage {
+  Raster picture;
+  std::int64_t index = 0;  // in its split
+  std::string label;       // empty: none
+  double similarity = 1;   // cosine
+  bool right = false;      // has the query's label
+};
+
+/// An image and its neighbors, nearest first.
+struct NeighborRow {
+  NeighborImage query;
+  std::vector<NeighborImage> neighbors;
+};
+
+/// The k rows of the bank with the largest cosine, nearest first, for each query.
+std::vector<std::vector<Neighbor>> nearest_by_cosine(const Features& bank, const Features& queries, std::int64_t k,
+                                                     Backend& backend);
+/// The cosine of such a neighbor with its query.
+inline double cosine_of(const Neighbor& neighbor) { return 1 - neighbor.distance / 2; }
+
+struct FeatureSamples {
+  std::string data, split, bank_split;
+  std::int64_t bank_images = 0;
+  Features test;
+  std::vector<std::string> classes;  // names by label; numbers where the data set has no names
+  std::vector<NeighborRow> rows;
+};
+
+/// Features of the run's encoder. Throws UsageError if there is no encoder or the images cannot be read.
+FeatureSamples feature_samples(const std::string& run, const SampleSettings& settings);
+
+/// The run's latest reconstructions: a PNG file of its folder `pictures`, reduced if it is large. Throws UsageError if
+/// there is none.
+struct PictureFile {
+  std::string name, png;
+};
+PictureFile latest_picture(const std::string& run);
+
+/// The values of a run's mask.safetensors. Throws UsageError if there is none.
+std::vector<double> mask_values(const std::string& run);
+
+}  // namespace vergence

@@ -1,0 +1,45 @@
+// report: a web page of several runs, without scripts, in one file: their table, curves, and what their encoders see.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+
+#include "engine/io/files.h"
+#include "engine/text/printable.h"
+#include "ssl/options/tool_options.h"
+#include "ssl/report/groups.h"
+#include "ssl/report/page.h"
+#include "tools/common.h"
+
+namespace {
+
+const char* const description =
+    "Writes one HTML file about runs, which needs no network and no script to be read: the table of\n"
+    "compare, the curves of metrics.jsonl over each other, sample views, nearest neighbors and a map of\n"
+    "test images, MRCL's reconstructions, MetaMask's mask. Runs that differ only in their seed are one\n"
+    "curve with a band. What cannot be shown is named on the page.\n"
+    "Example: report runs/cifar10_simclr_s1 runs/cifar10_metamask_s1 --out report.html";
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app(description, "report");
+  std::vector<std::string> paths;
+  std::string out;
+  vergence::SampleSettings settings;
+  app.add_option("RUN", paths, "run folders of pretrain")->required();
+  app.add_option("--out", out, "file to write")->type_name("FILE")->required();
+  app.add_option("--images", settings.images, "images for the map, and as many in which neighbors are looked for")
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{100000}))
+      ->capture_default_str();
+  add_table_option(app, {"device"}, settings.given);
+  return vergence::run_tool(app, argc, argv, [&] {
+    vergence::ResultFile file(out);
+    const std::vector<vergence::RunFiles> runs = vergence::read_runs(paths);
+    for (const vergence::RunFiles& run : runs)
+      for (const std::string& notice : run.notices)
+        std::fprintf(stderr, "notice: %s\n", vergence::printable(notice).c_str());
+    const std::string page = vergence::report_page(runs, settings);
+    file.write(page);
+    std::printf("%s: %.1f KiB\n", vergence::printable(out).c_str(), static_cast<double>(page.size()) / 1024);
+    return 0;
+  });
+}
