@@ -134,7 +134,7 @@ void Page::add_runs() {
         options.encoder + (find_option("width") ? ", width " + option_text(options, "width") : "");
     const std::vector<std::string> cells{options.objective,
                                          options.dataset,
-                                         options.limit > 0 ? join("the first ", options.limit) : "all",
+                                         options.limit > 0 ? join("at most ", options.limit) : "all",
                                          encoder,
                                          std::to_string(options.seed),
                                          std::to_string(options.epochs),
