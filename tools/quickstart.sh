@@ -2,7 +2,7 @@
 # quickstart.sh [RUN_FOLDER]
 # Goes from a fresh clone to a first result in a few minutes on two CPU cores: installs missing packages, builds the
 # tools, pretrains a small encoder on the rendered data set (downloads nothing) and compares a linear probe of it with
-# the same probe of an untrained encoder. Run it again to resume where it stopped.
+# the same probe of an untrained encoder, and makes a page about the run. Run it again to resume where it stopped.
 set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 run=${1:-runs/quickstart}
@@ -21,7 +21,7 @@ configure=(-S . -B build -DCMAKE_BUILD_TYPE=Release -DVERGENCE_TESTS=OFF)
 # A build folder keeps the generator it was made with.
 [[ -e build/CMakeCache.txt ]] || ! command -v ninja >/dev/null || configure+=(-G Ninja)
 cmake --log-level=WARNING "${configure[@]}"
-cmake --build build --parallel "$(nproc)" --target pretrain linear_probe evaluate bench
+cmake --build build --parallel "$(nproc)" --target pretrain linear_probe evaluate bench compare report
 
 step "Pretraining without labels: SimCLR on confounded_shapes, into $run"
 build/pretrain --dataset confounded_shapes --objective simclr --epochs 6 --out "$run" --resume
@@ -31,6 +31,9 @@ trained=$(build/linear_probe --run "$run" | tee >(cat >&2) | top1_of)
 
 step "The same probe of an encoder with random weights"
 untrained=$(build/linear_probe --run "$run" --untrained | tee >(cat >&2) | top1_of)
+
+step "A page about the run"
+build/report "$run" --out "$run/report.html"
 
 cat <<END
 
@@ -43,8 +46,12 @@ What is in $run: encoder.safetensors (torchvision's parameter names), config.tom
 checkpoint.safetensors.
 What to do next:
   build/evaluate --run $run                                        kNN, crowding, collapse, alignment
+  build/compare $run OTHER_RUN                                     a table of several runs
   build/pretrain --help                                            its options; --help all: every one
   build/pretrain --objective barlow_twins                          another objective on the same images
   build/pretrain --dataset cifar10 --data DIR --config cifar10_simclr_short
                     a real data set: bash tools/fetch_data.sh cifar10 DIR brings it
+
+Open this page in a browser: curves, views, neighbors and a map of test images:
+  $run/report.html
 END
