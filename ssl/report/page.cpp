@@ -195,7 +195,7 @@ void Page::add_views() {
     });
   if (order.empty()) return;
   heading("Views");
-  paragraph("Training images, and below them the two views that the run drew of each in its first epoch.");
+  paragraph("Training images, and below them two views of each, drawn with the settings of the run.");
   for (const std::string& png : order) {
     out_ += "<h3>" + html_text(listed(labels[png])) + "</h3>\n";
     out_ += html_image(png, join(images, " training images of ", listed(labels[png]), ", and two views of each"),

@@ -17,7 +17,8 @@ struct SampleSettings {
   GivenOptions given;          // --device
 };
 
-/// The first training images: a row of them as they are, and one row for each view as in the first epoch.
+/// Some training images: a row of them as they are, and a row for each view, drawn with the settings and seed of the
+/// run.
 struct ViewSamples {
   Raster grid;
   std::int64_t images = 0;
