@@ -71,6 +71,16 @@ DatasetSettings as_judged(DatasetSettings settings) {
   return settings;
 }
 
+std::vector<std::int64_t> published_fold(const DatasetSettings& settings, std::int64_t fold) {
+  const DatasetEntry& entry = entry_of(settings.name);
+  std::vector<std::string> with_folds;
+  for (const DatasetEntry& each : dataset_entries())
+    if (each.fold) with_folds.insert(with_folds.end(), each.names.begin(), each.names.end());
+  require_usage(entry.fold != nullptr, settings.name, ": there are no published folds, expected ",
+                alternatives(with_folds));
+  return entry.fold(settings, fold);
+}
+
 bool has_layers(const std::string& dataset) {
   const DatasetEntry* entry = find_entry(dataset);
   return entry && entry->layers;

@@ -36,6 +36,8 @@ struct DatasetEntry {
   std::string val = "";
   bool image_files = false;  // its images are separate files, or packed from such files
   std::string recipes = "";  // the data set whose recipes apply if it has none
+  /// Reads a published fold of the labeled images; null: there are none. See published_fold.
+  std::vector<std::int64_t> (*fold)(const DatasetSettings& settings, std::int64_t fold) = nullptr;
   /// For images made of layers: opens a split as layers.
   std::unique_ptr<LayeredSplit> (*layers)(const DatasetSettings& settings, const std::string& split) = nullptr;
 };
@@ -47,6 +49,10 @@ const DatasetEntry& entry_of(const std::string& dataset);
 
 /// The settings for evaluating an encoder: options about the training images have their defaults.
 DatasetSettings as_judged(DatasetSettings settings);
+
+/// Returns the images of split "probe" in a fold that the data set's authors published, counted from 0; ascending.
+/// Throws UsageError for a data set without folds, missing or damaged files, and a fold that does not exist.
+std::vector<std::int64_t> published_fold(const DatasetSettings& settings, std::int64_t fold);
 
 /// Whether the images of this data set are made of layers.
 bool has_layers(const std::string& dataset);

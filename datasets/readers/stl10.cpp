@@ -4,8 +4,12 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <optional>
+#include <set>
+#include <sstream>
 
 #include "engine/io/files.h"
+#include "engine/text/words.h"
 #include "kernels/error.h"
 
 namespace vergence {
@@ -98,6 +102,27 @@ Dataset read_stl10(const std::string& directory, const std::string& split, std::
   const std::vector<std::int32_t> labels = read_stl10_labels(folder / (labeled + "_y.bin"), labeled_count);
   data.labels.assign(labels.begin() + first, labels.begin() + last);
   return data;
+}
+
+std::vector<std::int64_t> read_stl10_fold(const std::string& directory, std::int64_t fold) {
+  const fs::path folder = find_folder(directory);
+  const std::string path = (folder / "fold_indices.txt").string();
+  const std::int64_t count = count_images(folder / "train_X.bin");
+  std::vector<std::string> lines;
+  std::istringstream text(read_file(path));
+  for (std::string line; std::getline(text, line);) lines.push_back(line);
+  require_usage(fold >= 0 && fold < static_cast<std::int64_t>(lines.size()), "stl10: ", path, " has ",
+                counted(static_cast<std::int64_t>(lines.size()), "fold"), ", there is no fold ", fold);
+  std::set<std::int64_t> images;
+  std::istringstream words(lines[static_cast<std::size_t>(fold)]);
+  for (std::string word; words >> word;) {
+    const std::optional<std::int64_t> image = number_of<std::int64_t>(word);
+    require_usage(image && *image >= 0 && *image < count, "stl10: ", path, ": fold ", fold, " has '", word,
+                  "', expected images 0 to ", count - 1);
+    require_usage(images.insert(*image).second, "stl10: ", path, ": fold ", fold, " has image ", word, " twice");
+  }
+  require_usage(!images.empty(), "stl10: ", path, ": fold ", fold, " is empty");
+  return {images.begin(), images.end()};
 }
 
 }  // namespace vergence

@@ -5,6 +5,7 @@
 #include "datasets/readers/cifar.h"
 #include "datasets/readers/pickle.h"
 #include "datasets/readers/stl10.h"
+#include "datasets/registry.h"
 #include "datasets/verify.h"
 #include "engine/io/files.h"
 #include "tests/support/complaints.h"
@@ -393,6 +394,21 @@ TEST_F(Stl10, DamageIsRefused) {
   SetUp();
   fs::remove(folder / "stl10_binary/unlabeled_X.bin");
   expect_contains(complaint("train"), {"unlabeled_X.bin: cannot be read"});
+}
+
+TEST_F(Stl10, FoldsAreLinesOfIndices) {
+  const DatasetSettings settings{.name = "stl10", .directory = folder.path()};
+  expect_contains(message_of([&] { published_fold(settings, 0); }), {"fold_indices.txt: cannot open"});
+  write(folder / "stl10_binary/fold_indices.txt", "3 1 19\r\n0 2 \n5 20\n7 7\n1 x\n");
+  EXPECT_EQ(published_fold(settings, 0), (std::vector<std::int64_t>{1, 3, 19}));
+  EXPECT_EQ(published_fold(settings, 1), (std::vector<std::int64_t>{0, 2}));
+  const auto complaint_of = [&](std::int64_t fold) { return message_of([&] { published_fold(settings, fold); }); };
+  expect_contains(complaint_of(2), {"fold 2 has '20', expected images 0 to 19"});
+  expect_contains(complaint_of(3), {"fold 3 has image 7 twice"});
+  expect_contains(complaint_of(4), {"fold 4 has 'x'"});
+  expect_contains(complaint_of(5), {"has 5 folds, there is no fold 5"});
+  expect_contains(message_of([] { published_fold({.name = "cifar10"}, 0); }),
+                  {"cifar10: there are no published folds, expected stl10"});
 }
 
 // ---- published sums

@@ -1,6 +1,6 @@
 // The engine's side of the oracles in PyTorch (tests/oracle/oracle.py), NumPy (tests/oracle/evaluation.py) and Pillow
 // (tests/oracle/images.py): reads inputs from one safetensors file, computes, and writes the results into another.
-//   oracle_driver resnet|losses|optimizer|encoder|objective|views|episodes|corruptions|map|neighbors|jpegs|images IN
+//   oracle_driver resnet|losses|optimizer|encoder|objective|views|episodes|lists|corruptions|map|neighbors|jpegs|images IN
 //   OUT
 #include <functional>
 #include <iostream>
@@ -14,6 +14,7 @@
 #include "models/encoders/resnet.h"
 #include "ssl/evaluation/probes/episodes.h"
 #include "ssl/evaluation/robustness/corruptions.h"
+#include "ssl/evaluation/sampling/subset.h"
 #include "ssl/losses.h"
 #include "ssl/objective.h"
 #include "ssl/options/table.h"
@@ -264,6 +265,18 @@ void neighbors(const SafetensorsFile& in, Results& out) {
   out.add("cosines", from_floats(cpu_backend(), {query.shape[0], k}, cosines));
 }
 
+/// Lists of labeled images: shares "share.PERCENT", and the held-out tenth.
+void lists(const SafetensorsFile& in, Results& out) {
+  const std::vector<std::int32_t> labels = read_integers(in, "labels");
+  const auto add = [&](const std::string& name, const std::vector<std::int64_t>& list) {
+    out.add(name, from_values(cpu_backend(), {static_cast<std::int64_t>(list.size())}, {list.begin(), list.end()}));
+  };
+  for (const std::int64_t percent : {1, 10, 100}) add(join("share.", percent), balanced_share(labels, percent));
+  const HeldOutTenth tenth = hold_out_tenth(labels);
+  add("kept", tenth.kept);
+  add("held_out", tenth.held_out);
+}
+
 /// Corrupted images, their bytes as numbers; no hue where there is no color.
 void corrupted(const SafetensorsFile& in, Results& out) {
   const TensorEntry* entry = in.find("images");
@@ -354,6 +367,8 @@ void run(const std::string& what, const std::string& in_path, const std::string&
     views(in, out);
   else if (what == "episodes")
     episodes(in, out);
+  else if (what == "lists")
+    lists(in, out);
   else if (what == "corruptions")
     corrupted(in, out);
   else if (what == "map")
@@ -375,7 +390,7 @@ void run(const std::string& what, const std::string& in_path, const std::string&
 int main(int count, char** arguments) {
   if (count != 4) {
     std::cerr
-        << "usage: oracle_driver resnet|losses|optimizer|encoder|objective|views|episodes|corruptions|map|neighbors|"
+        << "usage: oracle_driver resnet|losses|optimizer|encoder|objective|views|episodes|lists|corruptions|map|neighbors|"
            "jpegs|images IN OUT\n";
     return 2;
   }

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compares evaluations with NumPy on the same inputs:  evaluation.py ORACLE DRIVER
 
-ORACLE is episodes, corruptions or report; DRIVER is the built tests/oracle_driver. Exit status: 0 they agree, 1 they do not, 77 there is no
+ORACLE is episodes, lists, corruptions or report; DRIVER is the built tests/oracle_driver. Exit status: 0 they agree, 1 they do not, 77 there is no
 NumPy here (CTest counts that as skipped). Random numbers are computed here once more, from the paper's description of
 Philox, so that both sides draw alike.
 """
@@ -23,7 +23,7 @@ import safetensors_io  # noqa: E402
 
 FAILURES = []
 PROBE = 6  # Purpose::probe
-EPISODE_STREAM, CORRUPTION_STREAM = 7, 8
+EPISODE_STREAM, CORRUPTION_STREAM, SUBSET_STREAM, HOLDOUT_STREAM = 7, 8, 9, 10
 MASK32 = 0xFFFFFFFF
 
 
@@ -112,6 +112,41 @@ def oracle_episodes(driver):
             print(f"{name}, {ways} ways, {shot} shots: {mean:.2f} +- {interval:.2f}")
             check(f"{name} {shot} shots, mean", abs(results["mean"][row] - mean), 1e-4)
             check(f"{name} {shot} shots, interval", abs(results["interval"][row] - interval), 1e-5)
+
+
+# ---- lists of labeled images, by the rule in docs/evaluation.md
+
+
+def shuffled_class(labels, label, stream):
+    """The images of a class, shuffled by Fisher and Yates from the back."""
+    random, images = Philox(0, 0, label, stream), [i for i, each in enumerate(labels) if each == label]
+    for i in range(len(images) - 1, 0, -1):
+        j = random.below(i + 1)
+        images[i], images[j] = images[j], images[i]
+    return images
+
+
+def share_of(labels, percent, stream, keep=0):
+    chosen = []
+    for label in sorted(set(labels)):
+        images = shuffled_class(labels, label, stream)
+        count = max(1, math.floor(percent * len(images) / 100 + 0.5))
+        chosen += images[:min(count, len(images) - keep)]
+    return sorted(chosen)
+
+
+def oracle_lists(driver):
+    generator = np.random.default_rng(7)
+    for name, counts in [("balanced", [500] * 10), ("uneven", [1, 3, 0, 25, 149, 151, 1000, 2])]:
+        labels = generator.permutation(np.repeat(np.arange(len(counts)), counts)).astype(np.int32)
+        found = drive(driver, "lists", {"labels": labels}, {})
+        labels = labels.tolist()
+        expected = {f"share.{p}": share_of(labels, p, SUBSET_STREAM) for p in (1, 10, 100)}
+        expected["held_out"] = share_of(labels, 10, HOLDOUT_STREAM, keep=1)
+        expected["kept"] = sorted(set(range(len(labels))) - set(expected["held_out"]))
+        for key, images in expected.items():
+            print(f"{name} {key}: {len(images)} of {len(labels)} images")
+            check(f"{name} {key}", float(found[key].tolist() != images), 0)
 
 
 # ---- corrupted images, values in [0, 1]
@@ -208,7 +243,8 @@ def oracle_report(driver):
 
 
 def main():
-    oracles = {"episodes": oracle_episodes, "corruptions": oracle_corruptions, "report": oracle_report}
+    oracles = {"episodes": oracle_episodes, "lists": oracle_lists, "corruptions": oracle_corruptions,
+               "report": oracle_report}
     if len(sys.argv) != 3 or sys.argv[1] not in oracles:
         print(__doc__)
         return 2

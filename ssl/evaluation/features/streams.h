@@ -15,6 +15,8 @@ inline constexpr std::uint32_t dense_stream = 5;       // the order of a dense p
 inline constexpr std::uint32_t decoder_stream = 6;     // the order of a decoder's images
 inline constexpr std::uint32_t episode_stream = 7;     // the classes and images of few-shot episodes
 inline constexpr std::uint32_t corruption_stream = 8;  // the noise on an image
+inline constexpr std::uint32_t subset_stream = 9;      // which images of a class a share of the labels has
+inline constexpr std::uint32_t holdout_stream = 10;    // which images of a class settings are chosen on
 
 /// Returns the numbers 0 ... count - 1 in random order (Fisher-Yates), drawn from (seed, Purpose::probe, epoch,
 /// stream).
