@@ -46,7 +46,7 @@ FLOORS = [
     ["ssl/steps", "ssl/evaluation/features"],
     ["ssl/bench", "ssl/evaluation/geometry", "ssl/evaluation/neighbors", "ssl/evaluation/probes",
      "ssl/evaluation/sampling"],
-    ["ssl/evaluation/robustness"],
+    ["ssl/evaluation/finetune", "ssl/evaluation/robustness"],
     ["ssl/evaluation"],
     ["ssl/training/tensorboard"],
     ["ssl/training"],

@@ -9,6 +9,7 @@
 #include "engine/text/printable.h"
 #include "kernels/clock.h"
 #include "ssl/evaluation/features/class_cover.h"
+#include "ssl/evaluation/labeled.h"
 #include "ssl/evaluation/probes/probe.h"
 #include "ssl/evaluation/subject.h"
 #include "ssl/evaluation/verdict.h"
@@ -101,39 +102,17 @@ nlohmann::ordered_json json_of(const ProbeSettings& settings) {
   return json;
 }
 
-/// Prints a line of progress at most every five seconds.
-ProbeProgress progress_lines(const ProbeSettings& settings, double& last_loss) {
-  return [&last_loss, settings, shown = Clock::now()](std::int64_t epoch, double loss) mutable {
-    last_loss = loss;
-    if (seconds_since(shown) < 5) return;
-    shown = Clock::now();
-    std::printf("%s %lld/%lld  loss %.4f\n", settings.protocol == ProbeProtocol::lbfgs ? "iteration" : "epoch",
-                static_cast<long long>(epoch), static_cast<long long>(settings.epochs), loss);
-    std::fflush(stdout);
-  };
-}
-
-void print_lines(const std::vector<std::string>& lines, const char* begin = "") {
-  for (const std::string& line : lines) std::printf("%s%s\n", begin, printable(line).c_str());
-}
-
 struct Fitted {
   LinearClassifier classifier;
   std::vector<std::int32_t> labels;  // of the training images
 };
-
-Features features_of(const Subject& subject, const Encode& encode, const Dataset& data) {
-  Features features = extract_features(encode, data, subject.extract, *subject.backend);
-  print_lines(new_skipped(data));
-  return features;
-}
 
 /// Trains by the protocol: on fixed features, or on new views in every epoch.
 Fitted fit(Subject& subject, const Dataset& train, const ProbeSettings& settings, const ProbeProgress& progress) {
   const Encode encode = subject.encode();
   Backend& backend = *subject.backend;
   if (settings.protocol != ProbeProtocol::sgd) {
-    const Features features = features_of(subject, encode, train);
+    const Features features = shown_features(subject, encode, train);
     return {train_probe(features, settings, backend, progress), features.labels};
   }
   Fitted fitted;
@@ -148,28 +127,20 @@ Fitted fit(Subject& subject, const Dataset& train, const ProbeSettings& settings
   return fitted;
 }
 
-/// Opens a split that must have labels.
-Dataset open_labeled(const DatasetSettings& settings, const std::string& split) {
-  Dataset dataset = open_dataset(settings, split);
-  print_lines(new_notices(dataset), "notice: ");
-  require_usage(dataset.classes > 0 && !dataset.labels.empty(), dataset.name, " ", split,
-                ": there are no labels, which a linear probe needs; evaluate --metrics collapse,alignment needs none");
-  return dataset;
-}
-
 int probe(const SubjectOptions& subject_options, const ProbeOptions& probe_options) {
   const ProbeSettings settings = settings_of(probe_options);
   Subject subject = open_subject(subject_options);
   VerdictFiles out(subject.options, "probe");
   if (subject_options.judged.values.verify) subject.verify();
-  const Dataset judged = open_labeled(subject.data, subject.options.split);
-  const Dataset train = open_labeled(subject.data, probe_split(subject.options.split));
+  const Dataset judged = open_labeled(subject.data, subject.options.split, "a linear probe");
+  const Dataset train = open_labeled(subject.data, probe_split(subject.options.split), "a linear probe");
   if (subject.transfers())
     std::printf("%s: %s\n", printable(subject.path).c_str(), printable(subject.judged_where()).c_str());
   const auto begin = Clock::now();
   double loss = 0;
-  const Fitted fitted = fit(subject, train, settings, progress_lines(settings, loss));
-  const Features test = features_of(subject, subject.encode(), judged);
+  const char* unit = settings.protocol == ProbeProtocol::lbfgs ? "iteration" : "epoch";
+  const Fitted fitted = fit(subject, train, settings, progress_lines(unit, settings.epochs, loss));
+  const Features test = shown_features(subject, subject.encode(), judged);
   const ProbeAccuracy accuracy = probe_accuracy(fitted.classifier, test, *subject.backend);
   const ClassCover cover = class_cover(fitted.labels, test.labels);
   const std::string limit = subject.data.limit > 0 ? join("--limit ", subject.data.limit) : "";

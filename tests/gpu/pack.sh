@@ -38,7 +38,7 @@ choose_programs() { # all, or those of VERGENCE_PACK_PROGRAMS: their names below
   local name chosen=()
   mapfile -t programs < <(ninja -C "$build" -t targets all | grep -oE '^tests/gpu_[a-z0-9_]+_test:' | tr -d : | sort -u)
   ((${#programs[@]})) || fail "$build has no tests for the GPU"
-  programs+=(bench pretrain linear_probe evaluate)
+  programs+=(bench pretrain linear_probe finetune evaluate)
   [[ -n ${VERGENCE_PACK_PROGRAMS:-} ]] || return 0
   for name in $VERGENCE_PACK_PROGRAMS; do
     [[ " ${programs[*]##*/} " == *" $name "* ]] || fail "VERGENCE_PACK_PROGRAMS: there is no $name, but ${programs[*]##*/}"

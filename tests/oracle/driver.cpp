@@ -1,7 +1,7 @@
 // The engine's side of the oracles in PyTorch (tests/oracle/oracle.py), NumPy (tests/oracle/evaluation.py) and Pillow
 // (tests/oracle/images.py): reads inputs from one safetensors file, computes, and writes the results into another.
-//   oracle_driver resnet|losses|optimizer|encoder|objective|views|episodes|lists|corruptions|map|neighbors|jpegs|images IN
-//   OUT
+//   oracle_driver resnet|losses|optimizer|encoder|objective|finetune|views|episodes|lists|corruptions|map|neighbors|
+//                 jpegs|images IN OUT
 #include <functional>
 #include <iostream>
 #include <utility>
@@ -12,6 +12,7 @@
 #include "kernels/views.h"
 #include "models/encoder_file.h"
 #include "models/encoders/resnet.h"
+#include "ssl/evaluation/finetune/finetune.h"
 #include "ssl/evaluation/probes/episodes.h"
 #include "ssl/evaluation/robustness/corruptions.h"
 #include "ssl/evaluation/sampling/subset.h"
@@ -32,6 +33,13 @@ Tensor read_tensor(const SafetensorsFile& file, const std::string& name) {
   Tensor tensor = empty(cpu_backend(), Shape(entry->shape), entry->dtype == "F64" ? DType::f64 : DType::f32);
   cpu_backend().upload(tensor.data->data(), entry->data, entry->bytes);
   return tensor;
+}
+
+std::vector<std::int32_t> read_integers(const SafetensorsFile& file, const std::string& name) {
+  const TensorEntry* entry = file.find(name);
+  require_usage(entry && entry->dtype == "I32", file.path(), ": expected integers ", name);
+  const auto* values = static_cast<const std::int32_t*>(entry->data);
+  return {values, values + entry->bytes / 4};
 }
 
 /// Collects results and writes them.
@@ -172,6 +180,35 @@ void objective(const SafetensorsFile& in, Results& out) {
       out.add(set + "." + parameters.names()[i], clone(parameters.tensors()[i]));
 }
 
+/// Steps of fine-tuning from given weights over given batches: the loss of each, then weights and statistics.
+void finetuning(const SafetensorsFile& in, Results& out) {
+  const EncoderSettings shape = EncoderSettings::from_metadata(in.metadata(), in.path());
+  Encoder encoder = make_encoder(shape, {cpu_backend(), 0});
+  for (const NamedTensor& parameter : parameters_of(encoder)) *parameter.tensor = read_tensor(in, parameter.name);
+  const Tensor weight = read_tensor(in, "head.weight");
+  const LinearClassifier head{weight.shape[1], weight.shape[0], weight.floats(), read_tensor(in, "head.bias").floats()};
+  FinetuneSettings settings;
+  settings.epochs = static_cast<std::int64_t>(number(in, "steps"));  // one step each
+  settings.batch = read_tensor(in, "images.0").shape[0];
+  settings.lr = number(in, "lr"), settings.head_lr = number(in, "head_lr");
+  settings.momentum = number(in, "momentum"), settings.weight_decay = number(in, "weight_decay");
+  FinetuneSteps steps({encoder, {}}, head, settings, 1, cpu_backend());
+  std::vector<double> losses;
+  for (std::int64_t step = 0; step < settings.epochs; ++step)
+    losses.push_back(steps.epoch(step, settings.batch, [&](const std::vector<std::int32_t>&) {
+      return LabeledViews{read_tensor(in, join("images.", step)), read_integers(in, join("labels.", step))};
+    }));
+  out.add("losses", from_values(cpu_backend(), {settings.epochs}, losses));
+  Finetuned tuned = steps.result();
+  for (const NamedTensor& parameter : parameters_of(tuned.encoder)) out.add(parameter.name, *parameter.tensor);
+  for (const auto& [name, layer] : tuned.statistics.layers) {
+    out.add(name + ".running_mean", layer.mean);
+    out.add(name + ".running_var", layer.variance);
+  }
+  out.add("head.weight", from_floats(cpu_backend(), weight.shape, tuned.head.weight));
+  out.add("head.bias", from_floats(cpu_backend(), {weight.shape[0]}, tuned.head.bias));
+}
+
 /// The settings and the plan of case `n`, whose values stand in the metadata as "n.NAME"; what is not there is off.
 std::pair<ViewSettings, ViewPlan> view_case(const Metadata& metadata, int n) {
   const auto text = [&](const char* name) {
@@ -207,13 +244,6 @@ void views(const SafetensorsFile& in, Results& out) {
                view.data());
     out.add(join("view.", n), from_floats(cpu_backend(), {settings.size, settings.size, 3}, view));
   }
-}
-
-std::vector<std::int32_t> read_integers(const SafetensorsFile& file, const std::string& name) {
-  const TensorEntry* entry = file.find(name);
-  require_usage(entry && entry->dtype == "I32", file.path(), ": expected integers ", name);
-  const auto* values = static_cast<const std::int32_t*>(entry->data);
-  return {values, values + entry->bytes / 4};
 }
 
 /// Accuracies and intervals of few-shot episodes, a row per number of shots.
@@ -363,6 +393,8 @@ void run(const std::string& what, const std::string& in_path, const std::string&
     encoder(in, out, out_path + ".encoder");
   else if (what == "objective")
     objective(in, out);
+  else if (what == "finetune")
+    finetuning(in, out);
   else if (what == "views")
     views(in, out);
   else if (what == "episodes")
@@ -389,9 +421,9 @@ void run(const std::string& what, const std::string& in_path, const std::string&
 
 int main(int count, char** arguments) {
   if (count != 4) {
-    std::cerr
-        << "usage: oracle_driver resnet|losses|optimizer|encoder|objective|views|episodes|lists|corruptions|map|neighbors|"
-           "jpegs|images IN OUT\n";
+    std::cerr << "usage: oracle_driver "
+                 "resnet|losses|optimizer|encoder|objective|finetune|views|episodes|lists|corruptions|map|"
+                 "neighbors|jpegs|images IN OUT\n";
     return 2;
   }
   try {

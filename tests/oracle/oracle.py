@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compares the engine with PyTorch on the same inputs:  oracle.py ORACLE DRIVER
 
-ORACLE is resnet, losses, optimizer, encoder, metamask or views; DRIVER is the built tests/oracle_driver. Exit status: 0
+ORACLE is resnet, losses, optimizer, encoder, metamask, finetune or views; DRIVER is the built tests/oracle_driver. Exit status: 0
 they agree, 1 they do not, 77 there is no PyTorch here, or for views no torchvision (CTest counts that as skipped). Works in float64 and float32. In float32 the yardstick is PyTorch in float64, and the engine may
 be at most a few times further from it than PyTorch's own float32 is.
 """
@@ -302,6 +302,67 @@ def oracle_metamask(driver):
           f"PyTorch's own {theirs[0]:.1e} and {theirs[1]:.1e}")
 
 
+def torch_finetune(state, head, batches, settings, dtype):
+    """Losses, weights and running statistics of fine-tuning in PyTorch: two rates, each falling by half a cosine."""
+    net, linear = reference.ResNet18(settings["width"], "cifar").to(dtype), torch.nn.Linear(*head[0].shape[::-1]).to(dtype)
+    net.load_state_dict(state)
+    linear.load_state_dict(dict(zip(("weight", "bias"), head)))
+    groups = [{"params": net.parameters(), "lr": settings["lr"]}, {"params": linear.parameters(), "lr": settings["head_lr"]}]
+    optimizer = torch.optim.SGD(groups, lr=1.0, momentum=settings["momentum"], weight_decay=settings["weight_decay"])
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, len(batches))
+    net.train()
+    losses = []
+    for images, labels in batches:
+        loss = torch.nn.functional.cross_entropy(linear(net(images.to(dtype))), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        losses.append(loss.item())
+    results = {"losses": np.array(losses)} | {f"head.{k}": v.numpy() for k, v in linear.state_dict().items()}
+    for name, value in net.state_dict().items():
+        if not name.endswith("num_batches_tracked"):
+            results[name] = (value.permute(0, 2, 3, 1) if value.dim() == 4 else value).numpy()
+    return results
+
+
+def finetune_case(driver, seed):
+    """Relative errors of the losses, weights and statistics after ten steps in float32: the engine's, PyTorch's."""
+    width, size, classes, images, steps = 2, 8, 5, 24, 10
+    settings = {"width": width, "lr": 0.02, "head_lr": 0.2, "momentum": 0.9, "weight_decay": 1e-3}
+    torch.manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
+    state = random_state(reference.ResNet18(width), generator)
+    head = [torch.randn(classes, 8 * width, generator=generator) / 6, torch.randn(classes, generator=generator) / 6]
+    batches = [(torch.randn(images, 3, size, size, generator=generator),
+                torch.randint(classes, (images,), generator=generator)) for _ in range(steps)]
+    exact, rounded = (torch_finetune(state, head, batches, settings, dtype) for dtype in (torch.float64, torch.float32))
+    tensors = {name: (value.permute(0, 2, 3, 1) if value.dim() == 4 else value).float().numpy()
+               for name, value in state.items() if value.is_floating_point() and "running" not in name}
+    tensors |= {"head.weight": head[0].numpy(), "head.bias": head[1].numpy()}
+    for step, (x, y) in enumerate(batches):
+        tensors |= {f"images.{step}": x.permute(0, 2, 3, 1).numpy(), f"labels.{step}": y.int().numpy()}
+    tensors = {name: np.ascontiguousarray(value) for name, value in tensors.items()}
+    found, _ = drive(driver, "finetune", tensors, settings | {"encoder": "resnet18", "stem": "cifar", "channels": 3,
+                                                              "image_size": size, "steps": steps})
+    assert set(found) == set(exact), set(found) ^ set(exact)
+    assert not np.allclose(found["conv1.weight"], tensors["conv1.weight"], atol=1e-3), "the encoder did not move"
+    return [[max(relative(side[name], exact[name]) for name in exact if kind(name)) for kind in
+             (lambda n: n == "losses", lambda n: n != "losses" and "running" not in n, lambda n: "running" in n)]
+            for side in (found, rounded)]
+
+
+def oracle_finetune(driver):
+    torch.set_num_threads(1)
+    # A unit that switches within rounding (see oracle_resnet) moves all later steps: the middle one of several networks
+    # counts. About thirty layers of ten steps round to 6e-8 each, which training then amplifies: allow 1e-4.
+    cases = [finetune_case(driver, seed) for seed in range(1, 8)]
+    ours, theirs = (np.median([case[side] for case in cases], axis=0) for side in (0, 1))
+    for name, error, own in zip(("losses", "weights", "statistics"), ours, theirs):
+        check(f"finetune f32 {name}", error, max(1e-4, 3 * own))
+        print(f"finetune f32: after 10 steps {name} {error:.1e}, PyTorch's own {own:.1e}")
+
+
 def oracle_views(driver):
     try:
         import views
@@ -312,7 +373,7 @@ def oracle_views(driver):
 
 
 def main():
-    oracles = {"metamask": oracle_metamask, "resnet": oracle_resnet, "losses": oracle_losses, "optimizer": oracle_optimizer,
+    oracles = {"metamask": oracle_metamask, "finetune": oracle_finetune, "resnet": oracle_resnet, "losses": oracle_losses, "optimizer": oracle_optimizer,
                "encoder": oracle_encoder, "views": oracle_views}
     if len(sys.argv) != 3 or sys.argv[1] not in oracles:
         print(__doc__)

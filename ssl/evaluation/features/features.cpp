@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <numeric>
 
 #include "datasets/loading/image_reader.h"
 #include "engine/text/words.h"
@@ -30,22 +31,25 @@ void keep(std::vector<std::int32_t>& labels, const std::vector<char>& good) {
   labels.resize(kept);
 }
 
-/// Makes the views of images first ... first + count - 1, without gaps for unreadable images; `good` records which
-/// could be read. Returns the number of views.
-std::int64_t make_views(const Dataset& dataset, const ViewSettings& view, const Draw& draw, std::int64_t first,
-                        std::int64_t count, std::vector<float>& images, std::vector<char>& good) {
+/// Makes views of the images at `indices`, without gaps for unreadable ones; `good` records which could be read.
+/// Returns the number of views.
+std::int64_t make_views(const Dataset& dataset, const ViewSettings& view, const Draw& draw,
+                        const std::vector<std::int64_t>& indices, std::vector<float>& images, std::vector<char>& good) {
   const std::int64_t pixels = view.size * view.size * view.channels;
+  const auto count = static_cast<std::int64_t>(indices.size());
   images.resize(static_cast<std::size_t>(count * pixels));
+  good.assign(indices.size(), 0);
   parallel_for(count, 8, [&](std::int64_t low, std::int64_t high) {
     ImageReader reader(dataset);
     for (std::int64_t i = low; i < high; ++i) {
-      const WantedView wanted{&view, draw(first + i), images.data() + i * pixels};
-      good[static_cast<std::size_t>(first + i)] = reader.try_views(first + i, {&wanted, 1}).has_value();
+      const std::int64_t index = indices[static_cast<std::size_t>(i)];
+      const WantedView wanted{&view, draw(index), images.data() + i * pixels};
+      good[static_cast<std::size_t>(i)] = reader.try_views(index, {&wanted, 1}).has_value();
     }
   });
   std::int64_t made = 0;
   for (std::int64_t i = 0; i < count; ++i) {
-    if (!good[static_cast<std::size_t>(first + i)]) continue;
+    if (!good[static_cast<std::size_t>(i)]) continue;
     if (made < i) std::copy_n(images.data() + i * pixels, pixels, images.data() + made * pixels);
     ++made;
   }
@@ -58,11 +62,14 @@ Features extract(const Encode& encode, const Dataset& dataset, const ExtractSett
   require_usage(dataset.count > 0, dataset.name, " ", dataset.split, ": there are no images");
   require(settings.batch > 0, "features: batch is ", settings.batch, ", expected at least 1");
   Features features{0, dataset.classes, {}, dataset.labels};
-  std::vector<char> good(static_cast<std::size_t>(dataset.count), 0);
+  std::vector<char> good, some;
   std::vector<float> images;
   for (std::int64_t begin = 0; begin < dataset.count; begin += settings.batch) {
     const std::int64_t count = std::min(settings.batch, dataset.count - begin);
-    const std::int64_t made = make_views(dataset, view, draw, begin, count, images, good);
+    std::vector<std::int64_t> indices(static_cast<std::size_t>(count));
+    std::iota(indices.begin(), indices.end(), begin);
+    const std::int64_t made = make_views(dataset, view, draw, indices, images, some);
+    good.insert(good.end(), some.begin(), some.end());
     if (made > 0) {
       const Tensor output = encode(from_floats(backend, {made, view.size, view.size, view.channels}, images));
       require(output.shape.rank() == 2 && output.shape[0] == made, "features: the encoder made ", output.shape, " of ",
@@ -78,6 +85,24 @@ Features extract(const Encode& encode, const Dataset& dataset, const ExtractSett
   require_usage(features.rows() > 0, dataset.name, " ", dataset.split, ": none of the ", dataset.count,
                 " images can be read");
   return features;
+}
+
+/// The view with the size, channels and normalization that the encoder takes.
+ViewSettings as_encoder_takes(ViewSettings view, const Dataset& dataset, const ExtractSettings& settings) {
+  check_channels(dataset, settings);
+  view.size = settings.image_size;
+  view.channels = settings.channels;
+  view.mean = settings.mean;
+  view.std = settings.std;
+  check_view_settings(view, "probe view");
+  return view;
+}
+
+Draw view_draw(std::uint64_t seed, std::int64_t epoch) {
+  return [=](std::int64_t index) {
+    return Random(seed, Purpose::probe, static_cast<std::uint32_t>(epoch), static_cast<std::uint64_t>(index),
+                  view_stream);
+  };
 }
 
 ForwardMode eval_pass(Statistics& statistics, DType precision) {
@@ -173,16 +198,23 @@ Features extract_features(const Encode& encode, const Dataset& dataset, const Ex
 
 Features extract_view_features(const Encode& encode, const Dataset& dataset, const ExtractSettings& settings,
                                ViewSettings view, std::uint64_t seed, std::int64_t epoch, Backend& backend) {
-  check_channels(dataset, settings);
-  view.size = settings.image_size;
-  view.channels = settings.channels;
-  view.mean = settings.mean;
-  view.std = settings.std;
-  check_view_settings(view, "probe view");
-  return extract(encode, dataset, settings, view, backend, [&](std::int64_t index) {
-    return Random(seed, Purpose::probe, static_cast<std::uint32_t>(epoch), static_cast<std::uint64_t>(index),
-                  view_stream);
-  });
+  return extract(encode, dataset, settings, as_encoder_takes(view, dataset, settings), backend, view_draw(seed, epoch));
+}
+
+LabeledViews labeled_views(const Dataset& dataset, const std::vector<std::int64_t>& indices,
+                           const ExtractSettings& settings, const ViewSettings& view, std::uint64_t seed,
+                           std::int64_t epoch, Backend& backend) {
+  LabeledViews views;
+  for (const std::int64_t index : indices) views.labels.push_back(dataset.label(index));
+  std::vector<float> images;
+  std::vector<char> good;
+  const std::int64_t made =
+      make_views(dataset, as_encoder_takes(view, dataset, settings), view_draw(seed, epoch), indices, images, good);
+  require_usage(made > 0, dataset.name, " ", dataset.split, ": none of the ", indices.size(),
+                " images of a batch can be read");
+  keep(views.labels, good);
+  views.images = from_floats(backend, {made, settings.image_size, settings.image_size, settings.channels}, images);
+  return views;
 }
 
 ViewSettings probe_view() {

@@ -59,6 +59,18 @@ Features extract_features(const Encode& encode, const Dataset& dataset, const Ex
 Features extract_view_features(const Encode& encode, const Dataset& dataset, const ExtractSettings& settings,
                                ViewSettings view, std::uint64_t seed, std::int64_t epoch, Backend& backend);
 
+/// Random views of labeled images, and their labels.
+struct LabeledViews {
+  Tensor images;  // [labels, size, size, channels]
+  std::vector<std::int32_t> labels;
+};
+
+/// Returns random views of the images at `indices`, drawn as in extract_view_features. Leaves out bad images where the
+/// data set allows that; throws UsageError if no image can be read.
+LabeledViews labeled_views(const Dataset& dataset, const std::vector<std::int64_t>& indices,
+                           const ExtractSettings& settings, const ViewSettings& view, std::uint64_t seed,
+                           std::int64_t epoch, Backend& backend);
+
 /// The augmented probe's views: only a random resized crop of 8 to 100 % of the area, and a flip.
 ViewSettings probe_view();
 

@@ -2,30 +2,53 @@
 
 #include <algorithm>
 
+#include "engine/graph.h"
 #include "engine/ops/ops.h"
 #include "ssl/evaluation/features/streams.h"
 
 namespace vergence {
 
-Fit::Fit(const ParameterSet& parameters, const FitSettings& settings)
-    : parameters_(parameters),
-      settings_(settings),
-      optimizer_(parameters, settings.optimizer),
-      schedule_(settings.rate) {}
+Fit::Fit(const ParameterSet& parameters, const FitSettings& settings) : settings_(settings) {
+  also(parameters, settings.optimizer, settings.rate);
+}
+
+void Fit::also(const ParameterSet& parameters, const OptimizerSettings& optimizer, const ScheduleSettings& rate) {
+  groups_.push_back({parameters, Optimizer(parameters, optimizer), Schedule(rate)});
+}
 
 double Fit::epoch(std::int64_t number, std::int64_t rows, const Loss& loss) {
   const std::vector<std::int32_t> order = shuffled(rows, settings_.seed, number, settings_.stream);
-  const double rate = schedule_.at(number);
-  Tensor total = zeros(parameters_.flat().backend(), {});
-  for (std::int64_t begin = 0; begin < rows; begin += settings_.batch) {
+  Tensor total = zeros(groups_.front().parameters.flat().backend(), {});
+  for (std::int64_t begin = 0, step = 0; begin < rows; begin += settings_.batch, ++step) {
     const std::int64_t count = std::min(settings_.batch, rows - begin);
     if (count < settings_.min_rows) break;
     const Tensor mean = loss({order.begin() + begin, order.begin() + begin + count});
-    parameters_.backward(mean);
-    optimizer_.step(rate);
+    backward(mean);
+    for (Group& group : groups_) {
+      const std::int64_t steps = group.rate.settings().steps_per_epoch;
+      group.optimizer.step(group.rate.at(number * steps + std::min(step, steps - 1)));
+    }
     total = total + static_cast<double>(count) / static_cast<double>(rows) * mean.detached();
   }
   return total.item();
+}
+
+/// Computes the gradients of all groups in one pass.
+void Fit::backward(const Tensor& loss) const {
+  Tensors parameters;
+  GradOptions options;
+  for (const Group& group : groups_) {
+    const Tensors &own = group.parameters.tensors(), &places = group.parameters.gradient_places();
+    parameters.insert(parameters.end(), own.begin(), own.end());
+    options.places.insert(options.places.end(), places.begin(), places.end());
+  }
+  const Tensors gradients = grad({loss}, parameters, options);
+  auto at = gradients.begin();
+  for (const Group& group : groups_) {
+    const auto end = at + static_cast<std::ptrdiff_t>(group.parameters.count());
+    group.parameters.gather_gradients({at, end});
+    at = end;
+  }
 }
 
 }  // namespace vergence

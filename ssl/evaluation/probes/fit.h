@@ -1,5 +1,5 @@
-// Trains on frozen features, for all probes but the logistic regression: minibatches in random order, one optimizer
-// step for each, and a rate that decays from epoch to epoch.
+// The training loop of evaluations, for fine-tuning and all probes but the logistic regression: minibatches in random
+// order, one optimizer step for each, and a rate that decays.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,7 @@ namespace vergence {
 
 struct FitSettings {
   OptimizerSettings optimizer;
-  ScheduleSettings rate;      // counts epochs as its steps
+  ScheduleSettings rate;      // its steps_per_epoch 1: the rate changes from epoch to epoch only
   std::int64_t batch = 1;     // the last batch of an epoch may be smaller
   std::int64_t min_rows = 1;  // smaller batches are left out
   std::uint64_t seed = 1;     // with the stream, sets the order of the rows
@@ -28,14 +28,23 @@ class Fit {
 
   Fit(const ParameterSet& parameters, const FitSettings& settings);
 
+  /// Trains these parameters too, in the same steps, with an optimizer and a rate of their own.
+  void also(const ParameterSet& parameters, const OptimizerSettings& optimizer, const ScheduleSettings& rate);
+
   /// Makes one pass over `rows` rows; returns the mean of their losses.
   double epoch(std::int64_t number, std::int64_t rows, const Loss& loss);
 
  private:
-  ParameterSet parameters_;
+  struct Group {
+    ParameterSet parameters;
+    Optimizer optimizer;
+    Schedule rate;
+  };
+
+  void backward(const Tensor& loss) const;
+
   FitSettings settings_;
-  Optimizer optimizer_;
-  Schedule schedule_;
+  std::vector<Group> groups_;
 };
 
 }  // namespace vergence
