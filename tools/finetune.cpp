@@ -22,18 +22,21 @@ namespace vergence {
 namespace {
 
 const char* const description =
-    "Trains a pretrained encoder together with a linear head on labeled images of split 'probe', in random\n"
-    "crops and flips, and tests both on --split after the last epoch. The last line is\n"
-    "'top1 NN.NN top5 NN.NN'; the full result replaces finetune_100.json (finetune_10.json, ...) in the run\n"
-    "folder, and a line is appended to results.jsonl. The encoder's file stays as it is.\n"
-    "  --labels 10   a tenth of every class, always the same images (docs/evaluation.md has the rule)\n"
+    "Trains a pretrained encoder together with a linear head on labeled images of split 'probe', in\n"
+    "random crops and flips, and tests both on --split after the last epoch. The last line is\n"
+    "'top1 NN.NN top5 NN.NN'; the full result replaces finetune_100.json (finetune_10.json, ...) in the\n"
+    "run folder, and a line is appended to results.jsonl. The encoder's file stays as it is.\n"
+    "  --labels 10   a tenth of every class, always the same images (docs/evaluation.md: the rule)\n"
     "  --fold 3      a list of images that the data set's authors published: stl10 has ten\n"
+    "  --sweep       tries rates on nine tenths of these images, judged on the other tenth, then\n"
+    "                trains on all with the best\n"
     "Example: finetune --run runs/cifar10_simclr_s1 --labels 10";
 
 struct FinetuneOptions {
   std::optional<std::int64_t> labels, fold;
   std::optional<std::int64_t> epochs, batch;
   std::optional<double> lr, head_lr, momentum, weight_decay;
+  bool sweep = false;
   std::int64_t seed = 1;
 };
 
@@ -47,8 +50,12 @@ void add_finetune_options(CLI::App& app, FinetuneOptions& options) {
   app.add_option("--epochs", options.epochs, "passes over the images: 30, of 1 % of the labels 60")->check(positive);
   app.add_option("--batch", options.batch, "images per step (256), at most all")->check(positive);
   app.add_option("--lr", options.lr,
-                 "learning rate of the encoder at the start (0.03); it falls to 0 by half a cosine");
-  app.add_option("--head-lr", options.head_lr, "the same of the head (0.3)");
+                 "learning rate of the encoder at the start; it falls to 0 by half a cosine (of 100 % of the labels "
+                 "0.1, of 1 % 0.01, else 0.03)");
+  app.add_option("--head-lr", options.head_lr, "the same of the head (0.03)");
+  app.add_flag("--sweep", options.sweep,
+               "choose the rates on a held-out tenth of the images: --lr 0.003, 0.01, 0.03, 0.1, 0.3 with --head-lr "
+               "0.03 and 0.3, or with the given --head-lr");
   app.add_option("--momentum", options.momentum, "momentum of SGD (0.9)");
   app.add_option("--weight-decay", options.weight_decay, "weight decay of all parameters (0)");
   app.add_option("--seed", options.seed, "seed of the head's initial weights, the order and the crops")
@@ -58,6 +65,7 @@ void add_finetune_options(CLI::App& app, FinetuneOptions& options) {
 
 FinetuneSettings settings_of(const FinetuneOptions& options) {
   require_usage(!options.labels || !options.fold, "--fold: names the images, expected no --labels beside it");
+  require_usage(!options.sweep || !options.lr, "--sweep: chooses the encoder's rate, expected no --lr beside it");
   FinetuneSettings settings = default_finetune(options.fold ? 20 : options.labels.value_or(100));
   if (options.epochs) settings.epochs = *options.epochs;
   if (options.batch) settings.batch = *options.batch;
@@ -120,9 +128,16 @@ int run(const SubjectOptions& subject_options, const FinetuneOptions& options) {
   if (subject.transfers())
     std::printf("%s: %s\n", printable(subject.path).c_str(), printable(subject.judged_where()).c_str());
   const auto begin = Clock::now();
+  const Pretrained start{subject.encoder, subject.statistics, subject.precision};
+  std::optional<Sweep> sweep;
+  if (options.sweep) {
+    sweep = sweep_finetune(start, train, images, subject.extract, settings, finetune_trials(options.head_lr),
+                           *subject.backend, [](const std::string& line) { print_lines({line}); });
+    settings = with_rates(settings, sweep->chosen());
+  }
   double loss = 0;
-  Finetuned tuned = finetune({subject.encoder, subject.statistics, subject.precision}, train, images, subject.extract,
-                             settings, *subject.backend, progress_lines("epoch", settings.epochs, loss));
+  Finetuned tuned = finetune(start, train, images, subject.extract, settings, *subject.backend,
+                             progress_lines("epoch", settings.epochs, loss));
   print_lines(new_skipped(train));
   const Encode encode = encode_with(tuned.encoder, tuned.statistics, subject.precision);
   const Features test = shown_features(subject, encode, judged);
@@ -133,6 +148,7 @@ int run(const SubjectOptions& subject_options, const FinetuneOptions& options) {
 
   nlohmann::ordered_json json = subject.description(), own = described(options, images);
   own.update(json_of(settings));
+  if (sweep) own["sweep"] = sweep->json();
   json["finetune"] = own;
   json["seed"] = settings.seed;
   json["test_images"] = test.rows();

@@ -11,6 +11,7 @@
 #include "ssl/evaluation/features/class_cover.h"
 #include "ssl/evaluation/labeled.h"
 #include "ssl/evaluation/probes/probe.h"
+#include "ssl/evaluation/probes/sweep.h"
 #include "ssl/evaluation/subject.h"
 #include "ssl/evaluation/verdict.h"
 #include "ssl/options/tool_options.h"
@@ -30,6 +31,8 @@ const char* const description =
     "         decay 5e-6\n"
     "  sgd    random crops and flips in every epoch, each through the encoder: slow; 100 epochs,\n"
     "         batch 256, lr 0.1\n"
+    "--sweep tries learning rates, of lbfgs penalties, on nine tenths of the training images, judged on\n"
+    "the other tenth; the best is then trained on all.\n"
     "Example: linear_probe --run runs/cifar10_simclr_s1";
 
 struct ProbeOptions {
@@ -37,6 +40,7 @@ struct ProbeOptions {
   std::optional<std::int64_t> epochs, batch;
   std::optional<double> lr, final_lr, momentum, weight_decay;
   std::optional<ProbeSchedule> schedule;
+  bool sweep = false;
   std::int64_t seed = 1;
 };
 
@@ -54,6 +58,10 @@ void add_probe_options(CLI::App& app, ProbeOptions& options) {
   app.add_option("--momentum", options.momentum, "momentum of sgd (0.9)");
   app.add_option("--weight-decay", options.weight_decay,
                  "weight decay: adam 5e-6, sgd 0; of lbfgs lambda in the penalty lambda/2 |W|^2, 1e-4");
+  app.add_flag(
+      "--sweep", options.sweep,
+      "choose on a held-out tenth of the training images: --weight-decay of lbfgs among 1e-6 ... 1e-1, --lr of "
+      "adam among 1e-3 ... 1e-1, of sgd among 0.01 ... 1");
   app.add_option("--seed", options.seed, "seed of the probe's initial weights, order and crops")
       ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 53))
       ->capture_default_str();
@@ -70,6 +78,9 @@ ProbeSettings settings_of(const ProbeOptions& options) {
     refuse(options.schedule.has_value(), "schedule");
   }
   if (protocol != ProbeProtocol::sgd) refuse(options.momentum.has_value(), "momentum");
+  const bool by_penalty = protocol == ProbeProtocol::lbfgs;
+  require_usage(!options.sweep || !(by_penalty ? options.weight_decay : options.lr), "--sweep: chooses --",
+                by_penalty ? "weight-decay" : "lr", ", expected none beside it");
   ProbeSettings settings = default_probe(protocol, options.batch.value_or(0));
   const double scale = protocol == ProbeProtocol::sgd ? static_cast<double>(settings.batch) / 256 : 1;
   if (options.epochs) settings.epochs = *options.epochs;
@@ -105,30 +116,46 @@ nlohmann::ordered_json json_of(const ProbeSettings& settings) {
 struct Fitted {
   LinearClassifier classifier;
   std::vector<std::int32_t> labels;  // of the training images
+  std::optional<Sweep> sweep;
 };
 
-/// Trains by the protocol: on fixed features, or on new views in every epoch.
-Fitted fit(Subject& subject, const Dataset& train, const ProbeSettings& settings, const ProbeProgress& progress) {
+/// Trains by the protocol: on fixed features, or on new views in every epoch. A sweep changes `settings` to the best.
+Fitted fit(Subject& subject, const Dataset& train, bool sweep, ProbeSettings& settings, const ProbeProgress& progress) {
   const Encode encode = subject.encode();
   Backend& backend = *subject.backend;
-  if (settings.protocol != ProbeProtocol::sgd) {
-    const Features features = shown_features(subject, encode, train);
-    return {train_probe(features, settings, backend, progress), features.labels};
-  }
+  const bool on_views = settings.protocol == ProbeProtocol::sgd;
+  Features features;
+  FeatureSource views;
+  if (!on_views || sweep) features = shown_features(subject, encode, train);
+  if (on_views)
+    views = [&](std::int64_t epoch) {
+      Features made =
+          extract_view_features(encode, train, subject.extract, probe_view(), settings.seed, epoch, backend);
+      print_lines(new_skipped(train));
+      return made;
+    };
   Fitted fitted;
-  const FeatureSource views = [&](std::int64_t epoch) {
-    Features features =
-        extract_view_features(encode, train, subject.extract, probe_view(), settings.seed, epoch, backend);
-    print_lines(new_skipped(train));
+  if (sweep) {
+    fitted.sweep =
+        sweep_probe(features, views, settings, backend, [](const std::string& line) { print_lines({line}); });
+    settings = with_trial(settings, fitted.sweep->chosen());
+  }
+  if (!on_views) {
+    fitted.classifier = train_probe(features, settings, backend, progress);
     fitted.labels = features.labels;
-    return features;
+    return fitted;
+  }
+  const FeatureSource source = [&](std::int64_t epoch) {
+    Features made = views(epoch);
+    fitted.labels = made.labels;
+    return made;
   };
-  fitted.classifier = train_probe(views, settings, backend, progress);
+  fitted.classifier = train_probe(source, settings, backend, progress);
   return fitted;
 }
 
 int probe(const SubjectOptions& subject_options, const ProbeOptions& probe_options) {
-  const ProbeSettings settings = settings_of(probe_options);
+  ProbeSettings settings = settings_of(probe_options);
   Subject subject = open_subject(subject_options);
   VerdictFiles out(subject.options, "probe");
   if (subject_options.judged.values.verify) subject.verify();
@@ -139,7 +166,7 @@ int probe(const SubjectOptions& subject_options, const ProbeOptions& probe_optio
   const auto begin = Clock::now();
   double loss = 0;
   const char* unit = settings.protocol == ProbeProtocol::lbfgs ? "iteration" : "epoch";
-  const Fitted fitted = fit(subject, train, settings, progress_lines(unit, settings.epochs, loss));
+  const Fitted fitted = fit(subject, train, probe_options.sweep, settings, progress_lines(unit, settings.epochs, loss));
   const Features test = shown_features(subject, subject.encode(), judged);
   const ProbeAccuracy accuracy = probe_accuracy(fitted.classifier, test, *subject.backend);
   const ClassCover cover = class_cover(fitted.labels, test.labels);
@@ -148,7 +175,9 @@ int probe(const SubjectOptions& subject_options, const ProbeOptions& probe_optio
   const double seconds = seconds_since(begin);
 
   nlohmann::ordered_json json = subject.description();
-  json["probe"] = json_of(settings);
+  nlohmann::ordered_json own = json_of(settings);
+  if (fitted.sweep) own["sweep"] = fitted.sweep->json();
+  json["probe"] = own;
   json["test_images"] = test.rows();
   json["feature_dim"] = test.dim;
   nlohmann::ordered_json figures{
@@ -156,7 +185,6 @@ int probe(const SubjectOptions& subject_options, const ProbeOptions& probe_optio
   store_missing(cover, figures);
   json.update(figures);
   json["seconds"] = two_decimals(seconds);
-  nlohmann::ordered_json own = json_of(settings);
   own.erase("protocol");  // stored beside the settings
   own.erase("seed");
   out.write(json, subject, {"linear_probe", name_of(settings.protocol), own, settings.seed, test.rows(), figures});

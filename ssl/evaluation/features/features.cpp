@@ -57,18 +57,18 @@ std::int64_t make_views(const Dataset& dataset, const ViewSettings& view, const 
   return made;
 }
 
-Features extract(const Encode& encode, const Dataset& dataset, const ExtractSettings& settings,
-                 const ViewSettings& view, Backend& backend, const Draw& draw) {
-  require_usage(dataset.count > 0, dataset.name, " ", dataset.split, ": there are no images");
+Features extract(const Encode& encode, const Dataset& dataset, const std::vector<std::int64_t>& indices,
+                 const ExtractSettings& settings, const ViewSettings& view, Backend& backend, const Draw& draw) {
+  const auto count = static_cast<std::int64_t>(indices.size());
+  require_usage(count > 0, dataset.name, " ", dataset.split, ": there are no images");
   require(settings.batch > 0, "features: batch is ", settings.batch, ", expected at least 1");
-  Features features{0, dataset.classes, {}, dataset.labels};
+  Features features{0, dataset.classes, {}, {}};
   std::vector<char> good, some;
   std::vector<float> images;
-  for (std::int64_t begin = 0; begin < dataset.count; begin += settings.batch) {
-    const std::int64_t count = std::min(settings.batch, dataset.count - begin);
-    std::vector<std::int64_t> indices(static_cast<std::size_t>(count));
-    std::iota(indices.begin(), indices.end(), begin);
-    const std::int64_t made = make_views(dataset, view, draw, indices, images, some);
+  for (std::int64_t begin = 0; begin < count; begin += settings.batch) {
+    const std::int64_t end = std::min(begin + settings.batch, count);
+    const std::int64_t made =
+        make_views(dataset, view, draw, {indices.begin() + begin, indices.begin() + end}, images, some);
     good.insert(good.end(), some.begin(), some.end());
     if (made > 0) {
       const Tensor output = encode(from_floats(backend, {made, view.size, view.size, view.channels}, images));
@@ -76,15 +76,22 @@ Features extract(const Encode& encode, const Dataset& dataset, const ExtractSett
               made, " images");
       const std::vector<float> values = output.floats();
       features.dim = output.shape[1];
-      if (features.values.empty()) features.values.reserve(static_cast<std::size_t>(dataset.count * features.dim));
+      if (features.values.empty()) features.values.reserve(static_cast<std::size_t>(count * features.dim));
       features.values.insert(features.values.end(), values.begin(), values.end());
     }
-    if (settings.progress) settings.progress(begin + count, dataset.count);
+    if (settings.progress) settings.progress(end, count);
   }
+  if (!dataset.labels.empty())
+    for (const std::int64_t index : indices) features.labels.push_back(dataset.label(index));
   keep(features.labels, good);
-  require_usage(features.rows() > 0, dataset.name, " ", dataset.split, ": none of the ", dataset.count,
-                " images can be read");
+  require_usage(features.rows() > 0, dataset.name, " ", dataset.split, ": none of the ", count, " images can be read");
   return features;
+}
+
+std::vector<std::int64_t> all_images(const Dataset& dataset) {
+  std::vector<std::int64_t> indices(static_cast<std::size_t>(dataset.count));
+  std::iota(indices.begin(), indices.end(), std::int64_t{0});
+  return indices;
 }
 
 /// The view with the size, channels and normalization that the encoder takes.
@@ -192,13 +199,19 @@ Tensor plain_images(const Dataset& dataset, const std::vector<std::int64_t>& ind
 
 Features extract_features(const Encode& encode, const Dataset& dataset, const ExtractSettings& settings,
                           Backend& backend) {
-  return extract(encode, dataset, settings, plain_view(dataset, settings), backend,
+  return extract_features(encode, dataset, all_images(dataset), settings, backend);
+}
+
+Features extract_features(const Encode& encode, const Dataset& dataset, const std::vector<std::int64_t>& indices,
+                          const ExtractSettings& settings, Backend& backend) {
+  return extract(encode, dataset, indices, settings, plain_view(dataset, settings), backend,
                  [](std::int64_t) { return Random(0, Purpose::view); });
 }
 
 Features extract_view_features(const Encode& encode, const Dataset& dataset, const ExtractSettings& settings,
                                ViewSettings view, std::uint64_t seed, std::int64_t epoch, Backend& backend) {
-  return extract(encode, dataset, settings, as_encoder_takes(view, dataset, settings), backend, view_draw(seed, epoch));
+  return extract(encode, dataset, all_images(dataset), settings, as_encoder_takes(view, dataset, settings), backend,
+                 view_draw(seed, epoch));
 }
 
 LabeledViews labeled_views(const Dataset& dataset, const std::vector<std::int64_t>& indices,

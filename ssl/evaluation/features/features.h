@@ -54,6 +54,10 @@ Tensor plain_images(const Dataset& dataset, const std::vector<std::int64_t>& ind
 Features extract_features(const Encode& encode, const Dataset& dataset, const ExtractSettings& settings,
                           Backend& backend);
 
+/// The same for the images at `indices` only.
+Features extract_features(const Encode& encode, const Dataset& dataset, const std::vector<std::int64_t>& indices,
+                          const ExtractSettings& settings, Backend& backend);
+
 /// The same for random views drawn from (seed, Purpose::probe, epoch): the training images of the augmented probe.
 /// `settings` provides `view.size`, `view.channels`, `view.mean` and `view.std`.
 Features extract_view_features(const Encode& encode, const Dataset& dataset, const ExtractSettings& settings,

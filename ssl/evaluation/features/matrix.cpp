@@ -35,6 +35,15 @@ void check_labeled(const Features& features, const char* where) {
   require_usage(!features.labels.empty(), where, ": there are no labels, which this evaluation needs");
 }
 
+Features rows_at(const Features& features, const std::vector<std::int64_t>& indices) {
+  Features chosen{features.dim, features.classes, {}, {}};
+  for (const std::int64_t index : indices) {
+    chosen.values.insert(chosen.values.end(), features.row(index), features.row(index + 1));
+    if (!features.labels.empty()) chosen.labels.push_back(features.labels[static_cast<std::size_t>(index)]);
+  }
+  return chosen;
+}
+
 std::vector<double> unit_rows(const Features& features) {
   std::vector<double> unit(features.values.begin(), features.values.end());
   const std::int64_t dim = features.dim;

@@ -23,6 +23,9 @@ void check_features(const Features& features, const char* where);
 /// The same, and also throws if there are no labels.
 void check_labeled(const Features& features, const char* where);
 
+/// Returns the rows at these indices, with their labels.
+Features rows_at(const Features& features, const std::vector<std::int64_t>& indices);
+
 /// Returns the rows scaled to unit length, x / max(|x|, 1e-12), in f64: [rows, dim].
 std::vector<double> unit_rows(const Features& features);
 

@@ -35,7 +35,12 @@ std::int64_t batches_of(std::int64_t images, std::int64_t batch) {
 
 FinetuneSettings default_finetune(std::int64_t percent) {
   FinetuneSettings settings;
-  settings.epochs = percent <= 1 ? 60 : 30;
+  if (percent <= 1) {
+    settings.epochs = 60;
+    settings.lr = 0.01;
+  } else if (percent < 100) {
+    settings.lr = 0.03;
+  }
   return settings;
 }
 
@@ -83,8 +88,9 @@ double FinetuneSteps::epoch(std::int64_t number, std::int64_t rows, const Batch&
     const Tensor logits = linear(encoder_(views.images, pass), weight_, bias_);
     return cross_entropy(logits, from_indices(weight_.backend(), views.labels));
   });
-  require(std::isfinite(loss), "fine-tuning: the loss is not finite in epoch ", number + 1,
-          "; smaller learning rates may help");
+  if (!std::isfinite(loss))
+    throw NotFinite(
+        join("fine-tuning: the loss is not finite in epoch ", number + 1, "; smaller learning rates may help"));
   return loss;
 }
 
@@ -110,6 +116,35 @@ Finetuned finetune(const Pretrained& start, const Dataset& train, const std::vec
     if (progress) progress(epoch + 1, loss);
   }
   return steps.result();
+}
+
+std::vector<Trial> finetune_trials(std::optional<double> head_lr) {
+  std::vector<Trial> trials;
+  const std::vector<double> heads = head_lr ? std::vector<double>{*head_lr} : std::vector<double>{0.03, 0.3};
+  for (const double lr : {0.003, 0.01, 0.03, 0.1, 0.3})
+    for (const double head : heads) trials.push_back({{"lr", lr}, {"head_lr", head}});
+  return trials;
+}
+
+FinetuneSettings with_rates(FinetuneSettings settings, const Trial& trial) {
+  for (const auto& [name, value] : trial) (name == "lr" ? settings.lr : settings.head_lr) = value;
+  return settings;
+}
+
+Sweep sweep_finetune(const Pretrained& start, const Dataset& train, const std::vector<std::int64_t>& images,
+                     const ExtractSettings& extract, const FinetuneSettings& settings, const std::vector<Trial>& trials,
+                     Backend& backend, const TrialShown& show) {
+  const HeldOutTenth split = hold_out_tenth(values_at(train.labels, images));
+  const std::vector<std::int64_t> kept = values_at(images, split.kept), held_out = values_at(images, split.held_out);
+  return try_all(
+      trials, static_cast<std::int64_t>(held_out.size()),
+      [&](const Trial& trial) {
+        Finetuned tuned = finetune(start, train, kept, extract, with_rates(settings, trial), backend);
+        const Encode encode = encode_with(tuned.encoder, tuned.statistics, start.precision);
+        const Features features = extract_features(encode, train, held_out, extract, backend);
+        return probe_accuracy(tuned.head, features, backend).top1;
+      },
+      show);
 }
 
 }  // namespace vergence

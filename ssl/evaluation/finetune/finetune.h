@@ -8,20 +8,22 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <vector>
 
 #include "datasets/dataset.h"
 #include "ssl/evaluation/features/features.h"
 #include "ssl/evaluation/probes/fit.h"
 #include "ssl/evaluation/probes/probe.h"
+#include "ssl/evaluation/sampling/sweep.h"
 
 namespace vergence {
 
 struct FinetuneSettings {
   std::int64_t epochs = 30;
   std::int64_t batch = 256;  // at most the number of images
-  double lr = 0.03;          // of the encoder; falls to 0 by half a cosine, step by step
-  double head_lr = 0.3;      // of the head; likewise
+  double lr = 0.1;           // of the encoder; falls to 0 by half a cosine, step by step
+  double head_lr = 0.03;     // of the head; likewise
   double momentum = 0.9;
   double weight_decay = 0;  // of all parameters
   std::uint64_t seed = 1;   // for the head's initial weights, the order of images and their crops
@@ -54,6 +56,17 @@ inline constexpr std::int64_t least_finetune_batch = 16;
 Finetuned finetune(const Pretrained& start, const Dataset& train, const std::vector<std::int64_t>& images,
                    const ExtractSettings& extract, const FinetuneSettings& settings, Backend& backend,
                    const ProbeProgress& progress = {});
+
+/// Returns the pairs of rates that a sweep tries, ascending; `head_lr` fixes the head's.
+std::vector<Trial> finetune_trials(std::optional<double> head_lr);
+
+/// Returns the settings with those of a trial.
+FinetuneSettings with_rates(FinetuneSettings settings, const Trial& trial);
+
+/// Fine-tunes on nine tenths of `images` with each pair of rates and judges it on the held-out tenth.
+Sweep sweep_finetune(const Pretrained& start, const Dataset& train, const std::vector<std::int64_t>& images,
+                     const ExtractSettings& extract, const FinetuneSettings& settings, const std::vector<Trial>& trials,
+                     Backend& backend, const TrialShown& show);
 
 /// The head's input and parameters, so that training steps can be compared with another implementation's.
 class FinetuneSteps {

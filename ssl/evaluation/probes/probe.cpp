@@ -10,6 +10,7 @@
 #include "ssl/evaluation/features/streams.h"
 #include "ssl/evaluation/probes/fit.h"
 #include "ssl/evaluation/probes/logistic.h"
+#include "ssl/evaluation/sampling/sweep.h"
 
 namespace vergence {
 namespace {
@@ -71,8 +72,8 @@ class ProbeTrainer {
 };
 
 void require_finite(double loss, std::int64_t epoch) {
-  require(std::isfinite(loss), "probe: the loss is not finite in epoch ", epoch + 1,
-          "; a smaller learning rate may help");
+  if (!std::isfinite(loss))
+    throw NotFinite(join("probe: the loss is not finite in epoch ", epoch + 1, "; a smaller learning rate may help"));
 }
 
 Tensor upload_features(const Features& features, Backend& backend) {

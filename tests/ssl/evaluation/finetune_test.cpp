@@ -217,6 +217,25 @@ TEST_F(FinetuneTool, WritesTheSameVerdictAgainAndKeepsTheEncoder) {
   EXPECT_EQ(result["figures"]["top1"], second["top1"]);
 }
 
+TEST_F(FinetuneTool, ASweepIsPartOfTheResult) {
+  const auto [end, text] = run("--labels 10 --epochs 1 --head-lr 0.2 --sweep");
+  ASSERT_EQ(end, "exit 0") << text;
+  const Json tuned = verdict("finetune_10.json")["finetune"], sweep = tuned["sweep"];
+  EXPECT_EQ(sweep["held_out_images"], 3) << "one of ten of each class";
+  ASSERT_EQ(sweep["trials"].size(), finetune_trials(0.2).size());
+  double best = -1, first_best = 0;
+  for (const Json& trial : sweep["trials"]) {
+    EXPECT_EQ(trial["head_lr"], 0.2);
+    if (trial["held_out_top1"] <= best) continue;
+    best = trial["held_out_top1"];
+    first_best = trial["lr"];
+  }
+  EXPECT_EQ(sweep["chosen"]["lr"], first_best);
+  EXPECT_EQ(tuned["lr"], first_best);
+  EXPECT_NE(text.find("sweep: chosen lr "), std::string::npos) << text;
+  expect_refused("--sweep --lr 0.1", "--sweep: chooses the encoder's rate, expected no --lr beside it");
+}
+
 TEST_F(FinetuneTool, RefusesWhatItCannotDoInOneLine) {
   expect_refused("--labels 7", "--labels: expected 100, 10 or 1, got '7'");
   expect_refused("--labels 10 --fold 1", "--fold: names the images, expected no --labels beside it");
