@@ -13,6 +13,7 @@
 #include "kernels/clock.h"
 #include "ssl/evaluation/features/class_cover.h"
 #include "ssl/evaluation/labeled.h"
+#include "ssl/evaluation/sampling/bootstrap.h"
 #include "ssl/evaluation/sampling/subset.h"
 #include "ssl/evaluation/subject.h"
 #include "ssl/evaluation/verdict.h"
@@ -142,6 +143,8 @@ int run(const SubjectOptions& subject_options, const FinetuneOptions& options) {
   const Encode encode = encode_with(tuned.encoder, tuned.statistics, subject.precision);
   const Features test = shown_features(subject, encode, judged);
   const ProbeAccuracy accuracy = probe_accuracy(tuned.head, test, *subject.backend);
+  const Interval interval =
+      bootstrap_interval(probe_predictions(tuned.head, test, *subject.backend), test.labels, settings.seed);
   const ClassCover cover = class_cover(values_at(train.labels, images), test.labels);
   print_lines(notices_of(cover, train, judged, subject.data.limit > 0 ? join("--limit ", subject.data.limit) : ""));
   const double seconds = seconds_since(begin);
@@ -152,8 +155,10 @@ int run(const SubjectOptions& subject_options, const FinetuneOptions& options) {
   json["finetune"] = own;
   json["seed"] = settings.seed;
   json["test_images"] = test.rows();
-  nlohmann::ordered_json figures{
-      {"final_loss", loss}, {"top1", two_decimals(accuracy.top1)}, {"top5", two_decimals(accuracy.top5)}};
+  nlohmann::ordered_json figures{{"final_loss", loss},
+                                 {"top1", two_decimals(accuracy.top1)},
+                                 {"interval_95", interval.json()},
+                                 {"top5", two_decimals(accuracy.top5)}};
   store_missing(cover, figures);
   json.update(figures);
   json["seconds"] = two_decimals(seconds);
@@ -163,6 +168,8 @@ int run(const SubjectOptions& subject_options, const FinetuneOptions& options) {
               counted(static_cast<std::int64_t>(images.size()), "image").c_str(), subject.data.name.c_str(),
               static_cast<long long>(test.rows()), subject.options.split.c_str(), seconds,
               printable(out.path()).c_str());
+  std::printf("95 %% interval of top1: %s (%lld resamples of the images)\n", interval.text().c_str(),
+              static_cast<long long>(bootstrap_resamples));
   std::printf("top1 %.2f top5 %.2f\n", accuracy.top1, accuracy.top5);
   return 0;
 }

@@ -12,6 +12,7 @@
 #include "ssl/evaluation/labeled.h"
 #include "ssl/evaluation/probes/probe.h"
 #include "ssl/evaluation/probes/sweep.h"
+#include "ssl/evaluation/sampling/bootstrap.h"
 #include "ssl/evaluation/subject.h"
 #include "ssl/evaluation/verdict.h"
 #include "ssl/options/tool_options.h"
@@ -169,6 +170,8 @@ int probe(const SubjectOptions& subject_options, const ProbeOptions& probe_optio
   const Fitted fitted = fit(subject, train, probe_options.sweep, settings, progress_lines(unit, settings.epochs, loss));
   const Features test = shown_features(subject, subject.encode(), judged);
   const ProbeAccuracy accuracy = probe_accuracy(fitted.classifier, test, *subject.backend);
+  const Interval interval =
+      bootstrap_interval(probe_predictions(fitted.classifier, test, *subject.backend), test.labels, settings.seed);
   const ClassCover cover = class_cover(fitted.labels, test.labels);
   const std::string limit = subject.data.limit > 0 ? join("--limit ", subject.data.limit) : "";
   print_lines(notices_of(cover, train, judged, limit));
@@ -180,8 +183,10 @@ int probe(const SubjectOptions& subject_options, const ProbeOptions& probe_optio
   json["probe"] = own;
   json["test_images"] = test.rows();
   json["feature_dim"] = test.dim;
-  nlohmann::ordered_json figures{
-      {"final_loss", loss}, {"top1", two_decimals(accuracy.top1)}, {"top5", two_decimals(accuracy.top5)}};
+  nlohmann::ordered_json figures{{"final_loss", loss},
+                                 {"top1", two_decimals(accuracy.top1)},
+                                 {"interval_95", interval.json()},
+                                 {"top5", two_decimals(accuracy.top5)}};
   store_missing(cover, figures);
   json.update(figures);
   json["seconds"] = two_decimals(seconds);
@@ -192,6 +197,8 @@ int probe(const SubjectOptions& subject_options, const ProbeOptions& probe_optio
               subject_options.untrained ? " (initial weights)" : "", name_of(settings.protocol),
               subject.data.name.c_str(), static_cast<long long>(test.rows()), subject.options.split.c_str(), seconds,
               printable(out.path()).c_str());
+  std::printf("95 %% interval of top1: %s (%lld resamples of the images)\n", interval.text().c_str(),
+              static_cast<long long>(bootstrap_resamples));
   std::printf("top1 %.2f top5 %.2f\n", accuracy.top1, accuracy.top5);
   return 0;
 }

@@ -22,6 +22,7 @@
 #include "ssl/evaluation/probes/dense.h"
 #include "ssl/evaluation/probes/reconstruction.h"
 #include "ssl/evaluation/robustness/nuisance.h"
+#include "ssl/evaluation/sampling/bootstrap.h"
 
 namespace vergence {
 namespace {
@@ -323,8 +324,10 @@ Metrics::Json Metrics::knn_of(const Features& bank, const Features& query, const
   const KnnAccuracy accuracy = knn_accuracy(bank, query, *subject_.backend);
   Json json;
   const auto add = [&](const char* name, const KnnResult& result, const std::string& form) {
-    line(prefix + name + " top1", result.top1, 2, "k = " + std::to_string(result.k) + ", " + form);
-    json[name] = {{"top1", two_decimals(result.top1)}, {"k", result.k}, {"form", form}};
+    const Interval interval = bootstrap_interval(result.predicted, query.labels, settings_.seed);
+    line(prefix + name + " top1", result.top1, 2, join("k = ", result.k, ", ", form, "; 95 %: ", interval.text()));
+    json[name] = {
+        {"top1", two_decimals(result.top1)}, {"interval_95", interval.json()}, {"k", result.k}, {"form", form}};
   };
   add("knn_cosine_200", accuracy.cosine_200, "cosine, votes exp(similarity / 0.1)");
   add("knn_euclidean_5", accuracy.euclidean_5, "Euclidean, majority");

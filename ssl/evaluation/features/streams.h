@@ -17,6 +17,7 @@ inline constexpr std::uint32_t episode_stream = 7;     // the classes and images
 inline constexpr std::uint32_t corruption_stream = 8;  // the noise on an image
 inline constexpr std::uint32_t subset_stream = 9;      // which images of a class a share of the labels has
 inline constexpr std::uint32_t holdout_stream = 10;    // which images of a class settings are chosen on
+inline constexpr std::uint32_t bootstrap_stream = 11;  // the images of a resample
 
 /// Returns the numbers 0 ... count - 1 in random order (Fisher-Yates), drawn from (seed, Purpose::probe, epoch,
 /// stream).

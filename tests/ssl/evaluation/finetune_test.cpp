@@ -209,6 +209,9 @@ TEST_F(FinetuneTool, WritesTheSameVerdictAgainAndKeepsTheEncoder) {
   std::string line;
   for (int i = 0; i < 2; ++i) ASSERT_TRUE(std::getline(lines, line));
   const Json result = parse_json(line);
+  const Json interval = result["figures"]["interval_95"];
+  EXPECT_LE(interval[0], second["top1"]);
+  EXPECT_GE(interval[1], second["top1"]);
   EXPECT_EQ(result["tool"], "finetune");
   EXPECT_EQ(result["protocol"], "finetune");
   EXPECT_EQ(result["settings"]["labels"], 10);
