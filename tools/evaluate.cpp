@@ -35,6 +35,7 @@ const char* const description =
     "                  on CIFAR-100\n"
     "  corruptions     a linear probe and kNN, fitted on clean images, on images with noise, another hue,\n"
     "                  blur\n"
+    "  knn_sweep       kNN by cosine over k and temperature, chosen on a held-out tenth of the bank\n"
     "docs/evaluation.md says what each figure is.\n"
     "Example: evaluate --run runs/confounded_shapes_simclr_s1 --metrics all";
 

@@ -35,6 +35,7 @@ constexpr Metric metrics[] = {
     {"nuisance", &Metrics::nuisance, false, Labels::none},
     {"episodes", &Metrics::episodes, false, Labels::of_judged},
     {"corruptions", &Metrics::corruptions, false},
+    {"knn_sweep", &Metrics::knn_sweep, false},
 };
 
 bool contains(const std::vector<std::string>& names, const std::string& name) {

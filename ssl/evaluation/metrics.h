@@ -38,6 +38,7 @@ class Metrics {
   Json nuisance();
   Json episodes();
   Json corruptions();
+  Json knn_sweep();  // metrics_knn_sweep.cpp
 
   /// Returns why this data set has no episodes, as text to follow its name; empty if it has some.
   std::string why_no_episodes();

@@ -1,7 +1,7 @@
 // The engine's side of the oracles in PyTorch (tests/oracle/oracle.py), NumPy (tests/oracle/evaluation.py) and Pillow
 // (tests/oracle/images.py): reads inputs from one safetensors file, computes, and writes the results into another.
-//   oracle_driver resnet|losses|optimizer|encoder|objective|finetune|views|episodes|lists|corruptions|map|neighbors|
-//                 jpegs|images IN OUT
+//   oracle_driver resnet|losses|optimizer|encoder|objective|finetune|views|episodes|lists|knn_sweep|corruptions|
+//                 map|neighbors|jpegs|images IN OUT
 #include <functional>
 #include <iostream>
 #include <utility>
@@ -13,6 +13,7 @@
 #include "models/encoder_file.h"
 #include "models/encoders/resnet.h"
 #include "ssl/evaluation/finetune/finetune.h"
+#include "ssl/evaluation/neighbors/knn_sweep.h"
 #include "ssl/evaluation/probes/episodes.h"
 #include "ssl/evaluation/robustness/corruptions.h"
 #include "ssl/evaluation/sampling/subset.h"
@@ -307,6 +308,27 @@ void lists(const SafetensorsFile& in, Results& out) {
   add("held_out", tenth.held_out);
 }
 
+/// What kNN predicts in each form of the sweep, [forms, queries], with the forms' k and temperature.
+void knn_forms(const SafetensorsFile& in, Results& out) {
+  const auto classes = static_cast<std::int64_t>(number(in, "classes"));
+  const auto features = [&](const std::string& name) {
+    const Tensor values = read_tensor(in, name);
+    return Features{values.shape[1], classes, values.floats(), read_integers(in, name + "_labels")};
+  };
+  const Features bank = features("bank"), query = features("query");
+  std::vector<double> predicted, forms;
+  const KnnSweep sweep = knn_sweep(bank, query, cpu_backend());
+  for (std::size_t f = 0; f < sweep.forms.size(); ++f) {
+    predicted.insert(predicted.end(), sweep.judged[f].predicted.begin(), sweep.judged[f].predicted.end());
+    for (const double value : {static_cast<double>(sweep.judged[f].k), sweep.forms[f].temperature, sweep.held_out[f]})
+      forms.push_back(value);
+  }
+  const auto rows = static_cast<std::int64_t>(sweep.forms.size());
+  out.add("predicted", from_values(cpu_backend(), {rows, query.rows()}, predicted));
+  out.add("forms", from_values(cpu_backend(), {rows, 3}, forms));
+  out.add("best", from_values(cpu_backend(), {1}, {static_cast<double>(sweep.best)}));
+}
+
 /// Corrupted images, their bytes as numbers; no hue where there is no color.
 void corrupted(const SafetensorsFile& in, Results& out) {
   const TensorEntry* entry = in.find("images");
@@ -399,6 +421,8 @@ void run(const std::string& what, const std::string& in_path, const std::string&
     views(in, out);
   else if (what == "episodes")
     episodes(in, out);
+  else if (what == "knn_sweep")
+    knn_forms(in, out);
   else if (what == "lists")
     lists(in, out);
   else if (what == "corruptions")
@@ -422,8 +446,8 @@ void run(const std::string& what, const std::string& in_path, const std::string&
 int main(int count, char** arguments) {
   if (count != 4) {
     std::cerr << "usage: oracle_driver "
-                 "resnet|losses|optimizer|encoder|objective|finetune|views|episodes|lists|corruptions|map|"
-                 "neighbors|jpegs|images IN OUT\n";
+                 "resnet|losses|optimizer|encoder|objective|finetune|views|episodes|lists|knn_sweep|corruptions|"
+                 "map|neighbors|jpegs|images IN OUT\n";
     return 2;
   }
   try {

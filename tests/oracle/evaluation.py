@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Compares evaluations with NumPy on the same inputs:  evaluation.py ORACLE DRIVER
 
-ORACLE is episodes, lists, corruptions or report; DRIVER is the built tests/oracle_driver. Exit status: 0 they agree, 1 they do not, 77 there is no
+ORACLE is episodes, lists, knn_sweep, corruptions or report; DRIVER is the built tests/oracle_driver. Exit status: 0 they agree, 1 they do not, 77 there is no
 NumPy here (CTest counts that as skipped). Random numbers are computed here once more, from the paper's description of
 Philox, so that both sides draw alike.
 """
 import colorsys
+import glob
 import math
 import os
 import subprocess
@@ -149,6 +150,50 @@ def oracle_lists(driver):
             check(f"{name} {key}", float(found[key].tolist() != images), 0)
 
 
+# ---- kNN over k and temperature, by scikit-learn
+
+
+def oracle_knn_sweep(driver):
+    sys.path += glob.glob(os.path.join(os.environ.get("VERGENCE_BUILD", ""), "python_tools/lib/python3*/site-packages"))
+    try:
+        from sklearn.neighbors import KNeighborsClassifier
+    except ImportError as error:
+        print(f"skipped: {error}. This oracle needs scikit-learn (Debian: python3-sklearn).")
+        sys.exit(77)
+    generator = np.random.default_rng(11)
+    classes, dim = 6, 8
+    centers = generator.normal(0, 1, (classes, dim))
+
+    def some(count):
+        labels = generator.integers(0, classes, count).astype(np.int32)
+        return (centers[labels] + generator.normal(0, 1.5, (count, dim))).astype(np.float32), labels
+
+    (bank, bank_labels), (query, query_labels) = some(900), some(150)
+    found = drive(driver, "knn_sweep", {"bank": bank, "bank_labels": bank_labels, "query": query,
+                                        "query_labels": query_labels}, {"classes": classes})
+
+    def unit(rows):
+        rows = rows.astype(np.float64)
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+    def fitted(k, temperature, rows, labels):
+        # Of unit rows, cos = 1 - distance^2 / 2.
+        weights = (lambda d: np.exp((1 - d**2 / 2) / temperature)) if temperature else "uniform"
+        return KNeighborsClassifier(n_neighbors=k, weights=weights, algorithm="brute").fit(unit(rows), labels)
+
+    held = share_of(bank_labels.tolist(), 10, HOLDOUT_STREAM, keep=1)
+    kept = sorted(set(range(len(bank))) - set(held))
+    accuracies = []
+    for row, (k, temperature, held_out) in enumerate(found["forms"]):
+        expected = fitted(int(k), temperature, bank, bank_labels).predict(unit(query))
+        check(f"k {k:.0f} temperature {temperature:g}, predictions that differ",
+              float(np.sum(found["predicted"][row] != expected)), 0)
+        chosen = fitted(int(k), temperature, bank[kept], bank_labels[kept]).predict(unit(bank[held]))
+        accuracies.append(100 * np.mean(chosen == bank_labels[held]))
+        check("  held-out tenth", abs(accuracies[-1] - held_out), 1e-9)
+    check("the chosen form", abs(int(found["best"][0]) - int(np.argmax(accuracies))), 0)
+
+
 # ---- corrupted images, values in [0, 1]
 
 
@@ -243,7 +288,7 @@ def oracle_report(driver):
 
 
 def main():
-    oracles = {"episodes": oracle_episodes, "lists": oracle_lists, "corruptions": oracle_corruptions,
+    oracles = {"episodes": oracle_episodes, "lists": oracle_lists, "knn_sweep": oracle_knn_sweep, "corruptions": oracle_corruptions,
                "report": oracle_report}
     if len(sys.argv) != 3 or sys.argv[1] not in oracles:
         print(__doc__)

@@ -10,13 +10,15 @@
 namespace vergence {
 namespace {
 
-/// Adds the votes, nearest first.
-std::int32_t vote(const std::vector<Neighbor>& neighbors, const KnnForm& form, const Features& bank) {
+/// Adds the votes of the first `k` neighbors, nearest first.
+std::int32_t vote(const std::vector<Neighbor>& neighbors, std::int64_t k, const KnnForm& form, const Features& bank) {
   std::vector<double> votes(static_cast<std::size_t>(bank.classes), 0.0);
   const bool weighted = form.distance == Distance::cosine && form.temperature > 0;
-  for (const Neighbor& n : neighbors)
+  for (std::size_t i = 0; i < static_cast<std::size_t>(k); ++i) {
+    const Neighbor& n = neighbors[i];
     votes[static_cast<std::size_t>(bank.labels[static_cast<std::size_t>(n.row)])] +=
         weighted ? std::exp((1 - n.distance / 2) / form.temperature) : 1.0;
+  }
   return static_cast<std::int32_t>(std::max_element(votes.begin(), votes.end()) - votes.begin());
 }
 
@@ -46,14 +48,24 @@ std::vector<KnnResult> knn_classify(const Features& bank, const Features& query,
     results.push_back({std::min(form.k, bank.rows()), {}, 0});
     results.back().predicted.resize(static_cast<std::size_t>(query.rows()));
   }
-  std::vector<WantedNeighbors> wanted;
-  for (std::size_t f = 0; f < forms.size(); ++f) wanted.push_back({forms[f].distance, results[f].k});
+  std::vector<WantedNeighbors> wanted;  // one list for each distance: the nearest of it serve all smaller k
+  std::vector<std::size_t> list_of;     // of each form
+  for (std::size_t f = 0; f < forms.size(); ++f) {
+    const auto list = std::find_if(wanted.begin(), wanted.end(),
+                                   [&](const WantedNeighbors& each) { return each.distance == forms[f].distance; });
+    list_of.push_back(static_cast<std::size_t>(list - wanted.begin()));
+    if (list == wanted.end())
+      wanted.push_back({forms[f].distance, results[f].k});
+    else
+      list->k = std::max(list->k, results[f].k);
+  }
   NeighborSearch search(bank, query, wanted, backend, blocks);
   for (std::int64_t begin = 0; begin < query.rows(); begin += blocks.queries) {
     const auto found = search.find(begin, std::min(blocks.queries, query.rows() - begin));
     for (std::size_t f = 0; f < forms.size(); ++f)
-      for (std::size_t i = 0; i < found[f].size(); ++i)
-        results[f].predicted[static_cast<std::size_t>(begin) + i] = vote(found[f][i], forms[f], bank);
+      for (std::size_t i = 0; i < found[list_of[f]].size(); ++i)
+        results[f].predicted[static_cast<std::size_t>(begin) + i] =
+            vote(found[list_of[f]][i], results[f].k, forms[f], bank);
   }
   for (KnnResult& result : results) {
     std::int64_t hits = 0;

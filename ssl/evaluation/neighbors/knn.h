@@ -34,8 +34,9 @@ struct KnnResult {
 };
 
 /// Classifies every row of `query` by its exact neighbors in `bank`, in each of the `forms`. The earlier of equally
-/// near rows comes first; the smaller of classes with equal votes wins. A k above the bank's size is cut to it
-/// (KnnResult::k). Throws UsageError if features are empty, not finite or do not match.
+/// near rows comes first; the smaller of classes with equal votes wins. Forms of one distance share one search. A k
+/// above the bank's size is cut to it (KnnResult::k). Throws UsageError if features are empty, not finite or do not
+/// match.
 std::vector<KnnResult> knn_classify(const Features& bank, const Features& query, const std::vector<KnnForm>& forms,
                                     Backend& backend, const KnnBlocks& blocks = {});
 

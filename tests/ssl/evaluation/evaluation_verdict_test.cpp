@@ -222,7 +222,7 @@ TEST_F(Verdicts, WithoutLabelsWhatNeedsNoneIsMeasured) {
   EXPECT_GT(json["collapse"]["rankme"], 1);
   EXPECT_TRUE(json["alignment"]["uniformity"].is_number());
   ASSERT_EQ(run("evaluate", "--split val --metrics all --data " + images.path()), 0) << errors();
-  expect_printed({": left out knn, crowding, clustering, episodes, corruptions\n", "reconstruction_r2",
+  expect_printed({": left out knn, crowding, clustering, episodes, corruptions, knn_sweep\n", "reconstruction_r2",
                   "nuisance_rotation", "nuisance_crop"});
   expect_refused("evaluate", "--metrics collapse,knn,clustering --data " + images.path(),
                  "--metrics: image_folder val has no labels, which knn, clustering need; collapse, alignment, "
