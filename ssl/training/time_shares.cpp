@@ -6,7 +6,7 @@
 namespace vergence {
 namespace {
 
-double rounded(double value) { return std::round(value * 1e4) / 1e4; }
+double four_decimals(double value) { return std::round(value * 1e4) / 1e4; }
 
 }  // namespace
 
@@ -21,9 +21,9 @@ nlohmann::ordered_json TimeShares::line() {
   const Seconds now = seconds();
   double all = 0;
   for (std::size_t i = 0; i < now.size(); ++i) all += now[i] - before_[i];
-  const auto share = [&](std::size_t part) { return all > 0 ? rounded((now[part] - before_[part]) / all) : 0; };
-  nlohmann::ordered_json line{{"seconds", rounded(progress_.spent())},
-                              {"images_per_s", rounded(progress_.images_per_s())},
+  const auto share = [&](std::size_t part) { return all > 0 ? four_decimals((now[part] - before_[part]) / all) : 0; };
+  nlohmann::ordered_json line{{"seconds", four_decimals(progress_.spent())},
+                              {"images_per_s", four_decimals(progress_.images_per_s())},
                               {"data_wait", share(0)},
                               {"step", share(1)},
                               {"evaluation", share(2)},

@@ -154,7 +154,9 @@ def oracle_lists(driver):
 
 
 def oracle_knn_sweep(driver):
-    sys.path += glob.glob(os.path.join(os.environ.get("VERGENCE_BUILD", ""), "python_tools/lib/python3*/site-packages"))
+    tools = os.path.join(os.environ.get("VERGENCE_BUILD", "build"), "python_tools")
+    subprocess.run([os.path.join(os.path.dirname(__file__), "../python_tools.sh"), tools, "sklearn"], check=False)
+    sys.path += glob.glob(os.path.join(tools, "lib/python3*/site-packages"))
     try:
         from sklearn.neighbors import KNeighborsClassifier
     except ImportError as error:

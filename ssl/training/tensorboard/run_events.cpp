@@ -16,10 +16,10 @@ double wall_time() {
 }
 
 /// Adds the numbers of `object`, which may lie in further objects.
-void add_numbers(Summary& summary, const std::string& group, const nlohmann::ordered_json& object) {
+void add_scalars(Summary& summary, const std::string& group, const nlohmann::ordered_json& object) {
   for (const auto& [name, value] : object.items()) {
     const std::string tag = group + "/" + name;
-    if (value.is_object()) add_numbers(summary, tag, value);
+    if (value.is_object()) add_scalars(summary, tag, value);
     if (value.is_number()) summary.scalar(tag, value.get<double>());
   }
 }
@@ -35,7 +35,7 @@ void RunEvents::line(const nlohmann::ordered_json& line) {
   Summary summary;
   bool of_training = true;
   for (const auto& [name, value] : line.items()) {
-    if (value.is_object()) add_numbers(summary, name, value);
+    if (value.is_object()) add_scalars(summary, name, value);
     if (!value.is_number() || name == "step") continue;
     const char* group = name == "images_per_s"                   ? "clock/"
                         : of_training || name == "gradient_norm" ? "train/"
