@@ -4,11 +4,13 @@
 #include <algorithm>
 #include <filesystem>
 #include <map>
+#include <regex>
 #include <set>
 #include <sstream>
 #include <system_error>
 
 #include "datasets/dataset.h"
+#include "engine/io/files.h"
 #include "engine/text/words.h"
 #include "models/encoder.h"
 #include "ssl/options/names.h"
@@ -97,24 +99,46 @@ std::vector<std::string> recipes_like(const std::string& name) {
   return names_like(name, all);
 }
 
+std::string recipe_result(const std::string& file) {
+  static const std::regex form(
+      "# Result: (never run to the end|.*[0-9].* %.*, [0-9]+ seeds?; .+; [0-9.]+ h; commit [0-9a-f]{7,40})");
+  std::istringstream lines(read_text(file));
+  std::string first;
+  std::getline(lines, first);
+  std::smatch found;
+  require_usage(
+      std::regex_match(first, found, form), file,
+      ":1: expected '# Result: never run to the end' or '# Result: FIGURE %, N seeds; MACHINE; N h; commit ID'");
+  return found[1];
+}
+
 std::string recipes_text() {
-  std::map<std::string, std::vector<std::pair<std::string, Options>>> by_data_set;
-  std::size_t widest = 0;
+  struct Recipe {
+    std::string name, figures, result;
+  };
+  std::map<std::string, std::vector<Recipe>> by_data_set;
+  std::size_t widest = 0, widest_figures = 0;
   for (const std::string& name : recipe_names()) {
     const std::string file = find_recipe(name);
-    Options options = options_from_file(file);
+    const Options options = options_from_file(file);
+    Recipe recipe{name, figures(options), recipe_result(file)};
     widest = std::max(widest, name.size());
-    by_data_set[options.dataset].emplace_back(name, std::move(options));
+    widest_figures = std::max(widest_figures, recipe.figures.size());
+    by_data_set[options.dataset].push_back(std::move(recipe));
   }
   std::string text =
       "The shipped recipes: pretrain --config NAME --data DIR. One that is called <data set>_<objective>\n"
-      "applies by itself to that data set and objective. The first lines of each file, and docs/recipes.md,\n"
-      "say where its values come from.\n";
+      "applies by itself to that data set and objective. Below a recipe stands what whole runs of it gave:\n"
+      "figure and seeds; machine; hours; commit. -: it was never run to the end. The first lines of each\n"
+      "file, and docs/recipes.md, say where its values come from.\n";
   for (const std::string& data_set : dataset_names()) {
     if (!by_data_set.contains(data_set)) continue;
     text += "\n" + data_set + "\n";
-    for (const auto& [name, options] : by_data_set[data_set])
-      text += "  " + name + std::string(widest + 2 - name.size(), ' ') + figures(options) + "\n";
+    for (const auto& [name, figures, result] : by_data_set[data_set]) {
+      text += "  " + name + std::string(widest + 2 - name.size(), ' ') + figures;
+      const bool ran = result != "never run to the end";
+      text += ran ? "\n    gave " + result + "\n" : std::string(widest_figures + 2 - figures.size(), ' ') + "-\n";
+    }
   }
   const std::string first = find_recipe("confounded_shapes_simclr");
   if (!first.empty()) text += "\nThe files are in " + fs::path(first).parent_path().parent_path().string() + ".\n";

@@ -16,6 +16,10 @@ std::vector<std::string> recipe_names();
 /// At most three recipes that `name` may mean.
 std::vector<std::string> recipes_like(const std::string& name);
 
+/// What a recipe gave when it was run to its end, from its first line, "# Result: ...": either "never run to the end",
+/// or figure and seeds, machine, hours, commit. Throws UsageError for another first line.
+std::string recipe_result(const std::string& file);
+
 /// The text of `pretrain --recipes`: a line for each recipe, grouped by data set.
 std::string recipes_text();
 

@@ -45,6 +45,28 @@ std::string value_of(const Options& options, const std::string& name) {
   return entry ? value_text(*entry, options) : "";
 }
 
+// ---- what a run gave
+
+TEST(RecipeResults, EveryRecipeSaysWhatItGave) {
+  for (const std::string& recipe : recipe_names()) EXPECT_NE(recipe_result(recipe_path(recipe).string()), "") << recipe;
+  EXPECT_NE(recipes_text().find("  -\n"), std::string::npos);
+}
+
+TEST(RecipeResults, AnotherFirstLineIsRefused) {
+  const TemporaryFolder folder;
+  const auto result_of = [&](const std::string& line) {
+    std::ofstream(folder / "recipe.toml") << line << "\nepochs = 3\n";
+    return recipe_result(folder / "recipe.toml");
+  };
+  EXPECT_EQ(result_of("# Result: never run to the end"), "never run to the end");
+  const std::string result = "linear probe 61.20 ± 0.31 %, 3 seeds; AMD EPYC, 2 cores; 1.4 h; commit 6549f741";
+  EXPECT_EQ(result_of("# Result: " + result), result);
+  for (const char* line :
+       {"", "# SimCLR on CIFAR-10", "# Result: good", "# Result: probe 61.20 %; AMD; 1.4 h; commit 6549f741",
+        "# Result: probe 61.20 %, 3 seeds; AMD; 1.4 h"})
+    EXPECT_THROW(result_of(line), UsageError) << line;
+}
+
 // ---- generated data
 
 constexpr std::size_t cifar_bytes = 3072, stl_bytes = 3 * 96 * 96;
