@@ -56,7 +56,7 @@ class Page {
     add_features();
     add_reconstructions();
     add_masks();
-    name_scores();
+    add_scores();
     add_missing();
     return out_ + "</main>\n</body>\n</html>\n";
   }
@@ -97,7 +97,7 @@ class Page {
   void add_neighbors(const std::string& label, const FeatureSamples& samples);
   void add_reconstructions();
   void add_masks();
-  void name_scores();
+  void add_scores();
   void add_missing();
 
   const std::vector<RunFiles>& runs_;
@@ -308,10 +308,24 @@ void Page::add_masks() {
   out_ += "<div class=\"grid-of\">\n" + charts + "</div>\n";
 }
 
-void Page::name_scores() {
-  for (const RunGroup& group : groups())
-    if (runs_[group.runs[0]].options.objective == "dsa")
-      miss("scores of single images of " + group.label, "a run keeps only their mean, the curve \"score\"");
+void Page::add_scores() {
+  std::string charts;
+  for (const RunGroup& group : groups()) {
+    const RunFiles& run = shown_run(group);
+    if (run.options.objective != "dsa") continue;
+    attempt("scores of " + group.label, [&] {
+      charts +=
+          join("<figure class=\"panel scores\"><figcaption>", html_text(group.label), "</figcaption>\n",
+               bar_chart({"Scores of images by " + group.label, "images, by their score", score_values(run.path)}),
+               "</figure>\n");
+    });
+  }
+  if (charts.empty()) return;
+  heading("Scores");
+  paragraph(
+      "Each image of the batch before the last figures, the largest score first: the share of its neighbors that have "
+      "enough neighbors in common with it. An image with the score 0 repels no other.");
+  out_ += "<div class=\"grid-of\">\n" + charts + "</div>\n";
 }
 
 void Page::add_missing() {

@@ -174,7 +174,7 @@ PictureFile latest_picture(const std::string& run) {
   std::error_code error;
   for (const fs::directory_entry& entry : fs::directory_iterator(folder, error))
     if (entry.path().extension() == ".png") names.push_back(entry.path().filename().string());
-  require_usage(!names.empty(), "its folder has no pictures, which pretrain saves with --eval-every");
+  require_usage(!names.empty(), "its folder has no pictures, which pretrain saves when it judges by kNN");
   const std::string name = *std::max_element(names.begin(), names.end()), path = folder + "/" + name;
   std::string png = read_file(path);
   if (png.size() <= most_picture_bytes) return {name, png};
@@ -184,6 +184,17 @@ PictureFile latest_picture(const std::string& run) {
   for (std::int64_t side = std::max(whole.width, whole.height); png.size() > most_picture_bytes; side /= 2)
     png = png_of(reduced(whole, side)).bytes;
   return {name, png};
+}
+
+std::vector<double> score_values(const std::string& run) {
+  const std::string path = run + "/distributions.safetensors";
+  require_usage(file_exists(path),
+                "its folder has no distributions.safetensors, which pretrain writes with its figures");
+  const SafetensorsFile file(path);
+  const TensorEntry* entry = file.find("scores");
+  require_usage(entry != nullptr, "with its options, DSA does not score images");
+  const auto* scores = static_cast<const float*>(file.at("scores", "F32", {entry->size()}).data);
+  return {scores, scores + entry->size()};
 }
 
 std::vector<double> mask_values(const std::string& run) {

@@ -56,6 +56,9 @@ struct FeatureSamples {
 /// Features of the run's encoder. Throws UsageError if there is no encoder or the images cannot be read.
 FeatureSamples feature_samples(const std::string& run, const SampleSettings& settings);
 
+/// The run's latest scores of single images. Throws UsageError if it kept none.
+std::vector<double> score_values(const std::string& run);
+
 /// The run's latest reconstructions: a PNG file of its folder `pictures`, reduced if it is large. Throws UsageError if
 /// there is none.
 struct PictureFile {

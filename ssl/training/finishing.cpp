@@ -5,6 +5,7 @@
 
 #include "datasets/loading/batch.h"
 #include "engine/io/files.h"
+#include "engine/io/safetensors.h"
 #include "engine/ops/ops.h"
 
 namespace vergence {
@@ -34,12 +35,20 @@ Png picture_of_views(const RunSetup& run, const Views& views) {
   return png_of(picture_grid(pairs, run.view.mean, run.view.std));
 }
 
-std::vector<std::pair<std::string, std::vector<float>>> distributions_after(const Step& step,
-                                                                            const Objective& objective) {
-  std::vector<std::pair<std::string, std::vector<float>>> all;
+Distributions distributions_after(const Step& step, const Objective& objective) {
+  Distributions all;
   for (const auto& [name, values] : step.distributions) all.emplace_back(name, values.floats());
   if (const Tensor mask = objective.feature_mask()) all.emplace_back("mask", mask.floats());
   return all;
+}
+
+void save_distributions(const std::string& path, const Distributions& distributions) {
+  std::vector<TensorEntry> tensors;
+  for (const auto& [name, values] : distributions) {
+    const auto size = static_cast<std::int64_t>(values.size());
+    tensors.push_back({name, "F32", {size}, reinterpret_cast<const std::byte*>(values.data()), 4 * size});
+  }
+  write_safetensors(path, tensors);
 }
 
 Statistics recalibrated_statistics(const Encoder& encoder, const Dataset& dataset, const ExtractSettings& settings,

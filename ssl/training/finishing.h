@@ -24,9 +24,13 @@ std::optional<Png> save_pictures(const RunSetup& run, const std::string& folder,
 /// Both views of a batch's first images, side by side.
 Png picture_of_views(const RunSetup& run, const Views& views);
 
-/// Named values to show as histograms after this step: the step's own, and the objective's mask of features.
-std::vector<std::pair<std::string, std::vector<float>>> distributions_after(const Step& step,
-                                                                            const Objective& objective);
+/// Named values to show as histograms.
+using Distributions = std::vector<std::pair<std::string, std::vector<float>>>;
+
+/// Those of this step, and the objective's mask of features.
+Distributions distributions_after(const Step& step, const Objective& objective);
+/// Replaces the file at `path` by one with a tensor of rank 1 for each.
+void save_distributions(const std::string& path, const Distributions& distributions);
 
 /// The images for re-estimating running statistics: `batches` batches of settings.batch images in the order of (seed,
 /// epoch), or fewer, as no image is used twice.

@@ -80,7 +80,7 @@ void null_what_is_not_finite(nlohmann::ordered_json& value) {
 void check_files(const RunFolder& folder) {
   for (const std::string& file :
        {folder.config(), folder.metrics(), folder.checkpoint(), folder.encoder(), folder.encoder_as_trained(),
-        folder.mask(), folder.tuning(), folder.train_log(), folder.record()})
+        folder.mask(), folder.distributions(), folder.tuning(), folder.train_log(), folder.record()})
     regular_destination(file);
   if (RunFolder::has(folder.pictures())) regular_destination(folder.pictures() + "/epoch_0000.png");
 }

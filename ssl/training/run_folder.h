@@ -31,6 +31,7 @@ class RunFolder {
   std::string encoder() const { return path_ + "/encoder.safetensors"; }
   std::string encoder_as_trained() const { return path_ + "/encoder_as_trained.safetensors"; }
   std::string mask() const { return path_ + "/mask.safetensors"; }
+  std::string distributions() const { return path_ + "/distributions.safetensors"; }
   std::string first_stage() const { return path_ + "/stage1"; }  // the run folder of the first stage
   std::string pictures() const { return path_ + "/pictures"; }   // a folder
   std::string tuning() const { return path_ + "/tuning.json"; }

@@ -66,7 +66,7 @@ class Trainer {
   void judge_knn(nlohmann::ordered_json& line);
   void recalibrate(nlohmann::ordered_json& line);
   void save(bool with_encoder);
-  void show_distributions(const Step& done);
+  void keep_distributions(const Step& done);
   void note_once(const char* topic, const std::string& line);
   std::int64_t epoch() const { return step_ / run_.steps_per_epoch; }
 
@@ -186,7 +186,7 @@ void Trainer::log(const Step& done, double lr, std::int64_t epoch_now, bool epoc
     folder_.log(line);
     events_.line(line);
   }
-  if (judges || (not_finite.empty() && ends)) show_distributions(done);
+  if (judges || (not_finite.empty() && ends)) keep_distributions(done);
   require(not_finite.empty(), "step ", step_, ": ", options_.objective, "'s ", not_finite,
           " is not finite; a lower --lr may help. The last checkpoint is kept in ", folder_.path());
 }
@@ -221,10 +221,12 @@ void Trainer::recalibrate(nlohmann::ordered_json& line) {
   progress_.turn_to(Progress::Work::steps);
 }
 
-void Trainer::show_distributions(const Step& done) {
+void Trainer::keep_distributions(const Step& done) {
+  const Distributions all = distributions_after(done, *run_.objective);
+  if (all.empty()) return;
+  save_distributions(folder_.distributions(), all);
   if (!events_.on()) return;
-  for (const auto& [name, values] : distributions_after(done, *run_.objective))
-    events_.distribution(name, step_, values);
+  for (const auto& [name, values] : all) events_.distribution(name, step_, values);
 }
 
 void Trainer::save(bool with_encoder) {

@@ -56,7 +56,8 @@ def figures_of(run):
     """The figures with a finite value; of the clock only the rate."""
     names = set()
     for line in metrics_of(run):
-        line = {**line, **{k: v for k, v in line.pop("clock", {}).items() if k == "images_per_s"}}
+        clock = line.pop("clock", {})
+        line.update({k: v for k, v in clock.items() if k == "images_per_s"})
         names |= {k for k, v in line.items() if k not in ("step", "epoch") and v is not None and math.isfinite(v)}
     return names
 
@@ -123,6 +124,8 @@ def check_errors(folder, run):
     (cut / "metrics.jsonl").write_text("".join(lines[:3]))
     marked = " ".join(tool("compare", cut, COLUMNS="200").stdout.split())
     check("an unfinished run is marked", "unfinished: step 3, epoch 2 of 2" in marked, marked)
+    must("report", cut, "--out", folder / "cut.html")
+    check("what is not shown", "Not shown: map and neighbors of " in (folder / "cut.html").read_text())
     (cut / "metrics.jsonl").write_text(lines[0] + "{broken}\n" + lines[1])
     for name, words in (("compare", []), ("report", ["--out", folder / "none.html"])):
         done = tool(name, cut, *words)
@@ -153,7 +156,7 @@ def check_source(page, text):
     check("mask, reconstructions and views", len(parsed.of("figure", "mask")) == len(parsed.of("figure", "reconstruction")) ==
           len(parsed.of("img", "views")) == 1)
     check("names are escaped", html.escape(ODD) in text and ODD not in text)
-    check("what is not shown", "Not shown: scores of single images of dsa:" in text)
+    check("scores", len(parsed.of("figure", "scores")) == 1)
 
 
 def browse(folder, url):

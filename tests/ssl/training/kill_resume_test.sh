@@ -60,7 +60,7 @@ at=$(resumed_at)
 [ -n "$at" ] && [ "$at" -ge "$last" ] || fail "the last resume: at step '$at', after $last before"
 [ "$at" -lt "$steps" ] || fail "the run was over before the last resume: nothing was shown"
 
-grep -o '"step":[0-9]*' "$work/killed/metrics.jsonl" | cut -d: -f2 >"$work/steps"
+grep -o '^{"step":[0-9]*' "$work/killed/metrics.jsonl" | cut -d: -f2 >"$work/steps"
 seq 1 $steps | cmp - "$work/steps" || fail "metrics.jsonl does not hold every step once"
 for run in whole killed; do sed 's/,"clock":{[^}]*}//' "$work/$run/metrics.jsonl" >"$work/$run.metrics"; done
 cmp "$work/whole.metrics" "$work/killed.metrics" || fail "the metrics differ"
