@@ -7,7 +7,7 @@
 
 #include "datasets/readers/fc100.h"
 #include "datasets/readers/npy_file.h"
-#include "datasets/readers/pickle.h"
+#include "datasets/readers/pickled_array.h"
 #include "engine/io/files.h"
 #include "kernels/error.h"
 
@@ -108,16 +108,16 @@ class CifarFile {
   void unpickle_labels(const CifarKind& kind, const Pickle& pickle, const PickleValue* labels) {
     if (labels && labels->kind == PickleValue::Kind::list) {
       for (const PickleValue* label : labels->children) {
-        const std::optional<std::int64_t> number = pickle.integer(*label);
-        require_usage(number.has_value(), kind.name, ": ", path_, " has label ", pickle.described(*label),
+        const std::optional<std::int64_t> number = pickled_integer(pickle, *label);
+        require_usage(number.has_value(), kind.name, ": ", path_, " has label ", described(pickle, *label),
                       " in record ", labels_.size(), ", expected a whole number from 0 to ", kind.classes - 1);
         add_label(kind, *number);
       }
       return;
     }
     require_usage(labels && labels->kind == PickleValue::Kind::object, kind.name, ": ", path_,
-                  " has no list or array '", kind.label_key, "'", labels ? ", but " + pickle.described(*labels) : "");
-    const PickledArray array = pickle.array(labels);
+                  " has no list or array '", kind.label_key, "'", labels ? ", but " + described(pickle, *labels) : "");
+    const PickledArray array = pickled_array(pickle, labels);
     require_usage(array.shape.size() == 1 && is_integer_type(array.type), kind.name, ": ", path_,
                   " has labels of shape ", shape_text(array.shape), " and type '", array.type,
                   "', expected whole numbers of shape (N,)");
@@ -126,7 +126,7 @@ class CifarFile {
 
   void unpickle(const CifarKind& kind) {
     const Pickle& pickle = pickle_.emplace(bytes_, join(kind.name, ": ", path_));
-    const PickledArray data = pickle.array(pickle.root().at("data"));
+    const PickledArray data = pickled_array(pickle, pickle.root().at("data"));
     unpickle_labels(kind, pickle, pickle.root().at(kind.label_key));
     const std::int64_t images = count();
     require_usage(data.type == "|u1", kind.name, ": ", path_, " has images of type '", data.type,

@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "datasets/readers/cifar.h"
-#include "datasets/readers/pickle.h"
+#include "datasets/readers/pickled_array.h"
 #include "datasets/readers/stl10.h"
 #include "datasets/registry.h"
 #include "datasets/verify.h"
@@ -119,7 +119,7 @@ TEST(Pickle, ReadsWhatPython3Writes) {
   for (const std::string& bytes : pickles_of_python3()) {
     SCOPED_TRACE(protocol++);
     const Pickle pickle(bytes, "here");
-    const PickledArray array = pickle.array(pickle.root().at("data"));
+    const PickledArray array = pickled_array(pickle, pickle.root().at("data"));
     EXPECT_EQ(array.shape, (std::vector<std::int64_t>{2, 3}));
     EXPECT_EQ(array.bytes, "\x01\x02\xc8\n'\\");
     std::vector<std::int64_t> labels;
@@ -149,7 +149,8 @@ TEST(Pickle, RunsNothing) {
   const Pickle pickle("cos\nsystem\n(S'echo ran'\ntR.", "here");
   EXPECT_EQ(pickle.root().kind, PickleValue::Kind::object);
   EXPECT_EQ(pickle.root().children[0]->bytes, "os.system");
-  expect_contains(message_of([&] { pickle.array(&pickle.root()); }), {"here: not a pickle", "expected a NumPy array"});
+  expect_contains(message_of([&] { pickled_array(pickle, &pickle.root()); }),
+                  {"here: not a pickle", "expected a NumPy array"});
 }
 
 TEST(Pickle, TextOfTheFirstProtocolIsLatin1WithEscapes) {

@@ -5,7 +5,7 @@
 
 #include "datasets/readers/cifar.h"
 #include "datasets/readers/npy_file.h"
-#include "datasets/readers/pickle.h"
+#include "datasets/readers/pickled_array.h"
 #include "engine/io/files.h"
 #include "tests/support/complaints.h"
 #include "tests/support/temporary_folder.h"
@@ -28,21 +28,21 @@ TEST(Pickle, ReadsArraysAndScalarsOfBothNumPys) {
     EXPECT_EQ(bytes.find("numpy._core") != std::string::npos, name.starts_with("numpy2"));
     const Pickle pickle(bytes, "here");
     const PickleValue& root = pickle.root();
-    const PickledArray labels = pickle.array(root.at("labels")), big = pickle.array(root.at("big"));
+    const PickledArray labels = pickled_array(pickle, root.at("labels")), big = pickled_array(pickle, root.at("big"));
     EXPECT_EQ(labels.type, "<i8");
     EXPECT_EQ(labels.shape, (std::vector<std::int64_t>{3}));
     EXPECT_EQ(integers_of(labels.bytes, labels.type), (std::vector<std::int64_t>{3, 255, 300}));
     EXPECT_EQ(big.type, ">i2");
     EXPECT_EQ(integers_of(big.bytes, big.type), (std::vector<std::int64_t>{1, 2}));
-    EXPECT_EQ(pickle.array(root.at("data")).bytes, "\x01\x02\xc8\n'\\");
-    EXPECT_EQ(pickle.array(root.at("shape")).shape, (std::vector<std::int64_t>{0, 3}));
+    EXPECT_EQ(pickled_array(pickle, root.at("data")).bytes, "\x01\x02\xc8\n'\\");
+    EXPECT_EQ(pickled_array(pickle, root.at("shape")).shape, (std::vector<std::int64_t>{0, 3}));
     const PickleValue::Children& scalars = root.at("scalars")->children;
     ASSERT_EQ(scalars.size(), 4u);
-    EXPECT_EQ(pickle.integer(*scalars[0]), -7);
-    EXPECT_EQ(pickle.integer(*scalars[1]), 200);
-    EXPECT_FALSE(pickle.integer(*scalars[2]).has_value());
-    EXPECT_EQ(pickle.described(*scalars[2]), "a NumPy scalar of type '|b1'");
-    EXPECT_EQ(pickle.described(*scalars[3]), "a NumPy scalar of type '<f4'");
+    EXPECT_EQ(pickled_integer(pickle, *scalars[0]), -7);
+    EXPECT_EQ(pickled_integer(pickle, *scalars[1]), 200);
+    EXPECT_FALSE(pickled_integer(pickle, *scalars[2]).has_value());
+    EXPECT_EQ(described(pickle, *scalars[2]), "a NumPy scalar of type '|b1'");
+    EXPECT_EQ(described(pickle, *scalars[3]), "a NumPy scalar of type '<f4'");
     EXPECT_EQ(root.at("text")->bytes, "\xc3\xa9\xe4\xb8\xad\xf0\x9f\x98\x80\\u0041\r");
     ASSERT_NE(root.at("empty"), nullptr);
     EXPECT_EQ(root.at("empty")->kind, PickleValue::Kind::bytes);

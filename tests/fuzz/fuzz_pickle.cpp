@@ -1,7 +1,7 @@
 // Python's pickles as plain data.
 #include <set>
 
-#include "datasets/readers/pickle.h"
+#include "datasets/readers/pickled_array.h"
 #include "tests/fuzz/fuzz_target.h"
 
 namespace {
@@ -23,7 +23,7 @@ std::set<const PickleValue*> reachable(const PickleValue& root) {
 
 void check_array(const Pickle& pickle, const PickleValue* value) {
   PickledArray array;
-  if (!accepts("file: ", [&] { array = pickle.array(value); })) return;
+  if (!accepts("file: ", [&] { array = pickled_array(pickle, value); })) return;
   must(array.type.size() == 3, "an array has a type of numbers");
   __extension__ unsigned __int128 size = static_cast<std::uint64_t>(array.type[2] - '0');
   for (const std::int64_t side : array.shape) {
@@ -45,8 +45,9 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
       letters += std::set<char>(value->bytes.begin(), value->bytes.end()).size();  // every byte can be read
       const bool array = value->kind == PickleValue::Kind::object;
       accepts("file: ", [&] {
-        must(pickle.integer(*value).has_value() || value->kind != PickleValue::Kind::integer, "an integer is one");
-        const std::string told = pickle.described(*value);
+        must(pickled_integer(pickle, *value).has_value() || value->kind != PickleValue::Kind::integer,
+             "an integer is one");
+        const std::string told = described(pickle, *value);
         must(!told.empty() && told.size() < 400 && is_one_line(told), "a value is described in a few words");
       });
       must(!array || value->children.size() == 2 || value->children.size() == 3, "an object has two or three parts");

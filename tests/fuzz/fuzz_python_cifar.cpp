@@ -2,7 +2,7 @@
 
 #include "datasets/readers/cifar.h"
 #include "datasets/readers/npy_file.h"
-#include "datasets/readers/pickle.h"
+#include "datasets/readers/pickled_array.h"
 #include "tests/fuzz/fuzz_target.h"
 
 namespace {
@@ -13,18 +13,18 @@ using namespace vergence;
 std::vector<std::int64_t> labels_of(const Pickle& pickle) {
   const PickleValue* labels = pickle.root().at("fine_labels");
   if (labels->kind == PickleValue::Kind::object) {
-    const PickledArray array = pickle.array(labels);
+    const PickledArray array = pickled_array(pickle, labels);
     return integers_of(array.bytes, array.type);
   }
   std::vector<std::int64_t> numbers;
-  for (const PickleValue* label : labels->children) numbers.push_back(pickle.integer(*label).value());
+  for (const PickleValue* label : labels->children) numbers.push_back(pickled_integer(pickle, *label).value());
   return numbers;
 }
 
 /// The images must be the rows of the pickle's array from `first` on, with their labels.
 void check_images(const Dataset& data, std::string_view file, const std::string& split) {
   const Pickle pickle(file, "file");
-  const PickledArray array = pickle.array(pickle.root().at("data"));
+  const PickledArray array = pickled_array(pickle, pickle.root().at("data"));
   const std::vector<std::int64_t> labels = labels_of(pickle);
   const auto count = static_cast<std::int64_t>(labels.size());
   must(array.shape == std::vector<std::int64_t>({count, 3072}), "there is a row per label");

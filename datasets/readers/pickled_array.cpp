@@ -1,10 +1,10 @@
-// Reads a pickle's values as NumPy arrays and scalars, and describes values for messages.
+#include "datasets/readers/pickled_array.h"
+
 #include <string>
 #include <string_view>
 #include <utility>
 
 #include "datasets/readers/npy_file.h"
-#include "datasets/readers/pickle.h"
 #include "engine/text/printable.h"
 #include "kernels/error.h"
 
@@ -41,55 +41,56 @@ std::string pickled_type(const Value* type) {
 
 }  // namespace
 
-PickledArray Pickle::filled(const Value* type, std::vector<std::int64_t> shape, const Value* data) const {
+PickledArray filled(const Pickle& pickle, const Value* type, std::vector<std::int64_t> shape, const Value* data) {
   PickledArray array{pickled_type(type), std::move(shape), data->bytes};
-  if (array.type.empty() || data->kind != Kind::bytes) fail("expected a NumPy array of numbers");
+  if (array.type.empty() || data->kind != Kind::bytes) pickle.fail("expected a NumPy array of numbers");
   auto size = static_cast<std::uint64_t>(array.type[2] - '0');
   for (const std::int64_t side : array.shape)
-    if (__builtin_mul_overflow(size, static_cast<std::uint64_t>(side), &size)) fail("an array's shape cannot be");
-  if (size != data->bytes.size()) fail("an array's bytes do not fit its shape");
+    if (__builtin_mul_overflow(size, static_cast<std::uint64_t>(side), &size))
+      pickle.fail("an array's shape cannot be");
+  if (size != data->bytes.size()) pickle.fail("an array's bytes do not fit its shape");
   return array;
 }
 
-PickledArray Pickle::array(const Value* value) const {
-  if (!value || value->kind != Kind::object) fail("expected a NumPy array");
+PickledArray pickled_array(const Pickle& pickle, const Value* value) {
+  if (!value || value->kind != Kind::object) pickle.fail("expected a NumPy array");
   const Value *sides = nullptr, *type = nullptr, *data = nullptr;
   const Value::Children& arguments = arguments_of(*value);
   if (is_name(value->children[0], "._reconstruct") && value->children.size() == 3) {
     const Value::Children& state = value->children[2]->children;  // version, shape, type, column by column?, bytes
-    if (state.size() != 5) fail("expected a NumPy array");
-    if (state[3]->integer != 0) fail("the array lies column by column, expected row by row");
+    if (state.size() != 5) pickle.fail("expected a NumPy array");
+    if (state[3]->integer != 0) pickle.fail("the array lies column by column, expected row by row");
     sides = state[1], type = state[2], data = state[4];
   } else if (is_name(value->children[0], "._frombuffer") && arguments.size() == 4) {
     data = arguments[0], type = arguments[1], sides = arguments[2];
-    if (arguments[3]->bytes != "C") fail("the array lies column by column, expected row by row");
+    if (arguments[3]->bytes != "C") pickle.fail("the array lies column by column, expected row by row");
   } else {
-    fail("expected a NumPy array");
+    pickle.fail("expected a NumPy array");
   }
   std::vector<std::int64_t> shape;
   for (const Value* side : sides->children) {
-    if (side->kind != Kind::integer || side->integer < 0) fail("an array's shape cannot be");
+    if (side->kind != Kind::integer || side->integer < 0) pickle.fail("an array's shape cannot be");
     shape.push_back(side->integer);
   }
-  return filled(type, std::move(shape), data);
+  return filled(pickle, type, std::move(shape), data);
 }
 
 /// numpy.int64(3) is pickled as scalar(dtype("i8"), bytes). For any other value: an array without a type.
-PickledArray Pickle::scalar(const Value& value) const {
+PickledArray scalar(const Pickle& pickle, const Value& value) {
   if (value.kind != Kind::object || !is_name(value.children[0], ".scalar")) return {};
   const Value::Children& arguments = arguments_of(value);
   if (arguments.size() != 2 || pickled_type(arguments[0]).empty()) return {};
-  return filled(arguments[0], {}, arguments[1]);
+  return filled(pickle, arguments[0], {}, arguments[1]);
 }
 
-std::optional<std::int64_t> Pickle::integer(const Value& value) const {
+std::optional<std::int64_t> pickled_integer(const Pickle& pickle, const Value& value) {
   if (value.kind == Kind::integer) return value.integer;
-  const PickledArray number = scalar(value);
+  const PickledArray number = scalar(pickle, value);
   if (number.type.empty() || !is_integer_type(number.type)) return std::nullopt;
   return integers_of(number.bytes, number.type).front();
 }
 
-std::string Pickle::described(const Value& value) const {
+std::string described(const Pickle& pickle, const Value& value) {
   switch (value.kind) {
     case Kind::none:
       return "None";
@@ -108,8 +109,8 @@ std::string Pickle::described(const Value& value) const {
     default:
       break;
   }
-  if (const auto whole = integer(value)) return std::to_string(*whole);
-  const PickledArray number = scalar(value);
+  if (const auto whole = pickled_integer(pickle, value)) return std::to_string(*whole);
+  const PickledArray number = scalar(pickle, value);
   if (!number.type.empty()) return join("a NumPy scalar of type '", number.type, "'");
   const Value* callable = value.kind == Kind::name ? &value : value.children[0];
   return callable->kind == Kind::name ? "an object of " + shortened(callable->bytes, 60) : "an object";

@@ -1,6 +1,6 @@
 // A stack machine for the opcodes of Python's pickletools. It runs no code: REDUCE, NEWOBJ and BUILD only keep their
 // parts. Every opcode makes at most one value and copies of text are limited, so memory grows with the file.
-#include "datasets/readers/pickle.h"
+#include "engine/io/pickle.h"
 
 #include <cstring>
 #include <unordered_map>
@@ -28,7 +28,7 @@ class PickleMachine {
     for (;;) {
       const char code = take(1)[0];
       if (code == '.') return pop();
-      if (!(constant(code) || text(code) || container(code) || stack_or_memo(code) || construction(code)))
+      if (!(constant(code) || text(code) || collection(code) || stack_or_memo(code) || construction(code)))
         fail(join("an unknown opcode ", static_cast<int>(static_cast<unsigned char>(code))));
     }
   }
@@ -92,6 +92,11 @@ class PickleMachine {
     stack_.pop_back();
     return top;
   }
+  /// A list or dict, or an object of a class derived from one, whose items are left out.
+  Value* container(Kind kind, const char* what) {
+    const bool derived = stack_.size() > floor() && stack_.back()->kind == Kind::object;
+    return top(derived ? Kind::object : kind, what);
+  }
   Value* top(Kind kind, const char* what) {
     if (stack_.size() <= floor() || stack_.back()->kind != kind) fail(join("expected ", what));
     return stack_.back();
@@ -111,6 +116,7 @@ class PickleMachine {
     push({.kind = Kind::list, .children = std::move(items)});
   }
   void extend(Value& value, const Value::Children& more) {
+    if (value.kind == Kind::object) return;
     if (value.kind == Kind::dict && more.size() % 2) fail("a key has no value");
     value.children.insert(value.children.end(), more.begin(), more.end());
   }
@@ -135,9 +141,9 @@ class PickleMachine {
       case 'J':
         return push_integer(static_cast<std::int32_t>(number(4))), true;  // BININT
       case '\x8a':
-        return push_integer(long_integer(number(1))), true;  // LONG1
+        return push_long_integer(number(1)), true;  // LONG1
       case '\x8b':
-        return push_integer(long_integer(number(4))), true;  // LONG4
+        return push_long_integer(number(4)), true;  // LONG4
       case 'I':
         return push_line_integer(line()), true;
       case 'L':
@@ -151,11 +157,18 @@ class PickleMachine {
     }
   }
 
-  std::int64_t long_integer(std::uint64_t length) {
-    if (length > 8) fail("an integer has more than 64 bits");
-    const std::uint64_t value = number(static_cast<int>(length));
-    const std::uint64_t unused = 8 * (8 - length);
-    return length == 0 ? 0 : static_cast<std::int64_t>(value << unused) >> unused;
+  /// Numbers of more than 64 bits become real ones.
+  void push_long_integer(std::uint64_t length) {
+    if (length > 8) return push({.kind = Kind::real, .real = rounded_integer(take(length))});
+    const std::uint64_t value = number(static_cast<int>(length)), unused = 8 * (8 - length);
+    push_integer(length == 0 ? 0 : static_cast<std::int64_t>(value << unused) >> unused);
+  }
+  /// Little-endian, in two's complement.
+  static double rounded_integer(std::string_view bytes) {
+    const double sign = bytes.back() & 0x80 ? -1 : 0;
+    double value = sign;
+    for (std::size_t i = bytes.size(); i > 0; --i) value = 256 * value + static_cast<unsigned char>(bytes[i - 1]);
+    return value;
   }
   void push_line_integer(std::string_view digits) {
     if (digits == "00" || digits == "01") return push({.kind = Kind::boolean, .integer = digits == "01"});
@@ -282,16 +295,18 @@ class PickleMachine {
     return text;
   }
 
-  bool container(char code) {
+  bool collection(char code) {
     switch (code) {
       case ']':
       case ')':
-        return push({.kind = Kind::list}), true;  // EMPTY_LIST, EMPTY_TUPLE
+      case '\x8f':
+        return push({.kind = Kind::list}), true;  // EMPTY_LIST, EMPTY_TUPLE, EMPTY_SET
       case '}':
         return push({.kind = Kind::dict}), true;
       case 'l':
       case 't':
-        return push({.kind = Kind::list, .children = above_mark()}), true;  // LIST, TUPLE
+      case '\x91':
+        return push({.kind = Kind::list, .children = above_mark()}), true;  // LIST, TUPLE, FROZENSET
       case '\x85':
         return push_last(1), true;
       case '\x86':
@@ -305,19 +320,20 @@ class PickleMachine {
       }
       case 'a': {  // APPEND
         Value* item = pop();
-        return extend(*top(Kind::list, "a list"), {item}), true;
+        return extend(*container(Kind::list, "a list"), {item}), true;
       }
-      case 'e': {  // APPENDS
+      case 'e':
+      case '\x90': {  // APPENDS, ADDITEMS
         const Value::Children items = above_mark();
-        return extend(*top(Kind::list, "a list"), items), true;
+        return extend(*container(Kind::list, "a list"), items), true;
       }
       case 's': {  // SETITEM
         Value *value = pop(), *key = pop();
-        return extend(*top(Kind::dict, "a dict"), {key, value}), true;
+        return extend(*container(Kind::dict, "a dict"), {key, value}), true;
       }
       case 'u': {  // SETITEMS
         const Value::Children items = above_mark();
-        return extend(*top(Kind::dict, "a dict"), items), true;
+        return extend(*container(Kind::dict, "a dict"), items), true;
       }
       default:
         return false;
@@ -374,23 +390,34 @@ class PickleMachine {
         Value *arguments = pop(), *callable = pop();
         return construct(callable, arguments), true;
       }
-      case 'b': {  // BUILD
-        Value* state = pop();
-        Value* object = top(Kind::object, "an object");
-        if (object->children.size() != 2) fail("an object is built twice");
-        return object->children.push_back(state), true;
+      case '\x92': {  // NEWOBJ_EX, whose named arguments are left out
+        pop();
+        Value *arguments = pop(), *callable = pop();
+        return construct(callable, arguments), true;
       }
+      case 'b':  // BUILD
+        return build(pop()), true;
+      case 'Q':  // BINPERSID
+        return push({.kind = Kind::persistent, .children = {pop()}}), true;
       default:
         return false;
     }
   }
 
+  /// An OrderedDict's attributes are left out.
+  void build(const Value* state) {
+    if (stack_.size() > floor() && stack_.back()->kind == Kind::dict) return;
+    Value* object = top(Kind::object, "an object");
+    if (object->children.size() != 2) fail("an object is built twice");
+    object->children.push_back(state);
+  }
   /// In old protocols, Python 3 writes bytes as calls with text: turns those calls back into plain bytes.
   void construct(Value* callable, Value* arguments) {
     const Value::Children& given = arguments->children;
     const std::string_view name = callable->kind == Kind::name ? callable->bytes : "";
     if (name == "_codecs.encode" && given.size() == 2 && given[1]->bytes == "latin1")
       return push_bytes(kept(from_utf8(given[0]->bytes)));
+    if (name == "collections.OrderedDict" && given.empty()) return push({.kind = Kind::dict});
     if (name == "__builtin__.bytes" && arguments->kind == Kind::list && given.empty()) return push_bytes("");
     push({.kind = Kind::object, .children = {callable, arguments}});
   }
