@@ -3,8 +3,10 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <variant>
@@ -117,6 +119,9 @@ class Encoder {
 Tensor conv_bn_of_images(const Tensor& images, const ConvBn& layer, const ForwardMode& pass,
                          const ConvBnOptions& options, const std::string& name);
 
+/// The shape of a file's tensor, named as the encoder names it; null: there is none.
+using ShapeOf = std::function<const std::vector<std::int64_t>*(const std::string& name)>;
+
 struct EncoderFamily {
   std::vector<std::string> names;  // for --encoder
   std::vector<EncoderOption> options;
@@ -125,6 +130,10 @@ struct EncoderFamily {
   std::unique_ptr<EncoderNetwork> (*make)(const EncoderSettings& settings, const Init& init);
   /// Adds the encoder's layers to `cost`.
   void (*count)(const EncoderSettings& settings, CostCounter& cost);
+  /// The settings of the family's network that a file with tensors of these shapes holds, in PyTorch's layout; what
+  /// shapes do not tell is as in `like`. None: no network of this family. Throws UsageError for a variant of the family
+  /// that it does not have. Null: only files of `save_encoder` have networks of this family.
+  std::optional<EncoderSettings> (*recognize)(const ShapeOf& shape_of, const EncoderSettings& like) = nullptr;
 };
 
 /// Sorted by their files' names.

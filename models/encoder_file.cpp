@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <map>
+#include <optional>
 #include <set>
 
 #include "kernels/parallel.h"
@@ -57,11 +58,11 @@ std::map<std::string, const ConvBn*> norms_of(const Encoder& encoder) {
 }
 
 /// Reads tensors of one file and records which were requested.
-class Reader {
+class Reader final : public EncoderTensors {
  public:
   explicit Reader(const SafetensorsFile& file) : file_(file) {}
 
-  std::vector<float> floats(const std::string& name, const std::vector<std::int64_t>& shape) {
+  std::optional<std::vector<float>> floats(const std::string& name, const std::vector<std::int64_t>& shape) override {
     const TensorEntry& entry = file_.at(name, "F32", shape);
     used_.insert(name);
     std::vector<float> values(static_cast<std::size_t>(entry.size()));
@@ -71,7 +72,7 @@ class Reader {
     return values;
   }
 
-  std::int64_t counter(const std::string& name) {
+  std::int64_t counter(const std::string& name) override {
     const TensorEntry& entry = file_.at(name, "I64", {});
     used_.insert(name);
     std::int64_t value;
@@ -132,28 +133,36 @@ void save_encoder(const std::string& path, const Encoder& encoder, const Statist
 
 TrainedEncoder load_encoder(const std::string& path, Backend& backend) {
   const SafetensorsFile file(path);
-  return encoder_from(file, EncoderSettings::from_metadata(file.metadata(), path), backend);
+  Reader reader(file);
+  TrainedEncoder trained =
+      encoder_from(reader, EncoderSettings::from_metadata(file.metadata(), path), {.backend = backend});
+  trained.metadata = file.metadata();
+  reader.require_all_used();
+  return trained;
 }
 
-TrainedEncoder encoder_from(const SafetensorsFile& file, const EncoderSettings& settings, Backend& backend) {
-  TrainedEncoder trained{make_encoder(settings, {backend}), {}, file.metadata()};
-  Reader reader(file);
+TrainedEncoder encoder_from(EncoderTensors& tensors, const EncoderSettings& settings, const Init& init) {
+  TrainedEncoder trained{make_encoder(settings, init), {}, {}};
   const auto norms = norms_of(trained.encoder);
+  const auto on_device = [&](const Shape& shape, const std::vector<float>& values) {
+    const Tensor made = from_floats(init.backend, shape, values);
+    return init.dtype == DType::f32 ? made : cast(made, init.dtype);
+  };
   trained.encoder.each([&](const std::string& name, Tensor& tensor) {
     const bool is_conv = tensor.shape.rank() == 4;
-    const std::vector<float> values = reader.floats(name, is_conv ? oihw(tensor.shape) : sizes_of(tensor.shape));
-    assign(tensor, from_floats(backend, tensor.shape, is_conv ? to_ohwi(values, tensor.shape) : values));
+    const auto values = tensors.floats(name, is_conv ? oihw(tensor.shape) : sizes_of(tensor.shape));
+    if (values) assign(tensor, on_device(tensor.shape, is_conv ? to_ohwi(*values, tensor.shape) : *values));
     const auto norm = norms.find(name);
     if (norm == norms.end()) return;
+    const std::string& layer = norm->second->norm_name;
     const Shape channels{tensor.size()};
-    const auto running = [&](const char* kind) {
-      return from_floats(backend, channels, reader.floats(norm->second->norm_name + kind, sizes_of(channels)));
-    };
-    trained.statistics.layers[norm->second->norm_name] = {
-        running(".running_mean"), running(".running_var"),
-        reader.counter(norm->second->norm_name + ".num_batches_tracked")};
+    const auto mean = tensors.floats(layer + ".running_mean", sizes_of(channels));
+    const auto variance = tensors.floats(layer + ".running_var", sizes_of(channels));
+    trained.statistics.layers[layer] = {
+        mean ? on_device(channels, *mean) : zeros(init.backend, channels, init.dtype),
+        variance ? on_device(channels, *variance) : full(init.backend, channels, 1, init.dtype),
+        tensors.counter(layer + ".num_batches_tracked")};
   });
-  reader.require_all_used();
   return trained;
 }
 

@@ -3,6 +3,7 @@
 // num_batches_tracked (I64, one element). There is no classifier. The metadata describe the network.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -60,7 +61,19 @@ struct TrainedEncoder {
 /// or unexpected tensor, a wrong type or shape, a value that is not finite, and metadata without a network.
 TrainedEncoder load_encoder(const std::string& path, Backend& backend);
 
-/// The same from an open file, for a network with known settings.
-TrainedEncoder encoder_from(const SafetensorsFile& file, const EncoderSettings& settings, Backend& backend);
+/// Where an encoder's weights come from. Names are the encoder's own; values are in PyTorch's layout (convolutions
+/// [out, in, height, width]).
+class EncoderTensors {
+ public:
+  virtual ~EncoderTensors() = default;
+  /// A parameter or running statistic of this shape; none: it keeps its initial value. Throws UsageError for a tensor
+  /// of another shape.
+  virtual std::optional<std::vector<float>> floats(const std::string& name, const std::vector<std::int64_t>& shape) = 0;
+  /// How often a layer's running statistics were updated.
+  virtual std::int64_t counter(const std::string& name) = 0;
+};
+
+/// A network with these settings and weights. `init`: where it is, and its initial values.
+TrainedEncoder encoder_from(EncoderTensors& tensors, const EncoderSettings& settings, const Init& init);
 
 }  // namespace vergence

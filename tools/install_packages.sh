@@ -6,7 +6,7 @@ set -euo pipefail
 
 needed=(g++ cmake ninja-build libcli11-dev libtomlplusplus-dev nlohmann-json3-dev libdnnl-dev
   libopenblas-openmp-dev liblbfgs-dev libstb-dev libjpeg62-turbo-dev libxxhash-dev libmd-dev
-  libeigen3-dev libprotozero-dev)
+  libeigen3-dev libprotozero-dev libzip-dev)
 optional=()
 case "${1:-}" in
   '') ;;

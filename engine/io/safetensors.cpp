@@ -2,6 +2,7 @@
 #include "engine/io/safetensors.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <limits>
 #include <nlohmann/json.hpp>
@@ -112,7 +113,7 @@ TensorEntry parse_tensor(const std::string& path, const std::string& name, const
   entry.dtype = fields["dtype"].get<std::string>();
   const std::int64_t element = safetensors_size_of(entry.dtype);
   require_usage(element > 0, path, ": tensor '", shortened(name), "': unknown dtype '", shortened(entry.dtype),
-                "', expected F64, F32, BF16, I64, I32 or U8");
+                "', expected BOOL or a number of 1 to 8 bytes, such as F32");
   for (const Json& extent : fields["shape"]) entry.shape.push_back(whole_number(extent, path, name, "shape"));
   begin = whole_number(fields["data_offsets"][0], path, name, "data_offsets");
   const std::int64_t end = whole_number(fields["data_offsets"][1], path, name, "data_offsets");
@@ -158,10 +159,12 @@ std::int64_t TensorEntry::size() const {
 }
 
 std::int64_t safetensors_size_of(std::string_view dtype) {
-  if (dtype == "F64" || dtype == "I64") return 8;
-  if (dtype == "F32" || dtype == "I32") return 4;
-  if (dtype == "BF16") return 2;
-  if (dtype == "U8") return 1;
+  using Sized = std::pair<std::string_view, std::int64_t>;
+  constexpr std::array<Sized, 13> types{Sized{"F64", 8}, {"I64", 8},  {"U64", 8}, {"F32", 4}, {"I32", 4},
+                                        {"U32", 4},      {"BF16", 2}, {"F16", 2}, {"I16", 2}, {"U16", 2},
+                                        {"I8", 1},       {"U8", 1},   {"BOOL", 1}};
+  for (const auto& [name, bytes] : types)
+    if (name == dtype) return bytes;
   return 0;
 }
 

@@ -17,7 +17,7 @@ namespace vergence {
 /// One tensor of a file: `bytes` bytes at `data`, row-major, little-endian, not owned.
 struct TensorEntry {
   std::string name;
-  std::string dtype;                // F64, F32, BF16, I64, I32 or U8
+  std::string dtype;                // F64, F32, F16, BF16, I64 … I8, U64 … U8, BOOL
   std::vector<std::int64_t> shape;  // empty: one element
   const void* data = nullptr;
   std::int64_t bytes = 0;

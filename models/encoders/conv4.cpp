@@ -4,6 +4,7 @@
 // Four times: convolution 3x3 with 64 channels, batch norm, ReLU, max-pool 2. The features are the last map, flattened:
 // 256 of images of 32 pixels, 1600 of 84. Convolutions have no bias, which the following batch norm would cancel.
 #include <array>
+#include <optional>
 
 #include "models/encoder.h"
 
@@ -82,12 +83,26 @@ void count_conv4(const EncoderSettings& settings, CostCounter& cost) {
   }
 }
 
+std::optional<EncoderSettings> recognize_conv4(const ShapeOf& shape_of, const EncoderSettings& like) {
+  const std::vector<std::int64_t>* first = shape_of("layer1.conv.weight");
+  if (!first || first->size() != 4 || !shape_of("layer4.bn.weight")) return {};
+  EncoderSettings settings = like;
+  settings.encoder = "conv4";
+  settings.channels = (*first)[1];
+  return settings;
+}
+
 }  // namespace
 
 namespace encoders {
 
 EncoderFamily conv4() {
-  return {.names = {"conv4"}, .options = {}, .shape = conv4_shape, .make = make_conv4, .count = count_conv4};
+  return {.names = {"conv4"},
+          .options = {},
+          .shape = conv4_shape,
+          .make = make_conv4,
+          .count = count_conv4,
+          .recognize = recognize_conv4};
 }
 
 }  // namespace encoders

@@ -1,6 +1,7 @@
 #include "models/encoders/resnet.h"
 
 #include <array>
+#include <optional>
 
 #include "engine/text/words.h"
 
@@ -234,6 +235,39 @@ void count_resnet(const EncoderSettings& any, CostCounter& cost) {
   }
 }
 
+/// The stem of a first convolution of this size; a 3x3 one may or may not pool, which `like` tells.
+Stem stem_of(std::int64_t kernel, Stem like) {
+  if (layers_of(like).kernel == kernel) return like;
+  if (kernel == 7) return Stem::imagenet;
+  require_usage(kernel == 3, "a ResNet with a first convolution of ", kernel, "x", kernel, ", expected 3x3 or 7x7");
+  return Stem::cifar;
+}
+
+std::array<int, 4> depths_of(const ShapeOf& shape_of) {
+  std::array<int, 4> depths{};
+  for (std::size_t stage = 0; stage < depths.size(); ++stage)
+    while (shape_of(join("layer", stage + 1, ".", depths[stage], ".conv1.weight"))) ++depths[stage];
+  return depths;
+}
+
+std::optional<EncoderSettings> recognize_resnet(const ShapeOf& shape_of, const EncoderSettings& like) {
+  const std::vector<std::int64_t>* first = shape_of("conv1.weight");
+  if (!first || first->size() != 4 || !shape_of("layer1.0.conv1.weight") || !shape_of("layer2.0.downsample.0.weight"))
+    return {};
+  const std::array<int, 4> depths = depths_of(shape_of);
+  const bool bottleneck = shape_of("layer1.0.conv3.weight") != nullptr;
+  ResNetSettings settings = resnet_settings(like);
+  settings.encoder.clear();
+  for (const Architecture& architecture : architectures)
+    if (architecture.bottleneck == bottleneck && architecture.depths == depths) settings.encoder = architecture.name;
+  require_usage(!settings.encoder.empty(), "a ResNet with ", depths[0], ", ", depths[1], ", ", depths[2], " and ",
+                depths[3], bottleneck ? " bottleneck" : " basic", " blocks, expected ", alternatives(resnet_names()));
+  settings.width = (*first)[0];
+  settings.channels = (*first)[1];
+  settings.stem = stem_of((*first)[2], settings.stem);
+  return settings;
+}
+
 }  // namespace
 
 namespace encoders {
@@ -257,7 +291,8 @@ EncoderFamily resnet() {
                        .initial = true}},
           .shape = resnet_shape,
           .make = make_network,
-          .count = count_resnet};
+          .count = count_resnet,
+          .recognize = recognize_resnet};
 }
 
 }  // namespace encoders

@@ -172,7 +172,8 @@ TEST_F(Safetensors, TypesAndSizes) {
                      bytes);
   };
   EXPECT_EQ(one("F32", "[2]", "[0,8]", 8), "accepted");
-  EXPECT_EQ(one("F16", "[2]", "[0,4]", 4), "tensor 'a': unknown dtype 'F16', expected F64, F32, BF16, I64, I32 or U8");
+  EXPECT_EQ(one("F4", "[2]", "[0,1]", 1),
+            "tensor 'a': unknown dtype 'F4', expected BOOL or a number of 1 to 8 bytes, such as F32");
   EXPECT_EQ(one("F32", "[2]", "[0,7]", 7), "tensor 'a': F32 [2] does not have 7 bytes");
   EXPECT_EQ(one("F32", "[-1]", "[0,4]", 4), "tensor 'a': shape holds -1, expected a whole number");
   EXPECT_EQ(one("F32", "[1.0]", "[0,4]", 4), "tensor 'a': shape holds 1.0, expected a whole number");

@@ -3,12 +3,14 @@
 
 Needs NumPy and Pillow. What tests/fuzz/corpus holds was made by this, or was found by a fuzzer since.
 """
+import collections
 import io
 import json
 import pathlib
 import pickle
 import struct
 import sys
+import zipfile
 
 import numpy
 from PIL import Image
@@ -315,6 +317,80 @@ write("safetensors", "name_twice", safetensors(b'{"w":1,"w":2}'))
 write("safetensors", "nested", safetensors(b'{"w":' + b"[" * 500 + b"]" * 500 + b"}"))
 write("safetensors", "bad_name", safetensors({"a\n\x01" * 400: tensor("F16", [1], 0, 2)}, b"ab"))
 write("safetensors", "long_number", safetensors(b'{"w":{"dtype":"U8","shape":[1e3],"data_offsets":[0,1]}}', b"a"))
+
+# ---- PyTorch's checkpoints, without PyTorch: its classes and functions are only names in the pickle
+class Storage:
+    """A persistent id ("storage", class, key, device, elements)."""
+
+    def __init__(self, kind, key, elements):
+        self.kind, self.key, self.elements = kind, key, elements
+
+
+class Tensor:
+    def __init__(self, storage, offset, shape, strides, parameter=False):
+        self.parts, self.parameter = (storage, offset, shape, strides, False, {}), parameter
+
+    def __reduce__(self):
+        if self.parameter:
+            return torch_function("_rebuild_parameter"), (Tensor(*self.parts[:4]), True, {})
+        return torch_function("_rebuild_tensor_v2"), self.parts
+
+
+def torch_function(name):
+    return getattr(sys.modules["torch._utils"], name)
+
+
+for module, names in (("torch", ["FloatStorage", "HalfStorage", "LongStorage", "BoolStorage", "QUInt8Storage"]),
+                      ("torch._utils", ["_rebuild_tensor_v2", "_rebuild_parameter"])):
+    made = sys.modules[module] = type(sys)(module)
+    for name in names:
+        setattr(made, name, type(name, (), {"__module__": module, "__qualname__": name}))
+
+
+class TorchPickler(pickle.Pickler):
+    def persistent_id(self, value):
+        if not isinstance(value, Storage):
+            return None
+        return ("storage", getattr(sys.modules["torch"], value.kind), value.key, "cpu", value.elements)
+
+
+def torch_pickle(value, protocol=2):
+    text = io.BytesIO()
+    TorchPickler(text, protocol).dump(value)
+    return text.getvalue()
+
+
+def archive(compression=zipfile.ZIP_STORED, **entries):
+    text = io.BytesIO()
+    with zipfile.ZipFile(text, "w", compression) as file:
+        for name, content in entries.items():
+            file.writestr(zipfile.ZipInfo("archive/" + name.replace("__", "/").replace("pickle", "data.pkl")), content, compression)
+    return text.getvalue()
+
+
+floats = Storage("FloatStorage", "0", 16)
+state = collections.OrderedDict()
+state["conv.weight"] = Tensor(floats, 2, (2, 3), (3, 1))
+state["turned"] = Tensor(floats, 0, (2, 2), (1, 2), parameter=True)
+state["halves"] = Tensor(Storage("HalfStorage", "0", 32), 0, (32,), (1,))
+state["count"] = Tensor(Storage("LongStorage", "0", 8), 1, (), ())
+state["empty"] = Tensor(floats, 0, (0, 3), (3, 1))
+nested = {"state_dict": state, "epoch": 3, 5: {"x": state["count"]}, "set": {1, 2}, "big": 1 << 70}
+broken = {"beyond": Tensor(floats, 10, (4, 4), (4, 1)), "huge": Tensor(floats, 0, (1 << 62, 4), (0, 0)),
+          "flags": Tensor(Storage("BoolStorage", "0", 4), 0, (4,), (1,)), "other": Tensor(Storage("QUInt8Storage", "0", 4), 0, (4,), (1,)),
+          "lost": Tensor(Storage("FloatStorage", "7", 4), 0, (4,), (1,)), "negative": Tensor(floats, 0, (-4,), (1,)),
+          "ranks": Tensor(floats, 0, (4, 4), (1,)), "text": Tensor("text", 0, (4,), (1,))}
+for name, value in (("nested", nested), ("broken", broken), ("none", {"a": 1}), ("list", [state])):
+    for protocol in (2, 4):
+        write("torch_checkpoint", f"{name}_protocol_{protocol}", torch_pickle(value, protocol), b"\x01")
+whole = archive(pickle=torch_pickle(nested), data__0=bytes_of(64), byteorder="little")
+write("torch_checkpoint", "archive", whole, b"\x00")
+write("torch_checkpoint", "compressed", archive(zipfile.ZIP_DEFLATED, pickle=torch_pickle(nested), data__0=bytes_of(64)), b"\x00")
+write("torch_checkpoint", "big_endian", archive(pickle=torch_pickle(nested), data__0=bytes_of(64), byteorder="big"), b"\x00")
+write("torch_checkpoint", "program", archive(pickle=torch_pickle(nested), **{"constants.pkl": b"N."}), b"\x00")
+write("torch_checkpoint", "other_zip", archive(readme="text"), b"\x00")
+write("torch_checkpoint", "cut_off", whole[:len(whole) // 2], b"\x00")
+write("torch_checkpoint", "damaged", whole.replace(bytes_of(64), bytes_of(64, 5)), b"\x00")
 
 # ---- packed images: a checksum of an image's bytes is only right where xxhash is there to make it
 def packed(count=2, classes="a\nb\n", checksums=None, **changes):

@@ -1,6 +1,7 @@
 // The engine's side of the oracles in PyTorch (tests/oracle/oracle.py), NumPy (tests/oracle/evaluation.py) and Pillow
 // (tests/oracle/images.py): reads inputs from one safetensors file, computes, and writes the results into another.
-//   oracle_driver resnet|losses|optimizer|encoder|objective|finetune|views|episodes|lists|knn_sweep|corruptions|
+//   oracle_driver
+//   resnet|losses|optimizer|encoder|weights|objective|finetune|views|episodes|lists|knn_sweep|corruptions|
 //                 map|neighbors|jpegs|images IN OUT
 #include <functional>
 #include <iostream>
@@ -12,6 +13,7 @@
 #include "kernels/views.h"
 #include "models/encoder_file.h"
 #include "models/encoders/resnet.h"
+#include "models/weights/encoder_weights.h"
 #include "ssl/evaluation/finetune/finetune.h"
 #include "ssl/evaluation/neighbors/knn_sweep.h"
 #include "ssl/evaluation/probes/episodes.h"
@@ -153,6 +155,15 @@ void encoder(const SafetensorsFile& in, Results& out, const std::string& encoder
   for (int step = 0; step < 3; ++step) encoder((1.0 + step) * images, {.groups = 2, .running = &statistics});
   save_encoder(encoder_path, encoder, statistics, {});
   out.add("features", encoder(images, {.training = false, .running = &statistics}));
+}
+
+/// Features of another program's encoder.
+void weights(const SafetensorsFile& in, Results& out) {
+  const Tensor images = read_tensor(in, "images");
+  EncoderSettings like{.encoder = "", .image_size = images.shape[1], .channels = 3, .components = {}};
+  like.components.get<ResNetSettings>().stem = *Words<Stem>(stem_words).value_of(in.meta("stem"));
+  TrainedEncoder trained = load_any_encoder(in.meta("file"), in.meta("prefix"), like, "choose one", cpu_backend());
+  out.add("features", trained.encoder(images, {.training = false, .running = &trained.statistics}));
 }
 
 /// Training steps of an objective from given weights over given views; all parameters after the last one. Options stand
@@ -413,6 +424,8 @@ void run(const std::string& what, const std::string& in_path, const std::string&
     optimizer(in, out);
   else if (what == "encoder")
     encoder(in, out, out_path + ".encoder");
+  else if (what == "weights")
+    weights(in, out);
   else if (what == "objective")
     objective(in, out);
   else if (what == "finetune")
@@ -445,9 +458,10 @@ void run(const std::string& what, const std::string& in_path, const std::string&
 
 int main(int count, char** arguments) {
   if (count != 4) {
-    std::cerr << "usage: oracle_driver "
-                 "resnet|losses|optimizer|encoder|objective|finetune|views|episodes|lists|knn_sweep|corruptions|"
-                 "map|neighbors|jpegs|images IN OUT\n";
+    std::cerr
+        << "usage: oracle_driver "
+           "resnet|losses|optimizer|encoder|weights|objective|finetune|views|episodes|lists|knn_sweep|corruptions|"
+           "map|neighbors|jpegs|images IN OUT\n";
     return 2;
   }
   try {

@@ -1,0 +1,233 @@
+#include "models/weights/encoder_weights.h"
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+#include <set>
+
+#include "engine/text/printable.h"
+#include "engine/text/words.h"
+
+namespace vergence {
+namespace {
+
+using Sizes = std::vector<std::int64_t>;
+using Layout = std::string (*)(const std::string& name);
+
+std::string replaced(std::string text, std::string_view from, std::string_view to) {
+  const std::size_t at = text.find(from);
+  return at == std::string::npos ? text : text.replace(at, from.size(), to);
+}
+
+/// Names in a torch.nn.Sequential of a ResNet's children: conv1 is 0, bn1 is 1, layer1 is `first_stage`.
+std::string sequential(const std::string& name, int first_stage) {
+  if (name.starts_with("conv1.")) return join("0", name.substr(5));
+  if (name.starts_with("bn1.")) return join("1", name.substr(3));
+  if (!name.starts_with("layer") || name.size() < 7 || name[6] != '.') return name;
+  return join(name[5] - '1' + first_stage, name.substr(6));
+}
+
+std::string with_shortcut(const std::string& name) { return replaced(name, ".downsample.", ".shortcut."); }
+
+/// How other programs name an encoder's tensors.
+constexpr Layout layouts[]{
+    [](const std::string& name) { return name; },
+    [](const std::string& name) { return sequential(name, 4); },  // torchvision's: after ReLU and pooling
+    [](const std::string& name) { return with_shortcut(name); },  // lightly's ResNetGenerator
+    [](const std::string& name) { return with_shortcut(sequential(name, 2)); },  // its children in a Sequential
+};
+
+/// A moving average, or a network with other names that is trained beside the encoder.
+bool is_copy(const std::string& prefix) {
+  for (const char* word : {"momentum", "teacher", "target", "ema", "encoder_k", "key"})
+    if (prefix.find(word) != std::string::npos) return true;
+  return false;
+}
+
+/// "", and every beginning of a name that ends with a dot.
+std::set<std::string> prefixes_of(const std::vector<StoredTensor>& tensors) {
+  std::set<std::string> prefixes{""};
+  for (const StoredTensor& tensor : tensors)
+    for (std::size_t dot = tensor.name.find('.'); dot != std::string::npos; dot = tensor.name.find('.', dot + 1))
+      prefixes.insert(tensor.name.substr(0, dot + 1));
+  return prefixes;
+}
+
+std::string sizes_text(const Sizes& sizes) {
+  std::string text = "[";
+  for (const std::int64_t size : sizes) text += (text.size() > 1 ? ", " : "") + std::to_string(size);
+  return text + "]";
+}
+
+std::string quoted(const std::string& prefix) {
+  return prefix.empty() ? "no prefix" : join("'", shortened(prefix), "'");
+}
+
+/// The first names, and how many more there are.
+std::string some_of(const std::vector<std::string>& names) {
+  constexpr std::size_t most = 6;
+  std::string text;
+  for (std::size_t i = 0; i < std::min(names.size(), most); ++i) text += (i ? ", " : "") + shortened(names[i]);
+  return names.size() > most ? join(text, " and ", names.size() - most, " more") : text;
+}
+
+bool is_statistic(const std::string& name) {
+  return name.ends_with(".running_mean") || name.ends_with(".running_var") || name.ends_with(".num_batches_tracked");
+}
+
+struct Found {
+  std::string prefix;
+  Layout layout;
+  EncoderSettings settings;
+};
+
+}  // namespace
+
+bool describes_encoder(const Metadata& metadata) { return metadata.contains("encoder"); }
+
+EncoderWeights::EncoderWeights(const std::string& path, const std::string& prefix, const EncoderSettings& like,
+                               const char* remedy)
+    : file_(open_weights(path)), taken_(file_->tensors().size()) {
+  for (std::size_t i = 0; i < file_->tensors().size(); ++i) places_[file_->tensors()[i].name] = i;
+  std::set<std::string> prefixes = prefixes_of(file_->tensors());
+  if (!prefix.empty()) prefixes = {prefix, prefix + "."};
+
+  std::vector<Found> found;
+  for (const std::string& before : prefixes)
+    for (const Layout layout : layouts)
+      for (const EncoderFamily& family : encoder_families()) {
+        if (!family.recognize) continue;
+        const auto shape_of = [&](const std::string& name) {
+          const auto place = places_.find(before + layout(name));
+          return place == places_.end() ? nullptr : &file_->tensors()[place->second].shape;
+        };
+        std::optional<EncoderSettings> settings;
+        try {
+          settings = family.recognize(shape_of, like);
+        } catch (const UsageError& error) {
+          throw UsageError(join(path, ": ", before.empty() ? "" : join("under ", quoted(before), ": "), error.what()));
+        }
+        if (settings && (found.empty() || found.back().prefix != before)) found.push_back({before, layout, *settings});
+      }
+  if (found.size() > 1) {
+    const auto copies = std::partition(found.begin(), found.end(), [](const Found& f) { return !is_copy(f.prefix); });
+    if (copies == found.begin() + 1) found.erase(copies, found.end());
+  }
+  std::vector<std::string> names;
+  for (const StoredTensor& tensor : file_->tensors())
+    if (!is_statistic(tensor.name)) names.push_back(tensor.name);
+  require_usage(!found.empty(), path, ": ", prefix.empty() ? "" : join("under ", quoted(prefix), " "),
+                "there is no encoder of these: ", listed(encoder_names()), "; its tensors are ", some_of(names));
+  std::vector<std::string> several;
+  for (const Found& f : found) several.push_back(quoted(f.prefix));
+  require_usage(found.size() == 1, path, ": there are several encoders, with ", listed(several),
+                " before their names: ", remedy);
+  prefix_ = found[0].prefix;
+  layout_ = found[0].layout;
+  settings_ = found[0].settings;
+}
+
+/// The file's tensors by the network's names.
+class WeightsOfEncoder final : public EncoderTensors {
+ public:
+  WeightsOfEncoder(EncoderWeights& weights, StemRule stem, std::string stem_name)
+      : weights_(weights), stem_(stem), stem_name_(std::move(stem_name)) {}
+
+  std::optional<std::vector<float>> floats(const std::string& name, const Sizes& shape) override {
+    const bool first = name == stem_name_;
+    if (first && stem_ == StemRule::renew) return {};
+    const auto place = find(name);
+    if (!place) return {};
+    const StoredTensor& tensor = weights_.file_->tensors()[*place];
+    const bool adapts = first && stem_ == StemRule::adapt && tensor.shape.size() == 4 && tensor.shape[0] == shape[0] &&
+                        tensor.shape[2] == shape[2] && tensor.shape[3] == shape[3];
+    require_usage(tensor.shape == shape || adapts, path(), ": tensor '", shortened(tensor.name), "' is ",
+                  sizes_text(tensor.shape), ", but '", name, "' of the network is ", sizes_text(shape),
+                  first ? other_stems() : "");
+    weights_.taken_[*place] = true;
+    std::vector<float> values = weights_.file_->floats(*place);
+    for (const float value : values)
+      require_usage(std::isfinite(value), path(), ": tensor '", shortened(tensor.name),
+                    "': expected finite values, got ", value);
+    return tensor.shape == shape ? values : adapted(values, tensor.shape, shape);
+  }
+
+  std::int64_t counter(const std::string& name) override {
+    const auto place = find(name);
+    if (!place) return 0;
+    const std::vector<float> value = weights_.file_->floats(*place);
+    weights_.taken_[*place] = true;
+    return value.size() == 1 && value[0] >= 0 && value[0] < 1e15f ? static_cast<std::int64_t>(value[0]) : 0;
+  }
+
+  /// Missing weights, by the network's names.
+  const std::vector<std::string>& lacking() const { return lacking_; }
+
+ private:
+  const std::string& path() const { return weights_.file_->path(); }
+
+  std::optional<std::size_t> find(const std::string& name) {
+    const auto place = weights_.places_.find(weights_.prefix_ + weights_.layout_(name));
+    if (place != weights_.places_.end()) return place->second;
+    (is_statistic(name) ? weights_.missing_ : lacking_).push_back(name);
+    return {};
+  }
+
+  const char* other_stems() const {
+    return stem_ == StemRule::adapt ? " (adapt fits other channels, not other sizes)"
+                                    : " (adapt fits other channels; new starts this layer anew)";
+  }
+
+  /// [out, in, height, width] for other input channels, so that gray or repeated images give what RGB gave.
+  static std::vector<float> adapted(const std::vector<float>& values, const Sizes& from, const Sizes& to) {
+    const std::int64_t area = from[2] * from[3], in = from[1], wanted = to[1];
+    const bool sums = wanted == 1;
+    const float scale = sums ? 1.0f : static_cast<float>(in) / static_cast<float>(wanted);
+    std::vector<float> made(static_cast<std::size_t>(to[0] * wanted * area));
+    for (std::int64_t out = 0; out < to[0]; ++out)
+      for (std::int64_t i = 0; i < (sums ? in : wanted); ++i)
+        for (std::int64_t cell = 0; cell < area; ++cell)
+          made[static_cast<std::size_t>((out * wanted + (sums ? 0 : i)) * area + cell)] +=
+              scale * values[static_cast<std::size_t>((out * in + i % in) * area + cell)];
+    return made;
+  }
+
+  EncoderWeights& weights_;
+  StemRule stem_;
+  std::string stem_name_;
+  std::vector<std::string> lacking_;
+};
+
+TrainedEncoder EncoderWeights::load(const EncoderSettings& network, const Init& init, StemRule stem) {
+  require_usage(network.encoder == settings_.encoder, file_->path(), ": holds a ", settings_.encoder, ", expected a ",
+                network.encoder, " (--encoder)");
+  const std::string first = make_encoder(network, init).layers().front()->conv_name + ".weight";
+  WeightsOfEncoder tensors(*this, stem, first);
+  TrainedEncoder trained = encoder_from(tensors, network, init);
+  require_usage(tensors.lacking().empty(), file_->path(),
+                ": lacks weights of the network: ", some_of(tensors.lacking()));
+  trained.metadata = metadata();
+  return trained;
+}
+
+TrainedEncoder load_any_encoder(const std::string& path, const std::string& prefix, const EncoderSettings& like,
+                                const char* remedy, Backend& backend) {
+  if (describes_encoder(open_weights(path)->metadata())) return load_encoder(path, backend);
+  EncoderWeights weights(path, prefix, like, remedy);
+  EncoderSettings settings = weights.settings();
+  settings.image_size = like.image_size;
+  return weights.load(settings, {.backend = backend});
+}
+
+std::string EncoderWeights::report() const {
+  std::vector<std::string> left;
+  for (std::size_t i = 0; i < taken_.size(); ++i)
+    if (!taken_[i]) left.push_back(file_->tensors()[i].name);
+  std::string text = join(printable(file_->path()), ": ", settings_.encoder, ", ",
+                          counted(static_cast<std::int64_t>(taken_.size() - left.size()), "tensor"),
+                          prefix_.empty() ? "" : join(" under ", quoted(prefix_)));
+  return join(text, "\nleft out          ", left.empty() ? "nothing" : some_of(left), "\nmissing           ",
+              missing_.empty() ? "nothing" : some_of(missing_));
+}
+
+}  // namespace vergence

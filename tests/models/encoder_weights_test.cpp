@@ -1,0 +1,172 @@
+// Encoders in other programs' files: each layout of names gives the same features, and what does not fit is refused in
+// one line.
+#include "models/weights/encoder_weights.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/support/complaints.h"
+#include "tests/support/small_models.h"
+#include "tests/support/temporary_folder.h"
+
+namespace vergence {
+namespace {
+
+using Rename = std::function<std::string(std::string)>;
+
+const Rename as_they_are = [](const std::string& name) { return name; };
+
+std::string replaced(std::string text, const std::string& from, const std::string& to) {
+  const std::size_t at = text.find(from);
+  return at == std::string::npos ? text : text.replace(at, from.size(), to);
+}
+
+/// A small encoder, and its weights in files without a description.
+class EncoderWeightsTest : public testing::Test {
+ protected:
+  explicit EncoderWeightsTest() : model_(make_resnet(small(), {cpu_backend(), 3})) {
+    model_(images_, {.groups = 2, .running = &statistics_});
+  }
+
+  std::string write(const Rename& rename, const std::vector<std::string>& left_out = {}) {
+    const EncoderEntries entries(model_, statistics_);
+    std::vector<TensorEntry> list = more_;
+    for (TensorEntry entry : entries.entries()) {
+      if (std::find(left_out.begin(), left_out.end(), entry.name) != left_out.end()) continue;
+      entry.name = rename(entry.name);
+      list.push_back(entry);
+    }
+    write_safetensors(folder_ / "weights", list);
+    return folder_ / "weights";
+  }
+  /// Adds the encoder once more under another prefix.
+  void add_copy(const std::string& prefix) {
+    copies_.emplace_back(model_, statistics_);
+    for (TensorEntry entry : copies_.back().entries()) {
+      entry.name = prefix + entry.name;
+      more_.push_back(entry);
+    }
+  }
+  static EncoderSettings like() {
+    EncoderSettings settings;
+    settings.image_size = 8;
+    return settings;
+  }
+  std::vector<float> features(TrainedEncoder trained) const {
+    return trained.encoder(images_, {.training = false, .running = &trained.statistics}).floats();
+  }
+  std::vector<float> own_features() { return model_(images_, {.training = false, .running = &statistics_}).floats(); }
+  static TrainedEncoder load(const std::string& path, const std::string& prefix = "") {
+    return load_any_encoder(path, prefix, like(), "choose one with --prefix", cpu_backend());
+  }
+
+  const TemporaryFolder folder_;
+  const Tensor images_ = random_tensor({4, 8, 8, 3}, 13, DType::f32);
+  ResNet model_;
+  Statistics statistics_;
+  std::vector<TensorEntry> more_;
+  std::vector<EncoderEntries> copies_;
+};
+
+TEST_F(EncoderWeightsTest, EveryLayoutOfNamesGivesTheSameFeatures) {
+  const auto in_sequence = [](int stages) {
+    return [stages](const std::string& name) {
+      std::string renamed = replaced(replaced(name, "conv1.", "0."), "bn1.", "1.");
+      if (name.starts_with("layer")) renamed = std::to_string(name[5] - '1' + stages) + name.substr(6);
+      return "backbone." + renamed;
+    };
+  };
+  const std::vector<Rename> layouts{
+      as_they_are, [](const std::string& name) { return "module.encoder_q." + name; }, in_sequence(4),
+      [](const std::string& name) { return replaced(name, "downsample", "shortcut"); },
+      [&](const std::string& name) { return replaced(in_sequence(2)(name), "downsample", "shortcut"); }};
+  for (std::size_t i = 0; i < layouts.size(); ++i) {
+    const TrainedEncoder trained = load(write(layouts[i]));
+    EXPECT_EQ(features(trained), own_features()) << "layout " << i;
+    EXPECT_EQ(trained.encoder.settings().encoder, "resnet18");
+    EXPECT_EQ(trained.statistics.layers.at("bn1").batches, 2);
+  }
+}
+
+TEST_F(EncoderWeightsTest, ChoosesTheEncoderThatIsNoMovingAverage) {
+  add_copy("momentum_backbone.");
+  const std::string path = write([](const std::string& name) { return "backbone." + name; });
+  EncoderWeights weights(path, "", like(), "choose one");
+  weights.load(weights.settings(), {cpu_backend()});
+  EXPECT_NE(weights.report().find("resnet18, 120 tensors under 'backbone.'\n"), std::string::npos) << weights.report();
+  EXPECT_NE(weights.report().find("left out          momentum_backbone."), std::string::npos) << weights.report();
+  EXPECT_NE(weights.report().find("missing           nothing"), std::string::npos) << weights.report();
+  EXPECT_EQ(features(load(path, "momentum_backbone")), own_features());
+  expect_contains(message_of([&] { load(path, "head"); }), {path, "under 'head'", "there is no encoder of these"});
+}
+
+TEST_F(EncoderWeightsTest, AsksWhichOfSeveralEncoders) {
+  add_copy("a.");
+  const std::string path = write([](const std::string& name) { return "b." + name; });
+  expect_contains(message_of([&] { load(path); }),
+                  {path, "there are several encoders, with 'a.', 'b.' before their names: choose one with --prefix"});
+  EXPECT_EQ(features(load(path, "b.")), own_features());
+}
+
+TEST_F(EncoderWeightsTest, AdaptsTheStemToOtherChannels) {
+  const std::string path = write(as_they_are);
+  EncoderSettings network = model_.settings;
+  const auto first = [&](std::int64_t channels, StemRule rule) {
+    network.channels = channels;
+    EncoderWeights weights(path, "", like(), "choose one");
+    const TrainedEncoder trained = weights.load(network, {cpu_backend(), 77}, rule);
+    return trained.encoder.as<ResNet>().stem.w;
+  };
+  const std::vector<float> whole = model_.stem.w.floats();  // [2, 3, 3, 3 channels]
+  const std::vector<float> gray = first(1, StemRule::adapt).floats(), four = first(4, StemRule::adapt).floats();
+  for (std::size_t cell = 0; cell < 18; ++cell) {
+    EXPECT_FLOAT_EQ(gray[cell], whole[3 * cell] + whole[3 * cell + 1] + whole[3 * cell + 2]);
+    for (std::size_t i = 0; i < 4; ++i) EXPECT_FLOAT_EQ(four[4 * cell + i], 0.75f * whole[3 * cell + i % 3]);
+  }
+  EXPECT_EQ(first(3, StemRule::renew).floats(), make_resnet(model_.settings, {cpu_backend(), 77}).stem.w.floats());
+  expect_contains(message_of([&] { first(4, StemRule::exact); }),
+                  {path, "tensor 'conv1.weight' is [2, 3, 3, 3], but 'conv1.weight' of the network is [2, 4, 3, 3]",
+                   "adapt fits other channels"});
+  network.components.get<ResNetSettings>().stem = Stem::imagenet;
+  expect_contains(message_of([&] { first(3, StemRule::adapt); }), {"[2, 3, 7, 7]", "not other sizes"});
+}
+
+TEST_F(EncoderWeightsTest, RefusesWhatDoesNotFit) {
+  const std::string path = write(as_they_are);
+  const auto refusal = [&](const EncoderSettings& network) {
+    return message_of([&] { EncoderWeights(path, "", like(), "").load(network, {cpu_backend()}); });
+  };
+  expect_contains(refusal(small("resnet34")), {path, "holds a resnet18, expected a resnet34"});
+  expect_contains(refusal(small("resnet18", 4)), {"'conv1.weight' is [2, 3, 3, 3]", "of the network is [4, 3, 3, 3]"});
+  expect_contains(message_of([&] { load(write(as_they_are, {"layer4.1.conv2.weight"})); }),
+                  {"lacks weights of the network: layer4.1.conv2.weight"});
+  expect_contains(message_of([&] { load(write(as_they_are, {"layer3.1.conv1.weight"})); }),
+                  {"a ResNet with 2, 2, 1 and 2 basic blocks, expected resnet18"});
+  expect_contains(message_of([&] { load(write([](const std::string& name) { return "vit" + name; })); }),
+                  {"there is no encoder of these", "vitlayer1.0.bn1.bias"});
+}
+
+TEST_F(EncoderWeightsTest, ReportsMissingStatistics) {
+  const std::string path = write(as_they_are, {"bn1.running_mean", "bn1.running_var", "bn1.num_batches_tracked"});
+  EncoderWeights weights(path, "", like(), "choose one");
+  const TrainedEncoder trained = weights.load(weights.settings(), {cpu_backend()});
+  EXPECT_NE(weights.report().find("missing           bn1.running_mean, bn1.running_var"), std::string::npos);
+  EXPECT_EQ(trained.statistics.layers.at("bn1").mean.floats(), std::vector<float>(2, 0));
+  EXPECT_EQ(trained.statistics.layers.at("bn1").variance.floats(), std::vector<float>(2, 1));
+}
+
+TEST_F(EncoderWeightsTest, NamesOtherFormats) {
+  const auto refusal = [&](const std::string& bytes) {
+    write_atomically(folder_ / "file", bytes);
+    return message_of([&] { open_weights(folder_ / "file"); });
+  };
+  expect_contains(refusal("\x80\x02\x8a\x0al\xfc\x9c\x46\xf9 j\xa8P\x19."), {"before version 1.6"});
+  expect_contains(refusal("\x80\x04."), {"a plain pickle"});
+  expect_contains(refusal("<!DOCTYPE html>"), {"a web page"});
+  expect_contains(refusal("version https://git-lfs.github.com/spec/v1"), {"Git LFS"});
+  expect_contains(refusal("GIF89a"), {"expected safetensors, or PyTorch's zip format"});
+  expect_contains(refusal(""), {"it is empty"});
+  expect_contains(refusal("PK\x03\x04 and no more"), {"zip archive"});
+}
+
+}  // namespace
+}  // namespace vergence
