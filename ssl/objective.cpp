@@ -3,6 +3,7 @@
 
 #include "engine/graph.h"
 #include "engine/ops/ops.h"
+#include "models/encoder_file.h"
 
 namespace vergence {
 namespace {
@@ -32,7 +33,8 @@ class Replaced {
 }  // namespace
 
 Objective::Objective(const ObjectiveSetup& setup)
-    : encoder_(make_encoder(setup.encoder, setup.init())),
+    : encoder_(setup.initial ? setup.initial->encoder : make_encoder(setup.encoder, setup.init())),
+      statistics_(setup.initial ? setup.initial->statistics : Statistics{}),
       backend_(setup.backend),
       seed_(static_cast<std::uint64_t>(setup.options.seed)),
       weights_(setup.weights),

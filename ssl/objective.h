@@ -22,13 +22,16 @@
 
 namespace vergence {
 
+struct TrainedEncoder;
+
 /// Everything needed to make an objective.
 struct ObjectiveSetup {
   const Options& options;  // of the objective and the optimizer
   EncoderSettings encoder;
   Backend& backend;
-  DType activations = DType::f32;  // of the encoder
-  DType weights = DType::f32;      // f64 only for gradient checks
+  DType activations = DType::f32;           // of the encoder
+  DType weights = DType::f32;               // f64 only for gradient checks
+  const TrainedEncoder* initial = nullptr;  // the encoder to start from; null: one with random weights
 
   Init init() const { return {backend, static_cast<std::uint64_t>(options.seed), weights}; }
 };

@@ -16,7 +16,7 @@
 #include "engine/io/files.h"
 #include "engine/text/printable.h"
 #include "engine/text/words.h"
-#include "models/encoder_file.h"
+#include "models/weights/encoder_weights.h"
 #include "ssl/options/options.h"
 #include "ssl/options/table.h"
 #include "ssl/steps/setup.h"
@@ -30,8 +30,8 @@ namespace fs = std::filesystem;
 ChannelValues channels_from(const Metadata& metadata, const std::string& key, std::int64_t channels,
                             const std::string& path) {
   const auto found = metadata.find(key);
-  require_usage(found != metadata.end(), path, ": metadata has no '", key,
-                "', expected the channels' values the encoder was trained with");
+  require_usage(found != metadata.end(), path, ": does not say the '", key,
+                "' of the images that the encoder was trained with: give the channels' values with --", key);
   ChannelValues values{};
   std::string_view text = found->second;
   bool good = text.starts_with('[') == text.ends_with(']');
@@ -89,14 +89,57 @@ std::string trained_classes(const Metadata& metadata, const std::optional<Option
   return config && config->dataset == "cifar100" ? option_text(*config, "cifar100.classes") : "";
 }
 
+void add_notice(Subject& subject, const std::string& line) {
+  subject.notice = join(subject.notice, subject.notice.empty() ? "" : "\n", line);
+}
+
+/// Refuses what the file says itself, and what only another program's file needs.
+void check_described(const SubjectOptions& options, const std::string& path, const Metadata& metadata) {
+  for (const std::string& name : options.described.names) {
+    const bool own = describes_encoder(metadata) && name != "mean" && name != "std";
+    require_usage(!own && !metadata.contains(name), "--", name, ": ", path, " says it itself");
+  }
+  require_usage(options.prefix.empty() || !describes_encoder(metadata), "--prefix: is for other programs' files, not ",
+                path);
+  require_usage(describes_encoder(metadata) || options.described.has("image-size"), path,
+                ": does not say the size of its images: give it with --image-size, such as 32 or 224");
+}
+
+/// The encoder of --run or --encoder-file, with what other programs' files lack from the options.
+TrainedEncoder open_encoder(Subject& subject) {
+  const SubjectOptions& options = subject.options;
+  const Options& given = options.described.values;
+  if (!options.run.empty()) {
+    const std::vector<std::string>& names = options.described.names;
+    require_usage(names.empty(), "--", names.empty() ? "" : names[0], ": is for --encoder-file; a run says it itself");
+    require_usage(options.prefix.empty(), "--prefix: is for --encoder-file");
+    return load_encoder(subject.path, *subject.backend);
+  }
+  const Metadata metadata = open_weights(subject.path)->metadata();
+  check_described(options, subject.path, metadata);
+  const EncoderSettings like{
+      .encoder = "", .image_size = given.image_size, .channels = 3, .components = given.components};
+  TrainedEncoder trained =
+      load_any_encoder(subject.path, options.prefix, like, "choose one with --prefix", *subject.backend);
+  for (const char* name : {"mean", "std"})
+    if (options.described.has(name)) trained.metadata[name] = option_text(given, name);
+  const auto described = trained.encoder.settings().described();
+  const bool unsure = std::find(described.begin(), described.end(), decltype(described)::value_type("stem", "cifar")) !=
+                      described.end();
+  if (!describes_encoder(metadata) && unsure && !options.described.has("stem"))
+    add_notice(subject, join("notice: ", shortened(subject.path),
+                             " does not say whether its stem pools: taken as cifar, without pooling (--stem)"));
+  return trained;
+}
+
 /// Chooses the split if none was given: test, or val for images without a test split and labels, where it does not
 /// matter.
 void settle_split(Subject& subject) {
   subject.options.split = "test";
   if (has_test_split(subject.data) || !open_dataset(subject.data, "val").labels.empty()) return;
   subject.options.split = "val";
-  subject.notice = join("notice: ", shortened(subject.data.directory),
-                        " has no labels and no split test: judged on val, ", entry_of(subject.data.name).val);
+  add_notice(subject, join("notice: ", shortened(subject.data.directory),
+                           " has no labels and no split test: judged on val, ", entry_of(subject.data.name).val));
 }
 
 /// The first channels' values, each as the shortest decimal number that gives the same float.
@@ -139,7 +182,18 @@ GivenOptions SubjectOptions::exactly_decoded() {
 
 void add_subject_options(CLI::App& app, SubjectOptions& options) {
   app.add_option("--run", options.run, "run folder of pretrain")->type_name("DIR");
-  app.add_option("--encoder-file", options.encoder_file, "an encoder.safetensors, instead of --run")->type_name("FILE");
+  app.add_option(
+         "--encoder-file", options.encoder_file,
+         "instead of --run: an encoder.safetensors, or weights of torchvision, timm, solo-learn or lightly, with:")
+      ->type_name("FILE");
+  for (const ToolOption& option : std::vector<ToolOption>{
+           {.name = "image-size", .otherwise = "the file's", .help = "height and width of its images in pixels"},
+           {.name = "mean", .otherwise = "the file's", .help = "per channel, of its images, such as 0.485,0.456,0.406"},
+           {.name = "std", .otherwise = "the file's", .help = "per channel, of its images, such as 0.229,0.224,0.225"},
+           {.name = "stem", .otherwise = "by the shapes", .help = "ResNet: its first layers"}})
+    add_table_option(app, option, options.described);
+  app.add_option("--prefix", options.prefix, "what precedes its tensors' names, such as backbone; default: found")
+      ->type_name("TEXT");
   app.add_flag("--untrained", options.untrained, "the same architecture with its initial weights: the baseline");
   for (const ToolOption& option : std::vector<ToolOption>{
            {.name = "dataset", .otherwise = "the training data set", .help = "data set to evaluate on"},
@@ -200,7 +254,7 @@ Subject open_subject(const SubjectOptions& options) {
   subject.precision = activations_of(options.judged.values, *subject.backend);
   subject.run_seed = options.run_seed >= 0 ? options.run_seed : config ? config->seed : 1;
 
-  TrainedEncoder trained = load_encoder(subject.path, *subject.backend);
+  const TrainedEncoder trained = open_encoder(subject);
   subject.encoder = trained.encoder;
   subject.statistics = trained.statistics;
   subject.metadata = trained.metadata;

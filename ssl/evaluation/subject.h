@@ -22,8 +22,11 @@ namespace vergence {
 
 struct SubjectOptions {
   std::string run;           // a run folder, or
-  std::string encoder_file;  // an encoder.safetensors without its run
-  bool untrained = false;    // use the same architecture with its initial weights
+  std::string encoder_file;  // an encoder.safetensors without its run, or another program's file
+  // What another program's file does not say:
+  std::string prefix;
+  GivenOptions described;  // stem, image-size, mean, std
+  bool untrained = false;  // use the same architecture with its initial weights
   /// Options of pretrain that override the run's. --device, --precision and --decode (exact) are never the run's;
   /// --dataset defaults to the training data set.
   GivenOptions judged = exactly_decoded();

@@ -81,6 +81,8 @@ const std::vector<std::pair<std::string, std::string>>& option_aliases() {
       {"method", "objective"},
       {"backbone", "encoder"},
       {"arch", "encoder"},
+      {"pretrained", "init"},
+      {"weights", "init"},
       {"optimiser", "optimizer"},
       {"optim", "optimizer"},
       {"scheduler", "schedule"},

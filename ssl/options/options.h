@@ -15,6 +15,7 @@
 #include "engine/schedule.h"
 #include "kernels/choices.h"
 #include "kernels/views.h"
+#include "models/weights/stem_rule.h"
 
 namespace vergence {
 
@@ -47,6 +48,9 @@ struct Options {
 
   // ---- encoder
   std::string encoder = "resnet18";
+  std::string init;         // a file whose encoder the training starts from
+  std::string init_prefix;  // of its tensors' names; empty: found
+  StemRule init_stem = StemRule::exact;
 
   // ---- objectives
   bool joint_head_norm = false;  // the heads' batch norm takes both views together, not each by itself

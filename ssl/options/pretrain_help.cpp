@@ -30,9 +30,9 @@ const char* const examples =
     "saving, once it has begun to train).\n";
 
 /// The options that users need first.
-const char* const first_options[] = {"objective", "dataset",   "data",       "encoder",      "width",  "epochs",
-                                     "batch",     "optimizer", "lr",         "weight-decay", "out",    "resume",
-                                     "seed",      "figures",   "eval-every", "plan",         "device", "workers"};
+const char* const first_options[] = {"objective", "dataset",    "data", "encoder",      "width",  "init",   "epochs",
+                                     "batch",     "optimizer",  "lr",   "weight-decay", "out",    "resume", "seed",
+                                     "figures",   "eval-every", "plan", "device",       "workers"};
 
 }  // namespace
 

@@ -39,6 +39,14 @@ void add_task(OptionBuilder& t) {
   t.registered("encoder", FIELD(encoder), encoder_names(), "the network to train");
   for (const EncoderFamily& family : encoder_families())
     for (const EncoderOption& option : family.options) t.component(option);
+  t.path(
+      "init", FIELD(init), "FILE",
+      "start from the encoder in this file: torchvision's, timm's, solo-learn's, lightly's, or an encoder.safetensors",
+      Flags::input);
+  t.text("init-prefix", FIELD(init_prefix),
+         "--init: what precedes the names of the encoder's tensors, such as backbone; default: found");
+  t.choice("init-stem", FIELD(init_stem), stem_rule_words,
+           "--init: the first convolution; adapt: fit it to the images' channels; new: start it anew");
 }
 
 void add_training(OptionBuilder& t) {

@@ -1,15 +1,32 @@
 #include "ssl/training/run_setup.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "engine/text/printable.h"
 #include "kernels/choices.h"
+#include "ssl/steps/initial_weights.h"
 #include "ssl/steps/setup.h"
 #include "ssl/training/run_notes.h"
 
 namespace vergence {
 
-RunSetup::RunSetup(const Options& given, RunData& images, Backend& device)
+namespace {
+
+/// `report` receives what was taken from the file of --init.
+std::unique_ptr<Objective> objective_of(ObjectiveSetup setup, bool restored, std::string& report) {
+  std::optional<InitialWeights> initial;
+  if (!restored) initial = initial_weights(setup);
+  if (initial) {
+    report = initial->report;
+    setup.initial = &initial->trained;
+  }
+  return make_objective(setup);
+}
+
+}  // namespace
+
+RunSetup::RunSetup(const Options& given, RunData& images, Backend& device, bool restored)
     : options(given),
       data(images),
       backend(device),
@@ -17,7 +34,7 @@ RunSetup::RunSetup(const Options& given, RunData& images, Backend& device)
       view(view_settings(options, data.train())[0]),
       steps_per_epoch(vergence::steps_per_epoch(options, data.train())),
       schedule(make_schedule(options, steps_per_epoch)),
-      objective(make_objective(objective_setup(options, view.size, backend, view.channels))),
+      objective(objective_of(objective_setup(options, view.size, backend, view.channels), restored, initial)),
       plan(make_plan(options, data.train(), *objective, backend)),
       last_step(options.max_steps ? std::min(options.max_steps, schedule.steps()) : schedule.steps()),
       config(options_to_toml(options)) {}
@@ -40,6 +57,7 @@ ExtractSettings RunSetup::judged_images() const {
 
 std::string described(const RunSetup& run) {
   std::string text = plan_text(run.options, run.plan);
+  if (!run.initial.empty()) text += "initial weights   " + run.initial + "\n";
   if (!run.schedule.notice().empty()) text += run.schedule.notice() + "\n";
   for (const std::string& notice : run.data.train().notices) text += "notice: " + printable(notice) + "\n";
   return text;
@@ -51,6 +69,7 @@ void announce(const RunSetup& run, const std::string& folder, TrainLog& log) {
   for (const std::string& line : options.applied) say(line);
   for (const std::string& notice : new_notices(run.data.train())) say("notice: ", printable(notice));
   say(plan_text(options, run.plan));
+  if (!run.initial.empty()) say("initial weights   ", run.initial);
   say("device            ", device_text(options), "\nrun folder        ", printable(folder));
   if (const std::string by = run.backend.convolutions_by(run.activations); !by.empty()) say("convolutions      ", by);
   if (!run.schedule.notice().empty()) say(run.schedule.notice());

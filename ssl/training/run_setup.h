@@ -17,9 +17,10 @@
 namespace vergence {
 
 struct RunSetup {
-  /// All must outlive this. `backend`: the options' device; training needs device_of(options). Throws UsageError if
-  /// options conflict or do not fit the images.
-  RunSetup(const Options& options, RunData& data, Backend& backend);
+  /// All must outlive this. `backend`: the options' device; training needs device_of(options). `restored`: a checkpoint
+  /// will replace the weights, so those of --init are not read. Throws UsageError if options conflict or do not fit the
+  /// images.
+  RunSetup(const Options& options, RunData& data, Backend& backend, bool restored = false);
 
   const Options& options;
   RunData& data;
@@ -28,6 +29,7 @@ struct RunSetup {
   ViewSettings view;  // an image's first view
   std::int64_t steps_per_epoch;
   Schedule schedule;
+  std::string initial;  // what --init took from its file, in lines
   std::unique_ptr<Objective> objective;
   TrainingPlan plan;
   std::int64_t last_step;  // the run's number of steps: the schedule's, or --max-steps

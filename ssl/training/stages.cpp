@@ -64,7 +64,7 @@ void announce_encoder(const std::string& encoder, std::int64_t steps, const RunF
 
 TrainingResult run_stages(Stages& stages, RunData& data, RunFolder& folder, RunNotes& notes) {
   // Refuses now what stage 2 would refuse.
-  const TrainingPlan plan = RunSetup(stages.second, data, device_of(stages.second)).plan;
+  const TrainingPlan plan = RunSetup(stages.second, data, device_of(stages.second), folder.resuming()).plan;
   require_own_run(folder, stages.second);
   const std::string encoder = folder.first_stage() + "/encoder.safetensors";
   if (folder.resuming()) {

@@ -278,7 +278,7 @@ TrainingResult train_run(const Options& options, RunData& data, RunFolder& folde
   TrainingResult result;
   notes.around([&] {
     forget_convs();
-    const RunSetup run(options, data, device_of(options));
+    const RunSetup run(options, data, device_of(options), folder.resuming());
     announce(run, folder.path(), notes.log);
     const StartPoint start = start_point(run, folder, notes.log);
     start_tuning(options, folder.tuning(), start.step, run.backend);

@@ -130,7 +130,7 @@ void declare_dsa(OptionBuilder& t) {
            "network whose features define the prior; stage1: an encoder that the base trains first; ema: a momentum "
            "encoder; none: no prior");
   t.path("dsa.prior_file", option(&DsaOptions::prior_file), "FILE",
-         "prior_net stage1, supervised: an encoder.safetensors; stage1 without one: the base trains it first",
+         "prior_net stage1, supervised: an encoder, as for --init; stage1 without one: the base trains it first",
          OptionEntry::input);
   t.number("dsa.stage1_epochs", option(&DsaOptions::stage1_epochs), from(0, 1e6),
            "prior_net stage1 without a file: epochs for which the base trains it; 0: as --epochs, at most 100");

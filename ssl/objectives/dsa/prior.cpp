@@ -2,7 +2,7 @@
 
 #include "engine/ops/ops.h"
 #include "kernels/random.h"
-#include "models/encoder_file.h"
+#include "models/weights/encoder_weights.h"
 
 namespace vergence {
 namespace {
@@ -67,7 +67,7 @@ std::unique_ptr<PriorNetwork> from_file(const PriorSettings& settings, const Enc
   if (settings.untrained) return std::make_unique<FrozenNetwork>(make_encoder(like, init));
   require_usage(!settings.file.empty(), "--dsa.prior_net ", text_of(prior_net_words, std::optional(settings.net)),
                 ": expected the encoder.safetensors of an earlier run as --dsa.prior_file");
-  TrainedEncoder trained = load_encoder(settings.file, init.backend);
+  TrainedEncoder trained = load_any_encoder(settings.file, "", like, "expected one", init.backend);
   Encoder& encoder = trained.encoder;
   require_usage(encoder.settings().channels == like.channels, settings.file, ": the encoder takes ",
                 encoder.settings().channels, " channels, expected ", like.channels, " as the images have");

@@ -1,0 +1,20 @@
+// The weights that an encoder starts from: those of --init.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "models/encoder_file.h"
+#include "ssl/objective.h"
+
+namespace vergence {
+
+struct InitialWeights {
+  TrainedEncoder trained;
+  std::string report;  // what was taken from the file, left out and missing: lines
+};
+
+/// Reads the file of --init into the setup's network. None without --init. Throws UsageError like EncoderWeights.
+std::optional<InitialWeights> initial_weights(const ObjectiveSetup& setup);
+
+}  // namespace vergence
