@@ -7,7 +7,7 @@
 namespace vergence {
 
 double MomentumSchedule::at(const StepContext& context) const {
-  const double done = static_cast<double>(context.step) / static_cast<double>(context.steps);
+  const double done = static_cast<double>(context.step - context.first_step) / static_cast<double>(context.steps);
   const double rest = (1 + std::cos(std::numbers::pi * std::min(1.0, done))) / 2;
   return last - (last - first) * rest;
 }

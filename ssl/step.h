@@ -16,7 +16,8 @@ namespace vergence {
 struct StepContext {
   double lr = 0;                               // learning rate of this step
   std::int64_t step = 0;                       // steps done before this one
-  std::int64_t steps = 1;                      // of the whole schedule
+  std::int64_t steps = 1;                      // of the schedule
+  std::int64_t first_step = 0;                 // of the schedule; not 0 once it has started again
   double lr_share = 1;                         // lr divided by the options' rate: the schedule's current factor
   std::int64_t epoch = 0;                      // from 0
   std::int64_t images = 0;                     // N

@@ -290,7 +290,11 @@ nlohmann::ordered_json Subject::description() const {
     if (const auto found = metadata.find(key); found != metadata.end()) json[key] = number_or_text(found->second);
   for (const char* key : {"config_xxh128", "config_sha256"})  // older versions write the latter
     if (const auto found = metadata.find(key); found != metadata.end()) json[key] = found->second;
-  if (options.untrained) json["epoch"] = json["step"] = 0;
+  const auto extended = metadata.find("extended");
+  if (options.untrained)
+    json["epoch"] = json["step"] = 0;
+  else if (extended != metadata.end())
+    json["extended"] = extended->second;
   json["encoder"] = encoder.settings().encoder;
   for (const auto& [name, value] : encoder.settings().described())
     std::visit([&](const auto& given) { json[name] = given; }, value);

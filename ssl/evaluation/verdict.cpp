@@ -53,6 +53,7 @@ nlohmann::ordered_json result_line(const Subject& subject, const Judgment& judgm
   settings.update(judgment.settings);
   line["settings"] = settings;
   for (const char* key : {"epoch", "step"}) line[key] = told(key);
+  if (about.contains("extended")) line["extended"] = about["extended"];
   line["seed"] = judgment.seed;
   line["untrained"] = told("untrained");
   line["test_images"] = judgment.test_images;

@@ -12,6 +12,7 @@
 #include "ssl/options/aliases.h"
 #include "ssl/options/command_line.h"
 #include "ssl/options/config_file.h"
+#include "ssl/options/extension.h"
 #include "ssl/options/names.h"
 #include "ssl/options/table.h"
 
@@ -84,6 +85,7 @@ void check_options(const Options& options) {
                 "--schedule step: expected --step-epochs, as 60,80");
   require_usage(std::is_sorted(options.step_epochs.begin(), options.step_epochs.end()),
                 "--step-epochs: expected ascending epochs");
+  check_extensions(options);
   check_view_settings(options.view[0], "view1");
   check_view_settings(options.view[1], "view2");
 }
@@ -104,6 +106,26 @@ void refuse_moved_run(const std::string& config, const Options& options) {
   require_usage(!holds_run || fs::equivalent(folder, run, error), "--resume: ", config,
                 " lies beside a checkpoint, but the run folder is ", run, ": give --out ", folder.string(),
                 " to go on with that checkpoint, or --out ", run, " if that is meant");
+}
+
+/// Where the run to extend is: its folder, with the file of its options.
+struct RunToExtend {
+  std::string folder;
+  ConfigFile config;
+};
+
+/// `config` is that of --config, or empty; `options` has the rest of the command line, and `has_out` is whether that
+/// names the folder.
+RunToExtend run_to_extend(const std::string& config, const Options& options, bool has_out) {
+  std::string folder = options.run_folder();
+  if (!has_out && !config.empty()) folder = fs::path(config).parent_path().string();
+  if (folder.empty()) folder = ".";
+  const std::string own = (fs::path(folder) / "config.toml").string();
+  require_usage(file_exists(own), "--extend: there is no ", own, ": expected the folder of a finished run as --out");
+  std::error_code error;
+  require_usage(config.empty() || fs::equivalent(config, own, error), "--extend: takes the options of ", own,
+                ", not of --config ", config, ": leave --config out");
+  return {folder, {own, ""}};
 }
 
 /// "3 numbers as npy has 3 channels".
@@ -139,6 +161,7 @@ void refuse_other_encoders(const std::vector<std::string>& given, const std::str
 
 bool is_written(const OptionEntry& entry, const Options& options) {
   if (entry.flags & OptionEntry::command_line_only) return false;
+  if ((entry.flags & OptionEntry::if_set) && value_text(entry, options) == value_text(entry, Options())) return false;
   const std::string both = entry.both.empty() ? (entry.fields.size() == 2 ? entry.name : "") : entry.both;
   if (both.empty()) return true;
   const std::string key = both.substr(both.find('.'));
@@ -154,8 +177,13 @@ Options parse_pretrain(int argc, const char* const* argv) {
   std::erase_if(first, [](const Setting& s) { return s.name == objectives_temperature; });
   Options options;
   apply_layer(with_true_names(first, options.objective), options);
-  const ConfigFile file =
-      line.config.empty() ? recipe_for(options.dataset, options.objective) : config_file(line.config);
+  const std::int64_t added = options.extend;
+  RunToExtend run;
+  if (added > 0) run = run_to_extend(line.config, options, !options.out.empty());
+  const bool by_default = line.config.empty() && added == 0;
+  const ConfigFile file = added > 0    ? run.config
+                          : by_default ? recipe_for(options.dataset, options.objective)
+                                       : config_file(line.config);
   std::vector<Layer> filed = file.path.empty() ? std::vector<Layer>{} : read_layers(file.path);
   const std::string objective = objective_in(line.settings, objective_in(filed, Options().objective));
   const std::vector<Setting> given = with_true_names(line.settings, objective);
@@ -164,15 +192,22 @@ Options parse_pretrain(int argc, const char* const* argv) {
   for (const Layer& layer : filed) apply_layer(layer, options);
   apply_layer(given, options);
   if (!file.path.empty()) {
-    options.applied.push_back((line.config.empty() ? "recipe " : "configuration ") + file.path);
-    if (line.config.empty()) options.recipe = file.recipe;
+    options.applied.push_back((by_default ? "recipe " : "configuration ") + file.path);
+    if (by_default) options.recipe = file.recipe;
   }
   options.batch_chosen = sets(given, "batch") || (file.recipe.empty() && sets(filed.back(), "batch"));
+  require_usage(added == 0 || !sets(given, "epochs"),
+                "--epochs: not with --extend, which adds to the run's own epochs");
+  require_usage(added > 0 || !sets(given, "extend-schedule"), "--extend-schedule: goes with --extend alone");
+  if (added > 0) {
+    options.out = run.folder;
+    extend(options);
+  }
   check_options(options);
   std::vector<std::string> names;
   for (const Setting& setting : given) names.push_back(setting.name);
   refuse_other_encoders(names, options.encoder);
-  if (options.resume && !sets(given, "out") && !line.config.empty()) refuse_moved_run(file.path, options);
+  if (options.resume && added == 0 && !sets(given, "out") && !line.config.empty()) refuse_moved_run(file.path, options);
   return options;
 }
 
@@ -237,13 +272,20 @@ Options without_changeable(const Options& options) {
 
 void require_resumable(const Options& saved, const Options& now, const std::string& path) {
   const auto text_of = [](const std::string& value) { return value.empty() ? std::string("unset") : value; };
+  Options then = now;  // as it was when `saved` was written
+  while (then.epochs > saved.epochs && !extensions_of(then).empty()) then = before_last_extension(then);
+  if (then.epochs != saved.epochs) then = now;
+  const std::vector<OptionDifference> all = differences(saved, then);
   std::string text;
-  for (const OptionDifference& one : differences(saved, now)) {
+  for (const OptionDifference& one : all) {
     text += join(text.empty() ? "" : ", ", one.name, " is ", text_of(one.first), " there and ", text_of(one.second),
                  " here");
   }
   require_usage(text.empty(), path, ": cannot resume with other options: ", text,
-                "; take the run's own with --config and its config.toml, or another --out");
+                "; take the run's own with --config and its config.toml, or another --out",
+                all.size() == 1 && all[0].name == "epochs" && now.epochs > saved.epochs
+                    ? join("; once the run has ended, --extend ", now.epochs - saved.epochs, " adds epochs")
+                    : "");
 }
 
 std::vector<ViewSettings> view_settings(const Options& options, const Dataset& data_set) {

@@ -22,6 +22,9 @@ namespace vergence {
 /// The type of activations and convolutions. tf32: GPU only. With bf16 on a GPU, heads and losses are in tf32.
 enum class Precision { fp32, tf32, bf16 };
 
+/// How `--extend` continues the schedule: a new one over the added epochs, or that of a run of all epochs.
+enum class ExtendSchedule { restart, stretched };
+
 struct LarsOptions {
   double eta = 0.02, epsilon = 1e-8;
   bool clip = false, joint_norm = false;
@@ -76,6 +79,7 @@ struct Options {
   double warmup_start = 0;          // learning rate before the first step, not scaled by the batch
   std::vector<double> step_epochs;  // schedule "step": epochs after which the rate is multiplied by step_factor
   double step_factor = 0.1;
+  std::vector<double> restarted_at, stretched_at;  // epochs after which the run was extended: ssl/options/extension.h
 
   // ---- run
   std::string device = "auto";
@@ -100,6 +104,8 @@ struct Options {
 
   // ---- for this command only: not saved, not compared
   bool resume = false;
+  std::int64_t extend = 0;  // epochs added to a finished run; `epochs` and the lists above include them; 0: none
+  ExtendSchedule extend_schedule = ExtendSchedule::restart;
   bool plan = false;
   bool verify = false;
   std::string command;  // quoted for a shell, for run.json; empty: unknown
@@ -123,7 +129,7 @@ struct Options {
 /// Returns the options of `pretrain` from its arguments, else from the file of --config or (without --config) the
 /// shipped recipe of the data set and objective, else the defaults. Throws HelpRequest for --help, and UsageError (one
 /// line: option or file:line, what, what was expected), also for --resume with the config.toml of a moved run folder
-/// and no --out.
+/// and no --out. With --extend, the file is config.toml of the run folder, and the epochs are added.
 Options parse_pretrain(int argc, const char* const* argv);
 
 /// Options from a configuration file and the files it extends, else the defaults; no recipe applies. Throws UsageError
@@ -150,7 +156,7 @@ std::vector<OptionDifference> differences(const Options& first, const Options& s
 Options without_changeable(const Options& options);
 
 /// Throws UsageError naming the `differences` if the run `saved` in the checkpoint or config.toml at `path` cannot
-/// continue with options `now`.
+/// continue with options `now`. It can if they are the same, or those of the run after an extension.
 void require_resumable(const Options& saved, const Options& now, const std::string& path);
 
 /// Both views' settings; `data_set` gives mean, std and size if the options do not. Throws UsageError for augmentations

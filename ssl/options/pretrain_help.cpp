@@ -30,9 +30,9 @@ const char* const examples =
     "saving, once it has begun to train).\n";
 
 /// The options that users need first.
-const char* const first_options[] = {"objective", "dataset",    "data", "encoder",      "width",  "init",   "epochs",
-                                     "batch",     "optimizer",  "lr",   "weight-decay", "out",    "resume", "seed",
-                                     "figures",   "eval-every", "plan", "device",       "workers"};
+const char* const first_options[] = {
+    "objective",    "dataset", "data",   "encoder", "width", "init",    "epochs",     "batch", "optimizer", "lr",
+    "weight-decay", "out",     "resume", "extend",  "seed",  "figures", "eval-every", "plan",  "device",    "workers"};
 
 }  // namespace
 
@@ -43,9 +43,9 @@ HelpOption help_option(const OptionEntry& entry, const Options& defaults) {
   if (option.type.empty())
     option.type = entry.is_bool() ? "on|off" : !entry.path.empty() ? entry.path : is_text ? "TEXT" : "NUMBER";
   if (entry.is_list()) option.type = "NUMBER,...";
-  if (entry.flags & OptionEntry::command_line_only)
+  if (entry.is_bool() && (entry.flags & OptionEntry::command_line_only))
     option.type = "";  // a switch
-  else
+  else if (!entry.is_number() || !(entry.flags & OptionEntry::command_line_only))
     option.value = value_text(entry, defaults);
   return option;
 }

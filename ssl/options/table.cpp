@@ -70,6 +70,10 @@ void add_training(OptionBuilder& t) {
            "schedule step: epochs after which the learning rate drops, such as 60,80");
   t.number("step-factor", FIELD(step_factor), share,
            "schedule step: factor of the learning rate at each of --step-epochs");
+  t.number("restarted-at", FIELD(restarted_at), positive,
+           "epochs after which the schedule starts again without warm-up; --extend writes them", Flags::if_set);
+  t.number("stretched-at", FIELD(stretched_at), positive,
+           "epochs after which the schedule becomes that of a longer run; --extend writes them", Flags::if_set);
   t.number("lars.eta", FIELD(lars.eta), positive, "lars: trust coefficient");
   t.number("lars.epsilon", FIELD(lars.epsilon), not_negative, "lars: added to the denominator |g| + wd |p|");
   t.flag("lars.clip", FIELD(lars.clip), "lars: never exceed the plain learning rate (LARC)");
@@ -122,6 +126,12 @@ void add_run(OptionBuilder& t) {
   t.path("out", FIELD(out), "DIR", "run folder; default: runs/<dataset>_<objective>_s<seed>", Flags::may_change);
   t.flag("resume", FIELD(resume), "continue from the run folder's checkpoint; start if it has none",
          Flags::command_line_only);
+  t.number("extend", FIELD(extend), from(1, 1e6), "add N epochs to the finished run in --out, by its own options",
+           Flags::command_line_only);
+  t.choice("extend-schedule", FIELD(extend_schedule),
+           {{"restart", ExtendSchedule::restart}, {"stretched", ExtendSchedule::stretched}},
+           "--extend: restart the schedule over the added epochs, or stretch it over all epochs",
+           Flags::command_line_only);
   t.number("seed", FIELD(seed), from(0, 9007199254740992.0), "seed of all random numbers");
   t.flag("figures", FIELD(figures),
          "judge the encoder after some epochs, for at most about 2 % of the work: deviation, RankMe, kNN",

@@ -36,7 +36,8 @@ struct OptionEntry {
     may_change = 1,         // a resumed run may have another value
     command_line_only = 2,  // neither saved nor compared
     input = 4,              // the path of an input: saved as an absolute path
-    or_list = 8             // or the name of a shipped list of classes instead of a path
+    or_list = 8,            // or the name of a shipped list of classes instead of a path
+    if_set = 16             // saved only if it differs from the default
   };
   std::string group, name;    // name as on the command line, without dashes
   std::vector<Field> fields;  // two for an option of both views

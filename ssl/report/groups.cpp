@@ -44,7 +44,8 @@ std::vector<OptionRow> rows_of(const std::vector<RunFiles>& runs, const std::vec
     OptionRow row{entry.name, {}};
     for (const RunGroup& group : groups) {
       const Options& options = runs[group.runs[0]].options;
-      row.values.push_back(has_effect(entry.name, options) ? value_text(entry, options) : "");
+      const std::string value = value_text(entry, options);
+      row.values.push_back(!has_effect(entry.name, options) ? "" : value.empty() ? "unset" : value);
     }
     rows.push_back(row);
   }

@@ -10,6 +10,7 @@
 #include "engine/text/words.h"
 #include "engine/version.h"
 #include "kernels/error.h"
+#include "ssl/options/extension.h"
 #include "ssl/options/table.h"
 #include "ssl/report/curves.h"
 #include "ssl/report/html.h"
@@ -132,12 +133,13 @@ void Page::add_runs() {
     const RunHistory& history = run.history;
     const std::string encoder =
         options.encoder + (find_option("width") ? ", width " + option_text(options, "width") : "");
+    const std::string extended = extensions_text(options);
     const std::vector<std::string> cells{options.objective,
                                          options.dataset,
                                          options.limit > 0 ? join("at most ", options.limit) : "all",
                                          encoder,
                                          std::to_string(options.seed),
-                                         std::to_string(options.epochs),
+                                         join(options.epochs, extended.empty() ? "" : " (" + extended + ")"),
                                          run.unfinished.empty() ? "finished" : "unfinished: " + run.unfinished,
                                          history.commit.substr(0, 12),
                                          history.host,

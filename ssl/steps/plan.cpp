@@ -4,6 +4,7 @@
 #include <sstream>
 
 #include "datasets/loading/loader.h"
+#include "ssl/options/extension.h"
 #include "ssl/steps/setup.h"
 
 namespace vergence {
@@ -54,6 +55,9 @@ std::string plan_text(const Options& options, const TrainingPlan& plan) {
     out << ", the loader's " << Loader::places << " batches " << mebibytes(plan.source.ahead) << ")\n";
   out << "steps             " << plan.steps << " (" << options.epochs << " epochs of " << plan.steps_per_epoch << "; "
       << plan.images << " images, " << plan.images - plan.steps_per_epoch * options.batch << " dropped in each)\n";
+  if (const std::string extensions = extensions_text(options); !extensions.empty())
+    out << "extended          " << extensions << ": not the result of a run of " << options.epochs
+        << " epochs (docs/running.md)\n";
   out << "whole run         " << std::setprecision(2) << plan.flops() / 1e15 << " PFLOP\n";
   out << plan.figures.text(plan.flops());
   out << "learning rate     " << std::defaultfloat << std::setprecision(6) << plan.effective_lr << " (" << options.lr

@@ -24,19 +24,6 @@ std::int64_t steps_per_epoch(const Options& options, const Dataset& dataset) {
   return dataset.count / options.batch;
 }
 
-Schedule make_schedule(const Options& options, std::int64_t steps_per_epoch) {
-  ScheduleSettings settings;
-  settings.kind = options.schedule;
-  settings.base = options.effective_lr();
-  settings.epochs = options.epochs;
-  settings.steps_per_epoch = steps_per_epoch;
-  settings.warmup_epochs = options.warmup_epochs;
-  settings.start = options.warmup_start;
-  settings.milestones = options.step_epochs;
-  settings.factor = options.step_factor;
-  return Schedule(settings);
-}
-
 int loader_workers(const Options& options, bool computed_here) {
   if (options.workers > 0) return static_cast<int>(options.workers);
   constexpr int most = 16;

@@ -1,12 +1,11 @@
-// Turns options into the parts of a run: batch and schedule, the loader's settings, the encoder's types, the objective,
-// the kernel choices.
+// Turns options into the parts of a run: batch, the loader's settings, the encoder's types, the objective, the kernel
+// choices. The schedule is in ssl/steps/run_schedule.h.
 #pragma once
 
 #include <cstdint>
 
 #include "datasets/dataset.h"
 #include "datasets/loading/batch.h"
-#include "engine/schedule.h"
 #include "ssl/objective.h"
 #include "ssl/options/options.h"
 
@@ -18,9 +17,6 @@ void settle_batch(Options& options, const Dataset& dataset);
 
 /// Steps in one epoch: the last partial batch is dropped. Throws UsageError if the batch is larger than the data set.
 std::int64_t steps_per_epoch(const Options& options, const Dataset& dataset);
-
-/// The learning rate schedule of the run.
-Schedule make_schedule(const Options& options, std::int64_t steps_per_epoch);
 
 /// Returns the number of threads that make views: --workers, or if that is 0, half of this process's processors if
 /// steps are `computed_here` (on the same processors), else all but one, which drives the device. 1 to 16.

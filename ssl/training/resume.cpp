@@ -1,8 +1,12 @@
 #include "ssl/training/resume.h"
 
 #include <omp.h>
+#include <optional>
 
 #include "engine/io/files.h"
+#include "engine/text/printable.h"
+#include "engine/text/words.h"
+#include "ssl/options/extension.h"
 #include "ssl/training/checkpoint.h"
 
 namespace vergence {
@@ -24,10 +28,55 @@ std::string other_data(const RunPosition& began, RunData& data) {
                            : "their pixels differ");
 }
 
-StartPoint resume(const RunSetup& run, const std::string& file, TrainLog& log) {
-  const Checkpoint checkpoint(file);
+/// Throws UsageError if the checkpoint's run cannot continue with these options. --extend writes config.toml before the
+/// first new checkpoint: from then on the run is the extended one.
+void require_continues(const RunPosition& position, const RunFolder& folder, const Options& now) {
+  const Options saved = options_from_toml(position.config, folder.checkpoint());
+  std::optional<Options> extended;
+  try {
+    if (file_exists(folder.config())) extended = options_from_toml(read_file(folder.config()), folder.config());
+    if (extended && extended->epochs > saved.epochs) require_resumable(saved, *extended, folder.checkpoint());
+  } catch (const Error&) {
+    extended.reset();  // a config.toml of something else gets the run's own options
+  }
+  if (extended && extended->epochs > saved.epochs)
+    require_resumable(*extended, now, folder.config());
+  else
+    require_resumable(saved, now, folder.checkpoint());
+}
+
+/// Throws UsageError unless the run in the folder has done exactly the epochs before this extension.
+void require_finished(const RunSetup& run, const RunPosition& position, const RunFolder& folder) {
+  const std::int64_t epochs = run.options.epochs - run.options.extend;
+  const std::string path = printable(folder.path());
+  require_usage(position.epoch >= epochs, path, ": has ", position.epoch, " of ", counted(epochs, "epoch"),
+                ": finish it first: pretrain --config ", printable(folder.config()), " --out ", path, " --resume");
+  require_usage(position.step == epochs * run.steps_per_epoch, path, ": its checkpoint is at step ", position.step,
+                ", but ", counted(epochs, "epoch"), " of its images have ", epochs * run.steps_per_epoch,
+                " steps: only a finished run can be extended, with the images it began with");
+  require_usage(run.last_step > position.step, "--max-steps: ", run.options.max_steps,
+                " would end the run before the added epochs: give --max-steps 0");
+}
+
+/// "extends runs/x from 10 to 20 epochs, ...".
+std::string extension_line(const RunSetup& run, const std::string& folder) {
+  const Options& options = run.options;
+  const std::int64_t epochs = options.epochs - options.extend, step = epochs * run.steps_per_epoch;
+  const std::string how = options.extend_schedule == ExtendSchedule::restart
+                              ? "starts again over the added epochs, without warm-up"
+                              : join("is now that of a run of ", counted(options.epochs, "epoch"));
+  return join("extends ", folder, " from ", epochs, " to ", counted(options.epochs, "epoch"), ": the schedule ", how,
+              "; the learning rate goes from ", run.schedule.at(step - 1), " to ", run.schedule.at(step));
+}
+
+StartPoint resume(const RunSetup& run, const RunFolder& folder, TrainLog& log) {
+  const Checkpoint checkpoint(folder.checkpoint());
   const RunPosition& position = checkpoint.position();
-  require_resumable(options_from_toml(position.config, file), run.options, file);
+  require_continues(position, folder, run.options);
+  if (run.options.extend > 0) {
+    require_finished(run, position, folder);
+    log.say(extension_line(run, folder.path()));
+  }
   checkpoint.restore(run.objective->state());
   if (position.threads != omp_get_max_threads())
     log.warn(join("warning: the run started with ", position.threads, " threads and continues with ",
@@ -40,7 +89,7 @@ StartPoint resume(const RunSetup& run, const std::string& file, TrainLog& log) {
 }  // namespace
 
 StartPoint start_point(const RunSetup& run, const RunFolder& folder, TrainLog& log) {
-  if (folder.resuming()) return resume(run, folder.checkpoint(), log);
+  if (folder.resuming()) return resume(run, folder, log);
   if (run.options.resume) {  // a run killed before its first checkpoint, or no run at all
     require_own_run(folder, run.options);
     log.say(join("no checkpoint in ", folder.path(), ": starts at step 0"));
@@ -49,13 +98,14 @@ StartPoint start_point(const RunSetup& run, const RunFolder& folder, TrainLog& l
 }
 
 void require_own_run(const RunFolder& folder, const Options& options) {
-  const auto require_same = [&](const std::string& saved, const std::string& path) {
-    require_resumable(options_from_toml(saved, path), options, path);
-  };
-  if (folder.resuming())
-    require_same(Checkpoint(folder.checkpoint()).position().config, folder.checkpoint());
-  else if (RunFolder::has(folder.config()))
-    require_same(read_file(folder.config()), folder.config());
+  if (folder.resuming()) {
+    require_continues(Checkpoint(folder.checkpoint()).position(), folder, options);
+    return;
+  }
+  require_usage(options.extend == 0, folder.path(),
+                ": has no checkpoint.safetensors: only a finished run can be extended");
+  if (RunFolder::has(folder.config()))
+    require_resumable(options_from_toml(read_file(folder.config()), folder.config()), options, folder.config());
 }
 
 }  // namespace vergence

@@ -5,6 +5,7 @@
 
 #include "kernels/backend.h"
 #include "kernels/error.h"
+#include "ssl/options/extension.h"
 #include "ssl/options/table.h"
 
 namespace vergence {
@@ -16,7 +17,8 @@ void RunNotes::begin(const RunFolder& folder, const Options& options, std::int64
   record_.emplace(folder.record(), RunStart{.command = options.command,
                                             .device = device_text(options),
                                             .threads = omp_get_max_threads(),
-                                            .from_step = from_step});
+                                            .from_step = from_step,
+                                            .extended = options.extend > 0 ? extensions_text(options) : ""});
   if (!record_->notice().empty()) log.say(record_->notice());
 }
 

@@ -33,7 +33,7 @@ RunSetup::RunSetup(const Options& given, RunData& images, Backend& device, bool 
       activations(activations_of(options, backend)),
       view(view_settings(options, data.train())[0]),
       steps_per_epoch(vergence::steps_per_epoch(options, data.train())),
-      schedule(make_schedule(options, steps_per_epoch)),
+      schedule(options, steps_per_epoch),
       objective(objective_of(objective_setup(options, view.size, backend, view.channels), restored, initial)),
       plan(make_plan(options, data.train(), *objective, backend)),
       last_step(options.max_steps ? std::min(options.max_steps, schedule.steps()) : schedule.steps()),

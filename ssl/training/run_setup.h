@@ -6,11 +6,11 @@
 #include <string>
 
 #include "datasets/loading/batch_source.h"
-#include "engine/schedule.h"
 #include "ssl/evaluation/features/features.h"
 #include "ssl/objective.h"
 #include "ssl/options/options.h"
 #include "ssl/steps/plan.h"
+#include "ssl/steps/run_schedule.h"
 #include "ssl/training/log.h"
 #include "ssl/training/run_data.h"
 
@@ -28,7 +28,7 @@ struct RunSetup {
   DType activations;  // of the encoder
   ViewSettings view;  // an image's first view
   std::int64_t steps_per_epoch;
-  Schedule schedule;
+  RunSchedule schedule;
   std::string initial;  // what --init took from its file, in lines
   std::unique_ptr<Objective> objective;
   TrainingPlan plan;

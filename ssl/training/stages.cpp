@@ -11,6 +11,7 @@
 #include "engine/text/printable.h"
 #include "engine/text/words.h"
 #include "ssl/objective_list.h"
+#include "ssl/options/extension.h"
 #include "ssl/steps/setup.h"
 #include "ssl/training/resume.h"
 #include "ssl/training/run_setup.h"
@@ -36,9 +37,10 @@ void fit_schedule(Options& options, std::int64_t epochs_before) {
 std::optional<Stages> stages_of(const Options& options) {
   for (const ObjectiveEntry& entry : objective_entries()) {
     if (entry.name != options.objective || !entry.first_run) continue;
-    std::optional<Options> first = entry.first_run(options);
+    const Options before = before_extensions(options);  // which lengthen stage 2 alone
+    std::optional<Options> first = entry.first_run(before);
     if (!first) return {};
-    fit_schedule(*first, options.epochs);
+    fit_schedule(*first, before.epochs);
     first->out = (std::filesystem::path(options.run_folder()) / "stage1").string();
     Stages stages{std::move(*first), options, entry.take_encoder};
     stages.take_encoder(stages.second, "");
@@ -136,6 +138,7 @@ std::string describe_plan(const Options& given) {
   for (const std::string& line : options.applied) text += printable(line) + "\n";
   const std::optional<Stages> stages = stages_of(options);
   if (!stages) return text + timed_plan(options, data).text;
+  if (options.extend > 0) return text + heading(2, stages->second) + timed_plan(stages->second, data).text;
   const TimedPlan second = timed_plan(stages->second, data), first = timed_plan(stages->first, data);
   char whole[100];
   std::snprintf(whole, sizeof whole, "both stages       %lld steps, %.2f PFLOP",

@@ -140,7 +140,8 @@ std::string about_duration(double seconds) {
 }
 
 std::int64_t planned_steps(const Options& options, const TrainingPlan& plan) {
-  return options.max_steps > 0 ? std::min(options.max_steps, plan.steps) : plan.steps;
+  const std::int64_t end = options.max_steps > 0 ? std::min(options.max_steps, plan.steps) : plan.steps;
+  return std::max<std::int64_t>(0, end - (options.extend > 0 ? plan.steps - plan.steps_per_epoch * options.extend : 0));
 }
 
 std::string time_text(const Options& options, const TrainingPlan& plan, const StepTime& time) {
@@ -148,8 +149,9 @@ std::string time_text(const Options& options, const TrainingPlan& plan, const St
   const double all = time.seconds * static_cast<double>(planned_steps(options, plan));
   const double rate = static_cast<double>(options.batch) / time.seconds;
   char text[160];
-  std::snprintf(text, sizeof text, "time              %s at %.*f images/s on this machine (steps alone)\n",
-                about_duration(all).c_str(), rate < 10 ? 1 : 0, rate);
+  std::snprintf(text, sizeof text, "time              %s%s at %.*f images/s on this machine (steps alone)\n",
+                about_duration(all).c_str(), options.extend > 0 ? " for the added epochs" : "", rate < 10 ? 1 : 0,
+                rate);
   std::string lines = text;
   const std::string quick = options.recipe + "_short";
   if (all > 3600 * long_run_hours && !options.recipe.empty() && !find_recipe(quick).empty())

@@ -19,7 +19,7 @@ StepTime time_step(const Options& options, const TrainingPlan& plan, Backend& de
 /// "about 40 seconds", "about 25 minutes", "about 3.2 hours", "about 20 days (490 hours)".
 std::string about_duration(double seconds);
 
-/// The run's number of steps: the schedule's, or --max-steps.
+/// The number of steps to do: the schedule's, up to --max-steps; with --extend only the added ones.
 std::int64_t planned_steps(const Options& options, const TrainingPlan& plan);
 
 /// The plan's lines about the run's duration; for a long run by the default recipe they name the short recipe, if one

@@ -120,9 +120,11 @@ void Trainer::train() {
 
 StepContext Trainer::context() const {
   const double lr = run_.schedule.at(step_), full = options_.effective_lr();
+  const RunSchedule::Span span = run_.schedule.span(step_);
   return {.lr = lr,
           .step = step_,
-          .steps = run_.schedule.steps(),
+          .steps = span.steps,
+          .first_step = span.first,
           .lr_share = full > 0 ? lr / full : 0,
           .epoch = batches_->epoch(),
           .images = options_.batch,

@@ -45,7 +45,10 @@ class Dsa final : public MethodObjective {
     const bool running = settings_.temperature == PriorTemperature::running;
     calibrating_ = settings_.calibrates() && (running || context.step < options_.calibration_batches);
     if (calibrating_) share_.set(1 / static_cast<double>(std::min(context.step + 1, options_.calibration_batches)));
-    if (rises()) lambda1_.set(settings_.adjusting * adjusting_share(options_, context.step, context.steps));
+    // Like a warm-up, the rise does not start again with the schedule.
+    const bool risen = context.first_step > 0;
+    if (rises())
+      lambda1_.set(settings_.adjusting * (risen ? 1 : adjusting_share(options_, context.step, context.steps)));
   }
   int step_kind() const override { return calibrating_ ? 1 : 0; }
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# kill -9 at ten random moments and SIGTERM once, --resume each time: the run must end exactly like an uninterrupted one.
+# kill -9 at ten random moments and SIGTERM once, --resume each time: the run must end exactly like an uninterrupted one,
+# and so must an extension of it.
 #   kill_resume_test.sh BUILD_FOLDER
 set -euo pipefail
 pretrain=$1/pretrain
@@ -69,3 +70,29 @@ exits=$(sed -n 's/^ *"exit": \(.*\),$/\1/p' "$work/killed/run.json" | tr '\n' ' 
 [ "$exits" = "null null null null null null null null null null 143 0 " ] || fail "run.json has the exits $exits"
 [ "$(grep -c '^resumed at step ' "$work/killed/train.log")" = 11 ] || fail "train.log has not every start"
 echo "ten kills, last resume at step $at of $steps: metrics and encoder equal"
+
+# The same in an extension: kill -9 while it starts, and then three times in it.
+"$pretrain" --out "$work/whole" --extend 60 >/dev/null
+resume=(--config "$work/killed/config.toml" --out "$work/killed" --resume)
+for i in 0 1 2 3; do
+  if grep -q '^restarted-at' "$work/killed/config.toml"; then
+    "$pretrain" "${resume[@]}" >"$work/log" 2>&1 &
+  else
+    "$pretrain" --out "$work/killed" --extend 60 >"$work/log" 2>&1 &
+  fi
+  pid=$!
+  target=$(($(lines) + i * 8))
+  for ((polls = RANDOM % 100; polls > 0; --polls)); do [ "$i" -gt 0 ] || sleep 0.002; done
+  while [ "$(lines)" -lt "$target" ]; do
+    kill -0 "$pid" 2>/dev/null || { cat "$work/log" >&2; fail "the extension ended before it was killed"; }
+    sleep 0.002
+  done
+  kill -9 "$pid" 2>/dev/null || { cat "$work/log" >&2; fail "kill $i of the extension came too late"; }
+  wait "$pid" 2>/dev/null || true
+done
+"$pretrain" "${resume[@]}" >"$work/log" 2>&1 || { cat "$work/log" >&2; fail "the last resume of the extension"; }
+for run in whole killed; do sed 's/,"clock":{[^}]*}//' "$work/$run/metrics.jsonl" >"$work/$run.metrics"; done
+[ "$(wc -l <"$work/killed.metrics")" = $((steps + 240)) ] || fail "the extension has not every step"
+cmp "$work/whole.metrics" "$work/killed.metrics" || fail "the metrics of the extension differ"
+cmp "$work/whole/encoder.safetensors" "$work/killed/encoder.safetensors" || fail "the encoders of the extension differ"
+echo "four kills of an extension: metrics and encoder equal"
