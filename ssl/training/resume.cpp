@@ -4,7 +4,6 @@
 #include <optional>
 
 #include "engine/io/files.h"
-#include "engine/text/printable.h"
 #include "engine/text/words.h"
 #include "ssl/options/extension.h"
 #include "ssl/training/checkpoint.h"
@@ -48,9 +47,9 @@ void require_continues(const RunPosition& position, const RunFolder& folder, con
 /// Throws UsageError unless the run in the folder has done exactly the epochs before this extension.
 void require_finished(const RunSetup& run, const RunPosition& position, const RunFolder& folder) {
   const std::int64_t epochs = run.options.epochs - run.options.extend;
-  const std::string path = printable(folder.path());
+  const std::string& path = folder.path();
   require_usage(position.epoch >= epochs, path, ": has ", position.epoch, " of ", counted(epochs, "epoch"),
-                ": finish it first: pretrain --config ", printable(folder.config()), " --out ", path, " --resume");
+                ": finish it first: pretrain --config ", folder.config(), " --out ", path, " --resume");
   require_usage(position.step == epochs * run.steps_per_epoch, path, ": its checkpoint is at step ", position.step,
                 ", but ", counted(epochs, "epoch"), " of its images have ", epochs * run.steps_per_epoch,
                 " steps: only a finished run can be extended, with the images it began with");

@@ -182,11 +182,11 @@ TEST_F(Extended, IsRecorded) {
   ::testing::internal::CaptureStdout();
   extend_run("run", "2", "restart");
   const std::string said = ::testing::internal::GetCapturedStdout();
-  for (const std::string& part :
-       {"extended          restart after 3 epochs: not the result of a run of 5 epochs (docs/running.md)\n",
-        "extends " + folder_ / "run" +
-            " from 3 to 5 epochs: the schedule starts again over the added epochs, without "
-            "warm-up; the learning rate goes from 0.00118938 to 0.03125\n"})
+  for (const std::string& part : std::vector<std::string>{
+           "extended          restart after 3 epochs: not the result of a run of 5 epochs (docs/running.md)\n",
+           "extends " + folder_ / "run" +
+               " from 3 to 5 epochs: the schedule starts again over the added epochs, without "
+               "warm-up; the learning rate goes from 0.00118938 to 0.03125\n"})
     EXPECT_NE(said.find(part), std::string::npos) << part << said;
   const auto about = [&](const std::string& run) {
     return load_encoder(folder_ / (run + "/encoder.safetensors"), cpu_backend()).metadata;
