@@ -266,6 +266,7 @@ Options everything_changed() {
     EXPECT_NE(value_text(entry, options), old) << entry.name;
   }
   std::sort(options.step_epochs.begin(), options.step_epochs.end());
+  options.restarted_at = {3}, options.stretched_at = {5, 7};
   return options;
 }
 
@@ -302,8 +303,8 @@ TEST(Resuming, EveryOptionCountsButTheExemptOnes) {
   for (const OptionDifference& difference : differences(before, after)) names.push_back(difference.name);
   std::vector<std::string> expected;
   const std::vector<std::string> exempt{
-      "out",       "data",   "device", "workers", "figures",    "eval-every", "checkpoint-every",
-      "max-steps", "resume", "plan",   "verify",  "bad-images", "recompute",  "tensorboard"};
+      "out",    "data", "device", "workers",    "figures",   "eval-every",  "checkpoint-every", "max-steps",
+      "resume", "plan", "verify", "bad-images", "recompute", "tensorboard", "extend",           "extend-schedule"};
   for (const OptionEntry& entry : option_table()) {
     const bool free = std::find(exempt.begin(), exempt.end(), entry.name) != exempt.end();
     if (!free && entry.fields.size() == 1 && !has_one_value(entry)) expected.push_back(entry.name);
