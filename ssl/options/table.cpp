@@ -42,11 +42,11 @@ void add_task(OptionBuilder& t) {
   t.path(
       "init", FIELD(init), "FILE",
       "start from the encoder in this file: torchvision's, timm's, solo-learn's, lightly's, or an encoder.safetensors",
-      Flags::input);
+      Flags::input | Flags::if_set);
   t.text("init-prefix", FIELD(init_prefix),
-         "--init: what precedes the names of the encoder's tensors, such as backbone; default: found");
+         "--init: what precedes the names of the encoder's tensors, such as backbone; default: found", Flags::if_set);
   t.choice("init-stem", FIELD(init_stem), stem_rule_words,
-           "--init: the first convolution; adapt: fit it to the images' channels; new: start it anew");
+           "--init: the first convolution; adapt: fit it to the images' channels; new: start it anew", Flags::if_set);
 }
 
 void add_training(OptionBuilder& t) {
