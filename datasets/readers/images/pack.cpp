@@ -4,19 +4,15 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cerrno>
 #include <cstdio>
 #include <cstring>
-#include <fcntl.h>
 #include <filesystem>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "datasets/readers/images/files.h"
 #include "datasets/readers/images/folder.h"
 #include "datasets/readers/images/packed.h"
 #include "engine/io/files.h"
+#include "engine/io/partial_file.h"
 #include "engine/io/require_call.h"
 #include "engine/text/stored_text.h"
 #include "kernels/cpu/planes.h"
@@ -114,58 +110,6 @@ PackPlan plan_of(const DatasetSettings& settings, std::int64_t short_side, const
                                                                 static_cast<std::int64_t>(source.size())))}};
   return plan;
 }
-
-/// The unfinished file.
-class PartialFile {
- public:
-  explicit PartialFile(const std::string& path)
-      : path_(path), descriptor_(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666)) {
-    check(descriptor_ >= 0, "cannot open");
-    // Any other error means a file system without locks.
-    if (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
-      ::close(descriptor_);
-      throw UsageError(join(path, ": another process is writing this file"));
-    }
-  }
-  ~PartialFile() {
-    if (descriptor_ >= 0) ::close(descriptor_);
-  }
-  PartialFile(const PartialFile&) = delete;
-  PartialFile& operator=(const PartialFile&) = delete;
-
-  std::int64_t size() const {
-    struct stat status {};
-    check(::fstat(descriptor_, &status) == 0, "cannot read");
-    return status.st_size;
-  }
-  void resize(std::int64_t bytes) const { check(::ftruncate(descriptor_, bytes) == 0, "cannot write"); }
-  void sync() const { check(::fdatasync(descriptor_) == 0, "cannot write"); }
-  void write(const void* data, std::int64_t bytes, std::int64_t at) const {
-    for (const auto* from = static_cast<const char*>(data); bytes > 0;) {
-      const ssize_t put = ::pwrite(descriptor_, from, static_cast<std::size_t>(bytes), at);
-      if (put < 0 && errno == EINTR) continue;
-      check(put > 0, "cannot write");
-      from += put, at += put, bytes -= put;
-    }
-  }
-  /// False if the file ends first.
-  bool read(void* data, std::int64_t bytes, std::int64_t at) const {
-    for (auto* to = static_cast<char*>(data); bytes > 0;) {
-      const ssize_t got = ::pread(descriptor_, to, static_cast<std::size_t>(bytes), at);
-      if (got < 0 && errno == EINTR) continue;
-      check(got >= 0, "cannot read");
-      if (got == 0) return false;
-      to += got, at += got, bytes -= got;
-    }
-    return true;
-  }
-
- private:
-  void check(bool good, const char* what) const { require_call(good, path_, what); }
-
-  std::string path_;
-  int descriptor_;
-};
 
 class Packer {
  public:
