@@ -140,6 +140,11 @@ void EncoderNetwork::renew_stem(EncoderSettings& settings, const Init&) {
   throw UsageError(join(settings.encoder, ": its first convolution cannot be replaced"));
 }
 
+Tensor EncoderNetwork::stage_map(const Tensor& images, const ForwardMode& pass, std::int64_t stage) const {
+  require(stage == 1 && stages() == 1, "encoder: stage ", stage, " of ", stages());
+  return feature_map(images, pass);
+}
+
 Encoder& Encoder::operator=(Encoder other) noexcept {
   std::swap(settings_, other.settings_);
   std::swap(network_, other.network_);

@@ -66,6 +66,11 @@ class EncoderNetwork {
   /// Images [N,H,W,channels], possibly padded with ignored channels to a multiple of 8 -> the last feature map
   /// [N, H', W', map_channels], in the type of the activations.
   virtual Tensor feature_map(const Tensor& images, const ForwardMode& pass) const = 0;
+  /// How many stages its layers form. Each ends with a map, the last one with the feature map.
+  virtual std::int64_t stages() const { return 1; }
+  /// The map at the end of a stage, counted from 1: images -> [N, h, w, its channels], as feature_map's. Throws Error
+  /// for a stage that does not exist.
+  virtual Tensor stage_map(const Tensor& images, const ForwardMode& pass, std::int64_t stage) const;
   /// Feature map -> features [N, dim], in the type of the weights.
   virtual Tensor features_of(const Tensor& map) const = 0;
   /// Replaces the first convolution with a new random 3x3 one without pooling, and updates `settings`. Throws
@@ -96,6 +101,10 @@ class Encoder {
   Tensor operator()(const Tensor& images, const ForwardMode& pass) const { return (*network_)(images, pass); }
   Tensor feature_map(const Tensor& images, const ForwardMode& pass) const {
     return network_->feature_map(images, pass);
+  }
+  std::int64_t stages() const { return network_->stages(); }
+  Tensor stage_map(const Tensor& images, const ForwardMode& pass, std::int64_t stage) const {
+    return network_->stage_map(images, pass, stage);
   }
   Tensor features_of(const Tensor& map) const { return network_->features_of(map); }
   void renew_stem(const Init& init) { network_->renew_stem(settings_, init); }

@@ -35,8 +35,16 @@ class Conv4 final : public EncoderNetwork {
 
   /// Needs images of at least 16 pixels.
   Tensor feature_map(const Tensor& images, const ForwardMode& pass) const override {
+    return stage_map(images, pass, stages());
+  }
+
+  /// A stage is a block.
+  std::int64_t stages() const override { return static_cast<std::int64_t>(blocks_.size()); }
+
+  Tensor stage_map(const Tensor& images, const ForwardMode& pass, std::int64_t stage) const override {
+    require(stage >= 1 && stage <= stages(), "conv4: stage ", stage, " of ", stages());
     Tensor x = max_pool(conv_bn_of_images(images, blocks_[0], pass, {.relu = true}, "conv4"), conv4_pool);
-    for (std::size_t i = 1; i < blocks_.size(); ++i)
+    for (std::size_t i = 1; i < static_cast<std::size_t>(stage); ++i)
       x = max_pool(conv_bn(x, blocks_[i], pass, {.relu = true}), conv4_pool);
     return x;
   }

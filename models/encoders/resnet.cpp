@@ -2,6 +2,8 @@
 
 #include <array>
 #include <optional>
+#include <numeric>
+#include <span>
 
 #include "engine/text/words.h"
 
@@ -158,9 +160,20 @@ std::vector<const ConvBn*> ResNet::layers() const {
 ResNet::operator Encoder() const { return {settings, clone()}; }
 
 Tensor ResNet::feature_map(const Tensor& images, const ForwardMode& pass) const {
+  return stage_map(images, pass, stages());
+}
+
+std::int64_t ResNet::stages() const {
+  return static_cast<std::int64_t>(architecture_of(settings.encoder).depths.size());
+}
+
+Tensor ResNet::stage_map(const Tensor& images, const ForwardMode& pass, std::int64_t stage) const {
+  require(stage >= 1 && stage <= stages(), settings.encoder, ": stage ", stage, " of ", stages());
+  const auto& depths = architecture_of(settings.encoder).depths;
+  const std::int64_t count = std::accumulate(depths.begin(), depths.begin() + stage, std::int64_t{0});
   Tensor x = conv_bn_of_images(images, stem, pass, {.relu = settings.stem_relu}, settings.encoder);
   if (layers_of(settings.stem).pool) x = max_pool(x, stem_pool);
-  for (const ResNetBlock& block : blocks) {
+  for (const ResNetBlock& block : std::span(blocks).first(static_cast<std::size_t>(count))) {
     Tensor y = x;
     for (std::size_t i = 0; i + 1 < block.convs.size(); ++i) y = conv_bn(y, block.convs[i], pass, {.relu = true});
     const Tensor shortcut = block.downsample.empty() ? x : conv_bn(x, block.downsample[0], pass);

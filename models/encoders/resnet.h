@@ -63,6 +63,9 @@ struct ResNet final : EncoderNetwork {
   void each(const Visit& visit, const std::string& prefix = "") override;
   std::vector<const ConvBn*> layers() const override;
   Tensor feature_map(const Tensor& images, const ForwardMode& pass) const override;
+  /// Four: layer1 to layer4.
+  std::int64_t stages() const override;
+  Tensor stage_map(const Tensor& images, const ForwardMode& pass, std::int64_t stage) const override;
   /// The mean over the map's pixels.
   Tensor features_of(const Tensor& map) const override;
   /// The new stem is `cifar`.

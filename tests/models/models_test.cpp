@@ -168,6 +168,21 @@ TEST(ResNet, FeatureAndMapShapes) {
     }
 }
 
+TEST(ResNet, StagesHaveTheirMaps) {
+  for (const char* encoder : {"resnet18", "resnet50"}) {
+    const ResNetSettings settings = small(encoder);
+    const Encoder model = make_resnet(settings, {cpu_backend(), 0, DType::f64});
+    const Tensor images = random_tensor({2, 32, 32, 3}, 1);
+    ASSERT_EQ(model.stages(), 4);
+    std::int64_t channels = settings.dim() / 8, side = 32;
+    for (std::int64_t stage = 1; stage <= 4; ++stage, channels *= 2, side /= 2)
+      EXPECT_EQ(model.stage_map(images, {}, stage).shape, Shape({2, side, side, channels})) << encoder << stage;
+    EXPECT_EQ(model.stage_map(images, {}, 4).values(), model.feature_map(images, {}).values()) << encoder;
+    EXPECT_THROW(model.stage_map(images, {}, 5), Error);
+    EXPECT_THROW(model.stage_map(images, {}, 0), Error);
+  }
+}
+
 /// torchvision's forward pass over weights by name, from elementary ops.
 struct Composed {
   std::map<std::string, Tensor> weights;
