@@ -1,6 +1,7 @@
 // Access to one image, and a data set's notices.
 #include "datasets/dataset.h"
 
+#include <algorithm>
 #include <cmath>
 #include <set>
 
@@ -24,6 +25,13 @@ std::int64_t Dataset::evaluation_resize(std::int64_t size) const {
 std::int32_t Dataset::label(std::int64_t index) const {
   require(index >= 0 && index < count, name, ": label ", index, " of ", count);
   return labels.empty() ? -1 : labels.at(static_cast<std::size_t>(index));
+}
+
+std::string Dataset::image_name(std::int64_t index) const {
+  require(index >= 0 && index < count, name, ": name ", index, " of ", count);
+  if (source) return source->name(index);
+  const std::string digits = std::to_string(index);
+  return join(split, "/", std::string(6 - std::min<std::size_t>(digits.size(), 6), '0'), digits);
 }
 
 std::vector<std::string> new_skipped(const Dataset& data) {

@@ -39,6 +39,9 @@ struct Dataset {
   std::int64_t evaluation_resize(std::int64_t size) const;
   /// The image's height x width x channels bytes in memory. Throws Error if `index` or the buffer is out of range.
   const std::uint8_t* image(std::int64_t index) const;
+  /// The image's name in its data set: of image files the file's in its folder ("val/cat/1.jpg"), else the split and
+  /// the index ("test/000042").
+  std::string image_name(std::int64_t index) const;
   /// The image's class, or -1 without labels.
   std::int32_t label(std::int64_t index) const;
 };

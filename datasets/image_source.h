@@ -58,6 +58,8 @@ class ImageSource {
   virtual std::int64_t count() const = 0;
   /// The size when the source was opened. Reads nothing.
   virtual ImageSize size(std::int64_t index) const = 0;
+  /// The file's name in its data set's folder: "val/cat/1.jpg". Bytes, as the file system has them.
+  virtual std::string name(std::int64_t index) const = 0;
   /// Loads an image without decoding it. Throws UsageError, a line that begins with the file's name, if the image
   /// cannot be read or has changed since the source was opened.
   virtual ImageSize open(std::int64_t index, ImageBuffer& buffer) const = 0;

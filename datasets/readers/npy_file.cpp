@@ -149,6 +149,19 @@ std::string shape_text(const std::vector<std::int64_t>& shape) {
 
 NpyHeader parse_npy_header(std::string_view text, const std::string& where) { return HeaderText(text, where).parse(); }
 
+std::string npy_beginning(const std::string& type, const std::vector<std::int64_t>& shape) {
+  std::string sides;
+  for (const std::int64_t side : shape) sides += (sides.empty() ? "" : ", ") + std::to_string(side);
+  std::string header =
+      join("{'descr': '", type, "', 'fortran_order': False, 'shape': (", sides, shape.size() == 1 ? ",), }" : "), }");
+  const std::size_t before = magic.size() + 4;  // with version 1.0 and the header's length
+  header.resize((before + header.size() + 1 + 63) / 64 * 64 - before - 1, ' ');
+  header += '\n';
+  require(header.size() <= static_cast<std::size_t>(max_header), "npy: a shape of ", shape.size(), " sides");
+  const auto low = static_cast<char>(header.size() & 255), high = static_cast<char>(header.size() >> 8);
+  return join(std::string(magic), std::string{'\x01', '\0', low, high}, header);
+}
+
 NpyFile::NpyFile(const std::string& path, std::string where) : where_(std::move(where)) {
   const auto size = static_cast<std::uintmax_t>(file_bytes(path, where_));
   file_.open(path, std::ios::binary);

@@ -66,6 +66,18 @@ TEST_F(ImageFolderTest, AValBesideATestChoosesCoefficients) {
   EXPECT_EQ(open("probe_without_val").count, 20);
 }
 
+TEST_F(ImageFolderTest, NamesAreThoseOfTheFilesInTheFolder) {
+  folder.classes("train", 2);
+  for (const char* name : {"val/a/1.png", "val/b/deep/er.png"}) folder.picture(name);
+  EXPECT_EQ(open("train").image_name(3), "train/b/101.png");
+  EXPECT_EQ(open("test").image_name(1), "val/b/deep/er.png");
+  Dataset in_memory;
+  in_memory.split = "test";
+  in_memory.count = 2000000;
+  EXPECT_EQ(in_memory.image_name(42), "test/000042");
+  EXPECT_EQ(in_memory.image_name(1234567), "test/1234567");
+}
+
 TEST_F(ImageFolderTest, ClassFoldersAloneHaveNoTestSplit) {
   folder.classes(".", 5);
   EXPECT_EQ(open("train").count, 10);

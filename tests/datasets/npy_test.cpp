@@ -20,6 +20,20 @@ std::string header_complaint(const std::string& text) {
   return message_of([&] { parse_npy_header(text, "here"); });
 }
 
+TEST(NpyHeader, IsWrittenAsNumPyDoes) {
+  const std::vector<std::vector<std::int64_t>> shapes{{5}, {50000, 512}, {INT64_MAX, INT64_MAX}};
+  for (const std::vector<std::int64_t>& shape : shapes) {
+    const std::string beginning = npy_beginning("<f4", shape);
+    EXPECT_EQ(beginning.size(), 128u);
+    EXPECT_EQ(beginning.substr(0, 10), npy_array("<f4", shape, "").substr(0, 10));
+    const NpyHeader header = parse_npy_header(beginning.substr(10), "here");
+    EXPECT_EQ(header.type, "<f4");
+    EXPECT_FALSE(header.fortran_order);
+    EXPECT_EQ(header.shape, shape);
+  }
+  EXPECT_EQ(npy_beginning("<f2", {3, 4}), npy_array("<f2", {3, 4}, ""));
+}
+
 TEST(NpyHeader, IsWhatNumPyWrites) {
   const NpyHeader header = parse_npy_header(usual, "here");
   EXPECT_EQ(header.type, "|u1");

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <utility>
@@ -85,9 +86,18 @@ Inspection look_at_file(const std::string& path, std::string& bytes) {
 }  // namespace
 
 ImageFiles::ImageFiles(std::vector<std::string> paths, std::vector<KnownImage> images, JpegLibrary jpeg,
-                       BadImagePolicy policy)
-    : ImageSource(policy), paths_(std::move(paths)), images_(std::move(images)), jpeg_(jpeg) {
+                       BadImagePolicy policy, std::string folder)
+    : ImageSource(policy),
+      paths_(std::move(paths)),
+      images_(std::move(images)),
+      jpeg_(jpeg),
+      folder_(std::move(folder)) {
   require(paths_.size() == images_.size(), "image files: ", paths_.size(), " paths, ", images_.size(), " images");
+}
+
+std::string ImageFiles::name(std::int64_t index) const {
+  const std::string& path = paths_.at(static_cast<std::size_t>(index));
+  return folder_.empty() ? path : std::filesystem::path(path).lexically_relative(folder_).string();
 }
 
 ImageSize ImageFiles::open(std::int64_t index, ImageBuffer& buffer) const {

@@ -28,10 +28,13 @@ struct Inspection {
 
 class ImageFiles final : public ImageSource {
  public:
-  ImageFiles(std::vector<std::string> paths, std::vector<KnownImage> images, JpegLibrary jpeg, BadImagePolicy policy);
+  /// `folder`: the one that names are relative to; empty: names are the paths.
+  ImageFiles(std::vector<std::string> paths, std::vector<KnownImage> images, JpegLibrary jpeg, BadImagePolicy policy,
+             std::string folder = "");
 
   std::int64_t count() const override { return static_cast<std::int64_t>(paths_.size()); }
   ImageSize size(std::int64_t index) const override { return images_.at(static_cast<std::size_t>(index)).size; }
+  std::string name(std::int64_t index) const override;
   ImageSize open(std::int64_t index, ImageBuffer& buffer) const override;
   Picture read(std::int64_t index, const ImageRegion& region, ImageBuffer& buffer) const override;
   void identify(Xxh128& hash) const override;
@@ -40,6 +43,7 @@ class ImageFiles final : public ImageSource {
   std::vector<std::string> paths_;
   std::vector<KnownImage> images_;
   JpegLibrary jpeg_;
+  std::string folder_;
 };
 
 /// Checks the beginning of every file, on all threads.

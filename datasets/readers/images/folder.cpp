@@ -192,10 +192,26 @@ Dataset open_image_folder(const DatasetSettings& settings, const std::string& sp
   data.class_names = list.classes;
   data.notices = std::move(list.notices);
   set_imagenet_statistics(data);
-  auto source = std::make_shared<ImageFiles>(paths_of(list), std::move(images), settings.jpeg, settings.bad_images);
+  auto source = std::make_shared<ImageFiles>(paths_of(list), std::move(images), settings.jpeg, settings.bad_images,
+                                             settings.directory);
   for (std::size_t i = 0; i < complaints.size(); ++i)  // with indices past the images: not among them
     source->bad_images().add(data.count + static_cast<std::int64_t>(i), complaints[i]);
   data.source = std::move(source);
+  return data;
+}
+
+Dataset open_image_files(const std::vector<std::string>& paths, const DatasetSettings& settings) {
+  std::vector<KnownImage> images;
+  for (const Inspection& look : look_at_files(paths)) {
+    require_usage(look.complaint.empty(), look.complaint);
+    images.push_back(look.image);
+  }
+  Dataset data;
+  data.name = settings.name;
+  data.count = static_cast<std::int64_t>(paths.size());
+  data.decode = settings.decode;
+  set_imagenet_statistics(data);
+  data.source = std::make_shared<ImageFiles>(paths, std::move(images), settings.jpeg, BadImagePolicy::stop);
   return data;
 }
 

@@ -21,6 +21,9 @@ namespace vergence {
 /// UsageError for other layouts and, under BadImagePolicy::stop, for files that are no images, naming the first.
 Dataset open_image_folder(const DatasetSettings& settings, const std::string& split);
 
+/// Opens image files, without labels; their names are the paths. Throws UsageError naming the first that is no image.
+Dataset open_image_files(const std::vector<std::string>& paths, const DatasetSettings& settings);
+
 /// Whether there are images of the split "test", in the folder or the packed file. Throws like open_image_folder.
 bool has_test_images(const DatasetSettings& settings);
 

@@ -39,6 +39,7 @@ class PackedSource final : public ImageSource {
 
   std::int64_t count() const override { return static_cast<std::int64_t>(places_.size()); }
   ImageSize size(std::int64_t index) const override { return images_->size(place(index)); }
+  std::string name(std::int64_t index) const override { return images_->name(place(index)); }
   ImageSize open(std::int64_t index, ImageBuffer&) const override { return size(index); }
   Picture read(std::int64_t index, const ImageRegion&, ImageBuffer& buffer) const override {
     const ImageSize whole = size(index);
