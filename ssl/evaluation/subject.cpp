@@ -180,7 +180,7 @@ GivenOptions SubjectOptions::exactly_decoded() {
   return given;
 }
 
-void add_subject_options(CLI::App& app, SubjectOptions& options) {
+void add_subject_options(CLI::App& app, SubjectOptions& options, const SubjectWords& words) {
   app.add_option("--run", options.run, "run folder of pretrain")->type_name("DIR");
   app.add_option(
          "--encoder-file", options.encoder_file,
@@ -205,11 +205,8 @@ void add_subject_options(CLI::App& app, SubjectOptions& options) {
            {.name = "eval-resize", .otherwise = "the run's"},
            {.name = "verify"}})
     add_table_option(app, option, options.judged);
-  add_word_option(
-      app, "split", {"test", "val"}, "",
-      "split that the encoder is judged on: test, or val for choosing coefficients. Default: test, or val if "
-      "images without labels have no split test",
-      [&](const std::string& split) { options.split = split; });
+  add_word_option(app, "split", words.splits, "", words.split,
+                  [&](const std::string& split) { options.split = split; });
   app.add_option("--limit", options.limit,
                  "N images of each split only: the first, or of image files evenly spaced ones; 0: all")
       ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 40));
@@ -224,7 +221,7 @@ void add_subject_options(CLI::App& app, SubjectOptions& options) {
     add_table_option(app, option, options.judged);
   app.add_option("--threads", options.threads, "OpenMP threads; 0: all, or as OMP_NUM_THREADS says")
       ->check(CLI::Range(0, 4096));
-  app.add_option("--out", options.out, "file of the result; default: beside the encoder")->type_name("FILE");
+  app.add_option("--out", options.out, words.out)->type_name("FILE");
 }
 
 std::string encoder_path(const SubjectOptions& options) {

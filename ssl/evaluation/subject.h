@@ -40,9 +40,18 @@ struct SubjectOptions {
   static GivenOptions exactly_decoded();
 };
 
+/// What a tool's --split and --out take.
+struct SubjectWords {
+  std::vector<std::string> splits{"test", "val"};
+  std::string split =
+      "split that the encoder is judged on: test, or val for choosing coefficients. Default: test, or val if "
+      "images without labels have no split test";
+  std::string out = "file of the result; default: beside the encoder";
+};
+
 /// Adds an option for each field, and these of pretrain: --dataset, --data, --classes, --jpeg, --decode, --bad-images,
 /// --eval-resize, --verify, --device, --precision, --cpu-conv and --conv. `options` must outlive the parse.
-void add_subject_options(CLI::App& app, SubjectOptions& options);
+void add_subject_options(CLI::App& app, SubjectOptions& options, const SubjectWords& words = {});
 
 struct Subject {
   SubjectOptions options;
@@ -64,6 +73,7 @@ struct Subject {
   /// Returns the encoder in eval mode; the subject must outlive it.
   Encode encode() { return encode_with(encoder, statistics, precision); }
   Encode encode_map() { return encode_map_with(encoder, statistics, precision); }
+  Encode encode_stage(std::int64_t stage) { return encode_stage_with(encoder, statistics, precision, stage); }
   /// Returns what identifies the subject, for the result file. Paths are raw bytes (see json_text).
   nlohmann::ordered_json description() const;
   /// Compares the data set's files with their published checksums and prints the result; throws UsageError for a

@@ -10,6 +10,7 @@
 #include "engine/io/safetensors.h"
 #include "kernels/error.h"
 #include "ssl/evaluation/features/mask.h"
+#include "ssl/evaluation/neighbors/by_cosine.h"
 #include "ssl/evaluation/subject.h"
 #include "ssl/report/html.h"
 
@@ -115,15 +116,6 @@ std::vector<NeighborRow> neighbor_rows(const Split& test, const Split& bank, con
 }
 
 }  // namespace
-
-std::vector<std::vector<Neighbor>> nearest_by_cosine(const Features& bank, const Features& queries, std::int64_t k,
-                                                     Backend& backend) {
-  check_features(bank, "neighbors");
-  check_features(queries, "neighbors");
-  require_usage(bank.dim == queries.dim && k >= 1 && k <= bank.rows(), "neighbors: expected 1 to ", bank.rows(),
-                " of as many features");
-  return NeighborSearch(bank, queries, {{Distance::cosine, k}}, backend).find(0, queries.rows())[0];
-}
 
 ViewSamples view_samples(const Options& options) {
   DatasetSettings settings = dataset_settings(options);

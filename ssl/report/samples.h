@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "ssl/evaluation/features/matrix.h"
-#include "ssl/evaluation/neighbors/nearest.h"
 #include "ssl/options/tool_options.h"
 #include "ssl/picture_file.h"
 
@@ -38,12 +37,6 @@ struct NeighborRow {
   NeighborImage query;
   std::vector<NeighborImage> neighbors;
 };
-
-/// The k rows of the bank with the largest cosine, nearest first, for each query.
-std::vector<std::vector<Neighbor>> nearest_by_cosine(const Features& bank, const Features& queries, std::int64_t k,
-                                                     Backend& backend);
-/// The cosine of such a neighbor with its query.
-inline double cosine_of(const Neighbor& neighbor) { return 1 - neighbor.distance / 2; }
 
 struct FeatureSamples {
   std::string data, split, bank_split;

@@ -15,6 +15,7 @@
 #include "models/encoders/resnet.h"
 #include "models/weights/encoder_weights.h"
 #include "ssl/evaluation/finetune/finetune.h"
+#include "ssl/evaluation/neighbors/by_cosine.h"
 #include "ssl/evaluation/neighbors/knn_sweep.h"
 #include "ssl/evaluation/probes/episodes.h"
 #include "ssl/evaluation/robustness/corruptions.h"
@@ -23,7 +24,6 @@
 #include "ssl/objective.h"
 #include "ssl/options/table.h"
 #include "ssl/report/map.h"
-#include "ssl/report/samples.h"
 #include "tests/support/image_files.h"
 
 namespace vergence {

@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <future>
 #include <numeric>
+#include <omp.h>
 
 #include "datasets/loading/image_reader.h"
 #include "engine/text/words.h"
@@ -57,34 +59,65 @@ std::int64_t make_views(const Dataset& dataset, const ViewSettings& view, const 
   return made;
 }
 
-Features extract(const Encode& encode, const Dataset& dataset, const std::vector<std::int64_t>& indices,
-                 const ExtractSettings& settings, const ViewSettings& view, Backend& backend, const Draw& draw) {
+/// Normalized views of some consecutive images, without gaps for unreadable ones.
+struct ViewBatch {
+  std::vector<float> values;
+  std::vector<std::int64_t> images;  // their indices in the data set
+};
+
+void each_batch(const Encode& encode, const Dataset& dataset, const std::vector<std::int64_t>& indices,
+                const ExtractSettings& settings, const ViewSettings& view, Backend& backend, const Draw& draw,
+                const std::function<bool(const FeatureBatch& batch)>& take) {
   const auto count = static_cast<std::int64_t>(indices.size());
   require_usage(count > 0, dataset.name, " ", dataset.split, ": there are no images");
   require(settings.batch > 0, "features: batch is ", settings.batch, ", expected at least 1");
-  Features features{0, dataset.classes, {}, {}};
-  std::vector<char> good, some;
-  std::vector<float> images;
-  for (std::int64_t begin = 0; begin < count; begin += settings.batch) {
+  const auto views_from = [&](std::int64_t begin) {
     const std::int64_t end = std::min(begin + settings.batch, count);
-    const std::int64_t made =
-        make_views(dataset, view, draw, {indices.begin() + begin, indices.begin() + end}, images, some);
-    good.insert(good.end(), some.begin(), some.end());
-    if (made > 0) {
-      const Tensor output = encode(from_floats(backend, {made, view.size, view.size, view.channels}, images));
+    const std::vector<std::int64_t> wanted(indices.begin() + begin, indices.begin() + end);
+    ViewBatch made;
+    std::vector<char> good;
+    make_views(dataset, view, draw, wanted, made.values, good);
+    for (std::size_t i = 0; i < wanted.size(); ++i)
+      if (good[i]) made.images.push_back(wanted[i]);
+    return made;
+  };
+  std::future<ViewBatch> next;  // waits when it is destroyed
+  for (std::int64_t begin = 0; begin < count; begin += settings.batch) {
+    const ViewBatch views = next.valid() ? next.get() : views_from(begin);
+    FeatureBatch batch{{0, dataset.classes, {}, {}}, views.images, std::min(begin + settings.batch, count)};
+    if (settings.workers > 0 && batch.end < count)
+      next = std::async(std::launch::async, [&, from = batch.end] {
+        omp_set_num_threads(static_cast<int>(settings.workers));  // of this thread's loops
+        return views_from(from);
+      });
+    if (const auto made = static_cast<std::int64_t>(views.images.size()); made > 0) {
+      const Tensor output = encode(from_floats(backend, {made, view.size, view.size, view.channels}, views.values));
       require(output.shape.rank() == 2 && output.shape[0] == made, "features: the encoder made ", output.shape, " of ",
               made, " images");
-      const std::vector<float> values = output.floats();
-      features.dim = output.shape[1];
-      if (features.values.empty()) features.values.reserve(static_cast<std::size_t>(count * features.dim));
-      features.values.insert(features.values.end(), values.begin(), values.end());
+      batch.features.dim = output.shape[1];
+      batch.features.values = output.floats();
     }
-    if (settings.progress) settings.progress(end, count);
+    if (!dataset.labels.empty())
+      for (const std::int64_t index : batch.images) batch.features.labels.push_back(dataset.label(index));
+    const bool goes_on = take(batch);
+    if (settings.progress) settings.progress(batch.end, count);
+    if (!goes_on) return;
   }
-  if (!dataset.labels.empty())
-    for (const std::int64_t index : indices) features.labels.push_back(dataset.label(index));
-  keep(features.labels, good);
-  require_usage(features.rows() > 0, dataset.name, " ", dataset.split, ": none of the ", count, " images can be read");
+}
+
+Features extract(const Encode& encode, const Dataset& dataset, const std::vector<std::int64_t>& indices,
+                 const ExtractSettings& settings, const ViewSettings& view, Backend& backend, const Draw& draw) {
+  Features features{0, dataset.classes, {}, {}};
+  each_batch(encode, dataset, indices, settings, view, backend, draw, [&](const FeatureBatch& batch) {
+    const Features& some = batch.features;
+    if (some.dim > 0) features.dim = some.dim;
+    if (features.values.empty()) features.values.reserve(indices.size() * static_cast<std::size_t>(some.dim));
+    features.values.insert(features.values.end(), some.values.begin(), some.values.end());
+    features.labels.insert(features.labels.end(), some.labels.begin(), some.labels.end());
+    return true;
+  });
+  require_usage(features.rows() > 0, dataset.name, " ", dataset.split, ": none of the ", indices.size(),
+                " images can be read");
   return features;
 }
 
@@ -104,6 +137,9 @@ ViewSettings as_encoder_takes(ViewSettings view, const Dataset& dataset, const E
   check_view_settings(view, "probe view");
   return view;
 }
+
+/// Of views that use no randomness.
+Random no_draw(std::int64_t) { return Random(0, Purpose::view); }
 
 Draw view_draw(std::uint64_t seed, std::int64_t epoch) {
   return [=](std::int64_t index) {
@@ -129,8 +165,12 @@ Encode encode_with(const Encoder& encoder, Statistics& statistics, DType precisi
 }
 
 Encode encode_map_with(const Encoder& encoder, Statistics& statistics, DType precision) {
-  return [frozen = encoder.constant(), pass = eval_pass(statistics, precision)](const Tensor& images) {
-    const Tensor map = frozen.feature_map(images, pass);
+  return encode_stage_with(encoder, statistics, precision, encoder.stages());
+}
+
+Encode encode_stage_with(const Encoder& encoder, Statistics& statistics, DType precision, std::int64_t stage) {
+  return [frozen = encoder.constant(), pass = eval_pass(statistics, precision), stage](const Tensor& images) {
+    const Tensor map = frozen.stage_map(images, pass, stage);
     return map.dtype == DType::f32 ? map : cast(map, DType::f32);
   };
 }
@@ -204,8 +244,13 @@ Features extract_features(const Encode& encode, const Dataset& dataset, const Ex
 
 Features extract_features(const Encode& encode, const Dataset& dataset, const std::vector<std::int64_t>& indices,
                           const ExtractSettings& settings, Backend& backend) {
-  return extract(encode, dataset, indices, settings, plain_view(dataset, settings), backend,
-                 [](std::int64_t) { return Random(0, Purpose::view); });
+  return extract(encode, dataset, indices, settings, plain_view(dataset, settings), backend, no_draw);
+}
+
+void extract_batches(const Encode& encode, const Dataset& dataset, const std::vector<std::int64_t>& indices,
+                     const ExtractSettings& settings, Backend& backend,
+                     const std::function<bool(const FeatureBatch& batch)>& take) {
+  each_batch(encode, dataset, indices, settings, plain_view(dataset, settings), backend, no_draw, take);
 }
 
 Features extract_view_features(const Encode& encode, const Dataset& dataset, const ExtractSettings& settings,

@@ -23,12 +23,16 @@ Encode encode_with(const Encoder& encoder, Statistics& statistics, DType precisi
 /// The same for the last stage's feature map: images [N, H, W, C] -> [N, h, w, map_channels], f32.
 Encode encode_map_with(const Encoder& encoder, Statistics& statistics, DType precision = DType::f32);
 
+/// The same for the map at the end of a stage (EncoderNetwork::stage_map).
+Encode encode_stage_with(const Encoder& encoder, Statistics& statistics, DType precision, std::int64_t stage);
+
 struct ExtractSettings {
   std::int64_t image_size = 32;  // images of another size are resized
   std::int64_t resize = -1;   // ViewSettings::resize of un-augmented images; -1: the data set's default for evaluation
   std::int64_t channels = 3;  // as the encoder expects
   ChannelValues mean{}, std{};  // as in the encoder's training
   std::int64_t batch = 250;
+  std::int64_t workers = 0;  // threads that read the next batch's images beside the encoder; 0: all read, then it runs
   /// Called after each batch with the number of images done and the total, for progress lines. May be empty.
   std::function<void(std::int64_t done, std::int64_t total)> progress = {};
 };
@@ -48,6 +52,19 @@ Dataset as_seen(const Dataset& dataset, const ExtractSettings& settings);
 /// image replaces a bad one.
 Tensor plain_images(const Dataset& dataset, const std::vector<std::int64_t>& indices, const ExtractSettings& settings,
                     Backend& backend);
+
+/// The features of some consecutive images, without unreadable ones.
+struct FeatureBatch {
+  Features features;
+  std::vector<std::int64_t> images;  // their indices in the data set
+  std::int64_t end = 0;              // how many of the requested images are done, with the unreadable ones
+};
+
+/// Extracts the features of the images at `indices` batch by batch: `take` receives each and returns whether to go on.
+/// The values depend on `settings.batch`, never on `workers` or threads. Skips bad images where the data set allows it.
+void extract_batches(const Encode& encode, const Dataset& dataset, const std::vector<std::int64_t>& indices,
+                     const ExtractSettings& settings, Backend& backend,
+                     const std::function<bool(const FeatureBatch& batch)>& take);
 
 /// Returns the features of all images of `dataset` in order, with their labels if it has any. Skips bad images where
 /// the data set allows that. Uses no randomness. Throws UsageError if no image can be read.

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "kernels/random.h"
+#include "ssl/evaluation/neighbors/by_cosine.h"
 #include "ssl/evaluation/neighbors/knn.h"
 #include "tests/support/checked_backend.h"
 
@@ -270,6 +271,31 @@ TEST(KnnExact, BanksSmallerThanK) {
        knn_classify(bank, query, {knn_cosine_200(), {Distance::euclidean, 8, 0}}, cpu_backend()))
     EXPECT_EQ(result.k, 7);
   EXPECT_THROW(find(bank, query, {{Distance::cosine, 8}}), Error);
+}
+
+TEST(ByCosine, TheBlocksOfABankDoNotMatter) {
+  const Sample sample{.rows = 700, .dim = 12, .clusters = 3};
+  Features bank = features_of(sample, 1);
+  std::copy_n(bank.values.begin(), 12, bank.values.begin() + 12 * 650);  // equal rows in two blocks: the earlier first
+  Features queries = rows_at(bank, {0, 5, 699});
+  const auto whole = nearest_by_cosine(bank, queries, 20, cpu_backend());
+  EXPECT_EQ(whole[0][0].row, 0);
+  EXPECT_EQ(whole[0][1].row, 650);
+  EXPECT_EQ(cosine_of(whole[0][1]), 1);
+  for (const std::int64_t block : {7, 100, 699, 1000}) {
+    FeatureBlocks blocks{.rows = 700, .dim = 12, .block = block, .read = {}};
+    blocks.read = [&](std::int64_t begin, std::int64_t count) {
+      std::vector<std::int64_t> places;
+      for (std::int64_t i = begin; i < begin + count; ++i) places.push_back(i);
+      return rows_at(bank, places);
+    };
+    const auto found = nearest_by_cosine(blocks, queries, 20, cpu_backend());
+    for (std::size_t q = 0; q < 3; ++q)
+      for (std::size_t i = 0; i < 20; ++i) {
+        EXPECT_EQ(found[q][i].row, whole[q][i].row) << block;
+        EXPECT_EQ(found[q][i].distance, whole[q][i].distance) << block;
+      }
+  }
 }
 
 }  // namespace
