@@ -152,15 +152,16 @@ void Progress::show(const std::array<std::string, 3>& what, const std::string& p
   const double seconds = left();
   if (!terminal_) {
     const std::string ahead = seconds < 0 ? "" : join(", ", clock_text(seconds), " left");
-    const std::string line =
-        spaced({join("epoch ", epoch_, "/", settings_.epochs), join("step ", step_, "/", settings_.total), plain,
-                join(clock_text(spent()), " spent", ahead)});
+    const std::string line = spaced({settings_.epochs > 0 ? join("epoch ", epoch_, "/", settings_.epochs) : "",
+                                     join(settings_.unit, " ", step_, "/", settings_.total), plain,
+                                     join(clock_text(spent()), " spent", ahead)});
     std::fprintf(out_, "%s\n", line.c_str());
     std::fflush(out_);
     return;
   }
-  const std::string epoch = join(epoch_, "/", settings_.epochs);
-  const std::string step = join(count_text(step_), "/", count_text(settings_.total)), named = "step " + step;
+  const std::string epoch = settings_.epochs > 0 ? join(epoch_, "/", settings_.epochs) : "";
+  const std::string step = join(count_text(step_), "/", count_text(settings_.total)),
+                    named = settings_.unit + " " + step;
   const std::string time = join(clock_text(spent()), " < ", seconds < 0 ? "?" : clock_text(seconds));
   const std::int64_t columns = columns_of(out_);
   std::vector<std::string> lines{spaced({epoch, named, what[0], time}), spaced({epoch, named, what[1], time}),

@@ -24,7 +24,8 @@ std::string fitting(const std::vector<std::string>& lines, std::int64_t columns)
 
 struct ProgressSettings {
   std::int64_t total = 0, start = 0;  // steps
-  std::int64_t epochs = 1;
+  std::int64_t epochs = 1;            // 0: shows none
+  std::string unit = "step";
   std::int64_t images = 1;     // per step
   double spent_before = 0;     // seconds spent up to `start`
   double evaluation_work = 0;  // of all evaluations from `start` on, in any unit
