@@ -48,6 +48,7 @@ FLOORS = [
     ["ssl/bench", "ssl/evaluation/geometry", "ssl/evaluation/neighbors", "ssl/evaluation/probes"],
     ["ssl/evaluation/finetune", "ssl/evaluation/robustness"],
     ["ssl/evaluation"],
+    ["ssl/evaluation/embedding"],
     ["ssl/training/tensorboard"],
     ["ssl/training"],
     ["ssl/report"],

@@ -5,6 +5,7 @@
 #   safetensors  which Debian has not: an encoder in PyTorch
 #   tensorboard  the reader of a run's event files, with Pillow for their pictures
 #   timm         PyTorch Image Models: its files and networks
+#   werkzeug     with which TensorBoard's plugins answer
 #   sklearn      scikit-learn: a second opinion on figures
 # The system's packages (PyTorch, NumPy, Pillow) are seen there too and stay as they are: nothing is installed that was not
 # named here. Where a set cannot be had, what pip said, and exit status 1; the sets before it are there. Tests that run at
@@ -25,6 +26,7 @@ packages_of() { # SET: its packages, with all they need
         typing_extensions==4.15.0 pyyaml==6.0.3 requests==2.32.5 urllib3==2.5.0 idna==3.11 certifi==2025.10.5 \
         charset-normalizer==3.4.4 "$numpy"
       ;;
+    werkzeug) echo werkzeug==3.1.3 markupsafe==3.0.2 ;;
     sklearn) echo scikit-learn==1.2.2 scipy==1.10.1 joblib==1.4.2 threadpoolctl==3.5.0 "$numpy" ;;
     *) echo "python_tools.sh: there is no set '$1'" >&2; exit 2 ;;
   esac

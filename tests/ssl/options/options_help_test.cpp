@@ -37,8 +37,9 @@ std::vector<std::string> lines_of(const std::string& text) {
 
 bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
-const std::vector<std::string> commands{"pretrain",   "linear_probe", "finetune",   "evaluate",    "pack",    "bench",
-                                        "bench step", "bench ops",    "bench data", "bench suite", "compare", "report"};
+const std::vector<std::string> commands{"pretrain", "linear_probe", "finetune",  "evaluate",   "pack",
+                                        "bench",    "bench step",   "bench ops", "bench data", "bench suite",
+                                        "compare",  "report",       "embed"};
 
 TEST(Help, HasOneStyleInAllTools) {
   std::vector<std::string> asked;

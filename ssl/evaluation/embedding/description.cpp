@@ -1,0 +1,84 @@
+#include "ssl/evaluation/embedding/description.h"
+
+#include <cmath>
+
+#include "datasets/fingerprint.h"
+#include "datasets/registry.h"
+#include "engine/io/files.h"
+#include "engine/io/xxh.h"
+#include "engine/text/json_text.h"
+#include "kernels/error.h"
+#include "ssl/options/table.h"
+
+namespace vergence {
+namespace {
+
+bool ends_with(const std::string& path, const char* ending) { return path.ends_with(ending) && path.size() > 4; }
+
+}  // namespace
+
+std::string xxh128_of_file(const std::string& path) {
+  const MappedFile file(path);
+  return xxh128(file.bytes());
+}
+
+bool EmbeddingSettings::is_csv() const { return ends_with(out, ".csv"); }
+
+EmbeddingFiles::EmbeddingFiles(const std::string& out) : rows(out) {
+  require_usage(ends_with(out, ".npy") || ends_with(out, ".csv"), "--out: expected a file called .npy or .csv, got '",
+                out, "'");
+  partial = out + ".partial";
+  progress = partial + ".json";
+  if (out.ends_with(".csv")) return;
+  const std::string base = out.substr(0, out.size() - 4);
+  labels = base + ".labels.npy";
+  names = base + ".names.txt";
+  description = base + ".json";
+}
+
+std::int64_t resized_side(const Dataset& data, const ExtractSettings& settings) {
+  if (settings.resize >= 0) return settings.resize;
+  return std::llround(data.zoom * static_cast<double>(settings.image_size));
+}
+
+nlohmann::ordered_json description_of(const Subject& subject, const Dataset& data, const EmbeddingSettings& settings,
+                                      std::int64_t dim) {
+  const Fingerprint fingerprint = fingerprint_of(data);
+  nlohmann::ordered_json json{{"format", "vergence embedding 1"},
+                              {"encoder_xxh128", xxh128_of_file(subject.path)},
+                              {"untrained", subject.options.untrained}};
+  if (subject.options.untrained) json["run_seed"] = subject.run_seed;
+  json["layer"] = settings.layer;
+  json["type"] = settings.is_csv() ? "csv" : Words<RowType>(row_type_words).text_of(settings.type);
+  json["normalize"] = settings.normalize;
+  json["dim"] = dim;
+  json["dataset"] = data.name;
+  json["split"] = data.split;
+  json["limit"] = subject.data.limit;
+  json["images"] = data.count;
+  json["images_xxh128"] = fingerprint.images;
+  json["labels_xxh128"] = fingerprint.labels;
+  json["image_size"] = subject.extract.image_size;
+  json["resize"] = resized_side(data, subject.extract);
+  if (is_of_image_files(data.name))
+    for (const char* key : {"jpeg", "decode"}) json[key] = option_text(subject.judged, key);
+  for (const char* key : {"precision", "cpu-conv", "conv"}) json[key] = option_text(subject.judged, key);
+  json["device"] = subject.backend->name();
+  json["batch"] = subject.extract.batch;
+  return json;
+}
+
+void require_same(const nlohmann::ordered_json& then, const nlohmann::ordered_json& now, std::vector<std::string> keys,
+                  const std::string& where, const std::string& remedy) {
+  if (keys.empty())
+    for (const auto& [key, value] : now.items()) keys.push_back(key);
+  for (const std::string& key : keys) {
+    const auto text = [&](const nlohmann::ordered_json& json) {
+      return json.contains(key) ? json_text(json[key]) : std::string("none");
+    };
+    require_usage(text(then) == text(now), where, ": was made with ", key, " ", text(then), ", not ", text(now), ": ",
+                  remedy);
+  }
+}
+
+}  // namespace vergence
