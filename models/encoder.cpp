@@ -136,6 +136,10 @@ void check(const EncoderSettings& settings) {
   inside("image channels", settings.channels, 1024);
 }
 
+std::string EncoderNetwork::describe(NetworkGraph&) const {
+  throw UsageError("this family of encoders does not describe its network as a graph");
+}
+
 void EncoderNetwork::renew_stem(EncoderSettings& settings, const Init&) {
   throw UsageError(join(settings.encoder, ": its first convolution cannot be replaced"));
 }

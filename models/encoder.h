@@ -18,6 +18,8 @@
 
 namespace vergence {
 
+class NetworkGraph;  // models/network_graph.h
+
 /// An option of a family.
 using EncoderOption = ComponentOption;
 
@@ -73,6 +75,9 @@ class EncoderNetwork {
   virtual Tensor stage_map(const Tensor& images, const ForwardMode& pass, std::int64_t stage) const;
   /// Feature map -> features [N, dim], in the type of the weights.
   virtual Tensor features_of(const Tensor& map) const = 0;
+  /// Adds all operations from the images to the features to `graph`, and returns the features' name there. Throws
+  /// UsageError if the family cannot.
+  virtual std::string describe(NetworkGraph& graph) const;
   /// Replaces the first convolution with a new random 3x3 one without pooling, and updates `settings`. Throws
   /// UsageError if the family cannot.
   virtual void renew_stem(EncoderSettings& settings, const Init& init);
@@ -107,6 +112,7 @@ class Encoder {
     return network_->stage_map(images, pass, stage);
   }
   Tensor features_of(const Tensor& map) const { return network_->features_of(map); }
+  std::string describe(NetworkGraph& graph) const { return network_->describe(graph); }
   void renew_stem(const Init& init) { network_->renew_stem(settings_, init); }
   /// The same weights as constants: no graph is recorded, activations are dropped.
   Encoder constant() const;
@@ -143,6 +149,9 @@ struct EncoderFamily {
   /// shapes do not tell is as in `like`. None: no network of this family. Throws UsageError for a variant of the family
   /// that it does not have. Null: only files of `save_encoder` have networks of this family.
   std::optional<EncoderSettings> (*recognize)(const ShapeOf& shape_of, const EncoderSettings& like) = nullptr;
+  /// The name of timm's model that is this network and names its parameters alike. Throws UsageError saying what timm's
+  /// model lacks. Null: timm has none.
+  std::string (*timm)(const EncoderSettings& settings) = nullptr;
 };
 
 /// Sorted by their files' names.

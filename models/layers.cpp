@@ -8,8 +8,6 @@ namespace vergence {
 
 namespace {
 
-constexpr double norm_epsilon = 1e-5;
-
 BatchNormOptions norm_settings(const ForwardMode& pass, bool relu) {
   BatchNormOptions settings{.groups = pass.groups, .relu = relu, .epsilon = norm_epsilon};
   settings.recompute = pass.recompute;

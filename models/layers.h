@@ -42,6 +42,9 @@ struct ForwardMode {
   bool recompute = false;            // training: the backward pass computes batch norms' results again
 };
 
+/// Added to a batch norm's variance.
+inline constexpr double norm_epsilon = 1e-5;
+
 /// A convolution without bias and the batch norm after it.
 struct ConvBn {
   Tensor w;            // [out, kernel height, kernel width, in]

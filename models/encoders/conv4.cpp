@@ -6,7 +6,7 @@
 #include <array>
 #include <optional>
 
-#include "models/encoder.h"
+#include "models/network_graph.h"
 
 namespace vergence {
 namespace {
@@ -34,19 +34,17 @@ class Conv4 final : public EncoderNetwork {
   std::vector<const ConvBn*> layers() const override { return {&blocks_[0], &blocks_[1], &blocks_[2], &blocks_[3]}; }
 
   /// Needs images of at least 16 pixels.
-  Tensor feature_map(const Tensor& images, const ForwardMode& pass) const override {
-    return stage_map(images, pass, stages());
+  Tensor feature_map(const Tensor& images, const ForwardMode& mode) const override {
+    return stage_map(images, mode, stages());
   }
 
   /// A stage is a block.
   std::int64_t stages() const override { return static_cast<std::int64_t>(blocks_.size()); }
 
-  Tensor stage_map(const Tensor& images, const ForwardMode& pass, std::int64_t stage) const override {
+  Tensor stage_map(const Tensor& images, const ForwardMode& mode, std::int64_t stage) const override {
     require(stage >= 1 && stage <= stages(), "conv4: stage ", stage, " of ", stages());
-    Tensor x = max_pool(conv_bn_of_images(images, blocks_[0], pass, {.relu = true}, "conv4"), conv4_pool);
-    for (std::size_t i = 1; i < static_cast<std::size_t>(stage); ++i)
-      x = max_pool(conv_bn(x, blocks_[i], pass, {.relu = true}), conv4_pool);
-    return x;
+    TensorPass pass(mode, "conv4");
+    return map_of(pass, images, stage);
   }
 
   /// In the order of the map: pixel by pixel, 64 values each.
@@ -58,12 +56,24 @@ class Conv4 final : public EncoderNetwork {
     return flat.dtype == type ? flat : cast(flat, type);
   }
 
+  std::string describe(NetworkGraph& graph) const override {
+    return graph.flatten(map_of(graph, graph.images(), stages()));
+  }
+
   /// The pooling after the convolution belongs to the block and stays.
   void renew_stem(EncoderSettings& settings, const Init& init) override {
     blocks_[0].w = make_block(init, 0, settings.channels).w;
   }
 
  private:
+  template <class Pass>
+  typename Pass::Value map_of(Pass& pass, const typename Pass::Value& images, std::int64_t stage) const {
+    auto x = pass.max_pool(pass.conv_bn_of_images(images, blocks_[0], {.relu = true}), conv4_pool);
+    for (std::size_t i = 1; i < static_cast<std::size_t>(stage); ++i)
+      x = pass.max_pool(pass.conv_bn(x, blocks_[i], {.relu = true}), conv4_pool);
+    return x;
+  }
+
   static ConvBn make_block(const Init& init, std::size_t index, std::int64_t in) {
     const std::string name = join("layer", index + 1);
     return make_conv_bn(init, name + ".conv", name + ".bn", in, conv4_width, 3, conv4_conv);

@@ -1,11 +1,12 @@
 #include "models/encoders/resnet.h"
 
 #include <array>
-#include <optional>
 #include <numeric>
+#include <optional>
 #include <span>
 
 #include "engine/text/words.h"
+#include "models/network_graph.h"
 
 namespace vergence {
 
@@ -159,30 +160,44 @@ std::vector<const ConvBn*> ResNet::layers() const {
 
 ResNet::operator Encoder() const { return {settings, clone()}; }
 
-Tensor ResNet::feature_map(const Tensor& images, const ForwardMode& pass) const {
-  return stage_map(images, pass, stages());
+namespace {
+
+/// Images -> the map after the first `count` blocks.
+template <class Pass>
+typename Pass::Value resnet_map(const ResNet& net, Pass& pass, const typename Pass::Value& images, std::size_t count) {
+  auto x = pass.conv_bn_of_images(images, net.stem, {.relu = net.settings.stem_relu});
+  if (layers_of(net.settings.stem).pool) x = pass.max_pool(x, stem_pool);
+  for (const ResNetBlock& block : std::span(net.blocks).first(count)) {
+    auto y = x;
+    for (std::size_t i = 0; i + 1 < block.convs.size(); ++i) y = pass.conv_bn(y, block.convs[i], {.relu = true});
+    const auto shortcut = block.downsample.empty() ? x : pass.conv_bn(x, block.downsample[0]);
+    x = pass.conv_bn(y, block.convs.back(), {.add = shortcut, .relu = true});
+  }
+  return x;
+}
+
+}  // namespace
+
+Tensor ResNet::feature_map(const Tensor& images, const ForwardMode& mode) const {
+  return stage_map(images, mode, stages());
 }
 
 std::int64_t ResNet::stages() const {
   return static_cast<std::int64_t>(architecture_of(settings.encoder).depths.size());
 }
 
-Tensor ResNet::stage_map(const Tensor& images, const ForwardMode& pass, std::int64_t stage) const {
+Tensor ResNet::stage_map(const Tensor& images, const ForwardMode& mode, std::int64_t stage) const {
   require(stage >= 1 && stage <= stages(), settings.encoder, ": stage ", stage, " of ", stages());
   const auto& depths = architecture_of(settings.encoder).depths;
-  const std::int64_t count = std::accumulate(depths.begin(), depths.begin() + stage, std::int64_t{0});
-  Tensor x = conv_bn_of_images(images, stem, pass, {.relu = settings.stem_relu}, settings.encoder);
-  if (layers_of(settings.stem).pool) x = max_pool(x, stem_pool);
-  for (const ResNetBlock& block : std::span(blocks).first(static_cast<std::size_t>(count))) {
-    Tensor y = x;
-    for (std::size_t i = 0; i + 1 < block.convs.size(); ++i) y = conv_bn(y, block.convs[i], pass, {.relu = true});
-    const Tensor shortcut = block.downsample.empty() ? x : conv_bn(x, block.downsample[0], pass);
-    x = conv_bn(y, block.convs.back(), pass, {.add = shortcut, .relu = true});
-  }
-  return x;
+  TensorPass pass(mode, settings.encoder);
+  return resnet_map(*this, pass, images, std::accumulate(depths.begin(), depths.begin() + stage, std::size_t{0}));
 }
 
 Tensor ResNet::features_of(const Tensor& map) const { return global_average_pool(map, stem.gamma.dtype); }
+
+std::string ResNet::describe(NetworkGraph& graph) const {
+  return graph.global_average_pool(resnet_map(*this, graph, graph.images(), blocks.size()));
+}
 
 void ResNet::renew_stem(EncoderSettings& any, const Init& init) {
   settings.stem = any.components.get<ResNetSettings>().stem = Stem::cifar;
@@ -281,6 +296,19 @@ std::optional<EncoderSettings> recognize_resnet(const ShapeOf& shape_of, const E
   return settings;
 }
 
+/// timm's ResNets have torchvision's stem of 64 channels, which no option of theirs changes.
+std::string timm_resnet(const EncoderSettings& any) {
+  const ResNetSettings settings = resnet_settings(any);
+  const auto need = [](bool good, const auto&... lacking) {
+    require_usage(good, "timm's ResNets have the stem of ImageNet with 64 channels and a ReLU, this encoder's ",
+                  lacking...);
+  };
+  need(settings.stem == Stem::imagenet, "stem is ", text_of(stem_words, settings.stem));
+  need(settings.width == 64, "width is ", settings.width);
+  need(settings.stem_relu, "stem has no ReLU");
+  return settings.encoder;
+}
+
 }  // namespace
 
 namespace encoders {
@@ -305,7 +333,8 @@ EncoderFamily resnet() {
           .shape = resnet_shape,
           .make = make_network,
           .count = count_resnet,
-          .recognize = recognize_resnet};
+          .recognize = recognize_resnet,
+          .timm = timm_resnet};
 }
 
 }  // namespace encoders

@@ -68,6 +68,7 @@ struct ResNet final : EncoderNetwork {
   Tensor stage_map(const Tensor& images, const ForwardMode& pass, std::int64_t stage) const override;
   /// The mean over the map's pixels.
   Tensor features_of(const Tensor& map) const override;
+  std::string describe(NetworkGraph& graph) const override;
   /// The new stem is `cifar`.
   void renew_stem(EncoderSettings& any, const Init& init) override;
 };
