@@ -62,7 +62,9 @@ Dataset open_dataset(const DatasetSettings& settings, const std::string& split) 
   require_usage(contains(split_names(), split), settings.name, ": unknown split '", split, "', expected one of ",
                 listed(split_names()));
   require_usage(settings.limit >= 0, settings.name, ": limit is ", settings.limit, ", expected 0 (all) or more");
-  return entry.open(settings, split);
+  Dataset data = entry.open(settings, split);
+  data.zoom = entry.zoom;
+  return data;
 }
 
 DatasetSettings as_judged(DatasetSettings settings) {

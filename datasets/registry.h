@@ -35,6 +35,7 @@ struct DatasetEntry {
   /// Describes the images of "val" if a folder may lack a split "test".
   std::string val = "";
   bool image_files = false;  // its images are separate files, or packed from such files
+  double zoom = 1;           // Dataset::zoom
   std::string recipes = "";  // the data set whose recipes apply if it has none
   /// Reads a published fold of the labeled images; null: there are none. See published_fold.
   std::vector<std::int64_t> (*fold)(const DatasetSettings& settings, std::int64_t fold) = nullptr;

@@ -81,7 +81,6 @@ Dataset read_stl10(const std::string& directory, const std::string& split, std::
   Dataset data;
   data.name = "stl10";
   data.split = split;
-  data.zoom = 70.0 / 64;
   data.height = data.width = stl10_side;
   data.mean = {0.4467f, 0.4398f, 0.4066f};
   data.std = {0.2603f, 0.2566f, 0.2713f};

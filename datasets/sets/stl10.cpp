@@ -15,6 +15,7 @@ DatasetEntry stl10() {
                           {"unlabeled_X.bin", "5242ba1fed5e4be9e1e742405eb56ca4"},
                           {"test_X.bin", "7f263ba9f9e0b06b93213547f721ac82"},
                           {"test_y.bin", "36f9794fa4beb8a2c72628de14fa638e"}}}},
+          .zoom = 70.0 / 64,
           .fold = [](const DatasetSettings& settings,
                      std::int64_t fold) { return read_stl10_fold(settings.directory, fold); }};
 }

@@ -149,7 +149,6 @@ bool has_test_images(const DatasetSettings& settings) {
 void set_imagenet_statistics(Dataset& data) {
   data.mean = {0.485f, 0.456f, 0.406f};
   data.std = {0.229f, 0.224f, 0.225f};
-  data.zoom = 256.0 / 224;
 }
 
 FolderParts list_parts(const DatasetSettings& settings) {

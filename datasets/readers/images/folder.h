@@ -27,7 +27,7 @@ Dataset open_image_files(const std::vector<std::string>& paths, const DatasetSet
 /// Whether there are images of the split "test", in the folder or the packed file. Throws like open_image_folder.
 bool has_test_images(const DatasetSettings& settings);
 
-/// Sets ImageNet's pixel mean and std, and its evaluation's zoom: 256 to 224.
+/// Sets ImageNet's pixel mean and std.
 void set_imagenet_statistics(Dataset& data);
 
 /// All files of such a folder, part by part, for all splits.
