@@ -146,14 +146,18 @@ void optimizer(const SafetensorsFile& in, Results& out) {
   }
 }
 
-/// Trains statistics into a fresh encoder, saves it as OUT.encoder, and gives the features it has in evaluation.
+/// An encoder with statistics of three batches, and batch norms unlike fresh ones: saves it as OUT.encoder with the
+/// metadata of IN, and gives the features it has in evaluation.
 void encoder(const SafetensorsFile& in, Results& out, const std::string& encoder_path) {
   const EncoderSettings settings = EncoderSettings::from_metadata(in.metadata(), in.path());
   const Tensor images = read_tensor(in, "images");
-  const Encoder encoder = make_encoder(settings, {cpu_backend(), 11});
+  Encoder encoder = make_encoder(settings, {cpu_backend(), 11});
+  for (const NamedTensor& parameter : parameters_of(encoder))
+    if (Tensor& tensor = *parameter.tensor; tensor.shape.rank() == 1)
+      tensor = tensor + uniform_weights({cpu_backend(), 12}, parameter.name, tensor.shape, 9);
   Statistics statistics;
   for (int step = 0; step < 3; ++step) encoder((1.0 + step) * images, {.groups = 2, .running = &statistics});
-  save_encoder(encoder_path, encoder, statistics, {});
+  save_encoder(encoder_path, encoder, statistics, in.metadata());
   out.add("features", encoder(images, {.training = false, .running = &statistics}));
 }
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """encoder.safetensors in PyTorch:  torch_encoder_test.py SOURCE BUILD
 
-Encoders of every depth, stem and two widths, as the engine saves them, give the same features through
+Encoders of every depth, stem and two widths, and conv4, as the engine saves them, give the same features through
 tools/torch_encoder.py as in the engine; and the docs/running.md's Python runs on the encoder of a run. Exit status: 0 all agree,
 1 something does not, 77 PyTorch, torchvision or safetensors is not there.
 """
@@ -37,11 +37,14 @@ def fail(text):
     print("FAILED", text)
 
 
-def compare(folder, depth, stem, width, relu, channels):
+def resnet(depth, stem, width, relu, channels):
+    return {"encoder": f"resnet{depth}", "stem": stem, "width": width, "image_size": 33, "channels": channels, "stem_relu": relu}
+
+
+def compare(folder, settings, seed):
     """Features of one encoder, the engine's and PyTorch's."""
-    settings = {"encoder": f"resnet{depth}", "stem": stem, "width": width, "image_size": 33, "channels": channels,
-                "stem_relu": relu}
-    images = torch.randn(6, channels, 33, 33, generator=torch.Generator().manual_seed(depth + width))
+    size, channels = settings["image_size"], settings["channels"]
+    images = torch.randn(6, channels, size, size, generator=torch.Generator().manual_seed(seed))
     source, target = folder / "in", folder / "out"
     safetensors_io.write(source, {"images": images.permute(0, 2, 3, 1).numpy()}, {k: str(v) for k, v in settings.items()})
     subprocess.run([BUILD / "tests/oracle_driver", "encoder", source, target], check=True)
@@ -80,10 +83,11 @@ def documented_snippet(folder):
 def main():
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        cases = [(depth, stem, width, "on", 3) for depth in (18, 34, 50)
+        cases = [resnet(depth, stem, width, "on", 3) for depth in (18, 34, 50)
                  for stem in ("cifar", "stl", "stl_stride2", "imagenet") for width in (8, 64 if depth == 18 else 16)]
-        cases += [(18, "cifar", 8, "off", 3), (50, "imagenet", 8, "off", 4), (18, "stl", 8, "on", 1)]
-        errors = [compare(folder, *case) for case in cases]
+        cases += [resnet(18, "cifar", 8, "off", 3), resnet(50, "imagenet", 8, "off", 4), resnet(18, "stl", 8, "on", 1)]
+        cases += [{"encoder": "conv4", "image_size": size, "channels": channels} for size, channels in ((84, 3), (33, 1))]
+        errors = [compare(folder, case, seed) for seed, case in enumerate(cases)]
         documented_snippet(folder)
     print(f"{len(errors)} encoders, worst relative error of features {max(errors):.1e}; {len(FAILURES)} failures")
     sys.exit(1 if FAILURES else 0)
