@@ -31,7 +31,7 @@ FLOORS = [
     ["engine/ops"],
     ["engine/*.cpp"],
     ["models/*.h", "datasets/decoders"],
-    ["models/encoders", "models/weights"],
+    ["models/encoders", "models/export", "models/weights"],
     ["models/*.cpp"],
     ["datasets/*.h"],
     ["datasets/readers"],

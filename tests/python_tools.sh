@@ -4,9 +4,10 @@
 #   nvdisasm     NVIDIA's disassembler, which a toolkit may lack: the checks of the kernels' machine code
 #   safetensors  which Debian has not: an encoder in PyTorch
 #   tensorboard  the reader of a run's event files, with Pillow for their pictures
-#   timm         PyTorch Image Models: its files and networks
 #   werkzeug     with which TensorBoard's plugins answer
 #   sklearn      scikit-learn: a second opinion on figures
+#   onnx         the checker of ONNX files, and ONNX Runtime, which runs them
+#   timm         builds and loads networks in PyTorch; needs safetensors
 # The system's packages (PyTorch, NumPy, Pillow) are seen there too and stay as they are: nothing is installed that was not
 # named here. Where a set cannot be had, what pip said, and exit status 1; the sets before it are there. Tests that run at
 # once wait for one another.
@@ -21,13 +22,13 @@ packages_of() { # SET: its packages, with all they need
     nvdisasm) echo nvidia-cuda-nvdisasm==13.2.86 ;;
     safetensors) echo safetensors==0.8.0 ;;
     tensorboard) echo tensorboard==2.20.0 protobuf==5.29.3 absl-py==2.1.0 'pillow>=9.4' "$numpy" ;;
-    timm)
-      echo timm==1.0.22 huggingface_hub==0.36.0 safetensors==0.8.0 filelock==3.20.0 fsspec==2025.9.0 packaging==25.0 tqdm==4.67.1 \
-        typing_extensions==4.15.0 pyyaml==6.0.3 requests==2.32.5 urllib3==2.5.0 idna==3.11 certifi==2025.10.5 \
-        charset-normalizer==3.4.4 "$numpy"
-      ;;
     werkzeug) echo werkzeug==3.1.3 markupsafe==3.0.2 ;;
     sklearn) echo scikit-learn==1.2.2 scipy==1.10.1 joblib==1.4.2 threadpoolctl==3.5.0 "$numpy" ;;
+    onnx) echo onnx==1.16.2 onnxruntime==1.16.3 protobuf==5.29.3 "$numpy" ;;
+    timm)
+      echo timm==1.0.31 huggingface_hub==0.34.4 filelock==3.16.1 fsspec==2024.10.0 tqdm==4.67.1 packaging==24.2 pyyaml==6.0.2 \
+        requests==2.32.3 urllib3==1.26.20 idna==3.10 certifi==2024.8.30 charset-normalizer==3.4.0
+      ;;
     *) echo "python_tools.sh: there is no set '$1'" >&2; exit 2 ;;
   esac
 }

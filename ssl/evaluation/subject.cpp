@@ -26,28 +26,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Reads one number per channel, as in the metadata entries mean and std: a JSON list, in older files without brackets.
-ChannelValues channels_from(const Metadata& metadata, const std::string& key, std::int64_t channels,
-                            const std::string& path) {
-  const auto found = metadata.find(key);
-  require_usage(found != metadata.end(), path, ": does not say the '", key,
-                "' of the images that the encoder was trained with: give the channels' values with --", key);
-  ChannelValues values{};
-  std::string_view text = found->second;
-  bool good = text.starts_with('[') == text.ends_with(']');
-  if (good && text.starts_with('[')) text = text.substr(1, text.size() - 2);
-  const char *at = text.data(), *end = at + text.size();
-  for (std::size_t i = 0; i < static_cast<std::size_t>(channels) && good; ++i) {
-    while (at != end && (*at == ' ' || (i > 0 && *at == ','))) ++at;
-    const auto [next, error] = std::from_chars(at, end, values[i]);
-    good = error == std::errc() && std::isfinite(values[i]) && (key != "std" || values[i] > 0);
-    at = next;
-  }
-  require_usage(good && at == end, path, ": metadata '", key, "' is '", found->second, "', expected ",
-                channels == 1 ? "a number" : join(channels, " numbers"), key == "std" ? " above 0" : "");
-  return values;
-}
-
 std::optional<Options> run_config(const SubjectOptions& options) {
   if (options.run.empty()) return std::nullopt;
   const std::string path = (fs::path(options.run) / "config.toml").string();
@@ -142,19 +120,6 @@ void settle_split(Subject& subject) {
                            " has no labels and no split test: judged on val, ", entry_of(subject.data.name).val));
 }
 
-/// The first channels' values, each as the shortest decimal number that gives the same float.
-nlohmann::ordered_json json_list(const ChannelValues& values, std::int64_t channels) {
-  nlohmann::ordered_json list = nlohmann::ordered_json::array();
-  for (std::size_t c = 0; c < static_cast<std::size_t>(channels); ++c) {
-    char text[32];
-    const char* end = std::to_chars(text, text + sizeof text, values[c]).ptr;
-    double value = 0;
-    std::from_chars(text, end, value);
-    list.push_back(value);
-  }
-  return list;
-}
-
 /// The run's views, for images as the encoder takes them.
 std::vector<ViewSettings> trained_views(const Options& config, const ExtractSettings& extract) {
   Dataset like;
@@ -236,6 +201,37 @@ std::string encoder_path(const SubjectOptions& options) {
   return path;
 }
 
+ChannelValues channels_from(const Metadata& metadata, const std::string& key, std::int64_t channels,
+                            const std::string& path) {
+  const auto found = metadata.find(key);
+  require_usage(found != metadata.end(), path, ": does not say the '", key,
+                "' of the images that the encoder was trained with: give the channels' values with --", key);
+  ChannelValues values{};
+  std::string_view text = found->second;
+  bool good = text.starts_with('[') == text.ends_with(']');
+  if (good && text.starts_with('[')) text = text.substr(1, text.size() - 2);
+  const char *at = text.data(), *end = at + text.size();
+  for (std::size_t i = 0; i < static_cast<std::size_t>(channels) && good; ++i) {
+    while (at != end && (*at == ' ' || (i > 0 && *at == ','))) ++at;
+    const auto [next, error] = std::from_chars(at, end, values[i]);
+    good = error == std::errc() && std::isfinite(values[i]) && (key != "std" || values[i] > 0);
+    at = next;
+  }
+  require_usage(good && at == end, path, ": metadata '", key, "' is '", found->second, "', expected ",
+                channels == 1 ? "a number" : join(channels, " numbers"), key == "std" ? " above 0" : "");
+  return values;
+}
+
+std::vector<double> decimals(const ChannelValues& values, std::int64_t channels) {
+  std::vector<double> list;
+  for (std::size_t c = 0; c < static_cast<std::size_t>(channels); ++c) {
+    char text[32];
+    const char* end = std::to_chars(text, text + sizeof text, values[c]).ptr;
+    std::from_chars(text, end, list.emplace_back());
+  }
+  return list;
+}
+
 std::string trained_dataset(const Metadata& metadata) {
   const auto found = metadata.find("dataset");
   return found == metadata.end() ? "" : found->second;
@@ -296,8 +292,8 @@ nlohmann::ordered_json Subject::description() const {
   for (const auto& [name, value] : encoder.settings().described())
     std::visit([&](const auto& given) { json[name] = given; }, value);
   json["image_size"] = extract.image_size;
-  json["mean"] = json_list(extract.mean, extract.channels);
-  json["std"] = json_list(extract.std, extract.channels);
+  json["mean"] = decimals(extract.mean, extract.channels);
+  json["std"] = decimals(extract.std, extract.channels);
   json["dataset"] = data.name;
   json["trained_on"] = trained_on.empty() ? nlohmann::ordered_json(nullptr) : nlohmann::ordered_json(trained_on);
   if (!cifar100_classes.empty()) json["cifar100_classes"] = cifar100_classes;

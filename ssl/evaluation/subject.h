@@ -89,6 +89,13 @@ struct Subject {
 /// if a run folder has no encoder.
 std::string encoder_path(const SubjectOptions& options);
 
+/// Reads one number per channel (at most max_channels), as in the metadata entries mean and std: a JSON list, in older
+/// files without brackets. Throws UsageError, beginning with `path`, for a missing entry and other values.
+ChannelValues channels_from(const Metadata& metadata, const std::string& key, std::int64_t channels,
+                            const std::string& path);
+/// The first channels' values, each as the shortest decimal number that gives the same float.
+std::vector<double> decimals(const ChannelValues& values, std::int64_t channels);
+
 /// Returns the training data set in an encoder's metadata; empty if there is none.
 std::string trained_dataset(const Metadata& metadata);
 

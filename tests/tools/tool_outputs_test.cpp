@@ -176,7 +176,7 @@ TEST_F(ToolOutputs, ClosedDescriptorsDoNotBecomeThoseOfFiles) {
     ASSERT_EQ(run(std::string("evaluate --out result.json ") + closed), 0) << closed << errors();
     EXPECT_EQ(parse_json(folder_.bytes("result.json"))["limit"], 64) << closed;
   }
-  EXPECT_EQ(run("for tool in pretrain evaluate linear_probe finetune pack bench compare report embed; do "
+  EXPECT_EQ(run("for tool in pretrain evaluate linear_probe finetune pack bench compare report embed export; do "
                 "$B/$tool --help >&- || exit; done"),
             0);
   EXPECT_EQ(errors(), "");

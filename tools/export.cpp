@@ -1,0 +1,108 @@
+// export: an encoder for other programs: an ONNX file, or a folder for timm and the Hugging Face hub.
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <filesystem>
+
+#include "datasets/registry.h"
+#include "engine/io/files.h"
+#include "engine/text/printable.h"
+#include "models/export/onnx.h"
+#include "models/export/timm.h"
+#include "ssl/evaluation/subject.h"
+#include "ssl/options/tool_options.h"
+#include "tools/common.h"
+
+namespace vergence {
+namespace {
+
+namespace fs = std::filesystem;
+
+const char* const description =
+    "Writes an encoder for other programs (docs/export.md).\n"
+    "  --format onnx   a file for ONNX Runtime and others: 'image' [batch, channels, size, size] ->\n"
+    "                  'features' [batch, dim], batch norm folded, mean and std in the metadata\n"
+    "  --format timm   a folder for timm and the Hugging Face hub: only for networks that timm has\n"
+    "Example: build/export --run runs/cifar10_simclr_s1 --out encoder.onnx";
+
+enum class Format { onnx, timm };
+
+constexpr Word<Format> format_words[]{{"onnx", Format::onnx}, {"timm", Format::timm}};
+
+struct ExportOptions {
+  SubjectOptions subject;
+  Format format = Format::onnx;
+  OnnxSettings onnx;
+  std::string out;
+};
+
+void add_options(CLI::App& app, ExportOptions& options) {
+  app.add_option("--run", options.subject.run, "run folder of pretrain")->type_name("DIR");
+  app.add_option("--encoder-file", options.subject.encoder_file, "an encoder.safetensors, instead of --run")
+      ->type_name("FILE");
+  add_word_option(app, "format", options.format, format_words, "what to write");
+  app.add_flag("--normalize", options.onnx.normalize,
+               "ONNX: the graph takes pixels from 0 to 1 and normalizes them itself");
+  app.add_option("--out", options.out, "file, or for timm the folder, to write")->type_name("PATH")->required();
+}
+
+/// The length to which evaluation resizes an image's short side: as the run was told, or the training data set's.
+std::int64_t short_side(const SubjectOptions& subject, const TrainedEncoder& trained) {
+  const std::string config = subject.run.empty() ? "" : (fs::path(subject.run) / "config.toml").string();
+  if (!config.empty() && file_exists(config)) {
+    const Options options = options_from_toml(read_file(config), config);
+    if (options.eval_resize >= 0) return options.eval_resize;
+  }
+  const std::vector<std::string> known = dataset_names();
+  const std::string dataset = trained_dataset(trained.metadata);
+  const bool found = std::find(known.begin(), known.end(), dataset) != known.end();
+  return std::llround((found ? entry_of(dataset).zoom : 1) *
+                      static_cast<double>(trained.encoder.settings().image_size));
+}
+
+Exported open_exported(const SubjectOptions& subject, const std::string& path) {
+  Exported exported{.trained = load_encoder(path, backend("cpu"))};
+  const Metadata& metadata = exported.trained.metadata;
+  const std::int64_t channels = exported.trained.encoder.settings().channels;
+  if (metadata.contains("mean") || metadata.contains("std")) {
+    require_usage(channels <= max_channels, path, ": the encoder takes ", channels, " channels, expected at most ",
+                  max_channels);
+    exported.mean = decimals(channels_from(metadata, "mean", channels, path), channels);
+    exported.std = decimals(channels_from(metadata, "std", channels, path), channels);
+  }
+  exported.short_side = short_side(subject, exported.trained);
+  return exported;
+}
+
+int run(const ExportOptions& options) {
+  const std::string path = encoder_path(options.subject);
+  std::error_code error;
+  require_usage(!fs::equivalent(path, options.out, error), "--out: ", options.out, " is the encoder's own file");
+  require_usage(!options.onnx.normalize || options.format == Format::onnx, "--normalize: only for --format onnx");
+  const Exported exported = open_exported(options.subject, path);
+  const EncoderSettings& settings = exported.trained.encoder.settings();
+  switch (options.format) {
+    case Format::onnx:
+      write_atomically(options.out, onnx_model(exported, options.onnx));
+      break;
+    case Format::timm:
+      write_timm_folder(options.out, exported);
+      break;
+  }
+  std::printf("%s: %s, images of %lld x %lld pixels and %lld channels -> %lld features\n",
+              printable(options.out).c_str(), settings.encoder.c_str(), static_cast<long long>(settings.image_size),
+              static_cast<long long>(settings.image_size), static_cast<long long>(settings.channels),
+              static_cast<long long>(settings.dim()));
+  return 0;
+}
+
+}  // namespace
+}  // namespace vergence
+
+int main(int argc, char** argv) {
+  CLI::App app(vergence::description, "export");
+  vergence::ExportOptions options;
+  vergence::add_options(app, options);
+  return vergence::run_tool(app, argc, argv, [&] { return vergence::run(options); });
+}
