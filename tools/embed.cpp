@@ -67,6 +67,7 @@ Subject open_with_split(const SubjectOptions& options) {
   SubjectOptions given = options;
   if (options.split.empty()) given.split = "test";
   Subject subject = open_subject(given);
+  print_lines(subject.encoder_notices, "notice: ");
   if (options.split.empty() && !has_test_split(subject.data)) {
     subject.options.split = "train";
     std::printf("notice: %s has no split test: embeds train, all its images\n",
@@ -137,6 +138,7 @@ int query(const SubjectOptions& subject_options, const EmbedOptions& options) {
   given.split = "test";  // the queries are in none
   given.judged.set("dataset", "image_folder");
   Subject subject = open_subject(given);
+  print_lines(subject.encoder_notices, "notice: ");
   index.require_made_by(subject);
   index.apply_images_to(subject);
   const Dataset images = open_image_files(options.queries, subject.data);

@@ -107,6 +107,7 @@ int run(const SubjectOptions& subject_options, const EvaluateOptions& options) {
     std::printf("%s\n", printable(line).c_str());
     std::fflush(stdout);
   };
+  print_lines(subject.encoder_notices, "notice: ");
   if (!subject.notice.empty()) show(subject.notice);
   show(first);
   std::exception_ptr failure;

@@ -38,9 +38,7 @@ struct ExportOptions {
 };
 
 void add_options(CLI::App& app, ExportOptions& options) {
-  app.add_option("--run", options.subject.run, "run folder of pretrain")->type_name("DIR");
-  app.add_option("--encoder-file", options.subject.encoder_file, "an encoder.safetensors, instead of --run")
-      ->type_name("FILE");
+  add_encoder_options(app, options.subject);
   add_word_option(app, "format", options.format, format_words, "what to write");
   app.add_flag("--normalize", options.onnx.normalize,
                "ONNX: the graph takes pixels from 0 to 1 and normalizes them itself");
@@ -62,7 +60,9 @@ std::int64_t short_side(const SubjectOptions& subject, const TrainedEncoder& tra
 }
 
 Exported open_exported(const SubjectOptions& subject, const std::string& path) {
-  Exported exported{.trained = load_encoder(path, backend("cpu"))};
+  std::vector<std::string> notices;
+  Exported exported{.trained = open_encoder(subject, path, backend("cpu"), notices)};
+  print_lines(notices, "notice: ");
   const Metadata& metadata = exported.trained.metadata;
   const std::int64_t channels = exported.trained.encoder.settings().channels;
   if (metadata.contains("mean") || metadata.contains("std")) {

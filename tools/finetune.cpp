@@ -120,6 +120,7 @@ nlohmann::ordered_json json_of(const FinetuneSettings& settings) {
 int run(const SubjectOptions& subject_options, const FinetuneOptions& options) {
   FinetuneSettings settings = settings_of(options);
   Subject subject = open_subject(subject_options);
+  print_lines(subject.encoder_notices, "notice: ");
   VerdictFiles out(subject.options, file_of(options));
   if (subject_options.judged.values.verify) subject.verify();
   const Dataset judged = open_labeled(subject.data, subject.options.split, "fine-tuning");

@@ -158,6 +158,7 @@ Fitted fit(Subject& subject, const Dataset& train, bool sweep, ProbeSettings& se
 int probe(const SubjectOptions& subject_options, const ProbeOptions& probe_options) {
   ProbeSettings settings = settings_of(probe_options);
   Subject subject = open_subject(subject_options);
+  print_lines(subject.encoder_notices, "notice: ");
   VerdictFiles out(subject.options, "probe");
   if (subject_options.judged.values.verify) subject.verify();
   const Dataset judged = open_labeled(subject.data, subject.options.split, "a linear probe");

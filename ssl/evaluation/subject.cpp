@@ -67,10 +67,6 @@ std::string trained_classes(const Metadata& metadata, const std::optional<Option
   return config && config->dataset == "cifar100" ? option_text(*config, "cifar100.classes") : "";
 }
 
-void add_notice(Subject& subject, const std::string& line) {
-  subject.notice = join(subject.notice, subject.notice.empty() ? "" : "\n", line);
-}
-
 /// Refuses what the file says itself, and what only another program's file needs.
 void check_described(const SubjectOptions& options, const std::string& path, const Metadata& metadata) {
   for (const std::string& name : options.described.names) {
@@ -83,41 +79,14 @@ void check_described(const SubjectOptions& options, const std::string& path, con
                 ": does not say the size of its images: give it with --image-size, such as 32 or 224");
 }
 
-/// The encoder of --run or --encoder-file, with what other programs' files lack from the options.
-TrainedEncoder open_encoder(Subject& subject) {
-  const SubjectOptions& options = subject.options;
-  const Options& given = options.described.values;
-  if (!options.run.empty()) {
-    const std::vector<std::string>& names = options.described.names;
-    require_usage(names.empty(), "--", names.empty() ? "" : names[0], ": is for --encoder-file; a run says it itself");
-    require_usage(options.prefix.empty(), "--prefix: is for --encoder-file");
-    return load_encoder(subject.path, *subject.backend);
-  }
-  const Metadata metadata = open_weights(subject.path)->metadata();
-  check_described(options, subject.path, metadata);
-  const EncoderSettings like{
-      .encoder = "", .image_size = given.image_size, .channels = 3, .components = given.components};
-  TrainedEncoder trained =
-      load_any_encoder(subject.path, options.prefix, like, "choose one with --prefix", *subject.backend);
-  for (const char* name : {"mean", "std"})
-    if (options.described.has(name)) trained.metadata[name] = option_text(given, name);
-  const auto described = trained.encoder.settings().described();
-  const bool unsure = std::find(described.begin(), described.end(), decltype(described)::value_type("stem", "cifar")) !=
-                      described.end();
-  if (!describes_encoder(metadata) && unsure && !options.described.has("stem"))
-    add_notice(subject, join("notice: ", shortened(subject.path),
-                             " does not say whether its stem pools: taken as cifar, without pooling (--stem)"));
-  return trained;
-}
-
 /// Chooses the split if none was given: test, or val for images without a test split and labels, where it does not
 /// matter.
 void settle_split(Subject& subject) {
   subject.options.split = "test";
   if (has_test_split(subject.data) || !open_dataset(subject.data, "val").labels.empty()) return;
   subject.options.split = "val";
-  add_notice(subject, join("notice: ", shortened(subject.data.directory),
-                           " has no labels and no split test: judged on val, ", entry_of(subject.data.name).val));
+  subject.notice = join("notice: ", shortened(subject.data.directory),
+                        " has no labels and no split test: judged on val, ", entry_of(subject.data.name).val);
 }
 
 /// The run's views, for images as the encoder takes them.
@@ -145,7 +114,7 @@ GivenOptions SubjectOptions::exactly_decoded() {
   return given;
 }
 
-void add_subject_options(CLI::App& app, SubjectOptions& options, const SubjectWords& words) {
+void add_encoder_options(CLI::App& app, SubjectOptions& options) {
   app.add_option("--run", options.run, "run folder of pretrain")->type_name("DIR");
   app.add_option(
          "--encoder-file", options.encoder_file,
@@ -159,6 +128,10 @@ void add_subject_options(CLI::App& app, SubjectOptions& options, const SubjectWo
     add_table_option(app, option, options.described);
   app.add_option("--prefix", options.prefix, "what precedes its tensors' names, such as backbone; default: found")
       ->type_name("TEXT");
+}
+
+void add_subject_options(CLI::App& app, SubjectOptions& options, const SubjectWords& words) {
+  add_encoder_options(app, options);
   app.add_flag("--untrained", options.untrained, "the same architecture with its initial weights: the baseline");
   for (const ToolOption& option : std::vector<ToolOption>{
            {.name = "dataset", .otherwise = "the training data set", .help = "data set to evaluate on"},
@@ -237,6 +210,31 @@ std::string trained_dataset(const Metadata& metadata) {
   return found == metadata.end() ? "" : found->second;
 }
 
+TrainedEncoder open_encoder(const SubjectOptions& options, const std::string& path, Backend& backend,
+                            std::vector<std::string>& notices) {
+  const std::vector<std::string>& names = options.described.names;
+  if (!options.run.empty()) {
+    require_usage(names.empty(), "--", names.empty() ? "" : names[0], ": is for --encoder-file; a run says it itself");
+    require_usage(options.prefix.empty(), "--prefix: is for --encoder-file");
+    return load_encoder(path, backend);
+  }
+  const Options& given = options.described.values;
+  const Metadata metadata = open_weights(path)->metadata();
+  check_described(options, path, metadata);
+  const EncoderSettings like{
+      .encoder = "", .image_size = given.image_size, .channels = 3, .components = given.components};
+  TrainedEncoder trained = load_any_encoder(path, options.prefix, like, "choose one with --prefix", backend);
+  for (const char* name : {"mean", "std"})
+    if (options.described.has(name)) trained.metadata[name] = option_text(given, name);
+  const auto described = trained.encoder.settings().described();
+  const bool unsure = std::find(described.begin(), described.end(), decltype(described)::value_type("stem", "cifar")) !=
+                      described.end();
+  if (!describes_encoder(metadata) && unsure && !options.described.has("stem"))
+    notices.push_back(
+        join(shortened(path), " does not say whether its stem pools: taken as cifar, without pooling (--stem)"));
+  return trained;
+}
+
 Subject open_subject(const SubjectOptions& options) {
   Subject subject;
   subject.options = options;
@@ -247,7 +245,7 @@ Subject open_subject(const SubjectOptions& options) {
   subject.precision = activations_of(options.judged.values, *subject.backend);
   subject.run_seed = options.run_seed >= 0 ? options.run_seed : config ? config->seed : 1;
 
-  const TrainedEncoder trained = open_encoder(subject);
+  const TrainedEncoder trained = open_encoder(options, subject.path, *subject.backend, subject.encoder_notices);
   subject.encoder = trained.encoder;
   subject.statistics = trained.statistics;
   subject.metadata = trained.metadata;

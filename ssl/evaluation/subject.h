@@ -9,7 +9,7 @@
 
 #include "datasets/dataset.h"
 #include "engine/io/safetensors.h"
-#include "models/encoder.h"
+#include "models/encoder_file.h"
 #include "ssl/evaluation/features/features.h"
 #include "ssl/options/tool_options.h"
 
@@ -49,6 +49,9 @@ struct SubjectWords {
   std::string out = "file of the result; default: beside the encoder";
 };
 
+/// Adds --run and --encoder-file, and what another program's file does not say. `options` must outlive the parse.
+void add_encoder_options(CLI::App& app, SubjectOptions& options);
+
 /// Adds an option for each field, and these of pretrain: --dataset, --data, --classes, --jpeg, --decode, --bad-images,
 /// --eval-resize, --verify, --device, --precision, --cpu-conv and --conv. `options` must outlive the parse.
 void add_subject_options(CLI::App& app, SubjectOptions& options, const SubjectWords& words = {});
@@ -65,10 +68,11 @@ struct Subject {
   DType precision = DType::f32;
   Backend* backend = nullptr;
   std::int64_t run_seed = 1;
-  std::string trained_on;           // the training data set; empty: unknown, or initial weights
-  std::string cifar100_classes;     // the CIFAR-100 classes, if trained on it: all or fc100_base; empty: unknown
-  std::string notice;               // a line about what is judged; usually empty
-  std::vector<ViewSettings> views;  // the run's two training views; none for a file without a run
+  std::string trained_on;        // the training data set; empty: unknown, or initial weights
+  std::string cifar100_classes;  // the CIFAR-100 classes, if trained on it: all or fc100_base; empty: unknown
+  std::string notice;            // a line about what is judged; usually empty
+  std::vector<std::string> encoder_notices;  // what was assumed about another program's encoder
+  std::vector<ViewSettings> views;           // the run's two training views; none for a file without a run
 
   /// Returns the encoder in eval mode; the subject must outlive it.
   Encode encode() { return encode_with(encoder, statistics, precision); }
@@ -84,6 +88,12 @@ struct Subject {
   /// "on cifar10", or "trained on cifar10, judged on stl10".
   std::string judged_where() const;
 };
+
+/// The encoder at `path`, which encoder_path gave. What another program's file lacks comes from the options, mean and
+/// std into its metadata. `notices` receives lines for the user. Throws UsageError for missing and
+/// damaged files, for what a file does not say, and for options that say what it says itself.
+TrainedEncoder open_encoder(const SubjectOptions& options, const std::string& path, Backend& backend,
+                            std::vector<std::string>& notices);
 
 /// Returns the path of the encoder's file. Throws UsageError unless exactly one of run and encoder_file is given, and
 /// if a run folder has no encoder.

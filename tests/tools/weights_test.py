@@ -18,7 +18,7 @@ import zipfile
 SOURCE, BUILD = pathlib.Path(sys.argv[1]).resolve(), pathlib.Path(sys.argv[2]).resolve()
 TOOLS = BUILD / "python_tools"
 if len(sys.argv) == 3:  # once more, with timm where it can be had
-    has_tools = subprocess.run([SOURCE / "tests/python_tools.sh", TOOLS, "timm"], check=False).returncode == 0
+    has_tools = subprocess.run([SOURCE / "tests/python_tools.sh", TOOLS, "safetensors", "timm"], check=False).returncode == 0
     python = TOOLS / "bin/python" if has_tools else sys.executable
     os.execv(python, [str(python), "-B", *sys.argv, "again"])
 

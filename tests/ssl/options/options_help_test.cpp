@@ -39,7 +39,7 @@ bool contains(const std::string& text, const std::string& part) { return text.fi
 
 const std::vector<std::string> commands{"pretrain", "linear_probe", "finetune",  "evaluate",   "pack",
                                         "bench",    "bench step",   "bench ops", "bench data", "bench suite",
-                                        "compare",  "report",       "embed", "export"};
+                                        "compare",  "report",       "embed",     "export"};
 
 TEST(Help, HasOneStyleInAllTools) {
   std::vector<std::string> asked;
