@@ -2,10 +2,12 @@
 """docs_commands_test.py SOURCE BUILD
 
 Runs every command in the ```sh blocks of the DOCUMENTS, in order, in a folder as they assume it: build/ with the programs, tools/,
-DIR with CIFAR-10. Fails if a command fails, if the file that it names with --out is not there afterwards, or if one of the
-lists below names a command that no document has any more.
+DIR with CIFAR-10, photos with pictures. Fails
+  - if a command fails, or the file that it names with --out is not there afterwards;
+  - if a line of the ```text block below commands is not among what they print, numbers aside (... stands for any lines);
+  - if one of the lists below has something that no document has.
 
-A command runs as it is written, except for what CHANGES and SKIPPED say. So a new command runs in full until someone makes
+A command runs as it is written, except for what SMALLER and SKIPPED say. So a new command runs in full until someone makes
 it small.
 """
 import os
@@ -13,23 +15,28 @@ import pathlib
 import random
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
 import time
+import zlib
 
-DOCUMENTS = ["README.md"]
-# command: what is added to it, so that it takes seconds
-CHANGES = {
-    "build/pretrain --dataset cifar10 --data DIR --config cifar10_simclr_short":
-        "--epochs 2 --width 8 --batch 64 --limit 256",
-    "build/linear_probe --run runs/cifar10_simclr_s1 --protocol adam": "--epochs 20 --limit 256",
-    "build/evaluate --run runs/cifar10_simclr_s1": "--limit 256",
-    "build/report runs/cifar10_simclr_s1 --out report.html": "--images 100",
+DOCUMENTS = ["README.md", "docs/tutorial.md"]
+# What replaces what in the commands, so that each takes seconds
+SMALLER = {
+    " --config cifar10_simclr_short": " --config cifar10_simclr_short --epochs 2 --width 8 --batch 64 --limit 256",
+    "build/linear_probe --run runs/cifar10_simclr_s1": "build/linear_probe --run runs/cifar10_simclr_s1 --epochs 20 --limit 256",
+    "build/evaluate --run runs/cifar10_simclr_s1": "build/evaluate --run runs/cifar10_simclr_s1 --limit 256",
+    "build/report ": "build/report --images 100 ",
+    " --width 32 --image-size 64 --batch 128 --epochs 50": " --width 8 --image-size 32 --batch 16 --epochs 2",
 }
 # command: why it does not run
 SKIPPED = {
     "bash tests/run.sh": "installs packages, builds everything and runs this test",
+    "bash tools/install_packages.sh": "installs packages",
+    "cmake -S . -B build -DCMAKE_BUILD_TYPE=Release -DVERGENCE_TESTS=OFF -DVERGENCE_CUDA=OFF": "configures; the programs are there",
+    "cmake --build build --parallel 2": "builds; the programs are there",
 }
 # Scripts that commands run: what replaces what in them
 SCRIPTS = {
@@ -38,7 +45,6 @@ SCRIPTS = {
                             (" --epochs 6 ", " --epochs 2 --width 8 --batch 64 --limit 256 "),
                             ('--run "$run"', '--run "$run" --limit 256')],
 }
-PROGRAM = re.compile(r"^build/(\w+)")
 FAILURES = []
 
 
@@ -47,22 +53,36 @@ def fail(text):
     print("FAILED", text, flush=True)
 
 
-def commands_of(document):
-    """(line number, command) of each command: a line of a ```sh block without its comment, or several joined by \\."""
-    shell, begun, first = False, "", 0
+class Block:
+    """The commands of a ```sh block, each with its line number, and the lines of the ```text block that shows what they print."""
+
+    def __init__(self):
+        self.commands, self.shown = [], []
+
+
+def blocks_of(document):
+    """The blocks of commands. A command is a line without its comment, or several joined by \\."""
+    blocks, kind, begun, first = [], None, "", 0
     for number, line in enumerate(document.read_text(encoding="utf-8").splitlines(), 1):
         if line.startswith("```"):
-            shell = line == "```sh"
-            continue
-        if not shell:
-            continue
-        first = first if begun else number
-        begun += re.sub(r"\s+#.*$|^#.*$", "", line).strip()
-        if begun.endswith("\\"):
-            begun = begun[:-1].rstrip() + " "
-        elif begun:
-            yield first, begun
-            begun = ""
+            kind = line[3:] if kind is None else None
+            if kind == "sh":
+                blocks.append(Block())
+        elif kind == "text" and blocks:
+            blocks[-1].shown.append((number, line))
+        elif kind == "sh":
+            first = first if begun else number
+            begun += re.sub(r"(?:^|\s+)#.*$", "", line).strip()
+            if begun.endswith("\\"):
+                begun = begun[:-1].rstrip() + " "
+            elif begun:
+                blocks[-1].commands.append((first, begun))
+                begun = ""
+    return blocks
+
+
+def without_numbers(line):
+    return re.sub(r"[-+]?\d[\d,]*(?:[.:]\d+)*(?:e[-+]?\d+)?", "0", line).strip()
 
 
 def make_cifar10(folder):
@@ -81,6 +101,28 @@ def make_cifar10(folder):
             file.truncate(10000 * 3073)
 
 
+def png_of(rows):
+    """A PNG image of rows of RGB bytes."""
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", len(rows[0]) // 3, len(rows), 8, 2, 0, 0, 0)
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) +
+            chunk(b"IDAT", zlib.compress(b"".join(b"\0" + row for row in rows))) + chunk(b"IEND", b""))
+
+
+def make_photos(folder):
+    """64 pictures of 8 scenes, two colors and the place of their border. The name's ending does not matter to a reader."""
+    folder.mkdir()
+    draw = random.Random(2)
+    scenes = [([draw.randrange(256) for _ in range(6)], draw.randrange(30, 60)) for _ in range(8)]
+    for number in range(64):
+        colors, border = scenes[number % 8]
+        above, below = (bytes((value + draw.randrange(20)) % 256 for value in part) for part in (colors[:3], colors[3:]))
+        rows = [(above if y < border + number // 16 else below) * 120 for y in range(90)]
+        (folder / f"IMG_{number + 1:04}.jpg").write_bytes(png_of(rows))
+
+
 def make_tree(tree, source, build):
     """What the documents assume to be in the folder where one types."""
     (tree / "build").mkdir()
@@ -96,42 +138,58 @@ def make_tree(tree, source, build):
             text = text.replace(old, new)
         (tree / name).write_text(text, encoding="utf-8")
     make_cifar10(tree / "DIR")
+    make_photos(tree / "photos")
+
+
+def smaller(command):
+    for old, new in SMALLER.items():
+        command = command.replace(old, new)
+    return command
 
 
 def run(where, command, tree):
+    """What the command prints."""
     began = time.monotonic()
-    whole = f"{command} {CHANGES[command]}" if command in CHANGES else command
     try:
-        done = subprocess.run(["bash", "-euo", "pipefail", "-c", whole], cwd=tree, text=True, errors="replace", timeout=120,
+        done = subprocess.run(["bash", "-euo", "pipefail", "-c", command], cwd=tree, text=True, errors="replace", timeout=120,
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
         status, output = done.returncode, done.stdout
     except subprocess.TimeoutExpired as late:
         status, output = "none after 120 s", (late.stdout or b"").decode(errors="replace")
-    print(f"{where}: {whole}  [{time.monotonic() - began:.1f} s]", flush=True)
+    print(f"{where}: {command}  [{time.monotonic() - began:.1f} s]", flush=True)
     if status != 0:
-        fail(f"{where}: {whole}: status {status}\n{output[-2000:]}")
-    for path in re.findall(r"--out (\S+)", command) if PROGRAM.match(command) else []:
+        fail(f"{where}: {command}: status {status}\n{output[-2000:]}")
+    for path in re.findall(r"--out (\S+)", command) if command.startswith("build/") else []:
         if not (tree / path).exists():
-            fail(f"{where}: {whole}: there is no {path} afterwards")
+            fail(f"{where}: {command}: there is no {path} afterwards")
+    return output
+
+
+def check_block(name, block, tree):
+    printed = set()
+    for number, command in block.commands:
+        if command in SKIPPED:
+            print(f"{name}:{number}: {command}: not run: {SKIPPED[command]}")
+        else:
+            printed |= set(map(without_numbers, re.split(r"[\r\n]+", run(f"{name}:{number}", smaller(command), tree))))
+    for number, line in block.shown if printed else []:
+        if line.strip() not in ("", "...") and without_numbers(line) not in printed:
+            fail(f"{name}:{number}: the commands above do not print '{line}'")
 
 
 def main():
     if len(sys.argv) != 3:
         sys.exit(__doc__)
     source, build = (pathlib.Path(word).resolve() for word in sys.argv[1:])
-    commands = [(f"{name}:{number}", command) for name in DOCUMENTS for number, command in commands_of(source / name)]
-    known = {command for _, command in commands}
-    for command in [*CHANGES, *SKIPPED]:
-        if command not in known:
-            fail(f"this test has a command that no document has: {command}")
+    blocks = [(name, block) for name in DOCUMENTS for block in blocks_of(source / name)]
+    commands = [command for _, block in blocks for _, command in block.commands]
+    for listed in [old for old in SMALLER if not any(old in command for command in commands)] + list(SKIPPED.keys() - commands):
+        fail(f"no document has a command with what this test lists: {listed}")
     with tempfile.TemporaryDirectory() as name:
         tree = pathlib.Path(name)
         make_tree(tree, source, build)
-        for where, command in commands:
-            if command in SKIPPED:
-                print(f"{where}: {command}: not run: {SKIPPED[command]}")
-            else:
-                run(where, command, tree)
+        for document, block in blocks:
+            check_block(document, block, tree)
     print(f"{len(commands)} commands, {len(FAILURES)} failures")
     sys.exit(1 if FAILURES or not commands else 0)
 

@@ -16,6 +16,7 @@ import sys
 
 DOCUMENT = "docs/troubleshooting.md"
 ROOMS = ("engine", "kernels", "models", "datasets", "ssl", "tools", "cmake")
+SUFFIXES = (".cpp", ".h", ".cu", ".in", ".sh", ".py", ".cmake")
 OTHERS = ("cmake", "compiler", "system", "pytorch")  # whose messages are quoted too
 BREAK = "\0"  # in a literal: here a value is filled in
 LEAST_LETTERS = 7  # of a message, besides placeholders
@@ -69,7 +70,7 @@ def literals_of(path):
 def sources_of(root):
     files = [root / "CMakeLists.txt"]
     for room in ROOMS:
-        files += [file for file in sorted((root / room).rglob("*")) if file.suffix in (".cpp", ".h", ".cu", ".in", ".sh", ".py", ".cmake")]
+        files += [file for file in sorted((root / room).rglob("*")) if file.suffix in SUFFIXES]
     return files
 
 
@@ -130,7 +131,8 @@ def quoted(document):
 def other_program_fault(by, message, cmake):
     if by not in OTHERS:
         return f"by '{by}': expected one of {', '.join(OTHERS)}"
-    unknown = [name for name in re.findall(r"\b(?:[A-Z]+_LIBRARY|[A-Z]+_INCLUDE|CLI11|OpenMP|\d\.\d\d)\b", message) if name not in cmake]
+    names = re.findall(r"\b(?:[A-Z]+_LIBRARY|[A-Z]+_INCLUDE|CLI11|OpenMP|\d\.\d\d)\b", message)
+    unknown = [name for name in names if name not in cmake]
     return f"no CMake file has {', '.join(unknown)}" if by == "cmake" and unknown else None
 
 
