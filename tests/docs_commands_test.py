@@ -29,6 +29,7 @@ SMALLER = {
     "build/linear_probe --run runs/cifar10_simclr_s1": "build/linear_probe --run runs/cifar10_simclr_s1 --epochs 20 --limit 256",
     "build/evaluate --run runs/cifar10_simclr_s1": "build/evaluate --run runs/cifar10_simclr_s1 --limit 256",
     "build/report ": "build/report --images 100 ",
+    " --image-size 64 --batch 128 --epochs 8 ": " --image-size 32 --batch 8 --epochs 1 --limit 16 ",
     " --width 32 --image-size 64 --batch 128 --epochs 50": " --width 8 --image-size 32 --batch 16 --epochs 2",
 }
 # command: why it does not run
@@ -37,6 +38,8 @@ SKIPPED = {
     "bash tools/install_packages.sh": "installs packages",
     "cmake -S . -B build -DCMAKE_BUILD_TYPE=Release -DVERGENCE_TESTS=OFF -DVERGENCE_CUDA=OFF": "configures; the programs are there",
     "cmake --build build --parallel 2": "builds; the programs are there",
+    "curl --location --remote-name https://download.pytorch.org/models/resnet18-f37072fd.pth":
+        "downloads; an encoder of the same shape is there under this name",
 }
 # Scripts that commands run: what replaces what in them
 SCRIPTS = {
@@ -123,6 +126,14 @@ def make_photos(folder):
         (folder / f"IMG_{number + 1:04}.jpg").write_bytes(png_of(rows))
 
 
+def make_encoder(tree, name):
+    """Random weights of a ResNet-18 as torchvision has it. A file's format is told by its first bytes, not by its name."""
+    words = "--dataset confounded_shapes --width 64 --stem imagenet --image-size 16 --limit 4 --batch 2 --max-steps 1 --figures off"
+    with tempfile.TemporaryDirectory() as run:
+        subprocess.run([tree / "build/pretrain", *words.split(), "--out", run], stdout=subprocess.DEVNULL, check=True)
+        shutil.move(f"{run}/encoder.safetensors", tree / name)
+
+
 def make_tree(tree, source, build):
     """What the documents assume to be in the folder where one types."""
     (tree / "build").mkdir()
@@ -139,6 +150,7 @@ def make_tree(tree, source, build):
         (tree / name).write_text(text, encoding="utf-8")
     make_cifar10(tree / "DIR")
     make_photos(tree / "photos")
+    make_encoder(tree, "resnet18-f37072fd.pth")
 
 
 def smaller(command):
