@@ -8,6 +8,7 @@
 #include "engine/text/json_text.h"
 #include "engine/text/printable.h"
 #include "ssl/evaluation/evaluation.h"
+#include "ssl/evaluation/labeled.h"
 #include "ssl/evaluation/subject.h"
 #include "ssl/evaluation/verdict.h"
 #include "tools/common.h"
