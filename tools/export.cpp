@@ -10,6 +10,7 @@
 #include "engine/text/printable.h"
 #include "models/export/onnx.h"
 #include "models/export/timm.h"
+#include "ssl/evaluation/labeled.h"
 #include "ssl/evaluation/subject.h"
 #include "ssl/options/tool_options.h"
 #include "tools/common.h"
