@@ -91,25 +91,18 @@ def state_of(model):
 
 
 def of_torchvision(folder):
-    for name, size in (("resnet18", 64), ("resnet34", 48), ("resnet50", 64)):
-        model = getattr(torchvision.models, name)()
-        file = folder / f"{name}.pth"
-        torch.save(model.state_dict(), file)  # with its classifier, before the statistics
-        model = trained(model, size)
-        state = model.state_dict()
-        torch.save(state, file)
-        compare(folder, f"torchvision's {name}", file, model, size)
-    safetensors_io.write(folder / "resnet50.safetensors", {k: v.numpy() for k, v in state.items()}, {})
-    compare(folder, "torchvision's resnet50 as safetensors", folder / "resnet50.safetensors", model, size)
+    deep = trained(torchvision.models.resnet50(), 32)
+    torch.save({**deep.state_dict(), "fc.weight": torch.zeros(1000, 2048)}, folder / "deep.pth")
+    compare(folder, "torchvision's resnet50", folder / "deep.pth", deep, 32)
+    model, file = trained(torchvision.models.resnet18(), 64), folder / "resnet18.pth"
+    safetensors_io.write(folder / "resnet18.safetensors", {k: v.numpy() for k, v in model.state_dict().items()}, {})
+    compare(folder, "torchvision's resnet18 as safetensors", folder / "resnet18.safetensors", model, 64)
     torch.save(model.to(memory_format=torch.channels_last).state_dict(), file)
-    compare(folder, "resnet50, channels last", file, model, size)
-    halves = torchvision.models.resnet18()
-    halves.load_state_dict({k: v.half() if v.is_floating_point() else v for k, v in halves.state_dict().items()})
-    halves = trained(halves, 64)
-    halves.load_state_dict({k: v.half() if v.is_floating_point() else v for k, v in halves.state_dict().items()})
-    torch.save({k: torch.nn.Parameter(v.half(), requires_grad=False) if v.is_floating_point() else v
-                for k, v in halves.state_dict().items()}, file)
-    compare(folder, "resnet18 in half precision", file, halves, 64)
+    compare(folder, "resnet18, channels last", file, model, 64)
+    halves = {k: v.half() if v.is_floating_point() else v for k, v in model.state_dict().items()}
+    model.load_state_dict(halves)
+    torch.save({k: torch.nn.Parameter(v, requires_grad=False) if v.is_floating_point() else v for k, v in halves.items()}, file)
+    compare(folder, "resnet18 in half precision", file, model, 64)
 
 
 class Settings(dict):
@@ -120,7 +113,7 @@ def of_solo_learn(folder):
     model = trained(small_stem(torchvision.models.resnet18(), pools=False), 32)
     average = trained(small_stem(torchvision.models.resnet18(), pools=False), 32)
     head = torch.nn.Sequential(torch.nn.Linear(512, 16), torch.nn.BatchNorm1d(16))
-    optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9)
+    optimizer = torch.optim.SGD(model.parameters(), 1e-6, momentum=0.9)
     model(torch.randn(2, 3, 32, 32)).sum().backward()
     optimizer.step()
     settings = Settings(lr=0.3)
@@ -164,10 +157,10 @@ def of_lightly(folder):
 
 
 def of_timm(folder):
-    for name, channels in (("resnet18", 3), ("resnet50", 3), ("resnet34", 1)):
-        model = trained(timm.create_model(name, pretrained=False, in_chans=channels), 64, channels)
+    for name, channels in (("resnet50", 3), ("resnet34", 1)):
+        model = trained(timm.create_model(name, pretrained=False, in_chans=channels), 32, channels)
         safetensors_io.write(folder / "timm.safetensors", {k: v.numpy() for k, v in model.state_dict().items()}, {"format": "pt"})
-        compare(folder, f"timm's {name}", folder / "timm.safetensors", model, 64, channels=channels)
+        compare(folder, f"timm's {name}", folder / "timm.safetensors", model, 32, channels=channels)
 
 
 def pretrain(folder, run, *arguments):

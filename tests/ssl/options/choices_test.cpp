@@ -17,10 +17,11 @@ Options parse(const std::vector<std::string>& arguments) {
   return parse_pretrain(static_cast<int>(pointers.size()), pointers.data());
 }
 
+/// The options that are words and can stand in a file.
 std::vector<OptionEntry> choices() {
   std::vector<OptionEntry> found;
   for (const OptionEntry& entry : option_table())
-    if (!entry.choices.empty()) found.push_back(entry);
+    if (!entry.choices.empty() && !(entry.flags & OptionEntry::command_line_only)) found.push_back(entry);
   return found;
 }
 

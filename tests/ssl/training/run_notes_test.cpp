@@ -199,7 +199,7 @@ TEST_F(RunNotesTest, EntriesOfAnotherBuildKeepItsVersion) {
       {"command": "x", "exit": 0, "version": "0.0.8", "commit": "old"}, {"command": "bytes:%E9", "exit": null}]})";
   write_atomically(path, older);
   {
-    RunRecord record(path, {.command = "y", .device = "cpu", .threads = 3, .from_step = 5});
+    RunRecord record(path, {.command = "y", .device = "cpu", .threads = 3, .from_step = 5, .extended = ""});
     EXPECT_EQ(record.notice(), "");
     record.end(7, 9);
   }
