@@ -2,24 +2,16 @@
 
 #include <algorithm>
 #include <bit>
-#include <cmath>
 #include <cstring>
 
 #include "engine/io/files.h"
+#include "engine/io/half.h"
 #include "engine/text/printable.h"
 #include "kernels/error.h"
 #include "models/weights/torch_checkpoint.h"
 
 namespace vergence {
 namespace {
-
-/// IEEE 754 half precision.
-float float_of_half(std::uint16_t half) {
-  const int exponent = half >> 10 & 31, fraction = half & 1023;
-  float size = std::ldexp(static_cast<float>(exponent == 0 ? fraction : fraction + 1024), std::max(exponent, 1) - 25);
-  if (exponent == 31) size = fraction ? std::nanf("") : HUGE_VALF;
-  return half >> 15 ? -size : size;
-}
 
 template <class Stored, class Convert>
 std::vector<float> converted(const void* data, std::size_t count, const Convert& convert) {

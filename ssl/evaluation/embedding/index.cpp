@@ -7,10 +7,10 @@
 
 #include "datasets/registry.h"
 #include "engine/io/files.h"
+#include "engine/io/half.h"
 #include "engine/text/json_text.h"
 #include "engine/text/stored_text.h"
 #include "kernels/error.h"
-#include "ssl/evaluation/embedding/half.h"
 #include "ssl/options/table.h"
 
 namespace vergence {

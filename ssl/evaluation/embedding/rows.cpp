@@ -6,9 +6,9 @@
 #include <cstring>
 
 #include "datasets/readers/npy_file.h"
+#include "engine/io/half.h"
 #include "engine/text/printable.h"
 #include "kernels/error.h"
-#include "ssl/evaluation/embedding/half.h"
 
 namespace vergence {
 namespace {

@@ -1,4 +1,4 @@
-#include "ssl/evaluation/embedding/half.h"
+#include "engine/io/half.h"
 
 #include <Eigen/Core>
 
