@@ -2,13 +2,13 @@
 
 #include "kernels/error.h"
 
-#ifdef VERGENCE_PLAIN_CPU
+#ifndef VERGENCE_ZIP
 
 namespace vergence {
 
 std::unique_ptr<TensorFile> open_torch_checkpoint(const std::string& path) {
   throw UsageError(join(path,
-                        ": this program was built with VERGENCE_PLAIN_CPU and reads no zip archives: save the "
+                        ": this program was built without VERGENCE_ZIP and reads no zip archives: save the "
                         "weights as safetensors"));
 }
 

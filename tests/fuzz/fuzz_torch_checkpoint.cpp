@@ -2,7 +2,7 @@
 #include "models/weights/torch_checkpoint.h"
 #include "tests/fuzz/fuzz_target.h"
 
-#ifndef VERGENCE_PLAIN_CPU
+#ifdef VERGENCE_ZIP
 #include <zip.h>
 #endif
 
@@ -10,7 +10,7 @@ namespace {
 
 using namespace vergence;
 
-#ifndef VERGENCE_PLAIN_CPU
+#ifdef VERGENCE_ZIP
 void add(zip_t* archive, const char* name, std::string_view bytes) {
   zip_source_t* source = zip_source_buffer(archive, bytes.data(), bytes.size(), 0);
   const zip_int64_t place = zip_file_add(archive, name, source, ZIP_FL_OVERWRITE);
@@ -21,7 +21,7 @@ void add(zip_t* archive, const char* name, std::string_view bytes) {
 
 std::string archive_with(std::string_view pickle) {
   const std::string path = fuzz_folder() / "made.pth";
-#ifdef VERGENCE_PLAIN_CPU
+#ifndef VERGENCE_ZIP
   return write_input("made.pth", pickle);
 #else
   static const std::string storage(64, '\x3f');
