@@ -56,12 +56,13 @@ std::vector<OpCase> conv_cases();
 std::vector<OpCase> norm_cases();
 std::vector<OpCase> pool_cases();
 std::vector<OpCase> loss_cases();
+std::vector<OpCase> recomputed_cases();
 
 /// The whole table.
 inline std::vector<OpCase> op_cases() {
   std::vector<OpCase> all;
-  for (auto part :
-       {elementwise_cases, reduce_cases, move_cases, linear_cases, conv_cases, norm_cases, pool_cases, loss_cases})
+  for (auto part : {elementwise_cases, reduce_cases, move_cases, linear_cases, conv_cases, norm_cases, pool_cases,
+                    loss_cases, recomputed_cases})
     for (OpCase& row : part()) all.push_back(std::move(row));
   return all;
 }
