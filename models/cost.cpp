@@ -1,9 +1,11 @@
 #include "models/cost.h"
 
+#include <algorithm>
+
 namespace vergence {
 
 CostCounter::CostCounter(std::int64_t batch, std::int64_t image_size, std::int64_t channels, DType activations,
-                         bool recompute)
+                         const Recompute& recompute)
     : batch_(batch),
       elements_(batch * image_size * image_size * channels),
       activations_(activations),
@@ -16,7 +18,7 @@ std::int64_t CostCounter::conv_bn(std::int64_t size, std::int64_t in, std::int64
   cost_.forward_flops += layer.conv.flops();
   // A convolution keeps its input, the output of the layer before. Its batch norm keeps its own input and, for the
   // ReLU's mask, its output, unless the backward pass recomputes that. So each layer keeps two activations, or one.
-  elements_ += (recompute_ ? 1 : 2) * layer.conv.out_size();
+  elements_ += (recompute_.norms ? 1 : 2) * layer.conv.out_size();
   cost_.layers.push_back(layer);
   return layer.conv.out_height();
 }
@@ -29,9 +31,16 @@ std::int64_t CostCounter::max_pool(std::int64_t size, std::int64_t channels, con
   return out;
 }
 
+void CostCounter::block(std::int64_t size, std::int64_t channels) {
+  if (!recompute_.blocks) return;
+  most_ = std::max(most_, elements_ * size_of(activations_) + index_bytes_);
+  results_ += batch_ * size * size * channels * size_of(activations_);
+  elements_ = index_bytes_ = 0;
+}
+
 Cost CostCounter::total() const {
   Cost cost = cost_;
-  cost.activation_bytes = elements_ * size_of(activations_) + index_bytes_;
+  cost.activation_bytes = elements_ * size_of(activations_) + index_bytes_ + results_ + most_;
   return cost;
 }
 

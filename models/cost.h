@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "engine/ops/ops.h"
+#include "models/layers.h"
 
 namespace vergence {
 
@@ -25,8 +25,9 @@ struct Cost {
 /// Adds up a network's layers, starting at the images.
 class CostCounter {
  public:
-  /// For square images; recompute: as in ForwardMode.
-  CostCounter(std::int64_t batch, std::int64_t image_size, std::int64_t channels, DType activations, bool recompute);
+  /// For square images.
+  CostCounter(std::int64_t batch, std::int64_t image_size, std::int64_t channels, DType activations,
+              const Recompute& recompute);
 
   /// Adds a square convolution of maps of height and width `size`, and its batch norm. Ignores the shape in `layer`.
   /// Returns the output's size.
@@ -35,12 +36,16 @@ class CostCounter {
   /// Adds max-pooling. Returns the output's size.
   std::int64_t max_pool(std::int64_t size, std::int64_t channels, const PoolOptions& pool);
 
+  /// Ends a block of layers, whose result is a square map: all that is kept of it with Recompute::blocks.
+  void block(std::int64_t size, std::int64_t channels);
+
   Cost total() const;
 
  private:
   std::int64_t batch_, elements_, index_bytes_ = 0;
+  std::int64_t results_ = 0, most_ = 0;  // bytes with Recompute::blocks: of all blocks' results, of the largest block
   DType activations_;
-  bool recompute_;
+  Recompute recompute_;
   Cost cost_;
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "engine/text/words.h"
+#include "models/parts.h"
 
 namespace vergence {
 
@@ -155,6 +156,18 @@ Encoder& Encoder::operator=(Encoder other) noexcept {
   return *this;
 }
 
+Tensor Encoder::operator()(const Tensor& images, const ForwardMode& pass) const {
+  return in_parts(*this, images, pass, pass.groups, [](const Encoder& encoder, const Tensor& x, const ForwardMode& p) {
+    return (*encoder.network_)(x, p);
+  });
+}
+
+Tensor Encoder::feature_map(const Tensor& images, const ForwardMode& pass) const {
+  return in_parts(*this, images, pass, pass.groups, [](const Encoder& encoder, const Tensor& x, const ForwardMode& p) {
+    return encoder.network_->feature_map(x, p);
+  });
+}
+
 Encoder Encoder::constant() const {
   Encoder copy = *this;
   copy.each([](const std::string&, Tensor& tensor) { tensor = tensor.detached(); });
@@ -198,7 +211,7 @@ Encoder make_encoder(const EncoderSettings& settings, const Init& init) {
   return {settings, family_of(settings.encoder).make(settings, init)};
 }
 
-Cost cost_of(const EncoderSettings& settings, std::int64_t batch, DType activations, bool recompute) {
+Cost cost_of(const EncoderSettings& settings, std::int64_t batch, DType activations, const Recompute& recompute) {
   check(settings);
   CostCounter counter(batch, settings.image_size, settings.channels, activations, recompute);
   family_of(settings.encoder).count(settings, counter);

@@ -100,13 +100,11 @@ class Encoder {
   ~Encoder() = default;
 
   const EncoderSettings& settings() const { return settings_; }
-  /// These call the network.
+  /// These call the network; passes with a micro-batch call it part by part.
   void each(const Visit& visit, const std::string& prefix = "") { network_->each(visit, prefix); }
   std::vector<const ConvBn*> layers() const { return network_->layers(); }
-  Tensor operator()(const Tensor& images, const ForwardMode& pass) const { return (*network_)(images, pass); }
-  Tensor feature_map(const Tensor& images, const ForwardMode& pass) const {
-    return network_->feature_map(images, pass);
-  }
+  Tensor operator()(const Tensor& images, const ForwardMode& pass) const;
+  Tensor feature_map(const Tensor& images, const ForwardMode& pass) const;
   std::int64_t stages() const { return network_->stages(); }
   Tensor stage_map(const Tensor& images, const ForwardMode& pass, std::int64_t stage) const {
     return network_->stage_map(images, pass, stage);
@@ -164,8 +162,8 @@ std::vector<std::string> encoder_names();
 /// An encoder with PyTorch's default initial weights, keyed by seed and name. Throws UsageError like `check`.
 Encoder make_encoder(const EncoderSettings& settings, const Init& init);
 
-/// The cost of a forward pass over `batch` images, without making the network. recompute: as in ForwardMode.
+/// The cost of a forward pass over `batch` images, without making the network.
 Cost cost_of(const EncoderSettings& settings, std::int64_t batch, DType activations = DType::f32,
-             bool recompute = false);
+             const Recompute& recompute = {});
 
 }  // namespace vergence

@@ -10,7 +10,7 @@ namespace {
 
 BatchNormOptions norm_settings(const ForwardMode& pass, bool relu) {
   BatchNormOptions settings{.groups = pass.groups, .relu = relu, .epsilon = norm_epsilon};
-  settings.recompute = pass.recompute;
+  settings.recompute = pass.recompute.norms;
   return settings;
 }
 

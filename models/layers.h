@@ -32,6 +32,12 @@ struct Statistics {
   RunningStatistics& at(const std::string& name, std::int64_t channels, Backend& backend, DType dtype);
 };
 
+/// What a training pass does not keep until its backward pass, which computes it again: the same bits in less memory.
+struct Recompute {
+  bool norms = false;   // batch norms' results, where something reads them
+  bool blocks = false;  // everything inside an encoder's blocks
+};
+
 /// How a forward pass runs.
 struct ForwardMode {
   bool training = true;              // batch norm uses the batch's statistics, else the running ones
@@ -39,7 +45,8 @@ struct ForwardMode {
   Statistics* running = nullptr;     // training: updated group by group, unless null; evaluation: read
   DType activations = DType::f32;    // of an encoder: f32 or bf16; with f64 weights always f64
   double statistics_momentum = 0.1;  // the share of the new statistics in an update
-  bool recompute = false;            // training: the backward pass computes batch norms' results again
+  Recompute recompute = {};
+  std::int64_t micro_batch = 0;  // images of each group in a pass of encoder or decoder (models/parts.h); 0: all
 };
 
 /// Added to a batch norm's variance.

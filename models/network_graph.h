@@ -5,6 +5,7 @@
 #include <string>
 
 #include "models/encoder.h"
+#include "models/parts.h"
 
 namespace vergence {
 
@@ -23,6 +24,17 @@ class TensorPass {
     return vergence::conv_bn(x, layer, mode_, options);
   }
   Tensor max_pool(const Tensor& x, const PoolOptions& pool) const { return vergence::max_pool(x, pool); }
+  /// f(model, pass, x): a block of the network, with the layers in `model` (Recompute::blocks). `f` refers to
+  /// nothing outside itself, since the backward pass may call it again.
+  template <Model M, class F>
+  Tensor block(const M& model, const Tensor& x, const F& f) const {
+    if (!mode_.training || !mode_.recompute.blocks) return f(model, *this, x);
+    return recomputed_model(model, x, mode_,
+                            [f, name = name_](const M& with, const Tensor& in, const ForwardMode& mode) {
+                              const TensorPass pass(mode, name);
+                              return f(with, pass, in);
+                            });
+  }
 
  private:
   const ForwardMode& mode_;
@@ -49,6 +61,10 @@ class NetworkGraph {
     return conv_bn(images, layer, options);
   }
   virtual Value max_pool(const Value& x, const PoolOptions& pool) = 0;
+  template <Model M, class F>
+  Value block(const M& model, const Value& x, const F& f) {
+    return f(model, *this, x);
+  }
   /// A map -> [N, channels]: the mean over its pixels.
   virtual Value global_average_pool(const Value& x) = 0;
   /// A map -> [N, pixels * channels]: pixel by pixel, with all channels of each.

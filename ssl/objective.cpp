@@ -1,6 +1,8 @@
 // The parts that all objectives share.
 #include "ssl/objective.h"
 
+#include <algorithm>
+
 #include "engine/graph.h"
 #include "engine/ops/ops.h"
 #include "models/encoder_file.h"
@@ -40,7 +42,8 @@ Objective::Objective(const ObjectiveSetup& setup)
       weights_(setup.weights),
       activations_(setup.activations),
       joint_head_norm_(setup.options.joint_head_norm),
-      recompute_(setup.options.recompute),
+      recompute_{setup.options.recompute, setup.options.recompute_blocks},
+      micro_batch_(setup.options.micro_batch),
       optimizer_settings_(optimizer_settings(setup.options)) {}
 
 void Objective::train(const std::vector<Mlp*>& heads, const std::vector<NamedTensor>& more) {
@@ -55,7 +58,11 @@ void Objective::train(const std::vector<Mlp*>& heads, const std::vector<NamedTen
 }
 
 ForwardMode Objective::pass() {
-  return {.groups = 2, .running = &statistics_, .activations = activations_, .recompute = recompute_};
+  return {.groups = 2,
+          .running = &statistics_,
+          .activations = activations_,
+          .recompute = recompute_,
+          .micro_batch = micro_batch_};
 }
 
 ForwardMode Objective::head_pass() {
@@ -89,7 +96,19 @@ ObjectiveState Objective::state() {
 }
 
 Cost Objective::encoder_cost(std::int64_t images) const {
-  return cost_of(encoder_.settings(), images, activations_, recompute_);
+  const EncoderSettings& settings = encoder_.settings();
+  Cost cost = cost_of(settings, images, activations_, recompute_);
+  const std::int64_t most = images_at_a_time(images);
+  if (most < images) {  // the images themselves are kept
+    const std::int64_t values = images * settings.image_size * settings.image_size * settings.channels;
+    cost.activation_bytes =
+        cost_of(settings, most, activations_, recompute_).activation_bytes + values * size_of(activations_);
+  }
+  return cost;
+}
+
+std::int64_t Objective::images_at_a_time(std::int64_t images) const {
+  return micro_batch_ > 0 ? std::min(images, 2 * micro_batch_) : images;
 }
 
 StepCost Objective::cost(std::int64_t images) const {

@@ -111,7 +111,7 @@ class Objective {
   ForwardMode pass();
   /// The same for heads: with --joint-head-norm both views are one batch.
   ForwardMode head_pass();
-  /// Both views through the encoder in one call: [2N, dim].
+  /// Both views through the encoder in one call, or with --micro-batch part by part: [2N, dim].
   Tensor encode(const Views& views) { return encoder_(views.both, pass()); }
   /// Computes the gradient of `loss`, takes an optimizer step, calls `after_update` and returns the report.
   Step update(const Tensor& loss, const Parts& parts = {});
@@ -121,8 +121,10 @@ class Objective {
   /// history, this makes the forward pass a function of the weights.
   Tensor with_parameters(const Tensors& values, const std::function<Tensor()>& f);
 
-  /// The cost of a forward pass of the trained encoder over `images` images.
+  /// The cost of a forward pass of the trained encoder over `images` images; the bytes are those kept at a time.
   Cost encoder_cost(std::int64_t images) const;
+  /// Of `images` images of both views, those whose activations are kept at a time; fewer with --micro-batch.
+  std::int64_t images_at_a_time(std::int64_t images) const;
 
   Init init() const { return {backend_, seed_, weights_}; }
   Backend& backend() const { return backend_; }
@@ -136,7 +138,9 @@ class Objective {
   Backend& backend_;
   std::uint64_t seed_;
   DType weights_, activations_;
-  bool joint_head_norm_, recompute_;
+  bool joint_head_norm_;
+  Recompute recompute_;
+  std::int64_t micro_batch_;
   OptimizerSettings optimizer_settings_;
   std::vector<Mlp*> heads_;
   std::vector<Tensor*> trained_;  // the models' tensors, in the order of parameters_

@@ -46,7 +46,7 @@ void add_step_options(CLI::App& app, vergence::BenchSettings& s) {
   add_run_options(app, s, {"conv"});
   add_table_option(app, {.name = "tune", .help = "time convolutions' algorithms instead of using the fixed rule"},
                    s.run);
-  add_run_options(app, s, {"recompute", "record"});
+  add_run_options(app, s, {"micro-batch", "recompute", "recompute-blocks", "record"});
   add_word_option(app, "meta", s.meta, vergence::bench_meta_words,
                   "form of the meta-gradient, for objectives that have one");
   app.add_flag("--fused", s.fused, "MetaMask's virtual step from the regular step's forward pass");

@@ -68,9 +68,13 @@ class Conv4 final : public EncoderNetwork {
  private:
   template <class Pass>
   typename Pass::Value map_of(Pass& pass, const typename Pass::Value& images, std::int64_t stage) const {
-    auto x = pass.max_pool(pass.conv_bn_of_images(images, blocks_[0], {.relu = true}), conv4_pool);
+    auto x = pass.block(blocks_[0], images, [](const ConvBn& block, auto& inner, const auto& in) {
+      return inner.max_pool(inner.conv_bn_of_images(in, block, {.relu = true}), conv4_pool);
+    });
     for (std::size_t i = 1; i < static_cast<std::size_t>(stage); ++i)
-      x = pass.max_pool(pass.conv_bn(x, blocks_[i], {.relu = true}), conv4_pool);
+      x = pass.block(blocks_[i], x, [](const ConvBn& block, auto& inner, const auto& in) {
+        return inner.max_pool(inner.conv_bn(in, block, {.relu = true}), conv4_pool);
+      });
     return x;
   }
 
@@ -98,6 +102,7 @@ void count_conv4(const EncoderSettings& settings, CostCounter& cost) {
   for (int i = 0; i < 4; ++i, in = conv4_width) {
     size = cost.conv_bn(size, in, conv4_width, 3, conv4_conv, {.rectified = i > 0});
     size = cost.max_pool(size, conv4_width, conv4_pool);
+    cost.block(size, conv4_width);
   }
 }
 

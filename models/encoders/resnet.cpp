@@ -165,14 +165,18 @@ namespace {
 /// Images -> the map after the first `count` blocks.
 template <class Pass>
 typename Pass::Value resnet_map(const ResNet& net, Pass& pass, const typename Pass::Value& images, std::size_t count) {
-  auto x = pass.conv_bn_of_images(images, net.stem, {.relu = net.settings.stem_relu});
-  if (layers_of(net.settings.stem).pool) x = pass.max_pool(x, stem_pool);
-  for (const ResNetBlock& block : std::span(net.blocks).first(count)) {
-    auto y = x;
-    for (std::size_t i = 0; i + 1 < block.convs.size(); ++i) y = pass.conv_bn(y, block.convs[i], {.relu = true});
-    const auto shortcut = block.downsample.empty() ? x : pass.conv_bn(x, block.downsample[0]);
-    x = pass.conv_bn(y, block.convs.back(), {.add = shortcut, .relu = true});
-  }
+  const bool relu = net.settings.stem_relu, pool = layers_of(net.settings.stem).pool;
+  auto x = pass.block(net.stem, images, [relu, pool](const ConvBn& stem, auto& inner, const auto& in) {
+    const auto y = inner.conv_bn_of_images(in, stem, {.relu = relu});
+    return pool ? inner.max_pool(y, stem_pool) : y;
+  });
+  for (const ResNetBlock& block : std::span(net.blocks).first(count))
+    x = pass.block(block, x, [](const ResNetBlock& with, auto& inner, const auto& in) {
+      auto y = in;
+      for (std::size_t i = 0; i + 1 < with.convs.size(); ++i) y = inner.conv_bn(y, with.convs[i], {.relu = true});
+      const auto shortcut = with.downsample.empty() ? in : inner.conv_bn(in, with.downsample[0]);
+      return inner.conv_bn(y, with.convs.back(), {.add = shortcut, .relu = true});
+    });
   return x;
 }
 
@@ -253,6 +257,7 @@ void count_resnet(const EncoderSettings& any, CostCounter& cost) {
   };
   std::int64_t size = count(plan.stem, settings.image_size, {.relu = settings.stem_relu, .rectified = false});
   if (plan.pool) size = cost.max_pool(size, settings.width, stem_pool);
+  cost.block(size, settings.width);
   bool rectified = settings.stem_relu;
   for (const BlockPlan& block : plan.blocks) {
     for (const ConvPlan& conv : block.downsample) count(conv, size, {.relu = false, .rectified = rectified});
@@ -260,6 +265,7 @@ void count_resnet(const EncoderSettings& any, CostCounter& cost) {
       size = count(conv, size, {.add = &conv == &block.convs.back(), .rectified = rectified});
       rectified = true;
     }
+    cost.block(size, block.convs.back().out);
   }
 }
 

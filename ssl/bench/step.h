@@ -23,7 +23,8 @@ inline constexpr Word<SecondOrder> bench_meta_words[]{{"finite-difference", Seco
 
 struct BenchSettings {
   /// The options of pretrain that it uses: objective, encoder and its own options, batch (512), device, precision,
-  /// cpu-conv, conv, weight-gradients, deterministic, tune, recompute and record. The others are ignored.
+  /// cpu-conv, conv, weight-gradients, deterministic, tune, micro-batch, recompute, recompute-blocks and record. The
+  /// others are ignored.
   GivenOptions run = of_512_images();
   std::int64_t image = 32, projector = 2048;
   std::int64_t steps = 10, warmup = 3;

@@ -88,7 +88,9 @@ struct Options {
   CudaConv conv = CudaConv::automatic;
   std::optional<DType> weight_gradients;  // the type cuDNN may round them to; none: by precision
   bool record = true;
-  bool recompute = false;
+  bool recompute = false;         // batch norms' results
+  bool recompute_blocks = false;  // everything inside the encoder's blocks
+  std::int64_t micro_batch = 0;   // image pairs that pass through the encoder together; 0: the batch
   std::int64_t seed = 1;
   std::string out;                    // run folder; empty: runs/<dataset>_<objective>_s<seed>
   bool figures = true;                // judge the encoder while it trains: ssl/steps/figures.h

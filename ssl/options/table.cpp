@@ -53,6 +53,9 @@ void add_training(OptionBuilder& t) {
   t.group = "Training";
   t.number("epochs", FIELD(epochs), from(1, 1e6), "passes over the images");
   t.number("batch", FIELD(batch), from(2, 1e6), "images per step; the last partial batch is dropped");
+  t.number("micro-batch", FIELD(micro_batch), not_negative,
+           "pass at most N image pairs through the encoder at a time, for the memory of a batch of N; 0: all. The loss "
+           "is still that of the whole batch; batch norms see N pairs (to see all: --recompute-blocks)");
   t.choice("optimizer", FIELD(optimizer), optimizer_words, "how the weights are updated");
   t.number("lr", FIELD(lr), not_negative, "learning rate per 256 images: scaled by batch/256");
   t.number("momentum", FIELD(momentum), below_one, "momentum of sgd and lars");
@@ -166,6 +169,9 @@ void add_run(OptionBuilder& t) {
   t.flag("record", FIELD(record), "on a GPU: record the training step as a graph and replay it");
   t.flag("recompute", FIELD(recompute),
          "recompute batch norms' outputs in the backward pass: the same bits, less memory, more time",
+         Flags::may_change);
+  t.flag("recompute-blocks", FIELD(recompute_blocks),
+         "recompute the inside of the encoder's blocks in the backward pass: the same bits, far less memory, more time",
          Flags::may_change);
   t.choice("jpeg", FIELD(jpeg), {{"turbo", JpegLibrary::turbo}, {"stb", JpegLibrary::stb}},
            "JPEG decoder: libjpeg-turbo if the build has it, or stb_image");

@@ -80,7 +80,7 @@ TEST(Conv4, CostsAreItsLayers) {
   EXPECT_EQ(cost.layers[3].conv.in_height, 4);
   const std::int64_t kept = cost_of(conv4(32), 10, DType::bf16).activation_bytes;
   EXPECT_LT(kept, cost.activation_bytes);
-  EXPECT_LT(cost_of(conv4(32), 10, DType::bf16, true).activation_bytes, kept);
+  EXPECT_LT(cost_of(conv4(32), 10, DType::bf16, {.norms = true}).activation_bytes, kept);
 }
 
 /// The forward pass by the names of its weights, from elementary ops.

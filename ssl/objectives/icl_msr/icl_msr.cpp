@@ -117,7 +117,7 @@ class IclMsr final : public MethodObjective {
   /// The strata's channel weights [T, C], with their history.
   Tensor strata_of(const Views& views) {
     const auto encode = [this](const Tensor& plain) {
-      return encoder_.constant()(plain, {.activations = activations_});
+      return encoder_.constant()(plain, {.activations = activations_, .micro_batch = pass().micro_batch});
     };
     return regularizer_(views.plain, encode, activations_);
   }

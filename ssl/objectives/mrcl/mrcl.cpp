@@ -9,6 +9,7 @@
 
 #include "engine/ops/ops.h"
 #include "models/decoder.h"
+#include "models/parts.h"
 #include "ssl/method_objective.h"
 #include "ssl/objective_list.h"
 #include "ssl/objectives/mrcl/reconstruction.h"
@@ -139,10 +140,12 @@ class Mrcl final : public MethodObjective {
     StepCost all = MethodObjective::cost(images);
     const int passes = erased_ > 0 && options_.mask_views == MaskViews::one ? 2 : 1;
     all.flops *= passes;
-    all.bytes += (passes - 1) * encoder_cost(2 * images).activation_bytes;
+    const std::int64_t kept = images_at_a_time(2 * images);
+    const int kept_passes = kept < 2 * images ? 1 : passes;
+    all.bytes += (kept_passes - 1) * encoder_cost(2 * images).activation_bytes;
     if (decoder_) {
       all.flops += 3 * passes * decoder_->flops(2 * images);
-      all.bytes += passes * decoder_->kept_values(2 * images) * size_of(activations_);
+      all.bytes += kept_passes * decoder_->kept_values(kept) * size_of(activations_);
     }
     return all;
   }
@@ -185,7 +188,9 @@ class Mrcl final : public MethodObjective {
     terms.contrastive = base().loss(embed(features, target_side), &terms.parts);
     if (!decoder_) return terms;
     const Tensor input = options_.rec_input == DecoderInput::map ? map : features;
-    const Tensor images = (*decoder_)(options_.rec_detach_encoder ? input.detached() : input, head_pass());
+    const Tensor images =
+        in_parts(*decoder_, options_.rec_detach_encoder ? input.detached() : input, head_pass(), 2,
+                 [](const Decoder& decoder, const Tensor& x, const ForwardMode& mode) { return decoder(x, mode); });
     const ReconstructionLoss loss{grid_, options_.rec_region, options_.rec_norm, options_.rec_patch_norm};
     const Tensor lines = options_.rec_region != PixelRegion::all && erased_ > 0 ? masks_.lines(weights_) : Tensor{};
     Tensor target = wanted(views, seen);

@@ -303,8 +303,9 @@ TEST(Resuming, EveryOptionCountsButTheExemptOnes) {
   for (const OptionDifference& difference : differences(before, after)) names.push_back(difference.name);
   std::vector<std::string> expected;
   const std::vector<std::string> exempt{
-      "out",    "data", "device", "workers",    "figures",   "eval-every",  "checkpoint-every", "max-steps",
-      "resume", "plan", "verify", "bad-images", "recompute", "tensorboard", "extend",           "extend-schedule"};
+      "out",         "data",   "device",         "workers", "figures",    "eval-every", "checkpoint-every",
+      "max-steps",   "resume", "plan",           "verify",  "bad-images", "recompute",  "recompute-blocks",
+      "tensorboard", "extend", "extend-schedule"};
   for (const OptionEntry& entry : option_table()) {
     const bool free = std::find(exempt.begin(), exempt.end(), entry.name) != exempt.end();
     if (!free && entry.fields.size() == 1 && !has_one_value(entry)) expected.push_back(entry.name);
