@@ -21,7 +21,7 @@ import tempfile
 FLOORS = [
     ["kernels/*.h"],
     ["kernels/shared", "kernels/emulator"],
-    ["kernels/cpu", "kernels/cuda"],
+    ["kernels/cpu", "kernels/cuda", "kernels/communicators"],
     ["kernels/cpu/conv", "kernels/cuda/conv", "kernels/cuda/norm", "kernels/cuda/libraries"],
     ["kernels/cuda/runtime", "kernels/cuda/emulated"],
     ["kernels/*.cpp"],
