@@ -64,6 +64,7 @@ TESTS = {
     "tests/op_table": ["kernels", "engine"],
     "tests/device": ["kernels", "engine"],
     "tests/emulator": ["kernels", "engine"],
+    "tests/mpi": ["kernels", "engine"],
     "tests/models": ["kernels", "engine", "models"],
     "tests/datasets": ["kernels", "engine", "datasets"],
     "tests/device/ssl": ROOMS[:-1],

@@ -12,9 +12,9 @@ case "${1:-}" in
   '') ;;
   --tests)
     needed+=(libgtest-dev xz-utils curl python3)
-    # For the format check (tests/format.sh), the comparisons with PyTorch and the look at a report in a browser, which are
-    # skipped without them.
-    optional=(clang-format-14 python3-torch python3-torchvision chromium)
+    # For the format check (tests/format.sh), several processes, the comparisons with PyTorch and the look at a report in a
+    # browser, which are skipped without them.
+    optional=(clang-format-14 openmpi-bin libopenmpi-dev python3-torch python3-torchvision chromium)
     ;;
   --fuzz) needed+=(libgtest-dev clang libomp-dev libclang-rt-dev) ;;
   --tidy) needed+=(libgtest-dev clang-tidy-14 libomp-14-dev) ;;

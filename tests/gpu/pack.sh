@@ -48,7 +48,7 @@ choose_programs() { # all, or those of VERGENCE_PACK_PROGRAMS: their names below
 }
 build_programs() {
   local options=(-DCMAKE_BUILD_TYPE=Release -DVERGENCE_CUDA=ON "-DCMAKE_CUDA_COMPILER=$nvcc" -DVERGENCE_CUDA_ARCHITECTURES=90a-real
-    -DVERGENCE_PLAIN_CPU=ON -DVERGENCE_NATIVE=OFF -DVERGENCE_UNITY=ON "-DVERGENCE_CUDA_OBJECTS=$(compiled_for_gpu)"
+    -DVERGENCE_PLAIN_CPU=ON -DVERGENCE_MPI=OFF -DVERGENCE_NATIVE=OFF -DVERGENCE_UNITY=ON "-DVERGENCE_CUDA_OBJECTS=$(compiled_for_gpu)"
     "-DCMAKE_EXE_LINKER_FLAGS=-static-libstdc++ -static-libgcc" ${VERGENCE_PACK_OPTIONS:-})
   ! command -v ccache >/dev/null || options+=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache -DCMAKE_CUDA_COMPILER_LAUNCHER=ccache)
   cmake --log-level=WARNING -S . -B "$build" -G Ninja "${options[@]}" || fail "cannot configure $build"

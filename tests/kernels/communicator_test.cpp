@@ -120,9 +120,7 @@ TEST(Communicator, AddsInRankOrderWithTheSameBitsForEverySize) {
 }
 
 /// More than the working memory: several rounds of shards, and a rest.
-TEST(Communicator, AddsInBoundedMemory) {
-  check_sum<double>(2, (std::int64_t{2} << 20) + 4099);
-}
+TEST(Communicator, AddsInBoundedMemory) { check_sum<double>(2, (std::int64_t{2} << 20) + 4099); }
 
 std::string failure_of(int count, const std::function<void(Communicator&)>& body) {
   try {
