@@ -1,5 +1,5 @@
 # The CUDA backend: compiles the .cu files of kernels/cuda into vergence_kernels if there is a CUDA compiler. Needs only the
-# toolkit (with cuBLAS's headers), and cuDNN's headers to use cuDNN. Both libraries are loaded at run time
+# toolkit (with cuBLAS's headers), and the headers of cuDNN and NCCL to use these. The libraries are loaded at run time
 # (kernels/cuda/loaded_library.h); the build remembers the folders where it finds them.
 if(VERGENCE_CUDA STREQUAL "AUTO")
   include(CheckLanguage)
@@ -71,13 +71,20 @@ target_sources(vergence_kernels PRIVATE ${libraries}/cublas_gemm.cpp ${libraries
 set_property(SOURCE ${libraries}/cublas_library.cpp APPEND PROPERTY COMPILE_DEFINITIONS
              VERGENCE_CUBLAS_FOLDER="${CUDAToolkit_LIBRARY_DIR}")
 
+# vergence_pip_folder(FOLDER NAME): where pip's package nvidia.NAME is, which has headers too; empty if it is not.
+function(vergence_pip_folder folder name)
+  find_program(VERGENCE_PYTHON NAMES python3)
+  set(found "")
+  if(VERGENCE_PYTHON)
+    execute_process(COMMAND ${VERGENCE_PYTHON} -c "import nvidia.${name} as found; print(list(found.__path__)[0])"
+                    OUTPUT_VARIABLE found OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+  endif()
+  set(${folder} "${found}" PARENT_SCOPE)
+endfunction()
+
 set(cudnn_version "not wanted")
 if(VERGENCE_CUDNN OR VERGENCE_CUDNN STREQUAL "AUTO")
-  find_program(VERGENCE_PYTHON NAMES python3)
-  if(VERGENCE_PYTHON)  # pip's nvidia-cudnn has headers too
-    execute_process(COMMAND ${VERGENCE_PYTHON} -c "import nvidia.cudnn; print(list(nvidia.cudnn.__path__)[0])"
-                    OUTPUT_VARIABLE pip_cudnn OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
-  endif()
+  vergence_pip_folder(pip_cudnn cudnn)
   find_path(CUDNN_INCLUDE cudnn_graph.h HINTS ${CUDAToolkit_INCLUDE_DIRS} ${pip_cudnn}/include
             DOC "Folder of cuDNN's headers")
   set(cudnn_version "no headers found")
@@ -110,4 +117,34 @@ else()
   endif()
   target_sources(vergence_kernels PRIVATE ${libraries}/no_cudnn.cpp)
 endif()
-message(STATUS "Vergence: with CUDA ${CUDAToolkit_VERSION} for ${VERGENCE_CUDA_ARCHITECTURES}; cuDNN: ${cudnn_version}")
+
+set(nccl_version "not wanted")
+if(VERGENCE_NCCL OR VERGENCE_NCCL STREQUAL "AUTO")
+  vergence_pip_folder(pip_nccl nccl)
+  find_path(NCCL_INCLUDE nccl.h HINTS ${CUDAToolkit_INCLUDE_DIRS} ${pip_nccl}/include DOC "Folder of NCCL's header")
+  set(nccl_version "no header found")
+  if(NCCL_INCLUDE)
+    file(STRINGS ${NCCL_INCLUDE}/nccl.h nccl_version REGEX "define NCCL_(MAJOR|MINOR) ")
+    string(REGEX REPLACE ".*NCCL_MAJOR +([0-9]+).*NCCL_MINOR +([0-9]+).*" "\\1.\\2" nccl_version "${nccl_version}")
+    string(REGEX MATCH "^[0-9]+" nccl_major "${nccl_version}")
+    find_file(NCCL_LIBRARY libnccl.so.${nccl_major} HINTS ${NCCL_INCLUDE}/../lib ${CUDAToolkit_LIBRARY_DIR}
+              PATHS /usr/lib/${CMAKE_LIBRARY_ARCHITECTURE} /usr/lib64 /usr/local/lib DOC "NCCL on this machine, if it is")
+  endif()
+endif()
+if(nccl_version VERSION_GREATER_EQUAL 2.11)
+  set(VERGENCE_NCCL_FOUND ON)
+  set(nccl_folder "")
+  if(NCCL_LIBRARY)
+    get_filename_component(nccl_folder ${NCCL_LIBRARY} DIRECTORY)
+  endif()
+  set(nccl_sources ${libraries}/nccl_communicator.cpp ${libraries}/nccl_library.cpp)
+  target_sources(vergence_kernels PRIVATE ${nccl_sources})
+  set_source_files_properties(${nccl_sources} PROPERTIES INCLUDE_DIRECTORIES ${NCCL_INCLUDE}
+                              COMPILE_DEFINITIONS VERGENCE_NCCL_FOLDER="${nccl_folder}")
+  set_source_files_properties(kernels/communicators/nccl.cpp PROPERTIES COMPILE_DEFINITIONS VERGENCE_NCCL)
+elseif(VERGENCE_NCCL AND NOT VERGENCE_NCCL STREQUAL "AUTO")
+  message(FATAL_ERROR "VERGENCE_NCCL=${VERGENCE_NCCL}: NCCL 2.11 or later: ${nccl_version}; looked in CUDA's folders and "
+                      "in Python's nvidia.nccl; -DNCCL_INCLUDE=FOLDER names another")
+endif()
+message(STATUS "Vergence: with CUDA ${CUDAToolkit_VERSION} for ${VERGENCE_CUDA_ARCHITECTURES}; cuDNN: ${cudnn_version}; "
+               "NCCL: ${nccl_version}")

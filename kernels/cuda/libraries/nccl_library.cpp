@@ -1,0 +1,36 @@
+#include "kernels/cuda/libraries/nccl_library.h"
+
+#include "kernels/cuda/loaded_library.h"
+
+namespace vergence::cuda::nccl {
+namespace {
+
+constexpr int oldest = 21100;
+
+Library load() {
+  const LoadedLibrary library(join("libnccl.so.", NCCL_MAJOR), VERGENCE_NCCL_FOLDER);
+  Library found;
+  library.find(found.version, "ncclGetVersion");
+  int version = 0;
+  require(found.version(&version) == ncclSuccess && version >= oldest, "NCCL ", version / 10000, ".",
+          version / 100 % 100, " is too old: expected 2.11 or later");
+  library.find(found.status_text, "ncclGetErrorString");
+  library.find(found.last_error, "ncclGetLastError");
+  library.find(found.unique_id, "ncclGetUniqueId");
+  library.find(found.create, "ncclCommInitRank");
+  library.find(found.destroy, "ncclCommDestroy");
+  library.find(found.abort, "ncclCommAbort");
+  library.find(found.all_gather, "ncclAllGather");
+  library.find(found.all_reduce, "ncclAllReduce");
+  library.find(found.broadcast, "ncclBroadcast");
+  return found;
+}
+
+}  // namespace
+
+const Library& library() {
+  static const Library loaded = load();
+  return loaded;
+}
+
+}  // namespace vergence::cuda::nccl
