@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/graph.h"
+#include "engine/ops/collective.h"
 #include "tests/op_table/checks.h"
 #include "tests/support/checked_backend.h"
 #include "tests/support/with_choices.h"
@@ -86,6 +87,33 @@ TEST(OpTableItself, SeesAWrongDerivative) {
   EXPECT_TRUE(problems(0, 0).empty());
   EXPECT_FALSE(problems(1e-5, 0).empty());
   EXPECT_FALSE(problems(0, 1e-4).empty());
+}
+
+/// A sum over ranks whose derivative, or the derivative of that, leaves the other ranks' outputs out.
+Tensor own_derivative_only(const Tensor& x, Communicator& ranks, bool first, bool second) {
+  Tensor y = all_reduce(x.detached(), ranks);
+  record("wrong", {x}, {}, {&y}, [=, &ranks](const VjpContext& c) {
+    if (first) return Tensors{identity(c.g())};
+    Tensor gx = all_reduce(c.g().detached(), ranks);
+    record("wrong_too", {c.g()}, {}, {&gx},
+           [=, &ranks](const VjpContext& d) { return Tensors{second ? identity(d.g()) : all_reduce(d.g(), ranks)}; });
+    return Tensors{gx};
+  });
+  return y;
+}
+
+TEST(OpTableItself, SeesADerivativeThatForgetsOtherRanks) {
+  auto problems = [](bool first, bool second) {
+    OpCase row{.name = "wrong_of_ranks", .ops = {}, .inputs = {{{3, 4}}, {{3, 4}}, {{3, 4}}}};
+    row.ranks = 3;
+    row.run_on_rank = [=](const Tensors& in, Communicator& ranks) {
+      return Tensors{own_derivative_only(square(in[0]), ranks, first, second)};
+    };
+    return check_differences(row, draw_inputs(row, DType::f64));
+  };
+  EXPECT_TRUE(problems(false, false).empty());
+  EXPECT_FALSE(problems(true, false).empty());
+  EXPECT_FALSE(problems(false, true).empty());
 }
 
 TEST(OpTableItself, SeesWritesOutsideABlock) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "engine/ops/ops.h"
+#include "kernels/communicator.h"
 
 namespace vergence::test {
 
@@ -36,13 +37,18 @@ struct OpCase {
   std::string name;              // letters, digits and underscores
   std::vector<std::string> ops;  // the recorded names this row is about; each must really be seen while it runs
   std::vector<Input> inputs;
-  std::function<Tensors(const Tensors&)> run;
+  std::function<Tensors(const Tensors&)> run = {};
   /// The first output, computed by plain loops that share nothing with the engine; may be empty.
   std::function<Values(const std::vector<Values>&)> expect = {};
   std::vector<DType> dtypes = {DType::f64, DType::f32, DType::bf16};
   bool finite_differences = true;  // false where the recorded derivative is, by design, not the derivative
   bool kinks = false;              // values may lie near a kink: take smaller steps in the differences
   double slack = 1;                // multiplies the tolerances of f32 and bf16
+  /// With ranks: `inputs` are those of the first rank, then as many of the second and so on. Each rank runs
+  /// `run_on_rank`, instead of `run`, on its own ones, and calls `grad` on its own outputs; a derivative is that of the
+  /// sum over all ranks. Results are listed in rank order.
+  int ranks = 1;
+  std::function<Tensors(const Tensors&, Communicator&)> run_on_rank = {};
 };
 
 inline std::ostream& operator<<(std::ostream& out, const OpCase& row) { return out << row.name; }
@@ -57,12 +63,13 @@ std::vector<OpCase> norm_cases();
 std::vector<OpCase> pool_cases();
 std::vector<OpCase> loss_cases();
 std::vector<OpCase> recomputed_cases();
+std::vector<OpCase> collective_cases();
 
 /// The whole table.
 inline std::vector<OpCase> op_cases() {
   std::vector<OpCase> all;
   for (auto part : {elementwise_cases, reduce_cases, move_cases, linear_cases, conv_cases, norm_cases, pool_cases,
-                    loss_cases, recomputed_cases})
+                    loss_cases, recomputed_cases, collective_cases})
     for (OpCase& row : part()) all.push_back(std::move(row));
   return all;
 }

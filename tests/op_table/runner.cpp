@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "engine/graph.h"
+#include "kernels/communicators/threads.h"
 #include "kernels/draws.h"
 
 namespace vergence::test {
@@ -53,6 +54,27 @@ double inner(const Values& a, const Values& b) {
 }
 
 double norm(const Values& a) { return std::sqrt(inner(a, a)); }
+
+/// A rank's part of a list in rank order, of equal parts.
+template <class T>
+std::vector<T> share(const std::vector<T>& all, const Communicator& ranks) {
+  const auto count = static_cast<std::ptrdiff_t>(all.size()) / ranks.ranks();
+  const auto begin = all.begin() + ranks.rank() * count;
+  return {begin, begin + count};
+}
+
+/// Calls `call(own, ranks)` for each rank, with the row as that rank sees it; once if the row has no ranks.
+template <class Call>
+void on_ranks(const OpCase& row, const Call& call) {
+  run_ranks(row.ranks, [&](Communicator& ranks) {
+    if (row.ranks == 1 && !row.run_on_rank) return call(row, ranks);
+    OpCase own = row;
+    own.name += join("/rank", ranks.rank());
+    own.inputs = share(row.inputs, ranks);
+    own.run = [&](const Tensors& in) { return row.run_on_rank(in, ranks); };
+    call(own, ranks);
+  });
+}
 
 std::string cotangent_name(const OpCase& row) { return row.name + "/cotangent"; }
 std::string direction_name(const OpCase& row) { return row.name + "/direction"; }
@@ -108,21 +130,39 @@ Orders first_order(const OpCase& row, Backend& device, const std::vector<Values>
 
 /// The scalar S(x, c) = sum <G_i, a_i> in f64 on the CPU, for differences.
 double directional(const OpCase& row, const std::vector<Values>& inputs, const std::vector<Values>& cotangents) {
-  const Orders o = first_order(row, cpu_backend(), inputs, DType::f64, DType::f64, cotangents);
   double sum = 0;
-  for (std::size_t i = 0; i < o.first.size(); ++i)
-    sum += inner(o.first[i].values(), normal_values(direction_name(row), i, o.first[i].size()));
+  on_ranks(row, [&](const OpCase& own, const Communicator& ranks) {
+    const Orders o =
+        first_order(own, cpu_backend(), share(inputs, ranks), DType::f64, DType::f64, share(cotangents, ranks));
+    for (std::size_t i = 0; i < o.first.size(); ++i)
+      sum += inner(o.first[i].values(), normal_values(direction_name(own), i, o.first[i].size()));
+  });
   return sum;
 }
 
 /// The scalar L(x) = sum <c_k, y_k>.
 double projected(const OpCase& row, const std::vector<Values>& inputs, const std::vector<Values>& cotangents) {
-  const Tensors outputs = row.run(upload_inputs(row, cpu_backend(), inputs, DType::f64));
   double sum = 0;
-  std::size_t k = 0;
-  for (const Tensor& y : outputs)
-    if (y.node) sum += inner(y.values(), cotangents[k++]);
+  on_ranks(row, [&](const OpCase& own, const Communicator& ranks) {
+    const Tensors outputs = own.run(upload_inputs(own, cpu_backend(), share(inputs, ranks), DType::f64));
+    const std::vector<Values> c = share(cotangents, ranks);
+    std::size_t k = 0;
+    for (const Tensor& y : outputs)
+      if (y.node) sum += inner(y.values(), c[k++]);
+  });
   return sum;
+}
+
+/// The cotangents of all ranks' outputs, in rank order.
+std::vector<Values> cotangents_of(const OpCase& row, const std::vector<Values>& inputs) {
+  std::vector<std::vector<Values>> of_rank(static_cast<std::size_t>(row.ranks));
+  on_ranks(row, [&](const OpCase& own, const Communicator& ranks) {
+    for (const Tensor& c : first_order(own, cpu_backend(), share(inputs, ranks), DType::f64, DType::f64).cotangents)
+      of_rank[static_cast<std::size_t>(ranks.rank())].push_back(c.values());
+  });
+  std::vector<Values> all;
+  for (const std::vector<Values>& cotangents : of_rank) all.insert(all.end(), cotangents.begin(), cotangents.end());
+  return all;
 }
 
 /// The fourth-order central difference of f(point + t direction) at t = 0.
@@ -162,7 +202,11 @@ std::vector<Values> draw_inputs(const OpCase& row, DType dtype) {
   return inputs;
 }
 
-Results evaluate(const OpCase& row, Backend& device, const std::vector<Values>& inputs, DType dtype, DType rounding) {
+namespace {
+
+/// One rank's results, or those of a row without ranks.
+Results evaluate_own(const OpCase& row, Backend& device, const std::vector<Values>& inputs, DType dtype,
+                     DType rounding) {
   const Orders o = first_order(row, device, inputs, dtype, rounding);
   Results results;
   for (const Tensor& y : o.outputs) results.outputs.push_back(y.values());
@@ -182,14 +226,36 @@ Results evaluate(const OpCase& row, Backend& device, const std::vector<Values>& 
   return results;
 }
 
+/// The ranks' results as one: each list in rank order, and of the second order first all inputs, then all cotangents.
+Results joined(const std::vector<Results>& of_rank) {
+  Results all;
+  const auto append = [](std::vector<Values>& to, auto begin, auto end) { to.insert(to.end(), begin, end); };
+  for (const Results& one : of_rank) {
+    append(all.outputs, one.outputs.begin(), one.outputs.end());
+    append(all.first, one.first.begin(), one.first.end());
+    append(all.second, one.second.begin(), one.second.begin() + static_cast<std::ptrdiff_t>(one.first.size()));
+  }
+  for (const Results& one : of_rank)
+    append(all.second, one.second.begin() + static_cast<std::ptrdiff_t>(one.first.size()), one.second.end());
+  return all;
+}
+
+}  // namespace
+
+Results evaluate(const OpCase& row, Backend& device, const std::vector<Values>& inputs, DType dtype, DType rounding) {
+  std::vector<Results> of_rank(static_cast<std::size_t>(row.ranks));
+  on_ranks(row, [&](const OpCase& own, const Communicator& ranks) {
+    of_rank[static_cast<std::size_t>(ranks.rank())] = evaluate_own(own, device, share(inputs, ranks), dtype, rounding);
+  });
+  return joined(of_rank);
+}
+
 std::vector<std::string> check_differences(const OpCase& row, const std::vector<Values>& inputs) {
   const Results exact = evaluate(row, cpu_backend(), inputs, DType::f64, DType::f64);
   std::vector<std::string> problems;
   if (exact.first.empty()) return problems;
   const double step = row.kinks ? 1e-6 : 3e-4;
-  std::vector<Values> cotangents;
-  for (const Tensor& c : first_order(row, cpu_backend(), inputs, DType::f64, DType::f64).cotangents)
-    cotangents.push_back(c.values());
+  const std::vector<Values> cotangents = cotangents_of(row, inputs);
   auto compare = [&](const std::string& what, const Values& gradient, const Values& direction, double numeric,
                      double limit) {
     const double analytic = inner(gradient, direction);

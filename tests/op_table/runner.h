@@ -16,7 +16,8 @@ Values normal_values(const std::string& name, std::uint64_t number, std::int64_t
 std::vector<Values> draw_inputs(const OpCase& row, DType dtype);
 
 /// With outputs y_k(x) and random cotangents c_k: first = the gradients G_i of sum <c_k, y_k> for each differentiable
-/// input; with random directions a_i, second = those of S = sum <G_i, a_i> for each such input, then for each c_k.
+/// input; with random directions a_i, second = those of S = sum <G_i, a_i> for each such input, then for each c_k. With
+/// ranks, sums are over all of them, and each list is in rank order.
 struct Results {
   std::vector<Values> outputs, first, second;
 };
@@ -30,7 +31,8 @@ std::vector<std::string> check_differences(const OpCase& row, const std::vector<
 /// |a - b| / |b| in the Euclidean norm, with |b| taken as at least 1e-3 per element; infinite for NaN or unequal sizes.
 double relative_error(const Values& a, const Values& b);
 
-/// While one of these lives, the names of all ops recorded on this thread are collected.
+/// While one of these lives, the names of all ops recorded on this thread are collected; of a row with ranks, those of
+/// the first.
 class OpNames {
  public:
   OpNames();
