@@ -73,12 +73,21 @@ struct ConvShape {
 
 enum class ConvPass { forward, data, weight };
 
+class Communicator;
+
 /// Rows of `channels` values, split into `groups` equal consecutive parts, each normalized with its own statistics.
+/// With `ranks`, a group is the rows of that group on all ranks, of which each has `rows`: the kernels exchange their
+/// sums between passes. gamma and beta, and cotangents of their gradients, are the same on all ranks; the gradients
+/// are those of this rank's rows, whose sum over ranks is the whole.
 struct NormShape {
   std::int64_t groups = 1, rows = 1 /* per group */, channels = 1;
   bool relu = false;     // y = max(., 0) after the optional addition
   bool training = true;  // false: mean and rstd are given as constants
   double epsilon = 1e-5;
+  Communicator* ranks = nullptr;  // null: this rank alone
+  std::int64_t rank_count = 1;    // of `ranks`
+
+  VERGENCE_BOTH std::int64_t all_rows() const { return rows * rank_count; }
 };
 
 /// One layer's running statistics r [channels], master, which a training batch updates group by group: r becomes

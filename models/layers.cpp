@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "kernels/communicator.h"
 #include "kernels/random.h"
 
 namespace vergence {
@@ -10,6 +11,7 @@ namespace {
 
 BatchNormOptions norm_settings(const ForwardMode& pass, bool relu) {
   BatchNormOptions settings{.groups = pass.groups, .relu = relu, .epsilon = norm_epsilon};
+  settings.ranks = pass.ranks;
   settings.recompute = pass.recompute.norms;
   return settings;
 }
@@ -38,7 +40,7 @@ Tensor evaluated(const Tensor& x, const Tensor& gamma, const Tensor& beta, const
 /// The output of a training batch norm.
 Tensor checked(const BatchNormResult& result, const std::string& name, const ForwardMode& pass) {
   const Tensor& y = result.y;
-  require_usage(y.rows() / pass.groups > 1, "batch norm '", name,
+  require_usage(y.rows() / pass.groups * (pass.ranks ? pass.ranks->ranks() : 1) > 1, "batch norm '", name,
                 "': training needs more than one value per channel and statistic group, got input ", y.shape, " in ",
                 pass.groups, " groups");
   return y;

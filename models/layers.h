@@ -45,6 +45,7 @@ struct ForwardMode {
   Statistics* running = nullptr;     // training: updated group by group, unless null; evaluation: read
   DType activations = DType::f32;    // of an encoder: f32 or bf16; with f64 weights always f64
   double statistics_momentum = 0.1;  // the share of the new statistics in an update
+  Communicator* ranks = nullptr;     // training: the ranks among which each group extends; null: this rank alone
   Recompute recompute = {};
   std::int64_t micro_batch = 0;  // images of each group in a pass of encoder or decoder (models/parts.h); 0: all
 };

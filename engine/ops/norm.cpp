@@ -2,9 +2,11 @@
 // projector P z = z - mean(z) - xh mean(xh z), all over the rows of a statistic group:
 //   y = gamma xh + beta,   gx = gamma rstd P g,   ggamma = sum g xh,   gbeta = sum g,
 // and their double backward (kernels/cpu/norm.cpp). An added input and a ReLU may be fused; the ReLU is a constant mask
-// on every cotangent. Derivatives from order three on are composed of elementary ops.
+// on every cotangent. Derivatives from order three on are composed of elementary ops. With ranks, the means are over
+// the rows of all of them; for the derivatives of the sum over ranks, gamma then is one parameter that all ranks hold.
 #include "engine/ops/norm.h"
 
+#include "engine/ops/collective.h"
 #include "engine/ops/conv_norm.h"
 
 namespace vergence {
@@ -42,8 +44,11 @@ struct BackwardResult {
 
 /// The backward op for one group, composed: g, x as [rows, C], differentiable to any order in g, x and gamma.
 BackwardResult composed_group(const Tensor& g, const Tensor& x, const NormTensors& norm, std::int64_t group) {
-  const double rows = static_cast<double>(norm.shape.rows);
-  auto row_mean = [&](const Tensor& z) { return affine(sum_over_rows(z), 1 / rows); };
+  const double rows = static_cast<double>(norm.shape.all_rows());
+  auto row_mean = [&](const Tensor& z) {
+    const Tensor sum = sum_over_rows(z);
+    return affine(norm.shape.ranks ? all_reduce(sum, *norm.shape.ranks) : sum, 1 / rows);
+  };
   Tensor centered, rstd;
   if (norm.shape.training) {
     centered = x - row_mean(x);
@@ -191,6 +196,8 @@ NormShape norm_shape(const Tensor& x, const BatchNormOptions& options, bool trai
   NormShape shape;
   shape.groups = options.groups, shape.rows = x.rows() / options.groups, shape.channels = x.cols();
   shape.relu = options.relu, shape.training = training, shape.epsilon = options.epsilon;
+  if (training && options.ranks && options.ranks->ranks() > 1)
+    shape.ranks = options.ranks, shape.rank_count = options.ranks->ranks();
   return shape;
 }
 
@@ -254,7 +261,7 @@ PendingNorm record_batch_norm(const Tensor& x, const Tensor& gamma, const Tensor
   pending.mean = empty(x.backend(), {options.groups, x.cols()}, master_of(x.dtype));
   pending.rstd = empty_like(pending.mean);
   // A single row has no unbiased variance.
-  if (options.running_mean && pending.shape.rows > 1)
+  if (options.running_mean && pending.shape.all_rows() > 1)
     pending.running = {options.running_mean.array(), options.running_variance.array(), options.running_share};
   return recorded(std::move(pending), options.recompute);
 }

@@ -118,6 +118,9 @@ Tensor conv2d_weight(const Tensor& x, const Tensor& g, const Shape& w_shape, DTy
 // ---- normalization (norm.cpp, conv_norm.cpp; of rows: rows.cpp)
 struct BatchNormOptions {
   std::int64_t groups = 1;  // statistic groups: equal consecutive parts of the first axis
+  // Training: the ranks among which each group extends, with as many rows on each; null: this rank alone. gamma, beta
+  // and cotangents of their gradients must be the same on all of them; the communicator must outlive the graph.
+  Communicator* ranks = nullptr;
   bool relu = false;
   double epsilon = 1e-5;
   // Training: running statistics [C], master (or none), which each group's statistics update with this share.

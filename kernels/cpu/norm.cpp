@@ -7,10 +7,12 @@
 //             G = m(xh g), A = m(xh a), C = m(a g) - m(a) m(g)
 // With given statistics (training false) P is the identity and dx = r b g. With relu, g counts where y > 0 only.
 // Statistics are centered block by block and merged in double (Chan, Golub, LeVeque 1979): never E[x^2] - mu^2.
+// With ranks, M counts the rows of all of them: they exchange their moments or sums, in double, after the first pass.
 // Bound by memory. Bytes per element, of the activations' type: forward 2 reads of x, 1 of add, 1 write; backward 2
 // reads of g and x (and y), 1 or 2 writes; double backward 2 reads of g, a, x (and y), 2 writes.
 #include <cmath>
 
+#include "kernels/communicator.h"
 #include "kernels/cpu/backend.h"
 #include "kernels/cpu/loops.h"
 #include "kernels/shared/norm_double.h"
@@ -62,6 +64,14 @@ Compute<T> masked(T g, const T* y, std::int64_t i) {
   using Real = Compute<T>;
   if constexpr (relu) return static_cast<Real>(y[i]) > Real(0) ? static_cast<Real>(g) : Real(0);
   return static_cast<Real>(g);
+}
+
+/// The sum of all ranks' values; without ranks, the values.
+std::vector<double> over_ranks(const NormShape& shape, Backend& backend, std::vector<double> values) {
+  if (!shape.ranks) return values;
+  const Array all{values.data(), static_cast<std::int64_t>(values.size()), DType::f64};
+  shape.ranks->all_reduce(backend, all, all);
+  return values;
 }
 
 // ---- statistics
@@ -117,8 +127,29 @@ Moments moments_of_rows(const T* x, std::int64_t begin, std::int64_t end, std::i
   return all;
 }
 
+/// The moments of all ranks' rows of each group; those of this rank without ranks.
+std::vector<Moments> over_ranks(const NormShape& shape, Backend& backend, std::vector<Moments> groups) {
+  if (!shape.ranks) return groups;
+  std::vector<double> own;
+  for (const Moments& group : groups) {
+    own.insert(own.end(), group.mean.begin(), group.mean.end());
+    own.insert(own.end(), group.squares.begin(), group.squares.end());
+  }
+  std::vector<double> all(own.size() * static_cast<std::size_t>(shape.rank_count));
+  shape.ranks->all_gather(backend, {own.data(), static_cast<std::int64_t>(own.size()), DType::f64},
+                          {all.data(), static_cast<std::int64_t>(all.size()), DType::f64});
+  const double* from = all.data();
+  for (Moments& group : groups) group = Moments(shape.channels);
+  for (std::int64_t rank = 0; rank < shape.rank_count; ++rank)
+    for (Moments& group : groups) {
+      group.merge(static_cast<double>(shape.rows), from, from + shape.channels);
+      from += 2 * shape.channels;
+    }
+  return groups;
+}
+
 template <class T>
-void statistics(const NormShape& shape, const T* x, Compute<T>* mean, Compute<T>* rstd) {
+void statistics(const NormShape& shape, Backend& backend, const T* x, Compute<T>* mean, Compute<T>* rstd) {
   using Real = Compute<T>;
   const std::int64_t blocks = cpu::blocks_per_group(shape.groups, shape.rows, shape.channels);
   std::vector<Moments> partial(static_cast<std::size_t>(shape.groups * blocks), Moments(0));
@@ -130,14 +161,19 @@ void statistics(const NormShape& shape, const T* x, Compute<T>* mean, Compute<T>
           x, first + shape.rows * block / blocks, first + shape.rows * (block + 1) / blocks, shape.channels);
     }
   });
+  std::vector<Moments> groups;
   for (std::int64_t group = 0; group < shape.groups; ++group) {
-    Moments& all = partial[static_cast<std::size_t>(group * blocks)];
+    groups.push_back(std::move(partial[static_cast<std::size_t>(group * blocks)]));
     for (std::int64_t block = 1; block < blocks; ++block) {
       const Moments& part = partial[static_cast<std::size_t>(group * blocks + block)];
-      all.merge(part.count, part.mean.data(), part.squares.data());
+      groups.back().merge(part.count, part.mean.data(), part.squares.data());
     }
+  }
+  groups = over_ranks(shape, backend, std::move(groups));
+  for (std::int64_t group = 0; group < shape.groups; ++group) {
+    const Moments& all = groups[static_cast<std::size_t>(group)];
     for (std::int64_t c = 0; c < shape.channels; ++c) {
-      const double variance = all.squares[static_cast<std::size_t>(c)] / static_cast<double>(shape.rows);
+      const double variance = all.squares[static_cast<std::size_t>(c)] / static_cast<double>(shape.all_rows());
       mean[group * shape.channels + c] = static_cast<Real>(all.mean[static_cast<std::size_t>(c)]);
       rstd[group * shape.channels + c] = static_cast<Real>(1 / std::sqrt(variance + shape.epsilon));
     }
@@ -239,21 +275,23 @@ void backward_apply(const NormShape& shape, const T* g, const T* x, const T* y, 
 }
 
 template <class T>
-void backward(NormShape shape, const T* g, const T* x, const T* y, const Compute<T>* gamma, const Compute<T>* mean,
-              const Compute<T>* rstd, T* gx, T* g_add, Compute<T>* ggamma, Compute<T>* gbeta) {
+void backward(NormShape shape, Backend& backend, const T* g, const T* x, const T* y, const Compute<T>* gamma,
+              const Compute<T>* mean, const Compute<T>* rstd, T* gx, T* g_add, Compute<T>* ggamma, Compute<T>* gbeta) {
   using Real = Compute<T>;
   const std::int64_t channels = shape.channels;
-  const std::vector<double> sums = backward_sums(shape, g, x, y, mean, g_add);
+  const std::vector<double> own = backward_sums(shape, g, x, y, mean, g_add);
+  const std::vector<double> sums = gx && shape.training ? over_ranks(shape, backend, own) : own;
   Coefficients<Real> per_channel(shape, 3);
   Real *const scale = per_channel[0], *const center = per_channel[1], *const slope = per_channel[2];
   std::vector<double> gamma_sum(static_cast<std::size_t>(channels)), beta_sum(static_cast<std::size_t>(channels));
   for (std::int64_t k = 0; k < per_channel.size; ++k) {
     const std::int64_t group = k / channels, c = k % channels;
-    const double r = rstd[k], m = static_cast<double>(shape.rows);
-    const double sum_g = sums[static_cast<std::size_t>(2 * group * channels + c)];
-    const double sum_gd = sums[static_cast<std::size_t>((2 * group + 1) * channels + c)];
-    gamma_sum[static_cast<std::size_t>(c)] += sum_gd * r;
-    beta_sum[static_cast<std::size_t>(c)] += sum_g;
+    const double r = rstd[k], m = static_cast<double>(shape.all_rows());
+    const auto at_g = static_cast<std::size_t>(2 * group * channels + c),
+               at_gd = at_g + static_cast<std::size_t>(channels);
+    const double sum_g = sums[at_g], sum_gd = sums[at_gd];
+    gamma_sum[static_cast<std::size_t>(c)] += own[at_gd] * r;
+    beta_sum[static_cast<std::size_t>(c)] += own[at_g];
     scale[k] = static_cast<Real>(r * (gamma ? static_cast<double>(gamma[c]) : 1.0));
     center[k] = static_cast<Real>(shape.training ? sum_g / m : 0.0);
     slope[k] = static_cast<Real>(shape.training ? sum_gd / m * r * r : 0.0);
@@ -318,17 +356,19 @@ struct DoubleBackward {
 
   using Row = DoubleCoefficients;
 
-  /// Fills the coefficients and writes dgamma.
-  Coefficients<Real> coefficients(const std::vector<double>& sum) const {
+  /// Fills the coefficients and writes dgamma; the sums are those over all ranks, and over this rank's rows.
+  Coefficients<Real> coefficients(const std::vector<double>& sum, const std::vector<double>& own) const {
     Coefficients<Real> out(shape, Row::row_count);
     const std::int64_t channels = shape.channels;
     std::vector<double> gamma_sum(static_cast<std::size_t>(channels));
     for (std::int64_t k = 0; k < out.size; ++k) {
       const std::int64_t channel = k % channels;
-      const double* s = sum.data() + k / channels * 5 * channels + channel;
-      const DoubleSums sums{s[0], s[channels], s[2 * channels], s[3 * channels], s[4 * channels]};
-      const DoubleCoefficients of(shape, sums, rstd[k], gamma ? gamma[channel] : 1, b ? b[channel] : 0,
-                                  c ? c[channel] : 0);
+      const auto sums_in = [&](const std::vector<double>& of) {
+        const double* s = of.data() + k / channels * 5 * channels + channel;
+        return DoubleSums{s[0], s[channels], s[2 * channels], s[3 * channels], s[4 * channels]};
+      };
+      const DoubleCoefficients of(shape, sums_in(sum), sums_in(own), rstd[k], gamma ? gamma[channel] : 1,
+                                  b ? b[channel] : 0, c ? c[channel] : 0);
       gamma_sum[static_cast<std::size_t>(channel)] += of.dgamma;
       for (int row = 0; row < Row::row_count; ++row) out[row][k] = static_cast<Real>(of.rows[row]);
     }
@@ -360,8 +400,9 @@ struct DoubleBackward {
     });
   }
 
-  void run() const {
-    Coefficients<Real> k_rows = coefficients(sums());
+  void run(Backend& backend) const {
+    const std::vector<double> own = sums();
+    Coefficients<Real> k_rows = coefficients(shape.training ? over_ranks(shape, backend, own) : own, own);
     with_flag(shape.relu, [&](auto relu) {
       with_flag(a != nullptr, [&](auto has_a) {
         with_flag(a_add != nullptr, [&](auto has_a_add) {
@@ -397,7 +438,7 @@ void CpuBackend::batch_norm(const NormShape& shape, const BatchNormArrays& in) {
     using Real = Compute<T>;
     const auto *x = in.x.as<T>(), *add = in.add.as<T>();
     auto *mean = in.mean.as<Real>(), *rstd = in.rstd.as<Real>();
-    if (shape.training) statistics(shape, x, mean, rstd);
+    if (shape.training) statistics(shape, *this, x, mean, rstd);
     if (in.running) follow_all<Real>(shape, in.running, mean, rstd);
     forward(shape, x, in.gamma.as<Real>(), in.beta.as<Real>(), add, mean, rstd, in.y.as<T>());
     if (in.positive) store_bits(in.positive, in.y.as<T>(), in.y.size);
@@ -409,7 +450,7 @@ void CpuBackend::batch_norm_backward(const NormShape& shape, const BatchNormBack
     using T = decltype(zero);
     using Real = Compute<T>;
     const SignOfOutput<T> sign(in.y, in.x.size);
-    backward(shape, in.g.as<T>(), in.x.as<T>(), sign.data(), in.gamma.as<Real>(), in.mean.as<Real>(),
+    backward(shape, *this, in.g.as<T>(), in.x.as<T>(), sign.data(), in.gamma.as<Real>(), in.mean.as<Real>(),
              in.rstd.as<Real>(), in.gx.as<T>(), in.g_add.as<T>(), in.ggamma.as<Real>(), in.gbeta.as<Real>());
   });
 }
@@ -423,7 +464,7 @@ void CpuBackend::batch_norm_double_backward(const NormShape& shape, const BatchN
         shape,         in.a.as<T>(),        in.a_add.as<T>(),    in.b.as<Real>(),    in.c.as<Real>(),    in.g.as<T>(),
         in.x.as<T>(),  sign.data(),         in.gamma.as<Real>(), in.mean.as<Real>(), in.rstd.as<Real>(), in.dg.as<T>(),
         in.dx.as<T>(), in.dgamma.as<Real>()}
-        .run();
+        .run(*this);
   });
 }
 

@@ -15,15 +15,16 @@ struct DoubleCoefficients {
   /// dg = dg_a (a - mean_a) + dg_d d + dg_1 [+ a_add], dx = dg_d (g - mean_g) + dx_a (a - mean_a) + dx_d d.
   enum Row { mean_g, mean_a, dg_a, dg_d, dg_1, dx_a, dx_d, row_count };
 
-  VERGENCE_BOTH DoubleCoefficients(const NormShape& shape, const DoubleSums& sum, double r, double gamma, double b,
-                                   double c) {
-    const double m = static_cast<double>(shape.rows), gain = gamma * r;
+  /// sum: over all ranks; own: over this rank's rows.
+  VERGENCE_BOTH DoubleCoefficients(const NormShape& shape, const DoubleSums& sum, const DoubleSums& own, double r,
+                                   double gamma, double b, double c) {
+    const double m = static_cast<double>(shape.all_rows()), gain = gamma * r;
     double mg = 0, ma = 0, G = 0, A = 0, C = sum.ag / m;
     if (shape.training) {
       mg = sum.g / m, ma = sum.a / m, G = sum.gd * r / m, A = sum.ad * r / m;
       C -= ma * mg;
     }
-    dgamma = r * m * (C - A * G);
+    dgamma = shape.ranks ? r * (own.ag - ma * own.g - A * r * own.gd) : r * m * (C - A * G);
     rows[mean_g] = mg;
     rows[mean_a] = ma;
     rows[dg_a] = gain;
@@ -34,7 +35,7 @@ struct DoubleCoefficients {
   }
 
   double rows[row_count];
-  double dgamma;  // the group's contribution
+  double dgamma;  // the contribution of the group's rows on this rank
 };
 
 }  // namespace vergence

@@ -17,7 +17,7 @@ struct Following {
       : take(static_cast<T>(share)),
         keep(static_cast<T>(1 - share)),
         epsilon(static_cast<T>(shape.epsilon)),
-        unbiased(static_cast<T>(static_cast<double>(shape.rows) / static_cast<double>(shape.rows - 1))) {}
+        unbiased(static_cast<T>(static_cast<double>(shape.all_rows()) / static_cast<double>(shape.all_rows() - 1))) {}
 
   VERGENCE_BOTH void step(T mean, T rstd, T& running_mean, T& running_variance) const {
     const T variance = T(1) / (rstd * rstd) - epsilon;

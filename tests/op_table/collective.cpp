@@ -73,12 +73,45 @@ void add_mixed(std::vector<OpCase>& rows) {
                           }));
 }
 
+struct NormForm {
+  const char* name;
+  Shape shape;
+  std::int64_t groups = 1;
+  bool relu = false, add = false, affine = true;
+};
+
+/// Batch norms with the statistics of all ranks; gamma and beta are the ranks' mean, the same on all of them.
+void add_norms(std::vector<OpCase>& rows) {
+  for (const NormForm& f :
+       {NormForm{"batch_norm", {5, 4}}, NormForm{"batch_norm_plain", {4, 3}, 1, false, false, false},
+        NormForm{"batch_norm_images", {4, 3, 3, 8}, 2, true, true},
+        NormForm{"batch_norm_wide", {8, 2, 1, 36}, 2, true}}) {
+    const Shape channels{f.shape.cols()};
+    std::vector<Input> inputs{{f.shape}};
+    if (f.affine)
+      inputs.insert(inputs.end(), {{channels, Draw::positive, true, true}, {channels, Draw::normal, true, true}});
+    if (f.add) inputs.push_back({f.shape});
+    rows.push_back(of_ranks(3, f.name, {"batch_norm", "batch_norm_backward", "batch_norm_double_backward"}, inputs,
+                            [f](const Tensors& in, Communicator& ranks) {
+                              const auto shared = [&](std::size_t i) {
+                                return f.affine ? affine(all_reduce(in[i], ranks), 1.0 / ranks.ranks()) : Tensor{};
+                              };
+                              return Tensors{batch_norm(in[0], shared(1), shared(2), f.add ? in[3] : Tensor{},
+                                                        {.groups = f.groups, .ranks = &ranks, .relu = f.relu})
+                                                 .y};
+                            }));
+    rows.back().kinks = f.relu;
+    rows.back().slack = 4;
+  }
+}
+
 }  // namespace
 
 std::vector<OpCase> collective_cases() {
   std::vector<OpCase> rows;
   add_plain(rows);
   add_mixed(rows);
+  add_norms(rows);
   return rows;
 }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 #include "engine/graph.h"
 #include "kernels/communicators/threads.h"
@@ -76,6 +77,16 @@ void on_ranks(const OpCase& row, const Call& call) {
   });
 }
 
+/// The sum of `own_part(own, ranks)` over ranks, in rank order.
+template <class Call>
+double sum_on_ranks(const OpCase& row, const Call& own_part) {
+  Values parts(static_cast<std::size_t>(row.ranks));
+  on_ranks(row, [&](const OpCase& own, const Communicator& ranks) {
+    parts[static_cast<std::size_t>(ranks.rank())] = own_part(own, ranks);
+  });
+  return std::accumulate(parts.begin(), parts.end(), 0.0);
+}
+
 std::string cotangent_name(const OpCase& row) { return row.name + "/cotangent"; }
 std::string direction_name(const OpCase& row) { return row.name + "/direction"; }
 
@@ -130,27 +141,27 @@ Orders first_order(const OpCase& row, Backend& device, const std::vector<Values>
 
 /// The scalar S(x, c) = sum <G_i, a_i> in f64 on the CPU, for differences.
 double directional(const OpCase& row, const std::vector<Values>& inputs, const std::vector<Values>& cotangents) {
-  double sum = 0;
-  on_ranks(row, [&](const OpCase& own, const Communicator& ranks) {
+  return sum_on_ranks(row, [&](const OpCase& own, const Communicator& ranks) {
+    double sum = 0;
     const Orders o =
         first_order(own, cpu_backend(), share(inputs, ranks), DType::f64, DType::f64, share(cotangents, ranks));
     for (std::size_t i = 0; i < o.first.size(); ++i)
       sum += inner(o.first[i].values(), normal_values(direction_name(own), i, o.first[i].size()));
+    return sum;
   });
-  return sum;
 }
 
 /// The scalar L(x) = sum <c_k, y_k>.
 double projected(const OpCase& row, const std::vector<Values>& inputs, const std::vector<Values>& cotangents) {
-  double sum = 0;
-  on_ranks(row, [&](const OpCase& own, const Communicator& ranks) {
+  return sum_on_ranks(row, [&](const OpCase& own, const Communicator& ranks) {
+    double sum = 0;
     const Tensors outputs = own.run(upload_inputs(own, cpu_backend(), share(inputs, ranks), DType::f64));
     const std::vector<Values> c = share(cotangents, ranks);
     std::size_t k = 0;
     for (const Tensor& y : outputs)
       if (y.node) sum += inner(y.values(), c[k++]);
+    return sum;
   });
-  return sum;
 }
 
 /// The cotangents of all ranks' outputs, in rank order.

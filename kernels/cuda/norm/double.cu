@@ -106,7 +106,7 @@ __global__ void merge_double(std::int64_t row_blocks, NormShape shape, const dou
     DoubleSums sums{.a = s[0], .ad = s[1]};
     if constexpr (whole) sums.g = s[2], sums.ag = s[3], sums.gd = s[4];
     const std::int64_t k = group * shape.channels + at.channel;
-    const DoubleCoefficients of(shape, sums, in.rstd[k], in.gamma ? in.gamma[at.channel] : 1,
+    const DoubleCoefficients of(shape, sums, sums, in.rstd[k], in.gamma ? in.gamma[at.channel] : 1,
                                 in.b ? in.b[at.channel] : 0, in.c ? in.c[at.channel] : 0);
     gamma_sum += of.dgamma;
 #pragma unroll
