@@ -18,12 +18,30 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-void check(int status, const std::string& what) {
+void check(int status, const char* what) {
   if (status == MPI_SUCCESS) return;
   char text[MPI_MAX_ERROR_STRING];
   int length = 0;
   if (MPI_Error_string(status, text, &length) != MPI_SUCCESS) length = 0;
-  throw Error(join(what, ": MPI: ", std::string(text, static_cast<std::size_t>(length))));
+  throw Error(join("MPI: ", what, ": ", std::string(text, static_cast<std::size_t>(length))));
+}
+
+/// Waits for the end of a message, at most `patience` seconds: at first awake, then in short naps, which leave the
+/// processor to others. False if it has not ended.
+bool completes(MPI_Request& request, double patience) {
+  constexpr double awake = 2e-2;
+  const auto began = Clock::now();
+  for (;;) {
+    int done = 0;
+    check(MPI_Test(&request, &done, MPI_STATUS_IGNORE), "a message");
+    if (done) return true;
+    const double waited = std::chrono::duration<double>(Clock::now() - began).count();
+    if (waited > patience) return false;
+    if (waited < awake)
+      std::this_thread::yield();
+    else
+      std::this_thread::sleep_for(std::chrono::microseconds(20));
+  }
 }
 
 /// `count` bytes of each rank, `stride` bytes apart, as the type of one element per rank.
@@ -97,30 +115,20 @@ class MpiCommunicator final : public HostCommunicator {
     }
   }
 
-  /// Starts a message and waits for its end: at first awake, then in short naps, which leave the processor to others.
+  /// Starts a message and waits for its end.
   template <class Start>
   void complete(const Start& start) {
-    const auto where = [this] { return join("rank ", rank_, " of ", ranks_, ", ", current()); };
     const bool failed_before = std::exchange(failed_, true);
-    MPI_Request request = MPI_REQUEST_NULL;
-    if (const int status = start(&request); status != MPI_SUCCESS) check(status, where());
-    const auto began = Clock::now();
-    for (int done = 0; !done;) {
-      if (const int status = MPI_Test(&request, &done, MPI_STATUS_IGNORE); status != MPI_SUCCESS)
-        check(status, where());
-      if (done) break;
-      const std::chrono::duration<double> waited = Clock::now() - began;
-      require(waited.count() <= settings_.patience, where(), ": waited ", settings_.patience,
-              " s for the other ranks, in vain");
-      if (waited.count() < awake)
-        std::this_thread::yield();
-      else
-        std::this_thread::sleep_for(std::chrono::microseconds(20));
+    const auto who = [this] { return join("rank ", rank_, " of ", ranks_, ", ", current(), ": "); };
+    try {
+      MPI_Request request = MPI_REQUEST_NULL;
+      check(start(&request), "a message");
+      require(completes(request, settings_.patience), "waited ", settings_.patience, " s for the other ranks, in vain");
+    } catch (const Error& error) {
+      throw Error(who() + error.what());
     }
     failed_ = failed_before;
   }
-
-  static constexpr double awake = 2e-2;  // seconds
 
   MpiSettings settings_;
   bool& failed_;
@@ -132,6 +140,7 @@ class MpiCommunicator final : public HostCommunicator {
 
 struct MpiProcess::State {
   bool failed = false;
+  double patience = 0;  // of the last communicator
   int exceptions = std::uncaught_exceptions();
 };
 
@@ -153,12 +162,19 @@ MpiProcess::MpiProcess() : state_(std::make_unique<State>()) {
 }
 
 MpiProcess::~MpiProcess() {
-  if (!state_->failed && std::uncaught_exceptions() <= state_->exceptions) MPI_Finalize();
+  if (state_->failed || std::uncaught_exceptions() > state_->exceptions) return;
+  try {  // MPI's own end would wait for the others without patience
+    MPI_Request request = MPI_REQUEST_NULL;
+    check(MPI_Ibarrier(MPI_COMM_WORLD, &request), "end");
+    if (completes(request, state_->patience)) MPI_Finalize();
+  } catch (const Error&) {  // the other processes are no longer there: nothing is left to end together
+  }
 }
 
 std::unique_ptr<Communicator> MpiProcess::communicator(const MpiSettings& settings) {
   require(settings.most_bytes >= 1 && settings.most_bytes <= std::int64_t{1} << 30, "MPI: messages of ",
           settings.most_bytes, " bytes: expected 1 to 2^30");
+  state_->patience = settings.patience;
   return std::make_unique<MpiCommunicator>(settings, state_->failed);
 }
 
