@@ -182,12 +182,20 @@ std::unique_ptr<Communicator> MpiProcess::communicator(const MpiSettings& settin
 
 #else
 
+#include <cstdlib>
+
 namespace vergence {
 
 struct MpiProcess::State {};
 
-bool launched_by_mpi() { return false; }
-MpiProcess::MpiProcess() { throw Error("MPI: this program was built without it (VERGENCE_MPI)"); }
+bool launched_by_mpi() {
+  // A launcher's only process needs no MPI.
+  for (const char* variable : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE"})
+    if (const char* processes = std::getenv(variable); processes && std::atoi(processes) > 1) return true;
+  return false;
+}
+
+MpiProcess::MpiProcess() { throw Error("MPI: this program was built without it: build it with VERGENCE_MPI=ON"); }
 MpiProcess::~MpiProcess() = default;
 std::unique_ptr<Communicator> MpiProcess::communicator(const MpiSettings&) { return nullptr; }
 

@@ -7,7 +7,8 @@
 namespace vergence {
 
 /// Whether mpirun, or another launcher of MPI programs, started this process: only then can an MpiProcess exist. Does
-/// not start MPI itself. False in a build without MPI.
+/// not start MPI itself. In a build without MPI, whether it started several: they would each do the whole work, so such
+/// a program should make an MpiProcess, which throws.
 bool launched_by_mpi();
 
 struct MpiSettings {
