@@ -81,14 +81,15 @@ Tensors inner_update(const Tensors& theta, const Tensors& gradient, const InnerS
 
 /// d/dm <grad_theta L, v> as (grad_m L(theta + r v) - grad_m L(theta - r v)) / 2r, r = radius / |v|.
 Tensors difference_product(const BilevelLoss& inner, const Tensors& theta, const Tensors& meta, const Tensors& v,
-                           double radius) {
+                           const BilevelOptions& options) {
   // If v = 0 (the outer loss does not change), r stays finite and the difference is zero.
   const Flat flat(theta);
   const Tensor from = flat.copy_of(theta), along = flat.copy_of(v);
-  const Tensor r = radius * reciprocal(clamp_min(norm({along}), 1e-30));
+  const Tensor r = options.radius * reciprocal(clamp_min(norm({along}), 1e-30));
   auto gradient_at = [&](double sign) {
     const Tensors m = leaves(meta);
-    return grad({inner(flat.parts_of(from + along * (sign * r)), m)}, m);
+    const Tensor loss = inner(flat.parts_of(from + along * (sign * r)), m);
+    return options.ranks.sum(grad({options.ranks.share(loss)}, m));
   };
   const Tensors up = gradient_at(1), down = gradient_at(-1);
   Tensors product;
@@ -121,7 +122,7 @@ MetaGradient meta_gradient(const BilevelLoss& inner, const BilevelLoss& outer, c
   given.parameters = leaves(detached(parameters)), given.meta = leaves(meta);
   check_arguments(given, step, options);
   given.loss = inner(given.parameters, given.meta);
-  given.gradient = grad({given.loss}, given.parameters, {.create = recorded});
+  given.gradient = options.ranks.sum(grad({options.ranks.share(given.loss)}, given.parameters, {.create = recorded}));
   return meta_gradient(given, inner, outer, step, options);
 }
 
@@ -140,15 +141,19 @@ MetaGradient meta_gradient(const InnerGradient& given, const BilevelLoss& inner,
   const Tensor outer_loss = outer(moved, m);
   Tensors wanted = moved;
   wanted.insert(wanted.end(), m.begin(), m.end());
-  const Tensors gradients = grad({outer_loss}, wanted);
+  const Tensors gradients = options.ranks.sum(grad({options.ranks.share(outer_loss)}, wanted));
   const auto middle = gradients.begin() + static_cast<std::ptrdiff_t>(moved.size());
   const Tensors v(gradients.begin(), middle);
   result.outer_loss = outer_loss.detached();
   result.direct.assign(middle, gradients.end());
 
   Tensors exact_product, difference_of_gradients;
-  if (exact) exact_product = grad(given.gradient, m, {.seeds = v});
-  if (difference) difference_of_gradients = difference_product(inner, values, m, v, options.radius);
+  if (exact) {
+    Tensors seeds;  // the gradient is whole on every rank
+    for (const Tensor& direction : v) seeds.push_back(options.ranks.share(direction));
+    exact_product = options.ranks.sum(grad(given.gradient, m, {.seeds = seeds}));
+  }
+  if (difference) difference_of_gradients = difference_product(inner, values, m, v, options);
   if (options.compare) result.comparison = compare(exact_product, difference_of_gradients);
   if (options.form == SecondOrder::none) {
     result.gradient = result.direct;

@@ -14,6 +14,7 @@
 #include <optional>
 #include <string>
 
+#include "engine/ranks.h"
 #include "engine/tensor.h"
 #include "engine/text/enum_words.h"
 
@@ -40,6 +41,7 @@ struct BilevelOptions {
   SecondOrder form = SecondOrder::exact;
   double radius = 0.01;  // finite differences: the step length along v in each direction
   bool compare = false;  // also compute the other estimator of the mixed product, for the log
+  Ranks ranks = {};      // that share the batch: both losses are the whole, and so is every result
 };
 
 /// Both estimators of the mixed product d/dm <grad_theta L, v>, over all meta parameters together. One element each.

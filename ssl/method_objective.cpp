@@ -22,8 +22,8 @@ Tensor MethodObjective::target_features(const Tensor& views) {
 
 Embeddings MethodObjective::embed(const Tensor& features, const Tensor& target_features) {
   Embeddings embeddings;
-  if (target_features) embeddings.target = base_->embed_target(target_features, head_pass());
-  embeddings.online = base_->embed(features, head_pass());
+  if (target_features) embeddings.target = ranks().gather_views(base_->embed_target(target_features, head_pass()));
+  embeddings.online = ranks().gather_views(base_->embed(features, head_pass()));
   return embeddings;
 }
 

@@ -24,7 +24,7 @@ class MethodObjective : public Objective {
   const Method& base() const { return *base_; }
   /// The moving average's features of views [2N, H, W, 3]: [2N, dim] constants; none for methods without one.
   Tensor target_features(const Tensor& views);
-  /// Features of encoder and moving average -> the input of the base's loss.
+  /// Features of encoder and moving average -> the input of the base's loss: the embeddings of all ranks.
   Embeddings embed(const Tensor& features, const Tensor& target_features);
   /// The loss of these views that the base method would compute on its own.
   Tensor base_loss(const Views& views, Parts* parts = nullptr);

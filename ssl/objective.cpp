@@ -5,6 +5,7 @@
 
 #include "engine/graph.h"
 #include "engine/ops/ops.h"
+#include "kernels/communicator.h"
 #include "models/encoder_file.h"
 
 namespace vergence {
@@ -38,6 +39,7 @@ Objective::Objective(const ObjectiveSetup& setup)
     : encoder_(setup.initial ? setup.initial->encoder : make_encoder(setup.encoder, setup.init())),
       statistics_(setup.initial ? setup.initial->statistics : Statistics{}),
       backend_(setup.backend),
+      ranks_(setup.ranks),
       seed_(static_cast<std::uint64_t>(setup.options.seed)),
       weights_(setup.weights),
       activations_(setup.activations),
@@ -61,6 +63,7 @@ ForwardMode Objective::pass() {
   return {.groups = 2,
           .running = &statistics_,
           .activations = activations_,
+          .ranks = ranks_.communicator,
           .recompute = recompute_,
           .micro_batch = micro_batch_};
 }
@@ -85,7 +88,8 @@ void Objective::prepare(const StepContext& context) { optimizer_->prepare(contex
 
 Step Objective::update(const Tensor& loss, const Parts& parts) {
   const Step step = Step::of(loss, parts);
-  parameters_.backward(loss);
+  const Tensor& gradient = parameters_.backward(ranks_.share(loss));
+  if (ranks_.count() > 1) ranks_.communicator->all_reduce(backend_, gradient.array(), gradient.array());
   optimizer_->apply();
   after_update();
   return step;

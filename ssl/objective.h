@@ -15,6 +15,7 @@
 #include "datasets/loading/batch.h"
 #include "engine/optimizer.h"
 #include "engine/parameters.h"
+#include "engine/ranks.h"
 #include "models/encoder.h"
 #include "models/heads.h"
 #include "ssl/options/options.h"
@@ -32,6 +33,7 @@ struct ObjectiveSetup {
   DType activations = DType::f32;           // of the encoder
   DType weights = DType::f32;               // f64 only for gradient checks
   const TrainedEncoder* initial = nullptr;  // the encoder to start from; null: one with random weights
+  Ranks ranks = {};                         // that share the batch, each with an equal part of its images
 
   Init init() const { return {backend, static_cast<std::uint64_t>(options.seed), weights}; }
 };
@@ -113,7 +115,8 @@ class Objective {
   ForwardMode head_pass();
   /// Both views through the encoder in one call, or with --micro-batch part by part: [2N, dim].
   Tensor encode(const Views& views) { return encoder_(views.both, pass()); }
-  /// Computes the gradient of `loss`, takes an optimizer step, calls `after_update` and returns the report.
+  /// Computes the gradient of `loss`, that of the whole batch, takes an optimizer step, calls `after_update` and
+  /// returns the report.
   Step update(const Tensor& loss, const Parts& parts = {});
   /// Runs after the optimizer's step: moving averages.
   virtual void after_update() {}
@@ -128,6 +131,7 @@ class Objective {
 
   Init init() const { return {backend_, seed_, weights_}; }
   Backend& backend() const { return backend_; }
+  const Ranks& ranks() const { return ranks_; }
 
   Encoder encoder_;
   Statistics statistics_;
@@ -136,6 +140,7 @@ class Objective {
 
  private:
   Backend& backend_;
+  Ranks ranks_;
   std::uint64_t seed_;
   DType weights_, activations_;
   bool joint_head_norm_;

@@ -47,7 +47,8 @@ class MetaMask final : public Objective {
             head(setup, "contrastive_head", 1, options_.contrastive_hidden, options_.contrastive_output), init())),
         logits_(full(backend(), {setup.encoder.dim()}, options_.sigmoid ? 0 : 1, setup.weights)),
         rate_(backend(), setup.weights) {
-    bilevel_ = {.form = options_.second_order, .radius = options_.radius, .compare = options_.compare};
+    bilevel_ = {
+        .form = options_.second_order, .radius = options_.radius, .compare = options_.compare, .ranks = setup.ranks};
     require_usage(options_.virtual_step == VirtualStep::plain || setup.options.optimizer == OptimizerKind::sgd,
                   "--metamask.virtual_step: 'momentum' needs --optimizer sgd; expected plain with ",
                   text_of(optimizer_words, setup.options.optimizer));
@@ -138,10 +139,10 @@ class MetaMask final : public Objective {
     return order;
   }
   Tensor contrastive(const Tensor& features, const ForwardMode& pass) const {
-    return nt_xent(contrastive_head_(features, pass), options_.temperature);
+    return nt_xent(ranks().gather_views(contrastive_head_(features, pass)), options_.temperature);
   }
   Tensor redundancy(const Tensor& features, const ForwardMode& pass) const {
-    return barlow_twins(redundancy_head_(features, pass),
+    return barlow_twins(ranks().gather_views(redundancy_head_(features, pass)),
                         {.lambda = options_.lambda, .scale = 1, .unbiased = true, .epsilon = 0});
   }
   Tensor regular(const Losses& losses) const {
@@ -180,8 +181,11 @@ class MetaMask final : public Objective {
     const bool recorded = bilevel_.form == SecondOrder::exact || bilevel_.compare;
     const bool whole = options_.meta_loss == MetaLoss::full;
     const Tensor inner = whole ? regular(losses) : losses.contrastive;
-    const Tensors of_inner = grad({inner}, theta, {.create = recorded, .keep = true});
-    Tensors gradient = whole ? of_inner : grad({losses.redundancy}, all, {.keep = true});
+    const auto gradient_of = [&](const Tensor& loss, const Tensors& wanted, bool create) {
+      return ranks().sum(grad({ranks().share(loss)}, wanted, {.create = create, .keep = true}));
+    };
+    const Tensors of_inner = gradient_of(inner, theta, recorded);
+    Tensors gradient = whole ? of_inner : gradient_of(losses.redundancy, all, false);
     if (!whole)
       for (std::size_t i = 0; i < used_; ++i)
         gradient[i] = gradient[i] + options_.contrastive_weight * of_inner[i].detached();

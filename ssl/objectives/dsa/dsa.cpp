@@ -146,7 +146,7 @@ class Dsa final : public MethodObjective {
 
   /// exp(-distance / tau) of the prior's features, for both views.
   Blocks prior_blocks(const Views& views) {
-    const Tensor features = network_->features(views.both, pass());
+    const Tensor features = ranks().gather_views(network_->features(views.both, pass()));
     const Tensor first = view(features, 0), second = view(features, 1), cross = unit_distances(first, second);
     const Blocks apart{unit_distances(first, first), unit_distances(second, second), cross, transpose(cross)};
     if (calibrating_) calibrate({apart[0], apart[1], apart[2]});
@@ -167,7 +167,7 @@ class Dsa final : public MethodObjective {
     require(views.plain.data != nullptr, "dsa: the un-augmented images are missing");
     ForwardMode single = pass();
     single.groups = 1;
-    const Tensor graph = neighbors(network_->features(views.plain, single), options_.eta);
+    const Tensor graph = neighbors(ranks().gather(network_->features(views.plain, single)), options_.eta);
     return cast(anchor_scores(graph, options_.eta, settings_.mu), head_type());
   }
 

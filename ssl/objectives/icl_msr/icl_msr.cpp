@@ -26,6 +26,7 @@ class IclMsr final : public MethodObjective {
     require_usage(!regularizer_.needs_images() || options.strata <= setup.options.batch,
                   "--icl_msr.strata: ", options.strata,
                   " strata come from as many images of a batch; expected at most --batch, ", setup.options.batch);
+    bilevel_.ranks = setup.ranks;
     train_with_base();
     regularizer_parameters_ = ParameterSet(regularizer_.parameters());
     regularizer_optimizer_.emplace(regularizer_parameters_, meta_optimizer_settings(options));
@@ -40,7 +41,7 @@ class IclMsr final : public MethodObjective {
 
   void prepare(const StepContext& context) override {
     MethodObjective::prepare(context);
-    regularizer_.prepare(init().seed, context.step, context.images);
+    regularizer_.prepare(init().seed, context.step, context.images * ranks().count());
     due_ = options_.train != RegularizerTraining::fixed && context.step % options_.every == 0;
     if (due_) regularizer_optimizer_->prepare(options_.meta_lr);
   }
@@ -116,10 +117,10 @@ class IclMsr final : public MethodObjective {
  private:
   /// The strata's channel weights [T, C], with their history.
   Tensor strata_of(const Views& views) {
-    const auto encode = [this](const Tensor& plain) {
-      return encoder_.constant()(plain, {.activations = activations_, .micro_batch = pass().micro_batch});
-    };
-    return regularizer_(views.plain, encode, activations_);
+    ForwardMode single = pass();
+    single.groups = 1, single.running = nullptr;
+    const auto encode = [&](const Tensor& plain) { return encoder_.constant()(plain, single); };
+    return regularizer_(views.plain, encode, single);
   }
 
   /// How heads run when running statistics must not change.
@@ -131,8 +132,8 @@ class IclMsr final : public MethodObjective {
 
   Embeddings embed_quietly(const Tensor& features, const Tensor& target) {
     Embeddings embeddings;
-    if (target) embeddings.target = base().embed_target(target, quiet_heads());
-    embeddings.online = base().embed(features, quiet_heads());
+    if (target) embeddings.target = ranks().gather_views(base().embed_target(target, quiet_heads()));
+    embeddings.online = ranks().gather_views(base().embed(features, quiet_heads()));
     return embeddings;
   }
 
@@ -216,7 +217,8 @@ class IclMsr final : public MethodObjective {
       parts.emplace_back("uniformity_norm", sqrt(dot(apart, apart)));
       gradient = gradient + apart;
     }
-    train_regularizer(grad({strata}, regularizer_parameters_.tensors(), {.seeds = {gradient}}), parts);
+    train_regularizer(
+        ranks().sum(grad({strata}, regularizer_parameters_.tensors(), {.seeds = {ranks().share(gradient)}})), parts);
   }
 
   /// One step of encoder, heads and regularizer on the same loss.
@@ -224,7 +226,7 @@ class IclMsr final : public MethodObjective {
     const Tensor whole = options_.is_uniform() ? loss + options_.gamma * uniformity(strata) : loss;
     Tensors wanted = parameters_.tensors();
     wanted.insert(wanted.end(), regularizer_parameters_.tensors().begin(), regularizer_parameters_.tensors().end());
-    const Tensors gradients = grad({whole}, wanted);
+    const Tensors gradients = ranks().sum(grad({ranks().share(whole)}, wanted));
     const auto first_of_regularizer = gradients.begin() + static_cast<std::ptrdiff_t>(parameters_.count());
     Step step = Step::of(loss, parts);
     parameters_.gather_gradients({gradients.begin(), first_of_regularizer});

@@ -3,6 +3,7 @@
 #include <array>
 #include <numeric>
 
+#include "engine/ranks.h"
 #include "kernels/draws.h"
 
 namespace vergence {
@@ -67,21 +68,21 @@ void SemanticRegularizer::prepare(std::uint64_t seed, std::int64_t step, std::in
 }
 
 Tensor SemanticRegularizer::operator()(const Tensor& plain, const std::function<Tensor(const Tensor&)>& encode,
-                                       DType activations) const {
+                                       const ForwardMode& pass) const {
   if (table_) return sigmoid(table_);
   require(static_cast<bool>(plain), "semantic regularizer: expected the un-augmented images");
-  const Tensor features = trunk_.empty() ? encode(plain).detached() : trunk_features(plain, activations);
-  return sigmoid(gather_rows(mlp_(features, {}), rows_));
+  const Tensor features = trunk_.empty() ? encode(plain).detached() : trunk_features(plain, pass);
+  return sigmoid(gather_rows(Ranks{pass.ranks}.gather(mlp_(features, pass)), rows_));
 }
 
-Tensor SemanticRegularizer::trunk_features(const Tensor& plain, DType activations) const {
-  const DType type = mlp_.linears[0].w.dtype == DType::f64 ? DType::f64 : activations;
+Tensor SemanticRegularizer::trunk_features(const Tensor& plain, const ForwardMode& pass) const {
+  const DType type = mlp_.linears[0].w.dtype == DType::f64 ? DType::f64 : pass.activations;
   Tensor x = plain.dtype == type ? plain : cast(plain, type);
   for (std::size_t i = 0; i < trunk_.size(); ++i) {
     ConvBn layer = trunk_[i];
     // Gives the padding channels weights of zero.
     if (i == 0 && x.cols() > layer.w.cols()) layer.w = pad(layer.w, 3, 0, x.cols());
-    x = conv_bn(x, layer, {.activations = activations}, {.relu = true});
+    x = conv_bn(x, layer, pass, {.relu = true});
   }
   const Tensor features = global_average_pool(x);
   return features.dtype == mlp_.linears[0].w.dtype ? features : cast(features, mlp_.linears[0].w.dtype);

@@ -39,17 +39,19 @@ class SemanticRegularizer {
   /// Whether the strata come from the batch's images.
   bool needs_images() const { return settings_.build != RegularizerBuild::table; }
   /// The host's part of a step: chooses which images of the batch give the strata, drawn from (seed, Purpose::order,
-  /// step). Throws UsageError if there are fewer images than strata.
+  /// step). `images`: of all ranks. Throws UsageError if there are fewer than strata.
   void prepare(std::uint64_t seed, std::int64_t step, std::int64_t images);
-  /// Returns the strata's channel weights [T, C]. `plain`: un-augmented images [N, H, W, C or more]. `encode` maps them
-  /// to features [N, C] and is called only by build `features`, which takes them as constants. Batch norm uses the
-  /// batch's statistics; `activations` is the type of the convolutions.
-  Tensor operator()(const Tensor& plain, const std::function<Tensor(const Tensor&)>& encode, DType activations) const;
+  /// Returns the strata's channel weights [T, C]. `plain`: un-augmented images [N, H, W, C or more], of this rank.
+  /// `encode` maps them to features [N, C] and is called only by build `features`, which takes them as constants. Of
+  /// `pass`, a training pass of one group without running statistics, the convolutions take the type of activations;
+  /// the batch's statistics, and the images that give the strata, are those of all its ranks.
+  Tensor operator()(const Tensor& plain, const std::function<Tensor(const Tensor&)>& encode,
+                    const ForwardMode& pass) const;
   /// FLOPs of one call for a batch of `images` images, two per multiply-add, without the encoder's.
   double flops(std::int64_t images) const;
 
  private:
-  Tensor trunk_features(const Tensor& plain, DType activations) const;
+  Tensor trunk_features(const Tensor& plain, const ForwardMode& pass) const;
 
   RegularizerSettings settings_;
   Tensor table_;               // logits [T, C]

@@ -100,7 +100,7 @@ class Mrcl final : public MethodObjective {
     Parts& parts = terms.parts;
     parts.emplace_back("contrastive", terms.contrastive);
     if (options_.base == "simclr") {
-      const double candidates = static_cast<double>(2 * views.images() - 1);
+      const double candidates = static_cast<double>(2 * views.images() * ranks().count() - 1);
       parts.emplace_back("information_bound", std::log(candidates) - terms.contrastive);
     }
     if (!terms.reconstruction) return update(terms.contrastive, parts);
@@ -194,8 +194,9 @@ class Mrcl final : public MethodObjective {
     const ReconstructionLoss loss{grid_, options_.rec_region, options_.rec_norm, options_.rec_patch_norm};
     const Tensor lines = options_.rec_region != PixelRegion::all && erased_ > 0 ? masks_.lines(weights_) : Tensor{};
     Tensor target = wanted(views, seen);
-    if (by_variance()) target = target / channel_deviations(target);
+    if (by_variance()) target = target / channel_deviations(target, ranks());
     terms.reconstruction = reconstruction_of_views(images, target, lines, erased, loss);
+    if (terms.reconstruction) terms.reconstruction = ranks().mean(terms.reconstruction);
     return terms;
   }
 

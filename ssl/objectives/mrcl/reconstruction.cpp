@@ -33,11 +33,11 @@ Tensor reconstruction_of_views(const Tensor& prediction, const Tensor& target, c
   return sum;
 }
 
-Tensor channel_deviations(const Tensor& images) {
+Tensor channel_deviations(const Tensor& images, const Ranks& ranks) {
   const Tensor pixels = images.detached();
   const double share = static_cast<double>(pixels.cols()) / static_cast<double>(pixels.size());
-  const Tensor apart = pixels - share * sum_over_rows(pixels);
-  return sqrt(clamp_min(share * dot_rows(apart, apart), 1e-4));
+  const Tensor apart = pixels - ranks.mean(share * sum_over_rows(pixels));
+  return sqrt(clamp_min(ranks.mean(share * dot_rows(apart, apart)), 1e-4));
 }
 
 PatchStatistics patch_statistics(const Tensor& images, const PatchGrid& grid) {

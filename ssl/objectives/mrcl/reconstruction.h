@@ -3,6 +3,7 @@
 
 #include <array>
 
+#include "engine/ranks.h"
 #include "ssl/objectives/mrcl/masks.h"
 
 namespace vergence {
@@ -31,7 +32,7 @@ Tensor reconstruction_of_views(const Tensor& prediction, const Tensor& target, c
                                const std::array<std::int64_t, 2>& erased, const ReconstructionLoss& loss);
 
 /// Returns the deviation of each channel of images [M, H, W, C] over all pixels, at least 0.01: [C], a constant.
-Tensor channel_deviations(const Tensor& images);
+Tensor channel_deviations(const Tensor& images, const Ranks& ranks = {});
 
 /// Mean and deviation of each patch over its pixels and channels, per line [N H G, 1]: the target normalization of He,
 /// Chen, Xie, Li, Dollar, Girshick: "Masked autoencoders are scalable vision learners" (CVPR 2022), where the deviation

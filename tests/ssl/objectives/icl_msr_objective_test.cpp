@@ -124,8 +124,8 @@ class Reference {
     Tensors constants;
     for (const Tensor& tensor : theta_) constants.push_back(tensor.detached());
     put(constants);
-    return regularizer_(
-        views.plain, [this](const Tensor& plain) { return encoder_(plain, {}); }, DType::f64);
+    return regularizer_(views.plain, [this](const Tensor& plain) { return encoder_(plain, {}); },
+                        {.activations = DType::f64});
   }
 
   Tensor loss(const Tensors& values, const Views& views, const Tensor& strata) {

@@ -287,14 +287,11 @@ std::set<std::size_t> images_drawn(std::uint64_t seed, std::int64_t step) {
   const auto weights = [&](std::int64_t strata) {
     SemanticRegularizer regularizer({.strata = strata, .dim = 3, .hidden = 4}, {cpu_backend(), 1, DType::f64});
     regularizer.prepare(seed, step, 12);
-    return regularizer(
-               features, [&](const Tensor&) { return Tensor(features); }, DType::f64)
-        .values();
+    return regularizer(features, [&](const Tensor&) { return Tensor(features); }, {.activations = DType::f64}).values();
   };
   SemanticRegularizer in_order({.strata = 12, .dim = 3, .hidden = 4}, {cpu_backend(), 1, DType::f64});
-  const std::vector<double> all = in_order(
-                                      features, [&](const Tensor&) { return Tensor(features); }, DType::f64)
-                                      .values();
+  const std::vector<double> all =
+      in_order(features, [&](const Tensor&) { return Tensor(features); }, {.activations = DType::f64}).values();
   const std::vector<double> drawn = weights(5);
   std::set<std::size_t> found;
   for (std::size_t t = 0; t < 5; ++t)
@@ -326,9 +323,8 @@ TEST(SemanticRegularizer, BeginsNearOneHalf) {
   for (const RegularizerBuild build : {RegularizerBuild::table, RegularizerBuild::features, RegularizerBuild::images}) {
     SemanticRegularizer regularizer({.build = build, .strata = 4, .dim = 24}, {cpu_backend(), 1, DType::f64});
     const Tensor plain = random_tensor({8, 16, 16, 3}, 1), features = random_tensor({8, 24}, 2);
-    for (const double value : regularizer(
-                                  plain, [&](const Tensor&) { return Tensor(features); }, DType::f64)
-                                  .values())
+    for (const double value :
+         regularizer(plain, [&](const Tensor&) { return Tensor(features); }, {.activations = DType::f64}).values())
       EXPECT_NEAR(value, 0.5, 0.12);
   }
 }
