@@ -5,6 +5,8 @@
 
 namespace vergence::VERGENCE_GPU {
 
+class CudaBackend;
+
 /// Moments of a convolution's stored bf16 output for batch norm, centered within each tile of conv_statistics_rows
 /// pixels, so that nothing cancels. Both [ceil(pixels / conv_statistics_rows)][out_channels]; null if not wanted.
 struct ConvStatistics {
@@ -32,7 +34,7 @@ inline bool norm_takes_tiles(const NormShape& shape, DType activations) {
 
 /// CudaBackend::batch_norm in training mode, of a convolution's output x whose moments are `given`: reads x only once.
 /// Returns false, having done nothing, unless `norm_takes_tiles`.
-bool batch_norm_of_tiles(Device& device, const NormShape& shape, const ConvStatistics& given,
+bool batch_norm_of_tiles(CudaBackend& gpu, const NormShape& shape, const ConvStatistics& given,
                          const BatchNormArrays& arrays);
 
 }  // namespace vergence::VERGENCE_GPU

@@ -239,7 +239,7 @@ struct Tiles {
 };
 
 TEST(EmulatedNormOfTiles, IsTheSameWithoutReadingTheRowsTwice) {
-  auto& device = dynamic_cast<emulated::CudaBackend&>(emulated_backend()).device();
+  auto& device = dynamic_cast<emulated::CudaBackend&>(emulated_backend());
   // Whole tiles in each group; a partial last tile; more tiles than one block merges.
   for (const NormShape& shape : {shape_of(2, 256, 16, true), shape_of(1, 300, 9), shape_of(1, 70000, 8)}) {
     SCOPED_TRACE(join(shape.groups, " groups of ", shape.rows, " rows"));
@@ -264,7 +264,7 @@ TEST(EmulatedNormOfTiles, IsTheSameWithoutReadingTheRowsTwice) {
 }
 
 TEST(EmulatedNormOfTiles, RefusesTilesOfTwoGroups) {
-  auto& device = dynamic_cast<emulated::CudaBackend&>(emulated_backend()).device();
+  auto& device = dynamic_cast<emulated::CudaBackend&>(emulated_backend());
   const NormShape shape = shape_of(2, 200, 8);
   const Values x = draw(DType::bf16, size_of_rows(shape));
   const Block input(DType::bf16, x);

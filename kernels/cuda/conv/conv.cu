@@ -163,7 +163,7 @@ bool CudaBackend::conv2d_batch_norm(const ConvShape& conv, ConstArray x, ConstAr
   note_conv(conv, ConvPass::forward, x.dtype, by_tensor);
   BatchNormArrays of_raw = norm;
   of_raw.x = raw;
-  return batch_norm_of_tiles(device_, shape, statistics, of_raw);
+  return batch_norm_of_tiles(*this, shape, statistics, of_raw);
 }
 
 std::int64_t CudaBackend::relu_tiles(const ConvShape& conv, const NormShape& norm) const {

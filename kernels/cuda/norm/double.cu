@@ -7,7 +7,7 @@
 // cotangents exist, since few steps use this.
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/norm/bits.h"
-#include "kernels/cuda/norm/loops.h"
+#include "kernels/cuda/norm/ranks.h"
 #include "kernels/shared/norm_double.h"
 
 namespace vergence::VERGENCE_GPU {
@@ -91,9 +91,18 @@ __global__ void norm_double_sums(ColumnPlan plan, std::int64_t rows, std::int64_
 
 using Row = DoubleCoefficients;  // each (groups, channels)
 
-/// One block per merge_channels: the coefficients, group after group, and dgamma.
+template <bool whole>
+__device__ DoubleSums double_sums(const double (&s)[sum_count<whole>]) {
+  DoubleSums sums{.a = s[0], .ad = s[1]};
+  if constexpr (whole) sums.g = s[2], sums.ag = s[3], sums.gd = s[4];
+  return sums;
+}
+
+/// One block per merge_channels: the coefficients, group after group, and dgamma. own: with ranks, this rank's sums
+/// [group][term][channels]; otherwise null.
 template <class T, bool whole>
-__global__ void merge_double(std::int64_t row_blocks, NormShape shape, const double* partial, DoubleBackward<T> in) {
+__global__ void merge_double(std::int64_t row_blocks, NormShape shape, const double* partial, const double* own,
+                             DoubleBackward<T> in) {
   using Real = Compute<T>;
   const MergePlace at = merge_place();
   const std::int64_t size = shape.groups * shape.channels;
@@ -103,10 +112,13 @@ __global__ void merge_double(std::int64_t row_blocks, NormShape shape, const dou
     double s[sum_count<whole>];
     merge_sums<1, sum_count<whole>>(at, group, row_blocks, shape.channels, partial, s);
     if (!last) continue;
-    DoubleSums sums{.a = s[0], .ad = s[1]};
-    if constexpr (whole) sums.g = s[2], sums.ag = s[3], sums.gd = s[4];
+    const DoubleSums sums = double_sums<whole>(s);
+    if (own)
+#pragma unroll
+      for (int i = 0; i < sum_count<whole>; ++i)
+        s[i] = own[(group * sum_count<whole> + i) * shape.channels + at.channel];
     const std::int64_t k = group * shape.channels + at.channel;
-    const DoubleCoefficients of(shape, sums, sums, in.rstd[k], in.gamma ? in.gamma[at.channel] : 1,
+    const DoubleCoefficients of(shape, sums, double_sums<whole>(s), in.rstd[k], in.gamma ? in.gamma[at.channel] : 1,
                                 in.b ? in.b[at.channel] : 0, in.c ? in.c[at.channel] : 0);
     gamma_sum += of.dgamma;
 #pragma unroll
@@ -154,7 +166,8 @@ __global__ void norm_double_backward(ColumnPlan plan, std::int64_t rows, std::in
 }
 
 template <class T, int width, bool whole>
-void double_backward(Device& device, const NormShape& shape, DoubleBackward<T> in) {
+void double_backward(CudaBackend& gpu, const NormShape& shape, DoubleBackward<T> in) {
+  Device& device = gpu.device();
   const std::int64_t size = shape.groups * shape.channels;
   const ColumnPlan plan = sums_plan(shape.groups, shape.rows, shape.channels, width);
   const ColumnPlan apply = apply_plan(shape.groups, shape.rows, shape.channels, width);
@@ -163,8 +176,16 @@ void double_backward(Device& device, const NormShape& shape, DoubleBackward<T> i
   in.coefficients = coefficients.data();
   launch("norm_double_sums", norm_double_sums<T, width, whole>, blocks_of(plan, shape.groups), 256, device.stream(),
          plan, shape.rows, shape.channels, in, partial.data());
-  launch("merge_double", merge_double<T, whole>, blocks_for(shape.channels, merge_channels), merge_threads,
-         device.stream(), plan.row_blocks, shape, partial.data(), in);
+  const auto merge = [&](std::int64_t parts, const double* sums, const double* own) {
+    launch("merge_double", merge_double<T, whole>, blocks_for(shape.channels, merge_channels), merge_threads,
+           device.stream(), parts, shape, sums, own, in);
+  };
+  if (over_ranks(shape)) {
+    const RankSums<sum_count<whole>> sums(gpu, shape, plan.row_blocks, partial.data());
+    merge(1, sums.all(), sums.own());
+  } else {
+    merge(plan.row_blocks, partial.data(), nullptr);
+  }
   if (in.dg || in.dx)
     launch("norm_double_backward", norm_double_backward<T, width, whole>, blocks_of(apply, shape.groups), 256,
            device.stream(), apply, shape.rows, shape.channels, size, in);
@@ -187,7 +208,7 @@ void CudaBackend::batch_norm_double_backward(const NormShape& shape, const Batch
                                arrays.dgamma.as<Real>(), nullptr};
     with_norm_width<T>(shape, {in.a, in.a_add, in.g, in.x, in.dg, in.dx, in.mean}, [&](auto width) {
       with_flag(in.dx || in.dgamma, [&](auto whole) {
-        double_backward<T, decltype(width)::value, decltype(whole)::value>(device_, shape, in);
+        double_backward<T, decltype(width)::value, decltype(whole)::value>(*this, shape, in);
       });
     });
   });

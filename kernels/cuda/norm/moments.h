@@ -1,7 +1,8 @@
-// One thread's part of a batch norm's statistics.
+// Moments for a batch norm's statistics: of one thread's rows, and sums over parts of the rows.
 #pragma once
 
 #include "kernels/cuda/norm/loops.h"
+#include "kernels/shared/running_statistics.h"
 
 namespace vergence::VERGENCE_GPU {
 
@@ -42,6 +43,23 @@ struct ThreadMoments {
       sums[1][k] = squares[k] + shift * (own + sums[0][k]);
     }
   }
+};
+
+/// Sums of d = x - pivot and of d^2: sums[group * per_group + part][2][channels]; each group has one row of pivots,
+/// `stride` after the previous group's.
+template <class T>
+struct PivotSums {
+  const double* sums;
+  std::int64_t per_group;
+  const T* pivots;
+  std::int64_t stride;
+};
+
+/// The running statistics to update, if any.
+template <class Real>
+struct Followers {
+  Real *mean, *variance;
+  Following<Real> rule;
 };
 
 }  // namespace vergence::VERGENCE_GPU

@@ -8,13 +8,13 @@
 // start, and the second pass back; without a first pass, the second starts at the end.
 // Moments are never E[x^2] - mu^2: each thread sums deviations from its first row; they are then merged in double,
 // relative to the group's first row. If a convolution provides the moments of its tiles, or its data gradient the sums
-// of g and g d, tensors are read only once.
+// of g and g d, tensors are read only once. Ranks exchange moments or sums between the passes (norm/ranks.h).
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/fused.h"
 #include "kernels/cuda/norm/bits.h"
 #include "kernels/cuda/norm/loops.h"
 #include "kernels/cuda/norm/moments.h"
-#include "kernels/shared/running_statistics.h"
+#include "kernels/cuda/norm/ranks.h"
 
 namespace vergence::VERGENCE_GPU {
 namespace {
@@ -80,23 +80,6 @@ __global__ void merge_tiles(ColumnPlan plan, NormShape shape, TileMoments tiles,
   }
   store_block_sums(plan, at, shape.channels, sums, partial);
 }
-
-/// Sums of d = x - pivot and of d^2: sums[group * per_group + part][2][channels]; each group has one row of pivots,
-/// `stride` after the previous group's.
-template <class T>
-struct PivotSums {
-  const double* sums;
-  std::int64_t per_group;
-  const T* pivots;
-  std::int64_t stride;
-};
-
-/// The running statistics to update, if any.
-template <class Real>
-struct Followers {
-  Real *mean, *variance;
-  Following<Real> rule;
-};
 
 /// One block per merge_channels: mean and rstd of every group. Cancellation in the variance, computed in double, is at
 /// most a factor of the number of rows.
@@ -236,6 +219,22 @@ __global__ void norm_backward_sums(ColumnPlan plan, std::int64_t rows, std::int6
   store_block_sums(plan, at, channels, sums, partial);
 }
 
+/// The coefficients from the sums of g and g d over m rows; k: the group's channel, of `size` in all groups.
+template <class Real>
+__device__ void store_coefficients(bool training, const double (&sums)[2], double m, double r, double gain,
+                                   std::int64_t size, std::int64_t k, Real* coefficients) {
+  coefficients[scale_row * size + k] = static_cast<Real>(r * gain);
+  coefficients[center_row * size + k] = static_cast<Real>(training ? sums[0] / m : 0.0);
+  coefficients[slope_row * size + k] = static_cast<Real>(training ? sums[1] / m * r * r : 0.0);
+}
+
+/// The data that belongs only to the channels.
+template <class Real>
+struct ChannelGradients {
+  const Real *gamma, *rstd;
+  Real *ggamma, *gbeta;
+};
+
 /// One block per merge_channels: the coefficients of every group, and the gradients of gamma and beta.
 template <int at_once, class P, class Real>
 __global__ void __launch_bounds__(merge_threads, 1)
@@ -252,17 +251,32 @@ __global__ void __launch_bounds__(merge_threads, 1)
     const double r = last ? rstd[k] : Real(0);
     double sums[2] = {};
     merge_sums<at_once>(at, group, parts, shape.channels, partial, sums);
-    if (last) {
-      coefficients[scale_row * size + k] = static_cast<Real>(r * gain);
-      coefficients[center_row * size + k] = static_cast<Real>(shape.training ? sums[0] / m : 0.0);
-      coefficients[slope_row * size + k] = static_cast<Real>(shape.training ? sums[1] / m * r * r : 0.0);
-    }
+    if (last) store_coefficients(shape.training, sums, m, r, gain, size, k, coefficients);
 #pragma unroll
     for (int i = 0; i < at_once; ++i) beta_sum += of_phase(sums[0], i), gamma_sum += of_phase(sums[1] * r, i);
   }
   if (at.phase > 0 || !last) return;
   if (ggamma) ggamma[at.channel] = static_cast<Real>(gamma_sum);
   if (gbeta) gbeta[at.channel] = static_cast<Real>(beta_sum);
+}
+
+/// The same with ranks, one thread per channel: the coefficients from the sums over all ranks, the gradients of gamma
+/// and beta from this rank's; both [group][2][channels].
+template <class Real>
+__global__ void merge_backward_of_ranks(NormShape shape, const double* all, const double* own,
+                                        ChannelGradients<Real> channels, Real* coefficients) {
+  const std::int64_t c = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
+  if (c >= shape.channels) return;
+  const double gain = channels.gamma ? channels.gamma[c] : Real(1), m = static_cast<double>(shape.all_rows());
+  double gamma_sum = 0, beta_sum = 0;
+  for (std::int64_t group = 0; group < shape.groups; ++group) {
+    const std::int64_t k = group * shape.channels + c, g = 2 * group * shape.channels + c, gd = g + shape.channels;
+    const double r = channels.rstd[k], sums[2] = {all[g], all[gd]};
+    store_coefficients(shape.training, sums, m, r, gain, shape.groups * shape.channels, k, coefficients);
+    beta_sum += own[g], gamma_sum += own[gd] * r;
+  }
+  if (channels.ggamma) channels.ggamma[c] = static_cast<Real>(gamma_sum);
+  if (channels.gbeta) channels.gbeta[c] = static_cast<Real>(beta_sum);
 }
 
 template <class T, int width, bool relu>
@@ -303,35 +317,37 @@ __global__ void norm_backward(ColumnPlan plan, std::int64_t rows, std::int64_t c
 }
 
 template <class T>
-void merge(Device& device, const NormShape& shape, const PivotSums<T>& parts, Compute<T>* mean, Compute<T>* rstd,
+void merge(CudaBackend& gpu, const NormShape& shape, const PivotSums<T>& parts, Compute<T>* mean, Compute<T>* rstd,
            const RunningUpdate& running) {
   using Real = Compute<T>;
   const Followers<Real> followers{running.mean.as<Real>(), running.variance.as<Real>(), {shape, running.share}};
+  if (over_ranks(shape)) return statistics_over_ranks(gpu, shape, parts, mean, rstd, followers);
   with_groups_at_once(shape.groups, [&](auto at_once) {
     launch_early("merge_statistics", merge_statistics<decltype(at_once)::value, T>,
-                 blocks_for(shape.channels, merge_channels), merge_threads, device.stream(), parts, shape, mean, rstd,
-                 followers);
+                 blocks_for(shape.channels, merge_channels), merge_threads, gpu.device().stream(), parts, shape, mean,
+                 rstd, followers);
   });
 }
 
 template <class T, int width>
-void statistics(Device& device, const NormShape& shape, const T* x, Compute<T>* mean, Compute<T>* rstd,
+void statistics(CudaBackend& gpu, const NormShape& shape, const T* x, Compute<T>* mean, Compute<T>* rstd,
                 const RunningUpdate& running) {
+  Device& device = gpu.device();
   const ColumnPlan plan = sums_plan(shape.groups, shape.rows, shape.channels, width);
   const Scratch<double> partial(device, shape.groups * plan.row_blocks * 2 * shape.channels);
   launch_early("norm_statistics", norm_statistics<T, width>, blocks_of(plan, shape.groups), 256, device.stream(), plan,
                shape.rows, shape.channels, x, partial.data());
-  merge(device, shape, PivotSums<T>{partial.data(), plan.row_blocks, x, shape.rows * shape.channels}, mean, rstd,
-        running);
+  merge(gpu, shape, PivotSums<T>{partial.data(), plan.row_blocks, x, shape.rows * shape.channels}, mean, rstd, running);
 }
 
-void statistics_of_tiles(Device& device, const NormShape& shape, const TileMoments& tiles, float* mean, float* rstd,
+void statistics_of_tiles(CudaBackend& gpu, const NormShape& shape, const TileMoments& tiles, float* mean, float* rstd,
                          const RunningUpdate& running) {
+  Device& device = gpu.device();
   const ColumnPlan plan = sums_plan(shape.groups, tiles.per_group, shape.channels, 1);
   const Scratch<double> partial(device, shape.groups * plan.row_blocks * 2 * shape.channels);
   launch_early("merge_tiles", merge_tiles, blocks_of(plan, shape.groups), 256, device.stream(), plan, shape, tiles,
                partial.data());
-  merge(device, shape, PivotSums<float>{partial.data(), plan.row_blocks, tiles.mean, tiles.per_group * shape.channels},
+  merge(gpu, shape, PivotSums<float>{partial.data(), plan.row_blocks, tiles.mean, tiles.per_group * shape.channels},
         mean, rstd, running);
 }
 
@@ -371,20 +387,23 @@ struct PartSums {
   std::int64_t per_group;
 };
 
-/// The data that belongs only to the channels.
-template <class Real>
-struct ChannelGradients {
-  const Real *gamma, *rstd;
-  Real *ggamma, *gbeta;
-};
+template <class P, class Real>
+void merge_with_ranks(CudaBackend& gpu, const NormShape& shape, const PartSums<P>& parts,
+                      const ChannelGradients<Real>& channels, Real* coefficients) {
+  const RankSums<2> sums(gpu, shape, parts.per_group, parts.values);
+  launch("merge_backward_of_ranks", merge_backward_of_ranks<Real>, blocks_for(shape.channels, 64), 64,
+         gpu.device().stream(), shape, sums.all(), sums.own(), channels, coefficients);
+}
 
 /// given: the sums, if they already exist; then g is masked.
 template <class T, int width>
-void backward(Device& device, NormShape shape, Backward<T> in, const ChannelGradients<Compute<T>>& channels,
+void backward(CudaBackend& gpu, NormShape shape, Backward<T> in, const ChannelGradients<Compute<T>>& channels,
               const PartSums<float>& given) {
   using Real = Compute<T>;
+  Device& device = gpu.device();
   const Scratch<Real> coefficients(device, backward_rows * shape.groups * shape.channels);
   const auto merge = [&]<class P>(const PartSums<P>& sums) {
+    if (in.gx && over_ranks(shape)) return merge_with_ranks(gpu, shape, sums, channels, coefficients.data());
     with_groups_at_once(shape.groups, [&](auto at_once) {
       launch_early("merge_backward", merge_backward<decltype(at_once)::value, P, Real>,
                    blocks_for(shape.channels, merge_channels), merge_threads, device.stream(), sums.per_group, shape,
@@ -426,22 +445,22 @@ void CudaBackend::batch_norm(const NormShape& shape, const BatchNormArrays& arra
     with_norm_width<T>(shape, {in.x, in.add, in.y, in.gamma, in.beta, in.mean, in.rstd}, [&](auto width) {
       constexpr int w = decltype(width)::value;
       if (shape.training)
-        statistics<T, w>(device_, shape, in.x, arrays.mean.as<Real>(), arrays.rstd.as<Real>(), arrays.running);
+        statistics<T, w>(*this, shape, in.x, arrays.mean.as<Real>(), arrays.rstd.as<Real>(), arrays.running);
       forward<T, w>(device_, shape, in, !shape.training);
     });
   });
 }
 
-bool batch_norm_of_tiles(Device& device, const NormShape& shape, const ConvStatistics& given,
+bool batch_norm_of_tiles(CudaBackend& gpu, const NormShape& shape, const ConvStatistics& given,
                          const BatchNormArrays& arrays) {
   if (!norm_takes_tiles(shape, arrays.x.dtype)) return false;
   if (arrays.x.size == 0) return true;
   const std::int64_t tiles = ceil_div(shape.rows, conv_statistics_rows);
-  statistics_of_tiles(device, shape, {given.mean, given.squares, conv_statistics_rows, tiles}, arrays.mean.as<float>(),
+  statistics_of_tiles(gpu, shape, {given.mean, given.squares, conv_statistics_rows, tiles}, arrays.mean.as<float>(),
                       arrays.rstd.as<float>(), arrays.running);
   const Forward<bf16> in = forward_of<bf16>(arrays);
   with_norm_width<bf16>(shape, {in.x, in.add, in.y, in.gamma, in.beta, in.mean, in.rstd},
-                        [&](auto width) { forward<bf16, decltype(width)::value>(device, shape, in, true); });
+                        [&](auto width) { forward<bf16, decltype(width)::value>(gpu.device(), shape, in, true); });
   return true;
 }
 
@@ -455,7 +474,7 @@ void CudaBackend::batch_norm_backward(const NormShape& shape, const BatchNormBac
                          arrays.g_add.as<T>(), nullptr,          arrays.gx.as<T>()};
     with_norm_width<T>(shape, {in.g, in.x, in.g_add, in.gx, in.mean}, [&](auto width) {
       backward<T, decltype(width)::value>(
-          device_, shape, in,
+          *this, shape, in,
           {arrays.gamma.as<Real>(), arrays.rstd.as<Real>(), arrays.ggamma.as<Real>(), arrays.gbeta.as<Real>()},
           {arrays.sums.as<float>(), arrays.sums.size / (2 * shape.groups * shape.channels)});
     });
