@@ -23,15 +23,18 @@ ROWS = {"elementwise": "*", "reduce": "*sum*:*dot*:*max*:*mean*:*norm*", "move":
         "conv/plain": "*conv*", "conv/tensor": "*conv*", "conv/tensor_narrow": "*conv*", "conv/tensor_narrow_weight": "*conv*",
         "conv/tensor_weight": "*conv*", "conv/tiles": "*conv*",
         "norm/norm": "*norm*", "norm/double": "*norm*", "norm/bits": "*norm*", "norm/loops": "*norm*",
+        "norm/ranks": "*norm*ranks*",
         "rows": "*softmax*:*l2*:*entropy*:*normalize*", "pool": "*pool*", "info_nce": "*info_nce*",
         "cross_correlation": "*cross_correlation*", "tiles": "*info_nce*:*cross_correlation*", "loops": "*"}
 OWN = {"optimizers": ["emulated_optimizers_test"], "gather_segments": ["emulated_recorded_step_test"],
        "views": ["emulated_views_test"], "conv/plain": ["emulated_conv_test"], "conv/tensor": ["emulated_conv_test", "emulated_conv_relu_norm_test"],
        "conv/tensor_narrow": ["emulated_conv_test"], "conv/tensor_narrow_weight": ["emulated_conv_test"], "conv/tensor_weight": ["emulated_conv_test"], "conv/tiles": ["emulated_conv_test"],
        "norm/norm": ["emulated_norm_test", "emulated_conv_relu_norm_test"], "norm/bits": ["emulated_norm_test"], "norm/loops": ["emulated_norm_test"],
+       "norm/ranks": ["emulated_norm_ranks_test"],
        "info_nce": ["emulated_loss_kernels_test"], "cross_correlation": ["emulated_loss_kernels_test"],
        "tiles": ["emulated_loss_kernels_test"]}
 USERS = {"loops.h": ["reduce.cu", "rows.cu", "elementwise.cu"], "norm/loops.h": ["norm/norm.cu", "norm/double.cu"],
+         "norm/ranks.h": ["norm/norm.cu", "norm/double.cu"],
          "tiles.h": ["info_nce.cu", "cross_correlation.cu"],
          "conv/tiles.h": ["conv/tensor.cu", "conv/tensor_weight.cu", "conv/tensor_narrow_weight.cu"]}
 
