@@ -170,9 +170,10 @@ void add_run(OptionBuilder& t) {
   t.flag("recompute", FIELD(recompute),
          "recompute batch norms' outputs in the backward pass: the same bits, less memory, more time",
          Flags::may_change);
-  t.flag("recompute-blocks", FIELD(recompute_blocks),
-         "recompute the inside of the encoder's blocks in the backward pass: the same bits, far less memory, more time",
-         Flags::may_change);
+  t.flag(
+      "recompute-blocks", FIELD(recompute_blocks),
+      "recompute the inside of the encoder's blocks in the backward pass: the same results, far less memory, more time",
+      Flags::may_change);
   t.choice("jpeg", FIELD(jpeg), {{"turbo", JpegLibrary::turbo}, {"stb", JpegLibrary::stb}},
            "JPEG decoder: libjpeg-turbo if the build has it, or stb_image");
   t.choice("decode", FIELD(decode), {{"fast", DecodeRule::fast}, {"exact", DecodeRule::exact}},

@@ -31,7 +31,8 @@ Tensor reconstruction_loss(const Tensor& prediction, const Tensor& target, const
 Tensor reconstruction_of_views(const Tensor& prediction, const Tensor& target, const Tensor& lines,
                                const std::array<std::int64_t, 2>& erased, const ReconstructionLoss& loss);
 
-/// Returns the deviation of each channel of images [M, H, W, C] over all pixels, at least 0.01: [C], a constant.
+/// Returns the deviation of each channel of images [M, H, W, C] over all pixels, of all ranks, at least 0.01: [C], a
+/// constant.
 Tensor channel_deviations(const Tensor& images, const Ranks& ranks = {});
 
 /// Mean and deviation of each patch over its pixels and channels, per line [N H G, 1]: the target normalization of He,
