@@ -4,24 +4,11 @@
 #include <vector>
 
 #include "kernels/communicators/threads.h"
-#include "kernels/draws.h"
 #include "tests/mpi/world.h"
+#include "tests/support/rank_values.h"
 
 namespace vergence::test {
 namespace {
-
-template <class T>
-std::vector<T> values_of(int rank, std::int64_t size) {
-  Random random(hash_name("mpi"), Purpose::test, 0, static_cast<std::uint64_t>(rank));
-  std::vector<T> values(static_cast<std::size_t>(size));
-  for (T& value : values) {
-    if constexpr (std::is_integral_v<T>)
-      value = static_cast<T>(random.below(100));
-    else
-      value = static_cast<T>(normal(random));
-  }
-  return values;
-}
 
 template <class T>
 Array array_of(std::vector<T>& values) {
