@@ -144,9 +144,9 @@ struct MpiProcess::State {
   int exceptions = std::uncaught_exceptions();
 };
 
-bool launched_by_mpi() {
-  for (const char* variable : {"OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK", "PMI_SIZE"})
-    if (std::getenv(variable)) return true;
+bool launched_by_mpi(const Environment& variable) {
+  for (const char* name : {"OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK", "PMI_SIZE"})
+    if (variable(name)) return true;
   return false;
 }
 
@@ -188,10 +188,10 @@ namespace vergence {
 
 struct MpiProcess::State {};
 
-bool launched_by_mpi() {
+bool launched_by_mpi(const Environment& variable) {
   // A launcher's only process needs no MPI.
-  for (const char* variable : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE"})
-    if (const char* processes = std::getenv(variable); processes && std::atoi(processes) > 1) return true;
+  for (const char* name : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE"})
+    if (const char* processes = variable(name); processes && std::atoi(processes) > 1) return true;
   return false;
 }
 

@@ -3,13 +3,14 @@
 #pragma once
 
 #include "kernels/communicator.h"
+#include "kernels/communicators/launch.h"
 
 namespace vergence {
 
 /// Whether mpirun, or another launcher of MPI programs, started this process: only then can an MpiProcess exist. Does
 /// not start MPI itself. In a build without MPI, whether it started several: they would each do the whole work, so such
 /// a program should make an MpiProcess, which throws.
-bool launched_by_mpi();
+bool launched_by_mpi(const Environment& variable = std::getenv);
 
 struct MpiSettings {
   double patience = 600;                            // seconds that a collective waits for the other ranks
