@@ -3,7 +3,10 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <string>
 
+#include "engine/ranks.h"
 #include "engine/recomputed.h"
 #include "models/layers.h"
 
@@ -35,18 +38,34 @@ Tensor part_of_rows(const Tensor& x, std::int64_t sections, std::int64_t part, s
 /// The reverse: the rows of all parts in the order of the whole.
 Tensor joined_parts(const Tensors& parts, std::int64_t sections);
 
+/// Makes the running statistics those of all ranks: as if the updates of rank 0 came first, then those of rank 1, and
+/// so on. Construct it before this rank's own updates, call `gather` after them.
+class RanksStatistics {
+ public:
+  explicit RanksStatistics(const ForwardMode& pass);
+  void gather() const;
+
+ private:
+  const ForwardMode& pass_;
+  std::map<std::string, RunningStatistics> before_;  // copies
+};
+
 /// f(model, x, pass), or with pass.micro_batch, part by part: `recomputed_model` of at most so many rows of each of the
-/// `sections` equal consecutive sections of x, such as the views. Batch norms see a part at a time.
+/// `sections` equal consecutive sections of x, such as the views. Batch norms see a part at a time, also where ranks
+/// share the batch: each rank's parts are its own.
 template <Model M, class F>
 Tensor in_parts(const M& model, const Tensor& x, const ForwardMode& pass, std::int64_t sections, const F& f) {
   const std::int64_t most = pass.micro_batch, rows = x.shape[0] / sections;
-  if (most == 0 || rows <= most) return f(model, x, pass);
+  if (most == 0 || rows * Ranks{pass.ranks}.count() <= most) return f(model, x, pass);
   ForwardMode of_part = pass;
   of_part.micro_batch = 0;
+  of_part.ranks = nullptr;
   const std::int64_t count = (rows + most - 1) / most;
+  const RanksStatistics statistics(pass);
   Tensors parts;
   for (std::int64_t part = 0; part < count; ++part)
     parts.push_back(recomputed_model(model, part_of_rows(x, sections, part, count), of_part, f));
+  statistics.gather();
   return joined_parts(parts, sections);
 }
 

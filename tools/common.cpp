@@ -13,6 +13,7 @@
 
 #include "engine/text/printable.h"
 #include "engine/text/words.h"
+#include "kernels/communicators/launch.h"
 #include "kernels/error.h"
 #include "ssl/options/help.h"
 #include "ssl/options/names.h"
@@ -171,6 +172,16 @@ void parse(CLI::App& app, int argc, const char* const* argv) {
   }
 }
 
+/// Several processes would each do the whole work, and write the same files.
+void refuse_ranks() {
+  const Launch launch = launch_of_environment();
+  if (launch.ranks == 1 || launch.by == Launch::By::slurm)
+    return;  // a script of SLURM's sbatch starts single processes
+  if (launch.rank > 0) throw ToldElsewhere{bad_usage};
+  throw UsageError(join("runs as one process, but ", launch.by == Launch::By::mpi ? "mpirun" : "torchrun", " started ",
+                        launch.ranks, "; only pretrain shares its work among ranks"));
+}
+
 int run_or_help(const std::function<int()>& body) {
   try {
     return body();
@@ -189,6 +200,8 @@ int run_tool(const std::string& tool, const std::function<int()>& body) {
     std::fflush(stdout);
     require(status != 0 || std::ferror(stdout) == 0, "standard output: not all of it could be written");
     return status;
+  } catch (const ToldElsewhere& told) {
+    return told.status;
   } catch (const UsageError& error) {
     return complain(tool, error.what(), bad_usage);
   } catch (const std::bad_alloc&) {
@@ -200,6 +213,7 @@ int run_tool(const std::string& tool, const std::function<int()>& body) {
 
 int run_tool(CLI::App& app, int argc, const char* const* argv, const std::function<int()>& body) {
   return run_tool(app.get_name(), [&] {
+    refuse_ranks();
     parse(app, argc, argv);
     return body();
   });

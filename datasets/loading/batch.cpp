@@ -17,12 +17,14 @@ std::vector<std::int64_t> epoch_order(std::int64_t count, std::uint64_t seed, st
   return order;
 }
 
-std::vector<std::int64_t> batch_indices(const std::vector<std::int64_t>& order, std::int64_t batch, std::int64_t step,
-                                        FreshViews fresh) {
+std::vector<std::int64_t> batch_indices(const std::vector<std::int64_t>& order, const LoaderSettings& settings,
+                                        std::int64_t step, FreshViews fresh) {
   const auto count = static_cast<std::int64_t>(order.size());
-  const std::int64_t begin = step * batch + (fresh == FreshViews::other_images ? count / 2 : 0);
+  const std::int64_t own = settings.own_batch();
+  const std::int64_t begin =
+      step * settings.batch + settings.rank * own + (fresh == FreshViews::other_images ? count / 2 : 0);
   std::vector<std::int64_t> indices;
-  for (std::int64_t i = begin; i < begin + batch; ++i) indices.push_back(order[static_cast<std::size_t>(i % count)]);
+  for (std::int64_t i = begin; i < begin + own; ++i) indices.push_back(order[static_cast<std::size_t>(i % count)]);
   return indices;
 }
 
@@ -30,6 +32,8 @@ void check_loader_settings(const LoaderSettings& settings, const Dataset& data) 
   require_usage(settings.batch >= 1, "loader: batch is ", settings.batch, ", expected 1 or more");
   require_usage(settings.batch <= data.count, "loader: a batch of ", settings.batch, " is larger than ", data.name, " ",
                 data.split, " with its ", data.count, " images");
+  require_usage(settings.batch % settings.ranks == 0, "loader: a batch of ", settings.batch,
+                " cannot be shared equally by ", settings.ranks, " ranks");
   require_usage(settings.fresh != FreshViews::other_images || 2 * settings.batch <= data.count, "loader: a batch of ",
                 settings.batch, " and as many other images, but ", data.name, " ", data.split, " has ", data.count);
   require_usage(data.count < std::int64_t{1} << 32, "loader: ", data.count, " images, expected fewer than 2^32");

@@ -22,11 +22,11 @@ DeviceSource::DeviceSource(const SourceSetup& setup)
   view_batch_.channels = device_view_channels(setup.activations);
   images_.describe(view_batch_);
   check_view_batch(view_batch_);
-  now_ = empty(backend_, {2 * settings_.batch + 1}, DType::i32);
+  now_ = empty(backend_, {2 * settings_.own_batch() + 1}, DType::i32);
   const std::int64_t size = view_batch_.size();
-  const Shape one_view{settings_.batch, size, size, view_batch_.channels};
+  const Shape one_view{settings_.own_batch(), size, size, view_batch_.channels};
   const auto count = static_cast<std::int64_t>(settings_.views.size());
-  views_.both = empty(backend_, one_view.with(0, count * settings_.batch), setup.activations);
+  views_.both = empty(backend_, one_view.with(0, count * settings_.own_batch()), setup.activations);
   if (settings_.fresh != FreshViews::none) {
     fresh_batch_ = view_batch_;
     fresh_batch_.purpose = Purpose::fresh_view;
@@ -43,7 +43,7 @@ SourceCost DeviceSource::cost(const SourceSetup& setup) {
   const std::int64_t size = settings.views[0].size, channels = device_view_channels(setup.activations);
   SourceCost cost;
   cost.images = image_bytes(setup.dataset);
-  cost.batch = settings.views_per_image() * settings.batch * size * size * channels * size_of(setup.activations);
+  cost.batch = settings.views_per_image() * settings.own_batch() * size * size * channels * size_of(setup.activations);
   cost.on_device = true;
   return cost;
 }
@@ -52,8 +52,8 @@ void DeviceSource::prepare(std::int64_t number) {
   const std::int64_t steps = count_ / settings_.batch, epoch = number / steps, step = number % steps;
   if (epoch_ != epoch) order_ = epoch_order(count_, settings_.seed, epoch);
   epoch_ = epoch;
-  const std::vector<std::int64_t> drawn = batch_indices(order_, settings_.batch, step);
-  const std::vector<std::int64_t> fresh = batch_indices(order_, settings_.batch, step, settings_.fresh);
+  const std::vector<std::int64_t> drawn = batch_indices(order_, settings_, step);
+  const std::vector<std::int64_t> fresh = batch_indices(order_, settings_, step, settings_.fresh);
   std::vector<std::int32_t> now(drawn.begin(), drawn.end());
   now.insert(now.end(), fresh.begin(), fresh.end());
   now.push_back(static_cast<std::int32_t>(epoch));
@@ -64,7 +64,7 @@ void DeviceSource::prepare(std::int64_t number) {
 
 Views DeviceSource::make() {
   const std::int32_t* now = now_.array().as<std::int32_t>();
-  const std::int64_t n = settings_.batch;
+  const std::int64_t n = settings_.own_batch();
   const ConstArray indices(now, n, DType::i32), fresh(now + n, n, DType::i32), epoch(now + 2 * n, 1, DType::i32);
   const auto fill = [&](const ViewBatch& batch, const ConstArray& images, const Tensor& views) {
     if (views) backend_.make_views(batch, images_.pixels(), images, epoch, views.array());

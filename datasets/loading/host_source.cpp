@@ -17,7 +17,7 @@ SourceCost HostSource::cost(const SourceSetup& setup) {
   const std::int64_t size = settings.views[0].size;
   SourceCost cost;
   cost.images = static_cast<std::int64_t>(setup.dataset.pixels.size());
-  cost.batch = settings.views_per_image() * settings.batch * size * size * settings.views[0].channels *
+  cost.batch = settings.views_per_image() * settings.own_batch() * size * size * settings.views[0].channels *
                static_cast<std::int64_t>(sizeof(float));
   cost.ahead = Loader::places * cost.batch;
   return cost;

@@ -33,12 +33,13 @@ struct Loader::State {
   State(const Dataset& dataset, LoaderSettings given) : data(dataset), settings(std::move(given)) {
     check_loader_settings(settings, data);
     steps = data.count / settings.batch;
+    images = settings.own_batch();
     first = settings.first_epoch * steps + settings.first_step;
     started = asked = first;
     plain_view = settings.plain_view();
     for (QueuePlace& place : ring) lay_out(place.batch);  // here, where a lack of memory can still be reported
     // Few enough to share a small batch, enough to make locks cheap.
-    portion = std::max<std::int64_t>(1, settings.batch / std::max(16, 4 * settings.workers));
+    portion = std::max<std::int64_t>(1, images / std::max(16, 4 * settings.workers));
   }
 
   ~State() {
@@ -52,14 +53,14 @@ struct Loader::State {
 
   QueuePlace& place_of(std::int64_t number) { return ring[static_cast<std::size_t>(number) % ring.size()]; }
   bool is_ready(const QueuePlace& place, std::int64_t number) const {
-    return place.number == number && place.done == settings.batch;
+    return place.number == number && place.done == images;
   }
 
   /// The place of a batch with images left to take, if any: the last started or the next.
   QueuePlace* place_with_work() {
     if (started > first) {
       QueuePlace& last = place_of(started - 1);
-      if (last.taken < settings.batch) return &last;
+      if (last.taken < images) return &last;
     }
     // The caller still uses batch asked - 1, so its place is not free yet.
     if (started >= std::max(asked - 1, first) + static_cast<std::int64_t>(ring.size())) return nullptr;
@@ -76,7 +77,7 @@ struct Loader::State {
       QueuePlace* place = nullptr;
       changed.wait(lock, [&] { return stopping || (place = place_with_work()) != nullptr; });
       if (stopping) return;
-      const std::int64_t from = place->taken, to = std::min(from + portion, settings.batch);
+      const std::int64_t from = place->taken, to = std::min(from + portion, images);
       place->taken = to;
       lock.unlock();
       std::exception_ptr failure;
@@ -89,14 +90,14 @@ struct Loader::State {
       lock.lock();
       if (failure && (!place->failure || at < place->failed_at)) place->failure = failure, place->failed_at = at;
       place->done += to - from;
-      const bool ready = place->done == settings.batch;
+      const bool ready = place->done == images;
       lock.unlock();
       if (ready) changed.notify_all();
     }
   }
 
   void lay_out(Batch& batch) const {
-    const auto values = static_cast<std::size_t>(settings.batch * pixels());
+    const auto values = static_cast<std::size_t>(images * pixels());
     batch.views.resize(settings.views.size() * values);
     if (settings.fresh != FreshViews::none) batch.fresh.resize(batch.views.size());
     if (settings.plain) batch.plain.resize(values);
@@ -109,8 +110,8 @@ struct Loader::State {
     batch.step = number % steps;
     batch.channels = settings.views[0].channels;
     if (order.epoch != batch.epoch) order = {batch.epoch, epoch_order(data.count, settings.seed, batch.epoch)};
-    batch.indices = batch_indices(order.indices, settings.batch, batch.step);
-    place.others = batch_indices(order.indices, settings.batch, batch.step, settings.fresh);
+    batch.indices = batch_indices(order.indices, settings, batch.step);
+    place.others = batch_indices(order.indices, settings, batch.step, settings.fresh);
     batch.labels.assign(batch.indices.size(), -1);
     place.number = number;
     place.taken = place.done = 0;
@@ -142,7 +143,7 @@ struct Loader::State {
       wanted.push_back({&settings.views[v],
                         Random(settings.seed, purpose, static_cast<std::uint32_t>(epoch),
                                static_cast<std::uint64_t>(index), static_cast<std::uint32_t>(v)),
-                        out.data() + (static_cast<std::int64_t>(v) * settings.batch + i) * pixels()});
+                        out.data() + (static_cast<std::int64_t>(v) * images + i) * pixels()});
     return wanted;
   }
 
@@ -150,6 +151,7 @@ struct Loader::State {
   LoaderSettings settings;
   ViewSettings plain_view;
   std::int64_t steps = 0;    // per epoch
+  std::int64_t images = 0;   // of a batch, made here
   std::int64_t first = 0;    // batch numbers continue over epochs: number = epoch * steps + step
   std::int64_t portion = 1;  // images that a worker takes at a time
 

@@ -13,13 +13,14 @@ namespace vergence {
 
 /// One batch: all of view 0, then all of view 1, and so on; each view is one group for statistics.
 struct Batch {
-  std::int64_t epoch = 0, step = 0;   // step within the epoch
-  std::int64_t channels = 3;          // of the images and views
-  std::vector<std::int64_t> indices;  // batch values: indices in the data set (of the replacement for a bad image)
-  std::vector<std::int32_t> labels;   // batch values; -1 without labels
-  std::vector<float> views;           // [views * batch, size, size, channels]
-  std::vector<float> plain;           // [batch, size, size, channels], or empty
-  std::vector<float> fresh;           // like views, or empty
+  std::int64_t epoch = 0, step = 0;  // step within the epoch
+  std::int64_t channels = 3;         // of the images and views
+  std::vector<std::int64_t>
+      indices;  // a rank's part of the batch: indices in the data set (of the replacement for a bad image)
+  std::vector<std::int32_t> labels;  // as many; -1 without labels
+  std::vector<float> views;          // [views * images, size, size, channels]
+  std::vector<float> plain;          // [images, size, size, channels], or empty
+  std::vector<float> fresh;          // like views, or empty
 };
 
 class Loader {

@@ -124,8 +124,8 @@ Launch launch_of_environment(const Environment& variable) {
   const Reader reader(variable);
   if (launched_by_mpi(variable)) return launch_by_mpi(reader);
   if (reader.has("RANK") && reader.has("WORLD_SIZE")) return launch_by_torchrun(reader);
-  if (reader.has("SLURM_STEP_ID") && reader.first({"SLURM_STEP_NUM_TASKS", "SLURM_NTASKS"}))
-    return launch_by_slurm(reader);
+  const bool step = reader.has("SLURM_STEP_ID") || (reader.has("SLURM_PROCID") && !reader.has("SLURM_JOB_ID"));
+  if (step && reader.first({"SLURM_STEP_NUM_TASKS", "SLURM_NTASKS"})) return launch_by_slurm(reader);
   return {};
 }
 

@@ -101,6 +101,7 @@ struct Options {
   std::int64_t log_every = 1;         // steps between lines of metrics.jsonl
   bool tensorboard = true;            // write TensorBoard's event files
   std::int64_t workers = 0;           // loader threads; 0: as many as suit the machine
+  double rank_timeout = 600;          // seconds to wait for other ranks
   bool deterministic = false;
   bool tune = false;
 

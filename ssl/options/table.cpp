@@ -183,6 +183,8 @@ void add_run(OptionBuilder& t) {
            "unreadable images: stop the run, or skip them", Flags::may_change);
   t.number("workers", FIELD(workers), from(0, 1024), "threads that make views; 0: chosen for the machine",
            Flags::may_change);
+  t.number("rank-timeout", FIELD(rank_timeout), positive,
+           "with several ranks: seconds to wait for one that does not answer before the run ends", Flags::may_change);
   t.flag("deterministic", FIELD(deterministic), "on a GPU: the same bits in every run (the CPU always gives the same)");
   t.flag("tune", FIELD(tune),
          "choose convolution algorithms by timing them, not by the fixed rule; saved in tuning.json");

@@ -9,15 +9,32 @@
 
 namespace vergence {
 
-TrainingPlan make_plan(const Options& options, const Dataset& dataset, const Objective& objective, Backend& backend) {
+namespace {
+
+/// Throws UsageError unless every rank gets an equal part of the batch, and of each micro-batch all.
+void require_shared(const Options& options, int ranks) {
+  const std::int64_t own = options.batch / ranks, micro = options.micro_batch;
+  require_usage(options.batch % ranks == 0, "--batch: ", options.batch, " images cannot be shared equally by ", ranks,
+                " ranks: expected a multiple of ", ranks);
+  require_usage(micro == 0 || micro >= options.batch || own % micro == 0, "--micro-batch: ", micro,
+                ", but each of the ", ranks, " ranks has ", own, " images of a batch: expected a divisor of ", own);
+}
+
+}  // namespace
+
+TrainingPlan make_plan(const Options& options, const Dataset& dataset, const Objective& objective, Backend& backend,
+                       const Sharing& sharing) {
+  if (sharing.ranks > 1) require_shared(options, sharing.ranks);
   TrainingPlan plan;
   plan.step = objective.cost(options.batch);
+  plan.step.bytes = objective.cost(options.batch / sharing.ranks).bytes;
+  plan.ranks = sharing.ranks;
   plan.images = dataset.count;
   plan.steps_per_epoch = steps_per_epoch(options, dataset);
   plan.steps = plan.steps_per_epoch * options.epochs;
   plan.effective_lr = options.effective_lr();
   const SourceSetup source{.dataset = dataset,
-                           .settings = loader_settings(options, dataset, objective, 0),
+                           .settings = loader_settings(options, dataset, objective, 0, sharing),
                            .backend = backend,
                            .activations = activations_of(options, backend),
                            .reserve = plan.reserve()};
@@ -47,7 +64,8 @@ std::string plan_text(const Options& options, const TrainingPlan& plan) {
   out << "with its heads    " << millions(plan.step.parameters) << " M parameters (" << options.objective << ")\n";
   out << "a step            " << std::setprecision(1) << plan.step.flops / 1e9 << " GFLOP for " << options.batch
       << " images, two views each\n";
-  out << "memory            about " << std::setprecision(0) << mebibytes(plan.bytes) << " MiB (images "
+  out << "memory            about " << std::setprecision(0) << mebibytes(plan.bytes) << " MiB"
+      << (plan.ranks > 1 ? join(" on each of ", plan.ranks, " ranks") : "") << " (images "
       << mebibytes(plan.source.images);
   if (plan.source.on_device)
     out << " on the device)\n";

@@ -9,15 +9,17 @@
 #include "ssl/objective.h"
 #include "ssl/options/options.h"
 #include "ssl/steps/figures.h"
+#include "ssl/steps/world.h"
 
 namespace vergence {
 
 struct TrainingPlan {
-  StepCost step;
+  StepCost step;  // of all ranks together, but bytes of one
+  int ranks = 1;
   std::int64_t images = 0, steps_per_epoch = 0, steps = 0;  // steps: of the whole schedule
   std::int64_t image_size = 0, channels = 0;                // of a view
   SourceCost source;                                        // of making the batches
-  std::int64_t bytes = 0;                                   // of source and step
+  std::int64_t bytes = 0;                                   // of source and step, on each rank
   double effective_lr = 0;
   FigurePlan figures;
 
@@ -28,8 +30,9 @@ struct TrainingPlan {
   std::int64_t reserve() const { return step.bytes + step.bytes / 4 + (std::int64_t{2} << 30); }
 };
 
-/// Throws UsageError if the batch is larger than the data set.
-TrainingPlan make_plan(const Options& options, const Dataset& dataset, const Objective& objective, Backend& backend);
+/// Throws UsageError if the batch is larger than the data set, or not a multiple of the ranks.
+TrainingPlan make_plan(const Options& options, const Dataset& dataset, const Objective& objective, Backend& backend,
+                       const Sharing& sharing = {});
 
 /// The plan in readable lines.
 std::string plan_text(const Options& options, const TrainingPlan& plan);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <sched.h>
+#include <unistd.h>
 
 #include "ssl/options/table.h"
 
@@ -24,28 +25,37 @@ std::int64_t steps_per_epoch(const Options& options, const Dataset& dataset) {
   return dataset.count / options.batch;
 }
 
-int loader_workers(const Options& options, bool computed_here) {
-  if (options.workers > 0) return static_cast<int>(options.workers);
-  constexpr int most = 16;
+int processors_of_rank(int ranks_here) {
+  constexpr int many = 1024;
   cpu_set_t allowed;
   CPU_ZERO(&allowed);
-  // The call fails if the machine has more processors than the set holds: more than enough.
-  const int processors = sched_getaffinity(0, sizeof allowed, &allowed) == 0 ? CPU_COUNT(&allowed) : 2 * most;
+  // The call fails if the machine has more processors than the set holds.
+  const int processors = sched_getaffinity(0, sizeof allowed, &allowed) == 0 ? CPU_COUNT(&allowed) : many;
+  const auto all = static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
+  return std::max(1, std::min(processors, std::max(all, 1) / ranks_here));
+}
+
+int loader_workers(const Options& options, bool computed_here, int ranks_here) {
+  if (options.workers > 0) return static_cast<int>(options.workers);
+  constexpr int most = 16;
+  const int processors = processors_of_rank(ranks_here);
   return std::clamp(computed_here ? processors / 2 : processors - 1, 1, most);
 }
 
 LoaderSettings loader_settings(const Options& options, const Dataset& dataset, const Objective& objective,
-                               std::int64_t step) {
+                               std::int64_t step, const Sharing& sharing) {
   const std::int64_t steps = steps_per_epoch(options, dataset);
   LoaderSettings settings;
   settings.batch = options.batch;
+  settings.rank = sharing.rank;
+  settings.ranks = sharing.ranks;
   settings.views = view_settings(options, dataset);
   settings.plain = objective.needs_plain();
   settings.plain_resize =
       options.eval_resize >= 0 ? options.eval_resize : dataset.evaluation_resize(settings.views[0].size);
   settings.fresh = objective.fresh_views();
   settings.seed = static_cast<std::uint64_t>(options.seed);
-  settings.workers = loader_workers(options, !backend(options.device.c_str()).traits().beside_host);
+  settings.workers = loader_workers(options, !backend(options.device.c_str()).traits().beside_host, sharing.ranks_here);
   settings.first_epoch = step / steps;
   settings.first_step = step % steps;
   return settings;
@@ -58,9 +68,13 @@ DType activations_of(const Options& options, const Backend& backend) {
   return DType::f32;
 }
 
-ObjectiveSetup objective_setup(const Options& options, std::int64_t image_size, Backend& backend,
-                               std::int64_t channels) {
-  return {options, encoder_settings(options, image_size, channels), backend, activations_of(options, backend)};
+ObjectiveSetup objective_setup(const Options& options, std::int64_t image_size, Backend& backend, std::int64_t channels,
+                               const Ranks& ranks) {
+  return {.options = options,
+          .encoder = encoder_settings(options, image_size, channels),
+          .backend = backend,
+          .activations = activations_of(options, backend),
+          .ranks = ranks};
 }
 
 KernelChoices kernel_choices(const Options& options) {
@@ -85,6 +99,12 @@ Backend& device_of(const Options& options) {
   Backend& device = backend(options.device.c_str());
   device.set_choices(choices);
   return device;
+}
+
+Backend& device_of(const Options& options, World& world) {
+  Backend* device = nullptr;
+  world.together([&] { device = &device_of(options); });
+  return *device;
 }
 
 }  // namespace vergence

@@ -8,6 +8,7 @@
 #include "datasets/loading/batch.h"
 #include "ssl/objective.h"
 #include "ssl/options/options.h"
+#include "ssl/steps/world.h"
 
 namespace vergence {
 
@@ -18,13 +19,16 @@ void settle_batch(Options& options, const Dataset& dataset);
 /// Steps in one epoch: the last partial batch is dropped. Throws UsageError if the batch is larger than the data set.
 std::int64_t steps_per_epoch(const Options& options, const Dataset& dataset);
 
+/// The processors that this process may use, at most an equal share if it is one of `ranks_here` on this host.
+int processors_of_rank(int ranks_here);
+
 /// Returns the number of threads that make views: --workers, or if that is 0, half of this process's processors if
 /// steps are `computed_here` (on the same processors), else all but one, which drives the device. 1 to 16.
-int loader_workers(const Options& options, bool computed_here);
+int loader_workers(const Options& options, bool computed_here, int ranks_here = 1);
 
 /// The loader's settings for a run that starts or continues after `step` steps.
 LoaderSettings loader_settings(const Options& options, const Dataset& dataset, const Objective& objective,
-                               std::int64_t step);
+                               std::int64_t step, const Sharing& sharing = {});
 
 /// The type of the encoder's activations. Throws UsageError if `backend` lacks the precision.
 DType activations_of(const Options& options, const Backend& backend);
@@ -32,7 +36,7 @@ DType activations_of(const Options& options, const Backend& backend);
 /// The setup of an objective with the options' encoder, precision and seed, for views of `image_size`. The options must
 /// outlive it.
 ObjectiveSetup objective_setup(const Options& options, std::int64_t image_size, Backend& backend,
-                               std::int64_t channels = 3);
+                               std::int64_t channels = 3, const Ranks& ranks = {});
 
 /// Returns the kernel choices by `--cpu-conv`, `--conv`, `--weight-gradients`, `--precision` and `--deterministic`.
 /// Throws UsageError if they conflict.
@@ -40,5 +44,7 @@ KernelChoices kernel_choices(const Options& options);
 
 /// The options' device, with its kernel choices set before anything is created there.
 Backend& device_of(const Options& options);
+/// The same on all ranks of `world`, which call it together.
+Backend& device_of(const Options& options, World& world);
 
 }  // namespace vergence

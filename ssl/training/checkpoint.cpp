@@ -107,6 +107,7 @@ CheckpointSnapshot::CheckpointSnapshot(const ObjectiveState& state, const RunPos
                 {"labels_xxh128", position.data.labels},
                 {"seconds", join(position.seconds)},
                 {"config", position.config}} {
+  if (position.ranks > 1) metadata_["ranks"] = std::to_string(position.ranks);
   each_value(
       state,
       [&](const std::string& name, const Tensor& tensor, bool parameter) {
@@ -155,6 +156,7 @@ Checkpoint::Checkpoint(const std::string& path) : file_(path) {
   position_ = {.step = stored_number(file_, "step"),
                .epoch = stored_number(file_, "epoch"),
                .threads = stored_number(file_, "threads"),
+               .ranks = file_.metadata().contains("ranks") ? stored_number(file_, "ranks") : 1,
                .images = file_.metadata().contains("images") ? stored_number(file_, "images") : 0,
                .data = {text_or_none(file_, "images_xxh128"), text_or_none(file_, "labels_xxh128")},
                .seconds = seconds_spent(file_),

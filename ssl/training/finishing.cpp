@@ -52,15 +52,17 @@ void save_distributions(const std::string& path, const Distributions& distributi
 }
 
 Statistics recalibrated_statistics(const Encoder& encoder, const Dataset& dataset, const ExtractSettings& settings,
-                                   const Recalibration& recalibration, Backend& backend) {
+                                   const Recalibration& recalibration, Backend& backend, const Sharing& sharing) {
   const Encoder constant = encoder.constant();
   const std::vector<std::int64_t> order = epoch_order(dataset.count, recalibration.seed, recalibration.epoch);
   const std::int64_t batches = std::min(recalibration.batches, dataset.count / settings.batch);
+  const std::int64_t own = settings.batch / sharing.ranks;
   Statistics statistics;
   for (std::int64_t i = 0; i < batches; ++i) {
-    const auto first = order.begin() + i * settings.batch;
-    const std::vector<std::int64_t> indices(first, first + settings.batch);
-    ForwardMode pass{.running = &statistics, .activations = recalibration.activations};
+    const auto first = order.begin() + i * settings.batch + sharing.rank * own;
+    const std::vector<std::int64_t> indices(first, first + own);
+    ForwardMode pass{
+        .running = &statistics, .activations = recalibration.activations, .ranks = sharing.tensors.communicator};
     pass.statistics_momentum = 1 / static_cast<double>(i + 1);
     constant.feature_map(plain_images(dataset, indices, settings, backend), pass);
   }
@@ -75,7 +77,7 @@ Statistics recalibrated_statistics(const RunSetup& run) {
                                   .seed = static_cast<std::uint64_t>(run.options.seed),
                                   .epoch = run.options.epochs,
                                   .activations = run.activations},
-                                 run.backend);
+                                 run.backend, run.sharing);
 }
 
 }  // namespace vergence

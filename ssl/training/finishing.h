@@ -42,9 +42,9 @@ struct Recalibration {
 };
 
 /// Returns running statistics of an encoder over un-augmented images of `dataset`: the plain average over batches, each
-/// normalized by its own statistics. Changes neither weights nor the encoder's own statistics.
+/// normalized by its own statistics. Changes neither weights nor the encoder's own statistics. Ranks share each batch.
 Statistics recalibrated_statistics(const Encoder& encoder, const Dataset& dataset, const ExtractSettings& settings,
-                                   const Recalibration& recalibration, Backend& backend);
+                                   const Recalibration& recalibration, Backend& backend, const Sharing& sharing = {});
 
 /// The same for a run's encoder over its training images: the statistics of the encoder saved after the last step.
 Statistics recalibrated_statistics(const RunSetup& run);

@@ -36,13 +36,14 @@ bool ends_within_a_line(int file) {
 }  // namespace
 
 TrainLog::TrainLog(TrainLog* outer, std::FILE* out, std::FILE* errors)
-    : outer_(outer), out_(outer ? outer->out_ : out), errors_(outer ? outer->errors_ : errors) {}
+    : outer_(outer), out_(outer ? outer->out_ : out), errors_(outer ? outer->errors_ : errors), failed_(!out_) {}
 
 TrainLog::~TrainLog() {
   if (file_ >= 0) close(file_);
 }
 
 void TrainLog::show(std::FILE* screen, std::string_view lines) {
+  if (!screen) return;
   const std::string text = printable_lines(lines);
   std::fflush(out_);  // both may be the same terminal
   std::fputs(text.c_str(), screen);

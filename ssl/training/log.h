@@ -10,7 +10,7 @@ namespace vergence {
 class TrainLog {
  public:
   /// `outer`: the log of the enclosing run, which receives and shows every line. Without one, shows lines on `out` and
-  /// `errors`.
+  /// `errors`; if those are null, the log is silent: it shows and keeps nothing.
   explicit TrainLog(TrainLog* outer = nullptr, std::FILE* out = stdout, std::FILE* errors = stderr);
   ~TrainLog();
   TrainLog(const TrainLog&) = delete;
@@ -26,7 +26,7 @@ class TrainLog {
   /// If the file cannot be written, now or later, warns once on `errors` and writes no more.
   void open(const std::string& path);
 
-  /// The stream that shows its lines.
+  /// The stream that shows its lines; null if it is silent.
   std::FILE* out() const { return out_; }
 
  private:

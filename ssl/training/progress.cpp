@@ -75,7 +75,11 @@ std::string fitting(const std::vector<std::string>& lines, std::int64_t columns)
 }
 
 Progress::Progress(const ProgressSettings& settings, TrainLog& log)
-    : settings_(settings), log_(log), out_(log.out()), terminal_(isatty(fileno(out_)) == 1), step_(settings.start) {}
+    : settings_(settings),
+      log_(log),
+      out_(log.out()),
+      terminal_(out_ && isatty(fileno(out_)) == 1),
+      step_(settings.start) {}
 
 Progress::~Progress() { finish(); }
 
@@ -148,6 +152,7 @@ void Progress::evaluating(std::int64_t done, std::int64_t total) {
 /// Shows `what` (sorted from long to short) on a terminal, else `plain`; `least`: shorter forms.
 void Progress::show(const std::array<std::string, 3>& what, const std::string& plain,
                     const std::vector<std::string>& least) {
+  if (!out_) return;
   shown_at_ = seconds_since(begin_);
   const double seconds = left();
   if (!terminal_) {
@@ -189,7 +194,7 @@ void Progress::note(const std::string& line) {
 void Progress::finish() {
   if (terminal_ && width_ > 0) std::fprintf(out_, "\n");
   width_ = 0;
-  std::fflush(out_);
+  if (out_) std::fflush(out_);
 }
 
 }  // namespace vergence

@@ -75,7 +75,7 @@ class Progress {
 
   ProgressSettings settings_;
   TrainLog& log_;
-  std::FILE* out_;
+  std::FILE* out_;  // null: silent
   bool terminal_;
   Clock::time_point begin_ = Clock::now();
   Work work_ = Work::steps;

@@ -80,6 +80,9 @@ StartPoint resume(const RunSetup& run, const RunFolder& folder, TrainLog& log) {
   if (position.threads != omp_get_max_threads())
     log.warn(join("warning: the run started with ", position.threads, " threads and continues with ",
                   omp_get_max_threads(), ": results may differ in the last bits"));
+  if (position.ranks != run.sharing.ranks)
+    log.warn(join("warning: the run started with ", counted(position.ranks, "rank"), " and continues with ",
+                  run.sharing.ranks, ": results may differ in the last bits"));
   if (const std::string warning = other_data(position, run.data); !warning.empty()) log.warn(warning);
   log.say(join("resumed at step ", position.step));
   return {position.step, position.seconds};

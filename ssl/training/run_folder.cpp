@@ -33,6 +33,12 @@ int lock_folder(const std::string& path) {
   return lock;
 }
 
+/// The path without slashes at its end.
+std::string without_slashes(std::string path) {
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  return path;
+}
+
 /// The outermost missing folder on the way to `path`; empty: none is missing.
 std::string first_missing(const std::string& path) {
   std::string missing;
@@ -95,8 +101,11 @@ bool RunFolder::has(const std::string& file) {
   return !none;
 }
 
-RunFolder::RunFolder(std::string path, bool resume) : path_(std::move(path)) {
-  while (path_.size() > 1 && path_.back() == '/') path_.pop_back();
+RunFolder::RunFolder(Follow, std::string path, bool resume) : path_(without_slashes(std::move(path))), follows_(true) {
+  resuming_ = resume && has(checkpoint());
+}
+
+RunFolder::RunFolder(std::string path, bool resume) : path_(without_slashes(std::move(path))) {
   created_ = first_missing(path_);
   create_folders(path_);
   check_files(*this);
@@ -116,7 +125,7 @@ RunFolder::RunFolder(std::string path, bool resume) : path_(std::move(path)) {
 RunFolder::~RunFolder() {
   if (metrics_ >= 0) close(metrics_);
   if (!created_.empty()) remove_if_empty();
-  close(lock_);
+  if (lock_ >= 0) close(lock_);
 }
 
 /// Removes the folders created for a run that wrote nothing, from the inside out.
@@ -141,9 +150,12 @@ void RunFolder::refuse_remains() const {
                 "overwrite it: restore the checkpoint, or choose another --out");
 }
 
-void RunFolder::write_config(const std::string& toml) { write_atomically(config(), toml); }
+void RunFolder::write_config(const std::string& toml) {
+  if (!follows_) write_atomically(config(), toml);
+}
 
 void RunFolder::open_metrics(std::int64_t last_step) {
+  if (follows_) return;
   if (metrics_ >= 0) close(metrics_);
   if (file_exists(metrics())) {  // not a broken link
     const std::string text = read_file(metrics());
@@ -156,6 +168,7 @@ void RunFolder::open_metrics(std::int64_t last_step) {
 }
 
 void RunFolder::log(const nlohmann::ordered_json& line) {
+  if (follows_) return;
   require(metrics_ >= 0, metrics(), ": open_metrics was not called");
   nlohmann::ordered_json finite = line;
   null_what_is_not_finite(finite);

@@ -16,6 +16,9 @@ class RunFolder {
   /// if another process uses the folder, if it cannot be created, or if a file in it cannot be written or is not a
   /// regular file.
   RunFolder(std::string path, bool resume);
+  /// The folder that another rank has opened: only read here, what would be written is dropped.
+  struct Follow {};
+  RunFolder(Follow, std::string path, bool resume);
   ~RunFolder();
   RunFolder(const RunFolder&) = delete;
   RunFolder& operator=(const RunFolder&) = delete;
@@ -56,7 +59,7 @@ class RunFolder {
 
   std::string path_;
   std::string created_;  // the outermost folder that was; empty: all were there
-  bool resuming_ = false;
+  bool resuming_ = false, follows_ = false;
   int lock_ = -1, metrics_ = -1;
 };
 

@@ -10,14 +10,15 @@
 
 namespace vergence {
 
-void RunNotes::begin(const RunFolder& folder, const Options& options, std::int64_t from_step) {
-  if (record_) return;
+void RunNotes::begin(const RunFolder& folder, const Options& options, std::int64_t from_step, int ranks) {
+  if (record_ || !log.out()) return;
   step_ = from_step;
   log.open(folder.train_log());
   record_.emplace(folder.record(), RunStart{.command = options.command,
                                             .device = device_text(options),
                                             .threads = omp_get_max_threads(),
                                             .from_step = from_step,
+                                            .ranks = ranks,
                                             .extended = options.extend > 0 ? extensions_text(options) : ""});
   if (!record_->notice().empty()) log.say(record_->notice());
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstdio>
 #include <functional>
 #include <optional>
 #include <string>
@@ -17,9 +18,12 @@ class RunNotes {
  public:
   /// `outer`: the notes of the run whose first stage this is; its log receives this run's lines too.
   explicit RunNotes(RunNotes* outer = nullptr) : log(outer ? &outer->log : nullptr) {}
+  /// With `silent`, writes and shows nothing: the notes of a rank that does not lead.
+  explicit RunNotes(bool silent) : log(nullptr, silent ? nullptr : stdout, silent ? nullptr : stderr) {}
 
-  /// Opens both files in the folder, once it is certain that the run uses it. Does nothing if they are open.
-  void begin(const RunFolder& folder, const Options& options, std::int64_t from_step);
+  /// Opens both files in the folder, once it is certain that the run uses it. Does nothing if they are open, or if the
+  /// log is silent.
+  void begin(const RunFolder& folder, const Options& options, std::int64_t from_step, int ranks = 1);
   /// Call when the checkpoint of this step is written.
   void reached(std::int64_t step) { step_ = step; }
   /// Runs `body`, which returns an exit status, and records how it ended; for an exception, also the line that run_tool

@@ -115,6 +115,7 @@ RunRecord::RunRecord(std::string path, const RunStart& start) : path_(std::move(
                             {"exit", nullptr},
                             {"from_step", start.from_step},
                             {"to_step", nullptr}});
+  if (start.ranks > 1) record["runs"].back()["ranks"] = start.ranks;
   if (!start.extended.empty()) record["runs"].back()["extended"] = start.extended;
   write_atomically(path_, json_text(record, 1) + "\n");
 }

@@ -3,7 +3,7 @@
 //   runs              an object for each start and each --resume: command (as a shell reads it), directory, host,
 //                     processor, threads, device, start, end (UTC, ISO 8601), exit (status), from_step, to_step; if
 //                     another version or commit made it, also that version and commit; after --extend `extended`, all
-//                     extensions.
+//                     extensions; with several ranks their number, `ranks` (host and threads are those of rank 0).
 // end, exit and to_step are null while it runs, and stay null if it is killed. to_step is the step of its last
 // checkpoint, from which the next entry continues.
 #pragma once
@@ -19,6 +19,7 @@ struct RunStart {
   std::string command;  // quoted for a shell; empty: unknown
   std::string device;   // "cpu, fp32, 2 threads"
   std::int64_t threads = 1, from_step = 0;
+  int ranks = 1;         // processes that share the batches
   std::string extended;  // how --extend lengthened the run; empty: it did not
 };
 

@@ -60,6 +60,7 @@ void RunSaver::add_checkpoint(std::int64_t step, double seconds) {
   const RunPosition position{.step = step,
                              .epoch = epoch(step),
                              .threads = omp_get_max_threads(),
+                             .ranks = run_.sharing.ranks,
                              .images = run_.data.train().count,
                              .data = run_.data.fingerprint(),
                              .seconds = seconds,

@@ -26,22 +26,24 @@ std::unique_ptr<Objective> objective_of(ObjectiveSetup setup, bool restored, std
 
 }  // namespace
 
-RunSetup::RunSetup(const Options& given, RunData& images, Backend& device, bool restored)
+RunSetup::RunSetup(const Options& given, RunData& images, Backend& device, bool restored, Sharing ranks)
     : options(given),
       data(images),
       backend(device),
+      sharing(ranks),
       activations(activations_of(options, backend)),
       view(view_settings(options, data.train())[0]),
       steps_per_epoch(vergence::steps_per_epoch(options, data.train())),
       schedule(options, steps_per_epoch),
-      objective(objective_of(objective_setup(options, view.size, backend, view.channels), restored, initial)),
-      plan(make_plan(options, data.train(), *objective, backend)),
+      objective(objective_of(objective_setup(options, view.size, backend, view.channels, sharing.tensors), restored,
+                             initial)),
+      plan(make_plan(options, data.train(), *objective, backend, sharing)),
       last_step(options.max_steps ? std::min(options.max_steps, schedule.steps()) : schedule.steps()),
       config(options_to_toml(options)) {}
 
 std::unique_ptr<BatchSource> RunSetup::batches(std::int64_t step) const {
   return make_batch_source({.dataset = data.train(),
-                            .settings = loader_settings(options, data.train(), *objective, step),
+                            .settings = loader_settings(options, data.train(), *objective, step, sharing),
                             .backend = backend,
                             .activations = activations,
                             .reserve = plan.reserve()});
@@ -71,6 +73,9 @@ void announce(const RunSetup& run, const std::string& folder, TrainLog& log) {
   say(plan_text(options, run.plan));
   if (!run.initial.empty()) say("initial weights   ", run.initial);
   say("device            ", device_text(options), "\nrun folder        ", printable(folder));
+  if (const Sharing& sharing = run.sharing; sharing.ranks > 1)
+    say("ranks             ", sharing.ranks, ", ", sharing.ranks_here, " of them on this host, each with ",
+        options.batch / sharing.ranks, " images of a batch");
   if (const std::string by = run.backend.convolutions_by(run.activations); !by.empty()) say("convolutions      ", by);
   if (!run.schedule.notice().empty()) say(run.schedule.notice());
   if (options.precision == Precision::bf16 && !run.backend.traits().fast_bf16)

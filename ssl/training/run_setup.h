@@ -11,6 +11,7 @@
 #include "ssl/options/options.h"
 #include "ssl/steps/plan.h"
 #include "ssl/steps/run_schedule.h"
+#include "ssl/steps/world.h"
 #include "ssl/training/log.h"
 #include "ssl/training/run_data.h"
 
@@ -20,11 +21,12 @@ struct RunSetup {
   /// All must outlive this. `backend`: the options' device; training needs device_of(options). `restored`: a checkpoint
   /// will replace the weights, so those of --init are not read. Throws UsageError if options conflict or do not fit the
   /// images.
-  RunSetup(const Options& options, RunData& data, Backend& backend, bool restored = false);
+  RunSetup(const Options& options, RunData& data, Backend& backend, bool restored = false, Sharing sharing = {});
 
   const Options& options;
   RunData& data;
   Backend& backend;
+  Sharing sharing;    // of each batch
   DType activations;  // of the encoder
   ViewSettings view;  // an image's first view
   std::int64_t steps_per_epoch;

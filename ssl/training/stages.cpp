@@ -49,6 +49,14 @@ std::optional<Stages> stages_of(const Options& options) {
   return {};
 }
 
+/// The leader opens the run folder; the others only read there.
+void open_folder(std::optional<RunFolder>& folder, const Options& options, const World& world) {
+  if (world.leads())
+    folder.emplace(options.run_folder(), options.resume);
+  else
+    folder.emplace(RunFolder::Follow{}, options.run_folder(), options.resume);
+}
+
 std::string heading(int stage, const Options& options) {
   return join("stage ", stage, " of 2: ", options.objective, ", ", counted(options.epochs, "epoch"), ", in ",
               printable(options.run_folder()), "\n");
@@ -64,20 +72,25 @@ void announce_encoder(const std::string& encoder, std::int64_t steps, const RunF
   log.say(join("stage 1 of 2: over, at step ", printable(step->second), " of ", steps));
 }
 
-TrainingResult run_stages(Stages& stages, RunData& data, RunFolder& folder, RunNotes& notes) {
-  // Refuses now what stage 2 would refuse.
-  const TrainingPlan plan = RunSetup(stages.second, data, device_of(stages.second), folder.resuming()).plan;
-  require_own_run(folder, stages.second);
+TrainingResult run_stages(Stages& stages, RunData& data, RunFolder& folder, RunNotes& notes, World& world) {
+  TrainingPlan plan;
+  Backend& device = device_of(stages.second, world);
+  const Sharing sharing = world.sharing(device);
+  world.together([&] {  // refuses now what stage 2 would refuse
+    plan = RunSetup(stages.second, data, device, folder.resuming(), sharing).plan;
+    require_own_run(folder, stages.second);
+  });
   const std::string encoder = folder.first_stage() + "/encoder.safetensors";
   if (folder.resuming()) {
     announce_encoder(encoder, plan.steps_per_epoch * stages.first.epochs, folder, notes.log);
   } else {
-    notes.begin(folder, stages.second, 0);
+    notes.begin(folder, stages.second, 0, sharing.ranks);
     folder.write_config(options_to_toml(stages.second));
     notes.log.say(heading(1, stages.first));
-    RunFolder of_stage(stages.first.run_folder(), stages.first.resume);
+    std::optional<RunFolder> of_stage;
+    world.together([&] { open_folder(of_stage, stages.first, world); });
     RunNotes notes_of_stage(&notes);
-    const TrainingResult result = train_run(stages.first, data, of_stage, notes_of_stage);
+    const TrainingResult result = train_run(stages.first, data, *of_stage, notes_of_stage, world);
     if (result.exit_status) {
       notes.log.say("stopped in stage 1 of 2: the same command with --resume goes on");
       return result;
@@ -86,7 +99,7 @@ TrainingResult run_stages(Stages& stages, RunData& data, RunFolder& folder, RunN
   }
   stages.take_encoder(stages.second, encoder);
   notes.log.say(heading(2, stages.second));
-  return train_run(stages.second, data, folder, notes);
+  return train_run(stages.second, data, folder, notes, world);
 }
 
 struct TimedPlan {
@@ -95,15 +108,16 @@ struct TimedPlan {
   double seconds = 0;  // of the whole run; 0: unknown
 };
 
-TimedPlan timed_plan(const Options& options, RunData& data) {
+TimedPlan timed_plan(const Options& options, RunData& data, int ranks) {
   TimedPlan timed;
   Backend& device = backend(options.device.c_str());
   {
-    const RunSetup run(options, data, device);  // frees its memory before steps are timed
+    const RunSetup run(options, data, device, false, {.ranks = ranks});  // frees its memory before steps are timed
     timed.plan = run.plan;
     timed.text = described(run);
   }
-  const StepTime time = time_step(options, timed.plan, device);
+  const StepTime time =
+      ranks > 1 ? StepTime{0, "only a step of one rank can be timed"} : time_step(options, timed.plan, device);
   timed.text += time_text(options, timed.plan, time);
   timed.seconds = time.seconds * static_cast<double>(planned_steps(options, timed.plan));
   return timed;
@@ -111,35 +125,47 @@ TimedPlan timed_plan(const Options& options, RunData& data) {
 
 }  // namespace
 
-TrainingResult pretrain(const Options& given) {
+TrainingResult pretrain(const Options& given, World& world) {
   Options options = given;
-  require_tunable(options);
-  RunNotes notes;
+  if (!world.leads()) options.tensorboard = false;
+  RunNotes notes(!world.leads());
   TrainingResult result;
   notes.around([&] {
-    RunFolder folder(options.run_folder(), options.resume);  // before anything slow
-    if (options.verify)
-      verify_dataset(dataset_settings(options), [&](const std::string& line) { notes.log.say(line); });
-    RunData data(options);
-    settle_batch(options, data.train());
-    if (options.eval_every > 0) data.require_judged(options.eval_limit);
-    std::optional<Stages> stages = stages_of(options);
-    result = stages ? run_stages(*stages, data, folder, notes) : train_run(options, data, folder, notes);
+    std::optional<RunFolder> folder;
+    std::optional<RunData> data;
+    std::optional<Stages> stages;
+    world.together([&] {
+      require_tunable(options);
+      open_folder(folder, options, world);  // before anything slow
+      if (options.verify)
+        verify_dataset(dataset_settings(options), [&](const std::string& line) { notes.log.say(line); });
+      data.emplace(options);
+      settle_batch(options, data->train());
+      if (options.eval_every > 0) data->require_judged(options.eval_limit);
+      stages = stages_of(options);
+    });
+    result =
+        stages ? run_stages(*stages, *data, *folder, notes, world) : train_run(options, *data, *folder, notes, world);
     return result.exit_status;
   });
   return result;
 }
 
-std::string describe_plan(const Options& given) {
+TrainingResult pretrain(const Options& options) {
+  World alone;
+  return pretrain(options, alone);
+}
+
+std::string describe_plan(const Options& given, int ranks) {
   Options options = given;
   RunData data(options);
   settle_batch(options, data.train());
   std::string text;
   for (const std::string& line : options.applied) text += printable(line) + "\n";
   const std::optional<Stages> stages = stages_of(options);
-  if (!stages) return text + timed_plan(options, data).text;
-  if (options.extend > 0) return text + heading(2, stages->second) + timed_plan(stages->second, data).text;
-  const TimedPlan second = timed_plan(stages->second, data), first = timed_plan(stages->first, data);
+  if (!stages) return text + timed_plan(options, data, ranks).text;
+  if (options.extend > 0) return text + heading(2, stages->second) + timed_plan(stages->second, data, ranks).text;
+  const TimedPlan second = timed_plan(stages->second, data, ranks), first = timed_plan(stages->first, data, ranks);
   char whole[100];
   std::snprintf(whole, sizeof whole, "both stages       %lld steps, %.2f PFLOP",
                 static_cast<long long>(first.plan.steps + second.plan.steps),

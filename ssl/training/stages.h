@@ -13,9 +13,12 @@ namespace vergence {
 
 /// Trains as the options say and logs to stdout and train.log. A signal in stage 1 ends the run with that stage's
 /// result. Throws like `train_run`, also for an unusable run folder; errors of stage 2 are found before stage 1.
+/// All ranks of `world` call it together, with the same options.
+TrainingResult pretrain(const Options& options, World& world);
+/// The same for one rank.
 TrainingResult pretrain(const Options& options);
 
-/// The text that `--plan` prints.
-std::string describe_plan(const Options& options);
+/// The text that `--plan` prints, for so many ranks.
+std::string describe_plan(const Options& options, int ranks = 1);
 
 }  // namespace vergence

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <set>
 
 #include "engine/text/printable.h"
@@ -52,7 +53,7 @@ ProgressSettings progress_settings(const RunSetup& run, const StartPoint& start)
 class Trainer {
  public:
   /// All must outlive this. The objective is at `start`, and the folder's metrics are open.
-  Trainer(const RunSetup& run, const StartPoint& start, RunFolder& folder, RunNotes& notes);
+  Trainer(const RunSetup& run, const StartPoint& start, RunFolder& folder, RunNotes& notes, World& world);
   TrainingResult run();
 
  private:
@@ -61,6 +62,7 @@ class Trainer {
   /// One step and everything after it. Returns false if the run must stop.
   bool advance();
   StepContext context() const;
+  void tell_ranks();
   void log(const Step& done, double lr, std::int64_t epoch_now, bool epoch_ends, bool writes);
   bool judge(nlohmann::ordered_json& line);
   void judge_knn(nlohmann::ordered_json& line);
@@ -75,7 +77,9 @@ class Trainer {
   const StartPoint start_;
   RunFolder& folder_;
   RunNotes& notes_;
+  World& world_;
   std::int64_t step_;
+  int signal_ = 0;  // to stop, received by any rank
   double loss_ = std::numeric_limits<double>::quiet_NaN(), step_seconds_ = 0;
   std::unique_ptr<BatchSource> batches_;
   StepRunner runner_;
@@ -88,18 +92,19 @@ class Trainer {
   std::set<std::string> noted_;  // topics of note_once
 };
 
-Trainer::Trainer(const RunSetup& run, const StartPoint& start, RunFolder& folder, RunNotes& notes)
+Trainer::Trainer(const RunSetup& run, const StartPoint& start, RunFolder& folder, RunNotes& notes, World& world)
     : run_(run),
       options_(run.options),
       start_(start),
       folder_(folder),
       notes_(notes),
+      world_(world),
       step_(start.step),
       batches_(run.batches(start.step)),
       runner_(*run.objective, run.backend, run.options.record),
       progress_(progress_settings(run, start), notes.log),
       shares_(progress_, *batches_),
-      validation_(run, progress_),
+      validation_(run, progress_, world),
       saver_(run, folder, notes),
       events_(run.options, folder.path(), start.step, [&notes](const std::string& line) { notes.log.warn(line); }) {
   notes_.log.say("views             " + batches_->origin());
@@ -127,8 +132,22 @@ StepContext Trainer::context() const {
           .first_step = span.first,
           .lr_share = full > 0 ? lr / full : 0,
           .epoch = batches_->epoch(),
-          .images = options_.batch,
+          .images = options_.batch / world_.ranks(),
           .indices = batches_->indices()};
+}
+
+/// Learns whether a rank received a signal to stop, and notes all ranks' skipped images.
+void Trainer::tell_ranks() {
+  std::string skipped;
+  for (const std::string& line : new_skipped(run_.data.train())) skipped += line + "\n";
+  bool any_skipped = false;
+  for (const int news : world_.gather(2 * stop_signal() + (skipped.empty() ? 0 : 1))) {
+    if (signal_ == 0) signal_ = news / 2;
+    any_skipped |= news % 2 == 1;
+  }
+  if (!any_skipped) return;
+  for (const std::string& lines : world_.gather(skipped))
+    if (!lines.empty()) progress_.note(lines);
 }
 
 bool Trainer::advance() {
@@ -136,7 +155,6 @@ bool Trainer::advance() {
   const auto begin = Clock::now();
   batches_->prepare(step_);
   const StepContext context = this->context();
-  for (const std::string& line : new_skipped(run_.data.train())) progress_.note(printable(line));
   Views first;  // views to show: those of the first step
   const auto make_views = [&] {
     Views views = batches_->make();
@@ -151,7 +169,8 @@ bool Trainer::advance() {
   const std::int64_t epoch_now = epoch() + 1;
   ++step_;
   const bool epoch_ends = step_ % run_.steps_per_epoch == 0, ends = step_ == run_.last_step;
-  const bool stops = ends || stop_requested();
+  tell_ranks();
+  const bool stops = ends || signal_ != 0;
   const bool due = (options_.checkpoint_every > 0 && step_ % options_.checkpoint_every == 0) ||
                    seconds_since(saved_at_) > seconds_between_checkpoints;
   const bool logs = step_ % options_.log_every == 0 || epoch_ends || ends;
@@ -189,8 +208,9 @@ void Trainer::log(const Step& done, double lr, std::int64_t epoch_now, bool epoc
     events_.line(line);
   }
   if (judges || (not_finite.empty() && ends)) keep_distributions(done);
-  require(not_finite.empty(), "step ", step_, ": ", options_.objective, "'s ", not_finite,
-          " is not finite; a lower --lr may help. The last checkpoint is kept in ", folder_.path());
+  if (not_finite.empty()) return;
+  throw SharedError(join("step ", step_, ": ", options_.objective, "'s ", not_finite,
+                         " is not finite; a lower --lr may help. The last checkpoint is kept in ", folder_.path()));
 }
 
 /// After an epoch: the figures that are due. Returns whether there are any.
@@ -209,6 +229,7 @@ bool Trainer::judge(nlohmann::ordered_json& line) {
 void Trainer::judge_knn(nlohmann::ordered_json& line) {
   progress_.begin_evaluation(run_.plan.figures.knn_work);
   validation_.judge_knn(line, epoch());
+  if (!world_.leads()) return;
   const std::optional<Png> pictures = save_pictures(run_, folder_.pictures(), epoch());
   if (pictures && events_.on()) events_.picture(options_.objective, step_, *pictures);
 }
@@ -224,6 +245,7 @@ void Trainer::recalibrate(nlohmann::ordered_json& line) {
 }
 
 void Trainer::keep_distributions(const Step& done) {
+  if (!world_.leads()) return;
   const Distributions all = distributions_after(done, *run_.objective);
   if (all.empty()) return;
   save_distributions(folder_.distributions(), all);
@@ -232,6 +254,7 @@ void Trainer::keep_distributions(const Step& done) {
 }
 
 void Trainer::save(bool with_encoder) {
+  if (!world_.leads()) return;
   progress_.turn_to(Progress::Work::saving);
   saver_.save(step_, progress_.spent(), with_encoder);
   saved_at_ = Clock::now();
@@ -243,6 +266,7 @@ void Trainer::make_lost_encoder() {
   if (step_ < run_.last_step || RunFolder::has(folder_.encoder())) return;
   nlohmann::ordered_json logged_already;
   if (step_ == run_.last_step && run_.objective->recalibration_batches() > 0) recalibrate(logged_already);
+  if (!world_.leads()) return;
   saver_.save_lost_encoder(step_);
   notes_.log.say(join(folder_.encoder(), " was not there and has been made again"));
 }
@@ -258,8 +282,11 @@ TrainingResult Trainer::run() {
   train();
   progress_.finish();
   const double waited = step_seconds_ > 0 ? batches_->seconds_waited() / step_seconds_ : 0;
-  const TrainingResult result{
-      .exit_status = stop_exit_status(), .steps = step_, .started_at = start_.step, .loss = loss_, .data_wait = waited};
+  const TrainingResult result{.exit_status = signal_ ? 128 + signal_ : 0,
+                              .steps = step_,
+                              .started_at = start_.step,
+                              .loss = loss_,
+                              .data_wait = waited};
   if (result.exit_status) {
     notes_.log.say(join("stopped by a signal at step ", step_, "; go on with --resume"));
   } else if (step_ > start_.step) {
@@ -276,18 +303,42 @@ TrainingResult Trainer::run() {
 
 }  // namespace
 
-TrainingResult train_run(const Options& options, RunData& data, RunFolder& folder, RunNotes& notes) {
+namespace {
+
+/// Throws unless all ranks are about to do the same steps on the same images.
+void require_same_run(const RunSetup& run, std::int64_t step, World& world) {
+  const std::string here =
+      join("step ", step, " of ", run.last_step, ", ", run.data.train().count, " images of ", run.data.train().name);
+  const std::vector<std::string> all = world.gather(here);
+  for (std::size_t rank = 1; rank < all.size(); ++rank)
+    if (all[rank] != all[0])
+      throw SharedUsageError(join("rank ", rank, " is at ", all[rank], ", but rank 0 at ", all[0],
+                                  ": all need the same images and see the same run folder"));
+}
+
+}  // namespace
+
+TrainingResult train_run(const Options& options, RunData& data, RunFolder& folder, RunNotes& notes, World& world) {
   TrainingResult result;
   notes.around([&] {
     forget_convs();
-    const RunSetup run(options, data, device_of(options), folder.resuming());
-    announce(run, folder.path(), notes.log);
-    const StartPoint start = start_point(run, folder, notes.log);
-    start_tuning(options, folder.tuning(), start.step, run.backend);
-    notes.begin(folder, options, start.step);
-    folder.write_config(run.config);
-    folder.open_metrics(start.step);
-    result = Trainer(run, start, folder, notes).run();
+    Backend& device = device_of(options, world);
+    const Sharing sharing = world.sharing(device);
+    std::optional<RunSetup> run;
+    StartPoint start;
+    world.together([&] {
+      run.emplace(options, data, device, folder.resuming(), sharing);
+      announce(*run, folder.path(), notes.log);
+      start = start_point(*run, folder, notes.log);
+      start_tuning(options, folder.tuning(), start.step, run->backend);
+      notes.begin(folder, options, start.step, sharing.ranks);
+      folder.write_config(run->config);
+      folder.open_metrics(start.step);
+    });
+    require_same_run(*run, start.step, world);
+    std::optional<Trainer> trainer;
+    world.together([&] { trainer.emplace(*run, start, folder, notes, world); });
+    result = trainer->run();
     return result.exit_status;
   });
   return result;

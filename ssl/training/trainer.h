@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #include "ssl/options/options.h"
+#include "ssl/steps/world.h"
 #include "ssl/training/run_data.h"
 #include "ssl/training/run_folder.h"
 #include "ssl/training/run_notes.h"
@@ -25,6 +26,9 @@ struct TrainingResult {
 
 /// Trains as the options say; logs to stdout and train.log. Throws UsageError for bad options or data or a folder whose
 /// run cannot continue, Error if the loss is not finite (the last checkpoint is kept).
-TrainingResult train_run(const Options& options, RunData& data, RunFolder& folder, RunNotes& notes);
+///
+/// All ranks of `world` call this together and do the same steps. The leader logs and saves; the others only read the
+/// folder (RunFolder::Follow) and have silent notes, and a signal to any rank stops all after the same step.
+TrainingResult train_run(const Options& options, RunData& data, RunFolder& folder, RunNotes& notes, World& world);
 
 }  // namespace vergence

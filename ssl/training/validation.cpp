@@ -31,18 +31,21 @@ Features Validation::training_features() {
   const Dataset& images = run_.data.train();
   const std::int64_t count = run_.plan.figures.images;
   const ExtractSettings settings = run_.judged_images();
+  const std::vector<std::int64_t> own = own_images(count, settings.batch, run_.sharing);
   Features features;
-  for (std::int64_t begin = 0; begin < count; begin += settings.batch) {
-    std::vector<std::int64_t> indices;
-    for (std::int64_t i = begin; i < std::min(count, begin + settings.batch); ++i)
-      indices.push_back(i * images.count / count);
-    const Tensor rows = run_.objective->features(plain_images(images, indices, settings, run_.backend));
-    const std::vector<float> values = cast(rows, DType::f32).floats();
-    features.dim = rows.shape[1];
-    features.values.insert(features.values.end(), values.begin(), values.end());
-    progress_.evaluating(std::min(count, begin + settings.batch), count);
-  }
-  return features;
+  world_.together([&] {
+    for (std::size_t begin = 0; begin < own.size(); begin += static_cast<std::size_t>(settings.batch)) {
+      std::vector<std::int64_t> indices;
+      for (std::size_t i = begin; i < std::min(own.size(), begin + static_cast<std::size_t>(settings.batch)); ++i)
+        indices.push_back(own[i] * images.count / count);
+      const Tensor rows = run_.objective->features(plain_images(images, indices, settings, run_.backend));
+      const std::vector<float> values = cast(rows, DType::f32).floats();
+      features.dim = rows.shape[1];
+      features.values.insert(features.values.end(), values.begin(), values.end());
+      progress_.evaluating(static_cast<std::int64_t>(begin + indices.size()), static_cast<std::int64_t>(own.size()));
+    }
+  });
+  return gathered(world_, features);
 }
 
 void Validation::judge_collapse(nlohmann::ordered_json& line, std::int64_t epoch) {
@@ -60,24 +63,35 @@ void Validation::judge_collapse(nlohmann::ordered_json& line, std::int64_t epoch
   collapse_told_ |= !warning.empty();
 }
 
+/// Of this rank's images of the data set.
 Features Validation::features_of(const Dataset& dataset, const Encode& encode, std::int64_t done_before,
                                  std::int64_t all) {
   for (const std::string& notice : new_notices(dataset)) progress_.note("notice: " + notice);
   ExtractSettings settings = run_.judged_images();
-  settings.progress = [&](std::int64_t done, std::int64_t) { progress_.evaluating(done_before + done, all); };
-  Features features = extract_features(encode, dataset, settings, run_.backend);
+  settings.progress = [&](std::int64_t done, std::int64_t total) {
+    progress_.evaluating(done_before + dataset.count * done / total, all);
+  };
+  const std::vector<std::int64_t> own = own_images(dataset.count, settings.batch, run_.sharing);
+  Features features;
+  if (!own.empty()) features = extract_features(encode, dataset, own, settings, run_.backend);
   for (const std::string& line : new_skipped(dataset)) progress_.note(printable(line));
   return features;
 }
 
-std::pair<Features, Features> Validation::bank_and_queries(const Encode& encode) {
+Validation::KnnFeatures Validation::bank_and_queries(const Encode& encode) {
   const FigurePlan& plan = run_.plan.figures;
-  const Dataset bank = run_.data.judged("probe", plan.bank), queries = run_.data.judged("test", plan.queries);
-  require_usage(bank.classes > 0 && queries.classes > 0, bank.name, " has no labels");
-  tell_cover(bank, queries);
-  const std::int64_t all = bank.count + queries.count;
-  Features of_bank = features_of(bank, encode, 0, all), of_queries = features_of(queries, encode, bank.count, all);
-  return {std::move(of_bank), std::move(of_queries)};
+  KnnFeatures own;
+  world_.together([&] {
+    const Dataset bank = run_.data.judged("probe", plan.bank), queries = run_.data.judged("test", plan.queries);
+    require_usage(bank.classes > 0 && queries.classes > 0, bank.name, " has no labels");
+    tell_cover(bank, queries);
+    const std::int64_t all = bank.count + queries.count;
+    own.bank = features_of(bank, encode, 0, all);
+    own.queries = features_of(queries, encode, bank.count, all);
+  });
+  own.bank = gathered(world_, own.bank);
+  for (const int queries : world_.gather(static_cast<int>(own.queries.rows()))) own.all_queries += queries;
+  return own;
 }
 
 /// Warns once about query classes that the bank lacks and about a small bank.
@@ -92,22 +106,29 @@ void Validation::tell_cover(const Dataset& bank, const Dataset& queries) {
     progress_.note(notice);
 }
 
-void Validation::log_knn(nlohmann::ordered_json& line, std::int64_t epoch, const Features& bank,
-                         const Features& queries, const char* suffix, const char* remark) {
-  const KnnAccuracy accuracy = knn_accuracy(bank, queries, run_.backend);
+KnnAccuracy Validation::accuracy_of(const KnnFeatures& features) {
+  KnnAccuracy own;
+  const std::int64_t queries = features.queries.rows();
+  if (queries > 0) own = knn_accuracy(features.bank, features.queries, run_.backend);
+  return gathered(world_, own, queries);
+}
+
+void Validation::log_knn(nlohmann::ordered_json& line, std::int64_t epoch, const KnnFeatures& features,
+                         const char* suffix, const char* remark) {
+  const KnnAccuracy accuracy = accuracy_of(features);
   line[std::string("knn_cosine_200") + suffix] = accuracy.cosine_200.top1;
   line[std::string("knn_euclidean_5") + suffix] = accuracy.euclidean_5.top1;
   char text[240];
   std::snprintf(text, sizeof text,
                 "epoch %lld: kNN top1 %.2f (k=200, cosine), %.2f (k=5, Euclidean) of %s images against %s%s",
                 static_cast<long long>(epoch), accuracy.cosine_200.top1, accuracy.euclidean_5.top1,
-                grouped_text(queries.rows()).c_str(), grouped_text(bank.rows()).c_str(), remark);
+                grouped_text(features.all_queries).c_str(), grouped_text(features.bank.rows()).c_str(), remark);
   progress_.note(text);
 }
 
 void Validation::judge_knn(nlohmann::ordered_json& line, std::int64_t epoch) {
   if (no_knn_) return;
-  std::pair<Features, Features> features;
+  KnnFeatures features;
   try {
     features = bank_and_queries([this](const Tensor& images) { return run_.objective->features(images); });
   } catch (const UsageError& error) {
@@ -116,17 +137,17 @@ void Validation::judge_knn(nlohmann::ordered_json& line, std::int64_t epoch) {
     progress_.note(join("notice: no kNN in this run: ", printable(error.what())));
     return;
   }
-  const auto& [bank, queries] = features;
-  log_knn(line, epoch, bank, queries, "", "");
+  log_knn(line, epoch, features, "", "");
   if (const Tensor mask = run_.objective->feature_mask()) {
     const std::vector<float> factors = cast(mask, DType::f32).floats();
-    log_knn(line, epoch, masked(bank, factors), masked(queries, factors), "_masked", ", features times the mask");
+    features.bank = masked(features.bank, factors), features.queries = masked(features.queries, factors);
+    log_knn(line, epoch, features, "_masked", ", features times the mask");
   }
 }
 
 void Validation::judge_recalibrated(nlohmann::ordered_json& line, std::int64_t epoch, Statistics& statistics) {
-  const auto [bank, queries] = bank_and_queries(encode_with(run_.objective->encoder(), statistics, run_.activations));
-  log_knn(line, epoch, bank, queries, "_recalibrated", ", running statistics estimated anew");
+  const KnnFeatures features = bank_and_queries(encode_with(run_.objective->encoder(), statistics, run_.activations));
+  log_knn(line, epoch, features, "_recalibrated", ", running statistics estimated anew");
 }
 
 }  // namespace vergence

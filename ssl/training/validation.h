@@ -1,4 +1,5 @@
 // Judges a run's encoder while it trains, by its unchanged features: deviation and RankMe of training images, and kNN.
+// Several ranks do it together: each extracts a part of the features and classifies a part of kNN's queries.
 #pragma once
 
 #include <cstdint>
@@ -11,6 +12,7 @@
 #include "ssl/evaluation/neighbors/knn.h"
 #include "ssl/training/progress.h"
 #include "ssl/training/run_setup.h"
+#include "ssl/training/shared_figures.h"
 
 namespace vergence {
 
@@ -21,8 +23,8 @@ std::string collapse_warning(const Collapse& collapse, std::int64_t epoch);
 
 class Validation {
  public:
-  /// Both must outlive this. `progress` receives an evaluation's progress and its lines.
-  Validation(const RunSetup& run, Progress& progress) : run_(run), progress_(progress) {}
+  /// All must outlive this. `progress` receives an evaluation's progress and its lines.
+  Validation(const RunSetup& run, Progress& progress, World& world) : run_(run), progress_(progress), world_(world) {}
 
   /// Adds to a line of metrics.jsonl, after `epoch`: std and rankme (ssl/evaluation/geometry/spectrum.h) of evenly
   /// spaced training images. Needs no labels. Says once if the features have collapsed.
@@ -34,15 +36,23 @@ class Validation {
   void judge_recalibrated(nlohmann::ordered_json& line, std::int64_t epoch, Statistics& statistics);
 
  private:
+  /// Everything for kNN on this rank.
+  struct KnnFeatures {
+    Features bank, queries;        // queries: this rank's
+    std::int64_t all_queries = 0;  // of all ranks
+  };
+
   Features training_features();
-  std::pair<Features, Features> bank_and_queries(const Encode& encode);
+  KnnFeatures bank_and_queries(const Encode& encode);
   Features features_of(const Dataset& dataset, const Encode& encode, std::int64_t done_before, std::int64_t all);
   void tell_cover(const Dataset& bank, const Dataset& queries);
-  void log_knn(nlohmann::ordered_json& line, std::int64_t epoch, const Features& bank, const Features& queries,
-               const char* suffix, const char* remark);
+  KnnAccuracy accuracy_of(const KnnFeatures& features);
+  void log_knn(nlohmann::ordered_json& line, std::int64_t epoch, const KnnFeatures& features, const char* suffix,
+               const char* remark);
 
   const RunSetup& run_;
   Progress& progress_;
+  World& world_;
   bool cover_told_ = false, collapse_told_ = false, no_knn_ = false;
 };
 

@@ -329,6 +329,44 @@ TEST(Loader, EpochsArePermutationsWithoutTheLastPartialBatch) {
   for (std::int64_t i = 0; i < 45; ++i) EXPECT_EQ(order[static_cast<std::size_t>(i)], i);
 }
 
+/// The values of one of `parts` consecutive parts, for each of `sections` equal sections.
+template <class T>
+std::vector<T> part_of(const std::vector<T>& whole, std::size_t sections, std::size_t part, std::size_t parts) {
+  std::vector<T> values;
+  const std::size_t section = whole.size() / sections, size = section / parts;
+  for (std::size_t s = 0; s < sections; ++s) {
+    const auto begin = whole.begin() + static_cast<std::ptrdiff_t>(s * section + part * size);
+    values.insert(values.end(), begin, begin + static_cast<std::ptrdiff_t>(size));
+  }
+  return values;
+}
+
+TEST(Loader, EachRankMakesItsPartOfTheBatch) {
+  const Dataset data = small_dataset(45);
+  LoaderSettings settings = loader_settings(2);
+  settings.plain = true;
+  settings.fresh = FreshViews::other_images;
+  const auto whole = batches(data, settings, 7);
+  settings.ranks = 4;
+  for (settings.rank = 0; settings.rank < 4; ++settings.rank) {
+    const auto own = batches(data, settings, 7);
+    const auto rank = static_cast<std::size_t>(settings.rank);
+    for (std::size_t i = 0; i < own.size(); ++i) {
+      EXPECT_EQ(own[i].indices.size(), 2u);  // read and kept: no more
+      EXPECT_EQ(own[i].views.size(), 4u * 16 * 16 * 3);
+      EXPECT_EQ(own[i].epoch, whole[i].epoch);
+      EXPECT_EQ(own[i].step, whole[i].step);
+      EXPECT_EQ(own[i].indices, part_of(whole[i].indices, 1, rank, 4));
+      EXPECT_EQ(own[i].labels, part_of(whole[i].labels, 1, rank, 4));
+      EXPECT_EQ(own[i].views, part_of(whole[i].views, 2, rank, 4));
+      EXPECT_EQ(own[i].plain, part_of(whole[i].plain, 1, rank, 4));
+      EXPECT_EQ(own[i].fresh, part_of(whole[i].fresh, 2, rank, 4));
+    }
+  }
+  settings.rank = 0, settings.ranks = 3;
+  expect_contains(message_of([&] { Loader(data, settings); }), {"a batch of 8 cannot be shared equally by 3 ranks"});
+}
+
 TEST(Loader, ViewsLieOneAfterTheOther) {
   const Dataset data = small_dataset(20);
   LoaderSettings settings = loader_settings(1);

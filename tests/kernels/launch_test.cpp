@@ -74,7 +74,7 @@ TEST(Launch, ReadsEachLauncher) {
       {with(without(srun, "SLURM_JOB_NODELIST"), {{"SLURM_NNODES", "1"}}),
        {.by = By::slurm, .rank = 6, .ranks = 8, .local_rank = 2, .address = "127.0.0.1", .port = 29500}},
       {with(srun, {{"SLURM_STEP_NUM_TASKS", "1"}}), {}},
-      {without(srun, "SLURM_STEP_ID"), {}},  // an sbatch script of a job for eight
+      {with(without(srun, "SLURM_STEP_ID"), {{"SLURM_JOB_ID", "17"}}), {}},  // an sbatch script of a job for eight
   };
   for (const auto& [variables, expected] : cases) {
     std::string shown;

@@ -179,7 +179,10 @@ inline void check_device_source_on(Backend& real, const Dataset& data, const Loa
 inline void check_device_source_on(Backend& real, FreshViews fresh = FreshViews::none) {
   LoaderSettings settings = small_batches();
   settings.fresh = fresh;
-  check_device_source_on(real, render_shapes({.image_size = 16}, "probe", 45), settings);
+  const Dataset data = render_shapes({.image_size = 16}, "probe", 45);
+  check_device_source_on(real, data, settings);
+  settings.rank = 1, settings.ranks = 2;
+  check_device_source_on(real, data, settings);
 }
 
 /// The same for image files, each with its own size, two of which cannot be decoded.
