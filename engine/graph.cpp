@@ -90,10 +90,12 @@ namespace {
 /// One backward walk: the nodes that matter, and the cotangents collected for them so far.
 class Walk {
  public:
-  Walk(const Tensors& outputs, const Tensors& wrt, const GradOptions& options) : options_(options) {
+  Walk(const Tensors& outputs, const Tensors& wrt, const GradOptions& options)
+      : options_(options), wrt_(wrt), results_(wrt.size()) {
+    require(!options.create || !options.ready, "grad: with `create`, derivatives are not reported");
     for (std::size_t i = 0; i < wrt.size(); ++i) {
       require(wrt[i].node != nullptr, "grad: argument ", i, " is a constant; make it a leaf first");
-      targets_[wrt[i].node.get()] = true;
+      targets_[wrt[i].node.get()].push_back(i);
       if (!options.places.empty()) places_[wrt[i].node.get()] = options.places.at(i);
       first_ = std::min(first_, wrt[i].node->order);
     }
@@ -102,15 +104,13 @@ class Walk {
   }
 
   /// Runs the walk and returns the cotangent of each of `wrt`.
-  Tensors run(const Tensors& wrt) {
-    for (auto at = nodes_.rbegin(); at != nodes_.rend(); ++at) visit(*at);
-    Tensors results;
-    for (const Tensor& tensor : wrt) {
-      auto found = states_.find(tensor.node.get());
-      const bool reached = found != states_.end() && slot_of(found->second, tensor.slot);
-      results.push_back(reached ? slot_of(found->second, tensor.slot) : zeros_like(tensor));
+  Tensors run() {
+    for (std::size_t i = 0; i < wrt_.size(); ++i) {
+      const auto found = states_.find(wrt_[i].node.get());
+      if (found == states_.end() || found->second.uses == 0) finish(i);
     }
-    return results;
+    for (auto at = nodes_.rbegin(); at != nodes_.rend(); ++at) visit(*at);
+    return std::move(results_);
   }
 
  private:
@@ -185,7 +185,17 @@ class Walk {
   void visit(const std::shared_ptr<Node>& node) {
     propagate(node);
     for (const Edge& edge : node->in)
-      if (leads(edge)) --states_[edge.node.get()].uses;
+      if (leads(edge) && --states_[edge.node.get()].uses == 0)
+        if (const auto found = targets_.find(edge.node.get()); found != targets_.end())
+          for (const std::size_t index : found->second) finish(index);
+  }
+
+  /// Nothing more is added to the derivative with respect to this one of `wrt_`.
+  void finish(std::size_t index) {
+    const Tensor& tensor = wrt_[index];
+    const Tensor* sum = sum_of({tensor.node, tensor.slot});
+    results_[index] = sum ? *sum : zeros_like(tensor);
+    if (options_.ready) options_.ready(index, results_[index]);
   }
 
   void propagate(const std::shared_ptr<Node>& node) {
@@ -226,7 +236,9 @@ class Walk {
 
   /// The sum so far; null if nothing has arrived.
   const Tensor* sum_of(const Edge& edge) const {
-    const Tensors& sums = states_.at(edge.node.get()).cotangents;
+    const auto found = states_.find(edge.node.get());
+    if (found == states_.end()) return nullptr;
+    const Tensors& sums = found->second.cotangents;
     const auto slot = static_cast<std::size_t>(edge.slot);
     return slot < sums.size() && sums[slot] ? &sums[slot] : nullptr;
   }
@@ -273,8 +285,10 @@ class Walk {
   }
 
   const GradOptions& options_;
+  const Tensors& wrt_;
+  Tensors results_;  // one per argument, once it is final
   std::uint64_t first_ = ~std::uint64_t{0};
-  std::unordered_map<const Node*, bool> targets_;
+  std::unordered_map<const Node*, std::vector<std::size_t>> targets_;  // indices of wrt_
   std::unordered_map<const Node*, Tensor> places_;
   std::unordered_map<const Node*, State> states_;
   Nodes nodes_;
@@ -283,7 +297,7 @@ class Walk {
 }  // namespace
 
 Tensors grad(const Tensors& outputs, const Tensors& wrt, const GradOptions& options) {
-  return Walk(outputs, wrt, options).run(wrt);
+  return Walk(outputs, wrt, options).run();
 }
 
 }  // namespace vergence

@@ -99,6 +99,10 @@ struct GradOptions {
   // Without create: memory for the derivatives, one constant per `wrt`, of its shape and type. A result is stored
   // either there or in its own memory.
   Tensors places = {};
+  // Without create: called once for each of `wrt`, with its index, as soon as its derivative is final. The walk goes on
+  // afterwards. The order depends on the graph alone; derivatives that no vjp contributes to come first. `grad` does
+  // not change a final derivative, and does not read one that lies in a leaf's place: that may be changed there.
+  std::function<void(std::size_t index, const Tensor& derivative)> ready = nullptr;
 };
 
 /// The derivative of sum_i <seed_i, outputs_i> with respect to each of `wrt`. Zeros where there is no path.

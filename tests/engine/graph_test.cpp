@@ -243,6 +243,28 @@ TEST(Grad, ThroughAnInnerStep) {
   EXPECT_NEAR(g[1].item(), 2 * 1.8 * (1 - 0.1 * 2 * 2), 1e-13);
 }
 
+TEST(Ready, ComesOncePerArgumentAsSoonAsItsDerivativeIsFinal) {
+  const Tensor a = leaf(values({1, 2})), b = leaf(values({3, 4})), c = leaf(values({5, 6})), alone = leaf(values({7}));
+  int runs = 0;
+  const Tensor h = mul(a, b), product = mul(counted(mul(counted(h, runs), b), runs), c), total = sum(product);
+  const Tensors arguments{a, b, c, alone, h, total, c};
+  std::vector<std::pair<std::size_t, int>> told;  // the argument, and how many of the two `counted` have run
+  Tensors then(arguments.size());
+  const auto ready = [&](std::size_t index, const Tensor& derivative) {
+    told.emplace_back(index, runs);
+    then[index] = clone(derivative);
+  };
+  const Tensors results = grad({total}, arguments, {.ready = ready});
+  EXPECT_EQ(told, (std::vector<std::pair<std::size_t, int>>{{3, 0}, {5, 0}, {2, 0}, {6, 0}, {4, 2}, {0, 2}, {1, 2}}));
+  const std::vector<Values> expected{{45, 96}, {30, 96}, {9, 32}, {0}, {15, 24}, {1}, {9, 32}};
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    EXPECT_EQ(results[i].values(), expected[i]) << i;
+    EXPECT_EQ(then[i].values(), expected[i]) << i;
+  }
+  EXPECT_NE(message_of([&] { grad({total}, {a}, {.create = true, .ready = ready}); }).find("create"),
+            std::string::npos);
+}
+
 /// The identity, whose derivative adds to what its input's cotangent has come to, where it may; `added` counts that.
 Tensor adding(const Tensor& x, int& added) {
   Tensor y = clone(x);
