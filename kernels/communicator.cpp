@@ -55,6 +55,18 @@ void Communicator::broadcast(Backend& backend, Array x, int root) {
   run("broadcast", x, [&] { do_broadcast(backend, x, root); });
 }
 
+void Communicator::begin_sum(Backend& backend, Array x) {
+  require(x.dtype != DType::u8, "begin_sum: cannot add u8 values");
+  run("begin_sum", x, [&] { do_begin_sum(backend, x); });
+}
+
+void Communicator::finish_sums(Backend& backend) {
+  require(!failed_, "finish_sums: an earlier collective failed");
+  failed_ = true;
+  do_finish_sums(backend);
+  failed_ = false;
+}
+
 std::unique_ptr<Communicator> single_communicator() { return std::make_unique<SingleCommunicator>(); }
 
 }  // namespace vergence

@@ -34,6 +34,14 @@ class Communicator {
   /// Rank `root`'s x, on every rank. Any type.
   void broadcast(Backend& backend, Array x, int root);
 
+  /// all_reduce in place, through the host's memory with the same bits, but the work of the backend goes on meanwhile:
+  /// `x` must not be read, written or released until `finish_sums`. Several sums may be under way, and other
+  /// collectives may be called.
+  void begin_sum(Backend& backend, Array x);
+  /// The end of all sums begun since the last call, which were of the same backend. Call it before the communicator's
+  /// end.
+  void finish_sums(Backend& backend);
+
  protected:
   /// The collective under way, for messages: "all_reduce of 10 f32 values (collective 3)".
   std::string current() const;
@@ -42,6 +50,9 @@ class Communicator {
   virtual void do_all_gather(Backend& backend, ConstArray x, Array out) = 0;
   virtual void do_all_reduce(Backend& backend, ConstArray x, Array out) = 0;
   virtual void do_broadcast(Backend& backend, Array x, int root) = 0;
+  /// Unless a communicator has something better, a sum ends where it begins.
+  virtual void do_begin_sum(Backend& backend, Array x) { do_all_reduce(backend, x, x); }
+  virtual void do_finish_sums(Backend& /*backend*/) {}
 
   template <class Call>
   void run(const char* name, ConstArray x, const Call& call);

@@ -1,7 +1,6 @@
 #include "kernels/communicators/host.h"
 
 #include <algorithm>
-#include <vector>
 
 #include "kernels/parallel.h"
 
@@ -12,30 +11,6 @@ namespace {
 /// A sum of at most this many values gathers all of them: one message instead of two. Larger ones add shards, in
 /// working memory of at most so many bytes.
 constexpr std::int64_t gathered_values = 4096, most_bytes = std::int64_t{16} << 20;
-
-/// An array in the host's memory: the backend's own, or a copy.
-class HostCopy {
- public:
-  HostCopy(Backend& backend, Array array) : backend_(backend), array_(array) {
-    if (backend.traits().own_memory) copy_.resize(static_cast<std::size_t>(bytes()));
-  }
-  HostCopy(Backend& backend, ConstArray array)
-      : HostCopy(backend, Array{const_cast<void*>(array.data), array.size, array.dtype}) {}
-
-  std::int64_t bytes() const { return array_.size * size_of(array_.dtype); }
-  void* data() { return copy_.empty() ? array_.data : copy_.data(); }
-  void read() {
-    if (!copy_.empty()) backend_.download(copy_.data(), array_.data, bytes());
-  }
-  void write() {
-    if (!copy_.empty()) backend_.upload(array_.data, copy_.data(), bytes());
-  }
-
- private:
-  Backend& backend_;
-  Array array_;
-  std::vector<std::byte> copy_;
-};
 
 /// out[i] = the sum over r of parts[r * size + i], in order of r. out may be the first part.
 template <class T>
@@ -57,6 +32,14 @@ void add_parts(const T* parts, int ranks, std::int64_t size, T* out) {
 }
 
 }  // namespace
+
+void add_parts(ConstArray parts, Array out) {
+  with_any(out.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    if constexpr (!std::is_same_v<T, std::uint8_t>)
+      add_parts(parts.as<T>(), static_cast<int>(parts.size / out.size), out.size, out.as<T>());
+  });
+}
 
 void* HostCommunicator::scratch(std::int64_t bytes) {
   if (bytes > scratch_bytes_) {

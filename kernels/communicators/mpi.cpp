@@ -5,7 +5,10 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
+#include <cstring>
 #include <exception>
+#include <list>
+#include <memory>
 #include <mpi.h>
 #include <thread>
 #include <utility>
@@ -26,15 +29,14 @@ void check(int status, const char* what) {
   throw Error(join("MPI: ", what, ": ", std::string(text, static_cast<std::size_t>(length))));
 }
 
-/// Waits for the end of a message, at most `patience` seconds: at first awake, then in short naps, which leave the
-/// processor to others. False if it has not ended.
-bool completes(MPI_Request& request, double patience) {
+/// Waits until `ended`, at most `patience` seconds: at first awake, then in short naps, which leave the processor to
+/// others. False if that was in vain.
+template <class Ended>
+bool wait_until(const Ended& ended, double patience) {
   constexpr double awake = 2e-2;
   const auto began = Clock::now();
   for (;;) {
-    int done = 0;
-    check(MPI_Test(&request, &done, MPI_STATUS_IGNORE), "a message");
-    if (done) return true;
+    if (ended()) return true;
     const double waited = std::chrono::duration<double>(Clock::now() - began).count();
     if (waited > patience) return false;
     if (waited < awake)
@@ -42,6 +44,12 @@ bool completes(MPI_Request& request, double patience) {
     else
       std::this_thread::sleep_for(std::chrono::microseconds(20));
   }
+}
+
+bool has_ended(MPI_Request& request) {
+  int ended = 0;
+  check(MPI_Test(&request, &ended, MPI_STATUS_IGNORE), "a message");
+  return ended != 0;
 }
 
 /// `count` bytes of each rank, `stride` bytes apart, as the type of one element per rank.
@@ -64,6 +72,88 @@ class SpacedType {
   MPI_Datatype type_ = MPI_DATATYPE_NULL;
 };
 
+/// From the CPU backend's pool: the system's fresh pages would take longer than the messages.
+std::shared_ptr<std::byte> pooled(std::int64_t bytes) {
+  return {static_cast<std::byte*>(cpu_backend().allocate(bytes)),
+          [bytes](std::byte* block) { cpu_backend().release(block, bytes); }};
+}
+
+/// A sum under way, in two rounds of messages. First each rank gets the others' values of its shard, and adds them in
+/// rank order; then it sends the sum to all. The rounds of several sums may come in another order on every rank: these
+/// are messages between two ranks, each sum with its own tag, and no collectives.
+class SumUnderWay {
+ public:
+  SumUnderWay(std::string what, Backend& backend, Array x, MPI_Comm comm, int tag)
+      : what_(std::move(what)), x_(x), host_(backend, x), comm_(comm), tag_(tag) {
+    check(MPI_Comm_rank(comm_, &rank_), "a communicator");
+    check(MPI_Comm_size(comm_, &ranks_), "a communicator");
+    host_.read();
+    send_shards();
+  }
+
+  const std::string& what() const { return what_; }
+
+  /// Goes on if messages have come. True once the sum is there.
+  bool has_ended() {
+    while (!ended_) {
+      int all = 0;
+      check(MPI_Testall(static_cast<int>(messages_.size()), messages_.data(), &all, MPI_STATUSES_IGNORE), "a message");
+      if (!all) return false;
+      messages_.clear();
+      if (parts_) {
+        share_sum();
+      } else {
+        host_.write();
+        ended_ = true;
+      }
+    }
+    return true;
+  }
+
+ private:
+  std::int64_t first(int rank) const { return x_.size * rank / ranks_; }
+  std::int64_t size(int rank) const { return first(rank + 1) - first(rank); }
+  int bytes(int rank) const { return static_cast<int>(size(rank) * size_of(x_.dtype)); }
+  char* shard(int rank) { return static_cast<char*>(host_.data()) + first(rank) * size_of(x_.dtype); }
+
+  void send_shards() {
+    const std::int64_t own = bytes(rank_);
+    parts_ = pooled(ranks_ * own);
+    const auto part = [&](int rank) { return parts_.get() + rank * own; };
+    std::memcpy(part(rank_), shard(rank_), static_cast<std::size_t>(own));
+    for_others([&](int rank) { receive(part(rank), bytes(rank_), rank); });
+    for_others([&](int rank) { send(shard(rank), bytes(rank), rank); });
+  }
+  void share_sum() {
+    const std::int64_t own = size(rank_);
+    if (own > 0) add_parts({parts_.get(), ranks_ * own, x_.dtype}, {shard(rank_), own, x_.dtype});
+    parts_ = nullptr;
+    for_others([&](int rank) { receive(shard(rank), bytes(rank), rank); });
+    for_others([&](int rank) { send(shard(rank_), bytes(rank_), rank); });
+  }
+
+  /// Each rank starts with the one after it, so that not all send to the same.
+  template <class Call>
+  void for_others(const Call& call) {
+    for (int step = 1; step < ranks_; ++step) call((rank_ + step) % ranks_);
+  }
+  void receive(void* to, int bytes, int rank) {
+    check(MPI_Irecv(to, bytes, MPI_BYTE, rank, tag_, comm_, &messages_.emplace_back(MPI_REQUEST_NULL)), "a message");
+  }
+  void send(const void* from, int bytes, int rank) {
+    check(MPI_Isend(from, bytes, MPI_BYTE, rank, tag_, comm_, &messages_.emplace_back(MPI_REQUEST_NULL)), "a message");
+  }
+
+  std::string what_;
+  Array x_;
+  HostCopy host_;
+  MPI_Comm comm_;
+  int tag_, rank_ = 0, ranks_ = 1;
+  std::shared_ptr<std::byte> parts_;  // in the first round: this rank's shard of each rank's x
+  std::vector<MPI_Request> messages_;
+  bool ended_ = false;
+};
+
 class MpiCommunicator final : public HostCommunicator {
  public:
   MpiCommunicator(const MpiSettings& settings, bool& failed) : settings_(settings), failed_(failed) {
@@ -73,6 +163,7 @@ class MpiCommunicator final : public HostCommunicator {
     check(MPI_Comm_size(comm_, &ranks_), "a communicator");
   }
   ~MpiCommunicator() override {
+    if (!sums_.empty()) failed_ = true;  // MPI cannot take them back
     if (!failed_ && std::uncaught_exceptions() == 0) MPI_Comm_free(&comm_);
   }
 
@@ -115,17 +206,66 @@ class MpiCommunicator final : public HostCommunicator {
     }
   }
 
-  /// Starts a message and waits for its end.
+  /// A large one in pieces, whose shards are messages of at most `most_bytes`.
+  void do_begin_sum(Backend& backend, Array x) override {
+    const std::int64_t width = size_of(x.dtype);
+    const std::int64_t most = std::max<std::int64_t>(settings_.most_bytes / width, 1) * ranks_;
+    guarded([this] { return current(); },
+            [&] {
+              advance_sums();
+              for (std::int64_t at = 0; at < x.size; at += most) {
+                const Array piece{static_cast<char*>(x.data) + at * width, std::min(most, x.size - at), x.dtype};
+                sums_.emplace_back(current(), backend, piece, comm_, next_tag());
+              }
+            });
+  }
+
+  void do_finish_sums(Backend&) override {
+    while (!sums_.empty()) {
+      const std::size_t before = sums_.size();
+      guarded([what = sums_.front().what()] { return what; },
+              [&] {
+                wait_for([&] {
+                  advance_sums();
+                  return sums_.size() < before;
+                });
+              });
+    }
+  }
+
+  void advance_sums() {
+    for (auto at = sums_.begin(); at != sums_.end();) at = at->has_ended() ? sums_.erase(at) : std::next(at);
+  }
+  /// MPI allows tags up to 32767; no two sums under way may have the same.
+  int next_tag() { return static_cast<int>(next_sum_++ % 32768); }
+
+  /// Starts a message and waits for its end. Meanwhile the sums under way go on.
   template <class Start>
   void complete(const Start& start) {
+    guarded([this] { return current(); },
+            [&] {
+              MPI_Request request = MPI_REQUEST_NULL;
+              check(start(&request), "a message");
+              wait_for([&] {
+                advance_sums();
+                return has_ended(request);
+              });
+            });
+  }
+
+  template <class Ended>
+  void wait_for(const Ended& ended) {
+    require(wait_until(ended, settings_.patience), "waited ", settings_.patience, " s for the other ranks, in vain");
+  }
+
+  /// Does `work`, and adds `what()` it was to its error.
+  template <class What, class Work>
+  void guarded(const What& what, const Work& work) {
     const bool failed_before = std::exchange(failed_, true);
-    const auto who = [this] { return join("rank ", rank_, " of ", ranks_, ", ", current(), ": "); };
     try {
-      MPI_Request request = MPI_REQUEST_NULL;
-      check(start(&request), "a message");
-      require(completes(request, settings_.patience), "waited ", settings_.patience, " s for the other ranks, in vain");
+      work();
     } catch (const Error& error) {
-      throw Error(who() + error.what());
+      throw Error(join("rank ", rank_, " of ", ranks_, ", ", what(), ": ", error.what()));
     }
     failed_ = failed_before;
   }
@@ -134,6 +274,8 @@ class MpiCommunicator final : public HostCommunicator {
   bool& failed_;
   MPI_Comm comm_ = MPI_COMM_NULL;
   int rank_ = 0, ranks_ = 1;
+  std::list<SumUnderWay> sums_;
+  std::uint32_t next_sum_ = 0;
 };
 
 }  // namespace
@@ -166,7 +308,7 @@ MpiProcess::~MpiProcess() {
   try {  // MPI's own end would wait for the others without patience
     MPI_Request request = MPI_REQUEST_NULL;
     check(MPI_Ibarrier(MPI_COMM_WORLD, &request), "end");
-    if (completes(request, state_->patience)) MPI_Finalize();
+    if (wait_until([&] { return has_ended(request); }, state_->patience)) MPI_Finalize();
   } catch (const Error&) {  // the other processes are no longer there: nothing is left to end together
   }
 }

@@ -29,7 +29,8 @@ class MpiProcess {
   ~MpiProcess();
 
   /// Of all processes. Every process makes the same ones in the same order; the MpiProcess must outlive them. A
-  /// collective that waits longer than `patience` throws Error, as do those that MPI itself reports.
+  /// collective that waits longer than `patience` throws Error, as do those that MPI itself reports. Sums between
+  /// `begin_sum` and `finish_sums` move on whenever this process calls a collective of the same communicator.
   std::unique_ptr<Communicator> communicator(const MpiSettings& settings = {});
 
  private:

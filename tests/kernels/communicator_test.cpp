@@ -67,6 +67,13 @@ void check_sum(int count, std::int64_t size) {
     EXPECT_TRUE(same_bits(sum, expected)) << name_of(dtype_of<T>()) << " " << size << " rank " << ranks.rank();
     ranks.all_reduce(cpu_backend(), read(x), write(x));
     EXPECT_TRUE(same_bits(x, expected)) << "in place, " << name_of(dtype_of<T>()) << " " << size;
+    std::vector<T> first = values_of<T>(ranks.rank(), size), second = first, between = first;
+    ranks.begin_sum(cpu_backend(), write(first));
+    ranks.begin_sum(cpu_backend(), write(second));
+    ranks.all_reduce(cpu_backend(), read(between), write(between));
+    ranks.finish_sums(cpu_backend());
+    for (const std::vector<T>& found : {first, second, between})
+      EXPECT_TRUE(same_bits(found, expected)) << "begun, " << name_of(dtype_of<T>()) << " " << size;
   });
 }
 
@@ -78,6 +85,9 @@ TEST(Communicator, OneRankCopies) {
   const std::vector<double> x = values_of<double>(0, 1000);
   std::vector<double> sum(1000);
   alone->all_reduce(cpu_backend(), read(x), write(sum));
+  EXPECT_TRUE(same_bits(sum, x));
+  alone->begin_sum(cpu_backend(), write(sum));
+  alone->finish_sums(cpu_backend());
   EXPECT_TRUE(same_bits(sum, x));
 }
 
@@ -144,6 +154,7 @@ TEST(Communicator, OneRanksErrorEndsTheOthers) {
       ranks.broadcast(cpu_backend(), write(x), 0);
     } catch (const Error& error) {
       EXPECT_STREQ(error.what(), "broadcast of 5 f32 values (collective 3): an earlier collective failed");
+      EXPECT_THROW(ranks.finish_sums(cpu_backend()), Error);
       ++told;
     }
   });
@@ -160,6 +171,7 @@ TEST(Communicator, RefusesArraysThatDoNotFit) {
   EXPECT_THROW(alone->all_reduce(cpu_backend(), read(four), write(wide)), Error);
   EXPECT_THROW(alone->all_reduce(cpu_backend(), read(bytes), write(bytes)), Error);
   EXPECT_THROW(alone->broadcast(cpu_backend(), write(four), 1), Error);
+  EXPECT_THROW(alone->begin_sum(cpu_backend(), write(bytes)), Error);
 }
 
 }  // namespace

@@ -89,6 +89,33 @@ TEST(MpiCommunicator, AddsInRankOrder) {
   }
 }
 
+/// Sums under way, with other collectives in between, have the bits of all_reduce.
+template <class T>
+void check_begun_sums(Communicator& ranks, const std::vector<std::int64_t>& sizes) {
+  SCOPED_TRACE(name_of(dtype_of<T>()));
+  std::vector<std::vector<T>> sums, expected;
+  for (std::int64_t size : sizes) {
+    sums.push_back(values_of<T>(ranks.rank(), size));
+    expected.push_back(summed(ranks, sums.back()));
+  }
+  for (std::vector<T>& sum : sums) {
+    ranks.begin_sum(cpu_backend(), array_of(sum));
+    if (sum.size() % 2 == 0) check_moves<float>(ranks, 9);
+  }
+  ranks.finish_sums(cpu_backend());
+  ranks.finish_sums(cpu_backend());
+  for (std::size_t i = 0; i < sums.size(); ++i) EXPECT_TRUE(same_bits(sums[i], expected[i])) << sizes[i];
+}
+
+TEST(MpiCommunicator, AddsWhileOtherWorkGoesOn) {
+  check_begun_sums<float>(world(), {1000003, 0, 1, 3, 30011, 300, 300012});
+  check_begun_sums<double>(world(), {30011, 2, 5000});
+  check_begun_sums<bf16>(world(), {30011, 2, 5000});
+  check_begun_sums<std::int32_t>(world(), {30011, 2, 5000});
+  const std::unique_ptr<Communicator> small_messages = process().communicator({.most_bytes = 1000});
+  check_begun_sums<double>(*small_messages, {7001, 126, 1});
+}
+
 TEST(MpiCommunicator, SplitsLargeArrays) {
   const std::unique_ptr<Communicator> small_messages = process().communicator({.most_bytes = 1000});
   for (std::int64_t size : {124, 125, 126, 7001}) {
