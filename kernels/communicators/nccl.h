@@ -14,8 +14,8 @@ std::vector<std::uint8_t> make_nccl_id();
 
 /// Rank `rank` of `ranks`, each a GPU. Returns when all ranks have called it with the same `id`. Collectives run on the
 /// compute stream of `backend`, which must be a GPU and outlive the communicator; a recorded step contains them, and
-/// every rank replays it. The host does not wait, so a rank that never answers is noticed only by who waits for the
-/// results.
+/// every rank replays it. Sums between `begin_sum` and `finish_sums` run beside the compute stream. The host does not
+/// wait, so a rank that never answers is noticed only by who waits for the results.
 std::unique_ptr<Communicator> nccl_communicator(Backend& backend, int rank, int ranks,
                                                 const std::vector<std::uint8_t>& id);
 

@@ -38,6 +38,10 @@ TEST(Nccl, OneRankCopiesEagerAndRecorded) {
     const auto collect = [&] {
       rank->all_reduce(gpu, x.array(), sum.array());
       rank->all_gather(gpu, sum.array(), all.array());
+      rank->begin_sum(gpu, all.array());
+      rank->begin_sum(gpu, sum.array());
+      rank->broadcast(gpu, x.array(), 0);
+      rank->finish_sums(gpu);
       rank->broadcast(gpu, all.array(), 0);
     };
     collect();
@@ -52,9 +56,9 @@ TEST(Nccl, OneRankCopiesEagerAndRecorded) {
 }
 
 TEST(Nccl, NeedsAGpuAndAnId) {
-  EXPECT_THROW(nccl_communicator(cpu_backend(), 0, 1, std::vector<std::uint8_t>(128)), Error);
+  EXPECT_THROW(nccl_communicator(cpu_backend(), 0, 1, std::vector<std::uint8_t>(256)), Error);
   EXPECT_THROW(nccl_communicator(device_under_test(), 0, 1, {}), Error);
-  EXPECT_THROW(nccl_communicator(device_under_test(), 1, 1, std::vector<std::uint8_t>(128)), Error);
+  EXPECT_THROW(nccl_communicator(device_under_test(), 1, 1, std::vector<std::uint8_t>(256)), Error);
 }
 
 }  // namespace
