@@ -79,17 +79,24 @@ std::int64_t ParameterSet::size() const {
 const Tensor& ParameterSet::gather_gradients(const Tensors& gradients) const {
   require(gradient_ && gradients.size() == count(), "gradients: expected ", count(), " for trainable parameters, got ",
           gradients.size());
+  gather_gradients(gradients, 0);
+  return gradient_;
+}
+
+void ParameterSet::gather_gradients(const Tensors& gradients, std::size_t first) const {
+  require(gradient_ && first + gradients.size() <= count(), "gradients: expected at most ", count(),
+          " for trainable parameters, got ", gradients.size(), " from number ", first, " on");
   std::vector<ConstArray> parts;
   std::vector<Segment> places;
-  for (std::size_t i = 0; i < gradients.size(); ++i) {
-    require(!gradients[i] || gradients[i].shape == tensors_[i].shape, "gradients: '", names_[i], "' has shape ",
-            tensors_[i].shape, ", its gradient ", gradients[i].shape);
-    if (gradients[i] && gradients[i].data == gradient_places_[i].data) continue;
-    parts.emplace_back(gradients[i].array());
+  for (std::size_t i = first; i < first + gradients.size(); ++i) {
+    const Tensor& gradient = gradients[i - first];
+    require(!gradient || gradient.shape == tensors_[i].shape, "gradients: '", names_[i], "' has shape ",
+            tensors_[i].shape, ", its gradient ", gradient.shape);
+    if (gradient && gradient.data == gradient_places_[i].data) continue;
+    parts.emplace_back(gradient.array());
     places.push_back(segments_[i]);
   }
   if (!parts.empty()) gradient_.backend().gather_segments(parts, places, gradient_.array());
-  return gradient_;
 }
 
 const Tensor& ParameterSet::backward(const Tensor& loss) const {

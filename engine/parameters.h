@@ -58,6 +58,8 @@ class ParameterSet {
   /// Copies one gradient per parameter ("none": zero), unless it is already in place (GradOptions::places), into the
   /// gradient buffer, which the next call overwrites, and returns that. Throws Error if a count or a shape differs.
   const Tensor& gather_gradients(const Tensors& gradients) const;
+  /// The same for the parameters from number `first` on, as many as there are gradients. The rest stays as it is.
+  void gather_gradients(const Tensors& gradients, std::size_t first) const;
   /// The same for the derivatives of `loss`, a scalar, with respect to the parameters. Consumes the loss's graph.
   const Tensor& backward(const Tensor& loss) const;
   /// The parts of the gradient buffer, for GradOptions::places.

@@ -3,9 +3,9 @@
 
 #include <algorithm>
 
+#include "engine/gradient_buckets.h"
 #include "engine/graph.h"
 #include "engine/ops/ops.h"
-#include "kernels/communicator.h"
 #include "models/encoder_file.h"
 
 namespace vergence {
@@ -88,8 +88,7 @@ void Objective::prepare(const StepContext& context) { optimizer_->prepare(contex
 
 Step Objective::update(const Tensor& loss, const Parts& parts) {
   const Step step = Step::of(loss, parts);
-  const Tensor& gradient = parameters_.backward(ranks_.share(loss));
-  if (ranks_.count() > 1) ranks_.communicator->all_reduce(backend_, gradient.array(), gradient.array());
+  summed_backward(parameters_, loss, ranks_);
   optimizer_->apply();
   after_update();
   return step;

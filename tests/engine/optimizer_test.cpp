@@ -7,9 +7,11 @@
 #include <limits>
 #include <numbers>
 
+#include "engine/gradient_buckets.h"
 #include "engine/graph.h"
 #include "engine/ops/ops.h"
 #include "engine/schedule.h"
+#include "kernels/communicators/threads.h"
 #include "kernels/random.h"
 
 namespace vergence {
@@ -235,6 +237,100 @@ TEST(ParameterSet, GathersGradientsOfItsLeaves) {
   EXPECT_EQ(problem.set.parts_of(flat)[1].values(), gradients[1].values()) << "what lies there already stays";
   EXPECT_THROW(problem.set.gather_gradients({gradients[0]}), Error);
   EXPECT_THROW(problem.set.gather_gradients({gradients[1], gradients[0]}), Error);
+}
+
+/// A parameter that all layers use, weight and bias of four layers, and a parameter that nothing uses.
+struct Stack {
+  Tensors tensors;
+  ParameterSet set;
+
+  Stack() {
+    const auto draw = [&](const Shape& shape) {
+      const Values drawn = random_values(static_cast<std::size_t>(shape.size()), 20 + tensors.size());
+      tensors.push_back(from_values(cpu_backend(), shape, drawn));
+    };
+    draw({8});
+    for (int layer = 0; layer < 4; ++layer) draw({8, 8}), draw({8});
+    draw({8});
+    std::vector<NamedTensor> list;
+    for (Tensor& tensor : tensors) list.push_back({std::to_string(list.size()), &tensor});
+    set = ParameterSet(list);
+  }
+
+  /// `late` is called by the backward pass between the second layer and the first.
+  Tensor loss(std::uint64_t stream, const std::function<void()>& late = nullptr) const {
+    Tensor y = from_values(cpu_backend(), {3, 8}, random_values(24, stream));
+    for (std::size_t layer = 0; layer < 4; ++layer) {
+      y = tanh(linear(y, tensors[2 * layer + 1], tensors[2 * layer + 2]) * tensors[0]);
+      if (layer > 0 || !late) continue;
+      const Tensor before = y;
+      y = clone(before);
+      record("late", {before}, {}, {&y}, [late](const VjpContext& c) {
+        late();
+        return Tensors{c.g()};
+      });
+    }
+    return sum(square(y));
+  }
+};
+
+/// One of two ranks that have the same values. It adds at the end, and sees that nobody changed them meanwhile.
+class Twin final : public Communicator {
+ public:
+  std::vector<Array> begun;
+  int rank() const override { return 0; }
+  int ranks() const override { return 2; }
+
+ private:
+  void do_all_gather(Backend&, ConstArray, Array) override { throw Error("not expected"); }
+  void do_all_reduce(Backend&, ConstArray, Array) override { throw Error("not expected"); }
+  void do_broadcast(Backend&, Array, int) override { throw Error("not expected"); }
+  void do_begin_sum(Backend&, Array x) override {
+    begun.push_back(x);
+    before_.emplace_back(x.as<double>(), x.as<double>() + x.size);
+  }
+  void do_finish_sums(Backend&) override {
+    for (std::size_t i = 0; i < begun.size(); ++i) {
+      double* x = begun[i].as<double>();
+      EXPECT_EQ(before_[i], Values(x, x + begun[i].size));
+      for (std::int64_t k = 0; k < begun[i].size; ++k) x[k] *= 2;
+    }
+  }
+
+  std::vector<Values> before_;
+};
+
+TEST(SummedBackward, SendsBucketsWhileTheBackwardPassGoesOn) {
+  const Stack stack;
+  const Values expected = stack.set.backward(stack.loss(50)).values();
+  Twin twin;
+  std::size_t early = 0;
+  const Tensor loss = stack.loss(50, [&] { early = twin.begun.size(); });
+  EXPECT_EQ(summed_backward(stack.set, loss, {&twin}, 700).values(), expected);
+  EXPECT_EQ(early, 3u) << "all but the buckets with a bias or a weight of the first layer";
+  EXPECT_EQ(twin.begun.size(), 5u);
+  std::int64_t left = stack.set.gradient().size();
+  for (const Array& bucket : twin.begun) {
+    left -= bucket.size;
+    EXPECT_EQ(bucket.data, stack.set.gradient().array().as<double>() + left);
+    EXPECT_LE(bucket.size * 8, 700);
+  }
+  EXPECT_EQ(left, 0);
+}
+
+TEST(SummedBackward, IsTheSumOfTheRanksGradients) {
+  for (const std::int64_t most_bytes : {std::int64_t{1}, std::int64_t{700}, bucket_bytes})
+    run_ranks(3, [&](Communicator& communicator) {
+      const Stack stack;
+      const Ranks ranks{&communicator};
+      const auto stream = static_cast<std::uint64_t>(60 + communicator.rank());
+      const Tensor own = stack.set.backward(ranks.share(stack.loss(stream)));
+      const Values expected = ranks.sum(own).values();
+      EXPECT_EQ(summed_backward(stack.set, stack.loss(stream), ranks, most_bytes).values(), expected) << most_bytes;
+    });
+  const Stack alone;
+  const Values expected = alone.set.backward(alone.loss(50)).values();
+  EXPECT_EQ(summed_backward(alone.set, alone.loss(50), {}, 700).values(), expected);
 }
 
 TEST(ParameterSet, RefusesBadLists) {

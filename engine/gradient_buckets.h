@@ -1,0 +1,19 @@
+// The gradient's sum over ranks in parts, which travel while the backward pass goes on.
+#pragma once
+
+#include "engine/parameters.h"
+#include "engine/ranks.h"
+
+namespace vergence {
+
+/// As PyTorch's DistributedDataParallel (bucket_cap_mb = 25): large enough that a network's latency does not matter,
+/// small enough that the first bucket is under way early.
+inline constexpr std::int64_t bucket_bytes = std::int64_t{25} << 20;
+
+/// ParameterSet::backward of each rank's share of `loss`, added over the ranks. The gradient buffer is cut into buckets
+/// of at most `most_bytes`, or one larger parameter. They are sent in one order, the last parameters first, each as
+/// soon as its derivatives are final. With one rank: ParameterSet::backward.
+const Tensor& summed_backward(const ParameterSet& parameters, const Tensor& loss, const Ranks& ranks,
+                              std::int64_t most_bytes = bucket_bytes);
+
+}  // namespace vergence
