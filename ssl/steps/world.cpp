@@ -5,12 +5,12 @@
 #include <cstdint>
 #include <cstdlib>
 #include <omp.h>
-#include <unistd.h>
 #include <utility>
 
 #include "kernels/communicators/mpi.h"
 #include "kernels/communicators/nccl.h"
 #include "kernels/communicators/tcp.h"
+#include "kernels/host_name.h"
 #include "ssl/steps/setup.h"
 
 namespace vergence {
@@ -43,12 +43,6 @@ void choose_gpu(int place) {
 void share_processors(int ranks_here) {
   if (!std::getenv("OMP_NUM_THREADS"))
     omp_set_num_threads(std::min(omp_get_num_procs(), processors_of_rank(ranks_here)));
-}
-
-std::string host_name() {
-  char name[HOST_NAME_MAX + 1] = {};
-  gethostname(name, sizeof name - 1);
-  return name;
 }
 
 void gather_bytes(Communicator& ranks, const void* own, std::int64_t size, void* all) {

@@ -13,17 +13,13 @@
 #include "engine/text/utc_time.h"
 #include "engine/version.h"
 #include "kernels/error.h"
+#include "kernels/host_name.h"
 #include "ssl/training/run_folder.h"
 
 namespace vergence {
 namespace {
 
 using nlohmann::ordered_json;
-
-std::string host_name() {
-  std::array<char, 256> name{};
-  return gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown";
-}
 
 std::string working_directory() {
   std::error_code error;

@@ -11,7 +11,7 @@ namespace vergence {
 namespace {
 
 template <class T>
-std::string bytes_of(const std::vector<T>& values) {
+std::string packed(const std::vector<T>& values) {
   return {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T)};
 }
 
@@ -49,8 +49,8 @@ Features gathered(World& world, const Features& own) {
   for (const int dim : world.gather(static_cast<int>(own.dim))) all.dim = std::max<std::int64_t>(all.dim, dim);
   for (const int classes : world.gather(static_cast<int>(own.classes)))
     all.classes = std::max<std::int64_t>(all.classes, classes);
-  for (const std::string& values : world.gather(bytes_of(own.values))) append(all.values, values);
-  for (const std::string& labels : world.gather(bytes_of(own.labels))) append(all.labels, labels);
+  for (const std::string& values : world.gather(packed(own.values))) append(all.values, values);
+  for (const std::string& labels : world.gather(packed(own.labels))) append(all.labels, labels);
   return all;
 }
 
