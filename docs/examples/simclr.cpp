@@ -1,5 +1,5 @@
 // SimCLR in one page: trains a narrow ResNet-18 on rendered images, judges it by kNN, and saves it for PyTorch.
-//   simclr [EPOCHS [FOLDER]]    default: 5 epochs, results in the working directory
+//   simclr [EPOCHS [FOLDER [IMAGES]]]    default: 5 epochs, results in the working directory, all images of each split
 #include <cstdio>
 #include <cstdlib>
 #include <string>
@@ -18,20 +18,20 @@
 using namespace vergence;
 
 /// Top-1 accuracy in per cent of kNN on the encoder's features: the split "probe" classifies the split "test".
-double knn(const Encoder& encoder, Statistics& statistics, const Dataset& images, Backend& device) {
+double knn(const Encoder& encoder, Statistics& statistics, const DatasetSettings& data, Backend& device) {
+  const Dataset images = open_dataset(data, "test");
   const Encode encode = encode_with(encoder, statistics);
   const ExtractSettings settings{.image_size = images.height, .mean = images.mean, .std = images.std};
-  const auto features = [&](const char* split) {
-    return extract_features(encode, open_dataset({.name = images.name}, split), settings, device);
-  };
-  return knn_accuracy(features("probe"), features("test"), device).cosine_200.top1;
+  const auto features = [&](const Dataset& split) { return extract_features(encode, split, settings, device); };
+  return knn_accuracy(features(open_dataset(data, "probe")), features(images), device).cosine_200.top1;
 }
 
 int main(int argc, char** argv) {
   const std::int64_t epochs = argc > 1 ? std::atoll(argv[1]) : 5, batch = 128;
   const std::string folder = argc > 2 ? argv[2] : ".";
   Backend& device = backend("auto");  // a GPU if there is one
-  const Dataset images = open_dataset({.name = "confounded_shapes"}, "train");
+  const DatasetSettings data{.name = "confounded_shapes", .limit = argc > 3 ? std::atoll(argv[3]) : 0};
+  const Dataset images = open_dataset(data, "train");
   const ViewSettings view{.size = images.height, .crop_low = 0.2f, .mean = images.mean, .std = images.std};
   const auto batches = make_batch_source({images, {.batch = batch, .views = {view, view}}, device});
   const std::int64_t steps = images.count / batch;
@@ -56,5 +56,5 @@ int main(int argc, char** argv) {
   save_encoder(folder + "/encoder.safetensors", encoder, statistics, {});
   // [/train]
 
-  std::printf("kNN %.2f %%\n", knn(encoder, statistics, images, device));
+  std::printf("kNN %.2f %%\n", knn(encoder, statistics, data, device));
 }

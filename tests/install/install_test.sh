@@ -22,7 +22,7 @@ use() { # PREFIX CMAKE_OPTION
     failed "the program cannot be built with $1"
   fi
   grep -qx "vergence_DIR:[A-Z]*=$1/.*" "$work/program/CMakeCache.txt" || failed "another vergence was found than that of $1"
-  "$work/program/simclr" 1 "$work" >"$work/lines" || { cat "$work/lines" >&2; failed "simclr with $1: exit status $?"; }
+  "$work/program/simclr" 1 "$work" 512 >"$work/lines" || { cat "$work/lines" >&2; failed "simclr with $1: exit status $?"; }
   grep -qE '^epoch 1  loss [0-9.]+$' "$work/lines" || { cat "$work/lines" >&2; failed "no loss"; }
   "$work/program/views" confounded_shapes "" "$work/views.png" >/dev/null || failed "views with $1: exit status $?"
 }

@@ -15,7 +15,7 @@ sed -n '/\[train\]/,/\[\/train\]/p' "$source/docs/examples/simclr.cpp" | sed '1d
 [[ -s $work/marked ]] || failed "docs/examples/simclr.cpp has no lines between its marks"
 diff "$work/marked" "$work/shown" || failed "the README shows (>) something else than docs/examples/simclr.cpp has (<)"
 
-"$build/tests/example_simclr" 2 "$work" | tee "$work/lines"
+"$build/tests/example_simclr" 2 "$work" 512 | tee "$work/lines"
 mapfile -t losses < <(sed -nE 's/^epoch [12]  loss ([0-9.]+)$/\1/p' "$work/lines")
 [[ ${#losses[@]} == 2 ]] || failed "not two losses"
 awk -v first="${losses[0]}" -v second="${losses[1]}" 'BEGIN { exit !(second < first) }' || failed "the loss does not fall"
