@@ -57,10 +57,13 @@ void Fibers::main() {
   all.yield();
 }
 
-void Fibers::prepare(Fiber& fiber) {
+void Fibers::prepare(Fiber& fiber, std::size_t index) {
+  // Tops at one distance from one another would share few sets of the processor's caches: each starts nine lines, of 64
+  // bytes, below the one before.
+  const std::size_t used = stack_bytes - index % 64 * 9 * 64;
 #ifdef __x86_64__
   // As if `main` had been called: once its address is popped, the stack pointer is 8 modulo 16.
-  auto** top = reinterpret_cast<void**>(fiber.stack + stack_bytes) - 2;
+  auto** top = reinterpret_cast<void**>(fiber.stack + used) - 2;
   *top = reinterpret_cast<void*>(&main);
   for (int i = 1; i <= 6; ++i) top[-i] = nullptr;
   top[1] = nullptr;
@@ -68,7 +71,7 @@ void Fibers::prepare(Fiber& fiber) {
 #else
   getcontext(&fiber.context.context);
   fiber.context.context.uc_stack.ss_sp = fiber.stack;
-  fiber.context.context.uc_stack.ss_size = stack_bytes;
+  fiber.context.context.uc_stack.ss_size = used;
   fiber.context.context.uc_link = nullptr;
   makecontext(&fiber.context.context, &main, 0);
 #endif
@@ -90,7 +93,7 @@ void Fibers::start(std::size_t count, void (*entry)(std::size_t index)) {
 #endif
     fiber.done = false;
     fiber.fake_stack = nullptr;
-    prepare(fiber);
+    prepare(fiber, i);
   }
 }
 

@@ -82,9 +82,9 @@ class Fibers {
 
  private:
 #ifdef VERGENCE_ASAN
-  static constexpr std::size_t stack_bytes = 256 << 10;  // sanitized frames are larger
+  static constexpr std::size_t stack_bytes = 288 << 10;  // sanitized frames are larger
 #else
-  static constexpr std::size_t stack_bytes = 64 << 10;
+  static constexpr std::size_t stack_bytes = 96 << 10;
 #endif
 
   struct Fiber {
@@ -95,7 +95,7 @@ class Fibers {
   };
 
   static void main();
-  static void prepare(Fiber& fiber);
+  static void prepare(Fiber& fiber, std::size_t index);
 
   static Fibers* active_;
   std::vector<Fiber> fibers_;
