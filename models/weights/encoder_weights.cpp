@@ -146,9 +146,9 @@ class WeightsOfEncoder final : public EncoderTensors {
                   first ? other_stems() : "");
     weights_.taken_[*place] = true;
     std::vector<float> values = weights_.file_->floats(*place);
-    for (const float value : values)
-      require_usage(std::isfinite(value), path(), ": tensor '", shortened(tensor.name),
-                    "': expected finite values, got ", value);
+    const auto wrong = std::find_if(values.begin(), values.end(), [](float value) { return !std::isfinite(value); });
+    if (wrong != values.end())  // a message for each of millions of values would take most of the time
+      throw UsageError(join(path(), ": tensor '", shortened(tensor.name), "': expected finite values, got ", *wrong));
     return tensor.shape == shape ? values : adapted(values, tensor.shape, shape);
   }
 
