@@ -15,7 +15,7 @@ failed() {
 
 status=0
 began=$SECONDS
-export VERGENCE_PEER='' VERGENCE_CPU_LOSSES=none VERGENCE_BUILD=$build VERGENCE_PACK_PROGRAMS="bench pretrain gpu_op_table_test"
+export VERGENCE_PEER='' VERGENCE_CPU_LOSSES=none VERGENCE_BUILD=$build VERGENCE_PACK_PROGRAMS="bench pretrain gpu_nccl_test"
 export VERGENCE_PACK_OPTIONS="-DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS_DEBUG="
 bash "$source/tests/gpu/pack.sh" "$build/carry" "$build/carry-build" || status=$?
 [[ $status -ne 77 ]] || exit 77
@@ -35,7 +35,7 @@ says '^smoke '
 if ! nvidia-smi -L >/dev/null 2>&1; then
   says '^smoke +exit [12], .*: bench: .*cuda'
   says '^step_512 +not run: no step runs'
-  says '^test_op_table +skipped, .*: skipped: '
+  says '^test_nccl +skipped, .*: skipped: '
   says '^test_training_beside_cpu +exit 127, .*gpu_training_test' # not packed
   says '^peer_eager +not run: no peer was packed'
   ! grep -q 'stopped at its limit' <<<"$(summary)" || failed "a stage hung"
