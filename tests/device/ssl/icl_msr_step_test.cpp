@@ -74,7 +74,7 @@ INSTANTIATE_TEST_SUITE_P(Cases, IclMsrSteps,
 TEST(IclMsrRun, ReadsUnaugmentedImages) {
   Options options = tiny({"simclr", "images", "exact", "meta"});
   options.precision = Precision::bf16;
-  options.image_size = 16, options.limit = 20;
+  options.image_size = 16, options.batch = 4, options.limit = 10;
   set_option(options, "icl_msr.every", "1");
   const std::vector<double> eager = losses_from_images(options, device_under_test(), false, 3);
   EXPECT_EQ(losses_from_images(options, device_under_test(), true, 3), eager);
