@@ -302,10 +302,24 @@ TEST(Resuming, EveryOptionCountsButTheExemptOnes) {
   std::vector<std::string> names;
   for (const OptionDifference& difference : differences(before, after)) names.push_back(difference.name);
   std::vector<std::string> expected;
-  const std::vector<std::string> exempt{
-      "out",         "data",   "device",         "workers", "figures",    "eval-every", "checkpoint-every",
-      "max-steps",   "resume", "plan",           "verify",  "bad-images", "recompute",  "recompute-blocks",
-      "tensorboard", "extend", "extend-schedule", "rank-timeout"};
+  const std::vector<std::string> exempt{"out",
+                                        "data",
+                                        "device",
+                                        "workers",
+                                        "figures",
+                                        "eval-every",
+                                        "checkpoint-every",
+                                        "max-steps",
+                                        "resume",
+                                        "plan",
+                                        "verify",
+                                        "bad-images",
+                                        "recompute",
+                                        "recompute-blocks",
+                                        "tensorboard",
+                                        "extend",
+                                        "extend-schedule",
+                                        "rank-timeout"};
   for (const OptionEntry& entry : option_table()) {
     const bool free = std::find(exempt.begin(), exempt.end(), entry.name) != exempt.end();
     if (!free && entry.fields.size() == 1 && !has_one_value(entry)) expected.push_back(entry.name);
