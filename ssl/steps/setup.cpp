@@ -25,14 +25,15 @@ std::int64_t steps_per_epoch(const Options& options, const Dataset& dataset) {
   return dataset.count / options.batch;
 }
 
+int processors_of_host() { return std::max(1, static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN))); }
+
 int processors_of_rank(int ranks_here) {
   constexpr int many = 1024;
   cpu_set_t allowed;
   CPU_ZERO(&allowed);
   // The call fails if the machine has more processors than the set holds.
   const int processors = sched_getaffinity(0, sizeof allowed, &allowed) == 0 ? CPU_COUNT(&allowed) : many;
-  const auto all = static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
-  return std::max(1, std::min(processors, std::max(all, 1) / ranks_here));
+  return std::max(1, std::min(processors, processors_of_host() / ranks_here));
 }
 
 int loader_workers(const Options& options, bool computed_here, int ranks_here) {

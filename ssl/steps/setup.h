@@ -19,6 +19,8 @@ void settle_batch(Options& options, const Dataset& dataset);
 /// Steps in one epoch: the last partial batch is dropped. Throws UsageError if the batch is larger than the data set.
 std::int64_t steps_per_epoch(const Options& options, const Dataset& dataset);
 
+/// The processors of this host, whether or not this process may use them all.
+int processors_of_host();
 /// The processors that this process may use, at most an equal share if it is one of `ranks_here` on this host.
 int processors_of_rank(int ranks_here);
 

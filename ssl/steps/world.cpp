@@ -93,7 +93,8 @@ World::World(const Launch& launch, const std::string& device, double patience) :
   ranks_here_ = static_cast<int>(std::count(hosts.begin(), hosts.end(), host_name()));
   share_processors(ranks_here_);
   for (const int theirs : gather(gpu ? 1 : 0))
-    require_usage(theirs == (gpu ? 1 : 0), "--device ", device, ": some ranks have a GPU, others have none");
+    if (theirs != (gpu ? 1 : 0))
+      throw SharedUsageError(join("--device ", device, ": some ranks have a GPU, others have none"));
   if (!gpu && ranks() > 1) tensors_ = host_;
 }
 

@@ -65,6 +65,24 @@ std::string described(const RunSetup& run) {
   return text;
 }
 
+namespace {
+
+/// The line about the ranks, and a notice if mpirun gives each less than its share of the processors: with one or two
+/// ranks, Open MPI binds each to one core. Empty for one rank.
+std::string ranks_text(const RunSetup& run) {
+  const Sharing& sharing = run.sharing;
+  if (sharing.ranks == 1) return "";
+  const int share = processors_of_host() / sharing.ranks_here, mine = processors_of_rank(sharing.ranks_here);
+  std::string text = join("ranks             ", sharing.ranks, ", ", sharing.ranks_here,
+                          " of them on this host, each with ", run.options.batch / sharing.ranks, " images of a batch");
+  if (mine < share)
+    text += join("\nnotice: each rank may use only ", mine, " of its ", share,
+                 " processors; mpirun --bind-to none lets it use all");
+  return text;
+}
+
+}  // namespace
+
 void announce(const RunSetup& run, const std::string& folder, TrainLog& log) {
   const Options& options = run.options;
   const auto say = [&](const auto&... parts) { log.say(join(parts...)); };
@@ -73,9 +91,7 @@ void announce(const RunSetup& run, const std::string& folder, TrainLog& log) {
   say(plan_text(options, run.plan));
   if (!run.initial.empty()) say("initial weights   ", run.initial);
   say("device            ", device_text(options), "\nrun folder        ", printable(folder));
-  if (const Sharing& sharing = run.sharing; sharing.ranks > 1)
-    say("ranks             ", sharing.ranks, ", ", sharing.ranks_here, " of them on this host, each with ",
-        options.batch / sharing.ranks, " images of a batch");
+  if (const std::string ranks = ranks_text(run); !ranks.empty()) say(ranks);
   if (const std::string by = run.backend.convolutions_by(run.activations); !by.empty()) say("convolutions      ", by);
   if (!run.schedule.notice().empty()) say(run.schedule.notice());
   if (options.precision == Precision::bf16 && !run.backend.traits().fast_bf16)

@@ -82,7 +82,7 @@ TrainingResult run_stages(Stages& stages, RunData& data, RunFolder& folder, RunN
   });
   const std::string encoder = folder.first_stage() + "/encoder.safetensors";
   if (folder.resuming()) {
-    announce_encoder(encoder, plan.steps_per_epoch * stages.first.epochs, folder, notes.log);
+    world.together([&] { announce_encoder(encoder, plan.steps_per_epoch * stages.first.epochs, folder, notes.log); });
   } else {
     notes.begin(folder, stages.second, 0, sharing.ranks);
     folder.write_config(options_to_toml(stages.second));
