@@ -37,7 +37,9 @@ class BadDataRun : public ::testing::Test {
   }
   /// The name of an image that the run reads in the given step of its first epoch (from 0).
   std::string read_in_step(std::int64_t step, std::int64_t count) const {
-    const std::int64_t index = batch_indices(epoch_order(count, 1, 0), {.batch = 4}, step)[0], half = count / 2;
+    LoaderSettings settings;
+    settings.batch = 4;
+    const std::int64_t index = batch_indices(epoch_order(count, 1, 0), settings, step)[0], half = count / 2;
     return (index < half ? "a/" : "b/") + std::to_string(100 + index % half) + ".png";
   }
   std::int64_t checkpointed(const std::string& run) const {
