@@ -24,6 +24,7 @@ int show_plan(const Options& options, int ranks) {
 /// Runs `body` as a rank that does not lead. What all ranks find is told by the leader; other errors name this rank.
 int follow(const Launch& launch, const std::function<int()>& body) {
   const auto at = [&](const std::exception& error) {
+    std::fputc('\n', stderr);  // ends the leader's line of progress
     return join("rank ", launch.rank, " of ", launch.ranks, ": ", error.what());
   };
   try {

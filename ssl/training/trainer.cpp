@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
+#include <sstream>
 
 #include "engine/text/printable.h"
 #include "kernels/clock.h"
@@ -146,8 +147,10 @@ void Trainer::tell_ranks() {
     any_skipped |= news % 2 == 1;
   }
   if (!any_skipped) return;
-  for (const std::string& lines : world_.gather(skipped))
-    if (!lines.empty()) progress_.note(lines);
+  for (const std::string& lines : world_.gather(skipped)) {
+    std::istringstream each(lines);
+    for (std::string line; std::getline(each, line);) note_once(line.c_str(), printable(line));  // several may meet it
+  }
 }
 
 bool Trainer::advance() {
