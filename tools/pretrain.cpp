@@ -25,7 +25,8 @@ int show_plan(const Options& options, int ranks) {
 int follow(const Launch& launch, const std::function<int()>& body) {
   const auto at = [&](const std::exception& error) {
     std::fputc('\n', stderr);  // ends the leader's line of progress
-    return join("rank ", launch.rank, " of ", launch.ranks, ": ", error.what());
+    const std::string rank = join("rank ", launch.rank, " of ", launch.ranks), message = error.what();
+    return message.starts_with(rank) ? message : join(rank, ": ", message);  // a communicator's has it
   };
   try {
     return body();
