@@ -1,10 +1,12 @@
-// Online figures: when they come, what they cost, that they leave the weights alone, and how a collapse is told.
+// Online figures: when they come, what they cost, that they leave the weights alone, how a collapse is told, and how
+// ranks share them.
 #include "ssl/steps/figures.h"
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
 #include "datasets/dataset.h"
+#include "kernels/communicators/threads.h"
 #include "models/encoder_file.h"
 #include "ssl/evaluation/features/features.h"
 #include "ssl/training/validation.h"
@@ -169,6 +171,78 @@ TEST_F(OnlineFiguresTest, SayOnceThatTheFeaturesHaveCollapsed) {
   ASSERT_NE(first, std::string::npos) << log;
   EXPECT_EQ(log.find(warning, first + 1), std::string::npos) << log;
   EXPECT_NE(log.find("A lower --lr"), std::string::npos) << log;
+}
+
+// ---- several ranks
+
+TEST(RanksOfARun, GatherNumbersAndTexts) {
+  for (const int count : {1, 3})
+    run_ranks(count, [&](Communicator& ranks) {
+      World world(ranks);
+      EXPECT_EQ(world.leads(), ranks.rank() == 0);
+      std::vector<int> numbers;
+      std::vector<std::string> texts;
+      for (int rank = 0; rank < count; ++rank) {
+        numbers.push_back(10 - rank);
+        texts.push_back(std::string(static_cast<std::size_t>(rank), '\0') + (rank == 1 ? "a\n" : ""));
+      }
+      const auto own = static_cast<std::size_t>(ranks.rank());
+      EXPECT_EQ(world.gather(numbers[own]), numbers);
+      EXPECT_EQ(world.gather(texts[own]), texts);
+      EXPECT_EQ(world.gather(std::string()), std::vector<std::string>(static_cast<std::size_t>(count)));
+    });
+}
+
+TEST(RanksOfARun, AllThrowTheErrorOfTheFirstThatFails) {
+  std::vector<std::string> told;
+  run_ranks(4, [&](Communicator& ranks) {
+    World world(ranks);
+    world.together([] {});
+    try {
+      world.together([&] {
+        require(ranks.rank() != 2, "the second");
+        require_usage(ranks.rank() != 1, "the first");
+      });
+      ADD_FAILURE() << "nothing was thrown";
+    } catch (const SharedUsageError& error) {
+      told.emplace_back(error.what());
+    }
+    EXPECT_THROW(world.together([&] { require(ranks.rank() != 3, "the last"); }), SharedError);
+  });
+  EXPECT_EQ(told, std::vector<std::string>(4, "the first"));
+}
+
+TEST(RanksOfARun, ShareImagesInWholeBatches) {
+  for (const std::int64_t images : {0, 1, 250, 1001})
+    for (const int ranks : {1, 3, 8}) {
+      std::vector<std::int64_t> all;
+      for (int rank = 0; rank < ranks; ++rank) {
+        const std::vector<std::int64_t> own = own_images(images, 250, {.rank = rank, .ranks = ranks});
+        EXPECT_TRUE(own.empty() || own[0] % 250 == 0);
+        all.insert(all.end(), own.begin(), own.end());
+      }
+      ASSERT_EQ(all.size(), static_cast<std::size_t>(images));
+      for (std::size_t i = 0; i < all.size(); ++i) EXPECT_EQ(all[i], static_cast<std::int64_t>(i));
+    }
+}
+
+TEST(RanksOfARun, GatherFeaturesAndAccuracies) {
+  run_ranks(3, [](Communicator& ranks) {
+    World world(ranks);
+    Features own;  // of 0, 1 and 2 images
+    if (ranks.rank() > 0) own = {.dim = 2, .classes = 7, .values = {1, 2}, .labels = {5}};
+    if (ranks.rank() == 2) own.values = {3, 4, 5, 6}, own.labels = {0, 6};
+    const Features all = gathered(world, own);
+    EXPECT_EQ(all.dim, 2);
+    EXPECT_EQ(all.classes, 7);
+    EXPECT_EQ(all.values, (std::vector<float>{1, 2, 3, 4, 5, 6}));
+    EXPECT_EQ(all.labels, (std::vector<std::int32_t>{5, 0, 6}));
+    KnnAccuracy accuracy;
+    accuracy.cosine_200.top1 = ranks.rank() == 1 ? 100 : 50;
+    const KnnAccuracy whole = gathered(world, accuracy, own.rows());
+    EXPECT_DOUBLE_EQ(whole.cosine_200.top1, 200.0 / 3);
+    EXPECT_DOUBLE_EQ(whole.euclidean_5.top1, 0);
+  });
 }
 
 }  // namespace
