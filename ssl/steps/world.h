@@ -18,19 +18,13 @@ struct Sharing {
   int rank = 0, ranks = 1;
   int ranks_here = 1;  // on this host, whose processors they share
   Ranks tensors = {};
-
-  bool leads() const { return rank == 0; }
 };
 
-/// An error that every rank throws: only the leader needs to tell it.
-class OnEveryRank {
- public:
-  virtual ~OnEveryRank() = default;
-};
-struct SharedError : Error, OnEveryRank {
+/// Errors that every rank throws: only the leader needs to tell them.
+struct SharedError : Error {
   using Error::Error;
 };
-struct SharedUsageError : UsageError, OnEveryRank {
+struct SharedUsageError : UsageError {
   using UsageError::UsageError;
 };
 
