@@ -130,6 +130,14 @@ class Rows(unittest.TestCase):
             self.assertEqual(options[names.index(name) * 2 + 1], value)
         self.assertEqual(row("full_simclr_x37").pretrain_options(1)[7], "37")
 
+    def test_the_search_halves_its_groups(self):
+        lines = [line for line, _ in store.lines_of(SOURCE / "docs" / "evidence" / "search.jsonl") if line["seed"] == 101]
+        for prefix, group in [("search_mask_1", "MetaMask"), ("search_mrcl", "MRCL"), ("search_dsa", "DSA")]:
+            figure = next(each.figure for each in rows.PRIMARIES if each.method == group)
+            of = {line["row"]: line["figures"][figure] for line in lines if line["row"].startswith(prefix)}
+            best = sorted(of, key=of.get, reverse=True)[:len(of) // 2]
+            self.assertEqual({name for name in of if 102 in row(name).seeds}, set(best))
+
     def test_primaries_name_rows_that_are_paired(self):
         for each in rows.PRIMARIES:
             self.assertIn(each.base, row(each.row).bases)
@@ -263,10 +271,12 @@ class Commands(unittest.TestCase):
         return [call for call in every if call["tool"] == tool]
 
     def test_rows_run_in_order_once(self):
-        said = self.evidence("--only", "simclr,dsa_best,mrcl", "--seeds", "1,2")
-        self.assertIn("6 runs are left", said)
+        said = self.evidence("--only", "simclr,dsa_off,dsa_best,mrcl", "--seeds", "1,2")
+        self.assertIn("8 runs are left", said)
         runs = [pathlib.Path(call["--out"]).name for call in self.calls()]
-        self.assertEqual(runs, ["simclr_s1", "dsa_best_s1", "simclr_s2", "dsa_best_s2", "mrcl_s1", "mrcl_s2"])
+        # The primary figures' rows first.
+        self.assertEqual(runs, ["simclr_s1", "dsa_best_s1", "mrcl_s1", "simclr_s2", "dsa_best_s2", "mrcl_s2", "dsa_off_s1",
+                                "dsa_off_s2"])
         self.assertTrue(all(call["nice"] == 19 and call["threads"] == "1" for call in self.calls()))
         dsa = next(line for line in self.found("step1") if line["row"] == "dsa_best")
         self.assertEqual(self.calls()[1]["--dsa.prior_file"], str(self.runs / "runs" / "simclr_s1" / "encoder.safetensors"))
@@ -277,8 +287,8 @@ class Commands(unittest.TestCase):
         self.assertEqual((figures["episodes shots 1 accuracy"], figures["R2"], figures["dense mIoU shapes"]), (30, 0.5, 60))
         self.assertEqual(dsa["notes"], {"episodes cifar100": "not measured: this split does not suit"})
         self.assertNotIn("hue", figures)  # null: not measured
-        self.assertIn("0 runs are left", self.evidence("--only", "simclr,dsa_best,mrcl", "--seeds", "1,2"))
-        self.assertEqual(len(self.calls()), 6)
+        self.assertIn("0 runs are left", self.evidence("--only", "simclr,dsa_off,dsa_best,mrcl", "--seeds", "1,2"))
+        self.assertEqual(len(self.calls()), 8)
         self.assertIn("| step1 | dsa_best | 1, 2 | 3, 4, 5 |", self.evidence("--plan"))
         self.assertIn("### DSA, step 1", self.evidence("--tables"))
 

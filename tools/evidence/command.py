@@ -11,7 +11,7 @@ from runs import ROOT, Runner, Stopped, TookTooLong
 
 from . import clone, gpu, tables
 from .judging import NotJudged
-from .rows import ROWS, STEPS, merged
+from .rows import PRIMARIES, ROWS, STEPS, merged
 from .runner import Place, Work
 from .store import Store, Unusable, append, expected_commit, written_commit
 
@@ -80,10 +80,15 @@ def selected_rows(options, rows):
 
 
 def in_order(selected):
-    """Orders runs by step, and by seed within a step."""
-    steps = dict.fromkeys(row.step for row, _ in selected)
-    return [(row, seed) for step in steps for seed in sorted({seed for row, own in selected for seed in own})
-            for row, own in selected if row.step == step and seed in own]
+    """Orders runs: the search, then the rows of the primary figures, then the rest by step; by seed within each."""
+    primary = {name for each in PRIMARIES for name in (each.row, each.base)}
+
+    def part(row):
+        return "primary" if row.name in primary else row.step
+
+    parts = dict.fromkeys(["search", "primary", *STEPS])
+    return [(row, seed) for each in parts for seed in sorted({seed for _, own in selected for seed in own})
+            for row, own in selected if part(row) == each and seed in own]
 
 
 def check_data(data):
