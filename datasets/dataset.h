@@ -23,7 +23,7 @@ struct Dataset {
   std::vector<std::uint8_t> pixels;    // count x height x width x channels; empty with a source
   std::shared_ptr<const ImageSource> source;
   std::vector<std::int32_t> labels;      // count values in [0, classes), or empty
-  std::vector<std::string> class_names;  // of image files, by label; empty: classes are numbers
+  std::vector<std::string> class_names;  // by label; empty: classes are numbers
   DecodeRule decode = DecodeRule::fast;  // of image files
   ChannelValues mean{}, std{};           // of the training split's pixels in [0, 1], for every split
   std::vector<std::string> notices;      // messages about skipped or reinterpreted data: see new_notices

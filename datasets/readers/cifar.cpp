@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <optional>
 
+#include "datasets/readers/class_names.h"
 #include "datasets/readers/fc100.h"
 #include "datasets/readers/npy_file.h"
 #include "datasets/readers/pickled_array.h"
@@ -26,7 +27,8 @@ struct CifarKind {
   std::int64_t label_bytes;  // of a binary record; the last one is the label
   const char* label_key;     // in a pickle
   std::int64_t images;       // in every file; 0: any number
-  ChannelValues mean, std;   // of the whole training set
+  const std::vector<std::string>& (*class_names)();
+  ChannelValues mean, std;  // of the whole training set
 };
 
 const CifarKind cifar10{"cifar10",
@@ -38,11 +40,21 @@ const CifarKind cifar10{"cifar10",
                         1,
                         "labels",
                         10000,
+                        cifar10_class_names,
                         {0.4914f, 0.4822f, 0.4465f},
                         {0.2470f, 0.2435f, 0.2616f}};
-const CifarKind cifar100{
-    "cifar100", "cifar-100-binary",          "cifar-100-python",         {"train"}, {"test"}, 100, 2, "fine_labels",
-    0,          {0.5071f, 0.4865f, 0.4409f}, {0.2673f, 0.2564f, 0.2762f}};
+const CifarKind cifar100{"cifar100",
+                         "cifar-100-binary",
+                         "cifar-100-python",
+                         {"train"},
+                         {"test"},
+                         100,
+                         2,
+                         "fine_labels",
+                         0,
+                         cifar100_class_names,
+                         {0.5071f, 0.4865f, 0.4409f},
+                         {0.2673f, 0.2564f, 0.2762f}};
 
 /// Where a set's files are, and in which form.
 struct CifarFolder {
@@ -168,6 +180,7 @@ Dataset about_cifar(const CifarKind& kind, const std::string& split) {
   data.split = split;
   data.height = data.width = cifar_side;
   data.classes = kind.classes;
+  data.class_names = kind.class_names();
   data.mean = kind.mean;
   data.std = kind.std;
   return data;

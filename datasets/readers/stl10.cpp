@@ -8,6 +8,7 @@
 #include <set>
 #include <sstream>
 
+#include "datasets/readers/class_names.h"
 #include "engine/io/files.h"
 #include "engine/text/words.h"
 #include "kernels/error.h"
@@ -98,6 +99,7 @@ Dataset read_stl10(const std::string& directory, const std::string& split, std::
   append_stl10(data, unlabeled, 0, count - (last - first));
   if (split == "train") return data;
   data.classes = 10;
+  data.class_names = stl10_class_names();
   const std::vector<std::int32_t> labels = read_stl10_labels(folder / (labeled + "_y.bin"), labeled_count);
   data.labels.assign(labels.begin() + first, labels.begin() + last);
   return data;

@@ -21,6 +21,7 @@ Dataset about_composites(const CompositesSettings& settings, const std::string& 
   about.split = split;
   about.height = about.width = composite_side;
   about.classes = shape_classes;
+  about.class_names.assign(shape_names().begin(), shape_names().end());
   about.mean = composites_mean;
   about.std = composites_std;
   return about;

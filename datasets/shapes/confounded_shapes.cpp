@@ -59,6 +59,7 @@ Dataset about_shapes(const ShapesSettings& settings, const std::string& split) {
   about.split = split;
   about.height = about.width = settings.image_size;
   about.classes = shape_classes;
+  about.class_names.assign(shape_names().begin(), shape_names().end());
   about.mean = shapes_mean;
   about.std = shapes_std;
   return about;

@@ -6,10 +6,14 @@
 #include <fstream>
 #include <gtest/gtest.h>
 #include <set>
+#include <sstream>
+#include <tuple>
 
 #include "datasets/loading/loader.h"
 #include "datasets/readers/cifar.h"
+#include "datasets/readers/class_names.h"
 #include "datasets/shapes/confounded_shapes.h"
+#include "engine/io/files.h"
 #include "kernels/error.h"
 #include "tests/support/channel_statistics.h"
 #include "tests/support/complaints.h"
@@ -126,6 +130,34 @@ TEST(CifarReal, StatisticsAreThePublishedOnes) {
 }
 
 // ---- names
+
+/// The lines of a file of names, without empty ones.
+std::vector<std::string> lines_of(const fs::path& file) {
+  std::vector<std::string> lines;
+  std::istringstream text(read_file(file.string()));
+  for (std::string line; std::getline(text, line);)
+    if (!line.empty()) lines.push_back(line);
+  return lines;
+}
+
+TEST(ClassNames, AreThoseOfThePublishedFiles) {
+  for (const auto& [folder, file, names] :
+       {std::tuple{"cifar10", "batches.meta.txt", cifar10_class_names()},
+        std::tuple{"cifar100_subset", "fine_label_names.txt", cifar100_class_names()}}) {
+    const fs::path place = real_data(folder);
+    if (place.empty()) GTEST_SKIP() << no_real_data(folder);
+    EXPECT_EQ(lines_of(place / file), names);
+  }
+}
+
+TEST(ClassNames, AreAsManyAsClasses) {
+  EXPECT_EQ(cifar10_class_names().size(), 10u);
+  EXPECT_EQ(cifar100_class_names().size(), 100u);
+  EXPECT_EQ(stl10_class_names().size(), 10u);
+  const Dataset shapes = render_shapes({}, "test", 4);
+  EXPECT_EQ(static_cast<std::int64_t>(shapes.class_names.size()), shapes.classes);
+  EXPECT_EQ(shapes.class_names[3], "star");
+}
 
 TEST(OpenDataset, UnknownNamesListWhatExists) {
   DatasetSettings settings;

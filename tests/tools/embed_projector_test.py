@@ -71,8 +71,8 @@ def expect_served(folder, array, labeled):
     table = projector.ask("/metadata", run=".", name=embedding["tensorName"]).decode().splitlines()
     names = array.with_suffix(".names.txt").read_text().splitlines()
     if labeled:
-        labels = numpy.load(array.with_suffix(".labels.npy"))
-        names = ["name\tlabel"] + [f"{name}\t{label}" for name, label in zip(names, labels)]
+        labels, classes = numpy.load(array.with_suffix(".labels.npy")), json.loads(array.with_suffix(".json").read_text())["classes"]
+        names = ["name\tlabel"] + [f"{name}\t{classes[label]}" for name, label in zip(names, labels)]
     expect(table == names, f"{folder.name}: names{' and classes' if labeled else ''}: {table[:3]}")
 
 
