@@ -52,6 +52,12 @@ bool is_of_image_files(const std::string& name) {
   return entry && entry->image_files;
 }
 
+std::vector<std::string> image_file_datasets() {
+  std::vector<std::string> names = dataset_names();
+  std::erase_if(names, [](const std::string& name) { return !is_of_image_files(name); });
+  return names;
+}
+
 bool has_test_split(const DatasetSettings& settings) {
   const auto has_test = entry_of(settings.name).has_test;
   return !has_test || has_test(settings);

@@ -87,6 +87,9 @@ bool has_test_split(const DatasetSettings& settings);
 /// Whether the images of data set `name` are separate files, or packed from such files.
 bool is_of_image_files(const std::string& name);
 
+/// The names of which that is true.
+std::vector<std::string> image_file_datasets();
+
 /// Opens one split. Throws UsageError (one line: what, where, what was expected) for an unknown name or split, bad
 /// settings, and missing or damaged files.
 Dataset open_dataset(const DatasetSettings& settings, const std::string& split);

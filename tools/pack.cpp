@@ -25,12 +25,6 @@ struct PackOptions {
   bool verify = false;
 };
 
-std::vector<std::string> datasets_of_image_files() {
-  std::vector<std::string> names = dataset_names();
-  std::erase_if(names, [](const std::string& name) { return !is_of_image_files(name); });
-  return names;
-}
-
 void add_options(CLI::App& app, PackOptions& options) {
   app.add_option("DIR", options.directory, "folder of the images")->required();
   app.add_option("FILE", options.file, "file to make")->required();
@@ -40,7 +34,7 @@ void add_options(CLI::App& app, PackOptions& options) {
       ->capture_default_str();
   options.images.values.dataset = "image_folder";
   options.images.values.decode = DecodeRule::exact;
-  add_table_option(app, {.name = "dataset", .only = datasets_of_image_files(), .help = "layout of the folder"},
+  add_table_option(app, {.name = "dataset", .only = image_file_datasets(), .help = "layout of the folder"},
                    options.images);
   for (const char* name : {"classes", "jpeg", "decode", "bad-images"}) add_table_option(app, {name}, options.images);
   app.add_flag("--verify", options.verify, "check every image of the finished file against its checksum");

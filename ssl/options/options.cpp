@@ -312,6 +312,9 @@ std::vector<ViewSettings> view_settings(const Options& options, const Dataset& d
 }
 
 DatasetSettings dataset_settings(const Options& options) {
+  require_usage(options.classes.empty() || is_of_image_files(options.dataset),
+                "--classes: selects classes of image files (", listed(image_file_datasets()), "), not of ",
+                options.dataset);
   DatasetSettings settings;
   settings.name = options.dataset;
   settings.directory = options.data;

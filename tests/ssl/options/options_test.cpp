@@ -366,6 +366,20 @@ TEST(PretrainOptions, NamesAreUnique) {
   for (const OptionEntry& entry : option_table()) EXPECT_EQ(find_option(entry.name), &entry) << entry.name;
 }
 
+TEST(DatasetOfOptions, AListOfClassesIsForImageFiles) {
+  Options options;
+  options.classes = "imagenet100";
+  for (const std::string& name : dataset_names()) {
+    options.dataset = name;
+    const std::string said = error_or("", [&] { dataset_settings(options); });
+    if (name == "imagenet" || name == "imagenet100" || name == "image_folder")
+      EXPECT_EQ(said, "");
+    else
+      EXPECT_EQ(said,
+                "--classes: selects classes of image files (image_folder, imagenet, imagenet100), not of " + name);
+  }
+}
+
 TEST(ViewsOfOptions, TakeWhatTheDataSetSaysUnlessToldOtherwise) {
   Dataset data_set;
   data_set.height = data_set.width = 48;
