@@ -131,8 +131,9 @@ class Images {
 std::vector<std::int32_t> read_npy_labels(const fs::path& folder, const std::string& name, const Images& images) {
   const std::vector<fs::path> files = files_of(folder, name + "_labels");
   if (files.empty()) return {};
-  require_usage(files.size() == images.counts().size(), where_of(folder), " has ", files.size(), " files of ", name,
-                " labels, expected ", images.counts().size(), ", one for each of images");
+  require_usage(files.size() == images.counts().size(), where_of(folder), " has ",
+                counted(static_cast<std::int64_t>(files.size()), "file"), " of ", name, " labels, expected ",
+                images.counts().size(), ", one for each of images");
   std::vector<std::int32_t> labels;
   for (std::size_t f = 0; f < files.size(); ++f) {
     NpyFile file(files[f].string(), where_of(files[f]));

@@ -78,7 +78,7 @@ StartPoint resume(const RunSetup& run, const RunFolder& folder, TrainLog& log) {
   }
   checkpoint.restore(run.objective->state());
   if (position.threads != omp_get_max_threads())
-    log.warn(join("warning: the run started with ", position.threads, " threads and continues with ",
+    log.warn(join("warning: the run started with ", counted(position.threads, "thread"), " and continues with ",
                   omp_get_max_threads(), ": results may differ in the last bits"));
   if (position.ranks != run.sharing.ranks)
     log.warn(join("warning: the run started with ", counted(position.ranks, "rank"), " and continues with ",

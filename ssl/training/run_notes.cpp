@@ -3,6 +3,7 @@
 #include <exception>
 #include <omp.h>
 
+#include "engine/text/words.h"
 #include "kernels/backend.h"
 #include "kernels/error.h"
 #include "ssl/options/extension.h"
@@ -55,7 +56,7 @@ void RunNotes::end(int exit_status) {
 
 std::string device_text(const Options& options) {
   return join(backend(options.device.c_str()).name(), ", ", option_text(options, "precision"), ", ",
-              omp_get_max_threads(), " threads (", devices_text(), ")");
+              counted(omp_get_max_threads(), "thread"), " (", devices_text(), ")");
 }
 
 }  // namespace vergence

@@ -305,7 +305,7 @@ TEST_F(Npy, FilesThatDoNotFitAreRefused) {
   expect_contains(complaint(), {"train.npy is there, and so is train_0.npy"});
   std::filesystem::remove(folder / "train.npy");
   write_labels("train_labels_0.npy", 0, 4, 3);
-  expect_contains(complaint(), {" has 1 files of train labels, expected 3"});
+  expect_contains(complaint(), {" has 1 file of train labels, expected 3"});
   write_labels("train_labels_1.npy", 0, 4, 3);
   write_labels("train_labels_2.npy", 0, 5, 3);
   expect_contains(complaint(), {"train_labels_2.npy has shape (5,)", "expected 4, one per image"});

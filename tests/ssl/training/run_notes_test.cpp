@@ -12,6 +12,7 @@
 #include "engine/io/files.h"
 #include "engine/text/json_text.h"
 #include "engine/text/shell_words.h"
+#include "engine/text/words.h"
 #include "engine/version.h"
 #include "tests/support/complaints.h"
 #include "tests/support/special_files.h"
@@ -99,7 +100,8 @@ TEST_F(RunNotesTest, EachStartHasAnEntryAndItsLines) {
     expect_date(entry["end"]);
     EXPECT_GE(entry["end"], entry["start"]);
     EXPECT_NE(said.find("device            " + entry["device"].get<std::string>() + "\n"), std::string::npos);
-    EXPECT_NE(said.find(join(", ", entry["threads"].get<int>(), " threads")), std::string::npos) << entry["threads"];
+    EXPECT_NE(said.find(", " + counted(entry["threads"].get<int>(), "thread") + " ("), std::string::npos)
+        << entry["threads"];
     char host[256]{};
     ::gethostname(host, sizeof host - 1);
     EXPECT_EQ(entry["host"], host);
