@@ -97,6 +97,9 @@ class Page {
   void add_features();
   void add_neighbors(const std::string& label, const FeatureSamples& samples);
   void add_reconstructions();
+  template <class Has, class ChartOf>
+  void add_bars(const std::string& what, const std::string& title, const std::string& text, Has&& has,
+                ChartOf&& chart_of);
   void add_masks();
   void add_scores();
   void add_missing();
@@ -292,42 +295,46 @@ void Page::add_reconstructions() {
   out_ += "<div class=\"grid-of\">\n" + pictures + "</div>\n";
 }
 
-void Page::add_masks() {
+/// Adds one bar chart for each group whose shown run has such values.
+template <class Has, class ChartOf>
+void Page::add_bars(const std::string& what, const std::string& title, const std::string& text, Has&& has,
+                    ChartOf&& chart_of) {
   std::string charts;
   for (const RunGroup& group : groups()) {
     const RunFiles& run = shown_run(group);
-    if (run.options.objective != "metamask" && !file_exists(run.file("mask.safetensors"))) continue;
-    attempt("mask of " + group.label, [&] {
-      const std::vector<double> values = mask_values(run.path);
-      charts += join("<figure class=\"panel mask\"><figcaption>", html_text(group.label), "</figcaption>\n",
-                     bar_chart({"Values of the mask of " + group.label, "features, by the mask's value", values}),
-                     "</figure>\n");
+    if (!has(run)) continue;
+    attempt(join(what, " of ", group.label), [&] {
+      charts += join("<figure class=\"panel ", what, "\"><figcaption>", html_text(group.label), "</figcaption>\n",
+                     bar_chart(chart_of(run, group.label)), "</figure>\n");
     });
   }
   if (charts.empty()) return;
-  heading("Feature mask");
-  paragraph("The mask's factor for each feature, the largest first. A small factor takes a feature out.");
+  heading(title);
+  paragraph(text);
   out_ += "<div class=\"grid-of\">\n" + charts + "</div>\n";
 }
 
+void Page::add_masks() {
+  add_bars(
+      "mask", "Feature mask",
+      "The mask's factor for each feature, the largest first. A small factor takes a feature out.",
+      [](const RunFiles& run) {
+        return run.options.objective == "metamask" || file_exists(run.file("mask.safetensors"));
+      },
+      [](const RunFiles& run, const std::string& label) {
+        return BarChart{"Values of the mask of " + label, "features, by the mask's value", mask_values(run.path)};
+      });
+}
+
 void Page::add_scores() {
-  std::string charts;
-  for (const RunGroup& group : groups()) {
-    const RunFiles& run = shown_run(group);
-    if (run.options.objective != "dsa") continue;
-    attempt("scores of " + group.label, [&] {
-      charts +=
-          join("<figure class=\"panel scores\"><figcaption>", html_text(group.label), "</figcaption>\n",
-               bar_chart({"Scores of images by " + group.label, "images, by their score", score_values(run.path)}),
-               "</figure>\n");
-    });
-  }
-  if (charts.empty()) return;
-  heading("Scores");
-  paragraph(
+  add_bars(
+      "scores", "Scores",
       "Each image of the batch before the last figures, the largest score first: the share of its neighbors that have "
-      "enough neighbors in common with it. An image with the score 0 repels no other.");
-  out_ += "<div class=\"grid-of\">\n" + charts + "</div>\n";
+      "enough neighbors in common with it. An image with the score 0 repels no other.",
+      [](const RunFiles& run) { return run.options.objective == "dsa"; },
+      [](const RunFiles& run, const std::string& label) {
+        return BarChart{"Scores of images by " + label, "images, by their score", score_values(run.path)};
+      });
 }
 
 void Page::add_missing() {
