@@ -131,7 +131,7 @@ if(VERGENCE_NCCL OR VERGENCE_NCCL STREQUAL "AUTO")
               PATHS /usr/lib/${CMAKE_LIBRARY_ARCHITECTURE} /usr/lib64 /usr/local/lib DOC "NCCL on this machine, if it is")
   endif()
 endif()
-if(nccl_version VERSION_GREATER_EQUAL 2.11)
+if(nccl_version VERSION_GREATER_EQUAL 2.13)
   set(VERGENCE_NCCL_FOUND ON)
   set(nccl_folder "")
   if(NCCL_LIBRARY)
@@ -143,7 +143,7 @@ if(nccl_version VERSION_GREATER_EQUAL 2.11)
                               COMPILE_DEFINITIONS VERGENCE_NCCL_FOLDER="${nccl_folder}")
   set_source_files_properties(kernels/communicators/nccl.cpp PROPERTIES COMPILE_DEFINITIONS VERGENCE_NCCL)
 elseif(VERGENCE_NCCL AND NOT VERGENCE_NCCL STREQUAL "AUTO")
-  message(FATAL_ERROR "VERGENCE_NCCL=${VERGENCE_NCCL}: NCCL 2.11 or later: ${nccl_version}; looked in CUDA's folders and "
+  message(FATAL_ERROR "VERGENCE_NCCL=${VERGENCE_NCCL}: NCCL 2.13 or later: ${nccl_version}; looked in CUDA's folders and "
                       "in Python's nvidia.nccl; -DNCCL_INCLUDE=FOLDER names another")
 endif()
 message(STATUS "Vergence: with CUDA ${CUDAToolkit_VERSION} for ${VERGENCE_CUDA_ARCHITECTURES}; cuDNN: ${cudnn_version}; "

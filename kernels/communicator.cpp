@@ -67,6 +67,11 @@ void Communicator::finish_sums(Backend& backend) {
   failed_ = false;
 }
 
+void Communicator::abandon() {
+  failed_ = true;
+  do_abandon();
+}
+
 std::unique_ptr<Communicator> single_communicator() { return std::make_unique<SingleCommunicator>(); }
 
 }  // namespace vergence

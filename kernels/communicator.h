@@ -42,6 +42,10 @@ class Communicator {
   /// end.
   void finish_sums(Backend& backend);
 
+  /// For an error of this rank alone, after which the others get no answer: ends what its collectives wait for on the
+  /// device, so that the host can wait for the device. Returns at once; every later call throws.
+  void abandon();
+
  protected:
   /// The collective under way, for messages: "all_reduce of 10 f32 values (collective 3)".
   std::string current() const;
@@ -53,6 +57,7 @@ class Communicator {
   /// Unless a communicator has something better, a sum ends where it begins.
   virtual void do_begin_sum(Backend& backend, Array x) { do_all_reduce(backend, x, x); }
   virtual void do_finish_sums(Backend& /*backend*/) {}
+  virtual void do_abandon() {}
 
   template <class Call>
   void run(const char* name, ConstArray x, const Call& call);

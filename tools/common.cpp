@@ -17,6 +17,7 @@
 #include "kernels/error.h"
 #include "ssl/options/help.h"
 #include "ssl/options/names.h"
+#include "ssl/steps/world.h"
 
 namespace vergence {
 namespace {
@@ -205,7 +206,7 @@ int run_tool(const std::string& tool, const std::function<int()>& body) {
   } catch (const UsageError& error) {
     return complain(tool, error.what(), bad_usage);
   } catch (const std::bad_alloc&) {
-    return complain(tool, "out of memory: try a smaller --batch or --width", failed);
+    return complain(tool, out_of_memory, failed);
   } catch (const std::exception& error) {
     return complain(tool, error.what(), failed);
   }

@@ -1,5 +1,9 @@
 // pretrain: learns an encoder from images without labels, alone or as one of several ranks.
+#include <algorithm>
 #include <cstdio>
+#include <new>
+#include <string_view>
+#include <variant>
 
 #include "datasets/verify.h"
 #include "engine/text/printable.h"
@@ -36,13 +40,19 @@ int follow(const Launch& launch, const std::function<int()>& body) {
     throw ToldElsewhere{1};
   } catch (const UsageError& error) {
     throw UsageError(at(error));
+  } catch (const std::bad_alloc&) {
+    throw Error(at(Error(out_of_memory)));
   } catch (const std::exception& error) {
     throw Error(at(error));
   }
 }
 
-/// The options; the leader alone tells what is wrong with them, and shows the help.
-Options options_of(int argc, char** argv, const Launch& launch) {
+bool plans(int argc, char** argv) {
+  return std::any_of(argv, argv + argc, [](const char* word) { return std::string_view(word) == "--plan"; });
+}
+
+/// The options, or what is wrong with them, which only some ranks may find: a file may be missing on one host.
+std::variant<Options, std::string> options_or_refusal(int argc, char** argv, const Launch& launch) {
   try {
     Options options = parse_pretrain(argc, argv);
     options.command = shell_line(argc, argv);
@@ -50,21 +60,26 @@ Options options_of(int argc, char** argv, const Launch& launch) {
   } catch (const HelpRequest&) {
     if (launch.rank == 0) throw;
     throw ToldElsewhere{0};
-  } catch (const UsageError&) {
-    if (launch.rank == 0) throw;
-    throw ToldElsewhere{2};
+  } catch (const UsageError& error) {
+    if (launch.ranks == 1 || plans(argc, argv)) throw;
+    return error.what();
   }
+}
+
+int train(const std::variant<Options, std::string>& given, const Launch& launch) {
+  const auto* refusal = std::get_if<std::string>(&given);
+  const Options options = refusal ? Options() : std::get<Options>(given);
+  World world(launch, refusal ? "cpu" : options.device, options.rank_timeout, refusal ? *refusal : "");
+  return pretrain(options, world).exit_status;
 }
 
 int run(int argc, char** argv) {
   const Launch launch = launch_of_environment();
-  const Options options = options_of(argc, argv, launch);
-  if (options.plan) return launch.rank == 0 ? show_plan(options, launch.ranks) : 0;
-  const auto train = [&] {
-    World world(launch, options.device, options.rank_timeout);
-    return pretrain(options, world).exit_status;
-  };
-  return launch.rank == 0 ? train() : follow(launch, train);
+  const std::variant<Options, std::string> given = options_or_refusal(argc, argv, launch);
+  if (const auto* options = std::get_if<Options>(&given); options && options->plan)
+    return launch.rank == 0 ? show_plan(*options, launch.ranks) : 0;
+  if (launch.rank == 0) return train(given, launch);
+  return follow(launch, [&] { return train(given, launch); });
 }
 
 }  // namespace

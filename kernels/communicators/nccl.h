@@ -9,6 +9,9 @@
 
 namespace vergence {
 
+/// Loads NCCL. Throws Error if that fails.
+void load_nccl();
+
 /// By this the ranks of one communicator find each other: one rank makes it and gives it to all.
 std::vector<std::uint8_t> make_nccl_id();
 

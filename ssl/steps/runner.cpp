@@ -16,17 +16,33 @@ const Step& StepRunner::run(const std::function<Views()>& views, const StepConte
   objective_.prepare(context);
   RecordedStep& kind = kinds_[objective_.step_kind()];
   last_ = &kind;
-  if (wanted_ && !kind.recording && kind.eager_steps >= eager_steps_first) record(kind, views);
+  const bool try_now = wanted_ && !kind.recording && kind.eager_steps >= eager_steps_first;
+  if (try_now) record(kind, views);
   if (kind.recording) {
     replay(kind);
+  } else if (try_now) {
+    run_after_refusal(kind, views);
   } else {
-    const bool rehearsal = wanted_ && kind.eager_steps + 1 == eager_steps_first;
-    if (rehearsal) backend_.begin_rehearsal();
-    kind.step = objective_.run(views());
-    if (rehearsal) kind.rehearsal = backend_.end_rehearsal();
-    ++kind.eager_steps;
+    run_eagerly(kind, views);
   }
   return kind.step;
+}
+
+void StepRunner::run_eagerly(RecordedStep& kind, const std::function<Views()>& views) {
+  const bool rehearsal = wanted_ && kind.eager_steps + 1 == eager_steps_first;
+  if (rehearsal) backend_.begin_rehearsal();
+  kind.step = objective_.run(views());
+  if (rehearsal) kind.rehearsal = backend_.end_rehearsal();
+  ++kind.eager_steps;
+}
+
+/// Runs the step that could not be recorded. What stopped the recording may stop the step too, and is the cause.
+void StepRunner::run_after_refusal(RecordedStep& kind, const std::function<Views()>& views) {
+  try {
+    run_eagerly(kind, views);
+  } catch (const Error& error) {
+    throw Error(join(error.what(), " (after the step could not be recorded: ", refusal_, ")"));
+  }
 }
 
 /// Records one step without running it. If that fails, steps continue eagerly.

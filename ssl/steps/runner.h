@@ -38,6 +38,8 @@ class StepRunner {
   };
 
   void record(RecordedStep& kind, const std::function<Views()>& views);
+  void run_eagerly(RecordedStep& kind, const std::function<Views()>& views);
+  void run_after_refusal(RecordedStep& kind, const std::function<Views()>& views);
   void replay(RecordedStep& kind);
   std::vector<std::int64_t*> counters() const;
 

@@ -1,10 +1,9 @@
 #include "ssl/steps/setup.h"
 
 #include <algorithm>
-#include <sched.h>
-#include <unistd.h>
 
 #include "ssl/options/table.h"
+#include "ssl/steps/processors.h"
 
 namespace vergence {
 
@@ -25,21 +24,10 @@ std::int64_t steps_per_epoch(const Options& options, const Dataset& dataset) {
   return dataset.count / options.batch;
 }
 
-int processors_of_host() { return std::max(1, static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN))); }
-
-int processors_of_rank(int ranks_here) {
-  constexpr int many = 1024;
-  cpu_set_t allowed;
-  CPU_ZERO(&allowed);
-  // The call fails if the machine has more processors than the set holds.
-  const int processors = sched_getaffinity(0, sizeof allowed, &allowed) == 0 ? CPU_COUNT(&allowed) : many;
-  return std::max(1, std::min(processors, processors_of_host() / ranks_here));
-}
-
-int loader_workers(const Options& options, bool computed_here, int ranks_here) {
+int loader_workers(const Options& options, bool computed_here, int processors) {
   if (options.workers > 0) return static_cast<int>(options.workers);
   constexpr int most = 16;
-  const int processors = processors_of_rank(ranks_here);
+  if (processors == 0) processors = static_cast<int>(own_processors().size());
   return std::clamp(computed_here ? processors / 2 : processors - 1, 1, most);
 }
 
@@ -56,7 +44,7 @@ LoaderSettings loader_settings(const Options& options, const Dataset& dataset, c
       options.eval_resize >= 0 ? options.eval_resize : dataset.evaluation_resize(settings.views[0].size);
   settings.fresh = objective.fresh_views();
   settings.seed = static_cast<std::uint64_t>(options.seed);
-  settings.workers = loader_workers(options, !backend(options.device.c_str()).traits().beside_host, sharing.ranks_here);
+  settings.workers = loader_workers(options, !backend(options.device.c_str()).traits().beside_host, sharing.processors);
   settings.first_epoch = step / steps;
   settings.first_step = step % steps;
   return settings;

@@ -19,14 +19,10 @@ void settle_batch(Options& options, const Dataset& dataset);
 /// Steps in one epoch: the last partial batch is dropped. Throws UsageError if the batch is larger than the data set.
 std::int64_t steps_per_epoch(const Options& options, const Dataset& dataset);
 
-/// The processors of this host, whether or not this process may use them all.
-int processors_of_host();
-/// The processors that this process may use, at most an equal share if it is one of `ranks_here` on this host.
-int processors_of_rank(int ranks_here);
-
-/// Returns the number of threads that make views: --workers, or if that is 0, half of this process's processors if
-/// steps are `computed_here` (on the same processors), else all but one, which drives the device. 1 to 16.
-int loader_workers(const Options& options, bool computed_here, int ranks_here = 1);
+/// Returns the number of threads that make views: --workers, or if that is 0, half of `processors` (0: all that this
+/// process may use) if steps are `computed_here` (on the same processors), else all but one, which drives the device. 1
+/// to 16.
+int loader_workers(const Options& options, bool computed_here, int processors = 0);
 
 /// The loader's settings for a run that starts or continues after `step` steps.
 LoaderSettings loader_settings(const Options& options, const Dataset& dataset, const Objective& objective,

@@ -1,9 +1,10 @@
 #include "ssl/steps/world.h"
 
 #include <algorithm>
-#include <climits>
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
+#include <new>
 #include <omp.h>
 #include <utility>
 
@@ -11,7 +12,6 @@
 #include "kernels/communicators/nccl.h"
 #include "kernels/communicators/tcp.h"
 #include "kernels/host_name.h"
-#include "ssl/steps/setup.h"
 
 namespace vergence {
 namespace {
@@ -29,20 +29,28 @@ std::vector<std::string> entries_of(const std::string& list) {
   return entries;
 }
 
-/// Leaves this process one GPU: that of its place on this host. A launcher may have done so already.
-void choose_gpu(int place) {
+/// Leaves this process one GPU: that of its place on this host. A launcher may have done so already, and an empty list
+/// leaves it none. Returns what is wrong if there are GPUs, or nothing.
+std::string choose_gpu(int place) {
   const char* given = std::getenv(visible_gpus);
   const std::vector<std::string> entries = entries_of(given ? given : "");
-  if (given && entries.size() == 1) return;
-  require_usage(!given || place < static_cast<int>(entries.size()), visible_gpus, "=", given ? given : "",
-                ": has no GPU for rank ", place + 1, " of this host");
+  if (given && entries.size() <= 1) return "";
+  if (given && place >= static_cast<int>(entries.size()))
+    return join(visible_gpus, "=", given, ": has no GPU for rank ", place + 1, " of this host");
   setenv(visible_gpus, given ? entries[static_cast<std::size_t>(place)].c_str() : std::to_string(place).c_str(), 1);
+  return "";
 }
 
-/// Computes on this rank's share of the host's processors.
-void share_processors(int ranks_here) {
-  if (!std::getenv("OMP_NUM_THREADS"))
-    omp_set_num_threads(std::min(omp_get_num_procs(), processors_of_rank(ranks_here)));
+template <class T>
+std::string bytes_of(const std::vector<T>& values) {
+  return {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T)};
+}
+
+template <class T>
+std::vector<T> values_of(const std::string& bytes) {
+  std::vector<T> values(bytes.size() / sizeof(T));
+  if (!values.empty()) std::memcpy(values.data(), bytes.data(), bytes.size());
+  return values;
 }
 
 void gather_bytes(Communicator& ranks, const void* own, std::int64_t size, void* all) {
@@ -55,6 +63,8 @@ std::string outcome(const std::function<void()>& part) {
     part();
   } catch (const UsageError& error) {
     return join("u", error.what());
+  } catch (const std::bad_alloc&) {
+    return join("e", out_of_memory);
   } catch (const std::exception& error) {
     return join("e", error.what());
   }
@@ -73,29 +83,52 @@ World::World() : alone_(single_communicator()), host_(alone_.get()) {}
 
 World::World(Communicator& ranks) : host_(&ranks), tensors_(ranks.ranks() > 1 ? &ranks : nullptr) {}
 
-World::World(const Launch& launch, const std::string& device, double patience) : World() {
+World::World(const Launch& launch, const std::string& device, double patience, const std::string& refusal) : World() {
   if (launch.by == Launch::By::nobody) return;
-  const bool by_mpi = launch.by == Launch::By::mpi;
-  if (device != "cpu") choose_gpu(launch.local_rank);
-  const bool gpu = backend(device.c_str()).traits().own_memory;
-  require_usage(by_mpi || gpu, "--device ", device, ": ", launch.by == Launch::By::slurm ? "srun" : "torchrun",
-                " started this process as rank ", launch.rank, " of ", launch.ranks,
-                ", but on CPUs ranks need mpirun: mpirun -n ", launch.ranks, " pretrain ...");
+  // Before MPI starts, which may look for GPUs itself.
+  const std::string no_gpu = device == "cpu" ? "" : choose_gpu(launch.local_rank);
+  bool gpu = false;
+  const auto check = [&] {
+    require_usage(refusal.empty(), refusal);
+    gpu = backend(device.c_str()).traits().own_memory;
+    require_usage(!gpu || no_gpu.empty(), no_gpu);
+    require_usage(launch.by == Launch::By::mpi || gpu, "--device ", device, ": ",
+                  launch.by == Launch::By::slurm ? "srun" : "torchrun", " started this process as rank ", launch.rank,
+                  " of ", launch.ranks, ", but on CPUs ranks need mpirun: mpirun -n ", launch.ranks, " pretrain ...");
+  };
+  // Without MPI, connecting may wait long for ranks that do not exist, since variables of a launcher may be left over.
+  if (launch.by != Launch::By::mpi) check();
+  connect(launch, patience);
+  share_host();
+  if (launch.by == Launch::By::mpi) together(check);
+  for (const int theirs : gather(gpu ? 1 : 0))
+    if (theirs != (gpu ? 1 : 0))
+      throw SharedUsageError(join("--device ", device, ": some ranks have a GPU, others have none"));
+  if (!gpu && ranks() > 1) tensors_ = host_;
+}
+
+void World::connect(const Launch& launch, double patience) {
   processes_ = std::make_unique<Processes>();
-  if (by_mpi) {
+  if (launch.by == Launch::By::mpi) {
     processes_->mpi = std::make_unique<MpiProcess>();
     processes_->host = processes_->mpi->communicator({.patience = patience});
   } else {
     processes_->host = tcp_communicator(launch, patience);
   }
   host_ = processes_->host.get();
+}
+
+/// Learns which ranks are on this host, and computes on this rank's share of its processors.
+void World::share_host() {
   const std::vector<std::string> hosts = gather(host_name());
-  ranks_here_ = static_cast<int>(std::count(hosts.begin(), hosts.end(), host_name()));
-  share_processors(ranks_here_);
-  for (const int theirs : gather(gpu ? 1 : 0))
-    if (theirs != (gpu ? 1 : 0))
-      throw SharedUsageError(join("--device ", device, ": some ranks have a GPU, others have none"));
-  if (!gpu && ranks() > 1) tensors_ = host_;
+  const std::vector<int> own = own_processors();
+  std::vector<std::vector<int>> all;
+  const std::vector<std::string> processors = gather(bytes_of(own));
+  for (std::size_t rank = 0; rank < hosts.size(); ++rank)
+    if (hosts[rank] == host_name()) all.push_back(values_of<int>(processors[rank]));
+  ranks_here_ = static_cast<int>(all.size());
+  share_ = processor_share(own, all);
+  if (!std::getenv("OMP_NUM_THREADS")) omp_set_num_threads(std::min(omp_get_num_procs(), share_.processors));
 }
 
 World::~World() = default;
@@ -107,13 +140,19 @@ Sharing World::sharing(Backend& backend) {
   if (!tensors_ && ranks() > 1) {
     std::vector<std::uint8_t> id;
     together([&] {
+      load_nccl();
       if (leads()) id = make_nccl_id();
     });
     const std::string shared = gather(std::string(id.begin(), id.end()))[0];
     processes_->gpus = nccl_communicator(backend, rank(), ranks(), {shared.begin(), shared.end()});
     tensors_ = processes_->gpus.get();
   }
-  return {.rank = rank(), .ranks = ranks(), .ranks_here = ranks_here_, .tensors = {tensors_}};
+  return {.rank = rank(),
+          .ranks = ranks(),
+          .ranks_here = ranks_here_,
+          .processors = share_.processors,
+          .bound = share_.bound,
+          .tensors = {tensors_}};
 }
 
 std::vector<int> World::gather(int number) {
@@ -123,25 +162,40 @@ std::vector<int> World::gather(int number) {
 }
 
 std::vector<std::string> World::gather(const std::string& text) {
-  require(text.size() <= INT_MAX, "ranks: a text of ", text.size(), " bytes is too long");
-  const std::vector<int> sizes = gather(static_cast<int>(text.size()));
-  const int longest = *std::max_element(sizes.begin(), sizes.end());
-  std::string padded = text, all(static_cast<std::size_t>(longest) * sizes.size(), '\0');
-  if (longest == 0) return std::vector<std::string>(sizes.size());
-  padded.resize(static_cast<std::size_t>(longest));
-  gather_bytes(*host_, padded.data(), longest, all.data());
-  std::vector<std::string> texts;
-  for (std::size_t r = 0; r < sizes.size(); ++r)
-    texts.push_back(all.substr(r * static_cast<std::size_t>(longest), static_cast<std::size_t>(sizes[r])));
+  constexpr std::int64_t piece = 1 << 26;
+  const auto own = static_cast<std::int64_t>(text.size());
+  std::vector<std::int64_t> sizes(static_cast<std::size_t>(ranks()));
+  gather_bytes(*host_, &own, sizeof own, sizes.data());
+  const std::int64_t longest = *std::max_element(sizes.begin(), sizes.end());
+  std::vector<std::string> texts(sizes.size());
+  for (std::int64_t begin = 0; begin < longest; begin += piece) {
+    const std::int64_t size = std::min(piece, longest - begin);
+    const auto part_of = [&](std::int64_t whole) { return std::clamp<std::int64_t>(whole - begin, 0, size); };
+    std::string padded =
+        begin < own ? text.substr(static_cast<std::size_t>(begin), static_cast<std::size_t>(size)) : "";
+    padded.resize(static_cast<std::size_t>(size));
+    std::string all(static_cast<std::size_t>(size) * sizes.size(), '\0');
+    gather_bytes(*host_, padded.data(), size, all.data());
+    for (std::size_t r = 0; r < sizes.size(); ++r)
+      texts[r].append(all, r * static_cast<std::size_t>(size), static_cast<std::size_t>(part_of(sizes[r])));
+  }
   return texts;
+}
+
+void World::abandon() {
+  if (processes_ && processes_->gpus) processes_->gpus->abandon();
 }
 
 void World::together(const std::function<void()>& part) {
   if (ranks() == 1) return part();
-  for (const std::string& failure : gather(outcome(part))) {
-    if (failure.empty()) continue;
-    if (failure[0] == 'u') throw SharedUsageError(failure.substr(1));
-    throw SharedError(failure.substr(1));
+  const std::vector<std::string> failures = gather(outcome(part));
+  for (std::size_t rank = 0; rank < failures.size(); ++rank) {
+    if (failures[rank].empty()) continue;
+    std::string message = failures[rank].substr(1);
+    const std::string who = join("rank ", rank, " of ", ranks());
+    if (rank > 0 && !message.starts_with(who)) message = who + ": " + message;
+    if (failures[rank][0] == 'u') throw SharedUsageError(message);
+    throw SharedError(message);
   }
 }
 

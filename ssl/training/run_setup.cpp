@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "engine/text/printable.h"
+#include "engine/text/words.h"
 #include "kernels/choices.h"
 #include "ssl/steps/initial_weights.h"
 #include "ssl/steps/setup.h"
@@ -67,17 +68,16 @@ std::string described(const RunSetup& run) {
 
 namespace {
 
-/// The line about the ranks, and a notice if mpirun gives each less than its share of the processors: with one or two
-/// ranks, Open MPI binds each to one core. Empty for one rank.
+/// The line about the ranks, and a notice if mpirun leaves processors of the host unused: with one or two ranks, Open
+/// MPI binds each to one core. Empty for one rank.
 std::string ranks_text(const RunSetup& run) {
   const Sharing& sharing = run.sharing;
   if (sharing.ranks == 1) return "";
-  const int share = processors_of_host() / sharing.ranks_here, mine = processors_of_rank(sharing.ranks_here);
   std::string text = join("ranks             ", sharing.ranks, ", ", sharing.ranks_here,
                           " of them on this host, each with ", run.options.batch / sharing.ranks, " images of a batch");
-  if (mine < share)
-    text += join("\nnotice: each rank may use only ", mine, " of its ", share,
-                 " processors; mpirun --bind-to none lets it use all");
+  if (sharing.bound && sharing.processors < processors_of_host() / sharing.ranks_here)
+    text += join("\nnotice: the launcher binds each rank to ", counted(sharing.processors, "processor"),
+                 " of the host's ", processors_of_host(), "; mpirun --bind-to none lets the ranks share all");
   return text;
 }
 

@@ -90,7 +90,8 @@ class Trainer {
   RunSaver saver_;
   RunEvents events_;
   Clock::time_point saved_at_ = Clock::now();
-  std::set<std::string> noted_;  // topics of note_once
+  bool checkpoint_is_old_ = false;  // by the leader's clock, so that all ranks read the loss in the same steps
+  std::set<std::string> noted_;     // topics of note_once
 };
 
 Trainer::Trainer(const RunSetup& run, const StartPoint& start, RunFolder& folder, RunNotes& notes, World& world)
@@ -137,14 +138,18 @@ StepContext Trainer::context() const {
           .indices = batches_->indices()};
 }
 
-/// Learns whether a rank received a signal to stop, and notes all ranks' skipped images.
+/// Learns whether a rank received a signal to stop and whether the leader's last checkpoint is old, and notes all
+/// ranks' skipped images.
 void Trainer::tell_ranks() {
   std::string skipped;
   for (const std::string& line : new_skipped(run_.data.train())) skipped += line + "\n";
+  const bool old = seconds_since(saved_at_) > seconds_between_checkpoints;
+  const std::vector<int> news = world_.gather(4 * stop_signal() + (old ? 2 : 0) + (skipped.empty() ? 0 : 1));
+  checkpoint_is_old_ = news[0] / 2 % 2 == 1;
   bool any_skipped = false;
-  for (const int news : world_.gather(2 * stop_signal() + (skipped.empty() ? 0 : 1))) {
-    if (signal_ == 0) signal_ = news / 2;
-    any_skipped |= news % 2 == 1;
+  for (const int each : news) {
+    if (signal_ == 0) signal_ = each / 4;
+    any_skipped |= each % 2 == 1;
   }
   if (!any_skipped) return;
   for (const std::string& lines : world_.gather(skipped)) {
@@ -174,8 +179,7 @@ bool Trainer::advance() {
   const bool epoch_ends = step_ % run_.steps_per_epoch == 0, ends = step_ == run_.last_step;
   tell_ranks();
   const bool stops = ends || signal_ != 0;
-  const bool due = (options_.checkpoint_every > 0 && step_ % options_.checkpoint_every == 0) ||
-                   seconds_since(saved_at_) > seconds_between_checkpoints;
+  const bool due = (options_.checkpoint_every > 0 && step_ % options_.checkpoint_every == 0) || checkpoint_is_old_;
   const bool logs = step_ % options_.log_every == 0 || epoch_ends || ends;
   // No reads in between, so that a device may run ahead of the host.
   const bool reads = logs || stops || due;
@@ -319,6 +323,21 @@ void require_same_run(const RunSetup& run, std::int64_t step, World& world) {
                                   ": all need the same images and see the same run folder"));
 }
 
+/// Trains. After an error of this rank alone its GPU may wait for answers that never come, and the trainer's end would
+/// wait for the GPU.
+TrainingResult run_or_abandon(Trainer& trainer, World& world) {
+  try {
+    return trainer.run();
+  } catch (const SharedError&) {
+    throw;
+  } catch (const SharedUsageError&) {
+    throw;
+  } catch (...) {
+    world.abandon();
+    throw;
+  }
+}
+
 }  // namespace
 
 TrainingResult train_run(const Options& options, RunData& data, RunFolder& folder, RunNotes& notes, World& world) {
@@ -341,7 +360,7 @@ TrainingResult train_run(const Options& options, RunData& data, RunFolder& folde
     require_same_run(*run, start.step, world);
     std::optional<Trainer> trainer;
     world.together([&] { trainer.emplace(*run, start, folder, notes, world); });
-    result = trainer->run();
+    result = run_or_abandon(*trainer, world);
     return result.exit_status;
   });
   return result;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <sstream>
+#include <utility>
 
 #include "engine/text/printable.h"
 #include "ssl/evaluation/features/class_cover.h"
@@ -72,10 +74,19 @@ Features Validation::features_of(const Dataset& dataset, const Encode& encode, s
     progress_.evaluating(done_before + dataset.count * done / total, all);
   };
   const std::vector<std::int64_t> own = own_images(dataset.count, settings.batch, run_.sharing);
+  settings.may_be_none = run_.sharing.ranks > 1;
   Features features;
   if (!own.empty()) features = extract_features(encode, dataset, own, settings, run_.backend);
-  for (const std::string& line : new_skipped(dataset)) progress_.note(printable(line));
+  for (const std::string& line : new_skipped(dataset)) skipped_ += printable(line) + "\n";
   return features;
+}
+
+/// Notes the images that the ranks have left out.
+void Validation::tell_skipped() {
+  for (const std::string& lines : world_.gather(std::exchange(skipped_, ""))) {
+    std::istringstream each(lines);
+    for (std::string line; std::getline(each, line);) progress_.note(line);
+  }
 }
 
 Validation::KnnFeatures Validation::bank_and_queries(const Encode& encode) {
@@ -89,8 +100,12 @@ Validation::KnnFeatures Validation::bank_and_queries(const Encode& encode) {
     own.bank = features_of(bank, encode, 0, all);
     own.queries = features_of(queries, encode, bank.count, all);
   });
+  tell_skipped();
   own.bank = gathered(world_, own.bank);
   for (const int queries : world_.gather(static_cast<int>(own.queries.rows()))) own.all_queries += queries;
+  if (own.bank.rows() == 0 || own.all_queries == 0)
+    throw SharedUsageError(
+        join(run_.data.train().name, own.all_queries == 0 ? " test" : " probe", ": none of the images can be read"));
   return own;
 }
 

@@ -45,6 +45,7 @@ class Validation {
   Features training_features();
   KnnFeatures bank_and_queries(const Encode& encode);
   Features features_of(const Dataset& dataset, const Encode& encode, std::int64_t done_before, std::int64_t all);
+  void tell_skipped();
   void tell_cover(const Dataset& bank, const Dataset& queries);
   KnnAccuracy accuracy_of(const KnnFeatures& features);
   void log_knn(nlohmann::ordered_json& line, std::int64_t epoch, const KnnFeatures& features, const char* suffix,
@@ -53,6 +54,7 @@ class Validation {
   const RunSetup& run_;
   Progress& progress_;
   World& world_;
+  std::string skipped_;  // this rank's, line by line
   bool cover_told_ = false, collapse_told_ = false, no_knn_ = false;
 };
 

@@ -25,7 +25,7 @@ tarfile.open(fileobj=lzma.open(sys.argv[1])).extractall(sys.argv[2])' "$carry/ve
 find_libraries() { # those that came along, then pip's wheels, then the toolkit's
   local folder path=$packed/lib
   wheels=$(python3 -c 'import nvidia; print(list(nvidia.__path__)[0])' 2>/dev/null)
-  for folder in "$wheels"/cudnn/lib "$wheels"/cu13/lib /usr/local/cuda/lib64 /usr/local/cuda/lib /usr/local/cuda/extras/CUPTI/lib64; do
+  for folder in "$wheels"/{cudnn,nccl,cu13}/lib /usr/local/cuda/lib64 /usr/local/cuda/lib /usr/local/cuda/extras/CUPTI/lib64; do
     [[ ! -d $folder ]] || path+=:$folder
   done
   export LD_LIBRARY_PATH=$path

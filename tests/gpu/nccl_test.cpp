@@ -55,6 +55,22 @@ TEST(Nccl, OneRankCopiesEagerAndRecorded) {
   }
 }
 
+TEST(Nccl, AbandonedEndsWithARecordingThatHoldsIt) {
+  std::string why;
+  const std::unique_ptr<Communicator> rank = only_rank(why);
+  if (!rank) GTEST_SKIP() << why;
+  Backend& gpu = device_under_test();
+  const Tensor x = from_values(gpu, {100}, counted(100, 0), DType::f32);
+  gpu.begin_recording();
+  rank->begin_sum(gpu, x.array());
+  rank->finish_sums(gpu);
+  const std::unique_ptr<Recording> recording = gpu.end_recording();
+  recording->replay();
+  rank->abandon();
+  EXPECT_THROW(rank->all_reduce(gpu, x.array(), x.array()), Error);
+  // The recording ends first, as declared last; then the communicator, when its other threads have aborted it.
+}
+
 TEST(Nccl, NeedsAGpuAndAnId) {
   EXPECT_THROW(nccl_communicator(cpu_backend(), 0, 1, std::vector<std::uint8_t>(256)), Error);
   EXPECT_THROW(nccl_communicator(device_under_test(), 0, 1, {}), Error);

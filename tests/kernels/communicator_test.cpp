@@ -162,6 +162,15 @@ TEST(Communicator, OneRanksErrorEndsTheOthers) {
   EXPECT_EQ(told, 2);
 }
 
+TEST(Communicator, AbandonedCollectsNoMore) {
+  const std::unique_ptr<Communicator> alone = single_communicator();
+  std::vector<float> x(5);
+  alone->all_reduce(cpu_backend(), read(x), write(x));
+  alone->abandon();
+  EXPECT_THROW(alone->all_reduce(cpu_backend(), read(x), write(x)), Error);
+  EXPECT_THROW(alone->finish_sums(cpu_backend()), Error);
+}
+
 TEST(Communicator, RefusesArraysThatDoNotFit) {
   const std::unique_ptr<Communicator> alone = single_communicator();
   std::vector<float> four(4), five(5);

@@ -14,6 +14,7 @@
 #include <array>
 #include <cstring>
 #include <exception>
+#include <thread>
 #include <vector>
 
 #include "kernels/communicator.h"
@@ -23,6 +24,7 @@
 namespace vergence::cuda {
 
 // Declared in kernels/communicators/nccl.cpp.
+void load_nccl();
 std::vector<std::uint8_t> make_nccl_id();
 std::unique_ptr<Communicator> nccl_communicator(Backend& backend, int rank, int ranks,
                                                 const std::vector<std::uint8_t>& id);
@@ -99,7 +101,9 @@ class NcclRank {
   }
   ~NcclRank() {
     // While an exception passes, the other ranks may not answer.
-    if (std::uncaught_exceptions() > 0)
+    if (aborting_.joinable())
+      aborting_.join();
+    else if (std::uncaught_exceptions() > 0)
       nccl::library().abort(comm_);
     else
       nccl::library().destroy(comm_);
@@ -108,9 +112,15 @@ class NcclRank {
   NcclRank& operator=(const NcclRank&) = delete;
 
   ncclComm_t get() const { return comm_; }
+  /// Ends kernels that wait for other ranks. NCCL's abort does this first, but returns only when no recording contains
+  /// the communicator any more, and a recording's end waits for these kernels: so another thread aborts.
+  void abandon() {
+    if (!aborting_.joinable()) aborting_ = std::thread([comm = comm_] { nccl::library().abort(comm); });
+  }
 
  private:
   ncclComm_t comm_ = nullptr;
+  std::thread aborting_;
 };
 
 using Ids = std::array<ncclUniqueId, 2>;
@@ -143,6 +153,11 @@ class NcclCommunicator final : public Communicator {
     summing_ = false;
   }
 
+  void do_abandon() override {
+    comm_.abandon();
+    sums_comm_.abandon();
+  }
+
   void add(ConstArray x, Array out, ncclComm_t comm, Stream stream) {
     finish(nccl::library().all_reduce(x.data, out.data, count(x), data_type(x.dtype), ncclSum, comm, stream), comm);
   }
@@ -160,6 +175,8 @@ class NcclCommunicator final : public Communicator {
 };
 
 }  // namespace
+
+void load_nccl() { nccl::library(); }
 
 std::vector<std::uint8_t> make_nccl_id() {
   Ids ids;

@@ -5,7 +5,7 @@
 namespace vergence::cuda::nccl {
 namespace {
 
-constexpr int oldest = 21100;
+constexpr int oldest = 21300;
 
 Library load() {
   const LoadedLibrary library(join("libnccl.so.", NCCL_MAJOR), VERGENCE_NCCL_FOLDER);
@@ -13,7 +13,7 @@ Library load() {
   library.find(found.version, "ncclGetVersion");
   int version = 0;
   require(found.version(&version) == ncclSuccess && version >= oldest, "NCCL ", version / 10000, ".",
-          version / 100 % 100, " is too old: expected 2.11 or later");
+          version / 100 % 100, " is too old: expected 2.13 or later");
   library.find(found.status_text, "ncclGetErrorString");
   library.find(found.last_error, "ncclGetLastError");
   library.find(found.unique_id, "ncclGetUniqueId");

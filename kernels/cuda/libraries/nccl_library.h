@@ -18,7 +18,8 @@ struct Library {
   decltype(&ncclBroadcast) broadcast;
 };
 
-/// Throws Error if it cannot be loaded or is older than 2.11. Earlier ones cannot record every collective.
+/// Throws Error if it cannot be loaded or is older than 2.13. Earlier ones have no
+/// ncclGetLastError.
 const Library& library();
 
 }  // namespace vergence::cuda::nccl

@@ -116,8 +116,8 @@ Features extract(const Encode& encode, const Dataset& dataset, const std::vector
     features.labels.insert(features.labels.end(), some.labels.begin(), some.labels.end());
     return true;
   });
-  require_usage(features.rows() > 0, dataset.name, " ", dataset.split, ": none of the ", indices.size(),
-                " images can be read");
+  require_usage(features.rows() > 0 || settings.may_be_none, dataset.name, " ", dataset.split, ": none of the ",
+                indices.size(), " images can be read");
   return features;
 }
 

@@ -32,6 +32,7 @@ struct ExtractSettings {
   std::int64_t channels = 3;  // as the encoder expects
   ChannelValues mean{}, std{};  // as in the encoder's training
   std::int64_t batch = 250;
+  bool may_be_none = false;  // whether that no image can be read is no error
   std::int64_t workers = 0;  // threads that read the next batch's images beside the encoder; 0: all read, then it runs
   /// Called after each batch with the number of images done and the total, for progress lines. May be empty.
   std::function<void(std::int64_t done, std::int64_t total)> progress = {};

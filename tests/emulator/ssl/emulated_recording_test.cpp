@@ -4,6 +4,7 @@
 #include "engine/ops/ops.h"
 #include "kernels/cuda/emulated/backend.h"
 #include "ssl/bench/step.h"
+#include "tests/support/complaints.h"
 #include "tests/support/small_objectives.h"
 #include "tests/support/step_runs.h"
 
@@ -65,6 +66,31 @@ TEST(RefusedRecording, LeavesItsTensorsTheirMemory) {
   const std::int64_t before = emulated_backend().memory().used;
   steps();
   EXPECT_EQ(emulated_backend().memory().used, before);
+}
+
+/// Breaks while it is recorded, for good.
+class Breaking final : public Objective {
+ public:
+  explicit Breaking(const ObjectiveSetup& setup) : Objective(setup) { train({}); }
+  Step run(const Views& views) override {
+    require(steps_ < 3, "broken since a recording");
+    require(++steps_ < 3, "the device's reason");
+    return update(mean(square(encode(views))));
+  }
+
+ private:
+  int steps_ = 0;
+};
+
+TEST(RefusedRecording, IsNamedByAnErrorOfTheStepAfterIt) {
+  const Options options = small_options("simclr");
+  Breaking objective({options, encoder_settings(options, small_image), emulated_backend()});
+  StepRunner runner(objective, emulated_backend());
+  const Views views = random_views(options.batch, small_image, 3, emulated_backend());
+  std::string said;
+  for (const StepContext& context : steps_at(0.01, 3, options.batch))
+    said = error_or<Error>("", [&] { runner.run([&] { return Views(views); }, context); });
+  EXPECT_EQ(said, "broken since a recording (after the step could not be recorded: the device's reason)");
 }
 
 }  // namespace

@@ -209,7 +209,35 @@ TEST(RanksOfARun, AllThrowTheErrorOfTheFirstThatFails) {
     }
     EXPECT_THROW(world.together([&] { require(ranks.rank() != 3, "the last"); }), SharedError);
   });
-  EXPECT_EQ(told, std::vector<std::string>(4, "the first"));
+  EXPECT_EQ(told, std::vector<std::string>(4, "rank 1 of 4: the first"));
+}
+
+TEST(RanksOfARun, GatherTextsOfAnyLength) {
+  static constexpr std::size_t large = (std::size_t{1} << 26) + 5;
+  run_ranks(3, [](Communicator& ranks) {
+    World world(ranks);
+    std::string own(ranks.rank() == 1 ? large : static_cast<std::size_t>(ranks.rank()), 'x');
+    if (ranks.rank() == 1) own.replace(large - 7, 7, "the end");
+    const std::vector<std::string> all = world.gather(own);
+    EXPECT_EQ(all[0], "");
+    EXPECT_EQ(all[1].size(), large);
+    EXPECT_TRUE(all[1].ends_with("xthe end"));
+    EXPECT_EQ(all[2], "xx");
+  });
+}
+
+TEST(RanksOfARun, ShareTheProcessorsOfTheirHost) {
+  const std::vector<int> some{4, 5, 6, 7, 8};
+  const auto share = [](const std::vector<int>& own, const std::vector<std::vector<int>>& all) {
+    const ProcessorShare found = processor_share(own, all);
+    return std::pair(found.processors, found.bound);
+  };
+  EXPECT_EQ(share(some, {some}), std::pair(5, false));
+  EXPECT_EQ(share(some, {some, some}), std::pair(2, false)) << "a container's, equally";
+  EXPECT_EQ(share(some, std::vector(9, some)), std::pair(1, false));
+  EXPECT_EQ(share({3}, {{3}, {4}}), std::pair(1, true)) << "bound by the launcher";
+  EXPECT_EQ(share({3, 4}, {{3, 4}, {5, 6}}), std::pair(2, true));
+  EXPECT_EQ(share({3, 4}, {{3, 4}, some}), std::pair(2, true));
 }
 
 TEST(RanksOfARun, ShareImagesInWholeBatches) {

@@ -195,6 +195,9 @@ def check_refusals(work):
     refused("a micro-batch that is no part", 2, "--micro-batch: 6, but each of the 2 ranks has 8 images",
             run(2, *SMALL, "--out", work / "no", "--micro-batch", 6))
     refused("an unknown option", 2, "--bach: unknown option", run(2, "--bach", 1))
+    one_alone = [*command(1, *SMALL, "--out", work / "no"), ":", *command(1, "--config", work / "gone.toml")[1:]]
+    refused("a file that one rank does not find", 2, "rank 1 of 2: ",
+            subprocess.run(one_alone, capture_output=True, text=True, check=False, timeout=100))
     refused("a folder that holds a run", 2, "already holds a run", run(2, *SMALL, "--out", work / "r1"))
     refused("a data set that is not there", 2, "cifar10", run(2, "--dataset", "cifar10", "--data", work, "--out", work / "no"))
     refused("another tool", 2, "runs as one process, but mpirun started 2", run(2, "--run", work / "r1", tool="linear_probe"))
@@ -203,6 +206,9 @@ def check_refusals(work):
     for name, variables in (("torchrun", torchrun), ("srun", slurm)):
         refused(f"{name} on the CPU", 2, "on CPUs ranks need mpirun", run(0, *SMALL, "--out", work / "no", **variables))
     check("nothing was made", not (work / "no").exists())
+    any_device = [word for word in SMALL if word not in ("--device", "cpu")]
+    done = run(2, *any_device, "--max-steps", 1, "--out", work / "hidden", CUDA_VISIBLE_DEVICES="")
+    check("hidden GPUs leave the CPU", done.returncode == 0, done.stdout + done.stderr)
     plan = run(2, *SMALL, "--plan")
     check("the plan, shown once", plan.returncode == 0 and plan.stdout.count("on each of 2 ranks") == 1, plan.stdout)
 
