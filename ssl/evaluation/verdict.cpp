@@ -8,6 +8,7 @@
 #include "engine/text/utc_time.h"
 #include "engine/version.h"
 #include "kernels/error.h"
+#include "models/weights/tensor_file.h"
 
 namespace vergence {
 namespace {
@@ -32,7 +33,7 @@ std::string verdict_path(const SubjectOptions& options, const std::string& name)
   std::string file = name;
   if (options.judged.has("dataset")) {
     // A result on another data set does not replace the one on the training data set.
-    const std::string home = trained_dataset(SafetensorsFile(encoder).metadata()), away = options.judged.values.dataset;
+    const std::string home = trained_dataset(open_weights(encoder)->metadata()), away = options.judged.values.dataset;
     if (!home.empty() && home != away) file += "_on_" + away;
   }
   file += std::string(options.split == "val" ? "_val" : "") + (options.untrained ? "_untrained" : "");

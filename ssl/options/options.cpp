@@ -12,6 +12,7 @@
 #include "ssl/options/aliases.h"
 #include "ssl/options/command_line.h"
 #include "ssl/options/config_file.h"
+#include "ssl/options/effects.h"
 #include "ssl/options/extension.h"
 #include "ssl/options/names.h"
 #include "ssl/options/table.h"
@@ -80,6 +81,10 @@ void check_options(const Options& options) {
     const char* name = values == &options.mean ? "--mean" : "--std";
     require_usage(values->size() <= max_channels, name, ": expected at most ", max_channels, " numbers, got ",
                   values->size());
+    const double least = values == &options.mean ? -10 : 1e-6;
+    for (const double value : *values)
+      require_usage(value >= least && value <= 10, name, ": ", value, ", expected ", least,
+                    " to 10: pixels are numbers from 0 to 1, not to 255");
   }
   require_usage(options.schedule != ScheduleKind::step || !options.step_epochs.empty(),
                 "--schedule step: expected --step-epochs, as 60,80");
@@ -126,6 +131,17 @@ RunToExtend run_to_extend(const std::string& config, const Options& options, boo
   require_usage(config.empty() || fs::equivalent(config, own, error), "--extend: takes the options of ", own,
                 ", not of --config ", config, ": leave --config out");
   return {folder, {own, ""}};
+}
+
+/// The config.toml of the run in --out, if --resume comes with no option that decides what is trained; else empty.
+std::string resumed_config(const CommandLine& line, const Options& options) {
+  if (!options.resume || options.out.empty() || options.extend > 0 || !line.config.empty()) return "";
+  for (const Setting& setting : line.settings) {
+    const OptionEntry* entry = find_option(setting.name);
+    if (!entry || !(entry->flags & (OptionEntry::may_change | OptionEntry::command_line_only))) return "";
+  }
+  const std::string own = (fs::path(options.out) / "config.toml").string();
+  return file_exists(own) ? own : "";
 }
 
 /// "3 numbers as npy has 3 channels".
@@ -180,10 +196,12 @@ Options parse_pretrain(int argc, const char* const* argv) {
   const std::int64_t added = options.extend;
   RunToExtend run;
   if (added > 0) run = run_to_extend(line.config, options, !options.out.empty());
-  const bool by_default = line.config.empty() && added == 0;
-  const ConfigFile file = added > 0    ? run.config
-                          : by_default ? recipe_for(options.dataset, options.objective)
-                                       : config_file(line.config);
+  const std::string resumed = resumed_config(line, options);
+  const bool by_default = line.config.empty() && added == 0 && resumed.empty();
+  const ConfigFile file = added > 0          ? run.config
+                          : !resumed.empty() ? ConfigFile{resumed, ""}
+                          : by_default       ? recipe_for(options.dataset, options.objective)
+                                             : config_file(line.config);
   std::vector<Layer> filed = file.path.empty() ? std::vector<Layer>{} : read_layers(file.path);
   const std::string objective = objective_in(line.settings, objective_in(filed, Options().objective));
   const std::vector<Setting> given = with_true_names(line.settings, objective);
@@ -194,6 +212,9 @@ Options parse_pretrain(int argc, const char* const* argv) {
   if (!file.path.empty()) {
     options.applied.push_back((by_default ? "recipe " : "configuration ") + file.path);
     if (by_default) options.recipe = file.recipe;
+  } else {
+    options.applied.push_back(
+        join("no recipe of ", options.dataset, " and ", options.objective, ": built-in defaults"));
   }
   options.batch_chosen = sets(given, "batch") || (file.recipe.empty() && sets(filed.back(), "batch"));
   require_usage(added == 0 || !sets(given, "epochs"),
@@ -206,6 +227,9 @@ Options parse_pretrain(int argc, const char* const* argv) {
   check_options(options);
   std::vector<std::string> names;
   for (const Setting& setting : given) names.push_back(setting.name);
+  for (const std::string& name : names)
+    if (const std::string other = without_effect_by(name, options); !other.empty())
+      options.applied.push_back(join("notice: --", name, " has no effect with ", other));
   refuse_other_encoders(names, options.encoder);
   if (options.resume && added == 0 && !sets(given, "out") && !line.config.empty()) refuse_moved_run(file.path, options);
   return options;
@@ -282,7 +306,7 @@ void require_resumable(const Options& saved, const Options& now, const std::stri
                  " here");
   }
   require_usage(text.empty(), path, ": cannot resume with other options: ", text,
-                "; take the run's own with --config and its config.toml, or another --out",
+                "; for the run's own give --out and --resume alone, or choose another --out",
                 all.size() == 1 && all[0].name == "epochs" && now.epochs > saved.epochs
                     ? join("; once the run has ended, --extend ", now.epochs - saved.epochs, " adds epochs")
                     : "");

@@ -6,7 +6,7 @@
 
 #include "engine/text/printable.h"
 #include "kernels/error.h"
-#include "ssl/objective_list.h"
+#include "ssl/options/effects.h"
 #include "ssl/options/table.h"
 
 namespace vergence {
@@ -18,18 +18,6 @@ std::vector<std::string> differing(const Options& first, const Options& second) 
   for (const OptionDifference& each : differences(first, second))
     if (each.name != "seed") names.push_back(each.name);
   return names;
-}
-
-/// Whether the option can have an effect: those of objectives that the run does not use have none.
-bool has_effect(const std::string& name, const Options& options) {
-  const std::string owner = name.substr(0, name.find('.'));
-  const std::vector<ObjectiveEntry>& all = objective_entries();
-  const bool of_objective = name != owner && std::any_of(all.begin(), all.end(), [&](const ObjectiveEntry& each) {
-                              return each.name == owner;
-                            });
-  if (!of_objective || owner == options.objective) return true;
-  const std::string base = options.objective + ".base";
-  return find_option(base) != nullptr && option_text(options, base) == owner;
 }
 
 /// Rows of every option in which some group differs from the first, in the order of the table.
@@ -45,7 +33,7 @@ std::vector<OptionRow> rows_of(const std::vector<RunFiles>& runs, const std::vec
     for (const RunGroup& group : groups) {
       const Options& options = runs[group.runs[0]].options;
       const std::string value = value_text(entry, options);
-      row.values.push_back(!has_effect(entry.name, options) ? "" : value.empty() ? "unset" : value);
+      row.values.push_back(!without_effect_by(entry.name, options).empty() ? "" : value.empty() ? "unset" : value);
     }
     rows.push_back(row);
   }

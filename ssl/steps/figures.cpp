@@ -52,7 +52,7 @@ std::string FigurePlan::text(double run_flops) const {
   if (collapse.times == 0) return "";
   std::string line =
       join("figures           deviation and RankMe of ", images, " images after ", counted(collapse.times, "epoch"));
-  if (knn.times > 0) line += join(", kNN after ", knn.times, " where there are labels");
+  if (knn.times > 0) line += join(", kNN after ", counted(knn.times, "epoch"), " where there are labels");
   if (knn_every > 0) line += join(", kNN every ", counted(knn_every, "epoch"));
   char share[40];
   std::snprintf(share, sizeof share, ": %.1f %% of the work\n", 100 * work_until(collapse.epochs) / run_flops);

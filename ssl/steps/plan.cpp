@@ -2,8 +2,10 @@
 
 #include <iomanip>
 #include <sstream>
+#include <utility>
 
 #include "datasets/loading/loader.h"
+#include "engine/text/words.h"
 #include "ssl/options/extension.h"
 #include "ssl/steps/setup.h"
 
@@ -71,15 +73,25 @@ std::string plan_text(const Options& options, const TrainingPlan& plan) {
     out << " on the device)\n";
   else
     out << ", the loader's " << Loader::places << " batches " << mebibytes(plan.source.ahead) << ")\n";
-  out << "steps             " << plan.steps << " (" << options.epochs << " epochs of " << plan.steps_per_epoch << "; "
-      << plan.images << " images, " << plan.images - plan.steps_per_epoch * options.batch << " dropped in each)\n";
+  out << "steps             " << plan.steps << " (" << counted(options.epochs, "epoch") << " of "
+      << plan.steps_per_epoch << "; " << plan.images << " images, "
+      << plan.images - plan.steps_per_epoch * options.batch << " dropped in each)\n";
   if (const std::string extensions = extensions_text(options); !extensions.empty())
     out << "extended          " << extensions << ": not the result of a run of " << options.epochs
         << " epochs (docs/running.md)\n";
-  out << "whole run         " << std::setprecision(2) << plan.flops() / 1e15 << " PFLOP\n";
+  out << "whole run         " << flops_text(plan.flops()) << "\n";
   out << plan.figures.text(plan.flops());
   out << "learning rate     " << std::defaultfloat << std::setprecision(6) << plan.effective_lr << " (" << options.lr
       << " per 256 images)\n";
+  return out.str();
+}
+
+std::string flops_text(double flops) {
+  const auto [unit, name] = flops < 1e11   ? std::pair(1e9, " GFLOP")
+                            : flops < 1e14 ? std::pair(1e12, " TFLOP")
+                                           : std::pair(1e15, " PFLOP");
+  std::ostringstream out;
+  out << std::fixed << std::setprecision(2) << flops / unit << name;
   return out.str();
 }
 

@@ -34,6 +34,9 @@ struct TrainingPlan {
 TrainingPlan make_plan(const Options& options, const Dataset& dataset, const Objective& objective, Backend& backend,
                        const Sharing& sharing = {});
 
+/// "0.21 PFLOP", "2.10 TFLOP".
+std::string flops_text(double flops);
+
 /// The plan in readable lines.
 std::string plan_text(const Options& options, const TrainingPlan& plan);
 

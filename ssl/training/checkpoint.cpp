@@ -4,9 +4,11 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <filesystem>
 #include <map>
 #include <set>
 
+#include "engine/io/files.h"
 #include "engine/io/xxh.h"
 #include "engine/text/words.h"
 
@@ -97,6 +99,11 @@ std::vector<std::byte> bytes_of(const TensorEntry& entry) {
 
 }  // namespace
 
+std::string kept_checkpoint_text(const std::string& path) {
+  if (!file_exists(path)) return "";
+  return ". The last checkpoint is kept in " + std::filesystem::path(path).parent_path().string();
+}
+
 CheckpointSnapshot::CheckpointSnapshot(const ObjectiveState& state, const RunPosition& position)
     : metadata_{{"format", format_name},
                 {"step", std::to_string(position.step)},
@@ -140,7 +147,7 @@ void CheckpointSnapshot::write(const std::string& path) const {
   for (std::size_t i = 0; i < parameters_; ++i) {
     const TensorEntry& entry = entries_[i];
     require(entry.dtype == "F64" ? all_finite<double>(entry) : all_finite<float>(entry), "step ", metadata_.at("step"),
-            ": ", entry.name, " is not finite; the last checkpoint is kept");
+            ": ", entry.name, " is not finite; a lower --lr may help", kept_checkpoint_text(path));
   }
   Metadata metadata = metadata_;
   metadata[hash_key] = hash_of(entries_, metadata);

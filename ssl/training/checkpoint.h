@@ -30,6 +30,9 @@ struct RunPosition {
   std::string config;       // complete, as TOML
 };
 
+/// The end of a message about a run that diverged: where the last checkpoint is, if there is one at `path`.
+std::string kept_checkpoint_text(const std::string& path);
+
 /// A checkpoint copied to host memory: later steps do not change it.
 class CheckpointSnapshot {
  public:

@@ -106,7 +106,7 @@ void require_own_run(const RunFolder& folder, const Options& options) {
   }
   require_usage(options.extend == 0, folder.path(),
                 ": has no checkpoint.safetensors: only a finished run can be extended");
-  if (RunFolder::has(folder.config()))
+  if (RunFolder::has(folder.config()) && !folder.only_begun())
     require_resumable(options_from_toml(read_file(folder.config()), folder.config()), options, folder.config());
 }
 

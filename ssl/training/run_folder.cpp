@@ -111,9 +111,12 @@ RunFolder::RunFolder(std::string path, bool resume) : path_(without_slashes(std:
   check_files(*this);
   lock_ = lock_folder(path_);
   try {
+    const bool free = resume || only_begun();
     for (const std::string& file : {checkpoint(), metrics(), encoder(), config(), first_stage()})
-      require_usage(resume || !has(file), path_, ": already holds a run: continue it with --resume (and --config ",
-                    config(), " for its options), or choose another --out");
+      require_usage(
+          free || !has(file), path_,
+          ": already holds a run: continue it with --resume (with --out alone, that takes the run's options), "
+          "or choose another --out");
     resuming_ = resume && has(checkpoint());
     if (resume && !resuming_) refuse_remains();
   } catch (...) {
@@ -141,6 +144,13 @@ void RunFolder::remove_if_empty() const {
 
 /// A run killed before its first checkpoint leaves only config.toml and lines of metrics.jsonl. Anything else means
 /// that a checkpoint was lost and would be overwritten.
+bool RunFolder::only_begun() const {
+  for (const std::string& file : {checkpoint(), encoder(), first_stage()})
+    if (has(file)) return false;
+  std::error_code error;
+  return has(config()) && fs::is_regular_file(metrics(), error) && fs::is_empty(metrics(), error);
+}
+
 void RunFolder::refuse_remains() const {
   const std::string lost = has(encoder())                     ? "encoder.safetensors"
                            : !has(config()) && has(metrics()) ? "metrics.jsonl"

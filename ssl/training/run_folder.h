@@ -12,9 +12,9 @@ namespace vergence {
 class RunFolder {
  public:
   /// Opens or creates `path` and locks it until destruction, which removes a created folder that is still empty. Throws
-  /// UsageError if the folder holds a run and `resume` is false, if `resume` is true and the run's checkpoint is lost,
-  /// if another process uses the folder, if it cannot be created, or if a file in it cannot be written or is not a
-  /// regular file.
+  /// UsageError if the folder holds a run (more than `only_begun`) and `resume` is false, if `resume` is true and the
+  /// run's checkpoint is lost, if another process uses the folder, if it cannot be created, or if a file in it cannot
+  /// be written or is not a regular file.
   RunFolder(std::string path, bool resume);
   /// The folder that another rank has opened: only read here, what would be written is dropped.
   struct Follow {};
@@ -25,6 +25,9 @@ class RunFolder {
 
   /// Whether `resume` was true and there is a checkpoint.
   bool resuming() const { return resuming_; }
+  /// Whether the folder has the start of a run that ended before its first line and checkpoint, as after a wrong
+  /// option. There is nothing to keep: another run may take the folder.
+  bool only_begun() const;
   /// Whether this file of the folder exists, even as a broken link. Throws UsageError if the system cannot tell.
   static bool has(const std::string& file);
   const std::string& path() const { return path_; }

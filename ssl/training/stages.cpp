@@ -166,10 +166,8 @@ std::string describe_plan(const Options& given, int ranks) {
   if (!stages) return text + timed_plan(options, data, ranks).text;
   if (options.extend > 0) return text + heading(2, stages->second) + timed_plan(stages->second, data, ranks).text;
   const TimedPlan second = timed_plan(stages->second, data, ranks), first = timed_plan(stages->first, data, ranks);
-  char whole[100];
-  std::snprintf(whole, sizeof whole, "both stages       %lld steps, %.2f PFLOP",
-                static_cast<long long>(first.plan.steps + second.plan.steps),
-                (first.plan.flops() + second.plan.flops()) / 1e15);
+  const std::string whole = join("both stages       ", counted(first.plan.steps + second.plan.steps, "step"), ", ",
+                                 flops_text(first.plan.flops() + second.plan.flops()));
   text += heading(1, stages->first) + first.text + heading(2, stages->second) + second.text + whole;
   return text + (first.seconds > 0 && second.seconds > 0 ? ", " + about_duration(first.seconds + second.seconds) : "") +
          "\n";

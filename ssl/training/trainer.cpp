@@ -11,10 +11,12 @@
 #include <sstream>
 
 #include "engine/text/printable.h"
+#include "engine/text/words.h"
 #include "kernels/clock.h"
 #include "kernels/conv_record.h"
 #include "ssl/steps/runner.h"
 #include "ssl/steps/setup.h"
+#include "ssl/training/checkpoint.h"
 #include "ssl/training/finishing.h"
 #include "ssl/training/progress.h"
 #include "ssl/training/resume.h"
@@ -106,7 +108,7 @@ Trainer::Trainer(const RunSetup& run, const StartPoint& start, RunFolder& folder
       runner_(*run.objective, run.backend, run.options.record),
       progress_(progress_settings(run, start), notes.log),
       shares_(progress_, *batches_),
-      validation_(run, progress_, world),
+      validation_(run, progress_, world, folder.checkpoint()),
       saver_(run, folder, notes),
       events_(run.options, folder.path(), start.step, [&notes](const std::string& line) { notes.log.warn(line); }) {
   notes_.log.say("views             " + batches_->origin());
@@ -217,7 +219,7 @@ void Trainer::log(const Step& done, double lr, std::int64_t epoch_now, bool epoc
   if (judges || (not_finite.empty() && ends)) keep_distributions(done);
   if (not_finite.empty()) return;
   throw SharedError(join("step ", step_, ": ", options_.objective, "'s ", not_finite,
-                         " is not finite; a lower --lr may help. The last checkpoint is kept in ", folder_.path()));
+                         " is not finite; a lower --lr may help", kept_checkpoint_text(folder_.checkpoint())));
 }
 
 /// After an epoch: the figures that are due. Returns whether there are any.
@@ -299,9 +301,8 @@ TrainingResult Trainer::run() {
   } else if (step_ > start_.step) {
     events_.end(step_);
     char text[120];
-    std::snprintf(text, sizeof text, "done: %lld steps, loss %.4f, data wait %.1f %%\n", static_cast<long long>(step_),
-                  loss_, 100 * waited);
-    notes_.log.say(text + folder_.encoder());
+    std::snprintf(text, sizeof text, ", loss %.4f, data wait %.1f %%\n", loss_, 100 * waited);
+    notes_.log.say("done: " + counted(step_, "step") + text + folder_.encoder());
   } else {
     notes_.log.say(join("nothing left to do at step ", step_));
   }

@@ -1,6 +1,7 @@
 #include "ssl/training/validation.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -9,6 +10,7 @@
 #include "engine/text/printable.h"
 #include "ssl/evaluation/features/class_cover.h"
 #include "ssl/evaluation/features/mask.h"
+#include "ssl/training/checkpoint.h"
 
 namespace vergence {
 
@@ -50,8 +52,20 @@ Features Validation::training_features() {
   return gathered(world_, features);
 }
 
+/// Throws on all ranks if `own`, the features of one of them, are not all finite numbers: the run has diverged.
+void Validation::require_finite(const std::vector<const Features*>& own, std::int64_t epoch) {
+  bool finite = true;
+  for (const Features* features : own)
+    for (const float value : features->values) finite &= std::isfinite(value);
+  for (const int each : world_.gather(finite ? 1 : 0))
+    if (each == 0)
+      throw SharedError(join("after epoch ", epoch, ": the encoder's features are not finite; a lower --lr may help",
+                             kept_checkpoint_text(checkpoint_)));
+}
+
 void Validation::judge_collapse(nlohmann::ordered_json& line, std::int64_t epoch) {
   const Features features = training_features();
+  require_finite({&features}, epoch);
   if (features.rows() < 2) return;
   const Collapse collapse = collapse_of(features);
   line["std"] = collapse.std;
@@ -89,7 +103,7 @@ void Validation::tell_skipped() {
   }
 }
 
-Validation::KnnFeatures Validation::bank_and_queries(const Encode& encode) {
+Validation::KnnFeatures Validation::bank_and_queries(const Encode& encode, std::int64_t epoch) {
   const FigurePlan& plan = run_.plan.figures;
   KnnFeatures own;
   world_.together([&] {
@@ -101,6 +115,7 @@ Validation::KnnFeatures Validation::bank_and_queries(const Encode& encode) {
     own.queries = features_of(queries, encode, bank.count, all);
   });
   tell_skipped();
+  require_finite({&own.bank, &own.queries}, epoch);
   own.bank = gathered(world_, own.bank);
   for (const int queries : world_.gather(static_cast<int>(own.queries.rows()))) own.all_queries += queries;
   if (own.bank.rows() == 0 || own.all_queries == 0)
@@ -145,7 +160,7 @@ void Validation::judge_knn(nlohmann::ordered_json& line, std::int64_t epoch) {
   if (no_knn_) return;
   KnnFeatures features;
   try {
-    features = bank_and_queries([this](const Tensor& images) { return run_.objective->features(images); });
+    features = bank_and_queries([this](const Tensor& images) { return run_.objective->features(images); }, epoch);
   } catch (const UsageError& error) {
     if (run_.options.eval_every > 0) throw;
     no_knn_ = true;
@@ -161,7 +176,8 @@ void Validation::judge_knn(nlohmann::ordered_json& line, std::int64_t epoch) {
 }
 
 void Validation::judge_recalibrated(nlohmann::ordered_json& line, std::int64_t epoch, Statistics& statistics) {
-  const KnnFeatures features = bank_and_queries(encode_with(run_.objective->encoder(), statistics, run_.activations));
+  const KnnFeatures features =
+      bank_and_queries(encode_with(run_.objective->encoder(), statistics, run_.activations), epoch);
   log_knn(line, epoch, features, "_recalibrated", ", running statistics estimated anew");
 }
 

@@ -6,6 +6,7 @@
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "ssl/evaluation/features/features.h"
 #include "ssl/evaluation/geometry/spectrum.h"
@@ -23,8 +24,10 @@ std::string collapse_warning(const Collapse& collapse, std::int64_t epoch);
 
 class Validation {
  public:
-  /// All must outlive this. `progress` receives an evaluation's progress and its lines.
-  Validation(const RunSetup& run, Progress& progress, World& world) : run_(run), progress_(progress), world_(world) {}
+  /// All must outlive this. `progress` receives an evaluation's progress and its lines. `checkpoint` is the run's, for
+  /// messages.
+  Validation(const RunSetup& run, Progress& progress, World& world, std::string checkpoint)
+      : run_(run), progress_(progress), world_(world), checkpoint_(std::move(checkpoint)) {}
 
   /// Adds to a line of metrics.jsonl, after `epoch`: std and rankme (ssl/evaluation/geometry/spectrum.h) of evenly
   /// spaced training images. Needs no labels. Says once if the features have collapsed.
@@ -43,7 +46,8 @@ class Validation {
   };
 
   Features training_features();
-  KnnFeatures bank_and_queries(const Encode& encode);
+  KnnFeatures bank_and_queries(const Encode& encode, std::int64_t epoch);
+  void require_finite(const std::vector<const Features*>& own, std::int64_t epoch);
   Features features_of(const Dataset& dataset, const Encode& encode, std::int64_t done_before, std::int64_t all);
   void tell_skipped();
   void tell_cover(const Dataset& bank, const Dataset& queries);
@@ -54,6 +58,7 @@ class Validation {
   const RunSetup& run_;
   Progress& progress_;
   World& world_;
+  std::string checkpoint_;
   std::string skipped_;  // this rank's, line by line
   bool cover_told_ = false, collapse_told_ = false, no_knn_ = false;
 };

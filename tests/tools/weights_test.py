@@ -259,6 +259,11 @@ def judged(folder, checkpoint):
     done = subprocess.run([*command, *described], capture_output=True, text=True, check=False)
     if done.returncode != 0 or "knn" not in done.stdout.lower():
         fail(f"evaluate --encoder-file: {done.stdout}{done.stderr}")
+    # Without --out the result goes beside the checkpoint.
+    done = subprocess.run([*command[:-2], *described], capture_output=True, text=True, check=False)
+    beside = checkpoint.parent / "evaluation.json"
+    if done.returncode != 0 or not beside.exists():
+        fail(f"evaluate --encoder-file without --out: {done.stdout}{done.stderr} {sorted(checkpoint.parent.iterdir())}")
     for without, words in ((["--image-size", "32"], "give it with --image-size"), (["--mean", "0.5,0.5,0.5"], "with --mean")):
         rest = [word for word in described if word not in without]
         done = subprocess.run([*command, *rest], capture_output=True, text=True, check=False)

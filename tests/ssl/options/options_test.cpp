@@ -10,6 +10,7 @@
 #include "engine/io/files.h"
 #include "kernels/error.h"
 #include "models/encoders/resnet.h"
+#include "ssl/options/effects.h"
 #include "ssl/options/recipes.h"
 #include "ssl/options/table.h"
 #include "tests/support/complaints.h"
@@ -336,8 +337,52 @@ TEST(Resuming, TheRefusalNamesOptionAndValues) {
   before.mean = {1, 2, 3};
   EXPECT_EQ(message_of([&] { require_resumable(before, now, "runs/x/checkpoint.safetensors"); }),
             "runs/x/checkpoint.safetensors: cannot resume with other options: lr is 0.06 there and 0.5 here, "
-            "view2.hue is 0.2 there and 0 here, mean is 1,2,3 there and unset here; take the run's own with "
-            "--config and its config.toml, or another --out");
+            "view2.hue is 0.2 there and 0 here, mean is 1,2,3 there and unset here; for the run's own give "
+            "--out and --resume alone, or choose another --out");
+}
+
+TEST_F(ConfigFile, OfTheRunIsTakenByResumeAlone) {
+  const std::string run = folder_ / "run";
+  create_folders(run);
+  std::ofstream(run + "/config.toml") << "seed = 3\nlr = 0.125\nout = \"elsewhere\"\nbatch = 32\n";
+  const Options alone = parse({"--out", run.c_str(), "--resume", "--workers", "2", "--data", "here"});
+  EXPECT_EQ(alone.seed, 3);
+  EXPECT_EQ(alone.lr, 0.125);
+  EXPECT_EQ(alone.out, run);
+  EXPECT_EQ(alone.workers, 2);
+  EXPECT_TRUE(alone.batch_chosen);
+  const Options with_others = parse({"--out", run.c_str(), "--resume", "--seed", "3"});
+  EXPECT_NE(with_others.lr, 0.125) << "what is trained comes from the command line";
+  EXPECT_NE(parse({"--out", run.c_str()}).lr, 0.125);
+  EXPECT_EQ(parse({"--out", (run + "2").c_str(), "--resume"}).seed, 1) << "nothing there: a new run";
+}
+
+TEST(PretrainOptions, WithoutEffectAreNoticed) {
+  const auto by = [](const char* name, const std::vector<const char*>& arguments) {
+    return without_effect_by(name, parse(arguments));
+  };
+  EXPECT_EQ(by("momentum", {"--optimizer", "adam"}), "--optimizer adam");
+  EXPECT_EQ(by("momentum", {"--optimizer", "lars"}), "");
+  EXPECT_EQ(by("nesterov", {"--optimizer", "lars"}), "--optimizer lars");
+  EXPECT_EQ(by("lars.eta", {"--optimizer", "sgd"}), "--optimizer sgd");
+  EXPECT_EQ(by("adam.beta1", {"--optimizer", "adamw"}), "");
+  EXPECT_EQ(by("step-epochs", {"--schedule", "cosine"}), "--schedule cosine");
+  EXPECT_EQ(by("jpeg", {"--dataset", "cifar10"}), "--dataset cifar10");
+  EXPECT_EQ(by("jpeg", {"--dataset", "imagenet"}), "");
+  EXPECT_EQ(by("simclr.temperature", {"--objective", "byol"}), "--objective byol");
+  EXPECT_EQ(by("simclr.temperature", {"--objective", "dsa"}), "") << "its base";
+  EXPECT_EQ(by("byol.momentum", {"--objective", "dsa"}), "--objective dsa");
+  EXPECT_EQ(by("confounded_shapes.confounding", {"--dataset", "cifar10"}), "--dataset cifar10");
+  EXPECT_EQ(by("view1.hue", {}), "");
+  const Options noticed = parse({"--optimizer", "adam", "--momentum", "0.5", "--lr", "0.1"});
+  EXPECT_EQ(noticed.applied.back(), "notice: --momentum has no effect with --optimizer adam");
+}
+
+TEST(PretrainOptions, MeansAndDeviationsAreThoseOfPixelsFromZeroToOne) {
+  const std::string rest = ", expected -10 to 10: pixels are numbers from 0 to 1, not to 255";
+  EXPECT_EQ(complaint({"--mean", "125,122,113"}), "--mean: 125" + rest);
+  expect_contains(complaint({"--std", "0.2,63,0.2"}), {"--std: 63, expected ", " to 10: pixels are"});
+  EXPECT_EQ(parse({"--mean", "0,0.5,1", "--std", "1,1,1"}).mean.size(), 3u);
 }
 
 TEST_F(ConfigFile, OfAMovedRunIsNotResumedElsewhere) {

@@ -224,7 +224,7 @@ TEST_F(Extended, KilledBeforeItsFirstCheckpointItIsTheExtendedRun) {
   before.resume = true;
   expect_contains(message_of([&] { pretrain(before); }),
                   {"run/config.toml: cannot resume with other options: epochs is 5 there and 3 here, restarted-at is 3 "
-                   "there and unset here; take the run's own with --config"});
+                   "there and unset here; for the run's own give --out"});
   expect_contains(
       message_of([&] { extend_run("run", "2", "restart"); }),
       {"run: has 3 of 5 epochs: finish it first: pretrain --config ", "run/config.toml --out ", " --resume"});
@@ -257,7 +257,7 @@ TEST_F(Extended, WhatCannotBeExtendedIsRefused) {
   expect_contains(refusal("run", {"--extend", "2", "--extend-schedule", "more"}), {"expected restart or stretched"});
   expect_contains(refusal("run", {"--extend", "2", "--config", "cifar10_simclr"}), {"--extend: takes the options of "});
   expect_contains(refusal("run", {"--extend", "2", "--lr", "3", "--max-steps", "0"}),
-                  {"cannot resume with other options: lr is 0.5 there and 3 here; take"});
+                  {"cannot resume with other options: lr is 0.5 there and 3 here; for"});
   expect_contains(refusal("run", {"--config", folder_ / "run/config.toml", "--resume", "--epochs", "5"}),
                   {"epochs is 3 there and 5 here; ", "; once the run has ended, --extend 2 adds epochs"});
   expect_contains(refusal("x", {"--restarted-at", "1.5"}), {"--restarted-at: expected whole numbers below the "});

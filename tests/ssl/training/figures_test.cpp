@@ -10,6 +10,7 @@
 #include "models/encoder_file.h"
 #include "ssl/evaluation/features/features.h"
 #include "ssl/training/validation.h"
+#include "tests/support/complaints.h"
 #include "tests/support/small_objectives.h"
 #include "tests/support/small_runs.h"
 #include "tests/support/temporary_folder.h"
@@ -171,6 +172,15 @@ TEST_F(OnlineFiguresTest, SayOnceThatTheFeaturesHaveCollapsed) {
   ASSERT_NE(first, std::string::npos) << log;
   EXPECT_EQ(log.find(warning, first + 1), std::string::npos) << log;
   EXPECT_NE(log.find("A lower --lr"), std::string::npos) << log;
+}
+
+TEST_F(OnlineFiguresTest, EndARunWhoseFeaturesAreNotFinite) {
+  Options options = tiny("run");
+  options.limit = options.batch;  // an epoch is a step, whose loss is still that of the initial weights
+  options.lr = 1e38;
+  options.warmup_epochs = 0;
+  EXPECT_EQ(message_of<Error>([&] { pretrain(options); }),
+            "after epoch 1: the encoder's features are not finite; a lower --lr may help");
 }
 
 // ---- several ranks

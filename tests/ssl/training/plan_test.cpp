@@ -113,7 +113,7 @@ TEST(Plan, OfTwoStagesAddsUp) {
   const std::string text = said({"pretrain", "--plan", "--objective", "dsa", "--dsa.prior_net", "stage1", "--limit",
                                  "96", "--width", "4", "--epochs", "2", "--batch", "32"});
   EXPECT_TRUE(contains(text, "stage 1 of 2: simclr")) << text;
-  EXPECT_TRUE(std::regex_search(text, std::regex("both stages +12 steps, [0-9.]+ PFLOP, about \\d+ "))) << text;
+  EXPECT_TRUE(std::regex_search(text, std::regex("both stages +12 steps, [0-9.]+ [GTP]FLOP, about \\d+ "))) << text;
 }
 
 TEST(Batch, OfASmallDataSetIsHalfOfIt) {

@@ -79,10 +79,25 @@ TEST_F(RunFolders, ARunIsNotOverwritten) {
   EXPECT_EQ(refusal(false), "opened") << "an empty folder holds no run";
   for (const std::string file : {"config.toml", "metrics.jsonl", "checkpoint.safetensors", "encoder.safetensors"}) {
     std::ofstream(path_ + "/" + file) << "";
-    EXPECT_EQ(refusal(false), path_ + ": already holds a run: continue it with --resume (and --config " + path_ +
-                                  "/config.toml for its options), or choose another --out");
+    EXPECT_EQ(refusal(false), path_ +
+                                  ": already holds a run: continue it with --resume (with --out alone, that "
+                                  "takes the run's options), or choose another --out");
     fs::remove(path_ + "/" + file);
   }
+}
+
+TEST_F(RunFolders, AStartWithoutAnyStepHoldsNoRun) {
+  create_folders(path_);
+  std::ofstream(path_ + "/config.toml") << "lr = 1\n";
+  std::ofstream(path_ + "/metrics.jsonl") << "";
+  for (const bool resume : {false, true}) EXPECT_EQ(refusal(resume), "opened");
+  for (const std::string file : {"checkpoint.safetensors", "encoder.safetensors", "stage1"}) {
+    std::ofstream(path_ + "/" + file) << "";
+    expect_contains(refusal(false), {"already holds a run"});
+    fs::remove(path_ + "/" + file);
+  }
+  std::ofstream(path_ + "/metrics.jsonl") << "{\"step\": 1}\n";
+  expect_contains(refusal(false), {"already holds a run"});
 }
 
 TEST_F(RunFolders, WhatIsLeftOfARunThatLostItsCheckpointIsNotOverwritten) {

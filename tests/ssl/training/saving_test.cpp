@@ -175,7 +175,7 @@ TEST_F(SavingTest, ParametersThatAreNotFiniteKeepTheOldFile) {
   overwrite(std::numeric_limits<double>::infinity());
   for (const bool beside : {false, true}) {
     const std::string message = message_of<Error>([&] { written(beside, 8); });
-    expect_contains(message, {"step 8: ", " is not finite; the last checkpoint is kept"});
+    expect_contains(message, {"step 8: ", " is not finite; a lower --lr may help. The last checkpoint is kept in "});
     EXPECT_NE(message.find(objective_->state().parameters[0].second.names()[0]), std::string::npos) << message;
   }
   EXPECT_EQ(reached_, 3);

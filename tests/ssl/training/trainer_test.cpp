@@ -170,7 +170,7 @@ TEST_F(TrainerTest, WithoutACheckpointResumingOverwritesNoOtherRun) {
   options.lr = 0.25;
   options.epochs = 4;
   expect_refused({config + ": cannot resume with other options: epochs is 3 there and 4 here, lr is 0.5 there and 0.25 "
-                           "here; take the run's own with --config and its config.toml, or another --out"});
+                           "here; for the run's own give --out and --resume alone, or choose another --out"});
   for (const std::string damaged : {"epochs = \"three\"\n", "[[[", "no_option = 1\n"}) {
     std::ofstream(config) << damaged;
     expect_refused({config + ":"});
