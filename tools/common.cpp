@@ -178,7 +178,8 @@ void refuse_ranks() {
   const Launch launch = launch_of_environment();
   if (launch.ranks == 1 || launch.by == Launch::By::slurm)
     return;  // a script of SLURM's sbatch starts single processes
-  if (launch.rank > 0) throw ToldElsewhere{bad_usage};
+  // Variables of torchrun may be left over, without a rank 0 that tells it.
+  if (launch.rank > 0 && launch.by == Launch::By::mpi) throw ToldElsewhere{bad_usage};
   throw UsageError(join("runs as one process, but ", launch.by == Launch::By::mpi ? "mpirun" : "torchrun", " started ",
                         launch.ranks, "; only pretrain shares its work among ranks"));
 }

@@ -69,6 +69,9 @@ std::string trained_classes(const Metadata& metadata, const std::optional<Option
 
 /// Refuses what the file says itself, and what only another program's file needs.
 void check_described(const SubjectOptions& options, const std::string& path, const Metadata& metadata) {
+  const auto format = metadata.find("format");
+  require_usage(format == metadata.end() || !format->second.starts_with("vergence-checkpoint"), path,
+                ": is the checkpoint of a run, expected the encoder.safetensors beside it");
   for (const std::string& name : options.described.names) {
     const bool own = describes_encoder(metadata) && name != "mean" && name != "std";
     require_usage(!own && !metadata.contains(name), "--", name, ": ", path, " says it itself");

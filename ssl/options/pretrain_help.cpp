@@ -135,7 +135,28 @@ std::vector<HelpGroup> topic_groups(const std::string& topic) {
            same_spelling(entry.name.substr(0, topic.size()), topic);
   });
   if (!table.empty()) return table;
-  return chosen_groups([&](const OptionEntry& entry) { return same_spelling(entry.name, topic); });
+  std::string option = topic;
+  for (const auto& [alias, name] : option_aliases())
+    if (same_spelling(alias, topic)) option = name;
+  return chosen_groups([&](const OptionEntry& entry) {
+    // The last part of a name, too: "temperature" has every objective's.
+    return same_spelling(entry.name, option) || same_spelling(entry.name.substr(entry.name.find('.') + 1), option);
+  });
+}
+
+/// What a mistyped topic may have meant.
+std::vector<std::string> known_topics() {
+  std::vector<std::string> known = objective_names();
+  for (const auto& [name, group] : group_topics) known.emplace_back(name);
+  for (const auto& [alias, name] : option_aliases()) known.push_back(alias);
+  for (const OptionEntry& entry : option_table()) {
+    known.push_back(entry.name);
+    if (const std::size_t dot = entry.name.find('.'); dot != std::string::npos)
+      known.push_back(entry.name.substr(dot + 1));
+  }
+  std::sort(known.begin(), known.end());
+  known.erase(std::unique(known.begin(), known.end()), known.end());
+  return known;
 }
 
 }  // namespace
@@ -146,8 +167,9 @@ std::string pretrain_help(const std::string& topic, const std::string& objective
   if (topic == "all") return opening + help_groups(all_groups()) + examples;
   const std::string word = topic.substr(std::min(topic.find_first_not_of('-'), topic.size()));
   const std::vector<HelpGroup> groups = topic_groups(word);
-  require_usage(!groups.empty(), "--help: there is no topic '", shortened(topic), "'; expected ", topics_text(),
-                ", or a table or option, as lars or lr");
+  const std::string similar = did_you_mean(names_like(word, known_topics()), "");
+  require_usage(!groups.empty(), "--help: there is no topic '", shortened(topic), "'", similar,
+                similar.empty() ? join("; expected ", topics_text(), ", or a table or option, as lars or lr") : "");
   return help_groups(groups);
 }
 

@@ -42,12 +42,12 @@ std::string choose_gpu(int place) {
 }
 
 template <class T>
-std::string bytes_of(const std::vector<T>& values) {
+std::string raw_bytes(const std::vector<T>& values) {
   return {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T)};
 }
 
 template <class T>
-std::vector<T> values_of(const std::string& bytes) {
+std::vector<T> raw_values(const std::string& bytes) {
   std::vector<T> values(bytes.size() / sizeof(T));
   if (!values.empty()) std::memcpy(values.data(), bytes.data(), bytes.size());
   return values;
@@ -123,9 +123,9 @@ void World::share_host() {
   const std::vector<std::string> hosts = gather(host_name());
   const std::vector<int> own = own_processors();
   std::vector<std::vector<int>> all;
-  const std::vector<std::string> processors = gather(bytes_of(own));
+  const std::vector<std::string> processors = gather(raw_bytes(own));
   for (std::size_t rank = 0; rank < hosts.size(); ++rank)
-    if (hosts[rank] == host_name()) all.push_back(values_of<int>(processors[rank]));
+    if (hosts[rank] == host_name()) all.push_back(raw_values<int>(processors[rank]));
   ranks_here_ = static_cast<int>(all.size());
   share_ = processor_share(own, all);
   if (!std::getenv("OMP_NUM_THREADS")) omp_set_num_threads(std::min(omp_get_num_procs(), share_.processors));

@@ -1,5 +1,6 @@
 #include "ssl/objectives/dsa/prior.h"
 
+#include "engine/io/files.h"
 #include "engine/ops/ops.h"
 #include "kernels/random.h"
 #include "models/weights/encoder_weights.h"
@@ -67,6 +68,7 @@ std::unique_ptr<PriorNetwork> from_file(const PriorSettings& settings, const Enc
   if (settings.untrained) return std::make_unique<FrozenNetwork>(make_encoder(like, init));
   require_usage(!settings.file.empty(), "--dsa.prior_net ", text_of(prior_net_words, std::optional(settings.net)),
                 ": expected the encoder.safetensors of an earlier run as --dsa.prior_file");
+  require_usage(file_exists(settings.file), "--dsa.prior_file: there is no file ", settings.file);
   TrainedEncoder trained = load_any_encoder(settings.file, "", like, "expected one", init.backend);
   Encoder& encoder = trained.encoder;
   require_usage(encoder.settings().channels == like.channels, settings.file, ": the encoder takes ",
