@@ -26,8 +26,8 @@ DOCUMENTS = ["README.md", "docs/tutorial.md"]
 # What replaces what in the commands, so that each takes seconds
 SMALLER = {
     " --config cifar10_simclr_short": " --config cifar10_simclr_short --epochs 2 --width 8 --batch 64 --limit 256",
-    "build/linear_probe --run runs/cifar10_simclr_s1": "build/linear_probe --run runs/cifar10_simclr_s1 --epochs 20 --limit 256",
-    "build/evaluate --run runs/cifar10_simclr_s1": "build/evaluate --run runs/cifar10_simclr_s1 --limit 256",
+    "build/linear_probe --run runs/first": "build/linear_probe --run runs/first --epochs 20 --limit 256",
+    "build/evaluate --run runs/first": "build/evaluate --run runs/first --limit 256",
     "build/report ": "build/report --images 100 ",
     " --image-size 64 --batch 128 --epochs 8 ": " --image-size 32 --batch 8 --epochs 1 --limit 16 ",
     " --width 32 --image-size 64 --batch 128 --epochs 50": " --width 8 --image-size 32 --batch 16 --epochs 2",

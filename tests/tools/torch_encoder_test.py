@@ -59,7 +59,7 @@ def compare(folder, settings, seed):
 
 def documented_snippet(folder):
     """docs/running.md's Python, on a run like the one it speaks of."""
-    run = "runs/cifar10_simclr_s1"
+    run = "runs/first"
     blocks = [b for b in re.findall(r"```python\n(.*?)```", (SOURCE / "docs/running.md").read_text(), re.S) if run in b]
     if len(blocks) != 1:
         return fail(f"docs/running.md: {len(blocks)} blocks of Python speak of {run}, expected 1")
