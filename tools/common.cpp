@@ -168,6 +168,12 @@ void parse(CLI::App& app, int argc, const char* const* argv) {
     const std::vector<CLI::App*> commands = app.get_subcommands();
     throw HelpRequest{commands.empty() ? app_help(app, app.get_name())
                                        : app_help(*commands[0], app.get_name() + " " + commands[0]->get_name())};
+  } catch (const CLI::ExtrasError&) {
+    const std::vector<std::string> extras = app.remaining(true);
+    const CLI::Option* run = app.get_option_no_throw("--run");
+    const bool lacks_run = run && run->count() == 0;
+    throw UsageError(join(extras.empty() ? "" : extras[0], ": unexpected",
+                          lacks_run && !extras.empty() ? ", expected --run " + extras[0] : "", " (see --help)"));
   } catch (const CLI::ParseError& error) {
     throw UsageError(join(error.what(), " (see --help)"));
   }

@@ -30,7 +30,7 @@ void check(int status, const char* what) {
 }
 
 /// Waits until `ended`, at most `patience` seconds: at first awake, then in short naps, which leave the processor to
-/// others. False if that was in vain.
+/// others. False if it has not ended by then.
 template <class Ended>
 bool wait_until(const Ended& ended, double patience) {
   constexpr double awake = 2e-2;
@@ -255,7 +255,8 @@ class MpiCommunicator final : public HostCommunicator {
 
   template <class Ended>
   void wait_for(const Ended& ended) {
-    require(wait_until(ended, settings_.patience), "waited ", settings_.patience, " s for the other ranks, in vain");
+    require(wait_until(ended, settings_.patience), "waited ", settings_.patience,
+            " s for the other ranks, without an answer");
   }
 
   /// Does `work`, and adds `what()` it was to its error.

@@ -64,7 +64,7 @@ std::int64_t size_of(const Pieces& pieces) {
 void tell(const Socket& link, const Message& message) { link.write_some(&message, sizeof message); }
 
 std::string in_vain(double patience, const std::string& whom = "the other ranks") {
-  return join("waited ", patience, " s for ", whom, ", in vain");
+  return join("waited ", patience, " s for ", whom, ", without an answer");
 }
 
 /// So many seconds longer the other ranks wait for rank 0, which knows who is missing and tells them.

@@ -175,7 +175,7 @@ class WeightsOfEncoder final : public EncoderTensors {
 
   const char* other_stems() const {
     return stem_ == StemRule::adapt ? " (adapt fits other channels, not other sizes)"
-                                    : " (adapt fits other channels; new starts this layer anew)";
+                                    : " (adapt fits other channels; new initializes this layer)";
   }
 
   /// [out, in, height, width] for other input channels, so that gray or repeated images give what RGB gave.

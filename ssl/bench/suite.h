@@ -12,7 +12,7 @@ namespace vergence {
 
 /// The names of the settings, in the order in which they run:
 /// simclr         recorded where the device can
-/// eager          the same, but launches each step anew
+/// eager          the same, but launches each kernel every time
 /// own_kernels    the same, without the library's convolutions
 /// quarter_batch  the same, with a quarter of the images
 /// barlow_twins

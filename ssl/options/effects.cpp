@@ -27,7 +27,7 @@ const std::vector<Rule>& rules() {
   return all;
 }
 
-bool contains(const std::vector<std::string>& all, const std::string& one) {
+bool is_among(const std::vector<std::string>& all, const std::string& one) {
   return std::find(all.begin(), all.end(), one) != all.end();
 }
 
@@ -48,13 +48,13 @@ bool is_base(const std::string& name, const Options& options) {
 std::string without_effect_by(const std::string& name, const Options& options) {
   const std::string owner = name.substr(0, name.find('.'));
   if (owner != name) {
-    if (contains(objective_names(), owner) && owner != options.objective && !is_base(owner, options))
+    if (is_among(objective_names(), owner) && owner != options.objective && !is_base(owner, options))
       return "--objective " + options.objective;
-    if (contains(dataset_names(), owner) && owner != options.dataset) return "--dataset " + options.dataset;
+    if (is_among(dataset_names(), owner) && owner != options.dataset) return "--dataset " + options.dataset;
   }
   for (const Rule& rule : rules()) {
     const std::string value = option_text(options, rule.decides);
-    if (is_of(name, rule.names) && !contains(rule.values, value)) return join("--", rule.decides, " ", value);
+    if (is_of(name, rule.names) && !is_among(rule.values, value)) return join("--", rule.decides, " ", value);
   }
   return "";
 }

@@ -46,7 +46,7 @@ void add_task(OptionBuilder& t) {
   t.text("init-prefix", FIELD(init_prefix),
          "--init: what precedes the names of the encoder's tensors, such as backbone; default: found", Flags::if_set);
   t.choice("init-stem", FIELD(init_stem), stem_rule_words,
-           "--init: the first convolution; adapt: fit it to the images' channels; new: start it anew", Flags::if_set);
+           "--init: the first convolution; adapt: fit it to the images' channels; new: initialize it", Flags::if_set);
 }
 
 void add_training(OptionBuilder& t) {

@@ -23,7 +23,7 @@ std::string chart_title(const std::string& figure) {
   for (const auto& [name, title] : titles) {
     if (figure == name) return title;
     for (const auto& [ending, words] :
-         {std::pair{"_masked", ", with the mask"}, {"_recalibrated", ", statistics estimated anew"}})
+         {std::pair{"_masked", ", with the mask"}, {"_recalibrated", ", statistics re-estimated"}})
       if (figure == std::string(name) + ending) return std::string(title) + words;
   }
   return figure;

@@ -65,7 +65,7 @@ std::string heading(int stage, const Options& options) {
 /// The encoder for stage 2 and its progress, which --max-steps may have cut short.
 void announce_encoder(const std::string& encoder, std::int64_t steps, const RunFolder& folder, TrainLog& log) {
   require_usage(file_exists(encoder), encoder, ": is not there, but the run in ", folder.path(),
-                " has gone on with it: bring it back, or begin anew with another --out");
+                " has gone on with it: bring it back, or start over with another --out");
   const Metadata metadata = SafetensorsFile(encoder).metadata();
   const auto step = metadata.find("step");
   if (step == metadata.end()) return;

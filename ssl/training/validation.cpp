@@ -178,7 +178,7 @@ void Validation::judge_knn(nlohmann::ordered_json& line, std::int64_t epoch) {
 void Validation::judge_recalibrated(nlohmann::ordered_json& line, std::int64_t epoch, Statistics& statistics) {
   const KnnFeatures features =
       bank_and_queries(encode_with(run_.objective->encoder(), statistics, run_.activations), epoch);
-  log_knn(line, epoch, features, "_recalibrated", ", running statistics estimated anew");
+  log_knn(line, epoch, features, "_recalibrated", ", running statistics re-estimated");
 }
 
 }  // namespace vergence

@@ -184,7 +184,7 @@ TEST(Tcp, EndsAtARankThatIsSilent) {
       else
         EXPECT_EQ(message_of<Error>([&] { ranks.all_gather(cpu_backend(), array_of(x), array_of(all)); }),
                   join("rank ", ranks.rank(), " of 3, all_gather of ", size,
-                       " u8 values (collective 1): waited 0.5 s for the other ranks, in vain"));
+                       " u8 values (collective 1): waited 0.5 s for the other ranks, without an answer"));
       ++ended;
     });
     EXPECT_EQ(ends, Ends(3));
@@ -258,7 +258,7 @@ TEST(Tcp, SaysWhyRanksDoNotMeet) {
   const auto complaint = [](const Launch& launch) { return message_of<Error>([&] { tcp_communicator(launch, 0.2); }); };
   int port = free_port();
   EXPECT_EQ(complaint(launch_of(0, 3, port)),
-            join("rank 0 of 3: waited 0.2 s for ranks 1, 2 at 127.0.0.1:", port, ", in vain"));
+            join("rank 0 of 3: waited 0.2 s for ranks 1, 2 at 127.0.0.1:", port, ", without an answer"));
   EXPECT_EQ(complaint(launch_of(1, 3, port)),
             join("rank 1 of 3: nobody answers at 127.0.0.1:", port, ": Connection refused (waited 0.2 s)"));
   EXPECT_THROW(tcp_communicator(launch_of(1, 2, port, "no such host"), 0.2), Error);
@@ -270,7 +270,7 @@ TEST(Tcp, SaysWhyRanksDoNotMeet) {
     EXPECT_EQ(complaint(launch_of(0, 2, port, address)),
               join("rank 0 of 2: ", address, ":", port,
                    ": already in use; torchrun: --master-port, otherwise MASTER_PORT chooses another"));
-  EXPECT_EQ(complaint(launch_of(1, 2, port)), "rank 1 of 2: waited 0.2 s for the other ranks, in vain");
+  EXPECT_EQ(complaint(launch_of(1, 2, port)), "rank 1 of 2: waited 0.2 s for the other ranks, without an answer");
 }
 
 /// Ranks that were there learn why the run does not start.
@@ -284,8 +284,8 @@ TEST(Tcp, TellsWhoWasThereThatOthersAreMissing) {
         told[rank] = message_of<Error>([&] { tcp_communicator(launch_of(rank, 3, port), rank ? long_enough : 0.5); });
       });
   }
-  EXPECT_EQ(told[0], join("rank 0 of 3: waited 0.5 s for rank 2 at 127.0.0.1:", port, ", in vain"));
-  EXPECT_EQ(told[1], join("rank 1 of 3: waited 0.5 s for rank 2 at 127.0.0.1:", port, ", in vain"));
+  EXPECT_EQ(told[0], join("rank 0 of 3: waited 0.5 s for rank 2 at 127.0.0.1:", port, ", without an answer"));
+  EXPECT_EQ(told[1], join("rank 1 of 3: waited 0.5 s for rank 2 at 127.0.0.1:", port, ", without an answer"));
 }
 
 /// As GPUs of several processes begin: rank 0 makes an id, and gives it to the others. No GPU is at hand, so NCCL

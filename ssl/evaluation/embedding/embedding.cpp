@@ -74,7 +74,7 @@ class EmbeddingRun {
   }
 
   void take_over() {
-    const std::string remedy = join("remove ", files_.partial, " to start anew");
+    const std::string remedy = join("remove ", files_.partial, " to start over");
     require_usage(file_exists(files_.progress), files_.partial, ": has no ", files_.progress,
                   " beside it that says what made it: ", remedy);
     const nlohmann::ordered_json progress = parse_ordered_json(read_file(files_.progress));

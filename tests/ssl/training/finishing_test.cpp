@@ -1,4 +1,4 @@
-// What a run does beside its steps: picture files, running statistics estimated anew; and whole runs of MRCL with both.
+// What a run does beside its steps: picture files, running statistics re-estimated; and whole runs of MRCL with both.
 #include "ssl/training/finishing.h"
 
 #include <cmath>

@@ -142,7 +142,7 @@ TEST_F(Staged, AnEncoderOfFewStepsIsNotTrainedOnOnceItIsUsed) {
   options.max_steps = 0;
   EXPECT_EQ(message_of([&] { pretrain(options); }),
             join(folder_ / "run/stage1/encoder.safetensors", ": is not there, but the run in ", folder_ / "run",
-                 " has gone on with it: bring it back, or begin anew with another --out"));
+                 " has gone on with it: bring it back, or start over with another --out"));
   // A run that had a file and comes without it is told so.
   options = tiny("given", {{"dsa.prior_file", folder_ / "run/encoder.safetensors"}});
   options.max_steps = 1;

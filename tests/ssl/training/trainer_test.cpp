@@ -183,7 +183,7 @@ TEST_F(TrainerTest, WithoutACheckpointResumingOverwritesNoOtherRun) {
 }
 
 TEST_F(TrainerTest, AnEncoderIsNeverThereWithoutACheckpoint) {
-  Options options = tiny("run", "mrcl");  // has an encoder besides, from before its statistics are estimated anew
+  Options options = tiny("run", "mrcl");  // has an encoder besides, from before its statistics are re-estimated
   options.epochs = 1;
   pretrain(options);
   const auto written = [&](const char* file) { return fs::last_write_time(folder_ / ("run/" + std::string(file))); };
