@@ -102,12 +102,31 @@ void fill(Section& section, const std::vector<std::optional<Measured>>& measured
   }
 }
 
-/// The settings in which a key differs from like ones.
-std::string settings_text(const Key& key, const std::vector<Key>& keys) {
+/// What is said of a result besides its settings.
+std::vector<std::string> peculiarities(const Key& key) {
   std::vector<std::string> parts;
   if (key.untrained) parts.push_back("untrained");
   if (key.encoder != "encoder.safetensors" && !key.encoder.empty()) parts.push_back(key.encoder);
+  return parts;
+}
+
+std::string setting_text(const Key& key, const std::string& name) {
+  if (!key.settings.contains(name)) return "no " + name;
+  const std::string& value = key.settings.at(name);
+  return name + " " + value + (name == "labels" && value != "null" ? " %" : "");
+}
+
+/// Whether the setting says that not all images were judged, or which labels were learned from.
+bool limits_figures(const std::string& name, const std::string& value) {
+  if (name == "limit") return value != "0";
+  return (name == "labels" || name == "fold") && value != "null";
+}
+
+/// The settings that limit the figures, and those in which a key differs from like ones.
+std::string settings_text(const Key& key, const std::vector<Key>& keys) {
   std::set<std::string> names;
+  for (const auto& [name, value] : key.settings)
+    if (limits_figures(name, value)) names.insert(name);
   for (const Key& other : keys) {
     if (!key.like(other)) continue;
     for (const auto& [name, value] : other.settings)
@@ -115,9 +134,23 @@ std::string settings_text(const Key& key, const std::vector<Key>& keys) {
     for (const auto& [name, value] : key.settings)
       if (!other.settings.contains(name)) names.insert(name);
   }
-  for (const std::string& name : names)
-    parts.push_back(key.settings.contains(name) ? name + " " + key.settings.at(name) : "no " + name);
+  std::vector<std::string> parts = peculiarities(key);
+  for (const std::string& name : names) {
+    // Of labels and fold, the other one is null.
+    const bool other_one = (name == "labels" || name == "fold") && key.settings.contains(name) &&
+                           !limits_figures(name, key.settings.at(name));
+    if (!other_one) parts.push_back(setting_text(key, name));
+  }
   return listed(parts);
+}
+
+/// Values have commas of their own.
+std::string all_settings_text(const Key& key) {
+  std::string text;
+  const auto add = [&](const std::string& part) { text += (text.empty() ? "" : "; ") + part; };
+  for (const std::string& part : peculiarities(key)) add(part);
+  for (const auto& [name, value] : key.settings) add(name + " " + value);
+  return text;
 }
 
 std::vector<Section> result_sections(const std::vector<RunFiles>& runs, const Grouping& grouping) {
@@ -128,7 +161,8 @@ std::vector<Section> result_sections(const std::vector<RunFiles>& runs, const Gr
   std::sort(keys.begin(), keys.end());
   std::vector<Section> sections;
   for (const Key& key : keys) {
-    Section section{key.tool, key.protocol, key.judged_on, key.split, settings_text(key, keys), {}, {}};
+    Section section{
+        key.tool, key.protocol, key.judged_on, key.split, settings_text(key, keys), all_settings_text(key), {}, {}};
     std::vector<std::optional<Measured>> measured;
     for (const RunFiles& run : runs) measured.push_back(latest(run, key));
     fill(section, measured, grouping);
@@ -144,7 +178,8 @@ Section training_section(const std::vector<RunFiles>& runs, const Grouping& grou
     data_sets.insert(run.options.dataset);
     for (const Series& series : run.metrics) online = online || series.name.starts_with("knn_");
   }
-  Section section{"pretrain", "", data_sets.size() == 1 ? *data_sets.begin() : "", online ? "test" : "", "", {}, {}};
+  Section section{"pretrain", "", data_sets.size() == 1 ? *data_sets.begin() : "", online ? "test" : "", "", "",
+                  {},         {}};
   std::vector<std::optional<Measured>> measured;
   for (const RunFiles& run : runs) measured.emplace_back(training_figures(run));
   fill(section, measured, grouping);

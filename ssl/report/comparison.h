@@ -27,7 +27,10 @@ struct Figure {
 /// The figures of one way to judge, or those of training itself.
 struct Section {
   std::string tool, protocol, judged_on, split;
-  std::string settings;             // those that tell it apart from like ones: "limit 500"; usually empty
+  /// What a reader must know: that fewer images were judged or labels learned from than there are, and the settings
+  /// that tell it apart from like ones: "labels 10 %, limit 500". Empty for results on all images.
+  std::string settings;
+  std::string all_settings;  // those that affect a figure: "limit 500; train_limit 5000"; none for training itself
   std::vector<std::string> epochs;  // of the judged encoders, one per group: "10", or "8, 10" if seeds differ
   std::vector<Figure> figures;
 

@@ -194,7 +194,7 @@ std::string csv_of(const Comparison& comparison) {
         const Spread& value = figure.values[group];
         std::vector<std::string> fields = about;
         for (const std::string& text : {section.tool, section.protocol, section.judged_on, section.split,
-                                        section.settings, section.epochs[group], figure.name})
+                                        section.all_settings, section.epochs[group], figure.name})
           fields.push_back(text);
         fields.push_back(value.count > 0 ? exact(value.mean) : "");
         fields.push_back(value.count > 1 ? exact(value.sd) : "");

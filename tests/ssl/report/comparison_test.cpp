@@ -194,6 +194,26 @@ TEST(Compare, TakesTheLatestResultOfEachKind) {
   EXPECT_EQ(section_of(found, "linear_probe lbfgs on cifar10 test (untrained)").epochs[0], "0");
 }
 
+TEST(Compare, SaysWhatLimitsAResult) {
+  Runs runs;
+  const auto tuned = [](const std::string& settings) {
+    return R"({"tool":"finetune","protocol":"finetune","judged_on":"stl10","split":"test","epoch":2,"settings":{)" +
+           settings + R"(},"figures":{"top1":60}})" + "\n";
+  };
+  const auto titles = [&](const std::string& name, const std::string& results) {
+    std::vector<std::string> found;
+    for (const Section& section : compare_runs(read_runs({runs.add(name, seeded(1), "", results)})).sections)
+      found.push_back(section.title());
+    return found;
+  };
+  using Titles = std::vector<std::string>;
+  EXPECT_EQ(titles("a", probe(10, R"("limit":100)")), (Titles{"linear_probe lbfgs on cifar10 test (limit 100)"}));
+  EXPECT_EQ(titles("b", probe(10, R"("limit":0)")), (Titles{"linear_probe lbfgs on cifar10 test"}));
+  EXPECT_EQ(titles("c", tuned(R"("limit":0,"labels":1,"fold":null)")), (Titles{"finetune on stl10 test (labels 1 %)"}));
+  EXPECT_EQ(titles("d", tuned(R"("limit":9,"labels":null,"fold":3)") + tuned(R"("limit":9,"labels":10,"fold":null)")),
+            (Titles{"finetune on stl10 test (fold 3, limit 9)", "finetune on stl10 test (labels 10 %, limit 9)"}));
+}
+
 TEST(Compare, TakesTheLastFiguresOfTraining) {
   Runs runs;
   const std::string metrics = R"({"step":1,"epoch":1,"loss":5,"align":7,"knn_cosine_200":30,"std":0.5})"
@@ -211,9 +231,9 @@ TEST(Compare, TakesTheLastFiguresOfTraining) {
 
 TEST(Table, IsMarkdownAndCsvAndFitsATerminal) {
   Runs runs;
-  const std::vector<RunFiles> read =
-      read_runs({runs.add("a|1", seeded(1), "", probe(50)), runs.add("b, \"2\"", seeded(2), "", probe(54)),
-                 runs.add("c", seeded(1, "byol"))});
+  const std::vector<RunFiles> read = read_runs({runs.add("a|1", seeded(1), "", probe(50, R"("lr":0.1,"limit":0)")),
+                                                runs.add("b, \"2\"", seeded(2), "", probe(54, R"("lr":0.1,"limit":0)")),
+                                                runs.add("c", seeded(1, "byol"))});
   const Comparison comparison = compare_runs(read);
   EXPECT_EQ(table_text(comparison, TableFormat::markdown, 80),
             "| | simclr | byol |\n| --- | --- | --- |\n| runs | a\\|1, b, \"2\" | c |\n| seeds | 1, 2 | 1 |\n"
@@ -224,8 +244,8 @@ TEST(Table, IsMarkdownAndCsvAndFitsATerminal) {
       table_text(comparison, TableFormat::csv, 80),
       "group,runs,seeds,unfinished,option.objective,tool,protocol,judged_on,split,settings,epoch,figure,mean,sd,n\r\n"
       "simclr,\"a|1, b, \"\"2\"\"\",\"1, 2\",unfinished: seed 1: no step logged; seed 2: no step logged,simclr,"
-      "linear_probe,lbfgs,cifar10,test,,2,top1,52,2.8284271247461903,2\r\n"
-      "byol,c,1,unfinished: no step logged,byol,linear_probe,lbfgs,cifar10,test,,,top1,,,0\r\n");
+      "linear_probe,lbfgs,cifar10,test,limit 0; lr 0.1,2,top1,52,2.8284271247461903,2\r\n"
+      "byol,c,1,unfinished: no step logged,byol,linear_probe,lbfgs,cifar10,test,limit 0; lr 0.1,,top1,,,0\r\n");
   for (const std::size_t width : {60u, 80u}) {
     std::istringstream lines(table_text(comparison, TableFormat::text, width));
     for (std::string line; std::getline(lines, line);) EXPECT_LE(line.size(), width + 2) << line;  // ± has two bytes
