@@ -16,7 +16,8 @@ namespace {
 const char* const description =
     "Prints a table of runs: the options in which they differ, and their final figures from metrics.jsonl\n"
     "and results.jsonl. Runs that differ only in their seed are one column: mean ± standard deviation of\n"
-    "the sample (n: number of seeds).\n"
+    "the sample (n: number of seeds). Two runs of one seed in a column are refused; unfinished runs are\n"
+    "left out, with a notice, if the column has finished ones.\n"
     "Example: compare runs/cifar10_simclr_s1 runs/cifar10_simclr_s2 runs/cifar10_metamask_s1";
 
 /// The terminal's width; for a file, what COLUMNS says, or 100.
@@ -38,10 +39,14 @@ int main(int argc, char** argv) {
                             "text for a terminal, a Markdown table, or CSV with a line for each group and figure");
   return vergence::run_tool(app, argc, argv, [&] {
     const std::vector<vergence::RunFiles> runs = vergence::read_runs(paths);
-    for (const vergence::RunFiles& run : runs)
-      for (const std::string& notice : run.notices)
+    const vergence::Comparison comparison = vergence::compare_runs(runs);
+    const auto show = [](const std::vector<std::string>& notices) {
+      for (const std::string& notice : notices)
         std::fprintf(stderr, "notice: %s\n", vergence::printable(notice).c_str());
-    std::fputs(vergence::table_text(vergence::compare_runs(runs), format, columns()).c_str(), stdout);
+    };
+    for (const vergence::RunFiles& run : runs) show(run.notices);
+    show(comparison.notices);
+    std::fputs(vergence::table_text(comparison, format, columns()).c_str(), stdout);
     return 0;
   });
 }

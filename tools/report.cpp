@@ -5,7 +5,7 @@
 #include "engine/io/files.h"
 #include "engine/text/printable.h"
 #include "ssl/options/tool_options.h"
-#include "ssl/report/groups.h"
+#include "ssl/report/comparison.h"
 #include "ssl/report/page.h"
 #include "tools/common.h"
 
@@ -15,7 +15,8 @@ const char* const description =
     "Writes one HTML file about runs, which needs no network and no script to be read: the table of\n"
     "compare, the curves of metrics.jsonl over each other, sample views, nearest neighbors and a map of\n"
     "test images, MRCL's reconstructions, MetaMask's mask. Runs that differ only in their seed are one\n"
-    "curve with a band. What cannot be shown is named on the page.\n"
+    "curve with a band; two runs of one seed are refused, and unfinished runs are left out beside\n"
+    "finished ones. What cannot be shown is named on the page.\n"
     "Example: report runs/cifar10_simclr_s1 runs/cifar10_metamask_s1 --out report.html";
 
 }  // namespace
@@ -34,9 +35,12 @@ int main(int argc, char** argv) {
   return vergence::run_tool(app, argc, argv, [&] {
     vergence::ResultFile file(out);
     const std::vector<vergence::RunFiles> runs = vergence::read_runs(paths);
-    for (const vergence::RunFiles& run : runs)
-      for (const std::string& notice : run.notices)
+    const auto show = [](const std::vector<std::string>& notices) {
+      for (const std::string& notice : notices)
         std::fprintf(stderr, "notice: %s\n", vergence::printable(notice).c_str());
+    };
+    for (const vergence::RunFiles& run : runs) show(run.notices);
+    show(vergence::compare_runs(runs).notices);
     const std::string page = vergence::report_page(runs, settings);
     file.write(page);
     std::printf("%s: %.1f KiB\n", vergence::printable(out).c_str(), static_cast<double>(page.size()) / 1024);

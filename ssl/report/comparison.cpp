@@ -153,48 +153,62 @@ std::string all_settings_text(const Key& key) {
   return text;
 }
 
-std::vector<Section> result_sections(const std::vector<RunFiles>& runs, const Grouping& grouping) {
+/// The runs in the figures, in their places; null for those left out.
+std::vector<const RunFiles*> counted_runs(const std::vector<RunFiles>& runs, const Grouping& grouping) {
+  std::vector<const RunFiles*> counted(runs.size(), nullptr);
+  for (const RunGroup& group : grouping.groups)
+    for (std::size_t run : group.runs) counted[run] = &runs[run];
+  return counted;
+}
+
+std::vector<Section> result_sections(const std::vector<const RunFiles*>& runs, const Grouping& grouping) {
   std::vector<Key> keys;
-  for (const RunFiles& run : runs)
-    for (const Result& result : run.results)
+  for (const RunFiles* run : runs) {
+    if (!run) continue;
+    for (const Result& result : run->results)
       if (std::find(keys.begin(), keys.end(), key_of(result)) == keys.end()) keys.push_back(key_of(result));
+  }
   std::sort(keys.begin(), keys.end());
   std::vector<Section> sections;
   for (const Key& key : keys) {
     Section section{
         key.tool, key.protocol, key.judged_on, key.split, settings_text(key, keys), all_settings_text(key), {}, {}};
     std::vector<std::optional<Measured>> measured;
-    for (const RunFiles& run : runs) measured.push_back(latest(run, key));
+    for (const RunFiles* run : runs) measured.push_back(run ? latest(*run, key) : std::nullopt);
     fill(section, measured, grouping);
     if (!section.figures.empty()) sections.push_back(std::move(section));
   }
   return sections;
 }
 
-Section training_section(const std::vector<RunFiles>& runs, const Grouping& grouping) {
+Section training_section(const std::vector<const RunFiles*>& runs, const Grouping& grouping) {
   std::set<std::string> data_sets;
   bool online = false;
-  for (const RunFiles& run : runs) {
-    data_sets.insert(run.options.dataset);
-    for (const Series& series : run.metrics) online = online || series.name.starts_with("knn_");
+  std::vector<std::optional<Measured>> measured;
+  for (const RunFiles* run : runs) {
+    measured.push_back(run ? std::optional(training_figures(*run)) : std::nullopt);
+    if (!run) continue;
+    data_sets.insert(run->options.dataset);
+    for (const Series& series : run->metrics) online = online || series.name.starts_with("knn_");
   }
   Section section{"pretrain", "", data_sets.size() == 1 ? *data_sets.begin() : "", online ? "test" : "", "", "",
                   {},         {}};
-  std::vector<std::optional<Measured>> measured;
-  for (const RunFiles& run : runs) measured.emplace_back(training_figures(run));
   fill(section, measured, grouping);
   return section;
 }
 
-std::string states_of(const RunGroup& group, const std::vector<RunFiles>& runs) {
-  std::vector<std::string> parts;
+/// The unfinished runs of a group. A group of several names their seeds.
+std::string state_of(const RunGroup& group, const std::vector<RunFiles>& runs) {
+  std::vector<std::size_t> unfinished = group.left_out;
   for (std::size_t run : group.runs)
-    if (!runs[run].unfinished.empty())
-      parts.push_back((group.runs.size() > 1 ? join("seed ", runs[run].options.seed, ": ") : "") +
-                      runs[run].unfinished);
+    if (!runs[run].unfinished.empty()) unfinished.push_back(run);
+  const bool several = group.runs.size() + group.left_out.size() > 1;
   std::string text;
-  for (const std::string& part : parts) text += (text.empty() ? "unfinished: " : "; ") + part;
-  return text;
+  for (std::size_t run : unfinished)
+    text += (text.empty() ? "" : "; ") + (several ? join("seed ", runs[run].options.seed, ": ") : "") +
+            runs[run].unfinished;
+  if (text.empty()) return "";
+  return (group.left_out.empty() ? "unfinished: " : "unfinished, left out: ") + text;
 }
 
 }  // namespace
@@ -230,11 +244,15 @@ Comparison compare_runs(const std::vector<RunFiles>& runs) {
     }
     found.run_names.push_back(listed(names));
     found.seeds.push_back(listed(seeds));
-    found.states.push_back(states_of(group, runs));
+    found.states.push_back(state_of(group, runs));
+    for (std::size_t run : group.left_out)
+      found.notices.push_back(join(runs[run].path, ": left out of the figures, since it is unfinished (",
+                                   runs[run].unfinished, ") and other runs of its group are finished"));
   }
-  Section training = training_section(runs, found.grouping);
+  const std::vector<const RunFiles*> counted = counted_runs(runs, found.grouping);
+  Section training = training_section(counted, found.grouping);
   if (!training.figures.empty()) found.sections.push_back(std::move(training));
-  for (Section& section : result_sections(runs, found.grouping)) found.sections.push_back(std::move(section));
+  for (Section& section : result_sections(counted, found.grouping)) found.sections.push_back(std::move(section));
   return found;
 }
 

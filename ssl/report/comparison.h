@@ -42,12 +42,14 @@ struct Comparison {
   Grouping grouping;
   std::vector<std::string> run_names;  // per group: "a, b"
   std::vector<std::string> seeds;      // per group: "1, 2"
-  std::vector<std::string> states;     // per group: "" if all its runs are finished
+  std::vector<std::string> states;     // per group: its unfinished runs; "" if there are none
+  std::vector<std::string> notices;    // about runs that are left out
   std::vector<Section> sections;
 };
 
 /// Of each run the last training figures, and of its results the latest for each tool, protocol, data set, split and
-/// settings.
+/// settings. Names, seeds and figures leave unfinished runs out where their group has finished ones. Throws UsageError
+/// like group_runs.
 Comparison compare_runs(const std::vector<RunFiles>& runs);
 
 }  // namespace vergence

@@ -81,16 +81,19 @@ Curve curve_of(const std::vector<RunFiles>& runs, const RunGroup& group, std::si
 }  // namespace
 
 std::vector<LineChart> charts_of(const std::vector<RunFiles>& runs, const std::vector<RunGroup>& groups) {
+  std::vector<const RunFiles*> shown;
+  for (const RunGroup& group : groups)
+    for (std::size_t run : group.runs) shown.push_back(&runs[run]);
   std::vector<std::string> figures;
   bool by_epoch = true;
-  for (const RunFiles& run : runs) {
-    if (run.last_step > 0 && run.steps_per_epoch == 0) by_epoch = false;
-    for (const Series& series : run.metrics)
+  for (const RunFiles* run : shown) {
+    if (run->last_step > 0 && run->steps_per_epoch == 0) by_epoch = false;
+    for (const Series& series : run->metrics)
       if (std::find(figures.begin(), figures.end(), series.name) == figures.end()) figures.push_back(series.name);
   }
   double last = 0;
-  for (const RunFiles& run : runs)
-    if (run.last_step > 0) last = std::max(last, static_cast<double>(run.last_step) * x_per_step(run, by_epoch));
+  for (const RunFiles* run : shown)
+    if (run->last_step > 0) last = std::max(last, static_cast<double>(run->last_step) * x_per_step(*run, by_epoch));
   std::vector<LineChart> charts;
   for (const std::string& figure : figures) {
     LineChart chart{figure, chart_title(figure), by_epoch ? "epoch" : "step", {}};

@@ -90,6 +90,25 @@ void label(std::vector<RunGroup>& groups, const std::vector<OptionRow>& rows, co
   }
 }
 
+/// Leaves unfinished runs out where the group has finished ones.
+void leave_out_unfinished(RunGroup& group, const std::vector<RunFiles>& runs) {
+  const auto unfinished = std::stable_partition(group.runs.begin(), group.runs.end(),
+                                                [&](std::size_t run) { return runs[run].unfinished.empty(); });
+  if (unfinished == group.runs.begin()) return;
+  group.left_out.assign(unfinished, group.runs.end());
+  group.runs.erase(unfinished, group.runs.end());
+}
+
+void refuse_equal_seeds(const RunGroup& group, const std::vector<RunFiles>& runs) {
+  const auto equal = std::adjacent_find(group.runs.begin(), group.runs.end(), [&](std::size_t a, std::size_t b) {
+    return runs[a].options.seed == runs[b].options.seed;
+  });
+  if (equal == group.runs.end()) return;
+  const RunFiles &first = runs[equal[0]], &second = runs[equal[1]];
+  throw UsageError(join(first.path, " and ", second.path, ": have the same options and the same seed, ",
+                        first.options.seed, ", so they count as one run: give one of them only"));
+}
+
 }  // namespace
 
 Grouping group_runs(const std::vector<RunFiles>& runs) {
@@ -104,9 +123,12 @@ Grouping group_runs(const std::vector<RunFiles>& runs) {
     else
       same->runs.push_back(i);
   }
-  for (RunGroup& group : found.groups)
+  for (RunGroup& group : found.groups) {
     std::stable_sort(group.runs.begin(), group.runs.end(),
                      [&](std::size_t a, std::size_t b) { return runs[a].options.seed < runs[b].options.seed; });
+    leave_out_unfinished(group, runs);
+    refuse_equal_seeds(group, runs);
+  }
   const std::vector<OptionRow> all = rows_of(runs, found.groups);
   found.options = all;
   std::erase_if(found.options, [](const OptionRow& row) { return !tells_apart(row); });

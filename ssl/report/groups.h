@@ -10,8 +10,9 @@
 namespace vergence {
 
 struct RunGroup {
-  std::vector<std::size_t> runs;  // places in the list of runs, by seed
-  std::string label;              // short, and different for each group
+  std::vector<std::size_t> runs;           // places in the list of runs, by seed
+  std::string label;                       // short, and different for each group
+  std::vector<std::size_t> left_out = {};  // unfinished runs beside finished ones, by seed: in no figure
 };
 
 /// An option that differs, with each group's value; empty where the option has no effect.
@@ -26,7 +27,9 @@ struct Grouping {
 };
 
 /// Runs belong together if a resumed run could continue with the options of the other, but for the seed. An option of
-/// an objective that a group does not use has no value there, and a row needs two different values.
+/// an objective that a group does not use has no value there, and a row needs two different values. Unfinished runs of
+/// a group that has finished ones are left out. Throws UsageError for two other runs of a group with the same seed:
+/// they are one sample.
 Grouping group_runs(const std::vector<RunFiles>& runs);
 
 /// Reads the runs of these folders. Throws UsageError like read_run, and for a folder given twice.

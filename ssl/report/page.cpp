@@ -46,7 +46,11 @@ std::string class_legend(const std::vector<std::string>& classes) {
 class Page {
  public:
   Page(const std::vector<RunFiles>& runs, const SampleSettings& settings)
-      : runs_(runs), settings_(settings), comparison_(compare_runs(runs)) {}
+      : runs_(runs), settings_(settings), comparison_(compare_runs(runs)) {
+    for (const RunGroup& group : groups())
+      for (std::size_t run : group.left_out)
+        miss("figures of " + runs[run].name, "it is unfinished, and other runs of its group are finished");
+  }
 
   std::string text() {
     add_head();
@@ -165,8 +169,10 @@ void Page::add_comparison() {
 
 void Page::add_curves() {
   const std::vector<LineChart> charts = charts_of(runs_, groups());
-  for (const RunFiles& run : runs_)
-    if (run.metrics.empty()) miss("curves of " + run.name, "its metrics.jsonl has no line");
+  for (const RunGroup& group : groups())
+    for (const std::size_t place : group.runs)
+      if (const RunFiles& run = runs_[place]; run.metrics.empty())
+        miss("curves of " + run.name, "its metrics.jsonl has no line");
   if (charts.empty()) return;
   heading("Curves");
   const bool banded =

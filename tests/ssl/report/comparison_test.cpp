@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 #include <sstream>
 
+#include "engine/io/safetensors.h"
 #include "ssl/options/table.h"
 #include "ssl/report/table.h"
 #include "tests/support/temporary_folder.h"
@@ -27,6 +28,13 @@ class Runs {
     if (!metrics.empty()) write(name + "/metrics.jsonl", metrics);
     if (!results.empty()) write(name + "/results.jsonl", results);
     if (!record.empty()) write(name + "/run.json", record);
+    return path;
+  }
+  /// The same with the encoder of the last epoch.
+  template <class... Files>
+  std::string add_finished(const std::string& name, const Options& options, const Files&... files) {
+    const std::string path = add(name, options, files...);
+    write_safetensors(path + "/encoder.safetensors", {}, {{"epoch", std::to_string(options.epochs)}});
     return path;
   }
   void write(const std::string& name, const std::string& text) { std::ofstream(folder_ / name) << text; }
@@ -163,6 +171,19 @@ TEST(Groups, AreRunsThatDifferInTheirSeedAlone) {
   EXPECT_EQ(grouping.options[1].values, (std::vector<std::string>{"0.06", "0.5", "0.06"}));
 }
 
+TEST(Groups, RefuseTwoRunsOfOneSeed) {
+  Runs runs;
+  const std::string a = runs.add_finished("a", seeded(1)), b = runs.add_finished("b", seeded(1)),
+                    other = runs.add_finished("other", seeded(1, "byol")), c = runs.add_finished("c", seeded(2));
+  const std::vector<RunFiles> read = read_runs({a, other, c, b});
+  EXPECT_EQ(complaint([&] { group_runs(read); }),
+            a + " and " + b +
+                ": have the same options and the same seed, 1, so they count as one run: give one of them only");
+  EXPECT_EQ(group_runs(read_runs({a, other, c})).groups.size(), 2u);
+  const std::string cut = runs.add("cut", seeded(1));
+  EXPECT_EQ(group_runs(read_runs({cut, a})).groups[0].runs, std::vector<std::size_t>{1}) << "one is unfinished";
+}
+
 TEST(Groups, ShowNoOptionThatHasNoEffect) {
   Runs runs;
   Options metamask = seeded(1, "metamask");
@@ -212,6 +233,28 @@ TEST(Compare, SaysWhatLimitsAResult) {
   EXPECT_EQ(titles("c", tuned(R"("limit":0,"labels":1,"fold":null)")), (Titles{"finetune on stl10 test (labels 1 %)"}));
   EXPECT_EQ(titles("d", tuned(R"("limit":9,"labels":null,"fold":3)") + tuned(R"("limit":9,"labels":10,"fold":null)")),
             (Titles{"finetune on stl10 test (fold 3, limit 9)", "finetune on stl10 test (labels 10 %, limit 9)"}));
+}
+
+TEST(Compare, LeavesUnfinishedRunsOutBesideFinishedOnes) {
+  Runs runs;
+  const auto loss = [](double value) { return join(R"({"step":1,"epoch":1,"loss":)", value, "}\n"); };
+  const std::vector<RunFiles> read =
+      read_runs({runs.add("cut", seeded(1), loss(9), probe(99)), runs.add_finished("a", seeded(2), loss(3), probe(50)),
+                 runs.add_finished("b", seeded(3), loss(5), probe(54))});
+  const Comparison found = compare_runs(read);
+  EXPECT_EQ(found.run_names, std::vector<std::string>{"a, b"});
+  EXPECT_EQ(found.seeds, std::vector<std::string>{"2, 3"});
+  EXPECT_EQ(found.states, std::vector<std::string>{"unfinished, left out: seed 1: step 1, epoch 1 of 2"});
+  EXPECT_EQ(found.notices,
+            std::vector<std::string>{read[0].path + ": left out of the figures, since it is unfinished (step 1, epoch "
+                                                    "1 of 2) and other runs of its group are finished"});
+  EXPECT_EQ(shown_spread(found.sections.at(0).figures.at(0).values[0]), "4.000 ± 1.414 (n=2)");
+  EXPECT_EQ(shown_spread(section_of(found, "linear_probe lbfgs on cifar10 test").figures[0].values[0]),
+            "52.00 ± 2.83 (n=2)");
+  const Comparison alone = compare_runs({read[0]});
+  EXPECT_EQ(alone.states[0], "unfinished: step 1, epoch 1 of 2");
+  EXPECT_TRUE(alone.notices.empty());
+  EXPECT_EQ(shown_spread(alone.sections.at(0).figures.at(0).values[0]), "9.000");
 }
 
 TEST(Compare, TakesTheLastFiguresOfTraining) {

@@ -98,6 +98,14 @@ TEST(Curves, AreByStepWhereNoEpochHasEnded) {
   EXPECT_DOUBLE_EQ(chart.curves[0].points.back().x, 20);
 }
 
+TEST(Curves, LeaveOutWhatTheGroupLeavesOut) {
+  std::vector<RunFiles> runs{run_with(1, 20, 0), run_with(2, 5, 7)};
+  runs[1].steps_per_epoch = 0;
+  const LineChart chart = charts_of(runs, {{{0}, "a", {1}}}).at(0);
+  EXPECT_EQ(chart.x_title, "epoch");
+  EXPECT_DOUBLE_EQ(chart.curves.at(0).points[0].mean, 1);
+}
+
 TEST(LogScale, IsForValuesFarAboveTheOthers) {
   LineChart chart{"loss", "Loss", "epoch", {{"a", 0, 1, {{0, 1, 1, 1}, {1, 2, 2, 2}, {2, 3, 3, 3}}}}};
   EXPECT_FALSE(has_log_scale(chart));
