@@ -60,6 +60,11 @@ std::string no_labels(const Dataset& dataset) {
   return labeled ? "" : join(dataset.name, " ", dataset.split, " has no labels");
 }
 
+/// "test, 300 images (--limit 300)".
+std::string judged_words(const Dataset& judged, std::int64_t limit) {
+  return join(judged.split, ", ", counted(judged.count, "image"), limit > 0 ? join(" (--limit ", limit, ")") : "");
+}
+
 /// Metrics that the available labels do not allow.
 struct LeftOut {
   std::vector<std::string> metrics;
@@ -158,6 +163,7 @@ nlohmann::ordered_json evaluate(Subject& subject, const EvaluationSettings& sett
   const Clock::time_point begin = Clock::now();
   check_settings(settings);
   Metrics work(subject, settings, show);
+  if (!settings.heading.empty()) show(settings.heading + " " + judged_words(work.test(), subject.data.limit));
   const LeftOut left_out = without_labels(settings.metrics, work);
   const std::string names = listed(left_out.metrics);
   require_usage(names.empty() || settings.unasked, "--metrics: ", left_out.why, ", which ", names,

@@ -20,8 +20,9 @@ struct EvaluationSettings {
   std::string mask_file;  // a factor per feature for kNN; empty: mask.safetensors beside the encoder, if it exists
   // dense, reconstruction, nuisance and corruptions' probe: train on the first N probe images; 0: on all
   std::int64_t train_limit = 0;
-  std::uint64_t seed = 1;    // for views, first centers, nuisances, episodes and initial probe weights
-  EpisodeSettings episodes;  // its seed is not used
+  std::uint64_t seed = 1;       // for views, first centers, nuisances, episodes and initial probe weights
+  EpisodeSettings episodes;     // its seed is not used
+  std::string heading;  // of the first line, which goes on with the judged split and images; empty: no such line
 };
 
 /// Returns all metric names, in the order in which they are computed.

@@ -122,10 +122,10 @@ TEST_F(Verdicts, ClassesThatAreJudgedAndNotLearntAreNamed) {
   EXPECT_EQ(results().back()["figures"]["missing_images"], 20);
   // A limit does the same to the split test.
   ASSERT_EQ(run("evaluate", "--data d --limit 30 --metrics knn"), 0) << errors();
-  expect_printed(
-      {"notice: 2 of the 3 classes judged in test have no image in probe with --limit 30, so their "
-       "20 images count as misses: 1, 2\n",
-       "notice: all images of probe that are learned from are of one class with --limit 30: 0\n"});
+  expect_printed({"run/encoder.safetensors, epoch 7, step 70, on npy test, 30 images (--limit 30)\n",
+                  "notice: 2 of the 3 classes judged in test have no image in probe with --limit 30, so their "
+                  "20 images count as misses: 1, 2\n",
+                  "notice: all images of probe that are learned from are of one class with --limit 30: 0\n"});
   // Where nothing is missing nothing is said.
   ASSERT_EQ(run("evaluate", "--data d"), 0) << errors();
   EXPECT_EQ(printed().find("notice"), std::string::npos) << printed();
@@ -212,7 +212,7 @@ TEST_F(Verdicts, WithoutLabelsWhatNeedsNoneIsMeasured) {
   EXPECT_EQ(printed().substr(0, printed().find("rankme")),
             "notice: " + images.path() +
                 " has no labels and no split test: judged on val, every tenth image\n"
-                "run/encoder.safetensors, epoch ?, step ?, on image_folder\n"
+                "run/encoder.safetensors, epoch ?, step ?, on image_folder val, 4 images\n"
                 "notice: image_folder val has no labels: left out knn, crowding\n");
   const Json json = verdict("evaluation_val.json");
   EXPECT_EQ(json["split"], "val");
