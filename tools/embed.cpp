@@ -40,7 +40,7 @@ struct EmbedOptions {
   std::string projector;
   std::vector<std::string> queries;
   std::string index;
-  std::int64_t k = 10;
+  std::optional<std::int64_t> k;
 };
 
 void add_embed_options(CLI::App& app, EmbedOptions& options) {
@@ -59,7 +59,7 @@ void add_embed_options(CLI::App& app, EmbedOptions& options) {
   app.add_option("--index", options.index, "array of embed in which to find them")->type_name("FILE");
   app.add_option("--k", options.k, "how many to find for each")
       ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 20))
-      ->capture_default_str();
+      ->default_str("10");
 }
 
 /// All images of a folder without a split test, unless --split says otherwise.
@@ -86,6 +86,7 @@ int embed(const SubjectOptions& subject_options, const EmbedOptions& options) {
                 "--out FILE.npy");
   require_usage(options.projector.empty() || !settings.is_csv(), "--projector: expected --out FILE.npy");
   require_usage(options.index.empty(), "--index: expected --query FILE with it");
+  require_usage(!options.k, "--k: expected --query FILE with it");
   if (!options.projector.empty()) check_projector(options.projector);
   Subject subject = open_with_split(subject_options);
   subject.extract.workers = options.workers;
@@ -143,7 +144,7 @@ int query(const SubjectOptions& subject_options, const EmbedOptions& options) {
   index.apply_images_to(subject);
   const Dataset images = open_image_files(options.queries, subject.data);
   const Features queries = extract_features(encode_layer(subject, layer), images, subject.extract, *subject.backend);
-  const std::vector<std::vector<SimilarImage>> found = index.nearest(queries, options.k, *subject.backend);
+  const std::vector<std::vector<SimilarImage>> found = index.nearest(queries, options.k.value_or(10), *subject.backend);
   for (std::size_t i = 0; i < found.size(); ++i) {
     std::printf("%s\n", printable(options.queries[i]).c_str());
     for (std::size_t rank = 0; rank < found[i].size(); ++rank) {

@@ -45,13 +45,15 @@ struct EvaluateOptions {
   std::string mask;
   std::int64_t train_limit = 5000, seed = 1;
   EpisodeSettings episodes;
+  std::vector<const CLI::Option*> of_episodes;
 };
 
 const char* const default_metrics = "knn,crowding,collapse,alignment";
 
 const CLI::Range counting(std::int64_t{1}, std::int64_t{1} << 24);
 
-void add_episode_options(CLI::App& app, EpisodeSettings& episodes) {
+void add_episode_options(CLI::App& app, EvaluateOptions& options) {
+  EpisodeSettings& episodes = options.episodes;
   app.add_option("--ways", episodes.ways, "classes of an episode")->check(counting)->capture_default_str();
   app.add_option("--shots", episodes.shots, "examples of each class: numbers with commas between them")
       ->delimiter(',')
@@ -64,6 +66,8 @@ void add_episode_options(CLI::App& app, EpisodeSettings& episodes) {
   app.add_option("--episodes", episodes.episodes, "number of episodes for each of --shots")
       ->check(counting)
       ->capture_default_str();
+  for (const char* name : {"--ways", "--shots", "--queries", "--episodes"})
+    options.of_episodes.push_back(app.get_option(name));
 }
 
 void add_evaluate_options(CLI::App& app, EvaluateOptions& options) {
@@ -76,7 +80,7 @@ void add_evaluate_options(CLI::App& app, EvaluateOptions& options) {
                  "images of 'probe' that dense, reconstruction, nuisance and corruptions' probe train on; 0: all")
       ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 40))
       ->capture_default_str();
-  add_episode_options(app, options.episodes);
+  add_episode_options(app, options);
   app.add_option("--seed", options.seed, "seed of views, k-means, nuisances, decoder, episodes, noise")
       ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 53))
       ->capture_default_str();
@@ -98,6 +102,8 @@ int run(const SubjectOptions& subject_options, const EvaluateOptions& options) {
   settings.unasked = options.metrics.value_or("all") == "all";
   settings.mask_file = options.mask;
   settings.episodes = options.episodes;
+  for (const CLI::Option* option : options.of_episodes)
+    settings.episodes_given = settings.episodes_given || option->count() > 0;
   settings.train_limit = options.train_limit;
   settings.seed = static_cast<std::uint64_t>(options.seed);
   const nlohmann::ordered_json about = subject.description();

@@ -125,7 +125,8 @@ void check_settings(const EvaluationSettings& settings) {
   require_usage(
       settings.mask_file.empty() || contains(settings.metrics, "knn") || contains(settings.metrics, "corruptions"),
       "--mask: only knn and corruptions use a mask, and --metrics leaves them out");
-  require_usage(settings.episodes == EpisodeSettings{} || contains(settings.metrics, "episodes"),
+  const bool episodes_set = settings.episodes_given || settings.episodes != EpisodeSettings{};
+  require_usage(!episodes_set || contains(settings.metrics, "episodes"),
                 "--ways, --shots, --queries, --episodes: only episodes uses them, and --metrics leaves it out");
   check_episodes(settings.episodes);
 }

@@ -22,6 +22,7 @@ struct EvaluationSettings {
   std::int64_t train_limit = 0;
   std::uint64_t seed = 1;       // for views, first centers, nuisances, episodes and initial probe weights
   EpisodeSettings episodes;     // its seed is not used
+  bool episodes_given = false;  // the user set one of them, be it to its default
   std::string heading;  // of the first line, which goes on with the judged split and images; empty: no such line
 };
 

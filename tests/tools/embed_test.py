@@ -119,6 +119,7 @@ def check_forms(folder, run):
                    folder / "no.npy")
     expect_refused("another ending", ["--out", ".npy or .csv"], "--run", run, *SHAPES, "--out", folder / "no.txt")
     expect_refused("a missing folder", ["there is no folder"], "--run", run, *SHAPES, "--out", folder / "none" / "no.npy")
+    expect_refused("a number without a query", ["--k: expected --query FILE"], "--run", run, *SHAPES, "--k", "10", "--out", folder / "no.npy")
     expect_refused("f16 in a table", ["--type f16"], "--run", run, *SHAPES, "--type", "f16", "--out", folder / "no.csv")
     left = [p.name for p in folder.iterdir() if "partial" in p.name or ".tmp" in p.name]
     check("nothing unfinished is left", not left, left)

@@ -183,6 +183,17 @@ TEST_F(Verdicts, OneClassOrOneImageLosesNothing) {
   EXPECT_EQ(json["not_measured"]["uniformity"], "there is one image, expected at least two");
 }
 
+TEST_F(Verdicts, OptionsOfEpisodesNeedEpisodes) {
+  write_npy("d", "train", sorted_labels({30, 30}));
+  write_npy("d", "test", sorted_labels({12, 12}));
+  const std::string refusal =
+      "--ways, --shots, --queries, --episodes: only episodes uses them, and --metrics leaves it out";
+  for (const char* given : {"--metrics knn --ways 5", "--shots 1,5", "--shots 2", "--queries 15 --metrics collapse"}) {
+    expect_refused("evaluate", join("--data d ", given), refusal);
+    EXPECT_EQ(printed(), "");
+  }
+}
+
 TEST_F(Verdicts, AMetricThatFailsLosesNothing) {
   size_ = 10;  // of which no decoder makes images
   save({{"dataset", "npy"}});
