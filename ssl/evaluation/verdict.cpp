@@ -43,7 +43,8 @@ std::string verdict_path(const SubjectOptions& options, const std::string& name)
 nlohmann::ordered_json result_line(const Subject& subject, const Judgment& judgment, const std::string& date) {
   const nlohmann::ordered_json about = subject.description();
   const auto told = [&](const char* key) { return about.contains(key) ? about[key] : nlohmann::ordered_json(nullptr); };
-  nlohmann::ordered_json line{{"date", date}, {"tool", judgment.tool}, {"version", version()}};
+  nlohmann::ordered_json line{
+      {"date", date}, {"tool", judgment.tool}, {"version", version()}, {"commit", build_commit()}};
   for (const char* key : {"encoder_file", "trained_on", "cifar100_classes", "judged_on", "data", "split"})
     if (about.contains(key)) line[key] = about[key];
   line["protocol"] = judgment.protocol;
@@ -68,7 +69,10 @@ VerdictFiles::VerdictFiles(const SubjectOptions& options, const std::string& nam
 }
 
 void VerdictFiles::write(const nlohmann::ordered_json& verdict, const Subject& subject, const Judgment& judgment) {
-  file_.write(json_text(verdict, 2) + "\n");
+  nlohmann::ordered_json whole = verdict;
+  whole["version"] = version();
+  whole["commit"] = build_commit();
+  file_.write(json_text(whole, 2) + "\n");
   if (lines_) lines_->append(json_text(result_line(subject, judgment, utc_now())));
 }
 

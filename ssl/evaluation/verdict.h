@@ -40,7 +40,8 @@ class VerdictFiles {
 
   /// The path of the verdict.
   const std::string& path() const { return file_.path(); }
-  /// Writes `verdict`, then adds a line to results.jsonl unless --out names another file.
+  /// Writes `verdict` with the tool's version and commit, then adds a line to results.jsonl unless --out names another
+  /// file.
   void write(const nlohmann::ordered_json& verdict, const Subject& subject, const Judgment& judgment);
 
  private:

@@ -306,13 +306,14 @@ TEST_F(Verdicts, ResultsAreKept) {
   const auto first = nlohmann::ordered_json::parse(text.substr(0, text.find('\n')));
   std::vector<std::string> keys;
   for (const auto& item : first.items()) keys.push_back(item.key());
-  EXPECT_EQ(keys, (std::vector<std::string>{"date", "tool", "version", "encoder_file", "trained_on", "judged_on",
-                                            "data", "split", "protocol", "settings", "epoch", "step", "seed",
-                                            "untrained", "test_images", "figures"}));
+  EXPECT_EQ(keys, (std::vector<std::string>{"date", "tool", "version", "commit", "encoder_file", "trained_on",
+                                            "judged_on", "data", "split", "protocol", "settings", "epoch", "step",
+                                            "seed", "untrained", "test_images", "figures"}));
   EXPECT_TRUE(std::regex_match(judged["date"].get<std::string>(),
                                std::regex(R"(20\d\d-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-6]\dZ)")));
   const Json expected{{"tool", "evaluate"},
                       {"version", version()},
+                      {"commit", build_commit()},
                       {"trained_on", "npy"},
                       {"judged_on", "npy"},
                       {"data", (std::filesystem::canonical(folder_.path()) / "d").string()},
@@ -336,6 +337,10 @@ TEST_F(Verdicts, ResultsAreKept) {
   EXPECT_EQ(probed["settings"]["epochs"], 3);
   EXPECT_EQ(probed["settings"]["limit"], 40);
   const Json probe = verdict("probe.json");
+  for (const Json& written : {whole, probe}) {
+    EXPECT_EQ(written["version"], version());
+    EXPECT_EQ(written["commit"], build_commit());
+  }
   EXPECT_EQ(probed["figures"]["top1"], probe["top1"]);
   EXPECT_EQ(probed["figures"]["final_loss"], probe["final_loss"]);
   EXPECT_EQ(lines[2]["untrained"], true);
