@@ -79,6 +79,15 @@ TEST_F(PackedImagesTest, WithoutShrinkingItIsTheFolder) {
   verify_packed_images(file);
 }
 
+TEST_F(PackedImagesTest, WithoutTestImagesItNamesTheSplitThatThereIs) {
+  folder.classes(".", 15);
+  pack(0);
+  EXPECT_EQ(message_of([&] { open_dataset(settings(file), "test"); }),
+            "image_folder: " + file +
+                " has no images of the split 'test'; --split val takes every tenth image of the others");
+  EXPECT_EQ(open_dataset(settings(file), "val").count, 3);
+}
+
 TEST_F(PackedImagesTest, TheShortSideShrinksAndNothingGrows) {
   folder.picture("0.png", 6);  // 26 x 19
   folder.picture("1.png", 2);  // 22 x 20

@@ -147,12 +147,15 @@ Dataset open_packed_images(const DatasetSettings& settings, const std::string& s
   for (std::int64_t i = 0; i < images->count(); ++i) {
     if (images->is_good(i)) of_part[static_cast<std::size_t>(images->part(i))].push_back(i);
   }
-  const SplitRule rule = split_rule(split, !of_part[static_cast<std::size_t>(Part::val)].empty());
+  const bool has_val = !of_part[static_cast<std::size_t>(Part::val)].empty();
+  const SplitRule rule = split_rule(split, has_val);
   const std::vector<std::int64_t>& part = of_part[static_cast<std::size_t>(rule.part)];
   std::vector<std::int64_t> places;
   for (const std::int64_t i : split_places(rule.keep, static_cast<std::int64_t>(part.size()), settings.limit))
     places.push_back(part[static_cast<std::size_t>(i)]);
-  require_usage(!places.empty(), settings.name, ": ", settings.directory, " has no images of the split '", split, "'");
+  const bool has_tenths = split == "test" && split_rule("val", has_val).keep == SplitRule::Keep::every_tenth;
+  require_usage(!places.empty(), settings.name, ": ", settings.directory, " has no images of the split '", split, "'",
+                has_tenths ? "; --split val takes every tenth image of the others" : "");
 
   Dataset data;
   data.name = settings.name;
