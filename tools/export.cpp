@@ -43,7 +43,7 @@ void add_options(CLI::App& app, ExportOptions& options) {
   add_word_option(app, "format", options.format, format_words, "what to write");
   app.add_flag("--normalize", options.onnx.normalize,
                "ONNX: the graph takes pixels from 0 to 1 and normalizes them itself");
-  app.add_option("--out", options.out, "file, or for timm the folder, to write")->type_name("PATH")->required();
+  app.add_option("--out", options.out, "file .onnx, or for timm the folder, to write")->type_name("PATH")->required();
 }
 
 /// The length to which evaluation resizes an image's short side: as the run was told, or the training data set's.
@@ -80,6 +80,8 @@ int run(const ExportOptions& options) {
   const std::string path = encoder_path(options.subject);
   std::error_code error;
   require_usage(!fs::equivalent(path, options.out, error), "--out: ", options.out, " is the encoder's own file");
+  require_usage(options.format != Format::onnx || fs::path(options.out).extension() == ".onnx",
+                "--out: expected a file called .onnx, got '", options.out, "'");
   require_usage(!options.onnx.normalize || options.format == Format::onnx, "--normalize: only for --format onnx");
   const Exported exported = open_exported(options.subject, path);
   const EncoderSettings& settings = exported.trained.encoder.settings();

@@ -162,6 +162,9 @@ def onnx_files(folder):
     encoder = digest(trained.file)
     refused("is the encoder's own file", "--encoder-file", trained.file, "--out", trained.file)
     check(digest(trained.file) == encoder, "the encoder's file has changed")
+    other = folder / "encoder.pt"
+    refused(f"--out: expected a file called .onnx, got '{other}'", "--encoder-file", trained.file, "--out", other)
+    check(not other.exists(), "a file of another ending")
     refused("expected either --run or --encoder-file", "--out", path)
     refused("--out is required", "--encoder-file", trained.file)
     documented = Trained(folder, resnet(18, "cifar", 8, image_size=32))
