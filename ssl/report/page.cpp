@@ -99,6 +99,7 @@ class Page {
   void add_curves();
   void add_views();
   void add_features();
+  void add_notices(const std::vector<std::pair<std::string, FeatureSamples>>& shown);
   void add_neighbors(const std::string& label, const FeatureSamples& samples);
   void add_reconstructions();
   template <class Has, class ChartOf>
@@ -215,6 +216,26 @@ void Page::add_views() {
   }
 }
 
+/// "test", or "test and val" if groups differ.
+std::string splits_of(const std::vector<std::pair<std::string, FeatureSamples>>& shown) {
+  std::vector<std::string> splits;
+  for (const auto& [label, samples] : shown)
+    if (std::find(splits.begin(), splits.end(), samples.split) == splits.end()) splits.push_back(samples.split);
+  std::string text;
+  for (const std::string& split : splits) text += (text.empty() ? "" : " and ") + split;
+  return text;
+}
+
+/// Says once of each data set that its images are not of the split test.
+void Page::add_notices(const std::vector<std::pair<std::string, FeatureSamples>>& shown) {
+  std::vector<std::string> told;
+  for (const auto& [label, samples] : shown) {
+    if (samples.notice.empty() || std::find(told.begin(), told.end(), samples.notice) != told.end()) continue;
+    told.push_back(samples.notice);
+    paragraph(samples.notice);
+  }
+}
+
 /// The map of each group, then its neighbors.
 void Page::add_features() {
   std::vector<std::pair<std::string, FeatureSamples>> shown;
@@ -236,18 +257,19 @@ void Page::add_features() {
                    samples.test.labels.empty() ? "" : class_legend(samples.classes), "</figure>\n");
     });
   if (!maps.empty()) {
-    heading("Map of test images");
+    heading("Map of " + splits_of(shown) + " images");
+    add_notices(shown);
     paragraph(
-        "Each point is a test image. Its place is its feature vector along the two directions in which features "
+        "Each point is an image. Its place is its feature vector along the two directions in which features "
         "vary most (principal components). Colors are classes; a class's name is at the mean of its points. "
         "Training never saw these labels.");
     out_ += "<div class=\"grid-of\">\n" + maps + "</div>\n";
   }
   if (shown.empty()) return;
   heading("Nearest neighbors");
-  paragraph(
-      "On the left a test image, then the images of the bank whose features have the largest cosine with its "
-      "features, nearest first. ✓ and a solid border: the same class. ✗ and a dashed border: another one.");
+  paragraph("On the left an image of the split " + splits_of(shown) +
+            ", then the images of the bank whose features have the largest cosine with its "
+            "features, nearest first. ✓ and a solid border: the same class. ✗ and a dashed border: another one.");
   out_ += "<div class=\"grid-of two\">\n";
   for (const auto& [label, samples] : shown) add_neighbors(label, samples);
   out_ += "</div>\n";

@@ -6,6 +6,7 @@
 #include "datasets/dataset.h"
 #include "datasets/decoders/image_file.h"
 #include "datasets/loading/image_reader.h"
+#include "datasets/registry.h"
 #include "engine/io/files.h"
 #include "engine/io/safetensors.h"
 #include "kernels/error.h"
@@ -146,9 +147,14 @@ FeatureSamples feature_samples(const std::string& run, const SampleSettings& set
   options.limit = settings.images;
   settings.given.apply_to(options.judged.values);
   Subject subject = open_subject(options);
+  FeatureSamples samples;
+  if (!has_test_split(subject.data)) {
+    subject.options.split = "val";
+    samples.notice =
+        join(subject.data.name, " has no split test: shows images of val, ", entry_of(subject.data.name).val, ".");
+  }
   const Split test = open_split(subject, subject.options.split);
   const Split bank = open_split(subject, probe_split(subject.options.split));
-  FeatureSamples samples;
   samples.data = test.data.name;
   samples.split = test.data.split;
   samples.bank_split = bank.data.split;

@@ -40,13 +40,15 @@ struct NeighborRow {
 
 struct FeatureSamples {
   std::string data, split, bank_split;
+  std::string notice;  // why the split is not test; empty if it is
   std::int64_t bank_images = 0;
   Features test;
   std::vector<std::string> classes;  // names by label; numbers where the data set has no names
   std::vector<NeighborRow> rows;
 };
 
-/// Features of the run's encoder. Throws UsageError if there is no encoder or the images cannot be read.
+/// Features of the run's encoder, of the split test, or val where there is none. Throws UsageError if there is no
+/// encoder or the images cannot be read.
 FeatureSamples feature_samples(const std::string& run, const SampleSettings& settings);
 
 /// The run's latest scores of single images. Throws UsageError if it kept none.
