@@ -60,6 +60,28 @@ std::string exact(double value) {
   return {text, std::to_chars(text, text + sizeof text, value).ptr};
 }
 
+/// A figure as it is shown: one with an upper end is an interval.
+struct ShownFigure {
+  std::string name;
+  const Figure* figure = nullptr;
+  const Figure* upper = nullptr;
+};
+
+/// The section's figures, the two ends of each interval as one.
+std::vector<ShownFigure> shown_figures(const Section& section) {
+  std::vector<ShownFigure> shown;
+  for (const Figure& figure : section.figures) {
+    const std::string::size_type end = figure.name.size() - std::min<std::size_t>(3, figure.name.size());
+    const std::string name = figure.name.substr(0, end), which = figure.name.substr(end);
+    const bool of_interval = name == "interval_95" || name.ends_with(".interval_95");
+    if (of_interval && which == "[1]" && !shown.empty() && shown.back().name == name)
+      shown.back().upper = &figure;
+    else
+      shown.push_back({of_interval && which == "[0]" ? name : figure.name, &figure});
+  }
+  return shown;
+}
+
 // ---- text
 
 class TextTable {
@@ -182,7 +204,8 @@ std::string csv_of(const Comparison& comparison) {
   const Grouping& grouping = comparison.grouping;
   std::vector<std::string> header{"group", "runs", "seeds", "unfinished"};
   for (const OptionRow& row : grouping.options) header.push_back("option." + row.name);
-  for (const char* name : {"tool", "protocol", "judged_on", "split", "settings", "epoch", "figure", "mean", "sd", "n"})
+  for (const char* name :
+       {"tool", "protocol", "judged_on", "split", "settings", "epoch", "figure", "mean", "sd", "n", "low", "high"})
     header.emplace_back(name);
   std::string out = csv_line(header);
   for (std::size_t group = 0; group < grouping.groups.size(); ++group) {
@@ -190,15 +213,18 @@ std::string csv_of(const Comparison& comparison) {
                                    comparison.states[group]};
     for (const OptionRow& row : grouping.options) about.push_back(row.values[group]);
     for (const Section& section : comparison.sections)
-      for (const Figure& figure : section.figures) {
-        const Spread& value = figure.values[group];
+      for (const ShownFigure& figure : shown_figures(section)) {
+        const Spread& value = figure.figure->values[group];
         std::vector<std::string> fields = about;
         for (const std::string& text : {section.tool, section.protocol, section.judged_on, section.split,
                                         section.all_settings, section.epochs[group], figure.name})
           fields.push_back(text);
-        fields.push_back(value.count > 0 ? exact(value.mean) : "");
-        fields.push_back(value.count > 1 ? exact(value.sd) : "");
+        const std::string mean = value.count > 0 ? exact(value.mean) : "";
+        fields.push_back(figure.upper ? "" : mean);
+        fields.push_back(value.count > 1 && !figure.upper ? exact(value.sd) : "");
         fields.push_back(std::to_string(value.count));
+        fields.push_back(figure.upper ? mean : "");
+        fields.push_back(figure.upper && value.count > 0 ? exact(figure.upper->values[group].mean) : "");
         out += csv_line(fields);
       }
   }
@@ -225,6 +251,12 @@ std::string shown_spread(const Spread& spread) {
   return join(shown_number(spread.mean), " ± ", sd, " (n=", spread.count, ")");
 }
 
+std::string shown_interval(const Spread& low, const Spread& high) {
+  if (low.count == 0) return "";
+  const std::string ends = shown_number(low.mean) + " - " + shown_number(high.mean);
+  return low.count == 1 ? ends : join(ends, " (means, n=", low.count, ")");
+}
+
 Table table_of(const Comparison& comparison) {
   Table table;
   std::vector<TableRow>& rows = table.rows;
@@ -241,9 +273,11 @@ Table table_of(const Comparison& comparison) {
   for (const Section& section : comparison.sections) {
     rows.push_back({printable(section.title()), {}});
     add("epoch", section.epochs);
-    for (const Figure& figure : section.figures) {
+    for (const ShownFigure& figure : shown_figures(section)) {
       std::vector<std::string> cells;
-      for (const Spread& value : figure.values) cells.push_back(shown_spread(value));
+      for (std::size_t i = 0; i < figure.figure->values.size(); ++i)
+        cells.push_back(figure.upper ? shown_interval(figure.figure->values[i], figure.upper->values[i])
+                                     : shown_spread(figure.figure->values[i]));
       rows.push_back({printable(figure.name), cells});
     }
   }

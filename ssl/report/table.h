@@ -39,6 +39,9 @@ std::string shown_number(double value);
 /// "41.30 ± 0.52 (3)"; "41.30" for a single value, "" for none.
 std::string shown_spread(const Spread& spread);
 
+/// "38.20 - 44.40" for the ends of an interval; of several runs the means of their ends, "38.20 - 44.40 (means, n=3)".
+std::string shown_interval(const Spread& low, const Spread& high);
+
 /// A CSV field (RFC 4180): in quotation marks where it needs them.
 std::string csv_field(const std::string& text);
 

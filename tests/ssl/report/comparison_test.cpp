@@ -283,16 +283,36 @@ TEST(Table, IsMarkdownAndCsvAndFitsATerminal) {
             "| state | unfinished: seed 1: no step logged; seed 2: no step logged | unfinished: no step logged |\n"
             "| **Options that differ** | | |\n| objective | simclr | byol |\n"
             "| **linear_probe lbfgs on cifar10 test** | | |\n| epoch | 2 | |\n| top1 | 52.00 ± 2.83 (n=2) | |\n");
-  EXPECT_EQ(
-      table_text(comparison, TableFormat::csv, 80),
-      "group,runs,seeds,unfinished,option.objective,tool,protocol,judged_on,split,settings,epoch,figure,mean,sd,n\r\n"
-      "simclr,\"a|1, b, \"\"2\"\"\",\"1, 2\",unfinished: seed 1: no step logged; seed 2: no step logged,simclr,"
-      "linear_probe,lbfgs,cifar10,test,limit 0; lr 0.1,2,top1,52,2.8284271247461903,2\r\n"
-      "byol,c,1,unfinished: no step logged,byol,linear_probe,lbfgs,cifar10,test,limit 0; lr 0.1,,top1,,,0\r\n");
+  EXPECT_EQ(table_text(comparison, TableFormat::csv, 80),
+            "group,runs,seeds,unfinished,option.objective,tool,protocol,judged_on,split,settings,epoch,figure,mean,sd,"
+            "n,low,high\r\n"
+            "simclr,\"a|1, b, \"\"2\"\"\",\"1, 2\",unfinished: seed 1: no step logged; seed 2: no step logged,simclr,"
+            "linear_probe,lbfgs,cifar10,test,limit 0; lr 0.1,2,top1,52,2.8284271247461903,2,,\r\n"
+            "byol,c,1,unfinished: no step logged,byol,linear_probe,lbfgs,cifar10,test,limit 0; lr 0.1,,top1,,,0,,\r\n");
   for (const std::size_t width : {60u, 80u}) {
     std::istringstream lines(table_text(comparison, TableFormat::text, width));
     for (std::string line; std::getline(lines, line);) EXPECT_LE(line.size(), width + 2) << line;  // ± has two bytes
   }
+}
+
+TEST(Table, ShowsAnIntervalInOneCell) {
+  Runs runs;
+  const auto result = [](const std::string& low, const std::string& high) {
+    return R"({"tool":"evaluate","protocol":"evaluate","judged_on":"npy","split":"test","epoch":2,"settings":{},)"
+           R"("figures":{"knn":{"a":{"top1":50,"interval_95":[)" +
+           low + "," + high + "]},\"list\":[1,2]}}}\n";
+  };
+  const Comparison found = compare_runs(read_runs(
+      {runs.add("a", seeded(1), "", result("40.5", "60.25")), runs.add("b", seeded(2), "", result("41.5", "62.25")),
+       runs.add("c", seeded(1, "byol")), runs.add("d", seeded(1, "dsa"), "", result("0", "9.5"))}));
+  const std::string text = table_text(found, TableFormat::markdown, 80), csv = table_text(found, TableFormat::csv, 80);
+  EXPECT_NE(text.find("| knn.a.interval_95 | 41.00 - 61.25 (means, n=2) | | 0.0000 - 9.500 |\n"), std::string::npos)
+      << text;
+  EXPECT_NE(text.find("| knn.list\\[1\\] | 2.000 ± 0.000 (n=2) |"), std::string::npos) << text;
+  EXPECT_EQ(text.find("interval_95\\["), std::string::npos) << text;
+  for (const char* line : {",knn.a.top1,50,0,2,,\r\n", ",knn.a.interval_95,,,2,41,61.25\r\n",
+                           ",knn.a.interval_95,,,0,,\r\n", ",knn.a.interval_95,,,1,0,9.5\r\n"})
+    EXPECT_NE(csv.find(line), std::string::npos) << line << csv;
 }
 
 TEST(Table, ShowsAboutFiveDigits) {
