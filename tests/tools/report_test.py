@@ -126,6 +126,17 @@ def check_errors(folder, run):
     check("an unfinished run is marked", "unfinished: step 3, epoch 2 of 2" in marked, marked)
     must("report", cut, "--out", folder / "cut.html")
     check("what is not shown", "Not shown: map and neighbors of " in (folder / "cut.html").read_text())
+    page, twin = folder / "both.html", folder / "twin"
+    for done in (tool("compare", cut, run), tool("report", cut, run, "--out", page)):
+        check("a notice names the unfinished run", done.returncode == 0 and done.stderr.startswith(
+            f"notice: {cut}: left out of the figures, since it is unfinished (step 3, epoch 2 of 2") and
+            done.stderr.count("\n") == 1, done.stderr)
+    check("the page names the unfinished run", "Not shown: figures of cut: it is unfinished" in page.read_text())
+    shutil.copytree(run, twin)
+    for name, words in (("compare", []), ("report", ["--out", folder / "none.html"])):
+        done = tool(name, run, twin, *words)
+        check(f"{name}: one seed twice", done.returncode == 2 and done.stderr == f"{name}: {run} and {twin}: have the same "
+              "options and the same seed, 1, so they count as one run: give one of them only\n", done.stderr)
     (cut / "metrics.jsonl").write_text(lines[0] + "{broken}\n" + lines[1])
     for name, words in (("compare", []), ("report", ["--out", folder / "none.html"])):
         done = tool(name, cut, *words)
