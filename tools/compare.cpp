@@ -16,8 +16,8 @@ namespace {
 const char* const description =
     "Prints a table of runs: the options in which they differ, and their final figures from metrics.jsonl\n"
     "and results.jsonl. Runs that differ only in their seed are one column: mean ± standard deviation of\n"
-    "the sample (n: number of seeds). Two runs of one seed in a column are refused; unfinished runs are\n"
-    "left out, with a notice, if the column has finished ones.\n"
+    "the sample (n: number of seeds). A second run of one seed gets a column of its own; unfinished runs\n"
+    "are left out, with a notice, if the column has finished ones.\n"
     "Example: compare runs/cifar10_simclr_s1 runs/cifar10_simclr_s2 runs/cifar10_metamask_s1";
 
 /// The terminal's width; for a file, what COLUMNS says, or 100.

@@ -15,8 +15,8 @@ const char* const description =
     "Writes one HTML file about runs, which needs no network and no script to be read: the table of\n"
     "compare, the curves of metrics.jsonl over each other, sample views, nearest neighbors and a map of\n"
     "test images, MRCL's reconstructions, MetaMask's mask. Runs that differ only in their seed are one\n"
-    "curve with a band; two runs of one seed are refused, and unfinished runs are left out beside\n"
-    "finished ones. What cannot be shown is named on the page.\n"
+    "curve with a band; a second run of one seed is a curve of its own, and unfinished runs are left\n"
+    "out beside finished ones. What cannot be shown is named on the page.\n"
     "Example: report runs/cifar10_simclr_s1 runs/cifar10_metamask_s1 --out report.html";
 
 }  // namespace

@@ -99,14 +99,14 @@ void leave_out_unfinished(RunGroup& group, const std::vector<RunFiles>& runs) {
   group.runs.erase(unfinished, group.runs.end());
 }
 
-void refuse_equal_seeds(const RunGroup& group, const std::vector<RunFiles>& runs) {
-  const auto equal = std::adjacent_find(group.runs.begin(), group.runs.end(), [&](std::size_t a, std::size_t b) {
-    return runs[a].options.seed == runs[b].options.seed;
-  });
-  if (equal == group.runs.end()) return;
-  const RunFiles &first = runs[equal[0]], &second = runs[equal[1]];
-  throw UsageError(join(first.path, " and ", second.path, ": have the same options and the same seed, ",
-                        first.options.seed, ", so they count as one run: give one of them only"));
+/// Whether the group may have this run as another sample: the same options, and another seed than its runs. A run that
+/// is unfinished does not stand in the way of a finished one.
+bool takes(const RunGroup& group, const RunFiles& run, const std::vector<RunFiles>& runs) {
+  return differing(runs[group.runs[0]].options, run.options).empty() &&
+         std::none_of(group.runs.begin(), group.runs.end(), [&](std::size_t other) {
+           return runs[other].options.seed == run.options.seed &&
+                  runs[other].unfinished.empty() == run.unfinished.empty();
+         });
 }
 
 }  // namespace
@@ -115,9 +115,8 @@ Grouping group_runs(const std::vector<RunFiles>& runs) {
   Grouping found;
   if (runs.empty()) return found;
   for (std::size_t i = 0; i < runs.size(); ++i) {
-    const auto same = std::find_if(found.groups.begin(), found.groups.end(), [&](const RunGroup& group) {
-      return differing(runs[group.runs[0]].options, runs[i].options).empty();
-    });
+    const auto same = std::find_if(found.groups.begin(), found.groups.end(),
+                                   [&](const RunGroup& group) { return takes(group, runs[i], runs); });
     if (same == found.groups.end())
       found.groups.push_back({{i}, ""});
     else
@@ -127,7 +126,6 @@ Grouping group_runs(const std::vector<RunFiles>& runs) {
     std::stable_sort(group.runs.begin(), group.runs.end(),
                      [&](std::size_t a, std::size_t b) { return runs[a].options.seed < runs[b].options.seed; });
     leave_out_unfinished(group, runs);
-    refuse_equal_seeds(group, runs);
   }
   const std::vector<OptionRow> all = rows_of(runs, found.groups);
   found.options = all;

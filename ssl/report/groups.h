@@ -28,8 +28,8 @@ struct Grouping {
 
 /// Runs belong together if a resumed run could continue with the options of the other, but for the seed. An option of
 /// an objective that a group does not use has no value there, and a row needs two different values. Unfinished runs of
-/// a group that has finished ones are left out. Throws UsageError for two other runs of a group with the same seed:
-/// they are one sample.
+/// a group that has finished ones are left out. A second run with a group's options and one of its seeds, which is no
+/// other sample, starts another group.
 Grouping group_runs(const std::vector<RunFiles>& runs);
 
 /// Reads the runs of these folders. Throws UsageError like read_run, and for a folder given twice.

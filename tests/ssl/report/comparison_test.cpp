@@ -171,15 +171,16 @@ TEST(Groups, AreRunsThatDifferInTheirSeedAlone) {
   EXPECT_EQ(grouping.options[1].values, (std::vector<std::string>{"0.06", "0.5", "0.06"}));
 }
 
-TEST(Groups, RefuseTwoRunsOfOneSeed) {
+TEST(Groups, CountASeedOnce) {
   Runs runs;
   const std::string a = runs.add_finished("a", seeded(1)), b = runs.add_finished("b", seeded(1)),
                     other = runs.add_finished("other", seeded(1, "byol")), c = runs.add_finished("c", seeded(2));
-  const std::vector<RunFiles> read = read_runs({a, other, c, b});
-  EXPECT_EQ(complaint([&] { group_runs(read); }),
-            a + " and " + b +
-                ": have the same options and the same seed, 1, so they count as one run: give one of them only");
-  EXPECT_EQ(group_runs(read_runs({a, other, c})).groups.size(), 2u);
+  const Grouping grouping = group_runs(read_runs({a, other, c, b}));
+  ASSERT_EQ(grouping.groups.size(), 3u);
+  EXPECT_EQ(grouping.groups[0].runs, (std::vector<std::size_t>{0, 2}));
+  EXPECT_EQ(grouping.groups[2].runs, std::vector<std::size_t>{3});
+  EXPECT_EQ(grouping.groups[0].label, "simclr (1)");
+  EXPECT_EQ(grouping.groups[2].label, "simclr (3)");
   const std::string cut = runs.add("cut", seeded(1));
   EXPECT_EQ(group_runs(read_runs({cut, a})).groups[0].runs, std::vector<std::size_t>{1}) << "one is unfinished";
 }
