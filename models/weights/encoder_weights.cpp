@@ -143,7 +143,7 @@ class WeightsOfEncoder final : public EncoderTensors {
                         tensor.shape[2] == shape[2] && tensor.shape[3] == shape[3];
     require_usage(tensor.shape == shape || adapts, path(), ": tensor '", shortened(tensor.name), "' is ",
                   sizes_text(tensor.shape), ", but '", name, "' of the network is ", sizes_text(shape),
-                  first ? other_stems() : "");
+                  first ? other_stems(tensor.shape, shape) : "");
     weights_.taken_[*place] = true;
     std::vector<float> values = weights_.file_->floats(*place);
     const auto wrong = std::find_if(values.begin(), values.end(), [](float value) { return !std::isfinite(value); });
@@ -173,9 +173,13 @@ class WeightsOfEncoder final : public EncoderTensors {
     return {};
   }
 
-  const char* other_stems() const {
-    return stem_ == StemRule::adapt ? " (adapt fits other channels, not other sizes)"
-                                    : " (adapt fits other channels; new initializes this layer)";
+  /// What would fit a first convolution [out, in, height, width] that does not.
+  const char* other_stems(const Sizes& stored, const Sizes& wanted) const {
+    if (stored.size() != 4 || stored[0] != wanted[0]) return " (an encoder of another width)";
+    if (stored[2] != wanted[2] || stored[3] != wanted[3])
+      return stem_ == StemRule::adapt ? " (adapt fits other channels, not other sizes; new initializes this layer)"
+                                      : " (new initializes this layer)";
+    return " (adapt fits other channels; new initializes this layer)";
   }
 
   /// [out, in, height, width] for other input channels, so that gray or repeated images give what RGB gave.
