@@ -167,10 +167,11 @@ std::string pretrain_help(const std::string& topic, const std::string& objective
   if (topic == "all") return opening + help_groups(all_groups()) + examples;
   const std::string word = topic.substr(std::min(topic.find_first_not_of('-'), topic.size()));
   const std::vector<HelpGroup> groups = topic_groups(word);
+  if (!groups.empty()) return help_groups(groups);
   const std::string similar = did_you_mean(names_like(word, known_topics()), "");
-  require_usage(!groups.empty(), "--help: there is no topic '", shortened(topic), "'", similar,
-                similar.empty() ? join("; expected ", topics_text(), ", or a table or option, as lars or lr") : "");
-  return help_groups(groups);
+  throw UsageError(
+      join("--help: there is no topic '", shortened(topic), "'", similar,
+           similar.empty() ? join("; expected ", topics_text(), ", or a table or option, as lars or lr") : ""));
 }
 
 }  // namespace vergence

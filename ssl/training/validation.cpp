@@ -52,7 +52,7 @@ Features Validation::training_features() {
   return gathered(world_, features);
 }
 
-/// Throws on all ranks if `own`, the features of one of them, are not all finite numbers: the run has diverged.
+/// Throws on all ranks if the features that any of them has in `own` are not all finite: the run has diverged.
 void Validation::require_finite(const std::vector<const Features*>& own, std::int64_t epoch) {
   bool finite = true;
   for (const Features* features : own)
