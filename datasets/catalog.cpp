@@ -52,6 +52,11 @@ bool is_of_image_files(const std::string& name) {
   return entry && entry->image_files;
 }
 
+bool is_of_own_images(const std::string& dataset) {
+  const DatasetEntry* entry = find_entry(dataset);
+  return entry && contains(entry->own, dataset);
+}
+
 std::vector<std::string> image_file_datasets() {
   std::vector<std::string> names = dataset_names();
   std::erase_if(names, [](const std::string& name) { return !is_of_image_files(name); });

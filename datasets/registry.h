@@ -34,9 +34,10 @@ struct DatasetEntry {
   bool (*has_test)(const DatasetSettings& settings) = nullptr;
   /// Describes the images of "val" if a folder may lack a split "test".
   std::string val = "";
-  bool image_files = false;  // its images are separate files, or packed from such files
-  double zoom = 1;           // Dataset::zoom
-  std::string recipes = "";  // the data set whose recipes apply if it has none
+  bool image_files = false;           // its images are separate files, or packed from such files
+  std::vector<std::string> own = {};  // of `names`, those of the user's own images: only the folder says which
+  double zoom = 1;                    // Dataset::zoom
+  std::string recipes = "";           // the data set whose recipes apply if it has none
   /// Reads a published fold of the labeled images; null: there are none. See published_fold.
   std::vector<std::int64_t> (*fold)(const DatasetSettings& settings, std::int64_t fold) = nullptr;
   /// For images made of layers: opens a split as layers.
@@ -47,6 +48,9 @@ struct DatasetEntry {
 const std::vector<DatasetEntry>& dataset_entries();
 /// The entry of a data set; for an unknown one throws UsageError listing all.
 const DatasetEntry& entry_of(const std::string& dataset);
+
+/// Whether this is a name for the user's own images, so that two folders hold different ones.
+bool is_of_own_images(const std::string& dataset);
 
 /// The settings for evaluating an encoder: options about the training images have their defaults.
 DatasetSettings as_judged(DatasetSettings settings);

@@ -4,6 +4,7 @@ import concurrent.futures
 import json
 import os
 import pathlib
+import shlex
 import statistics
 import sys
 import time
@@ -76,15 +77,18 @@ def one_run(runner, options, name, objective, extra, seed):
     folder = options.out / f"{slug(name)}_s{seed}"
     of_split = "" if options.split == "test" else f"_{options.split}"
     finished = folder / f"figures{of_split}.json"
+    pretrained = folder / "pretrained"  # holds the options
+    words = [*COMMON[options.what], "--objective", objective, "--seed", str(seed), "--device", "cpu", "--log-every", "10",
+             "--eval-every", "0", *extra, *options.trial]
+    if pretrained.exists() and pretrained.read_text() != shlex.join(words):
+        raise ValueError(f"{folder} has a run with other or unknown options, expected {shlex.join(words)}; give another --out")
     if finished.exists():
         return json.loads(finished.read_text())
     log = options.out / f"{folder.name}.log"
     began = time.time()
-    if not (folder / "pretrained").exists():
-        runner.run([options.build / "pretrain", *COMMON[options.what], *options.data, "--objective", objective, "--seed",
-                    str(seed), "--out", folder, "--resume", "--device", "cpu", "--log-every", "10", "--eval-every", "0",
-                    *extra, *options.trial], log)
-        (folder / "pretrained").touch()
+    if not pretrained.exists():
+        runner.run([options.build / "pretrain", *words, *options.data, "--out", folder, "--resume"], log)
+        pretrained.write_text(shlex.join(words))
     judge = ["--run", folder, "--device", "cpu", "--split", options.split]
     runner.run([options.build / "linear_probe", *judge, "--protocol", "adam"], log)
     on_shapes = options.what != "cifar10"
@@ -93,7 +97,7 @@ def one_run(runner, options, name, objective, extra, seed):
     judged = json.loads((folder / f"evaluation{of_split}.json").read_text())
     figures = {"probe": probe["top1"], "kNN 200": judged["knn"]["knn_cosine_200"]["top1"],
                "kNN 5": judged["knn"]["knn_euclidean_5"]["top1"], "crowding": judged["crowding"]["ratio"],
-               "minutes": (time.time() - began) / 60}
+               "minutes": (time.time() - began) / 60, "commit": json.loads((folder / "run.json").read_text())["commit"]}
     if on_shapes:
         matrix = judged["foreground"]["linear_probe"]
         figures |= {name: matrix[row][column] for name, (row, column) in FOREGROUND.items()}
@@ -134,7 +138,8 @@ def main():
     parser.add_argument("what", choices=sorted(RUNS))
     parser.add_argument("--seeds", type=int, help="runs of each, with seeds 1, 2, ...; shapes: 3, others: 1")
     parser.add_argument("--data", help="cifar10: folder of its files")
-    parser.add_argument("--out", type=pathlib.Path, help="folder of the runs; default: runs/reproduce_WHAT")
+    parser.add_argument("--out", type=pathlib.Path,
+                        help="folder of the runs; default: runs/reproduce_WHAT, of a trial reproduce_WHAT_trial")
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build", help="folder of the tools")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes at a time")
     parser.add_argument("--split", choices=["test", "val"],
@@ -150,7 +155,7 @@ def main():
     if (options.what == "cifar10") != bool(options.data):
         parser.error("cifar10, and nothing else, needs --data DIR")
     options.data = ["--data", options.data] if options.data else []
-    options.out = options.out or ROOT / "runs" / f"reproduce_{options.what}"
+    options.out = options.out or ROOT / "runs" / (f"reproduce_{options.what}" + "_trial" * bool(options.trial))
     for tool in ("pretrain", "linear_probe", "evaluate"):
         if not (options.build / tool).exists():
             sys.exit(f"reproduce.sh: there is no {options.build / tool}; build it, or give --build")
@@ -183,6 +188,9 @@ def main():
     text = table(options.what, results, [name for name, _, _ in runs])
     (options.out / ("table.md" if options.split == "test" else f"table_{options.split}.md")).write_text(text + "\n")
     print(text)
+    commits = sorted({(figures.get("commit") or "unknown")[:12] for row in results.values() for figures in row.values()})
+    if len(commits) > 1:
+        print(f"notice: these rows are of different commits: {', '.join(commits)}")
     if runner.stopping:
         print("stopped; the same command goes on", file=sys.stderr)
         return 130

@@ -15,6 +15,7 @@ DatasetEntry image_folder() {
           .has_test = has_test_images,
           .val = "every tenth image",
           .image_files = true,
+          .own = {"image_folder"},
           .zoom = 256.0 / 224,
           .recipes = "imagenet100"};
 }

@@ -10,7 +10,8 @@ DatasetEntry npy() {
           .open = [](const DatasetSettings& settings,
                      const std::string& split) { return read_npy(settings.directory, split, settings.limit); },
           .has_test = [](const DatasetSettings& settings) { return has_npy_test(settings.directory); },
-          .val = "the last tenth"};
+          .val = "the last tenth",
+          .own = {"npy"}};
 }
 
 }  // namespace vergence::sets

@@ -55,6 +55,17 @@ Features first_rows(Features features, std::int64_t count) {
   return features;
 }
 
+/// `count` rows, evenly spaced.
+Features spaced_rows(const Features& features, std::int64_t count) {
+  Features some{features.dim, features.classes, {}, {}};
+  for (std::int64_t i = 0; i < count; ++i) {
+    const std::int64_t row = i * features.rows() / count;
+    some.values.insert(some.values.end(), features.row(row), features.row(row + 1));
+    if (!features.labels.empty()) some.labels.push_back(features.labels[static_cast<std::size_t>(row)]);
+  }
+  return some;
+}
+
 template <std::size_t count>
 Metrics::Json names_of(const std::array<ImageVersion, count>& forms) {
   Metrics::Json names;
@@ -217,7 +228,8 @@ Metrics::Json Metrics::episodes() {
 }
 
 Metrics::Json Metrics::corruptions() {
-  const Features train = first_rows(bank(), std::min(train_limit() > 0 ? train_limit() : bank().rows(), bank().rows()));
+  const std::int64_t rows = std::min(train_limit() > 0 ? train_limit() : bank().rows(), bank().rows());
+  const Features train = training().source ? spaced_rows(bank(), rows) : first_rows(bank(), rows);
   Json json{{"probe", name_of(probe_.protocol)}, {"train_images", train.rows()}};
   if (train.rows() < bank().rows())
     tell_cover(train.labels, query().labels, join("--train-limit ", train.rows()), json);
@@ -389,9 +401,15 @@ std::int64_t Metrics::train_limit() const {
   return a == 0 || b == 0 ? std::max(a, b) : std::min(a, b);
 }
 
-/// The first images of the probe split: those that probes other than kNN train on.
+/// Images of the probe split that the trained metrics learn from: the first ones, or of image files, which are sorted
+/// by class, evenly spaced ones.
 Dataset Metrics::some_training() {
   Dataset some = training();
+  if (some.source && train_limit() > 0) {
+    DatasetSettings settings = subject_.data;
+    settings.limit = train_limit();
+    return open_dataset(settings, some.split);
+  }
   if (train_limit() > 0) some.count = std::min(some.count, train_limit());
   if (!some.labels.empty()) some.labels.resize(static_cast<std::size_t>(some.count));
   some.pixels.resize(static_cast<std::size_t>(some.count * some.image_bytes()));

@@ -59,14 +59,27 @@ std::optional<Measured> latest(const RunFiles& run, const Key& key) {
   return found;
 }
 
-/// The last values of training: its loss, and what is measured now and then.
+/// What kNN was measured on while training, if the user chose it: " (all images)".
+std::string judged_text(const Options& options) {
+  if (options.eval_limit > 0) return join(" (", options.eval_limit, " images)");
+  return options.eval_every > 0 ? " (all images)" : "";
+}
+
+/// The last values of training: its loss, and what is measured now and then. Older ones than the last step name their
+/// epoch.
 Measured training_figures(const RunFiles& run) {
   Measured found;
   if (run.last_step > 0) found.epoch = run.last_epoch;
-  for (const Series& series : run.metrics)
-    if (series.name == "loss" || series.name == "std" || series.name == "rankme" || series.name == "images_per_s" ||
-        series.name.starts_with("knn_"))
-      found.figures.emplace_back(series.name, series.points.back().value);
+  for (const Series& series : run.metrics) {
+    const bool knn = series.name.starts_with("knn_");
+    if (!knn && series.name != "loss" && series.name != "std" && series.name != "rankme" &&
+        series.name != "images_per_s")
+      continue;
+    const Series::Point& last = series.points.back();
+    std::string name = series.name + (knn ? judged_text(run.options) : "");
+    if (const std::int64_t epoch = run.epoch_of(last.step); epoch < run.last_epoch) name += join(", epoch ", epoch);
+    found.figures.emplace_back(name, last.value);
+  }
   return found;
 }
 

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <set>
 
+#include "datasets/registry.h"
 #include "engine/text/printable.h"
 #include "kernels/error.h"
 #include "ssl/options/effects.h"
@@ -12,9 +13,16 @@
 namespace vergence {
 namespace {
 
+/// Whether both runs trained on the user's own images, of different folders.
+bool other_images(const Options& first, const Options& second) {
+  return first.dataset == second.dataset && is_of_own_images(first.dataset) &&
+         !same_input(*find_option("data"), first.data, second.data);
+}
+
 /// The options that differ, but for the seed.
 std::vector<std::string> differing(const Options& first, const Options& second) {
   std::vector<std::string> names;
+  if (other_images(first, second)) names.emplace_back("data");
   for (const OptionDifference& each : differences(first, second))
     if (each.name != "seed") names.push_back(each.name);
   return names;

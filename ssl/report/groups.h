@@ -26,7 +26,8 @@ struct Grouping {
   std::vector<OptionRow> options;
 };
 
-/// Runs belong together if a resumed run could continue with the options of the other, but for the seed. An option of
+/// Runs belong together if a resumed run could continue with the options of the other, but for the seed, and if both
+/// trained on the same folder, should it hold the user's own images. An option of
 /// an objective that a group does not use has no value there, and a row needs two different values. Unfinished runs of
 /// a group that has finished ones are left out. A second run with a group's options and one of its seeds, which is no
 /// other sample, starts another group.

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "datasets/registry.h"
 #include "engine/io/files.h"
 #include "engine/io/safetensors.h"
 #include "engine/text/json_text.h"
@@ -125,10 +126,69 @@ std::int64_t integer_in(const ResultJson& object, const char* key, std::int64_t 
   return object.contains(key) && object[key].is_number_integer() ? object[key].get<std::int64_t>() : otherwise;
 }
 
-/// Settings that do not define the figure: where it was computed, the seed, which other figures were asked for.
+/// Settings that do not define the figure: where it was computed, the seed, which other figures were asked for; of the
+/// images learned from, what follows from other settings and the seed.
 bool defines_figures(const std::string& setting) {
-  static const std::array<std::string, 5> others{"run_seed", "seed", "device", "threads", "metrics"};
+  static const std::array<std::string, 7> others{"run_seed", "seed",         "device",     "threads",
+                                                 "metrics",  "train_images", "list_xxh128"};
   return std::find(others.begin(), others.end(), setting) == others.end();
+}
+
+/// "lr 0.1, 0.3": the values that a sweep tried. Which it chose differs from seed to seed.
+std::string tried_in(const ResultJson& sweep) {
+  std::vector<std::string> texts;
+  for (const auto& [name, chosen] : sweep["chosen"].items()) {
+    std::vector<std::string> values;
+    for (const ResultJson& trial : sweep["trials"]) {
+      const std::string value = trial.is_object() && trial.contains(name) ? json_text(trial[name]) : "?";
+      if (std::find(values.begin(), values.end(), value) == values.end()) values.push_back(value);
+    }
+    texts.push_back(name + " " + listed(values));
+  }
+  return listed(texts);
+}
+
+std::map<std::string, std::string> settings_of(const ResultJson& settings) {
+  std::map<std::string, std::string> found;
+  for (const auto& [key, value] : settings.items())
+    if (defines_figures(key)) found[key] = value.is_string() ? value.get<std::string>() : json_text(value);
+  const bool swept = settings.contains("sweep") && settings["sweep"].is_object() &&
+                     settings["sweep"].contains("chosen") && settings["sweep"]["chosen"].is_object() &&
+                     settings["sweep"].contains("trials") && settings["sweep"]["trials"].is_array();
+  if (!swept) return found;
+  found["sweep"] = tried_in(settings["sweep"]);
+  for (const auto& [name, value] : settings["sweep"]["chosen"].items()) found.erase(name);
+  return found;
+}
+
+/// The episodes' figures under the task that they are of: "5_way_15_queries_600_episodes.1_shot".
+ResultJson by_task(const ResultJson& episodes) {
+  ResultJson shots = ResultJson::object();
+  if (episodes["shots"].is_object())
+    for (const auto& [number, figures] : episodes["shots"].items()) shots[number + "_shot"] = figures;
+  return {{join(integer_in(episodes, "ways"), "_way_", integer_in(episodes, "queries"), "_queries_",
+                integer_in(episodes, "episodes"), "_episodes"),
+           shots}};
+}
+
+/// The file of a mask, in the encoder's folder by its name alone; empty: the encoder's own mask.
+std::string mask_name(const std::string& mask, const std::string& encoder) {
+  const fs::path path = fs::path(mask).lexically_normal();
+  if (path.parent_path() != fs::path(encoder).lexically_normal().parent_path()) return path.string();
+  return path.filename() == "mask.safetensors" ? "" : path.filename().string();
+}
+
+/// Figures that one result has and that depend on more than its settings get names that say on what.
+ResultJson spelled_out(ResultJson figures, const std::string& encoder, const std::string& where) {
+  if (figures.contains("episodes") && figures["episodes"].is_object() && figures["episodes"].contains("shots"))
+    figures["episodes"] = by_task(figures["episodes"]);
+  for (const char* metric : {"knn", "corruptions"}) {
+    if (!figures.contains(metric) || !figures[metric].is_object() || !figures[metric].contains("masked")) continue;
+    ResultJson& masked = figures[metric]["masked"];
+    const std::string name = mask_name(read_stored_text(string_in(masked, "mask_file"), where), encoder);
+    if (masked.is_object() && masked.contains("mask_file") && !name.empty()) masked = {{name, masked}};
+  }
+  return figures;
 }
 
 Result result_of(const ResultJson& json, const std::string& where) {
@@ -140,14 +200,15 @@ Result result_of(const ResultJson& json, const std::string& where) {
   result.protocol = string_in(json, "protocol");
   result.judged_on = string_in(json, "judged_on");
   result.split = string_in(json, "split");
-  result.encoder = fs::path(read_stored_text(string_in(json, "encoder_file"), where)).filename().string();
+  const std::string encoder = read_stored_text(string_in(json, "encoder_file"), where);
+  result.encoder = fs::path(encoder).filename().string();
   result.untrained = json.contains("untrained") && json["untrained"].is_boolean() && json["untrained"].get<bool>();
-  if (json.contains("settings") && json["settings"].is_object())
-    for (const auto& [key, value] : json["settings"].items())
-      if (defines_figures(key)) result.settings[key] = value.is_string() ? value.get<std::string>() : json_text(value);
+  if (json.contains("settings") && json["settings"].is_object()) result.settings = settings_of(json["settings"]);
+  if (is_of_own_images(result.judged_on) && json.contains("data"))
+    result.settings["data"] = read_stored_text(string_in(json, "data"), where);
   if (json.contains("epoch") && json["epoch"].is_number_integer()) result.epoch = json["epoch"].get<std::int64_t>();
   result.step = integer_in(json, "step");
-  add_numbers(json["figures"], "", result.figures);
+  add_numbers(spelled_out(json["figures"], encoder, where), "", result.figures);
   return result;
 }
 
@@ -232,6 +293,10 @@ std::string last_folder(const std::string& path) {
 const Series* RunFiles::series(const std::string& wanted) const {
   const auto found = std::find_if(metrics.begin(), metrics.end(), [&](const Series& s) { return s.name == wanted; });
   return found == metrics.end() ? nullptr : &*found;
+}
+
+std::int64_t RunFiles::epoch_of(std::int64_t step) const {
+  return steps_per_epoch > 0 ? std::min(last_epoch, (step + steps_per_epoch - 1) / steps_per_epoch) : last_epoch;
 }
 
 RunFiles read_run(const std::string& path) {

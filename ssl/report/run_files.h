@@ -53,6 +53,8 @@ struct RunFiles {
   std::vector<std::string> notices;  // about lines that were skipped
 
   const Series* series(const std::string& name) const;
+  /// The epoch of a logged step, counted from 1.
+  std::int64_t epoch_of(std::int64_t step) const;
   std::string file(const std::string& name) const { return path + "/" + name; }
 };
 

@@ -223,6 +223,10 @@ class Lines(unittest.TestCase):
         self.assertIn("| kNN 200 | 43.0 ± 1.6 | 45.0 ± 1.4 |", text)
         self.assertIn("| kNN 200 | +3.5 [-2.9, +9.9] 2/2 |", text)
         self.assertIn("not finished: 0 of 5 seeds", text)
+        # A table of some seeds decides nothing either.
+        some = tables.tables(self.read(), {each.name: each for each in rows.ROWS}, chosen, lambda each: [1, 2])
+        self.assertIn("not finished: 2 of 5 seeds", some)
+        self.assertNotIn("by Holm", some)
 
     def test_the_plan_adds_up(self):
         store.append(self.file, line_of("simclr", 1))

@@ -95,7 +95,7 @@ class Parsed(html.parser.HTMLParser):
 def check_compare(runs):
     last = {name: [line for line in metrics_of(path) if "knn_cosine_200" in line][-1] for name, path in runs.items()}
     rows = list(csv.DictReader(io.StringIO(must("compare", *runs.values(), "--format", "csv"), newline="")))
-    knn = {row["group"]: row for row in rows if row["figure"] == "knn_cosine_200"}
+    knn = {row["group"]: row for row in rows if row["figure"] == "knn_cosine_200 (60 images)"}
     values = [last[name]["knn_cosine_200"] for name in ("s1", "s2")]
     check("CSV: a row for each group", sorted(knn) == ["dsa", "metamask", "mrcl", "simclr"], knn)
     both = knn["simclr"]

@@ -157,7 +157,8 @@ def _step1():
         Row("simclr", "step1", "SimCLR"),
         dsa("dsa_off", "detach_z_in_am off", also=EMA), dsa("dsa_on", also=EMA, against=("dsa_off",)),
         dsa("dsa_best", also=DSA_BEST, prior="simclr", against=("dsa_on", "dsa_lambda1_0")),
-        dsa("dsa_lambda1_0", "lambda1 0", also=DSA_BEST, prior="simclr"),
+        # The prior loss reaches the encoder through the arranging module alone: with detach_z_in_am this would be SimCLR.
+        dsa("dsa_lambda1_0", "lambda1 0", "detach_z_in_am off", also=DSA_BEST, prior="simclr"),
     ]
 
 

@@ -96,10 +96,11 @@ def primaries_text(store, rows, seeds_of):
     for primary in PRIMARIES:
         seeds = seeds_of(rows[primary.row])
         compared.append(paired.compare(differences(store, primary.row, primary.base, primary.figure, seeds)))
-    complete = [each if each and each.count == len(seeds_of(rows[primary.row])) else None
-                for each, primary in zip(compared, PRIMARIES)]
+    # All planned seeds, whatever the table shows: a part of them decides nothing.
+    planned = [len(rows[primary.row].seeds) for primary in PRIMARIES]
+    complete = [each if each and each.count == count else None for each, count in zip(compared, planned)]
     adjusted = paired.holm([each.p if each else None for each in complete])
-    return {primary.method: _primary_text(primary, each, p, len(seeds_of(rows[primary.row])))
+    return {primary.method: _primary_text(primary, each, p, len(rows[primary.row].seeds))
             for primary, each, p in zip(PRIMARIES, compared, adjusted)}
 
 

@@ -19,16 +19,16 @@ void Fit::also(const ParameterSet& parameters, const OptimizerSettings& optimize
 double Fit::epoch(std::int64_t number, std::int64_t rows, const Loss& loss) {
   const std::vector<std::int32_t> order = shuffled(rows, settings_.seed, number, settings_.stream);
   Tensor total = zeros(groups_.front().parameters.flat().backend(), {});
-  for (std::int64_t begin = 0, step = 0; begin < rows; begin += settings_.batch, ++step) {
+  const std::int64_t last = rows % settings_.batch, used = last < settings_.min_rows ? rows - last : rows;
+  for (std::int64_t begin = 0, step = 0; begin < used; begin += settings_.batch, ++step) {
     const std::int64_t count = std::min(settings_.batch, rows - begin);
-    if (count < settings_.min_rows) break;
     const Tensor mean = loss({order.begin() + begin, order.begin() + begin + count});
     backward(mean);
     for (Group& group : groups_) {
       const std::int64_t steps = group.rate.settings().steps_per_epoch;
       group.optimizer.step(group.rate.at(number * steps + std::min(step, steps - 1)));
     }
-    total = total + static_cast<double>(count) / static_cast<double>(rows) * mean.detached();
+    total = total + static_cast<double>(count) / static_cast<double>(used) * mean.detached();
   }
   return total.item();
 }

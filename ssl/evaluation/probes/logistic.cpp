@@ -111,8 +111,10 @@ LinearClassifier train_logistic(const Features& train, const ProbeSettings& sett
   lbfgs_parameter_t options;
   lbfgs_parameter_init(&options);
   options.max_iterations = static_cast<int>(std::min<std::int64_t>(settings.epochs, 1'000'000));
-  const int status = lbfgs(static_cast<int>(parameters), x.get(), nullptr, evaluate, report, &problem, &options);
+  lbfgsfloatval_t loss = 0;
+  const int status = lbfgs(static_cast<int>(parameters), x.get(), &loss, evaluate, report, &problem, &options);
   if (problem.failure) std::rethrow_exception(problem.failure);
+  if (status == LBFGS_ALREADY_MINIMIZED && progress) progress(0, loss);  // features that are all equal
   if (status == LBFGSERR_MAXIMUMITERATION)
     std::cerr << "notice: L-BFGS stopped after " << settings.epochs << " iterations, before it had converged\n";
   else

@@ -324,6 +324,16 @@ TEST(Probe, LbfgsEndsWhereTheGradientVanishes) {
 }
 #endif
 
+#ifdef VERGENCE_LBFGS
+TEST(Probe, ReportsTheLossOfFeaturesThatAreAllEqual) {
+  Features same{4, 2, std::vector<float>(10 * 4, 0.5f), {0, 1, 0, 1, 0, 1, 0, 1, 0, 1}};
+  double loss = 0;
+  train_probe(same, default_probe(ProbeProtocol::lbfgs), cpu_backend(),
+              [&](std::int64_t, double value) { loss = value; });
+  EXPECT_NEAR(loss, std::log(2.0), 1e-12);
+}
+#endif
+
 TEST(Probe, CountsTopOneAndTopFive) {
   // The classifier copies its seven features to the logits of seven classes.
   LinearClassifier copy{7, 7, std::vector<float>(49, 0.0f), std::vector<float>(7, 0.0f)};

@@ -288,6 +288,33 @@ TEST_F(Verdicts, ImagesOfFilesAreResizedOnce) {
   EXPECT_EQ(results().back()["settings"]["decode"], "exact");
 }
 
+TEST_F(Verdicts, ATrainLimitOnSortedFilesSkipsNoClass) {
+  size_ = 16;
+  save({{"dataset", "image_folder"}});
+  ImageTree images;
+  images.classes("train", 20);
+  images.classes("val", 8);
+  ExtractSettings extract{.image_size = 16, .resize = 21, .std = {1, 1, 1}};
+  fs::create_directory(folder_ / "spaced");
+  for (const auto& [split, name, limit] : {std::tuple("probe", "train", 10), std::tuple("test", "test", 0)}) {
+    const Dataset seen =
+        as_seen(open_dataset({.name = "image_folder", .directory = images.path(), .limit = limit}, split), extract);
+    write_atomically(folder_ / "spaced/" + name + ".npy",
+                     npy_array("|u1", {seen.count, 16, 16, 3}, {seen.pixels.begin(), seen.pixels.end()}));
+  }
+  ASSERT_EQ(run("evaluate", "--metrics nuisance,reconstruction,collapse --dataset npy --data spaced"), 0) << errors();
+  const Json expected = verdict("evaluation_on_npy.json");
+  ASSERT_EQ(run("evaluate", "--metrics nuisance,reconstruction,corruptions --train-limit 10 --eval-resize 21 --data " +
+                                images.path()),
+            0)
+      << errors();
+  EXPECT_EQ(printed().find("notice"), std::string::npos) << printed();
+  const Json found = verdict("evaluation.json");
+  for (const char* name : {"nuisance", "reconstruction"}) EXPECT_EQ(found[name], expected[name]) << name;
+  EXPECT_EQ(found["corruptions"]["train_images"], 10);
+  EXPECT_FALSE(found["corruptions"].contains("missing_classes"));
+}
+
 // ---- results.jsonl
 
 TEST_F(Verdicts, ResultsAreKept) {

@@ -171,6 +171,28 @@ TEST(Groups, AreRunsThatDifferInTheirSeedAlone) {
   EXPECT_EQ(grouping.options[1].values, (std::vector<std::string>{"0.06", "0.5", "0.06"}));
 }
 
+TEST(Groups, TellTheUsersOwnImagesApart) {
+  Runs runs;
+  const auto on = [](std::int64_t seed, const char* dataset, const char* data) {
+    Options options = seeded(seed);
+    options.dataset = dataset;
+    options.data = data;
+    return options;
+  };
+  const Grouping own =
+      group_runs(read_runs({runs.add("a", on(1, "image_folder", "/x")), runs.add("b", on(2, "image_folder", "/y")),
+                            runs.add("c", on(2, "image_folder", "/x"))}));
+  ASSERT_EQ(own.groups.size(), 2u);
+  EXPECT_EQ(own.groups[0].runs, (std::vector<std::size_t>{0, 2}));
+  EXPECT_EQ(own.groups[1].label, "simclr, data /y");
+  ASSERT_EQ(own.options.size(), 1u);
+  EXPECT_EQ(own.options[0].name, "data");
+  EXPECT_EQ(own.options[0].values, (std::vector<std::string>{"/x", "/y"}));
+  const Grouping published =
+      group_runs(read_runs({runs.add("d", on(1, "imagenet", "/x")), runs.add("e", on(2, "imagenet", "/y"))}));
+  EXPECT_EQ(published.groups.size(), 1u);
+}
+
 TEST(Groups, CountASeedOnce) {
   Runs runs;
   const std::string a = runs.add_finished("a", seeded(1)), b = runs.add_finished("b", seeded(1)),
@@ -214,6 +236,75 @@ TEST(Compare, TakesTheLatestResultOfEachKind) {
   const Section& few = section_of(found, "linear_probe lbfgs on cifar10 test (limit 9)");
   EXPECT_EQ(shown_spread(few.figures[0].values[0]), "10.00") << "one seed has no deviation";
   EXPECT_EQ(section_of(found, "linear_probe lbfgs on cifar10 test (untrained)").epochs[0], "0");
+}
+
+std::string result_line(const std::string& more, const std::string& settings, const std::string& figures) {
+  return R"({"protocol":"p","judged_on":"npy","split":"test","encoder_file":"/r/encoder.safetensors","epoch":2,"step":20,)" +
+         more + R"(,"settings":{)" + settings + R"(},"figures":{)" + figures + "}}\n";
+}
+
+std::vector<std::string> names_and_values(const Section& section, std::size_t group = 0) {
+  std::vector<std::string> shown;
+  for (const Figure& figure : section.figures) shown.push_back(figure.name + " " + shown_spread(figure.values[group]));
+  return shown;
+}
+
+TEST(Compare, TellsFewShotTasksAndMasksApart) {
+  Runs runs;
+  const auto episodes = [](int ways, const char* shots) {
+    return result_line(R"("tool":"evaluate")", "",
+                       join(R"("episodes":{"classes":"all","drawn_from":10,"ways":)", ways,
+                            R"(,"queries":15,"episodes":600,"shots":{)", shots, "}}"));
+  };
+  const auto masked = [](const char* file, int top1) {
+    return result_line(R"("tool":"evaluate")", "",
+                       join(R"("knn":{"masked":{"mask_file":")", file, R"(","knn_cosine_200":{"top1":)", top1, "}}}"));
+  };
+  const Comparison found =
+      compare_runs(read_runs({runs.add("a", seeded(1), "",
+                                       episodes(5, R"("1":{"accuracy":40},"5":{"accuracy":60})") +
+                                           episodes(10, R"("20":{"accuracy":50})") + masked("/r/mask.safetensors", 31) +
+                                           masked("/r/old.safetensors", 32) + masked("/s/mask.safetensors", 33)),
+                              runs.add("b", seeded(2), "", episodes(10, R"("1":{"accuracy":20})"))}));
+  ASSERT_EQ(found.sections.size(), 1u);
+  using Shown = std::vector<std::string>;
+  EXPECT_EQ(names_and_values(found.sections[0]),
+            (Shown{"knn.masked./s/mask.safetensors.knn_cosine_200.top1 33.00",
+                   "knn.masked.old.safetensors.knn_cosine_200.top1 32.00", "knn.masked.knn_cosine_200.top1 31.00",
+                   "episodes.10_way_15_queries_600_episodes.20_shot.accuracy 50.00",
+                   "episodes.5_way_15_queries_600_episodes.1_shot.accuracy 40.00",
+                   "episodes.5_way_15_queries_600_episodes.5_shot.accuracy 60.00",
+                   "episodes.10_way_15_queries_600_episodes.1_shot.accuracy 20.00"}));
+}
+
+TEST(Compare, TakesSweepsOverSeedsTogether) {
+  Runs runs;
+  const auto swept = [](double lr, const char* list, const char* tried, double top1) {
+    return result_line(R"("tool":"finetune")",
+                       join(R"("labels":10,"lr":)", lr, R"(,"list_xxh128":")", list, R"(","train_images":)", 100 * lr,
+                            R"(,"sweep":{"chosen_on":"a tenth","chosen":{"lr":)", lr, R"(},"trials":[)", tried, "]}"),
+                       join(R"("top1":)", top1));
+  };
+  const char* const tried = R"({"lr":0.1,"held_out_top1":1},{"lr":1,"held_out_top1":2})";
+  const Comparison found = compare_runs(read_runs(
+      {runs.add("a", seeded(1), "", swept(0.1, "a", tried, 50)), runs.add("b", seeded(2), "", swept(1, "b", tried, 54)),
+       runs.add("c", seeded(3), "", swept(1, "b", R"({"lr":1,"held_out_top1":2})", 60))}));
+  ASSERT_EQ(found.sections.size(), 2u);
+  EXPECT_EQ(found.sections[0].all_settings, "labels 10; sweep lr 0.1, 1");
+  EXPECT_EQ(names_and_values(found.sections[0]), std::vector<std::string>{"top1 52.00 ± 2.83 (n=2)"});
+  EXPECT_EQ(found.sections[1].all_settings, "labels 10; sweep lr 1");
+}
+
+TEST(Compare, TellsResultsOnTheUsersOwnFoldersApart) {
+  Runs runs;
+  const auto on = [](const char* data, const char* figure) {
+    return result_line(join(R"("tool":"evaluate","data":")", data, "\""), "", join('"', figure, R"(":50)"));
+  };
+  const Comparison found =
+      compare_runs(read_runs({runs.add("a", seeded(1), "", on("/x", "crowding") + on("/y", "knn"))}));
+  ASSERT_EQ(found.sections.size(), 2u);
+  EXPECT_EQ(found.sections[0].title(), "evaluate p on npy test (data /x)");
+  EXPECT_EQ(names_and_values(found.sections[0]), std::vector<std::string>{"crowding 50.00"});
 }
 
 TEST(Compare, SaysWhatLimitsAResult) {
@@ -269,8 +360,16 @@ TEST(Compare, TakesTheLastFiguresOfTraining) {
   std::vector<std::string> shown;
   for (const Figure& figure : found.sections[0].figures)
     shown.push_back(figure.name + " " + shown_spread(figure.values[0]));
-  EXPECT_EQ(shown, (std::vector<std::string>{"loss 4.000", "knn_cosine_200 30.00", "std 0.5000"}));
+  EXPECT_EQ(shown, (std::vector<std::string>{"loss 4.000", "knn_cosine_200, epoch 1 30.00", "std, epoch 1 0.5000"}));
   EXPECT_EQ(found.states[0], "unfinished: step 2, epoch 2 of 2");
+  // kNN on all images, as --eval-every asks for, is another figure than that on the planned ones.
+  Options every = seeded(2);
+  every.eval_every = 1;
+  const std::string both = R"({"step":1,"epoch":1,"knn_cosine_200":40})"
+                           "\n";
+  const Comparison mixed = compare_runs(read_runs({runs.add("b", seeded(1), both), runs.add("c", every, both)}));
+  EXPECT_EQ(names_and_values(mixed.sections.at(0)),
+            (std::vector<std::string>{"knn_cosine_200 40.00", "knn_cosine_200 (all images) 40.00"}));
 }
 
 TEST(Table, IsMarkdownAndCsvAndFitsATerminal) {
