@@ -68,9 +68,9 @@ std::shared_ptr<const GemmPlan> make_plan(const Key& key) try {
   plan.b = {{key.k, key.n}, onednn::type_of(key.in), key.transpose_b ? Tag::ba : Tag::ab};
   plan.out = {{key.m, key.n}, onednn::type_of(key.out), Tag::ab};
   if (key.has_bias) plan.bias = {{1, key.n}, onednn::type_of(key.bias), Tag::ab};
-  const dnnl::matmul::desc product = key.has_bias ? dnnl::matmul::desc(plan.a, plan.b, plan.bias, plan.out)
-                                                  : dnnl::matmul::desc(plan.a, plan.b, plan.out);
-  const dnnl::matmul::primitive_desc desc(product, onednn::attributes(), onednn::engine());
+  const dnnl::matmul::primitive_desc desc = key.has_bias
+                                                ? onednn::describe<dnnl::matmul>(plan.a, plan.b, plan.bias, plan.out)
+                                                : onednn::describe<dnnl::matmul>(plan.a, plan.b, plan.out);
   if (onednn::is_reference(desc)) return nullptr;
   plan.product = dnnl::matmul(desc);
   plan.scratch = desc.scratchpad_desc();

@@ -1,4 +1,5 @@
-// Helpers shared by the files that call oneDNN (2.6 API): engine, stream, types, and a bounded cache of primitives.
+// Helpers shared by the files that call oneDNN: engine, stream, types, the creation of primitives, which differs
+// between oneDNN 2 and 3, and a bounded cache of them.
 #pragma once
 
 #include <cstring>
@@ -38,6 +39,26 @@ inline dnnl::primitive_attr attributes() {
   dnnl::primitive_attr attr;
   attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
   return attr;
+}
+
+/// Describes a primitive; `rest` are the constructor's arguments, from the propagation or the first layout on.
+template <class Primitive, class... Rest>
+typename Primitive::primitive_desc describe(const Rest&... rest) {
+#if DNNL_VERSION_MAJOR >= 3
+  return {engine(), rest..., attributes()};
+#else
+  return {typename Primitive::desc(rest...), attributes(), engine()};
+#endif
+}
+
+/// The same for a backward pass, which takes the forward pass as a hint.
+template <class Primitive, class Forward, class... Rest>
+typename Primitive::primitive_desc describe_backward(const Forward& forward, const Rest&... rest) {
+#if DNNL_VERSION_MAJOR >= 3
+  return {engine(), rest..., forward, attributes()};
+#else
+  return {typename Primitive::desc(rest...), attributes(), engine(), forward};
+#endif
 }
 
 /// True for an implementation without tuning: our own plain loops beat it.

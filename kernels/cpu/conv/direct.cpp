@@ -44,6 +44,7 @@ struct DirectPlan {
 
 struct Layouts {
   memory::desc x, w, y, own_w;
+  memory::desc forward_w;  // of the forward pass, which the backward passes take as a hint
   memory::dims strides, dilations, padding;
 };
 
@@ -60,6 +61,7 @@ Layouts layouts(const Key& key) {
   l.y = {{s.batch, s.out_channels, s.out_height(), s.out_width()}, type, Tag::nhwc};
   // Weight gradients are accumulated and delivered in f32; weights are read in the type of the activations.
   l.w = {weights, key.pass == ConvPass::weight ? memory::data_type::f32 : type, Tag::any};
+  l.forward_w = {weights, type, Tag::any};
   l.own_w = {weights, onednn::type_of(key.weights), grouped ? Tag::gohwi : Tag::ohwi};
   l.strides = {s.stride, s.stride}, l.padding = {s.padding, s.padding};
   l.dilations = {s.dilation - 1, s.dilation - 1};
@@ -106,13 +108,9 @@ bool uses_a_register_twice(const ConvShape& s, const std::string& implementation
 std::shared_ptr<const DirectPlan> make_plan(const Key& key) try {
   if (overruns_its_scratch(key) || reads_unwritten_scratch(key)) return nullptr;
   const Layouts l = layouts(key);
-  const dnnl::primitive_attr attr = onednn::attributes();
   const auto direct = dnnl::algorithm::convolution_direct;
-  memory::desc forward_w = l.w;
-  if (key.pass == ConvPass::weight) forward_w.data.data_type = l.x.data.data_type;
-  const dnnl::convolution_forward::primitive_desc forward(
-      {dnnl::prop_kind::forward_training, direct, l.x, forward_w, l.y, l.strides, l.dilations, l.padding, l.padding},
-      attr, onednn::engine());
+  const auto forward = onednn::describe<dnnl::convolution_forward>(
+      dnnl::prop_kind::forward_training, direct, l.x, l.forward_w, l.y, l.strides, l.dilations, l.padding, l.padding);
   DirectPlan plan;
   plan.x = l.x, plan.y = l.y, plan.own_w = l.own_w;
   if (key.pass == ConvPass::forward) {
@@ -120,14 +118,14 @@ std::shared_ptr<const DirectPlan> make_plan(const Key& key) try {
     return finish<dnnl::convolution_forward>(plan, forward, false);
   }
   if (key.pass == ConvPass::data) {
-    const dnnl::convolution_backward_data::primitive_desc data(
-        {direct, l.x, l.w, l.y, l.strides, l.dilations, l.padding, l.padding}, attr, onednn::engine(), forward);
+    const auto data = onednn::describe_backward<dnnl::convolution_backward_data>(
+        forward, direct, l.x, l.w, l.y, l.strides, l.dilations, l.padding, l.padding);
     if (uses_a_register_twice(key.shape, data.impl_info_str())) return nullptr;
     plan.w = data.weights_desc();
     return finish<dnnl::convolution_backward_data>(plan, data, false);
   }
-  const dnnl::convolution_backward_weights::primitive_desc weight(
-      {direct, l.x, l.w, l.y, l.strides, l.dilations, l.padding, l.padding}, attr, onednn::engine(), forward);
+  const auto weight = onednn::describe_backward<dnnl::convolution_backward_weights>(
+      forward, direct, l.x, l.w, l.y, l.strides, l.dilations, l.padding, l.padding);
   plan.w = weight.diff_weights_desc();
   return finish<dnnl::convolution_backward_weights>(plan, weight, true);
 } catch (const dnnl::error& failure) {
