@@ -3,6 +3,9 @@
 # (kernels/cuda/loaded_library.h); the build remembers the folders where it finds them.
 if(VERGENCE_CUDA STREQUAL "AUTO")
   include(CheckLanguage)
+  if(NOT CMAKE_CUDA_COMPILER)  # it may have been installed since
+    unset(CMAKE_CUDA_COMPILER CACHE)
+  endif()
   check_language(CUDA)
   if(CMAKE_CUDA_COMPILER)
     set(VERGENCE_CUDA_FOUND ON)
@@ -12,6 +15,13 @@ elseif(VERGENCE_CUDA)
 endif()
 if(NOT VERGENCE_CUDA_FOUND)
   message(STATUS "Vergence: without CUDA")
+  if(VERGENCE_CUDA STREQUAL "AUTO")
+    execute_process(COMMAND nvidia-smi -L RESULT_VARIABLE no_gpu OUTPUT_QUIET ERROR_QUIET)
+    if(no_gpu EQUAL 0)
+      message(WARNING "Vergence: this machine has a GPU, but there is no CUDA compiler in PATH: this build is for the CPU alone. "
+                      "Put nvcc's folder into PATH, often /usr/local/cuda/bin, and configure again")
+    endif()
+  endif()
   return()
 endif()
 

@@ -39,8 +39,13 @@ fi
 
 begin build "build"
 configure=(-S . -B build -DCMAKE_BUILD_TYPE=Release -DVERGENCE_TESTS=ON -DVERGENCE_CUDA=AUTO -DVERGENCE_WERROR=ON)
-# Without a GPU to run them, the kernels are compiled for one architecture, which is quick.
-nvidia-smi -L >/dev/null 2>&1 || configure+=(-DVERGENCE_CUDA_ARCHITECTURES=90a-real)
+# Without a GPU to run them, the kernels are compiled for one architecture, which is quick. A folder made so and used on a
+# machine with a GPU takes the default again.
+if ! nvidia-smi -L >/dev/null 2>&1; then
+  configure+=(-DVERGENCE_CUDA_ARCHITECTURES=90a-real)
+elif grep -qs '^VERGENCE_CUDA_ARCHITECTURES:STRING=90a-real$' build/CMakeCache.txt; then
+  configure+=(-UVERGENCE_CUDA_ARCHITECTURES)
+fi
 # In a new build folder everything is compiled, several files of a room at a time, unless one is at work with `fast`.
 # 'cmake -DVERGENCE_UNITY=OFF build' makes a build after an edit quicker again.
 [[ -e build/CMakeCache.txt || ${1:-} == fast ]] || configure+=(-DVERGENCE_UNITY=ON)

@@ -5,13 +5,13 @@
 set -euo pipefail
 
 needed=(g++ cmake ninja-build libcli11-dev libtomlplusplus-dev nlohmann-json3-dev libdnnl-dev
-  libopenblas-openmp-dev liblbfgs-dev libstb-dev libjpeg62-turbo-dev libxxhash-dev libmd-dev
-  libeigen3-dev libprotozero-dev libzip-dev)
+  libopenblas-openmp-dev liblbfgs-dev libstb-dev libjpeg-dev libxxhash-dev libmd-dev
+  libeigen3-dev libprotozero-dev libzip-dev curl ca-certificates)
 optional=()
 case "${1:-}" in
   '') ;;
   --tests)
-    needed+=(libgtest-dev xz-utils curl python3)
+    needed+=(libgtest-dev xz-utils python3 python3-venv)
     # For the format check (tests/format.sh), several processes, the comparisons with PyTorch and the look at a report in a
     # browser, which are skipped without them.
     optional=(clang-format-14 openmpi-bin libopenmpi-dev python3-torch python3-torchvision chromium)

@@ -39,6 +39,7 @@ StepContext context_of(const Options& options, std::int64_t step, std::int64_t s
 }
 
 Backend& bench_device(const Options& options) {
+  require_tunable(options);
   Backend& device = device_of(options);
   if (!options.tune) return device;
   KernelChoices choices = device.choices();

@@ -66,6 +66,13 @@ ObjectiveSetup objective_setup(const Options& options, std::int64_t image_size, 
           .ranks = ranks};
 }
 
+void require_tunable(const Options& options) {
+  require_usage(!options.tune || (options.cpu_conv == CpuConv::automatic && options.conv == CudaConv::automatic),
+                "--tune: goes with --cpu-conv auto and --conv auto alone");
+  require_usage(!options.tune || !options.deterministic,
+                "--tune: not with --deterministic: which algorithm is fastest may change from run to run");
+}
+
 KernelChoices kernel_choices(const Options& options) {
   const Precision precision = options.precision;
   require_usage(options.weight_gradients != DType::bf16 || precision == Precision::bf16,

@@ -36,6 +36,9 @@ DType activations_of(const Options& options, const Backend& backend);
 ObjectiveSetup objective_setup(const Options& options, std::int64_t image_size, Backend& backend,
                                std::int64_t channels = 3, const Ranks& ranks = {});
 
+/// Throws UsageError if another option conflicts with --tune.
+void require_tunable(const Options& options);
+
 /// Returns the kernel choices by `--cpu-conv`, `--conv`, `--weight-gradients`, `--precision` and `--deterministic`.
 /// Throws UsageError if they conflict.
 KernelChoices kernel_choices(const Options& options);

@@ -100,11 +100,4 @@ void announce(const RunSetup& run, const std::string& folder, TrainLog& log) {
     say("notice: --weight-gradients bf16 is for GPUs: they stay f32 on ", run.backend.name());
 }
 
-void require_tunable(const Options& options) {
-  require_usage(!options.tune || (options.cpu_conv == CpuConv::automatic && options.conv == CudaConv::automatic),
-                "--tune: goes with --cpu-conv auto and --conv auto alone");
-  require_usage(!options.tune || !options.deterministic,
-                "--tune: not with --deterministic: which algorithm is fastest may change from run to run");
-}
-
 }  // namespace vergence

@@ -49,7 +49,4 @@ std::string described(const RunSetup& run);
 /// Logs the run's settings, plan, folder and device before the first step.
 void announce(const RunSetup& run, const std::string& folder, TrainLog& log);
 
-/// Throws UsageError if another option conflicts with --tune.
-void require_tunable(const Options& options);
-
 }  // namespace vergence
