@@ -62,21 +62,36 @@ std::vector<std::string> pip_folders_of(const std::string& name) {
   return found;
 }
 
-LoadedLibrary::LoadedLibrary(const std::string& name, const std::string& built_with) : name_(name) {
+std::string LoadedLibrary::take(void* handle, const Fault& fault_of) {
+  handle_ = handle;
+  const std::string fault = fault_of ? fault_of(*this) : "";
+  if (fault.empty()) return "";
+  dlclose(handle);
+  handle_ = nullptr;
+  return fault;
+}
+
+LoadedLibrary::LoadedLibrary(const std::string& name, const std::string& built_with, const Fault& fault_of)
+    : name_(name) {
   std::string failures;  // of files that exist
   const auto load = [&](const std::string& folder) {
     std::error_code failure;
     const std::string file = folder + "/" + name;
     if (handle_ || !fs::exists(file, failure)) return;
-    handle_ = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
-    if (!handle_) failures += join("; ", dlerror());
+    if (void* handle = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL); !handle)
+      failures += join("; ", dlerror());
+    else if (const std::string fault = take(handle, fault_of); !fault.empty())
+      failures += join("; ", file, ": ", fault);
   };
   const std::vector<std::string> named = listed_in(own_variable);
   for (const std::string& folder : named) load(folder);
-  if (!handle_) handle_ = dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (!handle_) {
-    const std::string why = dlerror();
-    if (why.find(name + ": cannot open shared object file") == std::string::npos) failures += join("; ", why);
+    if (void* handle = dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL)) {
+      if (const std::string fault = take(handle, fault_of); !fault.empty()) failures += join("; the system's: ", fault);
+    } else if (const std::string why = dlerror();
+               why.find(name + ": cannot open shared object file") == std::string::npos) {
+      failures += join("; ", why);
+    }
   }
   if (!built_with.empty()) load(built_with);
   if (!handle_)

@@ -2,6 +2,7 @@
 // CPU or with our own kernels. Plain C++: part of every build.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <type_traits>
 #include <vector>
@@ -13,9 +14,13 @@ namespace vergence {
 /// A shared library of this process. It is never unloaded.
 class LoadedLibrary {
  public:
+  /// Says why a library that could be loaded cannot be used, such as its version; empty: it can.
+  using Fault = std::function<std::string(const LoadedLibrary&)>;
+
   /// Loads the file `name` ("libcudnn.so.9") from VERGENCE_CUDA_LIBRARIES (folders separated by colons), the system's
-  /// search path, `built_with` (a folder or empty) or pip's folders. Throws Error with the name and these places.
-  LoadedLibrary(const std::string& name, const std::string& built_with);
+  /// search path, `built_with` (a folder or empty) or pip's folders: the first without a fault. Throws Error with the
+  /// name, these places and the faults.
+  LoadedLibrary(const std::string& name, const std::string& built_with, const Fault& fault_of = {});
 
   /// Throws Error if there is no such function.
   template <class Function>
@@ -25,6 +30,8 @@ class LoadedLibrary {
 
  private:
   void* address(const char* name) const;
+  /// Takes the library that dlopen gave, unless it has a fault: returns that, and the library is closed.
+  std::string take(void* handle, const Fault& fault_of);
 
   std::string name_;
   void* handle_ = nullptr;

@@ -96,5 +96,22 @@ TEST(LoadedLibrary, AFileThatIsNoLibraryIsNamedAndTheNextIsTaken) {
   EXPECT_GT(threads_by(LoadedLibrary(name, folder / "good")), 0);
 }
 
+TEST(LoadedLibrary, AnUnusableOneIsNamedAndTheNextIsTaken) {
+  const TemporaryFolder folder;
+  const Variable path("PATH", ""), home("HOME", "");
+  put_library(folder / "old");
+  put_library(folder / "good");
+  const Variable own("VERGENCE_CUDA_LIBRARIES", folder / "old");
+  int looked_at = 0;
+  const LoadedLibrary::Fault first_alone = [&](const LoadedLibrary&) {
+    return ++looked_at == 1 ? std::string("version 1 is too old") : "";
+  };
+  EXPECT_GT(threads_by(LoadedLibrary(name, folder / "good", first_alone)), 0);
+  EXPECT_EQ(looked_at, 2);
+  const std::string why =
+      message_of<Error>([&] { LoadedLibrary(name, folder / "good", [](const LoadedLibrary&) { return "too old"; }); });
+  expect_contains(why, {folder / "old/" + name + ": too old", folder / "good/" + name + ": too old"});
+}
+
 }  // namespace
 }  // namespace vergence

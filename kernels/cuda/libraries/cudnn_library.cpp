@@ -9,12 +9,17 @@ constexpr std::size_t oldest = 90800;
 
 std::string name_of_version(std::size_t version) { return join("cuDNN ", version / 10000, ".", version / 100 % 100); }
 
-Library load() {
-  const LoadedLibrary library(join("libcudnn.so.", CUDNN_MAJOR), VERGENCE_CUDNN_FOLDER);
+std::string cudnn_fault(const LoadedLibrary& library) {
   Library found;
   library.find(found.version, "cudnnGetVersion");
   const std::size_t version = found.version();
-  require(version >= oldest, name_of_version(version), " is too old: expected 9.8 or later");
+  return version >= oldest ? "" : name_of_version(version) + " is too old: expected 9.8 or later";
+}
+
+Library load() {
+  const LoadedLibrary library(join("libcudnn.so.", CUDNN_MAJOR), VERGENCE_CUDNN_FOLDER, cudnn_fault);
+  Library found;
+  library.find(found.version, "cudnnGetVersion");
   library.find(found.status_text, "cudnnGetErrorString");
   library.find(found.last_error, "cudnnGetLastErrorString");
   library.find(found.create, "cudnnCreate");

@@ -7,13 +7,18 @@ namespace {
 
 constexpr int oldest = 21300;
 
-Library load() {
-  const LoadedLibrary library(join("libnccl.so.", NCCL_MAJOR), VERGENCE_NCCL_FOLDER);
+std::string nccl_fault(const LoadedLibrary& library) {
   Library found;
   library.find(found.version, "ncclGetVersion");
   int version = 0;
-  require(found.version(&version) == ncclSuccess && version >= oldest, "NCCL ", version / 10000, ".",
-          version / 100 % 100, " is too old: expected 2.13 or later");
+  if (found.version(&version) == ncclSuccess && version >= oldest) return "";
+  return join("NCCL ", version / 10000, ".", version / 100 % 100, " is too old: expected 2.13 or later");
+}
+
+Library load() {
+  const LoadedLibrary library(join("libnccl.so.", NCCL_MAJOR), VERGENCE_NCCL_FOLDER, nccl_fault);
+  Library found;
+  library.find(found.version, "ncclGetVersion");
   library.find(found.status_text, "ncclGetErrorString");
   library.find(found.last_error, "ncclGetLastError");
   library.find(found.unique_id, "ncclGetUniqueId");

@@ -52,6 +52,13 @@ TEST(BenchSuite, ASettingThatFailsSaysWhyAndTheNextRuns) {
   EXPECT_EQ(failed, std::vector<std::string>{"quarter_batch"});
 }
 
+TEST(BenchSuite, TuningNeedsAChoice) {
+  BenchSettings settings = tiny(6);
+  settings.run.values.tune = true;
+  settings.run.values.conv = CudaConv::cuda;
+  EXPECT_THROW(bench_step(settings), UsageError);
+}
+
 TEST(BenchSettings, TakeWhatTheirEncoderBrings) {
   BenchSettings settings = tiny(6);
   EXPECT_EQ(option_text(bench_options(settings), "width"), "2");
