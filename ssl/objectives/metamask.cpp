@@ -49,7 +49,8 @@ class MetaMask final : public Objective {
         rate_(backend(), setup.weights) {
     bilevel_ = {
         .form = options_.second_order, .radius = options_.radius, .compare = options_.compare, .ranks = setup.ranks};
-    require_usage(options_.virtual_step == VirtualStep::plain || setup.options.optimizer == OptimizerKind::sgd,
+    require_usage(!options_.meta || options_.virtual_step == VirtualStep::plain ||
+                      setup.options.optimizer == OptimizerKind::sgd,
                   "--metamask.virtual_step: 'momentum' needs --optimizer sgd; expected plain with ",
                   text_of(optimizer_words, setup.options.optimizer));
     require_usage(
@@ -304,6 +305,11 @@ void options(OptionBuilder& t) {
            "momentum of the mask's SGD");
   t.number("metamask.mask_weight_decay", option(&MetaMaskOptions::mask_weight_decay), ranges::not_negative,
            "weight decay of the mask's logits");
+  t.only_with("metamask.meta", {"on"},
+              {"metamask.mask_use", "metamask.sigmoid", "metamask.second_order", "metamask.radius", "metamask.compare",
+               "metamask.virtual_step", "metamask.meta_loss", "metamask.meta_batch", "metamask.fused",
+               "metamask.mask_lr", "metamask.mask_momentum", "metamask.mask_weight_decay"});
+  t.idle_with({{"metamask.second_order", {"exact", "none"}}, {"metamask.compare", {"off"}}}, {"metamask.radius"});
 }
 
 }  // namespace

@@ -27,6 +27,7 @@ inline Range from(double low, double high = std::numeric_limits<double>::infinit
 class OptionBuilder {
  public:
   std::vector<OptionEntry> entries;
+  std::vector<EffectRule> effects;
   std::string group;  // the --help heading of the next options
 
   template <class Get>
@@ -87,6 +88,17 @@ class OptionBuilder {
   template <class Get, class T = std::remove_reference_t<std::invoke_result_t<Get, Options&, std::size_t>>>
   void view_choice(const std::string& name, Get get, std::type_identity_t<Words<T>> words, const std::string& help) {
     add_view(name, WordField<Options>(of_view(get, 0), words), WordField<Options>(of_view(get, 1), words), help, {});
+  }
+
+  /// The options `names` have an effect only with one of these values of `decides`. They are texts of the command line.
+  /// A word that leaves the choice to something else, such as "preset", is one of them if that may choose one of them.
+  void only_with(std::string decides, std::vector<std::string> values, std::vector<std::string> names) {
+    effects.push_back({{{std::move(decides), std::move(values), true}}, std::move(names)});
+  }
+  /// The options `names` have no effect if every one of these options has one of its values. No option may decide about
+  /// itself through others: then nothing would be left to tell its runs apart.
+  void idle_with(std::vector<OptionValues> conditions, std::vector<std::string> names) {
+    effects.push_back({std::move(conditions), std::move(names)});
   }
 
  private:

@@ -3,29 +3,12 @@
 #include <algorithm>
 #include <vector>
 
-#include "datasets/dataset.h"
+#include "engine/text/printable.h"
 #include "ssl/options/builder.h"
 #include "ssl/options/table.h"
 
 namespace vergence {
 namespace {
-
-/// The option that decides about others, and the values with which these have an effect.
-struct Rule {
-  const char* decides;
-  std::vector<std::string> values;
-  std::vector<std::string> names;  // "lars." stands for all that begin so
-};
-
-const std::vector<Rule>& rules() {
-  static const std::vector<Rule> all{{"optimizer", {"sgd", "lars"}, {"momentum"}},
-                                     {"optimizer", {"sgd"}, {"nesterov"}},
-                                     {"optimizer", {"lars"}, {"lars."}},
-                                     {"optimizer", {"adam", "adamw"}, {"adam."}},
-                                     {"schedule", {"step"}, {"step-epochs", "step-factor"}},
-                                     {"dataset", image_file_datasets(), {"jpeg", "decode", "bad-images"}}};
-  return all;
-}
 
 bool is_among(const std::vector<std::string>& all, const std::string& one) {
   return std::find(all.begin(), all.end(), one) != all.end();
@@ -35,6 +18,17 @@ bool is_of(const std::string& name, const std::vector<std::string>& names) {
   return std::any_of(names.begin(), names.end(), [&](const std::string& each) {
     return each.ends_with('.') ? name.starts_with(each) : name == each;
   });
+}
+
+/// "--second_order exact and --compare off" if the rule's conditions hold, else empty.
+std::string reason_by(const EffectRule& rule, const Options& options) {
+  std::string reason;
+  for (const OptionValues& condition : rule.conditions) {
+    const std::string value = option_text(options, condition.option);
+    if (is_among(condition.values, value) == condition.others) return "";
+    reason += join(reason.empty() ? "" : " and ", "--", condition.option, " ", shortened(value));
+  }
+  return reason;
 }
 
 /// Whether the run's objective builds on the base method `name`.
@@ -52,9 +46,9 @@ std::string without_effect_by(const std::string& name, const Options& options) {
       return "--objective " + options.objective;
     if (is_among(dataset_names(), owner) && owner != options.dataset) return "--dataset " + options.dataset;
   }
-  for (const Rule& rule : rules()) {
-    const std::string value = option_text(options, rule.decides);
-    if (is_of(name, rule.names) && !is_among(rule.values, value)) return join("--", rule.decides, " ", value);
+  for (const EffectRule& rule : effect_rules()) {
+    if (!is_of(name, rule.names)) continue;
+    if (std::string reason = reason_by(rule, options); !reason.empty()) return reason;
   }
   return "";
 }

@@ -1,8 +1,7 @@
 // One line per option of `pretrain`.
 #include "ssl/options/table.h"
 
-#include <utility>
-
+#include "datasets/dataset.h"
 #include "datasets/registry.h"
 #include "models/encoder.h"
 #include "ssl/options/builder.h"
@@ -85,6 +84,11 @@ void add_training(OptionBuilder& t) {
   t.number("adam.beta1", FIELD(adam.beta1), below_one, "adam, adamw: decay of the first moment");
   t.number("adam.beta2", FIELD(adam.beta2), below_one, "adam, adamw: decay of the second moment");
   t.number("adam.epsilon", FIELD(adam.epsilon), positive, "adam, adamw: added to the denominator");
+  t.only_with("optimizer", {"sgd", "lars"}, {"momentum"});
+  t.only_with("optimizer", {"sgd"}, {"nesterov"});
+  t.only_with("optimizer", {"lars"}, {"lars."});
+  t.only_with("optimizer", {"adam", "adamw"}, {"adam."});
+  t.only_with("schedule", {"step"}, {"step-epochs", "step-factor"});
 }
 
 void add_objectives(OptionBuilder& t) {
@@ -188,25 +192,30 @@ void add_run(OptionBuilder& t) {
   t.flag("deterministic", FIELD(deterministic), "on a GPU: the same bits in every run (the CPU always gives the same)");
   t.flag("tune", FIELD(tune),
          "choose convolution algorithms by timing them, not by the fixed rule; saved in tuning.json");
+  t.only_with("dataset", image_file_datasets(), {"jpeg", "decode", "bad-images"});
 }
 
 #undef FIELD
 #undef VIEW
 
-}  // namespace
-
-const std::vector<OptionEntry>& option_table() {
-  static const std::vector<OptionEntry> table = [] {
+const OptionBuilder& declared_options() {
+  static const OptionBuilder all = [] {
     OptionBuilder t;
     add_task(t);
     add_training(t);
     add_objectives(t);
     add_views(t);
     add_run(t);
-    return std::move(t.entries);
+    return t;
   }();
-  return table;
+  return all;
 }
+
+}  // namespace
+
+const std::vector<OptionEntry>& option_table() { return declared_options().entries; }
+
+const std::vector<EffectRule>& effect_rules() { return declared_options().effects; }
 
 const OptionEntry* find_option(const std::string& name) {
   for (const OptionEntry& entry : option_table()) {

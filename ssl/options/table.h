@@ -59,8 +59,24 @@ struct OptionEntry {
   bool is_list() const { return std::holds_alternative<std::function<std::vector<double>&(Options&)>>(fields[0]); }
 };
 
+/// An option, and values of it as on the command line: these, or all others.
+struct OptionValues {
+  std::string option;
+  std::vector<std::string> values;
+  bool others = false;
+};
+
+/// Options that have no effect while each of the conditions holds. "lars." stands for all names that begin so.
+struct EffectRule {
+  std::vector<OptionValues> conditions;
+  std::vector<std::string> names;
+};
+
 /// All options, in the order of the help and of the saved file.
 const std::vector<OptionEntry>& option_table();
+
+/// What the declarations say about options that do nothing beside others (ssl/options/effects.h).
+const std::vector<EffectRule>& effect_rules();
 
 /// The option of that name, or null.
 const OptionEntry* find_option(const std::string& name);

@@ -55,6 +55,18 @@ bool tells_apart(const OptionRow& row) {
   return values.size() > 1;
 }
 
+/// Gives options without effect on any group their values: they tell groups apart that nothing else does.
+void show_idle(std::vector<OptionRow>& rows, const std::vector<RunFiles>& runs, const std::vector<RunGroup>& groups) {
+  for (OptionRow& row : rows) {
+    if (std::any_of(row.values.begin(), row.values.end(), [](const std::string& value) { return !value.empty(); }))
+      continue;
+    for (std::size_t i = 0; i < groups.size(); ++i) {
+      const std::string value = option_text(runs[groups[i].runs[0]].options, row.name);
+      row.values[i] = value.empty() ? "unset" : value;
+    }
+  }
+}
+
 /// One row for an option of both views where the groups' two values agree.
 void join_views(std::vector<OptionRow>& rows) {
   for (std::size_t i = 0; i < rows.size(); ++i) {
@@ -138,7 +150,10 @@ Grouping group_runs(const std::vector<RunFiles>& runs) {
   const std::vector<OptionRow> all = rows_of(runs, found.groups);
   found.options = all;
   std::erase_if(found.options, [](const OptionRow& row) { return !tells_apart(row); });
-  if (!tell_all_apart(found.options, found.groups.size())) found.options = all;
+  if (!tell_all_apart(found.options, found.groups.size())) {
+    found.options = all;
+    show_idle(found.options, runs, found.groups);
+  }
   join_views(found.options);
   label(found.groups, found.options, runs);
   return found;

@@ -15,7 +15,8 @@ struct RunGroup {
   std::vector<std::size_t> left_out = {};  // unfinished runs beside finished ones, by seed: in no figure
 };
 
-/// An option that differs, with each group's value; empty where the option has no effect.
+/// An option that differs, with each group's value; empty where the option has no effect, unless it has none on any
+/// group and nothing else tells two groups apart.
 struct OptionRow {
   std::string name;
   std::vector<std::string> values;

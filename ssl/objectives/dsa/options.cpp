@@ -42,6 +42,27 @@ std::int64_t common_neighbors(const DsaOptions& options, std::int64_t images) {
   return std::llround(5 * chance);
 }
 
+/// Which options do nothing beside others. An option left at "preset" may have any of a preset's values.
+void dsa_effects(OptionBuilder& t) {
+  t.only_with("dsa.prior_net", {"preset", "stage1", "supervised"},
+              {"dsa.prior_file", "dsa.prior_norm", "dsa.prior_stem"});
+  t.only_with("dsa.prior_net", {"preset", "stage1"}, {"dsa.stage1_epochs"});
+  t.only_with("dsa.prior_file", {""}, {"dsa.stage1_epochs"});
+  t.only_with("dsa.prior_net", {"ema"}, {"dsa.prior_momentum"});
+  t.idle_with({{"dsa.prior_net", {"none"}}},
+              {"dsa.lambda2", "dsa.score", "dsa.eta", "dsa.mu", "dsa.prior_temperature", "dsa.tau_p", "dsa.quantile",
+               "dsa.calibration_batches", "dsa.prior_reduce"});
+  t.idle_with({{"dsa.am_mode", {"none"}}}, {"dsa.lambda2", "dsa.am_act", "dsa.cross", "dsa.detach_M_in_adj",
+                                            "dsa.detach_z_in_am", "dsa.prior_reduce"});
+  t.idle_with({{"dsa.lambda1", {"0"}}},
+              {"dsa.warmup", "dsa.ramp", "dsa.tau_w", "dsa.detach_M_in_adj", "dsa.score", "dsa.eta", "dsa.mu"});
+  t.idle_with({{"dsa.lambda2", {"0"}}}, {"dsa.prior_reduce"});
+  t.only_with("dsa.score", {"good_neighbor"}, {"dsa.eta", "dsa.mu"});
+  t.only_with("dsa.prior_temperature", {"preset", "fixed"}, {"dsa.tau_p"});
+  t.only_with("dsa.prior_temperature", {"preset", "calibrated", "running"},
+              {"dsa.quantile", "dsa.calibration_batches"});
+}
+
 }  // namespace
 
 DsaSettings resolve(const DsaOptions& options, std::int64_t images) {
@@ -158,6 +179,7 @@ void declare_dsa(OptionBuilder& t) {
   t.choice("dsa.prior_reduce", option(&DsaOptions::prior_reduce),
            {{"sum4", PriorReduce::sum4}, {"mean4", PriorReduce::mean4}},
            "prior loss: sum or mean over the four blocks of pairs of views");
+  dsa_effects(t);
 }
 
 }  // namespace vergence

@@ -3,6 +3,28 @@
 #include "ssl/method.h"
 
 namespace vergence {
+namespace {
+
+/// Which options do nothing beside others.
+void icl_msr_effects(OptionBuilder& t) {
+  t.only_with(
+      "icl_msr.train", {"meta"},
+      {"icl_msr.virtual_lr", "icl_msr.outer_views", "icl_msr.second_order", "icl_msr.radius", "icl_msr.compare"});
+  t.only_with("icl_msr.train", {"meta", "ordinary"},
+              {"icl_msr.every", "icl_msr.gamma", "icl_msr.meta_optimizer", "icl_msr.meta_lr", "icl_msr.meta_momentum",
+               "icl_msr.meta_weight_decay"});
+  t.idle_with({{"icl_msr.lambda", {"0"}}},
+              {"icl_msr.normalize", "icl_msr.average", "icl_msr.streaming", "icl_msr.virtual_lr", "icl_msr.outer_views",
+               "icl_msr.second_order", "icl_msr.radius", "icl_msr.compare"});
+  t.idle_with({{"icl_msr.second_order", {"none"}}},
+              {"icl_msr.virtual_lr", "icl_msr.outer_views", "icl_msr.radius", "icl_msr.compare"});
+  t.idle_with({{"icl_msr.second_order", {"exact"}}, {"icl_msr.compare", {"off"}}}, {"icl_msr.radius"});
+  t.only_with("icl_msr.meta_optimizer", {"sgd"}, {"icl_msr.meta_momentum"});
+  t.only_with("icl_msr.build", {"features", "images"}, {"icl_msr.hidden"});
+  t.idle_with({{"icl_msr.strata", {"1"}}}, {"icl_msr.gamma"});
+}
+
+}  // namespace
 
 RegularizerSettings regularizer_settings(const IclMsrOptions& options, const EncoderSettings& encoder) {
   RegularizerSettings settings;
@@ -85,6 +107,7 @@ void declare_icl_msr(OptionBuilder& t) {
            "momentum of the regularizer's optimizer, if sgd");
   t.number("icl_msr.meta_weight_decay", option(&IclMsrOptions::meta_weight_decay), ranges::not_negative,
            "weight decay of the regularizer");
+  icl_msr_effects(t);
 }
 
 }  // namespace vergence

@@ -271,6 +271,12 @@ void options(OptionBuilder& t) {
   t.number("mrcl.recalibrate", option(&MrclOptions::recalibrate), ranges::not_negative,
            "re-estimate the encoder's batch norm statistics after training on N batches of un-masked images; 0: keep "
            "those of training");
+  t.idle_with({{"mrcl.alpha", {"0"}}},
+              {"mrcl.rec_variance", "mrcl.rec_input", "mrcl.rec_target", "mrcl.rec_region", "mrcl.rec_norm",
+               "mrcl.rec_patch_norm", "mrcl.rec_detach_encoder", "mrcl.decoder_width"});
+  t.only_with("mrcl.rec_patch_norm", {"off"}, {"mrcl.rec_variance"});
+  t.idle_with({{"mrcl.mask_ratio", {"0"}}}, {"mrcl.mask_fill", "mrcl.mask_views", "mrcl.target_clean"});
+  t.idle_with({{"mrcl.mask_views", {"none"}}}, {"mrcl.mask_fill", "mrcl.target_clean"});
 }
 
 }  // namespace

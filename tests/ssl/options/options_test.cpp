@@ -374,6 +374,8 @@ TEST(PretrainOptions, WithoutEffectAreNoticed) {
   EXPECT_EQ(by("byol.momentum", {"--objective", "dsa"}), "--objective dsa");
   EXPECT_EQ(by("confounded_shapes.confounding", {"--dataset", "cifar10"}), "--dataset cifar10");
   EXPECT_EQ(by("view1.hue", {}), "");
+  const Options recipe = parse({"--objective", "dsa"});
+  EXPECT_EQ(recipe.applied.size(), 1u) << "nothing of the recipe's own values";
   const Options noticed = parse({"--optimizer", "adam", "--momentum", "0.5", "--lr", "0.1"});
   EXPECT_EQ(noticed.applied.back(), "notice: --momentum has no effect with --optimizer adam");
 }

@@ -221,6 +221,25 @@ TEST(Groups, ShowNoOptionThatHasNoEffect) {
   EXPECT_EQ(both.options[0].name, "view.hue");
 }
 
+TEST(Groups, ShowNoOptionThatItsObjectiveDoesNotUse) {
+  Runs runs;
+  Options plain = seeded(1, "metamask"), learned = plain;
+  set_option(plain, "metamask.meta", "off");
+  set_option(learned, "metamask.mask_lr", "0.5");
+  const Grouping grouping = group_runs(read_runs({runs.add("a", plain), runs.add("b", learned)}));
+  ASSERT_EQ(grouping.options.size(), 1u) << "not metamask.mask_lr, which no mask has";
+  EXPECT_EQ(grouping.options[0].name, "metamask.meta");
+  EXPECT_EQ(grouping.groups[0].label, "metamask, metamask.meta off");
+  // Where nothing else differs, it is all that tells the runs apart.
+  Options other = plain;
+  set_option(other, "metamask.mask_lr", "0.5");
+  const Grouping alike = group_runs(read_runs({runs.add("c", plain), runs.add("d", other)}));
+  ASSERT_EQ(alike.groups.size(), 2u);
+  ASSERT_EQ(alike.options.size(), 1u);
+  EXPECT_EQ(alike.options[0].values, (std::vector<std::string>{"0.001", "0.5"}));
+  EXPECT_EQ(alike.groups[1].label, "metamask, metamask.mask_lr 0.5");
+}
+
 TEST(Compare, TakesTheLatestResultOfEachKind) {
   Runs runs;
   const std::string more = R"({"tool":"linear_probe","protocol":"lbfgs","judged_on":"cifar10","split":"test",)"
