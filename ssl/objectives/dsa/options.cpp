@@ -42,6 +42,20 @@ std::int64_t common_neighbors(const DsaOptions& options, std::int64_t images) {
   return std::llround(5 * chance);
 }
 
+/// Refuses what would leave an option or a loss without effect.
+void refuse_idle(const DsaOptions& options, const DsaSettings& settings, std::int64_t images) {
+  const PriorNet net = settings.network.net;
+  require_usage(options.prior_file.empty() || net == PriorNet::stage1 || net == PriorNet::supervised,
+                "--dsa.prior_file: --dsa.prior_net ", text_of(prior_net_words, std::optional(net)),
+                " reads no file; expected --dsa.prior_net stage1 with it, or supervised");
+  if (!settings.scores || settings.mu < options.eta) return;
+  const bool given = options.mu > 0;
+  const std::string value = given ? join(options.mu) : join("0 means 5 eta^2 / batch, here ", settings.mu);
+  throw UsageError(join("--dsa.mu: ", value, ", but two images have at most --dsa.eta, ", options.eta,
+                        ", neighbors in common, so every score would be 0; expected less than ", options.eta,
+                        given ? "" : join(", or a larger --batch than ", images)));
+}
+
 /// Which options do nothing beside others. An option left at "preset" may have any of a preset's values.
 void dsa_effects(OptionBuilder& t) {
   t.only_with("dsa.prior_net", {"preset", "stage1", "supervised"},
@@ -65,7 +79,7 @@ void dsa_effects(OptionBuilder& t) {
 
 }  // namespace
 
-DsaSettings resolve(const DsaOptions& options, std::int64_t images) {
+DsaSettings resolve(const DsaOptions& options, std::int64_t images, bool resumed) {
   const Preset& preset = options.preset == DsaPreset::code ? code : paper;
   const MatrixSource source = options.am_mode.value_or(preset.am_mode);
   DsaSettings settings;
@@ -99,6 +113,7 @@ DsaSettings resolve(const DsaOptions& options, std::int64_t images) {
                 "--dsa.am_mode none: expected a --dsa.prior_net to take the matrix from, got none");
   require_usage(!settings.scores || options.eta < images, "--dsa.eta: expected less than the batch of ", images,
                 ", got ", options.eta);
+  if (!resumed) refuse_idle(options, settings, images);
   return settings;
 }
 

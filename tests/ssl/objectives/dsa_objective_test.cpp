@@ -270,6 +270,27 @@ TEST(DsaObjective, ContradictionsAreRefused) {
   EXPECT_NE(message_of([] { tiny("dsa", {{"dsa.tau_w", "0"}}); }).find("above 0"), std::string::npos);
 }
 
+TEST(DsaObjective, WhatWouldDoNothingIsRefusedButInAResumedRun) {
+  const auto expect_refused = [](const Switches& switches, const std::string& message) {
+    Options options = tiny("dsa", switches);
+    EXPECT_EQ(message_of([&] { small_objective(options); }), message);
+    options.resume = true;
+    EXPECT_NO_THROW(small_objective(options)) << "as earlier versions trained it";
+  };
+  for (const char* net : {"ema", "random", "pixels", "none"})
+    expect_refused({{"dsa.prior_net", net}, {"dsa.prior_file", "encoder.safetensors"}},
+                   join("--dsa.prior_file: --dsa.prior_net ", net,
+                        " reads no file; expected --dsa.prior_net stage1 with it, or supervised"));
+  const std::string reason =
+      ", but two images have at most --dsa.eta, 3, neighbors in common, so every score would be 0; expected less than "
+      "3";
+  expect_refused({{"dsa.mu", "3"}}, "--dsa.mu: 3" + reason);
+  expect_refused({{"dsa.mu", "0"}},
+                 "--dsa.mu: 0 means 5 eta^2 / batch, here 8" + reason + ", or a larger --batch than 6");
+  EXPECT_NO_THROW(small_objective(tiny("dsa", {{"dsa.mu", "2"}})));
+  EXPECT_NO_THROW(small_objective(tiny("dsa", {{"dsa.mu", "3"}, {"dsa.score", "ones"}}))) << "without scores";
+}
+
 TEST(DsaObjective, WithoutAPriorNothingTiesTheMatrix) {
   const auto objective = small_objective(tiny("dsa", {{"dsa.prior_net", "none"}}));
   EXPECT_FALSE(objective->needs_plain());

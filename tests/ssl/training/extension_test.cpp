@@ -137,7 +137,7 @@ TEST_F(Extended, InterruptedOrAtOnceTheBitsAreTheSame) {
                                  {"metamask.contrastive_hidden", "32"},
                                  {"metamask.contrastive_output", "32"}});
       if (objective == std::string("dsa"))  // in two stages
-        more.insert(more.end(), {{"dsa.eta", "3"}, {"dsa.mu", "0"}, {"dsa.warmup", "0.5"}});
+        more.insert(more.end(), {{"dsa.eta", "3"}, {"dsa.mu", "1"}, {"dsa.warmup", "0.5"}});
       pretrain(tiny(run, objective, more));
       copy(run, parts);
       EXPECT_EQ(extend_run(run, "2", schedule).started_at, 12);

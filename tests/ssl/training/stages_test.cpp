@@ -24,7 +24,7 @@ class Staged : public ::testing::Test {
   /// DSA whose prior is to be trained: three epochs of four steps in either stage.
   Options tiny(const std::string& run, const Switches& switches = {}) const {
     Options options = small_options("dsa", 4, 16);
-    set_options(options, {{"dsa.eta", "3"}, {"dsa.mu", "0"}, {"dsa.calibration_batches", "6"}});
+    set_options(options, {{"dsa.eta", "3"}, {"dsa.mu", "1"}, {"dsa.calibration_batches", "6"}});
     options = small_run(options, folder_ / run);
     set_options(options, switches);
     return options;
