@@ -227,6 +227,15 @@ TEST(Recipes, EveryObjectiveStartsFromNothing) {
   }
 }
 
+TEST(Recipes, DsaAttractsFewerPairsWhereClassesAreMany) {
+  for (const std::string& recipe : recipe_names()) {
+    const Options options = recipe_options(recipe);
+    if (options.objective != "dsa" || value_of(options, "dsa.preset") == "dsa-code") continue;
+    const bool hundred = options.dataset == "cifar100" || options.dataset == "imagenet100";
+    EXPECT_EQ(value_of(options, "dsa.quantile"), hundred ? "0.02" : "0.1") << recipe;
+  }
+}
+
 TEST(Recipes, EveryDataSetHasOneForEveryObjective) {
   std::map<std::string, std::set<std::string>> of_data_set;
   for (const std::string& recipe : recipe_names()) {
