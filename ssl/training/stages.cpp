@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <optional>
+#include <utility>
 
 #include "datasets/verify.h"
 #include "engine/io/files.h"
@@ -23,14 +24,18 @@ namespace {
 /// Both stages of a run.
 struct Stages {
   Options first, second;
+  std::string notice;  // on stage 1's schedule; empty, or a line
   void (*take_encoder)(Options& options, const std::string& file);
 };
 
-/// Scales the schedule to another number of epochs; the warm-up keeps its length.
-void fit_schedule(Options& options, std::int64_t epochs_before) {
+/// Scales the schedule to another number of epochs; the warm-up keeps its length, up to these epochs (of a warm-up as
+/// long as the run, Schedule leaves a tenth). Returns a notice if that makes it shorter.
+std::string fit_schedule(Options& options, std::int64_t epochs_before) {
   const auto epochs = static_cast<double>(options.epochs);
   for (double& milestone : options.step_epochs) milestone = milestone * epochs / static_cast<double>(epochs_before);
-  options.warmup_epochs = std::min(options.warmup_epochs, epochs);
+  if (options.warmup_epochs <= epochs) return "";
+  const double given = std::exchange(options.warmup_epochs, epochs);
+  return join("notice: --warmup-epochs ", given, " is more than stage 1's ", counted(options.epochs, "epoch"), "\n");
 }
 
 /// None if the objective needs no first run.
@@ -40,9 +45,9 @@ std::optional<Stages> stages_of(const Options& options) {
     const Options before = before_extensions(options);  // which lengthen stage 2 alone
     std::optional<Options> first = entry.first_run(before);
     if (!first) return {};
-    fit_schedule(*first, before.epochs);
+    std::string notice = fit_schedule(*first, before.epochs);
     first->out = (std::filesystem::path(options.run_folder()) / "stage1").string();
-    Stages stages{std::move(*first), options, entry.take_encoder};
+    Stages stages{std::move(*first), options, std::move(notice), entry.take_encoder};
     stages.take_encoder(stages.second, "");
     return stages;
   }
@@ -86,7 +91,7 @@ TrainingResult run_stages(Stages& stages, RunData& data, RunFolder& folder, RunN
   } else {
     notes.begin(folder, stages.second, 0, sharing.ranks);
     folder.write_config(options_to_toml(stages.second));
-    notes.log.say(heading(1, stages.first));
+    notes.log.say(heading(1, stages.first) + stages.notice);
     std::optional<RunFolder> of_stage;
     world.together([&] { open_folder(of_stage, stages.first, world); });
     RunNotes notes_of_stage(&notes);
@@ -168,7 +173,7 @@ std::string describe_plan(const Options& given, int ranks) {
   const TimedPlan second = timed_plan(stages->second, data, ranks), first = timed_plan(stages->first, data, ranks);
   const std::string whole = join("both stages       ", counted(first.plan.steps + second.plan.steps, "step"), ", ",
                                  flops_text(first.plan.flops() + second.plan.flops()));
-  text += heading(1, stages->first) + first.text + heading(2, stages->second) + second.text + whole;
+  text += heading(1, stages->first) + stages->notice + first.text + heading(2, stages->second) + second.text + whole;
   return text + (first.seconds > 0 && second.seconds > 0 ? ", " + about_duration(first.seconds + second.seconds) : "") +
          "\n";
 }

@@ -212,6 +212,8 @@ TEST_F(Staged, ThePlanHasBothStages) {
   expect_said(plan.substr(second),
               {" (dsa)\n", "steps             12 (3 epochs of 4; ", "\nboth stages       20 steps, "});
   EXPECT_FALSE(fs::exists(options.out));
+  expect_said(describe_plan(tiny("run", {{"dsa.stage1_epochs", "2"}, {"warmup-epochs", "30"}})),
+              {"notice: --warmup-epochs 30 is more than stage 1's 2 epochs\n", "the run of 2: cut to 0.2 epochs"});
   // An encoder that is still to be trained costs what a trained one does.
   Options short_run = tiny("run");
   short_run.max_steps = 1;
