@@ -57,7 +57,7 @@ class Mrcl final : public MethodObjective {
         erased_(options_.mask_views == MaskViews::none ? 0 : grid_.count(options_.mask_ratio)),
         channels_(setup.encoder.channels),
         masks_(grid_, erased_, options_.mask_fill == MaskFill::noise, backend(), channels_) {
-    check();
+    check(setup.options.resume);
     std::vector<NamedTensor> more;
     if (options_.alpha > 0) {
       decoder_ = make_decoder({.features = options_.rec_input == DecoderInput::map ? setup.encoder.shape().map_channels
@@ -157,8 +157,16 @@ class Mrcl final : public MethodObjective {
     Parts parts;                         // of the base's loss
   };
 
-  void check() const {
+  /// Earlier versions trained without masks if the ratio rounds to none; their runs may go on.
+  void check(bool resumed) const {
+    const auto patches = static_cast<double>(grid_.patches());
+    require_usage(resumed || erased_ > 0 || options_.mask_ratio == 0 || options_.mask_views == MaskViews::none,
+                  "--mrcl.mask_ratio: ", options_.mask_ratio, " of an image's ", grid_.patches(),
+                  " patches rounds to none; expected at least ", 1 / patches, ", one patch, or 0 for no mask");
     if (options_.alpha == 0) return;
+    require_usage(!options_.rec_patch_norm || grid_.patch * grid_.patch * channels_ > 1,
+                  "--mrcl.mask_patch: a patch of one pixel of one channel has no deviation for --mrcl.rec_patch_norm ",
+                  "on; expected larger patches, or --mrcl.rec_patch_norm off");
     require_usage(options_.rec_region != PixelRegion::masked || erased_ > 0,
                   "--mrcl.rec_region: masked counts erased patches, and ",
                   "none is erased; expected a larger --mrcl.mask_ratio, or all");

@@ -258,6 +258,34 @@ TEST(Mrcl, RefusesWhatCannotBe) {
             std::string::npos);
 }
 
+TEST(Mrcl, RefusesARatioThatErasesNoPatch) {
+  Options options = tiny_mrcl("simclr", {{"mrcl.mask_ratio", "0.007"}});
+  EXPECT_EQ(message_of([&] { make(options); }),
+            "--mrcl.mask_ratio: 0.007 of an image's 64 patches rounds to none; expected at least 0.015625, one patch, "
+            "or 0 for no mask");
+  options.resume = true;
+  EXPECT_NO_THROW(make(options)) << "as earlier versions trained it";
+  for (const Switches& more : {Switches{{"mrcl.mask_ratio", "0.015625"}}, Switches{{"mrcl.mask_ratio", "0"}},
+                               Switches{{"mrcl.mask_ratio", "0.007"}, {"mrcl.mask_views", "none"}}})
+    EXPECT_NO_THROW(make(tiny_mrcl("simclr", more)));
+}
+
+TEST(Mrcl, RefusesToNormalizePatchesOfOneValue) {
+  const auto message = [](const Switches& more, std::int64_t channels) {
+    const Options options = tiny_mrcl("simclr", more);
+    return error_or("accepted", [&] {
+      make_objective({options, encoder_settings(options, 16, channels), cpu_backend(), DType::f64, DType::f64});
+    });
+  };
+  const Switches normalized{{"mrcl.rec_patch_norm", "on"}, {"mrcl.mask_patch", "1"}};
+  EXPECT_EQ(message(normalized, 1),
+            "--mrcl.mask_patch: a patch of one pixel of one channel has no deviation for --mrcl.rec_patch_norm on; "
+            "expected larger patches, or --mrcl.rec_patch_norm off");
+  EXPECT_EQ(message(normalized, 3), "accepted");
+  EXPECT_EQ(message({{"mrcl.mask_patch", "1"}}, 1), "accepted");
+  EXPECT_EQ(message({{"mrcl.rec_patch_norm", "on"}, {"mrcl.mask_patch", "2"}}, 1), "accepted");
+}
+
 TEST(Mrcl, ThePlanCountsTheDecoder) {
   const auto with = make(tiny_mrcl("simclr", {{"mrcl.alpha", "1"}}))->cost(8),
              without = make(tiny_mrcl("simclr", {{"mrcl.alpha", "0"}}))->cost(8),
