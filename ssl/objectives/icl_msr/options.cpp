@@ -88,7 +88,7 @@ void declare_icl_msr(OptionBuilder& t) {
   t.number("icl_msr.every", option(&IclMsrOptions::every), ranges::from(1, 1e9),
            "train the regularizer in every k-th step");
   t.number("icl_msr.virtual_lr", option(&IclMsrOptions::virtual_lr), ranges::not_negative,
-           "learning rate of the virtual step; 0: lr / (1 - momentum) with sgd, 0.5 with other optimizers");
+           "learning rate of the virtual step; 0: lr batch / 256 / (1 - momentum) with sgd, 0.5 with other optimizers");
   t.choice("icl_msr.outer_views", option(&IclMsrOptions::outer_views),
            {{"same", OuterViews::same}, {"fresh", OuterViews::fresh}},
            "views for the loss after the virtual step: the step's own, or new ones of the same images");
