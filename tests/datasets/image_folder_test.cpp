@@ -85,6 +85,14 @@ TEST_F(ImageFolderTest, ClassFoldersAloneHaveNoTestSplit) {
   expect_contains(message_of([&] { open("test"); }), {folder.path(), "no test/ or val/", "--split val"});
 }
 
+TEST_F(ImageFolderTest, EveryTenthOfFewImagesIsNone) {
+  folder.classes(".", 4);
+  EXPECT_EQ(message_of([&] { open("val"); }), "image_folder: " + folder.path() +
+                                                  " has 8 images, too few for --split val, which is every tenth of "
+                                                  "them");
+  EXPECT_EQ(open("probe_without_val").count, 8);
+}
+
 TEST_F(ImageFolderTest, AClassCalledTrainIsNotTakenForTheTrainingImages) {
   for (const char* name : {"car/1.png", "train/1.png"}) folder.picture(name);
   expect_contains(message_of([&] { open("train"); }), {"has train/ beside car/"});

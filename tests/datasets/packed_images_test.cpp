@@ -6,6 +6,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "datasets/class_lists.h"
 #include "datasets/loading/image_reader.h"
 #include "datasets/loading/loader.h"
 #include "datasets/readers/images/folder.h"
@@ -86,6 +87,54 @@ TEST_F(PackedImagesTest, WithoutTestImagesItNamesTheSplitThatThereIs) {
             "image_folder: " + file +
                 " has no images of the split 'test'; --split val takes every tenth image of the others");
   EXPECT_EQ(open_dataset(settings(file), "val").count, 3);
+}
+
+TEST_F(PackedImagesTest, EveryTenthOfFewImagesIsNone) {
+  folder.classes(".", 4);
+  pack(0);
+  EXPECT_EQ(message_of([&] { open_dataset(settings(file), "val"); }),
+            "image_folder: " + file + " has 8 images, too few for --split val, which is every tenth of them");
+  EXPECT_EQ(open_dataset(settings(file), "probe_without_val").count, 8);
+}
+
+TEST_F(PackedImagesTest, ImageNet100TakesItsClassesAsOfAFolder) {
+  const auto opened = [](const std::string& name, const std::string& directory, const std::string& split) {
+    return open_dataset({.name = name, .directory = directory}, split);
+  };
+  for (const char* part : {"train/", "val/"}) {
+    int number = 0;
+    for (const std::string& name : shipped_classes("imagenet100")) folder.picture(part + name + "/1.png", ++number);
+    for (const char* name : {"n00000001/1.png", "n01700000/1.png", "n09999999/1.png"})
+      folder.picture(part + ""s + name);
+  }
+  DatasetSettings given = settings(folder.path());
+  given.name = "imagenet";
+  pack_images(given, file, 0);
+  EXPECT_EQ(opened("imagenet", file, "train").count, 103);
+  for (const char* split : {"train", "val", "test"}) {
+    const Dataset packed = opened("imagenet100", file, split), files = opened("imagenet100", folder.path(), split);
+    EXPECT_EQ(packed.classes, 100);
+    EXPECT_EQ(packed.count, *split == 'v' ? 10 : 100);
+    EXPECT_EQ(packed.class_names, files.class_names);
+    EXPECT_EQ(packed.labels, files.labels);
+    for (std::int64_t i = 0; i < packed.count; ++i) EXPECT_EQ(packed.image_name(i), files.image_name(i));
+  }
+}
+
+TEST_F(PackedImagesTest, ImageNet100NeedsItsClasses) {
+  for (const char* inner : {"train/n02869837/1.png", "train/n01749939/1.png"}) folder.picture(inner);
+  pack(0);
+  EXPECT_EQ(open_dataset(settings(file), "train").count, 2);
+  expect_contains(message_of([&] { open_dataset({.name = "imagenet100", .directory = file}, "train"); }),
+                  {"imagenet100: " + file + " has no class 'n", "build/pack DIR FILE --dataset imagenet100"});
+}
+
+TEST_F(PackedImagesTest, ClassesBesideNoneAreRefusedBeforeTheWork) {
+  folder.picture("train/1.png");
+  folder.classes("val", 2);
+  EXPECT_EQ(open_dataset(settings(folder.path()), "test").classes, 2);
+  expect_contains(message_of([&] { pack(0); }), {folder / "train has no folders of classes", folder / "val has"});
+  EXPECT_FALSE(fs::exists(file) || fs::exists(file + ".partial"));
 }
 
 TEST_F(PackedImagesTest, TheShortSideShrinksAndNothingGrows) {

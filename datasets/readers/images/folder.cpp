@@ -24,9 +24,8 @@ namespace {
 namespace fs = std::filesystem;
 
 std::vector<std::string> wanted_classes(const DatasetSettings& settings) {
-  const std::string name =
-      settings.classes.empty() && settings.name == "imagenet100" ? "imagenet100" : settings.classes;
-  if (name.empty()) return {};
+  const std::string& name = settings.classes;
+  if (name.empty()) return settings.name == "imagenet100" ? shipped_classes("imagenet100") : std::vector<std::string>();
   std::error_code error;
   if (auto shipped = shipped_classes(name); !shipped.empty() && !fs::is_regular_file(name, error)) return shipped;
   return read_class_names(name);
@@ -164,6 +163,9 @@ FolderParts list_parts(const DatasetSettings& settings) {
         parts.notices.push_back(notice);
     for (std::size_t i = 0; i < list.files.size(); ++i) {
       parts.paths.push_back(list.path(i));
+    require_usage(list.classes.empty() == parts.classes.empty(), settings.name, ": ", folders.train.string(),
+                  " has no folders of classes, but ", folder.string(),
+                  " has: one file cannot hold both; pack each alone, or sort the images of the first into classes");
       parts.labels.push_back(list.labels.empty() ? -1 : list.labels[i]);
       parts.parts.push_back(part);
     }
@@ -183,6 +185,7 @@ Dataset open_image_folder(const DatasetSettings& settings, const std::string& sp
   std::vector<KnownImage> images = look_at_images(list, settings, complaints);
 
   Dataset data;
+  require_enough_for_tenths(settings, rule, all);
   data.name = settings.name;
   data.split = split;
   data.count = static_cast<std::int64_t>(list.files.size());

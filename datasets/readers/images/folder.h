@@ -39,7 +39,7 @@ struct FolderParts {
   std::vector<std::string> notices;  // like Dataset::notices
 };
 
-/// Throws like open_image_folder for the layout; opens no file.
+/// Throws like open_image_folder for the layout, and where a part has classes but train/ has none; opens no file.
 FolderParts list_parts(const DatasetSettings& settings);
 
 }  // namespace vergence

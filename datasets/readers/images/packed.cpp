@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cstring>
+#include <set>
 
+#include "datasets/class_lists.h"
 #include "datasets/readers/images/folder.h"
 #include "engine/io/xxh.h"
 #include "engine/text/printable.h"
@@ -29,6 +31,33 @@ std::vector<T> values_of(const TensorEntry& tensor) {
   std::vector<T> values(static_cast<std::size_t>(tensor.bytes) / sizeof(T));
   if (!values.empty()) std::memcpy(values.data(), tensor.data, values.size() * sizeof(T));
   return values;
+}
+
+/// The classes of a packed file that a data set takes.
+struct TakenClasses {
+  std::vector<std::string> names;
+  std::vector<std::int32_t> labels;  // of each class of the file; -1: its images are left out
+
+  bool has(std::int32_t label) const { return label < 0 || labels.at(static_cast<std::size_t>(label)) >= 0; }
+};
+
+/// All of the file's; of imagenet100 its own, as of a folder. Throws UsageError if the file lacks one of these.
+TakenClasses taken_classes(const DatasetSettings& settings, const std::vector<std::string>& classes) {
+  std::set<std::string> wanted(classes.begin(), classes.end());
+  if (settings.name == "imagenet100") {
+    const std::vector<std::string> shipped = shipped_classes("imagenet100");
+    for (const std::string& name : shipped)
+      require_usage(wanted.contains(name), settings.name, ": ", settings.directory, " has no class '", name,
+                    "', expected all 100 (build/pack DIR FILE --dataset imagenet100), or --dataset image_folder");
+    wanted = {shipped.begin(), shipped.end()};
+  }
+  TakenClasses taken;
+  for (const std::string& name : classes) {
+    const bool is_taken = wanted.contains(name);
+    taken.labels.push_back(is_taken ? static_cast<std::int32_t>(taken.names.size()) : -1);
+    if (is_taken) taken.names.push_back(name);
+  }
+  return taken;
 }
 
 /// Some images of a packed file as a source.
@@ -143,10 +172,11 @@ Dataset open_packed_images(const DatasetSettings& settings, const std::string& s
   require_usage(settings.classes.empty(), settings.name, ": --classes: ", settings.directory,
                 " has its classes already; give them to pack");
   const auto images = std::make_shared<PackedImages>(settings.directory);
+  TakenClasses taken = taken_classes(settings, images->classes());
   std::array<std::vector<std::int64_t>, 3> of_part;
-  for (std::int64_t i = 0; i < images->count(); ++i) {
-    if (images->is_good(i)) of_part[static_cast<std::size_t>(images->part(i))].push_back(i);
-  }
+  for (std::int64_t i = 0; i < images->count(); ++i)
+    if (images->is_good(i) && taken.has(images->label(i)))
+      of_part[static_cast<std::size_t>(images->part(i))].push_back(i);
   const bool has_val = !of_part[static_cast<std::size_t>(Part::val)].empty();
   const SplitRule rule = split_rule(split, has_val);
   const std::vector<std::int64_t>& part = of_part[static_cast<std::size_t>(rule.part)];
@@ -154,6 +184,7 @@ Dataset open_packed_images(const DatasetSettings& settings, const std::string& s
   for (const std::int64_t i : split_places(rule.keep, static_cast<std::int64_t>(part.size()), settings.limit))
     places.push_back(part[static_cast<std::size_t>(i)]);
   const bool has_tenths = split == "test" && split_rule("val", has_val).keep == SplitRule::Keep::every_tenth;
+  require_enough_for_tenths(settings, rule, static_cast<std::int64_t>(part.size()));
   require_usage(!places.empty(), settings.name, ": ", settings.directory, " has no images of the split '", split, "'",
                 has_tenths ? "; --split val takes every tenth image of the others" : "");
 
@@ -161,10 +192,13 @@ Dataset open_packed_images(const DatasetSettings& settings, const std::string& s
   data.name = settings.name;
   data.split = split;
   data.count = static_cast<std::int64_t>(places.size());
-  data.classes = static_cast<std::int64_t>(images->classes().size());
-  data.class_names = images->classes();
+  data.classes = static_cast<std::int64_t>(taken.names.size());
   if (data.classes > 0)
-    for (const std::int64_t i : places) data.labels.push_back(images->label(i));
+    for (const std::int64_t i : places) {
+      const std::int32_t label = images->label(i);
+      data.labels.push_back(label < 0 ? label : taken.labels[static_cast<std::size_t>(label)]);
+    }
+  data.class_names = std::move(taken.names);
   set_imagenet_statistics(data);
   data.source = std::make_shared<PackedSource>(images, std::move(places), settings.bad_images);
   return data;

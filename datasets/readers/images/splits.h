@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "datasets/dataset.h"
+
 namespace vergence {
 
 /// The parts of such a data set.
@@ -19,6 +21,9 @@ struct SplitRule {
 
 /// `has_val`: whether there are images of Part::val.
 SplitRule split_rule(const std::string& split, bool has_val);
+
+/// Throws UsageError if every tenth of the part's `count` images is none.
+void require_enough_for_tenths(const DatasetSettings& settings, const SplitRule& rule, std::int64_t count);
 
 /// The indices of the split's images among the part's `count` images; `limit` > 0 keeps that many at most, evenly
 /// spaced.
