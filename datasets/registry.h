@@ -13,10 +13,10 @@ namespace vergence {
 
 class LayeredSplit;  // datasets/shapes/layered_images.h
 
-/// Files of one published version of a data set, for --verify.
+/// Files of one published version of a data set, for --verify. The reader takes the first version that is there.
 struct PublishedFiles {
   struct File {
-    std::string name, md5;
+    std::string name, md5;  // md5 "": nobody has published it
   };
   std::string folder;  // the folder that the published archive creates
   std::vector<File> files;

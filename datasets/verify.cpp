@@ -1,6 +1,7 @@
 // MD5 comes from libmd, the BSD systems' library of digests.
 #include "datasets/verify.h"
 
+#include <algorithm>
 #include <array>
 #include <filesystem>
 #ifndef VERGENCE_PLAIN_CPU
@@ -32,6 +33,18 @@ std::string md5_of(const fs::path& file) {
 }
 #endif
 
+/// Throws UsageError for a file that is not as published.
+void verify_files(const fs::path& folder, const PublishedFiles& version,
+                  const std::function<void(const std::string& line)>& report) {
+  for (const PublishedFiles::File& file : version.files) {
+    const std::string path = (folder / file.name).string();
+    const std::string sum = md5_of(path);
+    require_usage(sum == file.md5, path, ": has the MD5 ", sum, ", expected ", file.md5,
+                  ": it is damaged, or not the published file");
+    report(join(path, ": ", sum, ", as published"));
+  }
+}
+
 }  // namespace
 
 void verify_dataset(const DatasetSettings& settings, const std::function<void(const std::string& line)>& report) {
@@ -43,14 +56,12 @@ void verify_dataset(const DatasetSettings& settings, const std::function<void(co
   }
   for (const PublishedFiles& version : entry.published) {
     for (const fs::path& folder : {fs::path(settings.directory), fs::path(settings.directory) / version.folder}) {
-      if (!file_exists(folder / version.files.front().name)) continue;
-      for (const PublishedFiles::File& file : version.files) {
-        const std::string sum = md5_of(folder / file.name);
-        require_usage(sum == file.md5, (folder / file.name).string(), ": has the MD5 ", sum, ", expected ", file.md5,
-                      ": it is damaged, or not the published file");
-        report(join((folder / file.name).string(), ": ", sum, ", as published"));
-      }
-      return;
+      const auto is_there = [&](const PublishedFiles::File& file) { return file_exists(folder / file.name); };
+      const auto found = std::find_if(version.files.begin(), version.files.end(), is_there);
+      if (found == version.files.end()) continue;
+      require_usage(!found->md5.empty(), "--verify: ", (folder / found->name).string(), " is read, of a version of ",
+                    settings.name, " whose sums nobody has published; expected only files of another version");
+      return verify_files(folder, version, report);
     }
   }
   throw UsageError(join("--verify: no published sums for what ", settings.name, " has in '", settings.directory, "'"));

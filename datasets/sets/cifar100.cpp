@@ -18,7 +18,8 @@ DatasetEntry cifar100() {
                    .help = "what to train on: all, or the 60 classes that FC100 does not keep for few-shot episodes",
                    .training = true}},
       // Published with torchvision's source; nobody has published sums of the binary version.
-      .published = {{"cifar-100-python",
+      .published = {{"cifar-100-binary", {{"train.bin", ""}, {"test.bin", ""}}},
+                    {"cifar-100-python",
                      {{"train", "16019d7e3df5f24257cddd939b257f8d"}, {"test", "f0ef6b0ae62326f3e7ffdfab6717acfc"}}}}};
 }
 

@@ -427,6 +427,10 @@ TEST(Verify, FilesThatDifferAndUnknownOnesAreRefused) {
   expect_contains(verify("confounded_shapes"), {"no published sums"});
   write_atomically(folder / "train", "abc");
   expect_contains(verify("cifar100"), {folder / "train", "900150983cd24fb0d6963f7d28e17f72", "16019d7e3df5f242"});
+  for (const char* binary : {"cifar-100-binary/test.bin", "train.bin"}) {  // which is read then
+    write(folder / binary, "abc");
+    expect_contains(verify("cifar100"), {folder / binary + " is read, of a version of cifar100 whose sums nobody has"});
+  }
   write_atomically(folder / "data_batch_1.bin", "abc");  // composites have CIFAR-10's files
   expect_contains(verify("composites"), {folder / "data_batch_1.bin", "5dd7e06a14cb22eb9f671a540d1b7c25"});
 }
