@@ -8,7 +8,8 @@
 namespace vergence {
 namespace {
 
-constexpr std::int64_t together = 256;  // decoded images in the host's memory during the upload
+constexpr std::int64_t together = 256;           // decoded images in the host's memory during the upload
+constexpr std::int64_t max_device_side = 32768;  // pixels, as check_view_batch expects
 
 /// The locations of a source's images, one after another.
 std::vector<ImagePlace> places_of(const ImageSource& source) {
@@ -20,6 +21,19 @@ std::vector<ImagePlace> places_of(const ImageSource& source) {
     offset += 3 * size.height * size.width;
   }
   return places;
+}
+
+/// The first image that is too large for a device's views; empty: none is.
+std::string too_large(const Dataset& dataset) {
+  const auto text = [&](std::int64_t index, const ImageSize& size) {
+    if (std::max(size.height, size.width) <= max_device_side) return std::string();
+    return join(dataset.name, ": ", dataset.image_name(index), " has ", size.height, " x ", size.width,
+                " pixels, and a device takes sides up to ", max_device_side);
+  };
+  if (!dataset.source) return text(0, {dataset.height, dataset.width});
+  std::string found;
+  for (std::int64_t i = 0; i < dataset.count && found.empty(); ++i) found = text(i, dataset.source->size(i));
+  return found;
 }
 
 /// An image on its way to the device.
@@ -76,6 +90,7 @@ std::string why_not_on(const Backend& backend, const Dataset& dataset, std::int6
   const std::string images = join("the ", dataset.count, " images of ", dataset.name, " ", dataset.split);
   if (dataset.channels != 3) return join(images, " have other than 3 channels: ", dataset.channels);
   if (dataset.count > std::numeric_limits<std::int32_t>::max()) return images + " are 2^31 or more";
+  if (std::string large = too_large(dataset); !large.empty()) return large;
   const std::int64_t bytes = image_bytes(dataset), room = backend.free_memory();
   if (bytes <= room - reserve) return {};
   return join(images, " have ", bytes >> 20, " MiB, and ", backend.name(), " has ", room >> 20,

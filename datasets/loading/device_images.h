@@ -13,7 +13,7 @@
 
 namespace vergence {
 
-/// A device's memory cannot hold the images, but a loader on the host can.
+/// A device cannot hold the images, but a loader on the host can.
 struct NotOnDevice : UsageError {
   using UsageError::UsageError;
 };
@@ -21,8 +21,8 @@ struct NotOnDevice : UsageError {
 /// Bytes of all images, decoded. Reads nothing.
 std::int64_t image_bytes(const Dataset& dataset);
 
-/// Why the device cannot hold the images; empty if they have 3 channels and fit into its free memory with `reserve`
-/// bytes to spare.
+/// Why the device cannot hold the images; empty if they have 3 channels, no side above 32,768 pixels, and fit into its
+/// free memory with `reserve` bytes to spare.
 std::string why_not_on(const Backend& backend, const Dataset& dataset, std::int64_t reserve);
 
 class DeviceImages {

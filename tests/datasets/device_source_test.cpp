@@ -1,6 +1,7 @@
 // Views made by each device of this build, and the source of batches that goes with them.
 #include "datasets/loading/device_source.h"
 
+#include "datasets/loading/host_source.h"
 #include "tests/support/complaints.h"
 #include "tests/support/view_checks.h"
 
@@ -79,6 +80,23 @@ TEST(DeviceSource, ImagesLeaveRoomForTheSteps) {
   EXPECT_THROW(DeviceSource({data, small_batches(), device, DType::f32, most + 1}), NotOnDevice);
   EXPECT_EQ(why_not_on(device, data, 9 << 20),
             "the 10 images of confounded_shapes probe have 0 MiB, and cpu has 9 MiB free, of which training needs 9");
+}
+
+TEST(DeviceSource, TheHostTakesVeryLongImages) {
+  ImageTree images;
+  images.classes("train", 5);
+  images.write("train/b/tall.png", png_file(std::vector<std::string>(32768, "rgb"), 1, {}));
+  const DatasetSettings settings{.name = "image_folder", .directory = images.path()};
+  EXPECT_EQ(why_not_on(cpu_backend(), open_dataset(settings, "train"), 0), "");
+  images.write("train/b/tall.png", png_file(std::vector<std::string>(32769, "rgb"), 1, {}));
+  const Dataset data = open_dataset(settings, "train");
+  EXPECT_EQ(why_not_on(cpu_backend(), data, 0),
+            "image_folder: train/b/tall.png has 32769 x 1 pixels, and a device takes sides up to 32768");
+  LoaderSettings batches = small_batches();
+  batches.plain_resize = 18;
+  EXPECT_THROW(DeviceSource({data, batches, cpu_backend()}), NotOnDevice);
+  HostSource host({data, batches, cpu_backend()});
+  for (std::int64_t number = 0; number < 2; ++number) host.prepare(number);
 }
 
 TEST(DeviceViews, HaveThreeChannelsOrEight) {
