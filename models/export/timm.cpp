@@ -103,10 +103,11 @@ void write_timm_folder(const std::string& folder, const Exported& exported) {
   require_own_folder(folder);
   create_folders(folder);
   const auto file = [&](const char* name) { return (fs::path(folder) / name).string(); };
+  // First the file that says whose folder it is: after a failure the same command writes the rest.
+  write_atomically(file("config.json"), config_of(exported, architecture).dump(2) + "\n");
   if (!file_exists(file("README.md"))) write_atomically(file("README.md"), card_of(exported, architecture));
   save_encoder(file("model.safetensors"), exported.trained.encoder, exported.trained.statistics,
                exported.trained.metadata);
-  write_atomically(file("config.json"), config_of(exported, architecture).dump(2) + "\n");
 }
 
 }  // namespace vergence
