@@ -37,6 +37,7 @@ struct DatasetEntry {
   bool image_files = false;           // its images are separate files, or packed from such files
   std::vector<std::string> own = {};  // of `names`, those of the user's own images: only the folder says which
   double zoom = 1;                    // Dataset::zoom
+  std::int64_t side = 0;              // Dataset::height and width, where the zoom is not 1; 0: of any size
   std::string recipes = "";           // the data set whose recipes apply if it has none
   /// Reads a published fold of the labeled images; null: there are none. See published_fold.
   std::vector<std::int64_t> (*fold)(const DatasetSettings& settings, std::int64_t fold) = nullptr;

@@ -1,7 +1,6 @@
 // export: an encoder for other programs: an ONNX file, or a folder for timm and the Hugging Face hub.
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <cmath>
 #include <cstdio>
 #include <filesystem>
 
@@ -46,7 +45,8 @@ void add_options(CLI::App& app, ExportOptions& options) {
   app.add_option("--out", options.out, "file .onnx, or for timm the folder, to write")->type_name("PATH")->required();
 }
 
-/// The length to which evaluation resizes an image's short side: as the run was told, or the training data set's.
+/// The length to which evaluation resizes an image's short side: as the run was told, or the training data set's, whose
+/// images may have the encoder's size already.
 std::int64_t short_side(const SubjectOptions& subject, const TrainedEncoder& trained) {
   const std::string config = subject.run.empty() ? "" : (fs::path(subject.run) / "config.toml").string();
   if (!config.empty() && file_exists(config)) {
@@ -55,9 +55,14 @@ std::int64_t short_side(const SubjectOptions& subject, const TrainedEncoder& tra
   }
   const std::vector<std::string> known = dataset_names();
   const std::string dataset = trained_dataset(trained.metadata);
-  const bool found = std::find(known.begin(), known.end(), dataset) != known.end();
-  return std::llround((found ? entry_of(dataset).zoom : 1) *
-                      static_cast<double>(trained.encoder.settings().image_size));
+  const std::int64_t size = trained.encoder.settings().image_size;
+  Dataset images;  // without any, but of their size
+  if (std::find(known.begin(), known.end(), dataset) != known.end()) {
+    images.zoom = entry_of(dataset).zoom;
+    images.height = images.width = entry_of(dataset).side;
+  }
+  const std::int64_t side = images.evaluation_resize(size);
+  return side == 0 ? size : side;
 }
 
 Exported open_exported(const SubjectOptions& subject, const std::string& path) {

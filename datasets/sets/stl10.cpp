@@ -16,6 +16,7 @@ DatasetEntry stl10() {
                           {"test_X.bin", "7f263ba9f9e0b06b93213547f721ac82"},
                           {"test_y.bin", "36f9794fa4beb8a2c72628de14fa638e"}}}},
           .zoom = 70.0 / 64,
+          .side = 96,
           .fold = [](const DatasetSettings& settings,
                      std::int64_t fold) { return read_stl10_fold(settings.directory, fold); }};
 }

@@ -381,6 +381,7 @@ TEST_F(Stl10, ValidationIsTheLastTenth) {
   expect_pixels(val, 18);
   EXPECT_EQ(rest.count, 18);
   EXPECT_EQ(read_stl10(folder.path(), "probe").count, 20);
+  EXPECT_EQ(read_stl10(folder.path(), "probe").height, entry_of("stl10").side);
 }
 
 TEST_F(Stl10, DamageIsRefused) {

@@ -197,13 +197,12 @@ def timm_case(folder, depth, channels):
 
 def check_crops(folder):
     """timm resizes as evaluation does with the training data set's images."""
-    for dataset, short_side in (("imagenet", 64), ("stl10", 70), ("cifar10", 56)):
-        size = 64 if dataset == "stl10" else 56
+    for dataset, size, short_side in (("imagenet", 56, 64), ("stl10", 64, 70), ("stl10", 96, 96), ("cifar10", 56, 56)):
         trained = Trained(folder, resnet(18, "imagenet", 64, image_size=size, dataset=dataset))
-        export("--encoder-file", trained.file, "--format", "timm", "--out", folder / dataset)
-        config = timm.data.resolve_model_data_config(timm.create_model(f"local-dir:{folder / dataset}"))
+        export("--encoder-file", trained.file, "--format", "timm", "--out", folder / f"{dataset}{size}")
+        config = timm.data.resolve_model_data_config(timm.create_model(f"local-dir:{folder / dataset}{size}"))
         resize = timm.data.create_transform(**config).transforms[0]
-        check(resize.size == short_side, f"{dataset}: timm resizes to {resize.size}, expected {short_side}")
+        check(resize.size == short_side, f"{dataset} at {size}: timm resizes to {resize.size}, expected {short_side}")
 
 
 def timm_folders(folder):
