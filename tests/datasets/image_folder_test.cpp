@@ -233,6 +233,9 @@ TEST_F(ImageFolderTest, BadFilesEndTheRunBeforeItBegins) {
   const std::vector<std::string> messages = data.source->bad_images().take_messages();
   ASSERT_EQ(messages.size(), 2u);
   expect_contains(messages[1], {"train/b/103.png: not a JPEG"});
+  EXPECT_EQ(data.source->name(7), "train/b/104.png");
+  EXPECT_EQ(data.source->name(8), "train/a/101.png");  // past the images
+  EXPECT_EQ(data.source->name(9), "train/b/103.png");
   EXPECT_TRUE(data.source->bad_images().take_messages().empty());
 }
 

@@ -2,8 +2,8 @@
 """embed on small data, read with NumPy:  embed_test.py BUILD
 
 Arrays, tables, labels and names fit each other; layers, types and unit rows; the same bytes with any threads and workers, and
-after kills with -9 at several places; damaged and unlabeled images; queries against NumPy's cosines; and kNN from the arrays
-gives evaluate's figures. Exit status: 0 all is well, 1 something is not, 77 there is no NumPy here.
+after kills with -9 at several places; damaged and unlabeled images; queries against NumPy's cosines; kNN from the arrays
+gives evaluate's figures; and what the options say about another program's encoder counts as the encoder does. Exit status: 0 all is well, 1 something is not, 77 there is no NumPy here.
 """
 import csv
 import json
@@ -276,6 +276,79 @@ def check_knn(folder, run):
         check(f"{name} from the arrays is evaluate's", abs(own - value) < 1e-9, f"{own}, {value}")
 
 
+def without_description(source, target):
+    """An encoder's tensors alone, as another program's file."""
+    data = source.read_bytes()
+    size = struct.unpack("<Q", data[:8])[0]
+    header = json.loads(data[8:8 + size])
+    del header["__metadata__"]
+    text = json.dumps(header).encode()
+    target.write_bytes(struct.pack("<Q", len(text)) + text + data[8 + size:])
+
+
+def as_earlier_versions_wrote(path, part=None):
+    about = json.loads(path.read_text())
+    for key in ("prefix", "encoder", "stem", "width", "mean", "std"):
+        del (about[part] if part else about)[key]
+    path.write_text(json.dumps(about))
+
+
+def check_described(folder, run):
+    """Mean, std, stem and size of another program's encoder: an unfinished file and an index insist on them."""
+    plain, some, out = folder / "plain.safetensors", folder / "some", folder / "some.npy"
+    without_description(run / "encoder.safetensors", plain)
+    write_folder(some, ["cat"], 8)
+    path = some / "cat/005.png"
+    path.write_bytes(path.read_bytes()[:-400])
+    given = {"--image-size": "16", "--mean": "0.5,0.5,0.5", "--std": "0.2,0.2,0.2", "--stem": "cifar"}
+    others = {"--image-size": "20", "--mean": "0.5,0.25,0.5", "--std": "0.2,0.2,0.3", "--stem": "stl"}
+
+    def words(*more, other=None):
+        values = {**given, other: others[other]} if other else given
+        return ["--encoder-file", plain, "--device", "cpu", *[word for pair in values.items() for word in pair], *more]
+    to_file = ["--dataset", "image_folder", "--data", some, "--out", out]
+    check("a damaged image leaves an unfinished file", tool("embed", *words(*to_file)).returncode == 2 and
+          pathlib.Path(f"{out}.partial").exists())
+    for name in others:
+        expect_refused(f"another {name} does not go on", [f"was made with {name[2:].replace('-', '_')} ", "remove"],
+                       *words(*to_file, other=name))
+    progress = pathlib.Path(f"{out}.partial.json")
+    as_earlier_versions_wrote(progress, "made_by")
+    expect_refused("an earlier version's file goes on", ["005.png: damaged image"], *words(*to_file))
+    must("embed", *words(*to_file), "--bad-images", "skip")
+    about = json.loads(out.with_suffix(".json").read_text())
+    check("the description has what the options said", (about["mean"], about["std"], about["stem"], about["prefix"]) ==
+          ([0.5] * 3, [0.2] * 3, "cifar", ""), about)
+    query = ["--query", some / "cat/003.png", "--index", out]
+    said = must("embed", *words(*query))
+    check("a query by the same encoder", said.splitlines()[1].split() == ["1", "1.0000", "cat/003.png", "cat"], said)
+    for name in others:
+        expect_refused(f"a query with another {name}", [f"was made with {name[2:].replace('-', '_')} ", "not"],
+                       *words(*query, other=name))
+    as_earlier_versions_wrote(out.with_suffix(".json"))
+    must("embed", *words(*query))
+
+    (some / "cat/900.png").write_text("no image")
+    must("embed", *words(*to_file), "--bad-images", "skip")
+    about = json.loads(out.with_suffix(".json").read_text())
+    check("the description names files that are no images", about["skipped"] == ["cat/005.png", "cat/900.png"], about)
+
+    stl = folder / "stl"
+    stl.mkdir()
+    random = numpy.random.default_rng(6)
+    images = random.integers(0, 256, (12, 1, 1, 3)) + random.integers(-90, 91, (12, 96, 96, 3))
+    images = numpy.clip(images, 0, 255).astype(numpy.uint8)
+    (stl / "test_X.bin").write_bytes(images.transpose(0, 3, 2, 1).tobytes())
+    (stl / "test_y.bin").write_bytes(bytes(range(1, 11)) + b"\1\2")
+    given["--image-size"] = "96"
+    must("embed", *words("--dataset", "stl10", "--data", stl, "--split", "test", "--out", folder / "stl.npy"))
+    about = json.loads((folder / "stl.json").read_text())
+    check("images of the encoder's size are as they are", about["resize"] == 96, about)
+    write_png(folder / "query.png", images[3])
+    said = must("embed", *words("--query", folder / "query.png", "--index", folder / "stl.npy"))
+    check("and so is such a query", said.splitlines()[1].split()[:3] == ["1", "1.0000", "test/000003"], said)
+
+
 def main():
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
@@ -288,6 +361,7 @@ def main():
         for ending in (".npy", ".csv"):
             check_kills(folder, run, ending)
         check_folders(folder, run)
+        check_described(folder, run)
         check_knn(folder, run)
     print(f"{len(FAILURES)} failures")
     sys.exit(1 if FAILURES else 0)

@@ -86,9 +86,10 @@ Inspection look_at_file(const std::string& path, std::string& bytes) {
 }  // namespace
 
 ImageFiles::ImageFiles(std::vector<std::string> paths, std::vector<KnownImage> images, JpegLibrary jpeg,
-                       BadImagePolicy policy, std::string folder)
+                       BadImagePolicy policy, std::string folder, std::vector<std::string> left_out)
     : ImageSource(policy),
       paths_(std::move(paths)),
+      left_out_(std::move(left_out)),
       images_(std::move(images)),
       jpeg_(jpeg),
       folder_(std::move(folder)) {
@@ -96,7 +97,8 @@ ImageFiles::ImageFiles(std::vector<std::string> paths, std::vector<KnownImage> i
 }
 
 std::string ImageFiles::name(std::int64_t index) const {
-  const std::string& path = paths_.at(static_cast<std::size_t>(index));
+  const auto at = static_cast<std::size_t>(index);
+  const std::string& path = at < paths_.size() ? paths_[at] : left_out_.at(at - paths_.size());
   return folder_.empty() ? path : std::filesystem::path(path).lexically_relative(folder_).string();
 }
 

@@ -28,9 +28,10 @@ struct Inspection {
 
 class ImageFiles final : public ImageSource {
  public:
-  /// `folder`: the one that names are relative to; empty: names are the paths.
+  /// `folder`: the one that names are relative to; empty: names are the paths. `left_out`: files that are no images;
+  /// they have names, with indices past the images.
   ImageFiles(std::vector<std::string> paths, std::vector<KnownImage> images, JpegLibrary jpeg, BadImagePolicy policy,
-             std::string folder = "");
+             std::string folder = "", std::vector<std::string> left_out = {});
 
   std::int64_t count() const override { return static_cast<std::int64_t>(paths_.size()); }
   ImageSize size(std::int64_t index) const override { return images_.at(static_cast<std::size_t>(index)).size; }
@@ -40,7 +41,7 @@ class ImageFiles final : public ImageSource {
   void identify(Xxh128& hash) const override;
 
  private:
-  std::vector<std::string> paths_;
+  std::vector<std::string> paths_, left_out_;
   std::vector<KnownImage> images_;
   JpegLibrary jpeg_;
   std::string folder_;

@@ -111,22 +111,27 @@ std::vector<std::string> paths_of(const ImageList& list) {
   return paths;
 }
 
-/// Checks the files, and skips those that are not images or throws.
-std::vector<KnownImage> look_at_images(ImageList& list, const DatasetSettings& settings,
-                                       std::vector<std::string>& complaints) {
+/// Files that are not images.
+struct BadFiles {
+  std::vector<std::string> paths, complaints;
+};
+
+/// Checks the files, and moves those that are not images to `bad` or throws.
+std::vector<KnownImage> look_at_images(ImageList& list, const DatasetSettings& settings, BadFiles& bad) {
   const std::vector<Inspection> looks = look_at_files(paths_of(list));
   std::vector<KnownImage> images;
   std::vector<std::int64_t> good;
   for (std::size_t i = 0; i < looks.size(); ++i) {
     if (!looks[i].complaint.empty()) {
-      complaints.push_back(looks[i].complaint);
+      bad.paths.push_back(list.path(i));
+      bad.complaints.push_back(looks[i].complaint);
       continue;
     }
     images.push_back(looks[i].image);
     good.push_back(static_cast<std::int64_t>(i));
   }
-  require_usage(complaints.empty() || settings.bad_images == BadImagePolicy::skip,
-                complaints.empty() ? "" : complaints.front(), " (", complaints.size(), " of ", looks.size(),
+  require_usage(bad.paths.empty() || settings.bad_images == BadImagePolicy::skip,
+                bad.paths.empty() ? "" : bad.complaints.front(), " (", bad.paths.size(), " of ", looks.size(),
                 " files cannot be read; --bad-images skip leaves them out)");
   require_usage(!good.empty(), settings.name, ": none of the ", looks.size(), " files in ", list.folder,
                 " can be read");
@@ -158,14 +163,14 @@ FolderParts list_parts(const DatasetSettings& settings) {
     if (folder.empty()) continue;
     const ImageList list = list_part(settings, folders, part);
     if (part == Part::train) parts.classes = list.classes;
+    require_usage(list.classes.empty() == parts.classes.empty(), settings.name, ": ", folders.train.string(),
+                  " has no folders of classes, but ", folder.string(),
+                  " has: one file cannot hold both; pack each alone, or sort the images of the first into classes");
     for (const std::string& notice : list.notices)
       if (std::find(parts.notices.begin(), parts.notices.end(), notice) == parts.notices.end())
         parts.notices.push_back(notice);
     for (std::size_t i = 0; i < list.files.size(); ++i) {
       parts.paths.push_back(list.path(i));
-    require_usage(list.classes.empty() == parts.classes.empty(), settings.name, ": ", folders.train.string(),
-                  " has no folders of classes, but ", folder.string(),
-                  " has: one file cannot hold both; pack each alone, or sort the images of the first into classes");
       parts.labels.push_back(list.labels.empty() ? -1 : list.labels[i]);
       parts.parts.push_back(part);
     }
@@ -180,12 +185,12 @@ Dataset open_image_folder(const DatasetSettings& settings, const std::string& sp
   const SplitRule rule = split_rule(split, !folders.val.empty());
   ImageList list = list_part(settings, folders, rule.part);
   const auto all = static_cast<std::int64_t>(list.files.size());
+  require_enough_for_tenths(settings, rule, all);
   list = chosen(std::move(list), split_places(rule.keep, all, settings.limit));
-  std::vector<std::string> complaints;
-  std::vector<KnownImage> images = look_at_images(list, settings, complaints);
+  BadFiles bad;
+  std::vector<KnownImage> images = look_at_images(list, settings, bad);
 
   Dataset data;
-  require_enough_for_tenths(settings, rule, all);
   data.name = settings.name;
   data.split = split;
   data.count = static_cast<std::int64_t>(list.files.size());
@@ -195,9 +200,9 @@ Dataset open_image_folder(const DatasetSettings& settings, const std::string& sp
   data.notices = std::move(list.notices);
   set_imagenet_statistics(data);
   auto source = std::make_shared<ImageFiles>(paths_of(list), std::move(images), settings.jpeg, settings.bad_images,
-                                             settings.directory);
-  for (std::size_t i = 0; i < complaints.size(); ++i)  // with indices past the images: not among them
-    source->bad_images().add(data.count + static_cast<std::int64_t>(i), complaints[i]);
+                                             settings.directory, std::move(bad.paths));
+  for (std::size_t i = 0; i < bad.complaints.size(); ++i)  // with indices past the images: not among them
+    source->bad_images().add(data.count + static_cast<std::int64_t>(i), bad.complaints[i]);
   data.source = std::move(source);
   return data;
 }

@@ -1,7 +1,5 @@
 #include "ssl/evaluation/embedding/description.h"
 
-#include <cmath>
-
 #include "datasets/fingerprint.h"
 #include "datasets/registry.h"
 #include "engine/io/files.h"
@@ -38,16 +36,29 @@ EmbeddingFiles::EmbeddingFiles(const std::string& out) : rows(out) {
 
 std::int64_t resized_side(const Dataset& data, const ExtractSettings& settings) {
   if (settings.resize >= 0) return settings.resize;
-  return std::llround(data.zoom * static_cast<double>(settings.image_size));
+  const std::int64_t side = data.evaluation_resize(settings.image_size);
+  return side == 0 ? settings.image_size : side;
+}
+
+nlohmann::ordered_json encoder_description(const Subject& subject) {
+  nlohmann::ordered_json json{{"encoder_xxh128", xxh128_of_file(subject.path)},
+                              {"untrained", subject.options.untrained}};
+  if (subject.options.untrained) json["run_seed"] = subject.run_seed;
+  json["prefix"] = subject.options.prefix;
+  json["encoder"] = subject.encoder.settings().encoder;
+  for (const auto& [name, value] : subject.encoder.settings().described())
+    std::visit([&](const auto& given) { json[name] = given; }, value);
+  json["image_size"] = subject.extract.image_size;
+  json["mean"] = decimals(subject.extract.mean, subject.extract.channels);
+  json["std"] = decimals(subject.extract.std, subject.extract.channels);
+  return json;
 }
 
 nlohmann::ordered_json description_of(const Subject& subject, const Dataset& data, const EmbeddingSettings& settings,
                                       std::int64_t dim) {
   const Fingerprint fingerprint = fingerprint_of(data);
-  nlohmann::ordered_json json{{"format", "vergence embedding 1"},
-                              {"encoder_xxh128", xxh128_of_file(subject.path)},
-                              {"untrained", subject.options.untrained}};
-  if (subject.options.untrained) json["run_seed"] = subject.run_seed;
+  nlohmann::ordered_json json{{"format", "vergence embedding 1"}};
+  json.update(encoder_description(subject));
   json["layer"] = settings.layer;
   json["type"] = settings.is_csv() ? "csv" : Words<RowType>(row_type_words).text_of(settings.type);
   json["normalize"] = settings.normalize;
@@ -58,7 +69,6 @@ nlohmann::ordered_json description_of(const Subject& subject, const Dataset& dat
   json["images"] = data.count;
   json["images_xxh128"] = fingerprint.images;
   json["labels_xxh128"] = fingerprint.labels;
-  json["image_size"] = subject.extract.image_size;
   json["resize"] = resized_side(data, subject.extract);
   if (is_of_image_files(data.name))
     for (const char* key : {"jpeg", "decode"}) json[key] = option_text(subject.judged, key);
@@ -68,11 +78,12 @@ nlohmann::ordered_json description_of(const Subject& subject, const Dataset& dat
   return json;
 }
 
-void require_same(const nlohmann::ordered_json& then, const nlohmann::ordered_json& now, std::vector<std::string> keys,
-                  const std::string& where, const std::string& remedy) {
-  if (keys.empty())
-    for (const auto& [key, value] : now.items()) keys.push_back(key);
-  for (const std::string& key : keys) {
+void require_same(const nlohmann::ordered_json& then, const nlohmann::ordered_json& now, const std::string& where,
+                  const std::string& remedy) {
+  const bool is_earlier = !then.contains("prefix");  // the first of the keys that earlier versions did not write
+  for (const auto& item : now.items()) {
+    const std::string& key = item.key();
+    if (is_earlier && !then.contains(key)) continue;
     const auto text = [&](const nlohmann::ordered_json& json) {
       return json.contains(key) ? json_text(json[key]) : std::string("none");
     };

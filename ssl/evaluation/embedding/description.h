@@ -31,20 +31,23 @@ struct EmbeddingFiles {
   std::string rows, labels, names, description, partial, progress;
 };
 
-/// The short side to which images were resized before the center crop: also for images of other sizes than the data
-/// set's. 0: the whole image was squeezed into the square.
+/// The short side to which images are resized before the center crop: also images of other sizes than the data set's,
+/// whose own may be the encoder's already. 0: the whole image is squeezed into the square.
 std::int64_t resized_side(const Dataset& data, const ExtractSettings& settings);
 
 /// XXH128 of a file's bytes. Throws UsageError naming it if it cannot be read.
 std::string xxh128_of_file(const std::string& path);
 
+/// The encoder, and what the options say about it where its file does not.
+nlohmann::ordered_json encoder_description(const Subject& subject);
+
 /// Everything that the values of the rows depend on, as they are stored.
 nlohmann::ordered_json description_of(const Subject& subject, const Dataset& data, const EmbeddingSettings& settings,
                                       std::int64_t dim);
 
-/// Throws UsageError, "<where>: was made with <key> <then>, not <now>: <remedy>", for the first of `keys` that differs.
-/// No keys: all of `now`.
-void require_same(const nlohmann::ordered_json& then, const nlohmann::ordered_json& now, std::vector<std::string> keys,
-                  const std::string& where, const std::string& remedy);
+/// Throws UsageError, "<where>: was made with <key> <then>, not <now>: <remedy>", for the first key of `now` that
+/// differs. What earlier versions did not write is not compared.
+void require_same(const nlohmann::ordered_json& then, const nlohmann::ordered_json& now, const std::string& where,
+                  const std::string& remedy);
 
 }  // namespace vergence

@@ -84,7 +84,7 @@ class EmbeddingRun {
     require_usage(progress.is_object() && progress.contains("made_by") && has_number("images") && has_number("rows") &&
                       has_number("bytes") && progress.contains("bad") && progress["bad"].is_array(),
                   files_.progress, ": does not describe an unfinished file: ", remedy);
-    require_same(progress["made_by"], made_by_, {}, files_.partial, "give the same options, or " + remedy);
+    require_same(progress["made_by"], made_by_, files_.partial, "give the same options, or " + remedy);
     images_ = progress["images"], rows_ = progress["rows"], bytes_ = progress["bytes"];
     for (const nlohmann::ordered_json& index : progress["bad"]) bad_.push_back(index);
     if (bytes_ == 0) return begin();  // killed before the beginning was on the disk
@@ -204,6 +204,9 @@ class EmbeddingRun {
     json["classes"] = data_.class_names;
     nlohmann::ordered_json skipped = nlohmann::ordered_json::array();
     for (const std::int64_t index : bad_) skipped.push_back(data_.image_name(index));
+    if (data_.source)  // files left out at the start have indices past the images
+      for (std::int64_t i = data_.count; data_.source->bad_images().contains(i); ++i)
+        skipped.push_back(data_.source->name(i));
     json["skipped"] = skipped;
     return json;
   }

@@ -64,11 +64,9 @@ EmbeddingIndex::EmbeddingIndex(const std::string& path)
 }
 
 void EmbeddingIndex::require_made_by(const Subject& subject) {
-  nlohmann::ordered_json now{{"encoder_xxh128", xxh128_of_file(subject.path)},
-                             {"untrained", subject.options.untrained}};
-  if (subject.options.untrained) now["run_seed"] = subject.run_seed;
+  nlohmann::ordered_json now = encoder_description(subject);
   now["precision"] = option_text(subject.judged, "precision");
-  require_same(description_, now, {}, files_.rows, "give the encoder and options that made it");
+  require_same(description_, now, files_.rows, "give the encoder and options that made it");
 }
 
 void EmbeddingIndex::apply_images_to(Subject& subject) const {

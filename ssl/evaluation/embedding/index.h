@@ -53,7 +53,7 @@ class EmbeddingIndex {
   Features read(std::int64_t begin, std::int64_t count);
   ImageLabels open_labels() const;
 
-  /// Throws UsageError unless the subject is the encoder that made it, with the same precision.
+  /// Throws UsageError unless the subject is the encoder that made it, described the same way, with the same precision.
   void require_made_by(const Subject& subject);
 
   /// Prepares the subject's images and their decoding as the index's. Throws UsageError for a damaged description.
