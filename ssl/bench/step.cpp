@@ -159,7 +159,7 @@ nlohmann::ordered_json bench_report(const BenchSettings& settings, const BenchRe
                                 {"threads", omp_get_max_threads()},
                                 {"mode", result.recorded ? "recorded" : "eager"}};
   for (const auto& [name, value] : encoder_settings(options, settings.image).described())
-    std::visit([&](const auto& given) { report[name] = given; }, value);
+    std::visit([&, key = name](const auto& given) { report[key] = given; }, value);
   report.update({{"step_ms", rounded(ms, 3)},
                  {"images_per_s", rounded(static_cast<double>(options.batch) / ms * 1e3, 1)},
                  {"step_ms_min", rounded(*least, 3)},

@@ -291,7 +291,7 @@ nlohmann::ordered_json Subject::description() const {
     json["extended"] = extended->second;
   json["encoder"] = encoder.settings().encoder;
   for (const auto& [name, value] : encoder.settings().described())
-    std::visit([&](const auto& given) { json[name] = given; }, value);
+    std::visit([&, key = name](const auto& given) { json[key] = given; }, value);
   json["image_size"] = extract.image_size;
   json["mean"] = decimals(extract.mean, extract.channels);
   json["std"] = decimals(extract.std, extract.channels);

@@ -47,7 +47,7 @@ nlohmann::ordered_json encoder_description(const Subject& subject) {
   json["prefix"] = subject.options.prefix;
   json["encoder"] = subject.encoder.settings().encoder;
   for (const auto& [name, value] : subject.encoder.settings().described())
-    std::visit([&](const auto& given) { json[name] = given; }, value);
+    std::visit([&, key = name](const auto& given) { json[key] = given; }, value);
   json["image_size"] = subject.extract.image_size;
   json["mean"] = decimals(subject.extract.mean, subject.extract.channels);
   json["std"] = decimals(subject.extract.std, subject.extract.channels);
