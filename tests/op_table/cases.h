@@ -20,7 +20,8 @@ enum class Draw {
   normal,
   positive,  // in [0.5, 2]
   off_zero,  // magnitude in [0.3, 1.5], either sign: away from a kink at 0
-  distinct,  // all different by 0.05 or more, shuffled: no near ties in a maximum
+  distinct,  // multiples of 0.05, all different, shuffled: no near ties in a maximum; rounding to bf16 can make equal
+             // ones
   offset,    // 100 + normal: a mean far from zero
   index,     // integers in [0, limit)
 };

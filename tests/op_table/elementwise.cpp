@@ -118,7 +118,10 @@ void add_relu_mask(std::vector<OpCase>& rows) {
                   .inputs = {{{4, 9}, Draw::off_zero}},
                   .run =
                       [](const Tensors& in) {
-                        return Tensors{relu(affine(in[0], 0)), relu(in[0])};
+                        const Tensor zero = in[0] - in[0].detached();  // with derivative 1
+                        const Tensor y = relu(zero), ones = full(y.backend(), y.shape, 1, y.dtype);
+                        const Tensor gradient = grad({y}, {in[0]}, {.create = true, .keep = true, .seeds = {ones}})[0];
+                        return Tensors{gradient, y, relu(in[0])};
                       },
                   .expect = each([](double) { return 0; }),
                   .finite_differences = false});

@@ -1,4 +1,5 @@
 // The op table: pooling.
+#include "engine/graph.h"
 #include "tests/op_table/references.h"
 
 namespace vergence::test {
@@ -65,7 +66,18 @@ std::vector<OpCase> pool_cases() {
                   .inputs = {{{1, 6, 6, 5}}},
                   .run =
                       [](const Tensors& in) {
-                        return Tensors{max_pool(affine(in[0], 0, 3), {3, 2, 1})};
+                        const Tensor ties = affine(in[0] - in[0].detached(), 1, 3);  // 3, with derivative 1
+                        const Tensor y = max_pool(ties, {3, 2, 1}), ones = full(y.backend(), y.shape, 1, y.dtype);
+                        const Tensor gradient = grad({y}, {in[0]}, {.create = true, .keep = true, .seeds = {ones}})[0];
+                        return Tensors{gradient, y};
+                      },
+                  .expect =
+                      [](const std::vector<Values>& in) {
+                        const auto begins = [](std::size_t at) { return at == 0 || at == 1 || at == 3; };  // a window
+                        Values gradient(in[0].size());
+                        for (std::size_t i = 0; i < gradient.size(); ++i)
+                          gradient[i] = begins(i / 30) && begins(i / 5 % 6);
+                        return gradient;
                       },
                   .finite_differences = false});
   return rows;
