@@ -163,11 +163,28 @@ class WeightsOfEncoder final : public EncoderTensors {
   /// Missing weights, by the network's names.
   const std::vector<std::string>& lacking() const { return lacking_; }
 
+  /// The file's tensors in the network's modules (conv1., layer1., ...) that the network does not have, by the file's
+  /// names. Those of a renewed stem are none.
+  std::vector<std::string> strangers() const {
+    const std::string renewed =
+        stem_ == StemRule::renew ? file_name(stem_name_.substr(0, stem_name_.rfind('.') + 1)) : "";
+    std::vector<std::string> names;
+    for (const auto& [name, place] : weights_.places_) {
+      if (weights_.taken_[place] || (!renewed.empty() && name.starts_with(renewed))) continue;
+      if (modules_.contains(name.substr(0, name.find('.', weights_.prefix_.size()) + 1))) names.push_back(name);
+    }
+    return names;
+  }
+
  private:
   const std::string& path() const { return weights_.file_->path(); }
 
+  std::string file_name(const std::string& name) const { return weights_.prefix_ + weights_.layout_(name); }
+
   std::optional<std::size_t> find(const std::string& name) {
-    const auto place = weights_.places_.find(weights_.prefix_ + weights_.layout_(name));
+    const std::string wanted = file_name(name);
+    modules_.insert(wanted.substr(0, wanted.find('.', weights_.prefix_.size()) + 1));
+    const auto place = weights_.places_.find(wanted);
     if (place != weights_.places_.end()) return place->second;
     (is_statistic(name) ? weights_.missing_ : lacking_).push_back(name);
     return {};
@@ -200,6 +217,7 @@ class WeightsOfEncoder final : public EncoderTensors {
   StemRule stem_;
   std::string stem_name_;
   std::vector<std::string> lacking_;
+  std::set<std::string> modules_;  // the network's, by the file's names with the prefix
 };
 
 TrainedEncoder EncoderWeights::load(const EncoderSettings& network, const Init& init, StemRule stem) {
@@ -210,17 +228,31 @@ TrainedEncoder EncoderWeights::load(const EncoderSettings& network, const Init& 
   TrainedEncoder trained = encoder_from(tensors, network, init);
   require_usage(tensors.lacking().empty(), file_->path(),
                 ": lacks weights of the network: ", some_of(tensors.lacking()));
+  const std::vector<std::string> strangers = tensors.strangers();
+  require_usage(strangers.empty(), file_->path(), ": its network has more than a ", settings_.encoder, ": ",
+                some_of(strangers));
   trained.metadata = metadata();
   return trained;
 }
 
 TrainedEncoder load_any_encoder(const std::string& path, const std::string& prefix, const EncoderSettings& like,
-                                const char* remedy, Backend& backend) {
+                                const char* remedy, Backend& backend, const FileUse& use) {
   if (describes_encoder(open_weights(path)->metadata())) return load_encoder(path, backend);
   EncoderWeights weights(path, prefix, like, remedy);
   EncoderSettings settings = weights.settings();
   settings.image_size = like.image_size;
-  return weights.load(settings, {.backend = backend});
+  TrainedEncoder trained = weights.load(settings, {.backend = backend});
+  const std::vector<std::string> missing = use.statistics ? weights.missing_statistics() : std::vector<std::string>{};
+  require_usage(missing.empty(), path,
+                ": lacks the running statistics of batch norm, which features need: ", some_of(missing),
+                "; save model.state_dict(), which has them");
+  return trained;
+}
+
+std::vector<std::string> EncoderWeights::missing_statistics() const {
+  std::vector<std::string> missing = missing_;
+  std::erase_if(missing, [](const std::string& name) { return name.ends_with(".num_batches_tracked"); });
+  return missing;
 }
 
 std::string EncoderWeights::report() const {

@@ -25,9 +25,12 @@ class EncoderWeights {
   const EncoderSettings& settings() const { return settings_; }
   /// The file's, or none.
   const Metadata& metadata() const { return file_->metadata(); }
-  /// A network with the file's weights. Throws UsageError for another kind of network, tensors of other shapes, missing
-  /// weights, and values that are not finite. Missing running statistics become mean 0 and variance 1.
+  /// A network with the file's weights. Throws UsageError for another kind of network, one with more tensors, tensors
+  /// of other shapes, missing weights, and values that are not finite. Missing running statistics become mean 0 and
+  /// variance 1.
   TrainedEncoder load(const EncoderSettings& network, const Init& init, StemRule stem = StemRule::exact);
+  /// After `load`: the running means and variances that the file lacks, by the network's names.
+  std::vector<std::string> missing_statistics() const;
   /// After `load`: what was taken, left out and missing, in lines without a newline at the end.
   std::string report() const;
 
@@ -43,9 +46,14 @@ class EncoderWeights {
   std::vector<bool> taken_;           // by place
 };
 
+/// What `load_any_encoder` may assume of another program's file.
+struct FileUse {
+  bool statistics = true;  // running statistics are needed: throws UsageError if the file lacks some
+};
+
 /// An encoder from any file: of `save_encoder`, or another program's, with parameters as for EncoderWeights.
 TrainedEncoder load_any_encoder(const std::string& path, const std::string& prefix, const EncoderSettings& like,
-                                const char* remedy, Backend& backend);
+                                const char* remedy, Backend& backend, const FileUse& use = {});
 
 /// Whether the file has its own description of a network, as `save_encoder` writes it.
 bool describes_encoder(const Metadata& metadata);

@@ -28,7 +28,10 @@ class EncoderWeightsTest : public testing::Test {
   }
 
   std::string write(const Rename& rename, const std::vector<std::string>& left_out = {}) {
-    const EncoderEntries entries(model_, statistics_);
+    return write(model_, rename, left_out);
+  }
+  std::string write(const Encoder& model, const Rename& rename, const std::vector<std::string>& left_out = {}) {
+    const EncoderEntries entries(model, statistics_);
     std::vector<TensorEntry> list = more_;
     for (TensorEntry entry : entries.entries()) {
       if (std::find(left_out.begin(), left_out.end(), entry.name) != left_out.end()) continue;
@@ -46,6 +49,8 @@ class EncoderWeightsTest : public testing::Test {
       more_.push_back(entry);
     }
   }
+  /// Adds a tensor of two values.
+  void add_tensor(const std::string& name) { more_.push_back({name, "F32", {2}, two_values_.data(), 8}); }
   static EncoderSettings like() {
     EncoderSettings settings;
     settings.image_size = 8;
@@ -55,8 +60,8 @@ class EncoderWeightsTest : public testing::Test {
     return trained.encoder(images_, {.training = false, .running = &trained.statistics}).floats();
   }
   std::vector<float> own_features() { return model_(images_, {.training = false, .running = &statistics_}).floats(); }
-  static TrainedEncoder load(const std::string& path, const std::string& prefix = "") {
-    return load_any_encoder(path, prefix, like(), "choose one with --prefix", cpu_backend());
+  static TrainedEncoder load(const std::string& path, const std::string& prefix = "", const FileUse& use = {}) {
+    return load_any_encoder(path, prefix, like(), "choose one with --prefix", cpu_backend(), use);
   }
 
   const TemporaryFolder folder_;
@@ -65,6 +70,7 @@ class EncoderWeightsTest : public testing::Test {
   Statistics statistics_;
   std::vector<TensorEntry> more_;
   std::vector<EncoderEntries> copies_;
+  const std::vector<float> two_values_{1, 2};
 };
 
 TEST_F(EncoderWeightsTest, EveryLayoutOfNamesGivesTheSameFeatures) {
@@ -144,6 +150,41 @@ TEST_F(EncoderWeightsTest, RefusesWhatDoesNotFit) {
                   {"a ResNet with 2, 2, 1 and 2 basic blocks, expected resnet18"});
   expect_contains(message_of([&] { load(write([](const std::string& name) { return "vit" + name; })); }),
                   {"there is no encoder of these", "vitlayer1.0.bn1.bias"});
+}
+
+TEST_F(EncoderWeightsTest, RefusesANetworkWithMoreInIt) {
+  const auto backbone = [](const std::string& name) { return "backbone." + name; };
+  for (const char* name :
+       {"backbone.fc.weight", "backbone.layers.0.weight", "layer1.0.se.weight", "projector.0.weight"})
+    add_tensor(name);
+  EXPECT_EQ(features(load(write(backbone))), own_features());
+  add_tensor("backbone.layer1.0.se.weight");
+  const std::string path = write(backbone);
+  expect_contains(message_of([&] { load(path); }),
+                  {path, "its network has more than a resnet18: backbone.layer1.0.se.weight"});
+  expect_contains(message_of([&] { EncoderWeights(path, "", like(), "").load(model_.settings, {cpu_backend()}); }),
+                  {"its network has more than a resnet18"});
+
+  more_.clear();
+  EncoderSettings settings = like();
+  settings.encoder = "conv4", settings.image_size = 16;
+  const Encoder conv4 = make_encoder(settings, {cpu_backend()});
+  const auto load_conv4 = [&](StemRule stem) {
+    EncoderWeights(write(conv4, as_they_are), "", settings, "").load(settings, {cpu_backend()}, stem);
+  };
+  EXPECT_NO_THROW(load_conv4(StemRule::exact));
+  add_tensor("layer1.conv.bias");
+  expect_contains(message_of([&] { load_conv4(StemRule::exact); }), {"more than a conv4: layer1.conv.bias"});
+  EXPECT_NO_THROW(load_conv4(StemRule::renew));
+}
+
+TEST_F(EncoderWeightsTest, FeaturesNeedStatistics) {
+  EXPECT_EQ(features(load(write(as_they_are, {"bn1.num_batches_tracked"}))), own_features());
+  const std::string path = write(as_they_are, {"layer2.1.bn2.running_var", "bn1.num_batches_tracked"});
+  const std::string message = message_of([&] { load(path); });
+  expect_contains(message, {path, "lacks the running statistics of batch norm", "layer2.1.bn2.running_var; save"});
+  EXPECT_EQ(message.find("num_batches_tracked"), std::string::npos) << message;
+  EXPECT_NO_THROW(load(path, "", {.statistics = false}));
 }
 
 TEST_F(EncoderWeightsTest, ReportsMissingStatistics) {

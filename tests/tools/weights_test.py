@@ -269,6 +269,15 @@ def judged(folder, checkpoint):
         done = subprocess.run([*command, *rest], capture_output=True, text=True, check=False)
         if done.returncode != 2 or words not in done.stderr:
             fail(f"evaluate without {without[0]}: exit status {done.returncode}, {done.stderr}")
+    others = [(dict(torchvision.models.resnet18().named_parameters()), "lacks the running statistics of batch norm")]
+    if timm:
+        others.append((timm.create_model("seresnet18", pretrained=False).state_dict(), "its network has more than a resnet18"))
+    for state, words in others:
+        torch.save(state, folder / "other.pth")
+        rest = [folder / "other.pth" if word == checkpoint else word for word in command]
+        done = subprocess.run([*rest, *described], capture_output=True, text=True, check=False)
+        if done.returncode != 2 or words not in done.stderr or len(done.stderr.splitlines()) != 1:
+            fail(f"evaluate: exit status {done.returncode}, expected '{words}' in one line, got {done.stderr}")
 
 
 def main():

@@ -69,7 +69,8 @@ std::unique_ptr<PriorNetwork> from_file(const PriorSettings& settings, const Enc
   require_usage(!settings.file.empty(), "--dsa.prior_net ", text_of(prior_net_words, std::optional(settings.net)),
                 ": expected the encoder.safetensors of an earlier run as --dsa.prior_file");
   require_usage(file_exists(settings.file), "--dsa.prior_file: there is no file ", settings.file);
-  TrainedEncoder trained = load_any_encoder(settings.file, "", like, "expected one", init.backend);
+  TrainedEncoder trained = load_any_encoder(settings.file, "", like, "expected one", init.backend,
+                                            {.statistics = !settings.batch_statistics});
   Encoder& encoder = trained.encoder;
   require_usage(encoder.settings().channels == like.channels, settings.file, ": the encoder takes ",
                 encoder.settings().channels, " channels, expected ", like.channels, " as the images have");
