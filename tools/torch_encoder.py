@@ -10,7 +10,8 @@ from torchvision.models import resnet
 
 RESNETS = {"resnet18": (resnet.BasicBlock, [2, 2, 2, 2]), "resnet34": (resnet.BasicBlock, [3, 4, 6, 3]),
            "resnet50": (resnet.Bottleneck, [3, 4, 6, 3])}
-STEMS = {"cifar": (3, 1), "stl": (3, 1), "stl_stride2": (3, 2), "imagenet": (7, 2)}  # kernel and stride
+STEMS = {"cifar": (3, 1, 1), "stl": (3, 1, 1), "stl_stride2": (3, 2, 1), "imagenet": (7, 2, 3),
+         "cifar_padding2": (3, 1, 2)}  # kernel, stride and padding
 
 
 class Normalizing(torch.nn.Module):
@@ -32,11 +33,10 @@ class ResNet(resnet.ResNet, Normalizing):
     def __init__(self, about):
         self.width, stem, channels = int(about["width"]), about["stem"], int(about.get("channels", 3))
         super().__init__(*RESNETS[about["encoder"]])
-        size, stride = STEMS[stem]
-        self.conv1 = torch.nn.Conv2d(channels, self.width, size, stride, size // 2, bias=False)
+        self.conv1 = torch.nn.Conv2d(channels, self.width, *STEMS[stem], bias=False)
         self.bn1 = torch.nn.BatchNorm2d(self.width)
         self.fc = torch.nn.Identity()
-        if stem in ("cifar", "stl_stride2"):
+        if stem in ("cifar", "stl_stride2", "cifar_padding2"):
             self.maxpool = torch.nn.Identity()
         if about.get("stem_relu") == "off":
             self.relu = torch.nn.Identity()  # the blocks have their own

@@ -48,6 +48,8 @@ StemLayers layers_of(Stem stem) {
       return {3, 2, 1, false};
     case Stem::imagenet:
       return {7, 2, 3, true};
+    case Stem::cifar_padding2:
+      return {3, 1, 2, false};
   }
   throw Error("resnet: there is no such stem");
 }
@@ -117,7 +119,8 @@ std::int64_t ResNetSettings::dim() const { return 8 * width * (architecture_of(e
 std::int64_t ResNetSettings::map_size() const {
   const StemLayers layers = layers_of(stem);
   const std::int64_t halvings = 8 * layers.stride * (layers.pool ? stem_pool.stride : 1);
-  return (image_size + halvings - 1) / halvings;  // each one rounds up
+  const std::int64_t size = image_size + 2 * (layers.padding - layers.kernel / 2);
+  return (size + halvings - 1) / halvings;  // each one rounds up
 }
 
 ResNetSettings::operator EncoderSettings() const {
@@ -269,7 +272,7 @@ void count_resnet(const EncoderSettings& any, CostCounter& cost) {
   }
 }
 
-/// The stem of a first convolution of this size; a 3x3 one may or may not pool, which `like` tells.
+/// The stem of a first convolution of this size; how a 3x3 one pads, and whether it pools, `like` tells.
 Stem stem_of(std::int64_t kernel, Stem like) {
   if (layers_of(like).kernel == kernel) return like;
   if (kernel == 7) return Stem::imagenet;

@@ -13,14 +13,18 @@ namespace vergence {
 
 /// A ResNet's first convolution, without bias, followed by batch norm and ReLU.
 enum class Stem {
-  cifar,        // 3x3, stride 1, padding 1; no pooling
-  stl,          // 3x3, stride 1, padding 1; max-pool 3x3, stride 2, padding 1
-  stl_stride2,  // 3x3, stride 2, padding 1; no pooling
-  imagenet,     // 7x7, stride 2, padding 3; max-pool 3x3, stride 2, padding 1
+  cifar,           // 3x3, stride 1, padding 1; no pooling
+  stl,             // 3x3, stride 1, padding 1; max-pool 3x3, stride 2, padding 1
+  stl_stride2,     // 3x3, stride 2, padding 1; no pooling
+  imagenet,        // 7x7, stride 2, padding 3; max-pool 3x3, stride 2, padding 1
+  cifar_padding2,  // 3x3, stride 1, padding 2; no pooling: solo-learn's for CIFAR
 };
 
-inline constexpr Word<Stem> stem_words[]{
-    {"cifar", Stem::cifar}, {"stl", Stem::stl}, {"stl_stride2", Stem::stl_stride2}, {"imagenet", Stem::imagenet}};
+inline constexpr Word<Stem> stem_words[]{{"cifar", Stem::cifar},
+                                         {"stl", Stem::stl},
+                                         {"stl_stride2", Stem::stl_stride2},
+                                         {"imagenet", Stem::imagenet},
+                                         {"cifar_padding2", Stem::cifar_padding2}};
 
 /// A ResNet's settings.
 struct ResNetSettings {

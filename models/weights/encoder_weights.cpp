@@ -75,6 +75,35 @@ bool is_statistic(const std::string& name) {
   return name.ends_with(".running_mean") || name.ends_with(".running_var") || name.ends_with(".num_batches_tracked");
 }
 
+using Places = std::map<std::string, std::size_t, std::less<>>;
+
+/// Whether solo-learn names an encoder so: a classifier is always beside it.
+bool is_solo_learns(const std::string& prefix, const Places& places) {
+  if (prefix.empty()) return false;
+  const std::size_t dot = prefix.find_last_of('.', prefix.size() - 2), begin = dot == std::string::npos ? 0 : dot + 1;
+  const std::string module = prefix.substr(begin);
+  for (const char* name : {"backbone.", "momentum_backbone.", "encoder.", "momentum_encoder."})
+    if (module == name) return places.contains(prefix.substr(0, begin) + "classifier.weight");
+  return false;
+}
+
+/// solo-learn's 3x3 stem, a word of the option `stem`.
+constexpr std::string_view solo_learns_stem = "cifar_padding2";
+
+/// The settings with that stem, if the family has stems.
+EncoderSettings with_solo_learns_stem(const EncoderFamily& family, EncoderSettings settings) {
+  for (const EncoderOption& option : family.options)
+    if (const auto* choice = std::get_if<EncoderOption::Choice>(&option.field); choice && option.name == "stem")
+      choice->set(settings.components, solo_learns_stem);
+  return settings;
+}
+
+bool has_solo_learns_stem(const EncoderSettings& settings) {
+  for (const auto& [name, value] : settings.described())
+    if (const auto* word = std::get_if<std::string>(&value); word && name == "stem") return *word == solo_learns_stem;
+  return false;
+}
+
 struct Found {
   std::string prefix;
   Layout layout;
@@ -86,7 +115,7 @@ struct Found {
 bool describes_encoder(const Metadata& metadata) { return metadata.contains("encoder"); }
 
 EncoderWeights::EncoderWeights(const std::string& path, const std::string& prefix, const EncoderSettings& like,
-                               const char* remedy)
+                               const char* remedy, bool stem_given)
     : file_(open_weights(path)), taken_(file_->tensors().size()) {
   for (std::size_t i = 0; i < file_->tensors().size(); ++i) places_[file_->tensors()[i].name] = i;
   std::set<std::string> prefixes = prefixes_of(file_->tensors());
@@ -101,9 +130,10 @@ EncoderWeights::EncoderWeights(const std::string& path, const std::string& prefi
           const auto place = places_.find(before + layout(name));
           return place == places_.end() ? nullptr : &file_->tensors()[place->second].shape;
         };
+        const bool solo_learns = !stem_given && layout == layouts[0] && is_solo_learns(before, places_);
         std::optional<EncoderSettings> settings;
         try {
-          settings = family.recognize(shape_of, like);
+          settings = family.recognize(shape_of, solo_learns ? with_solo_learns_stem(family, like) : like);
         } catch (const UsageError& error) {
           throw UsageError(join(path, ": ", before.empty() ? "" : join("under ", quoted(before), ": "), error.what()));
         }
@@ -231,6 +261,8 @@ TrainedEncoder EncoderWeights::load(const EncoderSettings& network, const Init& 
   const std::vector<std::string> strangers = tensors.strangers();
   require_usage(strangers.empty(), file_->path(), ": its network has more than a ", settings_.encoder, ": ",
                 some_of(strangers));
+  if (stem != StemRule::renew && has_solo_learns_stem(settings_) && !has_solo_learns_stem(network))
+    notice_ = "the names are solo-learn's, whose 3x3 stem has padding 2, unlike this run's (--stem cifar_padding2)";
   trained.metadata = metadata();
   return trained;
 }
@@ -238,7 +270,7 @@ TrainedEncoder EncoderWeights::load(const EncoderSettings& network, const Init& 
 TrainedEncoder load_any_encoder(const std::string& path, const std::string& prefix, const EncoderSettings& like,
                                 const char* remedy, Backend& backend, const FileUse& use) {
   if (describes_encoder(open_weights(path)->metadata())) return load_encoder(path, backend);
-  EncoderWeights weights(path, prefix, like, remedy);
+  EncoderWeights weights(path, prefix, like, remedy, use.stem_given);
   EncoderSettings settings = weights.settings();
   settings.image_size = like.image_size;
   TrainedEncoder trained = weights.load(settings, {.backend = backend});
@@ -263,7 +295,7 @@ std::string EncoderWeights::report() const {
                           counted(static_cast<std::int64_t>(taken_.size() - left.size()), "tensor"),
                           prefix_.empty() ? "" : join(" under ", quoted(prefix_)));
   return join(text, "\nleft out          ", left.empty() ? "nothing" : some_of(left), "\nmissing           ",
-              missing_.empty() ? "nothing" : some_of(missing_));
+              missing_.empty() ? "nothing" : some_of(missing_), notice_.empty() ? "" : "\nnotice: ", notice_);
 }
 
 }  // namespace vergence

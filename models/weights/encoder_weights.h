@@ -18,8 +18,10 @@ class EncoderWeights {
  public:
   /// Finds the encoder. `prefix`: before the names of its tensors; empty: found, if the file has one encoder that is no
   /// moving average. `like`: what shapes do not tell, such as whether a 3x3 stem pools. `remedy`: what to do if
-  /// there are several, such as "choose one with --prefix". Throws UsageError (one line, beginning with the path).
-  EncoderWeights(const std::string& path, const std::string& prefix, const EncoderSettings& like, const char* remedy);
+  /// there are several, such as "choose one with --prefix". `stem_given`: `like` has the file's stem; otherwise a 3x3
+  /// one among solo-learn's names is taken as solo-learn's. Throws UsageError (one line, beginning with the path).
+  EncoderWeights(const std::string& path, const std::string& prefix, const EncoderSettings& like, const char* remedy,
+                 bool stem_given = false);
 
   /// The network that the shapes describe.
   const EncoderSettings& settings() const { return settings_; }
@@ -44,11 +46,13 @@ class EncoderWeights {
   EncoderSettings settings_;
   std::vector<std::string> missing_;  // statistics
   std::vector<bool> taken_;           // by place
+  std::string notice_;                // about the loaded network's stem; usually empty
 };
 
 /// What `load_any_encoder` may assume of another program's file.
 struct FileUse {
-  bool statistics = true;  // running statistics are needed: throws UsageError if the file lacks some
+  bool stem_given = false;  // as for EncoderWeights
+  bool statistics = true;   // running statistics are needed: throws UsageError if the file lacks some
 };
 
 /// An encoder from any file: of `save_encoder`, or another program's, with parameters as for EncoderWeights.

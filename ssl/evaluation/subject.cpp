@@ -127,7 +127,7 @@ void add_encoder_options(CLI::App& app, SubjectOptions& options) {
            {.name = "image-size", .otherwise = "the file's", .help = "height and width of its images in pixels"},
            {.name = "mean", .otherwise = "the file's", .help = "per channel, of its images, such as 0.485,0.456,0.406"},
            {.name = "std", .otherwise = "the file's", .help = "per channel, of its images, such as 0.229,0.224,0.225"},
-           {.name = "stem", .otherwise = "by the shapes", .help = "ResNet: its first layers"}})
+           {.name = "stem", .otherwise = "by shapes and names", .help = "ResNet: its first layers"}})
     add_table_option(app, option, options.described);
   app.add_option("--prefix", options.prefix, "what precedes its tensors' names, such as backbone; default: found")
       ->type_name("TEXT");
@@ -226,15 +226,23 @@ TrainedEncoder open_encoder(const SubjectOptions& options, const std::string& pa
   check_described(options, path, metadata);
   const EncoderSettings like{
       .encoder = "", .image_size = given.image_size, .channels = 3, .components = given.components};
-  TrainedEncoder trained = load_any_encoder(path, options.prefix, like, "choose one with --prefix", backend);
+  const bool stem_given = options.described.has("stem");
+  TrainedEncoder trained =
+      load_any_encoder(path, options.prefix, like, "choose one with --prefix", backend, {.stem_given = stem_given});
   for (const char* name : {"mean", "std"})
     if (options.described.has(name)) trained.metadata[name] = option_text(given, name);
   const auto described = trained.encoder.settings().described();
-  const bool unsure = std::find(described.begin(), described.end(), decltype(described)::value_type("stem", "cifar")) !=
-                      described.end();
-  if (!describes_encoder(metadata) && unsure && !options.described.has("stem"))
+  const auto taken_as = [&](const char* stem) {
+    const bool is =
+        std::find(described.begin(), described.end(), decltype(described)::value_type("stem", stem)) != described.end();
+    return is && !describes_encoder(metadata) && !stem_given;
+  };
+  if (taken_as("cifar"))
     notices.push_back(
         join(shortened(path), " does not say whether its stem pools: taken as cifar, without pooling (--stem)"));
+  if (taken_as("cifar_padding2"))
+    notices.push_back(join(shortened(path),
+                           " has solo-learn's names: its 3x3 stem is taken as cifar_padding2, like theirs (--stem)"));
   return trained;
 }
 

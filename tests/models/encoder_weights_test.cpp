@@ -63,6 +63,7 @@ class EncoderWeightsTest : public testing::Test {
   static TrainedEncoder load(const std::string& path, const std::string& prefix = "", const FileUse& use = {}) {
     return load_any_encoder(path, prefix, like(), "choose one with --prefix", cpu_backend(), use);
   }
+  static Stem stem_of(const TrainedEncoder& trained) { return trained.encoder.as<ResNet>().settings.stem; }
 
   const TemporaryFolder folder_;
   const Tensor images_ = random_tensor({4, 8, 8, 3}, 13, DType::f32);
@@ -185,6 +186,24 @@ TEST_F(EncoderWeightsTest, FeaturesNeedStatistics) {
   expect_contains(message, {path, "lacks the running statistics of batch norm", "layer2.1.bn2.running_var; save"});
   EXPECT_EQ(message.find("num_batches_tracked"), std::string::npos) << message;
   EXPECT_NO_THROW(load(path, "", {.statistics = false}));
+}
+
+TEST_F(EncoderWeightsTest, SoloLearnsNamesTellThePaddingOfTheStem) {
+  add_tensor("state_dict.classifier.weight");
+  for (const std::string module : {"backbone.", "encoder.", "momentum_backbone."}) {
+    const std::string path = write([&](const std::string& name) { return "state_dict." + module + name; });
+    EXPECT_EQ(stem_of(load(path)), Stem::cifar_padding2) << module;
+    EXPECT_EQ(stem_of(load(path, "", {.stem_given = true})), Stem::cifar) << module;
+    for (const Stem stem : {Stem::cifar, Stem::cifar_padding2}) {
+      EncoderSettings network = model_.settings;
+      network.components.get<ResNetSettings>().stem = stem;
+      EncoderWeights weights(path, "", like(), "");
+      weights.load(network, {cpu_backend()});
+      EXPECT_EQ(weights.report().find("notice: the names are solo-learn's") != std::string::npos, stem == Stem::cifar);
+    }
+  }
+  for (const std::string prefix : {"", "state_dict.", "state_dict.net.", "backbone."})
+    EXPECT_EQ(stem_of(load(write([&](const std::string& name) { return prefix + name; }))), Stem::cifar) << prefix;
 }
 
 TEST_F(EncoderWeightsTest, ReportsMissingStatistics) {

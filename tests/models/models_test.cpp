@@ -154,16 +154,18 @@ TEST(ResNet, CostsAreTheKnownOnes) {
 
 TEST(ResNet, FeatureAndMapShapes) {
   const std::map<Stem, std::int64_t> sides{
-      {Stem::cifar, 4}, {Stem::stl, 2}, {Stem::stl_stride2, 2}, {Stem::imagenet, 1}};
+      {Stem::cifar, 4}, {Stem::stl, 2}, {Stem::stl_stride2, 2}, {Stem::imagenet, 1}, {Stem::cifar_padding2, 5}};
   for (const auto& [stem, side] : sides)
     for (const char* encoder : {"resnet18", "resnet50"}) {
       ResNetSettings settings = small(encoder);
       settings.stem = stem;
+      settings.image_size = 32;
       const ResNet model = make_resnet(settings, {cpu_backend(), 0, DType::f64});
       const Tensor images = random_tensor({4, 32, 32, 3}, 1);
       const std::int64_t dim = encoder == std::string("resnet18") ? 16 : 64;
       EXPECT_EQ(settings.dim(), dim);
       EXPECT_EQ(model.feature_map(images, {}).shape, Shape({4, side, side, dim})) << text_of(stem_words, stem);
+      EXPECT_EQ(settings.map_size(), side) << text_of(stem_words, stem);
       EXPECT_EQ(model(images, {}).shape, Shape({4, dim}));
     }
 }
@@ -195,9 +197,9 @@ struct Composed {
     const Tensor unit = centered * reciprocal(sqrt(variance + 1e-5));
     return reshape(unit * weights.at(name + ".weight") + weights.at(name + ".bias"), x.shape);
   }
-  Tensor conv(const Tensor& x, const std::string& name, std::int64_t stride) const {
+  Tensor conv(const Tensor& x, const std::string& name, std::int64_t stride, std::int64_t more_padding = 0) const {
     const Tensor& w = weights.at(name + ".weight");
-    return conv2d(x, w, {.stride = stride, .padding = w.shape[1] / 2});
+    return conv2d(x, w, {.stride = stride, .padding = w.shape[1] / 2 + more_padding});
   }
 
   Tensor block(const Tensor& x, const std::string& name, std::int64_t stride) const {
@@ -210,7 +212,8 @@ struct Composed {
   }
 
   Tensor features(Tensor x) const {
-    x = norm(conv(x, "conv1", settings.stem == Stem::cifar || settings.stem == Stem::stl ? 1 : 2), "bn1");
+    const bool halves = settings.stem == Stem::stl_stride2 || settings.stem == Stem::imagenet;
+    x = norm(conv(x, "conv1", halves ? 2 : 1, settings.stem == Stem::cifar_padding2 ? 1 : 0), "bn1");
     if (settings.stem_relu) x = relu(x);
     if (settings.stem == Stem::imagenet || settings.stem == Stem::stl) x = max_pool(x, {3, 2, 1});
     for (int stage = 1; stage <= 4; ++stage)

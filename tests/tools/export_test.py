@@ -41,7 +41,7 @@ import safetensors_io  # noqa: E402
 
 FAILURES, ERRORS = [], []
 BOUND = 1e-5  # of the largest feature
-STEMS = ("cifar", "stl", "stl_stride2", "imagenet")
+STEMS = ("cifar", "stl", "stl_stride2", "imagenet", "cifar_padding2")
 MEAN, STD = [0.4914, 0.4822, 0.4465, 0.3], [0.247, 0.2435, 0.2616, 0.25]
 
 

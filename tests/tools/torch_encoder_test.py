@@ -84,7 +84,7 @@ def main():
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         cases = [resnet(depth, stem, width, "on", 3) for depth in (18, 34, 50)
-                 for stem in ("cifar", "stl", "stl_stride2", "imagenet") for width in (8, 64 if depth == 18 else 16)]
+                 for stem in torch_encoder.STEMS for width in (8, 64 if depth == 18 else 16)]
         cases += [resnet(18, "cifar", 8, "off", 3), resnet(50, "imagenet", 8, "off", 4), resnet(18, "stl", 8, "on", 1)]
         cases += [{"encoder": "conv4", "image_size": size, "channels": channels} for size, channels in ((84, 3), (33, 1))]
         errors = [compare(folder, case, seed) for seed, case in enumerate(cases)]

@@ -75,8 +75,8 @@ def compare(folder, name, file, model, size, stem="imagenet", prefix="", channel
         fail(f"{name}: features differ by {error:.2g} of the largest")
 
 
-def small_stem(model, pools):
-    model.conv1 = torch.nn.Conv2d(3, 64, 3, 1, 1, bias=False)
+def small_stem(model, pools, padding=1):
+    model.conv1 = torch.nn.Conv2d(3, 64, 3, 1, padding, bias=False)
     if not pools:
         model.maxpool = torch.nn.Identity()
     return model
@@ -110,8 +110,8 @@ class Settings(dict):
 
 
 def of_solo_learn(folder):
-    model = trained(small_stem(torchvision.models.resnet18(), pools=False), 32)
-    average = trained(small_stem(torchvision.models.resnet18(), pools=False), 32)
+    model = trained(small_stem(torchvision.models.resnet18(), pools=False, padding=2), 32)
+    average = trained(small_stem(torchvision.models.resnet18(), pools=False, padding=2), 32)
     head = torch.nn.Sequential(torch.nn.Linear(512, 16), torch.nn.BatchNorm1d(16))
     optimizer = torch.optim.SGD(model.parameters(), 1e-6, momentum=0.9)
     model(torch.randn(2, 3, 32, 32)).sum().backward()
@@ -121,7 +121,7 @@ def of_solo_learn(folder):
     file = folder / "solo.ckpt"
     torch.save({"epoch": 3, "global_step": 10, "pytorch-lightning_version": "1.9.5",
                 "state_dict": {**prefixed("backbone.", state_of(model)), **prefixed("momentum_backbone.", state_of(average)),
-                               **prefixed("projector.", state_of(head))},
+                               **prefixed("projector.", state_of(head)), **prefixed("classifier.", state_of(torch.nn.Linear(512, 10)))},
                 "optimizer_states": [optimizer.state_dict()], "hparams_name": "cfg",
                 "hyper_parameters": {"cfg": settings, "args": argparse.Namespace(width=1), "folder": pathlib.Path("a"),
                                      "ordered": collections.OrderedDict(b=1)}}, file)
@@ -180,6 +180,8 @@ def starts_training(folder, checkpoint):
             continue
         if "120 tensors under 'state_dict.backbone.'" not in done.stdout:
             fail(f"--init for {objective} does not say what it took: {done.stdout}")
+        if "notice: the names are solo-learn's, whose 3x3 stem has padding 2" not in done.stdout:
+            fail(f"--init for {objective} does not say that the run's stem pads otherwise: {done.stdout}")
         if "left out " not in done.stdout or "momentum_backbone" not in done.stdout or "missing           nothing" not in done.stdout:
             fail(f"--init for {objective} does not say what it left out: {done.stdout}")
         found = safetensors_io.read(folder / run / "encoder.safetensors")[0]
@@ -253,12 +255,16 @@ def runs_nothing(folder):
 
 def judged(folder, checkpoint):
     """--encoder-file of the tools takes such a file, with what it does not say."""
-    described = ["--image-size", "32", "--mean", "0.5,0.5,0.5", "--std", "0.25,0.25,0.25", "--stem", "cifar"]
+    described = ["--image-size", "32", "--mean", "0.5,0.5,0.5", "--std", "0.25,0.25,0.25"]
     command = [BUILD / "evaluate", "--encoder-file", checkpoint, "--dataset", "confounded_shapes", "--limit", "64", "--metrics", "knn",
                "--device", "cpu", "--out", folder / "judged.json"]
     done = subprocess.run([*command, *described], capture_output=True, text=True, check=False)
-    if done.returncode != 0 or "knn" not in done.stdout.lower():
-        fail(f"evaluate --encoder-file: {done.stdout}{done.stderr}")
+    said = done.stdout + done.stderr
+    if done.returncode != 0 or "knn" not in done.stdout.lower() or "3x3 stem is taken as cifar_padding2" not in said:
+        fail(f"evaluate --encoder-file: {said}")
+    done = subprocess.run([*command, *described, "--stem", "cifar_padding2"], capture_output=True, text=True, check=False)
+    if done.returncode != 0 or "is taken as" in done.stdout + done.stderr:
+        fail(f"evaluate --encoder-file --stem: {done.stdout}{done.stderr}")
     # Without --out the result goes beside the checkpoint.
     done = subprocess.run([*command[:-2], *described], capture_output=True, text=True, check=False)
     beside = checkpoint.parent / "evaluation.json"
