@@ -92,6 +92,21 @@ class Verdicts : public testing::Test {
   }
 
   std::int64_t size_ = 8;
+  /// Writes a folder's images as the encoder sees them, as arrays that need no resizing; of the training images
+  /// `limit`, evenly spaced (0: all).
+  void write_as_seen(const ImageTree& images, const std::string& to, std::int64_t limit = 0) {
+    const ExtractSettings extract{.image_size = 16, .resize = 21, .std = {1, 1, 1}};
+    fs::create_directory(folder_ / to);
+    const auto write = [&](const char* split, const char* name, std::int64_t most) {
+      const Dataset seen =
+          as_seen(open_dataset({.name = "image_folder", .directory = images.path(), .limit = most}, split), extract);
+      write_atomically(folder_ / to + "/" + name + ".npy",
+                       npy_array("|u1", {seen.count, 16, 16, 3}, {seen.pixels.begin(), seen.pixels.end()}));
+    };
+    write("probe", "train", limit);
+    write("test", "test", 0);
+  }
+
   TemporaryFolder folder_;
 };
 
@@ -271,14 +286,7 @@ TEST_F(Verdicts, ImagesOfFilesAreResizedOnce) {
   ImageTree images;
   images.classes("train", 20);
   images.classes("val", 8);
-  // The same images as the encoder sees them, as arrays that need no resizing.
-  ExtractSettings extract{.image_size = 16, .resize = 21, .std = {1, 1, 1}};
-  fs::create_directory(folder_ / "seen");
-  for (const auto& [split, name] : {std::pair("probe", "train"), std::pair("test", "test")}) {
-    const Dataset seen = as_seen(open_dataset({.name = "image_folder", .directory = images.path()}, split), extract);
-    write_atomically(folder_ / "seen/" + name + ".npy",
-                     npy_array("|u1", {seen.count, 16, 16, 3}, {seen.pixels.begin(), seen.pixels.end()}));
-  }
+  write_as_seen(images, "seen");
   ASSERT_EQ(run("evaluate", "--metrics nuisance,reconstruction,collapse --dataset npy --data seen"), 0) << errors();
   const Json expected = verdict("evaluation_on_npy.json");
   ASSERT_EQ(run("evaluate", "--metrics nuisance,reconstruction --eval-resize 21 --data " + images.path()), 0)
@@ -294,14 +302,7 @@ TEST_F(Verdicts, ATrainLimitOnSortedFilesSkipsNoClass) {
   ImageTree images;
   images.classes("train", 20);
   images.classes("val", 8);
-  ExtractSettings extract{.image_size = 16, .resize = 21, .std = {1, 1, 1}};
-  fs::create_directory(folder_ / "spaced");
-  for (const auto& [split, name, limit] : {std::tuple("probe", "train", 10), std::tuple("test", "test", 0)}) {
-    const Dataset seen =
-        as_seen(open_dataset({.name = "image_folder", .directory = images.path(), .limit = limit}, split), extract);
-    write_atomically(folder_ / "spaced/" + name + ".npy",
-                     npy_array("|u1", {seen.count, 16, 16, 3}, {seen.pixels.begin(), seen.pixels.end()}));
-  }
+  write_as_seen(images, "spaced", 10);
   ASSERT_EQ(run("evaluate", "--metrics nuisance,reconstruction,collapse --dataset npy --data spaced"), 0) << errors();
   const Json expected = verdict("evaluation_on_npy.json");
   ASSERT_EQ(run("evaluate", "--metrics nuisance,reconstruction,corruptions --train-limit 10 --eval-resize 21 --data " +
