@@ -1,5 +1,7 @@
 #include "models/encoder_file.h"
 
+#include <array>
+#include <charconv>
 #include <cmath>
 #include <map>
 #include <optional>
@@ -92,6 +94,18 @@ class Reader final : public EncoderTensors {
   std::set<std::string> used_;
 };
 
+/// The first channels' values as a JSON list, each as the shortest text of the same float.
+std::string channels_text(const ChannelValues& values, std::int64_t channels) {
+  std::string text;
+  for (std::int64_t c = 0; c < channels; ++c) {
+    std::array<char, 32> digits{};
+    std::to_chars(digits.data(), digits.data() + digits.size(), values[static_cast<std::size_t>(c)]);
+    text += c > 0 ? ", " : "[";
+    text += digits.data();
+  }
+  return text += "]";
+}
+
 }  // namespace
 
 void EncoderEntries::add(const std::string& name, const Tensor& floats) {
@@ -125,6 +139,10 @@ EncoderSnapshot::EncoderSnapshot(const Encoder& encoder, const Statistics& stati
     : entries_(encoder, statistics), metadata_(more) {
   metadata_.emplace("format", "pt");
   metadata_.merge(encoder.settings().metadata());
+}
+
+Metadata normalization_of(const ChannelValues& mean, const ChannelValues& std, std::int64_t channels) {
+  return {{"mean", channels_text(mean, channels)}, {"std", channels_text(std, channels)}};
 }
 
 void save_encoder(const std::string& path, const Encoder& encoder, const Statistics& statistics, const Metadata& more) {

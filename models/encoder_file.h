@@ -3,11 +3,13 @@
 // num_batches_tracked (I64, one element). There is no classifier. The metadata describe the network.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "engine/io/safetensors.h"
+#include "kernels/views.h"
 #include "models/encoder.h"
 
 namespace vergence {
@@ -47,7 +49,11 @@ class EncoderSnapshot {
   Metadata metadata_;
 };
 
-/// Takes such a snapshot and writes it.
+/// The metadata that say how the encoder's images were normalized, as JSON lists with one value per channel.
+Metadata normalization_of(const ChannelValues& mean, const ChannelValues& std, std::int64_t channels);
+
+/// Takes such a snapshot and writes it. Without `normalization_of` the encoder's images in `more`, whoever reads the
+/// file must be told their mean and standard deviation.
 void save_encoder(const std::string& path, const Encoder& encoder, const Statistics& statistics, const Metadata& more);
 
 /// An encoder ready for evaluation: its weights are constants.

@@ -19,11 +19,13 @@ class Normalizing(torch.nn.Module):
 
     def keep_normalization(self, about):
         for name in ("mean", "std"):  # of each channel
-            values = json.loads("[" + about.get(name, "0" if name == "mean" else "1").strip("[]") + "]")
-            self.register_buffer("image_" + name, torch.tensor(values).view(1, -1, 1, 1), persistent=False)
+            values = json.loads("[" + about[name].strip("[]") + "]") if name in about else None
+            self.register_buffer("image_" + name, values and torch.tensor(values).view(1, -1, 1, 1), persistent=False)
 
     def normalize(self, images):
         """Normalizes images with values in [0, 1] as in the encoder's training."""
+        if self.image_mean is None or self.image_std is None:
+            raise ValueError("the encoder's file does not say the mean and std of its images: normalize them yourself")
         return (images - self.image_mean) / self.image_std
 
 

@@ -17,7 +17,7 @@
 
 using namespace vergence;
 
-/// Top-1 accuracy in per cent of kNN on the encoder's features: the split "probe" classifies the split "test".
+/// Top-1 accuracy in percent of kNN on the encoder's features: the split "probe" classifies the split "test".
 double knn(const Encoder& encoder, Statistics& statistics, const DatasetSettings& data, Backend& device) {
   const Dataset images = open_dataset(data, "test");
   const Encode encode = encode_with(encoder, statistics);
@@ -53,7 +53,8 @@ int main(int argc, char** argv) {
     optimizer.step(rate.at(step));
     if ((step + 1) % steps == 0) std::printf("epoch %ld  loss %.4f\n", (step + 1) / steps, loss.item());
   }
-  save_encoder(folder + "/encoder.safetensors", encoder, statistics, {});
+  save_encoder(folder + "/encoder.safetensors", encoder, statistics,
+               normalization_of(images.mean, images.std, images.channels));
   // [/train]
 
   std::printf("kNN %.2f %%\n", knn(encoder, statistics, data, device));

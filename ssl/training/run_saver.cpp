@@ -1,7 +1,5 @@
 #include "ssl/training/run_saver.h"
 
-#include <array>
-#include <charconv>
 #include <memory>
 #include <omp.h>
 
@@ -16,18 +14,6 @@
 
 namespace vergence {
 namespace {
-
-/// The first channels' values as a JSON list, each as the shortest text of the same float.
-std::string channels_text(const ChannelValues& values, std::int64_t channels) {
-  std::string text;
-  for (std::int64_t c = 0; c < channels; ++c) {
-    std::array<char, 32> digits{};
-    std::to_chars(digits.data(), digits.data() + digits.size(), values[static_cast<std::size_t>(c)]);
-    text += c > 0 ? ", " : "[";
-    text += digits.data();
-  }
-  return text += "]";
-}
 
 /// XXH128 of the configuration without the options that a resumed run may change.
 std::string config_digest(const Options& options) { return xxh128(options_to_toml(without_changeable(options))); }
@@ -83,13 +69,12 @@ void RunSaver::add_encoders(std::int64_t step) {
 void RunSaver::add_encoder(const std::string& path, const Statistics& statistics, std::int64_t step) {
   const Options& options = run_.options;
   const ViewSettings& view = run_.view;
-  Metadata about{{"mean", channels_text(view.mean, view.channels)},
-                 {"std", channels_text(view.std, view.channels)},
-                 {"objective", options.objective},
-                 {"dataset", options.dataset},
-                 {"epoch", std::to_string(epoch(step))},
-                 {"step", std::to_string(step)},
-                 {"config_xxh128", config_digest(options)}};
+  Metadata about = normalization_of(view.mean, view.std, view.channels);
+  about.merge(Metadata{{"objective", options.objective},
+                       {"dataset", options.dataset},
+                       {"epoch", std::to_string(epoch(step))},
+                       {"step", std::to_string(step)},
+                       {"config_xxh128", config_digest(options)}});
   if (const std::string extensions = extensions_text(options); !extensions.empty()) about["extended"] = extensions;
   if (options.dataset == "cifar100") about["cifar100_classes"] = option_text(options, "cifar100.classes");
   const auto snapshot = std::make_shared<const EncoderSnapshot>(run_.objective->encoder(), statistics, about);

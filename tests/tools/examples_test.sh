@@ -24,4 +24,10 @@ grep -qE '^kNN [0-9.]+ %$' "$work/lines" || failed "no accuracy"
 
 "$build/tests/example_views" confounded_shapes "" "$work/views.png"
 [[ $(head -c 4 "$work/views.png" | tail -c 3) == PNG ]] || failed "views.png is no PNG file"
+header="{'descr': '|u1', 'fortran_order': False, 'shape': (4, 8, 8), }"  # of an array of gray images
+{ printf '\x93NUMPY\x01\x00\x76\x00%-117s\n' "$header" && head -c 256 /dev/urandom; } >"$work/train.npy"
+"$build/tests/example_views" npy "$work" "$work/gray.png"
+[[ $(head -c 4 "$work/gray.png" | tail -c 3) == PNG ]] || failed "gray.png is no PNG file"
+"$build/tests/example_views" npy "$work/missing" "$work/no.png" 2>"$work/error" && failed "no images, no error"
+[[ $(wc -l <"$work/error") == 1 ]] || failed "not one line: $(<"$work/error")"
 echo passed

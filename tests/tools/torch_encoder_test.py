@@ -78,6 +78,11 @@ def documented_snippet(folder):
     half = torch.full((1, 3, 1, 1), 0.5)
     if torch.allclose(loaded.normalize(half), half):
         fail("the loader's mean and deviation are not the file's")
+    try:
+        torch_encoder.ResNet({"encoder": "resnet18", "width": "8", "stem": "cifar"}).normalize(half)
+        fail("an encoder without mean and deviation normalizes images")
+    except ValueError:
+        pass
 
 
 def main():
