@@ -79,8 +79,11 @@ Dataset open_dataset(const DatasetSettings& settings, const std::string& split) 
 }
 
 DatasetSettings as_judged(DatasetSettings settings) {
-  for (const ComponentOption& option : entry_of(settings.name).options)
+  const DatasetEntry& entry = entry_of(settings.name);
+  for (const ComponentOption& option : entry.options)
     if (option.training) copy_option(option, {}, settings.components);
+  if (settings.image_size > 0 && entry.largest > 0)
+    settings.image_size = std::clamp(settings.image_size, entry.smallest, entry.largest);
   return settings;
 }
 

@@ -34,11 +34,12 @@ struct DatasetEntry {
   bool (*has_test)(const DatasetSettings& settings) = nullptr;
   /// Describes the images of "val" if a folder may lack a split "test".
   std::string val = "";
-  bool image_files = false;           // its images are separate files, or packed from such files
-  std::vector<std::string> own = {};  // of `names`, those of the user's own images: only the folder says which
-  double zoom = 1;                    // Dataset::zoom
-  std::int64_t side = 0;              // Dataset::height and width, where the zoom is not 1; 0: of any size
-  std::string recipes = "";           // the data set whose recipes apply if it has none
+  bool image_files = false;                // its images are separate files, or packed from such files
+  std::vector<std::string> own = {};       // of `names`, those of the user's own images: only the folder says which
+  double zoom = 1;                         // Dataset::zoom
+  std::int64_t side = 0;                   // Dataset::height and width, where the zoom is not 1; 0: of any size
+  std::int64_t smallest = 0, largest = 0;  // sides that images can be rendered at; 0: they have their own
+  std::string recipes = "";                // the data set whose recipes apply if it has none
   /// Reads a published fold of the labeled images; null: there are none. See published_fold.
   std::vector<std::int64_t> (*fold)(const DatasetSettings& settings, std::int64_t fold) = nullptr;
   /// For images made of layers: opens a split as layers.
@@ -53,7 +54,8 @@ const DatasetEntry& entry_of(const std::string& dataset);
 /// Whether this is a name for the user's own images, so that two folders hold different ones.
 bool is_of_own_images(const std::string& dataset);
 
-/// The settings for evaluating an encoder: options about the training images have their defaults.
+/// The settings for evaluating an encoder: options about the training images have their defaults, and rendered images a
+/// size that they can have. Views then resize to the encoder's.
 DatasetSettings as_judged(DatasetSettings settings);
 
 /// Returns the images of split "probe" in a fold that the data set's authors published, counted from 0; ascending.

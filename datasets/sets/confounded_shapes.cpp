@@ -23,6 +23,8 @@ DatasetEntry confounded_shapes() {
             .field = ComponentOption::field_of(&ShapesOptions::version, image_version_words),
             .help = "what to train on: whole images, only shapes, only textures, or shapes on other images' textures",
             .training = true}},
+      .smallest = smallest_shapes,
+      .largest = largest_shapes,
       .layers = [](const DatasetSettings& settings, const std::string& split) -> std::unique_ptr<LayeredSplit> {
         return std::make_unique<ShapesSplit>(shapes_settings(settings), split);
       }};

@@ -15,8 +15,9 @@ namespace {
 constexpr ChannelValues shapes_mean{0.497f, 0.497f, 0.497f}, shapes_std{0.206f, 0.206f, 0.206f};
 
 void check_shapes(const ShapesSettings& settings) {
-  require_usage(settings.image_size >= 16 && settings.image_size <= 96, "confounded_shapes: image_size is ",
-                settings.image_size, ", expected 16 to 96");
+  require_usage(settings.image_size >= smallest_shapes && settings.image_size <= largest_shapes,
+                "confounded_shapes: image_size is ", settings.image_size, ", expected ", smallest_shapes, " to ",
+                largest_shapes);
   require_usage(settings.confounding >= 0 && settings.confounding <= 1, "confounded_shapes: confounding is ",
                 settings.confounding, ", expected 0 to 1");
 }

@@ -28,8 +28,11 @@ struct ShapesOptions {
   ImageVersion version = ImageVersion::full;  // the version of the training images
 };
 
+/// Heights and widths that can be rendered.
+constexpr std::int64_t smallest_shapes = 16, largest_shapes = 96;
+
 struct ShapesSettings {
-  std::int64_t image_size = 32;  // height and width, 16 to 96
+  std::int64_t image_size = 32;  // height and width
   std::uint64_t seed = 0;
   double confounding = 0.9;  // P(texture family = class) in "train"; 0.1 (chance) in the other splits
 };

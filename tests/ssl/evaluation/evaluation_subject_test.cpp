@@ -184,6 +184,20 @@ TEST_F(StoredEncoder, ATransferWithoutItsFilesSaysWhatIsMissing) {
   }
 }
 
+TEST_F(StoredEncoder, RenderedImagesAreNoLargerThanTheyCanBe) {
+  settings_.image_size = 224;
+  encoder_ = make_resnet(settings_, {cpu_backend(), 3});
+  statistics_ = {};
+  SubjectOptions options;
+  save();
+  options.encoder_file = folder_ / "encoder.safetensors";
+  options.judged.values.device = "cpu";
+  options.judged.set("dataset", "confounded_shapes");
+  const Subject subject = open_subject(options);
+  EXPECT_EQ(open_dataset(subject.data, "test").height, 96);
+  EXPECT_EQ(subject.extract.image_size, 224);
+}
+
 TEST_F(StoredEncoder, UntrainedHasTheInitialWeightsOfTheRunsSeed) {
   for (const ConvBn* layer : encoder_.layers()) assign(layer->w, 3 * layer->w);  // "trained"
   save();
