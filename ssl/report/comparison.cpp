@@ -135,18 +135,24 @@ bool limits_figures(const std::string& name, const std::string& value) {
   return (name == "labels" || name == "fold") && value != "null";
 }
 
+/// The names of the settings in which two keys differ. The number of judged images alone, if nothing else explains it.
+std::set<std::string> differing_settings(const Key& key, const Key& other) {
+  std::set<std::string> names;
+  for (const auto& [name, value] : other.settings)
+    if (!key.settings.contains(name) || key.settings.at(name) != value) names.insert(name);
+  for (const auto& [name, value] : key.settings)
+    if (!other.settings.contains(name)) names.insert(name);
+  if (names.size() > 1) names.erase("test_images");
+  return names;
+}
+
 /// The settings that limit the figures, and those in which a key differs from like ones.
 std::string settings_text(const Key& key, const std::vector<Key>& keys) {
   std::set<std::string> names;
   for (const auto& [name, value] : key.settings)
     if (limits_figures(name, value)) names.insert(name);
-  for (const Key& other : keys) {
-    if (!key.like(other)) continue;
-    for (const auto& [name, value] : other.settings)
-      if (!key.settings.contains(name) || key.settings.at(name) != value) names.insert(name);
-    for (const auto& [name, value] : key.settings)
-      if (!other.settings.contains(name)) names.insert(name);
-  }
+  for (const Key& other : keys)
+    if (key.like(other)) names.merge(differing_settings(key, other));
   std::vector<std::string> parts = peculiarities(key);
   for (const std::string& name : names) {
     // Of labels and fold, the other one is null.

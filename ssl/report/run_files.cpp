@@ -26,7 +26,16 @@ constexpr std::int64_t interrupted = 130, terminated = 143;
 
 /// Parts of figures that describe how they were measured.
 bool is_setting(const std::string& name) {
-  static const std::array<std::string, 5> names{"k", "classes", "train_images", "missing_classes", "missing_images"};
+  static const std::array<std::string, 10> names{"k",
+                                                 "classes",
+                                                 "train_images",
+                                                 "missing_classes",
+                                                 "temperature",
+                                                 "held_out_images",
+                                                 "decoder_width",
+                                                 "missing_images",
+                                                 "epochs",
+                                                 "table"};
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
@@ -166,9 +175,17 @@ ResultJson by_task(const ResultJson& episodes) {
   ResultJson shots = ResultJson::object();
   if (episodes["shots"].is_object())
     for (const auto& [number, figures] : episodes["shots"].items()) shots[number + "_shot"] = figures;
-  return {{join(integer_in(episodes, "ways"), "_way_", integer_in(episodes, "queries"), "_queries_",
-                integer_in(episodes, "episodes"), "_episodes"),
+  const std::string classes = string_in(episodes, "classes");
+  return {{join(classes.empty() || classes == "all" ? "" : classes + ".", integer_in(episodes, "ways"), "_way_",
+                integer_in(episodes, "queries"), "_queries_", integer_in(episodes, "episodes"), "_episodes"),
            shots}};
+}
+
+/// Puts a metric's figures under the word that qualifies them, unless it is the usual one.
+void qualify(ResultJson& figures, const char* metric, const char* key, const std::string& usual) {
+  if (!figures.contains(metric) || !figures[metric].is_object()) return;
+  const std::string word = string_in(figures[metric], key);
+  if (!word.empty() && word != usual) figures[metric] = {{word, figures[metric]}};
 }
 
 /// The file of a mask, in the encoder's folder by its name alone; empty: the encoder's own mask.
@@ -188,6 +205,8 @@ ResultJson spelled_out(ResultJson figures, const std::string& encoder, const std
     const std::string name = mask_name(read_stored_text(string_in(masked, "mask_file"), where), encoder);
     if (masked.is_object() && masked.contains("mask_file") && !name.empty()) masked = {{name, masked}};
   }
+  qualify(figures, "alignment", "views", "the run's views");
+  for (const char* metric : {"nuisance", "foreground", "corruptions"}) qualify(figures, metric, "probe", "lbfgs");
   return figures;
 }
 
@@ -206,6 +225,8 @@ Result result_of(const ResultJson& json, const std::string& where) {
   if (json.contains("settings") && json["settings"].is_object()) result.settings = settings_of(json["settings"]);
   if (is_of_own_images(result.judged_on) && json.contains("data"))
     result.settings["data"] = read_stored_text(string_in(json, "data"), where);
+  // One data set may have files of several sizes, such as a part of CIFAR-100.
+  if (json.contains("test_images")) result.settings["test_images"] = json_text(json["test_images"]);
   if (json.contains("epoch") && json["epoch"].is_number_integer()) result.epoch = json["epoch"].get<std::int64_t>();
   result.step = integer_in(json, "step");
   add_numbers(spelled_out(json["figures"], encoder, where), "", result.figures);

@@ -296,6 +296,33 @@ TEST(Compare, TellsFewShotTasksAndMasksApart) {
                    "episodes.10_way_15_queries_600_episodes.1_shot.accuracy 20.00"}));
 }
 
+TEST(Compare, KeepsFiguresApartThatAreNotComparable) {
+  const auto judged = [](const char* views, const char* classes, const char* probe, int images) {
+    return result_line(
+        join(R"("tool":"evaluate","test_images":)", images), "",
+        join(R"("alignment":{"alignment":0.5,"views":")", views, R"("},"nuisance":{"probe":")", probe,
+             R"(","hue":60},"episodes":{"classes":")", classes,
+             R"(","ways":5,"queries":15,"episodes":600,"shots":{"1":{"accuracy":40}}},)",
+             R"("knn_sweep":{"top1":70,"temperature":0.1,"held_out_images":9,"table":[{"k":1,"held_out_top1":5}]})"));
+  };
+  const auto shown = [&](const std::string& first, const std::string& second) {
+    Runs pair;
+    return compare_runs(read_runs({pair.add("a", seeded(1), "", first), pair.add("b", seeded(2), "", second)}));
+  };
+  using Shown = std::vector<std::string>;
+  const std::string usual = judged("the run's views", "all", "lbfgs", 100);
+  const Comparison apart = shown(usual, judged("crop 0.08-1, flip", "FC100 test", "adam", 100));
+  ASSERT_EQ(apart.sections.size(), 1u);
+  EXPECT_EQ(names_and_values(apart.sections[0]),
+            (Shown{"alignment.alignment 0.5000", "nuisance.hue 60.00",
+                   "episodes.5_way_15_queries_600_episodes.1_shot.accuracy 40.00", "knn_sweep.top1 70.00 ± 0.00 (n=2)",
+                   "alignment.crop 0.08-1, flip.alignment 0.5000", "nuisance.adam.hue 60.00",
+                   "episodes.FC100 test.5_way_15_queries_600_episodes.1_shot.accuracy 40.00"}));
+  const Comparison parts = shown(usual, judged("the run's views", "all", "lbfgs", 50));
+  ASSERT_EQ(parts.sections.size(), 2u);
+  EXPECT_EQ(parts.sections[0].title(), "evaluate p on npy test (test_images 100)");
+}
+
 TEST(Compare, TakesSweepsOverSeedsTogether) {
   Runs runs;
   const auto swept = [](double lr, const char* list, const char* tried, double top1) {
