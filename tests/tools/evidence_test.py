@@ -228,6 +228,26 @@ class Lines(unittest.TestCase):
         self.assertIn("not finished: 2 of 5 seeds", some)
         self.assertNotIn("by Holm", some)
 
+    def test_columns_and_differences_are_of_one_machine(self):
+        for name, processor, probe in (("simclr", "p", 10), ("dsa_off", "p", 13), ("dsa_on", "p", 14), ("simclr", "q", 20)):
+            store.append(self.file, line_of(name, 1, processor, probe=probe))
+        store.append(self.file, line_of("dsa_lambda1_0", 1, "q", probe=25))
+        text = tables.tables(self.read(), {each.name: each for each in rows.ROWS}, [(row("dsa_on"), [1])], lambda each: [1])
+        self.assertIn("| probe | 10.0 | 14.0 |", text.replace(" 13.0 |", ""))
+        lines, remarks = self.read().columns(["simclr", "dsa_off", "dsa_on", "dsa_lambda1_0"], lambda name: [1])
+        self.assertEqual([line[0]["figures"]["probe"] for line in lines.values()], [10, 13, 14, 25])
+        self.assertEqual(remarks, ["dsa_lambda1_0 of seed 1 ran on another machine"])
+
+    def test_pieces_of_other_lengths_are_left_out(self):
+        for seed, epochs in ((1, 10), (2, 90), (3, 90)):
+            for name, probe in (("gpu_simclr", epochs), ("gpu_mrcl", epochs + 1)):
+                store.append(self.folder / "gpu.jsonl", line_of(name, seed, probe=probe) | {"epochs": epochs})
+        found = store.Store(self.folder, COMMIT, [*rows.ROWS, *gpu.ROWS])
+        self.assertEqual([line["seed"] for line, _ in found.pairs("gpu_mrcl", "gpu_simclr", [1, 2, 3])], [2, 3])
+        lines, remarks = found.columns(["gpu_simclr", "gpu_mrcl"], lambda name: [1, 2, 3])
+        self.assertEqual([[line["seed"] for line in each] for each in lines.values()], [[2, 3], [2, 3]])
+        self.assertEqual(len(remarks), 2)
+
     def test_the_plan_adds_up(self):
         store.append(self.file, line_of("simclr", 1))
         text = tables.plan(self.read(), [(each, each.seeds) for each in rows.ROWS if each.step == "step1"])
@@ -295,6 +315,15 @@ class Commands(unittest.TestCase):
         self.assertEqual(len(self.calls()), 8)
         self.assertIn("| step1 | dsa_best | 1, 2 | 3, 4, 5 |", self.evidence("--plan"))
         self.assertIn("### DSA, step 1", self.evidence("--tables"))
+
+    @unittest.skipIf(rows.SEARCHED, "the search's choice is in rows.py")
+    def test_nothing_runs_before_the_searchs_choice(self):
+        search = [each for each in rows.ROWS if each.step == "search"]
+        said = self.evidence()
+        self.assertEqual(len(self.calls()), sum(len(each.seeds) for each in search))
+        self.assertIn("the search is over: put its choice", said)
+        self.evidence("--minutes", "0")
+        self.assertEqual(self.found("step1"), [])
 
     def test_validation_images_in_the_search(self):
         self.evidence("--step", "search", "--only", "search_simclr", "--seeds", "101")

@@ -11,7 +11,7 @@ from runs import ROOT, Runner, Stopped, TookTooLong
 
 from . import clone, gpu, tables
 from .judging import NotJudged
-from .rows import PRIMARIES, ROWS, STEPS, merged
+from .rows import PRIMARIES, ROWS, SEARCHED, STEPS, merged
 from .runner import Place, Work
 from .store import Store, Unusable, append, expected_commit, written_commit
 
@@ -91,6 +91,10 @@ def in_order(selected):
             for row, own in selected if part(row) == each and seed in own]
 
 
+def search_is_over(store, rows):
+    return all(store.finished(row, seed) for row in rows if row.step == "search" for seed in row.seeds)
+
+
 def check_data(data):
     if data is None:
         raise Unusable("--data DIR is missing (or VERGENCE_DATA): the folder with cifar10 in it")
@@ -161,7 +165,11 @@ def work(options, rows, lines, runs, commit):
                 return 0
             todo = [(row, seed) for row, seed in in_order(selected) if not store.finished(row, seed)]
             print(f"{len(todo)} runs are left", flush=True)
-            doing.run_all(todo, options.minutes)
+            only_search = not (SEARCHED or options.step or options.only or options.trial)
+            doing.run_all([(row, seed) for row, seed in todo if row.step == "search" or not only_search], options.minutes)
+            if only_search and search_is_over(store, rows):
+                print("the search is over: put its choice (--step search --tables) into tools/evidence/rows.py, ..._BEST and "
+                      "SEARCHED; until then, --step and --only alone run more", file=sys.stderr)
         except Stopped:
             print("stopped; the same command goes on", file=sys.stderr)
             return 130

@@ -44,7 +44,9 @@ METAMASK = own("metamask", "lambda 0.005", "contrastive_weight 100", "temperatur
 MASK_1 = own("metamask", "meta off")
 BARLOW_TWINS = own("barlow_twins", "lambda 0.0051", "scale 0.1", "hidden 512", "output 512") + ("--lr", "0.4")
 
-# ---- what step "search" chooses: changed, if at all, after it and before the other steps start
+# ---- what step "search" chooses
+# Whether the values below are the search's. Until they are, a command without --step or --only stops after the search.
+SEARCHED = False
 DSA_BEST = own("dsa", "quantile 0.02", "mu 0")
 METAMASK_BEST = ()
 MRCL_BEST = ()

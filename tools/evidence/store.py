@@ -34,8 +34,22 @@ def expected_commit(folder):
 def machine_of(line):
     """The machine of a line; only lines of one machine are compared. Pieces on a GPU (only they have 'epochs') also differ
     in length and commit, because GPU time is short and no piece runs again."""
+    return line["processor"], line["threads"], *length_of(line)
+
+
+def length_of(line):
+    """What lines of several seeds must share to be averaged: the epochs and commit of a piece on a GPU."""
     epochs = line.get("epochs")
-    return line["processor"], line["threads"], epochs, epochs and line["commit"]
+    return epochs, epochs and line["commit"]
+
+
+def most_frequent(sets):
+    """Returns the element of the most sets, the last one found if there are several; None if there are none."""
+    counts = {}
+    for each in sets:
+        for element in each:
+            counts[element] = counts.get(element, 0) + 1
+    return max(reversed(counts), key=counts.get) if counts else None
 
 
 def append(file, line):
@@ -121,12 +135,35 @@ class Store:
                    for machine in self.found.get((row.name, seed), {}))
 
     def pairs(self, name, base, seeds):
-        """Yields, for each seed with both on one machine, the two lines."""
+        """Yields, for each seed with both on one machine, the two lines; of pieces on a GPU those of one length."""
+        found = []
         for seed in seeds:
             machines = self.found.get((name, seed), {})
-            both = [(line, other) for machine, line in machines.items() if (other := self.line(base, seed, machine))]
-            if both:
-                yield both[-1]
+            found.append([(line, other) for machine, line in machines.items() if (other := self.line(base, seed, machine))])
+        length = most_frequent({length_of(line) for line, _ in each} for each in found)
+        for each in found:
+            fitting = [pair for pair in each if length_of(pair[0]) == length]
+            if fitting:
+                yield fitting[-1]
+
+    def columns(self, names, seeds_of):
+        """Returns the lines of each row for a table: of each seed those of the machine that has the most rows, and of pieces on
+        a GPU those of one length. Second: what is said of the lines that are of another machine, or left out."""
+        lines, remarks = {name: [] for name in names}, []
+        length = most_frequent({length_of(line) for line in self.lines(name, seed)} for name in names for seed in seeds_of(name))
+        for seed in dict.fromkeys(seed for name in names for seed in seeds_of(name)):
+            own = [name for name in names if seed in seeds_of(name)]
+            found = {name: {machine: line for machine, line in self.found.get((name, seed), {}).items()
+                            if length_of(line) == length} for name in own}
+            usual = most_frequent(found.values())
+            for name in own:
+                if found[name]:
+                    lines[name].append(found[name].get(usual) or [*found[name].values()][-1])
+                    if usual not in found[name]:
+                        remarks.append(f"{name} of seed {seed} ran on another machine")
+                elif self.lines(name, seed):
+                    remarks.append(f"{name} of seed {seed} has another length or commit: left out")
+        return lines, remarks
 
     def remarks(self):
         return [f"ignored: {why}" if ":" in why else f"ignored: {count} lines {why}" for why, count in self.ignored.items()]

@@ -136,9 +136,9 @@ def blocks(rows, selected):
 def block_text(store, method, title, columns, seeds_of):
     head = [f"### {method}, {title}", ""]
     missing = [f"{row.name} {text}" for row in columns if (text := unfinished(store, row, seeds_of(row)))]
-    head += ["; ".join(missing), ""] if missing else []
-    lines = {row.name: [store.lines(row.name, seed)[-1] for seed in seeds_of(row) if store.lines(row.name, seed)]
-             for row in columns}
+    own_seeds = {row.name: seeds_of(row) for row in columns}
+    lines, remarks = store.columns(list(own_seeds), own_seeds.get)
+    head += ["; ".join([*missing, *remarks]), ""] if missing or remarks else []
     known = dict.fromkeys(name for each in lines.values() for line in each for name in line["figures"])
     figures = [name for name in FIGURES if name in known] + [name for name in known if name not in FIGURES]
     if not figures:
