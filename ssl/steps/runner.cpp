@@ -41,7 +41,7 @@ void StepRunner::run_after_refusal(RecordedStep& kind, const std::function<Views
   try {
     run_eagerly(kind, views);
   } catch (const Error& error) {
-    throw Error(join(error.what(), " (after the step could not be recorded: ", refusal_, ")"));
+    throw Error(join(error.what(), " (after the step could not be recorded: ", refusal_, "; try --record off)"));
   }
 }
 

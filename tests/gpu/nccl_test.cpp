@@ -1,4 +1,5 @@
-// Collectives of one rank with NCCL, eager and in a recording that is replayed on other values.
+// Collectives of one rank with NCCL, eager and in a recording that is replayed on other values. For one rank NCCL only
+// copies: this shows that it loads and is called rightly, not that its kernels run in a recording.
 #include "kernels/communicators/nccl.h"
 
 #include <gtest/gtest.h>
@@ -55,7 +56,7 @@ TEST(Nccl, OneRankCopiesEagerAndRecorded) {
   }
 }
 
-TEST(Nccl, AbandonedEndsWithARecordingThatHoldsIt) {
+TEST(Nccl, AbandonedRefusesMoreAndEnds) {
   std::string why;
   const std::unique_ptr<Communicator> rank = only_rank(why);
   if (!rank) GTEST_SKIP() << why;
@@ -68,7 +69,7 @@ TEST(Nccl, AbandonedEndsWithARecordingThatHoldsIt) {
   recording->replay();
   rank->abandon();
   EXPECT_THROW(rank->all_reduce(gpu, x.array(), x.array()), Error);
-  // The recording ends first, as declared last; then the communicator, when its other threads have aborted it.
+  // The recording ends first, as declared last; then the communicator, when its other thread has aborted it.
 }
 
 TEST(Nccl, NeedsAGpuAndAnId) {

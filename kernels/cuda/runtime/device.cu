@@ -150,6 +150,16 @@ std::string last_launches() {
   return text;
 }
 
+__global__ void any_kernel() {}
+
+/// The compute capability times 10 that this build's kernels were compiled for. The driver may compile kernels of an
+/// older one for a newer GPU, and they do not wait for the kernel before (ptx.h).
+int compiled_architecture() {
+  cudaFuncAttributes attributes;
+  check(cudaFuncGetAttributes(&attributes, any_kernel), "attributes of a kernel");
+  return attributes.ptxVersion;
+}
+
 }  // namespace
 
 bool early_launches() { return early; }
@@ -177,7 +187,7 @@ Device::Device(int ordinal) : state_(std::make_unique<State>()) {
   s.multiprocessors = properties.multiProcessorCount;
   s.description = join(properties.name, ", compute capability ", properties.major, ".", properties.minor, ", ",
                        properties.totalGlobalMem >> 30, " GiB");
-  early = properties.major >= 9 && is_on("VERGENCE_EARLY_LAUNCH");
+  early = properties.major >= 9 && compiled_architecture() >= 90 && is_on("VERGENCE_EARLY_LAUNCH");
   check(cudaStreamCreateWithFlags(&s.stream, cudaStreamNonBlocking), "stream");
   s.staging = std::make_unique<Staging>();
 }

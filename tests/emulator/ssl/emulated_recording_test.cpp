@@ -90,7 +90,8 @@ TEST(RefusedRecording, IsNamedByAnErrorOfTheStepAfterIt) {
   std::string said;
   for (const StepContext& context : steps_at(0.01, 3, options.batch))
     said = error_or<Error>("", [&] { runner.run([&] { return Views(views); }, context); });
-  EXPECT_EQ(said, "broken since a recording (after the step could not be recorded: the device's reason)");
+  EXPECT_EQ(said,
+            "broken since a recording (after the step could not be recorded: the device's reason; try --record off)");
 }
 
 }  // namespace
