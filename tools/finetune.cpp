@@ -45,7 +45,7 @@ constexpr Word<std::int64_t> share_words[]{{"100", 100}, {"10", 10}, {"1", 1}};
 
 void add_finetune_options(CLI::App& app, FinetuneOptions& options) {
   const CLI::Range positive(std::int64_t{1}, std::int64_t{1} << 30);
-  add_word_option(app, "labels", options.labels, share_words, "per cent of the labels (100)");
+  add_word_option(app, "labels", options.labels, share_words, "percent of the labels (100)");
   app.add_option("--fold", options.fold, "the published fold of this number, instead of --labels")
       ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 30));
   app.add_option("--epochs", options.epochs, "passes over the images: 30, of 1 % of the labels 60")->check(positive);

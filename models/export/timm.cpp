@@ -69,7 +69,7 @@ std::string card_of(const Exported& exported, const std::string& architecture) {
   return join(
       "---\nlibrary_name: timm\npipeline_tag: image-feature-extraction\ntags:\n- image-feature-extraction\n- timm\n",
       "- self-supervised\n---\n\n# ", architecture, ", pretrained without labels\n\n", "Pretrained by Vergence ",
-      version(), ". It has no classifier: its output are ", settings.dim(),
+      version(), ". It has no classifier: its outputs are ", settings.dim(),
       " features of an image.\n\n- objective: ", value("objective"), "\n- data set: ", value("dataset"),
       "\n- epochs: ", value("epoch"), "\n- images: ", settings.image_size, " x ", settings.image_size, ", ",
       settings.channels, " channels\n\n```python\nimport timm\nimport torch\n\n",

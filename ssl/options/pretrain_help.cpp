@@ -15,8 +15,8 @@ const char* const opening =
     "Pretrains an image encoder without labels.\n\n"
     "Options can also come from a TOML file (--config), under the same names; the command line overrides\n"
     "it. Without --config the shipped recipe of the data set and objective applies, where there is one\n"
-    "(imagenet and image_folder take imagenet100's): pretrain --recipes lists them. The values shown are\n"
-    "the built-in defaults.\n\n"
+    "(imagenet takes imagenet100's, and so does image_folder if it has none): pretrain --recipes lists\n"
+    "them. The values shown are the built-in defaults.\n\n"
     "Usage: pretrain [OPTIONS]\n\n";
 
 const char* const examples =

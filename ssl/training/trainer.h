@@ -2,7 +2,7 @@
 //
 // metrics.jsonl: one object per logged step: step (steps done, from 1), epoch (from 1), loss, the loss's parts by name,
 // lr, gradient_norm (of encoder and heads); at the end of some epochs std and rankme, knn_cosine_200 and
-// knn_euclidean_5 (per cent). All that depends on the clock is under "clock" (ssl/training/time_shares.h), so that two
+// knn_euclidean_5 (percent). All that depends on the clock is under "clock" (ssl/training/time_shares.h), so that two
 // runs compare by the rest.
 #pragma once
 

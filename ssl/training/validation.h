@@ -32,7 +32,7 @@ class Validation {
   /// Adds to a line of metrics.jsonl, after `epoch`: std and rankme (ssl/evaluation/geometry/spectrum.h) of evenly
   /// spaced training images. Needs no labels. Says once if the features have collapsed.
   void judge_collapse(nlohmann::ordered_json& line, std::int64_t epoch);
-  /// Adds kNN's accuracies: knn_cosine_200 and knn_euclidean_5 (per cent), and the same with the suffix _masked if the
+  /// Adds kNN's accuracies: knn_cosine_200 and knn_euclidean_5 (percent), and the same with the suffix _masked if the
   /// objective has a mask. Without --eval-every, images that cannot be judged so are no error: says why once.
   void judge_knn(nlohmann::ordered_json& line, std::int64_t epoch);
   /// The same for the encoder with these running statistics, with the suffix _recalibrated.

@@ -82,7 +82,7 @@ def some_of(things, count, random):
 
 
 def episodes(features, labels, classes, ways, shots, queries, count, seed):
-    """Mean accuracy in per cent and its 95 % interval: the nearest class mean of unit features, by cosine."""
+    """Mean accuracy in percent and its 95 % interval: the nearest class mean of unit features, by cosine."""
     unit = features / np.linalg.norm(features, axis=1, keepdims=True)
     accuracies = []
     for episode in range(count):

@@ -29,7 +29,7 @@ struct FinetuneSettings {
   std::uint64_t seed = 1;   // for the head's initial weights, the order of images and their crops
 };
 
-/// Returns the defaults for a share of the labels, in per cent (docs/evaluation.md says why these).
+/// Returns the defaults for a share of the labels, in percent (docs/evaluation.md says why these).
 FinetuneSettings default_finetune(std::int64_t percent);
 
 /// Throws UsageError for a setting out of range.

@@ -13,7 +13,7 @@ std::vector<std::int32_t> cheapest_assignment(const std::vector<double>& cost, s
 
 struct Agreement {
   double accuracy =
-      0;  // per cent of items whose group maps to their class under the best one-to-one mapping of groups to classes
+      0;  // percent of items whose group maps to their class under the best one-to-one mapping of groups to classes
   /// Mutual information over the arithmetic mean of both entropies: 0 to 1. 1 if both have only one group.
   double nmi = 0;
   /// Adjusted Rand index (Hubert, Arabie, "Comparing partitions", Journal of Classification 1985): 1 for equal

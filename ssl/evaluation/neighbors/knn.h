@@ -30,7 +30,7 @@ KnnForm knn_euclidean_5();
 struct KnnResult {
   std::int64_t k = 0;                   // as used: at most the number of bank rows
   std::vector<std::int32_t> predicted;  // [query rows]
-  double top1 = 0;                      // per cent of queries whose prediction equals their label
+  double top1 = 0;                      // percent of queries whose prediction equals their label
 };
 
 /// Classifies every row of `query` by its exact neighbors in `bank`, in each of the `forms`. The earlier of equally
@@ -40,7 +40,7 @@ struct KnnResult {
 std::vector<KnnResult> knn_classify(const Features& bank, const Features& query, const std::vector<KnnForm>& forms,
                                     Backend& backend, const KnnBlocks& blocks = {});
 
-/// The two forms of the evaluation protocol, in per cent.
+/// The two forms of the evaluation protocol, in percent.
 struct KnnAccuracy {
   KnnResult cosine_200, euclidean_5;
 };

@@ -16,7 +16,7 @@ std::vector<KnnForm> knn_sweep_forms();
 
 struct KnnSweep {
   std::vector<KnnForm> forms;
-  /// Top-1 in per cent of the bank's held-out tenth, whose neighbors come from the other nine tenths.
+  /// Top-1 in percent of the bank's held-out tenth, whose neighbors come from the other nine tenths.
   std::vector<double> held_out;
   std::int64_t held_out_images = 0;
   std::vector<KnnResult> judged;  // of the judged images, with the whole bank

@@ -52,7 +52,7 @@ std::vector<std::vector<std::int64_t>> draw_episode(const std::vector<std::vecto
 
 struct EpisodeAccuracy {
   std::int64_t shots = 0;
-  double mean = 0;  // per cent of queries, over episodes
+  double mean = 0;  // percent of queries, over episodes
   double interval =
       0;  // 95 %: 1.96 standard deviations of the episodes' accuracies (n - 1), over the root of their number
 };

@@ -81,7 +81,7 @@ LinearClassifier train_probe(const FeatureSource& train, const ProbeSettings& se
                              const ProbeProgress& progress = {});
 
 struct ProbeAccuracy {
-  double top1 = 0, top5 = 0;  // per cent
+  double top1 = 0, top5 = 0;  // percent
 };
 /// Computes top-1 and top-5. The smaller of classes with equal logits comes first; a non-finite logit is never a hit.
 ProbeAccuracy probe_accuracy(const LinearClassifier& classifier, const Features& test, Backend& backend);

@@ -42,7 +42,7 @@ struct CorruptedFeatures {
 CorruptedFeatures corrupted_features(const Encode& encode, const Dataset& dataset, ExtractSettings extract,
                                      std::uint64_t seed, Backend& backend);
 
-/// Top-1 of one classifier, in per cent.
+/// Top-1 of one classifier, in percent.
 struct CorruptionAccuracy {
   double clean = 0;
   std::array<std::optional<double>, corruptions.size()> changed;

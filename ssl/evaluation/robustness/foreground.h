@@ -15,7 +15,7 @@
 
 namespace vergence {
 
-/// How predictions change when the shapes move to the backgrounds of other images. All in per cent.
+/// How predictions change when the shapes move to the backgrounds of other images. All in percent.
 struct BackgroundSwap {
   double full = 0, repaired = 0;  // top-1 before and after
   double changed = 0;             // share of images whose prediction differs afterwards
@@ -29,7 +29,7 @@ struct BackgroundSwap {
 BackgroundSwap swap_of(const std::vector<std::int32_t>& labels, const std::vector<std::int32_t>& new_families,
                        const std::vector<std::int32_t>& before, const std::vector<std::int32_t>& after);
 
-/// Top-1 in per cent; row: the training form, column: the test form.
+/// Top-1 in percent; row: the training form, column: the test form.
 struct ForegroundMatrix {
   static constexpr std::array<ImageVersion, 2> train{ImageVersion::full, ImageVersion::foreground_only};
   static constexpr std::array<ImageVersion, 4> test{ImageVersion::full, ImageVersion::foreground_only,

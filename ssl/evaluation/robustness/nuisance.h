@@ -29,7 +29,7 @@ bool has_meaning(Nuisance nuisance, const Dataset& images);
 /// UsageError for images not square or below 2 x 2, and for a nuisance that does not apply.
 Dataset with_nuisance(const Dataset& images, Nuisance nuisance, std::uint64_t seed);
 
-/// Returns the top-1, in per cent, of a linear probe trained on `train` with the nuisance and tested on `test` with it.
+/// Returns the top-1, in percent, of a linear probe trained on `train` with the nuisance and tested on `test` with it.
 double nuisance_accuracy(const Encode& encode, const Dataset& train, const Dataset& test, Nuisance nuisance,
                          const ExtractSettings& extract, const ProbeSettings& probe, Backend& backend);
 

@@ -9,7 +9,7 @@
 
 namespace vergence {
 
-/// Bounds in per cent.
+/// Bounds in percent.
 struct Interval {
   double low = 0, high = 0;
 

@@ -22,7 +22,7 @@ using Trial = std::vector<std::pair<std::string, double>>;
 
 struct Sweep {
   std::vector<Trial> trials;     // in the order tried
-  std::vector<double> held_out;  // top-1 of each on the held-out tenth, in per cent; NaN if training failed
+  std::vector<double> held_out;  // top-1 of each on the held-out tenth, in percent; NaN if training failed
   std::size_t best = 0;          // the highest; of equal ones the first
   std::int64_t images = 0;       // held out
 

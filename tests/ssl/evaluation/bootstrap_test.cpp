@@ -19,7 +19,7 @@ Interval interval_of(std::size_t hits, std::size_t count, std::uint64_t seed = 1
   return bootstrap_interval(predicted, labels, seed);
 }
 
-/// The share at or below which a binomial number of hits lies with this probability, in per cent.
+/// The share at or below which a binomial number of hits lies with this probability, in percent.
 double binomial_quantile(std::size_t count, double p, double probability) {
   double below = 0;
   for (std::size_t k = 0; k <= count; ++k) {

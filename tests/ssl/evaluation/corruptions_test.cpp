@@ -44,7 +44,7 @@ TEST(Corruptions, NoiseIsNormalAndOfEachImageItsOwn) {
   }
   EXPECT_NEAR(mean, 128, 5 * 25.5 / std::sqrt(values));
   EXPECT_NEAR(std::sqrt(variance), 25.5, 5 * 25.5 / std::sqrt(2 * values));
-  EXPECT_NEAR(beyond, 4.55, 0.6) << "per cent beyond two deviations";
+  EXPECT_NEAR(beyond, 4.55, 0.6) << "percent beyond two deviations";
   EXPECT_EQ(noisy.labels, gray.labels);
 
   EXPECT_EQ(noisy.pixels, with_corruption(gray, Corruption::noise, 1).pixels);

@@ -320,7 +320,7 @@ TEST_F(TrainerTest, ACheckpointWithAWrongBitIsRefused) {
     bytes[byte] = static_cast<char>(bytes[byte] ^ 1);
     write_atomically(path, bytes);
   };
-  for (const std::size_t share : {0u, 1u, 50u, 99u, 100u}) {  // per cent of the tensors' bytes
+  for (const std::size_t share : {0u, 1u, 50u, 99u, 100u}) {  // percent of the tensors' bytes
     flip(8 + header + (whole.size() - 9 - header) * share / 100);
     EXPECT_EQ(message_of([&] { pretrain(options); }), refusal) << share;
   }
