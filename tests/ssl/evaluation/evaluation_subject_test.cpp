@@ -109,6 +109,16 @@ TEST_F(StoredEncoder, ViewsChangeWithTheEpochAndSeedAlone) {
   EXPECT_NE(views(1, 2), views(2, 2));
 }
 
+TEST(ProbeView, IsACropAndAFlip) {
+  const ViewSettings view = probe_view();
+  EXPECT_EQ(view.crop_low, 0.08f);
+  EXPECT_EQ(view.crop_high, 1);
+  EXPECT_EQ(view.ratio_low, 0.75f);
+  EXPECT_EQ(view.ratio_high, 4.0f / 3);
+  EXPECT_EQ(view.flip_p, 0.5f);
+  for (const float share : {view.jitter_p, view.gray_p, view.blur_p, view.solarize_p}) EXPECT_EQ(share, 0);
+}
+
 TEST_F(StoredEncoder, RoundTripThroughTheRunFolder) {
   save();
   Subject subject = open_subject(run());

@@ -260,6 +260,41 @@ TEST(Probe, SgdAsksForTheFeaturesOfEachEpoch) {
   EXPECT_GE(probe_accuracy(fit, blobs(300, 8, 3, 2.0f, 99), cpu_backend()).top1, 97);
 }
 
+TEST(Probe, SgdFollowsANaiveReference) {
+  const Features train = blobs(40, 6, 3, 0.5f, 0);  // one batch, as above
+  ProbeSettings settings = default_probe(ProbeProtocol::sgd, 40);
+  settings.epochs = 3, settings.momentum = 0.5, settings.weight_decay = 0.01, settings.lr = 0.2;
+  settings.schedule = ProbeSchedule::cosine;
+  const LinearClassifier start = initial_classifier(6, 3, settings.seed);
+  std::vector<double> point(start.weight.begin(), start.weight.end()), gradient;
+  point.insert(point.end(), start.bias.begin(), start.bias.end());
+  std::vector<double> velocity(point.size());
+  for (const double rate : {0.2, 0.15, 0.05}) {  // half a cosine
+    naive_loss(train, point, gradient);
+    for (std::size_t i = 0; i < point.size(); ++i) {
+      velocity[i] = 0.5 * velocity[i] + gradient[i] + 0.01 * point[i];
+      point[i] -= rate * velocity[i];
+    }
+  }
+  const LinearClassifier end = train_probe(train, settings, cpu_backend());
+  for (std::size_t i = 0; i < end.weight.size(); ++i) EXPECT_NEAR(end.weight[i], point[i], 2e-6) << i;
+  for (std::size_t i = 0; i < end.bias.size(); ++i) EXPECT_NEAR(end.bias[i], point[end.weight.size() + i], 2e-6);
+}
+
+TEST(Probe, DefaultsAreThePublishedOnes) {
+  const auto text = [](const ProbeSettings& s) {
+    return join(s.epochs, " epochs of batch ", s.batch, ", ", name_of(s.schedule), ", lr ", s.lr, " to ", s.final_lr,
+                ", momentum ", s.momentum, ", weight decay ", s.weight_decay, ", seed ", s.seed);
+  };
+  EXPECT_EQ(text(default_probe(ProbeProtocol::adam)),
+            "500 epochs of batch 1000, exponential, lr 0.01 to 1e-06, momentum 0.9, weight decay 5e-06, seed 1");
+  EXPECT_EQ(text(default_probe(ProbeProtocol::sgd)),
+            "100 epochs of batch 256, step, lr 0.1 to 1e-06, momentum 0.9, weight decay 0, seed 1");
+  const ProbeSettings lbfgs = default_probe(ProbeProtocol::lbfgs);
+  EXPECT_EQ(lbfgs.epochs, 1000);
+  EXPECT_EQ(lbfgs.weight_decay, 1e-4);
+}
+
 TEST(Probe, Schedules) {
   ProbeSettings settings = default_probe(ProbeProtocol::adam);
   EXPECT_DOUBLE_EQ(probe_lr(settings, 0), 1e-2);

@@ -15,6 +15,7 @@
 #include "models/encoder_file.h"
 #include "models/encoders/resnet.h"
 #include "ssl/evaluation/features/features.h"
+#include "ssl/evaluation/probes/probe.h"
 #include "ssl/options/options.h"
 #include "tests/support/complaints.h"
 #include "tests/support/image_tree.h"
@@ -225,6 +226,59 @@ TEST_F(Verdicts, AMetricThatFailsLosesNothing) {
   EXPECT_EQ(run("evaluate", "--data d --metrics reconstruction"), 2);
   EXPECT_EQ(verdict("evaluation.json")["metrics"], json["metrics"]);
   EXPECT_EQ(results().size(), 1u);
+}
+
+// ---- the probe's options
+
+TEST_F(Verdicts, AProbeBySgdSeesNewViewsInEveryEpoch) {
+  write_npy("d", "train", sorted_labels({60, 60}));
+  write_npy("d", "test", sorted_labels({10, 10}));
+  ASSERT_EQ(run("linear_probe",
+                "--data d --protocol sgd --epochs 2 --batch 64 --lr 0.4 --momentum 0.5 --weight-decay 0.01 "
+                "--schedule cosine --seed 5"),
+            0)
+      << errors();
+  EXPECT_EQ(verdict("probe.json")["probe"], (Json{{"protocol", "sgd"},
+                                                  {"epochs", 2},
+                                                  {"batch", 64},
+                                                  {"lr", 0.1},
+                                                  {"schedule", "cosine"},
+                                                  {"momentum", 0.5},
+                                                  {"augmentation", "random resized crop 0.08-1, flip"},
+                                                  {"weight_decay", 0.01},
+                                                  {"seed", 5}}));
+  TrainedEncoder trained = load_encoder(folder_ / "run/encoder.safetensors", cpu_backend());
+  const Dataset train = open_dataset({.name = "npy", .directory = folder_ / "d"}, "probe");
+  ExtractSettings extract{.image_size = size_, .mean = {0.4914f, 0.4822f, 0.4465f}, .std = {0.25f, 0.25f, 0.25f}};
+  const FeatureSource views = [&](std::int64_t epoch) {
+    return extract_view_features(encode_with(trained.encoder, trained.statistics), train, extract, probe_view(), 5,
+                                 epoch, cpu_backend());
+  };
+  ProbeSettings settings = default_probe(ProbeProtocol::sgd, 64);
+  settings.epochs = 2, settings.lr = 0.1, settings.momentum = 0.5, settings.weight_decay = 0.01, settings.seed = 5;
+  settings.schedule = ProbeSchedule::cosine;
+  double loss = 0;
+  train_probe(views, settings, cpu_backend(), [&](std::int64_t, double of_epoch) { loss = of_epoch; });
+  EXPECT_NEAR(verdict("probe.json")["final_loss"].get<double>(), loss, 1e-5);
+}
+
+TEST_F(Verdicts, TheProbesRatesAreThoseGivenOrSwept) {
+  write_npy("d", "train", sorted_labels({30, 30}));
+  write_npy("d", "test", sorted_labels({10, 10}));
+  ASSERT_EQ(run("linear_probe", "--data d --protocol adam --epochs 2 --lr 0.02 --final-lr 1e-3 --weight-decay 0.03"), 0)
+      << errors();
+  const Json adam = verdict("probe.json")["probe"];
+  EXPECT_EQ(adam["lr"], 0.02);
+  EXPECT_EQ(adam["final_lr"], 1e-3);
+  EXPECT_EQ(adam["weight_decay"], 0.03);
+  ASSERT_EQ(run("linear_probe", "--data d --protocol sgd --epochs 1 --batch 32 --sweep"), 0) << errors();
+  const Json sgd = verdict("probe.json")["probe"], sweep = sgd["sweep"];
+  ASSERT_EQ(sweep["trials"].size(), 5u);
+  EXPECT_EQ(sweep["held_out_images"], 6);
+  EXPECT_EQ(sweep["trials"][4]["lr"], 0.125) << "1 per 256 images";
+  EXPECT_EQ(sgd["lr"], sweep["chosen"]["lr"]);
+  expect_refused("linear_probe", "--data d --protocol sgd --sweep --lr 1",
+                 "--sweep: chooses --lr, expected none beside it");
 }
 
 // ---- images without labels
