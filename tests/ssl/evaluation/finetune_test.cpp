@@ -10,6 +10,7 @@
 #include "kernels/random.h"
 #include "models/encoder_file.h"
 #include "models/encoders/resnet.h"
+#include "ssl/evaluation/sampling/subset.h"
 #include "tests/support/npy_files.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/tool_process.h"
@@ -139,6 +140,62 @@ TEST(Finetune, FewImagesAreOneBatch) {
            [&](std::int64_t, double loss) { losses.push_back(loss); });
   ASSERT_EQ(losses.size(), 1u);
   EXPECT_GT(losses[0], 0.1);
+}
+
+TEST(Finetune, DefaultsAreThoseOfTheShareOfLabels) {
+  struct Row {
+    std::int64_t percent, epochs;
+    double lr;
+  };
+  for (const auto& [percent, epochs, lr] : {Row{100, 30, 0.1}, {10, 30, 0.03}, {1, 60, 0.01}}) {
+    const FinetuneSettings settings = default_finetune(percent);
+    EXPECT_EQ(settings.epochs, epochs) << percent;
+    EXPECT_EQ(settings.lr, lr) << percent;
+    EXPECT_EQ(settings.batch, 256);
+    EXPECT_EQ(settings.head_lr, 0.03);
+    EXPECT_EQ(settings.momentum, 0.9);
+    EXPECT_EQ(settings.weight_decay, 0);
+    EXPECT_EQ(settings.seed, 1u);
+  }
+}
+
+TEST(Finetune, EveryEpochHasCropsOfItsOwn) {
+  const Tuning tuning;
+  const FinetuneSettings settings{.epochs = 2, .batch = 45, .lr = 0, .head_lr = 1e-30};
+  const Pretrained start{tuning.encoder, tuning.statistics};
+  std::vector<double> losses, expected;
+  finetune(start, tuning.train, tuning.images, tuning.extract, settings, cpu_backend(),
+           [&](std::int64_t, double loss) { losses.push_back(loss); });
+  FinetuneSteps steps(start, initial_classifier(16, 3, 1), settings, 1, cpu_backend());
+  for (const std::int64_t epoch : {0, 1})
+    expected.push_back(steps.epoch(epoch, 45, [&](const std::vector<std::int32_t>& rows) {
+      return labeled_views(tuning.train, {rows.begin(), rows.end()}, tuning.extract, probe_view(), 1, epoch,
+                           cpu_backend());
+    }));
+  EXPECT_EQ(losses, expected);
+  EXPECT_NE(losses[0], losses[1]);
+}
+
+TEST(Finetune, ASweepJudgesImagesItHasNotSeen) {
+  Tuning tuning;
+  tuning.train = colors(180, 0);
+  Random random(3, Purpose::test);  // labels that no color tells: who has seen the judged ones does better
+  for (std::int32_t& label : tuning.train.labels) label = static_cast<std::int32_t>(random.below(3));
+  tuning.images.clear();
+  for (std::int64_t i = 1; i < 180; i += 2) tuning.images.push_back(i);
+  FinetuneSettings settings = quick();
+  settings.epochs = 5;
+  const Trial trial{{"lr", 0.1}, {"head_lr", 0.5}};
+  const Sweep sweep = sweep_finetune({tuning.encoder, tuning.statistics}, tuning.train, tuning.images, tuning.extract,
+                                     settings, {trial}, cpu_backend(), {});
+  const HeldOutTenth split = hold_out_tenth(values_at(tuning.train.labels, tuning.images));
+  const std::vector<std::int64_t> held_out = values_at(tuning.images, split.held_out);
+  tuning.images = values_at(tuning.images, split.kept);
+  Finetuned tuned = tuning.run(with_rates(settings, trial));
+  const Encode encode = encode_with(tuned.encoder, tuned.statistics);
+  const Features judged = extract_features(encode, tuning.train, held_out, tuning.extract, cpu_backend());
+  EXPECT_EQ(sweep.images, judged.rows());
+  EXPECT_EQ(sweep.held_out[0], probe_accuracy(tuned.head, judged, cpu_backend()).top1);
 }
 
 // ---- the tool
