@@ -30,8 +30,6 @@
 namespace vergence {
 namespace {
 
-constexpr double seconds_between_checkpoints = 60;
-
 /// The work of all evaluations after `start` steps. An objective that re-estimates its statistics adds kNN with them.
 double evaluation_work(const RunSetup& run, std::int64_t start) {
   const FigurePlan& figures = run.plan.figures;
@@ -56,7 +54,8 @@ ProgressSettings progress_settings(const RunSetup& run, const StartPoint& start)
 class Trainer {
  public:
   /// All must outlive this. The objective is at `start`, and the folder's metrics are open.
-  Trainer(const RunSetup& run, const StartPoint& start, RunFolder& folder, RunNotes& notes, World& world);
+  Trainer(const RunSetup& run, const StartPoint& start, RunFolder& folder, RunNotes& notes, World& world,
+          double checkpoint_seconds);
   TrainingResult run();
 
  private:
@@ -81,6 +80,7 @@ class Trainer {
   RunFolder& folder_;
   RunNotes& notes_;
   World& world_;
+  const double checkpoint_seconds_;
   std::int64_t step_;
   int signal_ = 0;  // to stop, received by any rank
   double loss_ = std::numeric_limits<double>::quiet_NaN(), step_seconds_ = 0;
@@ -96,13 +96,15 @@ class Trainer {
   std::set<std::string> noted_;     // topics of note_once
 };
 
-Trainer::Trainer(const RunSetup& run, const StartPoint& start, RunFolder& folder, RunNotes& notes, World& world)
+Trainer::Trainer(const RunSetup& run, const StartPoint& start, RunFolder& folder, RunNotes& notes, World& world,
+                 double checkpoint_seconds)
     : run_(run),
       options_(run.options),
       start_(start),
       folder_(folder),
       notes_(notes),
       world_(world),
+      checkpoint_seconds_(checkpoint_seconds),
       step_(start.step),
       batches_(run.batches(start.step)),
       runner_(*run.objective, run.backend, run.options.record),
@@ -145,7 +147,7 @@ StepContext Trainer::context() const {
 void Trainer::tell_ranks() {
   std::string skipped;
   for (const std::string& line : new_skipped(run_.data.train())) skipped += line + "\n";
-  const bool old = seconds_since(saved_at_) > seconds_between_checkpoints;
+  const bool old = seconds_since(saved_at_) > checkpoint_seconds_;
   const std::vector<int> news = world_.gather(4 * stop_signal() + (old ? 2 : 0) + (skipped.empty() ? 0 : 1));
   checkpoint_is_old_ = news[0] / 2 % 2 == 1;
   bool any_skipped = false;
@@ -341,7 +343,8 @@ TrainingResult run_or_abandon(Trainer& trainer, World& world) {
 
 }  // namespace
 
-TrainingResult train_run(const Options& options, RunData& data, RunFolder& folder, RunNotes& notes, World& world) {
+TrainingResult train_run(const Options& options, RunData& data, RunFolder& folder, RunNotes& notes, World& world,
+                         double checkpoint_seconds) {
   TrainingResult result;
   notes.around([&] {
     forget_convs();
@@ -360,7 +363,7 @@ TrainingResult train_run(const Options& options, RunData& data, RunFolder& folde
     });
     require_same_run(*run, start.step, world);
     std::optional<Trainer> trainer;
-    world.together([&] { trainer.emplace(*run, start, folder, notes, world); });
+    world.together([&] { trainer.emplace(*run, start, folder, notes, world, checkpoint_seconds); });
     result = run_or_abandon(*trainer, world);
     return result.exit_status;
   });

@@ -24,11 +24,16 @@ struct TrainingResult {
   double data_wait = 0;         // share of the steps' time spent waiting for data
 };
 
+inline constexpr double seconds_between_checkpoints = 60;
+
 /// Trains as the options say; logs to stdout and train.log. Throws UsageError for bad options or data or a folder whose
 /// run cannot continue, Error if the loss is not finite (the last checkpoint is kept).
 ///
 /// All ranks of `world` call this together and do the same steps. The leader logs and saves; the others only read the
 /// folder (RunFolder::Follow) and have silent notes, and a signal to any rank stops all after the same step.
-TrainingResult train_run(const Options& options, RunData& data, RunFolder& folder, RunNotes& notes, World& world);
+///
+/// After a step that ends more than `checkpoint_seconds` after the last checkpoint there is another.
+TrainingResult train_run(const Options& options, RunData& data, RunFolder& folder, RunNotes& notes, World& world,
+                         double checkpoint_seconds = seconds_between_checkpoints);
 
 }  // namespace vergence

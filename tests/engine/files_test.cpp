@@ -14,10 +14,12 @@
 #include <sys/wait.h>
 #include <thread>
 
+#include "engine/io/partial_file.h"
 #include "engine/io/require_call.h"
 #include "tests/support/complaints.h"
 #include "tests/support/special_files.h"
 #include "tests/support/temporary_folder.h"
+#include "tests/support/watched_syncs.h"
 
 namespace vergence {
 namespace {
@@ -113,6 +115,22 @@ TEST_F(Files, ReplacedOnesKeepTheirOwner) {
   write_atomically(folder_ / "file", "new");
   EXPECT_EQ(status_of(folder_ / "file").st_uid, nobody);
   EXPECT_EQ(status_of(folder_ / "file").st_gid, nobody);
+}
+
+TEST_F(Files, AreOnTheDiskBeforeTheyReplaceAndTheFolderAfterwards) {
+  const std::string folder = fs::canonical(folder_.path()).string();
+  std::vector<std::string> synced;
+  write("file", "old");
+  const WatchedSyncs watch(
+      [&](const std::string& path) { synced.push_back(path + " beside " + folder_.bytes("file")); });
+  write_atomically(folder_ / "file", "new");
+  EXPECT_EQ(synced,
+            (std::vector<std::string>{join(folder, "/file.tmp", ::getpid(), " beside old"), folder + " beside new"}));
+  synced.clear();
+  const PartialFile partial(folder_ / "file");
+  partial.write("newer", 5, 0);
+  partial.sync();
+  EXPECT_EQ(synced, std::vector<std::string>{folder + "/file beside newer"});
 }
 
 TEST_F(Files, DevicesAreWrittenTo) {

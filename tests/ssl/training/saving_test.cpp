@@ -1,4 +1,5 @@
-// Files that are written beside the steps: what they hold, in which order they come, and how a failed one is told.
+// Files that are written beside the steps: what they hold, in which order they come, and how a failed one is told. And
+// a run's: when they are written.
 #include "ssl/training/saving.h"
 
 #include <csignal>
@@ -14,7 +15,9 @@
 #include "ssl/training/checkpoint.h"
 #include "tests/support/complaints.h"
 #include "tests/support/small_objectives.h"
+#include "tests/support/small_runs.h"
 #include "tests/support/temporary_folder.h"
+#include "tests/support/watched_syncs.h"
 
 namespace vergence {
 namespace {
@@ -193,6 +196,52 @@ TEST_F(SavingTest, ItsEndWaits) {
     saving.start();
   }
   EXPECT_TRUE(written);
+}
+
+// ---- a run's files
+
+/// The files of a run of two epochs of two steps, as they reach the disk.
+std::string order_of_files(const std::string& out, double checkpoint_seconds) {
+  Options options = small_run(small_options("simclr"), out);
+  options.limit = 32;
+  options.epochs = 2;
+  RunData data(options);
+  RunFolder folder(out, false);
+  RunNotes notes;
+  World world;
+  std::string order;
+  const WatchedSyncs watch([&](const std::string& path) {
+    const std::string name = fs::path(path).filename();
+    for (const std::string file : {"metrics", "checkpoint", "encoder"})
+      if (name.rfind(file, 0) == 0) order += " " + file;
+  });
+  train_run(options, data, folder, notes, world, checkpoint_seconds);
+  return order;
+}
+
+TEST_F(SavingTest, ARunsFilesReachTheDiskInOrder) {
+  // Metrics first: those of the checkpoint's steps are never missing. An encoder is newer than the checkpoint beside
+  // it, but for the first.
+  EXPECT_EQ(order_of_files(folder_ / "plain", 1e6), " metrics checkpoint encoder metrics encoder checkpoint");
+  EXPECT_EQ(order_of_files(folder_ / "often", 0),
+            " metrics checkpoint metrics encoder checkpoint metrics checkpoint metrics encoder checkpoint")
+      << "a checkpoint after every step";
+  EXPECT_EQ(seconds_between_checkpoints, 60) << "as the help of --checkpoint-every says";
+}
+
+TEST_F(SavingTest, AnEncodersDigestIsOfTheOptionsThatMakeIt) {
+  Options options = small_run(small_options("simclr"));
+  options.max_steps = 1;
+  const auto digest = [&](const std::string& run) {
+    options.out = folder_ / run;
+    pretrain(options);
+    return SafetensorsFile(folder_ / (run + "/encoder.safetensors")).metadata().at("config_xxh128");
+  };
+  const std::string first = digest("first");
+  options.workers = 1;
+  EXPECT_EQ(digest("elsewhere"), first);
+  options.lr = 0.25;
+  EXPECT_NE(digest("other"), first);
 }
 
 }  // namespace
