@@ -269,6 +269,8 @@ TEST(Cifar100, BothVersionsGiveTheSameImages) {
                   rest = read_cifar100(folder, "probe_without_val");
     EXPECT_EQ(all.count, 50);
     EXPECT_EQ(all.classes, 100);
+    EXPECT_EQ(all.mean, (ChannelValues{0.5071f, 0.4865f, 0.4409f})) << "as published";
+    EXPECT_EQ(all.std, (ChannelValues{0.2673f, 0.2564f, 0.2762f}));
     expect_images(all, 0, 100);
     EXPECT_EQ(val.count, 5);
     expect_images(val, 45, 100);
@@ -309,6 +311,8 @@ TEST(Cifar10, ThePythonVersionIsReadWhereItLies) {
   write(folder / "cifar-10-batches-py/test_batch", python_batch("labels", 10000, 10));
   const Dataset test = read_cifar10(folder.path(), "test");
   ASSERT_EQ(test.count, 10000);
+  EXPECT_EQ(test.mean, (ChannelValues{0.4914f, 0.4822f, 0.4465f})) << "as published";
+  EXPECT_EQ(test.std, (ChannelValues{0.2470f, 0.2435f, 0.2616f}));
   expect_images(test, 0, 10);
   write(folder / "cifar-10-batches-py/test_batch", python_batch("labels", 9999, 10));
   expect_contains(message_of([&] { read_cifar10(folder.path(), "test"); }), {"9999 labels", "expected 10000 of both"});
@@ -361,6 +365,8 @@ TEST_F(Stl10, ColumnsBecomeRows) {
   EXPECT_EQ(test.classes, 10);
   EXPECT_EQ(test.labels, (std::vector<std::int32_t>{0, 1, 2, 3, 4, 5}));
   EXPECT_EQ(test.pixels, again.pixels);
+  EXPECT_EQ(test.mean, (ChannelValues{0.4467f, 0.4398f, 0.4066f})) << "as published";
+  EXPECT_EQ(test.std, (ChannelValues{0.2603f, 0.2566f, 0.2713f}));
   expect_pixels(test, 33);
 }
 

@@ -51,6 +51,8 @@ TEST_F(ImageFolderTest, TrainAndValAreTheSplits) {
   EXPECT_EQ(train.height, 0);
   EXPECT_EQ(train.view_size(), 224);
   EXPECT_EQ(train.evaluation_resize(224), 256);
+  EXPECT_EQ(train.mean, (ChannelValues{0.485f, 0.456f, 0.406f})) << "ImageNet's, as published";
+  EXPECT_EQ(train.std, (ChannelValues{0.229f, 0.224f, 0.225f}));
   EXPECT_EQ(open("probe").count, 20);
   EXPECT_EQ(open("test").count, 6);
   EXPECT_EQ(open("val").labels, (std::vector<std::int32_t>{0, 1}));  // every tenth of train
