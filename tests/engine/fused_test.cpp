@@ -133,13 +133,16 @@ TEST(Fused, CrossEntropy) {
 
 TEST(Fused, InfoNce) {
   // All scores at once, a row's own pushed out of reach.
-  const Tensor own = from_indices(cpu(), {0, 1, 2, 3, 4, 5}), positives = from_indices(cpu(), {3, 4, 5, 0, 1, 2});
-  const auto composed = [&](const Tensor& u) {
-    const Tensor self = scatter_along_row(full(cpu(), {6}, -1e9, DType::f64), own, 6);
-    return take_along_row(log_softmax(matmul(u, u, false, true) / 0.3 + self), positives);
+  const auto composed = [](const Tensor& u) {
+    const auto rows = static_cast<std::int32_t>(u.shape[0]);
+    std::vector<std::int32_t> own, positives;
+    for (std::int32_t i = 0; i < rows; ++i) own.push_back(i), positives.push_back((i + rows / 2) % rows);
+    const Tensor self = scatter_along_row(full(cpu(), {rows}, -1e9, DType::f64), from_indices(cpu(), own), rows);
+    return take_along_row(log_softmax(matmul(u, u, false, true) / 0.3 + self), from_indices(cpu(), positives));
   };
-  expect_same([](const Tensors& in) { return info_nce(in[0], 0.3); },
-              [&](const Tensors& in) { return composed(in[0]); }, {random_tensor("u", {6, 4})});
+  for (const Shape& shape : {Shape{6, 4}, Shape{520, 3}})  // one tile of the CPU's, and several
+    expect_same([](const Tensors& in) { return info_nce(in[0], 0.3); },
+                [&](const Tensors& in) { return composed(in[0]); }, {random_tensor("u", shape)});
   expect_same([](const Tensors& in) { return reshape(info_nce(in[0], 0.3), {12}); },
               [&](const Tensors& in) {
                 const Tensor all = reshape(in[0], {12, 4});
