@@ -12,7 +12,7 @@
 namespace vergence {
 
 /// Compares the parameters' change in a step of plain gradient descent, in f64, with central differences of the step's
-/// loss along a random direction.
+/// loss along a random direction, and its length with the gradient norm that is logged.
 inline void expect_step_follows_gradient(Options options, const Views& views, StepContext context,
                                          const std::string& what) {
   options.momentum = options.weight_decay = 0;
@@ -24,12 +24,14 @@ inline void expect_step_follows_gradient(Options options, const Views& views, St
   objective->step(views, context);
   std::vector<double> gradient = parameters.flat().values(), direction(before.size());
   Random random(5, Purpose::test);
-  double along = 0;
+  double along = 0, squares = 0;
   for (std::size_t i = 0; i < before.size(); ++i) {
     gradient[i] = (before[i] - gradient[i]) / lr;
     direction[i] = gradient[i] != 0 ? random.uniform(-1, 1) : 0;
     along += gradient[i] * direction[i];
+    squares += gradient[i] * gradient[i];
   }
+  EXPECT_NEAR(objective->gradient_norm().item(), std::sqrt(squares), 1e-9 * (1 + std::sqrt(squares))) << what;
   context.lr = 0;
   const auto loss_at = [&](double step) {
     std::vector<double> moved = before;

@@ -1,0 +1,67 @@
+// What a resumed run says where it may not repeat the bits of one that was never stopped; and which steps are logged.
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+#include <omp.h>
+
+#include "engine/text/words.h"
+#include "ssl/steps/setup.h"
+#include "ssl/training/checkpoint.h"
+#include "tests/support/small_objectives.h"
+#include "tests/support/small_runs.h"
+
+namespace vergence {
+namespace {
+
+class ResumeTest : public ::testing::Test {
+ protected:
+  ResumeTest() { options_.max_steps = 1; }
+  /// What is said on stderr as the run goes on by one step.
+  std::string warned() {
+    options_.resume = true;
+    ++options_.max_steps;
+    testing::internal::CaptureStderr();
+    pretrain(options_);
+    return testing::internal::GetCapturedStderr();
+  }
+  /// Makes it a run that so many ranks have begun.
+  void begun_by(std::int64_t ranks) {
+    const std::string path = folder_ / "run/checkpoint.safetensors";
+    const Checkpoint saved(path);
+    const auto objective = make_objective(objective_setup(options_, options_.image_size, cpu_backend()));
+    saved.restore(objective->state());
+    RunPosition position = saved.position();
+    position.ranks = ranks;
+    CheckpointSnapshot(objective->state(), position).write(path);
+  }
+
+  TemporaryFolder folder_;
+  Options options_ = small_run(small_options("simclr"), folder_ / "run");
+};
+
+TEST_F(ResumeTest, OtherThreadsOrRanksAreSaid) {
+  const int threads = omp_get_max_threads();
+  const std::string end = ": results may differ in the last bits\n";
+  pretrain(options_);
+  EXPECT_EQ(warned(), "");
+  begun_by(3);
+  EXPECT_EQ(warned(), "warning: the run started with 3 ranks and continues with 1" + end);
+  omp_set_num_threads(threads + 1);
+  const std::string other = warned(), same = warned();
+  omp_set_num_threads(threads);
+  EXPECT_EQ(other, join("warning: the run started with ", counted(threads, "thread"), " and continues with ",
+                        threads + 1, end));
+  EXPECT_EQ(same, "") << "the checkpoint has the new number";
+}
+
+TEST_F(ResumeTest, EveryThirdStepIsLoggedAndTheLastOfEachEpoch) {
+  options_.log_every = 3;
+  options_.epochs = 2;  // of four steps
+  options_.max_steps = 7;
+  pretrain(options_);
+  std::vector<int> steps;
+  for (const nlohmann::json& line : metrics_of(folder_, "run")) steps.push_back(line["step"]);
+  EXPECT_EQ(steps, (std::vector<int>{3, 4, 6, 7}));
+}
+
+}  // namespace
+}  // namespace vergence
