@@ -1,5 +1,6 @@
 // Losses against double loops that follow the papers' formulas word by word, and their gradients against central
-// differences. All in f64; f32 against f64 at the end.
+// differences; then the objectives' losses against these loops on heads written out. All in f64; f32 against f64 at the
+// end.
 #include "ssl/losses.h"
 
 #include <cmath>
@@ -10,6 +11,8 @@
 #include "engine/graph.h"
 #include "engine/ops/ops.h"
 #include "kernels/random.h"
+#include "tests/support/objective_checks.h"
+#include "tests/support/small_objectives.h"
 
 namespace vergence {
 namespace {
@@ -220,6 +223,126 @@ TEST(Losses, SecondOrderMatchesDifferencesOfTheGradient) {
     EXPECT_LT(std::sqrt(error / size), 1e-6);
   }
 }
+
+// ---- the objectives: with their options, and heads read by the names of their parameters
+
+/// x [rows, in] times the transpose of weight [out, in], plus bias [out].
+Matrix naive_linear(const Matrix& x, const Matrix& weight, const Matrix& bias) {
+  const std::size_t out = bias.size(), in = weight.size() / out, rows = x.size() / in;
+  Matrix y(rows * out);
+  for (std::size_t i = 0; i < rows; ++i)
+    for (std::size_t o = 0; o < out; ++o) {
+      y[i * out + o] = bias[o];
+      for (std::size_t k = 0; k < in; ++k) y[i * out + o] += x[i * in + k] * weight[o * in + k];
+    }
+  return y;
+}
+
+/// A batch norm of each view by itself: the halves of the rows.
+Matrix naive_norm(const Matrix& x, const Matrix& scale, const Matrix& shift) {
+  const std::size_t d = scale.size(), n = x.size() / d / 2;
+  Matrix y(x.size());
+  for (std::size_t first : {std::size_t{0}, n})
+    for (std::size_t k = 0; k < d; ++k) {
+      double mean = 0, variance = 0;
+      const auto at = [&](std::size_t i) { return x[(first + i) * d + k]; };
+      for (std::size_t i = 0; i < n; ++i) mean += at(i) / static_cast<double>(n);
+      for (std::size_t i = 0; i < n; ++i) variance += (at(i) - mean) * (at(i) - mean) / static_cast<double>(n);
+      for (std::size_t i = 0; i < n; ++i)
+        y[(first + i) * d + k] = (at(i) - mean) / std::sqrt(variance + 1e-5) * scale[k] + shift[k];
+    }
+  return y;
+}
+
+using Layers = std::vector<std::string>;
+
+/// The head called `name` on both views' features. A layer's parameters have its place in `layers` as their number.
+Matrix naive_head(const ParameterSet& set, const std::string& name, const Layers& layers, Matrix x) {
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    const auto values = [&](const char* which) {
+      return set.tensors()[set.index_of(join(name, ".", i, which))].values();
+    };
+    if (layers[i] == "linear") x = naive_linear(x, values(".weight"), values(".bias"));
+    if (layers[i] == "norm") x = naive_norm(x, values(".weight"), values(".bias"));
+    if (layers[i] == "relu")
+      for (double& value : x) value = std::max(value, 0.0);
+  }
+  return x;
+}
+
+/// Both views' features by the weights of one set of an objective.
+Matrix features_by(const ParameterSet& set, const Objective& objective, const Views& views) {
+  Encoder encoder = objective.encoder();
+  for (const NamedTensor& parameter : parameters_of(encoder, "encoder."))
+    *parameter.tensor = set.tensors()[set.index_of(parameter.name)];
+  return encoder(views.both, {.groups = 2}).values();
+}
+
+/// With random biases, scales and shifts. A target network gets others than the trained one.
+std::unique_ptr<Objective> stirred(const Options& options) {
+  auto objective = small_objective(options);
+  std::uint64_t stream = 500;
+  for (const auto& [name, set] : objective->state().parameters)
+    for (const Tensor& tensor : set.tensors())
+      if (tensor.shape.rank() == 1) assign(tensor, tensor.detached() + 0.3 * random_tensor(tensor.shape, ++stream));
+  return objective;
+}
+
+constexpr int objective_n = small_batch, objective_d = 6;  // of small_options
+
+TEST(SimclrObjective, IsNtXentOfItsProjections) {
+  for (const auto& [norms, layers] :
+       {std::pair<const char*, Layers>{"on", {"linear", "norm", "relu", "linear", "norm"}},
+        {"off", {"linear", "relu", "linear"}}}) {
+    Options options = small_options("simclr");
+    set_options(options, {{"simclr.temperature", "0.37"}, {"simclr.batch_norm", norms}, {"simclr.last_norm", norms}});
+    const auto objective = stirred(options);
+    const ParameterSet model = set_of(*objective, "model");
+    const Views views = random_batch(1);
+    const Matrix z = naive_head(model, "projector", layers, features_by(model, *objective, views));
+    const double expected = naive_nt_xent(z, objective_n, objective_d, 0.37);
+    EXPECT_NEAR(objective->step(views, step_context(0)).loss.item(), expected, 1e-10) << "norms " << norms;
+  }
+}
+
+TEST(BarlowTwinsObjective, IsItsFormulaOfItsProjections) {
+  for (const bool unbiased : {true, false}) {
+    Options options = small_options("barlow_twins");
+    set_options(options, {{"barlow_twins.lambda", "0.5"},
+                          {"barlow_twins.scale", "3"},
+                          {"barlow_twins.unbiased", unbiased ? "on" : "off"},
+                          {"barlow_twins.epsilon", "0.02"}});
+    const auto objective = stirred(options);
+    const ParameterSet model = set_of(*objective, "model");
+    const Views views = random_batch(1);
+    const Layers layers{"linear", "norm", "relu", "linear", "norm", "relu", "linear"};
+    const Matrix z = naive_head(model, "projector", layers, features_by(model, *objective, views));
+    const double expected = naive_barlow_twins(z, objective_n, objective_d,
+                                               {.lambda = 0.5, .scale = 3, .unbiased = unbiased, .epsilon = 0.02});
+    EXPECT_NEAR(objective->step(views, step_context(0)).loss.item(), expected, 1e-10 * expected) << unbiased;
+  }
+}
+
+TEST(ByolObjective, ComparesPredictionsWithTheTargetsProjections) {
+  const auto objective = stirred(small_options("byol"));
+  const ParameterSet model = set_of(*objective, "model"), target = set_of(*objective, "target");
+  const Views views = random_batch(1);
+  const Layers layers{"linear", "norm", "relu", "linear"};
+  const Matrix online = naive_head(model, "projector", layers, features_by(model, *objective, views)),
+               other = naive_head(target, "projector", layers, features_by(target, *objective, views));
+  const double expected = naive_byol(naive_head(model, "predictor", layers, online), other, objective_n, objective_d);
+  EXPECT_NEAR(objective->step(views, step_context(0)).loss.item(), expected, 1e-10);
+}
+
+TEST(ByolObjective, ItsMomentumGoesFromOneToTheOtherAlongACosine) {
+  Options options = small_options("byol");
+  set_options(options, {{"byol.momentum", "0.5"}, {"byol.final_momentum", "0.75"}});
+  for (const auto& [step, momentum] : {std::pair{0, 0.5}, {5, 0.625}, {10, 0.75}})  // of ten
+    expect_moving_average(*small_objective(options), "target", momentum, random_batch(1), step_context(step, 0.5),
+                          1e-12);
+}
+
+// ---- the losses once more
 
 TEST(Losses, SinglePrecisionFollowsDouble) {
   const int n = 32, d = 64;
