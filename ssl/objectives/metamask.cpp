@@ -173,10 +173,12 @@ class MetaMask final : public Objective {
   /// The published order: a regular step, then the meta step at the new weights, on the same views or on views of other
   /// images.
   Step successive_steps(const Views& views) {
+    const bool others = fresh_views() != FreshViews::none;
+    require(!others || views.fresh, "metamask: --metamask.meta_batch fresh, but the batch has no fresh views");
     Step step = regular_step(views);
     const Tensors& all = parameters_.tensors();
     const Tensors theta(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(used_));
-    const BilevelLoss loss = meta_loss(views.fresh ? views.fresh : views.both);
+    const BilevelLoss loss = meta_loss(others ? views.fresh : views.both);
     report(meta_gradient(loss, loss, theta, {logits_}, inner_step(), bilevel_), step.parts);
     return step;
   }

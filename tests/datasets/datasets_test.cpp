@@ -324,18 +324,24 @@ void expect_equal(const Batch& a, const Batch& b) {
   EXPECT_EQ(a.labels, b.labels);
   EXPECT_EQ(a.views, b.views);
   EXPECT_EQ(a.plain, b.plain);
+  EXPECT_EQ(a.fresh, b.fresh);
 }
 
 TEST(Loader, BatchesDoNotDependOnTheNumberOfWorkers) {
   const Dataset data = small_dataset(45);
-  const auto one = batches(data, loader_settings(1), 23), four = batches(data, loader_settings(4), 23);
+  LoaderSettings single = loader_settings(1), several = loader_settings(4);
+  single.plain = several.plain = true;
+  single.fresh = several.fresh = FreshViews::other_images;
+  const auto one = batches(data, single, 23), four = batches(data, several, 23);
   for (std::size_t i = 0; i < one.size(); ++i) expect_equal(one[i], four[i]);
+  EXPECT_EQ(one[0].fresh.size(), one[0].views.size());
 }
 
 TEST(Loader, ResumingContinuesTheSequence) {
   const Dataset data = small_dataset(45);
   LoaderSettings settings = loader_settings(2);
   settings.plain = true;
+  settings.fresh = FreshViews::same_images;
   const auto all = batches(data, settings, 14);
   settings.first_epoch = 1;
   for (std::int64_t step : {0, 3, 5}) {  // five steps an epoch: step 5 is the next epoch's first

@@ -191,9 +191,11 @@ class IclMsr final : public MethodObjective {
     const Tensor strata = strata_of(views);
     Tensor gradient = zeros_like(strata.detached());
     if (options_.is_bilevel()) {
-      const Tensor outer_views = views.fresh ? views.fresh : views.both;
+      const bool fresh = options_.outer_views == OuterViews::fresh;
+      require(!fresh || views.fresh, "icl_msr: --icl_msr.outer_views fresh, but the batch has no fresh views");
+      const Tensor outer_views = fresh ? views.fresh : views.both;
       const Tensor target = target_features(views.both);
-      const Tensor outer_target = views.fresh ? target_features(outer_views) : target;
+      const Tensor outer_target = fresh ? target_features(outer_views) : target;
       const BilevelLoss inner = [&](const Tensors& values, const Tensors& meta) {
         return virtual_loss(values, views.both, target, meta[0]);
       };

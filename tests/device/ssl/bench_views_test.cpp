@@ -17,7 +17,11 @@ Options of(const char* objective, const char* precision) {
   options.image_size = 16;
   options.limit = 12;
   set_option(options, "precision", precision);
-  set_option(options, "mrcl.decoder_width", "4");
+  set_options(options, {{"mrcl.decoder_width", "4"},
+                        {"mrcl.rec_target", "clean"},
+                        {"icl_msr.build", "images"},
+                        {"icl_msr.strata", "2"},
+                        {"metamask.meta_batch", "fresh"}});
   return options;
 }
 
@@ -29,7 +33,7 @@ void expect_alike(const Tensor& bench, const Tensor& training, const std::string
 }
 
 TEST(BenchViews, AreOfTrainingsTypeAndChannels) {
-  for (const char* name : {"simclr", "metamask", "mrcl"})
+  for (const char* name : {"simclr", "metamask", "mrcl", "icl_msr"})
     for (const char* precision : {"fp32", "bf16"}) {
       const Options options = of(name, precision);
       const Dataset dataset = open_dataset(dataset_settings(options), "train");
@@ -43,6 +47,9 @@ TEST(BenchViews, AreOfTrainingsTypeAndChannels) {
         expect_alike(bench.both, training.both, what);
         expect_alike(bench.plain, training.plain, what + ", plain");
         expect_alike(bench.fresh, training.fresh, what + ", fresh");
+        const std::string objective_name = name;
+        EXPECT_EQ(bool(bench.plain), objective_name == "mrcl" || objective_name == "icl_msr") << what;
+        EXPECT_EQ(bool(bench.fresh), objective_name == "metamask" || objective_name == "icl_msr") << what;
       }
     }
 }

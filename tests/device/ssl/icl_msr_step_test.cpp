@@ -41,6 +41,7 @@ Outcome train(const Options& options, Backend& device, std::int64_t image, doubl
   const auto objective = make_objective({options, encoder_settings(options, image), device});
   Views views = random_views(options.batch, image, 3, device);
   views.plain = slice(random_views(options.batch, image, 4, device).both, 0, 0, options.batch);
+  views.fresh = random_views(options.batch, image, 5, device).both;
   return run_steps(*objective, device, views, record, steps_at(lr, steps, options.batch));
 }
 

@@ -257,6 +257,9 @@ TEST(IclMsr, MetaGradientWithFreshViewsBehindTheVirtualStep) {
   EXPECT_EQ(asks({}), FreshViews::none);
   EXPECT_EQ(asks({{"icl_msr.outer_views", "fresh"}}), FreshViews::same_images);
   EXPECT_EQ(asks({{"icl_msr.outer_views", "fresh"}, {"icl_msr.train", "ordinary"}}), FreshViews::none);
+  const Options options = tiny("icl_msr", {{"icl_msr.outer_views", "fresh"}});
+  EXPECT_THROW(small_objective(options)->step(random_batch(1), step_context(0)), Error)
+      << "it does not take the batch's own views instead";
 }
 
 TEST(IclMsr, OrdinaryTrainingFollowsTheStepsOwnLoss) {

@@ -295,6 +295,7 @@ TEST(MetaMask, AMetaStepOnOtherImages) {
   set_option(options, "metamask.meta_batch", "fresh");
   const auto fresh = small_objective(options);
   EXPECT_EQ(fresh->fresh_views(), FreshViews::other_images);
+  EXPECT_THROW(fresh->step({.both = batch(7)}, moving), Error) << "it does not take the batch's own views instead";
   fresh->step({.both = batch(7), .fresh = batch(8)}, moving);
   set_option(options, "metamask.meta_batch", "same");
   set_option(options, "metamask.fused", "on");

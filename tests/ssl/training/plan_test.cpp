@@ -103,6 +103,31 @@ TEST(Plan, RefusesNothingBecauseItCannotBeTimed) {
   EXPECT_TRUE(contains(text, "time              not tried: --weight-gradients bf16: ")) << text;
 }
 
+TEST(LoaderSettings, HaveWhatTheObjectiveNeeds) {
+  Dataset photographs;
+  photographs.count = 20;
+  photographs.zoom = 256.0 / 224;
+  photographs.std = every_channel(1);
+  const auto settings_of = [&](const char* objective, const Switches& more) {
+    Options options = small_options(objective);
+    options.image_size = 224;
+    set_options(options, more);
+    return loader_settings(options, photographs, *small_objective(options, DType::f32, 224), 0);
+  };
+  const LoaderSettings simclr = settings_of("simclr", {});
+  EXPECT_FALSE(simclr.plain);
+  EXPECT_EQ(simclr.fresh, FreshViews::none);
+  const LoaderSettings dsa = settings_of("dsa", {{"dsa.prior_net", "pixels"}, {"dsa.eta", "3"}});
+  EXPECT_TRUE(dsa.plain);
+  EXPECT_EQ(dsa.plain_resize, 256) << "the short side before the center crop: not squeezed";
+  const Switches of_images{{"icl_msr.build", "images"}, {"icl_msr.strata", "2"}, {"eval-resize", "300"}};
+  const LoaderSettings icl_msr = settings_of("icl_msr", of_images);
+  EXPECT_TRUE(icl_msr.plain);
+  EXPECT_EQ(icl_msr.plain_resize, 300);
+  EXPECT_EQ(icl_msr.fresh, FreshViews::same_images);
+  EXPECT_EQ(settings_of("metamask", {{"metamask.meta_batch", "fresh"}}).fresh, FreshViews::other_images);
+}
+
 TEST(Plan, SaysWhichRecipeApplies) {
   const std::string text = said({"pretrain", "--plan", "--limit", "300", "--batch", "16", "--epochs", "1"});
   EXPECT_EQ(text.rfind("recipe " + find_recipe("confounded_shapes_simclr") + "\n", 0), 0u) << text;
