@@ -6,6 +6,7 @@
 #include <fstream>
 #include <gtest/gtest.h>
 
+#include "engine/io/files.h"
 #include "kernels/error.h"
 #include "models/encoders/resnet.h"
 #include "ssl/options/options.h"
@@ -98,6 +99,13 @@ TEST_F(ExtendedFile, SaysWhatIsWrongInOneLine) {
 TEST(ShippedRecipes, DoNotListWhatTheyShare) {
   for (const std::string& name : recipe_names()) EXPECT_NE(name.front(), '_') << name;
   EXPECT_TRUE(find_recipe("_base_solo_learn").empty());
+}
+
+/// default_config.toml is the file of a run without any options: a change there changes runs of those who gave none.
+TEST(Defaults, AreThoseOfTheirFile) {
+  const std::string file = std::string(std::getenv("VERGENCE_SOURCE")) + "/tests/ssl/options/default_config.toml",
+                    defaults = options_to_toml(Options());
+  EXPECT_EQ(read_file(file), defaults) << "if that is meant, the file must become:\n" << defaults;
 }
 
 /// earlier_config.toml was written by commit 7fe240c, whose names of some options were others.

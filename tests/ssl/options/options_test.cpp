@@ -238,10 +238,12 @@ TEST(PretrainOptions, TablesAndDottedNamesAreTheSame) {
 /// Whether there is nothing to change an option to.
 bool has_one_value(const OptionEntry& entry) { return entry.choices.size() == 1; }
 
-/// The same options with every value of the table changed to another valid one, where there is one.
+/// The same options with every value of the table changed to another valid one, where there is one. No two options may
+/// have one field: none loses its value to a later one.
 Options everything_changed() {
   Options options;
   int count = 0;
+  std::vector<std::pair<const OptionEntry*, std::string>> given;
   for (const OptionEntry& entry : option_table()) {
     if (entry.fields.size() > 1 || entry.flags & OptionEntry::command_line_only || has_one_value(entry)) continue;
     const std::string old = value_text(entry, options);
@@ -249,11 +251,11 @@ Options everything_changed() {
     if (entry.is_bool()) {
       value = old == "on" ? "off" : "on";
     } else if (entry.is_list()) {
-      value = "0.25,1e-05,3";
+      value = join("0.25,1e-05,3.", 100 + ++count);
     } else if (!entry.choices.empty()) {
       value = entry.choices[entry.choices[0] == old ? 1 : 0];
     } else if (std::holds_alternative<std::function<std::string&(Options&)>>(entry.fields[0])) {
-      value = "/a \"quoted\"\\ path\n\t\xc3\xa4";
+      value = join("/a \"quoted\"\\ path\n\t\xc3\xa4", ++count);
     } else if (std::holds_alternative<std::function<std::int64_t&(Options&)>>(entry.fields[0])) {
       value = std::to_string(37 + ++count);
     } else {
@@ -264,8 +266,10 @@ Options everything_changed() {
       if (entry.range.high <= 0.5) value = join("0.1234", count);
     }
     assign_option(entry, {entry.name, value, Setting::Type::untyped, "--" + entry.name}, options);
-    EXPECT_NE(value_text(entry, options), old) << entry.name;
+    given.emplace_back(&entry, value_text(entry, options));
+    EXPECT_NE(given.back().second, old) << entry.name;
   }
+  for (const auto& [entry, value] : given) EXPECT_EQ(value_text(*entry, options), value) << entry->name;
   std::sort(options.step_epochs.begin(), options.step_epochs.end());
   options.restarted_at = {3}, options.stretched_at = {5, 7};
   return options;
