@@ -88,17 +88,20 @@ TEST_F(Extended, RatesFollowTheDocumentedFormulas) {
 TEST_F(Extended, OtherSchedulesKeepTheirPlaces) {
   Options options = tiny("run");
   options.schedule = ScheduleKind::step;
+  options.step_factor = 0.2, options.warmup_start = 3e-5;
   options.epochs = 14, options.step_epochs = {6, 9}, options.restarted_at = {10};
   RunSchedule schedule(options, 2);
   EXPECT_EQ(schedule.steps(), 28);
-  EXPECT_NEAR(schedule.at(19), peak * 0.01, 1e-12);
+  EXPECT_EQ(schedule.at(0), 3e-5);
+  EXPECT_NEAR(schedule.at(1), (3e-5 + peak) / 2, 1e-12);
+  EXPECT_NEAR(schedule.at(19), peak * 0.04, 1e-12);
   EXPECT_NEAR(schedule.at(20), peak, 1e-12);  // drops after 6 / 10 and 9 / 10 of the four epochs: 2.4 and 3.6
   EXPECT_NEAR(schedule.at(24), peak, 1e-12);
-  EXPECT_NEAR(schedule.at(25), peak * 0.1, 1e-12);
+  EXPECT_NEAR(schedule.at(25), peak * 0.2, 1e-12);
   options.restarted_at = {}, options.stretched_at = {10};
   schedule = RunSchedule(options, 2);
-  EXPECT_NEAR(schedule.at(20), peak * 0.1, 1e-12);  // 8.4 and 12.6 of 14
-  EXPECT_NEAR(schedule.at(26), peak * 0.01, 1e-12);
+  EXPECT_NEAR(schedule.at(20), peak * 0.2, 1e-12);  // 8.4 and 12.6 of 14
+  EXPECT_NEAR(schedule.at(26), peak * 0.04, 1e-12);
 
   // BYOL's momentum takes its place from the same spans.
   const MomentumSchedule momentum{0.9, 1};
