@@ -243,8 +243,10 @@ TEST(Probe, AnEpochSeesEveryRowOnce) {
   std::vector<double> point(start.weight.begin(), start.weight.end()), gradient;
   point.insert(point.end(), start.bias.begin(), start.bias.end());
   const double expected = naive_loss(train, point, gradient);
-  train_probe(train, settings, cpu_backend(),
-              [&](std::int64_t, double loss) { EXPECT_NEAR(loss, expected, 1e-5 * expected); });
+  std::vector<double> losses;
+  train_probe(train, settings, cpu_backend(), [&](std::int64_t, double loss) { losses.push_back(loss); });
+  ASSERT_EQ(losses.size(), 2u);
+  for (const double loss : losses) EXPECT_NEAR(loss, expected, 1e-5 * expected);
 }
 
 TEST(Probe, SgdAsksForTheFeaturesOfEachEpoch) {
