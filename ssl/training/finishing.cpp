@@ -51,21 +51,39 @@ void save_distributions(const std::string& path, const Distributions& distributi
   write_safetensors(path, tensors);
 }
 
+namespace {
+
+/// Makes statistics of a rank's own images the plain average over ranks, which have as many each.
+void average_over_ranks(Statistics& statistics, const Ranks& ranks) {
+  for (auto& [name, running] : statistics.layers) {
+    assign(running.mean, ranks.mean(running.mean));
+    assign(running.variance, ranks.mean(running.variance));
+    running.batches *= ranks.count();
+  }
+}
+
+}  // namespace
+
 Statistics recalibrated_statistics(const Encoder& encoder, const Dataset& dataset, const ExtractSettings& settings,
                                    const Recalibration& recalibration, Backend& backend, const Sharing& sharing) {
   const Encoder constant = encoder.constant();
   const std::vector<std::int64_t> order = epoch_order(dataset.count, recalibration.seed, recalibration.epoch);
   const std::int64_t batches = std::min(recalibration.batches, dataset.count / settings.batch);
-  const std::int64_t own = settings.batch / sharing.ranks;
+  const std::int64_t own = settings.batch / sharing.ranks, most = recalibration.micro_batch;
+  const bool in_parts = most > 0 && settings.batch > most;
+  const std::int64_t parts = in_parts ? (own + most - 1) / most : 1;
   Statistics statistics;
-  for (std::int64_t i = 0; i < batches; ++i) {
-    const auto first = order.begin() + i * settings.batch + sharing.rank * own;
-    const std::vector<std::int64_t> indices(first, first + own);
-    ForwardMode pass{
-        .running = &statistics, .activations = recalibration.activations, .ranks = sharing.tensors.communicator};
+  for (std::int64_t i = 0; i < batches * parts; ++i) {
+    const auto first = order.begin() + i / parts * settings.batch + sharing.rank * own;
+    const std::int64_t part = i % parts;
+    const std::vector<std::int64_t> indices(first + own * part / parts, first + own * (part + 1) / parts);
+    ForwardMode pass{.running = &statistics,
+                     .activations = recalibration.activations,
+                     .ranks = in_parts ? nullptr : sharing.tensors.communicator};
     pass.statistics_momentum = 1 / static_cast<double>(i + 1);
     constant.feature_map(plain_images(dataset, indices, settings, backend), pass);
   }
+  if (in_parts) average_over_ranks(statistics, sharing.tensors);
   return statistics;
 }
 
@@ -74,6 +92,7 @@ Statistics recalibrated_statistics(const RunSetup& run) {
   settings.batch = run.options.batch;
   return recalibrated_statistics(run.objective->encoder(), run.data.train(), settings,
                                  {.batches = run.objective->recalibration_batches(),
+                                  .micro_batch = run.options.micro_batch,
                                   .seed = static_cast<std::uint64_t>(run.options.seed),
                                   .epoch = run.options.epochs,
                                   .activations = run.activations},

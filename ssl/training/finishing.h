@@ -33,16 +33,18 @@ Distributions distributions_after(const Step& step, const Objective& objective);
 void save_distributions(const std::string& path, const Distributions& distributions);
 
 /// The images for re-estimating running statistics: `batches` batches of settings.batch images in the order of (seed,
-/// epoch), or fewer, as no image is used twice.
+/// epoch), or fewer, as no image is used twice. `micro_batch`: a larger batch passes in parts of at most so many images
+/// of each rank, each with statistics of its own; 0: whole.
 struct Recalibration {
-  std::int64_t batches = 200;
+  std::int64_t batches = 200, micro_batch = 0;
   std::uint64_t seed = 0;
   std::int64_t epoch = 0;
   DType activations = DType::f32;
 };
 
-/// Returns running statistics of an encoder over un-augmented images of `dataset`: the plain average over batches, each
-/// normalized by its own statistics. Changes neither weights nor the encoder's own statistics. Ranks share each batch.
+/// Returns running statistics of an encoder over un-augmented images of `dataset`: the plain average over batches, or
+/// over all of their parts, each normalized by its own statistics. Changes neither weights nor the encoder's own
+/// statistics. Ranks share each batch.
 Statistics recalibrated_statistics(const Encoder& encoder, const Dataset& dataset, const ExtractSettings& settings,
                                    const Recalibration& recalibration, Backend& backend, const Sharing& sharing = {});
 

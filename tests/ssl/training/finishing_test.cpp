@@ -9,6 +9,7 @@
 
 #include "datasets/loading/loader.h"
 #include "engine/ops/ops.h"
+#include "kernels/communicators/threads.h"
 #include "models/encoder_file.h"
 #include "ssl/evaluation/neighbors/knn.h"
 #include "ssl/picture_file.h"
@@ -98,6 +99,51 @@ TEST(Recalibration, IsTheMeanOfTheBatchesStatistics) {
   EXPECT_EQ(two.layers.at("bn1").batches, 2);
 }
 
+class MicroBatches : public ::testing::Test {
+ protected:
+  MicroBatches() {
+    DatasetSettings rendered;
+    rendered.image_size = 16, rendered.limit = 50;
+    dataset_ = open_dataset(rendered, "train");
+  }
+  /// Of 48 images in 48 / batch batches.
+  Statistics with(std::int64_t batch, std::int64_t micro_batch, const Sharing& sharing = {}) const {
+    const ExtractSettings settings{.image_size = 16, .mean = dataset_.mean, .std = dataset_.std, .batch = batch};
+    return recalibrated_statistics(encoder_, dataset_, settings,
+                                   {.batches = 9, .micro_batch = micro_batch, .seed = 4, .epoch = 7}, cpu_backend(),
+                                   sharing);
+  }
+  static void expect_near(const Statistics& one, const Statistics& other, double tolerance) {
+    ASSERT_EQ(one.layers.size(), other.layers.size());
+    for (const auto& [name, layer] : one.layers) {
+      const RunningStatistics& like = other.layers.at(name);
+      EXPECT_EQ(layer.batches, like.batches) << name;
+      EXPECT_LE(relative_error(layer.mean.values(), like.mean.values()), tolerance) << name;
+      EXPECT_LE(relative_error(layer.variance.values(), like.variance.values()), tolerance) << name;
+    }
+  }
+
+  Dataset dataset_;
+  const ResNet encoder_ = perturbed(small("resnet18", 2), DType::f32);
+};
+
+TEST_F(MicroBatches, AreAveragedLikeBatchesOfThatSize) {
+  expect_near(with(16, 8), with(8, 0), 0);
+  expect_near(with(16, 16), with(16, 0), 0);
+  expect_near(with(16, 30), with(16, 0), 0);
+  EXPECT_NE(with(16, 8).layers.at("bn1").variance.values(), with(16, 0).layers.at("bn1").variance.values());
+  EXPECT_EQ(with(16, 6).layers.at("bn1").batches, 9) << "5, 5 and 6 images of each batch";
+}
+
+TEST_F(MicroBatches, OfSeveralRanksAreThoseOfOne) {
+  for (const std::int64_t most : {4, 8, 16}) {  // two parts on each of two ranks, one, and none
+    const Statistics alone = with(16, most);
+    run_ranks(2, [&](Communicator& ranks) {
+      expect_near(with(16, most, {.rank = ranks.rank(), .ranks = 2, .tensors = {&ranks}}), alone, 1e-5);
+    });
+  }
+}
+
 class MrclRun : public ::testing::Test {
  protected:
   /// Three epochs of four steps.
@@ -168,6 +214,14 @@ TEST_F(MrclRun, EndsWithNewStatisticsAndReportsBoth) {
   EXPECT_FALSE(fs::exists(folder_ / "kept/encoder_as_trained.safetensors"));
   const TrainedEncoder as_trained = load_encoder(folder_ / "kept/encoder.safetensors", cpu_backend());
   EXPECT_EQ(as_trained.statistics.layers.at("bn1").mean.values(), trained.statistics.layers.at("bn1").mean.values());
+}
+
+TEST_F(MrclRun, ItsNewStatisticsNeedNoMoreMemoryThanItsSteps) {
+  Options options = run("run", tiny_mrcl("simclr", {{"mrcl.recalibrate", "2"}, {"micro-batch", "4"}}));
+  options.max_steps = 1;
+  pretrain(options);
+  const TrainedEncoder last = load_encoder(folder_ / "run/encoder.safetensors", cpu_backend());
+  EXPECT_EQ(last.statistics.layers.at("bn1").batches, 8) << "two batches of 16 images, four at a time";
 }
 
 TEST_F(MrclRun, InHalfPrecisionItTrains) {
