@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "engine/text/words.h"
 #include "ssl/options/extension.h"
 
 namespace vergence {
@@ -25,6 +26,19 @@ Schedule schedule_over(std::int64_t epochs, const Options& options, std::int64_t
   return Schedule(settings);
 }
 
+/// A line if drops of a step schedule come after the run's end: those of a recipe for a longer run.
+std::string late_drops_text(const Options& options) {
+  if (options.schedule != ScheduleKind::step) return "";
+  std::vector<std::string> late;
+  for (const double epoch : options.step_epochs)
+    if (epoch >= static_cast<double>(options.epochs)) late.push_back(join(epoch));
+  if (late.empty()) return "";
+  const bool all = late.size() == options.step_epochs.size();
+  return join("the run ends after ", counted(options.epochs, "epoch"),
+              late.size() == 1 ? ", before the learning rate's drop at " : ", before the learning rate's drops at ",
+              listed(late), all ? ": it never drops; --step-epochs chooses others" : "; --step-epochs chooses others");
+}
+
 }  // namespace
 
 RunSchedule::RunSchedule(const Options& options, std::int64_t steps_per_epoch)
@@ -40,8 +54,10 @@ RunSchedule::RunSchedule(const Options& options, std::int64_t steps_per_epoch)
     parts_.push_back({after * steps_per_epoch, first * steps_per_epoch,
                       schedule_over(end - first, options, before, steps_per_epoch, !restarts)});
   }
-  for (const Part& one : parts_)
-    if (notice_.empty()) notice_ = one.schedule.notice();
+  notice_ = parts_.back().schedule.notice();
+  if (!extensions.empty()) return;  // their drops scale with the schedule
+  const std::string drops = late_drops_text(options);
+  notice_ += (notice_.empty() || drops.empty() ? "" : "\n") + drops;
 }
 
 const RunSchedule::Part& RunSchedule::part(std::int64_t step) const {

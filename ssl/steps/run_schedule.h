@@ -29,7 +29,7 @@ class RunSchedule {
   Span span(std::int64_t step) const;
   /// Of the whole run.
   std::int64_t steps() const { return steps_; }
-  /// One line for the user, or an empty string.
+  /// Lines for the user, or an empty string. After extensions they are about the last part alone.
   const std::string& notice() const { return notice_; }
 
  private:

@@ -117,6 +117,47 @@ TEST_F(Extended, OtherSchedulesKeepTheirPlaces) {
   EXPECT_NEAR(at(26), 1 - 0.1 * half_cosine(6, 8), 1e-12);
 }
 
+TEST_F(Extended, NoticesAreAboutTheScheduleThatApplies) {
+  Options options = tiny("run");
+  options.epochs = 5, options.warmup_epochs = 10;
+  const std::string cut = "warm-up of 10 epochs is not shorter than the run of 5: cut to 0.5 epochs; ";
+  EXPECT_EQ(RunSchedule(options, 2).notice(), cut + "--warmup-epochs chooses another");
+  options.epochs = 25, options.stretched_at = {5};
+  EXPECT_EQ(RunSchedule(options, 2).notice(), "") << "it warms up as it should";
+  options.stretched_at = {}, options.restarted_at = {5};
+  EXPECT_EQ(RunSchedule(options, 2).notice(), "") << "it does not warm up again";
+  options.epochs = 8, options.restarted_at = {}, options.stretched_at = {5};
+  EXPECT_EQ(RunSchedule(options, 2).notice(),
+            "warm-up of 10 epochs is not shorter than the run of 8: cut to 0.8 "
+            "epochs; --warmup-epochs chooses another");
+}
+
+TEST_F(Extended, DropsAfterTheEndOfTheRunAreTold) {
+  Options options = tiny("run");
+  options.schedule = ScheduleKind::step;
+  const auto notice = [&](std::int64_t epochs, const std::vector<double>& drops) {
+    options.epochs = epochs, options.step_epochs = drops;
+    return RunSchedule(options, 2).notice();
+  };
+  EXPECT_EQ(notice(200, {950, 975}),
+            "the run ends after 200 epochs, before the learning rate's drops at 950, 975: it never drops; "
+            "--step-epochs chooses others");
+  EXPECT_EQ(notice(960, {100, 950, 960}),
+            "the run ends after 960 epochs, before the learning rate's drop at 960; --step-epochs chooses others");
+  EXPECT_EQ(notice(976, {950, 975}), "");
+  options.warmup_epochs = 10;
+  EXPECT_EQ(notice(8, {9.5}),
+            "warm-up of 10 epochs is not shorter than the run of 8: cut to 0.8 epochs; --warmup-epochs chooses "
+            "another\nthe run ends after 8 epochs, before the learning rate's drop at 9.5: it never drops; "
+            "--step-epochs chooses others");
+  const std::string line = "the run ends after 8 epochs, before the learning rate's drop at 9.5: it never drops; ";
+  EXPECT_NE(describe_plan(options).find("\n" + line), std::string::npos) << "also in a plan";
+  options.warmup_epochs = 1, options.stretched_at = {4};
+  EXPECT_EQ(notice(8, {9.5}), "") << "its drops are no longer those of the option";
+  options.stretched_at = {}, options.schedule = ScheduleKind::cosine;
+  EXPECT_EQ(notice(8, {9.5}), "");
+}
+
 TEST_F(Extended, OnlyByolsMomentumTellsConstantSchedulesApart) {
   for (const char* objective : {"byol", "simclr"}) {
     const std::string run = objective;
