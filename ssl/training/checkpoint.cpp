@@ -143,12 +143,16 @@ void CheckpointSnapshot::add(const std::string& name, std::int64_t number) {
   entries_.push_back({name, "I64", {}, &kept, sizeof kept});
 }
 
-void CheckpointSnapshot::write(const std::string& path) const {
+void CheckpointSnapshot::require_finite(const std::string& path) const {
   for (std::size_t i = 0; i < parameters_; ++i) {
     const TensorEntry& entry = entries_[i];
     require(entry.dtype == "F64" ? all_finite<double>(entry) : all_finite<float>(entry), "step ", metadata_.at("step"),
             ": ", entry.name, " is not finite; a lower --lr may help", kept_checkpoint_text(path));
   }
+}
+
+void CheckpointSnapshot::write(const std::string& path) const {
+  require_finite(path);
   Metadata metadata = metadata_;
   metadata[hash_key] = hash_of(entries_, metadata);
   write_safetensors(path, entries_, metadata);

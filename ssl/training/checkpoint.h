@@ -40,6 +40,8 @@ class CheckpointSnapshot {
   CheckpointSnapshot(const CheckpointSnapshot&) = delete;
   CheckpointSnapshot& operator=(const CheckpointSnapshot&) = delete;
 
+  /// Throws Error if a parameter is not finite; `path`: where the last checkpoint is, if there is one.
+  void require_finite(const std::string& path) const;
   /// Replaces the file atomically; needs no device. Throws Error, leaving the old file, if a parameter is not finite or
   /// writing fails.
   void write(const std::string& path) const;

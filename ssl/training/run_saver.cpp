@@ -1,5 +1,6 @@
 #include "ssl/training/run_saver.h"
 
+#include <filesystem>
 #include <memory>
 #include <omp.h>
 
@@ -9,7 +10,6 @@
 #include "ssl/evaluation/features/mask.h"
 #include "ssl/options/extension.h"
 #include "ssl/options/table.h"
-#include "ssl/training/checkpoint.h"
 #include "ssl/training/tuning.h"
 
 namespace vergence {
@@ -18,20 +18,32 @@ namespace {
 /// XXH128 of the configuration without the options that a resumed run may change.
 std::string config_digest(const Options& options) { return xxh128(options_to_toml(without_changeable(options))); }
 
+void remove_if_there(const std::string& path) {
+  std::error_code error;
+  std::filesystem::remove(path, error);
+  require(!error, path, ": cannot be removed: ", error.message());
+}
+
 }  // namespace
 
 RunSaver::RunSaver(const RunSetup& run, RunFolder& folder, RunNotes& notes)
     : run_(run), folder_(folder), notes_(notes), saving_(run.backend.traits().beside_host) {}
 
 /// Writes encoders before the checkpoint: a run stopped in between writes them again when resumed. Only the first
-/// checkpoint precedes the encoders, as an encoder without a checkpoint means a lost one.
+/// checkpoint precedes the encoders, as an encoder without a checkpoint means a lost one. Weights that the checkpoint
+/// would refuse replace no encoder either.
 void RunSaver::save(std::int64_t step, double seconds, bool with_encoder) {
   saving_.wait();
   save_tuning(run_.options, folder_.tuning(), run_.backend);
   folder_.sync_metrics();
   const bool first = !RunFolder::has(folder_.checkpoint());
-  if (with_encoder && !first) add_encoders(step);
-  add_checkpoint(step, seconds);
+  const auto checkpoint = checkpoint_at(step, seconds);
+  const std::string path = folder_.checkpoint();
+  if (with_encoder && !first) {
+    saving_.add([checkpoint, path] { checkpoint->require_finite(path); });
+    add_encoders(step);
+  }
+  saving_.add([checkpoint, path] { checkpoint->write(path); }, [this, step] { notes_.reached(step); });
   if (with_encoder && first) add_encoders(step);
   saving_.start();
 }
@@ -42,7 +54,7 @@ void RunSaver::save_lost_encoder(std::int64_t step) {
   saving_.wait();
 }
 
-void RunSaver::add_checkpoint(std::int64_t step, double seconds) {
+std::shared_ptr<const CheckpointSnapshot> RunSaver::checkpoint_at(std::int64_t step, double seconds) const {
   const RunPosition position{.step = step,
                              .epoch = epoch(step),
                              .threads = omp_get_max_threads(),
@@ -51,15 +63,17 @@ void RunSaver::add_checkpoint(std::int64_t step, double seconds) {
                              .data = run_.data.fingerprint(),
                              .seconds = seconds,
                              .config = run_.config};
-  const auto snapshot = std::make_shared<const CheckpointSnapshot>(run_.objective->state(), position);
-  saving_.add([snapshot, path = folder_.checkpoint()] { snapshot->write(path); },
-              [this, step] { notes_.reached(step); });
+  return std::make_shared<const CheckpointSnapshot>(run_.objective->state(), position);
 }
 
-/// Adds the main encoder last: if it exists, its companions do too.
+/// Adds the main encoder last: if it exists, its companions do too. That of an earlier encoder goes first, so that it
+/// never lies beside a later one.
 void RunSaver::add_encoders(std::int64_t step) {
   Objective& objective = *run_.objective;
-  if (recalibrated_) add_encoder(folder_.encoder_as_trained(), objective.statistics(), step);
+  if (recalibrated_)
+    add_encoder(folder_.encoder_as_trained(), objective.statistics(), step);
+  else
+    saving_.add([path = folder_.encoder_as_trained()] { remove_if_there(path); });
   if (const Tensor mask = objective.feature_mask())
     saving_.add(
         [path = folder_.mask(), factors = cast(mask, DType::f32).floats()] { write_feature_mask(path, factors); });

@@ -3,9 +3,11 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 
+#include "ssl/training/checkpoint.h"
 #include "ssl/training/run_folder.h"
 #include "ssl/training/run_notes.h"
 #include "ssl/training/run_setup.h"
@@ -32,7 +34,7 @@ class RunSaver {
 
  private:
   std::int64_t epoch(std::int64_t step) const { return step / run_.steps_per_epoch; }
-  void add_checkpoint(std::int64_t step, double seconds);
+  std::shared_ptr<const CheckpointSnapshot> checkpoint_at(std::int64_t step, double seconds) const;
   void add_encoders(std::int64_t step);
   void add_encoder(const std::string& path, const Statistics& statistics, std::int64_t step);
 
