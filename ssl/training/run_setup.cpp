@@ -16,6 +16,7 @@ namespace {
 
 /// `report` receives what was taken from the file of --init.
 std::unique_ptr<Objective> objective_of(ObjectiveSetup setup, bool restored, std::string& report) {
+  setup.restored = restored;
   std::optional<InitialWeights> initial;
   if (!restored) initial = initial_weights(setup);
   if (initial) {

@@ -62,6 +62,13 @@ void open_folder(std::optional<RunFolder>& folder, const Options& options, const
     folder.emplace(RunFolder::Follow{}, options.run_folder(), options.resume);
 }
 
+/// Whether the run has a checkpoint to go on from, of its own or of stage 1.
+bool goes_on(const Options& options) {
+  const std::filesystem::path folder = options.run_folder();
+  return options.resume &&
+         (file_exists(folder / "checkpoint.safetensors") || file_exists(folder / "stage1" / "checkpoint.safetensors"));
+}
+
 std::string heading(int stage, const Options& options) {
   return join("stage ", stage, " of 2: ", options.objective, ", ", counted(options.epochs, "epoch"), ", in ",
               printable(options.run_folder()), "\n");
@@ -82,7 +89,7 @@ TrainingResult run_stages(Stages& stages, RunData& data, RunFolder& folder, RunN
   Backend& device = device_of(stages.second, world);
   const Sharing sharing = world.sharing(device);
   world.together([&] {  // refuses now what stage 2 would refuse
-    plan = RunSetup(stages.second, data, device, folder.resuming(), sharing).plan;
+    plan = RunSetup(stages.second, data, device, goes_on(stages.second), sharing).plan;
     require_own_run(folder, stages.second);
   });
   const std::string encoder = folder.first_stage() + "/encoder.safetensors";
@@ -116,13 +123,14 @@ struct TimedPlan {
 TimedPlan timed_plan(const Options& options, RunData& data, int ranks) {
   TimedPlan timed;
   Backend& device = backend(options.device.c_str());
+  const bool restored = goes_on(options);
   {
-    const RunSetup run(options, data, device, false, {.ranks = ranks});  // frees its memory before steps are timed
+    const RunSetup run(options, data, device, restored, {.ranks = ranks});  // frees its memory before steps are timed
     timed.plan = run.plan;
     timed.text = described(run);
   }
-  const StepTime time =
-      ranks > 1 ? StepTime{0, "only a step of one rank can be timed"} : time_step(options, timed.plan, device);
+  const StepTime time = ranks > 1 ? StepTime{0, "only a step of one rank can be timed"}
+                                  : time_step(options, timed.plan, device, restored);
   timed.text += time_text(options, timed.plan, time);
   timed.seconds = time.seconds * static_cast<double>(planned_steps(options, timed.plan));
   return timed;

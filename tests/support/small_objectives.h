@@ -52,6 +52,14 @@ inline std::unique_ptr<Objective> small_objective(const Options& options, DType 
   return make_objective(small_setup(options, dtype, image));
 }
 
+/// Such as it is in a run that goes on from its checkpoint.
+inline std::unique_ptr<Objective> restored_objective(const Options& options, DType dtype = DType::f64,
+                                                     std::int64_t image = small_image) {
+  ObjectiveSetup setup = small_setup(options, dtype, image);
+  setup.restored = true;
+  return make_objective(setup);
+}
+
 /// Views and un-augmented images.
 inline Views random_batch(std::uint64_t stream, DType dtype = DType::f64) {
   return {random_tensor({2 * small_batch, small_image, small_image, 3}, stream, dtype),

@@ -79,7 +79,7 @@ void dsa_effects(OptionBuilder& t) {
 
 }  // namespace
 
-DsaSettings resolve(const DsaOptions& options, std::int64_t images, bool resumed) {
+DsaSettings resolve(const DsaOptions& options, std::int64_t images, bool restored) {
   const Preset& preset = options.preset == DsaPreset::code ? code : paper;
   const MatrixSource source = options.am_mode.value_or(preset.am_mode);
   DsaSettings settings;
@@ -113,7 +113,7 @@ DsaSettings resolve(const DsaOptions& options, std::int64_t images, bool resumed
                 "--dsa.am_mode none: expected a --dsa.prior_net to take the matrix from, got none");
   require_usage(!settings.scores || options.eta < images, "--dsa.eta: expected less than the batch of ", images,
                 ", got ", options.eta);
-  if (!resumed) refuse_idle(options, settings, images);
+  if (!restored) refuse_idle(options, settings, images);
   return settings;
 }
 

@@ -46,6 +46,8 @@ struct DsaOptions {
   std::int64_t stage1_epochs = 0;  // 0: as many as the run, at most 100
   /// Not an option: the encoder that stage 1 has trained for this run; empty: stage 1 must still train it.
   std::optional<std::string> stage1_encoder;
+  /// Whether stage 1 is over, before which the options were checked.
+  bool has_stage1() const { return stage1_encoder && !stage1_encoder->empty(); }
 };
 
 /// The resolved settings.
@@ -69,9 +71,10 @@ struct DsaSettings {
   bool calibrates() const { return temperature != PriorTemperature::fixed; }
 };
 
-/// Throws UsageError for switches that contradict each other or do not suit a batch of `images`. A resumed run may have
-/// a prior_file that nothing reads and a `mu` that no image exceeds, with which earlier versions trained.
-DsaSettings resolve(const DsaOptions& options, std::int64_t images, bool resumed = false);
+/// Throws UsageError for switches that contradict each other or do not suit a batch of `images`. A run restored
+/// from its checkpoint may have a prior_file that nothing reads and a `mu` that no image exceeds, with which earlier
+/// versions trained.
+DsaSettings resolve(const DsaOptions& options, std::int64_t images, bool restored = false);
 
 /// Returns the share of lambda1 that applies in step `step` of `steps`: 0 for the first `warmup` steps, a linear ramp
 /// over the next `ramp` steps, then 1.

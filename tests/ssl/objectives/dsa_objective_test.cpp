@@ -270,12 +270,14 @@ TEST(DsaObjective, ContradictionsAreRefused) {
   EXPECT_NE(message_of([] { tiny("dsa", {{"dsa.tau_w", "0"}}); }).find("above 0"), std::string::npos);
 }
 
-TEST(DsaObjective, WhatWouldDoNothingIsRefusedButInAResumedRun) {
+TEST(DsaObjective, WhatWouldDoNothingIsRefusedButInARestoredRun) {
   const auto expect_refused = [](const Switches& switches, const std::string& message) {
     Options options = tiny("dsa", switches);
-    EXPECT_EQ(message_of([&] { small_objective(options); }), message);
-    options.resume = true;
-    EXPECT_NO_THROW(small_objective(options)) << "as earlier versions trained it";
+    for (const bool resume : {false, true}) {  // the flag alone restores nothing
+      options.resume = resume;
+      EXPECT_EQ(message_of([&] { small_objective(options); }), message);
+    }
+    EXPECT_NO_THROW(restored_objective(options)) << "as earlier versions trained it";
   };
   for (const char* net : {"ema", "random", "pixels", "none"})
     expect_refused({{"dsa.prior_net", net}, {"dsa.prior_file", "encoder.safetensors"}},

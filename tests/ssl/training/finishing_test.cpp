@@ -13,6 +13,7 @@
 #include "models/encoder_file.h"
 #include "ssl/evaluation/neighbors/knn.h"
 #include "ssl/picture_file.h"
+#include "tests/support/complaints.h"
 #include "tests/support/small_models.h"
 #include "tests/support/small_mrcl.h"
 #include "tests/support/small_runs.h"
@@ -222,6 +223,30 @@ TEST_F(MrclRun, ItsNewStatisticsNeedNoMoreMemoryThanItsSteps) {
   pretrain(options);
   const TrainedEncoder last = load_encoder(folder_ / "run/encoder.safetensors", cpu_backend());
   EXPECT_EQ(last.statistics.layers.at("bn1").batches, 8) << "two batches of 16 images, four at a time";
+}
+
+TEST_F(MrclRun, OfAnEarlierVersionGoesOnAndNoOther) {
+  const auto options_of = [&](const char* ratio, std::int64_t steps) {
+    Options options = run("run", tiny_mrcl("simclr", {{"mrcl.mask_ratio", ratio}, {"mrcl.recalibrate", "0"}}));
+    options.max_steps = steps;
+    return options;
+  };
+  Options options = options_of("0.007", 4);
+  options.resume = true;
+  expect_contains(message_of([&] { pretrain(options); }), {"--mrcl.mask_ratio: 0.007 of an image's 64 patches rounds"});
+  EXPECT_FALSE(fs::exists(options.out));
+  pretrain(options_of("0", 2));
+  {  // which an earlier version would have trained alike
+    const std::string path = folder_ / "run/checkpoint.safetensors";
+    const SafetensorsFile file(path);
+    Metadata metadata = file.metadata();
+    metadata.erase("xxh128");
+    metadata["format"] = "vergence-checkpoint-1";
+    metadata["config"] = options_to_toml(options);
+    write_safetensors(path, file.tensors(), metadata);
+  }
+  EXPECT_NE(describe_plan(options).find("time              about "), std::string::npos);
+  EXPECT_EQ(pretrain(options).started_at, 2);
 }
 
 TEST_F(MrclRun, InHalfPrecisionItTrains) {

@@ -202,6 +202,33 @@ TEST_F(Staged, OptionsThatTheFirstWasTrainedWithStay) {
                   {options.out + "/stage1/checkpoint.safetensors: cannot resume with other options: lr is 0.5 there"});
 }
 
+TEST_F(Staged, WhatEarlierVersionsTrainedGoesOnAndNothingElse) {
+  Options options = tiny("run", {{"dsa.mu", "3"}});  // as many neighbors as an image has
+  for (const bool resume : {false, true}) {          // there is nothing to go on with
+    options.resume = resume;
+    expect_contains(message_of([&] { pretrain(options); }), {"--dsa.mu: 3, but two images have at most --dsa.eta, 3"});
+    expect_contains(message_of([&] { describe_plan(options); }), {"--dsa.mu: 3, but two images have at most"});
+    EXPECT_FALSE(fs::exists(options.out));
+  }
+  // A run of an earlier version that was stopped in stage 1.
+  Options before = tiny("run");
+  before.max_steps = 2;
+  pretrain(before);
+  for (const char* file : {"checkpoint.safetensors", "encoder.safetensors", "metrics.jsonl"})
+    fs::remove(folder_ / ("run/" + std::string(file)));
+  options.max_steps = 2;
+  std::ofstream(options.out + "/config.toml") << options_to_toml(options);
+  expect_said(describe_plan(options), {"stage 2 of 2: dsa, ", "time              about "});
+  EXPECT_EQ(pretrain(options).started_at, 0);
+  EXPECT_EQ(lines("run"), 2u);
+  // In stage 2.
+  options.max_steps = 4;
+  EXPECT_EQ(pretrain(options).started_at, 2);
+  const std::string plan = describe_plan(options);
+  expect_said(plan, {"time              about "});
+  EXPECT_EQ(plan.find("not tried"), std::string::npos) << plan;
+}
+
 TEST_F(Staged, ThePlanHasBothStages) {
   const Options options = tiny("run", {{"dsa.stage1_epochs", "2"}});
   const std::string plan = describe_plan(options);
