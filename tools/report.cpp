@@ -1,9 +1,12 @@
 // report: a web page of several runs, without scripts, in one file: their table, curves, and what their encoders see.
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <fstream>
 
+#include "engine/io/destination.h"
 #include "engine/io/files.h"
 #include "engine/text/printable.h"
+#include "kernels/error.h"
 #include "ssl/options/tool_options.h"
 #include "ssl/report/comparison.h"
 #include "ssl/report/page.h"
@@ -19,6 +22,17 @@ const char* const description =
     "out beside finished ones. What cannot be shown is named on the page.\n"
     "Example: report runs/cifar10_simclr_s1 runs/cifar10_metamask_s1 --out report.html";
 
+/// A page may replace an older page, but nothing else, such as a file of the runs.
+void expect_no_other_file(const std::string& out) {
+  if (!vergence::destination_of(out).is_regular()) return;
+  constexpr std::string_view head = "<!DOCTYPE html>";
+  std::string start(head.size(), '\0');
+  std::ifstream file(out, std::ios::binary);
+  file.read(start.data(), static_cast<std::streamsize>(start.size()));
+  vergence::require_usage(file.gcount() == 0 || start == head, out,
+                          ": exists and is not an HTML page, expected the name of another file");
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -33,6 +47,7 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   add_table_option(app, {"device"}, settings.given);
   return vergence::run_tool(app, argc, argv, [&] {
+    expect_no_other_file(out);
     vergence::ResultFile file(out);
     const std::vector<vergence::RunFiles> runs = vergence::read_runs(paths);
     const auto show = [](const std::vector<std::string>& notices) {

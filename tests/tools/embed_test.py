@@ -2,8 +2,9 @@
 """embed on small data, read with NumPy:  embed_test.py BUILD
 
 Arrays, tables, labels and names fit each other; layers, types and unit rows; the same bytes with any threads and workers, and
-after kills with -9 at several places; damaged and unlabeled images; queries against NumPy's cosines; kNN from the arrays
-gives evaluate's figures; and what the options say about another program's encoder counts as the encoder does. Exit status: 0 all is well, 1 something is not, 77 there is no NumPy here.
+after kills with -9 at several places; damaged and unlabeled images; files of others stay; queries against NumPy's cosines; kNN from
+the arrays gives evaluate's figures; and what the options say about another program's encoder counts as the encoder does. Exit
+status: 0 all is well, 1 something is not, 77 there is no NumPy here.
 """
 import csv
 import json
@@ -214,6 +215,41 @@ def check_folders(folder, run):
     check_queries(folder, run, photos, out, rows, names)
 
 
+def check_files_of_others(folder, run):
+    """Images, labels and records that embed did not make stay as they are; its own files are replaced."""
+    images = folder / "images"
+    images.mkdir()
+    for name in ("train", "test"):
+        numpy.save(images / f"{name}.npy", numpy.random.default_rng(1).integers(0, 256, (20, 16, 16, 3), dtype=numpy.uint8))
+    for name in ("notes.csv", "some.labels.npy", "other.names.txt"):
+        (images / name).write_text("name,label,kept")
+    for name in ("record.json", "list.json", "text.json"):
+        (images / name).write_text({"record": '{"format": "another"}', "list": "[1]", "text": "no JSON"}[name[:-5]])
+    before = {path: path.read_bytes() for path in [*images.iterdir(), *run.iterdir()] if path.is_file()}
+    words = ["--run", run, "--dataset", "npy", "--data", images, "--split", "test", "--device", "cpu", "--out"]
+    for out, named in (("test.npy", "test.npy"), ("notes.csv", "notes.csv"), ("some.npy", "some.labels.npy"),
+                       ("other.npy", "other.names.txt"), ("record.npy", "record.json"), ("list.npy", "list.json"),
+                       ("text.npy", "text.json")):
+        expect_refused(f"{named} is not replaced", [f"{images / named}: is there", "--out"], *words, images / out)
+    expect_refused("a run's record is not replaced", [f"{run / 'run.json'}: is there"], *words, run / "run.npy")
+    after = {path: path.read_bytes() for path in [*images.iterdir(), *run.iterdir()] if path.is_file()}
+    check("no file of others is changed", before == after, before.keys() ^ after.keys())
+    (folder / "empty.npy").touch()
+    for out in ("own.npy", "own.npy", "own.csv", "own.csv", "empty.npy"):
+        must("embed", *words, folder / out)
+
+    killed, two = folder / "killed_at_names.npy", folder / "two"
+    write_folder(two, ["cat"], 2)
+    path = two / "cat/001.png"
+    path.write_bytes(path.read_bytes()[:-400])
+    words = ["--run", run, "--dataset", "image_folder", "--data", two, "--device", "cpu", "--out", killed]
+    check("a damaged image ends it", tool("embed", *words).returncode == 2)
+    for ending in (".names.txt", ".labels.npy"):  # as a kill leaves them before the description is there
+        killed.with_suffix(ending).write_text("from before the kill")
+    must("embed", *words, "--bad-images", "skip")
+    check("an unfinished file goes on beside its names", names_of(killed) == ["cat/000.png"])
+
+
 def check_queries(folder, run, photos, out, rows, names):
     unit = rows.astype(float) / numpy.linalg.norm(rows.astype(float), axis=1, keepdims=True)
     wanted = [5, 260]
@@ -361,6 +397,7 @@ def main():
         for ending in (".npy", ".csv"):
             check_kills(folder, run, ending)
         check_folders(folder, run)
+        check_files_of_others(folder, run)
         check_described(folder, run)
         check_knn(folder, run)
     print(f"{len(FAILURES)} failures")

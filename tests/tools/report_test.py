@@ -142,6 +142,13 @@ def check_errors(folder, run):
               "is damaged, expected a JSON object with a step\n", done.stderr)
         done = tool(name, folder, *words)
         check(f"{name}: no run folder", done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr)
+    shutil.copytree(run, folder / "whole")
+    metrics = folder / "whole/metrics.jsonl"
+    before = metrics.read_bytes()
+    done = tool("report", folder / "whole", "--out", metrics)
+    check("a file of a run is not replaced", done.returncode == 2 and done.stderr ==
+          f"report: {metrics}: exists and is not an HTML page, expected the name of another file\n", done.stderr)
+    check("and stays as it is", metrics.read_bytes() == before)
     check("no page of a damaged run", not (folder / "none.html").exists())
 
 

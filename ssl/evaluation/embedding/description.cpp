@@ -11,9 +11,23 @@
 namespace vergence {
 namespace {
 
+constexpr const char* embedding_format = "vergence embedding 1";
+
 bool ends_with(const std::string& path, const char* ending) { return path.ends_with(ending) && path.size() > 4; }
 
 }  // namespace
+
+bool describes_embedding(const std::string& file, const char* part) {
+  if (!file_exists(file)) return false;
+  try {
+    const nlohmann::ordered_json whole = parse_ordered_json(read_file(file));
+    if (part && !(whole.is_object() && whole.contains(part))) return false;
+    const nlohmann::ordered_json& json = part ? whole[part] : whole;
+    return json.is_object() && json.contains("format") && json["format"] == embedding_format;
+  } catch (const UsageError&) {
+    return false;
+  }
+}
 
 std::string xxh128_of_file(const std::string& path) {
   const MappedFile file(path);
@@ -57,7 +71,7 @@ nlohmann::ordered_json encoder_description(const Subject& subject) {
 nlohmann::ordered_json description_of(const Subject& subject, const Dataset& data, const EmbeddingSettings& settings,
                                       std::int64_t dim) {
   const Fingerprint fingerprint = fingerprint_of(data);
-  nlohmann::ordered_json json{{"format", "vergence embedding 1"}};
+  nlohmann::ordered_json json{{"format", embedding_format}};
   json.update(encoder_description(subject));
   json["layer"] = settings.layer;
   json["type"] = settings.is_csv() ? "csv" : Words<RowType>(row_type_words).text_of(settings.type);

@@ -35,6 +35,10 @@ struct EmbeddingFiles {
 /// whose own may be the encoder's already. 0: the whole image is squeezed into the square.
 std::int64_t resized_side(const Dataset& data, const ExtractSettings& settings);
 
+/// Whether the JSON file says what made an embedding, at its top or, with a `part`, under that key. False too if there
+/// is no such file, or none that can be read.
+bool describes_embedding(const std::string& file, const char* part = nullptr);
+
 /// XXH128 of a file's bytes. Throws UsageError naming it if it cannot be read.
 std::string xxh128_of_file(const std::string& path);
 

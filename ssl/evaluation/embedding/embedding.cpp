@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
+#include <fstream>
 #include <numeric>
+#include <string_view>
 #include <unistd.h>
 
 #include "datasets/readers/npy_file.h"
@@ -24,7 +26,32 @@ namespace fs = std::filesystem;
 
 constexpr double save_interval = 1;  // seconds
 
-/// The files, after following links. Throws UsageError if one cannot be written.
+bool holds_table(const std::string& path) {
+  constexpr std::string_view head = "name,label,f0";
+  std::string start(head.size(), '\0');
+  std::ifstream(path, std::ios::binary).read(start.data(), static_cast<std::streamsize>(start.size()));
+  return start == head;
+}
+
+/// Refuses to replace what embed did not make: images of the user, the records of a run. The rows of an array are known
+/// by their description, labels and names also by an unfinished file's progress.
+void refuse_files_of_others(const EmbeddingFiles& files) {
+  const auto check = [](const std::string& file, bool own, const std::string& why) {
+    std::error_code error;
+    const bool empty = file.empty() || !file_exists(file) || fs::file_size(file, error) == 0;
+    require_usage(own || empty, file, ": is there, and ", why, ": give another --out, or remove it");
+  };
+  if (files.description.empty()) return check(files.rows, holds_table(files.rows), "is not a table that embed made");
+  const bool finished = describes_embedding(files.description);
+  const bool begun = finished || describes_embedding(files.progress, "made_by");
+  check(files.description, finished, "does not describe an array that embed made");
+  const std::string why = join("no ", files.description, " says that embed made it");
+  check(files.rows, finished, why);
+  check(files.names, begun, why);
+  check(files.labels, begun, why);
+}
+
+/// The files, after following links. Throws UsageError if one cannot be written, or is not embed's own.
 EmbeddingFiles writable_files(const Dataset& data, const EmbeddingSettings& settings) {
   EmbeddingFiles files(settings.out);
   const std::string target = regular_destination(files.rows);
@@ -33,6 +60,7 @@ EmbeddingFiles writable_files(const Dataset& data, const EmbeddingSettings& sett
   files.progress = regular_destination(files.partial + ".json");
   for (std::string* file : {&files.names, &files.description, &files.labels})
     if (!file->empty()) *file = regular_destination(*file);
+  refuse_files_of_others(files);
   require_usage(files.labels.empty() || !data.labels.empty() || !file_exists(files.labels), files.labels,
                 ": is there, but these images have no labels: remove it, or give another --out");
   return files;

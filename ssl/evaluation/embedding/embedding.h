@@ -32,8 +32,9 @@ struct EmbeddingResult {
 };
 
 /// Writes the files of `settings` (EmbeddingFiles). The bytes depend neither on threads nor on interruptions. Throws
-/// UsageError, before any work, if a file cannot be written or an unfinished file was made by another encoder, other
-/// images or other settings; during it for an unreadable image under BadImagePolicy::stop, keeping the rows so far.
+/// UsageError, before any work, if a file cannot be written or is there and not embed's, or if an unfinished file was
+/// made by another encoder, other images or other settings; during it for an unreadable image under
+/// BadImagePolicy::stop, keeping the rows so far.
 EmbeddingResult write_embedding(Subject& subject, const Dataset& data, const EmbeddingSettings& settings,
                                 const EmbeddingHooks& hooks = {});
 
