@@ -14,6 +14,7 @@
 #include "ssl/options/config_file.h"
 #include "ssl/options/effects.h"
 #include "ssl/options/extension.h"
+#include "ssl/options/jpeg_choice.h"
 #include "ssl/options/names.h"
 #include "ssl/options/table.h"
 
@@ -225,6 +226,9 @@ Options parse_pretrain(int argc, const char* const* argv) {
     extend(options);
   }
   check_options(options);
+  if (const std::string notice = missing_turbo(filed, options.dataset, has_jpeg_turbo());
+      !notice.empty() && !sets(given, "jpeg"))
+    options.applied.push_back("notice: " + notice);
   std::vector<std::string> names;
   for (const Setting& setting : given) names.push_back(setting.name);
   for (const std::string& name : names)

@@ -5,6 +5,7 @@
 #include "datasets/registry.h"
 #include "models/encoder.h"
 #include "ssl/options/builder.h"
+#include "ssl/options/jpeg_choice.h"
 
 namespace vergence {
 namespace {
@@ -178,8 +179,7 @@ void add_run(OptionBuilder& t) {
       "recompute-blocks", FIELD(recompute_blocks),
       "recompute the inside of the encoder's blocks in the backward pass: the same results, far less memory, more time",
       Flags::may_change);
-  t.choice("jpeg", FIELD(jpeg), {{"turbo", JpegLibrary::turbo}, {"stb", JpegLibrary::stb}},
-           "JPEG decoder: libjpeg-turbo if the build has it, or stb_image");
+  add_jpeg_choice(t, has_jpeg_turbo());
   t.choice("decode", FIELD(decode), {{"fast", DecodeRule::fast}, {"exact", DecodeRule::exact}},
            "how far libjpeg-turbo may reduce images: as far as the views allow, or only without visible differences "
            "(pretrain --eval-every: always exact)");

@@ -172,7 +172,10 @@ void assign_value(const std::function<Value&(Options&)>& get, const OptionEntry&
 }
 void assign_value(const WordField<Options>& field, const OptionEntry& entry, const Setting& setting, Options& options) {
   if (setting.type != Setting::Type::untyped && !is_word(setting)) refuse_type(entry, setting);
-  if (!field.set(options, setting.value)) refuse(entry, setting);
+  // Files may have words besides these, written by other builds.
+  const bool offered = setting.type != Setting::Type::untyped ||
+                       std::find(entry.choices.begin(), entry.choices.end(), setting.value) != entry.choices.end();
+  if (!offered || !field.set(options, setting.value)) refuse(entry, setting);
 }
 
 }  // namespace

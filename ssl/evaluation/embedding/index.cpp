@@ -75,7 +75,10 @@ void EmbeddingIndex::apply_images_to(Subject& subject) const {
   subject.extract.resize = *found;
   for (const char* key : {"jpeg", "decode"})
     if (description_.contains(key) && description_[key].is_string())
-      set_option(subject.judged, key, description_[key].get<std::string>());
+      assign_option(
+          *find_option(key),
+          {key, description_[key].get<std::string>(), Setting::Type::text, join(files_.description, ": ", key)},
+          subject.judged);
   subject.data = as_judged(dataset_settings(subject.judged));
 }
 

@@ -5,6 +5,7 @@
 #include "engine/text/enum_words.h"
 #include "engine/text/words.h"
 #include "models/encoder.h"
+#include "ssl/options/jpeg_choice.h"
 #include "ssl/options/table.h"
 #include "tests/support/complaints.h"
 
@@ -98,6 +99,42 @@ TEST(Choices, OfAnEncoderComeBackFromItsMetadata) {
                   "f: metadata: '" + option.name + "': expected " + alternatives(choice->words()) + ", got 'other'");
       }
     }
+}
+
+TEST(JpegChoice, IsThatOfTheBuild) {
+  EXPECT_EQ(option_text(Options(), "jpeg"), has_jpeg_turbo() ? "turbo" : "stb");
+  EXPECT_EQ(find_option("jpeg")->choices.front(), has_jpeg_turbo() ? "turbo" : "stb");
+}
+
+TEST(JpegChoice, WithoutLibjpegTurboIsStbWhateverAFileSays) {
+  OptionBuilder built;
+  add_jpeg_choice(built, false);
+  const OptionEntry& entry = built.entries.front();
+  EXPECT_EQ(entry.choices, std::vector<std::string>{"stb"});
+  EXPECT_EQ(value_text(entry, Options()), "stb") << "the default";
+  const auto assigned = [&](const char* word, Setting::Type type) {
+    Options options;
+    assign_option(entry, {"jpeg", word, type, "here"}, options);
+    return value_toml(entry, options);
+  };
+  EXPECT_EQ(assigned("turbo", Setting::Type::text), "\"stb\"");
+  EXPECT_EQ(assigned("stb", Setting::Type::text), "\"stb\"");
+  EXPECT_EQ(assigned("stb", Setting::Type::untyped), "\"stb\"");
+  EXPECT_EQ(message_of([&] { assigned("turbo", Setting::Type::untyped); }), "here: expected stb, got 'turbo'");
+  Options copy;
+  copy.jpeg = JpegLibrary::turbo;
+  copy_option(entry, Options(), copy);
+  EXPECT_EQ(copy.jpeg, JpegLibrary::stb);
+}
+
+TEST(JpegChoice, AFileThatAsksForAMissingLibraryIsNoticed) {
+  const auto file = [](const char* word) { return Layer{{"jpeg", word, Setting::Type::text, "a.toml:3: jpeg"}}; };
+  EXPECT_EQ(missing_turbo({file("turbo")}, "imagenet", true), "");
+  EXPECT_EQ(missing_turbo({file("turbo")}, "cifar10", false), "") << "no image files";
+  EXPECT_EQ(missing_turbo({{}}, "imagenet", false), "");
+  EXPECT_EQ(missing_turbo({file("turbo"), file("stb")}, "imagenet", false), "") << "the last wins";
+  EXPECT_EQ(missing_turbo({file("stb"), {}, file("turbo")}, "imagenet", false),
+            "a.toml:3: jpeg: this build has no libjpeg-turbo, so stb_image decodes JPEG files");
 }
 
 TEST(Words, AValueWithoutOneIsAnError) {
