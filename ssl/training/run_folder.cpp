@@ -14,6 +14,7 @@
 #include "engine/io/require_call.h"
 #include "engine/text/json_text.h"
 #include "kernels/error.h"
+#include "ssl/training/tensorboard/event_file.h"
 
 namespace vergence {
 namespace {
@@ -119,6 +120,8 @@ RunFolder::RunFolder(std::string path, bool resume) : path_(without_slashes(std:
           "or choose another --out");
     resuming_ = resume && has(checkpoint());
     if (resume && !resuming_) refuse_remains();
+    // TensorBoard's HParams would show the options that it has begun with, not those of the run that comes now.
+    if (only_begun()) remove_event_files(path_);
   } catch (...) {
     close(lock_);
     throw;

@@ -26,7 +26,7 @@ class RunFolder {
   /// Whether `resume` was true and there is a checkpoint.
   bool resuming() const { return resuming_; }
   /// Whether the folder has the start of a run that ended before its first line and checkpoint, as after a wrong
-  /// option. There is nothing to keep: another run may take the folder.
+  /// option. There is nothing to keep: another run may take the folder, and the constructor removes its event files.
   bool only_begun() const;
   /// Whether this file of the folder exists, even as a broken link. Throws UsageError if the system cannot tell.
   static bool has(const std::string& file);

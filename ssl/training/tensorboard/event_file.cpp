@@ -12,6 +12,7 @@
 #include <filesystem>
 #include <system_error>
 #include <unistd.h>
+#include <vector>
 
 #include "engine/io/require_call.h"
 
@@ -83,6 +84,14 @@ std::string event_record(std::string_view event) {
   record += event;
   append_little_endian(record, masked_crc32c(event));
   return record;
+}
+
+void remove_event_files(const std::string& folder) {
+  std::vector<std::filesystem::path> files;
+  std::error_code error;
+  for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error))
+    if (entry->path().filename().string().starts_with(event_prefix)) files.push_back(entry->path());
+  for (const std::filesystem::path& file : files) std::filesystem::remove(file, error);
 }
 
 EventFile::EventFile(const std::string& folder) : path_(folder + "/" + new_name(folder)) {

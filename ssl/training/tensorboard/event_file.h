@@ -13,6 +13,9 @@ std::uint32_t masked_crc32c(std::string_view bytes);
 /// A record: the event's length (8 bytes), the length's checksum (4), the event, its checksum (4); little-endian.
 std::string event_record(std::string_view event);
 
+/// Removes the event files in `folder`, as far as that is possible.
+void remove_event_files(const std::string& folder);
+
 class EventFile {
  public:
   /// Creates a file in `folder` whose name comes after those of the event files there: TensorBoard reads them in the

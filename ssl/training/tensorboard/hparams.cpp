@@ -4,6 +4,7 @@
 #include <protozero/pbf_writer.hpp>
 #include <set>
 
+#include "engine/text/stored_text.h"
 #include "ssl/options/builder.h"
 #include "ssl/options/table.h"
 
@@ -51,7 +52,7 @@ void add_value(protozero::pbf_writer& value, const OptionEntry& entry, const Opt
   else if (entry.is_number())
     value.add_double(json_field::number, std::stod(text));
   else
-    value.add_string(json_field::text, text);
+    value.add_string(json_field::text, stored_text(text));  // protobuf's strings are UTF-8, which a path may not be
 }
 
 void add_plugin_data(Summary& summary, const char* tag, protozero::pbf_tag_type field, const std::string& message) {

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "ssl/training/run_folder.h"
 #include "ssl/training/tensorboard/run_events.h"
 #include "tests/support/temporary_folder.h"
 
@@ -149,6 +150,31 @@ TEST_F(RunEventsTest, AResumedRunVoidsLaterSteps) {
   line_after.scalar("train/lr", 0.5);
   EXPECT_EQ(timeless(after[3]), timeless(summary_event(0, 21, line_after)));
   EXPECT_TRUE(warnings_.empty());
+}
+
+TEST_F(RunEventsTest, OptionsAreUtf8) {
+  options_.data = "/d\xe9j\xe0";
+  events(0).line({{"step", 1}, {"loss", 2.0}});
+  const std::string options = events_of(0).at(2);
+  EXPECT_EQ(options.find("/d\xe9"), std::string::npos) << "one such text spoils the tab HParams for all runs";
+  EXPECT_NE(options.find("bytes:/d%E9j%E0"), std::string::npos);
+}
+
+TEST(RunFolderWithEvents, ARunThatTakesABegunOneRemovesItsEvents) {
+  const TemporaryFolder folder;
+  const auto begin = [&](bool with_line) {
+    RunFolder run(folder / "run", false);
+    EventFile(run.path()).append("options");
+    run.write_config("a = 1\n");
+    run.open_metrics(0);
+    if (with_line) run.log({{"step", 1}});
+  };
+  for (const bool with_line : {false, false, true}) {
+    begin(with_line);
+    EXPECT_EQ(event_files(folder / "run").size(), 1u);
+  }
+  const RunFolder resumed(folder / "run", true);
+  EXPECT_EQ(event_files(folder / "run").size(), 1u) << "the lines of a run have their events";
 }
 
 TEST_F(RunEventsTest, OffWritesNothing) {
