@@ -25,7 +25,8 @@ std::size_t columns() {
   winsize size{};
   if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) return size.ws_col;
   const char* given = std::getenv("COLUMNS");
-  return static_cast<std::size_t>(vergence::number_of<std::uint16_t>(given ? given : "").value_or(100));
+  const std::uint16_t width = vergence::number_of<std::uint16_t>(given ? given : "").value_or(0);
+  return width > 0 ? width : 100;
 }
 
 }  // namespace

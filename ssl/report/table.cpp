@@ -30,6 +30,7 @@ std::size_t bytes_for(std::string_view text, std::size_t width) {
 
 /// Lines of at most `width` characters, broken after a space where there is one.
 std::vector<std::string> wrapped(std::string text, std::size_t width) {
+  width = std::max<std::size_t>(width, 1);
   std::vector<std::string> lines;
   while (characters_of(text) > width) {
     const std::size_t most = bytes_for(text, width), space = text.rfind(' ', most);

@@ -113,6 +113,8 @@ def check_compare(runs):
         text = tool("compare", *runs.values(), COLUMNS=str(columns)).stdout
         widest = max(map(len, text.splitlines()))
         check(f"text of at most {columns} columns", "simclr" in text and 40 < widest <= columns, widest)
+    texts = [tool("compare", *runs.values(), COLUMNS=columns).stdout for columns in ("0", "100")]
+    check("COLUMNS=0 says nothing about the width", texts[0] == texts[1], texts[0])
     check("no unfinished run among them", "unfinished:" not in "\n".join(lines))
 
 

@@ -441,6 +441,14 @@ TEST(Table, IsMarkdownAndCsvAndFitsATerminal) {
   }
 }
 
+TEST(Table, EndsAtAnyWidth) {
+  Runs runs;
+  const std::string path = runs.add_finished("one", seeded(1), "", probe(41.3));
+  const Comparison comparison = compare_runs(read_runs({path}));
+  for (const std::size_t width : {0u, 1u, 2u})
+    EXPECT_NE(table_text(comparison, TableFormat::text, width).find("41.3"), std::string::npos) << width;
+}
+
 TEST(Table, ShowsAnIntervalInOneCell) {
   Runs runs;
   const auto result = [](const std::string& low, const std::string& high) {
