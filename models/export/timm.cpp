@@ -1,5 +1,6 @@
 #include "models/export/timm.h"
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -79,6 +80,28 @@ std::string card_of(const Exported& exported, const std::string& architecture) {
       "with torch.no_grad():\n    features = model(images)  # [1, ", settings.dim(), "]\n```\n");
 }
 
+/// A card without its line that names the version. That line alone differs between two versions' cards of one encoder.
+std::string without_version(const std::string& card) {
+  const std::size_t begin = card.find("Pretrained by Vergence ");
+  return begin == std::string::npos
+             ? ""
+             : card.substr(0, begin) + card.substr(std::min(card.find('\n', begin), card.size()));
+}
+
+/// Whether the folder's model card is missing, or is the one that the export of its model.safetensors wrote.
+bool has_no_card_of_others(const fs::path& folder) {
+  if (!file_exists(folder / "README.md")) return true;
+  try {
+    const std::string path = (folder / "model.safetensors").string(), card = read_file((folder / "README.md").string());
+    const Metadata about = SafetensorsFile(path).metadata();
+    const Exported then{.trained = {Encoder(EncoderSettings::from_metadata(about, path), nullptr), {}, about}};
+    const std::string written = without_version(card_of(then, timm_name(then.trained.encoder.settings())));
+    return without_version(card) == written;
+  } catch (const UsageError&) {
+    return false;
+  }
+}
+
 /// Nothing of other programs is written over.
 void require_own_folder(const fs::path& folder) {
   std::error_code error;
@@ -102,10 +125,11 @@ void write_timm_folder(const std::string& folder, const Exported& exported) {
                 "timm: the encoder's file has no mean and std, which timm needs to prepare images");
   require_own_folder(folder);
   create_folders(folder);
+  const bool writes_card = has_no_card_of_others(folder);
   const auto file = [&](const char* name) { return (fs::path(folder) / name).string(); };
   // First the file that says whose folder it is: after a failure the same command writes the rest.
   write_atomically(file("config.json"), config_of(exported, architecture).dump(2) + "\n");
-  if (!file_exists(file("README.md"))) write_atomically(file("README.md"), card_of(exported, architecture));
+  if (writes_card) write_atomically(file("README.md"), card_of(exported, architecture));
   save_encoder(file("model.safetensors"), exported.trained.encoder, exported.trained.statistics,
                exported.trained.metadata);
 }

@@ -33,13 +33,17 @@ class FileLimit {
   void (*handler_)(int);
 };
 
+Exported small_resnet() {
+  const ResNetSettings settings{.encoder = "resnet18", .width = 64, .stem = Stem::imagenet};
+  return {.trained = {make_resnet(settings, {cpu_backend(), 3}), {}, {}},
+          .mean = {0.5, 0.4, 0.3},
+          .std = {0.2, 0.25, 0.3},
+          .short_side = 32};
+}
+
 TEST(TimmFolder, AFailedExportCanBeRepeated) {
   const TemporaryFolder folder;
-  const ResNetSettings settings{.encoder = "resnet18", .width = 64, .stem = Stem::imagenet};
-  const Exported exported{.trained = {make_resnet(settings, {cpu_backend(), 3}), {}, {}},
-                          .mean = {0.5, 0.4, 0.3},
-                          .std = {0.2, 0.25, 0.3},
-                          .short_side = 32};
+  const Exported exported = small_resnet();
   {
     const FileLimit limit(1 << 20);
     EXPECT_THROW(write_timm_folder(folder / "made", exported), Error);
@@ -48,6 +52,31 @@ TEST(TimmFolder, AFailedExportCanBeRepeated) {
   write_timm_folder(folder / "made", exported);
   for (const char* name : {"config.json", "README.md", "model.safetensors"})
     EXPECT_TRUE(file_exists(folder / ("made/" + std::string(name)))) << name;
+}
+
+TEST(TimmFolder, ItsCardIsReplacedAndNoOther) {
+  const TemporaryFolder folder;
+  Exported exported = small_resnet();
+  const auto card_after = [&](const char* epoch) {
+    exported.trained.metadata = {{"objective", "simclr"}, {"dataset", "cifar10"}, {"epoch", epoch}};
+    write_timm_folder(folder / "made", exported);
+    return folder.bytes("made/README.md");
+  };
+  const std::string card = card_after("5");
+  EXPECT_NE(card.find("- epochs: 5\n"), std::string::npos) << card;
+  EXPECT_NE(card_after("6").find("- epochs: 6\n"), std::string::npos);
+
+  std::string earlier = card_after("7");  // another version's line
+  const std::size_t begin = earlier.find("Pretrained by Vergence "), end = earlier.find('\n', begin);
+  earlier.replace(begin, end - begin, "Pretrained by Vergence 0.1. It has no classifier.");
+  write_atomically(folder / "made/README.md", earlier);
+  EXPECT_NE(card_after("8").find("- epochs: 8\n"), std::string::npos);
+
+  const std::string mine = folder.bytes("made/README.md") + "It was trained on my own photographs.\n";
+  for (const std::string& kept : {mine, std::string("mine\n")}) {
+    write_atomically(folder / "made/README.md", kept);
+    EXPECT_EQ(card_after("9"), kept);
+  }
 }
 
 }  // namespace
