@@ -14,6 +14,7 @@
 #include "datasets/registry.h"
 #include "datasets/verify.h"
 #include "engine/io/files.h"
+#include "engine/io/xxh.h"
 #include "engine/text/printable.h"
 #include "engine/text/words.h"
 #include "models/weights/encoder_weights.h"
@@ -49,6 +50,26 @@ Options judged_options(const SubjectOptions& options, const std::optional<Option
   judged.limit = options.limit;
   judged.seed = subject.run_seed;
   return judged;
+}
+
+/// XXH128 of a file's bytes; empty if it cannot be read.
+std::string hash_if_readable(const std::string& path) {
+  try {
+    return xxh128_of_file(path);
+  } catch (const UsageError&) {
+    return "";
+  }
+}
+
+/// Loads the subject's encoder and sets what says which one it is. A file that was replaced meanwhile is read again.
+TrainedEncoder load_identified(const SubjectOptions& options, Subject& subject) {
+  for (;;) {
+    const std::string before = hash_if_readable(subject.path);
+    subject.encoder_notices.clear();
+    TrainedEncoder trained = open_encoder(options, subject.path, *subject.backend, subject.encoder_notices);
+    subject.encoder_xxh128 = xxh128_of_file(subject.path);
+    if (subject.encoder_xxh128 == before) return trained;
+  }
 }
 
 /// Applies the run's convolutions, or the requested ones. The run's other choices concern only training.
@@ -246,6 +267,11 @@ TrainedEncoder open_encoder(const SubjectOptions& options, const std::string& pa
   return trained;
 }
 
+std::string xxh128_of_file(const std::string& path) {
+  const MappedFile file(path);
+  return xxh128(file.bytes());
+}
+
 Subject open_subject(const SubjectOptions& options) {
   Subject subject;
   subject.options = options;
@@ -256,7 +282,7 @@ Subject open_subject(const SubjectOptions& options) {
   subject.precision = activations_of(options.judged.values, *subject.backend);
   subject.run_seed = options.run_seed >= 0 ? options.run_seed : config ? config->seed : 1;
 
-  const TrainedEncoder trained = open_encoder(options, subject.path, *subject.backend, subject.encoder_notices);
+  const TrainedEncoder trained = load_identified(options, subject);
   subject.encoder = trained.encoder;
   subject.statistics = trained.statistics;
   subject.metadata = trained.metadata;

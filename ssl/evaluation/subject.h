@@ -58,7 +58,8 @@ void add_subject_options(CLI::App& app, SubjectOptions& options, const SubjectWo
 
 struct Subject {
   SubjectOptions options;
-  std::string path;  // the encoder's file
+  std::string path;            // the encoder's file
+  std::string encoder_xxh128;  // of that file's bytes when they were read: a run that still trains replaces it
   Encoder encoder;
   Statistics statistics;
   Metadata metadata;
@@ -94,6 +95,9 @@ struct Subject {
 /// damaged files, for what a file does not say, and for options that say what it says itself.
 TrainedEncoder open_encoder(const SubjectOptions& options, const std::string& path, Backend& backend,
                             std::vector<std::string>& notices);
+
+/// XXH128 of a file's bytes. Throws UsageError naming it if it cannot be read.
+std::string xxh128_of_file(const std::string& path);
 
 /// Returns the path of the encoder's file. Throws UsageError unless exactly one of run and encoder_file is given, and
 /// if a run folder has no encoder.

@@ -3,7 +3,6 @@
 #include "datasets/fingerprint.h"
 #include "datasets/registry.h"
 #include "engine/io/files.h"
-#include "engine/io/xxh.h"
 #include "engine/text/json_text.h"
 #include "kernels/error.h"
 #include "ssl/options/table.h"
@@ -29,11 +28,6 @@ bool describes_embedding(const std::string& file, const char* part) {
   }
 }
 
-std::string xxh128_of_file(const std::string& path) {
-  const MappedFile file(path);
-  return xxh128(file.bytes());
-}
-
 bool EmbeddingSettings::is_csv() const { return ends_with(out, ".csv"); }
 
 EmbeddingFiles::EmbeddingFiles(const std::string& out) : rows(out) {
@@ -55,8 +49,7 @@ std::int64_t resized_side(const Dataset& data, const ExtractSettings& settings) 
 }
 
 nlohmann::ordered_json encoder_description(const Subject& subject) {
-  nlohmann::ordered_json json{{"encoder_xxh128", xxh128_of_file(subject.path)},
-                              {"untrained", subject.options.untrained}};
+  nlohmann::ordered_json json{{"encoder_xxh128", subject.encoder_xxh128}, {"untrained", subject.options.untrained}};
   if (subject.options.untrained) json["run_seed"] = subject.run_seed;
   json["prefix"] = subject.options.prefix;
   json["encoder"] = subject.encoder.settings().encoder;

@@ -39,9 +39,6 @@ std::int64_t resized_side(const Dataset& data, const ExtractSettings& settings);
 /// is no such file, or none that can be read.
 bool describes_embedding(const std::string& file, const char* part = nullptr);
 
-/// XXH128 of a file's bytes. Throws UsageError naming it if it cannot be read.
-std::string xxh128_of_file(const std::string& path);
-
 /// The encoder, and what the options say about it where its file does not.
 nlohmann::ordered_json encoder_description(const Subject& subject);
 

@@ -1,14 +1,19 @@
 // Features from an encoder, and the way of an encoder through its file into an evaluation.
+#include <atomic>
+#include <chrono>
 #include <cmath>
 #include <fstream>
 #include <gtest/gtest.h>
+#include <map>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "engine/io/files.h"
 #include "engine/ops/ops.h"
 #include "kernels/random.h"
 #include "models/encoder_file.h"
 #include "models/encoders/resnet.h"
+#include "ssl/evaluation/embedding/description.h"
 #include "ssl/evaluation/features/features.h"
 #include "ssl/evaluation/subject.h"
 #include "ssl/evaluation/verdict.h"
@@ -133,6 +138,33 @@ TEST_F(StoredEncoder, RoundTripThroughTheRunFolder) {
   const Features before = extract_features(encode_with(encoder_, statistics_), dataset, extract_, cpu_backend());
   const Features after = extract_features(subject.encode(), dataset, subject.extract, cpu_backend());
   EXPECT_EQ(before.values, after.values);
+}
+
+TEST_F(StoredEncoder, ItsHashIsThatOfTheWeightsThatWereRead) {
+  std::map<std::string, std::string> files, hashes;  // by their epoch
+  for (const char* epoch : {"7", "8"}) {
+    metadata_["epoch"] = epoch;
+    save();
+    files[epoch] = folder_.bytes("encoder.safetensors");
+    hashes[epoch] = xxh128_of_file(folder_ / "encoder.safetensors");
+  }
+  const Subject subject = open_subject(run());
+  write_atomically(folder_ / "encoder.safetensors", files["7"]);  // as a run that goes on
+  EXPECT_EQ(encoder_description(subject)["encoder_xxh128"], hashes["8"]);
+
+  std::atomic<bool> ends = false;
+  std::thread trains([&] {
+    for (int i = 0; !ends; ++i) {
+      write_atomically(folder_ / "encoder.safetensors", files[i % 2 ? "7" : "8"]);
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+  });
+  for (int i = 0; i < 100; ++i) {
+    const Subject read = open_subject(run());
+    EXPECT_EQ(read.encoder_xxh128, hashes.at(read.metadata.at("epoch")));
+  }
+  ends = true;
+  trains.join();
 }
 
 TEST_F(StoredEncoder, MeanAndDeviationAreLists) {
