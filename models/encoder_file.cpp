@@ -8,6 +8,7 @@
 #include <set>
 
 #include "kernels/parallel.h"
+#include "models/enough_values.h"
 
 namespace vergence {
 
@@ -152,8 +153,11 @@ void save_encoder(const std::string& path, const Encoder& encoder, const Statist
 TrainedEncoder load_encoder(const std::string& path, Backend& backend) {
   const SafetensorsFile file(path);
   Reader reader(file);
-  TrainedEncoder trained =
-      encoder_from(reader, EncoderSettings::from_metadata(file.metadata(), path), {.backend = backend});
+  const EncoderSettings settings = EncoderSettings::from_metadata(file.metadata(), path);
+  std::int64_t values = 0;
+  for (const TensorEntry& entry : file.tensors()) values += entry.size();
+  require_enough_values(settings, values, path);
+  TrainedEncoder trained = encoder_from(reader, settings, {.backend = backend});
   trained.metadata = file.metadata();
   reader.require_all_used();
   return trained;

@@ -7,6 +7,7 @@
 
 #include "engine/text/printable.h"
 #include "engine/text/words.h"
+#include "models/enough_values.h"
 
 namespace vergence {
 namespace {
@@ -57,6 +58,19 @@ std::string sizes_text(const Sizes& sizes) {
   std::string text = "[";
   for (const std::int64_t size : sizes) text += (text.size() > 1 ? ", " : "") + std::to_string(size);
   return text + "]";
+}
+
+/// How many values the tensors have together, at most 2^50.
+std::int64_t values_in(const std::vector<StoredTensor>& tensors) {
+  constexpr std::int64_t most = std::int64_t{1} << 50;
+  std::int64_t sum = 0;
+  for (const StoredTensor& tensor : tensors) {
+    std::int64_t values = 1;
+    for (const std::int64_t size : tensor.shape)
+      values = size > most / std::max<std::int64_t>(values, 1) ? most : values * size;
+    sum = std::min(sum + values, most);
+  }
+  return sum;
 }
 
 std::string quoted(const std::string& prefix) {
@@ -253,6 +267,7 @@ class WeightsOfEncoder final : public EncoderTensors {
 TrainedEncoder EncoderWeights::load(const EncoderSettings& network, const Init& init, StemRule stem) {
   require_usage(network.encoder == settings_.encoder, file_->path(), ": holds a ", settings_.encoder, ", expected a ",
                 network.encoder, " (--encoder)");
+  require_enough_values(settings_, values_in(file_->tensors()), file_->path());
   const std::string first = make_encoder(network, init).layers().front()->conv_name + ".weight";
   WeightsOfEncoder tensors(*this, stem, first);
   TrainedEncoder trained = encoder_from(tensors, network, init);

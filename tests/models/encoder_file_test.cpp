@@ -92,9 +92,22 @@ TEST(EncoderFile, LoaderIsStrict) {
   contains(refusal([&](Entries& list, Metadata&) { list[1].data = poison; }), "bn1.weight");
   contains(refusal([](Entries&, Metadata& metadata) { metadata["width"] = "4"; }), "conv1.weight");
   contains(refusal([](Entries&, Metadata& metadata) { metadata["width"] = "2x"; }), "width");
+  contains(refusal([](Entries& list, Metadata&) { list.clear(); }), "conv1.weight");
   contains(refusal([](Entries&, Metadata& metadata) { metadata.erase("encoder"); }), "encoder");
   contains(refusal([](Entries&, Metadata& metadata) { metadata["stem"] = "pool"; }), "stem");
   contains(refusal([](Entries&, Metadata& metadata) { metadata["stem_relu"] = "yes"; }), "stem_relu");
+}
+
+TEST(EncoderFile, ANetworkFarBeyondTheFileIsNotMade) {
+  const TemporaryFolder folder;
+  const std::string path = folder / "encoder.safetensors";
+  EncoderSettings settings = small();
+  settings.encoder = "resnet50";
+  Metadata metadata = settings.metadata();
+  metadata["width"] = "4096";  // 400 GB
+  write_safetensors(path, {}, metadata);
+  expect_contains(message_of([&] { load_encoder(path, cpu_backend()); }),
+                  {path, ": its tensors have 0 values, expected the ", " parameters of its resnet50"});
 }
 
 }  // namespace

@@ -153,6 +153,14 @@ TEST_F(EncoderWeightsTest, RefusesWhatDoesNotFit) {
                   {"there is no encoder of these", "vitlayer1.0.bn1.bias"});
 }
 
+TEST_F(EncoderWeightsTest, RefusesANetworkFarBeyondTheFile) {
+  const std::vector<float> wide(4096 * 3 * 3 * 3, 1);
+  more_.push_back({"conv1.weight", "F32", {4096, 3, 3, 3}, wide.data(), 4 * 4096 * 27});
+  const std::string path = write(as_they_are, {"conv1.weight"});
+  expect_contains(message_of([&] { load(path); }),
+                  {path, ": its tensors have ", " values, expected the ", " parameters of its resnet18"});
+}
+
 TEST_F(EncoderWeightsTest, RefusesANetworkWithMoreInIt) {
   const auto backbone = [](const std::string& name) { return "backbone." + name; };
   for (const char* name :
