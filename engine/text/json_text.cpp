@@ -15,6 +15,33 @@ void store_strings(nlohmann::ordered_json& value) {
   }
 }
 
+/// Whether brackets lie deeper in each other than in any file of ours: whoever walks such a value by recursion would
+/// run out of stack.
+bool is_too_deep(std::string_view text) {
+  constexpr int deepest = 100;
+  int depth = 0;
+  bool in_string = false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (c == '"')
+      in_string = !in_string;
+    else if (in_string && c == '\\')
+      ++i;
+    else if (!in_string && (c == '[' || c == '{'))
+      ++depth;
+    else if (!in_string && (c == ']' || c == '}'))
+      --depth;
+    if (depth > deepest) return true;
+  }
+  return false;
+}
+
+template <class Json>
+Json parsed_json(std::string_view text) {
+  if (is_too_deep(text)) return Json(nlohmann::detail::value_t::discarded);
+  return Json::parse(text.begin(), text.end(), nullptr, false);
+}
+
 }  // namespace
 
 std::string json_text(nlohmann::ordered_json value, int indent) {
@@ -22,12 +49,8 @@ std::string json_text(nlohmann::ordered_json value, int indent) {
   return value.dump(indent);
 }
 
-nlohmann::json parse_json(std::string_view text) {
-  return nlohmann::json::parse(text.begin(), text.end(), nullptr, false);
-}
+nlohmann::json parse_json(std::string_view text) { return parsed_json<nlohmann::json>(text); }
 
-nlohmann::ordered_json parse_ordered_json(std::string_view text) {
-  return nlohmann::ordered_json::parse(text.begin(), text.end(), nullptr, false);
-}
+nlohmann::ordered_json parse_ordered_json(std::string_view text) { return parsed_json<nlohmann::ordered_json>(text); }
 
 }  // namespace vergence

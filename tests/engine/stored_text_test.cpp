@@ -136,5 +136,18 @@ TEST(Messages, AreCutBetweenCharacters) {
   EXPECT_EQ(shortened("abc", 0), "...");
 }
 
+TEST(Json, WhatIsTooDeepIsNoJson) {
+  const auto nested = [](std::size_t depth) { return std::string(depth, '[') + "1" + std::string(depth, ']'); };
+  EXPECT_FALSE(parse_json(nested(100)).is_discarded());
+  EXPECT_TRUE(parse_json(nested(101)).is_discarded());
+  EXPECT_TRUE(parse_ordered_json("{\"a\":" + nested(200000) + "}").is_discarded());
+  EXPECT_TRUE(parse_json(std::string(200000, '[')).is_discarded());
+  const std::string brackets = "[\"" + std::string(200, '[') + "\\\"" + std::string(200, '{') + "\"]";
+  EXPECT_EQ(parse_json(brackets)[0], std::string(200, '[') + "\"" + std::string(200, '{')) << "in a string";
+  std::string list = "[";
+  for (int i = 0; i < 300; ++i) list += "[1],";
+  EXPECT_EQ(parse_json(list + "2]").size(), 301u) << "beside each other";
+}
+
 }  // namespace
 }  // namespace vergence

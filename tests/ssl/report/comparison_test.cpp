@@ -441,6 +441,13 @@ TEST(Table, IsMarkdownAndCsvAndFitsATerminal) {
   }
 }
 
+TEST(ReadRun, SkipsALineOfManyBrackets) {
+  Runs runs;
+  const std::string deep = std::string(200000, '[') + std::string(200000, ']');
+  const std::string path = runs.add("deep", seeded(1), "", join("{\"tool\":\"evaluate\",\"figures\":", deep, "}\n"));
+  EXPECT_EQ(read_run(path).notices, std::vector<std::string>{path + "/results.jsonl:1: is not JSON: skipped"});
+}
+
 TEST(Table, EndsAtAnyWidth) {
   Runs runs;
   const std::string path = runs.add_finished("one", seeded(1), "", probe(41.3));
