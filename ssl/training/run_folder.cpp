@@ -9,6 +9,7 @@
 #include <sys/file.h>
 #include <system_error>
 #include <unistd.h>
+#include <vector>
 
 #include "engine/io/files.h"
 #include "engine/io/require_call.h"
@@ -83,13 +84,35 @@ void null_what_is_not_finite(nlohmann::ordered_json& value) {
   }
 }
 
+/// The files that a run replaces.
+std::vector<std::string> own_files(const RunFolder& folder) {
+  return {folder.config(), folder.metrics(),       folder.checkpoint(), folder.encoder(),   folder.encoder_as_trained(),
+          folder.mask(),   folder.distributions(), folder.tuning(),     folder.train_log(), folder.record()};
+}
+
 /// Checks early that the run can rewrite its files, rather than fail after an epoch.
 void check_files(const RunFolder& folder) {
-  for (const std::string& file :
-       {folder.config(), folder.metrics(), folder.checkpoint(), folder.encoder(), folder.encoder_as_trained(),
-        folder.mask(), folder.distributions(), folder.tuning(), folder.train_log(), folder.record()})
-    regular_destination(file);
+  for (const std::string& file : own_files(folder)) regular_destination(file);
   if (RunFolder::has(folder.pictures())) regular_destination(folder.pictures() + "/epoch_0000.png");
+}
+
+/// Whether AtomicFile gives this name to an unfinished file that is to replace `name`.
+bool is_temporary_of(const std::string& name, const std::string& file) {
+  const std::string before = name + ".tmp";
+  return file.size() > before.size() && file.starts_with(before) &&
+         file.find_first_not_of("0123456789", before.size()) == std::string::npos;
+}
+
+/// Removes what a process that was killed while it wrote has left beside the run's files. Nobody else writes them while
+/// the folder is locked.
+void remove_temporaries(const RunFolder& folder) {
+  std::vector<fs::path> found;
+  std::error_code error;
+  for (fs::directory_iterator entry(folder.path(), error), end; !error && entry != end; entry.increment(error))
+    for (const std::string& own : own_files(folder))
+      if (is_temporary_of(fs::path(own).filename().string(), entry->path().filename().string()))
+        found.push_back(entry->path());
+  for (const fs::path& file : found) fs::remove(file, error);
 }
 
 }  // namespace
@@ -122,6 +145,7 @@ RunFolder::RunFolder(std::string path, bool resume) : path_(without_slashes(std:
     if (resume && !resuming_) refuse_remains();
     // TensorBoard's HParams would show the options that it has begun with, not those of the run that comes now.
     if (only_begun()) remove_event_files(path_);
+    remove_temporaries(*this);
   } catch (...) {
     close(lock_);
     throw;

@@ -1,6 +1,7 @@
 // Run folders: refusal, locking, and cutting metrics.jsonl back to a checkpoint. Stop signals.
 #include "ssl/training/run_folder.h"
 
+#include <algorithm>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
@@ -71,6 +72,23 @@ TEST_F(RunFolders, WhatWasCreatedForNothingIsRemoved) {
   fs::create_directory(path_);  // by somebody else
   { RunFolder folder(path_, false); }
   EXPECT_TRUE(fs::exists(path_));
+}
+
+TEST_F(RunFolders, WhatAKilledSaveLeftIsRemoved) {
+  create_folders(path_);
+  const std::vector<std::string> kept{"encoder.safetensors.tmp", "encoder.safetensors.tmp12a", "evaluation.json.tmp12",
+                                      "my_encoder.safetensors.tmp12"};
+  for (const std::string& name : kept) write_atomically(path_ + "/" + name, "kept");
+  for (const char* name : {"checkpoint.safetensors.tmp123", "encoder.safetensors.tmp4", "config.toml.tmp56"})
+    write_atomically(path_ + "/" + name, "half of it");
+  RunFolder folder(path_, false);
+  std::vector<std::string> left;
+  for (const auto& entry : fs::directory_iterator(path_)) left.push_back(entry.path().filename().string());
+  std::sort(left.begin(), left.end());
+  std::vector<std::string> expected = kept;
+  expected.emplace_back(".lock");
+  std::sort(expected.begin(), expected.end());
+  EXPECT_EQ(left, expected);
 }
 
 TEST_F(RunFolders, ARunIsNotOverwritten) {
