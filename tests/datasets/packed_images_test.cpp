@@ -306,6 +306,9 @@ TEST_F(PackedImagesTest, AnUnfinishedFileOfAnotherDecodeRuleIsBegunAnew) {
   EXPECT_EQ(pack_images(given, file, 0).done_before, 0);
   fs::rename(file, file + ".partial");
   EXPECT_EQ(pack_images(given, file, 0).done_before, 6);
+  fs::rename(file, file + ".partial");
+  given.jpeg = JpegLibrary::stb;
+  EXPECT_EQ(pack_images(given, file, 0).done_before, 0) << "likewise of another decoder";
 }
 #endif
 

@@ -105,6 +105,7 @@ PackPlan plan_of(const DatasetSettings& settings, std::int64_t short_side, const
   plan.tables.metadata = {{"format", packed_format},
                           {"short_side", std::to_string(short_side)},
                           {"decode", settings.decode == DecodeRule::exact ? "exact" : "fast"},
+                          {"jpeg", settings.jpeg == JpegLibrary::turbo && has_jpeg_turbo() ? "turbo" : "stb"},
                           {"classes", classes},
                           {"source", std::to_string(checksum_of(reinterpret_cast<const std::uint8_t*>(source.data()),
                                                                 static_cast<std::int64_t>(source.size())))}};
