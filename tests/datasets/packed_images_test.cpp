@@ -312,5 +312,19 @@ TEST_F(PackedImagesTest, AnUnfinishedFileOfAnotherDecodeRuleIsBegunAnew) {
 }
 #endif
 
+TEST_F(PackedImagesTest, NamesAreThoseInTheFolderHoweverThatIsWritten) {
+  folder.picture("ILSVRC/Data/CLS-LOC/train/a/1.png");
+  folder.picture("ILSVRC/Data/CLS-LOC/train/b/1.png");
+  const fs::path before = fs::current_path();
+  fs::current_path(folder.path());
+  for (const std::string given : {".", "./", "ILSVRC/..", "./ILSVRC/../."}) {
+    fs::remove(file);
+    pack_images(settings(given), file, 0);
+    EXPECT_EQ(PackedImages(file).name(0), "ILSVRC/Data/CLS-LOC/train/a/1.png") << given;
+    EXPECT_EQ(open_image_folder(settings(given), "train").image_name(1), "ILSVRC/Data/CLS-LOC/train/b/1.png") << given;
+  }
+  fs::current_path(before);
+}
+
 }  // namespace
 }  // namespace vergence

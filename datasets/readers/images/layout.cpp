@@ -137,7 +137,8 @@ Folders folders_of(const DatasetSettings& settings) {
   const fs::path given = settings.directory;
   require_usage(is_there_a_folder(given), settings.name, ": --data: there is no folder ", settings.directory);
   for (const char* inner : {"ILSVRC/Data/CLS-LOC", "Data/CLS-LOC", "."}) {
-    const fs::path root = inner == std::string_view(".") ? given : (given / inner).lexically_normal();
+    // Paths begin with the folder as it was given: names are what follows it.
+    const fs::path root = inner == std::string_view(".") ? given : given / inner;
     const Promised found = promised_in(root, settings.name);
     if (found.of(Part::train).empty()) continue;
     const fs::path train = root / found.of(Part::train);
