@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "engine/io/destination.h"
+#include "engine/io/files.h"
 #include "engine/text/json_text.h"
 #include "engine/text/utc_time.h"
 #include "engine/version.h"
@@ -15,10 +16,18 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// A verdict may replace an older verdict, but not weights, options or metrics.
+/// Whether the file is empty or has one verdict. results.jsonl, which may have a single line, is no such file.
+bool holds_verdict(const std::string& file) {
+  if (fs::path(file).extension() == ".jsonl") return false;
+  const std::string text = read_file(file);
+  const nlohmann::json json = parse_json(text);
+  return text.empty() || (json.is_object() && json.contains("encoder_file"));
+}
+
+/// A verdict may replace an older verdict, but no weights, options, metrics, and no record of a run.
 void expect_no_input(const std::string& out) {
-  const std::string ending = fs::path(follow_links(out)).extension().string();
-  require_usage((ending != ".safetensors" && ending != ".toml" && ending != ".jsonl") || !file_exists(out), out,
+  const Destination place = destination_of(out);
+  require_usage(!place.exists || !place.is_regular() || holds_verdict(place.path), out,
                 ": exists and is not a result, expected the name of another file");
 }
 

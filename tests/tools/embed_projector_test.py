@@ -86,6 +86,7 @@ def main():
             must("embed", "--run", run, *SHAPES, "--limit", 300, "--type", kind, "--out", folder / f"{kind}.npy", "--projector",
                  folder / kind)
             expect_served(folder / kind, folder / f"{kind}.npy", True)
+        must("embed", "--run", run, *SHAPES, "--limit", 300, "--out", folder / "f32.npy", "--projector", folder / "f32")  # again
         (folder / "f32").rename(folder / "moved")
         expect_served(folder / "moved", folder / "f32.npy", True)
 
@@ -95,6 +96,13 @@ def main():
         must("embed", "--run", run, "--dataset", "npy", "--data", images, "--split", "train", "--device", "cpu", "--out",
              folder / "plain.npy", "--projector", folder / "plain")
         expect_served(folder / "plain", folder / "plain.npy", False)
+        others = folder / "others"
+        others.mkdir()
+        (others / "metadata.tsv").write_text("mine")
+        done = subprocess.run([BUILD / "embed", "--run", run, "--dataset", "npy", "--data", images, "--split", "train", "--out",
+                               folder / "plain.npy", "--projector", others], capture_output=True, text=True, check=False)
+        expect(done.returncode == 2 and "metadata.tsv: exists and is not embed's" in done.stderr, f"another's file: {done.stderr}")
+        expect((others / "metadata.tsv").read_text() == "mine", "another's file stays")
     print(f"{len(FAILURES)} failures")
     sys.exit(1 if FAILURES else 0)
 

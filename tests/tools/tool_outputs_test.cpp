@@ -104,8 +104,10 @@ TEST_F(ToolOutputs, WhatCannotBeWrittenIsRefusedBeforeTheWork) {
   }
   // what is read is not written
   write_atomically(folder_ / "mask.safetensors", "weights");
+  write_atomically(folder_ / "run.json", "{\"runs\": []}");
+  write_atomically(folder_ / "results.jsonl", "{\"encoder_file\": \"a\"}\n");
   fs::create_symlink("mask.safetensors", folder_ / "link");
-  for (const std::string out : {"mask.safetensors", "link"})
+  for (const std::string out : {"mask.safetensors", "link", "run.json", "results.jsonl"})
     expect_refused("evaluate --out " + out,
                    "evaluate: " + out + ": exists and is not a result, expected the name of another file");
   EXPECT_EQ(folder_.bytes("mask.safetensors"), "weights");

@@ -14,6 +14,8 @@ namespace {
 constexpr const char* tensors = "/tensors.bytes";
 constexpr const char* metadata = "/metadata.tsv";
 constexpr const char* config = "/projector_config.pbtxt";
+/// A line of the last file, by which a folder is known again.
+constexpr const char* own_mark = "\n  tensor_path: \"tensors.bytes\"";
 
 void write_tensors(EmbeddingIndex& index, const std::string& path) {
   AtomicFile file(path);
@@ -46,17 +48,22 @@ void write_metadata(const EmbeddingIndex& index, const std::string& path) {
 
 void check_projector(const std::string& folder) {
   create_folders(folder);
+  const bool own = file_exists(folder + config) && read_file(folder + config).find(own_mark) != std::string::npos;
+  for (const char* name : {tensors, metadata, config})
+    require_usage(own || !file_exists(folder + name), folder, name,
+                  ": exists and is not embed's, expected another folder");
   for (const char* name : {tensors, metadata, config}) regular_destination(folder + name);
 }
 
 void write_projector(const std::string& path, const std::string& folder) {
   check_projector(folder);
   EmbeddingIndex index(path);
+  // First the file that says whose folder it is: after a failure the same command writes the rest.
+  write_atomically(folder + config,
+                   join("embeddings {\n  tensor_name: \"", index.layer(), "\"\n  tensor_shape: ", index.rows(),
+                        "\n  tensor_shape: ", index.dim(), own_mark, "\n  metadata_path: \"metadata.tsv\"\n}\n"));
   write_tensors(index, folder + tensors);
   write_metadata(index, folder + metadata);
-  write_atomically(folder + config, join("embeddings {\n  tensor_name: \"", index.layer(),
-                                         "\"\n  tensor_shape: ", index.rows(), "\n  tensor_shape: ", index.dim(),
-                                         "\n  tensor_path: \"tensors.bytes\"\n  metadata_path: \"metadata.tsv\"\n}\n"));
 }
 
 }  // namespace vergence

@@ -6,10 +6,11 @@
 namespace vergence {
 
 /// Writes the files for the embedding `path`, a finished F.npy with those beside it, to `folder`; creates the folder.
-/// Paths in projector_config.pbtxt are relative to it. Throws UsageError if they cannot be written.
+/// Paths in projector_config.pbtxt are relative to it. Throws UsageError as check_projector does.
 void write_projector(const std::string& path, const std::string& folder);
 
-/// Throws UsageError if the files cannot be written; leaves no trace but the folder.
+/// Throws UsageError if the files cannot be written, or are there and not an earlier embedding's; leaves no trace but
+/// the folder.
 void check_projector(const std::string& folder);
 
 }  // namespace vergence
