@@ -129,6 +129,16 @@ int embed(const SubjectOptions& subject_options, const EmbedOptions& options) {
   return 0;
 }
 
+/// Refuses what a query would ignore: it writes no file, and the index says how its images are read.
+void refuse_beside_query(const CLI::App& app) {
+  for (const char* name : {"--type", "--normalize", "--workers", "--projector"})
+    require_usage(app.count(name) == 0, name, ": --query writes no file, expected none");
+  for (const char* name : {"--dataset", "--data", "--classes", "--split", "--limit", "--verify", "--bad-images",
+                           "--jpeg", "--decode", "--eval-resize"})
+    require_usage(app.count(name) == 0, name,
+                  ": --query reads the images that it names as those of --index were, expected none");
+}
+
 int query(const SubjectOptions& subject_options, const EmbedOptions& options) {
   require_usage(!options.index.empty(), "--query: expected --index FILE.npy with it");
   require_usage(subject_options.out.empty(), "--out: --query only prints, expected none");
@@ -170,6 +180,8 @@ int main(int argc, char** argv) {
   vergence::add_subject_options(app, subject, words);
   vergence::add_embed_options(app, options);
   return vergence::run_tool(app, argc, argv, [&] {
-    return options.queries.empty() ? vergence::embed(subject, options) : vergence::query(subject, options);
+    if (options.queries.empty()) return vergence::embed(subject, options);
+    vergence::refuse_beside_query(app);
+    return vergence::query(subject, options);
   });
 }
