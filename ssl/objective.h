@@ -34,7 +34,7 @@ struct ObjectiveSetup {
   DType weights = DType::f32;               // f64 only for gradient checks
   const TrainedEncoder* initial = nullptr;  // the encoder to start from; null: one with random weights
   Ranks ranks = {};                         // that share the batch, each with an equal part of its images
-  bool restored = false;  // a run goes on from its checkpoint: one of an earlier version may have had any options
+  bool begun = false;  // the run goes on from a checkpoint: one of an earlier version may have had any options
 
   Init init() const { return {backend, static_cast<std::uint64_t>(options.seed), weights}; }
 };

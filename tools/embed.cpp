@@ -65,6 +65,7 @@ void add_embed_options(CLI::App& app, EmbedOptions& options) {
 /// All images of a folder without a split test, unless --split says otherwise.
 Subject open_with_split(const SubjectOptions& options) {
   SubjectOptions given = options;
+  given.hashed = true;
   if (options.split.empty()) given.split = "test";
   Subject subject = open_subject(given);
   print_lines(subject.encoder_notices, "notice: ");
@@ -129,12 +130,13 @@ int embed(const SubjectOptions& subject_options, const EmbedOptions& options) {
   return 0;
 }
 
-/// Refuses what a query would ignore: it writes no file, and the index says how its images are read.
+/// Refuses what a query would ignore: it writes no file, and the index says how its images are read. (How they are
+/// decoded it says only of image files.)
 void refuse_beside_query(const CLI::App& app) {
   for (const char* name : {"--type", "--normalize", "--workers", "--projector"})
     require_usage(app.count(name) == 0, name, ": --query writes no file, expected none");
-  for (const char* name : {"--dataset", "--data", "--classes", "--split", "--limit", "--verify", "--bad-images",
-                           "--jpeg", "--decode", "--eval-resize"})
+  for (const char* name :
+       {"--dataset", "--data", "--classes", "--split", "--limit", "--verify", "--bad-images", "--eval-resize"})
     require_usage(app.count(name) == 0, name,
                   ": --query reads the images that it names as those of --index were, expected none");
 }
@@ -146,6 +148,7 @@ int query(const SubjectOptions& subject_options, const EmbedOptions& options) {
   const std::string layer = options.layer.value_or(index.layer());
   require_usage(layer == index.layer(), options.index, ": was made with layer ", index.layer(), ", not ", layer);
   SubjectOptions given = subject_options;
+  given.hashed = true;
   given.split = "test";  // the queries are in none
   given.judged.set("dataset", "image_folder");
   Subject subject = open_subject(given);

@@ -61,8 +61,9 @@ std::string hash_if_readable(const std::string& path) {
   }
 }
 
-/// Loads the subject's encoder and sets what says which one it is. A file that was replaced meanwhile is read again.
+/// Loads the subject's encoder, and its hash if that is wanted. A file that was replaced meanwhile is read again.
 TrainedEncoder load_identified(const SubjectOptions& options, Subject& subject) {
+  if (!options.hashed) return open_encoder(options, subject.path, *subject.backend, subject.encoder_notices);
   for (;;) {
     const std::string before = hash_if_readable(subject.path);
     subject.encoder_notices.clear();
@@ -269,6 +270,7 @@ TrainedEncoder open_encoder(const SubjectOptions& options, const std::string& pa
 
 std::string xxh128_of_file(const std::string& path) {
   const MappedFile file(path);
+  file.check_unchanged();
   return xxh128(file.bytes());
 }
 
@@ -357,6 +359,6 @@ std::string Subject::judged_where() const {
   return transfers() ? join("trained on ", trained_on, ", judged on ", data.name) : "on " + data.name;
 }
 
-double two_decimals(double per_cent) { return std::round(per_cent * 100) / 100; }
+double two_decimals(double percent) { return std::round(percent * 100) / 100; }
 
 }  // namespace vergence

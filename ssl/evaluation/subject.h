@@ -35,6 +35,7 @@ struct SubjectOptions {
   std::int64_t run_seed = -1;  // for rendered images and initial weights; -1: the run's, or 1 for a file without a run
   int threads = 0;             // 0: OMP_NUM_THREADS
   std::string out;             // the verdict's file; empty: in the encoder's folder
+  bool hashed = false;         // whether Subject::encoder_xxh128 is wanted, for which the file is read twice more
 
  private:
   static GivenOptions exactly_decoded();
@@ -58,8 +59,9 @@ void add_subject_options(CLI::App& app, SubjectOptions& options, const SubjectWo
 
 struct Subject {
   SubjectOptions options;
-  std::string path;            // the encoder's file
-  std::string encoder_xxh128;  // of that file's bytes when they were read: a run that still trains replaces it
+  std::string path;  // the encoder's file
+  std::string
+      encoder_xxh128;  // if wanted, of that file's bytes when they were read: a run that still trains replaces it
   Encoder encoder;
   Statistics statistics;
   Metadata metadata;
@@ -119,6 +121,6 @@ std::string trained_dataset(const Metadata& metadata);
 Subject open_subject(const SubjectOptions& options);
 
 /// Rounds a percentage to two decimals, as printed and stored.
-double two_decimals(double per_cent);
+double two_decimals(double percent);
 
 }  // namespace vergence

@@ -16,12 +16,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Whether the file is empty or has one verdict. results.jsonl, which may have a single line, is no such file.
+/// Whether the file is empty or has one verdict. results.jsonl, which may have a single line, is no such file; nor is
+/// the description of an embedding, which has a format.
 bool holds_verdict(const std::string& file) {
   if (fs::path(file).extension() == ".jsonl") return false;
   const std::string text = read_file(file);
   const nlohmann::json json = parse_json(text);
-  return text.empty() || (json.is_object() && json.contains("encoder_file"));
+  return text.empty() || (json.is_object() && json.contains("encoder_file") && !json.contains("format"));
 }
 
 /// A verdict may replace an older verdict, but no weights, options, metrics, and no record of a run.

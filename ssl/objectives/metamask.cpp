@@ -49,8 +49,7 @@ class MetaMask final : public Objective {
         rate_(backend(), setup.weights) {
     bilevel_ = {
         .form = options_.second_order, .radius = options_.radius, .compare = options_.compare, .ranks = setup.ranks};
-    if (options_.meta && options_.virtual_step == VirtualStep::momentum)
-      check_virtual_step(setup.options, setup.restored);
+    if (options_.meta && options_.virtual_step == VirtualStep::momentum) check_virtual_step(setup.options, setup.begun);
     require_usage(
         !options_.fused || options_.meta_batch == MetaBatch::same,
         "--metamask.meta_batch: 'fresh' needs a forward pass of its own; expected same with --metamask.fused on");
@@ -113,13 +112,13 @@ class MetaMask final : public Objective {
 
   /// Refuses optimizers whose step the virtual step with momentum is not: it is sgd's, decays every weight, and has no
   /// Nesterov momentum. Earlier versions trained with these two, and their runs may go on.
-  static void check_virtual_step(const Options& run, bool restored) {
+  static void check_virtual_step(const Options& run, bool begun) {
     const auto need = [](bool holds, const char* needed, const std::string& given) {
       require_usage(holds, "--metamask.virtual_step: 'momentum' needs ", needed, "; expected plain with ", given);
     };
     need(run.optimizer == OptimizerKind::sgd, "--optimizer sgd", text_of(optimizer_words, run.optimizer));
-    need(restored || !run.nesterov, "--nesterov off", "--nesterov on");
-    need(restored || !run.excludes_1d() || run.weight_decay == 0, "--exclude-1d off", "--exclude-1d on");
+    need(begun || !run.nesterov, "--nesterov off", "--nesterov on");
+    need(begun || !run.excludes_1d() || run.weight_decay == 0, "--exclude-1d off", "--exclude-1d on");
   }
   static MlpSettings head(const ObjectiveSetup& setup, const char* name, int hidden_layers, std::int64_t hidden,
                           std::int64_t output) {

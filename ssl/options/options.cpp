@@ -282,7 +282,9 @@ std::vector<OptionDifference> differences(const Options& first, const Options& s
   for (const OptionEntry& entry : option_table()) {
     const bool both_views = entry.fields.size() > 1;  // compared view by view
     const bool free = entry.flags & (OptionEntry::command_line_only | OptionEntry::may_change);
-    if (both_views || free) continue;
+    // The default of jpeg is the build's; only image files are decoded by it.
+    const bool decodes = is_of_image_files(first.dataset) || is_of_image_files(second.dataset);
+    if (both_views || free || (entry.name == "jpeg" && !decodes)) continue;
     std::string a = value_text(entry, first), b = value_text(entry, second);
     const bool same = a == b || (entry.is_input() && same_input(entry, a, b));
     if (!same) found.push_back({entry.name, std::move(a), std::move(b)});

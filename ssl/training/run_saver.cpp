@@ -41,6 +41,8 @@ void RunSaver::save(std::int64_t step, double seconds, bool with_encoder) {
   const std::string path = folder_.checkpoint();
   if (with_encoder && !first) {
     saving_.add([checkpoint, path] { checkpoint->require_finite(path); });
+    // That of an earlier encoder never lies beside a later one.
+    if (!recalibrated_) saving_.add([old = folder_.encoder_as_trained()] { remove_if_there(old); });
     add_encoders(step);
   }
   saving_.add([checkpoint, path] { checkpoint->write(path); }, [this, step] { notes_.reached(step); });
@@ -66,14 +68,10 @@ std::shared_ptr<const CheckpointSnapshot> RunSaver::checkpoint_at(std::int64_t s
   return std::make_shared<const CheckpointSnapshot>(run_.objective->state(), position);
 }
 
-/// Adds the main encoder last: if it exists, its companions do too. That of an earlier encoder goes first, so that it
-/// never lies beside a later one.
+/// Adds the main encoder last: if it exists, its companions do too.
 void RunSaver::add_encoders(std::int64_t step) {
   Objective& objective = *run_.objective;
-  if (recalibrated_)
-    add_encoder(folder_.encoder_as_trained(), objective.statistics(), step);
-  else
-    saving_.add([path = folder_.encoder_as_trained()] { remove_if_there(path); });
+  if (recalibrated_) add_encoder(folder_.encoder_as_trained(), objective.statistics(), step);
   if (const Tensor mask = objective.feature_mask())
     saving_.add(
         [path = folder_.mask(), factors = cast(mask, DType::f32).floats()] { write_feature_mask(path, factors); });

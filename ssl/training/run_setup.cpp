@@ -14,9 +14,13 @@ namespace vergence {
 
 namespace {
 
+ObjectiveSetup of_begun(ObjectiveSetup setup, bool begun) {
+  setup.begun = begun;
+  return setup;
+}
+
 /// `report` receives what was taken from the file of --init.
 std::unique_ptr<Objective> objective_of(ObjectiveSetup setup, bool restored, std::string& report) {
-  setup.restored = restored;
   std::optional<InitialWeights> initial;
   if (!restored) initial = initial_weights(setup);
   if (initial) {
@@ -28,7 +32,7 @@ std::unique_ptr<Objective> objective_of(ObjectiveSetup setup, bool restored, std
 
 }  // namespace
 
-RunSetup::RunSetup(const Options& given, RunData& images, Backend& device, bool restored, Sharing ranks)
+RunSetup::RunSetup(const Options& given, RunData& images, Backend& device, bool restored, Sharing ranks, bool begun)
     : options(given),
       data(images),
       backend(device),
@@ -37,8 +41,9 @@ RunSetup::RunSetup(const Options& given, RunData& images, Backend& device, bool 
       view(view_settings(options, data.train())[0]),
       steps_per_epoch(vergence::steps_per_epoch(options, data.train())),
       schedule(options, steps_per_epoch),
-      objective(objective_of(objective_setup(options, view.size, backend, view.channels, sharing.tensors), restored,
-                             initial)),
+      objective(objective_of(
+          of_begun(objective_setup(options, view.size, backend, view.channels, sharing.tensors), restored || begun),
+          restored, initial)),
       plan(make_plan(options, data.train(), *objective, backend, sharing)),
       last_step(options.max_steps ? std::min(options.max_steps, schedule.steps()) : schedule.steps()),
       config(options_to_toml(options)) {}

@@ -19,9 +19,11 @@ namespace vergence {
 
 struct RunSetup {
   /// All must outlive this. `backend`: the options' device; training needs device_of(options). `restored`: a checkpoint
-  /// will replace the weights, so those of --init are not read, and objectives accept what earlier versions did. Throws
-  /// UsageError if options conflict or do not fit the images.
-  RunSetup(const Options& options, RunData& data, Backend& backend, bool restored = false, Sharing sharing = {});
+  /// will replace the weights, so those of --init are not read. `begun`: the run has begun, perhaps with an earlier
+  /// version, so objectives accept what that did; restored ones have. Throws UsageError if options conflict or do not
+  /// fit the images.
+  RunSetup(const Options& options, RunData& data, Backend& backend, bool restored = false, Sharing sharing = {},
+           bool begun = false);
 
   const Options& options;
   RunData& data;

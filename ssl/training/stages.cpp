@@ -89,7 +89,7 @@ TrainingResult run_stages(Stages& stages, RunData& data, RunFolder& folder, RunN
   Backend& device = device_of(stages.second, world);
   const Sharing sharing = world.sharing(device);
   world.together([&] {  // refuses now what stage 2 would refuse
-    plan = RunSetup(stages.second, data, device, goes_on(stages.second), sharing).plan;
+    plan = RunSetup(stages.second, data, device, folder.resuming(), sharing, goes_on(stages.second)).plan;
     require_own_run(folder, stages.second);
   });
   const std::string encoder = folder.first_stage() + "/encoder.safetensors";
@@ -123,14 +123,14 @@ struct TimedPlan {
 TimedPlan timed_plan(const Options& options, RunData& data, int ranks) {
   TimedPlan timed;
   Backend& device = backend(options.device.c_str());
-  const bool restored = goes_on(options);
+  const bool begun = goes_on(options);
   {
-    const RunSetup run(options, data, device, restored, {.ranks = ranks});  // frees its memory before steps are timed
+    const RunSetup run(options, data, device, false, {.ranks = ranks}, begun);  // freed before steps are timed
     timed.plan = run.plan;
     timed.text = described(run);
   }
-  const StepTime time = ranks > 1 ? StepTime{0, "only a step of one rank can be timed"}
-                                  : time_step(options, timed.plan, device, restored);
+  const StepTime time =
+      ranks > 1 ? StepTime{0, "only a step of one rank can be timed"} : time_step(options, timed.plan, device, begun);
   timed.text += time_text(options, timed.plan, time);
   timed.seconds = time.seconds * static_cast<double>(planned_steps(options, timed.plan));
   return timed;

@@ -36,12 +36,12 @@ std::int64_t available_memory() {
 /// Runs steps with its own batch size, in the middle of the schedule.
 class Trial {
  public:
-  Trial(const Options& options, std::int64_t batch, const TrainingPlan& plan, Backend& device, bool restored)
-      : options_(options), restored_(restored), steps_(plan.steps), next_(plan.steps / 2) {
+  Trial(const Options& options, std::int64_t batch, const TrainingPlan& plan, Backend& device, bool begun)
+      : options_(options), begun_(begun), steps_(plan.steps), next_(plan.steps / 2) {
     options_.batch = batch;
     options_.image_size = plan.image_size;
     ObjectiveSetup setup = objective_setup(options_, plan.image_size, device, plan.channels);
-    setup.restored = restored_;
+    setup.begun = begun_;
     objective_ = make_objective(setup);
     const std::int64_t needed = objective_->cost(batch).bytes / 4 * 5;
     const std::int64_t there = device.traits().own_memory ? device.free_memory() : available_memory();
@@ -51,7 +51,7 @@ class Trial {
   }
 
   std::int64_t batch() const { return options_.batch; }
-  bool restored() const { return restored_; }
+  bool begun() const { return begun_; }
 
   /// The median of a few steps after the warm-up.
   double seconds(bool recorded) {
@@ -75,7 +75,7 @@ class Trial {
   }
 
   Options options_;
-  bool restored_;
+  bool begun_;
   std::int64_t steps_, next_;
   std::unique_ptr<Objective> objective_;
   Views views_;
@@ -83,14 +83,14 @@ class Trial {
 };
 
 /// A batch size for a fast step, or a larger one if the objective needs it.
-std::unique_ptr<Trial> quick_trial(const Options& options, const TrainingPlan& plan, Backend& device, bool restored) {
+std::unique_ptr<Trial> quick_trial(const Options& options, const TrainingPlan& plan, Backend& device, bool begun) {
   const double flops_per_image = plan.step.flops / static_cast<double>(options.batch);
   std::int64_t batch = options.batch;
   if (!device.traits().wide)
     batch = std::min(batch, std::max(min_batch, static_cast<std::int64_t>(max_flops_on_cpu / flops_per_image)));
   for (;; batch = std::min(2 * batch, options.batch)) {
     try {
-      return std::make_unique<Trial>(options, batch, plan, device, restored);
+      return std::make_unique<Trial>(options, batch, plan, device, begun);
     } catch (const UsageError&) {
       if (batch == options.batch) throw;
     }
@@ -103,7 +103,7 @@ double seconds_per_image(const Options& options, const TrainingPlan& plan, Backe
   const double even = whole / static_cast<double>(trial.batch());
   const std::int64_t fewer = std::max<std::int64_t>(2, trial.batch() / 4);
   try {
-    const double part = Trial(options, fewer, plan, device, trial.restored()).seconds(false);
+    const double part = Trial(options, fewer, plan, device, trial.begun()).seconds(false);
     // Limits the effect of a noisy clock: at least half of a step's time grows with the batch.
     return std::clamp((whole - part) / static_cast<double>(trial.batch() - fewer), even / 2, even * 1.2);
   } catch (const UsageError&) {
@@ -113,10 +113,10 @@ double seconds_per_image(const Options& options, const TrainingPlan& plan, Backe
 
 }  // namespace
 
-StepTime time_step(const Options& options, const TrainingPlan& plan, Backend& device, bool restored) {
+StepTime time_step(const Options& options, const TrainingPlan& plan, Backend& device, bool begun) {
   try {
     device.set_choices(kernel_choices(options));
-    const std::unique_ptr<Trial> trial = quick_trial(options, plan, device, restored);
+    const std::unique_ptr<Trial> trial = quick_trial(options, plan, device, begun);
     double seconds = trial->seconds(device.traits().records);
     if (const std::int64_t more = options.batch - trial->batch(); more > 0)
       seconds += static_cast<double>(more) * seconds_per_image(options, plan, device, *trial, seconds);

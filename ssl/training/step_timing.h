@@ -14,8 +14,8 @@ struct StepTime {
 
 /// Times the step on images of the right shape, without waiting for data: the median of a few after a warm-up. On the
 /// CPU, where a large batch may take minutes, times two smaller batches and extrapolates. Never throws: see `why_not`.
-/// `restored`: as in ObjectiveSetup.
-StepTime time_step(const Options& options, const TrainingPlan& plan, Backend& device, bool restored = false);
+/// `begun`: as in ObjectiveSetup.
+StepTime time_step(const Options& options, const TrainingPlan& plan, Backend& device, bool begun = false);
 
 /// "about 40 seconds", "about 25 minutes", "about 3.2 hours", "about 20 days (490 hours)".
 std::string about_duration(double seconds);

@@ -53,10 +53,10 @@ inline std::unique_ptr<Objective> small_objective(const Options& options, DType 
 }
 
 /// Such as it is in a run that goes on from its checkpoint.
-inline std::unique_ptr<Objective> restored_objective(const Options& options, DType dtype = DType::f64,
-                                                     std::int64_t image = small_image) {
+inline std::unique_ptr<Objective> begun_objective(const Options& options, DType dtype = DType::f64,
+                                                  std::int64_t image = small_image) {
   ObjectiveSetup setup = small_setup(options, dtype, image);
-  setup.restored = true;
+  setup.begun = true;
   return make_objective(setup);
 }
 

@@ -278,7 +278,7 @@ def check_queries(folder, run, photos, out, rows, names):
     expect_refused("initial weights", ["untrained false, not true"], "--run", run, "--untrained", *query)
     expect_refused("another layer", ["layer features, not stage1"], "--run", run, "--layer", "stage1", *query)
     expect_refused("a query that is no image", ["names.txt"], "--run", run, "--query", folder / "photos.names.txt", "--index", out)
-    for option in ("--type f16", "--normalize", "--limit 5", "--split val", "--jpeg stb"):
+    for option in ("--type f16", "--normalize", "--limit 5", "--split val"):
         expect_refused("what a query ignores", [option.split()[0]], "--run", run, *query, *option.split())
     expect_refused("no index", ["--index"], "--run", run, "--query", photos / names[5])
     expect_refused("an array of others", ["photos.labels.json"], "--run", run, "--query", photos / names[5], "--index",

@@ -234,7 +234,7 @@ class Lines(unittest.TestCase):
         store.append(self.file, line_of("dsa_lambda1_0", 1, "q", probe=25))
         text = tables.tables(self.read(), {each.name: each for each in rows.ROWS}, [(row("dsa_on"), [1])], lambda each: [1])
         self.assertIn("| probe | 10.0 | 14.0 |", text.replace(" 13.0 |", ""))
-        lines, remarks = self.read().columns(["simclr", "dsa_off", "dsa_on", "dsa_lambda1_0"], lambda name: [1])
+        lines, remarks, _ = self.read().columns(["simclr", "dsa_off", "dsa_on", "dsa_lambda1_0"], lambda name: [1])
         self.assertEqual([line[0]["figures"]["probe"] for line in lines.values()], [10, 13, 14, 25])
         self.assertEqual(remarks, ["dsa_lambda1_0 of seed 1 ran on another machine"])
 
@@ -244,7 +244,7 @@ class Lines(unittest.TestCase):
                 store.append(self.folder / "gpu.jsonl", line_of(name, seed, probe=probe) | {"epochs": epochs})
         found = store.Store(self.folder, COMMIT, [*rows.ROWS, *gpu.ROWS])
         self.assertEqual([line["seed"] for line, _ in found.pairs("gpu_mrcl", "gpu_simclr", [1, 2, 3])], [2, 3])
-        lines, remarks = found.columns(["gpu_simclr", "gpu_mrcl"], lambda name: [1, 2, 3])
+        lines, remarks, _ = found.columns(["gpu_simclr", "gpu_mrcl"], lambda name: [1, 2, 3])
         self.assertEqual([[line["seed"] for line in each] for each in lines.values()], [[2, 3], [2, 3]])
         self.assertEqual(len(remarks), 2)
 
@@ -318,12 +318,13 @@ class Commands(unittest.TestCase):
 
     @unittest.skipIf(rows.SEARCHED, "the search's choice is in rows.py")
     def test_nothing_runs_before_the_searchs_choice(self):
-        search = [each for each in rows.ROWS if each.step == "search"]
-        said = self.evidence()
-        self.assertEqual(len(self.calls()), sum(len(each.seeds) for each in search))
+        search = [(each, seed) for each in rows.ROWS if each.step == "search" for seed in each.seeds]
+        for each, seed in search[:-1]:
+            store.append(self.lines / "search.jsonl", line_of(each.name, seed, processor_name()))
+        self.assertIn("1 runs of the search are left", said := self.evidence())
         self.assertIn("the search is over: put its choice", said)
-        self.evidence("--minutes", "0")
-        self.assertEqual(self.found("step1"), [])
+        self.evidence()
+        self.assertEqual(len(self.calls()), 1)
 
     def test_validation_images_in_the_search(self):
         self.evidence("--step", "search", "--only", "search_simclr", "--seeds", "101")

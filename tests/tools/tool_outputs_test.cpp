@@ -106,8 +106,9 @@ TEST_F(ToolOutputs, WhatCannotBeWrittenIsRefusedBeforeTheWork) {
   write_atomically(folder_ / "mask.safetensors", "weights");
   write_atomically(folder_ / "run.json", "{\"runs\": []}");
   write_atomically(folder_ / "results.jsonl", "{\"encoder_file\": \"a\"}\n");
+  write_atomically(folder_ / "rows.json", "{\"format\": \"vergence embedding 1\", \"encoder_file\": \"a\"}");
   fs::create_symlink("mask.safetensors", folder_ / "link");
-  for (const std::string out : {"mask.safetensors", "link", "run.json", "results.jsonl"})
+  for (const std::string out : {"mask.safetensors", "link", "run.json", "results.jsonl", "rows.json"})
     expect_refused("evaluate --out " + out,
                    "evaluate: " + out + ": exists and is not a result, expected the name of another file");
   EXPECT_EQ(folder_.bytes("mask.safetensors"), "weights");

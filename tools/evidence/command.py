@@ -164,9 +164,11 @@ def work(options, rows, lines, runs, commit):
                 print(f"judged again: {sum(again)} runs")
                 return 0
             todo = [(row, seed) for row, seed in in_order(selected) if not store.finished(row, seed)]
-            print(f"{len(todo)} runs are left", flush=True)
             only_search = not (SEARCHED or options.step or options.only or options.trial)
-            doing.run_all([(row, seed) for row, seed in todo if row.step == "search" or not only_search], options.minutes)
+            if only_search:
+                todo = [(row, seed) for row, seed in todo if row.step == "search"]
+            print(f"{len(todo)} runs{' of the search' if only_search else ''} are left", flush=True)
+            doing.run_all(todo, options.minutes)
             if only_search and search_is_over(store, rows):
                 print("the search is over: put its choice (--step search --tables) into tools/evidence/rows.py, ..._BEST and "
                       "SEARCHED; until then, --step and --only alone run more", file=sys.stderr)

@@ -43,10 +43,11 @@ def length_of(line):
     return epochs, epochs and line["commit"]
 
 
-def most_frequent(sets):
-    """Returns the element of the most sets, the last one found if there are several; None if there are none."""
+def most_frequent(lists):
+    """Returns the element of the most lists, the last one found if there are several; None if there are none. No list has
+    an element twice."""
     counts = {}
-    for each in sets:
+    for each in lists:
         for element in each:
             counts[element] = counts.get(element, 0) + 1
     return max(reversed(counts), key=counts.get) if counts else None
@@ -134,13 +135,14 @@ class Store:
         return any(all(self.line(base, seed, machine) for base in row.bases)
                    for machine in self.found.get((row.name, seed), {}))
 
-    def pairs(self, name, base, seeds):
-        """Yields, for each seed with both on one machine, the two lines; of pieces on a GPU those of one length."""
+    def pairs(self, name, base, seeds, length=None):
+        """Yields, for each seed with both on one machine, the two lines; of pieces on a GPU those of one length: the given one,
+        or that of most seeds."""
         found = []
         for seed in seeds:
             machines = self.found.get((name, seed), {})
             found.append([(line, other) for machine, line in machines.items() if (other := self.line(base, seed, machine))])
-        length = most_frequent({length_of(line) for line, _ in each} for each in found)
+        length = length or most_frequent(dict.fromkeys(length_of(line) for line, _ in each) for each in found)
         for each in found:
             fitting = [pair for pair in each if length_of(pair[0]) == length]
             if fitting:
@@ -148,9 +150,11 @@ class Store:
 
     def columns(self, names, seeds_of):
         """Returns the lines of each row for a table: of each seed those of the machine that has the most rows, and of pieces on
-        a GPU those of one length. Second: what is said of the lines that are of another machine, or left out."""
+        a GPU those of one length. Second: what is said of the lines that are of another machine, or left out. Third: that
+        length."""
         lines, remarks = {name: [] for name in names}, []
-        length = most_frequent({length_of(line) for line in self.lines(name, seed)} for name in names for seed in seeds_of(name))
+        length = most_frequent(dict.fromkeys(length_of(line) for line in self.lines(name, seed))
+                               for name in names for seed in seeds_of(name))
         for seed in dict.fromkeys(seed for name in names for seed in seeds_of(name)):
             own = [name for name in names if seed in seeds_of(name)]
             found = {name: {machine: line for machine, line in self.found.get((name, seed), {}).items()
@@ -163,7 +167,7 @@ class Store:
                         remarks.append(f"{name} of seed {seed} ran on another machine")
                 elif self.lines(name, seed):
                     remarks.append(f"{name} of seed {seed} has another length or commit: left out")
-        return lines, remarks
+        return lines, remarks, length
 
     def remarks(self):
         return [f"ignored: {why}" if ":" in why else f"ignored: {count} lines {why}" for why, count in self.ignored.items()]

@@ -64,10 +64,10 @@ def mean_cell(values):
     return f"{statistics.fmean(values):.{places}f}{spread}"
 
 
-def differences(store, name, base, figure, seeds):
+def differences(store, name, base, figure, seeds, length=None):
     """One difference per seed with both lines on one machine. Compares means over data sets only if these are the
     same."""
-    return [line["figures"][figure] - other["figures"][figure] for line, other in store.pairs(name, base, seeds)
+    return [line["figures"][figure] - other["figures"][figure] for line, other in store.pairs(name, base, seeds, length)
             if figure in line["figures"] and figure in other["figures"]
             and (figure != TRANSFER or transfer_parts(line["figures"]) == transfer_parts(other["figures"]))]
 
@@ -137,7 +137,7 @@ def block_text(store, method, title, columns, seeds_of):
     head = [f"### {method}, {title}", ""]
     missing = [f"{row.name} {text}" for row in columns if (text := unfinished(store, row, seeds_of(row)))]
     own_seeds = {row.name: seeds_of(row) for row in columns}
-    lines, remarks = store.columns(list(own_seeds), own_seeds.get)
+    lines, remarks, length = store.columns(list(own_seeds), own_seeds.get)
     head += ["; ".join([*missing, *remarks]), ""] if missing or remarks else []
     known = dict.fromkeys(name for each in lines.values() for line in each for name in line["figures"])
     figures = [name for name in FIGURES if name in known] + [name for name in known if name not in FIGURES]
@@ -150,19 +150,20 @@ def block_text(store, method, title, columns, seeds_of):
         cells = [mean_cell([line["figures"][figure] for line in lines[row.name] if figure in line["figures"]])
                  for row in shown]
         text.append(f"| {figure} | " + " | ".join(cells) + " |")
-    return "\n".join(text + differences_text(store, shown, lines, figures, method, seeds_of))
+    return "\n".join(text + differences_text(store, shown, lines, figures, method, seeds_of, length))
 
 
-def differences_text(store, shown, lines, figures, method, seeds_of):
+def differences_text(store, shown, lines, figures, method, seeds_of, length):
     pairs = [(row, base) for row in shown for base in (*row.bases, *row.against)
-             if row.method == method and any(True for _ in store.pairs(row.name, base, seeds_of(row)))]
+             if row.method == method and any(True for _ in store.pairs(row.name, base, seeds_of(row), length))]
     if not pairs:
         return []
     text = ["", "| difference [95 % interval] seeds above | " + " | ".join(f"{row.name} less {base}" for row, base in pairs)
             + " |", "|---" * (len(pairs) + 1) + "|"]
     for figure in figures:
         places = decimals([line["figures"][figure] for row in shown for line in lines[row.name] if figure in line["figures"]])
-        cells = [difference_cell(differences(store, row.name, base, figure, seeds_of(row)), places) for row, base in pairs]
+        cells = [difference_cell(differences(store, row.name, base, figure, seeds_of(row), length), places)
+                 for row, base in pairs]
         if any(cells):
             text.append(f"| {figure} | " + " | ".join(cells) + " |")
     return text

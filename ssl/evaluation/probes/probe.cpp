@@ -204,8 +204,8 @@ ProbeAccuracy probe_accuracy(const LinearClassifier& classifier, const Features&
     top1 += before < 1;
     top5 += before < 5;
   }
-  const double per_cent = 100.0 / static_cast<double>(test.rows());
-  return {static_cast<double>(top1) * per_cent, static_cast<double>(top5) * per_cent};
+  const double percent = 100.0 / static_cast<double>(test.rows());
+  return {static_cast<double>(top1) * percent, static_cast<double>(top5) * percent};
 }
 
 std::vector<std::int32_t> probe_predictions(const LinearClassifier& classifier, const Features& test,

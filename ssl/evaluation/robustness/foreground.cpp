@@ -10,7 +10,7 @@
 namespace vergence {
 namespace {
 
-double per_cent_of(std::int64_t part, std::int64_t whole) {
+double percent_of(std::int64_t part, std::int64_t whole) {
   return whole > 0 ? 100 * static_cast<double>(part) / static_cast<double>(whole)
                    : std::numeric_limits<double>::quiet_NaN();
 }
@@ -39,8 +39,7 @@ BackgroundSwap swap_of(const std::vector<std::int32_t>& labels, const std::vecto
     followed += after[i] == new_families[i];
   }
   const auto all = static_cast<std::int64_t>(images);
-  return {per_cent_of(full, all), per_cent_of(repaired, all), per_cent_of(changed, all),
-          per_cent_of(followed, changed)};
+  return {percent_of(full, all), percent_of(repaired, all), percent_of(changed, all), percent_of(followed, changed)};
 }
 
 ForegroundMatrix foreground_matrix(const Encode& encode, const LayeredSplit& train, const LayeredSplit& test,

@@ -13,7 +13,7 @@ std::string trial_text(const Trial& trial) {
   return text;
 }
 
-std::string per_cent_text(double value) {
+std::string percent_text(double value) {
   char text[64];
   std::snprintf(text, sizeof text, "%.2f", value);
   return text;
@@ -48,7 +48,7 @@ Sweep try_all(const std::vector<Trial>& trials, std::int64_t held_out_images, co
     sweep.held_out.push_back(top1);
     const double best = sweep.held_out[sweep.best];
     if (top1 > best || (std::isnan(best) && !std::isnan(top1))) sweep.best = sweep.held_out.size() - 1;
-    const std::string figure = std::isnan(top1) ? "the loss is not finite" : "held-out top1 " + per_cent_text(top1);
+    const std::string figure = std::isnan(top1) ? "the loss is not finite" : "held-out top1 " + percent_text(top1);
     if (show) show(join("sweep: ", trial_text(trial), ": ", figure));
   }
   require(!std::isnan(sweep.held_out[sweep.best]), "sweep: the loss is not finite with any of the ", trials.size(),

@@ -21,7 +21,7 @@ class Dsa final : public MethodObjective {
   Dsa(const ObjectiveSetup& setup, const DsaOptions& options)
       : MethodObjective(setup, options.base, "--dsa.base"),
         options_(options),
-        settings_(resolve(options, setup.options.batch, setup.restored || options.has_stage1())),
+        settings_(resolve(options, setup.options.batch, setup.begun || options.has_stage1())),
         share_(backend(), DType::f64),
         lambda1_(backend(), setup.weights),
         tau_(full(backend(), {1}, options.tau_p, DType::f64)) {

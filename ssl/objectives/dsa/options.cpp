@@ -79,7 +79,7 @@ void dsa_effects(OptionBuilder& t) {
 
 }  // namespace
 
-DsaSettings resolve(const DsaOptions& options, std::int64_t images, bool restored) {
+DsaSettings resolve(const DsaOptions& options, std::int64_t images, bool begun) {
   const Preset& preset = options.preset == DsaPreset::code ? code : paper;
   const MatrixSource source = options.am_mode.value_or(preset.am_mode);
   DsaSettings settings;
@@ -113,7 +113,7 @@ DsaSettings resolve(const DsaOptions& options, std::int64_t images, bool restore
                 "--dsa.am_mode none: expected a --dsa.prior_net to take the matrix from, got none");
   require_usage(!settings.scores || options.eta < images, "--dsa.eta: expected less than the batch of ", images,
                 ", got ", options.eta);
-  if (!restored) refuse_idle(options, settings, images);
+  if (!begun) refuse_idle(options, settings, images);
   return settings;
 }
 

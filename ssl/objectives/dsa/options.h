@@ -71,10 +71,9 @@ struct DsaSettings {
   bool calibrates() const { return temperature != PriorTemperature::fixed; }
 };
 
-/// Throws UsageError for switches that contradict each other or do not suit a batch of `images`. A run restored
-/// from its checkpoint may have a prior_file that nothing reads and a `mu` that no image exceeds, with which earlier
-/// versions trained.
-DsaSettings resolve(const DsaOptions& options, std::int64_t images, bool restored = false);
+/// Throws UsageError for switches that contradict each other or do not suit a batch of `images`. A run that has begun
+/// may have a prior_file that nothing reads and a `mu` that no image exceeds, with which earlier versions trained.
+DsaSettings resolve(const DsaOptions& options, std::int64_t images, bool begun = false);
 
 /// Returns the share of lambda1 that applies in step `step` of `steps`: 0 for the first `warmup` steps, a linear ramp
 /// over the next `ramp` steps, then 1.

@@ -9,8 +9,8 @@ namespace vergence {
 std::optional<Options> dsa_stage1(const Options& options) {
   constexpr std::int64_t max_epochs = 100;  // if the options do not say
   const DsaOptions dsa = options.components.get<DsaOptions>();
-  constexpr bool restored = true;  // stage 2, made first for its plan, refuses what is idle
-  const DsaSettings settings = resolve(dsa, options.batch, restored);
+  constexpr bool begun = true;  // stage 2, made first for its plan, refuses what is idle
+  const DsaSettings settings = resolve(dsa, options.batch, begun);
   if (settings.network.net != PriorNet::stage1 || !settings.needs_network() || !dsa.prior_file.empty()) return {};
   Options first = options;
   first.objective = dsa.base;

@@ -57,7 +57,7 @@ class Mrcl final : public MethodObjective {
         erased_(options_.mask_views == MaskViews::none ? 0 : grid_.count(options_.mask_ratio)),
         channels_(setup.encoder.channels),
         masks_(grid_, erased_, options_.mask_fill == MaskFill::noise, backend(), channels_) {
-    check(setup.restored);
+    check(setup.begun);
     std::vector<NamedTensor> more;
     if (options_.alpha > 0) {
       decoder_ = make_decoder({.features = options_.rec_input == DecoderInput::map ? setup.encoder.shape().map_channels
@@ -158,9 +158,9 @@ class Mrcl final : public MethodObjective {
   };
 
   /// Earlier versions trained without masks if the ratio rounds to none; their runs may go on.
-  void check(bool restored) const {
+  void check(bool begun) const {
     const auto patches = static_cast<double>(grid_.patches());
-    require_usage(restored || erased_ > 0 || options_.mask_ratio == 0 || options_.mask_views == MaskViews::none,
+    require_usage(begun || erased_ > 0 || options_.mask_ratio == 0 || options_.mask_views == MaskViews::none,
                   "--mrcl.mask_ratio: ", options_.mask_ratio, " of an image's ", grid_.patches(),
                   " patches rounds to none; expected at least ", 1 / patches, ", one patch, or 0 for no mask");
     if (options_.alpha == 0) return;

@@ -140,31 +140,37 @@ TEST_F(StoredEncoder, RoundTripThroughTheRunFolder) {
   EXPECT_EQ(before.values, after.values);
 }
 
+/// As beside a run that goes on: it replaces the file again and again, never by one that was there before.
 TEST_F(StoredEncoder, ItsHashIsThatOfTheWeightsThatWereRead) {
-  std::map<std::string, std::string> files, hashes;  // by their epoch
-  for (const char* epoch : {"7", "8"}) {
-    metadata_["epoch"] = epoch;
+  std::vector<std::string> files;
+  std::map<std::string, std::string> hashes;  // by their epoch
+  for (int epoch = 0; epoch < 60; ++epoch) {
+    metadata_["epoch"] = std::to_string(epoch);
     save();
-    files[epoch] = folder_.bytes("encoder.safetensors");
-    hashes[epoch] = xxh128_of_file(folder_ / "encoder.safetensors");
+    files.push_back(folder_.bytes("encoder.safetensors"));
+    hashes[metadata_["epoch"]] = xxh128_of_file(folder_ / "encoder.safetensors");
   }
-  const Subject subject = open_subject(run());
-  write_atomically(folder_ / "encoder.safetensors", files["7"]);  // as a run that goes on
-  EXPECT_EQ(encoder_description(subject)["encoder_xxh128"], hashes["8"]);
+  SubjectOptions options = run();
+  options.hashed = true;
+  const Subject subject = open_subject(options);
+  write_atomically(folder_ / "encoder.safetensors", files[0]);
+  EXPECT_EQ(encoder_description(subject)["encoder_xxh128"], hashes["59"]);
 
   std::atomic<bool> ends = false;
   std::thread trains([&] {
-    for (int i = 0; !ends; ++i) {
-      write_atomically(folder_ / "encoder.safetensors", files[i % 2 ? "7" : "8"]);
+    for (const std::string& file : files) {
+      write_atomically(folder_ / "encoder.safetensors", file);
       std::this_thread::sleep_for(std::chrono::milliseconds(5));
     }
+    ends = true;
   });
-  for (int i = 0; i < 100; ++i) {
-    const Subject read = open_subject(run());
-    EXPECT_EQ(read.encoder_xxh128, hashes.at(read.metadata.at("epoch")));
+  std::vector<std::pair<std::string, std::string>> read;  // epochs and hashes
+  while (!ends) {
+    const Subject one = open_subject(options);
+    read.emplace_back(one.metadata.at("epoch"), one.encoder_xxh128);
   }
-  ends = true;
   trains.join();
+  for (const auto& [epoch, hash] : read) EXPECT_EQ(hash, hashes.at(epoch)) << epoch;
 }
 
 TEST_F(StoredEncoder, MeanAndDeviationAreLists) {

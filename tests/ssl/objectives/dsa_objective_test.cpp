@@ -277,7 +277,7 @@ TEST(DsaObjective, WhatWouldDoNothingIsRefusedButInARestoredRun) {
       options.resume = resume;
       EXPECT_EQ(message_of([&] { small_objective(options); }), message);
     }
-    EXPECT_NO_THROW(restored_objective(options)) << "as earlier versions trained it";
+    EXPECT_NO_THROW(begun_objective(options)) << "as earlier versions trained it";
   };
   for (const char* net : {"ema", "random", "pixels", "none"})
     expect_refused({{"dsa.prior_net", net}, {"dsa.prior_file", "encoder.safetensors"}},

@@ -266,7 +266,7 @@ TEST(Mrcl, RefusesARatioThatErasesNoPatch) {
               "--mrcl.mask_ratio: 0.007 of an image's 64 patches rounds to none; expected at least 0.015625, one "
               "patch, or 0 for no mask");
   }
-  EXPECT_NO_THROW(restored_objective(options, DType::f64, 16)) << "as earlier versions trained it";
+  EXPECT_NO_THROW(begun_objective(options, DType::f64, 16)) << "as earlier versions trained it";
   for (const Switches& more : {Switches{{"mrcl.mask_ratio", "0.015625"}}, Switches{{"mrcl.mask_ratio", "0"}},
                                Switches{{"mrcl.mask_ratio", "0.007"}, {"mrcl.mask_views", "none"}}})
     EXPECT_NO_THROW(make(tiny_mrcl("simclr", more)));

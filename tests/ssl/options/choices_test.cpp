@@ -106,6 +106,16 @@ TEST(JpegChoice, IsThatOfTheBuild) {
   EXPECT_EQ(find_option("jpeg")->choices.front(), has_jpeg_turbo() ? "turbo" : "stb");
 }
 
+/// Two builds may have other defaults.
+TEST(JpegChoice, CountsForImageFilesAlone) {
+  Options first, second;
+  first.jpeg = JpegLibrary::turbo;
+  second.jpeg = JpegLibrary::stb;
+  EXPECT_TRUE(differences(first, second).empty());
+  first.dataset = second.dataset = "image_folder";
+  EXPECT_EQ(differences(first, second).size(), has_jpeg_turbo() ? 1u : 0u);
+}
+
 TEST(JpegChoice, WithoutLibjpegTurboIsStbWhateverAFileSays) {
   OptionBuilder built;
   add_jpeg_choice(built, false);

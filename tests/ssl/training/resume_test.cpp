@@ -1,4 +1,4 @@
-// What a resumed run says where it may not repeat the bits of one that was never stopped; and which steps are logged.
+// What a resumed run says where it may not repeat the bits of one that was never stopped.
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 #include <omp.h>
@@ -51,16 +51,6 @@ TEST_F(ResumeTest, OtherThreadsOrRanksAreSaid) {
   EXPECT_EQ(other, join("warning: the run started with ", counted(threads, "thread"), " and continues with ",
                         threads + 1, end));
   EXPECT_EQ(same, "") << "the checkpoint has the new number";
-}
-
-TEST_F(ResumeTest, EveryThirdStepIsLoggedAndTheLastOfEachEpoch) {
-  options_.log_every = 3;
-  options_.epochs = 2;  // of four steps
-  options_.max_steps = 7;
-  pretrain(options_);
-  std::vector<int> steps;
-  for (const nlohmann::json& line : metrics_of(folder_, "run")) steps.push_back(line["step"]);
-  EXPECT_EQ(steps, (std::vector<int>{3, 4, 6, 7}));
 }
 
 }  // namespace

@@ -39,6 +39,7 @@ TEST(StepsOfARun, KnowTheirEpochAndImages) {
   Options options = small_run(tiny_mrcl("simclr", {{"mrcl.alpha", "0"}, {"mrcl.recalibrate", "0"}}), folder / "run");
   for (ViewSettings& view : options.view) view = ViewSettings::identity(16);
   options.limit = options.batch;
+  options.device = "cpu";  // as the step that is compared with it
   options.epochs = 2;
   options.lr = 0;
   pretrain(options);
@@ -59,6 +60,18 @@ TEST(StepsOfARun, KnowTheirEpochAndImages) {
     for (const double other : {loss_of(1 - epoch, order), loss_of(epoch, {})})
       EXPECT_GT(std::abs(other - logged), 1e-4) << "rounding is less; or this test shows nothing";
   }
+}
+
+TEST(StepsOfARun, EveryThirdIsLoggedAndTheLastOfEachEpoch) {
+  const TemporaryFolder folder;
+  Options options = small_run(small_options("simclr"), folder / "run");
+  options.log_every = 3;
+  options.epochs = 2;  // of four steps
+  options.max_steps = 7;
+  pretrain(options);
+  std::vector<int> steps;
+  for (const json& line : metrics_of(folder, "run")) steps.push_back(line["step"]);
+  EXPECT_EQ(steps, (std::vector<int>{3, 4, 6, 7}));
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 #include <gtest/gtest.h>
+#include <mutex>
 #include <nlohmann/json.hpp>
 
 #include "datasets/loading/host_source.h"
@@ -25,14 +26,18 @@
 
 namespace {
 
-/// The paths at which whole files have been put, in order.
+/// The paths at which whole files have been put, in order. Beside a GPU another thread saves.
 std::vector<std::string> files_in_place;
+std::mutex files_mutex;
 
 }  // namespace
 
 /// Stands in for the C library's: the last step of an AtomicFile.
 extern "C" int rename(const char* from, const char* to) noexcept {
-  files_in_place.emplace_back(to);
+  {
+    const std::lock_guard lock(files_mutex);
+    files_in_place.emplace_back(to);
+  }
   return renameat(AT_FDCWD, from, AT_FDCWD, to);
 }
 
