@@ -176,7 +176,7 @@ ResultJson by_task(const ResultJson& episodes) {
   if (episodes["shots"].is_object())
     for (const auto& [number, figures] : episodes["shots"].items()) shots[number + "_shot"] = figures;
   const std::string classes = string_in(episodes, "classes");
-  return {{join(classes.empty() || classes == "all" ? "" : classes + ".", integer_in(episodes, "ways"), "_way_",
+  return {{join(classes.empty() || classes == "all classes" ? "" : classes + ".", integer_in(episodes, "ways"), "_way_",
                 integer_in(episodes, "queries"), "_queries_", integer_in(episodes, "episodes"), "_episodes"),
            shots}};
 }

@@ -272,7 +272,7 @@ TEST(Compare, TellsFewShotTasksAndMasksApart) {
   Runs runs;
   const auto episodes = [](int ways, const char* shots) {
     return result_line(R"("tool":"evaluate")", "",
-                       join(R"("episodes":{"classes":"all","drawn_from":10,"ways":)", ways,
+                       join(R"("episodes":{"classes":"all classes","drawn_from":10,"ways":)", ways,
                             R"(,"queries":15,"episodes":600,"shots":{)", shots, "}}"));
   };
   const auto masked = [](const char* file, int top1) {
@@ -310,7 +310,7 @@ TEST(Compare, KeepsFiguresApartThatAreNotComparable) {
     return compare_runs(read_runs({pair.add("a", seeded(1), "", first), pair.add("b", seeded(2), "", second)}));
   };
   using Shown = std::vector<std::string>;
-  const std::string usual = judged("the run's views", "all", "lbfgs", 100);
+  const std::string usual = judged("the run's views", "all classes", "lbfgs", 100);
   const Comparison apart = shown(usual, judged("crop 0.08-1, flip", "FC100 test", "adam", 100));
   ASSERT_EQ(apart.sections.size(), 1u);
   EXPECT_EQ(names_and_values(apart.sections[0]),
@@ -318,7 +318,7 @@ TEST(Compare, KeepsFiguresApartThatAreNotComparable) {
                    "episodes.5_way_15_queries_600_episodes.1_shot.accuracy 40.00", "knn_sweep.top1 70.00 ± 0.00 (n=2)",
                    "alignment.crop 0.08-1, flip.alignment 0.5000", "nuisance.adam.hue 60.00",
                    "episodes.FC100 test.5_way_15_queries_600_episodes.1_shot.accuracy 40.00"}));
-  const Comparison parts = shown(usual, judged("the run's views", "all", "lbfgs", 50));
+  const Comparison parts = shown(usual, judged("the run's views", "all classes", "lbfgs", 50));
   ASSERT_EQ(parts.sections.size(), 2u);
   EXPECT_EQ(parts.sections[0].title(), "evaluate p on npy test (test_images 100)");
 }
