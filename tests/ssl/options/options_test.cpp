@@ -303,7 +303,9 @@ TEST(SavedOptions, AreCompleteAndGrouped) {
 }
 
 TEST(Resuming, EveryOptionCountsButTheExemptOnes) {
-  const Options before, after = everything_changed();
+  const Options before;
+  Options after = everything_changed();
+  after.dataset = "image_folder";  // of which jpeg counts too
   std::vector<std::string> names;
   for (const OptionDifference& difference : differences(before, after)) names.push_back(difference.name);
   std::vector<std::string> expected;
