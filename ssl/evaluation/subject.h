@@ -60,8 +60,8 @@ void add_subject_options(CLI::App& app, SubjectOptions& options, const SubjectWo
 struct Subject {
   SubjectOptions options;
   std::string path;  // the encoder's file
-  std::string
-      encoder_xxh128;  // if wanted, of that file's bytes when they were read: a run that still trains replaces it
+  /// If wanted: of that file's bytes when they were read. A run that still trains replaces it.
+  std::string encoder_xxh128;
   Encoder encoder;
   Statistics statistics;
   Metadata metadata;
