@@ -69,13 +69,13 @@ std::optional<std::int64_t> ImageReader::try_views(std::int64_t index, std::span
     make_views(index, views);
     return index;
   }
-  BadImages& bad = data_.source->bad_images();
-  if (bad.contains(index)) return std::nullopt;
+  // A known bad image is tried again: of a damaged JPEG file, some regions can be read. So the result depends on the
+  // views alone, not on what this process has read before.
   try {
     make_views(index, views);
     return index;
   } catch (const UsageError& error) {
-    bad.add(index, error.what());
+    data_.source->bad_images().add(index, error.what());
     return std::nullopt;
   }
 }

@@ -299,6 +299,33 @@ TEST_F(ImageFolderTest, WhereNoImageCanBeReadNothingGoesOn) {
 }
 
 #ifdef VERGENCE_JPEG_TURBO
+TEST_F(ImageFolderTest, WhetherAViewOfADamagedJpegCanBeReadDependsOnTheViewAlone) {
+  std::vector<std::uint8_t> noise(300 * 400 * 3);  // every row takes as many bytes
+  Random random(1, Purpose::view);
+  for (std::uint8_t& value : noise) value = static_cast<std::uint8_t>(random.below(256));
+  const std::string whole = jpeg_file(noise, 300, 400, {3, 2, 2});
+  folder.write("train/a/1.jpg", whole.substr(0, whole.size() * 2 / 3));
+  const ViewSettings view = [] {
+    ViewSettings settings;
+    settings.size = 64;
+    return settings;
+  }();
+  std::vector<float> pixels(64 * 64 * 3);
+  const auto can_be_read = [&](const Dataset& data, std::uint64_t seed) {
+    const WantedView wanted{&view, Random(seed, Purpose::view), pixels.data()};
+    return ImageReader(data).try_views(0, {&wanted, 1}).has_value();
+  };
+  const Dataset read_before = open("train", BadImagePolicy::skip);
+  std::set<bool> seen;
+  for (std::uint64_t seed = 0; seed < 40; ++seed) {
+    const bool alone = can_be_read(open("train", BadImagePolicy::skip), seed);
+    EXPECT_EQ(can_be_read(read_before, seed), alone) << seed;
+    seen.insert(alone);
+  }
+  EXPECT_EQ(seen.size(), 2u) << "a crop above the damage, and one that reaches it";
+  EXPECT_EQ(read_before.source->bad_images().count(), 1);
+}
+
 TEST_F(ImageFolderTest, LargeJpegsAreDecodedInPartAndSmall) {
   const int height = 300, width = 400;
   folder.write("train/a/1.jpg", jpeg_file(gradient_picture(height, width, 3), height, width, {3, 2, 2}));
