@@ -46,7 +46,10 @@ RunSetup::RunSetup(const Options& given, RunData& images, Backend& device, bool 
           restored, initial)),
       plan(make_plan(options, data.train(), *objective, backend, sharing)),
       last_step(options.max_steps ? std::min(options.max_steps, schedule.steps()) : schedule.steps()),
-      config(options_to_toml(options)) {}
+      config(options_to_toml(options)) {
+  // Also for objectives that do not train on them: figures are computed on un-augmented images.
+  check_view_settings(loader_settings(options, data.train(), *objective, 0, sharing).plain_view(), "--eval-resize");
+}
 
 std::unique_ptr<BatchSource> RunSetup::batches(std::int64_t step) const {
   return make_batch_source({.dataset = data.train(),

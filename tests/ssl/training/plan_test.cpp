@@ -128,6 +128,14 @@ TEST(LoaderSettings, HaveWhatTheObjectiveNeeds) {
   EXPECT_EQ(settings_of("metamask", {{"metamask.meta_batch", "fresh"}}).fresh, FreshViews::other_images);
 }
 
+TEST(Plan, RefusesUnaugmentedImagesThatAreSmallerThanTheViews) {
+  Options options = small_run(small_options("simclr", 4, 16));
+  options.eval_resize = 15;
+  EXPECT_TRUE(contains(message_of([&] { describe_plan(options); }), "--eval-resize: resize is 15, expected 0, or"));
+  options.eval_resize = 16;
+  describe_plan(options);
+}
+
 TEST(Plan, SaysWhichRecipeApplies) {
   const std::string text = said({"pretrain", "--plan", "--limit", "300", "--batch", "16", "--epochs", "1"});
   EXPECT_EQ(text.rfind("recipe " + find_recipe("confounded_shapes_simclr") + "\n", 0), 0u) << text;
