@@ -26,7 +26,7 @@ class Vicreg final : public Method {
   std::vector<Mlp*> heads() override { return {&projector_}; }
   Tensor embed(const Tensor& features, const ForwardMode& pass) const override { return projector_(features, pass); }
 
-  /// invariance mean (z1 - z2)^2 + variance (V(z1) + V(z2)) / 2 + covariance (C(z1) + C(z2)), as published.
+  /// invariance mean (z1 - z2)^2 + variance (V(z1) + V(z2)) / 2 + covariance (C(z1) + C(z2)), as in the authors' code.
   Tensor loss(const Embeddings& embeddings, Parts* parts) const override {
     const Tensor& z = embeddings.online;
     const Tensor first = centered(view(z, 0)), second = centered(view(z, 1));

@@ -14,7 +14,7 @@ namespace {
 
 using Matrix = std::vector<std::vector<double>>;
 
-/// (25 + 25 + 1 by default) as in the paper, in plain loops.
+/// (25 + 25 + 1 by default) as in the authors' code, in plain loops.
 double expected_loss(const Matrix& z, double invariance, double variance, double covariance) {
   const std::size_t n = z.size() / 2, d = z[0].size();
   double distance = 0, spread = 0, shared = 0;
