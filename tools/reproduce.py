@@ -1,6 +1,7 @@
 """Tables of the objectives; see reproduce.sh."""
 import argparse
 import concurrent.futures
+import contextlib
 import json
 import os
 import pathlib
@@ -73,7 +74,7 @@ GAIN = {"shapes": "full > full", "search": "full > full", "cifar10": "probe"}  #
 
 
 def one_run(runner, options, name, objective, extra, seed):
-    """Pretrains, probes and evaluates; returns the figures of the table."""
+    """Pretrains, probes and evaluates; returns the figures of the table. Without a runner: those of a finished run."""
     folder = options.out / f"{slug(name)}_s{seed}"
     of_split = "" if options.split == "test" else f"_{options.split}"
     finished = folder / f"figures{of_split}.json"
@@ -82,7 +83,7 @@ def one_run(runner, options, name, objective, extra, seed):
              "--eval-every", "0", *extra, *options.trial]
     if pretrained.exists() and pretrained.read_text() != shlex.join(words):
         raise ValueError(f"{folder} has a run with other or unknown options, expected {shlex.join(words)}; give another --out")
-    if finished.exists():
+    if finished.exists() or not runner:
         return json.loads(finished.read_text())
     log = options.out / f"{folder.name}.log"
     began = time.time()
@@ -105,6 +106,16 @@ def one_run(runner, options, name, objective, extra, seed):
         figures["kNN 200, masked"] = judged["knn"]["masked"]["knn_cosine_200"]["top1"]
     finished.write_text(json.dumps(figures, indent=1))
     return figures
+
+
+def finished_before(options, runs):
+    """Figures by row and seed of the runs that are finished already; nothing is run."""
+    results = {}
+    for run in runs:
+        for seed in range(1, options.seeds + 1):
+            with contextlib.suppress(ValueError, OSError):  # of other options, or not finished
+                results.setdefault(run[0], {})[seed] = one_run(None, options, *run, seed)
+    return results
 
 
 def cell(values):
@@ -166,6 +177,7 @@ def main():
         sys.exit(f"reproduce.sh: --only: no row is called {', '.join(sorted(unknown))}; expected names such as "
                  f"{', '.join(slug(name) for name, _, _ in runs)}")
     runs = [run for run in runs if not wanted or slug(run[0]) in wanted]
+    others = [run for run in RUNS[options.what] if run not in runs]
     options.out.mkdir(parents=True, exist_ok=True)
     runner = Runner()
     runner.catch_signals()
@@ -185,7 +197,8 @@ def main():
                 continue
             results.setdefault(name, {})[seed] = figures
             print(f"{name}, seed {seed}: probe {figures['probe']:.2f}, {figures['minutes']:.0f} minutes", flush=True)
-    text = table(options.what, results, [name for name, _, _ in runs])
+    results |= finished_before(options, others)  # so that --only leaves them in the table, and has their bases
+    text = table(options.what, results, [name for name, _, _ in RUNS[options.what]])
     (options.out / ("table.md" if options.split == "test" else f"table_{options.split}.md")).write_text(text + "\n")
     print(text)
     commits = sorted({(figures.get("commit") or "unknown")[:12] for row in results.values() for figures in row.values()})

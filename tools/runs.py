@@ -32,6 +32,8 @@ class Runner:
     def catch_signals(self):
         signal.signal(signal.SIGINT, self.stop)
         signal.signal(signal.SIGTERM, self.stop)
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup ignores it
+            signal.signal(signal.SIGHUP, self.stop)
 
     def stop(self, *_):
         self.stopping = True

@@ -57,6 +57,15 @@ class Tables(unittest.TestCase):
         self.assertIn("| SimCLR | 2 | 10.0 ± 0.0 |", self.reproduce("--only", "simclr", "--seeds", "2"))
         self.assertEqual((self.out / "simclr_s1" / "trained").read_text(), "x")
 
+    def test_rows_that_were_not_asked_for_stay_in_the_table(self):
+        self.reproduce("--only", "simclr", "--seeds", "1")
+        said = self.reproduce("--only", "mrcl", "--seeds", "2")
+        for row in ("| SimCLR | 1 |", "| MRCL | 2 |"):
+            self.assertIn(row, said)
+            self.assertIn(row, (self.out / "table.md").read_text())
+        self.assertTrue(next(line for line in said.splitlines() if "| MRCL |" in line).endswith("| 0.0 |"), "has its base")
+        self.assertNotIn("| DSA |", said)
+
     def test_a_trial_is_no_result(self):
         self.assertIn("| SimCLR | 1 | 1.0 |", self.reproduce("--only", "simclr", "--seeds", "1", "--", "--epochs", "1"))
         said = self.reproduce("--only", "simclr", "--seeds", "1", status=1)

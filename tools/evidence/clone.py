@@ -46,6 +46,12 @@ def check_out(checkout, source, commit):
         _git("-C", source, "checkout", "--quiet", "--force", "--detach", commit)
 
 
+def built_at(folder):
+    """The commit at which `build` made the tools there; None if it did not."""
+    mark = folder / "BUILT"
+    return mark.read_text(encoding="utf-8").split("\n")[0] if mark.exists() else None
+
+
 def build(runner, source, folder, commit, jobs, log):
     """Builds the tools unless they exist for this commit and processor: compilers tune for the processor they run
     on."""

@@ -35,7 +35,7 @@ def parse(arguments):
     parser.add_argument("--seeds", default="", metavar="N[,N...]", help="these seeds alone")
     parser.add_argument("--minutes", type=float, help="begin no new row after so many minutes")
     parser.add_argument("--threads", type=int, help="of the tools; default: 1, on a GPU all")
-    parser.add_argument("--build", type=pathlib.Path, help="take the tools from there; no clone is made")
+    parser.add_argument("--build", type=pathlib.Path, help="take the tools from there, for rows those of an earlier clone; no clone is made")
     parser.add_argument("--lines", type=pathlib.Path, help=f"folder of the lines; default: {LINES.relative_to(ROOT)}")
     parser.add_argument("--runs", type=pathlib.Path, help=f"folder of the runs; default: {RUNS.relative_to(ROOT)}")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="of the build")
@@ -58,6 +58,8 @@ def parse(arguments):
         parser.error("behind -- pairs of an option and its value are expected")
     if options.gpu and options.seed is None:
         parser.error("--gpu needs --seed")
+    if options.gpu and options.trial:
+        parser.error("--gpu takes nothing behind --; --epochs, --limit and --width rehearse a piece")
     return options
 
 
@@ -121,6 +123,9 @@ def tools(options, runner, runs, commit):
         source, folder = runs / "src", runs / "build"
         clone.check_out(ROOT, source, commit)
         clone.build(runner, source, folder, commit, options.jobs, runs / "build.log")
+    elif not (options.trial or options.judge_again or clone.built_at(folder) == commit):
+        raise Unusable(f"--build: {folder} is no build that this command made at {commit[:12]}, the commit of the lines; "
+                       "leave --build out, or try rows with options behind --")
     clone.check_tools(folder)
     return folder
 
@@ -164,14 +169,14 @@ def work(options, rows, lines, runs, commit):
                 print(f"judged again: {sum(again)} runs")
                 return 0
             todo = [(row, seed) for row, seed in in_order(selected) if not store.finished(row, seed)]
-            only_search = not (SEARCHED or options.step or options.only or options.trial)
+            only_search = not (SEARCHED or options.step or options.only or options.seeds or options.trial)
             if only_search:
                 todo = [(row, seed) for row, seed in todo if row.step == "search"]
             print(f"{len(todo)} runs{' of the search' if only_search else ''} are left", flush=True)
             doing.run_all(todo, options.minutes)
             if only_search and search_is_over(store, rows):
                 print("the search is over: put its choice (--step search --tables) into tools/evidence/rows.py, ..._BEST and "
-                      "SEARCHED; until then, --step and --only alone run more", file=sys.stderr)
+                      "SEARCHED; until then, only --step, --only and --seeds run more", file=sys.stderr)
         except Stopped:
             print("stopped; the same command goes on", file=sys.stderr)
             return 130
@@ -207,8 +212,6 @@ def piece_rows(options, images):
 def piece_place(options, lines, runs, rows, epochs):
     """Returns the place of a run: on the GPU, or on the CPU for a rehearsal."""
     commit = options.commit or clone.head_of(ROOT)
-    if not options.out and commit != written_commit(lines):
-        print(f"warning: {commit[:12]} is not the commit in {lines / 'COMMIT'}: these lines will not count", file=sys.stderr)
     processor = clone.processor_name() if options.device == "cpu" else gpu.gpu_name()
     if processor is None:
         raise Unusable("nvidia-smi names no GPU here; --device cpu rehearses without one")

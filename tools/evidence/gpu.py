@@ -5,7 +5,7 @@ import sys
 import time
 
 from . import judging
-from .rows import DSA_BEST, ICL_MSR_BEST, ICL_MSR_FIXED, MASK_1, METAMASK_BEST, Row, own
+from .rows import DSA_BEST, ICL_MSR_BEST, ICL_MSR_FIXED, MASK_1, METAMASK_BEST, MRCL_BEST, Row, own
 from .runner import Run, core_seconds
 
 IMAGES = 50000
@@ -26,7 +26,7 @@ def _row(name, method, options=(), bases=(), prior="", against=()):
 
 ROWS = [
     _row("gpu_simclr", "SimCLR"),
-    _row("gpu_mrcl", "MRCL", own("mrcl", "decoder_width 64"), ("gpu_simclr",)),
+    _row("gpu_mrcl", "MRCL", MRCL_BEST + own("mrcl", "decoder_width 64"), ("gpu_simclr",)),
     _row("gpu_dsa", "DSA", DSA_BEST, ("gpu_simclr",), "gpu_simclr"),
     _row("gpu_simclr_lr_2", "SimCLR", ("--lr", "0.12")),
     _row("gpu_icl_fixed", "ICL-MSR", ICL_MSR_FIXED, ("gpu_simclr_lr_2",), against=("gpu_simclr",)),
@@ -73,11 +73,20 @@ class Clock:
         self.factor = seconds / self.estimates[name]
 
 
+def needed(place, rows, row, seed):
+    """Whether the row has no line yet, or is the prior of a row without one and its encoder is not here."""
+    def done(each):
+        return place.store.line(each.name, seed, place.machine)
+
+    return not done(row) or not Run(place, row, seed).trained and any(
+        each.prior == row.name and not done(each) for each in rows)
+
+
 def run_piece(place, piece, seed, rows, budget, estimates):
     """Returns whether all rows of the piece have their lines. Starts a row only if enough time is left."""
     clock = Clock(budget, estimates)
     for number, row in enumerate(rows):
-        if place.store.line(row.name, seed, place.machine):
+        if not needed(place, rows, row, seed):
             print(f"{row.name}, seed {seed}: finished before", flush=True)
             continue
         run, after = Run(place, row, seed), [each.name for each in rows[number + 1:]]

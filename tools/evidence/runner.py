@@ -182,6 +182,8 @@ class Work:
         run.train()
         used = core_seconds()
         figures, notes = run.judge(judging.judgments(row))
+        if row.prior and (other := Run(self.place, self.place.rows[row.prior], seed).state.get("differs")):
+            notes["prior"] = other
         self.place.store.append(run.line(figures, notes, run.state["core_seconds"] + core_seconds() - used))
         self.tell(run, figures, notes)
 
@@ -193,17 +195,20 @@ class Work:
     def bring_back(self, row, seed):
         """Makes sure that the row's encoder is here. If it was trained elsewhere, trains it again and compares."""
         run = Run(self.place, row, seed)
-        if run.trained:
+        if run.trained and not run.state.get("unchecked"):
             return
         print(f"{time.strftime('%H:%M')} {row.step} {row.name}, seed {seed}: its encoder is not here; again", flush=True)
+        run.state["unchecked"] = True  # until compared, also after an interrupt
         run.train()
         figures, _ = run.judge([each for each in judging.judgments(row) if each.group == "home"])
         line = self.place.store.line(row.name, seed, self.place.machine)
-        other = [name for name in figures if figures[name] != line["figures"].get(name)]
+        other = [f"{name} ({line['figures'].get(name)}, now {figures[name]})" for name in figures
+                 if figures[name] != line["figures"].get(name)]
         if other:
-            print(f"warning: {row.name}, seed {seed}, trained again, differs from its line in "
-                  + ", ".join(f"{name} ({line['figures'].get(name)}, now {figures[name]})" for name in other),
-                  file=sys.stderr, flush=True)
+            run.state["differs"] = f"{row.name}, trained again, differs from its line in {', '.join(other)}"
+            print(f"warning: seed {seed}: {run.state['differs']}", file=sys.stderr, flush=True)
+        run.state["unchecked"] = False
+        run.save()
 
     def judge_again(self, row, seed):
         """Repeats the judgments that left a note, if the run's encoder is here. Returns whether that gave any
@@ -217,6 +222,7 @@ class Work:
         if not figures:
             return False
         figures = judging.with_means(line["figures"] | figures)
+        notes |= {name: why for name, why in line["notes"].items() if name == "prior"}
         again = {"judged_again_at": self.place.judged_at or self.place.store.commit}
         self.place.store.append(run.line(figures, notes, line["core_seconds"] + core_seconds() - used) | again)
         self.tell(run, figures, notes)

@@ -4,6 +4,7 @@ import statistics
 from . import paired
 from .judging import TRANSFER, transfer_parts
 from .rows import METHODS, PRIMARIES, dataset_of
+from .store import most_frequent
 
 # The order of figures in a table; others follow.
 FIGURES = ["probe", "probe Adam", "kNN 200", "kNN 200 masked", "kNN 5", "kNN 5 masked", "crowding", "crowding intra",
@@ -64,12 +65,31 @@ def mean_cell(values):
     return f"{statistics.fmean(values):.{places}f}{spread}"
 
 
+def sets_of(line):
+    """The data sets of the mean over data sets."""
+    return tuple(transfer_parts(line["figures"]))
+
+
+def usual_sets(lines):
+    """Those of the most lines that have that mean; None without any."""
+    return most_frequent([sets_of(line)] for line in lines if TRANSFER in line["figures"])
+
+
+def with_usual_sets(lines):
+    """For each row the lines that have the mean over the same data sets as most lines, and a remark on the others."""
+    every = [line for each in lines.values() for line in each if TRANSFER in line["figures"]]
+    sets = usual_sets(every)
+    kept = {name: [line for line in each if sets_of(line) == sets] for name, each in lines.items()}
+    others = [f"{line['row']} of seed {line['seed']}" for line in every if sets_of(line) != sets]
+    return kept, [f"{TRANSFER}: over other data sets than {' and '.join(sets)}, left out: {', '.join(others)}"] if others else []
+
+
 def differences(store, name, base, figure, seeds, length=None):
-    """One difference per seed with both lines on one machine. Compares means over data sets only if these are the
-    same."""
-    return [line["figures"][figure] - other["figures"][figure] for line, other in store.pairs(name, base, seeds, length)
-            if figure in line["figures"] and figure in other["figures"]
-            and (figure != TRANSFER or transfer_parts(line["figures"]) == transfer_parts(other["figures"]))]
+    """One difference per seed with both lines on one machine, all of a mean over the same data sets."""
+    pairs = [pair for pair in store.pairs(name, base, seeds, length) if all(figure in line["figures"] for line in pair)]
+    sets = usual_sets([line for pair in pairs for line in pair])
+    return [line["figures"][figure] - other["figures"][figure] for line, other in pairs
+            if figure != TRANSFER or sets_of(line) == sets_of(other) == sets]
 
 
 def interval_text(comparison, places):
@@ -138,6 +158,8 @@ def block_text(store, method, title, columns, seeds_of):
     missing = [f"{row.name} {text}" for row in columns if (text := unfinished(store, row, seeds_of(row)))]
     own_seeds = {row.name: seeds_of(row) for row in columns}
     lines, remarks, length = store.columns(list(own_seeds), own_seeds.get)
+    same_sets, other_sets = with_usual_sets(lines)
+    remarks += other_sets
     head += ["; ".join([*missing, *remarks]), ""] if missing or remarks else []
     known = dict.fromkeys(name for each in lines.values() for line in each for name in line["figures"])
     figures = [name for name in FIGURES if name in known] + [name for name in known if name not in FIGURES]
@@ -147,8 +169,8 @@ def block_text(store, method, title, columns, seeds_of):
     text = [*head, "| mean ± deviation | " + " | ".join(row.name for row in shown) + " |", "|---" * (len(shown) + 1) + "|",
             "| seeds | " + " | ".join(str(len(lines[row.name])) for row in shown) + " |"]
     for figure in figures:
-        cells = [mean_cell([line["figures"][figure] for line in lines[row.name] if figure in line["figures"]])
-                 for row in shown]
+        of = same_sets if figure == TRANSFER else lines
+        cells = [mean_cell([line["figures"][figure] for line in of[row.name] if figure in line["figures"]]) for row in shown]
         text.append(f"| {figure} | " + " | ".join(cells) + " |")
     return "\n".join(text + differences_text(store, shown, lines, figures, method, seeds_of, length))
 
