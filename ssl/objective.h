@@ -49,8 +49,9 @@ struct ObjectiveState {
 /// The cost of one step.
 struct StepCost {
   std::int64_t encoder_parameters = 0, parameters = 0;  // parameters: all stored ones
-  double flops = 0;                                     // multiply-adds times two, forward and backward
+  double flops = 0;                                     // of the mean step: multiply-adds times two, both directions
   std::int64_t bytes = 0;                               // estimate: parameters, gradient, state, activations
+  double occasional = 0;                                // the part of flops that only steps of a kind above 0 do
 };
 
 /// Images to look at, [rows x columns, H, W, C], row by row, normalized like the views.

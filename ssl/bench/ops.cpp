@@ -251,7 +251,9 @@ void print_row(std::ostream& out, const Row& row, double ceiling) {
 std::string bench_ops(const BenchSettings& settings) {
   if (settings.threads > 0) omp_set_num_threads(settings.threads);
   const Options options = bench_options(settings);
-  Backend& device = device_of(options);
+  require_usage(options.objective == "simclr" || options.objective == "barlow_twins", "bench ops: --objective: '",
+                options.objective, "' has operations that are not listed, expected simclr or barlow_twins");
+  Backend& device = bench_device(options);
   const double product = best_product(device, activations_of(options, device)), bandwidth = copy_bandwidth(device);
   std::ostringstream out;
   char line[200];

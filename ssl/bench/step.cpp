@@ -38,6 +38,8 @@ StepContext context_of(const Options& options, std::int64_t step, std::int64_t s
   return {.lr = options.effective_lr(), .step = step, .steps = steps, .images = options.batch};
 }
 
+}  // namespace
+
 Backend& bench_device(const Options& options) {
   require_tunable(options);
   Backend& device = device_of(options);
@@ -47,8 +49,6 @@ Backend& bench_device(const Options& options) {
   device.set_choices(choices);
   return device;
 }
-
-}  // namespace
 
 GivenOptions BenchSettings::of_512_images() {
   GivenOptions given;

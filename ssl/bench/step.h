@@ -49,6 +49,9 @@ using ViewSource = std::function<Views(std::int64_t step)>;
 /// Returns the options with which `pretrain` runs the same steps. Throws UsageError for options of another encoder.
 Options bench_options(const BenchSettings& settings);
 
+/// The options' device, with what --tune sets. Throws UsageError if --tune conflicts with other options.
+Backend& bench_device(const Options& options);
+
 /// Runs warm-up and timed steps. Without `views`, every step uses `bench_views`.
 BenchResult bench_step(const BenchSettings& settings, const ViewSource& views = {});
 

@@ -22,7 +22,7 @@ const std::vector<std::string>& suite_names();
 BenchSettings suite_settings(const std::string& name, BenchSettings common);
 
 /// Returns one object: `setting`, then the fields of bench_report, or `error` with the reason why there are none. On a
-/// GPU, peak_mib includes what earlier settings left in the pool.
+/// GPU, peak_mib includes what earlier settings left in the pool; on the CPU it is the process's peak up to then.
 nlohmann::ordered_json bench_suite(const std::string& name, const BenchSettings& common);
 
 }  // namespace vergence

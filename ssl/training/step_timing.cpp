@@ -53,16 +53,21 @@ class Trial {
   std::int64_t batch() const { return options_.batch; }
   bool begun() const { return begun_; }
 
-  /// The median of a few steps after the warm-up.
+  /// Of the mean step, from a few after the warm-up.
   double seconds(bool recorded) {
     const auto begin = Clock::now();
     for (int i = 0; i < (recorded ? 3 : 1); ++i) step();
-    std::vector<double> times;
+    std::vector<TimedStep> steps;
     do {
-      times.push_back(step());
-    } while (times.size() < (recorded ? 9u : 3u) && seconds_since(begin) < max_seconds / 2);
-    std::nth_element(times.begin(), times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2), times.end());
-    return times[times.size() / 2];
+      const double seconds = step();
+      steps.push_back({seconds, objective_->step_kind()});
+    } while (steps.size() < (recorded ? 9u : 3u) && seconds_since(begin) < max_seconds / 2);
+    const StepCost cost = objective_->cost(options_.batch);
+    if (steps.size() == 1 && steps[0].kind > 0 && cost.occasional > 0) {
+      const double seconds = step();
+      steps.push_back({seconds, objective_->step_kind()});
+    }
+    return mean_step_seconds(steps, cost);
   }
 
  private:
@@ -112,6 +117,20 @@ double seconds_per_image(const Options& options, const TrainingPlan& plan, Backe
 }
 
 }  // namespace
+
+double mean_step_seconds(const std::vector<TimedStep>& steps, const StepCost& cost) {
+  std::vector<double> usual, all;
+  for (const TimedStep& step : steps) {
+    all.push_back(step.seconds);
+    if (step.kind == 0) usual.push_back(step.seconds);
+  }
+  // Too few steps are timed to meet the right share of the occasional ones.
+  const bool scaled = cost.occasional > 0 && !usual.empty();
+  std::vector<double>& times = scaled ? usual : all;
+  const auto middle = times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2);
+  std::nth_element(times.begin(), middle, times.end());
+  return *middle * (scaled ? cost.flops / (cost.flops - cost.occasional) : 1);
+}
 
 StepTime time_step(const Options& options, const TrainingPlan& plan, Backend& device, bool begun) {
   try {

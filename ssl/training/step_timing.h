@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "ssl/steps/plan.h"
 
@@ -12,7 +13,16 @@ struct StepTime {
   std::string why_not;  // why none could be timed
 };
 
-/// Times the step on images of the right shape, without waiting for data: the median of a few after a warm-up. On the
+struct TimedStep {
+  double seconds = 0;
+  int kind = 0;  // Objective::step_kind
+};
+
+/// The time of the mean step: the median, or if only some steps do a part of the work (StepCost::occasional), the
+/// median of those that do not, times the FLOPs of the mean step over theirs. `steps` must not be empty.
+double mean_step_seconds(const std::vector<TimedStep>& steps, const StepCost& cost);
+
+/// Times the step on images of the right shape, without waiting for data: a few after a warm-up. On the
 /// CPU, where a large batch may take minutes, times two smaller batches and extrapolates. Never throws: see `why_not`.
 /// `begun`: as in ObjectiveSetup.
 StepTime time_step(const Options& options, const TrainingPlan& plan, Backend& device, bool begun = false);

@@ -81,6 +81,10 @@ class Rows(unittest.TestCase):
             self.assertIn(each.base, row(each.row).bases)
         self.assertEqual({each.method for each in rows.PRIMARIES}, {"MetaMask", "ICL-MSR", "MRCL", "DSA"})
 
+    def test_the_ends_of_an_interval_are_no_figures(self):
+        said = {"top1": 5, "interval_95": [4, 6], "episodes": {"shots": {"1": {"accuracy": 3, "interval_95": 1}}}}
+        self.assertEqual(judging.flat(said, "x"), {"x top1": 5, "x episodes shots 1 accuracy": 3})
+
     def test_groups(self):
         names = [each.name for each in judging.judgments(row("dsa_best"))]
         self.assertEqual(names[:3], ["home probe", "home adam", "home features"])

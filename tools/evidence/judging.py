@@ -45,8 +45,13 @@ def flat(value, name):
         return {name: value}
     pairs = value.items() if isinstance(value, dict) else enumerate(value)
     return {key: number for inner, part in pairs
-            if (inner not in SETTINGS or isinstance(part, (dict, list))) and inner not in MISSING
+            if (inner not in SETTINGS or nested(part)) and inner not in MISSING
             for key, number in flat(part, f"{name} {inner}").items()}
+
+
+def nested(value):
+    """Whether it holds more than numbers: the ends of an interval are no results."""
+    return isinstance(value, dict) or isinstance(value, list) and any(isinstance(each, (dict, list)) for each in value)
 
 
 def _probe(name):

@@ -109,8 +109,10 @@ class IclMsr final : public MethodObjective {
       if (bilevel_.form != SecondOrder::exact || bilevel_.compare) meta += 2 * own + 6 * strata;
     }
     all.parameters += regularizer_parameters_.size();
-    all.flops += of_strata + weights +
-                 (options_.train == RegularizerTraining::fixed ? 0 : meta / static_cast<double>(options_.every));
+    const double training =
+        options_.train == RegularizerTraining::fixed ? 0 : meta / static_cast<double>(options_.every);
+    all.flops += of_strata + weights + training;
+    if (options_.every > 1) all.occasional += training;
     return all;
   }
 

@@ -5,6 +5,7 @@
 
 #include "kernels/error.h"
 #include "ssl/bench/operands.h"
+#include "ssl/bench/ops.h"
 #include "ssl/bench/suite.h"
 #include "ssl/options/table.h"
 #include "tests/support/complaints.h"
@@ -34,6 +35,12 @@ TEST(BenchSuite, EverySettingIsTheStepItsNameSays) {
   EXPECT_EQ(suite_settings("barlow_twins", common).run.values.objective, "barlow_twins");
   EXPECT_EQ(suite_settings("barlow_twins", common).run.values.batch, 512);
   EXPECT_THROW(suite_settings("no_such", common), UsageError);
+}
+
+TEST(BenchOps, ListsTheOperationsOfTwoObjectivesAlone) {
+  BenchSettings settings = tiny(8);
+  settings.run.set("objective", "byol");
+  expect_contains(message_of([&] { bench_ops(settings); }), {"bench ops: --objective: 'byol' has operations that are"});
 }
 
 TEST(BenchSuite, ASettingThatFailsSaysWhyAndTheNextRuns) {

@@ -79,6 +79,22 @@ TEST(Plan, TimesTheStepsOfEveryObjective) {
   }
 }
 
+TEST(Plan, CountsWorkThatOnlySomeStepsDo) {
+  const auto cost_of = [](const char* every) {
+    Options options = small_options("icl_msr");
+    set_options(options, {{"icl_msr.every", every}, {"icl_msr.strata", "2"}});
+    return small_objective(options)->cost(options.batch);
+  };
+  const StepCost each = cost_of("1"), fourth = cost_of("4");
+  EXPECT_EQ(each.occasional, 0);
+  EXPECT_GT(fourth.occasional, 0);
+  EXPECT_DOUBLE_EQ(fourth.flops + 3 * fourth.occasional, each.flops);
+  const std::vector<TimedStep> steps{{1, 0}, {9, 1}, {2, 0}, {1.5, 0}};
+  EXPECT_EQ(mean_step_seconds(steps, {.flops = 8}), 2) << "one kind of work: the median";
+  EXPECT_EQ(mean_step_seconds(steps, {.flops = 8, .occasional = 4}), 3) << "1.5 of the usual ones, with twice the work";
+  EXPECT_EQ(mean_step_seconds({{9, 1}}, {.flops = 8, .occasional = 4}), 9);
+}
+
 TEST(Plan, OfALargeBatchFollowsFromSmallerOnes) {
   // 192 images are more work than is tried at once.
   Options options = small_options("simclr", 64, 192);
