@@ -31,6 +31,19 @@ std::string decimals_text(double value, int digits) {
   return text;
 }
 
+/// "at least 2 h 5 min" where some start's time is unknown.
+std::string time_taken(const RunHistory& history) {
+  return history.seconds > 0 ? (history.seconds_lack ? "at least " : "") + duration(history.seconds) : "";
+}
+
+/// "0123456789ab, ba9876543210+changes".
+std::string short_commits(const std::vector<std::string>& commits) {
+  std::vector<std::string> texts;
+  for (const std::string& commit : commits)
+    texts.push_back(commit.substr(0, 12) + (commit.ends_with("+changes") ? "+changes" : ""));
+  return listed(texts);
+}
+
 /// The colors of a map.
 std::string class_legend(const std::vector<std::string>& classes) {
   std::string out = "<ul class=\"legend classes\">";
@@ -149,11 +162,11 @@ void Page::add_runs() {
                                          std::to_string(options.seed),
                                          join(options.epochs, extended.empty() ? "" : " (" + extended + ")"),
                                          run.unfinished.empty() ? "finished" : "unfinished: " + run.unfinished,
-                                         history.commit.substr(0, 12),
+                                         short_commits(history.commits),
                                          history.host,
                                          history.device,
                                          history.start,
-                                         history.seconds > 0 ? duration(history.seconds) : ""};
+                                         time_taken(history)};
     table.columns.push_back(run.name);
     for (std::size_t i = 0; i < cells.size(); ++i) table.rows[i].cells.push_back(cells[i]);
   }

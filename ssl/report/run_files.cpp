@@ -7,6 +7,7 @@
 #include <ctime>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "datasets/registry.h"
 #include "engine/io/files.h"
@@ -258,15 +259,47 @@ double seconds_of(const std::string& text) {
   return static_cast<double>(timegm(&time));
 }
 
+/// How long training took over all starts, by the last line of metrics.jsonl that tells. None without one.
+std::optional<double> last_clock(const std::string& metrics) {
+  const std::vector<Line> lines = lines_of(metrics);
+  for (auto line = lines.rbegin(); line != lines.rend(); ++line) {
+    const ResultJson json = parse_ordered_json(line->text);
+    if (!json.is_object() || !json.contains("clock") || !json["clock"].is_object()) continue;
+    const ResultJson& clock = json["clock"];
+    if (clock.contains("seconds") && clock["seconds"].is_number()) return clock["seconds"].get<double>();
+  }
+  return std::nullopt;
+}
+
+/// Of both stages of a run, each with a clock of its own. None if a stage does not tell.
+std::optional<double> trained_seconds(const RunFiles& run) {
+  std::optional<double> all;
+  for (const std::string& path : {run.file("stage1/metrics.jsonl"), run.file("metrics.jsonl")}) {
+    const std::string metrics = file_exists(path) ? read_file(path) : "";
+    if (metrics.empty()) continue;
+    const std::optional<double> seconds = last_clock(metrics);
+    if (!seconds) return std::nullopt;
+    all = all.value_or(0) + *seconds;
+  }
+  return all;
+}
+
+void add_commit(RunHistory& history, const std::string& commit) {
+  std::vector<std::string>& all = history.commits;
+  if (!commit.empty() && std::find(all.begin(), all.end(), commit) == all.end()) all.push_back(commit);
+}
+
+/// A start has a commit of its own if the last one's differs.
 void read_history(RunFiles& run) {
   const std::string path = run.file("run.json");
   if (!file_exists(path)) return;
   const ResultJson record = parse_ordered_json(read_file(path));
   const bool good = record.is_object() && record.contains("runs") && record["runs"].is_array();
   require_usage(good, path, ": is damaged, expected a JSON object with runs");
-  run.history.commit = string_in(record, "commit");
+  const std::string last_commit = string_in(record, "commit");
   for (const ResultJson& each : record["runs"]) {
     if (!each.is_object()) continue;
+    add_commit(run.history, each.contains("commit") ? string_in(each, "commit") : last_commit);
     if (run.history.start.empty()) run.history.start = string_in(each, "start");
     run.history.host = string_in(each, "host");
     run.history.device = string_in(each, "device");
@@ -274,7 +307,15 @@ void read_history(RunFiles& run) {
     run.history.ended = each.contains("exit") && each["exit"].is_number_integer();
     run.history.status = integer_in(each, "exit");
     const double start = seconds_of(string_in(each, "start")), end = seconds_of(string_in(each, "end"));
-    if (start >= 0 && end >= start) run.history.seconds += end - start;
+    if (start >= 0 && end >= start)
+      run.history.seconds += end - start;
+    else
+      run.history.seconds_lack = true;
+  }
+  add_commit(run.history, last_commit);
+  if (const std::optional<double> seconds = trained_seconds(run); seconds && *seconds >= run.history.seconds) {
+    run.history.seconds = *seconds;
+    run.history.seconds_lack = false;
   }
 }
 

@@ -1,71 +1,16 @@
-// Reading run folders, grouping them, and the table in its three formats.
+// Grouping run folders, and the table in its three formats.
 #include "ssl/report/comparison.h"
 
 #include <cmath>
-#include <filesystem>
-#include <fstream>
-#include <functional>
 #include <gtest/gtest.h>
 #include <sstream>
 
-#include "engine/io/safetensors.h"
 #include "ssl/options/table.h"
 #include "ssl/report/table.h"
-#include "tests/support/temporary_folder.h"
+#include "tests/support/run_folders.h"
 
 namespace vergence {
 namespace {
-
-/// Run folders of a few lines.
-class Runs {
- public:
-  std::string add(const std::string& name, Options options, const std::string& metrics = "",
-                  const std::string& results = "", const std::string& record = "") {
-    const std::string path = folder_ / name;
-    std::filesystem::create_directories(path);
-    options.out = path;
-    write(name + "/config.toml", options_to_toml(options));
-    if (!metrics.empty()) write(name + "/metrics.jsonl", metrics);
-    if (!results.empty()) write(name + "/results.jsonl", results);
-    if (!record.empty()) write(name + "/run.json", record);
-    return path;
-  }
-  /// The same with the encoder of the last epoch.
-  template <class... Files>
-  std::string add_finished(const std::string& name, const Options& options, const Files&... files) {
-    const std::string path = add(name, options, files...);
-    write_safetensors(path + "/encoder.safetensors", {}, {{"epoch", std::to_string(options.epochs)}});
-    return path;
-  }
-  void write(const std::string& name, const std::string& text) { std::ofstream(folder_ / name) << text; }
-  std::string path(const std::string& name) const { return folder_ / name; }
-
- private:
-  TemporaryFolder folder_;
-};
-
-Options seeded(std::int64_t seed, const std::string& objective = "simclr") {
-  Options options;
-  options.objective = objective;
-  options.seed = seed;
-  options.epochs = 2;
-  return options;
-}
-
-std::string probe(double top1, const std::string& settings = R"("limit":0)", int epoch = 2) {
-  return join(R"({"tool":"linear_probe","protocol":"lbfgs","judged_on":"cifar10","split":"test","encoder_file":)",
-              R"("a/encoder.safetensors","untrained":false,"epoch":)", epoch, R"(,"step":)", 10 * epoch,
-              R"(,"settings":{"run_seed":7,"threads":2,)", settings, R"(},"figures":{"top1":)", top1, "}}\n");
-}
-
-std::string complaint(const std::function<void()>& act) {
-  try {
-    act();
-  } catch (const UsageError& error) {
-    return error.what();
-  }
-  return "none";
-}
 
 const Section& section_of(const Comparison& comparison, const std::string& title) {
   for (const Section& section : comparison.sections)
@@ -80,75 +25,6 @@ TEST(Spread, IsMeanAndSampleDeviation) {
   const Spread three = spread_of({2, 4, 9});
   EXPECT_DOUBLE_EQ(three.mean, 5);
   EXPECT_DOUBLE_EQ(three.sd, std::sqrt(13));  // (9 + 1 + 16) / 2
-}
-
-TEST(ReadRun, TakesMetricsOfEarlierVersionsToo) {
-  Runs runs;
-  const std::string path = runs.add("a", seeded(1),
-                                    R"({"step":1,"epoch":1,"loss":5,"lr":0.1,"images_per_s":100})"
-                                    "\n"
-                                    R"({"step":2,"epoch":1,"loss":null,"clock":{"seconds":3,"images_per_s":300}})"
-                                    "\n"
-                                    R"({"step":3,"epoch":2,"loss":4,"std":0.5,"clock":{"images_per_s":200}})"
-                                    "\n"
-                                    R"({"step":4,"epoch":2,"lo)");
-  const RunFiles run = read_run(path);
-  EXPECT_EQ(run.name, "a");
-  EXPECT_EQ(run.steps_per_epoch, 2);
-  EXPECT_EQ(run.last_step, 3) << "the line that a kill cut off";
-  ASSERT_NE(run.series("images_per_s"), nullptr);
-  EXPECT_EQ(run.series("images_per_s")->points.size(), 3u);
-  EXPECT_EQ(run.series("images_per_s")->points.back().value, 200);
-  EXPECT_EQ(run.series("loss")->points.size(), 2u) << "null is no value";
-  EXPECT_EQ(run.series("clock"), nullptr);
-  EXPECT_EQ(run.unfinished, "step 3, epoch 2 of 2") << "there is no encoder";
-}
-
-TEST(ReadRun, NamesFileAndLineOfDamage) {
-  Runs runs;
-  const std::string good = R"({"step":1,"epoch":1,"loss":5})";
-  const std::string metrics = runs.add("m", seeded(1), good + "\n{\"step\n" + good + "\n");
-  EXPECT_EQ(complaint([&] { read_run(metrics); }),
-            metrics + "/metrics.jsonl:2: is damaged, expected a JSON object with a step");
-  const std::string results = runs.add("r", seeded(1), good + "\n", probe(50) + "{\"tool\":\"eva\n" + probe(60));
-  EXPECT_EQ(read_run(results).notices, std::vector<std::string>{results + "/results.jsonl:2: is not JSON: skipped"});
-  EXPECT_EQ(read_run(results).results.size(), 2u);
-  const std::string odd = runs.add("o", seeded(1), "", "{\"tool\":\"evaluate\"}\n");
-  EXPECT_EQ(complaint([&] { read_run(odd); }),
-            odd + "/results.jsonl:1: is no result, expected an object with tool and figures");
-  const std::string record = runs.add("j", seeded(1), "", "", "[1,");
-  EXPECT_EQ(complaint([&] { read_run(record); }), record + "/run.json: is damaged, expected a JSON object with runs");
-  const std::string none = runs.path("none");
-  EXPECT_EQ(complaint([&] { read_run(none); }), none + ": is no run folder, expected one that pretrain made");
-  std::filesystem::create_directories(none);
-  EXPECT_EQ(complaint([&] { read_run(none); }),
-            none + ": is no run folder: it has no config.toml, expected one that pretrain made");
-  EXPECT_EQ(complaint([&] { read_runs({metrics + "/../r", results + "/."}); }), results + "/.: given twice");
-}
-
-TEST(ReadRun, SaysWhyARunIsUnfinished) {
-  const auto why = [](const std::string& record) {
-    Runs runs;
-    return read_run(runs.add("a", seeded(1), "{\"step\":3,\"epoch\":1,\"loss\":5}\n", "", record)).unfinished;
-  };
-  const auto record = [](const std::string& exit) {
-    return R"({"commit":"c","runs":[{"start":"2026-01-31T23:59:50Z","end":"2026-02-01T00:01:00Z","exit":)" + exit +
-           "}]}";
-  };
-  EXPECT_EQ(why(record("null")), "step 3, epoch 1 of 2, no end recorded");
-  EXPECT_EQ(why(record("130")), "step 3, epoch 1 of 2, stopped by a signal");
-  EXPECT_EQ(why(record("0")), "step 3, epoch 1 of 2, stopped by --max-steps");
-  EXPECT_EQ(why(record("1")), "step 3, epoch 1 of 2, ended with exit status 1");
-  Runs runs;
-  EXPECT_EQ(read_run(runs.add("a", seeded(1), "", "", record("0"))).history.seconds, 70);
-}
-
-TEST(NumbersIn, GivesEachItsPath) {
-  const std::vector<std::pair<std::string, double>> expected{
-      {"knn.top1", 41.5}, {"m.rows full > back", 2}, {"list[0]", 1}, {"list[1].x", 3}};
-  EXPECT_EQ(numbers_in(R"({"knn":{"top1":41.5,"k":200,"form":"cosine"},"none":null,
-                           "m":{"train":["full"],"test":["fore","back"],"rows":[[null,2]]},"list":[1,{"x":3}]})"),
-            expected);
 }
 
 TEST(Groups, AreRunsThatDifferInTheirSeedAlone) {
@@ -439,13 +315,6 @@ TEST(Table, IsMarkdownAndCsvAndFitsATerminal) {
     std::istringstream lines(table_text(comparison, TableFormat::text, width));
     for (std::string line; std::getline(lines, line);) EXPECT_LE(line.size(), width + 2) << line;  // ± has two bytes
   }
-}
-
-TEST(ReadRun, SkipsALineOfManyBrackets) {
-  Runs runs;
-  const std::string deep = std::string(200000, '[') + std::string(200000, ']');
-  const std::string path = runs.add("deep", seeded(1), "", join("{\"tool\":\"evaluate\",\"figures\":", deep, "}\n"));
-  EXPECT_EQ(read_run(path).notices, std::vector<std::string>{path + "/results.jsonl:1: is not JSON: skipped"});
 }
 
 TEST(Table, EndsAtAnyWidth) {
