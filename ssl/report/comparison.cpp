@@ -7,6 +7,7 @@
 
 #include "engine/text/words.h"
 #include "kernels/error.h"
+#include "ssl/report/figure_names.h"
 
 namespace vergence {
 namespace {
@@ -59,28 +60,25 @@ std::optional<Measured> latest(const RunFiles& run, const Key& key) {
   return found;
 }
 
-/// What kNN was measured on while training, if the user chose it: " (all images)".
-std::string judged_text(const Options& options) {
-  if (options.eval_limit > 0) return join(" (", options.eval_limit, " images)");
-  return options.eval_every > 0 ? " (all images)" : "";
+/// Of the figures of training, those with a row: kNN's, or the others.
+bool is_shown(const std::string& name, bool knn) {
+  if (knn || is_online_knn(name)) return knn && is_online_knn(name);
+  return name == "loss" || name == "std" || name == "rankme" || name == "images_per_s";
 }
 
-/// The last values of training: its loss, and what is measured now and then. Older ones than the last step name their
-/// epoch.
-Measured training_figures(const RunFiles& run) {
+/// The last values of training: kNN's, or its loss and what else is measured now and then. Older ones than the last
+/// step name their epoch. None without any.
+std::optional<Measured> training_figures(const RunFiles& run, bool knn) {
   Measured found;
   if (run.last_step > 0) found.epoch = run.last_epoch;
   for (const Series& series : run.metrics) {
-    const bool knn = series.name.starts_with("knn_");
-    if (!knn && series.name != "loss" && series.name != "std" && series.name != "rankme" &&
-        series.name != "images_per_s")
-      continue;
+    if (!is_shown(series.name, knn)) continue;
     const Series::Point& last = series.points.back();
-    std::string name = series.name + (knn ? judged_text(run.options) : "");
+    std::string name = series.name + judged_text(series.name, run.options);
     if (const std::int64_t epoch = run.epoch_of(last.step); epoch < run.last_epoch) name += join(", epoch ", epoch);
     found.figures.emplace_back(name, last.value);
   }
-  return found;
+  return found.figures.empty() ? std::nullopt : std::optional(found);
 }
 
 /// "10", or all different ones.
@@ -200,18 +198,15 @@ std::vector<Section> result_sections(const std::vector<const RunFiles*>& runs, c
   return sections;
 }
 
-Section training_section(const std::vector<const RunFiles*>& runs, const Grouping& grouping) {
+/// The figures of training images, without a split; or kNN's, of the split test.
+Section training_section(const std::vector<const RunFiles*>& runs, const Grouping& grouping, bool knn) {
   std::set<std::string> data_sets;
-  bool online = false;
   std::vector<std::optional<Measured>> measured;
   for (const RunFiles* run : runs) {
-    measured.push_back(run ? std::optional(training_figures(*run)) : std::nullopt);
-    if (!run) continue;
-    data_sets.insert(run->options.dataset);
-    for (const Series& series : run->metrics) online = online || series.name.starts_with("knn_");
+    measured.push_back(run ? training_figures(*run, knn) : std::nullopt);
+    if (measured.back()) data_sets.insert(run->options.dataset);
   }
-  Section section{"pretrain", "", data_sets.size() == 1 ? *data_sets.begin() : "", online ? "test" : "", "", "",
-                  {},         {}};
+  Section section{"pretrain", "", data_sets.size() == 1 ? *data_sets.begin() : "", knn ? "test" : "", "", "", {}, {}};
   fill(section, measured, grouping);
   return section;
 }
@@ -269,8 +264,10 @@ Comparison compare_runs(const std::vector<RunFiles>& runs) {
                                    runs[run].unfinished, ") and other runs of its group are finished"));
   }
   const std::vector<const RunFiles*> counted = counted_runs(runs, found.grouping);
-  Section training = training_section(counted, found.grouping);
-  if (!training.figures.empty()) found.sections.push_back(std::move(training));
+  for (const bool knn : {false, true}) {
+    Section training = training_section(counted, found.grouping, knn);
+    if (!training.figures.empty()) found.sections.push_back(std::move(training));
+  }
   for (Section& section : result_sections(counted, found.grouping)) found.sections.push_back(std::move(section));
   return found;
 }

@@ -6,6 +6,8 @@
 #include <map>
 #include <utility>
 
+#include "ssl/report/figure_names.h"
+
 namespace vergence {
 namespace {
 
@@ -52,14 +54,21 @@ double x_per_step(const RunFiles& run, bool by_epoch) {
   return by_epoch ? 1 / static_cast<double>(run.steps_per_epoch) : 1;
 }
 
+/// The name tells kNN on some images from kNN on others.
+std::string name_of(const Series& series, const RunFiles& run) {
+  return series.name + judged_text(series.name, run.options);
+}
+
 /// Mean, smallest and largest over the group's runs.
 Curve curve_of(const std::vector<RunFiles>& runs, const RunGroup& group, std::size_t color, const std::string& figure,
                bool by_epoch, double bin_width) {
   std::map<std::int64_t, std::vector<Bin>> all;
   Curve curve{group.label, color, 0, {}};
   for (std::size_t run : group.runs) {
-    const Series* series = runs[run].series(figure);
-    if (!series) continue;
+    const std::vector<Series>& all_series = runs[run].metrics;
+    const auto series = std::find_if(all_series.begin(), all_series.end(),
+                                     [&](const Series& each) { return name_of(each, runs[run]) == figure; });
+    if (series == all_series.end()) continue;
     ++curve.runs;
     for (const auto& [place, bin] : bins_of(*series, x_per_step(runs[run], by_epoch), bin_width))
       all[place].push_back(bin);
@@ -84,19 +93,21 @@ std::vector<LineChart> charts_of(const std::vector<RunFiles>& runs, const std::v
   std::vector<const RunFiles*> shown;
   for (const RunGroup& group : groups)
     for (std::size_t run : group.runs) shown.push_back(&runs[run]);
-  std::vector<std::string> figures;
+  std::vector<std::pair<std::string, std::string>> figures;  // names and titles
   bool by_epoch = true;
   for (const RunFiles* run : shown) {
     if (run->last_step > 0 && run->steps_per_epoch == 0) by_epoch = false;
-    for (const Series& series : run->metrics)
-      if (std::find(figures.begin(), figures.end(), series.name) == figures.end()) figures.push_back(series.name);
+    for (const Series& series : run->metrics) {
+      const std::pair figure{name_of(series, *run), chart_title(series.name) + judged_text(series.name, run->options)};
+      if (std::find(figures.begin(), figures.end(), figure) == figures.end()) figures.push_back(figure);
+    }
   }
   double last = 0;
   for (const RunFiles* run : shown)
     if (run->last_step > 0) last = std::max(last, static_cast<double>(run->last_step) * x_per_step(*run, by_epoch));
   std::vector<LineChart> charts;
-  for (const std::string& figure : figures) {
-    LineChart chart{figure, chart_title(figure), by_epoch ? "epoch" : "step", {}};
+  for (const auto& [figure, title] : figures) {
+    LineChart chart{figure, title, by_epoch ? "epoch" : "step", {}};
     for (std::size_t group = 0; group < groups.size(); ++group) {
       Curve curve = curve_of(runs, groups[group], group, figure, by_epoch, last / static_cast<double>(most_points));
       if (!curve.points.empty()) chart.curves.push_back(std::move(curve));

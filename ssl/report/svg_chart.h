@@ -22,7 +22,7 @@ struct Curve {
 };
 
 struct LineChart {
-  std::string figure, title, x_title;  // figure: the key in metrics.jsonl
+  std::string figure, title, x_title;  // figure: its name, for data-figure
   std::vector<Curve> curves;
 };
 

@@ -53,13 +53,13 @@ def metrics_of(run):
 
 
 def figures_of(run):
-    """The figures with a finite value; of the clock only the rate."""
+    """The figures with a finite value; of the clock only the rate. kNN's names say on what."""
     names = set()
     for line in metrics_of(run):
         clock = line.pop("clock", {})
         line.update({k: v for k, v in clock.items() if k == "images_per_s"})
         names |= {k for k, v in line.items() if k not in ("step", "epoch") and v is not None and math.isfinite(v)}
-    return names
+    return {name + (" (60 images)" if name.startswith("knn_") else "") for name in names}
 
 
 class Parsed(html.parser.HTMLParser):
@@ -96,6 +96,8 @@ def check_compare(runs):
     last = {name: [line for line in metrics_of(path) if "knn_cosine_200" in line][-1] for name, path in runs.items()}
     rows = list(csv.DictReader(io.StringIO(must("compare", *runs.values(), "--format", "csv"), newline="")))
     knn = {row["group"]: row for row in rows if row["figure"] == "knn_cosine_200 (60 images)"}
+    splits = {(row["figure"].startswith("knn_"), row["split"]) for row in rows if row["tool"] == "pretrain"}
+    check("CSV: only kNN is of the split test", splits == {(True, "test"), (False, "")}, splits)
     values = [last[name]["knn_cosine_200"] for name in ("s1", "s2")]
     check("CSV: a row for each group", sorted(knn) == ["dsa", "metamask", "mrcl", "simclr"], knn)
     both = knn["simclr"]

@@ -278,20 +278,40 @@ TEST(Compare, TakesTheLastFiguresOfTraining) {
                               R"({"step":2,"epoch":2,"loss":4})"
                               "\n";
   const Comparison found = compare_runs(read_runs({runs.add("a", seeded(1), metrics)}));
-  ASSERT_EQ(found.sections.size(), 1u);
-  std::vector<std::string> shown;
-  for (const Figure& figure : found.sections[0].figures)
-    shown.push_back(figure.name + " " + shown_spread(figure.values[0]));
-  EXPECT_EQ(shown, (std::vector<std::string>{"loss 4.000", "knn_cosine_200, epoch 1 30.00", "std, epoch 1 0.5000"}));
+  ASSERT_EQ(found.sections.size(), 2u);
+  using Shown = std::vector<std::string>;
+  EXPECT_EQ(found.sections[0].title(), "pretrain on confounded_shapes") << "training images are no split test";
+  EXPECT_EQ(names_and_values(found.sections[0]), (Shown{"loss 4.000", "std, epoch 1 0.5000"}));
+  EXPECT_EQ(found.sections[1].title(), "pretrain on confounded_shapes test");
+  EXPECT_EQ(names_and_values(found.sections[1]), (Shown{"knn_cosine_200, epoch 1 30.00"}));
   EXPECT_EQ(found.states[0], "unfinished: step 2, epoch 2 of 2");
-  // kNN on all images, as --eval-every asks for, is another figure than that on the planned ones.
-  Options every = seeded(2);
-  every.eval_every = 1;
-  const std::string both = R"({"step":1,"epoch":1,"knn_cosine_200":40})"
-                           "\n";
-  const Comparison mixed = compare_runs(read_runs({runs.add("b", seeded(1), both), runs.add("c", every, both)}));
-  EXPECT_EQ(names_and_values(mixed.sections.at(0)),
-            (std::vector<std::string>{"knn_cosine_200 40.00", "knn_cosine_200 (all images) 40.00"}));
+  const std::string csv = table_text(found, TableFormat::csv, 80);
+  for (const char* line : {",pretrain,,confounded_shapes,,,2,loss,4,,1,,\r\n",
+                           ",pretrain,,confounded_shapes,,,2,\"std, epoch 1\",0.5,,1,,\r\n",
+                           ",pretrain,,confounded_shapes,test,,2,\"knn_cosine_200, epoch 1\",30,,1,,\r\n"})
+    EXPECT_NE(csv.find(line), std::string::npos) << line << csv;
+}
+
+TEST(Compare, TellsKnnOnSomeImagesFromKnnOnOthers) {
+  Runs runs;
+  const auto options = [](std::int64_t seed, std::int64_t eval_every, std::int64_t limit) {
+    Options options = seeded(seed);
+    options.eval_every = eval_every;
+    options.limit = limit;
+    return options;
+  };
+  const auto knn = [](int value) { return join(R"({"step":1,"epoch":1,"knn_cosine_200":)", value, "}\n"); };
+  const Comparison found = compare_runs(
+      read_runs({runs.add("a", options(1, 0, 0), knn(30)), runs.add("b", options(2, 1, 0), knn(40)),
+                 runs.add("c", options(1, 0, 1000), knn(50)), runs.add("d", options(1, 0, 10'000), knn(60))}));
+  ASSERT_EQ(found.sections.size(), 1u);
+  using Shown = std::vector<std::string>;
+  const auto values = [&](std::size_t group) { return names_and_values(found.sections[0], group); };
+  EXPECT_EQ(values(0), (Shown{"knn_cosine_200 30.00", "knn_cosine_200 (all images) 40.00",
+                              "knn_cosine_200 (200 images against 1000) "}));
+  EXPECT_EQ(values(1), (Shown{"knn_cosine_200 ", "knn_cosine_200 (all images) ",
+                              "knn_cosine_200 (200 images against 1000) 50.00"}));
+  EXPECT_EQ(values(2).at(0), "knn_cosine_200 60.00") << "as many as usual";
 }
 
 TEST(Table, IsMarkdownAndCsvAndFitsATerminal) {

@@ -106,6 +106,27 @@ TEST(Curves, LeaveOutWhatTheGroupLeavesOut) {
   EXPECT_DOUBLE_EQ(chart.curves.at(0).points[0].mean, 1);
 }
 
+TEST(Curves, OfKnnOnOtherImagesAreApart) {
+  std::vector<RunFiles> runs{run_with(1, 10, 0), run_with(2, 10, 0), run_with(1, 10, 0)};
+  runs[1].options.eval_every = 1;  // of the first run's group all the same
+  runs[2].options.limit = 1000;
+  for (RunFiles& run : runs) run.metrics.push_back({"knn_cosine_200_masked", {{10, 50}}});
+  const std::vector<LineChart> charts = charts_of(runs, {{{0, 1}, "full"}, {{2}, "less"}});
+  ASSERT_EQ(charts.size(), 4u);
+  EXPECT_EQ(charts[0].curves.at(0).runs, 2) << "the loss";
+  const std::string name = "knn_cosine_200_masked", title = "kNN top-1 in %, k = 200, cosine, with the mask";
+  const std::vector<std::string> remarks{"", " (all images)", " (200 images against 1000)"},
+      labels{"full", "full", "less"};
+  for (std::size_t i = 0; i < 3; ++i) {
+    const LineChart& chart = charts[i + 1];
+    EXPECT_EQ(chart.figure, name + remarks[i]);
+    EXPECT_EQ(chart.title, title + remarks[i]);
+    ASSERT_EQ(chart.curves.size(), 1u) << chart.title;
+    EXPECT_EQ(chart.curves[0].label, labels[i]);
+    EXPECT_EQ(chart.curves[0].runs, 1) << chart.title;
+  }
+}
+
 TEST(LogScale, IsForValuesFarAboveTheOthers) {
   LineChart chart{"loss", "Loss", "epoch", {{"a", 0, 1, {{0, 1, 1, 1}, {1, 2, 2, 2}, {2, 3, 3, 3}}}}};
   EXPECT_FALSE(has_log_scale(chart));
