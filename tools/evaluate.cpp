@@ -108,8 +108,8 @@ int run(const SubjectOptions& subject_options, const EvaluateOptions& options) {
   settings.seed = static_cast<std::uint64_t>(options.seed);
   const nlohmann::ordered_json about = subject.description();
   const auto told = [&](const char* key) { return about.contains(key) ? json_text(about[key]) : "?"; };
-  settings.heading = join(subject.path, subject_options.untrained ? " (initial weights)" : "", ", epoch ",
-                          told("epoch"), ", step ", told("step"), ", ", subject.judged_where());
+  settings.heading = join(subject.path, subject.weights_note(), ", epoch ", told("epoch"), ", step ", told("step"),
+                          ", ", subject.judged_where());
   const auto show = [](const std::string& line) {
     std::printf("%s\n", printable(line).c_str());
     std::fflush(stdout);

@@ -165,9 +165,8 @@ int run(const SubjectOptions& subject_options, const FinetuneOptions& options) {
   json["seconds"] = two_decimals(seconds);
   out.write(json, subject, {"finetune", "finetune", own, settings.seed, test.rows(), figures});
   std::printf("%s%s: fine-tuned on %s of %s, %lld %s images, %.1f s; written to %s\n", printable(subject.path).c_str(),
-              subject_options.untrained ? " (initial weights)" : "",
-              counted(static_cast<std::int64_t>(images.size()), "image").c_str(), subject.data.name.c_str(),
-              static_cast<long long>(test.rows()), subject.options.split.c_str(), seconds,
+              subject.weights_note().c_str(), counted(static_cast<std::int64_t>(images.size()), "image").c_str(),
+              subject.data.name.c_str(), static_cast<long long>(test.rows()), subject.options.split.c_str(), seconds,
               printable(out.path()).c_str());
   std::printf("95 %% interval of top1: %s (%lld resamples of the images)\n", interval.text().c_str(),
               static_cast<long long>(bootstrap_resamples));

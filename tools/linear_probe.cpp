@@ -195,8 +195,8 @@ int probe(const SubjectOptions& subject_options, const ProbeOptions& probe_optio
   own.erase("seed");
   out.write(json, subject, {"linear_probe", name_of(settings.protocol), own, settings.seed, test.rows(), figures});
   std::printf("%s%s: %s probe on %s, %lld %s images, %.1f s; written to %s\n", printable(subject.path).c_str(),
-              subject_options.untrained ? " (initial weights)" : "", name_of(settings.protocol),
-              subject.data.name.c_str(), static_cast<long long>(test.rows()), subject.options.split.c_str(), seconds,
+              subject.weights_note().c_str(), name_of(settings.protocol), subject.data.name.c_str(),
+              static_cast<long long>(test.rows()), subject.options.split.c_str(), seconds,
               printable(out.path()).c_str());
   std::printf("95 %% interval of top1: %s (%lld resamples of the images)\n", interval.text().c_str(),
               static_cast<long long>(bootstrap_resamples));

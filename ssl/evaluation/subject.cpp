@@ -125,6 +125,20 @@ std::vector<ViewSettings> trained_views(const Options& config, const ExtractSett
   return view_settings(config, like);
 }
 
+/// Replaces the encoder by one of random weights. A run with --init began with others, which a notice says.
+void forget_training(Subject& subject, const std::optional<Options>& config) {
+  EncoderSettings settings = subject.encoder.settings();
+  if (config) settings.take_initial(config->components);
+  subject.encoder = make_encoder(settings, {*subject.backend, static_cast<std::uint64_t>(subject.run_seed)});
+  subject.statistics = {};
+  if (!config || config->init.empty()) return;
+  subject.began_with = config->init;
+  const std::string& prefix = config->init_prefix;
+  subject.encoder_notices.push_back(
+      join("the run began with other weights than these random ones: judge those with --encoder-file ", config->init,
+           prefix.empty() ? "" : " --prefix " + prefix));
+}
+
 /// A metadata entry as a number if it is one, otherwise as text.
 nlohmann::ordered_json number_or_text(const std::string& text) {
   if (const std::optional<std::int64_t> value = number_of<std::int64_t>(text)) return *value;
@@ -157,7 +171,8 @@ void add_encoder_options(CLI::App& app, SubjectOptions& options) {
 
 void add_subject_options(CLI::App& app, SubjectOptions& options, const SubjectWords& words) {
   add_encoder_options(app, options);
-  app.add_flag("--untrained", options.untrained, "the same architecture with its initial weights: the baseline");
+  app.add_flag("--untrained", options.untrained,
+               "the same architecture with random weights, those that a run without --init starts from: the baseline");
   for (const ToolOption& option : std::vector<ToolOption>{
            {.name = "dataset", .otherwise = "the training data set", .help = "data set to evaluate on"},
            {.name = "data", .otherwise = "the run's"},
@@ -174,7 +189,7 @@ void add_subject_options(CLI::App& app, SubjectOptions& options, const SubjectWo
                  "N images of each split only: the first, or of image files evenly spaced ones; 0: all")
       ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 40));
   app.add_option("--run-seed", options.run_seed,
-                 "seed of rendered images and initial weights; default: the run's, 1 with --encoder-file")
+                 "seed of rendered images and --untrained; default: the run's, 1 with --encoder-file")
       ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 53));
   for (const ToolOption& option : std::vector<ToolOption>{
            {.name = "device"},
@@ -288,14 +303,10 @@ Subject open_subject(const SubjectOptions& options) {
   subject.encoder = trained.encoder;
   subject.statistics = trained.statistics;
   subject.metadata = trained.metadata;
-  EncoderSettings settings = trained.encoder.settings();
+  const EncoderSettings& settings = trained.encoder.settings();
   require_usage(settings.channels <= max_channels, subject.path, ": the encoder takes ", settings.channels,
                 " channels, expected at most ", max_channels);
-  if (options.untrained) {
-    if (config) settings.take_initial(config->components);
-    subject.encoder = make_encoder(settings, {*subject.backend, static_cast<std::uint64_t>(subject.run_seed)});
-    subject.statistics = {};
-  }
+  if (options.untrained) forget_training(subject, config);
   subject.extract.image_size = settings.image_size;
   subject.extract.channels = settings.channels;
   subject.extract.mean = channels_from(subject.metadata, "mean", settings.channels, subject.path);
@@ -316,6 +327,7 @@ nlohmann::ordered_json Subject::description() const {
   nlohmann::ordered_json json;
   json["encoder_file"] = path;
   json["untrained"] = options.untrained;
+  if (!began_with.empty()) json["began_with"] = began_with;
   for (const char* key : {"objective", "epoch", "step"})
     if (const auto found = metadata.find(key); found != metadata.end()) json[key] = number_or_text(found->second);
   for (const char* key : {"config_xxh128", "config_sha256"})  // older versions write the latter
@@ -357,6 +369,11 @@ void Subject::verify() const {
 
 std::string Subject::judged_where() const {
   return transfers() ? join("trained on ", trained_on, ", judged on ", data.name) : "on " + data.name;
+}
+
+std::string Subject::weights_note() const {
+  if (!options.untrained) return "";
+  return began_with.empty() ? " (initial weights)" : " (random weights)";
 }
 
 double two_decimals(double percent) { return std::round(percent * 100) / 100; }

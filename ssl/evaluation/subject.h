@@ -26,13 +26,13 @@ struct SubjectOptions {
   // What another program's file does not say:
   std::string prefix;
   GivenOptions described;  // stem, image-size, mean, std
-  bool untrained = false;  // use the same architecture with its initial weights
+  bool untrained = false;  // use the same architecture with random weights, the initial ones of a run without --init
   /// Options of pretrain that override the run's. --device, --precision and --decode (exact) are never the run's;
   /// --dataset defaults to the training data set.
   GivenOptions judged = exactly_decoded();
   std::string split;           // the judged split; probes train on probe_split(split). Empty: open_subject chooses
   std::int64_t limit = 0;      // only the first N images of each split; 0: all
-  std::int64_t run_seed = -1;  // for rendered images and initial weights; -1: the run's, or 1 for a file without a run
+  std::int64_t run_seed = -1;  // for rendered images and random weights; -1: the run's, or 1 for a file without a run
   int threads = 0;             // 0: OMP_NUM_THREADS
   std::string out;             // the verdict's file; empty: in the encoder's folder
   bool hashed = false;         // whether Subject::encoder_xxh128 is wanted, for which the file is read twice more
@@ -71,10 +71,11 @@ struct Subject {
   DType precision = DType::f32;
   Backend* backend = nullptr;
   std::int64_t run_seed = 1;
-  std::string trained_on;        // the training data set; empty: unknown, or initial weights
+  std::string trained_on;        // the training data set; empty: unknown, or random weights
   std::string cifar100_classes;  // the CIFAR-100 classes, if trained on it: all or fc100_base; empty: unknown
+  std::string began_with;        // the file of the run's --init, if random weights are judged instead; else empty
   std::string notice;            // a line about what is judged; usually empty
-  std::vector<std::string> encoder_notices;  // what was assumed about another program's encoder
+  std::vector<std::string> encoder_notices;  // what was assumed about another program's encoder; began_with
   std::vector<ViewSettings> views;           // the run's two training views; none for a file without a run
 
   /// Returns the encoder in eval mode; the subject must outlive it.
@@ -90,6 +91,9 @@ struct Subject {
   bool transfers() const { return !trained_on.empty() && trained_on != data.name; }
   /// "on cifar10", or "trained on cifar10, judged on stl10".
   std::string judged_where() const;
+  /// Follows the encoder's path in a tool's lines: "" or " (initial weights)", where a run began with others " (random
+  /// weights)".
+  std::string weights_note() const;
 };
 
 /// The encoder at `path`, which encoder_path gave. What another program's file lacks comes from the options, mean and

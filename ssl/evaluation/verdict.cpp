@@ -68,6 +68,7 @@ nlohmann::ordered_json result_line(const Subject& subject, const Judgment& judgm
   if (about.contains("extended")) line["extended"] = about["extended"];
   line["seed"] = judgment.seed;
   line["untrained"] = told("untrained");
+  if (about.contains("began_with")) line["began_with"] = about["began_with"];
   line["test_images"] = judgment.test_images;
   line["figures"] = judgment.figures;
   return line;

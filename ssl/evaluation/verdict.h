@@ -14,7 +14,7 @@
 namespace vergence {
 
 /// Returns the file for the results: --out, or <name>.json in the encoder's folder, with suffixes "_on_<data set>" if
-/// the encoder was trained on another data set than --dataset, "_val" for that split, "_untrained" for initial weights.
+/// the encoder was trained on another data set than --dataset, "_val" for that split, "_untrained" for --untrained.
 /// Throws UsageError if the options name no encoder, or if --out names existing weights, options or metrics.
 std::string verdict_path(const SubjectOptions& options, const std::string& name);
 

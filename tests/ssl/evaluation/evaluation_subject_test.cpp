@@ -43,9 +43,8 @@ class StoredEncoder : public testing::Test {
     extract_.std = {0.2f, 0.25f, 0.3f};
   }
 
-  void save() {
+  void save(Options options = {}) {
     save_encoder(folder_ / "encoder.safetensors", encoder_, statistics_, metadata_);
-    Options options;
     options.seed = 3;
     options.components.get<ResNetSettings>().width = 4;
     write_atomically(folder_ / "config.toml", options_to_toml(options));
@@ -67,6 +66,14 @@ class StoredEncoder : public testing::Test {
   Metadata metadata_{{"mean", "0.4,0.5,0.6"}, {"std", "0.2,0.25,0.3"}, {"dataset", "confounded_shapes"},
                      {"epoch", "7"},          {"step", "70"},          {"objective", "simclr"}};
 };
+
+/// A line of results.jsonl without a tool's own settings.
+nlohmann::ordered_json line_of(const Subject& subject) {
+  Judgment judgment{
+      .tool = "evaluate", .protocol = "evaluate", .settings = nlohmann::ordered_json::object(), .figures = {}};
+  judgment.figures["top1"] = 50;
+  return result_line(subject, judgment, "2026-01-31T23:59:59Z");
+}
 
 TEST_F(StoredEncoder, FeaturesAreTheEvalForwardOfNormalisedImagesInOrder) {
   const Dataset dataset = open_dataset(data_, "test");
@@ -260,6 +267,32 @@ TEST_F(StoredEncoder, UntrainedHasTheInitialWeightsOfTheRunsSeed) {
   const Dataset dataset = open_dataset(subject.data, "test");
   EXPECT_EQ(extract_features(subject.encode(), dataset, extract_, cpu_backend()).values,
             extract_features(encode_with(initial, fresh), dataset, extract_, cpu_backend()).values);
+}
+
+TEST_F(StoredEncoder, UntrainedIsNotWhatARunWithInitBeganWith) {
+  SubjectOptions options = run();
+  options.untrained = true;
+  save();
+  const Subject plain = open_subject(options);
+  EXPECT_EQ(plain.weights_note(), " (initial weights)");
+  EXPECT_TRUE(plain.encoder_notices.empty());
+  EXPECT_FALSE(plain.description().contains("began_with"));
+  Options config;
+  config.init = folder_ / "first.pth";
+  config.init_prefix = "momentum_backbone";
+  save(config);
+  const Subject subject = open_subject(options);
+  EXPECT_EQ(subject.weights_note(), " (random weights)");
+  EXPECT_EQ(subject.encoder_notices,
+            std::vector<std::string>{"the run began with other weights than these random ones: judge those with "
+                                     "--encoder-file " +
+                                     config.init + " --prefix momentum_backbone"});
+  EXPECT_EQ(subject.description()["began_with"], config.init);
+  EXPECT_EQ(line_of(subject)["began_with"], config.init);
+  const Subject trained = open_subject(run());
+  EXPECT_EQ(trained.weights_note(), "");
+  EXPECT_TRUE(trained.encoder_notices.empty());
+  EXPECT_FALSE(trained.description().contains("began_with"));
 }
 
 TEST_F(StoredEncoder, ConvolutionsAreTheRunsUnlessOthersAreAskedFor) {
