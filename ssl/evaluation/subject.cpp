@@ -326,6 +326,7 @@ Subject open_subject(const SubjectOptions& options) {
 nlohmann::ordered_json Subject::description() const {
   nlohmann::ordered_json json;
   json["encoder_file"] = path;
+  if (!options.prefix.empty()) json["prefix"] = options.prefix;
   json["untrained"] = options.untrained;
   if (!began_with.empty()) json["began_with"] = began_with;
   for (const char* key : {"objective", "epoch", "step"})

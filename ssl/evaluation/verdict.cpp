@@ -9,6 +9,7 @@
 #include "engine/text/utc_time.h"
 #include "engine/version.h"
 #include "kernels/error.h"
+#include "models/weights/encoder_weights.h"
 #include "models/weights/tensor_file.h"
 
 namespace vergence {
@@ -30,6 +31,12 @@ void expect_no_input(const std::string& out) {
   const Destination place = destination_of(out);
   require_usage(!place.exists || !place.is_regular() || holds_verdict(place.path), out,
                 ": exists and is not a result, expected the name of another file");
+}
+
+/// What of the description the encoder's file does not say itself, so that results of one file may differ in it.
+std::vector<std::string> unsaid_by_file(const Subject& subject) {
+  if (!describes_encoder(subject.metadata)) return {"prefix", "stem", "mean", "std"};
+  return subject.options.described.names;
 }
 
 }  // namespace
@@ -61,6 +68,8 @@ nlohmann::ordered_json result_line(const Subject& subject, const Judgment& judgm
   nlohmann::ordered_json settings;
   for (const char* key : {"limit", "classes", "jpeg", "decode", "image_size", "eval_resize", "run_seed", "precision",
                           "device", "threads"})
+    if (about.contains(key)) settings[key] = about[key];
+  for (const std::string& key : unsaid_by_file(subject))
     if (about.contains(key)) settings[key] = about[key];
   settings.update(judgment.settings);
   line["settings"] = settings;

@@ -10,6 +10,7 @@
 
 #include "engine/io/files.h"
 #include "engine/ops/ops.h"
+#include "engine/text/json_text.h"
 #include "kernels/random.h"
 #include "models/encoder_file.h"
 #include "models/encoders/resnet.h"
@@ -18,6 +19,7 @@
 #include "ssl/evaluation/subject.h"
 #include "ssl/evaluation/verdict.h"
 #include "ssl/options/options.h"
+#include "ssl/report/run_files.h"
 #include "tests/support/complaints.h"
 #include "tests/support/temporary_folder.h"
 
@@ -293,6 +295,69 @@ TEST_F(StoredEncoder, UntrainedIsNotWhatARunWithInitBeganWith) {
   EXPECT_EQ(trained.weights_note(), "");
   EXPECT_TRUE(trained.encoder_notices.empty());
   EXPECT_FALSE(trained.description().contains("began_with"));
+}
+
+TEST_F(StoredEncoder, ResultsOfOneFileSayWhatItDoesNot) {
+  save();
+  // Two encoders in a file of another program.
+  const EncoderEntries entries(encoder_, statistics_);
+  std::vector<TensorEntry> both;
+  for (const char* prefix : {"backbone.", "momentum_backbone."})
+    for (TensorEntry entry : entries.entries()) {
+      entry.name = prefix + entry.name;
+      both.push_back(entry);
+    }
+  write_safetensors(folder_ / "other.safetensors", both);
+  SubjectOptions options;
+  options.encoder_file = folder_ / "other.safetensors";
+  options.judged.values.device = "cpu";
+  options.judged.set("dataset", "confounded_shapes");
+  for (const auto& [name, value] : {std::pair("image-size", "32"), {"mean", "0.4,0.5,0.6"}, {"std", "0.2,0.25,0.3"}})
+    options.described.set(name, value);
+  const auto with = [&](const char* name, const char* value) {
+    SubjectOptions changed = options;
+    if (std::string(name) == "prefix")
+      changed.prefix = value;
+    else
+      changed.described.set(name, value);
+    return changed;
+  };
+  std::vector<SubjectOptions> judged{options,
+                                     with("prefix", "backbone"),
+                                     with("prefix", "momentum_backbone"),
+                                     with("stem", "cifar_padding2"),
+                                     with("mean", "0.4,0.5,0.5"),
+                                     with("std", "0.2,0.25,0.25")};
+  std::string lines;
+  for (const SubjectOptions& each : judged) lines += json_text(line_of(open_subject(each))) + "\n";
+  write_atomically(folder_ / "results.jsonl", lines);
+  const std::vector<Result> results = read_run(folder_.path()).results;
+  ASSERT_EQ(results.size(), judged.size());
+  for (std::size_t i = 0; i < results.size(); ++i)
+    for (std::size_t j = 0; j < i; ++j) EXPECT_NE(results[i].settings, results[j].settings) << i << " " << j;
+  EXPECT_EQ(results[2].settings.at("prefix"), "momentum_backbone");
+  EXPECT_EQ(results[3].settings.at("stem"), "cifar_padding2");
+  EXPECT_EQ(results[4].settings.at("mean"), "[0.4,0.5,0.5]");
+  EXPECT_EQ(open_subject(judged[1]).description()["prefix"], "backbone");
+  EXPECT_FALSE(open_subject(options).description().contains("prefix"));
+}
+
+/// As their lines always left it out. Some of earlier versions have no mean or std.
+TEST_F(StoredEncoder, ResultsOfOurFilesAddOnlyWhatTheyLack) {
+  save();
+  const auto told = [&](const SubjectOptions& each) {
+    const nlohmann::ordered_json settings = line_of(open_subject(each))["settings"];
+    return std::pair(settings.contains("stem"), settings.contains("mean"));
+  };
+  EXPECT_EQ(told(run()), std::pair(false, false));
+  SubjectOptions own;
+  own.encoder_file = folder_ / "encoder.safetensors";
+  own.judged.values.device = "cpu";
+  EXPECT_EQ(told(own), std::pair(false, false));
+  metadata_.erase("mean");
+  save();
+  own.described.set("mean", "0.4,0.5,0.6");
+  EXPECT_EQ(told(own), std::pair(false, true));
 }
 
 TEST_F(StoredEncoder, ConvolutionsAreTheRunsUnlessOthersAreAskedFor) {
