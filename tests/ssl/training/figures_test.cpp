@@ -9,6 +9,8 @@
 #include "kernels/communicators/threads.h"
 #include "models/encoder_file.h"
 #include "ssl/evaluation/features/features.h"
+#include "ssl/evaluation/neighbors/knn.h"
+#include "ssl/evaluation/subject.h"
 #include "ssl/training/validation.h"
 #include "tests/support/complaints.h"
 #include "tests/support/small_objectives.h"
@@ -153,6 +155,35 @@ TEST_F(OnlineFiguresTest, AreWhatEvaluationComputesOfTheSameImages) {
   const Collapse expected = collapse_of(extract_features(encode, images, settings, cpu_backend()));
   EXPECT_NEAR(last["std"].get<double>(), expected.std, 1e-5);
   EXPECT_NEAR(last["rankme"].get<double>(), expected.rank_me, 1e-4 * expected.rank_me);
+}
+
+TEST_F(OnlineFiguresTest, KnnIsOfFullImagesWhateverTheRunSees) {
+  Options options = tiny("run");
+  options.eval_every = options.epochs;
+  options.eval_limit = 300;
+  set_option(options, "confounded_shapes.version", "foreground_only");
+  pretrain(options);
+  const nlohmann::json last = metrics_of(folder_, "run").back();
+  // as evaluate would
+  SubjectOptions judged;
+  judged.run = folder_ / "run";
+  judged.judged.values.device = "cpu";
+  judged.limit = options.eval_limit;
+  Subject subject = open_subject(judged);
+  const auto features = [&](const char* split) {
+    return extract_features(subject.encode(), open_dataset(subject.data, split), subject.extract, cpu_backend());
+  };
+  const KnnAccuracy expected = knn_accuracy(features("probe"), features("test"), cpu_backend());
+  EXPECT_DOUBLE_EQ(last["knn_cosine_200"].get<double>(), expected.cosine_200.top1);
+  EXPECT_DOUBLE_EQ(last["knn_euclidean_5"].get<double>(), expected.euclidean_5.top1);
+
+  RunData data(options);
+  DatasetSettings settings = dataset_settings(options);
+  settings.limit = 8;
+  EXPECT_EQ(data.pictured(8).pixels, open_dataset(settings, "probe").pixels) << "pictures are of what the run sees";
+  settings.components = {};
+  for (const char* split : {"probe", "test"})
+    EXPECT_EQ(data.judged(split, 8).pixels, open_dataset(settings, split).pixels) << split;
 }
 
 TEST_F(OnlineFiguresTest, AResumedRunHasTheSame) {
