@@ -59,8 +59,8 @@ class PackedImages {
   std::vector<std::string> classes_, names_;
 };
 
-/// A split of the packed file `settings.directory`, by the rules of datasets/readers/images/folder.h. Skips images
-/// that were unreadable when it was made.
+/// A split of the packed file `settings.directory`, by the rules of datasets/readers/images/folder.h for the images
+/// that were readable when it was made. The folder's tenths and limits count the unreadable ones too.
 Dataset open_packed_images(const DatasetSettings& settings, const std::string& split);
 
 }  // namespace vergence
