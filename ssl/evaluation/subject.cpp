@@ -18,6 +18,7 @@
 #include "engine/text/printable.h"
 #include "engine/text/words.h"
 #include "models/weights/encoder_weights.h"
+#include "models/weights/normalization.h"
 #include "ssl/options/options.h"
 #include "ssl/options/table.h"
 #include "ssl/steps/setup.h"
@@ -219,20 +220,12 @@ ChannelValues channels_from(const Metadata& metadata, const std::string& key, st
   const auto found = metadata.find(key);
   require_usage(found != metadata.end(), path, ": does not say the '", key,
                 "' of the images that the encoder was trained with: give the channels' values with --", key);
-  ChannelValues values{};
-  std::string_view text = found->second;
-  bool good = text.starts_with('[') == text.ends_with(']');
-  if (good && text.starts_with('[')) text = text.substr(1, text.size() - 2);
-  const char *at = text.data(), *end = at + text.size();
-  for (std::size_t i = 0; i < static_cast<std::size_t>(channels) && good; ++i) {
-    while (at != end && (*at == ' ' || (i > 0 && *at == ','))) ++at;
-    const auto [next, error] = std::from_chars(at, end, values[i]);
-    good = error == std::errc() && std::isfinite(values[i]) && (key != "std" || values[i] > 0);
-    at = next;
-  }
-  require_usage(good && at == end, path, ": metadata '", key, "' is '", found->second, "', expected ",
+  const std::optional<ChannelValues> values = channel_values(found->second, channels);
+  const bool good = values && (key != "std" ||
+                               std::all_of(values->begin(), values->begin() + channels, [](float v) { return v > 0; }));
+  require_usage(good, path, ": metadata '", key, "' is '", found->second, "', expected ",
                 channels == 1 ? "a number" : join(channels, " numbers"), key == "std" ? " above 0" : "");
-  return values;
+  return *values;
 }
 
 std::vector<double> decimals(const ChannelValues& values, std::int64_t channels) {

@@ -20,9 +20,10 @@ ObjectiveSetup of_begun(ObjectiveSetup setup, bool begun) {
 }
 
 /// `report` receives what was taken from the file of --init.
-std::unique_ptr<Objective> objective_of(ObjectiveSetup setup, bool restored, std::string& report) {
+std::unique_ptr<Objective> objective_of(ObjectiveSetup setup, const ViewSettings& view, bool restored,
+                                        std::string& report) {
   std::optional<InitialWeights> initial;
-  if (!restored) initial = initial_weights(setup);
+  if (!restored) initial = initial_weights(setup, view);
   if (initial) {
     report = initial->report;
     setup.initial = &initial->trained;
@@ -43,7 +44,7 @@ RunSetup::RunSetup(const Options& given, RunData& images, Backend& device, bool 
       schedule(options, steps_per_epoch),
       objective(objective_of(
           of_begun(objective_setup(options, view.size, backend, view.channels, sharing.tensors), restored || begun),
-          restored, initial)),
+          view, restored, initial)),
       plan(make_plan(options, data.train(), *objective, backend, sharing)),
       last_step(options.max_steps ? std::min(options.max_steps, schedule.steps()) : schedule.steps()),
       config(options_to_toml(options)) {
