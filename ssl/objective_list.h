@@ -27,6 +27,9 @@ struct ObjectiveEntry {
   /// Passes that run's encoder file to the objective's settings, where it is neither saved nor compared. Empty: that
   /// run is still to come, and the objective is made only for a plan.
   void (*take_encoder)(Options& options, const std::string& file) = nullptr;
+  /// What a run of these options, whose images become such views, should be told before its first step: one line, or
+  /// empty.
+  std::string (*notice)(const Options& options, const ViewSettings& view) = nullptr;
 };
 
 /// Sorted by name.

@@ -6,6 +6,7 @@
 #include "engine/text/printable.h"
 #include "engine/text/words.h"
 #include "kernels/choices.h"
+#include "ssl/objective_list.h"
 #include "ssl/steps/initial_weights.h"
 #include "ssl/steps/setup.h"
 #include "ssl/training/run_notes.h"
@@ -31,6 +32,12 @@ std::unique_ptr<Objective> objective_of(ObjectiveSetup setup, const ViewSettings
   return make_objective(setup);
 }
 
+std::string notice_of_objective(const Options& options, const ViewSettings& view) {
+  for (const ObjectiveEntry& entry : objective_entries())
+    if (entry.name == options.objective && entry.notice) return entry.notice(options, view);
+  return "";
+}
+
 }  // namespace
 
 RunSetup::RunSetup(const Options& given, RunData& images, Backend& device, bool restored, Sharing ranks, bool begun)
@@ -45,6 +52,7 @@ RunSetup::RunSetup(const Options& given, RunData& images, Backend& device, bool 
       objective(objective_of(
           of_begun(objective_setup(options, view.size, backend, view.channels, sharing.tensors), restored || begun),
           view, restored, initial)),
+      notice(restored || begun ? "" : notice_of_objective(options, view)),
       plan(make_plan(options, data.train(), *objective, backend, sharing)),
       last_step(options.max_steps ? std::min(options.max_steps, schedule.steps()) : schedule.steps()),
       config(options_to_toml(options)) {
@@ -71,6 +79,7 @@ ExtractSettings RunSetup::judged_images() const {
 std::string described(const RunSetup& run) {
   std::string text = plan_text(run.options, run.plan);
   if (!run.initial.empty()) text += "initial weights   " + run.initial + "\n";
+  if (!run.notice.empty()) text += "notice: " + printable(run.notice) + "\n";
   if (!run.schedule.notice().empty()) text += run.schedule.notice() + "\n";
   for (const std::string& notice : run.data.train().notices) text += "notice: " + printable(notice) + "\n";
   return text;
@@ -103,6 +112,7 @@ void announce(const RunSetup& run, const std::string& folder, TrainLog& log) {
   say("device            ", device_text(options), "\nrun folder        ", printable(folder));
   if (const std::string ranks = ranks_text(run); !ranks.empty()) say(ranks);
   if (const std::string by = run.backend.convolutions_by(run.activations); !by.empty()) say("convolutions      ", by);
+  if (!run.notice.empty()) say("notice: ", run.notice);
   if (!run.schedule.notice().empty()) say(run.schedule.notice());
   if (options.precision == Precision::bf16 && !run.backend.traits().fast_bf16)
     say("notice: this processor has no instructions for bf16; fp32 will be faster");

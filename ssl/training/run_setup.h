@@ -35,6 +35,7 @@ struct RunSetup {
   RunSchedule schedule;
   std::string initial;  // what --init took from its file, in lines
   std::unique_ptr<Objective> objective;
+  std::string notice;  // the objective's, before a run begins; empty, or a line
   TrainingPlan plan;
   std::int64_t last_step;  // the run's number of steps: the schedule's, or --max-steps
   std::string config;      // all options, as TOML

@@ -199,7 +199,11 @@ ObjectiveEntry dsa() {
             return std::make_unique<Dsa>(setup, setup.options.components.get<DsaOptions>());
           },
           .first_run = dsa_stage1,
-          .take_encoder = take_stage1_encoder};
+          .take_encoder = take_stage1_encoder,
+          .notice = [](const Options& options, const ViewSettings& view) -> std::string {
+            const DsaSettings settings = resolve(options.components.get<DsaOptions>(), options.batch, true);
+            return settings.needs_network() ? prior_notice(settings.network, view) : "";
+          }};
 }
 
 }  // namespace objectives

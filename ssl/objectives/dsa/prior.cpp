@@ -4,6 +4,7 @@
 #include "engine/ops/ops.h"
 #include "kernels/random.h"
 #include "models/weights/encoder_weights.h"
+#include "models/weights/normalization.h"
 
 namespace vergence {
 namespace {
@@ -64,6 +65,10 @@ class Pixels final : public PriorNetwork {
   DType dtype_;
 };
 
+bool reads_file(const PriorSettings& settings) {
+  return (settings.net == PriorNet::stage1 || settings.net == PriorNet::supervised) && !settings.untrained;
+}
+
 std::unique_ptr<PriorNetwork> from_file(const PriorSettings& settings, const EncoderSettings& like, const Init& init) {
   if (settings.untrained) return std::make_unique<FrozenNetwork>(make_encoder(like, init));
   require_usage(!settings.file.empty(), "--dsa.prior_net ", text_of(prior_net_words, std::optional(settings.net)),
@@ -81,6 +86,12 @@ std::unique_ptr<PriorNetwork> from_file(const PriorSettings& settings, const Enc
 }
 
 }  // namespace
+
+std::string prior_notice(const PriorSettings& settings, const ViewSettings& view) {
+  if (!reads_file(settings) || settings.random_stem) return "";
+  const std::string other = other_normalization(open_weights(settings.file)->metadata(), view);
+  return other.empty() ? "" : "--dsa.prior_file: " + other;
+}
 
 std::unique_ptr<PriorNetwork> make_prior(const PriorSettings& settings, const ObjectiveSetup& setup,
                                          const Encoder& encoder) {

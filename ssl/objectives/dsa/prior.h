@@ -40,6 +40,10 @@ class PriorNetwork {
   virtual MomentumEncoder* copy() { return nullptr; }
 };
 
+/// How the file's images were normalized if the run's views are normalized otherwise: one line, or empty. A new first
+/// convolution makes something else of them anyway.
+std::string prior_notice(const PriorSettings& settings, const ViewSettings& view);
+
 /// `encoder`: the encoder to be trained; `ema` copies its weights. Throws UsageError for a missing or unreadable file
 /// and for images that do not fit.
 std::unique_ptr<PriorNetwork> make_prior(const PriorSettings& settings, const ObjectiveSetup& setup,

@@ -120,6 +120,34 @@ TEST_F(OtherWeights, InitSaysSoBeforeTraining) {
     EXPECT_NE(said.find(part), std::string::npos) << said;
 }
 
+TEST_F(OtherWeights, DsaSaysHowThePriorsImagesWereNormalized) {
+  const Switches neighbors{{"dsa.eta", "3"}};
+  const auto notices_of_prior = [&](const Switches& more, bool restored = false, bool begun = false) {
+    Options options = tiny("dsa", neighbors);
+    set_options(options, more);
+    return notices(options, restored, begun);
+  };
+  const std::string from = other();
+  const Switches given{{"dsa.prior_file", from}};
+  EXPECT_EQ(notices_of_prior(given), "notice: --dsa.prior_file: " + other_images);
+  EXPECT_EQ(notices_of_prior({{"dsa.prior_file", from}, {"dsa.prior_net", "supervised"}}),
+            "notice: --dsa.prior_file: " + other_images);
+  EXPECT_EQ(notices_of_prior({{"dsa.prior_file", from}, {"mean", imagenet_mean}, {"std", imagenet_std}}), "");
+  EXPECT_EQ(notices_of_prior({{"dsa.prior_file", same()}}), "");
+  EXPECT_EQ(notices_of_prior({{"dsa.prior_file", from}, {"dsa.prior_stem", "random"}}), "") << "a new stem";
+  EXPECT_EQ(notices_of_prior({{"dsa.prior_net", "ema"}}), "");
+  EXPECT_EQ(notices_of_prior({{"dsa.prior_file", from}, {"dsa.lambda1", "0"}, {"dsa.lambda2", "0"}}), "")
+      << "nothing reads the file";
+  EXPECT_EQ(notices_of_prior(given, true), "") << "a run that goes on keeps its values";
+  EXPECT_EQ(notices_of_prior(given, false, true), "");
+
+  Options options = tiny("dsa", {{"dsa.eta", "3"}, {"dsa.prior_file", from}, {"max-steps", "1"}});
+  ::testing::internal::CaptureStdout();
+  pretrain(options);
+  const std::string said = ::testing::internal::GetCapturedStdout();
+  EXPECT_NE(said.find("\nnotice: --dsa.prior_file: " + other_images), std::string::npos) << said;
+}
+
 TEST(ChannelValues, AreThoseOfAnEntry) {
   const auto three = [](const char* entry) { return channel_values(entry, 3); };
   ASSERT_TRUE(three("[0.25, 0.5, 1]"));
