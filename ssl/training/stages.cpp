@@ -62,11 +62,15 @@ void open_folder(std::optional<RunFolder>& folder, const Options& options, const
     folder.emplace(RunFolder::Follow{}, options.run_folder(), options.resume);
 }
 
-/// Whether the run has a checkpoint to go on from, of its own or of stage 1.
+/// Whether the run has a checkpoint of its own to go on from.
+bool is_restored(const Options& options) {
+  return options.resume && file_exists(std::filesystem::path(options.run_folder()) / "checkpoint.safetensors");
+}
+
+/// The same, or one of stage 1.
 bool goes_on(const Options& options) {
-  const std::filesystem::path folder = options.run_folder();
-  return options.resume &&
-         (file_exists(folder / "checkpoint.safetensors") || file_exists(folder / "stage1" / "checkpoint.safetensors"));
+  const std::filesystem::path stage1 = std::filesystem::path(options.run_folder()) / "stage1";
+  return is_restored(options) || (options.resume && file_exists(stage1 / "checkpoint.safetensors"));
 }
 
 std::string heading(int stage, const Options& options) {
@@ -120,12 +124,13 @@ struct TimedPlan {
   double seconds = 0;  // of the whole run; 0: unknown
 };
 
-TimedPlan timed_plan(const Options& options, RunData& data, int ranks) {
+/// `restored`: as in RunSetup.
+TimedPlan timed_plan(const Options& options, RunData& data, int ranks, bool restored) {
   TimedPlan timed;
   Backend& device = backend(options.device.c_str());
-  const bool begun = goes_on(options);
+  const bool begun = restored || goes_on(options);
   {
-    const RunSetup run(options, data, device, false, {.ranks = ranks}, begun);  // freed before steps are timed
+    const RunSetup run(options, data, device, restored, {.ranks = ranks}, begun);  // freed before steps are timed
     timed.plan = run.plan;
     timed.text = described(run);
   }
@@ -176,9 +181,11 @@ std::string describe_plan(const Options& given, int ranks) {
   std::string text;
   for (const std::string& line : options.applied) text += printable(line) + "\n";
   const std::optional<Stages> stages = stages_of(options);
-  if (!stages) return text + timed_plan(options, data, ranks).text;
-  if (options.extend > 0) return text + heading(2, stages->second) + timed_plan(stages->second, data, ranks).text;
-  const TimedPlan second = timed_plan(stages->second, data, ranks), first = timed_plan(stages->first, data, ranks);
+  const bool restored = is_restored(options);
+  if (!stages) return text + timed_plan(options, data, ranks, restored).text;
+  const TimedPlan second = timed_plan(stages->second, data, ranks, restored);
+  if (options.extend > 0) return text + heading(2, stages->second) + second.text;
+  const TimedPlan first = timed_plan(stages->first, data, ranks, restored || is_restored(stages->first));
   const std::string whole = join("both stages       ", counted(first.plan.steps + second.plan.steps, "step"), ", ",
                                  flops_text(first.plan.flops() + second.plan.flops()));
   text += heading(1, stages->first) + stages->notice + first.text + heading(2, stages->second) + second.text + whole;

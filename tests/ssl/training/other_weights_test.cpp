@@ -1,15 +1,20 @@
-// Runs that take weights from files: what they say if a file's network or images are others than theirs.
+// Runs that take weights from files: what they say if a file's network or images are others than theirs, and when they
+// read it.
+#include <filesystem>
 #include <gtest/gtest.h>
 #include <sstream>
 
 #include "models/encoder_file.h"
 #include "models/weights/normalization.h"
 #include "ssl/training/run_setup.h"
+#include "tests/support/complaints.h"
 #include "tests/support/small_objectives.h"
 #include "tests/support/small_runs.h"
 
 namespace vergence {
 namespace {
+
+namespace fs = std::filesystem;
 
 const std::string imagenet_mean = "0.485,0.456,0.406", imagenet_std = "0.229,0.224,0.225";
 
@@ -110,7 +115,7 @@ TEST_F(OtherWeights, InitTakesFilesThatDescribeNoNetworkOrOnlyPartly) {
           ": metadata: 'stem': expected cifar, stl, stl_stride2, imagenet or cifar_padding2, got 'of\\x0aours'\n");
 }
 
-TEST_F(OtherWeights, InitSaysSoBeforeTraining) {
+TEST_F(OtherWeights, InitIsReadInNoRunThatGoesOn) {
   Options options = tiny("simclr", {{"init", other()}, {"epochs", "1"}});
   ::testing::internal::CaptureStdout();
   pretrain(options);
@@ -118,6 +123,20 @@ TEST_F(OtherWeights, InitSaysSoBeforeTraining) {
   for (const char* part :
        {"initial weights   ", "\nnotice: the file's network has --stem stl and ", "images had --mean"})
     EXPECT_NE(said.find(part), std::string::npos) << said;
+
+  fs::remove(folder_ / "other");
+  EXPECT_NE(message_of([&] { describe_plan(options); }).find("--init: " + folder_ / "other"), std::string::npos);
+  options.resume = true;
+  const std::string resumed = describe_plan(options);
+  EXPECT_NE(resumed.find("\ntime              about "), std::string::npos) << resumed;
+  EXPECT_EQ(resumed.find("initial weights"), std::string::npos) << resumed;
+  const std::string out = folder_ / "run";
+  const std::vector<const char*> extend{"pretrain", "--out", out.c_str(), "--extend", "1", "--plan"};
+  const std::string extended = describe_plan(parse_pretrain(static_cast<int>(extend.size()), extend.data()));
+  EXPECT_NE(extended.find("for the added epochs"), std::string::npos) << extended;
+
+  fs::remove(folder_ / "run/checkpoint.safetensors");  // there is nothing to go on from: the run would start
+  EXPECT_NE(message_of([&] { describe_plan(options); }).find("--init: "), std::string::npos);
 }
 
 TEST_F(OtherWeights, DsaSaysHowThePriorsImagesWereNormalized) {

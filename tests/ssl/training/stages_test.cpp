@@ -253,6 +253,28 @@ TEST_F(Staged, ThePlanHasBothStages) {
   EXPECT_NE(plan.find(costs, second), std::string::npos) << second_alone;
 }
 
+TEST_F(Staged, ThePlanReadsInitialWeightsForAStageThatIsToStart) {
+  const std::string file = folder_ / "initial.safetensors";
+  Options options = tiny("run", {{"init", file}, {"epochs", "1"}});
+  const auto save = [&] {
+    save_encoder(file, make_encoder(encoder_settings(options, 16), {cpu_backend(), 3}), {}, {});
+  };
+  save();
+  pretrain(options);
+  fs::remove(file);
+  options.resume = true;
+  expect_said(describe_plan(options), {"stage 2 of 2: dsa", "both stages "});
+  fs::remove(folder_ / "run/stage1/checkpoint.safetensors");  // no longer needed
+  expect_said(describe_plan(options), {"stage 2 of 2: dsa", "both stages "});
+  fs::copy(folder_ / "run/checkpoint.safetensors", folder_ / "run/stage1/checkpoint.safetensors");
+  fs::remove(folder_ / "run/checkpoint.safetensors");  // as after a kill in stage 1: the next one starts from the file
+  expect_contains(message_of([&] { describe_plan(options); }), {"--init: " + file});
+  save();
+  const std::string plan = describe_plan(options);
+  EXPECT_EQ(plan.substr(0, plan.find("stage 2 of 2")).find("initial weights"), std::string::npos) << plan;
+  expect_said(plan.substr(plan.find("stage 2 of 2")), {"initial weights   "});
+}
+
 /// Runs of processes that signals end.
 class StagedTool : public Staged {
  protected:
