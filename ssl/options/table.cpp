@@ -37,8 +37,12 @@ void add_task(OptionBuilder& t) {
     for (const ComponentOption& option : entry.options) t.component(option);
   t.group = "Encoder";
   t.registered("encoder", FIELD(encoder), encoder_names(), "the network to train");
+  std::vector<std::string> initial;
   for (const EncoderFamily& family : encoder_families())
-    for (const EncoderOption& option : family.options) t.component(option);
+    for (const EncoderOption& option : family.options) {
+      t.component(option);
+      if (option.initial) initial.push_back(option.name);
+    }
   t.path(
       "init", FIELD(init), "FILE",
       "start from the encoder in this file: torchvision's, timm's, solo-learn's, lightly's, or an encoder.safetensors",
@@ -47,6 +51,7 @@ void add_task(OptionBuilder& t) {
          "--init: what precedes the names of the encoder's tensors, such as backbone; default: found", Flags::if_set);
   t.choice("init-stem", FIELD(init_stem), stem_rule_words,
            "--init: the first convolution; adapt: fit it to the images' channels; new: initialize it", Flags::if_set);
+  t.only_with("init", {""}, initial);  // a file has all weights but those of a new first convolution
 }
 
 void add_training(OptionBuilder& t) {

@@ -380,6 +380,9 @@ TEST(PretrainOptions, WithoutEffectAreNoticed) {
   EXPECT_EQ(by("byol.momentum", {"--objective", "dsa"}), "--objective dsa");
   EXPECT_EQ(by("confounded_shapes.confounding", {"--dataset", "cifar10"}), "--dataset cifar10");
   EXPECT_EQ(by("view1.hue", {}), "");
+  EXPECT_EQ(by("zero-init-gamma", {}), "");
+  EXPECT_EQ(by("zero-init-gamma", {"--init", "a.pth"}), "--init a.pth");
+  EXPECT_EQ(by("width", {"--init", "a.pth"}), "");
   const Options recipe = parse({"--objective", "dsa"});
   EXPECT_EQ(recipe.applied.size(), 1u) << "nothing of the recipe's own values";
   const Options noticed = parse({"--optimizer", "adam", "--momentum", "0.5", "--lr", "0.1"});

@@ -84,6 +84,24 @@ TEST_F(OtherWeights, InitSaysWhichNetworkAndImagesTheFileHad) {
   EXPECT_EQ(notices_of_init(conv4, {{"encoder", "conv4"}}), "");
 }
 
+TEST_F(OtherWeights, InitLeavesNoScaleThatStartsAtZero) {
+  const auto values = [&](const Switches& more) {
+    Options options = tiny("simclr", {{"init", same()}});
+    set_options(options, more);
+    RunData data(options);
+    const RunSetup run(options, data, cpu_backend());
+    std::vector<double> all;
+    Encoder encoder = run.objective->encoder();
+    encoder.each([&](const std::string&, const Tensor& tensor) {
+      const std::vector<double> some = tensor.values();
+      all.insert(all.end(), some.begin(), some.end());
+    });
+    return all;
+  };
+  for (const char* stem : {"exact", "adapt", "new"})
+    EXPECT_EQ(values({{"init-stem", stem}, {"zero-init-gamma", "on"}}), values({{"init-stem", stem}})) << stem;
+}
+
 TEST_F(OtherWeights, InitWithANewStemAsksNothingOfTheFiles) {
   const std::string large = file("large", {{"stem", "imagenet"}, {"stem-relu", "off"}, {"mean", imagenet_mean}});
   EXPECT_EQ(notices_of_init(large, {{"init-stem", "new"}}),
