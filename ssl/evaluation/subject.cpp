@@ -62,15 +62,23 @@ std::string hash_if_readable(const std::string& path) {
   }
 }
 
-/// Loads the subject's encoder, and its hash if that is wanted. A file that was replaced meanwhile is read again.
+/// Loads the subject's encoder, and its hash if that is wanted. A file that was replaced meanwhile, as a run that
+/// trains does, is read again.
 TrainedEncoder load_identified(const SubjectOptions& options, Subject& subject) {
-  if (!options.hashed) return open_encoder(options, subject.path, *subject.backend, subject.encoder_notices);
+  const auto load = [&] {
+    subject.encoder_notices.clear();
+    return open_encoder(options, subject.path, *subject.backend, subject.encoder_notices);
+  };
   for (;;) {
     const std::string before = hash_if_readable(subject.path);
-    subject.encoder_notices.clear();
-    TrainedEncoder trained = open_encoder(options, subject.path, *subject.backend, subject.encoder_notices);
-    subject.encoder_xxh128 = xxh128_of_file(subject.path);
-    if (subject.encoder_xxh128 == before) return trained;
+    try {
+      TrainedEncoder trained = load();
+      if (!options.hashed) return trained;
+      subject.encoder_xxh128 = hash_if_readable(subject.path);
+      if (!before.empty() && subject.encoder_xxh128 == before) return trained;
+    } catch (const UsageError&) {
+      if (hash_if_readable(subject.path) == before) throw;
+    }
   }
 }
 
