@@ -1,9 +1,11 @@
 """evidence_tables_test.py SOURCE_FOLDER: rows, lines and tables of `reproduce.sh evidence`; statistics against tables."""
+import importlib
 import math
 import pathlib
 import shutil
 import tempfile
 import unittest
+import unittest.mock
 
 from evidence_lines import COMMIT, OTHER, SOURCE, line_of, row  # first: it finds the modules below
 from evidence import gpu, judging, paired, rows, store, tables
@@ -53,11 +55,13 @@ class Rows(unittest.TestCase):
         self.assertEqual(rows.STEPS, ("search", "step1", "step2", "step5", "step4", "step3"))
 
     def test_pieces_on_a_gpu_have_the_searchs_choice(self):
-        for name, method in (("gpu_mrcl", rows.MRCL_BEST), ("gpu_dsa", rows.DSA_BEST), ("gpu_icl_msr", rows.ICL_MSR_BEST),
-                             ("gpu_metamask", rows.METAMASK_BEST)):
-            options = row(name).pretrain_options(1)
-            for option, value in zip(method[::2], method[1::2]):
-                self.assertEqual(options[options.index(option) + 1], value, name)
+        self.addCleanup(importlib.reload, gpu)
+        chosen = {"MRCL_BEST": "gpu_mrcl", "DSA_BEST": "gpu_dsa", "ICL_MSR_BEST": "gpu_icl_msr",
+                  "METAMASK_BEST": "gpu_metamask"}
+        with unittest.mock.patch.multiple(rows, **{name: (f"--{name}", "1") for name in chosen}):
+            importlib.reload(gpu)
+        for name, piece in chosen.items():
+            self.assertIn(f"--{name}", next(each for each in gpu.ROWS if each.name == piece).pretrain_options(1))
 
     def test_options_are_stated_once_and_the_later_counts(self):
         options = row("search_dsa_ema_running").pretrain_options(102)
@@ -75,6 +79,13 @@ class Rows(unittest.TestCase):
             of = {line["row"]: line["figures"][figure] for line in lines if line["row"].startswith(prefix)}
             best = sorted(of, key=of.get, reverse=True)[:len(of) // 2]
             self.assertEqual({name for name in of if 102 in row(name).seeds}, set(best))
+        for more, first, group in [("search_more_mrcl", "search_mrcl", "MRCL"), ("search_more_dsa", "search_dsa", "DSA")]:
+            figure = next(each.figure for each in rows.PRIMARIES if each.method == group)
+            of = {line["row"]: line["figures"][figure] for line in lines}
+            least = max(value for name, value in of.items() if name.startswith(first))
+            for name in of:
+                if name.startswith(more):
+                    self.assertEqual(102 in row(name).seeds, of[name] > least, name)
 
     def test_primaries_name_rows_that_are_paired(self):
         for each in rows.PRIMARIES:
@@ -166,6 +177,16 @@ class Lines(unittest.TestCase):
         self.assertIn("| transfer probe | 20.0 ± 10.0 | 22.0 ± 10.0 |", text)
         self.assertIn("over other data sets than shapes probe and CIFAR-100 subset probe, left out: simclr of seed 4, "
                       "simclr of seed 5, mrcl of seed 4, mrcl of seed 5", text)
+
+    def test_a_tables_means_and_differences_are_over_the_same_sets(self):
+        for seed in range(1, 6):
+            for name, file in (("simclr", "step1"), ("mrcl", "step2"))[:2 if seed == 1 else 1]:
+                cifar100 = "CIFAR-100 probe" if seed == 1 else "CIFAR-100 subset probe"
+                figures = {"transfer probe": 20, "shapes probe": 20, cifar100: 20}
+                store.append(self.folder / f"{file}.jsonl", line_of(name, seed) | {"figures": figures})
+        text = tables.tables(self.read(), {each.name: each for each in rows.ROWS}, [(row("mrcl"), range(1, 6))],
+                             lambda each: each.seeds)
+        self.assertEqual([line for line in text.splitlines() if line.startswith("| transfer")], ["| transfer probe | 20.0 ± 0.0 |  |"])
 
     def test_tables_say_what_is_not_finished(self):
         for seed in range(1, 6):

@@ -14,7 +14,7 @@ import unittest
 
 from evidence_lines import COMMIT, OTHER, SOURCE, line_of  # first: it finds the modules below
 from evidence import gpu, rows, store
-from evidence.clone import check_out, processor_name
+from evidence.clone import check_out, mark_of, processor_name
 
 # What pretrain, linear_probe and evaluate do as far as the rows can see. FAKE holds a list of the calls; a file SLOW in it
 # makes training wait for a signal, UNKNOWN holds metrics that evaluate does not know.
@@ -74,7 +74,8 @@ class Commands(unittest.TestCase):
         for folder in (self.lines, self.fake, self.top / "data" / "cifar10", self.top / "data" / "cifar100_subset"):
             folder.mkdir(parents=True)
         (self.lines / "COMMIT").write_text(COMMIT + "\n")
-        (self.fake / "BUILT").write_text(COMMIT + "\n")
+        (self.fake / "BUILT").write_text(mark_of(COMMIT))
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup ignores it
         write_tools(self.fake)
 
     def start(self, *words, trial=()):
@@ -160,6 +161,8 @@ class Commands(unittest.TestCase):
         self.assertIn("warning: seed 1: simclr, trained again, differs from its line in probe (",
                       self.evidence("--only", "dsa_lambda1_0", "--seeds", "1"))
         self.assertIn("simclr, trained again, differs", self.found("step1")[-1]["notes"]["prior"])
+        # Its figures and those of the old encoder do not get into one line.
+        self.assertIn("is not the encoder of its line", self.evidence("--judge-again", "--only", "simclr", "--seeds", "1"))
 
     def test_an_encoder_trained_again_is_compared_after_an_interrupt_too(self):
         self.evidence("--only", "simclr", "--seeds", "1")
@@ -234,7 +237,7 @@ class Commands(unittest.TestCase):
         (self.lines / "COMMIT").write_text(OTHER)
         self.assertIn("is no build that this command made at bbbbbbbbbbbb",
                       self.evidence("--only", "simclr", "--seeds", "1", status=2))
-        (self.fake / "BUILT").write_text(OTHER + "\n")
+        (self.fake / "BUILT").write_text(mark_of(OTHER))
         said = self.evidence("--only", "simclr", "--seeds", "1")
         self.assertIn("ignored: 1 lines of another commit", said)
         self.assertEqual([line["commit"] for line in self.found("step1")], [COMMIT, OTHER])
@@ -279,7 +282,8 @@ class Commands(unittest.TestCase):
         shutil.rmtree(self.runs)
         out.write_text("".join(json.dumps(line) + "\n" for line in lines[:2]))
         self.assertIn("gpu_mrcl, seed 3: finished before", self.evidence(*words))
-        self.assertEqual([json.loads(line)["row"] for line in out.read_text().splitlines()[2:]], ["gpu_simclr", "gpu_dsa"])
+        self.assertEqual([json.loads(line)["row"] for line in out.read_text().splitlines()[2:]], ["gpu_dsa"])
+        self.assertEqual([pathlib.Path(call["--out"]).name for call in self.calls()][3:], ["gpu_simclr_s3", "gpu_dsa_s3"])
         self.assertIn("gpu_mask_1, seed 3: not begun",
                       self.evidence("--gpu", "C", *words[2:], "--budget", "2", status=1))
         self.assertEqual(gpu.fitting_epochs("A", 50000, 55000, 540), 55)

@@ -46,17 +46,20 @@ def check_out(checkout, source, commit):
         _git("-C", source, "checkout", "--quiet", "--force", "--detach", commit)
 
 
-def built_at(folder):
-    """The commit at which `build` made the tools there; None if it did not."""
+def mark_of(commit):
+    """What a build's file BUILT says: compilers tune for the processor they run on."""
+    return f"{commit}\n{processor_name()}\n"
+
+
+def is_built(folder, commit):
+    """Whether `build` made the tools there, at that commit and for this processor."""
     mark = folder / "BUILT"
-    return mark.read_text(encoding="utf-8").split("\n")[0] if mark.exists() else None
+    return mark.exists() and mark.read_text(encoding="utf-8") == mark_of(commit)
 
 
 def build(runner, source, folder, commit, jobs, log):
-    """Builds the tools unless they exist for this commit and processor: compilers tune for the processor they run
-    on."""
-    wanted, mark = f"{commit}\n{processor_name()}\n", folder / "BUILT"
-    if mark.exists() and mark.read_text(encoding="utf-8") == wanted:
+    """Builds the tools unless they exist for this commit and processor."""
+    if is_built(folder, commit):
         return
     print(f"builds the tools at {commit[:12]}; see {log}", flush=True)
     shutil.rmtree(folder, ignore_errors=True)
@@ -64,7 +67,7 @@ def build(runner, source, folder, commit, jobs, log):
     runner.run(["cmake", "-S", source, "-B", folder, *generator, "-DCMAKE_BUILD_TYPE=Release", "-DVERGENCE_CUDA=OFF",
                 "-DVERGENCE_TESTS=OFF"], log)
     runner.run(["cmake", "--build", folder, "--parallel", str(jobs), "--target", *TOOLS], log)
-    mark.write_text(wanted, encoding="utf-8")
+    (folder / "BUILT").write_text(mark_of(commit), encoding="utf-8")
 
 
 def check_tools(folder):

@@ -35,7 +35,8 @@ def parse(arguments):
     parser.add_argument("--seeds", default="", metavar="N[,N...]", help="these seeds alone")
     parser.add_argument("--minutes", type=float, help="begin no new row after so many minutes")
     parser.add_argument("--threads", type=int, help="of the tools; default: 1, on a GPU all")
-    parser.add_argument("--build", type=pathlib.Path, help="take the tools from there, for rows those of an earlier clone; no clone is made")
+    parser.add_argument("--build", type=pathlib.Path, help="folder of the tools, instead of a new clone; for rows it must be a "
+                        "build that an earlier clone made at the commit of the lines")
     parser.add_argument("--lines", type=pathlib.Path, help=f"folder of the lines; default: {LINES.relative_to(ROOT)}")
     parser.add_argument("--runs", type=pathlib.Path, help=f"folder of the runs; default: {RUNS.relative_to(ROOT)}")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="of the build")
@@ -123,9 +124,9 @@ def tools(options, runner, runs, commit):
         source, folder = runs / "src", runs / "build"
         clone.check_out(ROOT, source, commit)
         clone.build(runner, source, folder, commit, options.jobs, runs / "build.log")
-    elif not (options.trial or options.judge_again or clone.built_at(folder) == commit):
-        raise Unusable(f"--build: {folder} is no build that this command made at {commit[:12]}, the commit of the lines; "
-                       "leave --build out, or try rows with options behind --")
+    elif not (options.trial or options.judge_again or clone.is_built(folder, commit)):
+        raise Unusable(f"--build: {folder} is no build that this command made at {commit[:12]}, the commit of the lines, for "
+                       "this processor; leave --build out, or try rows with options behind --")
     clone.check_tools(folder)
     return folder
 

@@ -89,7 +89,7 @@ def run_piece(place, piece, seed, rows, budget, estimates):
         if not needed(place, rows, row, seed):
             print(f"{row.name}, seed {seed}: finished before", flush=True)
             continue
-        run, after = Run(place, row, seed), [each.name for each in rows[number + 1:]]
+        run, after = Run(place, row, seed), [each.name for each in rows[number + 1:] if needed(place, rows, each, seed)]
         wanted = clock.wanted([row.name]) - (clock.factor * estimates[row.name] if run.trained else 0)
         if wanted > clock.left():
             print(f"{row.name}, seed {seed}: not begun: it wants about {wanted:.0f} s, {clock.left():.0f} s are left; "
@@ -101,11 +101,15 @@ def run_piece(place, piece, seed, rows, budget, estimates):
 
 def train_and_judge(place, run, clock, after):
     print(f"{run.row.name}, seed {run.seed}: {clock.left():.0f} s are left", flush=True)
-    if not run.trained:
-        run.train(seconds=clock.left() - JUDGE_SECONDS)
+    again, seconds = place.store.line(run.row.name, run.seed, place.machine), clock.left() - JUDGE_SECONDS
+    if again or not run.trained:
+        run.train_again(seconds) if again else run.train(seconds)  # pylint: disable=expression-not-assigned
         clock.learn(run.row.name, run.state["train_seconds"])
+    if again:  # for its encoder alone
+        return
     used = core_seconds()
     figures, notes = run.judge(judging.judgments(run.row), left=lambda: clock.left() - clock.wanted(after))
+    notes |= run.prior_note()
     place.store.append(run.line(figures, notes, run.state["core_seconds"] + core_seconds() - used))
     print(f"  probe {figures['probe']:.2f}, kNN 200 {figures['kNN 200']:.2f}, {run.state['train_seconds']:.0f} s of training"
           + (f"; without {', '.join(notes)}" if notes else ""), flush=True)

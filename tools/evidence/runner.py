@@ -98,6 +98,25 @@ class Run:
             self.state["core_seconds"] += round(core_seconds() - used, 1)
             self.save()
 
+    def train_again(self, seconds=None):
+        """Trains a row that has its line, for its encoder, and compares the figures with the line's."""
+        self.state["unchecked"] = True  # until compared, also after an interrupt
+        self.train(seconds)
+        figures, _ = self.judge([each for each in judging.judgments(self.row) if each.group == "home"])
+        line = self.place.store.line(self.row.name, self.seed, self.place.machine)
+        other = [f"{name} ({line['figures'].get(name)}, now {figures[name]})" for name in figures
+                 if figures[name] != line["figures"].get(name)]
+        if other:
+            self.state["differs"] = f"{self.row.name}, trained again, differs from its line in {', '.join(other)}"
+            print(f"warning: seed {self.seed}: {self.state['differs']}", file=sys.stderr, flush=True)
+        self.state["unchecked"] = False
+        self.save()
+
+    def prior_note(self):
+        """The note of a row whose prior's encoder is not that of the prior's line."""
+        prior = self.row.prior and Run(self.place, self.place.rows[self.row.prior], self.seed)
+        return {"prior": prior.state["differs"]} if prior and prior.state.get("differs") else {}
+
     def steps(self):
         """The step in the last line of metrics.jsonl."""
         lines = (self.folder / "metrics.jsonl").read_text(encoding="utf-8").split("\n")
@@ -182,15 +201,14 @@ class Work:
         run.train()
         used = core_seconds()
         figures, notes = run.judge(judging.judgments(row))
-        if row.prior and (other := Run(self.place, self.place.rows[row.prior], seed).state.get("differs")):
-            notes["prior"] = other
+        notes |= run.prior_note()
         self.place.store.append(run.line(figures, notes, run.state["core_seconds"] + core_seconds() - used))
         self.tell(run, figures, notes)
 
     def tell(self, run, figures, notes):
         print(f"      probe {figures['probe']:.2f}, kNN 200 {figures['kNN 200']:.2f}, "
               f"{run.state['train_seconds'] / 60:.1f} minutes of training"
-              + (f"; without {', '.join(notes)}" if notes else ""), flush=True)
+              + (f"; without {', '.join(left)}" if (left := [name for name in notes if name != "prior"]) else ""), flush=True)
 
     def bring_back(self, row, seed):
         """Makes sure that the row's encoder is here. If it was trained elsewhere, trains it again and compares."""
@@ -198,17 +216,7 @@ class Work:
         if run.trained and not run.state.get("unchecked"):
             return
         print(f"{time.strftime('%H:%M')} {row.step} {row.name}, seed {seed}: its encoder is not here; again", flush=True)
-        run.state["unchecked"] = True  # until compared, also after an interrupt
-        run.train()
-        figures, _ = run.judge([each for each in judging.judgments(row) if each.group == "home"])
-        line = self.place.store.line(row.name, seed, self.place.machine)
-        other = [f"{name} ({line['figures'].get(name)}, now {figures[name]})" for name in figures
-                 if figures[name] != line["figures"].get(name)]
-        if other:
-            run.state["differs"] = f"{row.name}, trained again, differs from its line in {', '.join(other)}"
-            print(f"warning: seed {seed}: {run.state['differs']}", file=sys.stderr, flush=True)
-        run.state["unchecked"] = False
-        run.save()
+        run.train_again()
 
     def judge_again(self, row, seed):
         """Repeats the judgments that left a note, if the run's encoder is here. Returns whether that gave any
@@ -216,6 +224,9 @@ class Work:
         line = self.place.store.line(row.name, seed, self.place.machine)
         run = Run(self.place, row, seed)
         if not line or not line.get("notes") or not run.trained:
+            return False
+        if run.state.get("unchecked") or run.state.get("differs"):
+            print(f"{row.name}, seed {seed}: was trained again and is not the encoder of its line", file=sys.stderr, flush=True)
             return False
         used = core_seconds()
         figures, notes = run.judge([each for each in judging.judgments(row) if each.name in line["notes"]])

@@ -76,18 +76,21 @@ def usual_sets(lines):
 
 
 def with_usual_sets(lines):
-    """For each row the lines that have the mean over the same data sets as most lines, and a remark on the others."""
+    """For each row the lines that have the mean over the same data sets as most lines, a remark on the others, and those data
+    sets."""
     every = [line for each in lines.values() for line in each if TRANSFER in line["figures"]]
     sets = usual_sets(every)
     kept = {name: [line for line in each if sets_of(line) == sets] for name, each in lines.items()}
     others = [f"{line['row']} of seed {line['seed']}" for line in every if sets_of(line) != sets]
-    return kept, [f"{TRANSFER}: over other data sets than {' and '.join(sets)}, left out: {', '.join(others)}"] if others else []
+    remarks = [f"{TRANSFER}: over other data sets than {' and '.join(sets)}, left out: {', '.join(others)}"] if others else []
+    return kept, remarks, sets
 
 
-def differences(store, name, base, figure, seeds, length=None):
-    """One difference per seed with both lines on one machine, all of a mean over the same data sets."""
+def differences(store, name, base, figure, seeds, length=None, sets=None):
+    """One difference per seed with both lines on one machine. Of the mean over data sets: over `sets`, or those of most of
+    these lines."""
     pairs = [pair for pair in store.pairs(name, base, seeds, length) if all(figure in line["figures"] for line in pair)]
-    sets = usual_sets([line for pair in pairs for line in pair])
+    sets = sets or usual_sets([line for pair in pairs for line in pair])
     return [line["figures"][figure] - other["figures"][figure] for line, other in pairs
             if figure != TRANSFER or sets_of(line) == sets_of(other) == sets]
 
@@ -158,7 +161,7 @@ def block_text(store, method, title, columns, seeds_of):
     missing = [f"{row.name} {text}" for row in columns if (text := unfinished(store, row, seeds_of(row)))]
     own_seeds = {row.name: seeds_of(row) for row in columns}
     lines, remarks, length = store.columns(list(own_seeds), own_seeds.get)
-    same_sets, other_sets = with_usual_sets(lines)
+    same_sets, other_sets, sets = with_usual_sets(lines)
     remarks += other_sets
     head += ["; ".join([*missing, *remarks]), ""] if missing or remarks else []
     known = dict.fromkeys(name for each in lines.values() for line in each for name in line["figures"])
@@ -172,20 +175,22 @@ def block_text(store, method, title, columns, seeds_of):
         of = same_sets if figure == TRANSFER else lines
         cells = [mean_cell([line["figures"][figure] for line in of[row.name] if figure in line["figures"]]) for row in shown]
         text.append(f"| {figure} | " + " | ".join(cells) + " |")
-    return "\n".join(text + differences_text(store, shown, lines, figures, method, seeds_of, length))
+    def differ(row, base, figure):
+        return differences(store, row.name, base, figure, seeds_of(row), length, sets)
 
-
-def differences_text(store, shown, lines, figures, method, seeds_of, length):
     pairs = [(row, base) for row in shown for base in (*row.bases, *row.against)
              if row.method == method and any(True for _ in store.pairs(row.name, base, seeds_of(row), length))]
+    return "\n".join(text + differences_text(pairs, lines, figures, differ))
+
+
+def differences_text(pairs, lines, figures, differ):
     if not pairs:
         return []
     text = ["", "| difference [95 % interval] seeds above | " + " | ".join(f"{row.name} less {base}" for row, base in pairs)
             + " |", "|---" * (len(pairs) + 1) + "|"]
     for figure in figures:
-        places = decimals([line["figures"][figure] for row in shown for line in lines[row.name] if figure in line["figures"]])
-        cells = [difference_cell(differences(store, row.name, base, figure, seeds_of(row), length), places)
-                 for row, base in pairs]
+        places = decimals([line["figures"][figure] for each in lines.values() for line in each if figure in line["figures"]])
+        cells = [difference_cell(differ(row, base, figure), places) for row, base in pairs]
         if any(cells):
             text.append(f"| {figure} | " + " | ".join(cells) + " |")
     return text
