@@ -4,19 +4,25 @@
 
 namespace vergence {
 
-void BadImages::add(std::int64_t index, const std::string& message) {
+void BadImages::name(std::int64_t index, const std::string& message) {
   const std::lock_guard lock(mutex_);
-  if (indices_.insert(index).second) messages_.push_back(message);
+  if (named_.insert(index).second) messages_.push_back(message);
+}
+
+void BadImages::add(std::int64_t index, const std::string& message) {
+  name(index, message);
+  const std::lock_guard lock(mutex_);
+  added_.insert(index);
 }
 
 bool BadImages::contains(std::int64_t index) const {
   const std::lock_guard lock(mutex_);
-  return !indices_.empty() && indices_.contains(index);
+  return !added_.empty() && added_.contains(index);
 }
 
 std::int64_t BadImages::count() const {
   const std::lock_guard lock(mutex_);
-  return static_cast<std::int64_t>(indices_.size());
+  return static_cast<std::int64_t>(named_.size());
 }
 
 std::vector<std::string> BadImages::take_messages() {

@@ -23,9 +23,13 @@ class BadImages {
   explicit BadImages(BadImagePolicy policy) : policy_(policy) {}
 
   BadImagePolicy policy() const { return policy_; }
-  /// Records an image, once. `message` begins with its name.
+  /// Names an image, once: some of its views cannot be read. `message` begins with its name.
+  void name(std::int64_t index, const std::string& message);
+  /// Names it, and leaves it out of whatever is judged.
   void add(std::int64_t index, const std::string& message);
+  /// Whether it was added.
   bool contains(std::int64_t index) const;
+  /// How many were named.
   std::int64_t count() const;
   /// The messages added since the last call.
   std::vector<std::string> take_messages();
@@ -33,7 +37,7 @@ class BadImages {
  private:
   const BadImagePolicy policy_;
   mutable std::mutex mutex_;
-  std::unordered_set<std::int64_t> indices_;
+  std::unordered_set<std::int64_t> named_, added_;
   std::vector<std::string> messages_;
 };
 

@@ -95,19 +95,18 @@ class Reader final : public EncoderTensors {
   std::set<std::string> used_;
 };
 
-/// The first channels' values as a JSON list, each as the shortest text of the same float.
-std::string channels_text(const ChannelValues& values, std::int64_t channels) {
+}  // namespace
+
+std::string channels_text(const ChannelValues& values, std::int64_t channels, const char* between) {
   std::string text;
-  for (std::int64_t c = 0; c < channels; ++c) {
+  for (std::size_t c = 0; c < static_cast<std::size_t>(channels); ++c) {
     std::array<char, 32> digits{};
-    std::to_chars(digits.data(), digits.data() + digits.size(), values[static_cast<std::size_t>(c)]);
-    text += c > 0 ? ", " : "[";
+    std::to_chars(digits.data(), digits.data() + digits.size(), values[c]);
+    text += c > 0 ? between : "";
     text += digits.data();
   }
-  return text += "]";
+  return text;
 }
-
-}  // namespace
 
 void EncoderEntries::add(const std::string& name, const Tensor& floats) {
   floats_.push_back(floats);
@@ -143,7 +142,8 @@ EncoderSnapshot::EncoderSnapshot(const Encoder& encoder, const Statistics& stati
 }
 
 Metadata normalization_of(const ChannelValues& mean, const ChannelValues& std, std::int64_t channels) {
-  return {{"mean", channels_text(mean, channels)}, {"std", channels_text(std, channels)}};
+  return {{"mean", "[" + channels_text(mean, channels, ", ") + "]"},
+          {"std", "[" + channels_text(std, channels, ", ") + "]"}};
 }
 
 void save_encoder(const std::string& path, const Encoder& encoder, const Statistics& statistics, const Metadata& more) {

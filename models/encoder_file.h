@@ -49,6 +49,9 @@ class EncoderSnapshot {
   Metadata metadata_;
 };
 
+/// The first channels' values, each as the shortest text of the same float.
+std::string channels_text(const ChannelValues& values, std::int64_t channels, const char* between);
+
 /// The metadata that say how the encoder's images were normalized, as JSON lists with one value per channel.
 Metadata normalization_of(const ChannelValues& mean, const ChannelValues& std, std::int64_t channels);
 

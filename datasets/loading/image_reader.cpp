@@ -64,25 +64,34 @@ void ImageReader::make_views(std::int64_t index, std::span<const WantedView> vie
   for (std::size_t v = 0; v < views.size(); ++v) apply_view(picture, *views[v].settings, plans_[v], views[v].out);
 }
 
-std::optional<std::int64_t> ImageReader::try_views(std::int64_t index, std::span<const WantedView> views) {
-  if (!data_.source || data_.source->bad_images().policy() == BadImagePolicy::stop) {
-    make_views(index, views);
-    return index;
-  }
-  // A known bad image is tried again: of a damaged JPEG file, some regions can be read. So the result depends on the
-  // views alone, not on what this process has read before.
+std::string ImageReader::complaint_of(std::int64_t index, std::span<const WantedView> views) {
+  const bool skips = data_.source && data_.source->bad_images().policy() == BadImagePolicy::skip;
   try {
     make_views(index, views);
-    return index;
+    return "";
   } catch (const UsageError& error) {
-    data_.source->bad_images().add(index, error.what());
-    return std::nullopt;
+    if (!skips) throw;
+    return error.what();
   }
 }
 
+std::optional<std::int64_t> ImageReader::try_views(std::int64_t index, std::span<const WantedView> views) {
+  if (data_.source && data_.source->bad_images().contains(index)) return std::nullopt;
+  const std::string complaint = complaint_of(index, views);
+  if (complaint.empty()) return index;
+  data_.source->bad_images().add(index, complaint);
+  return std::nullopt;
+}
+
 std::int64_t ImageReader::make_views_or_next(std::int64_t index, std::span<const WantedView> views) {
-  for (std::int64_t step = 0; step < data_.count; ++step)
-    if (const auto made = try_views((index + step) % data_.count, views)) return *made;
+  for (std::int64_t step = 0; step < data_.count; ++step) {
+    const std::int64_t next = (index + step) % data_.count;
+    // A bad image is tried again: of a damaged JPEG file, some regions can be read. So the result depends on the views
+    // alone, not on what this process has read before.
+    const std::string complaint = complaint_of(next, views);
+    if (complaint.empty()) return next;
+    data_.source->bad_images().name(next, complaint);
+  }
   throw UsageError(join(data_.name, " ", data_.split, ": none of the ", data_.count, " images can be read"));
 }
 

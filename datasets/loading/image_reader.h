@@ -27,13 +27,17 @@ class ImageReader {
   /// Throws UsageError, beginning with the file's name, for an unreadable image.
   void make_views(std::int64_t index, std::span<const WantedView> views);
 
-  /// The same, but under BadImagePolicy::skip records an unreadable image and returns nullopt.
+  /// The same, but under BadImagePolicy::skip adds an unreadable image to the bad ones and returns nullopt, for those
+  /// added before without trying: all that is judged is of the same images.
   std::optional<std::int64_t> try_views(std::int64_t index, std::span<const WantedView> views);
 
-  /// The same, but uses the next readable image instead; returns the index of the one used.
+  /// The same, but names an unreadable image and uses the next one that is readable for these views; returns the index
+  /// of the one used.
   std::int64_t make_views_or_next(std::int64_t index, std::span<const WantedView> views);
 
  private:
+  /// Makes the views. Returns why it could not, if bad images are skipped, and throws that otherwise.
+  std::string complaint_of(std::int64_t index, std::span<const WantedView> views);
   Picture read(std::int64_t index, const ImageSize& size, std::span<const ViewPlan> plans,
                std::span<const WantedView> views);
 

@@ -1,26 +1,14 @@
 #include "models/weights/normalization.h"
 
 #include <algorithm>
-#include <array>
 #include <charconv>
 #include <cmath>
 
 #include "kernels/error.h"
+#include "models/encoder_file.h"
 
 namespace vergence {
 namespace {
-
-/// As an option takes them, each as the shortest text of the same float.
-std::string with_commas(const ChannelValues& values, std::int64_t channels) {
-  std::string text;
-  for (std::size_t c = 0; c < static_cast<std::size_t>(channels); ++c) {
-    std::array<char, 32> digits{};
-    std::to_chars(digits.data(), digits.data() + digits.size(), values[c]);
-    text += c > 0 ? "," : "";
-    text += digits.data();
-  }
-  return text;
-}
 
 std::optional<ChannelValues> entry_values(const Metadata& metadata, const std::string& key, std::int64_t channels) {
   const auto found = metadata.find(key);
@@ -52,7 +40,8 @@ std::string other_normalization(const Metadata& metadata, const ViewSettings& vi
   };
   if (!mean || !std || (same(*mean, view.mean) && same(*std, view.std))) return "";
   const auto described = [channels](const ChannelValues& means, const ChannelValues& deviations) {
-    return join("--mean ", with_commas(means, channels), " and --std ", with_commas(deviations, channels));
+    return join("--mean ", channels_text(means, channels, ","), " and --std ",
+                channels_text(deviations, channels, ","));
   };
   return join("the file's images had ", described(*mean, *std), ", this run's have ", described(view.mean, view.std));
 }

@@ -142,10 +142,13 @@ void forget_training(Subject& subject, const std::optional<Options>& config) {
   subject.statistics = {};
   if (!config || config->init.empty()) return;
   subject.began_with = config->init;
-  const std::string& prefix = config->init_prefix;
+  const std::string prefix = config->init_prefix.empty() ? "" : " --prefix " + config->init_prefix;
   subject.encoder_notices.push_back(
-      join("the run began with other weights than these random ones: judge those with --encoder-file ", config->init,
-           prefix.empty() ? "" : " --prefix " + prefix));
+      config->init_stem == StemRule::exact
+          ? join("the run began with other weights than these random ones: judge those with --encoder-file ",
+                 config->init, prefix)
+          : join("the run began with other weights than these random ones: those of ", config->init,
+                 " behind another first convolution (--init-stem)"));
 }
 
 /// A metadata entry as a number if it is one, otherwise as text.

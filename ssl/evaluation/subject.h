@@ -35,7 +35,7 @@ struct SubjectOptions {
   std::int64_t run_seed = -1;  // for rendered images and random weights; -1: the run's, or 1 for a file without a run
   int threads = 0;             // 0: OMP_NUM_THREADS
   std::string out;             // the verdict's file; empty: in the encoder's folder
-  bool hashed = false;         // whether Subject::encoder_xxh128 is wanted, for which the file is read twice more
+  bool hashed = false;         // whether Subject::encoder_xxh128 is wanted, for which the file is read once more
 
  private:
   static GivenOptions exactly_decoded();

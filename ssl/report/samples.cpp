@@ -128,16 +128,21 @@ ViewSamples view_samples(const Options& options) {
   const std::int64_t images = std::min(viewed, data.count);
   std::vector<Raster> tiles(static_cast<std::size_t>(images) * views.size());
   ImageReader reader(data);
-  for (std::int64_t i = 0; i < images; ++i)
+  for (std::int64_t i = 0; i < images; ++i) {
+    std::vector<std::vector<float>> values;
+    std::vector<WantedView> wanted;
     for (std::size_t row = 0; row < views.size(); ++row) {
       const ViewSettings& view = views[row];
-      std::vector<float> values(static_cast<std::size_t>(view.size * view.size * view.channels));
+      values.emplace_back(static_cast<std::size_t>(view.size * view.size * view.channels));
       const Random random(static_cast<std::uint64_t>(options.seed), Purpose::view, 0, static_cast<std::uint64_t>(i),
                           static_cast<std::uint32_t>(row == 0 ? 0 : row - 1));
-      reader.make_views_or_next(i, std::vector<WantedView>{{&view, random, values.data()}});
-      tiles[row * static_cast<std::size_t>(images) + static_cast<std::size_t>(i)] =
-          thumbnail(values.data(), view, view_side);
+      wanted.push_back({&view, random, values.back().data()});
     }
+    reader.make_views_or_next(i, wanted);  // all of one image, also where it is not the i-th
+    for (std::size_t row = 0; row < views.size(); ++row)
+      tiles[row * static_cast<std::size_t>(images) + static_cast<std::size_t>(i)] =
+          thumbnail(values[row].data(), views[row], view_side);
+  }
   return {tiled(tiles, images), images};
 }
 

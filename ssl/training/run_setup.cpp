@@ -56,8 +56,10 @@ RunSetup::RunSetup(const Options& given, RunData& images, Backend& device, bool 
       plan(make_plan(options, data.train(), *objective, backend, sharing)),
       last_step(options.max_steps ? std::min(options.max_steps, schedule.steps()) : schedule.steps()),
       config(options_to_toml(options)) {
-  // Also for objectives that do not train on them: figures are computed on un-augmented images.
-  check_view_settings(loader_settings(options, data.train(), *objective, 0, sharing).plain_view(), "--eval-resize");
+  // Also for objectives that do not train on them: figures are computed on un-augmented images. A run that has begun
+  // may do without.
+  if (!restored && !begun)
+    check_view_settings(loader_settings(options, data.train(), *objective, 0, sharing).plain_view(), "--eval-resize");
 }
 
 std::unique_ptr<BatchSource> RunSetup::batches(std::int64_t step) const {

@@ -1,6 +1,7 @@
 // Folders of image files as data sets: layouts, splits, and files that are bad or change while they are read.
 #include <chrono>
 #include <gtest/gtest.h>
+#include <map>
 #include <set>
 
 #include "datasets/loading/image_reader.h"
@@ -305,6 +306,7 @@ TEST_F(ImageFolderTest, WhetherAViewOfADamagedJpegCanBeReadDependsOnTheViewAlone
   for (std::uint8_t& value : noise) value = static_cast<std::uint8_t>(random.below(256));
   const std::string whole = jpeg_file(noise, 300, 400, {3, 2, 2});
   folder.write("train/a/1.jpg", whole.substr(0, whole.size() * 2 / 3));
+  folder.write("train/a/2.jpg", whole);
   const ViewSettings view = [] {
     ViewSettings settings;
     settings.size = 64;
@@ -313,17 +315,25 @@ TEST_F(ImageFolderTest, WhetherAViewOfADamagedJpegCanBeReadDependsOnTheViewAlone
   std::vector<float> pixels(64 * 64 * 3);
   const auto can_be_read = [&](const Dataset& data, std::uint64_t seed) {
     const WantedView wanted{&view, Random(seed, Purpose::view), pixels.data()};
-    return ImageReader(data).try_views(0, {&wanted, 1}).has_value();
+    return ImageReader(data).make_views_or_next(0, {&wanted, 1}) == 0;
   };
   const Dataset read_before = open("train", BadImagePolicy::skip);
-  std::set<bool> seen;
+  std::map<bool, std::uint64_t> seen;  // the last seed of each outcome
   for (std::uint64_t seed = 0; seed < 40; ++seed) {
     const bool alone = can_be_read(open("train", BadImagePolicy::skip), seed);
     EXPECT_EQ(can_be_read(read_before, seed), alone) << seed;
-    seen.insert(alone);
+    seen[alone] = seed;
   }
-  EXPECT_EQ(seen.size(), 2u) << "a crop above the damage, and one that reaches it";
+  ASSERT_EQ(seen.size(), 2u) << "a crop above the damage, and one that reaches it";
   EXPECT_EQ(read_before.source->bad_images().count(), 1);
+  // What is judged is of the same images: one that could not be read once is left out.
+  const auto is_judged = [&](bool outcome) {
+    const WantedView wanted{&view, Random(seen[outcome], Purpose::view), pixels.data()};
+    return ImageReader(read_before).try_views(0, {&wanted, 1}).has_value();
+  };
+  EXPECT_TRUE(is_judged(true));
+  EXPECT_FALSE(is_judged(false));
+  EXPECT_FALSE(is_judged(true));
 }
 
 TEST_F(ImageFolderTest, LargeJpegsAreDecodedInPartAndSmall) {

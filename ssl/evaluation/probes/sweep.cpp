@@ -27,6 +27,15 @@ ProbeSettings with_trial(ProbeSettings settings, const Trial& trial) {
   return settings;
 }
 
+/// The views of the kept images. The split counts the images that could be read un-augmented, so these must be the
+/// same.
+Features kept_views(const Features& plain, const FeatureSource& views, const HeldOutTenth& split, std::int64_t epoch) {
+  const Features all = views(epoch);
+  require_usage(all.rows() == plain.rows(), "probe: the views of epoch ", epoch + 1, " are of ", all.rows(),
+                " images, expected the ", plain.rows(), " that can be read un-augmented; remove the damaged files");
+  return rows_at(all, split.kept);
+}
+
 Sweep sweep_probe(const Features& plain, const FeatureSource& views, const ProbeSettings& settings, Backend& backend,
                   const TrialShown& show) {
   check_labeled(plain, "probe");
@@ -38,8 +47,9 @@ Sweep sweep_probe(const Features& plain, const FeatureSource& views, const Probe
       [&](const Trial& trial) {
         const ProbeSettings own = with_trial(settings, trial);
         const LinearClassifier classifier =
-            views ? train_probe([&](std::int64_t epoch) { return rows_at(views(epoch), split.kept); }, own, backend)
-                  : train_probe(kept, own, backend);
+            views
+                ? train_probe([&](std::int64_t epoch) { return kept_views(plain, views, split, epoch); }, own, backend)
+                : train_probe(kept, own, backend);
         return probe_accuracy(classifier, held_out, backend).top1;
       },
       show);

@@ -289,6 +289,11 @@ TEST_F(StoredEncoder, UntrainedIsNotWhatARunWithInitBeganWith) {
             std::vector<std::string>{"the run began with other weights than these random ones: judge those with "
                                      "--encoder-file " +
                                      config.init + " --prefix momentum_backbone"});
+  config.init_stem = StemRule::renew;
+  save(config);
+  EXPECT_EQ(open_subject(options).encoder_notices.at(0),
+            "the run began with other weights than these random ones: those of " + config.init +
+                " behind another first convolution (--init-stem)");
   EXPECT_EQ(subject.description()["began_with"], config.init);
   EXPECT_EQ(line_of(subject)["began_with"], config.init);
   const Subject trained = open_subject(run());

@@ -8,6 +8,7 @@
 #include "kernels/random.h"
 #include "ssl/evaluation/finetune/finetune.h"
 #include "ssl/evaluation/sampling/subset.h"
+#include "tests/support/complaints.h"
 
 namespace vergence {
 namespace {
@@ -83,6 +84,11 @@ TEST(Sweep, AProbeIsChosenByTheHeldOutTenth) {
       EXPECT_LE(sweep.held_out[i], sweep.held_out[sweep.best]);
     }
   }
+  // Of a damaged image, some views may be unreadable: rows would be those of other images.
+  const FeatureSource fewer = [&](std::int64_t epoch) { return rows_at(views(epoch), split.kept); };
+  const ProbeSettings settings = default_probe(ProbeProtocol::sgd, 20);
+  expect_contains(message_of([&] { sweep_probe(features, fewer, settings, cpu_backend(), {}); }),
+                  {"the views of epoch 1 are of 180 images, expected the 200"});
 }
 
 }  // namespace
