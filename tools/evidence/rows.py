@@ -50,7 +50,7 @@ BARLOW_TWINS = own("barlow_twins", "lambda 0.0051", "scale 0.1", "hidden 512", "
 SEARCHED = False
 DSA_BEST = own("dsa", "quantile 0.02", "mu 0")
 METAMASK_BEST = ()
-MRCL_BEST = ()
+MRCL_BEST = own("mrcl", "mask_patch 8", "alpha 1")
 ICL_MSR_BEST = ()
 ICL_MSR_FIXED = FIXED + own("icl_msr", "initial_deviation 4")
 
