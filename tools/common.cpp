@@ -8,6 +8,7 @@
 #include <exception>
 #include <fcntl.h>
 #include <new>
+#include <poll.h>
 #include <sstream>
 #include <unistd.h>
 
@@ -179,6 +180,15 @@ void parse(CLI::App& app, int argc, const char* const* argv) {
   }
 }
 
+/// Before this process ends with an error that another one tells. Launchers end all processes once one has failed,
+/// and the other may not have told it yet. Ends at once when the launcher asks for it.
+void let_the_other_tell() {
+  constexpr int milliseconds = 5000;
+  std::signal(SIGTERM, SIG_DFL);
+  std::signal(SIGINT, SIG_DFL);
+  poll(nullptr, 0, milliseconds);
+}
+
 /// Several processes would each do the whole work, and write the same files.
 void refuse_ranks() {
   const Launch launch = launch_of_environment();
@@ -209,6 +219,7 @@ int run_tool(const std::string& tool, const std::function<int()>& body) {
     require(status != 0 || std::ferror(stdout) == 0, "standard output: not all of it could be written");
     return status;
   } catch (const ToldElsewhere& told) {
+    if (told.status != 0) let_the_other_tell();
     return told.status;
   } catch (const UsageError& error) {
     return complain(tool, error.what(), bad_usage);

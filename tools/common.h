@@ -11,7 +11,8 @@ class App;
 
 namespace vergence {
 
-/// Thrown instead of an error that another process prints: the tool only returns `status`.
+/// Thrown instead of an error that another process prints: the tool only returns `status`. If that is an error, it
+/// first leaves the other process 5 seconds.
 struct ToldElsewhere {
   int status = 1;
 };

@@ -185,6 +185,19 @@ def check_silence(work):
     check("silence: one rank resumes it", done.returncode == 0 and "resumed at step" in done.stdout, done.stdout + done.stderr)
 
 
+def check_leader_is_left_time():
+    """mpirun kills the leader once another rank has failed, so that one must wait; the leader is missing here."""
+    alone = {**os.environ, "OMPI_COMM_WORLD_RANK": "1", "OMPI_COMM_WORLD_SIZE": "2"}
+    words, start = command(0, "--run", "none", tool="linear_probe"), time.monotonic()
+    silent = subprocess.run(words, capture_output=True, text=True, check=False, env=alone, timeout=60)
+    check("a failed rank leaves the leader time to tell", silent.returncode == 2 and not silent.stderr and
+          time.monotonic() - start > 4, f"{silent.returncode} after {time.monotonic() - start:.1f} s: {silent.stderr}")
+    with subprocess.Popen(words, env=alone) as asked:
+        time.sleep(1)
+        asked.terminate()
+        check("but ends at once when asked to", asked.wait(60) == -signal.SIGTERM, asked.returncode)
+
+
 def check_refusals(work):
     def refused(name, status, text, done):
         lines = [line for line in done.stderr.splitlines() if line.startswith(("pretrain:", "linear_probe:"))]
@@ -201,6 +214,7 @@ def check_refusals(work):
     refused("a folder that holds a run", 2, "already holds a run", run(2, *SMALL, "--out", work / "r1"))
     refused("a data set that is not there", 2, "cifar10", run(2, "--dataset", "cifar10", "--data", work, "--out", work / "no"))
     refused("another tool", 2, "runs as one process, but mpirun started 2", run(2, "--run", work / "r1", tool="linear_probe"))
+    check_leader_is_left_time()
     torchrun = {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29511"}
     slurm = {"SLURM_PROCID": "0", "SLURM_NTASKS": "2", "SLURM_LOCALID": "0"}
     for name, variables in (("torchrun", torchrun), ("srun", slurm)):
