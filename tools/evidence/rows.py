@@ -47,8 +47,8 @@ BARLOW_TWINS = own("barlow_twins", "lambda 0.0051", "scale 0.1", "hidden 512", "
 # ---- what step "search" chooses
 # Whether the values below are the search's. Until they are, a command without --step, --only or --seeds
 # stops after the search.
-SEARCHED = False
-DSA_BEST = own("dsa", "quantile 0.02", "mu 0")
+SEARCHED = True
+DSA_BEST = own("dsa", "lambda1 0.3", "quantile 0.02", "mu 0", "warmup 0.1", "ramp 0.1")
 METAMASK_BEST = ()
 MRCL_BEST = own("mrcl", "mask_patch 8", "alpha 1")
 ICL_MSR_BEST = ()
