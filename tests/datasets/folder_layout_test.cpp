@@ -88,6 +88,24 @@ TEST_F(FolderLayout, JudgedImagesBesideClassesAreRefused) {
                   {"has test/, which holds folders, beside a/, expected train/ with val/ or test/"});
 }
 
+TEST_F(FolderLayout, AJudgedPartWithoutFoldersIsNotReadAndTold) {
+  folder.classes("flat/train", 5);
+  pictures({"flat/val/1.png", "flat/val/2.png"});
+  const auto told = [&](const std::string& part) {
+    return "image_folder: " + (folder / "flat") + ": does not read " + part +
+           "/, expected a folder for each class in it";
+  };
+  EXPECT_EQ(open("train", "flat").notices, (std::vector<std::string>{told("val")}));
+  EXPECT_EQ(open("val", "flat").notices, (std::vector<std::string>{told("val")})) << "every tenth image of train/";
+  folder.classes("flat/test", 2);
+  EXPECT_EQ(open("val", "flat").notices, (std::vector<std::string>{told("val")}));
+  folder.classes("labeled/train", 4);
+  folder.classes("labeled/val", 2);
+  pictures({"labeled/test/1.png"});
+  EXPECT_EQ(open("test", "labeled").notices, std::vector<std::string>{}) << "val/ stands for it";
+  EXPECT_EQ(open("test", "labeled").count, 4);
+}
+
 TEST_F(FolderLayout, AClassMayHaveSuchAName) {
   pictures({"traffic/Bus/1.png", "traffic/Car/1.png", "traffic/Train/1.png"});
   const Dataset data = open("train", "traffic");

@@ -80,6 +80,17 @@ std::string notice_of_names(const fs::path& root, const std::string& dataset, co
   return text.empty() ? "" : join(dataset, ": ", root.string(), ": takes ", text);
 }
 
+/// What to say of a judged part that holds images but no folders of classes, and that no solution file sorts. Nothing
+/// of test/ where val/ stands for it: ImageNet's test images have no labels.
+std::string notice_of_flat(const fs::path& root, const std::string& dataset, const std::string& name,
+                           const Folders& folders) {
+  const bool replaced = promised_part(name) == Part::test && !folders.test.empty();
+  if (name.empty() || replaced || root / name == folders.test || root / name == folders.val) return "";
+  std::error_code error;
+  if (fs::directory_iterator(root / name, error) == fs::directory_iterator() || error) return "";
+  return join(dataset, ": ", root.string(), ": does not read ", name, "/, expected a folder for each class in it");
+}
+
 /// Throws if a subfolder has what imagenet needs, or train/ with folders beside val/ or test/. Ignores the rest.
 void refuse_one_level_above(const fs::path& given, bool imagenet) {
   for (const std::string& name : inner_folders(given)) {
@@ -164,6 +175,9 @@ Folders folders_of(const DatasetSettings& settings) {
     }
     if (std::string notice = notice_of_names(root, settings.name, found); !notice.empty())
       folders.notices.push_back(std::move(notice));
+    for (const Part part : {Part::val, Part::test})
+      if (std::string notice = notice_of_flat(root, settings.name, found.of(part), folders); !notice.empty())
+        folders.notices.push_back(std::move(notice));
     return folders;
   }
   refuse_one_level_above(given, settings.name != "image_folder");

@@ -42,12 +42,16 @@ std::int64_t common_neighbors(const DsaOptions& options, std::int64_t images) {
   return std::llround(5 * chance);
 }
 
-/// Refuses what would leave an option or a loss without effect.
+/// Refuses what would leave an option or a loss without effect, or the prior with statistics of another stem.
 void refuse_idle(const DsaOptions& options, const DsaSettings& settings, std::int64_t images) {
   const PriorNet net = settings.network.net;
-  require_usage(options.prior_file.empty() || net == PriorNet::stage1 || net == PriorNet::supervised,
-                "--dsa.prior_file: --dsa.prior_net ", text_of(prior_net_words, std::optional(net)),
+  const bool reads = net == PriorNet::stage1 || net == PriorNet::supervised;
+  require_usage(options.prior_file.empty() || reads, "--dsa.prior_file: --dsa.prior_net ",
+                text_of(prior_net_words, std::optional(net)),
                 " reads no file; expected --dsa.prior_net stage1 with it, or supervised");
+  require_usage(!reads || !settings.network.random_stem || settings.network.batch_statistics,
+                "--dsa.prior_stem random: the running statistics belong to the file's stem; expected it with ",
+                "--dsa.prior_norm batch");
   if (!settings.scores || settings.mu < options.eta) return;
   const bool given = options.mu > 0;
   const std::string value = given ? join(options.mu) : join("0 means 5 eta^2 / batch, here ", settings.mu);

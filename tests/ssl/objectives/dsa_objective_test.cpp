@@ -270,6 +270,20 @@ TEST(DsaObjective, ContradictionsAreRefused) {
   EXPECT_NE(message_of([] { tiny("dsa", {{"dsa.tau_w", "0"}}); }).find("above 0"), std::string::npos);
 }
 
+TEST(DsaObjective, ANewStemIsNotNormalizedByTheOldOnesStatistics) {
+  const auto of = [](const Switches& switches) {
+    Switches stage1{{"dsa.prior_net", "stage1"}, {"dsa.prior_file", "nowhere/encoder.safetensors"}};
+    stage1.insert(stage1.end(), switches.begin(), switches.end());
+    return message_of([&] { small_objective(tiny("dsa", stage1)); });
+  };
+  const std::string refused = "--dsa.prior_stem random: the running statistics belong to the file's stem";
+  expect_contains(of({{"dsa.prior_stem", "random"}}), {refused, "expected it with --dsa.prior_norm batch"});
+  expect_contains(of({{"dsa.preset", "dsa-code"}, {"dsa.prior_norm", "running"}}), {refused});
+  for (const Switches& good :
+       {Switches{{"dsa.prior_stem", "random"}, {"dsa.prior_norm", "batch"}}, Switches{{"dsa.preset", "dsa-code"}}})
+    expect_contains(of(good), {"there is no file nowhere"});
+}
+
 TEST(DsaObjective, WhatWouldDoNothingIsRefusedButInARestoredRun) {
   const auto expect_refused = [](const Switches& switches, const std::string& message) {
     Options options = tiny("dsa", switches);

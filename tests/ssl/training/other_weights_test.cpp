@@ -171,7 +171,8 @@ TEST_F(OtherWeights, DsaSaysHowThePriorsImagesWereNormalized) {
             "notice: --dsa.prior_file: " + other_images);
   EXPECT_EQ(notices_of_prior({{"dsa.prior_file", from}, {"mean", imagenet_mean}, {"std", imagenet_std}}), "");
   EXPECT_EQ(notices_of_prior({{"dsa.prior_file", same()}}), "");
-  EXPECT_EQ(notices_of_prior({{"dsa.prior_file", from}, {"dsa.prior_stem", "random"}}), "") << "a new stem";
+  EXPECT_EQ(notices_of_prior({{"dsa.prior_file", from}, {"dsa.prior_stem", "random"}, {"dsa.prior_norm", "batch"}}), "")
+      << "a new stem";
   EXPECT_EQ(notices_of_prior({{"dsa.prior_net", "ema"}}), "");
   EXPECT_EQ(notices_of_prior({{"dsa.prior_file", from}, {"dsa.lambda1", "0"}, {"dsa.lambda2", "0"}}), "")
       << "nothing reads the file";
