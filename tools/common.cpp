@@ -181,9 +181,9 @@ void parse(CLI::App& app, int argc, const char* const* argv) {
 }
 
 /// Before this process ends with an error that another one tells. Launchers end all processes once one has failed,
-/// and the other may not have told it yet. Ends at once when the launcher asks for it.
+/// and the other may not have told it yet: it may have to save first. Ends at once when the launcher asks for it.
 void let_the_other_tell() {
-  constexpr int milliseconds = 5000;
+  constexpr int milliseconds = 60'000;
   std::signal(SIGTERM, SIG_DFL);
   std::signal(SIGINT, SIG_DFL);
   poll(nullptr, 0, milliseconds);

@@ -12,7 +12,7 @@ class App;
 namespace vergence {
 
 /// Thrown instead of an error that another process prints: the tool only returns `status`. If that is an error, it
-/// first leaves the other process 5 seconds.
+/// first leaves the other process a minute.
 struct ToldElsewhere {
   int status = 1;
 };

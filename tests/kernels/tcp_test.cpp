@@ -177,14 +177,14 @@ TEST(Tcp, NoticesThatRank0IsGone) {
 TEST(Tcp, EndsAtARankThatIsSilent) {
   for (std::size_t size : {std::size_t{5}, std::size_t{1} << 22}) {
     std::atomic<int> ended = 0;
-    const Ends ends = run(3, 0.5, [&](Communicator& ranks) {
+    const Ends ends = run(3, 2, [&](Communicator& ranks) {
       std::vector<std::uint8_t> x(size), all(3 * size);
       if (ranks.rank() == 2)
         while (ended < 2) std::this_thread::sleep_for(std::chrono::milliseconds(1));
       else
         EXPECT_EQ(message_of<Error>([&] { ranks.all_gather(cpu_backend(), array_of(x), array_of(all)); }),
                   join("rank ", ranks.rank(), " of 3, all_gather of ", size,
-                       " u8 values (collective 1): waited 0.5 s for the other ranks, without an answer"));
+                       " u8 values (collective 1): waited 2 s for the other ranks, without an answer"));
       ++ended;
     });
     EXPECT_EQ(ends, Ends(3));
@@ -281,11 +281,11 @@ TEST(Tcp, TellsWhoWasThereThatOthersAreMissing) {
     std::vector<std::jthread> threads;
     for (int rank : {0, 1})
       threads.emplace_back([&, rank] {
-        told[rank] = message_of<Error>([&] { tcp_communicator(launch_of(rank, 3, port), rank ? long_enough : 0.5); });
+        told[rank] = message_of<Error>([&] { tcp_communicator(launch_of(rank, 3, port), rank ? long_enough : 2); });
       });
   }
-  EXPECT_EQ(told[0], join("rank 0 of 3: waited 0.5 s for rank 2 at 127.0.0.1:", port, ", without an answer"));
-  EXPECT_EQ(told[1], join("rank 1 of 3: waited 0.5 s for rank 2 at 127.0.0.1:", port, ", without an answer"));
+  EXPECT_EQ(told[0], join("rank 0 of 3: waited 2 s for rank 2 at 127.0.0.1:", port, ", without an answer"));
+  EXPECT_EQ(told[1], join("rank 1 of 3: waited 2 s for rank 2 at 127.0.0.1:", port, ", without an answer"));
 }
 
 /// As GPUs of several processes begin: rank 0 makes an id, and gives it to the others. No GPU is at hand, so NCCL

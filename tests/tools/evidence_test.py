@@ -41,7 +41,7 @@ if tool == "pretrain":
             sys.exit(130)
         signal.signal(signal.SIGINT, stop)
         (fake / "SLOW").unlink()
-        time.sleep(60)
+        time.sleep(600)
     (out / "metrics.jsonl").write_text('{"step":10}\n{"step":390}\n')
     (out / "encoder.safetensors").write_text(str(number + (fake / "DRIFT").exists()))
 else:
@@ -86,12 +86,12 @@ class Commands(unittest.TestCase):
 
     def evidence(self, *words, status=0, **more):
         process = self.start(*words, **more)
-        said = "".join(process.communicate(timeout=300))
+        said = "".join(process.communicate(timeout=1400))
         self.assertEqual(process.returncode, status, said)
         return said
 
     def wait_for_training(self):
-        end = time.monotonic() + 100
+        end = time.monotonic() + 600
         while (self.fake / "SLOW").exists():
             self.assertLess(time.monotonic(), end, "training did not begin")
             time.sleep(0.02)
@@ -181,7 +181,7 @@ class Commands(unittest.TestCase):
             process = self.start("--only", "simclr,dsa_on", "--seeds", "4")
             self.wait_for_training()
             process.send_signal(number)
-            said = "".join(process.communicate(timeout=300))
+            said = "".join(process.communicate(timeout=1400))
             self.assertEqual(process.returncode, 130, said)
             self.assertIn("the same command goes on", said)
             self.assertTrue((self.runs / "runs" / "simclr_s4" / "checkpoint").exists())
@@ -196,7 +196,7 @@ class Commands(unittest.TestCase):
         self.wait_for_training()
         self.assertIn("another evidence run is at work", self.evidence("--only", "simclr", status=2))
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=300)
+        process.communicate(timeout=1400)
 
     def test_unknown_metrics_leave_notes_and_are_judged_again(self):
         (self.fake / "UNKNOWN").write_text("episodes corruptions")

@@ -21,7 +21,8 @@ add_test(NAME crashes COMMAND sh -c "kill -SEGV $$")
 add_test(NAME hangs COMMAND sh -c "sleep 20")
 add_test(NAME is_not_there COMMAND nothing_of_this_name)
 get_property(all DIRECTORY PROPERTY TESTS)
-set_tests_properties(${all} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 1)
+set_tests_properties(${all} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 60)
+set_tests_properties(hangs PROPERTIES TIMEOUT 1)
 END
 cmake -S "$work" -B "$work/build" >"$work/configured" || failed "cmake: $(cat "$work/configured")"
 summary() { # CTEST OPTION...

@@ -117,7 +117,8 @@ TEST_F(ToolSignals, PackGoesOnWhereItWasStopped) {
 
 TEST_F(ToolSignals, OptionsMayComeFromAProcess) {
   const std::string pretrain = tool_path("pretrain");
-  ToolProcess tool({"/bin/bash", "-c", pretrain + " --plan --device cpu --config <(echo 'epochs = 3')"});
+  ToolProcess tool({"/bin/bash", "-c",
+                    pretrain + " --plan --device cpu --width 4 --limit 100 --batch 16 --config <(echo 'epochs = 3')"});
   EXPECT_EQ(tool.end(), "exit 0") << tool.output();
   EXPECT_NE(tool.output().find("(3 epochs of "), std::string::npos) << tool.output();
 }

@@ -176,11 +176,11 @@ def check_stop(work):
 
 def check_silence(work):
     out = work / "silent"
-    started, processes = begin(2, out, "--rank-timeout", 2)
+    started, processes = begin(2, out, "--rank-timeout", 10)
     os.kill(processes[1], signal.SIGSTOP)
     told = started.communicate(timeout=60)[0]
     check("silence: the run ends and says so",
-          started.returncode == 1 and "waited 2 s for the other ranks, without an answer" in told, f"{started.returncode}: {told}")
+          started.returncode == 1 and "waited 10 s for the other ranks, without an answer" in told, f"{started.returncode}: {told}")
     done = run(0, *LONG, "--out", out, "--max-steps", 1, "--resume")
     check("silence: one rank resumes it", done.returncode == 0 and "resumed at step" in done.stdout, done.stdout + done.stderr)
 
@@ -188,14 +188,16 @@ def check_silence(work):
 def check_leader_is_left_time():
     """mpirun kills the leader once another rank has failed, so that one must wait; the leader is missing here."""
     alone = {**os.environ, "OMPI_COMM_WORLD_RANK": "1", "OMPI_COMM_WORLD_SIZE": "2"}
-    words, start = command(0, "--run", "none", tool="linear_probe"), time.monotonic()
-    silent = subprocess.run(words, capture_output=True, text=True, check=False, env=alone, timeout=60)
-    check("a failed rank leaves the leader time to tell", silent.returncode == 2 and not silent.stderr and
-          time.monotonic() - start > 4, f"{silent.returncode} after {time.monotonic() - start:.1f} s: {silent.stderr}")
-    with subprocess.Popen(words, env=alone) as asked:
-        time.sleep(1)
-        asked.terminate()
-        check("but ends at once when asked to", asked.wait(60) == -signal.SIGTERM, asked.returncode)
+    with subprocess.Popen(command(0, "--run", "none", tool="linear_probe"), env=alone, stderr=subprocess.PIPE, text=True) as failed:
+        try:
+            ended = failed.wait(5)
+        except subprocess.TimeoutExpired:
+            ended = None
+        check("a failed rank leaves the leader time to tell", ended is None, f"it ended at once with {ended}")
+        failed.terminate()
+        told = failed.communicate(timeout=50)[1]
+        check("but ends when asked to, and is silent", failed.returncode == -signal.SIGTERM and not told,
+              f"{failed.returncode}: {told}")
 
 
 def check_refusals(work):
