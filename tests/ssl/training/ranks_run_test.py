@@ -213,6 +213,10 @@ def check_refusals(work):
     one_alone = [*command(1, *SMALL, "--out", work / "no"), ":", *command(1, "--config", work / "gone.toml")[1:]]
     refused("a file that one rank does not find", 2, "rank 1 of 2: ",
             subprocess.run(one_alone, capture_output=True, text=True, check=False, timeout=100))
+    for name, option in (("seed is 2", ["--seed", 2]), ("eval-every is 1", ["--eval-every", 1])):
+        other = [*command(1, *SMALL, "--out", work / "no"), ":", *command(1, *SMALL, "--out", work / "no", *option)[1:]]
+        refused(f"other options on one rank: {name}", 2, f"rank 1 has other options than rank 0: {name} there and ",
+                subprocess.run(other, capture_output=True, text=True, check=False, timeout=100))
     refused("a folder that holds a run", 2, "already holds a run", run(2, *SMALL, "--out", work / "r1"))
     refused("a data set that is not there", 2, "cifar10", run(2, "--dataset", "cifar10", "--data", work, "--out", work / "no"))
     refused("another tool", 2, "runs as one process, but mpirun started 2", run(2, "--run", work / "r1", tool="linear_probe"))
