@@ -291,6 +291,8 @@ TrainingResult Trainer::run() {
   // Not earlier: until now there is nothing to save, and opening a data set may take long.
   catch_stop_signals();
   train();
+  // The leader has saved the run only now, and torchrun and srun end it once another rank has ended by a signal.
+  if (signal_ != 0) world_.gather(signal_);
   progress_.finish();
   const double waited = step_seconds_ > 0 ? batches_->seconds_waited() / step_seconds_ : 0;
   const TrainingResult result{.exit_status = signal_ ? 128 + signal_ : 0,
@@ -317,8 +319,12 @@ namespace {
 
 /// Throws unless all ranks are about to do the same steps on the same images.
 void require_same_run(const RunSetup& run, std::int64_t step, World& world) {
-  const std::string here =
+  if (world.ranks() == 1) return;
+  std::string here =
       join("step ", step, " of ", run.last_step, ", ", run.data.train().count, " images of ", run.data.train().name);
+  world.together([&] {
+    if (!run.options.data.empty()) here += " (hash " + run.data.fingerprint().images + ")";
+  });
   const std::vector<std::string> all = world.gather(here);
   for (std::size_t rank = 1; rank < all.size(); ++rank)
     if (all[rank] != all[0])
