@@ -51,6 +51,7 @@ struct StepCost {
   std::int64_t encoder_parameters = 0, parameters = 0;  // parameters: all stored ones
   double flops = 0;                                     // of the mean step: multiply-adds times two, both directions
   std::int64_t bytes = 0;                               // estimate: parameters, gradient, state, activations
+  std::int64_t shared_bytes = 0;                        // the part of bytes that each of several ranks needs in full
   double occasional = 0;                                // the part of flops that only steps of a kind above 0 do
 };
 

@@ -29,7 +29,8 @@ TrainingPlan make_plan(const Options& options, const Dataset& dataset, const Obj
   if (sharing.ranks > 1) require_shared(options, sharing.ranks);
   TrainingPlan plan;
   plan.step = objective.cost(options.batch);
-  plan.step.bytes = objective.cost(options.batch / sharing.ranks).bytes;
+  const StepCost own = objective.cost(options.batch / sharing.ranks);
+  plan.step.bytes = own.bytes - own.shared_bytes + plan.step.shared_bytes;
   plan.ranks = sharing.ranks;
   plan.images = dataset.count;
   plan.steps_per_epoch = steps_per_epoch(options, dataset);
