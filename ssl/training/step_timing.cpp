@@ -39,6 +39,8 @@ class Trial {
   Trial(const Options& options, std::int64_t batch, const TrainingPlan& plan, Backend& device, bool begun)
       : options_(options), begun_(begun), steps_(plan.steps), next_(plan.steps / 2) {
     options_.batch = batch;
+    if (options.micro_batch > 0 && options.micro_batch < options.batch)  // as many parts as the whole batch has
+      options_.micro_batch = std::max<std::int64_t>(2, options.micro_batch * batch / options.batch);
     options_.image_size = plan.image_size;
     ObjectiveSetup setup = objective_setup(options_, plan.image_size, device, plan.channels);
     setup.begun = begun_;

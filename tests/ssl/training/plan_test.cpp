@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 #include <regex>
+#include <string_view>
 
 #include "ssl/options/builder.h"
 #include "ssl/options/recipes.h"
@@ -32,10 +33,10 @@ std::string said(std::vector<std::string> command, const std::string& end = "exi
   return tool.output();
 }
 
-TrainingPlan plan_of(const Options& options) {
+TrainingPlan plan_of(const Options& options, int ranks = 1) {
   const Dataset data = open_dataset(dataset_settings(options), "train");
   const auto objective = make_objective(objective_setup(options, data.view_size(), cpu_backend()));
-  return make_plan(options, data, *objective, cpu_backend());
+  return make_plan(options, data, *objective, cpu_backend(), {.ranks = ranks});
 }
 
 TEST(Plan, DurationsReadWell) {
@@ -95,6 +96,20 @@ TEST(Plan, CountsWorkThatOnlySomeStepsDo) {
   EXPECT_EQ(mean_step_seconds({{9, 1}}, {.flops = 8, .occasional = 4}), 9);
 }
 
+TEST(Plan, CountsTheWholeBatchsMatricesOnEveryRank) {
+  Options options = small_run(small_options("dsa", 4, 64));
+  options.batch = 64;
+  set_options(options, {{"dsa.prior_net", "random"}, {"dsa.eta", "4"}});
+  const std::int64_t matrices = 4 * 12 * 64 * 64 * 8;
+  const TrainingPlan alone = plan_of(options), shared = plan_of(options, 4);
+  EXPECT_EQ(alone.step.shared_bytes, matrices);
+  EXPECT_GT(shared.step.bytes, matrices);
+  EXPECT_LT(shared.step.bytes, alone.step.bytes);
+  Options fewer = options;
+  fewer.batch = 16;
+  EXPECT_EQ(shared.step.bytes - matrices, plan_of(fewer).step.bytes - matrices / 16);
+}
+
 TEST(Plan, OfALargeBatchFollowsFromSmallerOnes) {
   // 192 images are more work than is tried at once.
   Options options = small_options("simclr", 64, 192);
@@ -113,6 +128,21 @@ TEST(Plan, OfALargeBatchFollowsFromSmallerOnes) {
   }
   EXPECT_GT(ratio, 0.2);
   EXPECT_LT(ratio, 4);
+}
+
+TEST(Plan, TimesMicroBatchesAsParts) {
+  static int parts = 0;
+  op_observer = [](const char* name) { parts += std::string_view(name) == "recomputed"; };
+  Options options = small_options("simclr", 64, 192);  // more work than is tried at once
+  options.image_size = 32;
+  options.limit = 400;
+  for (const std::int64_t micro_batch : {0, 96}) {
+    parts = 0;
+    options.micro_batch = micro_batch;
+    EXPECT_GT(time_step(options, plan_of(options), cpu_backend()).seconds, 0);
+    EXPECT_EQ(parts > 0, micro_batch > 0);
+  }
+  op_observer = nullptr;
 }
 
 TEST(Plan, RefusesNothingBecauseItCannotBeTimed) {
