@@ -274,12 +274,12 @@ class Walk {
         kept[i].slot = node->kept_outputs[i];
       }
     }
+    if (!keep) node->freed = true;  // even if the vjp throws: what the node kept is gone
     Tensors results = node->vjp({context.cotangents, kept, context.inputs, context.gathered});
     if (!keep) {
       node->kept.clear();
       node->epilogue = nullptr;
       node->vjp = nullptr;
-      node->freed = true;
     }
     return results;
   }

@@ -190,6 +190,15 @@ TEST(Grad, ErrorsSayWhatIsWrong) {
   EXPECT_NE(message_of([&] { grad({sum(x), sum(x)}, {x}, {.seeds = {scalar(1)}}); }).find("seeds"), std::string::npos);
 }
 
+TEST(Grad, AGraphIsRefusedAfterAnErrorInIt) {
+  const Tensor x = leaf(values({1, 2}));
+  Tensor y = clone(x);
+  record("failing", {x}, {x}, {&y}, [](const VjpContext&) -> Tensors { throw Error("no memory"); });
+  const auto again = [&] { return message_of([&] { grad({y}, {x}, {.seeds = {values({1, 1})}}); }); };
+  EXPECT_EQ(again(), "no memory");
+  EXPECT_NE(again().find("'failing' was freed"), std::string::npos) << again();
+}
+
 TEST(Grad, AFreedGraphIsRefusedByName) {
   const Tensor x = leaf(values({1, 2}));
   const Tensor y = sum(exp(x));
