@@ -63,7 +63,8 @@ class EncoderNetwork {
 
   /// Visits the parameters in the order of the file.
   virtual void each(const Visit& visit, const std::string& prefix) = 0;
-  /// All convolutions with their batch norms, in the order of `each`.
+  /// All convolutions with their batch norms, in the order of `each`. Files hold the running statistics of these norms
+  /// only, so a family has no batch norm without a convolution.
   virtual std::vector<const ConvBn*> layers() const = 0;
   /// Images [N,H,W,channels], possibly padded with ignored channels to a multiple of 8 -> the last feature map
   /// [N, H', W', map_channels], in the type of the activations.
@@ -100,7 +101,8 @@ class Encoder {
   ~Encoder() = default;
 
   const EncoderSettings& settings() const { return settings_; }
-  /// These call the network; passes with a micro-batch call it part by part.
+  /// These call the network. With a micro-batch, features and feature maps are computed part by part, but not
+  /// stage_map.
   void each(const Visit& visit, const std::string& prefix = "") { network_->each(visit, prefix); }
   std::vector<const ConvBn*> layers() const { return network_->layers(); }
   Tensor operator()(const Tensor& images, const ForwardMode& pass) const;

@@ -2,6 +2,7 @@
 //   simclr [EPOCHS [FOLDER [IMAGES]]]    default: 5 epochs, results in the working directory, all images of each split
 #include <cstdio>
 #include <cstdlib>
+#include <exception>
 #include <string>
 
 #include "datasets/dataset.h"
@@ -26,7 +27,7 @@ double knn(const Encoder& encoder, Statistics& statistics, const DatasetSettings
   return knn_accuracy(features(open_dataset(data, "probe")), features(images), device).cosine_200.top1;
 }
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
   const std::int64_t epochs = argc > 1 ? std::atoll(argv[1]) : 5, batch = 128;
   const std::string folder = argc > 2 ? argv[2] : ".";
   Backend& device = backend("auto");  // a GPU if there is one
@@ -58,4 +59,7 @@ int main(int argc, char** argv) {
   // [/train]
 
   std::printf("kNN %.2f %%\n", knn(encoder, statistics, data, device));
+} catch (const std::exception& error) {
+  std::fprintf(stderr, "%s\n", error.what());
+  return 1;
 }

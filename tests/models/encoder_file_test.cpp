@@ -4,6 +4,7 @@
 #include <cmath>
 #include <functional>
 #include <gtest/gtest.h>
+#include <set>
 
 #include "tests/support/complaints.h"
 #include "tests/support/small_models.h"
@@ -39,6 +40,18 @@ TEST(EncoderFile, RoundTrip) {
   }
   EXPECT_EQ(model(images, {.training = false, .running = &statistics}).floats(),
             loaded.encoder(images, {.training = false, .running = &read}).floats());
+}
+
+TEST(EncoderFile, HoldsTheStatisticsOfEveryBatchNorm) {
+  for (const std::string& name : encoder_names()) {
+    const Encoder encoder = make_encoder({.encoder = name, .image_size = 32}, {cpu_backend()});
+    Statistics statistics;
+    encoder.constant()(random_tensor({2, 32, 32, 3}, 1, DType::f32), {.running = &statistics});
+    std::set<std::string> used, saved;
+    for (const auto& [norm, entry] : statistics.layers) used.insert(norm);
+    for (const ConvBn* layer : encoder.layers()) saved.insert(layer->norm_name);
+    EXPECT_EQ(used, saved) << name;
+  }
 }
 
 TEST(EncoderFile, LayoutIsTorchvisions) {
