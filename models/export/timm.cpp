@@ -62,18 +62,34 @@ Json config_of(const Exported& exported, const std::string& architecture) {
   return config;
 }
 
+/// How a model card speaks of where the weights come from: its title, the first words of a line with the version, and
+/// what is known of the training.
+struct Origin {
+  std::string title, by, facts;
+  bool without_labels = false;
+};
+
+Origin origin_of(const Metadata& about, const std::string& architecture) {
+  if (!about.contains("objective")) return {architecture, "Weights of another program, exported by", ""};
+  const auto value = [&](const char* key) { return about.contains(key) ? about.at(key) : std::string("unknown"); };
+  const std::string facts = join("- objective: ", value("objective"), "\n- data set: ", value("dataset"),
+                                 "\n- epochs: ", value("epoch"), "\n");
+  if (const auto init = about.find("init"); init != about.end())
+    return {join(architecture, ", trained further from other weights"), "Trained further by",
+            join("- started from: ", init->second, ", whose training this card does not know\n", facts)};
+  return {join(architecture, ", pretrained without labels"), "Pretrained by", facts, true};
+}
+
 /// The hub's model card.
 std::string card_of(const Exported& exported, const std::string& architecture) {
-  const Metadata& about = exported.trained.metadata;
-  const auto value = [&](const char* key) { return about.contains(key) ? about.at(key) : std::string("unknown"); };
+  const Origin origin = origin_of(exported.trained.metadata, architecture);
   const EncoderSettings& settings = exported.trained.encoder.settings();
   return join(
       "---\nlibrary_name: timm\npipeline_tag: image-feature-extraction\ntags:\n- image-feature-extraction\n- timm\n",
-      "- self-supervised\n---\n\n# ", architecture, ", pretrained without labels\n\n", "Pretrained by Vergence ",
-      version(), ". It has no classifier: its outputs are ", settings.dim(),
-      " features of an image.\n\n- objective: ", value("objective"), "\n- data set: ", value("dataset"),
-      "\n- epochs: ", value("epoch"), "\n- images: ", settings.image_size, " x ", settings.image_size, ", ",
-      settings.channels, " channels\n\n```python\nimport timm\nimport torch\n\n",
+      origin.without_labels ? "- self-supervised\n" : "", "---\n\n# ", origin.title, "\n\n", origin.by, " Vergence ",
+      version(), ". It has no classifier: its outputs are ", settings.dim(), " features of an image.\n\n", origin.facts,
+      "- images: ", settings.image_size, " x ", settings.image_size, ", ", settings.channels,
+      " channels\n\n```python\nimport timm\nimport torch\n\n",
       "model = timm.create_model(\"local-dir:FOLDER\", pretrained=True).eval()  # or \"hf-hub:OWNER/NAME\"\n",
       "images = timm.data.create_transform(**timm.data.resolve_model_data_config(model))(image)[None]  # of a PIL "
       "image\n",
@@ -82,10 +98,10 @@ std::string card_of(const Exported& exported, const std::string& architecture) {
 
 /// A card without its line that names the version. That line alone differs between two versions' cards of one encoder.
 std::string without_version(const std::string& card) {
-  const std::size_t begin = card.find("Pretrained by Vergence ");
-  return begin == std::string::npos
-             ? ""
-             : card.substr(0, begin) + card.substr(std::min(card.find('\n', begin), card.size()));
+  const std::size_t found = card.find(" by Vergence ");
+  if (found == std::string::npos) return "";
+  const std::size_t begin = card.rfind('\n', found) + 1;
+  return card.substr(0, begin) + card.substr(std::min(card.find('\n', begin), card.size()));
 }
 
 /// Whether the folder's model card is missing, or is the one that the export of its model.safetensors wrote.

@@ -6,6 +6,7 @@
 
 #include "engine/io/xxh.h"
 #include "engine/ops/ops.h"
+#include "engine/text/printable.h"
 #include "models/encoder_file.h"
 #include "ssl/evaluation/features/mask.h"
 #include "ssl/options/extension.h"
@@ -88,6 +89,7 @@ void RunSaver::add_encoder(const std::string& path, const Statistics& statistics
                        {"step", std::to_string(step)},
                        {"config_xxh128", config_digest(options)}});
   if (const std::string extensions = extensions_text(options); !extensions.empty()) about["extended"] = extensions;
+  if (!options.init.empty()) about["init"] = printable(std::filesystem::path(options.init).filename().string());
   if (options.dataset == "cifar100") about["cifar100_classes"] = option_text(options, "cifar100.classes");
   const auto snapshot = std::make_shared<const EncoderSnapshot>(run_.objective->encoder(), statistics, about);
   saving_.add([snapshot, path] { snapshot->write(path); });

@@ -54,6 +54,27 @@ TEST(TimmFolder, AFailedExportCanBeRepeated) {
     EXPECT_TRUE(file_exists(folder / ("made/" + std::string(name)))) << name;
 }
 
+TEST(TimmFolder, ItsCardClaimsNoMoreThanIsKnown) {
+  const TemporaryFolder folder;
+  Exported exported = small_resnet();
+  const auto card_of = [&](const Metadata& about) {
+    exported.trained.metadata = about;
+    write_timm_folder(folder / "made", exported);
+    return folder.bytes("made/README.md");
+  };
+  const Metadata own{{"objective", "simclr"}, {"dataset", "cifar10"}, {"epoch", "5"}};
+  Metadata further = own;
+  further["init"] = "resnet18.pth";
+  for (const char* claim : {"without labels", "self-supervised"}) {
+    EXPECT_NE(card_of(own).find(claim), std::string::npos) << claim;
+    EXPECT_EQ(card_of(further).find(claim), std::string::npos) << claim;
+    EXPECT_EQ(card_of({}).find(claim), std::string::npos) << claim;
+  }
+  EXPECT_NE(card_of(further).find("- started from: resnet18.pth, "), std::string::npos);
+  EXPECT_NE(card_of({}).find("Weights of another program, exported by Vergence "), std::string::npos);
+  EXPECT_EQ(card_of({}).find("objective"), std::string::npos);
+}
+
 TEST(TimmFolder, ItsCardIsReplacedAndNoOther) {
   const TemporaryFolder folder;
   Exported exported = small_resnet();
