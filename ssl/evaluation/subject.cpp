@@ -98,6 +98,13 @@ std::string trained_classes(const Metadata& metadata, const std::optional<Option
   return config && config->dataset == "cifar100" ? option_text(*config, "cifar100.classes") : "";
 }
 
+/// The word of the option `stem`; empty for a network without stems.
+std::string stem_of(const EncoderSettings& settings) {
+  for (const auto& [name, value] : settings.described())
+    if (const auto* word = std::get_if<std::string>(&value); word && name == "stem") return *word;
+  return "";
+}
+
 /// Refuses what the file says itself, and what only another program's file needs.
 void check_described(const SubjectOptions& options, const std::string& path, const Metadata& metadata) {
   const auto format = metadata.find("format");
@@ -272,12 +279,11 @@ TrainedEncoder open_encoder(const SubjectOptions& options, const std::string& pa
       load_any_encoder(path, options.prefix, like, "choose one with --prefix", backend, {.stem_given = stem_given});
   for (const char* name : {"mean", "std"})
     if (options.described.has(name)) trained.metadata[name] = option_text(given, name);
-  const auto described = trained.encoder.settings().described();
-  const auto taken_as = [&](const char* stem) {
-    const bool is =
-        std::find(described.begin(), described.end(), decltype(described)::value_type("stem", stem)) != described.end();
-    return is && !describes_encoder(metadata) && !stem_given;
-  };
+  const std::string stem = stem_of(trained.encoder.settings());
+  require_usage(!stem_given || stem == option_text(given, "stem"), "--stem ", option_text(given, "stem"), ": ", path,
+                " has a ", trained.encoder.settings().encoder,
+                stem.empty() ? " without stems" : join(" whose first layers are those of ", stem));
+  const auto taken_as = [&](const char* one) { return stem == one && !describes_encoder(metadata) && !stem_given; };
   if (taken_as("cifar"))
     notices.push_back(
         join(shortened(path), " does not say whether its stem pools: taken as cifar, without pooling (--stem)"));
