@@ -40,14 +40,20 @@ struct ExportOptions {
 void add_options(CLI::App& app, ExportOptions& options) {
   add_encoder_options(app, options.subject);
   add_word_option(app, "format", options.format, format_words, "what to write");
+  add_table_option(app,
+                   {.name = "eval-resize",
+                    .otherwise = "the run's, or the training data set's",
+                    .help = "timm: short side to which images are resized before the center crop; 0: squeeze them"},
+                   options.subject.judged);
   app.add_flag("--normalize", options.onnx.normalize,
                "ONNX: the graph takes pixels from 0 to 1 and normalizes them itself");
   app.add_option("--out", options.out, "file .onnx, or for timm the folder, to write")->type_name("PATH")->required();
 }
 
-/// The length to which evaluation resizes an image's short side: as the run was told, or the training data set's, whose
-/// images may have the encoder's size already.
+/// The length to which evaluation resizes an image's short side: as told here or in the run, or the training data
+/// set's, whose images may have the encoder's size already.
 std::int64_t short_side(const SubjectOptions& subject, const TrainedEncoder& trained) {
+  if (subject.judged.values.eval_resize >= 0) return subject.judged.values.eval_resize;
   const std::string config = subject.run.empty() ? "" : (fs::path(subject.run) / "config.toml").string();
   if (!config.empty() && file_exists(config)) {
     const Options options = options_from_toml(read_file(config), config);
@@ -87,6 +93,8 @@ int run(const ExportOptions& options) {
   require_usage(!fs::equivalent(path, options.out, error), "--out: ", options.out, " is the encoder's own file");
   require_usage(options.format != Format::onnx || fs::path(options.out).extension() == ".onnx",
                 "--out: expected a file called .onnx, got '", options.out, "'");
+  require_usage(!options.subject.judged.has("eval-resize") || options.format == Format::timm,
+                "--eval-resize: only for --format timm");
   require_usage(!options.onnx.normalize || options.format == Format::onnx, "--normalize: only for --format onnx");
   const Exported exported = open_exported(options.subject, path);
   const EncoderSettings& settings = exported.trained.encoder.settings();
@@ -95,6 +103,9 @@ int run(const ExportOptions& options) {
       write_atomically(options.out, onnx_model(exported, options.onnx));
       break;
     case Format::timm:
+      if (trained_dataset(exported.trained.metadata).empty() && options.subject.judged.values.eval_resize < 0)
+        print_lines({"the file does not say how images are cropped: config.json takes all of an image (--eval-resize)"},
+                    "notice: ");
       write_timm_folder(options.out, exported);
       break;
   }

@@ -85,7 +85,7 @@ class Trained:
 def export(*arguments, status=0):
     done = subprocess.run([BUILD / "export", *map(str, arguments)], capture_output=True, text=True, check=False)
     check(done.returncode == status, f"export {arguments}: exit status {done.returncode}, expected {status}: {done.stderr}")
-    return done.stderr
+    return done.stderr if status else done.stdout
 
 
 def refused(expected, *arguments):
@@ -203,6 +203,14 @@ def check_crops(folder):
         config = timm.data.resolve_model_data_config(timm.create_model(f"local-dir:{folder / dataset}{size}"))
         resize = timm.data.create_transform(**config).transforms[0]
         check(resize.size == short_side, f"{dataset} at {size}: timm resizes to {resize.size}, expected {short_side}")
+    trained = Trained(folder, resnet(18, "imagenet", 64, image_size=56))  # of no data set
+    for options, short_side in (([], 56), (["--eval-resize", 64], 64)):
+        said = export("--encoder-file", trained.file, "--format", "timm", "--out", folder / "unknown", *options)
+        check(("does not say how images are cropped" in said) == (not options), f"export {options}: {said}")
+        config = timm.data.resolve_model_data_config(timm.create_model(f"local-dir:{folder}/unknown"))
+        resize = timm.data.create_transform(**config).transforms[0]
+        check(resize.size == short_side, f"export {options}: timm resizes to {resize.size}, expected {short_side}")
+    refused("--eval-resize: only for --format timm", "--encoder-file", trained.file, "--eval-resize", 64, "--out", folder / "a.onnx")
 
 
 def timm_folders(folder):
