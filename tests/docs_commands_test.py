@@ -10,6 +10,7 @@ DIR with CIFAR-10, photos with pictures. Fails
 A command runs as it is written, except for what SMALLER and SKIPPED say. So a new command runs in full until someone makes
 it small.
 """
+import json
 import os
 import pathlib
 import random
@@ -127,11 +128,23 @@ def make_photos(folder):
 
 
 def make_encoder(tree, name):
-    """Random weights of a ResNet-18 as torchvision has it. A file's format is told by its first bytes, not by its name."""
+    """Random weights of a ResNet-18 as torchvision has it: no metadata, no counters. A file's format is told by its first bytes, not by its name."""
     words = "--dataset confounded_shapes --width 64 --stem imagenet --image-size 16 --limit 4 --batch 2 --max-steps 1 --figures off"
     with tempfile.TemporaryDirectory() as run:
         subprocess.run([tree / "build/pretrain", *words.split(), "--out", run], stdout=subprocess.DEVNULL, check=True)
-        shutil.move(f"{run}/encoder.safetensors", tree / name)
+        data = pathlib.Path(f"{run}/encoder.safetensors").read_bytes()
+    size = int.from_bytes(data[:8], "little")
+    entries = {name: entry for name, entry in json.loads(data[8:8 + size]).items()
+               if name != "__metadata__" and not name.endswith(".num_batches_tracked")}
+    body = b"".join(data[8 + size + begin:8 + size + end] for begin, end in (entry["data_offsets"] for entry in entries.values()))
+    at = 0
+    for entry in entries.values():
+        begin, end = entry["data_offsets"]
+        entry["data_offsets"] = [at, at + end - begin]
+        at += end - begin
+    header = json.dumps(entries).encode()
+    header += b" " * (-len(header) % 8)
+    (tree / name).write_bytes(len(header).to_bytes(8, "little") + header + body)
 
 
 def make_tree(tree, source, build):

@@ -309,8 +309,9 @@ std::string EncoderWeights::report() const {
   std::string text = join(printable(file_->path()), ": ", settings_.encoder, ", ",
                           counted(static_cast<std::int64_t>(taken_.size() - left.size()), "tensor"),
                           prefix_.empty() ? "" : join(" under ", quoted(prefix_)));
+  const std::vector<std::string> missing = missing_statistics();
   return join(text, "\nleft out          ", left.empty() ? "nothing" : some_of(left), "\nmissing           ",
-              missing_.empty() ? "nothing" : some_of(missing_), notice_.empty() ? "" : "\nnotice: ", notice_);
+              missing.empty() ? "nothing" : some_of(missing), notice_.empty() ? "" : "\nnotice: ", notice_);
 }
 
 }  // namespace vergence

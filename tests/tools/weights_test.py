@@ -184,7 +184,9 @@ def starts_training(folder, checkpoint):
             fail(f"--init for {objective} does not say that the run's stem pads otherwise: {done.stdout}")
         if "left out " not in done.stdout or "momentum_backbone" not in done.stdout or "missing           nothing" not in done.stdout:
             fail(f"--init for {objective} does not say what it left out: {done.stdout}")
-        found = safetensors_io.read(folder / run / "encoder.safetensors")[0]
+        found, about = safetensors_io.read(folder / run / "encoder.safetensors")
+        if about.get("init") != checkpoint.name:
+            fail(f"--init for {objective}: the encoder does not say what it started from: {about}")
         for key, value in found.items():
             if "running" in key or "num_batches" in key:
                 continue
@@ -265,6 +267,9 @@ def judged(folder, checkpoint):
     done = subprocess.run([*command, *described, "--stem", "cifar_padding2"], capture_output=True, text=True, check=False)
     if done.returncode != 0 or "is taken as" in done.stdout + done.stderr:
         fail(f"evaluate --encoder-file --stem: {done.stdout}{done.stderr}")
+    done = subprocess.run([*command, *described, "--stem", "imagenet"], capture_output=True, text=True, check=False)
+    if done.returncode != 2 or "has a resnet18 whose first layers are those of cifar\n" not in done.stderr:
+        fail(f"evaluate --encoder-file with a stem that is not its own: {done.stdout}{done.stderr}")
     # Without --out the result goes beside the checkpoint.
     done = subprocess.run([*command[:-2], *described], capture_output=True, text=True, check=False)
     beside = checkpoint.parent / "evaluation.json"
