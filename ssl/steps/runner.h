@@ -12,7 +12,8 @@
 namespace vergence {
 
 /// The first two steps of a kind (Objective::step_kind) run eagerly and create all lasting state. The third is
-/// recorded; later ones replay it. `Objective::prepare` uploads what changes from step to step.
+/// recorded; later ones replay it. The first step of a kind frees the recordings of others, which are made again if
+/// those come back. `Objective::prepare` uploads what changes from step to step.
 class StepRunner {
  public:
   /// Both must outlive the runner. Without `record`, every step runs eagerly.

@@ -68,6 +68,38 @@ TEST(RefusedRecording, LeavesItsTensorsTheirMemory) {
   EXPECT_EQ(emulated_backend().memory().used, before);
 }
 
+/// Its first `late` steps are of another kind.
+class TwoKinds final : public Objective {
+ public:
+  TwoKinds(const ObjectiveSetup& setup, std::int64_t late) : Objective(setup), late_(late) { train({}); }
+  void prepare(const StepContext& context) override {
+    Objective::prepare(context);
+    kind_ = context.step < late_ ? 1 : 0;
+  }
+  int step_kind() const override { return kind_; }
+  Step run(const Views& views) override { return update(mean(square(encode(views)))); }
+
+ private:
+  std::int64_t late_;
+  int kind_ = 0;
+};
+
+TEST(Recording, OfAnEarlierKindOfStepsGivesItsMemoryBack) {
+  const auto used_after_nine_steps = [](std::int64_t late) {
+    const Options options = small_options("simclr");
+    TwoKinds objective({options, encoder_settings(options, small_image), emulated_backend()}, late);
+    StepRunner runner(objective, emulated_backend());
+    const Views views = random_views(options.batch, small_image, 3, emulated_backend());
+    for (const StepContext& context : steps_at(0.01, 9, options.batch)) {
+      runner.run([&] { return views; }, context);
+      EXPECT_EQ(runner.recorded(), (context.step < late ? context.step : context.step - late) >= 2) << context.step;
+    }
+    return emulated_backend().memory().used;
+  };
+  const std::int64_t one = used_after_nine_steps(0);
+  EXPECT_EQ(used_after_nine_steps(4), one);
+}
+
 /// Breaks while it is recorded, for good.
 class Breaking final : public Objective {
  public:
