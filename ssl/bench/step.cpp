@@ -119,20 +119,20 @@ BenchResult bench_step(const BenchSettings& settings, const ViewSource& views) {
   const Views fixed = views ? Views{} : bench_views(options, *objective, device);
   BenchResult result;
   const std::int64_t all = settings.warmup + settings.steps;
+  std::int64_t reserved = 0;  // the steps before a recording take more than its replays
   // A recorded step repeats one batch, so steps with changing views run one by one.
   StepRunner runner(*objective, device, options.record && !views);
   for (std::int64_t step = 0; step < all; ++step) {
     const Views now = views ? views(step) : fixed;
-    if (step == settings.warmup) device.reset_peak();
     const auto begin = Clock::now();
     const Step& done = runner.run([&] { return Views(now); }, context_of(options, step, all));
     result.losses.push_back(done.loss.item());  // waits for the device
     const double ms = 1e3 * seconds_since(begin);
     if (step >= settings.warmup) result.step_ms.push_back(ms);
+    reserved = std::max(reserved, device.memory().reserved);
   }
   result.recorded = runner.recorded();
-  result.peak_mib =
-      device.traits().own_memory ? static_cast<double>(device.memory().reserved) / (1 << 20) : peak_mebibytes();
+  result.peak_mib = device.traits().own_memory ? static_cast<double>(reserved) / (1 << 20) : peak_mebibytes();
   return result;
 }
 
