@@ -29,6 +29,11 @@ ConvChoices ConvTuning::choices() const {
   return choices_;
 }
 
+void ConvTuning::note(const std::string& of, const std::string& name) {
+  const std::lock_guard lock(mutex_);
+  choices_.try_emplace(of, name);
+}
+
 std::size_t ConvTuning::choose(const std::string& of, const std::vector<ConvCandidate>& candidates) {
   {
     const std::lock_guard lock(mutex_);

@@ -31,6 +31,8 @@ class ConvTuning {
   /// Picks one of the candidates (at least one): the remembered choice if it is among them; otherwise runs and times
   /// all of them and remembers the fastest. `of` identifies the choice: text_of_conv, or a choice within one of those.
   std::size_t choose(const std::string& of, const std::vector<ConvCandidate>& candidates);
+  /// Remembers a choice that was made before, unless there is one already.
+  void note(const std::string& of, const std::string& name);
   /// All choices so far.
   ConvChoices choices() const;
 

@@ -33,6 +33,13 @@ TEST_F(Tuning, KeepsTheFastestAndRunsNothingAgain) {
   EXPECT_EQ(runs, timed);
 }
 
+TEST_F(Tuning, NotesWhatWasChosenBeforeButNothingInItsPlace) {
+  ConvTuning tuning(ConvChoices{{"a", "fast"}});
+  tuning.note("a", "slow");
+  tuning.note("b", "slow");
+  EXPECT_EQ(tuning.choices(), (ConvChoices{{"a", "fast"}, {"b", "slow"}}));
+}
+
 TEST_F(Tuning, TakesWhatWasGivenBackWhateverItsSpeed) {
   ConvTuning tuning(ConvChoices{{"a", "engine 38 2=1 5=16"}});
   EXPECT_EQ(tuning.choose("a", {candidate("engine 1", 1), candidate("engine 38 2=1 5=16", 20)}), 1u);

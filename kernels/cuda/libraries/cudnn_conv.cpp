@@ -51,7 +51,13 @@ Key key_of(const ConvShape& s, ConvPass pass, DType weights, bool add, bool repe
 struct Ready {
   ConvGraph made;
   ExecutionPlan plan;
+  std::string timed;  // the name by which --tune chose it; empty: not chosen so
 };
+
+/// What ConvTuning calls the choice among cuDNN's plans.
+std::string choice_of(const ConvShape& shape, ConvPass pass, DType weights, bool add) {
+  return join(text_of(shape, pass, weights), add ? ", added" : "", ", cuDNN's plan");
+}
 
 /// Addresses in device memory; the pass determines which one is written.
 struct Operands {
@@ -80,6 +86,9 @@ class Convolutions {
     auto known = ready_.find(key);
     if (known == ready_.end()) known = ready_.emplace(key, prepare(choices, shape, pass, weights, add, operands)).first;
     if (!known->second) return false;
+    // A second run of this process repeats the first one's choice, and its tuning.json has to say so.
+    if (choices.tuning && !known->second->timed.empty())
+      choices.tuning->note(choice_of(shape, pass, weights, add), known->second->timed);
     note_launch("conv2d, cuDNN");
     run(known->second->made, known->second->plan, operands);
     return true;
@@ -94,18 +103,18 @@ class Convolutions {
   std::optional<Ready> prepare(const KernelChoices& choices, const ConvShape& shape, ConvPass pass, DType weights,
                                bool add, Operands operands) {
     ConvGraph made = conv_graph(shape, pass, weights, add);
-    std::optional<ExecutionPlan> plan;
+    std::optional<NamedPlan> timed;
     if (choices.tuning) {
       // A result that is added to may be written only once: trials add to other memory.
       const bool forward = pass == ConvPass::forward;
       const Scratch<bf16> elsewhere(device_, !add ? 0 : forward ? shape.out_size() : shape.in_size());
       if (add) (forward ? operands.y : operands.x) = elsewhere.data();
-      plan = fastest_plan(choices, made, join(text_of(shape, pass, weights), add ? ", added" : "", ", cuDNN's plan"),
-                          operands);
+      timed = fastest_plan(choices, made, choice_of(shape, pass, weights, add), operands);
     }
-    if (!plan) plan = choose_plan(target_, made, choices.deterministic);
+    if (timed) return Ready{std::move(made), std::move(timed->plan), timed->name};
+    std::optional<ExecutionPlan> plan = choose_plan(target_, made, choices.deterministic);
     if (!plan) return std::nullopt;
-    return Ready{std::move(made), std::move(*plan)};
+    return Ready{std::move(made), std::move(*plan), ""};
   }
 
   /// True if cuDNN accepts the plan: it refuses some plans only at run time.
@@ -119,8 +128,8 @@ class Convolutions {
   }
 
   /// Chosen by measurement, or by the remembered name. Nothing if cuDNN has no ready-made plan.
-  std::optional<ExecutionPlan> fastest_plan(const KernelChoices& choices, const ConvGraph& made, const std::string& of,
-                                            const Operands& operands) {
+  std::optional<NamedPlan> fastest_plan(const KernelChoices& choices, const ConvGraph& made, const std::string& of,
+                                        const Operands& operands) {
     std::vector<NamedPlan> plans = first_plans(target_, made, choices.deterministic, max_timed);
     std::erase_if(plans, [&](const NamedPlan& one) { return !runs(made, one.plan, operands); });
     if (plans.empty()) return std::nullopt;
@@ -130,7 +139,7 @@ class Convolutions {
                               run(made, one.plan, operands);
                               device_.synchronize();
                             }});
-    return std::move(plans[choices.tuning->choose(of, candidates)].plan);
+    return std::move(plans[choices.tuning->choose(of, candidates)]);
   }
 
   Device& device_;

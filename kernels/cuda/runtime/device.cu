@@ -126,7 +126,10 @@ class CudaRecording final : public Recording {
     cudaGraphDestroy(graph);
     check(status, "recording");
   }
-  void replay() override { check(cudaGraphLaunch(graph_, stream_), "replay of a recorded step"); }
+  void replay() override {
+    note_launch("replay of a recorded step");
+    check(cudaGraphLaunch(graph_, stream_), "replay of a recorded step");
+  }
 
  private:
   Stream stream_;
