@@ -17,7 +17,11 @@ if(NOT VERGENCE_CUDA_FOUND)
   message(STATUS "Vergence: without CUDA")
   if(VERGENCE_CUDA STREQUAL "AUTO")
     execute_process(COMMAND nvidia-smi -L RESULT_VARIABLE no_gpu OUTPUT_QUIET ERROR_QUIET)
-    if(no_gpu EQUAL 0)
+    find_program(nvcc_here nvcc NO_CACHE)
+    if(no_gpu EQUAL 0 AND nvcc_here)
+      message(WARNING "Vergence: this machine has a GPU, but ${nvcc_here} does not work: this build is for the CPU alone. Configure with "
+                      "-DVERGENCE_CUDA=ON to see why. The variable CUDAHOSTCXX names another C++ compiler for it")
+    elseif(no_gpu EQUAL 0)
       message(WARNING "Vergence: this machine has a GPU, but there is no CUDA compiler in PATH: this build is for the CPU alone. "
                       "Put nvcc's folder into PATH, often /usr/local/cuda/bin, and configure again")
     endif()
