@@ -120,7 +120,7 @@ def main():
         parser.error("expected --cifar10 DIR or --images DIR")
     if given.packed and not given.images:
         parser.error("--packed: expected --images beside it")
-    bench = str(pathlib.Path(given.build) / "bench")
+    bench = str(pathlib.Path(given.build).resolve() / "bench")
     print(f"{given.workers} workers, {given.rounds} rounds of {given.seconds:g} s each; torchvision "
           f"{torchvision.__version__}, PyTorch {torch.__version__}, Pillow {PIL.__version__}, blur of {given.blur}\n")
     print("| two augmented views | ours, images/s | torchvision, images/s | ratio: median (range) |")

@@ -167,6 +167,7 @@ def main():
         parser.error("cifar10, and nothing else, needs --data DIR")
     options.data = ["--data", options.data] if options.data else []
     options.out = options.out or ROOT / "runs" / (f"reproduce_{options.what}" + "_trial" * bool(options.trial))
+    options.build = options.build.resolve()
     for tool in ("pretrain", "linear_probe", "evaluate"):
         if not (options.build / tool).exists():
             sys.exit(f"reproduce.sh: there is no {options.build / tool}; build it, or give --build")
