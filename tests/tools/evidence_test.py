@@ -316,6 +316,16 @@ class Clone(unittest.TestCase):
         self.assertEqual((source / "file").read_text(), "three")
         with self.assertRaisesRegex(store.Unusable, "is in no branch"):
             check_out(checkout, source, COMMIT)
+        (source / "file").unlink()  # as if the last checkout had been interrupted
+        check_out(checkout, source, commits[2])
+        self.assertEqual((source / "file").read_text(), "three")
+        inside = checkout / "runs/src"  # a damaged clone must not lead git to the user's own files
+        check_out(checkout, inside, commits[0])
+        (inside / ".git/HEAD").unlink()
+        (checkout / "file").write_text("edited")
+        with self.assertRaisesRegex(store.Unusable, "not a git repository"):
+            check_out(checkout, inside, commits[1])
+        self.assertEqual((checkout / "file").read_text(), "edited")
 
 
 def write_tools(folder):

@@ -35,15 +35,17 @@ def head_of(checkout):
 
 def check_out(checkout, source, commit):
     """Makes `source` a clone of `checkout` at `commit`; reuses an existing clone."""
+    # git looks for a repository in the folders above too, so a damaged clone must not make it find `checkout`.
+    here = ["--git-dir", source / ".git", "--work-tree", source]
     if not (source / ".git").exists():
         source.parent.mkdir(parents=True, exist_ok=True)
         _git("clone", "--quiet", "--no-checkout", checkout, source)
-    if _git("-C", source, "cat-file", "-e", f"{commit}^{{commit}}", check=False) is None:
-        _git("-C", source, "fetch", "--quiet", checkout, "+refs/heads/*:refs/remotes/origin/*", "HEAD")
-    if _git("-C", source, "cat-file", "-e", f"{commit}^{{commit}}", check=False) is None:
+    if _git(*here, "cat-file", "-e", f"{commit}^{{commit}}", check=False) is None:
+        _git(*here, "fetch", "--quiet", checkout, "+refs/heads/*:refs/remotes/origin/*", "HEAD")
+    if _git(*here, "cat-file", "-e", f"{commit}^{{commit}}", check=False) is None:
         raise Unusable(f"the commit {commit} of the rows is in no branch of {checkout}: fetch it there first")
-    if head_of(source) != commit or not any(each.name != ".git" for each in source.iterdir()):
-        _git("-C", source, "checkout", "--quiet", "--force", "--detach", commit)
+    if _git(*here, "rev-parse", "HEAD") != commit or _git(*here, "status", "--porcelain", "--untracked-files=no"):
+        _git(*here, "checkout", "--quiet", "--force", "--detach", commit)
 
 
 def mark_of(commit):
