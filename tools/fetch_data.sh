@@ -62,7 +62,15 @@ if ! is_whole; then
   had=$(stat -c %s -- "$part" 2>/dev/null || echo 0)
   [[ $had -eq 0 ]] || echo "$part has $had bytes already"
   echo "fetching $url"
-  curl --fail --location --show-error --silent --retry 3 --continue-at - --output "$part" -- "$url" ||
+  fetch() { curl --fail --location --show-error --silent --retry 3 "$@" --output "$part" -- "$url"; }
+  status=0
+  fetch --continue-at - || status=$?
+  if [[ $status -eq 33 ]]; then # CURLE_RANGE_ERROR
+    echo "the server cannot send a part of a file: fetching it from the start"
+    status=0
+    fetch || status=$?
+  fi
+  [[ $status -eq 0 ]] ||
     fail "the download of $url stopped after $(stat -c %s -- "$part" 2>/dev/null || echo 0) bytes; run the same command again to go on"
 fi
 if ! is_whole; then

@@ -50,6 +50,18 @@ fetch "$work/cut" --mirror "$url" --md5 "$md5"
 [[ $status -eq 0 && $said == *"bytes already"* ]] || failed "gone on with: $said"
 expect_data "$work/cut"
 
+python3 -u -m http.server 0 --bind 127.0.0.1 --directory "$work/served" > "$work/whole_only" 2>/dev/null & # knows no ranges
+server="$server $!"
+for _ in $(seq 100); do
+  [[ -s $work/whole_only ]] && break
+  sleep 0.1
+done
+mkdir "$work/no_ranges"
+head -c 100000 "$work/served/cifar-100-binary.tar.gz" > "$work/no_ranges/cifar-100-binary.tar.gz.part"
+fetch "$work/no_ranges" --mirror "http://127.0.0.1:$(sed 's/.* port \([0-9]*\).*/\1/' "$work/whole_only")" --md5 "$md5"
+[[ $status -eq 0 && $said == *"from the start"* ]] || failed "a server without ranges: $status $said"
+expect_data "$work/no_ranges"
+
 cp "$work/served/cifar-100-binary.tar.gz" "$work/served/damaged.tar.gz"
 byte=$(od -An -tu1 -j 200000 -N 1 "$work/served/damaged.tar.gz") # the archive is random: another one than is there
 printf '%b' "\\x$(printf '%02x' $(((byte + 1) % 256)))" | dd of="$work/served/damaged.tar.gz" bs=1 seek=200000 conv=notrunc status=none
