@@ -50,6 +50,11 @@ if [[ $(id -u) -ne 0 ]]; then
     echo "install_packages.sh: neither root nor sudo: ask your administrator for the packages above" >&2
     [[ ${#missing[@]} -eq 0 ]] && exit 0 || exit 1
   fi
+  # Nothing that is needed is missing: do not ask for a password in every test run.
+  if [[ ${#missing[@]} -eq 0 ]] && ! sudo -n true 2>/dev/null; then
+    echo "Not installed without a password for sudo. The tests that need these packages will be skipped."
+    exit 0
+  fi
   as_root=(sudo)
 fi
 install() { ${as_root[@]+"${as_root[@]}"} env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@"; }

@@ -4,8 +4,9 @@
 # tools, pretrains a small encoder on the rendered data set (downloads nothing) and compares a linear probe of it with
 # the same probe of an untrained encoder, and makes a page about the run. Run it again to resume where it stopped.
 set -euo pipefail
+run=${1:+$(realpath -m -- "$1")}
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
-run=${1:-runs/quickstart}
+run=${run:-runs/quickstart}
 began=$SECONDS
 
 step() { printf '\n== %s\n' "$*"; }
