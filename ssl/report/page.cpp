@@ -10,6 +10,7 @@
 #include "engine/text/words.h"
 #include "engine/version.h"
 #include "kernels/error.h"
+#include "ssl/options/effects.h"
 #include "ssl/options/extension.h"
 #include "ssl/options/table.h"
 #include "ssl/report/curves.h"
@@ -152,8 +153,8 @@ void Page::add_runs() {
   for (const RunFiles& run : runs_) {
     const Options& options = run.options;
     const RunHistory& history = run.history;
-    const std::string encoder =
-        options.encoder + (find_option("width") ? ", width " + option_text(options, "width") : "");
+    const bool has_width = without_effect_by("width", options).empty();
+    const std::string encoder = options.encoder + (has_width ? ", width " + option_text(options, "width") : "");
     const std::string extended = extensions_text(options);
     const std::vector<std::string> cells{options.objective,
                                          options.dataset,
@@ -163,8 +164,8 @@ void Page::add_runs() {
                                          join(options.epochs, extended.empty() ? "" : " (" + extended + ")"),
                                          run.unfinished.empty() ? "finished" : "unfinished: " + run.unfinished,
                                          short_commits(history.commits),
-                                         history.host,
-                                         history.device,
+                                         history.hosts,
+                                         history.devices,
                                          history.start,
                                          time_taken(history)};
     table.columns.push_back(run.name);
@@ -194,6 +195,9 @@ void Page::add_curves() {
   if (banded)
     paragraph(
         "A line is the mean over the runs of a group. The band reaches from their smallest to their largest value.");
+  if (groups().size() > curve_colors)
+    paragraph(join("There are ", curve_colors, " colors: they repeat from group ", curve_colors + 1,
+                   " on. Point at a curve to see its group."));
   out_ += "<ul class=\"legend\">\n";
   for (std::size_t i = 0; i < groups().size(); ++i)
     out_ += join("<li><svg viewBox=\"0 0 36 12\" aria-hidden=\"true\"><path class=\"curve g", i % curve_colors,
@@ -266,23 +270,28 @@ void Page::add_features() {
                    html_text(join(samples.data, " ", samples.split, ", ", samples.test.rows(), " images")),
                    "</span></figcaption>\n",
                    map_chart({label, axis("first", map.x_share), axis("second", map.y_share), map.x, map.y,
-                              samples.test.labels, samples.classes}),
+                              samples.test.labels, samples.classes, samples.split}),
                    samples.test.labels.empty() ? "" : class_legend(samples.classes), "</figure>\n");
     });
+  const bool labeled =
+      std::any_of(shown.begin(), shown.end(), [](const auto& one) { return !one.second.test.labels.empty(); });
   if (!maps.empty()) {
     heading("Map of " + splits_of(shown) + " images");
     add_notices(shown);
     paragraph(
         "Each point is an image. Its place is its feature vector along the two directions in which features "
-        "vary most (principal components). Colors are classes; a class's name is at the mean of its points. "
-        "Training never saw these labels.");
+        "vary most (principal components)." +
+        std::string(labeled ? " Colors are classes; a class's name is at the mean of its points. Training never saw "
+                              "these labels."
+                            : ""));
     out_ += "<div class=\"grid-of\">\n" + maps + "</div>\n";
   }
   if (shown.empty()) return;
   heading("Nearest neighbors");
   paragraph("On the left an image of the split " + splits_of(shown) +
             ", then the images of the bank whose features have the largest cosine with its "
-            "features, nearest first. ✓ and a solid border: the same class. ✗ and a dashed border: another one.");
+            "features, nearest first." +
+            (labeled ? " ✓ and a solid border: the same class. ✗ and a dashed border: another one." : ""));
   out_ += "<div class=\"grid-of two\">\n";
   for (const auto& [label, samples] : shown) add_neighbors(label, samples);
   out_ += "</div>\n";

@@ -289,6 +289,17 @@ void add_commit(RunHistory& history, const std::string& commit) {
   if (!commit.empty() && std::find(all.begin(), all.end(), commit) == all.end()) all.push_back(commit);
 }
 
+void add_name(std::string& list, const std::string& name) {
+  if (!name.empty() && (", " + list + ",").find(", " + name + ",") == std::string::npos)
+    list += (list.empty() ? "" : ", ") + name;
+}
+
+/// A start that found nothing left to do.
+bool did_nothing(const ResultJson& start) {
+  return start.contains("from_step") && start.contains("to_step") && start["from_step"].is_number_integer() &&
+         start["from_step"] == start["to_step"];
+}
+
 /// A start has a commit of its own if the last one's differs.
 void read_history(RunFiles& run) {
   const std::string path = run.file("run.json");
@@ -301,9 +312,10 @@ void read_history(RunFiles& run) {
     if (!each.is_object()) continue;
     add_commit(run.history, each.contains("commit") ? string_in(each, "commit") : last_commit);
     if (run.history.start.empty()) run.history.start = string_in(each, "start");
-    run.history.host = string_in(each, "host");
-    run.history.device = string_in(each, "device");
-    run.history.processor = string_in(each, "processor");
+    if (!did_nothing(each)) {
+      add_name(run.history.hosts, string_in(each, "host"));
+      add_name(run.history.devices, string_in(each, "device"));
+    }
     run.history.ended = each.contains("exit") && each["exit"].is_number_integer();
     run.history.status = integer_in(each, "exit");
     const double start = seconds_of(string_in(each, "start")), end = seconds_of(string_in(each, "end"));
@@ -320,14 +332,16 @@ void read_history(RunFiles& run) {
 }
 
 /// How the last start ended, where that explains an unfinished run.
-std::string ending(const RunHistory& history) {
+std::string ending(const RunHistory& history, const Options& options) {
   if (history.start.empty()) return "";
   if (!history.ended) return ", no end recorded";
   if (history.status == interrupted || history.status == terminated) return ", stopped by a signal";
-  return history.status == 0 ? ", stopped by --max-steps" : join(", ended with exit status ", history.status);
+  if (history.status != 0) return join(", ended with exit status ", history.status);
+  return options.max_steps > 0 ? ", stopped by --max-steps" : ", no encoder.safetensors of the last epoch";
 }
 
-/// Compares the epochs that the encoder has seen with those planned.
+/// Compares the epochs that the encoder has seen with those planned. Without the file, a run has ended if its last
+/// start says so.
 void read_progress(RunFiles& run) {
   const std::string path = run.file("encoder.safetensors");
   std::int64_t done = 0;
@@ -338,9 +352,12 @@ void read_progress(RunFiles& run) {
   }
   if (done >= 1 && run.steps_per_epoch == 0 && run.last_epoch == 1) run.steps_per_epoch = run.last_step;
   if (done >= run.options.epochs) return;
+  if (!file_exists(path) && run.last_epoch >= run.options.epochs && run.options.max_steps == 0 && run.history.ended &&
+      run.history.status == 0)
+    return;
   run.unfinished = run.last_step == 0 ? "no step logged"
                                       : join("step ", run.last_step, ", epoch ", run.last_epoch, " of ",
-                                             run.options.epochs, ending(run.history));
+                                             run.options.epochs, ending(run.history, run.options));
 }
 
 std::string last_folder(const std::string& path) {

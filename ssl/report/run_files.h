@@ -35,8 +35,8 @@ struct Result {
 /// From run.json, over all starts. Empty or 0: unknown.
 struct RunHistory {
   std::vector<std::string> commits;  // the different ones, in the order of the starts
-  std::string host, device, processor;
-  std::string start;  // of the first start, ISO 8601
+  std::string hosts, devices;        // the different ones of the starts that made steps, separated by commas
+  std::string start;                 // of the first start, ISO 8601
   /// Of all starts that have ended, or of the training of both stages that metrics.jsonl tells of, whichever is more.
   double seconds = 0;
   bool seconds_lack = false;  // it is that of ended starts, and others have no end

@@ -141,8 +141,9 @@ void add_curve(Svg& svg, const Curve& curve, const std::string& figure, const Sc
     lower.pop_back();
     svg.add(join("<polygon class=\"band g", color, "\" points=\"", upper, lower, "\"/>\n"));
   }
-  svg.add(join("<polyline class=\"curve g", color, "\" data-figure=\"", html_text(figure), "\" data-group=\"",
-               html_text(curve.label), "\" data-runs=\"", curve.runs, "\" points=\"", line, "\"/>\n"));
+  svg.add(join("<g><title>", html_text(curve.label), "</title><polyline class=\"curve g", color, "\" data-figure=\"",
+               html_text(figure), "\" data-group=\"", html_text(curve.label), "\" data-runs=\"", curve.runs,
+               "\" points=\"", line, "\"/></g>\n"));
   if (curve.points.size() > few) return;
   std::string dots;
   for (const CurvePoint& point : curve.points)
@@ -218,7 +219,7 @@ std::string map_chart(const MapChart& chart) {
   for (double value : chart.y) of_y.add(value);
   const Scale x = padded(of_x.low, of_x.high, left, width - right);
   const Scale y = padded(of_y.low, of_y.high, height - bottom, top);
-  Svg svg(width, height, join("Map of ", chart.x.size(), " test images by the features of ", chart.name));
+  Svg svg(width, height, join("Map of ", chart.x.size(), " ", chart.split, " images by the features of ", chart.name));
   svg.axes(x, y, chart.x_title, chart.y_title);
   const bool labeled = !chart.labels.empty();
   const std::size_t shown = labeled ? std::min(chart.classes.size(), class_colors) : 0;

@@ -41,6 +41,7 @@ struct MapChart {
   std::vector<double> x, y;
   std::vector<std::int32_t> labels;  // one per point, or empty
   std::vector<std::string> classes;  // names by label; those past the last color share gray
+  std::string split;                 // of the images
 };
 std::string map_chart(const MapChart& chart);
 

@@ -137,7 +137,7 @@ TEST(LogScale, IsForValuesFarAboveTheOthers) {
 }
 
 TEST(Chart, EscapesNamesAndShowsEachPoint) {
-  const MapChart map{"<x>", "a", "b", {0, 1, 2}, {0, 1, 0}, {0, 1, 1}, {"<cat>", "dog"}};
+  const MapChart map{"<x>", "a", "b", {0, 1, 2}, {0, 1, 0}, {0, 1, 1}, {"<cat>", "dog"}, "val"};
   const std::string drawn = map_chart(map);
   EXPECT_EQ(drawn.find("<cat>"), std::string::npos);
   EXPECT_EQ(drawn.find("<x>"), std::string::npos);

@@ -57,9 +57,12 @@ TEST(ReadRun, NamesFileAndLineOfDamage) {
 }
 
 TEST(ReadRun, SaysWhyARunIsUnfinished) {
-  const auto why = [](const std::string& record) {
+  const auto why = [](const std::string& record, std::int64_t max_steps = 0, std::int64_t epoch = 1) {
     Runs runs;
-    return read_run(runs.add("a", seeded(1), "{\"step\":3,\"epoch\":1,\"loss\":5}\n", "", record)).unfinished;
+    Options options = seeded(1);
+    options.max_steps = max_steps;
+    const std::string line = join("{\"step\":3,\"epoch\":", epoch, ",\"loss\":5}\n");
+    return read_run(runs.add("a", options, line, "", record)).unfinished;
   };
   const auto record = [](const std::string& exit) {
     return R"({"commit":"c","runs":[{"start":"2026-01-31T23:59:50Z","end":"2026-02-01T00:01:00Z","exit":)" + exit +
@@ -67,7 +70,10 @@ TEST(ReadRun, SaysWhyARunIsUnfinished) {
   };
   EXPECT_EQ(why(record("null")), "step 3, epoch 1 of 2, no end recorded");
   EXPECT_EQ(why(record("130")), "step 3, epoch 1 of 2, stopped by a signal");
-  EXPECT_EQ(why(record("0")), "step 3, epoch 1 of 2, stopped by --max-steps");
+  EXPECT_EQ(why(record("0"), 3), "step 3, epoch 1 of 2, stopped by --max-steps");
+  EXPECT_EQ(why(record("0")), "step 3, epoch 1 of 2, no encoder.safetensors of the last epoch");
+  EXPECT_EQ(why(record("0"), 0, 2), "") << "it has ended, and was copied without its encoder";
+  EXPECT_EQ(why(record("0"), 3, 2), "step 3, epoch 2 of 2, stopped by --max-steps");
   EXPECT_EQ(why(record("1")), "step 3, epoch 1 of 2, ended with exit status 1");
   Runs runs;
   EXPECT_EQ(read_run(runs.add("a", seeded(1), "", "", record("0"))).history.seconds, 70);
@@ -96,6 +102,18 @@ std::string clocked(double seconds) {
 
 /// A record with such starts.
 std::string record_of(const std::string& starts) { return R"({"commit":"last","runs":[)" + starts + "]}"; }
+
+TEST(ReadRun, NamesTheMachinesOfStartsThatMadeSteps) {
+  const auto start = [](const char* host, const char* device, int from, int to) {
+    return join(R"({"host":")", host, R"(","device":")", device, R"(","from_step":)", from, R"(,"to_step":)", to, "}");
+  };
+  Runs runs;
+  const std::string record = record_of(join(start("a", "cuda", 0, 5), ",", start("b", "cuda", 5, 9), ",",
+                                            start("a", "cuda", 9, 10), ",", start("login", "cpu", 10, 10)));
+  const RunHistory history = read_run(runs.add("a", seeded(1), "", "", record)).history;
+  EXPECT_EQ(history.hosts, "a, b");
+  EXPECT_EQ(history.devices, "cuda");
+}
 
 const char* const killed = R"({"start":"2026-01-31T01:00:00Z","end":null,"exit":null})";
 const char* const half_an_hour = R"({"start":"2026-01-31T11:00:00Z","end":"2026-01-31T11:30:00Z","exit":0})";
