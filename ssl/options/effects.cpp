@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "engine/text/printable.h"
+#include "models/encoder.h"
 #include "ssl/options/builder.h"
 #include "ssl/options/table.h"
 
@@ -37,6 +38,16 @@ bool is_base(const std::string& name, const Options& options) {
   return find_option(base) != nullptr && option_text(options, base) == name;
 }
 
+/// Whether this is an option of encoders, but not of this one.
+bool is_of_other_encoders(const std::string& name, const std::string& encoder) {
+  const auto has = [&](const EncoderFamily& family) {
+    return std::any_of(family.options.begin(), family.options.end(),
+                       [&](const EncoderOption& option) { return option.name == name; });
+  };
+  const std::vector<EncoderFamily>& all = encoder_families();
+  return std::any_of(all.begin(), all.end(), has) && !has(family_of(encoder));
+}
+
 }  // namespace
 
 std::string without_effect_by(const std::string& name, const Options& options) {
@@ -46,6 +57,7 @@ std::string without_effect_by(const std::string& name, const Options& options) {
       return "--objective " + options.objective;
     if (is_among(dataset_names(), owner) && owner != options.dataset) return "--dataset " + options.dataset;
   }
+  if (is_of_other_encoders(name, options.encoder)) return "--encoder " + options.encoder;
   for (const EffectRule& rule : effect_rules()) {
     if (!is_of(name, rule.names)) continue;
     if (std::string reason = reason_by(rule, options); !reason.empty()) return reason;

@@ -45,6 +45,14 @@ TEST(EffectRules, OfTheObjectives) {
   EXPECT_EQ(by("mrcl.mask_fill", {}), "");
 }
 
+TEST(EffectRules, OptionsOfOtherEncodersDoNothing) {
+  Options options;
+  EXPECT_EQ(without_effect_by("width", options), "");
+  options.encoder = "conv4";
+  EXPECT_EQ(without_effect_by("width", options), "--encoder conv4");
+  EXPECT_EQ(without_effect_by("lr", options), "");
+}
+
 /// Adds to `found` the options that decide, themselves or through others, whether `name` has an effect.
 void deciding(const std::string& name, std::set<std::string>& found) {
   for (const EffectRule& rule : effect_rules()) {
