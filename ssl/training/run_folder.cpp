@@ -145,6 +145,7 @@ RunFolder::RunFolder(std::string path, bool resume) : path_(without_slashes(std:
     if (resume && !resuming_) refuse_remains();
     // TensorBoard's HParams would show the options that it has begun with, not those of the run that comes now.
     if (only_begun()) remove_event_files(path_);
+    if (only_begun() && !resume) remove_records();
     remove_temporaries(*this);
   } catch (...) {
     close(lock_);
@@ -176,6 +177,12 @@ bool RunFolder::only_begun() const {
     if (has(file)) return false;
   std::error_code error;
   return has(config()) && fs::is_regular_file(metrics(), error) && fs::is_empty(metrics(), error);
+}
+
+/// Another run takes the folder: its times and commits begin anew.
+void RunFolder::remove_records() const {
+  std::error_code error;
+  for (const std::string& file : {record(), train_log()}) fs::remove(file, error);
 }
 
 void RunFolder::refuse_remains() const {

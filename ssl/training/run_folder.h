@@ -57,6 +57,7 @@ class RunFolder {
   void sync_metrics();
 
  private:
+  void remove_records() const;
   void refuse_remains() const;
   void remove_if_empty() const;
 

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/io/files.h"
 #include "ssl/training/run_folder.h"
 #include "ssl/training/tensorboard/run_events.h"
 #include "tests/support/temporary_folder.h"
@@ -160,10 +161,12 @@ TEST_F(RunEventsTest, OptionsAreUtf8) {
   EXPECT_NE(options.find("bytes:/d%E9j%E0"), std::string::npos);
 }
 
-TEST(RunFolderWithEvents, ARunThatTakesABegunOneRemovesItsEvents) {
+TEST(RunFolderWithEvents, ARunThatTakesABegunOneRemovesItsEventsAndRecords) {
   const TemporaryFolder folder;
   const auto begin = [&](bool with_line) {
     RunFolder run(folder / "run", false);
+    EXPECT_FALSE(RunFolder::has(run.record()) || RunFolder::has(run.train_log()));
+    for (const std::string& file : {run.record(), run.train_log()}) write_atomically(file, "of an earlier start");
     EventFile(run.path()).append("options");
     run.write_config("a = 1\n");
     run.open_metrics(0);
@@ -175,6 +178,7 @@ TEST(RunFolderWithEvents, ARunThatTakesABegunOneRemovesItsEvents) {
   }
   const RunFolder resumed(folder / "run", true);
   EXPECT_EQ(event_files(folder / "run").size(), 1u) << "the lines of a run have their events";
+  EXPECT_TRUE(RunFolder::has(resumed.record()));
 }
 
 TEST_F(RunEventsTest, OffWritesNothing) {
