@@ -178,7 +178,10 @@ PictureFile latest_picture(const std::string& run) {
   for (const fs::directory_entry& entry : fs::directory_iterator(folder, error))
     if (entry.path().extension() == ".png") names.push_back(entry.path().filename().string());
   require_usage(!names.empty(), "its folder has no pictures, which pretrain saves when it judges by kNN");
-  const std::string name = *std::max_element(names.begin(), names.end()), path = folder + "/" + name;
+  const auto is_earlier = [](const std::string& a, const std::string& b) {  // epoch_9999.png, epoch_10000.png
+    return a.size() != b.size() ? a.size() < b.size() : a < b;
+  };
+  const std::string name = *std::max_element(names.begin(), names.end(), is_earlier), path = folder + "/" + name;
   std::string png = read_file(path);
   if (png.size() <= most_picture_bytes) return {name, png};
   DecodedImage image;

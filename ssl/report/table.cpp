@@ -91,7 +91,7 @@ class TextTable {
     name_width_ = 0;
     for (const TableRow& row : table.rows)
       if (!row.is_heading()) name_width_ = std::max(name_width_, characters_of(row.name));
-    name_width_ = std::min(name_width_, std::max(widest, columns / 2));
+    name_width_ = std::min(name_width_, columns / 2);
   }
 
   std::string text() {
@@ -110,7 +110,9 @@ class TextTable {
     std::size_t width = characters_of(table_.columns[column]);
     for (const TableRow& row : table_.rows)
       if (!row.is_heading()) width = std::max(width, characters_of(row.cells[column]));
-    return std::min(width, widest);
+    constexpr std::size_t narrowest = 8;
+    const std::size_t left = std::max(columns_, name_width_ + 2 + narrowest) - name_width_ - 2;
+    return std::min({width, widest, left});
   }
 
   std::size_t last_that_fits(std::size_t first) const {
