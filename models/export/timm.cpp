@@ -70,7 +70,7 @@ struct Origin {
 };
 
 Origin origin_of(const Metadata& about, const std::string& architecture) {
-  if (!about.contains("objective")) return {architecture, "Weights of another program, exported by", ""};
+  if (!about.contains("objective")) return {architecture, "Exported by", "- training: unknown\n"};
   const auto value = [&](const char* key) { return about.contains(key) ? about.at(key) : std::string("unknown"); };
   const std::string facts = join("- objective: ", value("objective"), "\n- data set: ", value("dataset"),
                                  "\n- epochs: ", value("epoch"), "\n");

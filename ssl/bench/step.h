@@ -39,8 +39,8 @@ struct BenchSettings {
 struct BenchResult {
   std::vector<double> step_ms;  // of the timed steps
   std::vector<double> losses;   // of every step, warm-up included
-  double peak_mib =
-      0;  // the most memory taken from the device, by any step; on the CPU the peak resident set of this process
+  /// The most memory taken from the device, by any step; on the CPU the peak resident set of this process.
+  double peak_mib = 0;
   bool recorded = false;
 };
 
