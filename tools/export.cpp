@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
+#include <optional>
 
 #include "datasets/registry.h"
 #include "engine/io/files.h"
@@ -50,15 +51,30 @@ void add_options(CLI::App& app, ExportOptions& options) {
   app.add_option("--out", options.out, "file .onnx, or for timm the folder, to write")->type_name("PATH")->required();
 }
 
+/// The run's options; none if there is no config.toml.
+std::optional<Options> run_options(const SubjectOptions& subject) {
+  const std::string config = subject.run.empty() ? "" : (fs::path(subject.run) / "config.toml").string();
+  if (config.empty() || !file_exists(config)) return std::nullopt;
+  return options_from_toml(read_file(config), config);
+}
+
+/// The name of the run's --init, which encoders of earlier versions do not tell.
+std::string initial_file(const SubjectOptions& subject) {
+  const std::optional<Options> options = run_options(subject);
+  return options ? printable(fs::path(options->init).filename().string()) : "";
+}
+
 /// The length to which evaluation resizes an image's short side: as told here or in the run, or the training data
 /// set's, whose images may have the encoder's size already.
 std::int64_t short_side(const SubjectOptions& subject, const TrainedEncoder& trained) {
-  if (subject.judged.values.eval_resize >= 0) return subject.judged.values.eval_resize;
-  const std::string config = subject.run.empty() ? "" : (fs::path(subject.run) / "config.toml").string();
-  if (!config.empty() && file_exists(config)) {
-    const Options options = options_from_toml(read_file(config), config);
-    if (options.eval_resize >= 0) return options.eval_resize;
+  if (const std::int64_t given = subject.judged.values.eval_resize; given >= 0) {
+    const std::int64_t least = trained.encoder.settings().image_size;
+    require_usage(given == 0 || given >= least, "--eval-resize: expected 0, or the image size ", least,
+                  " or more, got ", given);
+    return given;
   }
+  if (const std::optional<Options> options = run_options(subject); options && options->eval_resize >= 0)
+    return options->eval_resize;
   const std::vector<std::string> known = dataset_names();
   const std::string dataset = trained_dataset(trained.metadata);
   const std::int64_t size = trained.encoder.settings().image_size;
@@ -75,7 +91,8 @@ Exported open_exported(const SubjectOptions& subject, const std::string& path) {
   std::vector<std::string> notices;
   Exported exported{.trained = open_encoder(subject, path, backend("cpu"), notices)};
   print_lines(notices, "notice: ");
-  const Metadata& metadata = exported.trained.metadata;
+  Metadata& metadata = exported.trained.metadata;
+  if (const std::string init = initial_file(subject); !init.empty()) metadata.emplace("init", init);
   const std::int64_t channels = exported.trained.encoder.settings().channels;
   if (metadata.contains("mean") || metadata.contains("std")) {
     require_usage(channels <= max_channels, path, ": the encoder takes ", channels, " channels, expected at most ",

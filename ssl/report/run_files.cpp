@@ -294,10 +294,10 @@ void add_name(std::string& list, const std::string& name) {
     list += (list.empty() ? "" : ", ") + name;
 }
 
-/// A start that found nothing left to do.
+/// A start that found nothing left to do. One that was stopped before a checkpoint, or in stage 1, did not end well.
 bool did_nothing(const ResultJson& start) {
   return start.contains("from_step") && start.contains("to_step") && start["from_step"].is_number_integer() &&
-         start["from_step"] == start["to_step"];
+         start["from_step"] == start["to_step"] && start.contains("exit") && start["exit"] == 0;
 }
 
 /// A start has a commit of its own if the last one's differs.
@@ -318,6 +318,7 @@ void read_history(RunFiles& run) {
     }
     run.history.ended = each.contains("exit") && each["exit"].is_number_integer();
     run.history.status = integer_in(each, "exit");
+    run.history.to_step = integer_in(each, "to_step");
     const double start = seconds_of(string_in(each, "start")), end = seconds_of(string_in(each, "end"));
     if (start >= 0 && end >= start)
       run.history.seconds += end - start;
@@ -352,9 +353,9 @@ void read_progress(RunFiles& run) {
   }
   if (done >= 1 && run.steps_per_epoch == 0 && run.last_epoch == 1) run.steps_per_epoch = run.last_step;
   if (done >= run.options.epochs) return;
-  if (!file_exists(path) && run.last_epoch >= run.options.epochs && run.options.max_steps == 0 && run.history.ended &&
-      run.history.status == 0)
-    return;
+  const RunHistory& history = run.history;
+  const bool ended_well = history.ended && history.status == 0 && history.to_step == run.last_step;
+  if (!file_exists(path) && ended_well && run.last_step > 0 && run.options.max_steps == 0) return;
   run.unfinished = run.last_step == 0 ? "no step logged"
                                       : join("step ", run.last_step, ", epoch ", run.last_epoch, " of ",
                                              run.options.epochs, ending(run.history, run.options));

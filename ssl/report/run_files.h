@@ -42,6 +42,7 @@ struct RunHistory {
   bool seconds_lack = false;  // it is that of ended starts, and others have no end
   bool ended = false;         // the last start
   std::int64_t status = 0;    // its exit status
+  std::int64_t to_step = 0;   // its last checkpoint
 };
 
 struct RunFiles {

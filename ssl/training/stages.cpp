@@ -54,23 +54,31 @@ std::optional<Stages> stages_of(const Options& options) {
   return {};
 }
 
-/// Throws unless all ranks have the leader's options. Those of the machine may differ, and what only the leader writes.
+/// What `first` and `second` must agree on if they are of two ranks; a resumed run may change some of it.
+std::vector<OptionDifference> differences_of_ranks(const Options& first, const Options& second) {
+  std::vector<OptionDifference> found = differences(first, second);
+  for (const char* name : {"figures", "eval-every", "max-steps", "checkpoint-every", "recompute-blocks"})
+    if (option_text(first, name) != option_text(second, name))
+      found.push_back({name, option_text(first, name), option_text(second, name)});
+  return found;
+}
+
+/// Throws on all ranks unless they have the leader's options. The leader compares: whether two paths name one file may
+/// depend on the host.
 void require_same_options(const Options& own, World& world) {
   const std::vector<std::string> all = world.gather(options_to_toml(own));
-  for (std::size_t rank = 1; rank < all.size(); ++rank) {
-    if (all[rank] == all[0]) continue;
-    const Options leader = options_from_toml(all[0], "the options of rank 0"),
-                  other = options_from_toml(all[rank], join("the options of rank ", rank));
-    std::vector<OptionDifference> found = differences(leader, other);
-    for (const char* name : {"figures", "eval-every", "max-steps"})  // may change, but by all ranks together
-      if (option_text(leader, name) != option_text(other, name))
-        found.push_back({name, option_text(leader, name), option_text(other, name)});
-    if (found.empty()) continue;
-    const auto shown = [](const std::string& value) { return value.empty() ? "unset" : value; };
-    throw SharedUsageError(join("rank ", rank, " has other options than rank 0: ", found[0].name, " is ",
-                                shown(found[0].second), " there and ", shown(found[0].first), " here",
-                                ": start all ranks with the same command and files"));
-  }
+  world.together([&] {
+    for (std::size_t rank = 1; world.leads() && rank < all.size(); ++rank) {
+      if (all[rank] == all[0]) continue;
+      const Options other = options_from_toml(all[rank], join("the options of rank ", rank));
+      const std::vector<OptionDifference> found = differences_of_ranks(own, other);
+      if (found.empty()) continue;
+      const auto shown = [](const std::string& value) { return value.empty() ? "unset" : value; };
+      throw UsageError(join("rank ", rank, " has other options than rank 0: ", found[0].name, " is ",
+                            shown(found[0].second), " there and ", shown(found[0].first), " here",
+                            ": start all ranks with the same command and files"));
+    }
+  });
 }
 
 /// The leader opens the run folder; the others only read there.

@@ -39,7 +39,8 @@ class Trial {
   Trial(const Options& options, std::int64_t batch, const TrainingPlan& plan, Backend& device, bool begun)
       : options_(options), begun_(begun), steps_(plan.steps), next_(plan.steps / 2) {
     options_.batch = batch;
-    if (options.micro_batch > 0 && options.micro_batch < options.batch)  // as many parts as the whole batch has
+    if (options.micro_batch > 0 && batch < options.batch &&
+        options.micro_batch < options.batch)  // as many parts as the whole batch has
       options_.micro_batch = std::max<std::int64_t>(2, options.micro_batch * batch / options.batch);
     options_.image_size = plan.image_size;
     ObjectiveSetup setup = objective_setup(options_, plan.image_size, device, plan.channels);
@@ -108,7 +109,8 @@ std::unique_ptr<Trial> quick_trial(const Options& options, const TrainingPlan& p
 double seconds_per_image(const Options& options, const TrainingPlan& plan, Backend& device, const Trial& trial,
                          double whole) {
   const double even = whole / static_cast<double>(trial.batch());
-  const std::int64_t fewer = std::max<std::int64_t>(2, trial.batch() / 4);
+  const std::int64_t least = options.micro_batch > 0 ? 4 : 2;  // two parts of two images
+  const std::int64_t fewer = std::max(least, trial.batch() / 4);
   try {
     const double part = Trial(options, fewer, plan, device, trial.begun()).seconds(false);
     // Limits the effect of a noisy clock: at least half of a step's time grows with the batch.

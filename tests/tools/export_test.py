@@ -210,6 +210,8 @@ def check_crops(folder):
         config = timm.data.resolve_model_data_config(timm.create_model(f"local-dir:{folder}/unknown"))
         resize = timm.data.create_transform(**config).transforms[0]
         check(resize.size == short_side, f"export {options}: timm resizes to {resize.size}, expected {short_side}")
+    refused("--eval-resize: expected 0, or the image size 56 or more, got 55", "--encoder-file", trained.file, "--format", "timm",
+            "--out", folder / "small", "--eval-resize", 55)
     refused("--eval-resize: only for --format timm", "--encoder-file", trained.file, "--eval-resize", 64, "--out", folder / "a.onnx")
 
 

@@ -57,24 +57,24 @@ TEST(ReadRun, NamesFileAndLineOfDamage) {
 }
 
 TEST(ReadRun, SaysWhyARunIsUnfinished) {
-  const auto why = [](const std::string& record, std::int64_t max_steps = 0, std::int64_t epoch = 1) {
+  const auto why = [](const std::string& record, std::int64_t max_steps = 0, std::int64_t step = 2) {
     Runs runs;
     Options options = seeded(1);
     options.max_steps = max_steps;
-    const std::string line = join("{\"step\":3,\"epoch\":", epoch, ",\"loss\":5}\n");
+    const std::string line = join("{\"step\":", step, ",\"epoch\":1,\"loss\":5}\n");
     return read_run(runs.add("a", options, line, "", record)).unfinished;
   };
   const auto record = [](const std::string& exit) {
-    return R"({"commit":"c","runs":[{"start":"2026-01-31T23:59:50Z","end":"2026-02-01T00:01:00Z","exit":)" + exit +
-           "}]}";
+    return R"({"commit":"c","runs":[{"start":"2026-01-31T23:59:50Z","end":"2026-02-01T00:01:00Z","to_step":3,"exit":)" +
+           exit + "}]}";
   };
-  EXPECT_EQ(why(record("null")), "step 3, epoch 1 of 2, no end recorded");
-  EXPECT_EQ(why(record("130")), "step 3, epoch 1 of 2, stopped by a signal");
-  EXPECT_EQ(why(record("0"), 3), "step 3, epoch 1 of 2, stopped by --max-steps");
-  EXPECT_EQ(why(record("0")), "step 3, epoch 1 of 2, no encoder.safetensors of the last epoch");
-  EXPECT_EQ(why(record("0"), 0, 2), "") << "it has ended, and was copied without its encoder";
-  EXPECT_EQ(why(record("0"), 3, 2), "step 3, epoch 2 of 2, stopped by --max-steps");
-  EXPECT_EQ(why(record("1")), "step 3, epoch 1 of 2, ended with exit status 1");
+  EXPECT_EQ(why(record("null")), "step 2, epoch 1 of 2, no end recorded");
+  EXPECT_EQ(why(record("130")), "step 2, epoch 1 of 2, stopped by a signal");
+  EXPECT_EQ(why(record("1")), "step 2, epoch 1 of 2, ended with exit status 1");
+  EXPECT_EQ(why(record("0"), 3), "step 2, epoch 1 of 2, stopped by --max-steps");
+  EXPECT_EQ(why(record("0")), "step 2, epoch 1 of 2, no encoder.safetensors of the last epoch");
+  EXPECT_EQ(why(record("0"), 0, 3), "") << "it has ended, and was copied without its encoder";
+  EXPECT_EQ(why(record("0"), 3, 3), "step 3, epoch 1 of 2, stopped by --max-steps");
   Runs runs;
   EXPECT_EQ(read_run(runs.add("a", seeded(1), "", "", record("0"))).history.seconds, 70);
 }
@@ -104,14 +104,16 @@ std::string clocked(double seconds) {
 std::string record_of(const std::string& starts) { return R"({"commit":"last","runs":[)" + starts + "]}"; }
 
 TEST(ReadRun, NamesTheMachinesOfStartsThatMadeSteps) {
-  const auto start = [](const char* host, const char* device, int from, int to) {
-    return join(R"({"host":")", host, R"(","device":")", device, R"(","from_step":)", from, R"(,"to_step":)", to, "}");
+  const auto start = [](const char* host, const char* device, int from, int to, int exit = 0) {
+    return join(R"({"host":")", host, R"(","device":")", device, R"(","from_step":)", from, R"(,"to_step":)", to,
+                R"(,"exit":)", exit, "}");
   };
   Runs runs;
-  const std::string record = record_of(join(start("a", "cuda", 0, 5), ",", start("b", "cuda", 5, 9), ",",
-                                            start("a", "cuda", 9, 10), ",", start("login", "cpu", 10, 10)));
+  const std::string record =
+      record_of(join(start("c", "cuda", 0, 0, 143), ",", start("a", "cuda", 0, 5), ",", start("b", "cuda", 5, 9), ",",
+                     start("a", "cuda", 9, 10), ",", start("login", "cpu", 10, 10)));
   const RunHistory history = read_run(runs.add("a", seeded(1), "", "", record)).history;
-  EXPECT_EQ(history.hosts, "a, b");
+  EXPECT_EQ(history.hosts, "c, a, b") << "stopped before its first checkpoint, as in stage 1";
   EXPECT_EQ(history.devices, "cuda");
 }
 
