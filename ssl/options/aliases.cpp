@@ -10,10 +10,23 @@ namespace {
 
 /// Names from other programs that are no aliases, as their values differ, and the options they suggest.
 const std::vector<std::pair<std::string, std::string>> hints{
-    {"tau", "temperature"},    {"gpu", "device"},    {"gpus", "device"},    {"cuda", "device"},
-    {"accelerator", "device"}, {"amp", "precision"}, {"fp16", "precision"}, {"warmup", "warmup-epochs"},
-    {"checkpoint", "resume"},  {"ckpt", "resume"},   {"model", "encoder"},  {"root", "data"},
-    {"path", "data"},          {"name", "out"},
+    {"tau", "temperature"},
+    {"gpu", "device"},
+    {"gpus", "device"},
+    {"cuda", "device"},
+    {"accelerator", "device"},
+    {"amp", "precision"},
+    {"fp16", "precision"},
+    {"warmup", "warmup-epochs"},
+    {"checkpoint", "resume"},
+    {"ckpt", "resume"},
+    {"model", "encoder"},
+    {"root", "data"},
+    {"path", "data"},
+    {"name", "out"},
+    {"ckpt_path", "resume"},
+    {"resume_from_checkpoint", "resume"},
+    {"accumulate-grad-batches", "micro-batch"},
 };
 
 /// The table's name that differs at most in dashes and underscores; empty: none.

@@ -28,7 +28,7 @@ std::string base_file(const Setting& setting, const std::string& base, const std
 
 /// Appends the layers of `path`, the last of `chain`, in which each file extends the next.
 void append_layers(const std::string& path, std::vector<std::string>& chain, std::vector<Layer>& layers) {
-  Layer own = read_toml(read_text(path), path);
+  std::vector<Setting> own = read_toml(read_text(path), path);
   const auto extends = std::find_if(own.begin(), own.end(), [](const Setting& s) { return s.name == extends_key; });
   if (extends != own.end()) {
     const Setting setting = *extends;
@@ -45,7 +45,7 @@ void append_layers(const std::string& path, std::vector<std::string>& chain, std
       chain.pop_back();
     }
   }
-  layers.push_back(std::move(own));
+  layers.push_back({std::move(own), is_recipe_file(path)});
 }
 
 }  // namespace

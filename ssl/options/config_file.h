@@ -20,8 +20,11 @@ ConfigFile config_file(const std::string& given);
 /// The shipped recipe of a data set and objective, if there is one, or of the data set whose recipes it uses.
 ConfigFile recipe_for(const std::string& dataset, const std::string& objective);
 
-/// One file's settings, with names as written.
-using Layer = std::vector<Setting>;
+/// One file's settings.
+struct Layer {
+  std::vector<Setting> settings;  // with names as written
+  bool shipped = false;           // by a recipe, or a shared part of one, not by a file of the user's
+};
 
 /// Returns the settings of a file, after those of the files it extends with `extends = "BASE"` or a list of bases (each
 /// a path relative to the file, or a recipe): later layers win. Throws UsageError for missing bases and cycles.

@@ -24,7 +24,7 @@ std::string missing_turbo(const std::vector<Layer>& files, const std::string& da
   if (has_turbo || !is_of_image_files(dataset)) return "";
   std::string line;
   for (const Layer& layer : files)
-    for (const Setting& setting : layer)
+    for (const Setting& setting : layer.settings)
       if (setting.name == "jpeg")
         line = setting.value == "turbo"
                    ? join(setting.where, ": this build has no libjpeg-turbo, so stb_image decodes JPEG files")

@@ -42,7 +42,7 @@ std::string objective_in(const std::vector<Setting>& settings, const std::string
 
 /// The same for layers, of which the last wins.
 std::string objective_in(const std::vector<Layer>& layers, std::string otherwise) {
-  for (const Layer& layer : layers) otherwise = objective_in(layer, otherwise);
+  for (const Layer& layer : layers) otherwise = objective_in(layer.settings, otherwise);
   return otherwise;
 }
 
@@ -101,6 +101,13 @@ bool sets(const std::vector<Setting>& settings, const char* name) {
   return std::any_of(settings.begin(), settings.end(), [&](const Setting& s) { return s.name == name; });
 }
 
+/// Whether a file of the user's has the last word on the batch.
+bool users_batch(const std::vector<Layer>& layers) {
+  for (auto layer = layers.rbegin(); layer != layers.rend(); ++layer)
+    if (sets(layer->settings, "batch")) return !layer->shipped;
+  return false;
+}
+
 /// The config.toml of a moved run folder still names the old folder, where a new run would start.
 void refuse_moved_run(const std::string& config, const Options& options) {
   fs::path folder = fs::path(config).parent_path();
@@ -134,13 +141,10 @@ RunToExtend run_to_extend(const std::string& config, const Options& options, boo
   return {folder, {own, ""}};
 }
 
-/// The config.toml of the run in --out, if --resume comes with no option that decides what is trained; else empty.
-std::string resumed_config(const CommandLine& line, const Options& options) {
+/// The config.toml of the run in --out, if --resume comes without the options that choose a recipe; else empty.
+std::string resumed_config(const CommandLine& line, const std::vector<Setting>& given, const Options& options) {
   if (!options.resume || options.out.empty() || options.extend > 0 || !line.config.empty()) return "";
-  for (const Setting& setting : line.settings) {
-    const OptionEntry* entry = find_option(setting.name);
-    if (!entry || !(entry->flags & (OptionEntry::may_change | OptionEntry::command_line_only))) return "";
-  }
+  if (sets(given, "dataset") || sets(given, "objective")) return "";
   const std::string own = (fs::path(options.out) / "config.toml").string();
   return file_exists(own) ? own : "";
 }
@@ -193,11 +197,12 @@ Options parse_pretrain(int argc, const char* const* argv) {
   std::vector<Setting> first = line.settings;
   std::erase_if(first, [](const Setting& s) { return s.name == objectives_temperature; });
   Options options;
-  apply_layer(with_true_names(first, options.objective), options);
+  first = with_true_names(first, options.objective);
+  apply_layer(first, options);
   const std::int64_t added = options.extend;
   RunToExtend run;
   if (added > 0) run = run_to_extend(line.config, options, !options.out.empty());
-  const std::string resumed = resumed_config(line, options);
+  const std::string resumed = resumed_config(line, first, options);
   const bool by_default = line.config.empty() && added == 0 && resumed.empty();
   const ConfigFile file = added > 0          ? run.config
                           : !resumed.empty() ? ConfigFile{resumed, ""}
@@ -206,9 +211,9 @@ Options parse_pretrain(int argc, const char* const* argv) {
   std::vector<Layer> filed = file.path.empty() ? std::vector<Layer>{} : read_layers(file.path);
   const std::string objective = objective_in(line.settings, objective_in(filed, Options().objective));
   const std::vector<Setting> given = with_true_names(line.settings, objective);
-  for (Layer& layer : filed) layer = with_true_names(layer, objective);
+  for (Layer& layer : filed) layer.settings = with_true_names(layer.settings, objective);
   options = {};
-  for (const Layer& layer : filed) apply_layer(layer, options);
+  for (const Layer& layer : filed) apply_layer(layer.settings, options);
   apply_layer(given, options);
   if (!file.path.empty()) {
     options.applied.push_back((by_default ? "recipe " : "configuration ") + file.path);
@@ -217,7 +222,7 @@ Options parse_pretrain(int argc, const char* const* argv) {
     options.applied.push_back(
         join("no recipe of ", options.dataset, " and ", options.objective, ": built-in defaults"));
   }
-  options.batch_chosen = sets(given, "batch") || (file.recipe.empty() && sets(filed.back(), "batch"));
+  options.batch_chosen = sets(given, "batch") || users_batch(filed);
   require_usage(added == 0 || !sets(given, "epochs"),
                 "--epochs: not with --extend, which adds to the run's own epochs");
   require_usage(added > 0 || !sets(given, "extend-schedule"), "--extend-schedule: goes with --extend alone");
@@ -243,7 +248,7 @@ Options options_from_file(const std::string& path) {
   Options options;
   const std::vector<Layer> layers = read_layers(path);
   const std::string objective = objective_in(layers, options.objective);
-  for (const Layer& layer : layers) apply_layer(with_true_names(layer, objective), options);
+  for (const Layer& layer : layers) apply_layer(with_true_names(layer.settings, objective), options);
   check_options(options);
   return options;
 }

@@ -85,6 +85,17 @@ std::string find_recipe(const std::string& name) {
   return found;
 }
 
+bool is_recipe_file(const std::string& file) {
+  std::error_code error;
+  const fs::path whole = fs::weakly_canonical(file, error);
+  const auto holds = [&](const fs::path& folder) {
+    const fs::path inside = whole.lexically_relative(fs::weakly_canonical(folder, error));
+    return !inside.empty() && *inside.begin() != "..";
+  };
+  const std::vector<fs::path> folders = recipe_folders();
+  return std::any_of(folders.begin(), folders.end(), holds);
+}
+
 std::vector<std::string> recipe_names() {
   std::set<std::string> names;
   for_each_recipe([&](const std::string& name, const fs::path&) { names.insert(name); });

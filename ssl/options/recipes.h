@@ -10,6 +10,9 @@ namespace vergence {
 /// <program>/../share/vergence/recipes (installed), <program>/../ssl/recipes (a build folder), then the source folder.
 std::string find_recipe(const std::string& name);
 
+/// Whether the file lies in a folder of recipes: a recipe, or a part that several share.
+bool is_recipe_file(const std::string& file);
+
 /// The names of all recipes that find_recipe finds, in order.
 std::vector<std::string> recipe_names();
 

@@ -27,7 +27,10 @@ std::string number_text(Number value) {
 }
 
 [[noreturn]] void refuse(const OptionEntry& entry, const Setting& setting) {
-  throw UsageError(join(setting.where, ": expected ", expected_text(entry), ", got '", shortened(setting.value), "'"));
+  // Other programs take a checkpoint's path here.
+  const char* hint = entry.name == "resume" ? "; the run's folder is --out's" : "";
+  throw UsageError(
+      join(setting.where, ": expected ", expected_text(entry), ", got '", shortened(setting.value), "'", hint));
 }
 
 /// Describes a value of a configuration file: `the string "5"`.

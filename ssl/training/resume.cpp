@@ -48,8 +48,10 @@ void require_continues(const RunPosition& position, const RunFolder& folder, con
 void require_finished(const RunSetup& run, const RunPosition& position, const RunFolder& folder) {
   const std::int64_t epochs = run.options.epochs - run.options.extend;
   const std::string& path = folder.path();
+  const bool cut_short = options_from_toml(position.config, folder.checkpoint()).max_steps > 0;
   require_usage(position.epoch >= epochs, path, ": has ", position.epoch, " of ", counted(epochs, "epoch"),
-                ": finish it first: pretrain --config ", folder.config(), " --out ", path, " --resume");
+                ": finish it first: pretrain --config ", folder.config(), " --out ", path, " --resume",
+                cut_short ? " --max-steps 0" : "");
   require_usage(position.step == epochs * run.steps_per_epoch, path, ": its checkpoint is at step ", position.step,
                 ", but ", counted(epochs, "epoch"), " of its images have ", epochs * run.steps_per_epoch,
                 " steps: only a finished run can be extended, with the images it began with");

@@ -206,9 +206,12 @@ std::string describe_plan(const Options& given, int ranks) {
   Options options = given;
   RunData data(options);
   settle_batch(options, data.train());
+  if (options.eval_every > 0) data.require_judged(options.eval_limit);
   std::string text;
   for (const std::string& line : options.applied) text += printable(line) + "\n";
   const std::optional<Stages> stages = stages_of(options);
+  if (options.resume)
+    require_own_run(RunFolder(RunFolder::Follow{}, options.run_folder(), true), stages ? stages->second : options);
   const bool restored = is_restored(options);
   if (!stages) return text + timed_plan(options, data, ranks, restored).text;
   const TimedPlan second = timed_plan(stages->second, data, ranks, restored);

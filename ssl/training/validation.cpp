@@ -13,6 +13,12 @@
 #include "ssl/training/checkpoint.h"
 
 namespace vergence {
+namespace {
+
+/// A reader's message without its advice on --split, an option of the tools that judge alone.
+std::string without_split_advice(const std::string& message) { return message.substr(0, message.find("; --split ")); }
+
+}  // namespace
 
 std::string collapse_warning(const Collapse& collapse, std::int64_t epoch) {
   char text[400];
@@ -164,7 +170,7 @@ void Validation::judge_knn(nlohmann::ordered_json& line, std::int64_t epoch) {
   } catch (const UsageError& error) {
     if (run_.options.eval_every > 0) throw;
     no_knn_ = true;
-    progress_.note(join("notice: no kNN in this run: ", printable(error.what())));
+    progress_.note(join("notice: no kNN in this run: ", printable(without_split_advice(error.what()))));
     return;
   }
   log_knn(line, epoch, features, "", "");

@@ -138,7 +138,7 @@ TEST(JpegChoice, WithoutLibjpegTurboIsStbWhateverAFileSays) {
 }
 
 TEST(JpegChoice, AFileThatAsksForAMissingLibraryIsNoticed) {
-  const auto file = [](const char* word) { return Layer{{"jpeg", word, Setting::Type::text, "a.toml:3: jpeg"}}; };
+  const auto file = [](const char* word) { return Layer{{{"jpeg", word, Setting::Type::text, "a.toml:3: jpeg"}}}; };
   EXPECT_EQ(missing_turbo({file("turbo")}, "imagenet", true), "");
   EXPECT_EQ(missing_turbo({file("turbo")}, "cifar10", false), "") << "no image files";
   EXPECT_EQ(missing_turbo({{}}, "imagenet", false), "");

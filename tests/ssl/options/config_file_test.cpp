@@ -75,6 +75,17 @@ TEST_F(ExtendedFile, MayNameAShippedRecipe) {
   recipe.epochs = 3;
   EXPECT_EQ(options_to_toml(options_from_file(path)), options_to_toml(recipe));
   EXPECT_FALSE(parse({"--config", path.c_str()}).batch_chosen) << "the batch is the recipe's, not the user's";
+  const std::string recipe_file = find_recipe("cifar10_simclr");
+  EXPECT_FALSE(parse({"--config", recipe_file.c_str()}).batch_chosen) << "the same by its path";
+}
+
+TEST_F(ExtendedFile, OfTheUserChoosesTheBatchOfTheFilesThatExtendIt) {
+  write("base.toml", "extends = \"cifar10_simclr\"\nbatch-size = 24\n");
+  const std::string path = write("own.toml", "extends = \"base.toml\"\nepochs = 3\n");
+  EXPECT_EQ(parse({"--config", path.c_str()}).batch, 24);
+  EXPECT_TRUE(parse({"--config", path.c_str()}).batch_chosen);
+  const std::string later = write("later.toml", "extends = [\"base.toml\", \"cifar10_simclr\"]\n");
+  EXPECT_FALSE(parse({"--config", later.c_str()}).batch_chosen) << "the recipe has the last word";
 }
 
 TEST_F(ExtendedFile, SaysWhatIsWrongInOneLine) {

@@ -166,6 +166,9 @@ TEST(PretrainOptions, CommandLineErrors) {
   EXPECT_EQ(complaint({"--view.flip_p", "1.1"}), "--view.flip_p: expected a finite number from 0 to 1, got '1.1'");
   EXPECT_EQ(complaint({"--momentum", "1"}), "--momentum: expected a finite number from 0 to below 1, got '1'");
   EXPECT_EQ(complaint({"--tune", "maybe"}), "--tune: expected on or off, got 'maybe'");
+  EXPECT_EQ(complaint({"--resume", "runs/x"}),
+            "--resume: expected on or off, got 'runs/x'; the run's folder is --out's");
+  EXPECT_EQ(complaint({"--ckpt_path", "a.ckpt"}).find("--ckpt_path: unknown option, did you mean --resume?"), 0U);
   EXPECT_EQ(complaint({"--optimizer", "rmsprop"}), "--optimizer: expected sgd, lars, adam or adamw, got 'rmsprop'");
   EXPECT_EQ(complaint({"--objective", "moco"}),
             "--objective: expected " + expected_text(*find_option("objective")) + ", got 'moco'");
@@ -357,8 +360,10 @@ TEST_F(ConfigFile, OfTheRunIsTakenByResumeAlone) {
   EXPECT_EQ(alone.out, run);
   EXPECT_EQ(alone.workers, 2);
   EXPECT_TRUE(alone.batch_chosen);
-  const Options with_others = parse({"--out", run.c_str(), "--resume", "--seed", "3"});
-  EXPECT_NE(with_others.lr, 0.125) << "what is trained comes from the command line";
+  const Options with_others = parse({"--out", run.c_str(), "--resume", "--seed", "4"});
+  EXPECT_EQ(with_others.lr, 0.125) << "the other options are not differences";
+  EXPECT_EQ(with_others.seed, 4) << "which the run then refuses";
+  EXPECT_NE(parse({"--out", run.c_str(), "--resume", "--method", "simclr"}).lr, 0.125) << "a whole command line again";
   EXPECT_NE(parse({"--out", run.c_str()}).lr, 0.125);
   EXPECT_EQ(parse({"--out", (run + "2").c_str(), "--resume"}).seed, 1) << "nothing there: a new run";
 }

@@ -289,7 +289,14 @@ TEST_F(Extended, WhatCannotBeExtendedIsRefused) {
   pretrain(options);
   const auto state = [&] { return folder_.bytes("run/config.toml") + folder_.bytes("run/metrics.jsonl"); };
   std::string before = state();
-  expect_contains(refusal("run", {"--extend", "2", "--max-steps", "0"}), {"run: has 1 of 3 epochs: finish it first: "});
+  expect_contains(refusal("run", {"--extend", "2", "--max-steps", "0"}),
+                  {"run: has 1 of 3 epochs: finish it first: ", " --resume --max-steps 0"});
+  testing::internal::CaptureStdout();
+  EXPECT_EQ(pretrain(command("run", {"--resume"})).steps, 5);
+  const std::string said = testing::internal::GetCapturedStdout();
+  EXPECT_NE(said.find("nothing left to do at step 5: the run ends at --max-steps 5 of 12; --max-steps 0 goes on"),
+            std::string::npos)
+      << said;
   options.max_steps = 12, options.resume = true;
   pretrain(options);
   before = state();

@@ -282,6 +282,18 @@ TEST_F(SmallFolder, InTwoStagesGetsItInBoth) {
   EXPECT_TRUE(contains(said(command("run", again)), "nothing left to do"));
 }
 
+TEST_F(SmallFolder, IsNotPlannedForWhatTheRunWouldRefuse) {
+  EXPECT_TRUE(contains(said(command("run", {"--plan", "--eval-every", "1"}), "exit 2"), "no split 'test'"));
+  const std::string text = said(command("run"));
+  EXPECT_TRUE(contains(text, "notice: no kNN in this run: ")) << text;
+  EXPECT_FALSE(contains(text, "--split")) << "an option of other tools: " << text;
+  EXPECT_TRUE(contains(said({"pretrain", "--out", folder_ / "run", "--resume", "--lr", "3", "--plan"}, "exit 2"),
+                       "cannot resume with other options: lr is "));
+  EXPECT_TRUE(contains(said({"pretrain", "--out", folder_ / "run", "--resume", "--epochs", "4"}, "exit 2"),
+                       "epochs is 2 there and 4 here; "))
+      << "only this difference, with a hint at --extend";
+}
+
 TEST_F(SmallFolder, RefusesALargeBatchThatWasChosen) {
   const std::string refusal = "pretrain: --batch: 64 is larger than image_folder train with its 24 images\n";
   EXPECT_EQ(said(command("run", {"--batch", "64"}), "exit 2"), refusal);
