@@ -22,7 +22,7 @@ configure=(-S . -B build -DCMAKE_BUILD_TYPE=Release -DVERGENCE_TESTS=OFF)
 # A build folder keeps the generator it was made with.
 [[ -e build/CMakeCache.txt ]] || ! command -v ninja >/dev/null || configure+=(-G Ninja)
 cmake --log-level=WARNING "${configure[@]}"
-cmake --build build --parallel "$(nproc)" --target pretrain linear_probe evaluate bench compare report
+cmake --build build --parallel "$(nproc)"
 
 step "Pretraining without labels: SimCLR on confounded_shapes, into $run"
 build/pretrain --dataset confounded_shapes --objective simclr --epochs 6 --out "$run" --resume
