@@ -36,6 +36,7 @@ ICL_MSR = own("icl_msr", "base simclr", "lambda 1", "normalize on", "strata 8", 
               "every 4", "virtual_lr 0", "second_order exact", "meta_optimizer adam", "meta_lr 0.001", "gamma 0.001",
               "outer_views fresh", "build features", "train meta", "initial_deviation 0.5")
 FIXED = own("icl_msr", "train fixed", "build table")
+UNTRAINED = own("icl_msr", "train fixed")  # removes the meta step and nothing else
 # Heads as in the CIFAR-10 rows of reproduce.py.
 METAMASK = own("metamask", "lambda 0.005", "contrastive_weight 100", "temperature 0.2", "redundancy_hidden 512",
                "redundancy_output 512", "contrastive_hidden 512", "contrastive_output 128", "meta on", "sigmoid on",
@@ -202,24 +203,25 @@ def _step2():
 def _step5():
     longer = ("full_simclr_x15", "full_simclr_x37")  # about as long as DSA's and MetaMask's runs
 
-    def full(name, method, options=(), minutes=20, prior=""):
-        first = name == "full_simclr"
-        bases, against = (() if first else ("full_simclr",)), (() if method == "SimCLR" else longer)
+    def full(name, method, options=(), minutes=27, prior="", base="full_simclr"):
+        bases = () if name == "full_simclr" else tuple(dict.fromkeys(("full_simclr", base)))
+        against = () if method == "SimCLR" else longer
         return Row(name, "step5", method, options, bases, prior, against, FULL, minutes)
 
     return [
         full("full_simclr", "SimCLR"), full("full_dsa", "DSA", DSA_BEST, 30, "full_simclr"),
         full("full_mrcl", "MRCL", MRCL_BEST, 25), full("full_simclr_x15", "SimCLR", ("--epochs", "15"), 30),
-        full("full_icl_msr", "ICL-MSR", ICL_MSR_BEST, 40), full("full_metamask", "MetaMask", METAMASK_BEST, 75),
-        full("full_simclr_x37", "SimCLR", ("--epochs", "37"), 74),
+        full("full_icl_msr", "ICL-MSR", ICL_MSR_BEST, 40), full("full_mask_1", "MetaMask", METAMASK_BEST + MASK_1, 25),
+        full("full_metamask", "MetaMask", METAMASK_BEST, 95, base="full_mask_1"),
+        full("full_simclr_x37", "SimCLR", ("--epochs", "37"), 100),
     ]
 
 
 def _step4():
-    def metamask(name, options=(), minutes=15.0, bases=("simclr", "mask_1"), against=()):
+    def metamask(name, options=(), minutes=22.0, bases=("simclr", "mask_1"), against=()):
         return Row(name, "step4", "MetaMask", options, bases, against=against, train_minutes=minutes)
 
-    controls = ("metamask_permuted", "metamask_first_order", "barlow_twins")
+    controls = ("metamask_permuted", "metamask_first_order", "mask_1_lr_0002", "mask_1_lr_002", "barlow_twins")
     return [
         Row("barlow_twins", "step4", "Barlow Twins", (), ("simclr",), train_minutes=5),
         metamask("mask_1", MASK_1 + ("--lr", "0.006"), 5, ("simclr",)),
@@ -227,7 +229,7 @@ def _step4():
         metamask("mask_1_lr_002", MASK_1 + ("--lr", "0.02"), 5, ("simclr",)),
         metamask("metamask_best", METAMASK_BEST, against=controls),
         metamask("metamask_permuted", METAMASK_BEST + own("metamask", "mask_use permuted")),
-        metamask("metamask_first_order", METAMASK_BEST + own("metamask", "second_order none"), 12),
+        metamask("metamask_first_order", METAMASK_BEST + own("metamask", "second_order none"), 18),
     ]
 
 
@@ -236,18 +238,16 @@ def _step3():
         return Row(name, "step3", method, options, ("simclr",), against=against, train_minutes=minutes)
 
     def confounded(name, common):
-        groups, base, fixed = ("home", "foreground"), f"{name}_simclr", f"{name}_icl_fixed"
-        rest = {"common": common, "groups": groups, "judge_minutes": 1}
-        return [Row(base, "step3", "SimCLR", (), **rest),
-                Row(fixed, "step3", "ICL-MSR", ICL_MSR_FIXED, (base,), train_minutes=6, **rest),
-                Row(f"{name}_icl_meta", "step3", "ICL-MSR", ICL_MSR_BEST, (base,), against=(fixed,), train_minutes=8, **rest)]
+        base, fixed, untrained = f"{name}_simclr", f"{name}_icl_fixed", f"{name}_icl_untrained"
+        rest = {"common": common, "groups": ("home", "foreground"), "judge_minutes": 1, "train_minutes": 3}
+        return [Row(base, "step3", "SimCLR", (), **rest), Row(fixed, "step3", "ICL-MSR", ICL_MSR_FIXED, (base,), **rest),
+                Row(untrained, "step3", "ICL-MSR", ICL_MSR_BEST + UNTRAINED, (base,), **rest),
+                Row(f"{name}_icl_meta", "step3", "ICL-MSR", ICL_MSR_BEST, (base,), against=(untrained, fixed), **rest)]
 
     return [
         *confounded("shapes", SHAPES), *confounded("composites", COMPOSITES),
-        proxy("icl_fixed_1", "ICL-MSR", FIXED + own("icl_msr", "initial_deviation 1")),
-        proxy("icl_fixed_4", "ICL-MSR", FIXED + own("icl_msr", "initial_deviation 4")),
-        proxy("simclr_lr_2", "SimCLR", ("--lr", "0.12"), 4),
-        proxy("icl_meta", "ICL-MSR", ICL_MSR_BEST, against=("icl_fixed_1", "icl_fixed_4", "simclr_lr_2")),
+        proxy("icl_untrained", "ICL-MSR", ICL_MSR_BEST + UNTRAINED), proxy("icl_fixed_4", "ICL-MSR", ICL_MSR_FIXED),
+        proxy("icl_meta", "ICL-MSR", ICL_MSR_BEST, against=("icl_untrained", "icl_fixed_4")),
     ]
 
 

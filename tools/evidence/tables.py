@@ -13,7 +13,8 @@ FIGURES = ["probe", "probe Adam", "kNN 200", "kNN 200 masked", "kNN 5", "kNN 5 m
 # The order of steps in a section, and their titles.
 TITLES = {
     "step1": "step 1", "step2": "step 2", "step3": "step 3", "step4": "step 4",
-    "step5": "step 5 (all images; less full_simclr: equal steps; less _x15 or _x37: 1.5 or 3.7 times its wall time)",
+    "step5": "step 5 (all images; less full_simclr: equal steps; less _x15 or _x37: 1.5 or 3.7 times its wall time, DSA's "
+             "stage 1 not counted)",
     "gpu": "GPU (width 64)", "search": "search (validation images, seeds 101 and 102)"}
 
 
