@@ -31,13 +31,15 @@ VERGENCE_BOTH inline std::int32_t scaled(std::uint32_t bits, std::int32_t count)
 VERGENCE_BOTH inline std::int32_t rounded(float x) { return static_cast<std::int32_t>(std::nearbyint(x)); }
 
 VERGENCE_BOTH inline std::int32_t smaller(std::int32_t a, std::int32_t b) { return a < b ? a : b; }
+VERGENCE_BOTH inline std::int32_t larger(std::int32_t a, std::int32_t b) { return a < b ? b : a; }
 
-/// The largest centered crop whose aspect ratio is in the range.
+/// The largest centered crop whose aspect ratio is in the range, at least one pixel high and wide.
 VERGENCE_BOTH inline CropBox center_crop(const ViewSettings& settings, std::int32_t height, std::int32_t width) {
   const float ratio = static_cast<float>(width) / static_cast<float>(height);
   std::int32_t h = height, w = width;
   if (ratio < settings.ratio_low) h = smaller(height, rounded(static_cast<float>(width) / settings.ratio_low));
   if (ratio > settings.ratio_high) w = smaller(width, rounded(static_cast<float>(height) * settings.ratio_high));
+  h = larger(h, 1), w = larger(w, 1);
   return {(height - h) / 2, (width - w) / 2, h, w};
 }
 

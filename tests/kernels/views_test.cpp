@@ -446,6 +446,20 @@ TEST(Views, CropsThatNeverFitFallBackToTheCenter) {
   EXPECT_EQ(draw_view(settings, 300, 30, Random(1, Purpose::view)).crop, (CropBox{130, 0, 40, 30}));
 }
 
+TEST(Views, ACropOfAnyRatioHasAPixel) {
+  ViewSettings settings;
+  settings.size = 8;
+  settings.crop_low = settings.crop_high = 1;
+  std::vector<std::uint8_t> image(32 * 32 * 3, 200);
+  std::vector<float> view(8 * 8 * 3);
+  for (const float ratio : {0.01f, 100.0f}) {
+    settings.ratio_low = settings.ratio_high = ratio;
+    const CropBox expected = ratio < 1 ? CropBox{0, 15, 32, 1} : CropBox{15, 0, 1, 32};
+    EXPECT_EQ(draw_view(settings, 32, 32, Random(1, Purpose::view)).crop, expected) << ratio;
+    EXPECT_NO_THROW(make_view(image.data(), 32, 32, settings, Random(1, Purpose::view), view.data())) << ratio;
+  }
+}
+
 TEST(Views, SettingsOutOfRangeAreRefused) {
   const auto refused = [](auto change) {
     ViewSettings settings;

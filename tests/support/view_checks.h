@@ -54,6 +54,9 @@ inline std::vector<ViewCase> view_cases() {
   const auto simclr = [](std::int64_t size) { return std::vector<ViewSettings>(2, simclr_view(size)); };
   std::vector<ViewSettings> ten(10, simclr_view(8));
   for (std::size_t v = 0; v < ten.size(); ++v) ten[v].mean[0] = 0.1f * static_cast<float>(v);
+  ViewSettings thin = simclr_view(16), flat = thin;  // crops of one column, and of one row
+  thin.ratio_low = thin.ratio_high = 0.01f, flat.ratio_low = flat.ratio_high = 100;
+  thin.crop_low = thin.crop_high = flat.crop_low = flat.crop_high = 1;
   const ViewSettings plain = ViewSettings::plain(16, 0, {0.5f, 0.4f, 0.3f}, {0.2f, 0.25f, 0.3f});
   return {
       {"simclr_32", 24, 32, 32, simclr(32), 8, DType::bf16},
@@ -65,6 +68,7 @@ inline std::vector<ViewCase> view_cases() {
       {"large", 10, 20, 20, simclr(70), 8, DType::bf16},
       {"large_byol", 5, 50, 90, byol_views(45), 3, DType::f32},
       {"wide_image", 3, 5, 1100, {simclr_view(8), ViewSettings::plain(8, 0, {}, {1, 1, 1})}, 8, DType::f32},
+      {"crops_of_a_line", 4, 32, 32, {thin, flat}, 3, DType::f32},
       {"ten_views", 7, 9, 9, ten, 8, DType::f32},
       {"unaligned", 3, 32, 32, simclr(32), 8, DType::bf16, 1},
       {"plain_same_size", 4, 16, 16, {plain}, 8, DType::f32},
