@@ -8,8 +8,11 @@
 namespace vergence {
 namespace {
 
-constexpr std::int64_t together = 256;           // decoded images in the host's memory during the upload
+// Decoded images in the host's memory during the upload.
+constexpr std::int64_t together = 256, together_bytes = std::int64_t{1} << 30;
 constexpr std::int64_t max_device_side = 32768;  // pixels, as check_view_batch expects
+
+std::int64_t bytes_of(const ImageSize& size) { return 3 * size.height * size.width; }
 
 /// The locations of a source's images, one after another.
 std::vector<ImagePlace> places_of(const ImageSource& source) {
@@ -18,7 +21,7 @@ std::vector<ImagePlace> places_of(const ImageSource& source) {
   for (std::int64_t i = 0; i < source.count(); ++i) {
     const ImageSize size = source.size(i);
     places.push_back({offset, static_cast<std::int32_t>(size.height), static_cast<std::int32_t>(size.width)});
-    offset += 3 * size.height * size.width;
+    offset += bytes_of(size);
   }
   return places;
 }
@@ -36,28 +39,23 @@ std::string too_large(const Dataset& dataset) {
   return found;
 }
 
-/// An image on its way to the device.
-struct Decoded {
-  std::vector<std::uint8_t> pixels;
-  std::string complaint;  // empty: it was readable
-};
-
-void decode(const ImageSource& source, std::int64_t index, ImageBuffer& buffer, Decoded& image) {
-  image.complaint.clear();
+/// Decodes an image to `pixels`. Returns why it is unreadable; empty: it is not.
+std::string decode(const ImageSource& source, std::int64_t index, ImageBuffer& buffer, std::uint8_t* pixels) {
   try {
     const ImageSize size = source.open(index, buffer);
     const Picture picture = source.read(index, {.height = size.height, .width = size.width}, buffer);
-    image.pixels.assign(picture.pixels, picture.pixels + 3 * size.height * size.width);
+    std::copy_n(picture.pixels, bytes_of(size), pixels);
+    return {};
   } catch (const UsageError& error) {
-    image.complaint = error.what();
+    return error.what();
   }
 }
 
 /// Whether the image was readable. Throws the complaint unless bad images are skipped.
-bool is_good(const ImageSource& source, std::int64_t index, const Decoded& image) {
-  if (image.complaint.empty()) return true;
-  if (source.bad_images().policy() == BadImagePolicy::stop) throw UsageError(image.complaint);
-  source.bad_images().add(index, image.complaint);
+bool is_good(const ImageSource& source, std::int64_t index, const std::string& complaint) {
+  if (complaint.empty()) return true;
+  if (source.bad_images().policy() == BadImagePolicy::stop) throw UsageError(complaint);
+  source.bad_images().add(index, complaint);
   return false;
 }
 
@@ -79,11 +77,16 @@ std::vector<std::int64_t> next_good(const std::vector<char>& good) {
 std::int64_t image_bytes(const Dataset& dataset) {
   if (!dataset.source) return dataset.count * dataset.image_bytes();
   std::int64_t bytes = 0;
-  for (std::int64_t i = 0; i < dataset.count; ++i) {
-    const ImageSize size = dataset.source->size(i);
-    bytes += 3 * size.height * size.width;
-  }
+  for (std::int64_t i = 0; i < dataset.count; ++i) bytes += bytes_of(dataset.source->size(i));
   return bytes;
+}
+
+std::int64_t end_of_upload(const ImageSource& source, std::int64_t from) {
+  const std::int64_t most = std::min(from + together, source.count());
+  std::int64_t to = from + 1;
+  for (std::int64_t bytes = bytes_of(source.size(from)); to < most; ++to)
+    if ((bytes += bytes_of(source.size(to))) > together_bytes) break;
+  return to;
 }
 
 std::string why_not_on(const Backend& backend, const Dataset& dataset, std::int64_t reserve) {
@@ -130,20 +133,28 @@ void DeviceImages::upload_source(const Dataset& dataset) {
   const ImageSource& source = *dataset.source;
   const std::vector<ImagePlace> places = places_of(source);
   std::vector<char> good(places.size(), 0);
-  std::vector<Decoded> decoded(static_cast<std::size_t>(std::min(together, count_)));
-  for (std::int64_t from = 0; from < count_; from += together) {
-    const std::int64_t to = std::min(from + together, count_);
+  std::vector<std::uint8_t> decoded;  // the images of one upload, as they lie on the device
+  std::vector<std::string> complaints(static_cast<std::size_t>(std::min(together, count_)));
+  const auto bytes_at = [&](std::int64_t i) { return bytes_of(source.size(i)); };
+  for (std::int64_t from = 0, to = 0; from < count_; from = to) {
+    to = end_of_upload(source, from);
+    const std::int64_t start = places[static_cast<std::size_t>(from)].offset;
+    const auto in_upload = [&](std::int64_t i) {
+      return decoded.data() + (places[static_cast<std::size_t>(i)].offset - start);
+    };
+    const auto bytes =
+        static_cast<std::size_t>(places[static_cast<std::size_t>(to - 1)].offset + bytes_at(to - 1) - start);
+    if (decoded.size() < bytes) decoded = std::vector<std::uint8_t>(bytes);
     parallel_for(to - from, 1, [&](std::int64_t begin, std::int64_t end) {
       ImageBuffer buffer;
-      for (std::int64_t i = begin; i < end; ++i) decode(source, from + i, buffer, decoded[static_cast<std::size_t>(i)]);
+      for (std::int64_t i = from + begin; i < from + end; ++i)
+        complaints[static_cast<std::size_t>(i - from)] = decode(source, i, buffer, in_upload(i));
     });
     for (std::int64_t i = from; i < to; ++i) {
       const auto at = static_cast<std::size_t>(i);
-      const Decoded& image = decoded[static_cast<std::size_t>(i - from)];
-      good[at] = is_good(source, i, image);
+      good[at] = is_good(source, i, complaints[static_cast<std::size_t>(i - from)]);
       if (good[at])
-        backend_.upload(static_cast<char*>(pixels_.data->data()) + places[at].offset, image.pixels.data(),
-                        static_cast<std::int64_t>(image.pixels.size()));
+        backend_.upload(static_cast<char*>(pixels_.data->data()) + places[at].offset, in_upload(i), bytes_at(i));
     }
   }
   standing_ = next_good(good);

@@ -21,6 +21,10 @@ struct NotOnDevice : UsageError {
 /// Bytes of all images, decoded. Reads nothing.
 std::int64_t image_bytes(const Dataset& dataset);
 
+/// The end of the images from `from` on that are decoded together for an upload: at most 256, of at most 1 GiB unless
+/// it is only one.
+std::int64_t end_of_upload(const ImageSource& source, std::int64_t from);
+
 /// Why the device cannot hold the images; empty if they have 3 channels, no side above 32,768 pixels, and fit into its
 /// free memory with `reserve` bytes to spare.
 std::string why_not_on(const Backend& backend, const Dataset& dataset, std::int64_t reserve);

@@ -99,6 +99,61 @@ TEST(DeviceSource, TheHostTakesVeryLongImages) {
   for (std::int64_t number = 0; number < 2; ++number) host.prepare(number);
 }
 
+/// Images of given sizes, image i of bytes i % 251; every seventh is bad.
+class MadeImages final : public ImageSource {
+ public:
+  explicit MadeImages(std::vector<ImageSize> sizes) : ImageSource(BadImagePolicy::skip), sizes_(std::move(sizes)) {}
+
+  std::int64_t count() const override { return static_cast<std::int64_t>(sizes_.size()); }
+  ImageSize size(std::int64_t index) const override { return sizes_.at(static_cast<std::size_t>(index)); }
+  std::string name(std::int64_t index) const override { return std::to_string(index); }
+  ImageSize open(std::int64_t index, ImageBuffer&) const override { return size(index); }
+  Picture read(std::int64_t index, const ImageRegion& region, ImageBuffer& buffer) const override {
+    require_usage(!is_bad(index), index, ": is bad");
+    buffer.bytes.assign(static_cast<std::size_t>(3 * region.height * region.width), static_cast<char>(index % 251));
+    return {.pixels = reinterpret_cast<const std::uint8_t*>(buffer.bytes.data()),
+            .height = region.height,
+            .width = region.width};
+  }
+  void identify(Xxh128&) const override {}
+  static bool is_bad(std::int64_t index) { return index % 7 == 6; }
+
+ private:
+  std::vector<ImageSize> sizes_;
+};
+
+TEST(DeviceSource, UploadsAreSmallHoweverLargeTheImagesAre) {
+  const auto ends = [](std::vector<ImageSize> sizes) {
+    const MadeImages images(std::move(sizes));
+    std::vector<std::int64_t> ends;
+    for (std::int64_t to = 0; to < images.count(); ends.push_back(to)) to = end_of_upload(images, to);
+    return ends;
+  };
+  EXPECT_EQ(ends(std::vector<ImageSize>(600, {32, 32})), (std::vector<std::int64_t>{256, 512, 600}));
+  EXPECT_EQ(ends(std::vector<ImageSize>(33, {4096, 5461})), (std::vector<std::int64_t>{16, 32, 33}));  // of 64 MiB
+  EXPECT_EQ(ends(std::vector<ImageSize>(33, {4096, 5462})), (std::vector<std::int64_t>{15, 30, 33}));
+  EXPECT_EQ(ends({{32, 32}, {30000, 30000}, {30000, 30000}, {32, 32}}), (std::vector<std::int64_t>{1, 2, 3, 4}));
+}
+
+TEST(DeviceSource, EveryUploadGoesToItsImages) {
+  std::vector<ImageSize> sizes;
+  for (std::int64_t i = 0; i < 600; ++i) sizes.push_back({1 + i % 5, 1 + i % 3});
+  Dataset data;
+  data.name = "made", data.split = "train";
+  data.count = 600;
+  data.source = std::make_shared<MadeImages>(sizes);
+  const DeviceImages images(data, cpu_backend(), 0);
+  const auto* pixels = static_cast<const std::uint8_t*>(images.pixels().data);
+  for (std::int64_t i = 0; i < data.count; ++i) {
+    const std::int64_t bytes = 3 * data.source->size(i).height * data.source->size(i).width;
+    if (!MadeImages::is_bad(i)) {
+      EXPECT_EQ(std::count(pixels, pixels + bytes, i % 251), bytes) << i;
+    }
+    EXPECT_EQ(images.replacement_of(i), MadeImages::is_bad(i) ? i + 1 : i);
+    pixels += bytes;
+  }
+}
+
 TEST(DeviceViews, HaveThreeChannelsOrEight) {
   ViewBatch batch{{simclr_view(8)}, 1, Purpose::view, 4, 4, 8};
   EXPECT_NO_THROW(check_view_batch(batch));
