@@ -7,6 +7,7 @@
 
 #include "datasets/readers/class_names.h"
 #include "datasets/readers/fc100.h"
+#include "datasets/readers/last_tenth.h"
 #include "datasets/readers/npy_file.h"
 #include "datasets/readers/pickled_array.h"
 #include "engine/io/files.h"
@@ -196,7 +197,8 @@ Dataset read_cifar(const CifarKind& kind, const std::string& directory, const st
     if (split == "val" && kind.images > 0 && behind >= static_cast<std::int64_t>(files.size()) * kind.images / 10)
       continue;
     const CifarFile file(kind, folder, files[f]);
-    const std::int64_t held_back = static_cast<std::int64_t>(files.size()) * file.count() / 10;
+    const std::int64_t held_back = last_tenth(static_cast<std::int64_t>(files.size()) * file.count(), split,
+                                              join(kind.name, ": ", folder.file(files[f]).string()));
     std::int64_t first = 0, last = file.count();
     if (split == "val") first = std::max<std::int64_t>(0, last + behind - held_back);
     if (split == "probe_without_val") last = std::min(last, last + behind - held_back);

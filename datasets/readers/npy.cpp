@@ -8,6 +8,7 @@
 #include <optional>
 #include <utility>
 
+#include "datasets/readers/last_tenth.h"
 #include "datasets/readers/npy_file.h"
 #include "engine/io/files.h"
 #include "engine/text/printable.h"
@@ -209,7 +210,7 @@ Dataset read_npy(const std::string& directory, const std::string& split, std::in
   }
   Images& images = test ? *test : train;
   data.height = images.height(), data.width = images.width(), data.channels = images.channels();
-  const std::int64_t held_back = images.count() / 10;
+  const std::int64_t held_back = test ? 0 : last_tenth(images.count(), split, where_of(folder));
   const std::int64_t first = split == "val" ? images.count() - held_back : 0;
   std::int64_t last = split == "probe_without_val" ? images.count() - held_back : images.count();
   if (limit > 0) last = std::min(last, first + limit);

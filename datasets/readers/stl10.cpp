@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "datasets/readers/class_names.h"
+#include "datasets/readers/last_tenth.h"
 #include "engine/io/files.h"
 #include "engine/text/words.h"
 #include "kernels/error.h"
@@ -90,7 +91,7 @@ Dataset read_stl10(const std::string& directory, const std::string& split, std::
   const std::int64_t labeled_count = count_images(images);
   const std::int64_t more = split == "train" ? count_images(unlabeled) : 0;
   std::int64_t first = 0, last = labeled_count;
-  if (split == "val") first = last - last / 10;
+  if (split == "val") first = last - last_tenth(last, split, "stl10: " + images.string());
   if (split == "probe_without_val") last -= last / 10;
   const std::int64_t count = limit > 0 ? std::min(limit, last - first + more) : last - first + more;
   last = std::min(last, first + count);

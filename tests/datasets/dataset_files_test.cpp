@@ -280,6 +280,15 @@ TEST(Cifar100, BothVersionsGiveTheSameImages) {
   }
 }
 
+TEST(Cifar100, TheLastTenthOfFewImagesIsNone) {
+  const TemporaryFolder folder;
+  write(folder / "train.bin", binary_batch(9, 100, true));
+  EXPECT_EQ(message_of([&] { read_cifar100(folder.path(), "val"); }),
+            "cifar100: " + folder / "train.bin" +
+                " has 9 training images, too few for --split val, which is the last tenth of them");
+  EXPECT_EQ(read_cifar100(folder.path(), "probe_without_val").count, 9);
+}
+
 TEST(Cifar100, DamageIsRefused) {
   const TemporaryFolder folder;
   const auto complaint = [&](const std::string& split) {
@@ -388,6 +397,14 @@ TEST_F(Stl10, ValidationIsTheLastTenth) {
   EXPECT_EQ(rest.count, 18);
   EXPECT_EQ(read_stl10(folder.path(), "probe").count, 20);
   EXPECT_EQ(read_stl10(folder.path(), "probe").height, entry_of("stl10").side);
+}
+
+TEST_F(Stl10, TheLastTenthOfFewImagesIsNone) {
+  write(folder / "stl10_binary/train_X.bin", stl_images(0, 1));
+  write(folder / "stl10_binary/train_y.bin", labels(1));
+  EXPECT_EQ(complaint("val"), "stl10: " + folder / "stl10_binary/train_X.bin" +
+                                  " has 1 training image, too few for --split val, which is the last tenth of them");
+  EXPECT_EQ(read_stl10(folder.path(), "probe_without_val").count, 1);
 }
 
 TEST_F(Stl10, DamageIsRefused) {

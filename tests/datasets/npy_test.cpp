@@ -157,6 +157,16 @@ TEST_F(Npy, SplitsAreThoseOfTheFiles) {
   EXPECT_EQ(data.width, 4);
 }
 
+TEST_F(Npy, TheLastTenthOfFewImagesIsNone) {
+  write_images("train.npy", 0, 9, 1);
+  write_labels("train_labels.npy", 0, 9, 3);
+  write_images("test.npy", 9, 2, 1);
+  EXPECT_EQ(complaint("val"), "npy: " + folder.path() +
+                                  " has 9 training images, too few for --split val, which is the last tenth of them");
+  EXPECT_EQ(read("probe_without_val").count, 9);
+  EXPECT_EQ(read("test").count, 2);
+}
+
 TEST_F(Npy, PartsFollowOneAnotherByNumber) {
   std::int64_t first = 0;
   for (const int part : {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}) {
