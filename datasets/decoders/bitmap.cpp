@@ -59,6 +59,15 @@ std::string with_usual_header(std::string_view bytes) {
   return (usual += colors).append(bytes.substr(static_cast<std::size_t>(end)));
 }
 
+bool is_unread_bitmap(std::string_view bytes) {
+  if (bytes.size() < 18) return false;
+  const std::int64_t header_bytes = little_endian(bytes, 14, 4);
+  if (header_bytes == 16 || header_bytes == 52 || header_bytes == 64) return true;
+  if (header_bytes < usual_header || header_bytes > 124 || bytes.size() < 34) return false;
+  const std::int64_t compression = little_endian(bytes, 30, 4);
+  return compression == 1 || compression == 2 || compression == 4 || compression == 5;
+}
+
 void check_bitmap(std::string_view bytes, const std::string& name, const ImageHeader& header) {
   const auto size = static_cast<std::int64_t>(bytes.size());
   const auto check_end = [&](std::int64_t end) {

@@ -12,6 +12,10 @@ namespace vergence {
 /// four colors. Empty for other files.
 std::string with_usual_header(std::string_view bytes);
 
+/// Whether a BMP file's header is of a kind that stb_image does not read: compressed pixels, such as run-length coded
+/// ones, or the header of OS/2 2.x, its short form or Photoshop's of 52 bytes.
+bool is_unread_bitmap(std::string_view bytes);
+
 /// Throws UsageError, one line that begins with `name`, if a BMP file ends before its pixels or its pixels use colors
 /// outside its palette. `header` is image_header's result; the file must not have the old header.
 void check_bitmap(std::string_view bytes, const std::string& name, const ImageHeader& header);

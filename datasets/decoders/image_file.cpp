@@ -125,6 +125,8 @@ ImageHeader image_header(std::string_view bytes, const std::string& name) {
     check_size(png_number(bytes, 20), png_number(bytes, 16), name);
   int width = 0, height = 0, channels = 0;
   const bool good = stbi_info_from_memory(data_of(bytes), length_of(bytes, name), &width, &height, &channels) != 0;
+  require_usage(good || header.format != Format::bmp || !is_unread_bitmap(bytes), name,
+                ": a BMP of a kind that is not read (run-length coded, or another header)");
   require_usage(good, name, ": damaged image header");
   // A BMP with a negative height stores its rows from the top down.
   header.height = header.format == Format::bmp ? std::abs(std::int64_t{height}) : height;

@@ -256,6 +256,25 @@ TEST(ImageFile, BitmapsMustHaveTheirPixelsAndColors) {
                   {"here: damaged BMP: the file ends 119992 bytes too early"});
 }
 
+TEST(ImageFile, BitmapsOfRareKindsAreNotCalledDamaged) {
+  const auto complaint = [](const std::string& bytes) { return message_of([&] { image_header(bytes, "here"); }); };
+  const std::string usual = bmp_file(std::string(4, '\0'), 1, 1, 8, std::string(1024, '\0'));
+  const auto with = [&](std::size_t at, std::int64_t value, int bytes) {
+    std::string file = usual;
+    return file.replace(at, static_cast<std::size_t>(bytes), little_endian(value, bytes));
+  };
+  for (const int compression : {1, 2, 4, 5})
+    EXPECT_EQ(complaint(with(30, compression, 4)),
+              "here: a BMP of a kind that is not read (run-length coded, or another header)");
+  for (const int header : {16, 52, 64})
+    EXPECT_EQ(complaint(with(14, header, 4)),
+              "here: a BMP of a kind that is not read (run-length coded, or another header)");
+  EXPECT_EQ(complaint(with(14, 41, 4)), "here: damaged image header");
+  EXPECT_EQ(complaint(with(30, 77, 4)), "here: damaged image header");
+  EXPECT_EQ(complaint(usual.substr(0, 20)), "here: damaged image header");
+  EXPECT_EQ(complaint(usual.substr(0, 16)), "here: damaged image header");
+}
+
 /// Whichever it is, up to the last of the pixels' chunk and its checksum: no other pixels are read.
 TEST(ImageFile, AFlippedBitOfAPngIsDamage) {
   std::vector<std::string> rows;
