@@ -51,8 +51,7 @@ void verify_dataset(const DatasetSettings& settings, const std::function<void(co
   const DatasetEntry& entry = entry_of(settings.name);
   std::error_code error;
   if (entry.image_files && fs::is_regular_file(settings.directory, error)) {
-    verify_packed_images(settings.directory);
-    return report(join(settings.directory, ": every image has its checksum"));
+    return report(join(settings.directory, ": ", verify_packed_images(settings.directory)));
   }
   for (const PublishedFiles& version : entry.published) {
     for (const fs::path& folder : {fs::path(settings.directory), fs::path(settings.directory) / version.folder}) {

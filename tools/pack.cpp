@@ -60,8 +60,7 @@ int run(PackOptions& options) {
   if (result.bad > 0) std::printf("; %lld files could not be read", static_cast<long long>(result.bad));
   std::printf("\n");
   if (!options.verify) return 0;
-  verify_packed_images(options.file);
-  std::printf("verified\n");
+  std::printf("verified: %s\n", verify_packed_images(options.file).c_str());
   return 0;
 }
 

@@ -42,13 +42,13 @@ class PackedImagesTest : public ::testing::Test {
     settings.workers = 2;
     return settings;
   }
-  /// Changes a byte of the file without a trace in its size or time.
-  void flip_byte(std::int64_t at) const {
-    const auto time = fs::last_write_time(file);
-    std::string bytes = read_file(file);
+  /// Changes a byte of a file without a trace in its size or time.
+  static void flip_byte(const std::string& path, std::int64_t at) {
+    const auto time = fs::last_write_time(path);
+    std::string bytes = read_file(path);
     bytes[static_cast<std::size_t>(at)] = static_cast<char>(~bytes[static_cast<std::size_t>(at)]);
-    std::ofstream(file, std::ios::binary | std::ios::in | std::ios::out) << bytes;
-    fs::last_write_time(file, time);
+    std::ofstream(path, std::ios::binary | std::ios::in | std::ios::out) << bytes;
+    fs::last_write_time(path, time);
   }
 
   ImageTree folder;
@@ -212,6 +212,61 @@ TEST_F(PackedImagesTest, AnUnfinishedFileIsGoneOnWith) {
   expect_contains(message_of([&] { pack(0); }), {file, "is there already"});
 }
 
+TEST_F(PackedImagesTest, AnUnfinishedFileIsNotOpened) {
+  folder.classes("train", 10);
+  folder.cut_in_half("train/b/105.png");
+  const std::string partial = file + ".partial";
+  const std::string refusal = partial + ": packing has not finished; the same pack command goes on with it";
+  expect_contains(message_of([&] { pack(0); }), {"damaged"});
+  EXPECT_EQ(message_of([&] { open_dataset(settings(partial), "train"); }), refusal);
+  EXPECT_EQ(message_of([&] { has_test_split(settings(partial)); }), refusal);
+  EXPECT_EQ(message_of([&] { verify_packed_images(partial); }), refusal);
+  fs::rename(partial, file);  // by hand
+  expect_contains(message_of([&] { PackedImages{file}; }), {": packing has not finished"});
+  fs::rename(file, partial);
+  EXPECT_EQ(pack(0, BadImagePolicy::skip).images, 19);
+  EXPECT_EQ(verify_packed_images(file),
+            "19 of 20 images have their checksum; 1 could not be read when the file was made");
+}
+
+TEST_F(PackedImagesTest, AFileThatOnlyLacksItsNameGetsIt) {
+  folder.classes("train", 6);
+  pack(0);
+  const std::string whole = read_file(file), partial = file + ".partial";
+  EXPECT_EQ(verify_packed_images(file), "every image has its checksum");
+  fs::rename(file, partial);
+  EXPECT_EQ(pack(0).done_before, 12);
+  EXPECT_EQ(read_file(file), whole);
+  // With a damaged image it is unfinished until that has been made again, here from a file that cannot be read.
+  flip_byte(file, static_cast<std::int64_t>(whole.size()) - 1);
+  fs::rename(file, partial);
+  const std::string last = folder / "train/b/105.png";
+  flip_byte(last, static_cast<std::int64_t>(fs::file_size(last) / 2));
+  expect_contains(message_of([&] { pack(0); }), {"train/b/105.png: damaged image"});
+  expect_contains(message_of([&] { PackedImages{partial}; }), {": packing has not finished"});
+}
+
+TEST_F(PackedImagesTest, AFileOfAnEarlierVersionIsFinished) {
+  folder.classes("train", 6);
+  pack(0);
+  std::string bytes = read_file(file);
+  const std::size_t at = bytes.find("\"finished\":\"1\"");
+  ASSERT_NE(at, std::string::npos);
+  write_atomically(file, bytes.replace(at, 10, "\"Finished\""));
+  EXPECT_EQ(open_dataset(settings(file), "train").count, 12);
+  EXPECT_EQ(verify_packed_images(file), "every image has its checksum");
+}
+
+TEST_F(PackedImagesTest, OtherFilesAreNoPackedImages) {
+  for (const std::string& bytes : {"PK\x03\x04 and the rest of an archive"s, "Some text, of more than a word.\n"s,
+                                   "short"s, std::string(4096, '\0')}) {
+    write_atomically(file, bytes);
+    for (const char* name : {"image_folder", "imagenet100"})
+      EXPECT_EQ(message_of([&] { open_dataset({.name = name, .directory = file}, "train"); }),
+                file + ": is no folder and no file that pack has made");
+  }
+}
+
 TEST_F(PackedImagesTest, AnUnfinishedFileOfOtherImagesIsBegunAnew) {
   folder.classes("train", 5);
   folder.cut_in_half("train/b/104.png");
@@ -229,7 +284,7 @@ TEST_F(PackedImagesTest, AFileThatChangesEndsTheRunWithItsName) {
     pack(0);
     const Dataset data = open_dataset(settings(file), "train");
     if (*change == 's')  // every image
-      for (auto at = static_cast<std::int64_t>(fs::file_size(file)) - 1; at > 4000; at -= 500) flip_byte(at);
+      for (auto at = static_cast<std::int64_t>(fs::file_size(file)) - 1; at > 4000; at -= 500) flip_byte(file, at);
     Loader loader(data, loader_settings());
     if (*change != 's') loader.next();
     if (*change == 'c') fs::resize_file(file, fs::file_size(file) / 2);
@@ -259,7 +314,7 @@ TEST_F(PackedImagesTest, DamagedFilesAreRefused) {
   write_safetensors(file, {one}, {{"format", "pt"}});
   expect_contains(message_of([&] { PackedImages{file}; }), {"not a file of packed images"});
   write_atomically(file, good);
-  flip_byte(static_cast<std::int64_t>(good.size()) - 1);
+  flip_byte(file, static_cast<std::int64_t>(good.size()) - 1);
   expect_contains(message_of([&] { verify_packed_images(file); }), {"image 11 (train/b/105.png) is damaged"});
   std::string tables = good;  // a size that is not the image's
   const std::size_t sizes = good.find("\x14\0\0\0\x12\0\0\0"s);

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
+#include <utility>
 
 #include "datasets/readers/images/files.h"
 #include "datasets/readers/images/folder.h"
@@ -15,6 +16,7 @@
 #include "engine/io/partial_file.h"
 #include "engine/io/require_call.h"
 #include "engine/text/stored_text.h"
+#include "engine/text/words.h"
 #include "kernels/cpu/planes.h"
 #include "kernels/error.h"
 #include "kernels/parallel.h"
@@ -107,6 +109,7 @@ PackPlan plan_of(const DatasetSettings& settings, std::int64_t short_side, const
                           {"decode", settings.decode == DecodeRule::exact ? "exact" : "fast"},
                           {"jpeg", settings.jpeg == JpegLibrary::turbo && has_jpeg_turbo() ? "turbo" : "stb"},
                           {"classes", classes},
+                          {packed_finished, "0"},
                           {"source", std::to_string(checksum_of(reinterpret_cast<const std::uint8_t*>(source.data()),
                                                                 static_cast<std::int64_t>(source.size())))}};
   return plan;
@@ -123,6 +126,10 @@ class Packer {
         files_(plan.paths, plan.images, settings.jpeg, settings.bad_images) {
     const std::vector<TensorEntry> entries = tables_.entries();
     head_ = safetensors_header(entries, tables_.metadata);
+    Metadata finished = tables_.metadata;
+    finished[packed_finished] = "1";
+    const std::string finished_head = safetensors_header(entries, finished);
+    mark_at_ = std::mismatch(head_.begin(), head_.end(), finished_head.begin()).first - head_.begin();
     checksums_at_ = static_cast<std::int64_t>(head_.size()) + entries[0].bytes;
     for (const TensorEntry& entry : entries)
       if (entry.data) head_.append(static_cast<const char*>(entry.data), static_cast<std::size_t>(entry.bytes));
@@ -160,6 +167,8 @@ class Packer {
         if (notice) notice("skipped " + message);
       if (progress) progress(to, tables_.count());
     }
+    file_.sync();
+    mark("1");
     require_call(::rename((path_ + ".partial").c_str(), path_.c_str()) == 0, path_, "cannot be given its name");
     result.bytes = pixels_at_ + tables_.pixel_bytes();
     return result;
@@ -174,7 +183,11 @@ class Packer {
     if (!file_.read(head.data(), pixels_at_, 0)) return false;
     std::memcpy(tables_.checksums.data(), head.data() + checksums_at_, static_cast<std::size_t>(bytes));
     std::memset(head.data() + checksums_at_, 0, static_cast<std::size_t>(bytes));
-    if (head == head_) return true;
+    const char was = std::exchange(head[static_cast<std::size_t>(mark_at_)], '0');
+    if (head == head_) {
+      if (was != '0') mark("0");
+      return true;
+    }
     std::fill(tables_.checksums.begin(), tables_.checksums.end(), 0);
     return false;
   }
@@ -183,6 +196,12 @@ class Packer {
     file_.resize(0);
     file_.resize(pixels_at_ + tables_.pixel_bytes());
     file_.write(head_.data(), pixels_at_, 0);
+  }
+
+  /// Writes whether the file is finished.
+  void mark(const char* value) {
+    file_.write(value, 1, mark_at_);
+    file_.sync();
   }
 
   /// Writes checksums only after their images are on disk.
@@ -233,7 +252,7 @@ class Packer {
   PartialFile file_;
   ImageFiles files_;
   std::string head_;  // of the file, up to the pixels; checksums all 0
-  std::int64_t checksums_at_ = 0, pixels_at_ = 0;
+  std::int64_t mark_at_ = 0, checksums_at_ = 0, pixels_at_ = 0;
 };
 
 }  // namespace
@@ -247,13 +266,20 @@ PackResult pack_images(const DatasetSettings& settings, const std::string& path,
   return Packer(plan, settings, file).run(progress, notice);
 }
 
-void verify_packed_images(const std::string& path) {
+std::string verify_packed_images(const std::string& path) {
   const PackedImages images(path);
+  std::atomic<std::int64_t> none{0};
   parallel_for(images.count(), 16, [&](std::int64_t begin, std::int64_t end) {
     std::string buffer;
     for (std::int64_t i = begin; i < end; ++i)
-      if (images.is_good(i)) images.pixels(i, buffer);
+      if (images.is_good(i))
+        images.pixels(i, buffer);
+      else
+        ++none;
   });
+  if (none == 0) return "every image has its checksum";
+  return join(images.count() - none, " of ", counted(images.count(), "image"), " have their checksum; ", none,
+              " could not be read when the file was made");
 }
 
 }  // namespace vergence

@@ -1,6 +1,6 @@
 // Makes packed files (datasets/readers/images/packed.h). Each image is decoded and, if its short side is larger than
 // the requested one, shrunk to it: bilinear, antialiased, the long side rounded down. Until the end the file is
-// PATH.partial; after a failure or a kill, another call continues it.
+// PATH.partial, which cannot be opened as packed images; after a failure or a kill, another call continues it.
 #pragma once
 
 #include <cstdint>
@@ -32,7 +32,8 @@ using PackNotice = std::function<void(const std::string& line)>;
 PackResult pack_images(const DatasetSettings& settings, const std::string& path, std::int64_t short_side,
                        const PackProgress& progress = {}, const PackNotice& notice = {});
 
-/// Checks every image of a packed file against its checksum. Throws UsageError naming the first that is damaged.
-void verify_packed_images(const std::string& path);
+/// Checks every image of a packed file against its checksum. Throws UsageError naming the first that is damaged. Says
+/// that every image has its checksum, or how many have none, which could not be read when the file was made.
+std::string verify_packed_images(const std::string& path);
 
 }  // namespace vergence

@@ -33,6 +33,14 @@ std::vector<T> values_of(const TensorEntry& tensor) {
   return values;
 }
 
+/// Whether a file may have the header of a packed one: its length, which may exceed that of a cut file, and a '{'.
+bool begins_like_packed(std::string_view bytes) {
+  constexpr std::uint64_t most = 100'000'000;  // of a safetensors file
+  std::uint64_t length = most + 1;
+  if (bytes.size() > sizeof(length)) std::memcpy(&length, bytes.data(), sizeof(length));
+  return length <= most && bytes[sizeof(length)] == '{';
+}
+
 /// The classes of a packed file that a data set takes.
 struct TakenClasses {
   std::vector<std::string> names;
@@ -96,10 +104,14 @@ std::int64_t checksum_of(const std::uint8_t* bytes, std::int64_t count) {
 }
 
 PackedImages::PackedImages(const std::string& path) : mapped_(std::make_shared<MappedFile>(path)) {
+  require_usage(begins_like_packed(mapped_->bytes()), path, ": is no folder and no file that pack has made");
   const SafetensorsFile file(mapped_);
   const auto format = file.metadata().find("format");
   require_usage(format != file.metadata().end() && format->second == packed_format, path,
                 ": not a file of packed images, expected one that pack has made");
+  const auto finished = file.metadata().find(packed_finished);
+  require_usage(finished == file.metadata().end() || finished->second == "1", path,
+                ": packing has not finished; the same pack command goes on with it");
   const TensorEntry* offsets = file.find("offsets");
   require_usage(offsets && offsets->shape.size() == 1, path, ": packed images have a tensor offsets of one dimension");
   const std::int64_t count = offsets->shape[0];

@@ -4,8 +4,8 @@
 // It is a safetensors file. Tensors: offsets [N] I64 (into pixels, ascending), checksums [N] I64 (XXH3 of the image's
 // bytes; 0: it could not be read), sizes [N, 2] I32 (height, width), labels [N] I32 (-1: none), parts [N] U8 (0 train,
 // 1 test, 2 val), names U8 (N lines, bytes as they are) and pixels U8 (RGB, rows from the top). Metadata: format,
-// short_side (0: as the files are), classes (lines, each as engine/text/stored_text.h says) and source, which changes
-// with the folder's files.
+// short_side (0: as the files are), classes (lines, each as engine/text/stored_text.h says), source, which changes with
+// the folder's files, and finished (1; 0 while images are missing; earlier versions wrote none).
 #pragma once
 
 #include <memory>
@@ -19,6 +19,7 @@
 namespace vergence {
 
 constexpr const char* packed_format = "vergence packed images 1";
+constexpr const char* packed_finished = "finished";  // the key in the metadata
 
 /// XXH3 of an image's bytes; never 0.
 std::int64_t checksum_of(const std::uint8_t* bytes, std::int64_t count);
@@ -26,7 +27,7 @@ std::int64_t checksum_of(const std::uint8_t* bytes, std::int64_t count);
 /// A packed file. Each read checks the image's checksum.
 class PackedImages {
  public:
-  /// Maps the file. Throws UsageError naming it unless it is a packed file with consistent tables.
+  /// Maps the file. Throws UsageError naming it unless it is a finished packed file with consistent tables.
   explicit PackedImages(const std::string& path);
 
   std::int64_t count() const { return static_cast<std::int64_t>(sizes_.size()); }
