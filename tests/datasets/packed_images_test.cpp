@@ -121,6 +121,47 @@ TEST_F(PackedImagesTest, ImageNet100TakesItsClassesAsOfAFolder) {
   }
 }
 
+TEST_F(PackedImagesTest, AClassListChoosesAsAmongFolders) {
+  for (const char* part : {"train", "val"}) {
+    folder.classes(part, 12);
+    folder.picture(part + "/c/1.png"s, 40);
+  }
+  pack(0);
+  DatasetSettings of_file = settings(file), of_folder = settings(folder.path());
+  of_file.classes = of_folder.classes = other / "classes.txt";
+  for (const char* list : {"b\na\nc\n", "c\na\n", "c of more words\nb\n", "b\n"}) {
+    SCOPED_TRACE(list);
+    write_atomically(of_file.classes, list);
+    for (const char* split : {"train", "val", "probe_without_val", "test"}) {
+      const Dataset packed = open_dataset(of_file, split), files = open_dataset(of_folder, split);
+      EXPECT_EQ(packed.class_names, files.class_names);
+      EXPECT_EQ(packed.labels, files.labels);
+      EXPECT_EQ(packed.notices.size(), list[1] == ' ' ? 1u : 0u);
+      ASSERT_EQ(packed.count, files.count);
+      for (std::int64_t i = 0; i < packed.count; ++i) EXPECT_EQ(packed.image_name(i), files.image_name(i));
+    }
+  }
+  write_atomically(of_file.classes, "a\nd e\n");
+  EXPECT_EQ(message_of([&] { open_dataset(of_file, "train"); }), "image_folder: " + file + " has no class 'd e'");
+  write_atomically(of_file.classes, "a\na x\n");
+  expect_contains(message_of([&] { open_dataset(of_file, "train"); }), {"stand for the same class 'a'"});
+}
+
+TEST_F(PackedImagesTest, TestImagesAreReadableOnesOfChosenClasses) {
+  folder.classes("train", 12);
+  for (const char* name : {"val/a/1.png", "val/b/1.png"}) folder.picture(name);
+  folder.cut_in_half("val/b/1.png");
+  pack(0, BadImagePolicy::skip);
+  DatasetSettings given = settings(file);
+  given.classes = other / "classes.txt";
+  write_atomically(given.classes, "a");
+  EXPECT_TRUE(has_test_split(given));
+  EXPECT_EQ(open_dataset(given, "test").count, 1);
+  write_atomically(given.classes, "b");
+  EXPECT_FALSE(has_test_split(given));
+  expect_contains(message_of([&] { open_dataset(given, "test"); }), {file + " has no images of the split 'test'"});
+}
+
 TEST_F(PackedImagesTest, ImageNet100NeedsItsClasses) {
   for (const char* inner : {"train/n02869837/1.png", "train/n01749939/1.png"}) folder.picture(inner);
   pack(0);

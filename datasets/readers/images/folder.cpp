@@ -23,14 +23,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::vector<std::string> wanted_classes(const DatasetSettings& settings) {
-  const std::string& name = settings.classes;
-  if (name.empty()) return settings.name == "imagenet100" ? shipped_classes("imagenet100") : std::vector<std::string>();
-  std::error_code error;
-  if (auto shipped = shipped_classes(name); !shipped.empty() && !fs::is_regular_file(name, error)) return shipped;
-  return read_class_names(name);
-}
-
 /// The images of a flat folder with a table of lines "image,class …". `all_classes`: whether other classes are missing
 /// rather than excluded on purpose.
 ImageList solved(const Folders& folders, const std::vector<std::string>& classes, bool all_classes) {
@@ -141,13 +133,18 @@ std::vector<KnownImage> look_at_images(ImageList& list, const DatasetSettings& s
 
 }  // namespace
 
+std::vector<std::string> wanted_classes(const DatasetSettings& settings) {
+  const std::string& name = settings.classes;
+  if (name.empty()) return settings.name == "imagenet100" ? shipped_classes("imagenet100") : std::vector<std::string>();
+  std::error_code error;
+  if (auto shipped = shipped_classes(name); !shipped.empty() && !fs::is_regular_file(name, error)) return shipped;
+  return read_class_names(name);
+}
+
 bool has_test_images(const DatasetSettings& settings) {
   std::error_code error;
-  if (!fs::is_regular_file(settings.directory, error)) return !folders_of(settings).test.empty();
-  const PackedImages images(settings.directory);
-  for (std::int64_t i = 0; i < images.count(); ++i)
-    if (images.part(i) == Part::test) return true;
-  return false;
+  if (fs::is_regular_file(settings.directory, error)) return has_packed_test_images(settings);
+  return !folders_of(settings).test.empty();
 }
 
 void set_imagenet_statistics(Dataset& data) {

@@ -27,6 +27,9 @@ Dataset open_image_files(const std::vector<std::string>& paths, const DatasetSet
 /// Whether there are images of the split "test", in the folder or the packed file. Throws like open_image_folder.
 bool has_test_images(const DatasetSettings& settings);
 
+/// The class names that the settings ask for, as they are in the list; empty: all. Throws UsageError for a bad list.
+std::vector<std::string> wanted_classes(const DatasetSettings& settings);
+
 /// Sets ImageNet's pixel mean and std.
 void set_imagenet_statistics(Dataset& data);
 

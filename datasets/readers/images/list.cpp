@@ -4,6 +4,7 @@
 #include <array>
 #include <cctype>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <set>
 
@@ -127,6 +128,35 @@ bool has_class(const fs::path& folder, std::string_view name) {
   return fs::is_directory(folder / path, error);
 }
 
+/// The folders or classes that names stand for, sorted by name; `has` knows which there are at `where`, and `thing` and
+/// `missing` are what messages call them.
+std::vector<std::string> matched(const std::string& where, std::vector<std::string> names,
+                                 const std::function<bool(std::string_view)>& has, const char* thing,
+                                 const char* missing, std::vector<std::string>& notices) {
+  std::sort(names.begin(), names.end());
+  std::map<std::string, std::string> name_of;
+  std::vector<std::string> all;
+  std::string example;
+  std::int64_t cut = 0;
+  for (const std::string& name : names) {
+    const std::string_view inner = without_blanks(name);
+    std::string_view found = has(name) ? name : inner;
+    if (!has(found)) {
+      found = inner.substr(0, inner.find_first_of(blanks));
+      require_usage(has(found), "image_folder: ", where, " has no ", missing, " '", shortened(name), "'");
+      if (cut++ == 0) example = join("'", shortened(found, 60), "' of '", shortened(name, 60), "'");
+    }
+    const auto [other, is_new] = name_of.emplace(found, name);
+    require_usage(is_new, "image_folder: ", where, ": the class names '", shortened(other->second), "' and '",
+                  shortened(name), "' stand for the same ", thing, " '", shortened(found), "'");
+    all.emplace_back(found);
+  }
+  if (cut > 0)
+    notices.push_back(join("image_folder: ", where, ": of ", cut, " of ", names.size(),
+                           " class names only the first word is a ", thing, "'s name (", example, ")"));
+  return all;
+}
+
 /// The first few names.
 std::string some(const std::vector<std::string>& names) {
   constexpr std::size_t most = 5;
@@ -220,29 +250,15 @@ std::string left_out_notice(const std::string& folder, const std::vector<std::st
 
 std::vector<std::string> class_folders(const std::string& folder, std::vector<std::string> names,
                                        std::vector<std::string>& notices) {
-  std::sort(names.begin(), names.end());
-  std::map<std::string, std::string> name_of;
-  std::vector<std::string> folders;
-  std::string example;
-  std::int64_t cut = 0;
-  for (const std::string& name : names) {
-    const std::string_view inner = without_blanks(name);
-    std::string_view found = has_class(folder, name) ? name : inner;
-    if (!has_class(folder, found)) {
-      found = inner.substr(0, inner.find_first_of(blanks));
-      require_usage(has_class(folder, found), "image_folder: ", folder, " has no folder of the class '",
-                    shortened(name), "'");
-      if (cut++ == 0) example = join("'", shortened(found, 60), "' of '", shortened(name, 60), "'");
-    }
-    const auto [other, is_new] = name_of.emplace(found, name);
-    require_usage(is_new, "image_folder: ", folder, ": the class names '", shortened(other->second), "' and '",
-                  shortened(name), "' stand for the same folder '", shortened(found), "'");
-    folders.emplace_back(found);
-  }
-  if (cut > 0)
-    notices.push_back(join("image_folder: ", folder, ": of ", cut, " of ", names.size(),
-                           " class names only the first word is a folder's name (", example, ")"));
-  return folders;
+  const auto has = [&](std::string_view name) { return has_class(folder, name); };
+  return matched(folder, std::move(names), has, "folder", "folder of the class", notices);
+}
+
+std::vector<std::string> packed_classes(const std::string& path, const std::vector<std::string>& classes,
+                                        std::vector<std::string> names, std::vector<std::string>& notices) {
+  const std::set<std::string, std::less<>> known(classes.begin(), classes.end());
+  const auto has = [&](std::string_view name) { return known.contains(name); };
+  return matched(path, std::move(names), has, "class", "class", notices);
 }
 
 std::vector<std::string> read_class_names(const std::string& file) {

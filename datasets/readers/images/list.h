@@ -38,6 +38,10 @@ std::string left_out_notice(const std::string& folder, const std::vector<std::st
 std::vector<std::string> class_folders(const std::string& folder, std::vector<std::string> names,
                                        std::vector<std::string>& notices);
 
+/// The same among the classes of the packed file at `path`.
+std::vector<std::string> packed_classes(const std::string& path, const std::vector<std::string>& classes,
+                                        std::vector<std::string> names, std::vector<std::string>& notices);
+
 /// Class names from a text: its lines, with their blanks, except blank ones and those that begin with '#'. Throws
 /// UsageError, which names `where`, if there are none, one is repeated, or the text is UTF-16 or has a byte 0.
 std::vector<std::string> class_names(const std::string& text, const std::string& where);

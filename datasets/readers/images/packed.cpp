@@ -4,8 +4,8 @@
 #include <cstring>
 #include <set>
 
-#include "datasets/class_lists.h"
 #include "datasets/readers/images/folder.h"
+#include "datasets/readers/images/list.h"
 #include "engine/io/xxh.h"
 #include "engine/text/printable.h"
 #include "engine/text/stored_text.h"
@@ -45,27 +45,34 @@ bool begins_like_packed(std::string_view bytes) {
 struct TakenClasses {
   std::vector<std::string> names;
   std::vector<std::int32_t> labels;  // of each class of the file; -1: its images are left out
+  std::vector<std::string> notices;
 
   bool has(std::int32_t label) const { return label < 0 || labels.at(static_cast<std::size_t>(label)) >= 0; }
 };
 
-/// All of the file's; of imagenet100 its own, as of a folder. Throws UsageError if the file lacks one of these.
+/// All of the file's; of a class list or imagenet100 theirs, as of a folder. Throws UsageError if the file lacks one.
 TakenClasses taken_classes(const DatasetSettings& settings, const std::vector<std::string>& classes) {
-  std::set<std::string> wanted(classes.begin(), classes.end());
-  if (settings.name == "imagenet100") {
-    const std::vector<std::string> shipped = shipped_classes("imagenet100");
-    for (const std::string& name : shipped)
-      require_usage(wanted.contains(name), settings.name, ": ", settings.directory, " has no class '", name,
-                    "', expected all 100 (build/pack DIR FILE --dataset imagenet100), or --dataset image_folder");
-    wanted = {shipped.begin(), shipped.end()};
-  }
   TakenClasses taken;
+  std::vector<std::string> wanted = wanted_classes(settings);
+  if (settings.classes.empty())  // none, or imagenet100's
+    for (const std::string& name : wanted)
+      require_usage(std::find(classes.begin(), classes.end(), name) != classes.end(), settings.name, ": ",
+                    settings.directory, " has no class '", name,
+                    "', expected all 100 (build/pack DIR FILE --dataset imagenet100), or --dataset image_folder");
+  else
+    wanted = packed_classes(settings.directory, classes, wanted, taken.notices);
+  const std::set<std::string> chosen(wanted.begin(), wanted.end());
   for (const std::string& name : classes) {
-    const bool is_taken = wanted.contains(name);
-    taken.labels.push_back(is_taken ? static_cast<std::int32_t>(taken.names.size()) : -1);
-    if (is_taken) taken.names.push_back(name);
+    const bool is_chosen = wanted.empty() || chosen.contains(name);
+    taken.labels.push_back(is_chosen ? static_cast<std::int32_t>(taken.names.size()) : -1);
+    if (is_chosen) taken.names.push_back(name);
   }
   return taken;
+}
+
+/// Whether an image is in the data set: readable, and of a class that is taken.
+bool is_taken(const PackedImages& images, std::int64_t i, const TakenClasses& taken) {
+  return images.is_good(i) && taken.has(images.label(i));
 }
 
 /// Some images of a packed file as a source.
@@ -181,14 +188,11 @@ const std::uint8_t* PackedImages::pixels(std::int64_t i, std::string& buffer) co
 }
 
 Dataset open_packed_images(const DatasetSettings& settings, const std::string& split) {
-  require_usage(settings.classes.empty(), settings.name, ": --classes: ", settings.directory,
-                " has its classes already; give them to pack");
   const auto images = std::make_shared<PackedImages>(settings.directory);
   TakenClasses taken = taken_classes(settings, images->classes());
   std::array<std::vector<std::int64_t>, 3> of_part;
   for (std::int64_t i = 0; i < images->count(); ++i)
-    if (images->is_good(i) && taken.has(images->label(i)))
-      of_part[static_cast<std::size_t>(images->part(i))].push_back(i);
+    if (is_taken(*images, i, taken)) of_part[static_cast<std::size_t>(images->part(i))].push_back(i);
   const bool has_val = !of_part[static_cast<std::size_t>(Part::val)].empty();
   const SplitRule rule = split_rule(split, has_val);
   const std::vector<std::int64_t>& part = of_part[static_cast<std::size_t>(rule.part)];
@@ -211,9 +215,18 @@ Dataset open_packed_images(const DatasetSettings& settings, const std::string& s
       data.labels.push_back(label < 0 ? label : taken.labels[static_cast<std::size_t>(label)]);
     }
   data.class_names = std::move(taken.names);
+  data.notices = std::move(taken.notices);
   set_imagenet_statistics(data);
   data.source = std::make_shared<PackedSource>(images, std::move(places), settings.bad_images);
   return data;
+}
+
+bool has_packed_test_images(const DatasetSettings& settings) {
+  const PackedImages images(settings.directory);
+  const TakenClasses taken = taken_classes(settings, images.classes());
+  for (std::int64_t i = 0; i < images.count(); ++i)
+    if (images.part(i) == Part::test && is_taken(images, i, taken)) return true;
+  return false;
 }
 
 }  // namespace vergence

@@ -62,6 +62,10 @@ class PackedImages {
 
 /// A split of the packed file `settings.directory`, by the rules of datasets/readers/images/folder.h for the images
 /// that were readable when it was made. The folder's tenths and limits count the unreadable ones too.
+/// `settings.classes` chooses among the file's classes, as among a folder's.
 Dataset open_packed_images(const DatasetSettings& settings, const std::string& split);
+
+/// Whether that file has images of the split "test". Throws like open_packed_images.
+bool has_packed_test_images(const DatasetSettings& settings);
 
 }  // namespace vergence
