@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "datasets/registry.h"
 #include "engine/text/printable.h"
 #include "models/encoder.h"
 #include "ssl/options/builder.h"
@@ -32,32 +33,44 @@ std::string reason_by(const EffectRule& rule, const Options& options) {
   return reason;
 }
 
-/// Whether the run's objective builds on the base method `name`.
-bool is_base(const std::string& name, const Options& options) {
-  const std::string base = options.objective + ".base";
-  return find_option(base) != nullptr && option_text(options, base) == name;
+/// Whether this is the run's objective or the base method on which that builds.
+bool uses_objective(const std::string& name, const Options& options) {
+  std::string used = options.objective;
+  for (std::size_t i = 0; i < objective_names().size(); ++i) {  // more bases would be a circle
+    const std::string base = used + ".base";
+    if (used == name || find_option(base) == nullptr) break;
+    used = option_text(options, base);
+  }
+  return used == name;
 }
 
 /// Whether this is an option of encoders, but not of this one.
 bool is_of_other_encoders(const std::string& name, const std::string& encoder) {
-  const auto has = [&](const EncoderFamily& family) {
-    return std::any_of(family.options.begin(), family.options.end(),
-                       [&](const EncoderOption& option) { return option.name == name; });
-  };
-  const std::vector<EncoderFamily>& all = encoder_families();
-  return std::any_of(all.begin(), all.end(), has) && !has(family_of(encoder));
+  bool owned = false;
+  for (const EncoderFamily& family : encoder_families()) {
+    const bool has = std::any_of(family.options.begin(), family.options.end(),
+                                 [&](const EncoderOption& option) { return option.name == name; });
+    if (has && is_among(family.names, encoder)) return false;
+    owned |= has;
+  }
+  return owned;
 }
 
 }  // namespace
 
-std::string without_effect_by(const std::string& name, const Options& options) {
+std::string unused_owner(const std::string& name, const Options& options) {
   const std::string owner = name.substr(0, name.find('.'));
   if (owner != name) {
-    if (is_among(objective_names(), owner) && owner != options.objective && !is_base(owner, options))
+    if (is_among(objective_names(), owner) && !uses_objective(owner, options))
       return "--objective " + options.objective;
-    if (is_among(dataset_names(), owner) && owner != options.dataset) return "--dataset " + options.dataset;
+    if (is_among(dataset_names(), owner) && !is_among(entry_of(owner).names, options.dataset))
+      return "--dataset " + options.dataset;
   }
-  if (is_of_other_encoders(name, options.encoder)) return "--encoder " + options.encoder;
+  return is_of_other_encoders(name, options.encoder) ? "--encoder " + options.encoder : "";
+}
+
+std::string without_effect_by(const std::string& name, const Options& options) {
+  if (std::string owner = unused_owner(name, options); !owner.empty()) return owner;
   for (const EffectRule& rule : effect_rules()) {
     if (!is_of(name, rule.names)) continue;
     if (std::string reason = reason_by(rule, options); !reason.empty()) return reason;

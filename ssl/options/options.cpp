@@ -182,7 +182,9 @@ void refuse_other_encoders(const std::vector<std::string>& given, const std::str
 
 bool is_written(const OptionEntry& entry, const Options& options) {
   if (entry.flags & OptionEntry::command_line_only) return false;
-  if ((entry.flags & OptionEntry::if_set) && value_text(entry, options) == value_text(entry, Options())) return false;
+  // Of components that the run does not use, only what the user chose: a program without them reads the file, too.
+  const bool if_set = (entry.flags & OptionEntry::if_set) || !unused_owner(entry.name, options).empty();
+  if (if_set && value_text(entry, options) == value_text(entry, Options())) return false;
   const std::string both = entry.both.empty() ? (entry.fields.size() == 2 ? entry.name : "") : entry.both;
   if (both.empty()) return true;
   const std::string key = both.substr(both.find('.'));

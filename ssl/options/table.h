@@ -84,7 +84,8 @@ const OptionEntry* find_option(const std::string& name);
 /// The value of option `name`, as on the command line. Throws Error for an unknown name.
 std::string option_text(const Options& options, const std::string& name);
 
-/// Whether the saved file has this option. Of an option of both views it has one line if the views agree, else two.
+/// Whether the saved file has this option. Of an option of both views it has one line if the views agree, else two; of
+/// an option of an objective, data set or encoder that the run does not use, none if it has its default.
 bool is_written(const OptionEntry& entry, const Options& options);
 
 /// Sets option `name` as on the command line. Throws Error for an unknown name, UsageError for a wrong value.

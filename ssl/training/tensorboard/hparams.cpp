@@ -1,11 +1,9 @@
 #include "ssl/training/tensorboard/hparams.h"
 
-#include <algorithm>
 #include <protozero/pbf_writer.hpp>
-#include <set>
 
 #include "engine/text/stored_text.h"
-#include "ssl/options/builder.h"
+#include "ssl/options/effects.h"
 #include "ssl/options/table.h"
 
 namespace vergence {
@@ -31,20 +29,6 @@ constexpr std::int32_t success = 1;
 
 constexpr std::int32_t format_version = 0;
 
-/// The chosen objective and its base method, and the base's.
-std::set<std::string> objectives_in_use(const Options& options) {
-  std::set<std::string> names;
-  for (std::string name = options.objective; names.insert(name).second;)
-    if (find_option(name + ".base")) name = option_text(options, name + ".base");
-  return names;
-}
-
-bool is_in_use(const OptionEntry& entry, const std::set<std::string>& objectives) {
-  const std::string table = entry.name.substr(0, entry.name.find('.'));
-  const std::vector<std::string>& all = objective_names();
-  return std::find(all.begin(), all.end(), table) == all.end() || objectives.contains(table);
-}
-
 void add_value(protozero::pbf_writer& value, const OptionEntry& entry, const Options& options) {
   const std::string text = value_text(entry, options);
   if (entry.is_bool())
@@ -66,11 +50,10 @@ void add_plugin_data(Summary& summary, const char* tag, protozero::pbf_tag_type 
 }  // namespace
 
 void add_session_start(Summary& summary, const Options& options, double time) {
-  const std::set<std::string> objectives = objectives_in_use(options);
   std::string message;
   protozero::pbf_writer start(message);
   for (const OptionEntry& entry : option_table()) {
-    if (!is_written(entry, options) || !is_in_use(entry, objectives)) continue;
+    if (!is_written(entry, options) || !unused_owner(entry.name, options).empty()) continue;
     protozero::pbf_writer item(start, start_field::hparams);
     item.add_string(map_field::key, entry.name);
     protozero::pbf_writer value(item, map_field::value);

@@ -53,6 +53,23 @@ TEST(EffectRules, OptionsOfOtherEncodersDoNothing) {
   EXPECT_EQ(without_effect_by("lr", options), "");
 }
 
+TEST(EffectRules, OptionsOfADataSetConcernAllNamesOfItsFile) {
+  Options options;
+  options.dataset = "cifar10";
+  EXPECT_EQ(without_effect_by("cifar100.classes", options), "--dataset cifar10");
+  EXPECT_EQ(without_effect_by("image_folder.an_option", options), "--dataset cifar10");
+  options.dataset = "imagenet";
+  EXPECT_EQ(without_effect_by("image_folder.an_option", options), "");
+}
+
+TEST(EffectRules, OptionsOfTheBaseMethodHaveAnEffect) {
+  Options options;
+  options.objective = "dsa";
+  set_option(options, "dsa.base", "byol");
+  EXPECT_EQ(without_effect_by("byol.momentum", options), "");
+  EXPECT_EQ(without_effect_by("simclr.temperature", options), "--objective dsa");
+}
+
 /// Adds to `found` the options that decide, themselves or through others, whether `name` has an effect.
 void deciding(const std::string& name, std::set<std::string>& found) {
   for (const EffectRule& rule : effect_rules()) {
