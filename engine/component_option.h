@@ -24,7 +24,7 @@ struct ComponentOption {
   std::string name;  // as on the command line
   Field field;
   std::string help;
-  double low = 1, high = 4096;  // for an integer or a number, both inclusive
+  double low = 1, high = 4096;  // for an integer or a number, both inclusive; the default lies between them
 
   // For encoders, whose file has the option with _ for -:
   bool initial = false;   // affects only the initial weights: not in the file

@@ -16,8 +16,8 @@ namespace vergence {
 struct ObjectiveEntry {
   const char* name;   // for --objective, and before its options: "NAME.temperature"
   const char* title;  // its heading in --help
-  /// Declares its options.
-  void (*options)(OptionBuilder& options);
+  /// Declares its options; null: it has none.
+  void (*options)(OptionBuilder& options) = nullptr;
   /// One of these two: an independent objective, or a base method for others to build on.
   std::unique_ptr<Objective> (*make)(const ObjectiveSetup& setup) = nullptr;
   std::unique_ptr<Method> (*make_base)(const ObjectiveSetup& setup, const Encoder& encoder) = nullptr;

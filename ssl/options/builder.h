@@ -1,6 +1,7 @@
 // Declares options: one line each, with an accessor for the field that holds the value.
 #pragma once
 
+#include <map>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -10,6 +11,8 @@
 #include "ssl/options/table.h"
 
 namespace vergence {
+
+struct ObjectiveOptions;
 
 namespace ranges {
 inline const Range any{};
@@ -69,8 +72,9 @@ class OptionBuilder {
   void flag(std::string name, Get get, std::string help, unsigned flags = OptionEntry::none) {
     add(std::move(name), get, std::move(help)).flags = flags;
   }
-  /// An option that an encoder family or a data set declares.
-  void component(const ComponentOption& option) {
+  /// An option that an encoder family or a data set, `owner`, declares.
+  void component(const ComponentOption& option, const std::string& owner) {
+    owner_ = owner;
     const auto settings = [](Options& o) -> ComponentSettings& { return o.components; };
     if (const auto* words = std::get_if<ComponentOption::Choice>(&option.field))
       add_field(option.name, words->within<Options>(settings), option.help);
@@ -79,7 +83,10 @@ class OptionBuilder {
           option.name, [field = *flag](Options& o) -> bool& { return field(o.components); }, option.help);
     if (const auto* integer = std::get_if<ComponentOption::Integer>(&option.field)) add_number(option, *integer);
     if (const auto* number = std::get_if<ComponentOption::Number>(&option.field)) add_number(option, *number);
+    owner_.clear();
   }
+  /// The options of an objective, under its title.
+  void objective(const ObjectiveOptions& declared);
   /// view.NAME for both views, view1.NAME and view2.NAME for one. `get(options, view)` returns the field.
   template <class Get>
   void view(const std::string& name, Get get, Range range, const std::string& help) {
@@ -102,11 +109,19 @@ class OptionBuilder {
   }
 
  private:
+  /// Throws Error for a default out of range: the files of runs would be refused.
+  static void require_default(const std::string& name, double value, const Range& range);
+  /// Throws Error, naming who declares them, if there already is an option of this name.
+  void take_name(const std::string& name);
+
   template <class Value>
   void add_number(const ComponentOption& option, const std::function<Value&(ComponentSettings&)>& field) {
+    ComponentSettings defaults;
+    const Range range{option.low, option.high};
+    require_default(option.name, static_cast<double>(field(defaults)), range);
     add(
         option.name, [field](Options& o) -> Value& { return field(o.components); }, option.help)
-        .range = {option.low, option.high};
+        .range = range;
   }
   /// Wraps a generic accessor in the std::function of the type it returns a reference to.
   template <class Get>
@@ -118,6 +133,7 @@ class OptionBuilder {
     return [=](Options & o) -> auto& { return get(o, view); };
   }
   OptionEntry& add_field(std::string name, Field field, std::string help) {
+    take_name(name);
     OptionEntry entry;
     entry.group = group;
     entry.name = std::move(name);
@@ -136,6 +152,9 @@ class OptionBuilder {
       entry.range = range;
     }
   }
+
+  std::string owner_;                            // who declares the next option; empty: the group
+  std::map<std::string, std::string> declared_;  // by whom, of each name with - for _
 };
 
 /// The accessor of a member of an objective's own settings (Options::components): option(&SimclrOptions::temperature).
@@ -146,9 +165,9 @@ auto option(Value T::*member) {
 
 /// The options of one objective.
 struct ObjectiveOptions {
-  const char* name;   // for --objective, and before its options: "NAME.temperature"
-  const char* title;  // its heading in --help
-  void (*declare)(OptionBuilder& options);
+  const char* name;                         // for --objective, and before its options: "NAME.temperature"
+  const char* title;                        // its heading in --help
+  void (*declare)(OptionBuilder& options);  // null: it has none
 };
 
 /// The options of all objectives, sorted by name. Defined with the list of objectives (ssl/objective_list.h), so that

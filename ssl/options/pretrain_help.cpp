@@ -135,6 +135,8 @@ std::vector<HelpGroup> topic_groups(const std::string& topic) {
            same_spelling(entry.name.substr(0, topic.size()), topic);
   });
   if (!table.empty()) return table;
+  for (const ObjectiveOptions& objective : objective_options())
+    if (same_spelling(objective.name, topic)) return {{join(objective.title, " (no options of its own)"), {}}};
   std::string option = topic;
   for (const auto& [alias, name] : option_aliases())
     if (same_spelling(alias, topic)) option = name;

@@ -34,13 +34,13 @@ void add_task(OptionBuilder& t) {
   t.number("limit", FIELD(limit), not_negative,
            "train on N images only: the first, or of image files evenly spaced ones; 0: all");
   for (const DatasetEntry& entry : dataset_entries())
-    for (const ComponentOption& option : entry.options) t.component(option);
+    for (const ComponentOption& option : entry.options) t.component(option, entry.names.front());
   t.group = "Encoder";
   t.registered("encoder", FIELD(encoder), encoder_names(), "the network to train");
   std::vector<std::string> initial;
   for (const EncoderFamily& family : encoder_families())
     for (const EncoderOption& option : family.options) {
-      t.component(option);
+      t.component(option, family.names.front());
       if (option.initial) initial.push_back(option.name);
     }
   t.path(
@@ -101,10 +101,7 @@ void add_objectives(OptionBuilder& t) {
   t.group = "Heads";
   t.flag("joint-head-norm", FIELD(joint_head_norm),
          "compute the heads' batch norm statistics over both views together, not per view");
-  for (const ObjectiveOptions& objective : objective_options()) {
-    t.group = objective.title;
-    objective.declare(t);
-  }
+  for (const ObjectiveOptions& objective : objective_options()) t.objective(objective);
 }
 
 void add_views(OptionBuilder& t) {
