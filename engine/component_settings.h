@@ -3,7 +3,6 @@
 #pragma once
 
 #include <any>
-#include <typeindex>
 #include <unordered_map>
 
 namespace vergence {
@@ -13,18 +12,22 @@ class ComponentSettings {
  public:
   template <class T>
   T& get() {
-    std::any& value = values_[typeid(T)];
+    std::any& value = values_[&key<T>];
     if (!value.has_value()) value = T{};
     return *std::any_cast<T>(&value);
   }
   template <class T>
   T get() const {
-    const auto found = values_.find(typeid(T));
+    const auto found = values_.find(&key<T>);
     return found == values_.end() ? T{} : *std::any_cast<T>(&found->second);
   }
 
  private:
-  std::unordered_map<std::type_index, std::any> values_;
+  /// Its address stands for T. Types in anonymous namespaces may share a name, and with some compilers their typeid.
+  template <class T>
+  static inline char key = 0;
+
+  std::unordered_map<const void*, std::any> values_;
 };
 
 }  // namespace vergence
