@@ -26,7 +26,7 @@ Choice as_choice(const Flag& flag) { return {flag, {{"on", true}, {"off", false}
 std::string text_of(const Choice& choice, ComponentSettings& components) { return choice.word(components); }
 std::string text_of(const Flag& flag, ComponentSettings& components) { return as_choice(flag).word(components); }
 std::string text_of(const Integer& number, ComponentSettings& components) { return std::to_string(number(components)); }
-std::string text_of(const Number& number, ComponentSettings& components) { return join(number(components)); }
+std::string text_of(const Number& number, ComponentSettings& components) { return shortest_text(number(components)); }
 
 bool set(const Choice& choice, ComponentSettings& components, const std::string& text) {
   return choice.set(components, text);
@@ -113,12 +113,13 @@ EncoderSettings EncoderSettings::from_metadata(const std::map<std::string, std::
   return settings;
 }
 
-std::vector<std::pair<std::string, std::variant<std::string, std::int64_t>>> EncoderSettings::described() const {
-  std::vector<std::pair<std::string, std::variant<std::string, std::int64_t>>> list;
+std::vector<EncoderSettings::Described> EncoderSettings::described() const {
+  std::vector<Described> list;
   ComponentSettings values = components;
   for (const EncoderOption& option : family_of(encoder).options) {
     if (const auto* choice = std::get_if<Choice>(&option.field)) list.emplace_back(option.name, choice->word(values));
     if (const auto* number = std::get_if<Integer>(&option.field)) list.emplace_back(option.name, (*number)(values));
+    if (const auto* number = std::get_if<Number>(&option.field)) list.emplace_back(option.name, (*number)(values));
   }
   return list;
 }

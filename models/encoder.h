@@ -47,7 +47,8 @@ struct EncoderSettings {
   /// The reverse. Throws UsageError, beginning with `where`, for a missing or impossible entry; channels default to 3.
   static EncoderSettings from_metadata(const std::map<std::string, std::string>& metadata, const std::string& where);
   /// The family's word and number options, in order: {"width", 64}, {"stem", "cifar"}.
-  std::vector<std::pair<std::string, std::variant<std::string, std::int64_t>>> described() const;
+  using Described = std::pair<std::string, std::variant<std::string, std::int64_t, double>>;
+  std::vector<Described> described() const;
   /// Copies the options that affect only initial weights from `other`.
   void take_initial(const ComponentSettings& other);
 };

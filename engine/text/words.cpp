@@ -19,6 +19,11 @@ std::string alternatives(const std::vector<std::string>& names) {
   return join(listed({names.begin(), names.end() - 1}), " or ", names.back());
 }
 
+std::string shortest_text(double value) {
+  char text[32];
+  return {text, std::to_chars(text, text + sizeof text, value).ptr};
+}
+
 std::optional<std::uint32_t> hexadecimal_of(std::string_view text) {
   std::uint32_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, 16);

@@ -27,6 +27,9 @@ std::optional<Number> number_of(std::string_view text) {
   return error == std::errc() && end == text.data() + text.size() ? std::optional(value) : std::nullopt;
 }
 
+/// The shortest text that `number_of` reads as the same value.
+std::string shortest_text(double value);
+
 /// The whole of `text` as hexadecimal digits.
 std::optional<std::uint32_t> hexadecimal_of(std::string_view text);
 

@@ -62,7 +62,7 @@ std::string plan_text(const Options& options, const TrainingPlan& plan) {
   const auto millions = [](auto value) { return static_cast<double>(value) / 1e6; };
   out << "encoder           " << options.encoder;
   for (const auto& [name, value] : encoder_settings(options, plan.image_size, plan.channels).described())
-    std::visit([&, key = name](const auto& given) { out << ", " << key << " " << given; }, value);
+    std::visit([&, key = name](const auto& given) { out << ", " << key << " " << join(given); }, value);
   out << ": " << std::setprecision(2) << millions(plan.step.encoder_parameters) << " M parameters\n";
   out << "with its heads    " << millions(plan.step.parameters) << " M parameters (" << options.objective << ")\n";
   out << "a step            " << std::setprecision(1) << plan.step.flops / 1e9 << " GFLOP for " << options.batch

@@ -29,6 +29,13 @@ TEST(Numbers, AreTheWholeText) {
   for (const char* text : {"", "1.5 ", "1,5", "1e999"}) EXPECT_FALSE(number_of<double>(text)) << text;
 }
 
+TEST(Numbers, ShortestTextReadsBack) {
+  EXPECT_EQ(shortest_text(0.1), "0.1");
+  EXPECT_EQ(shortest_text(3), "3");
+  for (const double value : {1.0 / 3, 0.1234567891, 1e-300, -2.5e17, 1234567.0})
+    EXPECT_EQ(number_of<double>(shortest_text(value)), value) << shortest_text(value);
+}
+
 TEST(Numbers, Hexadecimal) {
   EXPECT_EQ(hexadecimal_of("0"), 0u);
   EXPECT_EQ(hexadecimal_of("fF"), 255u);
