@@ -118,6 +118,17 @@ bool has_solo_learns_stem(const EncoderSettings& settings) {
   return false;
 }
 
+/// All families that recognize their encoders, that of `encoder` first.
+std::vector<const EncoderFamily*> recognizing_families(const std::string& encoder) {
+  std::vector<const EncoderFamily*> families;
+  for (const EncoderFamily& family : encoder_families())
+    if (family.recognize) families.push_back(&family);
+  std::stable_partition(families.begin(), families.end(), [&](const EncoderFamily* family) {
+    return std::find(family->names.begin(), family->names.end(), encoder) != family->names.end();
+  });
+  return families;
+}
+
 struct Found {
   std::string prefix;
   Layout layout;
@@ -136,10 +147,10 @@ EncoderWeights::EncoderWeights(const std::string& path, const std::string& prefi
   if (!prefix.empty()) prefixes = {prefix, prefix + "."};
 
   std::vector<Found> found;
+  std::string refusal;  // the first variant of a family that is none of its encoders
   for (const std::string& before : prefixes)
     for (const Layout layout : layouts)
-      for (const EncoderFamily& family : encoder_families()) {
-        if (!family.recognize) continue;
+      for (const EncoderFamily* family : recognizing_families(like.encoder)) {
         const auto shape_of = [&](const std::string& name) {
           const auto place = places_.find(before + layout(name));
           return place == places_.end() ? nullptr : &file_->tensors()[place->second].shape;
@@ -147,9 +158,10 @@ EncoderWeights::EncoderWeights(const std::string& path, const std::string& prefi
         const bool solo_learns = !stem_given && layout == layouts[0] && is_solo_learns(before, places_);
         std::optional<EncoderSettings> settings;
         try {
-          settings = family.recognize(shape_of, solo_learns ? with_solo_learns_stem(family, like) : like);
+          settings = family->recognize(shape_of, solo_learns ? with_solo_learns_stem(*family, like) : like);
         } catch (const UsageError& error) {
-          throw UsageError(join(path, ": ", before.empty() ? "" : join("under ", quoted(before), ": "), error.what()));
+          if (refusal.empty())
+            refusal = join(path, ": ", before.empty() ? "" : join("under ", quoted(before), ": "), error.what());
         }
         if (settings && (found.empty() || found.back().prefix != before)) found.push_back({before, layout, *settings});
       }
@@ -157,6 +169,7 @@ EncoderWeights::EncoderWeights(const std::string& path, const std::string& prefi
     const auto copies = std::partition(found.begin(), found.end(), [](const Found& f) { return !is_copy(f.prefix); });
     if (copies == found.begin() + 1) found.erase(copies, found.end());
   }
+  if (found.empty() && !refusal.empty()) throw UsageError(refusal);
   std::vector<std::string> names;
   for (const StoredTensor& tensor : file_->tensors())
     if (!is_statistic(tensor.name)) names.push_back(tensor.name);
@@ -268,7 +281,11 @@ TrainedEncoder EncoderWeights::load(const EncoderSettings& network, const Init& 
   require_usage(network.encoder == settings_.encoder, file_->path(), ": holds a ", settings_.encoder, ", expected a ",
                 network.encoder, " (--encoder)");
   require_enough_values(settings_, values_in(file_->tensors()), file_->path());
-  const std::string first = make_encoder(network, init).layers().front()->conv_name + ".weight";
+  const Encoder fresh = make_encoder(network, init);
+  const std::vector<const ConvBn*> layers = fresh.layers();
+  require_usage(!layers.empty() || stem == StemRule::exact, "--init-stem: ", network.encoder,
+                " has no convolution with a batch norm, which it could adapt or initialize");
+  const std::string first = layers.empty() ? "" : layers.front()->conv_name + ".weight";
   WeightsOfEncoder tensors(*this, stem, first);
   TrainedEncoder trained = encoder_from(tensors, network, init);
   require_usage(tensors.lacking().empty(), file_->path(),

@@ -114,6 +114,34 @@ TEST_F(EncoderWeightsTest, AsksWhichOfSeveralEncoders) {
   EXPECT_EQ(features(load(path, "b.")), own_features());
 }
 
+/// A ResNet18 beside a ResNet that there is not, whose prefix comes first.
+TEST_F(EncoderWeightsTest, RefusesAnUnknownVariantOnlyIfThereIsNothingElse) {
+  const EncoderEntries entries(model_, statistics_);
+  for (const TensorEntry& entry : entries.entries())
+    if (!entry.name.starts_with("layer3.1.")) add_tensor("a." + entry.name);
+  for (TensorEntry& entry : more_)
+    if (entry.name == "a.conv1.weight") entry.shape = {2, 1, 1, 1};
+  const std::string path = write([](const std::string& name) { return "b." + name; });
+  EXPECT_EQ(features(load(path)), own_features());
+  expect_contains(message_of([&] { load(path, "a"); }),
+                  {path, "under 'a.': a ResNet with 2, 2, 1 and 2 basic blocks, expected resnet18"});
+}
+
+TEST_F(EncoderWeightsTest, AsksTheFamilyOfTheEncoderFirst) {
+  add_tensor("layer1.conv.weight");
+  more_.back().shape = {2, 1, 1, 1};
+  add_tensor("layer4.bn.weight");
+  const std::string path = write(as_they_are);
+  const auto found = [&](const char* wanted) {
+    EncoderSettings settings = like();
+    settings.encoder = wanted;
+    return EncoderWeights(path, "", settings, "").settings().encoder;
+  };
+  EXPECT_EQ(found("conv4"), "conv4");
+  EXPECT_EQ(found("resnet18"), "resnet18");
+  EXPECT_EQ(found("resnet50"), "resnet18");
+}
+
 TEST_F(EncoderWeightsTest, AdaptsTheStemToOtherChannels) {
   const std::string path = write(as_they_are);
   EncoderSettings network = model_.settings;
