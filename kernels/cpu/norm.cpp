@@ -432,7 +432,13 @@ void follow_all(const NormShape& shape, const RunningUpdate& running, const Real
 
 }  // namespace
 
+// The statistics of no rows are those of rows of zeros, and the sums over them are zero.
+
 void CpuBackend::batch_norm(const NormShape& shape, const BatchNormArrays& in) {
+  if (shape.rows == 0) {
+    if (shape.training) fill(in.mean, 0), fill(in.rstd, 1 / std::sqrt(shape.epsilon));
+    return;
+  }
   with_float(in.x.dtype, [&](auto zero) {
     using T = decltype(zero);
     using Real = Compute<T>;
@@ -446,6 +452,11 @@ void CpuBackend::batch_norm(const NormShape& shape, const BatchNormArrays& in) {
 }
 
 void CpuBackend::batch_norm_backward(const NormShape& shape, const BatchNormBackwardArrays& in) {
+  if (shape.rows == 0) {
+    if (in.ggamma) fill(in.ggamma, 0);
+    if (in.gbeta) fill(in.gbeta, 0);
+    return;
+  }
   with_float(in.x.dtype, [&](auto zero) {
     using T = decltype(zero);
     using Real = Compute<T>;
@@ -456,6 +467,10 @@ void CpuBackend::batch_norm_backward(const NormShape& shape, const BatchNormBack
 }
 
 void CpuBackend::batch_norm_double_backward(const NormShape& shape, const BatchNormDoubleBackwardArrays& in) {
+  if (shape.rows == 0) {
+    if (in.dgamma) fill(in.dgamma, 0);
+    return;
+  }
   with_float(in.x.dtype, [&](auto zero) {
     using T = decltype(zero);
     using Real = Compute<T>;

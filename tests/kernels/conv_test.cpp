@@ -275,6 +275,20 @@ TEST(Conv, ForcingChangesTheAlgorithm) {
   EXPECT_NE(forward(CpuConv::direct), forward(CpuConv::winograd));
 }
 
+TEST(Conv, WeightGradientOfNoImagesIsZero) {
+  for (const CpuConv choice : {CpuConv::automatic, CpuConv::direct, CpuConv::winograd}) {
+    const test::WithChoices forced(cpu_backend(), {.cpu_conv = choice});
+    for (const ConvShape& s :
+         {ConvShape{0, 8, 8, 32, 32, 3, 3, 1, 1, 1, 1}, ConvShape{0, 8, 8, 512, 512, 3, 3, 2, 1, 1, 1}})
+      for (const DType type : {DType::f64, DType::f32, DType::bf16}) {
+        Block none(0, type), dw(s.weight_size(), type == DType::bf16 ? DType::f32 : type);
+        cpu_backend().conv2d_weight(s, none.array(), none.array(), dw.array());
+        EXPECT_EQ(dw.values(), Values(static_cast<std::size_t>(s.weight_size()))) << name_of(type);
+        EXPECT_TRUE(dw.guard_intact());
+      }
+  }
+}
+
 /// Larger than Winograd's chunks of tiles, in both of its modes. Checked by the closed triple and against the direct
 /// algorithm.
 TEST(Conv, WinogradInManyChunks) {

@@ -144,6 +144,43 @@ TEST(BatchNormKernel, Backward) {
     }
 }
 
+TEST(BatchNormKernel, OfNoRowsHasZeroGradients) {
+  for (const DType type : float_types) {
+    const DType master = master_of(type);
+    NormShape shape{2, 0, 3};
+    shape.epsilon = 0.25;
+    const Block none(type, std::int64_t{0}), gamma(master, Values{1, 2, 3}), k(master, Values(6, 1.0));
+    check("batch_norm", type, {{master, Values(6, 0.0)}, {master, Values(6, 2.0)}}, [&](const auto& out) {
+      cpu_backend().batch_norm(shape, {.x = none, .gamma = gamma, .mean = out[0], .rstd = out[1], .y = none});
+    });
+    check("batch_norm_backward", type, {{master, Values(3, 0.0)}, {master, Values(3, 0.0)}}, [&](const auto& out) {
+      cpu_backend().batch_norm_backward(shape, {.g = none,
+                                                .x = none,
+                                                .y = none,
+                                                .gamma = gamma,
+                                                .mean = k,
+                                                .rstd = k,
+                                                .gx = none,
+                                                .ggamma = out[0],
+                                                .gbeta = out[1]});
+    });
+    check("batch_norm_double_backward", type, {{master, Values(3, 0.0)}}, [&](const auto& out) {
+      cpu_backend().batch_norm_double_backward(shape, {.a = none,
+                                                       .b = gamma,
+                                                       .c = gamma,
+                                                       .g = none,
+                                                       .x = none,
+                                                       .y = none,
+                                                       .gamma = gamma,
+                                                       .mean = k,
+                                                       .rstd = k,
+                                                       .dg = none,
+                                                       .dx = none,
+                                                       .dgamma = out[0]});
+    });
+  }
+}
+
 struct Second {
   Values dg, dx, dgamma;
 };

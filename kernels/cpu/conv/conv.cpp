@@ -40,6 +40,7 @@ void convolve_by(CpuConvAlgorithm algorithm, const ConvShape& shape, ConvPass pa
 
 void convolve(const ConvShape& shape, ConvPass pass, ConstArray first, ConstArray second, Array out, Backend& pool) {
   if (out.size == 0) return;
+  if (shape.batch == 0) return pool.fill(out, 0);  // the weight gradient of no images
   const auto run = [&](CpuConvAlgorithm algorithm) { convolve_by(algorithm, shape, pass, first, second, out, pool); };
   const KernelChoices& choices = pool.choices();
   if (!choices.tuning) return run(choose_cpu_conv(shape, pass, first.dtype, choices.cpu_conv));
