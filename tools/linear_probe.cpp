@@ -184,10 +184,14 @@ int probe(const SubjectOptions& subject_options, const ProbeOptions& probe_optio
   json["probe"] = own;
   json["test_images"] = test.rows();
   json["feature_dim"] = test.dim;
-  nlohmann::ordered_json figures{{"final_loss", loss},
-                                 {"top1", two_decimals(accuracy.top1)},
-                                 {"interval_95", interval.json()},
-                                 {"top5", two_decimals(accuracy.top5)}};
+  nlohmann::ordered_json figures{{"final_loss", loss}};
+  if (const std::optional<Convergence>& end = fitted.classifier.convergence) {
+    figures["converged"] = end->reached;
+    figures["iterations"] = end->iterations;
+  }
+  figures["top1"] = two_decimals(accuracy.top1);
+  figures["interval_95"] = interval.json();
+  figures["top5"] = two_decimals(accuracy.top5);
   store_missing(cover, figures);
   json.update(figures);
   json["seconds"] = two_decimals(seconds);

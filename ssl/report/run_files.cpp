@@ -27,16 +27,9 @@ constexpr std::int64_t interrupted = 130, terminated = 143;
 
 /// Parts of figures that describe how they were measured.
 bool is_setting(const std::string& name) {
-  static const std::array<std::string, 10> names{"k",
-                                                 "classes",
-                                                 "train_images",
-                                                 "missing_classes",
-                                                 "temperature",
-                                                 "held_out_images",
-                                                 "decoder_width",
-                                                 "missing_images",
-                                                 "epochs",
-                                                 "table"};
+  static const std::array<std::string, 11> names{"k",           "classes",         "train_images",  "missing_classes",
+                                                 "temperature", "held_out_images", "decoder_width", "missing_images",
+                                                 "epochs",      "iterations",      "table"};
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 

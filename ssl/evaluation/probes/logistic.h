@@ -12,9 +12,10 @@ namespace vergence {
 double logistic_loss(const Features& features, double lambda, const std::vector<double>& point,
                      std::vector<double>& gradient);
 
-/// Trains to convergence, or for `settings.epochs` iterations, with settings.weight_decay as lambda. Standardizes
-/// features by their own mean and deviation; the returned classifier takes raw features. Starts from zero; the problem
-/// is convex, so the seed has no effect. Throws UsageError in a build without liblbfgs.
+/// Trains to convergence, or for `settings.epochs` iterations (the classifier's `convergence` says which), with
+/// settings.weight_decay as lambda. Standardizes features by their own mean and deviation; the returned classifier
+/// takes raw features. Starts from zero; the problem is convex, so the seed has no effect. Throws UsageError in a build
+/// without liblbfgs.
 LinearClassifier train_logistic(const Features& train, const ProbeSettings& settings, const ProbeProgress& progress);
 
 }  // namespace vergence

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -53,13 +54,20 @@ void check_probe(const ProbeSettings& settings);
 /// Returns the learning rate in `epoch` (counted from 0).
 double probe_lr(const ProbeSettings& settings, std::int64_t epoch);
 
+/// How a fit by L-BFGS ended: converged, or cut short by the maximum number of iterations or by rounding.
+struct Convergence {
+  bool reached = false;
+  std::int64_t iterations = 0;
+};
+
 /// logits = (x - center) W^T + b. The center lies among the features, so logits keep their precision far from the
 /// origin.
 struct LinearClassifier {
   std::int64_t dim = 0, classes = 0;
-  std::vector<float> weight;        // [classes, dim]
-  std::vector<float> bias;          // [classes]
-  std::vector<double> center = {};  // [dim]; empty: the origin
+  std::vector<float> weight;                              // [classes, dim]
+  std::vector<float> bias;                                // [classes]
+  std::vector<double> center = {};                        // [dim]; empty: the origin
+  std::optional<Convergence> convergence = std::nullopt;  // of lbfgs alone
 
   /// Subtracts the center from rows of features: [rows, dim].
   std::vector<float> centered(std::vector<float> features) const;

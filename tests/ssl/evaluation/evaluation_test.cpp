@@ -7,6 +7,7 @@
 #include "ssl/evaluation/neighbors/knn.h"
 #include "ssl/evaluation/probes/logistic.h"
 #include "ssl/evaluation/probes/probe.h"
+#include "ssl/evaluation/probes/standardize.h"
 
 namespace vergence {
 namespace {
@@ -362,6 +363,59 @@ TEST(Probe, LbfgsEndsWhereTheGradientVanishes) {
 #endif
 
 #ifdef VERGENCE_LBFGS
+TEST(Probe, LbfgsEndsNearTheOptimumAtSmallPenaltiesToo) {
+  const Features train = blobs(1000, 200, 10, 0.2f, 0);
+  const Standardization standardization(train.values, train.dim);
+  const Features features{train.dim, train.classes, standardization.apply(train.values), train.labels};
+  ProbeSettings settings = default_probe(ProbeProtocol::lbfgs);
+  for (const double lambda : {1e-6, 1e-5, 1e-4}) {
+    settings.weight_decay = lambda;
+    const LinearClassifier fit = train_probe(train, settings, cpu_backend());
+    ASSERT_TRUE(fit.convergence.has_value());
+    EXPECT_TRUE(fit.convergence->reached);
+    std::vector<double> point, gradient;
+    for (std::size_t i = 0; i < fit.weight.size(); ++i)
+      point.push_back(fit.weight[i] / standardization.inverse[i % standardization.inverse.size()]);
+    point.insert(point.end(), fit.bias.begin(), fit.bias.end());
+    const double loss = logistic_loss(features, lambda, point, gradient);
+    // The penalty makes the loss strongly convex in the weights: no fit is lower by more than this.
+    double gap = 0;
+    for (std::size_t i = 0; i < fit.weight.size(); ++i) gap += gradient[i] * gradient[i] / (2 * lambda);
+    EXPECT_LE(gap, 0.01 * loss) << lambda << ": loss " << loss;
+  }
+}
+
+TEST(Probe, LbfgsEndsWhereF64TellsNoLowerLoss) {
+  // Labels of which no feature tells anything, and features that have most in common: the slopes are small.
+  Features train{200, 4, {}, {}};
+  Random random(3, Purpose::test);
+  for (int i = 0; i < 2000; ++i) {
+    train.labels.push_back(static_cast<std::int32_t>(random.below(4)));
+    const float common = normal(random);
+    for (int j = 0; j < 200; ++j) train.values.push_back(common + normal(random));
+  }
+  ProbeSettings settings = default_probe(ProbeProtocol::lbfgs);
+  settings.weight_decay = 0;
+  double loss = 0;
+  const LinearClassifier fit =
+      train_probe(train, settings, cpu_backend(), [&](std::int64_t, double value) { loss = value; });
+  EXPECT_LT(fit.convergence.value().iterations, settings.epochs);
+  EXPECT_LT(loss, 1.24);
+}
+
+TEST(Probe, LbfgsSaysWhetherItConverged) {
+  const Features train = blobs(300, 20, 4, 0.3f, 0);
+  ProbeSettings settings = default_probe(ProbeProtocol::lbfgs);
+  const Convergence whole = train_probe(train, settings, cpu_backend()).convergence.value();
+  EXPECT_TRUE(whole.reached);
+  EXPECT_GT(whole.iterations, 5);
+  settings.epochs = 5;
+  const Convergence cut = train_probe(train, settings, cpu_backend()).convergence.value();
+  EXPECT_FALSE(cut.reached);
+  EXPECT_EQ(cut.iterations, 5);
+  EXPECT_FALSE(train_probe(train, quick(ProbeProtocol::adam), cpu_backend()).convergence.has_value());
+}
+
 TEST(Probe, ReportsTheLossOfFeaturesThatAreAllEqual) {
   Features same{4, 2, std::vector<float>(10 * 4, 0.5f), {0, 1, 0, 1, 0, 1, 0, 1, 0, 1}};
   double loss = 0;

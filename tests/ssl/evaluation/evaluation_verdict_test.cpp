@@ -281,6 +281,21 @@ TEST_F(Verdicts, TheProbesRatesAreThoseGivenOrSwept) {
                  "--sweep: chooses --lr, expected none beside it");
 }
 
+TEST_F(Verdicts, AFitThatWasCutShortSaysSo) {
+  if (quick_probe().protocol != ProbeProtocol::lbfgs) GTEST_SKIP() << "this build has no liblbfgs";
+  write_npy("d", "train", sorted_labels({30, 30}));
+  write_npy("d", "test", sorted_labels({10, 10}));
+  ASSERT_EQ(run("linear_probe", "--data d --epochs 2"), 0) << errors();
+  EXPECT_EQ(errors(), "notice: L-BFGS stopped after 2 iterations, before it had converged\n");
+  for (const Json& cut : {verdict("probe.json"), results().back()["figures"]}) {
+    EXPECT_EQ(cut["converged"], false);
+    EXPECT_EQ(cut["iterations"], 2);
+  }
+  ASSERT_EQ(run("linear_probe", "--data d"), 0) << errors();
+  EXPECT_EQ(verdict("probe.json")["converged"], true);
+  EXPECT_GT(results().back()["figures"]["iterations"], 2);
+}
+
 // ---- images without labels
 
 TEST_F(Verdicts, WithoutLabelsWhatNeedsNoneIsMeasured) {
