@@ -83,9 +83,8 @@ ProbeSettings settings_of(const ProbeOptions& options) {
   require_usage(!options.sweep || !(by_penalty ? options.weight_decay : options.lr), "--sweep: chooses --",
                 by_penalty ? "weight-decay" : "lr", ", expected none beside it");
   ProbeSettings settings = default_probe(protocol, options.batch.value_or(0));
-  const double scale = protocol == ProbeProtocol::sgd ? static_cast<double>(settings.batch) / 256 : 1;
   if (options.epochs) settings.epochs = *options.epochs;
-  if (options.lr) settings.lr = *options.lr * scale;
+  if (options.lr) settings.lr = *options.lr;
   if (options.schedule) settings.schedule = *options.schedule;
   if (protocol == ProbeProtocol::lbfgs || settings.schedule != ProbeSchedule::exponential)
     refuse(options.final_lr.has_value(), "final-lr");
@@ -102,6 +101,7 @@ nlohmann::ordered_json json_of(const ProbeSettings& settings) {
   if (settings.protocol != ProbeProtocol::lbfgs) {
     json["batch"] = settings.batch;
     json["lr"] = settings.lr;
+    if (settings.protocol == ProbeProtocol::sgd) json["applied_lr"] = applied_lr(settings);
     json["schedule"] = name_of(settings.schedule);
     if (settings.schedule == ProbeSchedule::exponential) json["final_lr"] = settings.final_lr;
   }

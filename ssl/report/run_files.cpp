@@ -164,6 +164,17 @@ std::map<std::string, std::string> settings_of(const ResultJson& settings) {
   return found;
 }
 
+/// The probe sgd's learning rate as it was applied: earlier versions stored only this one, as "lr". A sweep chose none.
+void keep_applied_lr(std::map<std::string, std::string>& settings) {
+  const auto lr = settings.find("lr");
+  if (lr == settings.end()) {
+    settings.erase("applied_lr");
+  } else {
+    settings.emplace("applied_lr", lr->second);
+    settings.erase("lr");
+  }
+}
+
 /// The episodes' figures under the task that they are of: "5_way_15_queries_600_episodes.1_shot".
 ResultJson by_task(const ResultJson& episodes) {
   ResultJson shots = ResultJson::object();
@@ -217,6 +228,7 @@ Result result_of(const ResultJson& json, const std::string& where) {
   result.encoder = fs::path(encoder).filename().string();
   result.untrained = json.contains("untrained") && json["untrained"].is_boolean() && json["untrained"].get<bool>();
   if (json.contains("settings") && json["settings"].is_object()) result.settings = settings_of(json["settings"]);
+  if (result.protocol == "sgd") keep_applied_lr(result.settings);
   if (is_of_own_images(result.judged_on) && json.contains("data"))
     result.settings["data"] = read_stored_text(string_in(json, "data"), where);
   // One data set may have files of several sizes, such as a part of CIFAR-100.

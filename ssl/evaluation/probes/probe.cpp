@@ -16,7 +16,7 @@ namespace vergence {
 namespace {
 
 ScheduleSettings rate_of(const ProbeSettings& settings) {
-  ScheduleSettings rate{.base = settings.lr, .epochs = settings.epochs};
+  ScheduleSettings rate{.base = applied_lr(settings), .epochs = settings.epochs};
   switch (settings.schedule) {
     case ProbeSchedule::exponential:
       rate.kind = ScheduleKind::exponential;
@@ -107,6 +107,7 @@ ProbeSettings default_probe(ProbeProtocol protocol, std::int64_t batch) {
   if (protocol == ProbeProtocol::sgd) {
     settings.epochs = 100;
     settings.batch = 256;
+    settings.lr = 0.1;
     settings.schedule = ProbeSchedule::step;
     settings.weight_decay = 0;
   } else if (protocol == ProbeProtocol::lbfgs) {
@@ -114,7 +115,6 @@ ProbeSettings default_probe(ProbeProtocol protocol, std::int64_t batch) {
     settings.weight_decay = 1e-4;
   }
   if (batch > 0) settings.batch = batch;
-  if (protocol == ProbeProtocol::sgd) settings.lr = 0.1 * static_cast<double>(settings.batch) / 256;
   return settings;
 }
 
@@ -138,6 +138,11 @@ void check_probe(const ProbeSettings& settings) {
                 ", expected 0 or more, below 1");
   require_usage(std::isfinite(settings.weight_decay) && settings.weight_decay >= 0, "probe: weight decay is ",
                 settings.weight_decay, ", expected 0 or more");
+}
+
+double applied_lr(const ProbeSettings& settings) {
+  const bool scaled = settings.protocol == ProbeProtocol::sgd;
+  return scaled ? settings.lr * static_cast<double>(settings.batch) / 256 : settings.lr;
 }
 
 double probe_lr(const ProbeSettings& settings, std::int64_t epoch) { return Schedule(rate_of(settings)).at(epoch); }

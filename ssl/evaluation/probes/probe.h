@@ -32,7 +32,7 @@ struct ProbeSettings {
   ProbeProtocol protocol = ProbeProtocol::adam;
   std::int64_t epochs = 500;  // lbfgs: the maximum number of iterations
   std::int64_t batch = 1000;  // the last batch of an epoch may be smaller; unused by lbfgs
-  double lr = 1e-2;           // in the first epoch, as applied (not scaled by the batch); unused by lbfgs
+  double lr = 1e-2;           // in the first epoch; sgd: per 256 images, see applied_lr; unused by lbfgs
   double final_lr = 1e-6;     // exponential: approached as lr (final_lr / lr)^(epoch / epochs)
   ProbeSchedule schedule = ProbeSchedule::exponential;
   double momentum = 0.9;       // sgd
@@ -40,8 +40,7 @@ struct ProbeSettings {
   std::uint64_t seed = 1;      // for the initial weights and the order of the examples
 };
 
-/// Returns the protocol's published settings. `batch` 0 means the protocol's own (adam 1000, sgd 256, whose lr is 0.1
-/// batch / 256).
+/// Returns the protocol's published settings. `batch` 0 means the protocol's own (adam 1000, sgd 256).
 ProbeSettings default_probe(ProbeProtocol protocol, std::int64_t batch = 0);
 
 /// Returns the default of linear_probe: lbfgs, or adam in a build without liblbfgs. Other evaluations, which train many
@@ -51,7 +50,10 @@ ProbeSettings quick_probe();
 /// Throws UsageError for a setting out of range.
 void check_probe(const ProbeSettings& settings);
 
-/// Returns the learning rate in `epoch` (counted from 0).
+/// Returns the learning rate that is applied in the first epoch: lr, of sgd times batch / 256.
+double applied_lr(const ProbeSettings& settings);
+
+/// Returns the learning rate that is applied in `epoch` (counted from 0).
 double probe_lr(const ProbeSettings& settings, std::int64_t epoch);
 
 /// How a fit by L-BFGS ended: converged, or cut short by the maximum number of iterations or by rounding.

@@ -15,8 +15,7 @@ std::vector<Trial> probe_trials(const ProbeSettings& settings) {
       for (const double value : {1e-3, 3e-3, 1e-2, 3e-2, 1e-1}) trials.push_back({{"lr", value}});
       break;
     case ProbeProtocol::sgd:
-      for (const double value : {0.01, 0.03, 0.1, 0.3, 1.0})
-        trials.push_back({{"lr", value * static_cast<double>(settings.batch) / 256}});
+      for (const double value : {0.01, 0.03, 0.1, 0.3, 1.0}) trials.push_back({{"lr", value}});
       break;
   }
   return trials;

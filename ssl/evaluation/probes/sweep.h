@@ -9,7 +9,7 @@
 
 namespace vergence {
 
-/// Returns what is tried, ascending: "lr" as applied, or "weight_decay" of lbfgs.
+/// Returns what is tried, ascending: "lr" as --lr takes it, or "weight_decay" of lbfgs.
 std::vector<Trial> probe_trials(const ProbeSettings& settings);
 
 /// Returns the settings with those of a trial.

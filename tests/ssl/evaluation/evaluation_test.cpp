@@ -266,8 +266,8 @@ TEST(Probe, SgdAsksForTheFeaturesOfEachEpoch) {
 TEST(Probe, SgdFollowsANaiveReference) {
   const Features train = blobs(40, 6, 3, 0.5f, 0);  // one batch, as above
   ProbeSettings settings = default_probe(ProbeProtocol::sgd, 40);
-  settings.epochs = 3, settings.momentum = 0.5, settings.weight_decay = 0.01, settings.lr = 0.2;
-  settings.schedule = ProbeSchedule::cosine;
+  settings.epochs = 3, settings.momentum = 0.5, settings.weight_decay = 0.01;
+  settings.lr = 0.2 * 256 / 40, settings.schedule = ProbeSchedule::cosine;
   const LinearClassifier start = initial_classifier(6, 3, settings.seed);
   std::vector<double> point(start.weight.begin(), start.weight.end()), gradient;
   point.insert(point.end(), start.bias.begin(), start.bias.end());

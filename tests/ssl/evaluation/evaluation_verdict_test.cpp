@@ -241,7 +241,8 @@ TEST_F(Verdicts, AProbeBySgdSeesNewViewsInEveryEpoch) {
   EXPECT_EQ(verdict("probe.json")["probe"], (Json{{"protocol", "sgd"},
                                                   {"epochs", 2},
                                                   {"batch", 64},
-                                                  {"lr", 0.1},
+                                                  {"lr", 0.4},
+                                                  {"applied_lr", 0.1},
                                                   {"schedule", "cosine"},
                                                   {"momentum", 0.5},
                                                   {"augmentation", "random resized crop 0.08-1, flip"},
@@ -255,7 +256,7 @@ TEST_F(Verdicts, AProbeBySgdSeesNewViewsInEveryEpoch) {
                                  epoch, cpu_backend());
   };
   ProbeSettings settings = default_probe(ProbeProtocol::sgd, 64);
-  settings.epochs = 2, settings.lr = 0.1, settings.momentum = 0.5, settings.weight_decay = 0.01, settings.seed = 5;
+  settings.epochs = 2, settings.lr = 0.4, settings.momentum = 0.5, settings.weight_decay = 0.01, settings.seed = 5;
   settings.schedule = ProbeSchedule::cosine;
   double loss = 0;
   train_probe(views, settings, cpu_backend(), [&](std::int64_t, double of_epoch) { loss = of_epoch; });
@@ -275,8 +276,9 @@ TEST_F(Verdicts, TheProbesRatesAreThoseGivenOrSwept) {
   const Json sgd = verdict("probe.json")["probe"], sweep = sgd["sweep"];
   ASSERT_EQ(sweep["trials"].size(), 5u);
   EXPECT_EQ(sweep["held_out_images"], 6);
-  EXPECT_EQ(sweep["trials"][4]["lr"], 0.125) << "1 per 256 images";
+  EXPECT_EQ(sweep["trials"][4]["lr"], 1) << "as --lr takes it";
   EXPECT_EQ(sgd["lr"], sweep["chosen"]["lr"]);
+  EXPECT_EQ(sgd["applied_lr"], sgd["lr"].get<double>() * 32 / 256);
   expect_refused("linear_probe", "--data d --protocol sgd --sweep --lr 1",
                  "--sweep: chooses --lr, expected none beside it");
 }

@@ -49,6 +49,8 @@ TEST(Sweep, TriesAreAscending) {
     const ProbeSettings best = with_trial(default_probe(protocol), trials.back());
     EXPECT_EQ(protocol == ProbeProtocol::lbfgs ? best.weight_decay : best.lr, trials.back()[0].second);
   }
+  const std::vector<Trial> scaled_later = probe_trials(default_probe(ProbeProtocol::sgd, 64));
+  EXPECT_EQ(scaled_later.back()[0].second, 1) << "as --lr takes it, whatever the batch";
   for (const Trial& trial : finetune_trials(0.25)) EXPECT_EQ(with_rates({}, trial).head_lr, 0.25);
 }
 

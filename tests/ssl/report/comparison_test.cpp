@@ -249,6 +249,23 @@ TEST(Compare, SaysWhatLimitsAResult) {
             (Titles{"finetune on stl10 test (fold 3, limit 9)", "finetune on stl10 test (labels 10 %, limit 9)"}));
 }
 
+TEST(Compare, TakesTheAppliedRateOfAProbeBySgd) {
+  // Earlier versions stored only this one, under the name that now has the rate as it is given.
+  const auto line = [](double top1, const std::string& rates) {
+    return join(R"({"tool":"linear_probe","protocol":"sgd","judged_on":"cifar10","split":"test","epoch":2,"settings":)",
+                R"({"batch":64,)", rates, R"(},"figures":{"converged":true,"iterations":9,"top1":)", top1, "}}\n");
+  };
+  Runs runs;
+  const Comparison same =
+      compare_runs(read_runs({runs.add("a", seeded(1), "", line(50, R"("lr":0.025)")),
+                              runs.add("b", seeded(2), "", line(60, R"("lr":0.1,"applied_lr":0.025)")),
+                              runs.add("c", seeded(1, "byol"), "", line(70, R"("lr":0.025,"applied_lr":0.00625)"))}));
+  ASSERT_EQ(same.sections.size(), 2u);
+  EXPECT_EQ(shown_spread(section_of(same, "linear_probe sgd on cifar10 test (applied_lr 0.025)").figures[0].values[0]),
+            "55.00 ± 7.07 (n=2)");
+  EXPECT_EQ(section_of(same, "linear_probe sgd on cifar10 test (applied_lr 0.00625)").figures.size(), 1u);
+}
+
 TEST(Compare, LeavesUnfinishedRunsOutBesideFinishedOnes) {
   Runs runs;
   const auto loss = [](double value) { return join(R"({"step":1,"epoch":1,"loss":)", value, "}\n"); };
