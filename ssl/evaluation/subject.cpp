@@ -82,12 +82,14 @@ TrainedEncoder load_identified(const SubjectOptions& options, Subject& subject) 
   }
 }
 
-/// Applies the run's convolutions, or the requested ones. The run's other choices concern only training.
+/// Applies the run's convolutions, or the requested ones, limited to results that repeat. The run's other choices
+/// concern only training.
 void set_convolutions(const Options& judged) {
   Options kernels;
   kernels.device = judged.device;
   kernels.cpu_conv = judged.cpu_conv;
   kernels.conv = judged.conv;
+  kernels.deterministic = true;
   device_of(kernels);
 }
 

@@ -196,6 +196,13 @@ TEST_F(StoredEncoder, TheSplitIsTestWhereThereIsOne) {
   EXPECT_EQ(subject.notice, "");
 }
 
+TEST_F(StoredEncoder, JudgingAsksForResultsThatRepeat) {
+  save();
+  cpu_backend().set_choices({});
+  open_subject(run());
+  EXPECT_TRUE(cpu_backend().choices().deterministic);
+}
+
 TEST_F(StoredEncoder, ATransferNamesBothDataSets) {
   save();
   const auto said = [](const SubjectOptions& options) { return open_subject(options).description(); };
