@@ -34,6 +34,20 @@ std::optional<Options> run_config(const SubjectOptions& options) {
   return options_from_toml(read_file(path), path);
 }
 
+/// The options of the run that wrote the encoder's file: those of --run, or beside an encoder.safetensors if they can
+/// be read.
+std::optional<Options> writers_config(const SubjectOptions& options) {
+  if (!options.run.empty()) return run_config(options);
+  const fs::path file(options.encoder_file);
+  if (file.filename() != "encoder.safetensors") return std::nullopt;
+  const std::string config = (file.parent_path() / "config.toml").string();
+  try {
+    return options_from_toml(read_file(config), config);
+  } catch (const UsageError&) {
+    return std::nullopt;
+  }
+}
+
 Options judged_options(const SubjectOptions& options, const std::optional<Options>& config, const Subject& subject) {
   const GivenOptions& given = options.judged;
   Options judged = config.value_or(Options());
@@ -263,6 +277,18 @@ std::string trained_dataset(const Metadata& metadata) {
   return found == metadata.end() ? "" : found->second;
 }
 
+std::optional<OwnImages> left_images(const SubjectOptions& options) {
+  const GivenOptions& given = options.judged;
+  if (!given.has("data")) return std::nullopt;
+  const std::optional<Options> run = writers_config(options);
+  if (!run || !is_of_own_images(run->dataset)) return std::nullopt;
+  if (given.has("dataset") && given.values.dataset != run->dataset) return std::nullopt;
+  std::error_code error;  // of a folder that cannot be reached: nothing tells it from the one that is given
+  if (!fs::exists(run->data, error) || same_input(*find_option("data"), run->data, given.values.data))
+    return std::nullopt;
+  return OwnImages{run->dataset, run->data};
+}
+
 TrainedEncoder open_encoder(const SubjectOptions& options, const std::string& path, Backend& backend,
                             std::vector<std::string>& notices) {
   const std::vector<std::string>& names = options.described.names;
@@ -328,6 +354,8 @@ Subject open_subject(const SubjectOptions& options) {
   set_convolutions(subject.judged);
   if (!options.untrained) subject.trained_on = trained_dataset(subject.metadata);
   if (!options.untrained && subject.trained_on.empty() && config) subject.trained_on = config->dataset;
+  if (const std::optional<OwnImages> left = left_images(options); left && left->dataset == subject.trained_on)
+    subject.trained_data = left->data;
   if (subject.trained_on == "cifar100") subject.cifar100_classes = trained_classes(subject.metadata, config);
   if (options.split.empty()) settle_split(subject);
   subject.extract.resize = subject.judged.eval_resize;
@@ -358,6 +386,7 @@ nlohmann::ordered_json Subject::description() const {
   json["std"] = decimals(extract.std, extract.channels);
   json["dataset"] = data.name;
   json["trained_on"] = trained_on.empty() ? nlohmann::ordered_json(nullptr) : nlohmann::ordered_json(trained_on);
+  if (!trained_data.empty()) json["trained_data"] = absolute_input(*find_option("data"), trained_data);
   if (!cifar100_classes.empty()) json["cifar100_classes"] = cifar100_classes;
   json["judged_on"] = data.name;
   json["data"] = absolute_input(*find_option("data"), data.directory);
@@ -381,7 +410,12 @@ void Subject::verify() const {
 }
 
 std::string Subject::judged_where() const {
-  return transfers() ? join("trained on ", trained_on, ", judged on ", data.name) : "on " + data.name;
+  if (!transfers()) return "on " + data.name;
+  const auto named = [](const std::string& dataset, const std::string& folder) {
+    return folder.empty() ? dataset : join(dataset, " ", absolute_input(*find_option("data"), folder));
+  };
+  const std::string judged_data = trained_data.empty() ? "" : data.directory;
+  return join("trained on ", named(trained_on, trained_data), ", judged on ", named(data.name, judged_data));
 }
 
 std::string Subject::weights_note() const {

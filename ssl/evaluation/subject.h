@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -72,6 +73,7 @@ struct Subject {
   Backend* backend = nullptr;
   std::int64_t run_seed = 1;
   std::string trained_on;        // the training data set; empty: unknown, or random weights
+  std::string trained_data;      // the user's own images that it was trained on, if others are judged: left_images
   std::string cifar100_classes;  // the CIFAR-100 classes, if trained on it: all or fc100_base; empty: unknown
   std::string began_with;        // the file of the run's --init, if random weights are judged instead; else empty
   std::string notice;            // a line about what is judged; usually empty
@@ -87,9 +89,10 @@ struct Subject {
   /// Compares the data set's files with their published checksums and prints the result; throws UsageError for a
   /// mismatch.
   void verify() const;
-  /// Returns whether the encoder is known to come from a data set other than the judged one.
-  bool transfers() const { return !trained_on.empty() && trained_on != data.name; }
-  /// "on cifar10", or "trained on cifar10, judged on stl10".
+  /// Returns whether the encoder is known to come from images other than the judged ones: of another data set, or of
+  /// another folder of the user's own images.
+  bool transfers() const { return !trained_on.empty() && (trained_on != data.name || !trained_data.empty()); }
+  /// "on cifar10", or "trained on cifar10, judged on stl10"; of own images with both folders.
   std::string judged_where() const;
   /// Follows the encoder's path in a tool's lines: "" or " (initial weights)", where a run began with others " (random
   /// weights)".
@@ -115,6 +118,14 @@ ChannelValues channels_from(const Metadata& metadata, const std::string& key, st
                             const std::string& path);
 /// The first channels' values, each as the shortest decimal number that gives the same float.
 std::vector<double> decimals(const ChannelValues& values, std::int64_t channels);
+
+/// The user's own images: a data set such as image_folder, and the folder or file in --data.
+struct OwnImages {
+  std::string dataset, data;
+};
+/// Returns the own images that the encoder was trained on if --data names others of the same data set. None if these
+/// are the same, if the run's options are unknown, or if its folder is not there: then it is taken to have been moved.
+std::optional<OwnImages> left_images(const SubjectOptions& options);
 
 /// Returns the training data set in an encoder's metadata; empty if there is none.
 std::string trained_dataset(const Metadata& metadata);

@@ -26,11 +26,23 @@ bool holds_verdict(const std::string& file) {
   return text.empty() || (json.is_object() && json.contains("encoder_file") && !json.contains("format"));
 }
 
-/// A verdict may replace an older verdict, but no weights, options, metrics, and no record of a run.
-void expect_no_input(const std::string& out) {
+/// A verdict may replace an older verdict, but no weights, options, metrics, and no record of a run. `how`: names
+/// another file.
+void expect_no_input(const std::string& out, const char* how) {
   const Destination place = destination_of(out);
   require_usage(!place.exists || !place.is_regular() || holds_verdict(place.path), out,
-                ": exists and is not a result, expected the name of another file");
+                ": exists and is not a result, expected the name of another file", how);
+}
+
+/// "_on_cifar100": the judged images, if they are others than the encoder was trained on. Such a result does not
+/// replace the one at home.
+std::string away_suffix(const SubjectOptions& options, const std::string& encoder) {
+  if (options.judged.has("dataset")) {
+    const std::string home = trained_dataset(open_weights(encoder)->metadata()), away = options.judged.values.dataset;
+    if (!home.empty() && home != away) return "_on_" + away;
+  }
+  const std::optional<OwnImages> left = left_images(options);
+  return left ? "_on_other_" + left->dataset : "";
 }
 
 /// What of the description the encoder's file does not say itself, so that results of one file may differ in it.
@@ -44,17 +56,14 @@ std::vector<std::string> unsaid_by_file(const Subject& subject) {
 std::string verdict_path(const SubjectOptions& options, const std::string& name) {
   const std::string encoder = encoder_path(options);
   if (!options.out.empty()) {
-    expect_no_input(options.out);
+    expect_no_input(options.out, "");
     return options.out;
   }
-  std::string file = name;
-  if (options.judged.has("dataset")) {
-    // A result on another data set does not replace the one on the training data set.
-    const std::string home = trained_dataset(open_weights(encoder)->metadata()), away = options.judged.values.dataset;
-    if (!home.empty() && home != away) file += "_on_" + away;
-  }
-  file += std::string(options.split == "val" ? "_val" : "") + (options.untrained ? "_untrained" : "");
-  return (fs::path(encoder).parent_path() / (file + ".json")).string();
+  const std::string file = name + away_suffix(options, encoder) + (options.split == "val" ? "_val" : "") +
+                           (options.untrained ? "_untrained" : "") + ".json";
+  const std::string path = (fs::path(encoder).parent_path() / file).string();
+  expect_no_input(path, " with --out");
+  return path;
 }
 
 nlohmann::ordered_json result_line(const Subject& subject, const Judgment& judgment, const std::string& date) {
@@ -62,7 +71,8 @@ nlohmann::ordered_json result_line(const Subject& subject, const Judgment& judgm
   const auto told = [&](const char* key) { return about.contains(key) ? about[key] : nlohmann::ordered_json(nullptr); };
   nlohmann::ordered_json line{
       {"date", date}, {"tool", judgment.tool}, {"version", version()}, {"commit", build_commit()}};
-  for (const char* key : {"encoder_file", "trained_on", "cifar100_classes", "judged_on", "data", "split"})
+  for (const char* key :
+       {"encoder_file", "trained_on", "trained_data", "cifar100_classes", "judged_on", "data", "split"})
     if (about.contains(key)) line[key] = about[key];
   line["protocol"] = judgment.protocol;
   nlohmann::ordered_json settings;

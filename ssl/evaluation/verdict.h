@@ -14,8 +14,9 @@
 namespace vergence {
 
 /// Returns the file for the results: --out, or <name>.json in the encoder's folder, with suffixes "_on_<data set>" if
-/// the encoder was trained on another data set than --dataset, "_val" for that split, "_untrained" for --untrained.
-/// Throws UsageError if the options name no encoder, or if --out names existing weights, options or metrics.
+/// the encoder was trained on another data set than --dataset, "_on_other_<data set>" for other own images than those
+/// (left_images), "_val" for that split, "_untrained" for --untrained. Throws UsageError if the options name no
+/// encoder, or if the file exists and is no earlier result, such as weights, options or metrics.
 std::string verdict_path(const SubjectOptions& options, const std::string& name);
 
 /// The fields of a line of results.jsonl besides those of the subject.

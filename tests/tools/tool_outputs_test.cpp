@@ -117,6 +117,18 @@ TEST_F(ToolOutputs, WhatCannotBeWrittenIsRefusedBeforeTheWork) {
   expect_refused("evaluate --untrained", "evaluate: " + judged_run() / "run/evaluation_untrained.json" +
                                              ": is a folder, expected the name of a file");
   fs::remove(judged_run() / "run/evaluation_untrained.json");
+  const std::string notes = judged_run() / "run/probe_untrained.json";
+  write_atomically(notes, "notes");
+  expect_refused("probe --untrained", "linear_probe: " + notes +
+                                          ": exists and is not a result, expected the name of "
+                                          "another file with --out");
+  EXPECT_EQ(judged_run().bytes("run/probe_untrained.json"), "notes");
+  for (const char* ours : {"", "{\"encoder_file\": \"encoder.safetensors\", \"top1\": 50}"}) {
+    write_atomically(notes, ours);
+    EXPECT_EQ(run("probe --untrained"), 0) << errors();
+    EXPECT_EQ(parse_json(judged_run().bytes("run/probe_untrained.json"))["limit"], 64);
+  }
+  fs::remove(notes);
 }
 
 TEST_F(ToolOutputs, ALinkStaysAndItsTargetIsMade) {

@@ -2,6 +2,7 @@
 #include <atomic>
 #include <chrono>
 #include <cmath>
+#include <filesystem>
 #include <fstream>
 #include <gtest/gtest.h>
 #include <map>
@@ -25,6 +26,8 @@
 
 namespace vergence {
 namespace {
+
+namespace fs = std::filesystem;
 
 /// An encoder that can be saved to a run folder.
 class StoredEncoder : public testing::Test {
@@ -237,6 +240,49 @@ TEST_F(StoredEncoder, ATransferNamesBothDataSets) {
   EXPECT_TRUE(said(file)["trained_on"].is_null());
   EXPECT_EQ(open_subject(file).judged_where(), "on cifar100");
   EXPECT_EQ(verdict_path(file, "probe"), folder_ / "probe.json");
+}
+
+TEST_F(StoredEncoder, AnotherFolderOfOwnImagesIsATransfer) {
+  const std::string home = folder_ / "home", away = folder_ / "away", gone = folder_ / "gone";
+  fs::create_directory(home);
+  fs::create_directory(away);
+  fs::create_directory_symlink(home, folder_ / "link");
+  metadata_["dataset"] = "image_folder";
+  Options trained;
+  trained.dataset = "image_folder", trained.data = home;
+  save(trained);
+  const auto judged = [&](const std::string& data, const std::string& dataset = "") {
+    SubjectOptions options = run();
+    options.split = "test";
+    options.judged.set("data", data);
+    if (!dataset.empty()) options.judged.set("dataset", dataset);
+    return options;
+  };
+  for (const SubjectOptions& same : {judged(home), judged(folder_ / "link"), judged(home, "image_folder")}) {
+    EXPECT_EQ(verdict_path(same, "probe"), folder_ / "probe.json");
+    EXPECT_EQ(open_subject(same).judged_where(), "on image_folder");
+    EXPECT_FALSE(open_subject(same).description().contains("trained_data"));
+  }
+  for (SubjectOptions other : {judged(away), judged(away, "image_folder")}) {
+    EXPECT_EQ(verdict_path(other, "probe"), folder_ / "probe_on_other_image_folder.json");
+    const Subject subject = open_subject(other);
+    EXPECT_TRUE(subject.transfers());
+    EXPECT_EQ(subject.judged_where(), "trained on image_folder " + home + ", judged on image_folder " + away);
+    EXPECT_EQ(line_of(subject)["trained_data"], home);
+    // The file of a run, by itself.
+    other.run = "", other.encoder_file = folder_ / "encoder.safetensors";
+    EXPECT_EQ(verdict_path(other, "probe"), folder_ / "probe_on_other_image_folder.json");
+    // Random weights were trained on nothing, but their verdict at home stays too.
+    other.untrained = true;
+    EXPECT_EQ(verdict_path(other, "probe"), folder_ / "probe_on_other_image_folder_untrained.json");
+    EXPECT_EQ(open_subject(other).judged_where(), "on image_folder");
+  }
+  EXPECT_EQ(verdict_path(judged(away, "npy"), "probe"), folder_ / "probe_on_npy.json");
+  // Images that are no longer where they were: those that are given may be them.
+  trained.data = gone;
+  save(trained);
+  EXPECT_EQ(verdict_path(judged(away), "probe"), folder_ / "probe.json");
+  EXPECT_EQ(open_subject(judged(away)).judged_where(), "on image_folder");
 }
 
 TEST_F(StoredEncoder, ATransferWithoutItsFilesSaysWhatIsMissing) {
