@@ -144,7 +144,10 @@ void DeviceImages::upload_source(const Dataset& dataset) {
     };
     const auto bytes =
         static_cast<std::size_t>(places[static_cast<std::size_t>(to - 1)].offset + bytes_at(to - 1) - start);
-    if (decoded.size() < bytes) decoded = std::vector<std::uint8_t>(bytes);
+    if (decoded.size() < bytes) {
+      decoded = {};  // freed before the larger one is there
+      decoded = std::vector<std::uint8_t>(bytes);
+    }
     parallel_for(to - from, 1, [&](std::int64_t begin, std::int64_t end) {
       ImageBuffer buffer;
       for (std::int64_t i = from + begin; i < from + end; ++i)

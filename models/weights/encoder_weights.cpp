@@ -147,8 +147,8 @@ EncoderWeights::EncoderWeights(const std::string& path, const std::string& prefi
   if (!prefix.empty()) prefixes = {prefix, prefix + "."};
 
   std::vector<Found> found;
-  std::string refusal;  // the first variant of a family that is none of its encoders
-  for (const std::string& before : prefixes)
+  for (const std::string& before : prefixes) {
+    std::string refusal;  // a variant of a family that is none of its encoders
     for (const Layout layout : layouts)
       for (const EncoderFamily* family : recognizing_families(like.encoder)) {
         const auto shape_of = [&](const std::string& name) {
@@ -160,16 +160,18 @@ EncoderWeights::EncoderWeights(const std::string& path, const std::string& prefi
         try {
           settings = family->recognize(shape_of, solo_learns ? with_solo_learns_stem(*family, like) : like);
         } catch (const UsageError& error) {
-          if (refusal.empty())
-            refusal = join(path, ": ", before.empty() ? "" : join("under ", quoted(before), ": "), error.what());
+          if (refusal.empty()) refusal = error.what();
         }
         if (settings && (found.empty() || found.back().prefix != before)) found.push_back({before, layout, *settings});
       }
+    const bool recognized = !found.empty() && found.back().prefix == before;
+    require_usage(recognized || refusal.empty(), path, ": ", before.empty() ? "" : join("under ", quoted(before), ": "),
+                  refusal);
+  }
   if (found.size() > 1) {
     const auto copies = std::partition(found.begin(), found.end(), [](const Found& f) { return !is_copy(f.prefix); });
     if (copies == found.begin() + 1) found.erase(copies, found.end());
   }
-  if (found.empty() && !refusal.empty()) throw UsageError(refusal);
   std::vector<std::string> names;
   for (const StoredTensor& tensor : file_->tensors())
     if (!is_statistic(tensor.name)) names.push_back(tensor.name);

@@ -141,10 +141,26 @@ RunToExtend run_to_extend(const std::string& config, const Options& options, boo
   return {folder, {own, ""}};
 }
 
-/// The config.toml of the run in --out, if --resume comes without the options that choose a recipe; else empty.
+/// Whether the folder has the start of a run that ended before its first line: nothing to keep (RunFolder::only_begun).
+bool has_only_begun(const fs::path& folder) {
+  for (const char* file : {"checkpoint.safetensors", "encoder.safetensors", "stage1"})
+    if (file_exists(folder / file)) return false;
+  std::error_code error;
+  return fs::is_empty(folder / "metrics.jsonl", error) && !error;
+}
+
+/// Whether a resumed run may not change this option.
+bool decides_training(const Setting& setting) {
+  const OptionEntry* entry = find_option(setting.name);
+  return !entry || !(entry->flags & (OptionEntry::may_change | OptionEntry::command_line_only));
+}
+
+/// The config.toml of the run in --out, if --resume comes without the options that choose a recipe, and without any
+/// that decides training where the run has only begun; else empty.
 std::string resumed_config(const CommandLine& line, const std::vector<Setting>& given, const Options& options) {
   if (!options.resume || options.out.empty() || options.extend > 0 || !line.config.empty()) return "";
   if (sets(given, "dataset") || sets(given, "objective")) return "";
+  if (std::any_of(given.begin(), given.end(), decides_training) && has_only_begun(options.out)) return "";
   const std::string own = (fs::path(options.out) / "config.toml").string();
   return file_exists(own) ? own : "";
 }
@@ -276,7 +292,7 @@ std::string options_to_toml(const Options& options) {
     if (std::find(order.begin(), order.end(), table) == order.end()) order.push_back(table);
     tables[table] += key + " = " + value_toml(entry, options) + "\n";
   }
-  std::string text = "# All options of a pretraining run. Run it again: pretrain --config THIS_FILE --out FOLDER\n";
+  std::string text = "# The options of a pretraining run. Run it again: pretrain --config THIS_FILE --out FOLDER\n";
   for (const std::string& table : order) {
     if (!table.empty()) text += "\n[" + table + "]\n";
     text += tables[table];

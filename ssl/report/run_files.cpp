@@ -137,13 +137,17 @@ bool defines_figures(const std::string& setting) {
   return std::find(others.begin(), others.end(), setting) == others.end();
 }
 
-/// "lr 0.1, 0.3": the values that a sweep tried. Which it chose differs from seed to seed.
-std::string tried_in(const ResultJson& sweep) {
+/// "lr 0.1, 0.3": the values that a sweep tried, rates times `rate`. Which it chose differs from seed to seed.
+std::string tried_in(const ResultJson& sweep, double rate) {
   std::vector<std::string> texts;
   for (const auto& [name, chosen] : sweep["chosen"].items()) {
     std::vector<std::string> values;
     for (const ResultJson& trial : sweep["trials"]) {
-      const std::string value = trial.is_object() && trial.contains(name) ? json_text(trial[name]) : "?";
+      std::string value = "?";
+      if (trial.is_object() && trial.contains(name))
+        value = json_text(name == "lr" && rate != 1 && trial[name].is_number()
+                              ? ResultJson(trial[name].get<double>() * rate)
+                              : trial[name]);
       if (std::find(values.begin(), values.end(), value) == values.end()) values.push_back(value);
     }
     texts.push_back(name + " " + listed(values));
@@ -159,7 +163,9 @@ std::map<std::string, std::string> settings_of(const ResultJson& settings) {
                      settings["sweep"].contains("chosen") && settings["sweep"]["chosen"].is_object() &&
                      settings["sweep"].contains("trials") && settings["sweep"]["trials"].is_array();
   if (!swept) return found;
-  found["sweep"] = tried_in(settings["sweep"]);
+  // Of the probe sgd, earlier versions stored the rates as they were applied.
+  const bool scales = settings.contains("applied_lr") && settings.contains("batch") && settings["batch"].is_number();
+  found["sweep"] = tried_in(settings["sweep"], scales ? settings["batch"].get<double>() / 256 : 1);
   for (const auto& [name, value] : settings["sweep"]["chosen"].items()) found.erase(name);
   return found;
 }

@@ -308,7 +308,7 @@ TrainingResult Trainer::run() {
     std::snprintf(text, sizeof text, ", loss %.4f, data wait %.1f %%\n", loss_, 100 * waited);
     notes_.log.say("done: " + counted(step_, "step") + text + folder_.encoder());
   } else {
-    const bool cut_short = run_.last_step < run_.schedule.steps();
+    const bool cut_short = step_ < run_.schedule.steps();
     const std::string limit = cut_short ? join(": the run ends at --max-steps ", run_.options.max_steps, " of ",
                                                run_.schedule.steps(), "; --max-steps 0 goes on")
                                         : "";

@@ -114,17 +114,18 @@ TEST_F(EncoderWeightsTest, AsksWhichOfSeveralEncoders) {
   EXPECT_EQ(features(load(path, "b.")), own_features());
 }
 
-/// A ResNet18 beside a ResNet that there is not, whose prefix comes first.
-TEST_F(EncoderWeightsTest, RefusesAnUnknownVariantOnlyIfThereIsNothingElse) {
+/// A ResNet18 beside a ResNet that there is not, such as a teacher beside its student: which is meant?
+TEST_F(EncoderWeightsTest, RefusesAnUnknownVariantBesideAnEncoder) {
   const EncoderEntries entries(model_, statistics_);
   for (const TensorEntry& entry : entries.entries())
     if (!entry.name.starts_with("layer3.1.")) add_tensor("a." + entry.name);
   for (TensorEntry& entry : more_)
     if (entry.name == "a.conv1.weight") entry.shape = {2, 1, 1, 1};
   const std::string path = write([](const std::string& name) { return "b." + name; });
-  EXPECT_EQ(features(load(path)), own_features());
-  expect_contains(message_of([&] { load(path, "a"); }),
-                  {path, "under 'a.': a ResNet with 2, 2, 1 and 2 basic blocks, expected resnet18"});
+  EXPECT_EQ(features(load(path, "b")), own_features());
+  for (const char* prefix : {"", "a"})
+    expect_contains(message_of([&] { load(path, prefix); }),
+                    {path, "under 'a.': a ResNet with 2, 2, 1 and 2 basic blocks, expected resnet18"});
 }
 
 TEST_F(EncoderWeightsTest, AsksTheFamilyOfTheEncoderFirst) {

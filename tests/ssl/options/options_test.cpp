@@ -397,6 +397,9 @@ TEST_F(ConfigFile, OfTheRunIsTakenByResumeAlone) {
   EXPECT_EQ(with_others.lr, 0.125) << "the other options are not differences";
   EXPECT_EQ(with_others.seed, 4) << "which the run then refuses";
   EXPECT_NE(parse({"--out", run.c_str(), "--resume", "--method", "simclr"}).lr, 0.125) << "a whole command line again";
+  std::ofstream(run + "/metrics.jsonl").close();
+  EXPECT_NE(parse({"--out", run.c_str(), "--resume", "--seed", "4"}).lr, 0.125) << "only begun: any run may take it";
+  EXPECT_EQ(parse({"--out", run.c_str(), "--resume", "--workers", "2"}).lr, 0.125);
   EXPECT_NE(parse({"--out", run.c_str()}).lr, 0.125);
   EXPECT_EQ(parse({"--out", (run + "2").c_str(), "--resume"}).seed, 1) << "nothing there: a new run";
 }

@@ -264,6 +264,14 @@ TEST(Compare, TakesTheAppliedRateOfAProbeBySgd) {
   EXPECT_EQ(shown_spread(section_of(same, "linear_probe sgd on cifar10 test (applied_lr 0.025)").figures[0].values[0]),
             "55.00 ± 7.07 (n=2)");
   EXPECT_EQ(section_of(same, "linear_probe sgd on cifar10 test (applied_lr 0.00625)").figures.size(), 1u);
+  const auto swept = [&](const char* applied, const char* low, const char* high) {
+    return line(50, join(R"("lr":)", low, applied, R"(,"sweep":{"chosen":{"lr":)", low, R"(},"trials":[{"lr":)", low,
+                         R"(},{"lr":)", high, "}]}"));
+  };
+  const Comparison sweeps =
+      compare_runs(read_runs({runs.add("d", seeded(1), "", swept("", "0.025", "0.25")),
+                              runs.add("e", seeded(2), "", swept(R"(,"applied_lr":0.025)", "0.1", "1.0"))}));
+  ASSERT_EQ(sweeps.sections.size(), 1u);
 }
 
 TEST(Compare, LeavesUnfinishedRunsOutBesideFinishedOnes) {

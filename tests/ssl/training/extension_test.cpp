@@ -299,6 +299,12 @@ TEST_F(Extended, WhatCannotBeExtendedIsRefused) {
       << said;
   options.max_steps = 12, options.resume = true;
   pretrain(options);
+  options.max_steps = 5;
+  testing::internal::CaptureStdout();
+  pretrain(options);
+  EXPECT_NE(testing::internal::GetCapturedStdout().find("nothing left to do at step 12\n"), std::string::npos);
+  options.max_steps = 12;
+  pretrain(options);
   before = state();
   expect_contains(refusal("run", {"--extend", "2"}), {"--max-steps: 12 would end the run before the added epochs"});
   expect_contains(refusal("run", {"--extend", "0"}), {"--extend: expected a whole number from 1 to "});
