@@ -155,14 +155,18 @@ bool decides_training(const Setting& setting) {
   return !entry || !(entry->flags & (OptionEntry::may_change | OptionEntry::command_line_only));
 }
 
-/// The config.toml of the run in --out, if --resume comes without the options that choose a recipe, and without any
-/// that decides training where the run has only begun; else empty.
+/// The config.toml of the run in --out, if --resume comes without any option that decides what is trained, or with some
+/// but for a run of another data set or objective than they are for; else empty: the command line says it all.
 std::string resumed_config(const CommandLine& line, const std::vector<Setting>& given, const Options& options) {
   if (!options.resume || options.out.empty() || options.extend > 0 || !line.config.empty()) return "";
-  if (sets(given, "dataset") || sets(given, "objective")) return "";
-  if (std::any_of(given.begin(), given.end(), decides_training) && has_only_begun(options.out)) return "";
   const std::string own = (fs::path(options.out) / "config.toml").string();
-  return file_exists(own) ? own : "";
+  if (!file_exists(own)) return "";
+  if (std::any_of(given.begin(), given.end(), decides_training)) {
+    if (sets(given, "dataset") || sets(given, "objective") || has_only_begun(options.out)) return "";
+    const Options run = options_from_file(own);
+    if (run.dataset == options.dataset && run.objective == options.objective) return "";
+  }
+  return own;
 }
 
 /// "3 numbers as npy has 3 channels".

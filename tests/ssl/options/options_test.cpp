@@ -394,9 +394,12 @@ TEST_F(ConfigFile, OfTheRunIsTakenByResumeAlone) {
   EXPECT_EQ(alone.workers, 2);
   EXPECT_TRUE(alone.batch_chosen);
   const Options with_others = parse({"--out", run.c_str(), "--resume", "--seed", "4"});
-  EXPECT_EQ(with_others.lr, 0.125) << "the other options are not differences";
-  EXPECT_EQ(with_others.seed, 4) << "which the run then refuses";
-  EXPECT_NE(parse({"--out", run.c_str(), "--resume", "--method", "simclr"}).lr, 0.125) << "a whole command line again";
+  EXPECT_NE(with_others.lr, 0.125) << "what is trained comes from the command line";
+  std::ofstream(run + "/config.toml", std::ios::app) << "objective = \"byol\"\n";
+  const Options part = parse({"--out", run.c_str(), "--resume", "--seed", "4"});
+  EXPECT_EQ(part.lr, 0.125) << "no whole command of this run: its other options are no differences";
+  EXPECT_EQ(part.seed, 4) << "which the run then refuses";
+  EXPECT_NE(parse({"--out", run.c_str(), "--resume", "--method", "byol"}).lr, 0.125) << "a whole command line again";
   std::ofstream(run + "/metrics.jsonl").close();
   EXPECT_NE(parse({"--out", run.c_str(), "--resume", "--seed", "4"}).lr, 0.125) << "only begun: any run may take it";
   EXPECT_EQ(parse({"--out", run.c_str(), "--resume", "--workers", "2"}).lr, 0.125);
