@@ -51,6 +51,7 @@ BARLOW_TWINS = own("barlow_twins", "lambda 0.0051", "scale 0.1", "hidden 512", "
 SEARCHED = True
 DSA_BEST = own("dsa", "lambda1 0.3", "quantile 0.02", "mu 0", "warmup 0.1", "ramp 0.1")
 METAMASK_BEST = ()
+METAMASK_MOVING = own("metamask", "mask_lr 5", "mask_weight_decay 0")  # the best form's mask stays at 0.5
 MRCL_BEST = own("mrcl", "mask_patch 8", "alpha 1")
 ICL_MSR_BEST = ()
 ICL_MSR_FIXED = FIXED + own("icl_msr", "initial_deviation 4")
@@ -145,7 +146,7 @@ def _search():
         return row(f"more_{name}", method, own(METHODS[method][0], *options), 6, prior)
 
     def metamask(name, *options):
-        return Row(f"search_more_metamask_{name}", "search", "MetaMask", own("metamask", *options),
+        return Row(f"search_more_metamask_{name}", "search", "MetaMask", options,
                    ("search_simclr", "search_mask_1_w100_t02"), train_minutes=22, last_seed=102)
 
     # After the base: first cheap rows that are new, then rows tried before, then expensive ones. The groups: mask_1 (which
@@ -171,7 +172,7 @@ def _search():
         more("DSA", "dsa_quantile_0005", "quantile 0.005", "mu 0", "warmup 0.1", "ramp 0.1", prior="stage1"),
         more("DSA", "dsa_lambda1_03", "lambda1 0.3", "quantile 0.02", "mu 0", "warmup 0.1", "ramp 0.1", prior="stage1"),
         # The mask stayed within 0.02 of 0.5 at a rate of 0.05, so that row says little of what a mask does.
-        metamask("mask_lr_5", "mask_lr 5"), metamask("mask_lr_5_no_decay", "mask_lr 5", "mask_weight_decay 0"),
+        metamask("mask_lr_5", *own("metamask", "mask_lr 5")), metamask("mask_lr_5_no_decay", *METAMASK_MOVING),
         # ICL-MSR on the images of its primary figure, because CIFAR-10's did not foretell it.
         shapes("simclr", "SimCLR", minutes=3), shapes("icl_meta", "ICL-MSR"),
         shapes("icl_meta_lambda_03", "ICL-MSR", *own("icl_msr", "lambda 0.3")),
@@ -224,15 +225,16 @@ def _step4():
     def metamask(name, options=(), minutes=22.0, bases=("simclr", "mask_1"), against=()):
         return Row(name, "step4", "MetaMask", options, bases, against=against, train_minutes=minutes)
 
-    controls = ("metamask_permuted", "metamask_first_order", "mask_1_lr_0002", "mask_1_lr_002", "barlow_twins")
+    rates = ("mask_1_lr_0002", "mask_1_lr_002", "barlow_twins")
     return [
         Row("barlow_twins", "step4", "Barlow Twins", (), ("simclr",), train_minutes=5),
         metamask("mask_1", MASK_1 + ("--lr", "0.006"), 5, ("simclr",)),
         metamask("mask_1_lr_0002", MASK_1 + ("--lr", "0.002"), 5, ("simclr",)),
         metamask("mask_1_lr_002", MASK_1 + ("--lr", "0.02"), 5, ("simclr",)),
-        metamask("metamask_best", METAMASK_BEST, against=controls),
-        metamask("metamask_permuted", METAMASK_BEST + own("metamask", "mask_use permuted")),
-        metamask("metamask_first_order", METAMASK_BEST + own("metamask", "second_order none"), 18),
+        metamask("metamask_best", METAMASK_BEST, against=rates),
+        metamask("metamask_moving", METAMASK_MOVING, against=("metamask_permuted", "metamask_first_order")),
+        metamask("metamask_permuted", METAMASK_MOVING + own("metamask", "mask_use permuted")),
+        metamask("metamask_first_order", METAMASK_MOVING + own("metamask", "second_order none"), 18),
     ]
 
 
