@@ -422,9 +422,9 @@ struct DoubleBackward {
 namespace {
 
 template <class Real>
-void follow_all(const NormShape& shape, const RunningUpdate& running, const Real* mean, const Real* rstd) {
+void update_running(const NormShape& shape, const RunningUpdate& running, const Real* mean, const Real* rstd) {
   Real *means = running.mean.as<Real>(), *variances = running.variance.as<Real>();
-  const Following<Real> rule(shape, running.share);
+  const RunningAverage<Real> rule(shape, running.share);
   for (std::int64_t c = 0; c < shape.channels; ++c)
     for (std::int64_t k = c; k < shape.groups * shape.channels; k += shape.channels)
       rule.step(mean[k], rstd[k], means[c], variances[c]);
@@ -445,7 +445,7 @@ void CpuBackend::batch_norm(const NormShape& shape, const BatchNormArrays& in) {
     const auto *x = in.x.as<T>(), *add = in.add.as<T>();
     auto *mean = in.mean.as<Real>(), *rstd = in.rstd.as<Real>();
     if (shape.training) statistics(shape, *this, x, mean, rstd);
-    if (in.running) follow_all<Real>(shape, in.running, mean, rstd);
+    if (in.running) update_running<Real>(shape, in.running, mean, rstd);
     forward(shape, x, in.gamma.as<Real>(), in.beta.as<Real>(), add, mean, rstd, in.y.as<T>());
     if (in.positive) store_bits(in.positive, in.y.as<T>(), in.y.size);
   });

@@ -10,10 +10,10 @@ namespace vergence {
 /// Updates one channel's running mean and variance from the statistics of a group. The biased variance is computed from
 /// rstd as 1 / rstd^2 - epsilon, but not below 0.
 template <class T>
-struct Following {
+struct RunningAverage {
   T take, keep, epsilon, unbiased;
 
-  Following(const NormShape& shape, double share)
+  RunningAverage(const NormShape& shape, double share)
       : take(static_cast<T>(share)),
         keep(static_cast<T>(1 - share)),
         epsilon(static_cast<T>(shape.epsilon)),

@@ -127,6 +127,7 @@ CudaConvAlgorithm chosen(CudaBackend& gpu, const ConvShape& shape, ConvPass pass
 void convolve(CudaBackend& gpu, const ConvShape& shape, ConvPass pass, ConstArray first, ConstArray second, Array out,
               bool add = false) {
   if (out.size == 0) return;
+  if (shape.batch == 0) return gpu.fill(out, 0);  // the weight gradient of no images
   convolve_by(chosen(gpu, shape, pass, first, second, out, add), gpu, shape, pass, first, second, out, add);
 }
 

@@ -194,7 +194,10 @@ void double_backward(CudaBackend& gpu, const NormShape& shape, DoubleBackward<T>
 }  // namespace
 
 void CudaBackend::batch_norm_double_backward(const NormShape& shape, const BatchNormDoubleBackwardArrays& arrays) {
-  if (arrays.x.size == 0) return;
+  if (arrays.x.size == 0) {
+    if (arrays.dgamma) fill(arrays.dgamma, 0);
+    return;
+  }
   const PositiveBits positive(device_, shape, arrays.y);
   with_float(arrays.x.dtype, [&](auto zero) {
     using T = decltype(zero);

@@ -57,9 +57,9 @@ struct PivotSums {
 
 /// The running statistics to update, if any.
 template <class Real>
-struct Followers {
+struct RunningArrays {
   Real *mean, *variance;
-  Following<Real> rule;
+  RunningAverage<Real> rule;
 };
 
 }  // namespace vergence::VERGENCE_GPU

@@ -9,6 +9,8 @@
 // Moments are never E[x^2] - mu^2: each thread sums deviations from its first row; they are then merged in double,
 // relative to the group's first row. If a convolution provides the moments of its tiles, or its data gradient the sums
 // of g and g d, tensors are read only once. Ranks exchange moments or sums between the passes (norm/ranks.h).
+#include <cmath>
+
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/fused.h"
 #include "kernels/cuda/norm/bits.h"
@@ -86,7 +88,7 @@ __global__ void merge_tiles(ColumnPlan plan, NormShape shape, TileMoments tiles,
 template <int at_once, class T>
 __global__ void __launch_bounds__(merge_threads, 1)
     merge_statistics(PivotSums<T> parts, NormShape shape, Compute<T>* mean, Compute<T>* rstd,
-                     Followers<Compute<T>> running) {
+                     RunningArrays<Compute<T>> running) {
   wait_for_kernel_before();
   using Real = Compute<T>;
   const MergePlace at = merge_place();
@@ -320,12 +322,12 @@ template <class T>
 void merge(CudaBackend& gpu, const NormShape& shape, const PivotSums<T>& parts, Compute<T>* mean, Compute<T>* rstd,
            const RunningUpdate& running) {
   using Real = Compute<T>;
-  const Followers<Real> followers{running.mean.as<Real>(), running.variance.as<Real>(), {shape, running.share}};
-  if (over_ranks(shape)) return statistics_over_ranks(gpu, shape, parts, mean, rstd, followers);
+  const RunningArrays<Real> arrays{running.mean.as<Real>(), running.variance.as<Real>(), {shape, running.share}};
+  if (over_ranks(shape)) return statistics_over_ranks(gpu, shape, parts, mean, rstd, arrays);
   with_groups_at_once(shape.groups, [&](auto at_once) {
     launch_early("merge_statistics", merge_statistics<decltype(at_once)::value, T>,
                  blocks_for(shape.channels, merge_channels), merge_threads, gpu.device().stream(), parts, shape, mean,
-                 rstd, followers);
+                 rstd, arrays);
   });
 }
 
@@ -436,8 +438,13 @@ Forward<T> forward_of(const BatchNormArrays& arrays) {
 
 }  // namespace
 
+// Of no rows: as on the CPU, the statistics are those of rows of zeros, and the sums over them are zero.
+
 void CudaBackend::batch_norm(const NormShape& shape, const BatchNormArrays& arrays) {
-  if (arrays.x.size == 0) return;
+  if (arrays.x.size == 0) {
+    if (shape.training) fill(arrays.mean, 0), fill(arrays.rstd, 1 / std::sqrt(shape.epsilon));
+    return;
+  }
   with_float(arrays.x.dtype, [&](auto zero) {
     using T = decltype(zero);
     using Real = Compute<T>;
@@ -453,8 +460,7 @@ void CudaBackend::batch_norm(const NormShape& shape, const BatchNormArrays& arra
 
 bool batch_norm_of_tiles(CudaBackend& gpu, const NormShape& shape, const ConvStatistics& given,
                          const BatchNormArrays& arrays) {
-  if (!norm_takes_tiles(shape, arrays.x.dtype)) return false;
-  if (arrays.x.size == 0) return true;
+  if (arrays.x.size == 0 || !norm_takes_tiles(shape, arrays.x.dtype)) return false;
   const std::int64_t tiles = ceil_div(shape.rows, conv_statistics_rows);
   statistics_of_tiles(gpu, shape, {given.mean, given.squares, conv_statistics_rows, tiles}, arrays.mean.as<float>(),
                       arrays.rstd.as<float>(), arrays.running);
@@ -465,7 +471,11 @@ bool batch_norm_of_tiles(CudaBackend& gpu, const NormShape& shape, const ConvSta
 }
 
 void CudaBackend::batch_norm_backward(const NormShape& shape, const BatchNormBackwardArrays& arrays) {
-  if (arrays.x.size == 0) return;
+  if (arrays.x.size == 0) {
+    if (arrays.ggamma) fill(arrays.ggamma, 0);
+    if (arrays.gbeta) fill(arrays.gbeta, 0);
+    return;
+  }
   const PositiveBits positive(device_, shape, arrays.y);
   with_float(arrays.x.dtype, [&](auto zero) {
     using T = decltype(zero);

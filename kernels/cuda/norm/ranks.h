@@ -83,7 +83,7 @@ __global__ void __launch_bounds__(merge_threads, 1) fold_moments(PivotSums<T> pa
 
 /// One thread per channel: mean and rstd of every group from all[rank][group][2][channels], merged in rank order.
 template <class Real>
-__global__ void merge_ranks(NormShape shape, const double* all, Real* mean, Real* rstd, Followers<Real> running) {
+__global__ void merge_ranks(NormShape shape, const double* all, Real* mean, Real* rstd, RunningArrays<Real> running) {
   const std::int64_t channel = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
   if (channel >= shape.channels) return;
   const auto rows = static_cast<double>(shape.rows), all_rows = static_cast<double>(shape.all_rows());
@@ -107,7 +107,7 @@ __global__ void merge_ranks(NormShape shape, const double* all, Real* mean, Real
 /// mean and rstd over all ranks' rows, and the running statistics that follow them.
 template <class T>
 void statistics_over_ranks(CudaBackend& gpu, const NormShape& shape, const PivotSums<T>& parts, Compute<T>* mean,
-                           Compute<T>* rstd, const Followers<Compute<T>>& running) {
+                           Compute<T>* rstd, const RunningArrays<Compute<T>>& running) {
   Device& device = gpu.device();
   const std::int64_t size = shape.groups * 2 * shape.channels;
   const Scratch<double> own(device, size), all(device, size * shape.rank_count);
