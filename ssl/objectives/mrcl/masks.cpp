@@ -113,8 +113,9 @@ void PatchMasks::prepare(std::uint64_t seed, const std::vector<Key>& keys) {
   const std::int64_t lines = images * erased_ * grid_.patch, width = channels_ * grid_.patch;
   map_host_.resize(static_cast<std::size_t>(images * grid_.patches()));
   if (noise_) {
-    noise_host_.resize(static_cast<std::size_t>(lines * width));
-    places_host_.resize(static_cast<std::size_t>(lines));
+    noise_host_.resize(static_cast<std::size_t>((lines + 1) * width));
+    std::fill_n(noise_host_.begin() + lines * width, width, 0.0f);
+    rows_host_.assign(static_cast<std::size_t>(images * grid_.size * grid_.side()), static_cast<std::int32_t>(lines));
   }
   parallel_for(images, 8, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t image = begin; image < end; ++image) {
@@ -128,13 +129,13 @@ void PatchMasks::prepare(std::uint64_t seed, const std::vector<Key>& keys) {
   ensure(map_, backend_, {images * grid_.side(), grid_.side()}, DType::u8);
   upload_values(map_, map_host_);
   if (!noise_) return;
-  ensure(values_, backend_, {lines, width}, DType::f32);
-  ensure(places_, backend_, {lines}, DType::i32);
+  ensure(values_, backend_, {lines + 1, width}, DType::f32);
+  ensure(rows_, backend_, {images * grid_.size * grid_.side()}, DType::i32);
   upload_values(values_, noise_host_);
-  upload_values(places_, places_host_);
+  upload_values(rows_, rows_host_);
 }
 
-/// Draws normal values for the erased patches of one image, and sets the indices of their lines in the batch.
+/// Draws normal values for the erased patches of one image, and sets the rows of their lines.
 void PatchMasks::draw_noise(std::uint64_t seed, const Key& key, std::int64_t image) {
   const std::int64_t side = grid_.side(), patch = grid_.patch;
   std::int64_t line = image * erased_ * patch;
@@ -142,8 +143,8 @@ void PatchMasks::draw_noise(std::uint64_t seed, const Key& key, std::int64_t ima
   for (std::int64_t cell = 0; cell < grid_.patches(); ++cell) {
     if (!map_host_[static_cast<std::size_t>(image * grid_.patches() + cell)]) continue;
     for (std::int64_t y = cell / side * patch; y < (cell / side + 1) * patch; ++y)
-      places_host_[static_cast<std::size_t>(line++)] =
-          static_cast<std::int32_t>((image * grid_.size + y) * side + cell % side);
+      rows_host_[static_cast<std::size_t>((image * grid_.size + y) * side + cell % side)] =
+          static_cast<std::int32_t>(line++);
   }
   Random random(seed, Purpose::mask, key.epoch, key.sample, key.view + noise_stream);
   const std::int64_t width = channels_ * patch;
@@ -162,7 +163,7 @@ Tensor PatchMasks::lines(DType dtype) const {
 Tensor PatchMasks::noise(DType dtype) const {
   if (!noise_) return {};
   const std::int64_t images = map_.rows() / grid_.side();
-  const Tensor all = scatter_rows(converted(values_, dtype), places_, images * grid_.size * grid_.side());
+  const Tensor all = gather_rows(converted(values_, dtype), rows_);
   return reshape(all, {images, grid_.size, grid_.size, channels_});
 }
 

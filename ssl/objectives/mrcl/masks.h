@@ -77,9 +77,10 @@ class PatchMasks {
   std::int64_t channels_;
   std::vector<std::uint8_t> map_host_;
   std::vector<float> noise_host_;
-  std::vector<std::int32_t> places_host_;
-  Tensor map_;              // u8 [M G, G]
-  Tensor values_, places_;  // noise of the erased lines, f32 [M erased p, C p], and the indices of these lines, i32
+  std::vector<std::int32_t> rows_host_;
+  Tensor map_;     // u8 [M G, G]
+  Tensor values_;  // noise of the erased lines, then a line of zeros, f32 [M erased p + 1, C p]
+  Tensor rows_;    // for each line of the batch its row of values_, i32 [M S G]
 };
 
 }  // namespace vergence
