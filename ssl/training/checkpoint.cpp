@@ -114,6 +114,7 @@ CheckpointSnapshot::CheckpointSnapshot(const ObjectiveState& state, const RunPos
                 {"labels_xxh128", position.data.labels},
                 {"seconds", join(position.seconds)},
                 {"config", position.config}} {
+  if (!position.device.empty()) metadata_["device"] = position.device;
   if (position.ranks > 1) metadata_["ranks"] = std::to_string(position.ranks);
   each_value(
       state,
@@ -166,6 +167,7 @@ Checkpoint::Checkpoint(const std::string& path) : file_(path) {
                 ": is damaged: its bytes do not fit its checksum");
   position_ = {.step = stored_number(file_, "step"),
                .epoch = stored_number(file_, "epoch"),
+               .device = text_or_none(file_, "device"),
                .threads = stored_number(file_, "threads"),
                .ranks = file_.metadata().contains("ranks") ? stored_number(file_, "ranks") : 1,
                .images = file_.metadata().contains("images") ? stored_number(file_, "images") : 0,

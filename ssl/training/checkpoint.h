@@ -3,8 +3,8 @@
 // Names: "<set>.<parameter>" for each set of parameters, "optimizer.<set>.<buffer>.<parameter>" and
 // "optimizer.<set>.steps" for its optimizer, "<statistics>.<layer>.running_mean", ".running_var" and
 // ".num_batches_tracked". Convolution weights are stored as in memory, OHWI. Random numbers need no state: their
-// counters are the epoch and step in the metadata (format, step, epoch, threads, ranks, images, images_xxh128,
-// labels_xxh128, seconds, config, xxh128). xxh128 is the hash of all other entries and of every tensor.
+// counters are the epoch and step in the metadata (format, step, epoch, device, threads, ranks, images,
+// images_xxh128, labels_xxh128, seconds, config, xxh128). xxh128 is the hash of all other entries and of every tensor.
 #pragma once
 
 #include <cstddef>
@@ -23,6 +23,7 @@ namespace vergence {
 struct RunPosition {
   std::int64_t step = 0;   // steps done
   std::int64_t epoch = 0;  // epochs finished
+  std::string device;      // Backend::description; empty: unknown
   std::int64_t threads = 1, ranks = 1;
   std::int64_t images = 0;  // in the data set; 0: unknown
   Fingerprint data;         // of the data set's images; empty: unknown

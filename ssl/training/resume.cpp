@@ -79,6 +79,9 @@ StartPoint resume(const RunSetup& run, const RunFolder& folder, TrainLog& log) {
     log.say(extension_line(run, folder.path()));
   }
   checkpoint.restore(run.objective->state());
+  if (const std::string device = run.backend.description(); !position.device.empty() && position.device != device)
+    log.warn(join("warning: the run started on ", position.device, " and continues on ", device,
+                  ": results may differ in the last bits"));
   if (position.threads != omp_get_max_threads())
     log.warn(join("warning: the run started with ", counted(position.threads, "thread"), " and continues with ",
                   omp_get_max_threads(), ": results may differ in the last bits"));

@@ -60,6 +60,7 @@ void RunSaver::save_lost_encoder(std::int64_t step) {
 std::shared_ptr<const CheckpointSnapshot> RunSaver::checkpoint_at(std::int64_t step, double seconds) const {
   const RunPosition position{.step = step,
                              .epoch = epoch(step),
+                             .device = run_.backend.description(),
                              .threads = omp_get_max_threads(),
                              .ranks = run_.sharing.ranks,
                              .images = run_.data.train().count,
