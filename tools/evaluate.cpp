@@ -9,8 +9,8 @@
 #include "engine/text/printable.h"
 #include "ssl/evaluation/evaluation.h"
 #include "ssl/evaluation/labeled.h"
+#include "ssl/evaluation/results.h"
 #include "ssl/evaluation/subject.h"
-#include "ssl/evaluation/verdict.h"
 #include "tools/common.h"
 
 namespace vergence {
@@ -87,15 +87,15 @@ void add_evaluate_options(CLI::App& app, EvaluateOptions& options) {
 }
 
 /// The fields for the line of results.jsonl.
-Judgment judgment_of(const EvaluationSettings& settings, const nlohmann::ordered_json& json) {
-  Judgment judgment{"evaluate", "evaluate", {}, settings.seed, json["test_images"], figures_of(json)};
-  judgment.settings = {{"metrics", settings.metrics}, {"train_limit", settings.train_limit}};
-  return judgment;
+ResultRecord record_of(const EvaluationSettings& settings, const nlohmann::ordered_json& json) {
+  ResultRecord record{"evaluate", "evaluate", {}, settings.seed, json["test_images"], figures_of(json)};
+  record.settings = {{"metrics", settings.metrics}, {"train_limit", settings.train_limit}};
+  return record;
 }
 
 int run(const SubjectOptions& subject_options, const EvaluateOptions& options) {
   Subject subject = open_subject(subject_options);
-  VerdictFiles out(subject.options, "evaluation");
+  EvaluationResults out(subject.options, "evaluation");
   if (subject_options.judged.values.verify) subject.verify();
   EvaluationSettings settings;
   settings.metrics = chosen_metrics(options.metrics.value_or(default_metrics), subject.data.name);
@@ -118,7 +118,7 @@ int run(const SubjectOptions& subject_options, const EvaluateOptions& options) {
   if (!subject.notice.empty()) show(subject.notice);
   std::exception_ptr failure;
   const nlohmann::ordered_json json = evaluate(subject, settings, show, &failure);
-  out.write(json, subject, judgment_of(settings, json));
+  out.write(json, subject, record_of(settings, json));
   if (failure) std::rethrow_exception(failure);
   return 0;
 }

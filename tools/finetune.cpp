@@ -11,12 +11,10 @@
 #include "engine/text/printable.h"
 #include "engine/text/words.h"
 #include "kernels/clock.h"
-#include "ssl/evaluation/features/class_cover.h"
 #include "ssl/evaluation/labeled.h"
-#include "ssl/evaluation/sampling/bootstrap.h"
+#include "ssl/evaluation/results.h"
 #include "ssl/evaluation/sampling/subset.h"
 #include "ssl/evaluation/subject.h"
-#include "ssl/evaluation/verdict.h"
 #include "tools/common.h"
 
 namespace vergence {
@@ -67,7 +65,8 @@ void add_finetune_options(CLI::App& app, FinetuneOptions& options) {
 FinetuneSettings settings_of(const FinetuneOptions& options) {
   require_usage(!options.labels || !options.fold, "--fold: names the images, expected no --labels beside it");
   require_usage(!options.sweep || !options.lr, "--sweep: chooses the encoder's rate, expected no --lr beside it");
-  FinetuneSettings settings = default_finetune(options.fold ? 20 : options.labels.value_or(100));
+  const std::int64_t share = options.fold ? 10 : options.labels.value_or(100);  // a fold: few labels, as 10 %
+  FinetuneSettings settings = default_finetune(share);
   if (options.epochs) settings.epochs = *options.epochs;
   if (options.batch) settings.batch = *options.batch;
   if (options.lr) settings.lr = *options.lr;
@@ -121,7 +120,7 @@ int run(const SubjectOptions& subject_options, const FinetuneOptions& options) {
   FinetuneSettings settings = settings_of(options);
   Subject subject = open_subject(subject_options);
   print_lines(subject.encoder_notices, "notice: ");
-  VerdictFiles out(subject.options, file_of(options));
+  EvaluationResults out(subject.options, file_of(options));
   if (subject_options.judged.values.verify) subject.verify();
   const Dataset judged = open_labeled(subject.data, subject.options.split, "fine-tuning");
   const Dataset train = open_labeled(subject.data, probe_split(subject.options.split), "fine-tuning");
@@ -142,12 +141,8 @@ int run(const SubjectOptions& subject_options, const FinetuneOptions& options) {
                              progress_lines("epoch", settings.epochs, loss));
   print_lines(new_skipped(train));
   const Encode encode = encode_with(tuned.encoder, tuned.statistics, subject.precision);
-  const Features test = shown_features(subject, encode, judged);
-  const ProbeAccuracy accuracy = probe_accuracy(tuned.head, test, *subject.backend);
-  const Interval interval =
-      bootstrap_interval(probe_predictions(tuned.head, test, *subject.backend), test.labels, settings.seed);
-  const ClassCover cover = class_cover(values_at(train.labels, images), test.labels);
-  print_lines(notices_of(cover, train, judged, subject.data.limit > 0 ? join("--limit ", subject.data.limit) : ""));
+  const ClassifierFigures result =
+      judge_classifier(tuned.head, subject, encode, judged, train, values_at(train.labels, images), settings.seed);
   const double seconds = seconds_since(begin);
 
   nlohmann::ordered_json json = subject.description(), own = described(options, images);
@@ -155,22 +150,17 @@ int run(const SubjectOptions& subject_options, const FinetuneOptions& options) {
   if (sweep) own["sweep"] = sweep->json();
   json["finetune"] = own;
   json["seed"] = settings.seed;
-  json["test_images"] = test.rows();
-  nlohmann::ordered_json figures{{"final_loss", loss},
-                                 {"top1", two_decimals(accuracy.top1)},
-                                 {"interval_95", interval.json()},
-                                 {"top5", two_decimals(accuracy.top5)}};
-  store_missing(cover, figures);
+  json["test_images"] = result.images;
+  nlohmann::ordered_json figures{{"final_loss", loss}};
+  result.store(figures);
   json.update(figures);
   json["seconds"] = two_decimals(seconds);
-  out.write(json, subject, {"finetune", "finetune", own, settings.seed, test.rows(), figures});
+  out.write(json, subject, {"finetune", "finetune", own, settings.seed, result.images, figures});
   std::printf("%s%s: fine-tuned on %s of %s, %lld %s images, %.1f s; written to %s\n", printable(subject.path).c_str(),
               subject.weights_note().c_str(), counted(static_cast<std::int64_t>(images.size()), "image").c_str(),
-              subject.data.name.c_str(), static_cast<long long>(test.rows()), subject.options.split.c_str(), seconds,
+              subject.data.name.c_str(), static_cast<long long>(result.images), subject.options.split.c_str(), seconds,
               printable(out.path()).c_str());
-  std::printf("95 %% interval of top1: %s (%lld resamples of the images)\n", interval.text().c_str(),
-              static_cast<long long>(bootstrap_resamples));
-  std::printf("top1 %.2f top5 %.2f\n", accuracy.top1, accuracy.top5);
+  result.print();
   return 0;
 }
 

@@ -8,13 +8,11 @@
 #include "engine/text/json_text.h"
 #include "engine/text/printable.h"
 #include "kernels/clock.h"
-#include "ssl/evaluation/features/class_cover.h"
 #include "ssl/evaluation/labeled.h"
 #include "ssl/evaluation/probes/probe.h"
 #include "ssl/evaluation/probes/sweep.h"
-#include "ssl/evaluation/sampling/bootstrap.h"
+#include "ssl/evaluation/results.h"
 #include "ssl/evaluation/subject.h"
-#include "ssl/evaluation/verdict.h"
 #include "ssl/options/tool_options.h"
 #include "tools/common.h"
 
@@ -159,7 +157,7 @@ int probe(const SubjectOptions& subject_options, const ProbeOptions& probe_optio
   ProbeSettings settings = settings_of(probe_options);
   Subject subject = open_subject(subject_options);
   print_lines(subject.encoder_notices, "notice: ");
-  VerdictFiles out(subject.options, "probe");
+  EvaluationResults out(subject.options, "probe");
   if (subject_options.judged.values.verify) subject.verify();
   const Dataset judged = open_labeled(subject.data, subject.options.split, "a linear probe");
   const Dataset train = open_labeled(subject.data, probe_split(subject.options.split), "a linear probe");
@@ -169,42 +167,32 @@ int probe(const SubjectOptions& subject_options, const ProbeOptions& probe_optio
   double loss = 0;
   const char* unit = settings.protocol == ProbeProtocol::lbfgs ? "iteration" : "epoch";
   const Fitted fitted = fit(subject, train, probe_options.sweep, settings, progress_lines(unit, settings.epochs, loss));
-  const Features test = shown_features(subject, subject.encode(), judged);
-  const ProbeAccuracy accuracy = probe_accuracy(fitted.classifier, test, *subject.backend);
-  const Interval interval =
-      bootstrap_interval(probe_predictions(fitted.classifier, test, *subject.backend), test.labels, settings.seed);
-  const ClassCover cover = class_cover(fitted.labels, test.labels);
-  const std::string limit = subject.data.limit > 0 ? join("--limit ", subject.data.limit) : "";
-  print_lines(notices_of(cover, train, judged, limit));
+  const ClassifierFigures result =
+      judge_classifier(fitted.classifier, subject, subject.encode(), judged, train, fitted.labels, settings.seed);
   const double seconds = seconds_since(begin);
 
   nlohmann::ordered_json json = subject.description();
   nlohmann::ordered_json own = json_of(settings);
   if (fitted.sweep) own["sweep"] = fitted.sweep->json();
   json["probe"] = own;
-  json["test_images"] = test.rows();
-  json["feature_dim"] = test.dim;
+  json["test_images"] = result.images;
+  json["feature_dim"] = result.feature_dim;
   nlohmann::ordered_json figures{{"final_loss", loss}};
   if (const std::optional<Convergence>& end = fitted.classifier.convergence) {
     figures["converged"] = end->reached;
     figures["iterations"] = end->iterations;
   }
-  figures["top1"] = two_decimals(accuracy.top1);
-  figures["interval_95"] = interval.json();
-  figures["top5"] = two_decimals(accuracy.top5);
-  store_missing(cover, figures);
+  result.store(figures);
   json.update(figures);
   json["seconds"] = two_decimals(seconds);
   own.erase("protocol");  // stored beside the settings
   own.erase("seed");
-  out.write(json, subject, {"linear_probe", name_of(settings.protocol), own, settings.seed, test.rows(), figures});
+  out.write(json, subject, {"linear_probe", name_of(settings.protocol), own, settings.seed, result.images, figures});
   std::printf("%s%s: %s probe on %s, %lld %s images, %.1f s; written to %s\n", printable(subject.path).c_str(),
               subject.weights_note().c_str(), name_of(settings.protocol), subject.data.name.c_str(),
-              static_cast<long long>(test.rows()), subject.options.split.c_str(), seconds,
+              static_cast<long long>(result.images), subject.options.split.c_str(), seconds,
               printable(out.path()).c_str());
-  std::printf("95 %% interval of top1: %s (%lld resamples of the images)\n", interval.text().c_str(),
-              static_cast<long long>(bootstrap_resamples));
-  std::printf("top1 %.2f top5 %.2f\n", accuracy.top1, accuracy.top5);
+  result.print();
   return 0;
 }
 

@@ -1,4 +1,4 @@
-// Writes the results for a subject: the latest to a file of its own (the verdict), and each as a line of results.jsonl.
+// Writes the results for a subject: the latest to a file of its own, and each as a line of results.jsonl.
 // docs/evaluation.md describes the entries.
 #pragma once
 
@@ -13,16 +13,16 @@
 
 namespace vergence {
 
-/// Returns the file for the results: --out, or <name>.json in the encoder's folder, with suffixes "_on_<data set>" if
-/// the encoder was trained on another data set than --dataset, "_on_other_<data set>" for other own images than those
-/// (left_images), "_val" for that split, "_untrained" for --untrained. Throws UsageError if the options name no
-/// encoder, or if the file exists and is no earlier result, such as weights, options or metrics.
-std::string verdict_path(const SubjectOptions& options, const std::string& name);
+/// Returns the file for the latest result: --out, or <name>.json in the encoder's folder, with suffixes "_on_<data
+/// set>" if the encoder was trained on another data set than --dataset, "_on_other_<data set>" for other own images
+/// than those (left_images), "_val" for that split, "_untrained" for --untrained. Throws UsageError if the options name
+/// no encoder, or if the file exists and is no earlier result, such as weights, options or metrics.
+std::string result_path(const SubjectOptions& options, const std::string& name);
 
 /// The fields of a line of results.jsonl besides those of the subject.
-struct Judgment {
-  std::string tool;                 // "evaluate", "linear_probe"
-  std::string protocol;             // the probe's; "evaluate"
+struct ResultRecord {
+  std::string tool;                 // "evaluate", "linear_probe", "finetune"
+  std::string protocol;             // the probe's; else the tool's name
   nlohmann::ordered_json settings;  // the tool's own settings
   std::uint64_t seed = 1;           // for the tool's draws
   std::int64_t test_images = 0;
@@ -30,20 +30,20 @@ struct Judgment {
 };
 
 /// Returns a line of results.jsonl. `date`: ISO 8601, UTC.
-nlohmann::ordered_json result_line(const Subject& subject, const Judgment& judgment, const std::string& date);
+nlohmann::ordered_json result_line(const Subject& subject, const ResultRecord& record, const std::string& date);
 
-/// The files of a verdict.
-class VerdictFiles {
+/// The file of the latest result, and results.jsonl.
+class EvaluationResults {
  public:
-  /// Checks that the files can be written. The split in `options` must be settled; `name` is as in verdict_path. Throws
+  /// Checks that the files can be written. The split in `options` must be settled; `name` is as in result_path. Throws
   /// UsageError, which names the file.
-  VerdictFiles(const SubjectOptions& options, const std::string& name);
+  EvaluationResults(const SubjectOptions& options, const std::string& name);
 
-  /// The path of the verdict.
+  /// The path of the latest result.
   const std::string& path() const { return file_.path(); }
-  /// Writes `verdict` with the tool's version and commit, then adds a line to results.jsonl unless --out names another
+  /// Writes `result` with the tool's version and commit, then adds a line to results.jsonl unless --out names another
   /// file.
-  void write(const nlohmann::ordered_json& verdict, const Subject& subject, const Judgment& judgment);
+  void write(const nlohmann::ordered_json& result, const Subject& subject, const ResultRecord& record);
 
  private:
   ResultFile file_;

@@ -1,5 +1,5 @@
-// The subject of an evaluation: an encoder from a run folder or a file, and the images to judge it on. The tools
-// `linear_probe` and `evaluate` share it.
+// The subject of an evaluation: an encoder from a run folder or a file, and the images to judge it on. Shared by the
+// tools that judge (evaluate, linear_probe, finetune) and by embed, export and report.
 #pragma once
 
 #include <cstdint>
@@ -35,7 +35,7 @@ struct SubjectOptions {
   std::int64_t limit = 0;      // only the first N images of each split; 0: all
   std::int64_t run_seed = -1;  // for rendered images and random weights; -1: the run's, or 1 for a file without a run
   int threads = 0;             // 0: OMP_NUM_THREADS
-  std::string out;             // the verdict's file; empty: in the encoder's folder
+  std::string out;             // the result's file; empty: in the encoder's folder
   bool hashed = false;         // whether Subject::encoder_xxh128 is wanted, for which the file is read once more
 
  private:

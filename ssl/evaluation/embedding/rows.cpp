@@ -8,20 +8,13 @@
 #include "datasets/readers/npy_file.h"
 #include "engine/io/half.h"
 #include "engine/text/printable.h"
+#include "engine/text/words.h"
 #include "kernels/error.h"
 
 namespace vergence {
 namespace {
 
 static_assert(std::endian::native == std::endian::little, "the arrays are written as they are in memory");
-
-/// A cell of a table (RFC 4180).
-std::string cell(const std::string& text) {
-  if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
-  std::string quoted = "\"";
-  for (const char c : text) quoted += c == '"' ? std::string("\"\"") : std::string(1, c);
-  return quoted + '"';
-}
 
 void add_number(std::string& text, float value) {
   char digits[32];
@@ -31,7 +24,7 @@ void add_number(std::string& text, float value) {
 std::string table_lines(const Features& rows, const std::vector<float>& values, const std::vector<std::string>& names) {
   std::string text;
   for (std::size_t i = 0; i < names.size(); ++i) {
-    text += cell(names[i]) + ",";
+    text += csv_field(names[i]) + ",";
     if (!rows.labels.empty()) text += std::to_string(rows.labels[i]);
     for (std::size_t j = 0; j < static_cast<std::size_t>(rows.dim); ++j) {
       text += ',';

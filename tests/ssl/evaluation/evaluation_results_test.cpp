@@ -29,7 +29,7 @@ namespace fs = std::filesystem;
 using Json = nlohmann::json;
 using Labels = std::vector<std::int32_t>;
 
-class Verdicts : public testing::Test {
+class EvaluationFiles : public testing::Test {
  protected:
   void SetUp() override {
     ASSERT_NE(std::getenv("VERGENCE_BUILD"), nullptr) << "the folder of the tools";
@@ -80,7 +80,7 @@ class Verdicts : public testing::Test {
     for (const std::string& part : parts)
       EXPECT_NE(printed().find(part), std::string::npos) << part << " not in: " << printed();
   }
-  Json verdict(const std::string& name) const { return parse_json(folder_.bytes("run/" + name)); }
+  Json result(const std::string& name) const { return parse_json(folder_.bytes("run/" + name)); }
   std::vector<Json> results() const {
     std::vector<Json> lines;
     std::istringstream text(folder_.bytes("run/results.jsonl"));
@@ -120,7 +120,7 @@ Labels sorted_labels(const std::vector<int>& counts) {
 
 // ---- classes
 
-TEST_F(Verdicts, ClassesThatAreJudgedAndNotLearntAreNamed) {
+TEST_F(EvaluationFiles, ClassesThatAreJudgedAndNotLearntAreNamed) {
   write_npy("d", "train", sorted_labels({60, 60, 60, 20}));
   write_npy("d", "test", sorted_labels({10, 10, 10, 10}));
   // The last tenth is all of class 3, which then lies nowhere else.
@@ -129,12 +129,12 @@ TEST_F(Verdicts, ClassesThatAreJudgedAndNotLearntAreNamed) {
   ASSERT_EQ(run("evaluate", "--data d --split val --metrics knn,corruptions"), 0) << errors();
   expect_printed({line, "knn_cosine_200 top1 0.00"});
   EXPECT_EQ(printed().find("notice", printed().find("knn_cosine_200")), std::string::npos) << "said once";
-  EXPECT_EQ(verdict("evaluation_val.json")["knn"]["missing_classes"], Labels{3});
-  EXPECT_EQ(verdict("evaluation_val.json")["knn"]["missing_images"], 20);
-  EXPECT_EQ(verdict("evaluation_val.json")["corruptions"]["missing_classes"], Labels{3});
+  EXPECT_EQ(result("evaluation_val.json")["knn"]["missing_classes"], Labels{3});
+  EXPECT_EQ(result("evaluation_val.json")["knn"]["missing_images"], 20);
+  EXPECT_EQ(result("evaluation_val.json")["corruptions"]["missing_classes"], Labels{3});
   ASSERT_EQ(run("linear_probe", "--data d --split val --protocol adam --epochs 2"), 0) << errors();
   expect_printed({line});
-  EXPECT_EQ(verdict("probe_val.json")["missing_classes"], Labels{3});
+  EXPECT_EQ(result("probe_val.json")["missing_classes"], Labels{3});
   EXPECT_EQ(results().back()["figures"]["missing_images"], 20);
   // A limit does the same to the split test.
   ASSERT_EQ(run("evaluate", "--data d --limit 30 --metrics knn"), 0) << errors();
@@ -145,18 +145,18 @@ TEST_F(Verdicts, ClassesThatAreJudgedAndNotLearntAreNamed) {
   // Where nothing is missing nothing is said.
   ASSERT_EQ(run("evaluate", "--data d"), 0) << errors();
   EXPECT_EQ(printed().find("notice"), std::string::npos) << printed();
-  EXPECT_FALSE(verdict("evaluation.json")["knn"].contains("missing_classes"));
+  EXPECT_FALSE(result("evaluation.json")["knn"].contains("missing_classes"));
 }
 
-TEST_F(Verdicts, TheProbeOfCorruptionsMayLearnFewerClasses) {
+TEST_F(EvaluationFiles, TheProbeOfCorruptionsMayLearnFewerClasses) {
   write_npy("d", "train", sorted_labels({60, 60}));
   write_npy("d", "test", sorted_labels({5, 5}));
   ASSERT_EQ(run("evaluate", "--data d --metrics knn,corruptions --train-limit 40"), 0) << errors();
   expect_printed({"1 of the 2 classes judged in test has no image in probe with --train-limit 40, so its 5"});
-  EXPECT_FALSE(verdict("evaluation.json")["knn"].contains("missing_classes"));
+  EXPECT_FALSE(result("evaluation.json")["knn"].contains("missing_classes"));
 }
 
-TEST_F(Verdicts, GapsInLabelsChangeNothing) {
+TEST_F(EvaluationFiles, GapsInLabelsChangeNothing) {
   const Labels train = sorted_labels({20, 20, 20, 20}), test = sorted_labels({10, 10, 10, 10});
   Json expected;
   for (const std::int32_t factor : {1, 7, 1000}) {
@@ -167,21 +167,21 @@ TEST_F(Verdicts, GapsInLabelsChangeNothing) {
     EXPECT_EQ(printed().find("notice: 1"), std::string::npos) << printed();
     Json found;
     for (const char* name : {"knn", "crowding", "clustering", "episodes"})
-      found[name] = verdict("evaluation.json")[name];
+      found[name] = result("evaluation.json")[name];
     if (factor == 1) expected = found;
     EXPECT_EQ(found, expected) << factor;
   }
   EXPECT_GT(expected["clustering"]["accuracy"], 30);
 }
 
-TEST_F(Verdicts, OneClassOrOneImageLosesNothing) {
+TEST_F(EvaluationFiles, OneClassOrOneImageLosesNothing) {
   write_npy("d", "train", sorted_labels({30, 30}));
   write_npy("d", "test", sorted_labels({12}));
   ASSERT_EQ(run("evaluate", "--data d --metrics all"), 0) << errors();
   const std::string one = " not measured: all 12 images of npy test are of one class, expected at least two\n";
   expect_printed({"knn_cosine_200 top1", "\ncrowding" + one, "rankme", "uniformity", "\nclustering" + one,
                   "reconstruction_r2", "nuisance_hue", "episodes not measured: "});
-  Json json = verdict("evaluation.json");
+  Json json = result("evaluation.json");
   for (const char* name : {"crowding", "clustering", "episodes"}) {
     EXPECT_TRUE(json[name].is_null()) << name;
     EXPECT_TRUE(json["not_measured"].contains(name)) << name;
@@ -190,7 +190,7 @@ TEST_F(Verdicts, OneClassOrOneImageLosesNothing) {
   EXPECT_EQ(results().back()["figures"]["not_measured"], json["not_measured"]);
 
   ASSERT_EQ(run("evaluate", "--data d --limit 1"), 0) << errors();
-  json = verdict("evaluation.json");
+  json = result("evaluation.json");
   EXPECT_TRUE(json["collapse"].is_null());
   EXPECT_TRUE(json["crowding"].is_null());
   EXPECT_TRUE(json["alignment"]["uniformity"].is_null());
@@ -199,7 +199,7 @@ TEST_F(Verdicts, OneClassOrOneImageLosesNothing) {
   EXPECT_EQ(json["not_measured"]["uniformity"], "there is one image, expected at least two");
 }
 
-TEST_F(Verdicts, OptionsOfEpisodesNeedEpisodes) {
+TEST_F(EvaluationFiles, OptionsOfEpisodesNeedEpisodes) {
   write_npy("d", "train", sorted_labels({30, 30}));
   write_npy("d", "test", sorted_labels({12, 12}));
   const std::string refusal =
@@ -210,13 +210,13 @@ TEST_F(Verdicts, OptionsOfEpisodesNeedEpisodes) {
   }
 }
 
-TEST_F(Verdicts, AMetricThatFailsLosesNothing) {
+TEST_F(EvaluationFiles, AMetricThatFailsLosesNothing) {
   size_ = 10;  // of which no decoder makes images
   save({{"dataset", "npy"}});
   write_npy("d", "train", sorted_labels({30, 30}));
   write_npy("d", "test", sorted_labels({6, 6}));
   EXPECT_EQ(run("evaluate", "--data d --metrics crowding,reconstruction,nuisance"), 2);
-  const Json json = verdict("evaluation.json");
+  const Json json = result("evaluation.json");
   EXPECT_TRUE(json["crowding"].is_object());
   EXPECT_TRUE(json["reconstruction"].is_null());
   EXPECT_TRUE(json["nuisance"].is_object());
@@ -224,13 +224,13 @@ TEST_F(Verdicts, AMetricThatFailsLosesNothing) {
   EXPECT_EQ(results().size(), 1u);
   // Where there is no figure at all, nothing is written.
   EXPECT_EQ(run("evaluate", "--data d --metrics reconstruction"), 2);
-  EXPECT_EQ(verdict("evaluation.json")["metrics"], json["metrics"]);
+  EXPECT_EQ(result("evaluation.json")["metrics"], json["metrics"]);
   EXPECT_EQ(results().size(), 1u);
 }
 
 // ---- the probe's options
 
-TEST_F(Verdicts, AProbeBySgdSeesNewViewsInEveryEpoch) {
+TEST_F(EvaluationFiles, AProbeBySgdSeesNewViewsInEveryEpoch) {
   write_npy("d", "train", sorted_labels({60, 60}));
   write_npy("d", "test", sorted_labels({10, 10}));
   ASSERT_EQ(run("linear_probe",
@@ -238,16 +238,16 @@ TEST_F(Verdicts, AProbeBySgdSeesNewViewsInEveryEpoch) {
                 "--schedule cosine --seed 5"),
             0)
       << errors();
-  EXPECT_EQ(verdict("probe.json")["probe"], (Json{{"protocol", "sgd"},
-                                                  {"epochs", 2},
-                                                  {"batch", 64},
-                                                  {"lr", 0.4},
-                                                  {"applied_lr", 0.1},
-                                                  {"schedule", "cosine"},
-                                                  {"momentum", 0.5},
-                                                  {"augmentation", "random resized crop 0.08-1, flip"},
-                                                  {"weight_decay", 0.01},
-                                                  {"seed", 5}}));
+  EXPECT_EQ(result("probe.json")["probe"], (Json{{"protocol", "sgd"},
+                                                 {"epochs", 2},
+                                                 {"batch", 64},
+                                                 {"lr", 0.4},
+                                                 {"applied_lr", 0.1},
+                                                 {"schedule", "cosine"},
+                                                 {"momentum", 0.5},
+                                                 {"augmentation", "random resized crop 0.08-1, flip"},
+                                                 {"weight_decay", 0.01},
+                                                 {"seed", 5}}));
   TrainedEncoder trained = load_encoder(folder_ / "run/encoder.safetensors", cpu_backend());
   const Dataset train = open_dataset({.name = "npy", .directory = folder_ / "d"}, "probe");
   ExtractSettings extract{.image_size = size_, .mean = {0.4914f, 0.4822f, 0.4465f}, .std = {0.25f, 0.25f, 0.25f}};
@@ -260,20 +260,20 @@ TEST_F(Verdicts, AProbeBySgdSeesNewViewsInEveryEpoch) {
   settings.schedule = ProbeSchedule::cosine;
   double loss = 0;
   train_probe(views, settings, cpu_backend(), [&](std::int64_t, double of_epoch) { loss = of_epoch; });
-  EXPECT_NEAR(verdict("probe.json")["final_loss"].get<double>(), loss, 1e-5);
+  EXPECT_NEAR(result("probe.json")["final_loss"].get<double>(), loss, 1e-5);
 }
 
-TEST_F(Verdicts, TheProbesRatesAreThoseGivenOrSwept) {
+TEST_F(EvaluationFiles, TheProbesRatesAreThoseGivenOrSwept) {
   write_npy("d", "train", sorted_labels({30, 30}));
   write_npy("d", "test", sorted_labels({10, 10}));
   ASSERT_EQ(run("linear_probe", "--data d --protocol adam --epochs 2 --lr 0.02 --final-lr 1e-3 --weight-decay 0.03"), 0)
       << errors();
-  const Json adam = verdict("probe.json")["probe"];
+  const Json adam = result("probe.json")["probe"];
   EXPECT_EQ(adam["lr"], 0.02);
   EXPECT_EQ(adam["final_lr"], 1e-3);
   EXPECT_EQ(adam["weight_decay"], 0.03);
   ASSERT_EQ(run("linear_probe", "--data d --protocol sgd --epochs 1 --batch 32 --sweep"), 0) << errors();
-  const Json sgd = verdict("probe.json")["probe"], sweep = sgd["sweep"];
+  const Json sgd = result("probe.json")["probe"], sweep = sgd["sweep"];
   ASSERT_EQ(sweep["trials"].size(), 5u);
   EXPECT_EQ(sweep["held_out_images"], 6);
   EXPECT_EQ(sweep["trials"][4]["lr"], 1) << "as --lr takes it";
@@ -283,24 +283,24 @@ TEST_F(Verdicts, TheProbesRatesAreThoseGivenOrSwept) {
                  "--sweep: chooses --lr, expected none beside it");
 }
 
-TEST_F(Verdicts, AFitThatWasCutShortSaysSo) {
+TEST_F(EvaluationFiles, AFitThatWasCutShortSaysSo) {
   if (quick_probe().protocol != ProbeProtocol::lbfgs) GTEST_SKIP() << "this build has no liblbfgs";
   write_npy("d", "train", sorted_labels({30, 30}));
   write_npy("d", "test", sorted_labels({10, 10}));
   ASSERT_EQ(run("linear_probe", "--data d --epochs 2"), 0) << errors();
   EXPECT_EQ(errors(), "notice: L-BFGS stopped after 2 iterations, before it had converged\n");
-  for (const Json& cut : {verdict("probe.json"), results().back()["figures"]}) {
+  for (const Json& cut : {result("probe.json"), results().back()["figures"]}) {
     EXPECT_EQ(cut["converged"], false);
     EXPECT_EQ(cut["iterations"], 2);
   }
   ASSERT_EQ(run("linear_probe", "--data d"), 0) << errors();
-  EXPECT_EQ(verdict("probe.json")["converged"], true);
+  EXPECT_EQ(result("probe.json")["converged"], true);
   EXPECT_GT(results().back()["figures"]["iterations"], 2);
 }
 
 // ---- images without labels
 
-TEST_F(Verdicts, WithoutLabelsWhatNeedsNoneIsMeasured) {
+TEST_F(EvaluationFiles, WithoutLabelsWhatNeedsNoneIsMeasured) {
   size_ = 16;
   save({{"dataset", "image_folder"}});
   ImageTree images;
@@ -311,7 +311,7 @@ TEST_F(Verdicts, WithoutLabelsWhatNeedsNoneIsMeasured) {
                 " has no labels and no split test: judged on val, every tenth image\n"
                 "run/encoder.safetensors, epoch ?, step ?, on image_folder val, 4 images\n"
                 "notice: image_folder val has no labels: left out knn, crowding\n");
-  const Json json = verdict("evaluation_val.json");
+  const Json json = result("evaluation_val.json");
   EXPECT_EQ(json["split"], "val");
   EXPECT_EQ(json["test_images"], 4);
   EXPECT_TRUE(json["knn"].is_null());
@@ -335,7 +335,7 @@ TEST_F(Verdicts, WithoutLabelsWhatNeedsNoneIsMeasured) {
   expect_contains(errors().substr(0, errors().size() - 1), {"there is no split 'test'", "--split val"});
 }
 
-TEST_F(Verdicts, WithoutLabelsOrTestArraysAreJudgedLikewise) {
+TEST_F(EvaluationFiles, WithoutLabelsOrTestArraysAreJudgedLikewise) {
   write_npy("d", "train", sorted_labels({20, 20}), false);
   ASSERT_EQ(run("evaluate", "--data d"), 0) << errors();
   expect_printed({"notice: d has no labels and no split test: judged on val, the last tenth\n", "rankme"});
@@ -343,7 +343,7 @@ TEST_F(Verdicts, WithoutLabelsOrTestArraysAreJudgedLikewise) {
   write_npy("d", "test", sorted_labels({10, 10}));
   ASSERT_EQ(run("evaluate", "--data d"), 0) << errors();
   expect_printed({"notice: npy probe has no labels: left out knn\n", "crowding_ratio"});
-  EXPECT_EQ(verdict("evaluation.json")["split"], "test");
+  EXPECT_EQ(result("evaluation.json")["split"], "test");
   expect_refused("linear_probe", "--data d",
                  "npy probe: there are no labels, which a linear probe needs; evaluate --metrics collapse,alignment "
                  "needs none");
@@ -351,7 +351,7 @@ TEST_F(Verdicts, WithoutLabelsOrTestArraysAreJudgedLikewise) {
 
 // ---- files that are resized
 
-TEST_F(Verdicts, ImagesOfFilesAreResizedOnce) {
+TEST_F(EvaluationFiles, ImagesOfFilesAreResizedOnce) {
   size_ = 16;
   save({{"dataset", "image_folder"}});
   ImageTree images;
@@ -359,15 +359,15 @@ TEST_F(Verdicts, ImagesOfFilesAreResizedOnce) {
   images.classes("val", 8);
   write_as_seen(images, "seen");
   ASSERT_EQ(run("evaluate", "--metrics nuisance,reconstruction,collapse --dataset npy --data seen"), 0) << errors();
-  const Json expected = verdict("evaluation_on_npy.json");
+  const Json expected = result("evaluation_on_npy.json");
   ASSERT_EQ(run("evaluate", "--metrics nuisance,reconstruction --eval-resize 21 --data " + images.path()), 0)
       << errors();
   for (const char* name : {"nuisance", "reconstruction"})
-    EXPECT_EQ(verdict("evaluation.json")[name], expected[name]) << name;
+    EXPECT_EQ(result("evaluation.json")[name], expected[name]) << name;
   EXPECT_EQ(results().back()["settings"]["decode"], "exact");
 }
 
-TEST_F(Verdicts, ATrainLimitOnSortedFilesSkipsNoClass) {
+TEST_F(EvaluationFiles, ATrainLimitOnSortedFilesSkipsNoClass) {
   size_ = 16;
   save({{"dataset", "image_folder"}});
   ImageTree images;
@@ -375,13 +375,13 @@ TEST_F(Verdicts, ATrainLimitOnSortedFilesSkipsNoClass) {
   images.classes("val", 8);
   write_as_seen(images, "spaced", 10);
   ASSERT_EQ(run("evaluate", "--metrics nuisance,reconstruction,collapse --dataset npy --data spaced"), 0) << errors();
-  const Json expected = verdict("evaluation_on_npy.json");
+  const Json expected = result("evaluation_on_npy.json");
   ASSERT_EQ(run("evaluate", "--metrics nuisance,reconstruction,corruptions --train-limit 10 --eval-resize 21 --data " +
                                 images.path()),
             0)
       << errors();
   EXPECT_EQ(printed().find("notice"), std::string::npos) << printed();
-  const Json found = verdict("evaluation.json");
+  const Json found = result("evaluation.json");
   for (const char* name : {"nuisance", "reconstruction"}) EXPECT_EQ(found[name], expected[name]) << name;
   EXPECT_EQ(found["corruptions"]["train_images"], 10);
   EXPECT_FALSE(found["corruptions"].contains("missing_classes"));
@@ -389,7 +389,7 @@ TEST_F(Verdicts, ATrainLimitOnSortedFilesSkipsNoClass) {
 
 // ---- results.jsonl
 
-TEST_F(Verdicts, ResultsAreKept) {
+TEST_F(EvaluationFiles, ResultsAreKept) {
   write_npy("d", "train", sorted_labels({30, 30}));
   write_npy("d", "test", sorted_labels({12, 12}));
   ASSERT_EQ(run("evaluate", "--data d --seed 4 --metrics crowding,collapse"), 0) << errors();
@@ -428,14 +428,14 @@ TEST_F(Verdicts, ResultsAreKept) {
   EXPECT_EQ(judged["settings"]["metrics"], (std::vector<std::string>{"crowding", "collapse"}));
   EXPECT_EQ(judged["settings"]["image_size"], 8);
   EXPECT_EQ(judged["settings"]["limit"], 0);
-  const Json whole = verdict("evaluation.json");
+  const Json whole = result("evaluation.json");
   EXPECT_EQ(judged["figures"], (Json{{"crowding", whole["crowding"]}, {"collapse", whole["collapse"]}}));
   EXPECT_EQ(probed["tool"], "linear_probe");
   EXPECT_EQ(probed["protocol"], "adam");
   EXPECT_EQ(probed["seed"], 9);
   EXPECT_EQ(probed["settings"]["epochs"], 3);
   EXPECT_EQ(probed["settings"]["limit"], 40);
-  const Json probe = verdict("probe.json");
+  const Json probe = result("probe.json");
   for (const Json& written : {whole, probe}) {
     EXPECT_EQ(written["version"], version());
     EXPECT_EQ(written["commit"], build_commit());
@@ -449,7 +449,7 @@ TEST_F(Verdicts, ResultsAreKept) {
   EXPECT_EQ(probe["std"], (std::vector<double>{0.25, 0.25, 0.25}));
 }
 
-TEST_F(Verdicts, AnUnfinishedLineSpoilsNoOther) {
+TEST_F(EvaluationFiles, AnUnfinishedLineSpoilsNoOther) {
   write_npy("d", "train", sorted_labels({30, 30}));
   write_npy("d", "test", sorted_labels({12, 12}));
   write_atomically(folder_ / "run/results.jsonl", "{\"date\": \"2026-01-01T00:00:00Z\"}\n{\"date\": \"20");
@@ -461,7 +461,7 @@ TEST_F(Verdicts, AnUnfinishedLineSpoilsNoOther) {
   EXPECT_EQ(lines[2]["tool"], "evaluate");
 }
 
-TEST_F(Verdicts, TwoAtOnceKeepBothResults) {
+TEST_F(EvaluationFiles, TwoAtOnceKeepBothResults) {
   write_npy("d", "train", sorted_labels({30, 30}));
   write_npy("d", "test", sorted_labels({12, 12}));
   const std::string one =
@@ -476,12 +476,12 @@ TEST_F(Verdicts, TwoAtOnceKeepBothResults) {
   EXPECT_EQ(seeds, (std::set<int>{1, 2, 3, 4}));
 }
 
-TEST_F(Verdicts, ResultsThatCannotBeKeptAreRefusedBeforeTheWork) {
+TEST_F(EvaluationFiles, ResultsThatCannotBeKeptAreRefusedBeforeTheWork) {
   write_npy("d", "train", sorted_labels({30, 30}));
   write_npy("d", "test", sorted_labels({12, 12}));
   fs::create_directory(folder_ / "run/results.jsonl");
   for (const char* tool : {"evaluate", "linear_probe"}) {
-    expect_refused(tool, "--data d", "run/results.jsonl: is a folder, expected the name of a file");
+    expect_refused(tool, "--data d", "run/results.jsonl: is a folder, expected a file");
     EXPECT_EQ(printed(), "");
   }
   EXPECT_EQ(run("evaluate", "--data d --metrics collapse --out result.json"), 0) << errors();
@@ -491,7 +491,7 @@ TEST_F(Verdicts, ResultsThatCannotBeKeptAreRefusedBeforeTheWork) {
   EXPECT_FALSE(fs::exists(folder_ / "run/evaluation.json"));
 }
 
-TEST_F(Verdicts, TheClassesOfCifar100ThatWereTrainedOnAreSaid) {
+TEST_F(EvaluationFiles, TheClassesOfCifar100ThatWereTrainedOnAreSaid) {
   save({{"dataset", "cifar100"}});
   write_npy("d", "train", sorted_labels({30, 30}));
   write_npy("d", "test", sorted_labels({12, 12}));
@@ -503,7 +503,7 @@ TEST_F(Verdicts, TheClassesOfCifar100ThatWereTrainedOnAreSaid) {
   write_atomically(folder_ / "run/config.toml", options_to_toml(options));
   ASSERT_EQ(shell("$VERGENCE_BUILD/evaluate --run run --device cpu --dataset npy --data d --metrics collapse"), 0)
       << errors();
-  EXPECT_EQ(verdict("evaluation_on_npy.json")["cifar100_classes"], "fc100_base");
+  EXPECT_EQ(result("evaluation_on_npy.json")["cifar100_classes"], "fc100_base");
   EXPECT_EQ(results().back()["cifar100_classes"], "fc100_base");
 }
 

@@ -17,8 +17,8 @@
 #include "models/encoders/resnet.h"
 #include "ssl/evaluation/embedding/description.h"
 #include "ssl/evaluation/features/features.h"
+#include "ssl/evaluation/results.h"
 #include "ssl/evaluation/subject.h"
-#include "ssl/evaluation/verdict.h"
 #include "ssl/options/options.h"
 #include "ssl/report/run_files.h"
 #include "tests/support/complaints.h"
@@ -74,10 +74,10 @@ class StoredEncoder : public testing::Test {
 
 /// A line of results.jsonl without a tool's own settings.
 nlohmann::ordered_json line_of(const Subject& subject) {
-  Judgment judgment{
+  ResultRecord record{
       .tool = "evaluate", .protocol = "evaluate", .settings = nlohmann::ordered_json::object(), .figures = {}};
-  judgment.figures["top1"] = 50;
-  return result_line(subject, judgment, "2026-01-31T23:59:59Z");
+  record.figures["top1"] = 50;
+  return result_line(subject, record, "2026-01-31T23:59:59Z");
 }
 
 TEST_F(StoredEncoder, FeaturesAreTheEvalForwardOfNormalisedImagesInOrder) {
@@ -145,7 +145,7 @@ TEST_F(StoredEncoder, RoundTripThroughTheRunFolder) {
   EXPECT_EQ(subject.data.decode, DecodeRule::exact);  // whatever the run trained with
   EXPECT_EQ(subject.description()["epoch"], 7);
   EXPECT_EQ(subject.description()["step"], 70);
-  EXPECT_EQ(verdict_path(run(), "probe"), folder_ / "probe.json");
+  EXPECT_EQ(result_path(run(), "probe"), folder_ / "probe.json");
   const Dataset dataset = open_dataset(subject.data, "test");
   const Features before = extract_features(encode_with(encoder_, statistics_), dataset, extract_, cpu_backend());
   const Features after = extract_features(subject.encode(), dataset, subject.extract, cpu_backend());
@@ -218,17 +218,17 @@ TEST_F(StoredEncoder, ATransferNamesBothDataSets) {
   EXPECT_EQ(said(transfer)["judged_on"], "cifar100");
   EXPECT_EQ(said(transfer)["dataset"], "cifar100");
   EXPECT_EQ(open_subject(transfer).judged_where(), "trained on confounded_shapes, judged on cifar100");
-  // Its verdict leaves the one at home where it is.
-  EXPECT_EQ(verdict_path(transfer, "probe"), folder_ / "probe_on_cifar100.json");
+  // Its result leaves the one at home where it is.
+  EXPECT_EQ(result_path(transfer, "probe"), folder_ / "probe_on_cifar100.json");
   transfer.split = "val";
   transfer.untrained = true;
-  EXPECT_EQ(verdict_path(transfer, "evaluation"), folder_ / "evaluation_on_cifar100_val_untrained.json");
+  EXPECT_EQ(result_path(transfer, "evaluation"), folder_ / "evaluation_on_cifar100_val_untrained.json");
   // Initial weights were trained on nothing.
   EXPECT_TRUE(said(transfer)["trained_on"].is_null());
   EXPECT_EQ(open_subject(transfer).judged_where(), "on cifar100");
   SubjectOptions home = run();
   home.judged.set("dataset", "confounded_shapes");
-  EXPECT_EQ(verdict_path(home, "probe"), folder_ / "probe.json");
+  EXPECT_EQ(result_path(home, "probe"), folder_ / "probe.json");
   // An old file that does not say: the run does; a file by itself leaves it open.
   metadata_.erase("dataset");
   save();
@@ -239,7 +239,7 @@ TEST_F(StoredEncoder, ATransferNamesBothDataSets) {
   file.judged.set("dataset", "cifar100");
   EXPECT_TRUE(said(file)["trained_on"].is_null());
   EXPECT_EQ(open_subject(file).judged_where(), "on cifar100");
-  EXPECT_EQ(verdict_path(file, "probe"), folder_ / "probe.json");
+  EXPECT_EQ(result_path(file, "probe"), folder_ / "probe.json");
 }
 
 TEST_F(StoredEncoder, AnotherFolderOfOwnImagesIsATransfer) {
@@ -259,29 +259,29 @@ TEST_F(StoredEncoder, AnotherFolderOfOwnImagesIsATransfer) {
     return options;
   };
   for (const SubjectOptions& same : {judged(home), judged(folder_ / "link"), judged(home, "image_folder")}) {
-    EXPECT_EQ(verdict_path(same, "probe"), folder_ / "probe.json");
+    EXPECT_EQ(result_path(same, "probe"), folder_ / "probe.json");
     EXPECT_EQ(open_subject(same).judged_where(), "on image_folder");
     EXPECT_FALSE(open_subject(same).description().contains("trained_data"));
   }
   for (SubjectOptions other : {judged(away), judged(away, "image_folder")}) {
-    EXPECT_EQ(verdict_path(other, "probe"), folder_ / "probe_on_other_image_folder.json");
+    EXPECT_EQ(result_path(other, "probe"), folder_ / "probe_on_other_image_folder.json");
     const Subject subject = open_subject(other);
     EXPECT_TRUE(subject.transfers());
     EXPECT_EQ(subject.judged_where(), "trained on image_folder " + home + ", judged on image_folder " + away);
     EXPECT_EQ(line_of(subject)["trained_data"], home);
     // The file of a run, by itself.
     other.run = "", other.encoder_file = folder_ / "encoder.safetensors";
-    EXPECT_EQ(verdict_path(other, "probe"), folder_ / "probe_on_other_image_folder.json");
-    // Random weights were trained on nothing, but their verdict at home stays too.
+    EXPECT_EQ(result_path(other, "probe"), folder_ / "probe_on_other_image_folder.json");
+    // Random weights were trained on nothing, but their result at home stays too.
     other.untrained = true;
-    EXPECT_EQ(verdict_path(other, "probe"), folder_ / "probe_on_other_image_folder_untrained.json");
+    EXPECT_EQ(result_path(other, "probe"), folder_ / "probe_on_other_image_folder_untrained.json");
     EXPECT_EQ(open_subject(other).judged_where(), "on image_folder");
   }
-  EXPECT_EQ(verdict_path(judged(away, "npy"), "probe"), folder_ / "probe_on_npy.json");
+  EXPECT_EQ(result_path(judged(away, "npy"), "probe"), folder_ / "probe_on_npy.json");
   // Images that are no longer where they were: those that are given may be them.
   trained.data = gone;
   save(trained);
-  EXPECT_EQ(verdict_path(judged(away), "probe"), folder_ / "probe.json");
+  EXPECT_EQ(result_path(judged(away), "probe"), folder_ / "probe.json");
   EXPECT_EQ(open_subject(judged(away)).judged_where(), "on image_folder");
 }
 
@@ -317,7 +317,7 @@ TEST_F(StoredEncoder, UntrainedHasTheInitialWeightsOfTheRunsSeed) {
   const ResNet initial = make_resnet(settings_, {cpu_backend(), 3});
   EXPECT_EQ(subject.encoder.as<ResNet>().stem.w.floats(), initial.stem.w.floats());
   EXPECT_NE(subject.encoder.as<ResNet>().stem.w.floats(), encoder_.stem.w.floats());
-  EXPECT_EQ(verdict_path(options, "probe"), folder_ / "probe_untrained.json");
+  EXPECT_EQ(result_path(options, "probe"), folder_ / "probe_untrained.json");
   Statistics fresh;
   const Dataset dataset = open_dataset(subject.data, "test");
   EXPECT_EQ(extract_features(subject.encode(), dataset, extract_, cpu_backend()).values,
@@ -473,7 +473,7 @@ TEST_F(StoredEncoder, BadInputIsAUsageError) {
   EXPECT_THROW(open_subject(both), UsageError);
   SubjectOptions nowhere = run();
   nowhere.out = folder_ / "missing/probe.json";
-  EXPECT_EQ(message_of([&] { ResultFile(verdict_path(nowhere, "probe")); }),
+  EXPECT_EQ(message_of([&] { ResultFile(result_path(nowhere, "probe")); }),
             nowhere.out + ": there is no folder " + folder_ / "missing");
   for (const char* std : {"0.2,0.2", "0.2,0.2,0", "0.2,0.2,x", "0.2,0.2,0.2,0.2", "nan,1,1", ""}) {
     metadata_["std"] = std;

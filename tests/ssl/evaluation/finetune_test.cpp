@@ -240,19 +240,19 @@ class FinetuneTool : public testing::Test {
     EXPECT_NE(text.find(part), std::string::npos) << text;
     EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 1) << text;
   }
-  Json verdict(const std::string& name) const { return parse_json(read_file(folder_ / "run/" + name)); }
+  Json result(const std::string& name) const { return parse_json(read_file(folder_ / "run/" + name)); }
 
   TemporaryFolder folder_;
 };
 
-TEST_F(FinetuneTool, WritesTheSameVerdictAgainAndKeepsTheEncoder) {
+TEST_F(FinetuneTool, WritesTheSameResultAgainAndKeepsTheEncoder) {
   const std::string before = read_file(folder_ / "run/encoder.safetensors");
   const std::string words = "--labels 10 --epochs 20 --lr 0.02 --head-lr 0.2 --threads 2";
   const auto [end, text] = run(words);
   ASSERT_EQ(end, "exit 0") << text;
-  const Json first = verdict("finetune_10.json");
+  const Json first = result("finetune_10.json");
   ASSERT_EQ(run(words).first, "exit 0");
-  const Json second = verdict("finetune_10.json");
+  const Json second = result("finetune_10.json");
   for (const char* key : {"top1", "top5", "final_loss"}) EXPECT_EQ(first[key], second[key]) << key;
   EXPECT_EQ(first["finetune"]["train_images"], 30);
   EXPECT_EQ(first["finetune"]["batch"], 30);
@@ -280,7 +280,7 @@ TEST_F(FinetuneTool, WritesTheSameVerdictAgainAndKeepsTheEncoder) {
 TEST_F(FinetuneTool, ASweepIsPartOfTheResult) {
   const auto [end, text] = run("--labels 10 --epochs 1 --head-lr 0.2 --sweep");
   ASSERT_EQ(end, "exit 0") << text;
-  const Json tuned = verdict("finetune_10.json")["finetune"], sweep = tuned["sweep"];
+  const Json tuned = result("finetune_10.json")["finetune"], sweep = tuned["sweep"];
   EXPECT_EQ(sweep["held_out_images"], 3) << "one of ten of each class";
   ASSERT_EQ(sweep["trials"].size(), finetune_trials(0.2).size());
   double best = -1, first_best = 0;
