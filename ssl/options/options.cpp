@@ -155,13 +155,14 @@ bool decides_training(const Setting& setting) {
   return !entry || !(entry->flags & (OptionEntry::may_change | OptionEntry::command_line_only));
 }
 
-/// The config.toml of the run in --out, if --resume comes without any option that decides what is trained, or with some
-/// but for a run of another data set or objective than they are for; else empty: the command line says it all.
+/// The run's config.toml, if a command --out RUN --resume should take the run's options; else empty. It should if it
+/// sets no option that decides what is trained, or if it names neither data set nor objective and the run has others
+/// than the defaults.
 std::string resumed_config(const CommandLine& line, const std::vector<Setting>& given, const Options& options) {
   if (!options.resume || options.out.empty() || options.extend > 0 || !line.config.empty()) return "";
   const std::string own = (fs::path(options.out) / "config.toml").string();
   if (!file_exists(own)) return "";
-  if (std::any_of(given.begin(), given.end(), decides_training)) {
+  if (std::any_of(given.begin(), given.end(), decides_training) || sets(line.settings, objectives_temperature)) {
     if (sets(given, "dataset") || sets(given, "objective") || has_only_begun(options.out)) return "";
     const Options run = options_from_file(own);
     if (run.dataset == options.dataset && run.objective == options.objective) return "";
@@ -213,6 +214,43 @@ bool is_written(const OptionEntry& entry, const Options& options) {
   return equal == entry.both.empty();
 }
 
+namespace {
+
+/// Where the options come from, besides the command line.
+struct OptionSource {
+  ConfigFile file;         // empty: built-in defaults
+  bool is_recipe = false;  // chosen by data set and objective
+  std::string run_folder;  // of a run to extend
+};
+
+/// `first`: the command line under true names, but for the objective's; `options`: with its values.
+OptionSource source_of(const CommandLine& line, const std::vector<Setting>& first, const Options& options) {
+  if (options.extend > 0) {
+    RunToExtend run = run_to_extend(line.config, options, !options.out.empty());
+    return {run.config, false, run.folder};
+  }
+  if (const std::string resumed = resumed_config(line, first, options); !resumed.empty()) return {{resumed, ""}};
+  if (line.config.empty()) return {recipe_for(options.dataset, options.objective), true};
+  return {config_file(line.config)};
+}
+
+/// Notes which file applied, and options on the command line that have no effect.
+void note_source(const OptionSource& source, const std::vector<Layer>& filed, const std::vector<Setting>& given,
+                 Options& options) {
+  const auto note = [&](const std::string& text) { options.applied.push_back(text); };
+  if (source.file.path.empty())
+    note(join("no recipe of ", options.dataset, " and ", options.objective, ": built-in defaults"));
+  else
+    note((source.is_recipe ? "recipe " : "configuration ") + source.file.path);
+  const std::string notice = missing_turbo(filed, options.dataset, has_jpeg_turbo());
+  if (!notice.empty() && !sets(given, "jpeg")) note("notice: " + notice);
+  for (const Setting& setting : given)
+    if (const std::string other = without_effect_by(setting.name, options); !other.empty())
+      note(join("notice: --", setting.name, " has no effect with ", other));
+}
+
+}  // namespace
+
 Options parse_pretrain(int argc, const char* const* argv) {
   const CommandLine line = read_command_line(argc, argv);
   // The command line is also applied first, since it names the data set and objective of the recipe.
@@ -222,47 +260,30 @@ Options parse_pretrain(int argc, const char* const* argv) {
   first = with_true_names(first, options.objective);
   apply_layer(first, options);
   const std::int64_t added = options.extend;
-  RunToExtend run;
-  if (added > 0) run = run_to_extend(line.config, options, !options.out.empty());
-  const std::string resumed = resumed_config(line, first, options);
-  const bool by_default = line.config.empty() && added == 0 && resumed.empty();
-  const ConfigFile file = added > 0          ? run.config
-                          : !resumed.empty() ? ConfigFile{resumed, ""}
-                          : by_default       ? recipe_for(options.dataset, options.objective)
-                                             : config_file(line.config);
-  std::vector<Layer> filed = file.path.empty() ? std::vector<Layer>{} : read_layers(file.path);
+  const OptionSource source = source_of(line, first, options);
+  const std::string& file = source.file.path;
+  std::vector<Layer> filed = file.empty() ? std::vector<Layer>{} : read_layers(file);
   const std::string objective = objective_in(line.settings, objective_in(filed, Options().objective));
   const std::vector<Setting> given = with_true_names(line.settings, objective);
   for (Layer& layer : filed) layer.settings = with_true_names(layer.settings, objective);
   options = {};
   for (const Layer& layer : filed) apply_layer(layer.settings, options);
   apply_layer(given, options);
-  if (!file.path.empty()) {
-    options.applied.push_back((by_default ? "recipe " : "configuration ") + file.path);
-    if (by_default) options.recipe = file.recipe;
-  } else {
-    options.applied.push_back(
-        join("no recipe of ", options.dataset, " and ", options.objective, ": built-in defaults"));
-  }
+  if (source.is_recipe) options.recipe = source.file.recipe;
   options.batch_chosen = sets(given, "batch") || users_batch(filed);
   require_usage(added == 0 || !sets(given, "epochs"),
                 "--epochs: not with --extend, which adds to the run's own epochs");
   require_usage(added > 0 || !sets(given, "extend-schedule"), "--extend-schedule: goes with --extend alone");
   if (added > 0) {
-    options.out = run.folder;
+    options.out = source.run_folder;
     extend(options);
   }
   check_options(options);
-  if (const std::string notice = missing_turbo(filed, options.dataset, has_jpeg_turbo());
-      !notice.empty() && !sets(given, "jpeg"))
-    options.applied.push_back("notice: " + notice);
+  note_source(source, filed, given, options);
   std::vector<std::string> names;
   for (const Setting& setting : given) names.push_back(setting.name);
-  for (const std::string& name : names)
-    if (const std::string other = without_effect_by(name, options); !other.empty())
-      options.applied.push_back(join("notice: --", name, " has no effect with ", other));
   refuse_other_encoders(names, options.encoder);
-  if (options.resume && added == 0 && !sets(given, "out") && !line.config.empty()) refuse_moved_run(file.path, options);
+  if (options.resume && added == 0 && !sets(given, "out") && !line.config.empty()) refuse_moved_run(file, options);
   return options;
 }
 

@@ -395,6 +395,7 @@ TEST_F(ConfigFile, OfTheRunIsTakenByResumeAlone) {
   EXPECT_TRUE(alone.batch_chosen);
   const Options with_others = parse({"--out", run.c_str(), "--resume", "--seed", "4"});
   EXPECT_NE(with_others.lr, 0.125) << "what is trained comes from the command line";
+  EXPECT_NE(parse({"--out", run.c_str(), "--resume", "--temperature", "0.3"}).lr, 0.125) << "under its short name, too";
   std::ofstream(run + "/config.toml", std::ios::app) << "objective = \"byol\"\n";
   const Options part = parse({"--out", run.c_str(), "--resume", "--seed", "4"});
   EXPECT_EQ(part.lr, 0.125) << "no whole command of this run: its other options are no differences";
