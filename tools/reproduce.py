@@ -144,7 +144,8 @@ def table(what, results, names):
     return "\n".join(lines)
 
 
-def main():
+def read_options():
+    """The command line, checked, with its defaults."""
     parser = argparse.ArgumentParser(prog="reproduce.sh", description=__doc__)
     parser.add_argument("what", choices=sorted(RUNS))
     parser.add_argument("--seeds", type=int, help="runs of each, with seeds 1, 2, ...; shapes: 3, others: 1")
@@ -171,18 +172,23 @@ def main():
     for tool in ("pretrain", "linear_probe", "evaluate"):
         if not (options.build / tool).exists():
             sys.exit(f"reproduce.sh: there is no {options.build / tool}; build it, or give --build")
+    return options
+
+
+def chosen_runs(options):
+    """The rows that --only names, or all."""
     runs = RUNS[options.what]
     wanted = [slug(name) for name in options.only.split(",") if name]
     unknown = set(wanted) - {slug(name) for name, _, _ in runs}
     if unknown:
         sys.exit(f"reproduce.sh: --only: no row is called {', '.join(sorted(unknown))}; expected names such as "
                  f"{', '.join(slug(name) for name, _, _ in runs)}")
-    runs = [run for run in runs if not wanted or slug(run[0]) in wanted]
-    others = [run for run in RUNS[options.what] if run not in runs]
-    options.out.mkdir(parents=True, exist_ok=True)
-    runner = Runner()
-    runner.catch_signals()
-    results, failures = {}, []
+    return [run for run in runs if not wanted or slug(run[0]) in wanted]
+
+
+def run_all(runner, options, runs):
+    """Runs every row with every seed. Returns the figures by row and seed, and whether one failed."""
+    results, failed = {}, False
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
         tasks = {pool.submit(one_run, runner, options, *run, seed): (run[0], seed)
                  for seed in range(1, options.seeds + 1) for run in runs}
@@ -193,11 +199,22 @@ def main():
             except Stopped:
                 continue
             except (RuntimeError, OSError, KeyError, ValueError) as error:
-                failures.append(f"{name}, seed {seed}: {error}")
-                print(f"failed: {failures[-1]}", file=sys.stderr, flush=True)
+                failed = True
+                print(f"failed: {name}, seed {seed}: {error}", file=sys.stderr, flush=True)
                 continue
             results.setdefault(name, {})[seed] = figures
             print(f"{name}, seed {seed}: probe {figures['probe']:.2f}, {figures['minutes']:.0f} minutes", flush=True)
+    return results, failed
+
+
+def main():
+    options = read_options()
+    runs = chosen_runs(options)
+    options.out.mkdir(parents=True, exist_ok=True)
+    runner = Runner()
+    runner.catch_signals()
+    results, failed = run_all(runner, options, runs)
+    others = [run for run in RUNS[options.what] if run not in runs]
     results |= finished_before(options, others)  # so that --only leaves them in the table, and has their bases
     text = table(options.what, results, [name for name, _, _ in RUNS[options.what]])
     (options.out / ("table.md" if options.split == "test" else f"table_{options.split}.md")).write_text(text + "\n")
@@ -208,7 +225,7 @@ def main():
     if runner.stopping:
         print("stopped; the same command goes on", file=sys.stderr)
         return 130
-    return 1 if failures else 0
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

@@ -106,7 +106,7 @@ def check_data(data):
     return data.resolve()
 
 
-def only_one(runs):
+def lock_runs(runs):
     """Locks the folder of the runs while the returned file is open."""
     runs.mkdir(parents=True, exist_ok=True)
     lock = open(runs / ".lock", "w", encoding="utf-8")  # pylint: disable=consider-using-with
@@ -154,7 +154,7 @@ def work(options, rows, lines, runs, commit):
     """Runs what is left, or judges again."""
     data, selected, runner = check_data(options.data), selected_rows(options, rows), Runner(options.threads or 1)
     os.setpriority(os.PRIO_PROCESS, 0, 19)
-    with only_one(runs):
+    with lock_runs(runs):
         runner.catch_signals()
         try:
             store = Store(lines, commit, rows)
@@ -233,7 +233,7 @@ def piece(options, lines, runs):
     print(f"piece {options.gpu}, seed {options.seed}, on {place.processor}: {epochs} epochs of {images} images; about "
           + ", ".join(f"{name} {seconds:.0f} s" for name, seconds in estimates.items())
           + f", and {gpu.JUDGE_SECONDS} s each for judging", flush=True)
-    with only_one(place.runs):
+    with lock_runs(place.runs):
         place.runner.catch_signals()
         try:
             return 0 if gpu.run_piece(place, options.gpu, options.seed, rows, options.budget, estimates) else 1
