@@ -1,5 +1,5 @@
-// Follows links one by one to find the target's folder, where the new file is created, and descriptors in /proc, which
-// must be written at their position: open() would write from the start.
+// Follows links one by one: a new file is created in the target's folder. A descriptor named in /proc is used as it is,
+// so that writing continues at its position: open() would write from the start.
 #include "engine/io/destination.h"
 
 #include <fcntl.h>
@@ -45,8 +45,8 @@ bool only_rewritable(const std::string& path, const struct stat& file) {
 
 Destination inherited(const std::string& path, int descriptor) {
   const int flags = ::fcntl(descriptor, F_GETFL);
-  require_call<UsageError>(flags >= 0, path, "not open");
-  require_usage((flags & O_ACCMODE) != O_RDONLY, path, ": open for reading alone, expected one for writing");
+  require_call<UsageError>(flags >= 0, path, "is not open");
+  require_usage((flags & O_ACCMODE) != O_RDONLY, path, ": is open only for reading, expected one open for writing");
   Destination to;
   to.way = Destination::Way::inherit;
   to.path = path;
@@ -62,7 +62,7 @@ const char* kind_of(mode_t mode) {
   if (S_ISSOCK(mode)) return "a socket";
   if (S_ISCHR(mode)) return "a device";
   if (S_ISBLK(mode)) return "a block device";
-  return "a thing of an unknown kind";
+  return "a file of an unknown kind";
 }
 
 std::string folder_of(const std::string& path) {
@@ -90,12 +90,12 @@ Destination destination_of(const std::string& path) {
   to.exists = ::stat(path.c_str(), &status) == 0;
   if (!to.exists) {
     require_call<UsageError>(errno == ENOENT || errno == ENOTDIR, path, "cannot be written");
-    require_usage(path.back() != '/', path, ": is the name of a folder, expected that of a file");
+    require_usage(path.back() != '/', path, ": names a folder, expected a file");
     return to;
   }
   const mode_t kind = status.st_mode & S_IFMT;
   require_usage(kind == S_IFREG || kind == S_IFCHR || kind == S_IFIFO, path, ": is ", kind_of(kind),
-                ", expected the name of a file");
+                ", expected a file");
   require_call<UsageError>(::access(path.c_str(), W_OK) == 0, path, "cannot be written");
   to.is_fifo = kind == S_IFIFO;
   to.mode = status.st_mode & 0777;

@@ -214,7 +214,7 @@ void AtomicFile::write(const void* data, std::int64_t bytes) {
 
 void AtomicFile::commit() {
   require(descriptor_ >= 0, path_, ": committed twice");
-  if (rewrites_) require_call(ftruncate(descriptor_, lseek(descriptor_, 0, SEEK_CUR)) == 0, path_, "cannot cut off");
+  if (rewrites_) require_call(ftruncate(descriptor_, lseek(descriptor_, 0, SEEK_CUR)) == 0, path_, "cannot truncate");
   const bool synced = fsync(descriptor_) == 0;
   const bool has_no_sync = streams_ && (errno == EINVAL || errno == ENOTSUP || errno == EROFS);
   require_call(synced || has_no_sync, path_, "cannot sync");

@@ -49,7 +49,7 @@ void LineFile::append(std::string_view line) {
   require_call(file >= 0, path_, "cannot open");
   lock(file);
   struct stat status {};
-  require_call(fstat(file, &status) == 0, path_, "cannot look at");
+  require_call(fstat(file, &status) == 0, path_, "cannot read its size");
   char last = '\n';
   if (status.st_size > 0) require_call(pread(file, &last, 1, status.st_size - 1) == 1, path_, "cannot read");
   const std::string text = join(last == '\n' ? "" : "\n", line, '\n');

@@ -10,7 +10,7 @@ namespace vergence {
 bool is_on(const char* variable) {
   const char* set = std::getenv(variable);
   const std::string value = set ? set : "on";
-  require_usage(value == "on" || value == "off", variable, ": '", value, "' is not there; expected on or off");
+  require_usage(value == "on" || value == "off", variable, ": expected on or off, got '", value, "'");
   return value == "on";
 }
 

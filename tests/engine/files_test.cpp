@@ -193,8 +193,8 @@ TEST_F(Files, WhatIsNoFileIsRefusedAtOnce) {
   fs::create_directory(folder_ / "folder");
   fs::create_directory_symlink("folder", folder_ / "link");
   for (const char* name : {"folder", "folder/", "link", "link/"})
-    EXPECT_EQ(refusal(folder_ / name), folder_ / name + ": is a folder, expected the name of a file");
-  EXPECT_EQ(refusal(folder_ / "new/"), folder_ / "new/: is the name of a folder, expected that of a file");
+    EXPECT_EQ(refusal(folder_ / name), folder_ / name + ": is a folder, expected a file");
+  EXPECT_EQ(refusal(folder_ / "new/"), folder_ / "new/: names a folder, expected a file");
   EXPECT_EQ(refusal(""), "expected the name of a file, got ''");
   EXPECT_EQ(refusal(folder_ / "none/file"), folder_ / "none/file: there is no folder " + folder_ / "none");
   write("file", "old");
@@ -206,10 +206,10 @@ TEST_F(Files, WhatIsNoFileIsRefusedAtOnce) {
   std::strncpy(address.sun_path, (folder_ / "socket").c_str(), sizeof address.sun_path - 1);
   const int socket = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   ASSERT_EQ(::bind(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
-  EXPECT_EQ(refusal(folder_ / "socket"), folder_ / "socket: is a socket, expected the name of a file");
+  EXPECT_EQ(refusal(folder_ / "socket"), folder_ / "socket: is a socket, expected a file");
   ::close(socket);
   if (::mknod((folder_ / "block").c_str(), S_IFBLK | 0666, makedev(7, 200)) == 0) {
-    EXPECT_EQ(refusal(folder_ / "block"), folder_ / "block: is a block device, expected the name of a file");
+    EXPECT_EQ(refusal(folder_ / "block"), folder_ / "block: is a block device, expected a file");
   }
 }
 
@@ -259,10 +259,10 @@ TEST_F(Files, DescriptorsGoOnFromWhereTheyStand) {
   EXPECT_EQ(folder_.bytes("file"), "before\none\ntwo\nthree\nafter\n");
   EXPECT_EQ(status_of(folder_ / "file").st_ino, old);
   ::close(file);
-  EXPECT_EQ(refusal(descriptor_path(file)), descriptor_path(file) + ": not open: Bad file descriptor");
+  EXPECT_EQ(refusal(descriptor_path(file)), descriptor_path(file) + ": is not open: Bad file descriptor");
   const int reading = ::open((folder_ / "file").c_str(), O_RDONLY | O_CLOEXEC);
   EXPECT_EQ(refusal(descriptor_path(reading)),
-            descriptor_path(reading) + ": open for reading alone, expected one for writing");
+            descriptor_path(reading) + ": is open only for reading, expected one open for writing");
   ::close(reading);
 }
 

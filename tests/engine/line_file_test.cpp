@@ -50,8 +50,7 @@ TEST(LineFile, WhatCannotGrowIsRefusedAtOnce) {
   const TemporaryFolder folder;
   fs::create_directory(folder / "folder");
   make_fifo(folder / "fifo");
-  EXPECT_EQ(message_of([&] { LineFile(folder / "folder"); }),
-            folder / "folder" + ": is a folder, expected the name of a file");
+  EXPECT_EQ(message_of([&] { LineFile(folder / "folder"); }), folder / "folder" + ": is a folder, expected a file");
   expect_contains(message_of([&] { LineFile(folder / "fifo"); }), {folder / "fifo", "is not a regular file"});
   EXPECT_EQ(message_of([&] { LineFile(folder / "none/lines"); }),
             folder / "none/lines" + ": there is no folder " + folder / "none");

@@ -228,7 +228,7 @@ TEST(DeviceMemory, OneVariableTurnsThePoolOff) {
     with("no");
     ADD_FAILURE() << "taken";
   } catch (const UsageError& error) {
-    EXPECT_STREQ(error.what(), "VERGENCE_POOL: 'no' is not there; expected on or off");
+    EXPECT_STREQ(error.what(), "VERGENCE_POOL: expected on or off, got 'no'");
   }
   unsetenv("VERGENCE_POOL");
   EXPECT_TRUE(pool_wanted());

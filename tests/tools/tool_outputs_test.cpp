@@ -94,7 +94,7 @@ TEST_F(ToolOutputs, WhatCannotBeWrittenIsRefusedBeforeTheWork) {
   make_fifo(folder_ / "fifo");
   fs::create_symlink("loop", folder_ / "loop");
   const std::pair<std::string, std::string> cases[] = {
-      {"folder", "folder: is a folder, expected the name of a file"},
+      {"folder", "folder: is a folder, expected a file"},
       {"fifo", "fifo: is a FIFO that nobody reads, expected one whose reader has started"},
       {"loop", "loop: cannot be written: Too many levels of symbolic links"},
       {"none/file", "none/file: there is no folder none"}};
@@ -114,8 +114,8 @@ TEST_F(ToolOutputs, WhatCannotBeWrittenIsRefusedBeforeTheWork) {
   EXPECT_EQ(folder_.bytes("mask.safetensors"), "weights");
   // the default output likewise
   fs::create_directory(judged_run() / "run/evaluation_untrained.json");
-  expect_refused("evaluate --untrained", "evaluate: " + judged_run() / "run/evaluation_untrained.json" +
-                                             ": is a folder, expected the name of a file");
+  expect_refused("evaluate --untrained",
+                 "evaluate: " + judged_run() / "run/evaluation_untrained.json" + ": is a folder, expected a file");
   fs::remove(judged_run() / "run/evaluation_untrained.json");
   const std::string notes = judged_run() / "run/probe_untrained.json";
   write_atomically(notes, "notes");
@@ -223,7 +223,7 @@ TEST_F(PackOutputs, AFileAloneCanBePacked) {
   const std::string regular = ": is not a regular file; expected one, or a new file name";
   expect_refused(pack("/dev/fd/1"), "pack: /dev/fd/1" + regular);
   expect_refused("exec 4<>fifo; " + pack("fifo"), "pack: fifo" + regular);
-  expect_refused(pack("folder"), "pack: folder: is a folder, expected the name of a file");
+  expect_refused(pack("folder"), "pack: folder: is a folder, expected a file");
   expect_refused(pack("none/file"), "pack: none/file: there is no folder none");
   expect_refused(pack("''"), "pack: expected the name of a file, got ''");
   expect_refused(pack("good"), "pack: good is there already; remove it first");

@@ -177,7 +177,7 @@ TEST_F(RunFolders, FilesThatCannotBeWrittenAreRefusedAtOnce) {
     const std::string path = path_ + "/" + file;
     for (const bool resume : {false, true}) {
       fs::create_directory(path);
-      EXPECT_EQ(refusal(resume), path + ": is a folder, expected the name of a file");
+      EXPECT_EQ(refusal(resume), path + ": is a folder, expected a file");
       fs::remove(path);
       make_fifo(path);
       EXPECT_EQ(refusal(resume), path + ": is not a regular file; expected one, or a new file name");
