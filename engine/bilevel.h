@@ -41,7 +41,7 @@ struct BilevelOptions {
   SecondOrder form = SecondOrder::exact;
   double radius = 0.01;  // finite differences: the step length along v in each direction
   bool compare = false;  // also compute the other estimator of the mixed product, for the log
-  Ranks ranks = {};      // that share the batch: both losses are the whole, and so is every result
+  Ranks ranks = {};      // that share the batch; losses and results are those of the whole batch
 };
 
 /// Both estimators of the mixed product d/dm <grad_theta L, v>, over all meta parameters together. One element each.
@@ -58,8 +58,8 @@ struct MetaGradient {
   std::optional<EstimatorComparison> comparison;
 };
 
-/// The gradient of `loss` = inner(parameters, meta), both leaves, with respect to the parameters, from another
-/// computation. The exact form and a comparison need it to be recorded (GradOptions::create).
+/// A gradient that the caller has computed: of `loss` = inner(parameters, meta) with respect to `parameters`. Both
+/// inputs are leaves. The exact form and `compare` need it to be recorded (GradOptions::create).
 struct InnerGradient {
   Tensor loss;
   Tensors parameters, meta;
@@ -67,7 +67,8 @@ struct InnerGradient {
 };
 
 /// The gradient of outer(theta'(meta), meta) with respect to `meta`, as `options.form` says (none: only the direct
-/// part). Uses only the values of `parameters` and `meta`, not their history. Does not wait for the device.
+/// part). Uses only the values of `parameters` and `meta`, not their history. Does not wait for the device. Throws
+/// Error for missing parameters or a wrong number of momentum buffers, UsageError for a radius that is not positive.
 MetaGradient meta_gradient(const BilevelLoss& inner, const BilevelLoss& outer, const Tensors& parameters,
                            const Tensors& meta, const InnerStep& step, const BilevelOptions& options = {});
 

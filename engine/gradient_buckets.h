@@ -1,4 +1,4 @@
-// The gradient's sum over ranks in parts, which travel while the backward pass goes on.
+// Sums the gradient over ranks in buckets, which are sent while the backward pass continues.
 #pragma once
 
 #include "engine/parameters.h"
@@ -10,9 +10,9 @@ namespace vergence {
 /// small enough that the first bucket is under way early.
 inline constexpr std::int64_t bucket_bytes = std::int64_t{25} << 20;
 
-/// ParameterSet::backward of each rank's share of `loss`, added over the ranks. The gradient buffer is cut into buckets
-/// of at most `most_bytes`, or one larger parameter. They are sent in one order, the last parameters first, each as
-/// soon as its derivatives are final. With one rank: ParameterSet::backward.
+/// Like ParameterSet::backward, but differentiates this rank's share of `loss` and sums the gradients over the ranks.
+/// The buffer is cut into buckets of at most `most_bytes`, or one larger parameter. They are sent in a fixed order, the
+/// last parameters first, each as soon as its derivatives are final. Returns the summed gradient.
 const Tensor& summed_backward(const ParameterSet& parameters, const Tensor& loss, const Ranks& ranks,
                               std::int64_t most_bytes = bucket_bytes);
 

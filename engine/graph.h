@@ -13,14 +13,15 @@
 
 namespace vergence {
 
-/// The node, and which of its outputs, that produced an input. Owns no data. A null node means a constant.
+/// The node that produced an input, and which of its outputs it is. Owns no data. A null node means a constant.
 struct Edge {
   std::shared_ptr<Node> node;
   int slot = 0;
 };
 
-/// What an op with one output passes to the kernel that computes that output's cotangent. Each such op derives a type
-/// from this; its tensors have no history and are `released`.
+/// Data that an op with one output gives to the kernel that computes this output's cotangent. The kernel can then also
+/// do the first part of the op's own backward pass. Each such op derives a type; its tensors have no history and are
+/// `released`.
 struct Epilogue {
   virtual ~Epilogue() = default;
 };
@@ -39,7 +40,7 @@ struct VjpContext {
   const Tensors& cotangents;
   Tensors& kept;  // some are released: operator [] restores them
   std::vector<VjpInput>& inputs;
-  /// What another vjp gathered for this op when it applied this op's epilogue to g(). "None" if no vjp did.
+  /// What another vjp passed to `applied` after it applied this op's epilogue to g(). "None" if no vjp did.
   const Tensor& gathered;
 
   const Tensor& g(int output = 0) const { return cotangents[static_cast<std::size_t>(output)]; }
@@ -60,7 +61,7 @@ struct VjpContext {
   const E* epilogue(int input) const {
     return dynamic_cast<const E*>(of(input).epilogue);
   }
-  /// A vjp that applied the epilogue must call this with the data that the op's own vjp then finds in `gathered`.
+  /// A vjp that applied the epilogue must call this. The op's own vjp receives the data as `gathered`.
   void applied(int input, const Tensor& gathered_there) const { of(input).gathered = gathered_there; }
 
  private:
@@ -93,9 +94,9 @@ void record(const char* name, const Tensors& inputs, Tensors kept, const std::ve
 Tensor leaf(const Tensor& value);
 
 struct GradOptions {
-  bool create = false;  // record the backward pass, so that its results can be differentiated
-  bool keep = false;    // keep the graph for another `grad`; implied by create
-  Tensors seeds = {};   // cotangents of the outputs; default: ones for one-element outputs
+  bool create = false;  // PyTorch's create_graph: record the backward pass, so that its results can be differentiated
+  bool keep = false;    // PyTorch's retain_graph: keep the graph for another `grad`; implied by create
+  Tensors seeds = {};   // PyTorch's grad_outputs: cotangents of the outputs; default: ones for one-element outputs
   // Without create: memory for the derivatives, one constant per `wrt`, of its shape and type. A result is stored
   // either there or in its own memory.
   Tensors places = {};

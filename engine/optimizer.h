@@ -30,7 +30,7 @@ struct OptimizerSettings {
   double beta1 = 0.9, beta2 = 0.999;  // Adam, AdamW
   double epsilon = 1e-8;              // LARS, Adam, AdamW
   /// Whether parameters of rank 0 and 1 (biases, batch norm) skip weight decay and LARS' adaptation. Unset: yes for
-  /// LARS, no for the others, as in PyTorch and solo-learn.
+  /// LARS (as solo-learn's recipes choose), no for the others (as in PyTorch).
   std::optional<bool> exclude_vectors = std::nullopt;
 };
 
@@ -42,7 +42,8 @@ class Optimizer {
 
   /// One update from `parameters.gradient()` with learning rate `lr`: `prepare`, then `apply`.
   void step(double lr);
-  /// Counts the update and uploads the values that change with every update. Never part of a recording.
+  /// Counts the update and uploads the values that change with every update. Call it before each `apply` or replay,
+  /// never while recording.
   void prepare(double lr);
   /// The update itself: runs only on the device, so it can be recorded and replayed.
   void apply();
@@ -66,7 +67,7 @@ class Optimizer {
   OptimizerSettings settings_;
   std::vector<Segment> segments_, decayed_, undecayed_;  // the last two partition the first
   std::vector<std::pair<std::string, Tensor>> state_;
-  Tensor scalars_;  // see Backend::sgd
+  Tensor scalars_;  // see SgdSettings in kernels/backend.h
   std::int64_t steps_ = 0;
 };
 

@@ -52,7 +52,7 @@ class ParameterSet {
   const Tensor& flat() const { return flat_; }
   /// The gradient buffer: shape and layout of `flat`. Zero until `gather_gradients`. "None" for Role::constant.
   const Tensor& gradient() const { return gradient_; }
-  /// The number of parameters, gaps not counted.
+  /// The number of values in all parameters, gaps not counted. `count` is the number of tensors.
   std::int64_t size() const;
 
   /// Copies one gradient per parameter ("none": zero), unless it is already in place (GradOptions::places), into the

@@ -1,8 +1,8 @@
-// The ranks that share a batch (kernels/communicator.h), or one rank alone, for which nothing here does anything.
+// The ranks that share a batch (kernels/communicator.h). With one rank, every function returns its input.
 //
-// Each rank has an equal part of the batch's images and the whole loss, with the same value on all ranks: embeddings
-// are gathered before they are compared. `grad` differentiates the sum over ranks (engine/ops/collective.h), so each
-// contributes its `share` of the loss, and the `sum` of the ranks' gradients of a shared parameter is the gradient.
+// Each rank has an equal part of the batch's images, but computes the whole loss: embeddings are gathered before they
+// are compared. `grad` differentiates the sum over ranks (engine/ops/collective.h). So each rank differentiates its
+// `share` of the loss, and the `sum` of the ranks' gradients of a shared parameter is the gradient.
 #pragma once
 
 #include "engine/tensor.h"

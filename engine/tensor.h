@@ -87,13 +87,12 @@ struct Tensor {
   DType dtype = DType::f32;
   std::shared_ptr<Node> node;  // the operation that produced it; null for a constant
   int slot = 0;                // which of the node's outputs
-  // Only for a parameter whose set keeps one: its values in bf16 (parameters.h). Code that writes to `data` must update
-  // this too.
+  // A parameter's bf16 copy, if its set keeps one (parameters.h). Code that writes to `data` must update this too.
   std::shared_ptr<Storage> rounded;
-  // Only for a result that can be recomputed: how. A `released` tensor has this instead of `data`.
+  // How to recompute the value, if that is possible. A `released` tensor has this instead of `data`.
   std::shared_ptr<Recomputation> again;
 
-  /// True for an actual tensor, false for the default-constructed "none".
+  /// False for "none" (default-constructed) and for a tensor without its memory (`released`).
   explicit operator bool() const { return data != nullptr; }
   std::int64_t size() const { return shape.size(); }
   std::int64_t rows() const { return shape.rows(); }

@@ -143,10 +143,10 @@ struct PoolShape {
   std::int64_t out_width() const { return (in_width + 2 * padding - kernel_width) / stride + 1; }
 };
 
-/// The InfoNCE loss of `strata` independent sets of `rows` rows of `width` values. The candidates of row i are the
+/// The InfoNCE loss of `sets` independent sets of `rows` rows of `width` values. The candidates of row i are the
 /// other rows of its set; its positive is row (i + rows / 2) mod rows.
 struct InfoNceShape {
-  std::int64_t strata = 1, rows = 2, width = 1;
+  std::int64_t sets = 1, rows = 2, width = 1;
   double temperature = 1;
 };
 
@@ -189,15 +189,15 @@ struct MemoryUse {
   std::int64_t used = 0, peak = 0, reserved = 0;  // bytes
 };
 
-/// Work that a device recorded once and can replay: the same kernels on the same memory. Keeps alive the memory that
-/// was allocated while recording.
+/// Work that a device recorded once and can replay, such as a CUDA graph: the same kernels on the same memory. Keeps
+/// alive the memory that was allocated while recording.
 class Recording {
  public:
   virtual ~Recording() = default;
   virtual void replay() = 0;
 };
 
-/// What a device learned from running some work once, for recording the same work.
+/// What a device learned from a warm-up run of some work, for recording the same work.
 class Rehearsal {
  public:
   virtual ~Rehearsal() = default;
@@ -227,8 +227,8 @@ struct DeviceTraits {
   bool relu_bits = false;
   /// Convolutions of bf16 images prefer weights that are already bf16.
   bool bf16_weights = false;
-  /// Convolutions add without further passes over the result. Other devices need extra memory and a separate sum, and
-  /// may round in between.
+  /// Most convolutions add without further passes over the result. Other devices, and here our forward tensor kernel,
+  /// need extra memory and a separate sum, and may round in between.
   bool adds_convolutions = false;
 };
 
@@ -278,7 +278,8 @@ class Backend {
   virtual void reduce(Reduce op, Along along, std::int64_t rows, std::int64_t cols, ConstArray a, ConstArray b,
                       Array out) = 0;
 
-  // ---- movement. copy_block copies `rows` runs of `cols` elements between arrays of row lengths `*_stride`.
+  // ---- movement. An index out of range throws on the CPU; a GPU writes NaN, or skips the row (scatter_rows).
+  // copy_block copies `rows` runs of `cols` elements between arrays of row lengths `*_stride`.
   virtual void copy_block(std::int64_t rows, std::int64_t cols, ConstArray from, std::int64_t from_stride,
                           std::int64_t from_offset, Array to, std::int64_t to_stride, std::int64_t to_offset) = 0;
   /// (batch, rows, cols) -> (batch, cols, rows).
@@ -330,7 +331,7 @@ class Backend {
   virtual void l2_normalize_backward(std::int64_t rows, std::int64_t cols, double epsilon, ConstArray g, ConstArray u,
                                      ConstArray norm, Array gx) = 0;
 
-  // ---- losses of embeddings, f64 or f32. InfoNCE: s = u u^T / temperature; log_p, lse and g are (strata, rows).
+  // ---- losses of embeddings, f64 or f32. InfoNCE: s = u u^T / temperature; log_p, lse and g are (sets, rows).
   /// log_p[i] = s[i, positive of i] - lse[i]; lse[i] = log of the sum of exp(s[i, j]) over the candidates j.
   virtual void info_nce(const InfoNceShape& shape, ConstArray u, Array log_p, Array lse) = 0;
   /// gu = (E + E^T) u / temperature; E[i, j] = g[i] ([j is the positive] - exp(s[i, j] - lse[i])), E[i, i] = 0.

@@ -10,7 +10,7 @@ namespace vergence {
 
 class ConvTuning;  // kernels/conv_tuning.h
 
-/// `--cpu-conv`. `direct` forces f32 and bf16 convolutions; `winograd` f32 ones, where it exists.
+/// `--cpu-conv`. `direct`: always direct convolution. `winograd`: Winograd for all f32 convolutions that it supports.
 enum class CpuConv { automatic, direct, winograd };
 
 /// `--conv`. `cuda`: our own kernels. `cudnn`: cuDNN for every bf16 shape that it supports, our own kernels for the

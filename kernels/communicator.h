@@ -31,18 +31,17 @@ class Communicator {
   /// host's memory, x is added in rank order in Compute<T> (i32 as it is) and rounded once, so the bits depend neither
   /// on the size nor on how values travel. NCCL sums in an order of its own.
   void all_reduce(Backend& backend, ConstArray x, Array out);
-  /// Rank `root`'s x, on every rank. Any type.
+  /// Copies rank `root`'s x to every rank. Any type.
   void broadcast(Backend& backend, Array x, int root);
 
   /// all_reduce in place, through the host's memory with the same bits, but the work of the backend goes on meanwhile:
   /// `x` must not be read, written or released until `finish_sums`. Several sums may be under way, and other
   /// collectives may be called.
   void begin_sum(Backend& backend, Array x);
-  /// The end of all sums begun since the last call, which were of the same backend. Call it before the communicator's
-  /// end.
+  /// Ends all sums begun since the last call, all of the same backend. Call it before the communicator is destroyed.
   void finish_sums(Backend& backend);
 
-  /// For an error of this rank alone, after which the others get no answer: ends what its collectives wait for on the
+  /// For an error of this rank alone, after which it answers no other rank: aborts the collectives that wait on the
   /// device, so that the host can wait for the device. Returns at once; every later call throws.
   void abandon();
 

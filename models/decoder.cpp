@@ -102,12 +102,7 @@ Tensor Decoder::operator()(const Tensor& features, const ForwardMode& pass) cons
   return x;
 }
 
-std::int64_t Decoder::parameters() const {
-  std::int64_t sum = 0;
-  Decoder copy = *this;
-  copy.each([&](const std::string&, Tensor& tensor) { sum += tensor.size(); });
-  return sum;
-}
+std::int64_t Decoder::parameters() const { return parameter_count(*this); }
 
 double Decoder::flops(std::int64_t rows) const {
   double sum =

@@ -49,14 +49,14 @@ class EncoderSnapshot {
   Metadata metadata_;
 };
 
-/// The first channels' values, each as the shortest text of the same float.
+/// The first `channels` values, with `between` between them. Each text reads back as the same float.
 std::string channels_text(const ChannelValues& values, std::int64_t channels, const char* between);
 
 /// The metadata that say how the encoder's images were normalized, as JSON lists with one value per channel.
 Metadata normalization_of(const ChannelValues& mean, const ChannelValues& std, std::int64_t channels);
 
-/// Takes such a snapshot and writes it. Without `normalization_of` the encoder's images in `more`, whoever reads the
-/// file must be told their mean and standard deviation.
+/// Writes an EncoderSnapshot to `path`. `more` should include `normalization_of` the encoder's images: otherwise the
+/// file's readers must be told their mean and standard deviation.
 void save_encoder(const std::string& path, const Encoder& encoder, const Statistics& statistics, const Metadata& more);
 
 /// An encoder ready for evaluation: its weights are constants.

@@ -30,12 +30,7 @@ Tensor Mlp::operator()(const Tensor& x, const ForwardMode& pass) const {
   return y;
 }
 
-std::int64_t Mlp::parameters() const {
-  std::int64_t sum = 0;
-  Mlp copy = *this;
-  copy.each([&](const std::string&, Tensor& tensor) { sum += tensor.size(); });
-  return sum;
-}
+std::int64_t Mlp::parameters() const { return parameter_count(*this); }
 
 double Mlp::flops(std::int64_t rows) const {
   double sum = 0;

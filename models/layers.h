@@ -126,6 +126,15 @@ concept Model = requires(T& model, const Visit& visit) {
   model.each(visit, "");
 };
 
+/// The number of values in all parameters of a model.
+template <Model M>
+std::int64_t parameter_count(const M& model) {
+  std::int64_t sum = 0;
+  M copy = model;  // tensors are shared
+  copy.each([&](const std::string&, Tensor& tensor) { sum += tensor.size(); }, "");
+  return sum;
+}
+
 /// The parameters of several models in sequence. Their names must differ.
 template <Model First, Model... Rest>
 requires(sizeof...(Rest) > 0) std::vector<NamedTensor> parameters_of(First& first, Rest&... rest) {

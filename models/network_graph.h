@@ -1,5 +1,5 @@
 // A network as a graph of operations, for other programs' file formats (models/export). A family writes its forward
-// pass once, as a template over the pass: TensorPass computes it, and a NetworkGraph takes it down.
+// pass once, as a template over the pass: a TensorPass computes it, a NetworkGraph records it.
 #pragma once
 
 #include <string>
@@ -46,7 +46,7 @@ struct GraphConvBnOptions {
   bool relu = false;
 };
 
-/// Takes down a network's operations in the order in which they run in evaluation. A value is the name of a result.
+/// Records a network's operations in the order in which they run in evaluation. A value is the name of a result.
 class NetworkGraph {
  public:
   using Value = std::string;

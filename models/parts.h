@@ -12,8 +12,8 @@
 
 namespace vergence {
 
-/// f(model, x, pass) of a batch x, rows first, of which only x is kept; backward passes compute it again, without
-/// updating running statistics. `f` must be pure but for those.
+/// f(model, x, pass) of a batch x, rows first, keeping only x: backward passes call `f` again, without updating running
+/// statistics. That update is the only effect that `f` may have.
 template <Model M, class F>
 Tensor recomputed_model(const M& model, const Tensor& x, const ForwardMode& pass, const F& f) {
   M copy = model, constant = model;

@@ -18,7 +18,8 @@ Tensor view(const Tensor& both, int which);
 Tensor nt_xent(const Tensor& z, double temperature);
 
 /// NT-Xent with the likelihood averaged over T equally likely interventions (strata), z [T, 2N, D]: the mean over
-/// anchors i of -log((p_1i + ... + p_Ti) / T), where p_ti is the likelihood of row i in stratum t as in nt_xent.
+/// anchors i of -log((p_1i + ... + p_Ti) / T), where p_ti is the likelihood of row i in stratum t as in nt_xent. Our
+/// formula for ICL-MSR (docs/objectives/icl_msr.md). Throws UsageError unless N >= 2 and temperature > 0.
 Tensor stratified_nt_xent(const Tensor& z, double temperature);
 
 /// The same from the log likelihoods log p_ti [T, R]: -mean_i log((p_1i + ... + p_Ti) / T).

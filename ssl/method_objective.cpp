@@ -8,7 +8,7 @@ MethodObjective::MethodObjective(const ObjectiveSetup& setup, const std::string&
 void MethodObjective::train_with_base(const std::vector<Mlp*>& heads, const std::vector<NamedTensor>& more) {
   std::vector<Mlp*> all = base_->heads();
   all.insert(all.end(), heads.begin(), heads.end());
-  train(all, more);
+  set_trained(all, more);
 }
 
 void MethodObjective::prepare(const StepContext& context) {

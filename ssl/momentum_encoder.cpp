@@ -14,7 +14,7 @@ double MomentumSchedule::at(const StepContext& context) const {
 
 MomentumEncoder::MomentumEncoder(const Encoder& encoder, const std::vector<const Mlp*>& heads,
                                  const MomentumSchedule& schedule, DType activations)
-    : encoder_(encoder), schedule_(schedule), keep_(encoder.backend(), DType::f64) {
+    : encoder_(encoder), schedule_(schedule), momentum_(encoder.backend(), DType::f64) {
   for (const Mlp* head : heads) heads_.push_back(*head);
   std::vector<NamedTensor> copied = vergence::parameters_of(encoder_, "encoder.");
   for (Mlp& head : heads_)

@@ -29,9 +29,9 @@ class MomentumEncoder {
   MomentumEncoder& operator=(const MomentumEncoder&) = delete;
 
   /// The host's part of a step.
-  void prepare(const StepContext& context) { keep_.set(schedule_.at(context)); }
-  /// copy = keep copy + (1 - keep) trained, after the optimizer's step.
-  void follow(const ParameterSet& trained) { ema_update(parameters_, trained, keep_.tensor()); }
+  void prepare(const StepContext& context) { momentum_.set(schedule_.at(context)); }
+  /// copy = momentum * copy + (1 - momentum) * trained, after the optimizer's step.
+  void follow(const ParameterSet& trained) { ema_update(parameters_, trained, momentum_.tensor()); }
 
   /// Images -> features, constants. Ignores the running statistics of `pass`.
   Tensor features(const Tensor& images, ForwardMode pass) const;
@@ -47,7 +47,7 @@ class MomentumEncoder {
   std::vector<Mlp> heads_;
   MomentumSchedule schedule_;
   ParameterSet parameters_;
-  StepValue keep_;
+  StepValue momentum_;
 };
 
 }  // namespace vergence

@@ -48,7 +48,7 @@ Objective::Objective(const ObjectiveSetup& setup)
       micro_batch_(setup.options.micro_batch),
       optimizer_settings_(optimizer_settings(setup.options)) {}
 
-void Objective::train(const std::vector<Mlp*>& heads, const std::vector<NamedTensor>& more) {
+void Objective::set_trained(const std::vector<Mlp*>& heads, const std::vector<NamedTensor>& more) {
   heads_ = heads;
   std::vector<NamedTensor> all = parameters_of(encoder_, "encoder.");
   for (Mlp* head : heads)

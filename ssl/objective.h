@@ -1,8 +1,8 @@
-// An objective defines one training step. A new one needs a file in ssl/objectives and a recipe: see
-// docs/adding_an_objective.md. The base class has what all two-view objectives share: the encoder, its running
-// statistics, the optimizer and the one encoder call for both views. A derived class adds heads and the loss, and
-// passes everything it trains to `train` at the end of its constructor. Objectives on a base method derive from
-// MethodObjective (ssl/method_objective.h).
+// An objective defines one training step. To add one, write a file in ssl/objectives: docs/adding_an_objective.md.
+// The base class has what all two-view objectives share: the encoder, its running statistics, the optimizer and the one
+// encoder call for both views. A derived class adds heads and the loss, and passes everything it trains to
+// `set_trained` at the end of its constructor. Objectives on a base method derive from MethodObjective
+// (ssl/method_objective.h).
 #pragma once
 
 #include <functional>
@@ -34,7 +34,7 @@ struct ObjectiveSetup {
   DType weights = DType::f32;               // f64 only for gradient checks
   const TrainedEncoder* initial = nullptr;  // the encoder to start from; null: one with random weights
   Ranks ranks = {};                         // that share the batch, each with an equal part of its images
-  bool begun = false;  // the run goes on from a checkpoint: one of an earlier version may have had any options
+  bool begun = false;  // resumes a run; options that only earlier versions accepted are then allowed
 
   Init init() const { return {backend, static_cast<std::uint64_t>(options.seed), weights}; }
 };
@@ -49,10 +49,10 @@ struct ObjectiveState {
 /// The cost of one step.
 struct StepCost {
   std::int64_t encoder_parameters = 0, parameters = 0;  // parameters: all stored ones
-  double flops = 0;                                     // of the mean step: multiply-adds times two, both directions
+  double flops = 0;                                     // a step's mean: multiply-adds times two, both directions
   std::int64_t bytes = 0;                               // estimate: parameters, gradient, state, activations
   std::int64_t shared_bytes = 0;                        // the part of bytes that each of several ranks needs in full
-  double occasional = 0;                                // the part of flops that only steps of a kind above 0 do
+  double occasional = 0;                                // the part of flops of steps of a kind above 0
 };
 
 /// Images to look at, [rows x columns, H, W, C], row by row, normalized like the views.
@@ -111,7 +111,7 @@ class Objective {
  protected:
   /// Makes encoder, heads and `more`, in this order, the trained parameters. Call once, at the end of the constructor;
   /// none of them may move afterwards.
-  void train(const std::vector<Mlp*>& heads, const std::vector<NamedTensor>& more = {});
+  void set_trained(const std::vector<Mlp*>& heads, const std::vector<NamedTensor>& more = {});
   /// The trained model's forward pass: statistics per view, updates running statistics.
   ForwardMode pass();
   /// The same for heads: with --joint-head-norm both views are one batch.

@@ -180,8 +180,8 @@ void parse(CLI::App& app, int argc, const char* const* argv) {
   }
 }
 
-/// Before this process ends with an error that another one tells. Launchers end all processes once one has failed,
-/// and the other may not have told it yet: it may have to save first. Ends at once when the launcher asks for it.
+/// Waits a minute before this process ends with an error that another process reports: launchers end all processes
+/// once one has failed, and the other may have to save first. SIGTERM or SIGINT from the launcher ends the wait.
 void let_the_other_tell() {
   constexpr int milliseconds = 60'000;
   std::signal(SIGTERM, SIG_DFL);
@@ -236,6 +236,10 @@ int run_tool(CLI::App& app, int argc, const char* const* argv, const std::functi
     parse(app, argc, argv);
     return body();
   });
+}
+
+void print_notices(const std::vector<std::string>& notices) {
+  for (const std::string& notice : notices) std::fprintf(stderr, "notice: %s\n", printable(notice).c_str());
 }
 
 }  // namespace vergence

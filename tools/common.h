@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <string>
+#include <vector>
 
 // Of the command-line library CLI11.
 namespace CLI {
@@ -26,5 +27,8 @@ int run_tool(const std::string& tool, const std::function<int()>& body);
 /// The same, after parsing the arguments into `app`, which has the tool's name. For tools of one process: refuses to
 /// run as one of several that mpirun or torchrun started.
 int run_tool(CLI::App& app, int argc, const char* const* argv, const std::function<int()>& body);
+
+/// Prints each as a line "notice: ..." on stderr.
+void print_notices(const std::vector<std::string>& notices);
 
 }  // namespace vergence

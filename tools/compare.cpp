@@ -5,7 +5,6 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "engine/text/printable.h"
 #include "engine/text/words.h"
 #include "ssl/options/tool_options.h"
 #include "ssl/report/table.h"
@@ -41,12 +40,8 @@ int main(int argc, char** argv) {
   return vergence::run_tool(app, argc, argv, [&] {
     const std::vector<vergence::RunFiles> runs = vergence::read_runs(paths);
     const vergence::Comparison comparison = vergence::compare_runs(runs);
-    const auto show = [](const std::vector<std::string>& notices) {
-      for (const std::string& notice : notices)
-        std::fprintf(stderr, "notice: %s\n", vergence::printable(notice).c_str());
-    };
-    for (const vergence::RunFiles& run : runs) show(run.notices);
-    show(comparison.notices);
+    for (const vergence::RunFiles& run : runs) vergence::print_notices(run.notices);
+    vergence::print_notices(comparison.notices);
     std::fputs(vergence::table_text(comparison, format, columns()).c_str(), stdout);
     return 0;
   });

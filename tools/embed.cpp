@@ -130,8 +130,8 @@ int embed(const SubjectOptions& subject_options, const EmbedOptions& options) {
   return 0;
 }
 
-/// Refuses what a query would ignore: it writes no file, and the index says how its images are read. (How they are
-/// decoded it says only of image files.)
+/// Refuses options that a query would ignore: it writes no file, and the index says how to read its images. --jpeg and
+/// --decode are allowed, since only an index of image files says how they were decoded.
 void refuse_beside_query(const CLI::App& app) {
   for (const char* name : {"--type", "--normalize", "--workers", "--projector"})
     require_usage(app.count(name) == 0, name, ": --query writes no file, expected none");

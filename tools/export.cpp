@@ -1,4 +1,4 @@
-// export: an encoder for other programs: an ONNX file, or a folder for timm and the Hugging Face hub.
+// export: writes an encoder for other programs, as an ONNX file or as a folder for timm and the Hugging Face hub.
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>

@@ -28,8 +28,7 @@ struct PackOptions {
 void add_options(CLI::App& app, PackOptions& options) {
   app.add_option("DIR", options.directory, "folder of the images")->required();
   app.add_option("FILE", options.file, "file to make")->required();
-  app.add_option("--short-side", options.short_side,
-                 "larger images are shrunk until their short side is this; 0: none is")
+  app.add_option("--short-side", options.short_side, "short side to which larger images are shrunk; 0: keep all sizes")
       ->check(CLI::Range(0, 32768))
       ->capture_default_str();
   options.images.values.dataset = "image_folder";

@@ -50,12 +50,8 @@ int main(int argc, char** argv) {
     expect_no_other_file(out);
     vergence::ResultFile file(out);
     const std::vector<vergence::RunFiles> runs = vergence::read_runs(paths);
-    const auto show = [](const std::vector<std::string>& notices) {
-      for (const std::string& notice : notices)
-        std::fprintf(stderr, "notice: %s\n", vergence::printable(notice).c_str());
-    };
-    for (const vergence::RunFiles& run : runs) show(run.notices);
-    show(vergence::compare_runs(runs).notices);
+    for (const vergence::RunFiles& run : runs) vergence::print_notices(run.notices);
+    vergence::print_notices(vergence::compare_runs(runs).notices);
     const std::string page = vergence::report_page(runs, settings);
     file.write(page);
     std::printf("%s: %.1f KiB\n", vergence::printable(out).c_str(), static_cast<double>(page.size()) / 1024);

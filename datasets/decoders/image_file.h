@@ -1,7 +1,7 @@
 // Decodes image files: JPEG, PNG and BMP. A file's first bytes decide its format, never its name.
 // Like torchvision's default loader: three channels (repeats gray, drops transparency, converts CMYK), ignores EXIF
-// orientation and color profiles, and takes the upper 8 of 16 bits; but also of gray PNG files, whose values Pillow
-// limits to 255 instead.
+// orientation and color profiles, and takes the upper 8 of 16 bits. (Of gray 16-bit PNG files, Pillow clips the values
+// to 255 instead.)
 #pragma once
 
 #include <cstdint>

@@ -46,8 +46,8 @@ struct SourceCost {
 };
 SourceCost cost_of_source(const SourceSetup& setup);
 
-/// A DeviceSource on a device that records and can hold the images (why_not_on), else a HostSource. Throws UsageError
-/// for settings out of range and unreadable images.
+/// A DeviceSource on a device that makes views and can hold the images (why_not_on), else a HostSource. Throws
+/// UsageError for settings out of range and unreadable images.
 std::unique_ptr<BatchSource> make_batch_source(const SourceSetup& setup);
 
 }  // namespace vergence

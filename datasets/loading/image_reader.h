@@ -27,8 +27,8 @@ class ImageReader {
   /// Throws UsageError, beginning with the file's name, for an unreadable image.
   void make_views(std::int64_t index, std::span<const WantedView> views);
 
-  /// The same, but under BadImagePolicy::skip adds an unreadable image to the bad ones and returns nullopt, for those
-  /// added before without trying: all that is judged is of the same images.
+  /// The same, but under BadImagePolicy::skip records an unreadable image as bad and returns nullopt. Images that are
+  /// recorded already are not tried again, so that all evaluations use the same ones.
   std::optional<std::int64_t> try_views(std::int64_t index, std::span<const WantedView> views);
 
   /// The same, but names an unreadable image and uses the next one that is readable for these views; returns the index

@@ -92,7 +92,7 @@ class PickleMachine {
     stack_.pop_back();
     return top;
   }
-  /// A list or dict, or an object of a class derived from one, whose items are left out.
+  /// A list or dict. Also an object of a derived class, whose items are not read.
   Value* container(Kind kind, const char* what) {
     const bool derived = stack_.size() > floor() && stack_.back()->kind == Kind::object;
     return top(derived ? Kind::object : kind, what);
@@ -220,7 +220,7 @@ class PickleMachine {
     }
   }
 
-  /// The number that `digits` hexadecimal digits from `first` on form; otherwise fails with this message.
+  /// Parses `digits` hexadecimal digits from `first` on; fails with the message `otherwise` if they are not there.
   std::uint32_t escaped(std::string_view text, std::size_t first, std::size_t digits, const char* otherwise) const {
     const std::optional<std::uint32_t> value =
         first + digits <= text.size() ? hexadecimal_of(text.substr(first, digits)) : std::nullopt;

@@ -1,6 +1,6 @@
-// Reads Python's pickle files as plain data and executes nothing: an import becomes a name, an object the parts to
-// build it from, an OrderedDict a dict. NumPy's arrays: datasets/readers/pickled_array.h; PyTorch's tensors:
-// models/weights/torch_checkpoint.h.
+// Reads Python's pickle files as plain data, without executing anything: an import becomes a name, an object becomes
+// the parts to build it from, an OrderedDict becomes a dict. NumPy's arrays: datasets/readers/pickled_array.h;
+// PyTorch's tensors: models/weights/torch_checkpoint.h.
 #pragma once
 
 #include <cstdint>

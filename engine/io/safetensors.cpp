@@ -11,6 +11,7 @@
 #include "engine/io/files.h"
 #include "engine/text/printable.h"
 #include "engine/text/utf8.h"
+#include "engine/text/words.h"
 
 namespace vergence {
 namespace {
@@ -28,12 +29,6 @@ std::int64_t bytes_of(const std::vector<std::int64_t>& shape, std::int64_t eleme
     if (__builtin_mul_overflow(bytes, extent, &bytes)) return -1;
   }
   return bytes;
-}
-
-std::string shape_text(const std::vector<std::int64_t>& shape) {
-  std::string text = "[";
-  for (const std::int64_t extent : shape) text += (text.size() > 1 ? ", " : "") + std::to_string(extent);
-  return text + "]";
 }
 
 /// The order on disk: larger elements first, otherwise as given. So every tensor is aligned to its elements.
@@ -57,7 +52,7 @@ std::string header_of(const std::vector<const TensorEntry*>& order, const Metada
     const std::int64_t element = safetensors_size_of(tensor->dtype);
     require(element > 0, path, ": tensor '", tensor->name, "': unknown type ", tensor->dtype);
     require(bytes_of(tensor->shape, element) == tensor->bytes, path, ": tensor '", tensor->name, "': ", tensor->bytes,
-            " bytes given for ", tensor->dtype, " ", shape_text(tensor->shape));
+            " bytes given for ", tensor->dtype, " ", sizes_text(tensor->shape));
     require(seen.insert(tensor->name).second && tensor->name != "__metadata__", path, ": tensor '", tensor->name,
             "' is given twice or has a reserved name");
     require(is_utf8(tensor->name), path, ": the tensor name '", shortened(tensor->name), "' is not UTF-8");
@@ -69,6 +64,16 @@ std::string header_of(const std::vector<const TensorEntry*>& order, const Metada
   text.append((8 - text.size() % 8) % 8, ' ');
   require(text.size() <= largest_header, path, ": the header would be over 100 MB");
   return text;
+}
+
+/// The file's bytes before the data: the header's length in 8 bytes, then the header.
+std::string file_start(const std::vector<const TensorEntry*>& order, const Metadata& metadata,
+                       const std::string& path) {
+  const std::string header = header_of(order, metadata, path);
+  const std::uint64_t length = header.size();
+  std::string bytes(length_bytes, 0);
+  std::memcpy(bytes.data(), &length, length_bytes);
+  return bytes + header;
 }
 
 /// Parses the header and rejects duplicate keys, of which the JSON library would keep only the last.
@@ -121,7 +126,7 @@ TensorEntry parse_tensor(const std::string& path, const std::string& name, const
                 " run backwards");
   entry.bytes = end - begin;
   require_usage(bytes_of(entry.shape, element) == entry.bytes, path, ": tensor '", shortened(name), "': ", entry.dtype,
-                " ", shortened(shape_text(entry.shape)), " does not have ", entry.bytes, " bytes");
+                " ", shortened(sizes_text(entry.shape)), " does not have ", entry.bytes, " bytes");
   // Form the pointer only after checking that the offsets are within the file.
   entry.data = data;
   return entry;
@@ -188,20 +193,14 @@ std::string safetensors_header(const std::vector<TensorEntry>& tensors, const Me
   const auto order = disk_order(tensors);
   for (std::size_t i = 0; i < order.size(); ++i)
     require(order[i] == &tensors[i], "safetensors header: tensor '", tensors[i].name, "' lies behind smaller elements");
-  const std::string header = header_of(order, metadata, "safetensors header");
-  const std::uint64_t length = header.size();
-  std::string bytes(length_bytes, 0);
-  std::memcpy(bytes.data(), &length, length_bytes);
-  return bytes + header;
+  return file_start(order, metadata, "safetensors header");
 }
 
 void write_safetensors(const std::string& path, const std::vector<TensorEntry>& tensors, const Metadata& metadata) {
   const auto order = disk_order(tensors);
-  const std::string header = header_of(order, metadata, path);
-  const std::uint64_t length = header.size();
+  const std::string start = file_start(order, metadata, path);
   AtomicFile file(path);
-  file.write(&length, length_bytes);
-  file.write(header);
+  file.write(start);
   for (const TensorEntry* tensor : order) file.write(tensor->data, tensor->bytes);
   file.commit();
 }
@@ -260,7 +259,7 @@ const TensorEntry& SafetensorsFile::at(std::string_view name, std::string_view d
   const TensorEntry* tensor = find(name);
   require_usage(tensor != nullptr, path_, ": there is no tensor '", name, "'");
   require_usage(tensor->dtype == dtype && tensor->shape == shape, path_, ": tensor '", name, "' is ", tensor->dtype,
-                " ", shortened(shape_text(tensor->shape)), ", expected ", dtype, " ", shape_text(shape));
+                " ", shortened(sizes_text(tensor->shape)), ", expected ", dtype, " ", sizes_text(shape));
   return *tensor;
 }
 

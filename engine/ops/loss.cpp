@@ -34,10 +34,10 @@ Tensor composed_set(const Tensor& g, const Tensor& u, double temperature) {
 }
 
 Tensor info_nce_composed_backward(const Tensor& g, const Tensor& u, const InfoNceShape& shape) {
-  const Tensor all_g = reshape(g, {shape.strata * shape.rows}),
-               all_u = reshape(u, {shape.strata * shape.rows, shape.width});
+  const Tensor all_g = reshape(g, {shape.sets * shape.rows}),
+               all_u = reshape(u, {shape.sets * shape.rows, shape.width});
   Tensors sets;
-  for (std::int64_t set = 0; set < shape.strata; ++set)
+  for (std::int64_t set = 0; set < shape.sets; ++set)
     sets.push_back(composed_set(slice(all_g, 0, set * shape.rows, shape.rows),
                                 slice(all_u, 0, set * shape.rows, shape.rows), shape.temperature));
   return reshape(concat(sets, 0), u.shape);
@@ -84,9 +84,9 @@ Tensor info_nce(const Tensor& u, double temperature) {
           "info_nce: expected rows and their positives as [2N, d] or [T, 2N, d], got ", u.shape);
   require_master("info_nce", u);
   InfoNceShape shape;
-  shape.strata = rank == 3 ? u.shape[0] : 1, shape.rows = u.shape[-2], shape.width = u.cols();
+  shape.sets = rank == 3 ? u.shape[0] : 1, shape.rows = u.shape[-2], shape.width = u.cols();
   shape.temperature = temperature;
-  Tensor log_p = empty(u.backend(), rank == 3 ? Shape{shape.strata, shape.rows} : Shape{shape.rows}, u.dtype);
+  Tensor log_p = empty(u.backend(), rank == 3 ? Shape{shape.sets, shape.rows} : Shape{shape.rows}, u.dtype);
   const Tensor lse = empty_like(log_p);
   u.backend().info_nce(shape, u.array(), log_p.array(), lse.array());
   record("info_nce", {u}, {u, lse}, {&log_p},
@@ -99,6 +99,21 @@ namespace {
 /// x y^T w, through x y^T or y^T w, whichever the shape favors.
 Tensor through(const Tensor& x, const Tensor& y, const Tensor& w, bool gram) {
   return gram ? matmul(matmul(x, y, false, true), w) : matmul(x, matmul(y, w, true, false));
+}
+
+/// A view's embeddings z and the cotangent a of their gradient.
+struct ViewCotangent {
+  const Tensor &z, &a;
+};
+
+/// The part of the double backward for `own` that sums over all elements of the correlation matrix:
+/// other other^T a_own + (other a_other^T + a_other other^T) own.
+Tensor everywhere(const ViewCotangent& own, const ViewCotangent& other, bool gram) {
+  if (!gram)
+    return through(other.z, other.z, own.a, false) + through(other.z, other.a, own.z, false) +
+           through(other.a, other.z, own.z, false);
+  const Tensor mixed = matmul(other.z, other.a, false, true);
+  return through(other.z, other.z, own.a, true) + matmul(mixed + transpose(mixed), own.z);
 }
 
 /// The double backward, per view and with every result times N^2 / 2. Cotangents a1, a2 of gz1, gz2.
@@ -118,18 +133,12 @@ Tensors cross_correlation_double_backward(const CrossCorrelationShape& shape, co
     d_beta = twice * all - 2 * dot(c_ii, t_ii);
   }
   if (c.need(2)) {
-    const auto off = [&](const Tensor& own, const Tensor& other, const Tensor& a_own, const Tensor& a_other) {
-      if (!shape.gram)
-        return through(other, other, a_own, false) + through(other, a_other, own, false) +
-               through(a_other, other, own, false);
-      const Tensor mixed = matmul(other, a_other, false, true);
-      return through(other, other, a_own, true) + matmul(mixed + transpose(mixed), own);
-    };
     const Tensor by_z = (alpha - beta) * t_ii, by_a = alpha * (c_ii - 1.0) - beta * c_ii;
-    const auto whole = [&](const Tensor& products, const Tensor& other, const Tensor& a_other) {
-      return twice * (products * beta) + 2 * inverse * (other * by_z + a_other * by_a);
+    const auto of_view = [&](const ViewCotangent& own, const ViewCotangent& other) {
+      return twice * (everywhere(own, other, shape.gram) * beta) + 2 * inverse * (other.z * by_z + other.a * by_a);
     };
-    dz = concat({whole(off(z1, z2, a1, a2), z2, a2), whole(off(z2, z1, a2, a1), z1, a1)}, 0);
+    const ViewCotangent first{z1, a1}, second{z2, a2};
+    dz = concat({of_view(first, second), of_view(second, first)}, 0);
   }
   return {d_alpha, d_beta, dz};
 }

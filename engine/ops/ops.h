@@ -3,7 +3,7 @@
 //
 // Elementwise binary ops broadcast a one-element tensor to any shape, [C] over the rows of [..., C], and [..., 1] over
 // the columns of [..., C]. Both sides must have the same dtype. `place`: a tensor of the result's shape and type whose
-// memory receives the result.
+// memory receives the result. Master: the type master_of(x.dtype), f32 or f64 (kernels/types.h).
 #pragma once
 
 #include <optional>
@@ -32,7 +32,7 @@ Tensor log(const Tensor& x);
 Tensor sqrt(const Tensor& x);
 Tensor reciprocal(const Tensor& x);
 Tensor abs(const Tensor& x);
-/// max(x, low); gradient 0 below.
+/// max(x, low); gradient 0 where x <= low (PyTorch: where x < low).
 Tensor clamp_min(const Tensor& x, double low);
 /// To another floating-point type; the cotangent is cast back.
 Tensor cast(const Tensor& x, DType dtype);
@@ -75,7 +75,7 @@ Tensor sum_to(const Tensor& x, const Shape& shape);
 /// Largest value of each row, [..., 1]; a constant (not differentiable).
 Tensor max_cols(const Tensor& x);
 
-// ---- movement (move.cpp)
+// ---- movement (move.cpp). An index out of range throws on the CPU; a GPU writes NaN, or skips the row (scatter_rows).
 Tensor reshape(const Tensor& x, const Shape& shape);
 /// Concatenates along `axis`.
 Tensor concat(const Tensors& parts, int axis);
@@ -145,16 +145,19 @@ Tensor batch_norm_eval(const Tensor& x, const Tensor& gamma, const Tensor& beta,
                        const Tensor& variance, const BatchNormOptions& options = {});
 /// Scales rows to unit length: x / max(|x|, epsilon).
 Tensor l2_normalize(const Tensor& x, double epsilon = 1e-12);
+/// Over the last axis.
 Tensor log_softmax(const Tensor& x);
 Tensor softmax(const Tensor& x);
 /// Mean over rows of -log softmax(logits)[target]; targets i32 [R].
 Tensor cross_entropy(const Tensor& logits, const Tensor& targets);
 
-// ---- pooling (pool.cpp)
+// ---- pooling (pool.cpp): [N,H,W,C] -> [N,H',W',C], H' = (H + 2 padding - kernel) / stride + 1, rounded down
 struct PoolOptions {
   std::int64_t kernel = 2, stride = 2, padding = 0;
 };
+/// Padding never wins; of equal values the first gets the gradient.
 Tensor max_pool(const Tensor& x, const PoolOptions& pool);
+/// The mean over a window's pixels inside the image (PyTorch's count_include_pad=False).
 Tensor average_pool(const Tensor& x, const PoolOptions& pool);
 /// [N,H,W,C] -> [N,C], in x's type or, if requested, its master type.
 Tensor global_average_pool(const Tensor& x, std::optional<DType> dtype = {});

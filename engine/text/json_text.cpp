@@ -15,8 +15,7 @@ void store_strings(nlohmann::ordered_json& value) {
   }
 }
 
-/// Whether brackets lie deeper in each other than in any file of ours: whoever walks such a value by recursion would
-/// run out of stack.
+/// True if brackets nest deeper than in any file of ours: recursion over such a value would overflow the stack.
 bool is_too_deep(std::string_view text) {
   constexpr int deepest = 100;
   int depth = 0;

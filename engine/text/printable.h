@@ -11,7 +11,7 @@ namespace vergence {
 /// like. Printable text stays as it is. Every message of a tool goes through this before it is printed.
 std::string printable(std::string_view text);
 
-/// The same, shortened: of more than `max_bytes` bytes only the first, in whole characters, then "...".
+/// The same, but cuts `text` after at most `max_bytes` bytes, between characters, and then adds "...".
 std::string shortened(std::string_view text, std::size_t max_bytes = 100);
 
 }  // namespace vergence

@@ -19,7 +19,13 @@ std::string listed(const std::vector<std::string>& names);
 /// "a, b or c".
 std::string alternatives(const std::vector<std::string>& names);
 
-/// The whole of `text` as a number of this type; none if it is anything else.
+/// "[2, 3]".
+std::string sizes_text(const std::vector<std::int64_t>& sizes);
+
+/// The field of a CSV file (RFC 4180): in quotation marks where it needs them.
+std::string csv_field(const std::string& text);
+
+/// `text` as a number of this type, or none if not all of it is one number.
 template <class Number>
 std::optional<Number> number_of(std::string_view text) {
   Number value{};
@@ -30,7 +36,7 @@ std::optional<Number> number_of(std::string_view text) {
 /// The shortest text that `number_of` reads as the same value.
 std::string shortest_text(double value);
 
-/// The whole of `text` as hexadecimal digits.
+/// `text` as a hexadecimal number, or none if not all of it is hexadecimal digits.
 std::optional<std::uint32_t> hexadecimal_of(std::string_view text);
 
 }  // namespace vergence

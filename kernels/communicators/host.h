@@ -43,6 +43,7 @@ class HostCommunicator : public Communicator {
   virtual void gather(const void* part, void* whole, std::int64_t bytes) = 0;
   /// Part r of `from` goes to rank r; part r of `to` comes from rank r. `bytes` each.
   virtual void exchange(const void* from, void* to, std::int64_t bytes) = 0;
+  /// Copies rank `root`'s x to every rank.
   virtual void spread(void* x, std::int64_t bytes, int root) = 0;
 
  private:

@@ -8,6 +8,7 @@
 // FLOP, forward and backward: 6 N D^2 or 12 N^2 D. Bound by the matrix products.
 #include "kernels/cpu/backend.h"
 #include "kernels/cpu/loops.h"
+#include "kernels/cpu/typed_product.h"
 #include "kernels/cpu/workspace.h"
 
 namespace vergence {
@@ -15,17 +16,12 @@ namespace {
 
 /// The operands of one call, of type T.
 template <class T>
-struct Call {
+struct CrossCorrelationCall {
   Backend& backend;
   CrossCorrelationShape shape;
 
   std::int64_t size() const { return shape.rows * shape.cols; }
   static std::int64_t bytes(std::int64_t count) { return count * static_cast<std::int64_t>(sizeof(T)); }
-  void product(bool transpose_a, bool transpose_b, std::int64_t m, std::int64_t n, std::int64_t k, const T* a,
-               const T* b, T* out) const {
-    const DType type = dtype_of<T>();
-    backend.gemm(transpose_a, transpose_b, m, n, k, {a, m * k, type}, {b, k * n, type}, {}, {out, m * n, type});
-  }
 
   /// N^2 sum_ij c_ij^2, computed a few rows of both Gram matrices at a time; writes N c_ii to `c_ii`.
   double gram_sum(const T* z1, const T* z2, T* c_ii) const {
@@ -35,8 +31,8 @@ struct Call {
     double sum = 0;
     for (std::int64_t first = 0; first < shape.rows; first += most) {
       const std::int64_t rows = std::min(most, shape.rows - first);
-      product(false, true, rows, shape.rows, cols, z1 + first * cols, z1, k1);
-      product(false, true, rows, shape.rows, cols, z2 + first * cols, z2, k2);
+      cpu::product(backend, false, true, rows, shape.rows, cols, z1 + first * cols, z1, k1);
+      cpu::product(backend, false, true, rows, shape.rows, cols, z2 + first * cols, z2, k2);
       sum += cpu::sum_all(rows * shape.rows, [=](std::int64_t i) { return k1[i] * k2[i]; });
     }
     const auto dots = cpu::column_sums<1, T>(1, shape.rows, cols,
@@ -48,7 +44,7 @@ struct Call {
   /// Writes F to `factor` and N c_ii to `c_ii`; returns the sum of F's squares.
   double direct_sum(const T* z1, const T* z2, T* factor, T* c_ii) const {
     const std::int64_t cols = shape.cols;
-    product(true, false, cols, cols, shape.rows, z1, z2, factor);
+    cpu::product(backend, true, false, cols, cols, shape.rows, z1, z2, factor);
     for (std::int64_t i = 0; i < cols; ++i) {
       c_ii[i] = factor[i * (cols + 1)];
       factor[i * (cols + 1)] = 0;
@@ -60,16 +56,16 @@ struct Call {
   void products(const T* z1, const T* z2, const T* factor, T* g1, T* g2) const {
     const std::int64_t rows = shape.rows, cols = shape.cols;
     if (!shape.gram) {
-      product(false, true, rows, cols, cols, z2, factor, g1);
-      product(false, false, rows, cols, cols, z1, factor, g2);
+      cpu::product(backend, false, true, rows, cols, cols, z2, factor, g1);
+      cpu::product(backend, false, false, rows, cols, cols, z1, factor, g2);
       return;
     }
     const Workspace memory(backend, bytes(rows * rows));
     T* gram = memory.as<T>();
-    product(false, true, rows, rows, cols, z2, z2, gram);
-    product(false, false, rows, cols, rows, gram, z1, g1);
-    product(false, true, rows, rows, cols, z1, z1, gram);
-    product(false, false, rows, cols, rows, gram, z2, g2);
+    cpu::product(backend, false, true, rows, rows, cols, z2, z2, gram);
+    cpu::product(backend, false, false, rows, cols, rows, gram, z1, g1);
+    cpu::product(backend, false, true, rows, rows, cols, z1, z1, gram);
+    cpu::product(backend, false, false, rows, cols, rows, gram, z2, g2);
   }
 };
 
@@ -79,8 +75,8 @@ void CpuBackend::cross_correlation_loss(const CrossCorrelationShape& shape, Cons
                                         Array off_diagonal, Array c_ii, Array factor) {
   with_master(z.dtype, [&](auto zero) {
     using T = decltype(zero);
-    const Call<T> call{*this, shape};
-    const Workspace unkept(*this, shape.gram || factor ? 0 : Call<T>::bytes(shape.cols * shape.cols));
+    const CrossCorrelationCall<T> call{*this, shape};
+    const Workspace unkept(*this, shape.gram || factor ? 0 : CrossCorrelationCall<T>::bytes(shape.cols * shape.cols));
     const T *z1 = z.as<T>(), *z2 = z1 + call.size();
     T* c = c_ii.as<T>();
     const double squares =
@@ -102,7 +98,7 @@ void CpuBackend::cross_correlation_loss_backward(const CrossCorrelationShape& sh
                                                  ConstArray factor, Array gz) {
   with_master(z.dtype, [&](auto zero) {
     using T = decltype(zero);
-    const Call<T> call{*this, shape};
+    const CrossCorrelationCall<T> call{*this, shape};
     const T *z1 = z.as<T>(), *z2 = z1 + call.size(), *c = c_ii.as<T>();
     T *gz1 = gz.as<T>(), *gz2 = gz1 + call.size();
     call.products(z1, z2, factor.as<T>(), gz1, gz2);

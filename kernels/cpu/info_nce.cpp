@@ -10,6 +10,7 @@
 
 #include "kernels/cpu/backend.h"
 #include "kernels/cpu/loops.h"
+#include "kernels/cpu/typed_product.h"
 #include "kernels/cpu/workspace.h"
 #include "kernels/shared/exact_exp.h"
 
@@ -32,9 +33,9 @@ std::int64_t tile_rows(const InfoNceShape& shape) {
 
 /// The operands and products of one call, of type T.
 template <class T>
-class Call {
+class InfoNceCall {
  public:
-  Call(Backend& backend, const InfoNceShape& shape, int matrices)
+  InfoNceCall(Backend& backend, const InfoNceShape& shape, int matrices)
       : backend_(backend),
         shape_(shape),
         scale_(static_cast<T>(1 / shape.temperature)),
@@ -48,7 +49,7 @@ class Call {
 
   template <class Visit>
   void for_tiles(const Visit& visit) const {
-    for (std::int64_t set = 0; set < shape_.strata; ++set)
+    for (std::int64_t set = 0; set < shape_.sets; ++set)
       for (std::int64_t first = 0; first < shape_.rows; first += tile_rows(shape_))
         visit(Tile{set * shape_.rows, first, std::min(tile_rows(shape_), shape_.rows - first)});
   }
@@ -63,20 +64,16 @@ class Call {
 
   /// out = x[tile] y^T over the whole set.
   void scores(const Tile& tile, const T* x, const T* y, T* out) const {
-    product(true, tile.rows, shape_.rows, shape_.width, x + (tile.before + tile.first) * shape_.width,
-            y + tile.before * shape_.width, out);
+    cpu::product(backend_, false, true, tile.rows, shape_.rows, shape_.width,
+                 x + (tile.before + tile.first) * shape_.width, y + tile.before * shape_.width, out);
   }
   /// out = weights x of the whole set.
   void combine(const Tile& tile, const T* weights, const T* x, T* out) const {
-    product(false, tile.rows, shape_.width, shape_.rows, weights, x + tile.before * shape_.width, out);
+    cpu::product(backend_, false, false, tile.rows, shape_.width, shape_.rows, weights, x + tile.before * shape_.width,
+                 out);
   }
 
  private:
-  void product(bool transpose_b, std::int64_t m, std::int64_t n, std::int64_t k, const T* a, const T* b, T* out) const {
-    const DType type = dtype_of<T>();
-    backend_.gemm(false, transpose_b, m, n, k, {a, m * k, type}, {b, k * n, type}, {}, {out, m * n, type});
-  }
-
   Backend& backend_;
   const InfoNceShape& shape_;
   T scale_;
@@ -137,7 +134,7 @@ void CpuBackend::info_nce(const InfoNceShape& shape, ConstArray u, Array log_p, 
   if (u.size == 0) return;
   with_master(u.dtype, [&](auto zero) {
     using T = decltype(zero);
-    const Call<T> call(*this, shape, 1);
+    const InfoNceCall<T> call(*this, shape, 1);
     const T* pu = u.as<T>();
     T *p_log = log_p.as<T>(), *p_lse = lse.as<T>(), *products = call.matrix(0);
     call.for_tiles([&](const Tile& tile) {
@@ -154,7 +151,7 @@ void CpuBackend::info_nce_backward(const InfoNceShape& shape, ConstArray g, Cons
   if (u.size == 0) return;
   with_master(u.dtype, [&](auto zero) {
     using T = decltype(zero);
-    const Call<T> call(*this, shape, 1);
+    const InfoNceCall<T> call(*this, shape, 1);
     const T *pg = g.as<T>(), *pu = u.as<T>(), *p_lse = lse.as<T>();
     T *pgu = gu.as<T>(), *products = call.matrix(0);
     call.for_tiles([&](const Tile& tile) {
@@ -173,8 +170,8 @@ void CpuBackend::info_nce_double_backward(const InfoNceShape& shape, ConstArray 
   if (u.size == 0) return;
   with_master(u.dtype, [&](auto zero) {
     using T = decltype(zero);
-    const Call<T> call(*this, shape, 3);
-    const Workspace means(*this, shape.strata * shape.rows * static_cast<std::int64_t>(sizeof(T)));
+    const InfoNceCall<T> call(*this, shape, 3);
+    const Workspace means(*this, shape.sets * shape.rows * static_cast<std::int64_t>(sizeof(T)));
     const T *pa = a.as<T>(), *pg = g.as<T>(), *pu = u.as<T>(), *p_lse = lse.as<T>();
     T *pdg = dg.as<T>(), *pdu = du.as<T>(), *m = means.as<T>();
     T *products = call.matrix(0), *au = call.matrix(1), *ua = call.matrix(2);

@@ -31,12 +31,12 @@ constexpr int slab = 2 * tile;  // columns of the result per block
 /// The data of a call and their division among blocks.
 template <class Real>
 struct Work {
-  std::int64_t strata, rows, width;
+  std::int64_t sets, rows, width;
   Real scale;  // 1 / temperature
   const Real* u;
   std::int64_t row_tiles, shares, columns;  // columns of each share, whole tiles
 
-  VERGENCE_BOTH std::int64_t all_rows() const { return strata * rows; }
+  VERGENCE_BOTH std::int64_t all_rows() const { return sets * rows; }
   __device__ std::int64_t positive(std::int64_t row) const { return row < rows / 2 ? row + rows / 2 : row - rows / 2; }
   /// The rows of x in the set whose first row is `before`, as vectors to multiply with each other ...
   __device__ Vectors<Real> rows_of(const Real* x, std::int64_t before) const {
@@ -50,16 +50,11 @@ struct Work {
 
 template <class Real>
 Work<Real> work_of(const InfoNceShape& shape, const Real* u) {
-  Work<Real> work{shape.strata,
-                  shape.rows,
-                  shape.width,
-                  static_cast<Real>(1 / shape.temperature),
-                  u,
-                  ceil_div(shape.rows, tile),
-                  1,
-                  0};
+  Work<Real> work{
+      shape.sets, shape.rows, shape.width, static_cast<Real>(1 / shape.temperature), u, ceil_div(shape.rows, tile),
+      1,          0};
   constexpr std::int64_t wanted_blocks = 256;
-  const std::int64_t share_count = ceil_div(wanted_blocks, work.row_tiles * shape.strata);
+  const std::int64_t share_count = ceil_div(wanted_blocks, work.row_tiles * shape.sets);
   work.columns = ceil_div(work.row_tiles, share_count) * tile;
   work.shares = ceil_div(shape.rows, work.columns);
   return work;
@@ -345,7 +340,7 @@ unsigned row_blocks(const Work<Real>& work) {
 }
 template <class Real>
 unsigned part_blocks(const Work<Real>& work) {
-  return static_cast<unsigned>(work.strata * work.row_tiles * work.shares);
+  return static_cast<unsigned>(work.sets * work.row_tiles * work.shares);
 }
 
 /// Computes gu, or with `second` du, and adds up the shares.
@@ -365,7 +360,7 @@ void gradient(Device& device, const Work<Real>& work, const RowValues<Real>& val
 
 /// True if the first order stores its scores: enough rows that the library's products are worth their launches, but few
 /// enough that the scores mostly stay in L2.
-bool scores_fit(const InfoNceShape& shape) { return shape.strata == 1 && shape.rows >= 512 && shape.rows <= 4096; }
+bool scores_fit(const InfoNceShape& shape) { return shape.sets == 1 && shape.rows >= 512 && shape.rows <= 4096; }
 
 constexpr int score_threads = 256;
 

@@ -62,8 +62,8 @@ struct ResizeFilter {
   }
 };
 
-/// The rows, or columns, of an image that a view reads: those of the crop, or, if the whole image is resized to a short
-/// side, those of its center; offsets are rounded as in torchvision's CenterCrop. `other`: the image's other side.
+/// The rows (or columns) of an image that a view reads: the crop's or, if the short side is resized, the center's, with
+/// offsets rounded as in torchvision's CenterCrop. `other`: the image's other side.
 VERGENCE_BOTH inline Stretch view_stretch(const ViewSettings& settings, std::int32_t first, std::int32_t length,
                                           std::int32_t other) {
   if (!settings.whole_image || settings.resize == 0) return {first, length, 0, static_cast<float>(length)};

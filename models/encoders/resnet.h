@@ -77,10 +77,10 @@ struct ResNet final : EncoderNetwork {
   void renew_stem(EncoderSettings& any, const Init& init) override;
 };
 
-/// A ResNet with the default initial weights of PyTorch's layers, keyed by seed and name. Convolutions of torchvision's
-/// ResNet (so solo-learn's) are normal with variance 2 / fan out; here it is 1 / (3 fan in), mostly smaller. Under
-/// batch norm a scale changes no output, but smaller weights turn further in a step: the effective learning rate starts
-/// higher. Throws UsageError like `check`.
+/// A ResNet with the default initial weights of PyTorch's layers, keyed by seed and name: convolutions are uniform with
+/// variance 1 / (3 fan in). Those of torchvision's ResNet (and so solo-learn's) are normal with variance 2 / fan out,
+/// mostly larger. Batch norm hides the scale from the outputs, but smaller weights change direction more in a step:
+/// the effective learning rate starts higher. Throws UsageError like `check`.
 ResNet make_resnet(const ResNetSettings& settings, const Init& init);
 
 }  // namespace vergence

@@ -54,12 +54,6 @@ std::set<std::string> prefixes_of(const std::vector<StoredTensor>& tensors) {
   return prefixes;
 }
 
-std::string sizes_text(const Sizes& sizes) {
-  std::string text = "[";
-  for (const std::int64_t size : sizes) text += (text.size() > 1 ? ", " : "") + std::to_string(size);
-  return text + "]";
-}
-
 /// How many values the tensors have together, at most 2^50.
 std::int64_t values_in(const std::vector<StoredTensor>& tensors) {
   constexpr std::int64_t most = std::int64_t{1} << 50;
@@ -129,11 +123,54 @@ std::vector<const EncoderFamily*> recognizing_families(const std::string& encode
   return families;
 }
 
-struct Found {
+struct FoundEncoder {
   std::string prefix;
   Layout layout;
   EncoderSettings settings;
 };
+
+/// The encoder whose tensors' names begin with `prefix`, if there is one. Throws UsageError for a variant of a family
+/// that is none of its encoders.
+std::optional<FoundEncoder> recognized_under(const std::string& prefix, const TensorFile& file, const Places& places,
+                                             const EncoderSettings& like, bool stem_given) {
+  std::string refusal;
+  for (const Layout layout : layouts)
+    for (const EncoderFamily* family : recognizing_families(like.encoder)) {
+      const auto shape_of = [&](const std::string& name) {
+        const auto place = places.find(prefix + layout(name));
+        return place == places.end() ? nullptr : &file.tensors()[place->second].shape;
+      };
+      const bool solo_learns = !stem_given && layout == layouts[0] && is_solo_learns(prefix, places);
+      try {
+        const auto settings = family->recognize(shape_of, solo_learns ? with_solo_learns_stem(*family, like) : like);
+        if (settings) return FoundEncoder{prefix, layout, *settings};
+      } catch (const UsageError& error) {
+        if (refusal.empty()) refusal = error.what();
+      }
+    }
+  require_usage(refusal.empty(), file.path(), ": ", prefix.empty() ? "" : join("under ", quoted(prefix), ": "),
+                refusal);
+  return std::nullopt;
+}
+
+/// The only encoder besides moving averages. Throws UsageError if there is none or there are several.
+FoundEncoder only_one(std::vector<FoundEncoder> found, const TensorFile& file, const std::string& prefix,
+                      const char* remedy) {
+  if (found.size() > 1) {
+    const auto copies =
+        std::partition(found.begin(), found.end(), [](const FoundEncoder& f) { return !is_copy(f.prefix); });
+    if (copies == found.begin() + 1) found.erase(copies, found.end());
+  }
+  std::vector<std::string> names, several;
+  for (const StoredTensor& tensor : file.tensors())
+    if (!is_statistic(tensor.name)) names.push_back(tensor.name);
+  require_usage(!found.empty(), file.path(), ": ", prefix.empty() ? "" : join("under ", quoted(prefix), " "),
+                "there is no encoder of these: ", listed(encoder_names()), "; its tensors are ", some_of(names));
+  for (const FoundEncoder& f : found) several.push_back(quoted(f.prefix));
+  require_usage(found.size() == 1, file.path(), ": there are several encoders, with ", listed(several),
+                " before their names: ", remedy);
+  return std::move(found[0]);
+}
 
 }  // namespace
 
@@ -146,44 +183,14 @@ EncoderWeights::EncoderWeights(const std::string& path, const std::string& prefi
   std::set<std::string> prefixes = prefixes_of(file_->tensors());
   if (!prefix.empty()) prefixes = {prefix, prefix + "."};
 
-  std::vector<Found> found;
-  for (const std::string& before : prefixes) {
-    std::string refusal;  // a variant of a family that is none of its encoders
-    for (const Layout layout : layouts)
-      for (const EncoderFamily* family : recognizing_families(like.encoder)) {
-        const auto shape_of = [&](const std::string& name) {
-          const auto place = places_.find(before + layout(name));
-          return place == places_.end() ? nullptr : &file_->tensors()[place->second].shape;
-        };
-        const bool solo_learns = !stem_given && layout == layouts[0] && is_solo_learns(before, places_);
-        std::optional<EncoderSettings> settings;
-        try {
-          settings = family->recognize(shape_of, solo_learns ? with_solo_learns_stem(*family, like) : like);
-        } catch (const UsageError& error) {
-          if (refusal.empty()) refusal = error.what();
-        }
-        if (settings && (found.empty() || found.back().prefix != before)) found.push_back({before, layout, *settings});
-      }
-    const bool recognized = !found.empty() && found.back().prefix == before;
-    require_usage(recognized || refusal.empty(), path, ": ", before.empty() ? "" : join("under ", quoted(before), ": "),
-                  refusal);
-  }
-  if (found.size() > 1) {
-    const auto copies = std::partition(found.begin(), found.end(), [](const Found& f) { return !is_copy(f.prefix); });
-    if (copies == found.begin() + 1) found.erase(copies, found.end());
-  }
-  std::vector<std::string> names;
-  for (const StoredTensor& tensor : file_->tensors())
-    if (!is_statistic(tensor.name)) names.push_back(tensor.name);
-  require_usage(!found.empty(), path, ": ", prefix.empty() ? "" : join("under ", quoted(prefix), " "),
-                "there is no encoder of these: ", listed(encoder_names()), "; its tensors are ", some_of(names));
-  std::vector<std::string> several;
-  for (const Found& f : found) several.push_back(quoted(f.prefix));
-  require_usage(found.size() == 1, path, ": there are several encoders, with ", listed(several),
-                " before their names: ", remedy);
-  prefix_ = found[0].prefix;
-  layout_ = found[0].layout;
-  settings_ = found[0].settings;
+  std::vector<FoundEncoder> found;
+  for (const std::string& before : prefixes)
+    if (auto encoder = recognized_under(before, *file_, places_, like, stem_given))
+      found.push_back(std::move(*encoder));
+  const FoundEncoder only = only_one(std::move(found), *file_, prefix, remedy);
+  prefix_ = only.prefix;
+  layout_ = only.layout;
+  settings_ = only.settings;
 }
 
 /// The file's tensors by the network's names.
@@ -220,11 +227,11 @@ class WeightsOfEncoder final : public EncoderTensors {
   }
 
   /// Missing weights, by the network's names.
-  const std::vector<std::string>& lacking() const { return lacking_; }
+  const std::vector<std::string>& missing_weights() const { return missing_weights_; }
 
   /// The file's tensors in the network's modules (conv1., layer1., ...) that the network does not have, by the file's
-  /// names. Those of a renewed stem are none.
-  std::vector<std::string> strangers() const {
+  /// names. Tensors of a renewed stem do not count.
+  std::vector<std::string> unexpected() const {
     const std::string renewed =
         stem_ == StemRule::renew ? file_name(stem_name_.substr(0, stem_name_.rfind('.') + 1)) : "";
     std::vector<std::string> names;
@@ -245,7 +252,7 @@ class WeightsOfEncoder final : public EncoderTensors {
     modules_.insert(wanted.substr(0, wanted.find('.', weights_.prefix_.size()) + 1));
     const auto place = weights_.places_.find(wanted);
     if (place != weights_.places_.end()) return place->second;
-    (is_statistic(name) ? weights_.missing_ : lacking_).push_back(name);
+    (is_statistic(name) ? weights_.missing_statistics_ : missing_weights_).push_back(name);
     return {};
   }
 
@@ -275,7 +282,7 @@ class WeightsOfEncoder final : public EncoderTensors {
   EncoderWeights& weights_;
   StemRule stem_;
   std::string stem_name_;
-  std::vector<std::string> lacking_;
+  std::vector<std::string> missing_weights_;
   std::set<std::string> modules_;  // the network's, by the file's names with the prefix
 };
 
@@ -290,11 +297,11 @@ TrainedEncoder EncoderWeights::load(const EncoderSettings& network, const Init& 
   const std::string first = layers.empty() ? "" : layers.front()->conv_name + ".weight";
   WeightsOfEncoder tensors(*this, stem, first);
   TrainedEncoder trained = encoder_from(tensors, network, init);
-  require_usage(tensors.lacking().empty(), file_->path(),
-                ": lacks weights of the network: ", some_of(tensors.lacking()));
-  const std::vector<std::string> strangers = tensors.strangers();
-  require_usage(strangers.empty(), file_->path(), ": its network has more than a ", settings_.encoder, ": ",
-                some_of(strangers));
+  require_usage(tensors.missing_weights().empty(), file_->path(),
+                ": lacks weights of the network: ", some_of(tensors.missing_weights()));
+  const std::vector<std::string> unexpected = tensors.unexpected();
+  require_usage(unexpected.empty(), file_->path(), ": its network has more than a ", settings_.encoder, ": ",
+                some_of(unexpected));
   if (stem != StemRule::renew && has_solo_learns_stem(settings_) && !has_solo_learns_stem(network))
     notice_ = "the names are solo-learn's, whose 3x3 stem has padding 2, unlike this run's (--stem cifar_padding2)";
   trained.metadata = metadata();
@@ -316,7 +323,7 @@ TrainedEncoder load_any_encoder(const std::string& path, const std::string& pref
 }
 
 std::vector<std::string> EncoderWeights::missing_statistics() const {
-  std::vector<std::string> missing = missing_;
+  std::vector<std::string> missing = missing_statistics_;
   std::erase_if(missing, [](const std::string& name) { return name.ends_with(".num_batches_tracked"); });
   return missing;
 }

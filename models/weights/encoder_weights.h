@@ -16,10 +16,10 @@ namespace vergence {
 
 class EncoderWeights {
  public:
-  /// Finds the encoder. `prefix`: before the names of its tensors; empty: found, if the file has one encoder that is no
-  /// moving average. `like`: what shapes do not tell, such as whether a 3x3 stem pools. `remedy`: what to do if
-  /// there are several, such as "choose one with --prefix". `stem_given`: `like` has the file's stem; otherwise a 3x3
-  /// one among solo-learn's names is taken as solo-learn's. Throws UsageError (one line, beginning with the path).
+  /// Finds the encoder. `prefix`: precedes its tensors' names; empty: detected, if the file has one encoder besides
+  /// moving averages. `like`: what shapes do not tell, such as whether a 3x3 stem pools. `remedy`: what to do if there
+  /// are several, such as "choose one with --prefix". `stem_given`: `like` has the file's stem; otherwise a 3x3 stem in
+  /// a file of solo-learn's is taken to be solo-learn's. Throws UsageError (one line, beginning with the path).
   EncoderWeights(const std::string& path, const std::string& prefix, const EncoderSettings& like, const char* remedy,
                  bool stem_given = false);
 
@@ -44,9 +44,9 @@ class EncoderWeights {
   std::string prefix_;
   std::string (*layout_)(const std::string& name) = nullptr;
   EncoderSettings settings_;
-  std::vector<std::string> missing_;  // statistics
-  std::vector<bool> taken_;           // by place
-  std::string notice_;                // about the loaded network's stem; usually empty
+  std::vector<std::string> missing_statistics_;
+  std::vector<bool> taken_;  // by place
+  std::string notice_;       // about the loaded network's stem; usually empty
 };
 
 /// What `load_any_encoder` may assume of another program's file.

@@ -15,8 +15,8 @@ namespace vergence {
 /// anything but that many finite numbers.
 std::optional<ChannelValues> channel_values(std::string_view entry, std::int64_t channels);
 
-/// What the file's `mean` and `std` are if the views of a run have others, and theirs, as options: one line. Empty:
-/// they have the same, or the file does not say, or not for as many channels.
+/// One line that compares the file's `mean` and `std` with those of a run's views, as options, if they differ. Empty if
+/// they agree, or if the file has none for this number of channels.
 std::string other_normalization(const Metadata& metadata, const ViewSettings& view);
 
 }  // namespace vergence

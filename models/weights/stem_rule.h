@@ -7,7 +7,7 @@ namespace vergence {
 
 enum class StemRule {
   exact,  // it must fit
-  adapt,  // fit other image channels: one gets the sum over the file's, more repeat them, scaled by file's / network's
+  adapt,  // fit other image channels: one gets the file's sum; several repeat the file's, scaled by file / network
   renew,  // keep the network's initial values
 };
 

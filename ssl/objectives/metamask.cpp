@@ -9,6 +9,7 @@
 #include "engine/graph.h"
 #include "engine/ops/ops.h"
 #include "kernels/draws.h"
+#include "ssl/comparison_parts.h"
 #include "ssl/losses.h"
 #include "ssl/objective_list.h"
 #include "ssl/step_value.h"
@@ -59,9 +60,9 @@ class MetaMask final : public Objective {
                     "does not have; expected own with --metamask.fused on");
       order_ = from_indices(backend(), random_order(setup.encoder.dim()));
     }
-    train({&contrastive_head_, &redundancy_head_});  // the contrastive loss's parameters come first
+    set_trained({&contrastive_head_, &redundancy_head_});  // the contrastive loss's parameters come first
     used_ = options_.meta_loss == MetaLoss::full ? parameters_.count()
-                                                 : parameters_of(encoder_).size() + heads_of(contrastive_head_);
+                                                 : parameters_of(encoder_).size() + tensors_of(contrastive_head_);
     mask_ = ParameterSet({{"mask.logits", &logits_}});
     mask_optimizer_.emplace(mask_, OptimizerSettings{.kind = OptimizerKind::sgd,
                                                      .momentum = options_.mask_momentum,
@@ -110,8 +111,8 @@ class MetaMask final : public Objective {
     Tensor redundancy, contrastive;
   };
 
-  /// Refuses optimizers whose step the virtual step with momentum is not: it is sgd's, decays every weight, and has no
-  /// Nesterov momentum. Earlier versions trained with these two, and their runs may go on.
+  /// Refuses optimizers that the virtual step with momentum does not follow: it is a step of SGD without Nesterov
+  /// momentum that decays every weight. Earlier versions allowed --nesterov and --exclude-1d; their runs may go on.
   static void check_virtual_step(const Options& run, bool begun) {
     const auto need = [](bool holds, const char* needed, const std::string& given) {
       require_usage(holds, "--metamask.virtual_step: 'momentum' needs ", needed, "; expected plain with ", given);
@@ -128,7 +129,7 @@ class MetaMask final : public Objective {
     settings.sizes.push_back(output);
     return settings;
   }
-  static std::size_t heads_of(Mlp& mlp) { return parameters_of(mlp).size(); }
+  static std::size_t tensors_of(Mlp& mlp) { return parameters_of(mlp).size(); }
 
   Tensor mask_of(const Tensor& logits) const { return options_.sigmoid ? sigmoid(logits) : logits; }
   Tensor masked(const Tensor& features, const Tensor& logits) const {
@@ -170,24 +171,28 @@ class MetaMask final : public Objective {
     return update(regular(losses), parts_of(losses));
   }
 
+  /// The parameters that the virtual step changes: the first `used_`.
+  Tensors meta_trained() const {
+    const Tensors& all = parameters_.tensors();
+    return {all.begin(), all.begin() + static_cast<std::ptrdiff_t>(used_)};
+  }
+
   /// The published order: a regular step, then the meta step at the new weights, on the same views or on views of other
   /// images.
   Step successive_steps(const Views& views) {
     const bool others = fresh_views() != FreshViews::none;
     require(!others || views.fresh, "metamask: --metamask.meta_batch fresh, but the batch has no fresh views");
     Step step = regular_step(views);
-    const Tensors& all = parameters_.tensors();
-    const Tensors theta(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(used_));
+    const Tensors theta = meta_trained();
     const BilevelLoss loss = meta_loss(others ? views.fresh : views.both);
-    report(meta_gradient(loss, loss, theta, {logits_}, inner_step(), bilevel_), step.parts);
+    update_mask(meta_gradient(loss, loss, theta, {logits_}, inner_step(), bilevel_), step.parts);
     return step;
   }
 
   /// Takes the virtual step from the regular step's own forward pass, at the old weights: one forward pass less.
   Step fused_step(const Views& views) {
     const Losses losses = losses_of(views, logits_);
-    const Tensors& all = parameters_.tensors();
-    const Tensors theta(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(used_));
+    const Tensors theta = meta_trained();
     const bool recorded = bilevel_.form == SecondOrder::exact || bilevel_.compare;
     const bool whole = options_.meta_loss == MetaLoss::full;
     const Tensor inner = whole ? regular(losses) : losses.contrastive;
@@ -195,13 +200,13 @@ class MetaMask final : public Objective {
       return ranks().sum(grad({ranks().share(loss)}, wanted, {.create = create, .keep = true}));
     };
     const Tensors of_inner = gradient_of(inner, theta, recorded);
-    Tensors gradient = whole ? of_inner : gradient_of(losses.redundancy, all, false);
+    Tensors gradient = whole ? of_inner : gradient_of(losses.redundancy, parameters_.tensors(), false);
     if (!whole)
       for (std::size_t i = 0; i < used_; ++i)
         gradient[i] = gradient[i] + options_.contrastive_weight * of_inner[i].detached();
     Step step = Step::of(regular(losses), parts_of(losses));
     const BilevelLoss loss = meta_loss(views.both);
-    report(meta_gradient({inner, theta, {logits_}, of_inner}, loss, loss, inner_step(), bilevel_), step.parts);
+    update_mask(meta_gradient({inner, theta, {logits_}, of_inner}, loss, loss, inner_step(), bilevel_), step.parts);
     parameters_.gather_gradients(gradient);
     optimizer_->apply();
     return step;
@@ -234,7 +239,7 @@ class MetaMask final : public Objective {
   }
 
   /// Takes the mask's step and logs the mask's spread and both parts of its gradient.
-  void report(const MetaGradient& meta, Parts& parts) {
+  void update_mask(const MetaGradient& meta, Parts& parts) {
     const Tensor &direct = meta.direct[0], second = meta.gradient[0] - direct;
     const auto norm = [](const Tensor& x) { return sqrt(dot(x, x)); };
     const Tensor mask = mask_of(logits_.detached());
@@ -250,11 +255,7 @@ class MetaMask final : public Objective {
       parts.emplace_back("second_order_norm", norm(second));
       parts.emplace_back("cosine", dot(direct, second) / clamp_min(norm(direct) * norm(second), 1e-30));
     }
-    if (meta.comparison) {
-      parts.emplace_back("exact_product_norm", meta.comparison->exact_norm);
-      parts.emplace_back("difference_product_norm", meta.comparison->finite_difference_norm);
-      parts.emplace_back("product_cosine", meta.comparison->cosine);
-    }
+    append_comparison(meta, parts);
     mask_.gather_gradients(meta.gradient);
     mask_optimizer_->apply();
   }

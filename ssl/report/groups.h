@@ -27,11 +27,10 @@ struct Grouping {
   std::vector<OptionRow> options;
 };
 
-/// Runs belong together if a resumed run could continue with the options of the other, but for the seed, and if both
-/// trained on the same folder, should it hold the user's own images. An option of
-/// an objective that a group does not use has no value there, and a row needs two different values. Unfinished runs of
-/// a group that has finished ones are left out. A second run with a group's options and one of its seeds, which is no
-/// other sample, starts another group.
+/// Runs belong together if they differ only in the seed and in options that a resumed run may change. Runs on images of
+/// the user's own must also have the same folder. An option of an objective that a group does not use has no value
+/// there, and a row needs two different values. Unfinished runs of a group that has finished ones are left out. A
+/// second run with the same options and seed is no new sample, so it starts another group.
 Grouping group_runs(const std::vector<RunFiles>& runs);
 
 /// Reads the runs of these folders. Throws UsageError like read_run, and for a folder given twice.

@@ -7,6 +7,7 @@
 
 #include "engine/text/printable.h"
 #include "engine/text/utf8.h"
+#include "engine/text/words.h"
 #include "kernels/error.h"
 
 namespace vergence {
@@ -291,13 +292,6 @@ std::string table_text(const Comparison& comparison, TableFormat format, std::si
   if (format == TableFormat::csv) return csv_of(comparison);
   const Table table = table_of(comparison);
   return format == TableFormat::markdown ? markdown_of(table) : TextTable(table, columns).text();
-}
-
-std::string csv_field(const std::string& text) {
-  if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
-  std::string quoted = "\"";
-  for (const char c : text) quoted += c == '"' ? std::string("\"\"") : std::string(1, c);
-  return quoted + "\"";
 }
 
 }  // namespace vergence

@@ -42,7 +42,4 @@ std::string shown_spread(const Spread& spread);
 /// "38.20 - 44.40" for the ends of an interval; of several runs the means of their ends, "38.20 - 44.40 (means, n=3)".
 std::string shown_interval(const Spread& low, const Spread& high);
 
-/// A CSV field (RFC 4180): in quotation marks where it needs them.
-std::string csv_field(const std::string& text);
-
 }  // namespace vergence

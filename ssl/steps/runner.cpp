@@ -16,7 +16,8 @@ const Step& StepRunner::run(const std::function<Views()>& views, const StepConte
   objective_.prepare(context);
   RecordedStep& kind = kinds_[objective_.step_kind()];
   last_ = &kind;
-  // Two recordings take the memory of two steps. Kinds of which this is a late one hardly come back.
+  // A recording takes the memory of a whole step. Once a new kind appears, those before it rarely come back, so their
+  // recordings go.
   if (kind.eager_steps == 0) std::erase_if(kinds_, [](const auto& one) { return one.second.recording != nullptr; });
   const bool try_now = wanted_ && !kind.recording && kind.eager_steps >= eager_steps_first;
   if (try_now) record(kind, views);

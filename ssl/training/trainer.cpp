@@ -51,6 +51,15 @@ ProgressSettings progress_settings(const RunSetup& run, const StartPoint& start)
   return settings;
 }
 
+/// What a rank tells the others after each step.
+struct RankFlags {
+  int signal = 0;  // to stop; 0: none
+  bool checkpoint_is_old = false, has_skipped = false;
+
+  int packed() const { return 4 * signal + 2 * checkpoint_is_old + has_skipped; }
+  static RankFlags unpacked(int packed) { return {packed / 4, packed / 2 % 2 == 1, packed % 2 == 1}; }
+};
+
 class Trainer {
  public:
   /// All must outlive this. The objective is at `start`, and the folder's metrics are open.
@@ -64,7 +73,7 @@ class Trainer {
   /// One step and everything after it. Returns false if the run must stop.
   bool advance();
   StepContext context() const;
-  void tell_ranks();
+  void exchange_flags();
   void log(const Step& done, double lr, std::int64_t epoch_now, bool epoch_ends, bool writes);
   bool judge(nlohmann::ordered_json& line);
   void judge_knn(nlohmann::ordered_json& line);
@@ -142,18 +151,19 @@ StepContext Trainer::context() const {
           .indices = batches_->indices()};
 }
 
-/// Learns whether a rank received a signal to stop and whether the leader's last checkpoint is old, and notes all
-/// ranks' skipped images.
-void Trainer::tell_ranks() {
+/// Exchanges between the ranks whether one received a signal to stop and whether the leader's last checkpoint is old,
+/// and notes all ranks' skipped images.
+void Trainer::exchange_flags() {
   std::string skipped;
   for (const std::string& line : new_skipped(run_.data.train())) skipped += line + "\n";
-  const bool old = seconds_since(saved_at_) > checkpoint_seconds_;
-  const std::vector<int> news = world_.gather(4 * stop_signal() + (old ? 2 : 0) + (skipped.empty() ? 0 : 1));
-  checkpoint_is_old_ = news[0] / 2 % 2 == 1;
+  const RankFlags own{stop_signal(), seconds_since(saved_at_) > checkpoint_seconds_, !skipped.empty()};
+  const std::vector<int> all = world_.gather(own.packed());
+  checkpoint_is_old_ = RankFlags::unpacked(all[0]).checkpoint_is_old;
   bool any_skipped = false;
-  for (const int each : news) {
-    if (signal_ == 0) signal_ = each / 4;
-    any_skipped |= each % 2 == 1;
+  for (const int each : all) {
+    const RankFlags flags = RankFlags::unpacked(each);
+    if (signal_ == 0) signal_ = flags.signal;
+    any_skipped |= flags.has_skipped;
   }
   if (!any_skipped) return;
   for (const std::string& lines : world_.gather(skipped)) {
@@ -181,7 +191,7 @@ bool Trainer::advance() {
   const std::int64_t epoch_now = epoch() + 1;
   ++step_;
   const bool epoch_ends = step_ % run_.steps_per_epoch == 0, ends = step_ == run_.last_step;
-  tell_ranks();
+  exchange_flags();
   const bool stops = ends || signal_ != 0;
   const bool due = (options_.checkpoint_every > 0 && step_ % options_.checkpoint_every == 0) || checkpoint_is_old_;
   const bool logs = step_ % options_.log_every == 0 || epoch_ends || ends;

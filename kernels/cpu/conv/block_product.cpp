@@ -1,5 +1,6 @@
-// The register-blocked product: 24 vectors of sums (6 rows of 4 vectors for a full panel) stay in registers over the
-// depth; each step loads 4 vectors of b and broadcasts 6 values of a for 24 multiply-adds.
+// The register-blocked product. With AVX-512, 24 vectors of sums (6 rows of 4 vectors for a full panel) stay in
+// registers over the depth; each step loads 4 vectors of b and broadcasts 6 values of a for 24 multiply-adds. Other
+// targets: 8 vectors (2 rows of 4).
 #include "kernels/cpu/conv/block_product.h"
 
 #include <algorithm>

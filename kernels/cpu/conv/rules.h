@@ -11,7 +11,7 @@ namespace vergence {
 enum class CpuConvAlgorithm {
   direct,    // the library's direct convolution (plain loops for f64 and without the library)
   winograd,  // winograd.h: f32, 3x3, stride 1
-  unfold,    // unfold.h: bf16, patches gathered into a matrix, then a matrix product
+  unfold,    // unfold.h: im2col for bf16, patches gathered into a matrix, then a matrix product
 };
 
 /// True if winograd.h can compute the shape: 3x3, stride, padding, dilation and groups 1, channels in whole vectors.

@@ -1,5 +1,5 @@
-// Convolution as a matrix product of unfolded patches, for bf16 on processors whose matrix units make it faster than
-// the library's direct convolution (small images with many channels, strided gradients).
+// Convolution by im2col, a matrix product of unfolded patches, for bf16 on processors whose matrix units make it faster
+// than the library's direct convolution (small images with many channels, strided gradients).
 #pragma once
 
 #include "kernels/backend.h"

@@ -18,8 +18,7 @@ struct Library {
   decltype(&ncclBroadcast) broadcast;
 };
 
-/// Throws Error if it cannot be loaded or is older than 2.13. Earlier ones have no
-/// ncclGetLastError.
+/// Throws Error if it cannot be loaded or is older than 2.13, the first with ncclGetLastError.
 const Library& library();
 
 }  // namespace vergence::cuda::nccl

@@ -46,7 +46,7 @@ struct DsaOptions {
   std::int64_t stage1_epochs = 0;  // 0: as many as the run, at most 100
   /// Not an option: the encoder that stage 1 has trained for this run; empty: stage 1 must still train it.
   std::optional<std::string> stage1_encoder;
-  /// Whether stage 1 is over, before which the options were checked.
+  /// Whether stage 1 has finished. The options were checked before it started.
   bool has_stage1() const { return stage1_encoder && !stage1_encoder->empty(); }
 };
 
@@ -71,8 +71,8 @@ struct DsaSettings {
   bool calibrates() const { return temperature != PriorTemperature::fixed; }
 };
 
-/// Throws UsageError for switches that contradict each other or do not suit a batch of `images`. A run that has begun
-/// may have a prior_file that nothing reads and a `mu` that no image exceeds, with which earlier versions trained.
+/// Throws UsageError for switches that contradict each other or do not suit a batch of `images`. With `begun` (a run
+/// that is resumed) a prior_file that nothing reads and a `mu` that no image exceeds pass, as in earlier versions.
 DsaSettings resolve(const DsaOptions& options, std::int64_t images, bool begun = false);
 
 /// Returns the share of lambda1 that applies in step `step` of `steps`: 0 for the first `warmup` steps, a linear ramp

@@ -6,6 +6,7 @@
 
 #include "engine/graph.h"
 #include "engine/ops/ops.h"
+#include "ssl/comparison_parts.h"
 #include "ssl/method_objective.h"
 #include "ssl/objective_list.h"
 #include "ssl/objectives/icl_msr/options.h"
@@ -81,7 +82,7 @@ class IclMsr final : public MethodObjective {
       if (name == "second_order_norm") contrastive = value;
       if (name == "uniformity_norm") uniform = value;
     }
-    if (step < 20 || !options_.is_bilevel() || !options_.is_uniform() || contrastive >= uniform) return {};
+    if (step < 20 || !options_.is_bilevel() || !options_.has_uniformity() || contrastive >= uniform) return {};
     return join("step ", step, ": the regularizer follows the uniformity of its strata (gradient norm ", uniform,
                 ") more than the loss after the virtual step (", contrastive,
                 "); a smaller --icl_msr.gamma or a larger --icl_msr.virtual_lr helps");
@@ -209,13 +210,9 @@ class IclMsr final : public MethodObjective {
       gradient = meta.gradient[0];
       parts.emplace_back("meta_loss", meta.outer_loss);
       parts.emplace_back("second_order_norm", sqrt(dot(gradient, gradient)));
-      if (meta.comparison) {
-        parts.emplace_back("exact_product_norm", meta.comparison->exact_norm);
-        parts.emplace_back("difference_product_norm", meta.comparison->finite_difference_norm);
-        parts.emplace_back("product_cosine", meta.comparison->cosine);
-      }
+      append_comparison(meta, parts);
     }
-    if (options_.is_uniform()) {
+    if (options_.has_uniformity()) {
       const Tensor a = leaf(strata);
       const Tensor apart = options_.gamma * grad({uniformity(a)}, {a})[0];
       parts.emplace_back("uniformity_norm", sqrt(dot(apart, apart)));
@@ -227,7 +224,7 @@ class IclMsr final : public MethodObjective {
 
   /// One step of encoder, heads and regularizer on the same loss.
   Step ordinary_step(const Tensor& loss, const Tensor& strata, const Parts& parts) {
-    const Tensor whole = options_.is_uniform() ? loss + options_.gamma * uniformity(strata) : loss;
+    const Tensor whole = options_.has_uniformity() ? loss + options_.gamma * uniformity(strata) : loss;
     Tensors wanted = parameters_.tensors();
     wanted.insert(wanted.end(), regularizer_parameters_.tensors().begin(), regularizer_parameters_.tensors().end());
     const Tensors gradients = ranks().sum(grad({ranks().share(whole)}, wanted));

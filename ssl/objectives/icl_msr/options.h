@@ -43,7 +43,7 @@ struct IclMsrOptions {
   double meta_lr = 1e-3, meta_momentum = 0.9, meta_weight_decay = 0;
 
   /// Whether there is a uniformity term; it compares strata, so it needs two.
-  bool is_uniform() const { return gamma > 0 && strata > 1; }
+  bool has_uniformity() const { return gamma > 0 && strata > 1; }
   /// The factor on base loss + lambda (loss under the strata).
   double scale() const { return normalize ? 1 / (1 + lambda) : 1; }
   /// Whether the result depends on the contrastive part of the meta-gradient.

@@ -42,9 +42,9 @@ class SemanticRegularizer {
   /// step). `images`: of all ranks. Throws UsageError if there are fewer than strata.
   void prepare(std::uint64_t seed, std::int64_t step, std::int64_t images);
   /// Returns the strata's channel weights [T, C]. `plain`: un-augmented images [N, H, W, C or more], of this rank.
-  /// `encode` maps them to features [N, C] and is called only by build `features`, which takes them as constants. Of
-  /// `pass`, a training pass of one group without running statistics, the convolutions take the type of activations;
-  /// the batch's statistics, and the images that give the strata, are those of all its ranks.
+  /// `encode` maps them to features [N, C] and is called only by build `features`, which takes them as constants.
+  /// `pass`: a training pass of one group without running statistics; the convolutions use its type of activations.
+  /// With several ranks, batch statistics and the images that give the strata are those of the whole batch.
   Tensor operator()(const Tensor& plain, const std::function<Tensor(const Tensor&)>& encode,
                     const ForwardMode& pass) const;
   /// FLOPs of one call for a batch of `images` images, two per multiply-add, without the encoder's.

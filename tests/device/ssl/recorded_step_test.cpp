@@ -109,7 +109,7 @@ TEST(StepRunner, RecordsViewsAndStepTogether) {
 /// An objective that looks at a value in the middle of its step: it cannot be recorded.
 class Peeking final : public Objective {
  public:
-  explicit Peeking(const ObjectiveSetup& setup) : Objective(setup) { train({}); }
+  explicit Peeking(const ObjectiveSetup& setup) : Objective(setup) { set_trained({}); }
   Step run(const Views& views) override {
     const Tensor features = encode(views), loss = mean(square(features));
     seen += loss.item();

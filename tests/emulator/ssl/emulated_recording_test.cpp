@@ -35,7 +35,7 @@ TEST(RefusedRecording, ThatCannotBeginLeavesEagerSteps) {
 /// Keeps the last step's result, and reads a value, so that it cannot be recorded.
 class Keeping final : public Objective {
  public:
-  explicit Keeping(const ObjectiveSetup& setup) : Objective(setup) { train({}); }
+  explicit Keeping(const ObjectiveSetup& setup) : Objective(setup) { set_trained({}); }
   Step run(const Views& views) override {
     kept.push_back(encode(views));
     const Tensor loss = mean(square(kept.back()));
@@ -71,7 +71,7 @@ TEST(RefusedRecording, LeavesItsTensorsTheirMemory) {
 /// Its first `late` steps are of another kind.
 class TwoKinds final : public Objective {
  public:
-  TwoKinds(const ObjectiveSetup& setup, std::int64_t late) : Objective(setup), late_(late) { train({}); }
+  TwoKinds(const ObjectiveSetup& setup, std::int64_t late) : Objective(setup), late_(late) { set_trained({}); }
   void prepare(const StepContext& context) override {
     Objective::prepare(context);
     kind_ = context.step < late_ ? 1 : 0;
@@ -103,7 +103,7 @@ TEST(Recording, OfAnEarlierKindOfStepsGivesItsMemoryBack) {
 /// Breaks while it is recorded, for good.
 class Breaking final : public Objective {
  public:
-  explicit Breaking(const ObjectiveSetup& setup) : Objective(setup) { train({}); }
+  explicit Breaking(const ObjectiveSetup& setup) : Objective(setup) { set_trained({}); }
   Step run(const Views& views) override {
     require(steps_ < 3, "broken since a recording");
     require(++steps_ < 3, "the device's reason");

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <sstream>
 
+#include "engine/text/words.h"
 #include "ssl/options/table.h"
 #include "ssl/report/table.h"
 #include "tests/support/run_folders.h"
