@@ -145,10 +145,10 @@ bool Block::release_collectives(std::size_t warp) {
     const FiberThread& t = threads[first + i];
     if (t.waiting != Waiting::at_collective) continue;
     bool all = true;
-    for (std::size_t k = 0; k < lanes && all; ++k)
+    for (std::size_t k = 0; k < 32 && all; ++k)
       if (t.mask >> k & 1u) {
-        const FiberThread& other = threads[first + k];
-        all = other.waiting == Waiting::at_collective && other.mask == t.mask && other.where == t.where;
+        const FiberThread* other = k < lanes ? &threads[first + k] : nullptr;
+        all = other && other->waiting == Waiting::at_collective && other->mask == t.mask && other->where == t.where;
       }
     if (!all) continue;
     if (!(t.mask >> i & 1u)) fail(join("calls ", t.where, " with a mask that leaves itself out"), first + i);

@@ -3,11 +3,13 @@
 // from launch to launch: ascending, descending, or one of two random orders. Warps advance together from collective to
 // collective, or one after the other up to the next barrier.
 //
-// What it finds, each reported by an exception from `launch` that names the kernel, the block and the thread:
-//   - a barrier that some threads of a block reach and others do not, or two different barriers at once;
-//   - warp collectives that not all lanes of their mask reach;
+// What it detects; an exception from `launch` names the kernel and, if known, the block and the thread:
+//   - a barrier that only some threads of a block reach, or two different barriers at once;
+//   - warp collectives that some lanes of their mask do not reach, or that leave themselves out of it;
+//   - `launch_early` kernels that use shared memory, a barrier or a collective before they wait, or never wait;
+//   - asynchronous copies (cp.async) that a thread never waits for;
 //   - writes past the ends of shared arrays (guard bytes; with AddressSanitizer at the very access);
-//   - launches that the hardware would refuse: too many threads, too large a grid, too much shared memory.
+//   - launches that the hardware refuses or may refuse: too many threads, too large a grid, too much shared memory.
 // Reads of shared memory that nobody wrote give NaN or -1: the block's shared memory starts out as 0xff bytes.
 // A missing barrier gives results that depend on the order of the threads. cp.async copies only when waited for.
 #pragma once
@@ -118,18 +120,21 @@ struct LaunchSite {
 void run_grid(const LaunchSite& site, std::function<void()> body);
 
 template <class... Parameters, class... Arguments>
-void launch(const char* name, void (*kernel)(Parameters...), dim3 grid, dim3 block, Stream, Arguments... arguments) {
+void start(const LaunchSite& site, void (*kernel)(Parameters...), Arguments... arguments) {
   static_assert(sizeof...(Parameters) == sizeof...(Arguments));
   const std::tuple<Parameters...> converted(arguments...);
-  run_grid({name, grid, block}, [kernel, converted] { std::apply(kernel, converted); });
+  run_grid(site, [kernel, converted] { std::apply(kernel, converted); });
+}
+
+template <class... Parameters, class... Arguments>
+void launch(const char* name, void (*kernel)(Parameters...), dim3 grid, dim3 block, Stream, Arguments... arguments) {
+  start({name, grid, block}, kernel, arguments...);
 }
 
 template <class... Parameters, class... Arguments>
 void launch_early(const char* name, void (*kernel)(Parameters...), dim3 grid, dim3 block, Stream,
                   Arguments... arguments) {
-  static_assert(sizeof...(Parameters) == sizeof...(Arguments));
-  const std::tuple<Parameters...> converted(arguments...);
-  run_grid({name, grid, block, true}, [kernel, converted] { std::apply(kernel, converted); });
+  start({name, grid, block, true}, kernel, arguments...);
 }
 
 /// Called with each kernel's name when it is launched or recorded; tests use it to see what runs.

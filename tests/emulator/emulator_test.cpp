@@ -8,21 +8,13 @@
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/ptx.h"
 #include "kernels/error.h"
+#include "tests/support/complaints.h"
 
 namespace vergence::emulated {
 namespace {
 
-std::string failure_of(const std::function<void()>& f) {
-  try {
-    f();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
-}
-
 void expect_failure(const std::function<void()>& f, const char* part) {
-  const std::string what = failure_of(f);
+  const std::string what = error_or<Error>("", f);
   EXPECT_NE(what.find(part), std::string::npos) << "expected '" << part << "' in: " << what;
 }
 
@@ -80,6 +72,8 @@ __global__ void overrun(int* out) {
 __global__ void part_of_a_warp(int* out) {
   if (threadIdx.x < 16) out[threadIdx.x] = __shfl_xor_sync(0xffffffffu, 1, 1);
 }
+__global__ void half_a_warp(int* out) { out[threadIdx.x] = __shfl_xor_sync(0xffffffffu, 1, 16); }
+__global__ void without_its_own_lane(int* out) { out[threadIdx.x] = __shfl_sync(0xfffffffeu, 1, 1); }
 __global__ void too_much_shared(int* out) {
   SHARED(double, tile, [6200]);
   out[0] = tile[0] > 0;
@@ -109,6 +103,9 @@ TEST(Emulator, ReportsMistakes) {
   expect_failure([=] { launch("overrun", overrun, 1, 32, 0, p); }, "outside the shared array 'tile' of 128 bytes");
 #endif
   expect_failure([=] { launch("part", part_of_a_warp, 1, 32, 0, p); }, "__shfl_xor_sync");
+  expect_failure([=] { launch("half", half_a_warp, 1, 16, 0, p); }, "lanes that its warp does not have");
+  expect_failure([=] { launch("mask", without_its_own_lane, 1, 32, 0, p); }, "a mask that leaves itself out");
+  expect_failure([=] { launch("crowded", divergent, 1, 512, 0, p); }, "may have too few registers");
   expect_failure([=] { launch("shared", too_much_shared, 1, 32, 0, p); }, "49600 bytes of shared memory");
   expect_failure([=] { launch("never", never_waits, 1, 32, 0, p); }, "never waited for");
   expect_failure([=] { launch_early("impatient", impatient, 1, 32, 0, p); }, "never waited for the one before");

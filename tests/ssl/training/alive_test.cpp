@@ -37,17 +37,21 @@ TEST(Alive, IclMsrsRegularizerFollowsTheLossAfterTheVirtualStep) {
 
 TEST(Alive, DsasModuleAttractsAShareOfThePairsAndScoresThem) {
   const auto lines = metrics_of_recipe("dsa", 12, {{"--dsa.eta", "8"}});
+  ASSERT_FALSE(lines.empty());
   for (const nlohmann::json& line : lines) {
-    EXPECT_GE(line["attracted"].get<double>(), 0) << line;
-    EXPECT_LE(line["attracted"].get<double>(), 1) << line;
     EXPECT_GT(line["score"].get<double>(), 0) << line;
     EXPECT_LT(line["score"].get<double>(), 1) << line;
     EXPECT_GT(line["tau_p"].get<double>(), 0) << line;
   }
+  const double attracted = lines.front()["attracted"].get<double>();  // of a module with random weights
+  EXPECT_GT(attracted, 0.05) << lines.front();
+  EXPECT_LT(attracted, 0.95) << lines.front();
 }
 
 TEST(Alive, MrclsReconstructionIsAShareOfTheLoss) {
-  for (const nlohmann::json& line : metrics_of_recipe("mrcl", 4)) {
+  const auto lines = metrics_of_recipe("mrcl", 4);
+  ASSERT_FALSE(lines.empty());
+  for (const nlohmann::json& line : lines) {
     const double share = line["reconstruction_share"].get<double>();
     EXPECT_GT(share, 0.01) << line;
     EXPECT_LT(share, 0.7) << line;
