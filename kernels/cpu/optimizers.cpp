@@ -25,7 +25,8 @@ void for_segment(const Segment& segment, const Update update) {
   });
 }
 
-/// p -= lr v, v = momentum v + d, where d = ratio (g + decay p).
+/// d = ratio (g + decay p), v = momentum v + d, p -= lr (now d + ahead v). Nesterov: now = 1, ahead = momentum;
+/// otherwise now = 0, ahead = 1.
 template <class T>
 struct MomentumStep {
   T lr, momentum, decay, ratio;

@@ -103,10 +103,10 @@ __global__ void finish_loss(CrossCorrelationShape shape, std::int64_t parts, con
 template <class Real>
 __global__ void finish_gradient(CrossCorrelationShape shape, const Real* g_diagonal, const Real* g_off_diagonal,
                                 const Real* z, const Real* c_ii, Real* gz) {
-  const std::int64_t size = shape.rows * shape.cols, threads = std::int64_t{gridDim.x} * blockDim.x;
+  const std::int64_t size = shape.rows * shape.cols, threads = grid_threads();
   const Real inverse = Real(1) / static_cast<Real>(shape.rows);
   const Real alpha = *g_diagonal * 2 * inverse, beta = *g_off_diagonal * 2 * inverse;
-  for (std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < size; i += threads) {
+  for (std::int64_t i = grid_thread(); i < size; i += threads) {
     const Real c = c_ii[i - quotient(i, shape.cols) * shape.cols];
     const Real w = alpha * (c - 1) - (shape.gram ? beta * c : Real(0));
     gz[i] = beta * inverse * gz[i] + w * z[size + i];

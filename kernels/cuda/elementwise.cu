@@ -34,8 +34,8 @@ __global__ void map_flat(std::int64_t size, std::int64_t vectors, Functor f, con
                          Compute<T> beta, T* out) {
   using Real = Compute<T>;
   constexpr int width = vector_width<T>;
-  const std::int64_t threads = std::int64_t{gridDim.x} * blockDim.x;
-  const std::int64_t thread = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
+  const std::int64_t threads = grid_threads();
+  const std::int64_t thread = grid_thread();
   for (std::int64_t i = thread; i < vectors; i += threads) {
     const Vector<T> va = load_vector(a + i * width);
     Vector<T> vb = va, result;
@@ -55,8 +55,7 @@ template <class T, class Functor>
 __global__ void map_repeated(std::int64_t rows, std::int64_t cols, Functor f, const T* a, Steps step_a, const T* b,
                              Steps step_b, Compute<T> alpha, Compute<T> beta, T* out) {
   using Real = Compute<T>;
-  const std::int64_t threads = std::int64_t{gridDim.x} * blockDim.x;
-  for (std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < rows * cols; i += threads) {
+  for (std::int64_t i = grid_thread(); i < rows * cols; i += grid_threads()) {
     const std::int64_t row = i / cols, col = i - row * cols;
     const Real va = static_cast<Real>(a[row * step_a.row + col * step_a.col]);
     const Real vb = Functor::inputs == 2 ? static_cast<Real>(b[row * step_b.row + col * step_b.col]) : va;
@@ -66,8 +65,7 @@ __global__ void map_repeated(std::int64_t rows, std::int64_t cols, Functor f, co
 
 template <class To, class From>
 __global__ void copy_repeated(std::int64_t rows, std::int64_t cols, const From* a, Steps step, To* out) {
-  const std::int64_t threads = std::int64_t{gridDim.x} * blockDim.x;
-  for (std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < rows * cols; i += threads) {
+  for (std::int64_t i = grid_thread(); i < rows * cols; i += grid_threads()) {
     const std::int64_t row = i / cols;
     out[i] = convert<To>(a[row * step.row + (i - row * cols) * step.col]);
   }
@@ -76,8 +74,8 @@ __global__ void copy_repeated(std::int64_t rows, std::int64_t cols, const From* 
 /// Several elements per thread, without repeats: used by casts between precisions.
 template <class To, class From>
 __global__ void copy_flat(std::int64_t size, const From* a, To* out) {
-  const std::int64_t threads = std::int64_t{gridDim.x} * blockDim.x;
-  const std::int64_t thread = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
+  const std::int64_t threads = grid_threads();
+  const std::int64_t thread = grid_thread();
   constexpr int width = 4;
   struct alignas(sizeof(From) * width) In {
     From values[width];
@@ -97,8 +95,7 @@ __global__ void copy_flat(std::int64_t size, const From* a, To* out) {
 
 template <class T>
 __global__ void fill_flat(std::int64_t size, T value, T* out) {
-  const std::int64_t threads = std::int64_t{gridDim.x} * blockDim.x;
-  for (std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < size; i += threads) out[i] = value;
+  for (std::int64_t i = grid_thread(); i < size; i += grid_threads()) out[i] = value;
 }
 
 /// The terms g x of the mask's gradient; also writes gx = g m.
@@ -119,14 +116,6 @@ struct MaskTerms {
       part[0][k] += gradient * static_cast<Real>(vx.values[k]);
     }
     store_pack(gx + i, product);
-  }
-};
-
-template <class T>
-struct MaskSums {
-  T* gm;
-  __device__ void operator()(std::int64_t, std::int64_t column, const double (&sum)[1]) const {
-    gm[column] = static_cast<T>(static_cast<Compute<T>>(sum[0]));
   }
 };
 
@@ -192,7 +181,7 @@ void CudaBackend::mask_backward(std::int64_t rows, std::int64_t cols, ConstArray
   with_float(g.dtype, [&](auto zero) {
     using T = decltype(zero);
     const MaskTerms<T> terms{cols, g.as<T>(), x.as<T>(), m.as<T>(), gx.as<T>()};
-    const MaskSums<T> store{gm.as<T>()};
+    const StoreColumn<T> store{gm.as<T>()};
     if (cols % vector_width<T> == 0 && aligned_to<16>(g.data) && aligned_to<16>(x.data) && aligned_to<16>(m.data) &&
         aligned_to<16>(gx.data))
       fold_along_rows<Adding, 1, vector_width<T>, Compute<T>>(device_, "mask_backward", 1, rows, cols, terms, store);

@@ -102,8 +102,7 @@ __global__ void __launch_bounds__(threads)
 template <class T>
 __global__ void add_parts(std::int64_t m, std::int64_t n, std::int64_t count, const Compute<T>* parts,
                           Target<T> target) {
-  const std::int64_t all_threads = std::int64_t{gridDim.x} * blockDim.x;
-  for (std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < m * n; i += all_threads) {
+  for (std::int64_t i = grid_thread(); i < m * n; i += grid_threads()) {
     double sum = 0;
     for (std::int64_t part = 0; part < count; ++part) sum += static_cast<double>(parts[part * m * n + i]);
     target.store(i, i - quotient(i, n) * n, static_cast<Compute<T>>(sum));

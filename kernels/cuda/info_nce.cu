@@ -1,5 +1,5 @@
 // InfoNCE on the GPU, f32 and f64. With s = u u^T / temperature, p[i,j] = exp(s[i,j] - lse[i]) off the diagonal and 0
-// on it, and + the positive of row i:
+// on it; "+" is the column of row i's positive, g the cotangent of log_p, a the cotangent of gu:
 //   forward      log_p[i] = s[i,+] - lse[i]
 //   backward     gu = W u / temperature, W[i,j] = (g[i] + g[j]) [j = +] - g[i] p[i,j] - g[j] p[j,i]
 //   double       t = (a u^T + u a^T) / temperature, m[i] = sum_j p[i,j] t[i,j]: dg[i] = t[i,+] - m[i],
@@ -111,15 +111,15 @@ __device__ void find_tangents(const Work<Real>& work, const BlockPart& part, std
     for (int j = 0; j < micro; ++j) tangents[i][j] *= work.scale;
 }
 
-/// The largest score and the sum of exp(score - largest) of some candidates.
+/// A running log-sum-exp: the largest score so far, and the sum of exp(score - largest).
 template <class Real>
-struct Candidates {
+struct LogSumExp {
   Real most = std::numeric_limits<Real>::lowest();
   double sum = 0;
 };
 
 template <class Real>
-__device__ Candidates<Real> join(const Candidates<Real>& a, const Candidates<Real>& b) {
+__device__ LogSumExp<Real> join(const LogSumExp<Real>& a, const LogSumExp<Real>& b) {
   const Real most = a.most > b.most ? a.most : b.most;
   return {most,
           a.sum * static_cast<double>(std::exp(a.most - most)) + b.sum * static_cast<double>(std::exp(b.most - most))};
@@ -129,9 +129,9 @@ __device__ Candidates<Real> join(const Candidates<Real>& a, const Candidates<Rea
 /// score to `positive`.
 template <class Real>
 __global__ void __launch_bounds__(256, sizeof(Real) == 8 ? 1 : 2)
-    find_candidates(Work<Real> work, Candidates<Real>* partial, Real* positive) {
+    partial_log_sum_exp(Work<Real> work, LogSumExp<Real>* partial, Real* positive) {
   const BlockPart part = part_of(work, blockIdx.x);
-  Candidates<Real> found[micro];
+  LogSumExp<Real> found[micro];
   for (std::int64_t column = part.column; column < part.column_end; column += tile) {
     Real scores[micro][micro];
     find_scores(work, part, column, scores);
@@ -157,8 +157,8 @@ __global__ void __launch_bounds__(256, sizeof(Real) == 8 ? 1 : 2)
 #pragma unroll
   for (int i = 0; i < micro; ++i) {
     for (int lanes = Layout::side / 2; lanes > 0; lanes /= 2) {
-      const Candidates<Real> other = {__shfl_xor_sync(0xffffffffu, found[i].most, lanes),
-                                      __shfl_xor_sync(0xffffffffu, found[i].sum, lanes)};
+      const LogSumExp<Real> other = {__shfl_xor_sync(0xffffffffu, found[i].most, lanes),
+                                     __shfl_xor_sync(0xffffffffu, found[i].sum, lanes)};
       found[i] = join(found[i], other);
     }
     const std::int64_t row = part.row + Layout::index(Layout::row_thread(), i);
@@ -169,10 +169,10 @@ __global__ void __launch_bounds__(256, sizeof(Real) == 8 ? 1 : 2)
 
 /// Joins the shares; log_p holds the positives' scores on entry.
 template <class Real>
-__global__ void finish_candidates(Work<Real> work, const Candidates<Real>* partial, Real* log_p, Real* lse) {
-  const std::int64_t row = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
+__global__ void join_log_sum_exp(Work<Real> work, const LogSumExp<Real>* partial, Real* log_p, Real* lse) {
+  const std::int64_t row = grid_thread();
   if (row >= work.all_rows()) return;
-  Candidates<Real> all;
+  LogSumExp<Real> all;
   for (std::int64_t share = 0; share < work.shares; ++share) all = join(all, partial[share * work.all_rows() + row]);
   const Real log_sum = static_cast<Real>(std::log(all.sum));
   log_p[row] = (log_p[row] - all.most) - log_sum;
@@ -315,7 +315,7 @@ __global__ void __launch_bounds__(256, sizeof(Real) == 8 ? 1 : 2)
 /// Adds the shares' sums; dg holds the positives' t on entry.
 template <class Real>
 __global__ void finish_means(Work<Real> work, const double* partial, Real* dg, Real* m) {
-  const std::int64_t row = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
+  const std::int64_t row = grid_thread();
   if (row >= work.all_rows()) return;
   double sum = 0;
   for (std::int64_t share = 0; share < work.shares; ++share) sum += partial[share * work.all_rows() + row];
@@ -325,8 +325,7 @@ __global__ void finish_means(Work<Real> work, const double* partial, Real* dg, R
 
 template <class Real>
 __global__ void add_shares(std::int64_t size, std::int64_t shares, const Real* partial, Real* out) {
-  const std::int64_t threads = std::int64_t{gridDim.x} * blockDim.x;
-  for (std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < size; i += threads) {
+  for (std::int64_t i = grid_thread(); i < size; i += grid_threads()) {
     double sum = 0;
     for (std::int64_t share = 0; share < shares; ++share) sum += static_cast<double>(partial[share * size + i]);
     out[i] = static_cast<Real>(sum);
@@ -404,8 +403,7 @@ __global__ void __launch_bounds__(score_threads) weigh_scores(Work<Real> work, R
 /// Splits u, (rows, width), into two tf32 numbers, high + low (exact but for the last 2 of 24 bits). Writes rows (high,
 /// high, low) to `left` and (high, low, high) to `right`: left right^T is u u^T with error 2^-22.
 __global__ void split_rows(std::int64_t size, std::int64_t width, const float* u, float* left, float* right) {
-  const std::int64_t threads = std::int64_t{gridDim.x} * blockDim.x;
-  for (std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < size; i += threads) {
+  for (std::int64_t i = grid_thread(); i < size; i += grid_threads()) {
     const float high = __uint_as_float(to_tf32(__float_as_uint(u[i]))), low = u[i] - high;
     const std::int64_t at = i + quotient(i, width) * 2 * width;
     left[at] = left[at + width] = right[at] = right[at + 2 * width] = high;
@@ -451,10 +449,10 @@ void CudaBackend::info_nce(const InfoNceShape& shape, ConstArray u, Array log_p,
     using Real = decltype(zero);
     if (scores_fit(shape)) return stored_forward<Real>(*this, shape, u, log_p, lse);
     const Work<Real> work = work_of(shape, u.as<Real>());
-    const Scratch<Candidates<Real>> partial(device_, work.shares * work.all_rows());
-    launch("info_nce", find_candidates<Real>, part_blocks(work), 256, device_.stream(), work, partial.data(),
+    const Scratch<LogSumExp<Real>> partial(device_, work.shares * work.all_rows());
+    launch("info_nce", partial_log_sum_exp<Real>, part_blocks(work), 256, device_.stream(), work, partial.data(),
            log_p.as<Real>());
-    launch("info_nce_finish", finish_candidates<Real>, row_blocks(work), 256, device_.stream(), work, partial.data(),
+    launch("info_nce_finish", join_log_sum_exp<Real>, row_blocks(work), 256, device_.stream(), work, partial.data(),
            log_p.as<Real>(), lse.as<Real>());
   });
 }

@@ -25,6 +25,10 @@ VERGENCE_BOTH bool aligned_to(const void* address) {
   return reinterpret_cast<std::uintptr_t>(address) % bytes == 0;
 }
 
+/// The thread's number in the grid, and the number of threads: for (i = grid_thread(); i < size; i += grid_threads()).
+__device__ inline std::int64_t grid_thread() { return std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x; }
+__device__ inline std::int64_t grid_threads() { return std::int64_t{gridDim.x} * blockDim.x; }
+
 /// Loads from and stores to 16-byte aligned addresses.
 template <class T>
 __device__ Vector<T> load_vector(const T* from) {
@@ -33,13 +37,6 @@ __device__ Vector<T> load_vector(const T* from) {
 template <class T>
 __device__ void store_vector(T* to, const Vector<T>& value) {
   *reinterpret_cast<Vector<T>*>(to) = value;
-}
-
-/// The sum over the 32 lanes of a warp, in every lane, always in the same order.
-template <class Real>
-__device__ Real warp_sum(Real value) {
-  for (int lanes = warp_size / 2; lanes > 0; lanes /= 2) value += __shfl_xor_sync(0xffffffffu, value, lanes);
-  return value;
 }
 
 /// How values are folded into one: added, or the largest kept (NaN if any is NaN).
@@ -130,6 +127,13 @@ __device__ inline std::int64_t quotient(std::int64_t a, std::int64_t b) {
 
 // ---- folds along rows: one result per (group, column) of groups of `rows` rows of `cols` columns
 
+/// The smallest power of two that is at least `count`, but at most a warp.
+inline int lanes_for(std::int64_t count) {
+  int lanes = 1;
+  while (lanes < count && lanes < warp_size) lanes *= 2;
+  return lanes;
+}
+
 /// How such a fold is split: depends only on the shape, and so does the order of additions. A block has
 /// `column_threads` threads side by side, each with `width` columns; the others of its 256 threads take other rows.
 struct ColumnPlan {
@@ -142,7 +146,7 @@ inline ColumnPlan column_plan(std::int64_t groups, std::int64_t rows, std::int64
   constexpr std::int64_t max_blocks = 1024, rows_per_thread = 8;
   ColumnPlan plan;
   const std::int64_t threads = ceil_div(cols, width);
-  while (plan.column_threads < threads && plan.column_threads < warp_size) plan.column_threads *= 2;
+  plan.column_threads = lanes_for(threads);
   plan.column_blocks = ceil_div(threads, plan.column_threads);
   const std::int64_t wanted = ceil_div(rows, 256 / plan.column_threads * rows_per_thread);
   const std::int64_t most = max_blocks / (groups * plan.column_blocks);
@@ -152,6 +156,15 @@ inline ColumnPlan column_plan(std::int64_t groups, std::int64_t rows, std::int64
   plan.row_blocks = ceil_div(rows, plan.rows_per_block);
   return plan;
 }
+
+/// Stores the result of a fold with one group and one term.
+template <class T>
+struct StoreColumn {
+  T* out;
+  __device__ void operator()(std::int64_t, std::int64_t column, const double (&result)[1]) const {
+    out[column] = static_cast<T>(static_cast<Compute<T>>(result[0]));
+  }
+};
 
 /// The first pass, one block per (group, row block, column block). `term.add(row, column, part)` folds the terms of
 /// `width` elements, from `column` on, into Real part[terms][width]; rows count through all groups.

@@ -22,13 +22,14 @@ __device__ Word one_bits() {
     return static_cast<Word>(~Word{0});
 }
 
-/// Calls `f(Word{})` with the widest word, of 1 to 16 bytes, whose size divides all of `offsets`.
+/// Calls `f(Word{})` with the widest word of 1 to 16 bytes that divides every number ORed into `bits` (addresses, sizes
+/// and strides in bytes).
 template <class F>
-void with_words(std::int64_t offsets, F&& f) {
-  if (offsets % 16 == 0) return f(Word128{});
-  if (offsets % 8 == 0) return f(std::uint64_t{});
-  if (offsets % 4 == 0) return f(std::uint32_t{});
-  if (offsets % 2 == 0) return f(std::uint16_t{});
+void with_words(std::int64_t bits, F&& f) {
+  if (bits % 16 == 0) return f(Word128{});
+  if (bits % 8 == 0) return f(std::uint64_t{});
+  if (bits % 4 == 0) return f(std::uint32_t{});
+  if (bits % 2 == 0) return f(std::uint16_t{});
   return f(std::uint8_t{});
 }
 
@@ -47,15 +48,14 @@ void with_bits(DType type, F&& f) {
   }
 }
 
-std::int64_t place(const void* address) { return static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(address)); }
-
-__device__ std::int64_t first_unit() { return std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x; }
-__device__ std::int64_t all_threads() { return std::int64_t{gridDim.x} * blockDim.x; }
+std::int64_t address_of(const void* address) {
+  return static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(address));
+}
 
 template <class Word>
 __global__ void copy_runs(std::int64_t rows, std::int64_t cols, const Word* from, std::int64_t from_stride, Word* to,
                           std::int64_t to_stride) {
-  for (std::int64_t i = first_unit(); i < rows * cols; i += all_threads()) {
+  for (std::int64_t i = grid_thread(); i < rows * cols; i += grid_threads()) {
     const std::int64_t row = quotient(i, cols), col = i - row * cols;
     to[row * to_stride + col] = from[row * from_stride + col];
   }
@@ -83,7 +83,7 @@ __global__ void transpose_tiles(std::int64_t rows, std::int64_t cols, const Word
 /// For few rows or columns, where tiles would be nearly empty: one element of `out` per thread and iteration.
 template <class Word>
 __global__ void transpose_narrow(std::int64_t size, std::int64_t rows, std::int64_t cols, const Word* in, Word* out) {
-  for (std::int64_t i = first_unit(); i < size; i += all_threads()) {
+  for (std::int64_t i = grid_thread(); i < size; i += grid_threads()) {
     const std::int64_t line = quotient(i, rows), row = i - line * rows;
     const std::int64_t matrix = quotient(line, cols), col = line - matrix * cols;
     out[i] = in[(matrix * rows + row) * cols + col];
@@ -93,7 +93,7 @@ __global__ void transpose_narrow(std::int64_t size, std::int64_t rows, std::int6
 template <class Word>
 __global__ void gather(std::int64_t count, std::int64_t cols, std::int64_t rows, const Word* in,
                        const std::int32_t* index, Word* out) {
-  for (std::int64_t i = first_unit(); i < count * cols; i += all_threads()) {
+  for (std::int64_t i = grid_thread(); i < count * cols; i += grid_threads()) {
     const std::int64_t row = quotient(i, cols), from = index[row];
     out[i] = from >= 0 && from < rows ? in[from * cols + (i - row * cols)] : one_bits<Word>();
   }
@@ -135,7 +135,7 @@ __global__ void scatter(std::int64_t count, std::int64_t rows, std::int64_t cols
 template <class Word>
 __global__ void take_entries(std::int64_t rows, std::int64_t cols, const Word* in, const std::int32_t* index,
                              Word* out) {
-  for (std::int64_t i = first_unit(); i < rows; i += all_threads()) {
+  for (std::int64_t i = grid_thread(); i < rows; i += grid_threads()) {
     const std::int64_t entry = index[i];
     out[i] = entry >= 0 && entry < cols ? in[i * cols + entry] : one_bits<Word>();
   }
@@ -144,7 +144,7 @@ __global__ void take_entries(std::int64_t rows, std::int64_t cols, const Word* i
 template <class Word>
 __global__ void scatter_entries(std::int64_t rows, std::int64_t cols, const Word* in, const std::int32_t* index,
                                 Word* out) {
-  for (std::int64_t i = first_unit(); i < rows * cols; i += all_threads()) {
+  for (std::int64_t i = grid_thread(); i < rows * cols; i += grid_threads()) {
     const std::int64_t row = quotient(i, cols), entry = index[row];
     const bool inside = entry >= 0 && entry < cols;
     out[i] = !inside ? one_bits<Word>() : i - row * cols == entry ? in[row] : Word{0};
@@ -162,7 +162,7 @@ void CudaBackend::copy_block(std::int64_t rows, std::int64_t cols, ConstArray fr
   char* target = static_cast<char*>(to.data) + to_offset * bytes;
   if (rows == 1 || (cols == from_stride && cols == to_stride)) return device_.copy(target, source, rows * run);
   from_stride *= bytes, to_stride *= bytes;
-  with_words(place(source) | place(target) | run | from_stride | to_stride, [&](auto zero) {
+  with_words(address_of(source) | address_of(target) | run | from_stride | to_stride, [&](auto zero) {
     using Word = decltype(zero);
     constexpr std::int64_t size = sizeof(Word);
     launch("copy_block", copy_runs<Word>, blocks_for(rows * run / size, 512), 256, device_.stream(), rows, run / size,
@@ -194,7 +194,7 @@ void CudaBackend::gather_rows(std::int64_t cols, ConstArray in, ConstArray index
   require(in.dtype == out.dtype, "kernel gather_rows: from ", name_of(in.dtype), " to ", name_of(out.dtype));
   const std::int64_t run = cols * size_of(in.dtype);
   if (index.size * run == 0) return;
-  with_words(place(in.data) | place(out.data) | run, [&](auto zero) {
+  with_words(address_of(in.data) | address_of(out.data) | run, [&](auto zero) {
     using Word = decltype(zero);
     const std::int64_t words = run / static_cast<std::int64_t>(sizeof(Word));
     launch("gather_rows", gather<Word>, blocks_for(index.size * words, 512), 256, device_.stream(), index.size, words,

@@ -44,7 +44,8 @@ struct RoundedCopy {
   __device__ bool aligned(std::int64_t i) const { return !to || aligned_to<8>(to + i); }
 };
 
-/// p -= lr v, v = momentum v + d, where d = ratio (g + decay p).
+/// d = ratio (g + decay p), v = momentum v + d, p -= lr (now d + ahead v). Nesterov: now = 1, ahead = momentum;
+/// otherwise now = 0, ahead = 1.
 template <class T>
 struct MomentumUpdate {
   using Value = T;
@@ -106,6 +107,8 @@ struct MomentumRule {
   }
 };
 
+/// m = keep1 m + new1 d, v = keep2 v + new2 d^2, p = shrink p - step_size m / (sqrt(v) / root + epsilon), where
+/// d = g + added p. added: L2 weight decay; shrink: 1 - lr decay for AdamW; root = sqrt(1 - beta2^t).
 template <class T>
 struct AdamUpdate {
   using Value = T;
@@ -247,7 +250,7 @@ __global__ void scales_of_segments(LarsSettings settings, const double* scalars,
     sums.g += norms[k].g;
     sums.joint += norms[k].joint;
   }
-  sums = {warp_sum(sums.p), warp_sum(sums.g), warp_sum(sums.joint)};
+  sums = {warp_fold<Adding>(sums.p), warp_fold<Adding>(sums.g), warp_fold<Adding>(sums.joint)};
   if (threadIdx.x == 0) scales[blockIdx.x] = segment.adapt ? lars_scale(settings, scalars[0], sums) : Scale{1, 0};
 }
 

@@ -63,9 +63,8 @@ struct Cell {
 template <int width, class Body>
 __device__ void for_packs(const Geometry& g, int height, int across, Body body) {
   const std::int64_t size = g.batch * height * across * g.channels;
-  const std::int64_t step = std::int64_t{gridDim.x} * blockDim.x * width;
-  for (std::int64_t i = (std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x) * width; i < size; i += step)
-    body(i, Cell(i, g.channels, height, across));
+  const std::int64_t step = grid_threads() * width;
+  for (std::int64_t i = grid_thread() * width; i < size; i += step) body(i, Cell(i, g.channels, height, across));
 }
 
 template <class T, int width>

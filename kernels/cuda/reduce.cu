@@ -34,14 +34,6 @@ struct Terms {
   }
 };
 
-template <class T>
-struct StoreColumn {
-  T* out;
-  __device__ void operator()(std::int64_t, std::int64_t column, const double (&result)[1]) const {
-    out[column] = static_cast<T>(static_cast<Compute<T>>(result[0]));
-  }
-};
-
 /// `lanes` neighboring threads per row.
 template <class Real, class T, class Term>
 __global__ void fold_short_rows(std::int64_t rows, std::int64_t cols, int lanes, Term term, T* out) {
@@ -80,15 +72,9 @@ __global__ void fold_long_rows(std::int64_t cols, std::int64_t parts, std::int64
   if (threadIdx.x == 0) partial[blockIdx.x] = sum;
 }
 
-int power_of_two_up_to(std::int64_t count) {
-  int lanes = 1;
-  while (lanes < count && lanes < warp_size) lanes *= 2;
-  return lanes;
-}
-
 template <class Real, class T, class Term>
 void short_rows(Device& device, std::int64_t rows, std::int64_t cols, Term term, T* out) {
-  const int lanes = power_of_two_up_to(cols);
+  const int lanes = lanes_for(cols);
   launch("reduce", fold_short_rows<Real, T, Term>, blocks_for(rows, 256 / lanes), 256, device.stream(), rows, cols,
          lanes, term, out);
 }

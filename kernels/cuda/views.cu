@@ -170,7 +170,7 @@ __device__ float resize_crop(const View<T>& view, const std::uint8_t* image, int
 
 /// The sum over the block, in every thread. `sums`: one value per warp.
 __device__ float block_sum(float value, float* sums) {
-  value = warp_sum(value);
+  value = warp_fold<Adding>(value);
   if (threadIdx.x % warp_size == 0) sums[threadIdx.x / warp_size] = value;
   __syncthreads();
   float sum = 0;

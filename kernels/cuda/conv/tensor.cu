@@ -7,6 +7,7 @@
 // three stages of 64 bytes of depth in shared memory, filled by cp.async two stages ahead of the mma. A chunk is 16
 // bytes; chunks are swizzled so that neither ldmatrix nor the copies cause bank conflicts.
 #include "kernels/cuda/conv/tiles.h"
+#include "kernels/cuda/loops.h"
 
 namespace vergence::VERGENCE_GPU {
 namespace {
@@ -338,8 +339,7 @@ __global__ void __launch_bounds__(threads_of_block, 2)
 /// Copies rows of `from` values into rows of `to`, with zeros after them.
 template <class T, class W>
 __global__ void convert_weights(std::int64_t rows, int from, int to, const W* w, T* out) {
-  const std::int64_t threads = std::int64_t{gridDim.x} * blockDim.x;
-  for (std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < rows * to; i += threads) {
+  for (std::int64_t i = grid_thread(); i < rows * to; i += grid_threads()) {
     const std::int64_t row = quotient(i, to), col = i - row * to;
     out[i] = static_cast<T>(col < from ? static_cast<float>(w[row * from + col]) : 0.0f);
   }

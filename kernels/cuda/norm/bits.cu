@@ -8,8 +8,7 @@ namespace {
 
 template <class T>
 __global__ void relu_bits(std::int64_t size, std::int64_t packs, const T* y, std::uint8_t* bits) {
-  const std::int64_t threads = std::int64_t{gridDim.x} * blockDim.x;
-  for (std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < ceil_div(size, 8); i += threads) {
+  for (std::int64_t i = grid_thread(); i < ceil_div(size, 8); i += grid_threads()) {
     unsigned byte = 0;
     if (i < packs) {
       const Pack<T, 8> values = load_pack<8>(y + i * 8);

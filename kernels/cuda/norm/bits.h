@@ -21,8 +21,8 @@ class PositiveBits {
   const std::uint8_t* bits_ = nullptr;
 };
 
-/// Bit k, if `set`. Written as an expression, g++ 12 with -fsanitize=undefined would check the shift before it
-/// evaluates an index in the condition.
+/// Bit k, if `set`. A function, because g++ 12 with -fsanitize=undefined would check the shift of an inline expression
+/// before it evaluates an index in the condition.
 __device__ inline unsigned bit(bool set, int k) { return (set ? 1u : 0u) << k; }
 
 /// The bits of a few neighboring elements, starting at element `place`; all set without ReLU.

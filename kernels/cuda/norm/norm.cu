@@ -178,9 +178,9 @@ struct Backward {
   const T *g, *x;
   const std::uint8_t* positive;
   const Compute<T>* mean;
-  T* g_add;  // of the sums
+  T* g_add;  // written by the first pass; null: not wanted
   const Compute<T>* coefficients;
-  T* gx;  // of the second pass
+  T* gx;  // written by the second pass; null: not wanted
 };
 
 /// Writes sums of g and g d over each block's rows to partial[unit]; writes the masked g to g_add if given.
@@ -230,7 +230,7 @@ __device__ void store_coefficients(bool training, const double (&sums)[2], doubl
   coefficients[slope_row * size + k] = static_cast<Real>(training ? sums[1] / m * r * r : 0.0);
 }
 
-/// The data that belongs only to the channels.
+/// gamma (channels), rstd (groups, channels), and the gradients to write; null pointers are absent.
 template <class Real>
 struct ChannelGradients {
   const Real *gamma, *rstd;
@@ -240,17 +240,18 @@ struct ChannelGradients {
 /// One block per merge_channels: the coefficients of every group, and the gradients of gamma and beta.
 template <int at_once, class P, class Real>
 __global__ void __launch_bounds__(merge_threads, 1)
-    merge_backward(std::int64_t parts, NormShape shape, const P* partial, const Real* gamma, const Real* rstd,
-                   Real* coefficients, Real* ggamma, Real* gbeta) {
+    merge_backward(std::int64_t parts, NormShape shape, const P* partial, ChannelGradients<Real> channels,
+                   Real* coefficients) {
   wait_for_kernel_before();
   const MergePlace at = merge_place();
   const std::int64_t size = shape.groups * shape.channels;
   const bool last = at.phase < at_once && at.channel < shape.channels;
-  const double gain = last && gamma ? gamma[at.channel] : Real(1), m = static_cast<double>(shape.rows);
+  const double gain = last && channels.gamma ? channels.gamma[at.channel] : Real(1),
+               m = static_cast<double>(shape.rows);
   double gamma_sum = 0, beta_sum = 0;
   for (std::int64_t group = 0; group < shape.groups; group += at_once) {
     const std::int64_t k = (group + at.phase) * shape.channels + at.channel;
-    const double r = last ? rstd[k] : Real(0);
+    const double r = last ? channels.rstd[k] : Real(0);
     double sums[2] = {};
     merge_sums<at_once>(at, group, parts, shape.channels, partial, sums);
     if (last) store_coefficients(shape.training, sums, m, r, gain, size, k, coefficients);
@@ -258,8 +259,8 @@ __global__ void __launch_bounds__(merge_threads, 1)
     for (int i = 0; i < at_once; ++i) beta_sum += of_phase(sums[0], i), gamma_sum += of_phase(sums[1] * r, i);
   }
   if (at.phase > 0 || !last) return;
-  if (ggamma) ggamma[at.channel] = static_cast<Real>(gamma_sum);
-  if (gbeta) gbeta[at.channel] = static_cast<Real>(beta_sum);
+  if (channels.ggamma) channels.ggamma[at.channel] = static_cast<Real>(gamma_sum);
+  if (channels.gbeta) channels.gbeta[at.channel] = static_cast<Real>(beta_sum);
 }
 
 /// The same with ranks, one thread per channel: the coefficients from the sums over all ranks, the gradients of gamma
@@ -267,7 +268,7 @@ __global__ void __launch_bounds__(merge_threads, 1)
 template <class Real>
 __global__ void merge_backward_of_ranks(NormShape shape, const double* all, const double* own,
                                         ChannelGradients<Real> channels, Real* coefficients) {
-  const std::int64_t c = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
+  const std::int64_t c = grid_thread();
   if (c >= shape.channels) return;
   const double gain = channels.gamma ? channels.gamma[c] : Real(1), m = static_cast<double>(shape.all_rows());
   double gamma_sum = 0, beta_sum = 0;
@@ -397,7 +398,7 @@ void merge_with_ranks(CudaBackend& gpu, const NormShape& shape, const PartSums<P
          gpu.device().stream(), shape, sums.all(), sums.own(), channels, coefficients);
 }
 
-/// given: the sums, if they already exist; then g is masked.
+/// given: the sums of g and g d, if a convolution's data gradient computed them; then g is already masked.
 template <class T, int width>
 void backward(CudaBackend& gpu, NormShape shape, Backward<T> in, const ChannelGradients<Compute<T>>& channels,
               const PartSums<float>& given) {
@@ -409,7 +410,7 @@ void backward(CudaBackend& gpu, NormShape shape, Backward<T> in, const ChannelGr
     with_groups_at_once(shape.groups, [&](auto at_once) {
       launch_early("merge_backward", merge_backward<decltype(at_once)::value, P, Real>,
                    blocks_for(shape.channels, merge_channels), merge_threads, device.stream(), sums.per_group, shape,
-                   sums.values, channels.gamma, channels.rstd, coefficients.data(), channels.ggamma, channels.gbeta);
+                   sums.values, channels, coefficients.data());
     });
   };
   if (given.values) {
@@ -438,7 +439,7 @@ Forward<T> forward_of(const BatchNormArrays& arrays) {
 
 }  // namespace
 
-// Of no rows: as on the CPU, the statistics are those of rows of zeros, and the sums over them are zero.
+// With no rows, as on the CPU: the statistics are those of rows of zeros, and sums over rows are zero.
 
 void CudaBackend::batch_norm(const NormShape& shape, const BatchNormArrays& arrays) {
   if (arrays.x.size == 0) {

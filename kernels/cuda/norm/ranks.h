@@ -84,7 +84,7 @@ __global__ void __launch_bounds__(merge_threads, 1) fold_moments(PivotSums<T> pa
 /// One thread per channel: mean and rstd of every group from all[rank][group][2][channels], merged in rank order.
 template <class Real>
 __global__ void merge_ranks(NormShape shape, const double* all, Real* mean, Real* rstd, RunningArrays<Real> running) {
-  const std::int64_t channel = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
+  const std::int64_t channel = grid_thread();
   if (channel >= shape.channels) return;
   const auto rows = static_cast<double>(shape.rows), all_rows = static_cast<double>(shape.all_rows());
   for (std::int64_t group = 0; group < shape.groups; ++group) {
