@@ -55,8 +55,8 @@ void refuse_idle(const DsaOptions& options, const DsaSettings& settings, std::in
   if (!settings.scores || settings.mu < options.eta) return;
   const bool given = options.mu > 0;
   const std::string value = given ? join(options.mu) : join("0 means 5 eta^2 / batch, here ", settings.mu);
-  throw UsageError(join("--dsa.mu: ", value, ", but two images have at most --dsa.eta, ", options.eta,
-                        ", neighbors in common, so every score would be 0; expected less than ", options.eta,
+  throw UsageError(join("--dsa.mu: ", value, ", but a neighbor has only --dsa.eta, ", options.eta,
+                        ", neighbors of its own, so every score would be 0; expected less than ", options.eta,
                         given ? "" : join(", or a larger --batch than ", images)));
 }
 

@@ -298,8 +298,7 @@ TEST(DsaObjective, WhatWouldDoNothingIsRefusedButInARestoredRun) {
                    join("--dsa.prior_file: --dsa.prior_net ", net,
                         " reads no file; expected --dsa.prior_net stage1 with it, or supervised"));
   const std::string reason =
-      ", but two images have at most --dsa.eta, 3, neighbors in common, so every score would be 0; expected less than "
-      "3";
+      ", but a neighbor has only --dsa.eta, 3, neighbors of its own, so every score would be 0; expected less than 3";
   expect_refused({{"dsa.mu", "3"}}, "--dsa.mu: 3" + reason);
   expect_refused({{"dsa.mu", "0"}},
                  "--dsa.mu: 0 means 5 eta^2 / batch, here 8" + reason + ", or a larger --batch than 6");
