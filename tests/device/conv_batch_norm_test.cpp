@@ -1,11 +1,11 @@
-// Batch norm with its statistics from the convolution's kernel, against the two one after the other.
+// Batch norm that takes its statistics from the convolution's kernel, compared with the two ops one after the other.
 #include <gtest/gtest.h>
 
 #include "engine/graph.h"
 #include "engine/ops/ops.h"
 #include "tests/device/device_under_test.h"
 #include "tests/op_table/runner.h"
-#include "tests/support/checked_backend.h"
+#include "tests/support/fusion_counts.h"
 #include "tests/support/with_choices.h"
 
 namespace vergence::test {
@@ -79,28 +79,11 @@ Outcome apart(const Layer& layer) {
   });
 }
 
-/// Counts what a device has computed together.
-class WatchedBackend final : public CheckedBackend {
- public:
-  using CheckedBackend::CheckedBackend;
-  int together() const { return together_; }
-
-  bool conv2d_batch_norm(const ConvShape& conv, ConstArray x, ConstArray w, Array raw, const NormShape& shape,
-                         const BatchNormArrays& norm) override {
-    const bool done = CheckedBackend::conv2d_batch_norm(conv, x, w, raw, shape, norm);
-    together_ += done ? 1 : 0;
-    return done;
-  }
-
- private:
-  int together_ = 0;
-};
-
 class ConvBatchNorm : public testing::TestWithParam<Layer> {
   const WithChoices own_kernels_{device_under_test(), {.cuda_conv = CudaConv::cuda}};
 };
 
-TEST_P(ConvBatchNorm, IsWhatBothAreApart) {
+TEST_P(ConvBatchNorm, EqualsConvolutionThenBatchNorm) {
   const Layer& layer = GetParam();
   const Outcome fused = together(layer), plain = apart(layer);
   EXPECT_LE(relative_error(fused.result.mean.values(), plain.result.mean.values()), 1e-6);
@@ -134,11 +117,11 @@ TEST_P(ConvBatchNorm, RunsTogetherWhereTilesFitTheGroups) {
 
 TEST_P(ConvBatchNorm, IsAskedOfTheDeviceAndRecordedAsBoth) {
   const Layer& layer = GetParam();
-  WatchedBackend device(device_under_test());
+  FusionCounts device(device_under_test());
   const Tensors in = inputs_of(layer, device);
   const OpNames names;
   conv2d_batch_norm(in[0], in[1], layer.conv, in[2], in[3], in[4], {.groups = layer.groups, .relu = layer.relu});
-  EXPECT_EQ(device.together(), layer.fits ? 1 : 0);
+  EXPECT_EQ(device.norms, layer.fits ? 1 : 0);
   EXPECT_EQ(names.seen(), (std::set<std::string>{"conv2d", "batch_norm"}));
   EXPECT_TRUE(device.problems().empty());
 }

@@ -1,5 +1,5 @@
-// The data gradient of a convolution behind a batch norm with ReLU, which masks it and gathers the batch norm's sums,
-// against the passes one after the other.
+// Batch norm with ReLU, then a convolution: its data gradient also applies the ReLU's mask and sums for the batch norm.
+// Compares this fused kernel with separate passes.
 #include <functional>
 #include <gtest/gtest.h>
 
@@ -7,7 +7,7 @@
 #include "engine/ops/ops.h"
 #include "tests/device/device_under_test.h"
 #include "tests/op_table/runner.h"
-#include "tests/support/checked_backend.h"
+#include "tests/support/fusion_counts.h"
 #include "tests/support/with_choices.h"
 
 namespace vergence::test {
@@ -24,23 +24,6 @@ struct Layer {
 
 void PrintTo(const Layer& layer, std::ostream* out) { *out << layer.name; }
 
-/// Counts the data gradients that a device has masked and summed.
-class WatchedBackend final : public CheckedBackend {
- public:
-  using CheckedBackend::CheckedBackend;
-  int together() const { return together_; }
-
-  bool conv2d_data_relu(const ConvShape& conv, const NormShape& norm, const ConvDataReluArrays& arrays,
-                        bool add) override {
-    const bool done = CheckedBackend::conv2d_data_relu(conv, norm, arrays, add);
-    together_ += done ? 1 : 0;
-    return done;
-  }
-
- private:
-  int together_ = 0;
-};
-
 struct Outcome {
   Tensors gradients;  // of x, gamma, beta, add, w: those there are
   int together;
@@ -50,7 +33,7 @@ struct Outcome {
 /// Batch norm with ReLU, then a convolution. With `watch_activation` the cotangent between them is asked for as well,
 /// unmasked, so that it has to be computed by itself.
 Outcome run(const Layer& layer, bool watch_activation) {
-  WatchedBackend device(device_under_test());
+  FusionCounts device(device_under_test());
   Outcome outcome;
   {
     const auto values = [&](const char* name, const Shape& shape, DType type) {
@@ -76,7 +59,7 @@ Outcome run(const Layer& layer, bool watch_activation) {
     for (Tensor& tensor : outcome.gradients)
       tensor = from_values(cpu_backend(), tensor.shape, tensor.values(), DType::f64);
   }
-  outcome.together = device.together(), outcome.problems = device.problems();
+  outcome.together = device.sums, outcome.problems = device.problems();
   return outcome;
 }
 
@@ -84,7 +67,7 @@ class ConvReluNorm : public testing::TestWithParam<Layer> {
   const WithChoices own_kernels_{device_under_test(), {.cuda_conv = CudaConv::cuda}};
 };
 
-TEST_P(ConvReluNorm, IsWhatThePassesAreApart) {
+TEST_P(ConvReluNorm, EqualsTheSeparatePasses) {
   const Layer& layer = GetParam();
   const Outcome fused = run(layer, false), plain = run(layer, true);
   EXPECT_EQ(fused.together, layer.fits ? 1 : 0);
@@ -121,23 +104,23 @@ INSTANTIATE_TEST_SUITE_P(
 /// Where the activation is read twice its cotangent is a sum, and nothing may be cut off and summed before that.
 TEST(ConvReluNormElsewhere, LeavesAnActivationWithTwoReadersAlone) {
   const WithChoices own_kernels(device_under_test(), {.cuda_conv = CudaConv::cuda});
-  WatchedBackend device(device_under_test());
+  FusionCounts device(device_under_test());
   const Shape images{2, 8, 8, 8};
   const Tensor x = leaf(from_values(device, images, normal_values("x", 0, images.size()), DType::bf16));
   const Tensor w = from_values(device, {8, 1, 1, 8}, normal_values("w", 0, 64), DType::f32);
   const Tensor between = batch_norm(x, {}, {}, {}, {.groups = 1, .relu = true}).y;
   const Tensor seed = from_values(device, images, normal_values("seed", 0, images.size()), DType::bf16);
   grad({conv2d(between, w, {}) + between}, {x}, {.create = false, .keep = false, .seeds = {seed}});
-  EXPECT_EQ(device.together(), 0);
+  EXPECT_EQ(device.sums, 0);
   const Tensor again = batch_norm(x, {}, {}, {}, {.groups = 1, .relu = true}).y;
   grad({conv2d(again, w, {})}, {x}, {.create = true, .keep = false, .seeds = {seed}});
-  EXPECT_EQ(device.together(), 0) << "a backward pass with history is made of ops that can be differentiated";
+  EXPECT_EQ(device.sums, 0) << "a backward pass with history is made of ops that can be differentiated";
 }
 
 /// Neither what a batch norm's node is called nor what else it keeps decides whether the device is asked.
-TEST(ConvReluNormElsewhere, HangsOnTheEpilogueAlone) {
+TEST(ConvReluNormElsewhere, DependsOnlyOnTheEpilogue) {
   const WithChoices own_kernels(device_under_test(), {.cuda_conv = CudaConv::cuda});
-  WatchedBackend device(device_under_test());
+  FusionCounts device(device_under_test());
   const Shape images{2, 8, 8, 8};
   const Tensor x = leaf(from_values(device, images, normal_values("x", 0, images.size()), DType::bf16));
   const Tensor w = from_values(device, {8, 1, 1, 8}, normal_values("w", 0, 64), DType::f32);
@@ -148,16 +131,16 @@ TEST(ConvReluNormElsewhere, HangsOnTheEpilogueAlone) {
     return grad({conv2d(between, w, {})}, {x}, {.seeds = {seed}})[0].values();
   };
   const Values expected = gradient([](Node&) {});
-  EXPECT_EQ(device.together(), 1);
+  EXPECT_EQ(device.sums, 1);
   const Values changed = gradient([&](Node& node) {
     node.name = "another";
     node.kept.push_back(seed);
     node.kept_outputs.push_back(-1);
   });
-  EXPECT_EQ(device.together(), 2);
+  EXPECT_EQ(device.sums, 2);
   EXPECT_EQ(changed, expected);
   gradient([](Node& node) { node.epilogue = nullptr; });
-  EXPECT_EQ(device.together(), 2);
+  EXPECT_EQ(device.sums, 2);
 }
 
 }  // namespace

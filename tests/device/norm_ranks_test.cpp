@@ -7,7 +7,7 @@
 #include "kernels/communicators/threads.h"
 #include "tests/device/device_under_test.h"
 #include "tests/op_table/runner.h"
-#include "tests/support/checked_backend.h"
+#include "tests/support/fusion_counts.h"
 #include "tests/support/with_choices.h"
 
 namespace vergence::test {
@@ -21,26 +21,6 @@ struct Block {
 };
 
 void PrintTo(const Block& block, std::ostream* out) { *out << block.name; }
-
-/// Counts what a device has computed together: convolutions with norms, data gradients with a norm's sums.
-class WatchedBackend final : public CheckedBackend {
- public:
-  using CheckedBackend::CheckedBackend;
-  int norms = 0, sums = 0;
-
-  bool conv2d_batch_norm(const ConvShape& conv, ConstArray x, ConstArray w, Array raw, const NormShape& shape,
-                         const BatchNormArrays& norm) override {
-    const bool done = CheckedBackend::conv2d_batch_norm(conv, x, w, raw, shape, norm);
-    norms += done ? 1 : 0;
-    return done;
-  }
-  bool conv2d_data_relu(const ConvShape& conv, const NormShape& norm, const ConvDataReluArrays& arrays,
-                        bool add) override {
-    const bool done = CheckedBackend::conv2d_data_relu(conv, norm, arrays, add);
-    sums += done ? 1 : 0;
-    return done;
-  }
-};
 
 /// All ranks' images as one batch: [groups][ranks][images of a rank]. Each image has its own mean, so that ranks
 /// differ.
@@ -127,7 +107,7 @@ void add_to(Values& sum, const Values& values) {
 }
 
 Outcome run(const Block& block, int rank_count) {
-  WatchedBackend device(device_under_test());
+  FusionCounts device(device_under_test());
   const Batch x(block, block.in, "x"), add(block, block.out, "add"), seed(block, block.out, "seed");
   Outcome outcome;
   outcome.parameters.resize(6), outcome.statistics.resize(static_cast<std::size_t>(rank_count));

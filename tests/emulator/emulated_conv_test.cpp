@@ -224,7 +224,7 @@ TEST(EmulatedConv, DataGradientOfAnyChannels) {
   }
 }
 
-TEST(EmulatedConv, TensorKernelsLeaveWhatTheyLack) {
+TEST(EmulatedConv, TensorKernelsRefuseUnsupportedCases) {
   const Memory some(4096, DType::bf16), other(4096, DType::bf16), out(4096, DType::bf16);
   const auto all = [&](const ConvShape& s, ConstArray a) {
     return std::vector<bool>{tensor_conv2d(device(), s, a, other.array(), out.array()),
@@ -255,7 +255,7 @@ std::vector<std::string> kernels_of(const std::function<void()>& work) {
   return names;
 }
 
-TEST(EmulatedConv, WeightsThatAreReadyAreReadAsTheyLie) {
+TEST(EmulatedConv, ReadyWeightsAreNotConverted) {
   using Names = std::vector<std::string>;
   const auto launches = [](std::int64_t in, DType type, DType weights) {
     const ConvShape s = Case{"", 1, 4, in, 16, 3, 1, 1}.shape();
@@ -397,7 +397,7 @@ TEST(CudaTuning, TimesWhatAppliesOnceAndRepeatsItsChoice) {
   }
 }
 
-TEST(CudaTuning, LeavesWhatASumBeginsWith) {
+TEST(CudaTuning, TimingKeepsTheValuesToAddTo) {
   const Triple t(Case{"", 2, 4, 8, 16, 3, 1, 1}.shape());
   const std::vector<double> before = draw(t.shape.in_size(), 6);
   std::vector<double> expected = before;

@@ -113,7 +113,7 @@ TEST_F(Library, LeavesARecordOfConvolutionsWithBatchNorm) {
   EXPECT_EQ(convs_in_short(), "1 by own tensor-core kernels");
 }
 
-TEST_F(Library, ThatWasNeverToBeExpectedIsNotMissed) {
+TEST_F(Library, ThatIsNotExpectedGivesNoNotice) {
   testing::internal::CaptureStderr();
   EXPECT_EQ(gpu.convolutions_by(DType::bf16), "own kernels");
   const test::WithChoices library(gpu, {.cuda_conv = CudaConv::cudnn});

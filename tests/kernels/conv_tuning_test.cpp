@@ -33,20 +33,20 @@ TEST_F(Tuning, KeepsTheFastestAndRunsNothingAgain) {
   EXPECT_EQ(runs, timed);
 }
 
-TEST_F(Tuning, NotesWhatWasChosenBeforeButNothingInItsPlace) {
+TEST_F(Tuning, NoteAddsAChoiceButReplacesNone) {
   ConvTuning tuning(ConvChoices{{"a", "fast"}});
   tuning.note("a", "slow");
   tuning.note("b", "slow");
   EXPECT_EQ(tuning.choices(), (ConvChoices{{"a", "fast"}, {"b", "slow"}}));
 }
 
-TEST_F(Tuning, TakesWhatWasGivenBackWhateverItsSpeed) {
+TEST_F(Tuning, UsesAKeptChoiceWithoutTiming) {
   ConvTuning tuning(ConvChoices{{"a", "engine 38 2=1 5=16"}});
   EXPECT_EQ(tuning.choose("a", {candidate("engine 1", 1), candidate("engine 38 2=1 5=16", 20)}), 1u);
   EXPECT_TRUE(runs.empty());
 }
 
-TEST_F(Tuning, TimesAgainWhereTheKeptNameIsNotThere) {
+TEST_F(Tuning, TimesAgainIfTheKeptCandidateIsMissing) {
   ConvTuning tuning(ConvChoices{{"a", "engine of another version"}, {"b", "kept"}});
   EXPECT_EQ(tuning.choose("a", {candidate("engine 1", 20), candidate("engine 2", 1)}), 1u);
   EXPECT_EQ(tuning.choices(), (ConvChoices{{"a", "engine 2"}, {"b", "kept"}}));

@@ -183,7 +183,7 @@ TEST_P(DeviceMemories, ARecordingKeepsItsMemoryToItself) {
 }
 
 /// If a recording's memory were freed while its result is in use, the result's release would free another's block.
-TEST_P(DeviceMemories, WhatOutlivesItsRecordingIsNobodyElses) {
+TEST_P(DeviceMemories, BlocksInUseKeepAForgottenPool) {
   memory.begin_recording();
   void* result = memory.allocate(300 * mebi);
   memory.forget(memory.end_recording());

@@ -89,7 +89,7 @@ class Builder:
 
 
 def caught(builder, name, overlay, folder):
-    """Whether a test fails, or does not end, with the overlay's file `name`."""
+    """Whether the mutant in the overlay's file `name` is caught: it does not compile, or a test fails or does not end."""
     objects = []
     for source in USERS.get(name, [name]):
         target = folder / f"{source.replace('/', '_')}.o"

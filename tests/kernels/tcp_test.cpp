@@ -203,7 +203,7 @@ TEST(Tcp, NamesRanksThatDoNotFit) {
                         "rank 2 of 3, broadcast of 5 f32 values (collective 1): " + why}));
 }
 
-TEST(Tcp, LetsStrangersGo) {
+TEST(Tcp, DisconnectsStrangers) {
   const int port = free_port();
   std::atomic<bool> met = false;
   const std::jthread rank_0([&] {

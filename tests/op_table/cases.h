@@ -1,6 +1,6 @@
 // The table of op cases. One row says how to call an op, on what inputs, and what may be asked of it; runner.h runs
 // a row on a device in a precision, and op_table_test.cpp checks every row on every device in every precision it
-// allows. To cover a new op, add a row to one of the op_cases_*.cpp files.
+// allows. To cover a new op, add a row to the file of its family in this folder (elementwise.cpp, norm.cpp, ...).
 #pragma once
 
 #include <functional>

@@ -24,7 +24,8 @@ namespace {
 
 void expect_same_bits(float a, float b) { EXPECT_EQ(std::memcmp(&a, &b, sizeof a), 0) << a << " and " << b; }
 
-TEST(EmulatedPlans, AreTheCpusBitForBit) {
+/// Both sides compile shared/view_plan.h: this finds only flags, such as contraction, that change bits.
+TEST(EmulatedPlans, AreTheSameBitsInBothBuilds) {
   constexpr int count = 1000;
   for (const ViewSettings& settings : byol_views(32)) {
     std::vector<ViewPlan> plans(count);
