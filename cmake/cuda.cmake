@@ -19,10 +19,10 @@ if(NOT VERGENCE_CUDA_FOUND)
     execute_process(COMMAND nvidia-smi -L RESULT_VARIABLE no_gpu OUTPUT_QUIET ERROR_QUIET)
     find_program(nvcc_here nvcc NO_CACHE)
     if(no_gpu EQUAL 0 AND nvcc_here)
-      message(WARNING "Vergence: this machine has a GPU, but ${nvcc_here} does not work: this build is for the CPU alone. Configure with "
+      message(WARNING "Vergence: this machine has a GPU, but ${nvcc_here} does not work: this build uses only the CPU. Configure with "
                       "-DVERGENCE_CUDA=ON to see why. The variable CUDAHOSTCXX names another C++ compiler for it")
     elseif(no_gpu EQUAL 0)
-      message(WARNING "Vergence: this machine has a GPU, but there is no CUDA compiler in PATH: this build is for the CPU alone. "
+      message(WARNING "Vergence: this machine has a GPU, but there is no CUDA compiler in PATH: this build uses only the CPU. "
                       "Put nvcc's folder into PATH, often /usr/local/cuda/bin, and configure again")
     endif()
   endif()
@@ -85,7 +85,7 @@ target_sources(vergence_kernels PRIVATE ${libraries}/cublas_gemm.cpp ${libraries
 set_property(SOURCE ${libraries}/cublas_library.cpp APPEND PROPERTY COMPILE_DEFINITIONS
              VERGENCE_CUBLAS_FOLDER="${CUDAToolkit_LIBRARY_DIR}")
 
-# vergence_pip_folder(FOLDER NAME): where pip's package nvidia.NAME is, which has headers too; empty if it is not.
+# vergence_pip_folder(FOLDER NAME): sets FOLDER to the path of pip's package nvidia.NAME, or to "" if it is not installed.
 function(vergence_pip_folder folder name)
   find_program(VERGENCE_PYTHON NAMES python3)
   set(found "")
@@ -108,7 +108,7 @@ if(VERGENCE_CUDNN OR VERGENCE_CUDNN STREQUAL "AUTO")
     # Its file name includes a version, and no other file need exist.
     string(REGEX MATCH "^[0-9]+" cudnn_major "${cudnn_version}")
     find_file(CUDNN_LIBRARY libcudnn.so.${cudnn_major} HINTS ${CUDNN_INCLUDE}/../lib ${CUDAToolkit_LIBRARY_DIR}
-              PATHS /usr/lib/${CMAKE_LIBRARY_ARCHITECTURE} /usr/lib64 /usr/local/lib DOC "cuDNN on this machine, if it is")
+              PATHS /usr/lib/${CMAKE_LIBRARY_ARCHITECTURE} /usr/lib64 /usr/local/lib DOC "cuDNN's library, if installed")
   endif()
 endif()
 if(cudnn_version VERSION_GREATER_EQUAL 9.8)
@@ -126,7 +126,7 @@ if(cudnn_version VERSION_GREATER_EQUAL 9.8)
   target_include_directories(vergence_kernels SYSTEM PRIVATE ${CUDNN_INCLUDE})
 else()
   if(VERGENCE_CUDNN AND NOT VERGENCE_CUDNN STREQUAL "AUTO")
-    message(FATAL_ERROR "VERGENCE_CUDNN=${VERGENCE_CUDNN}: cuDNN 9.8 or later: ${cudnn_version}; looked in CUDA's "
+    message(FATAL_ERROR "VERGENCE_CUDNN=${VERGENCE_CUDNN} needs cuDNN 9.8 or later: ${cudnn_version}; looked in CUDA's "
                         "folders and in Python's nvidia.cudnn; -DCUDNN_INCLUDE=FOLDER names another")
   endif()
   target_sources(vergence_kernels PRIVATE ${libraries}/no_cudnn.cpp)
@@ -142,7 +142,7 @@ if(VERGENCE_NCCL OR VERGENCE_NCCL STREQUAL "AUTO")
     string(REGEX REPLACE ".*NCCL_MAJOR +([0-9]+).*NCCL_MINOR +([0-9]+).*" "\\1.\\2" nccl_version "${nccl_version}")
     string(REGEX MATCH "^[0-9]+" nccl_major "${nccl_version}")
     find_file(NCCL_LIBRARY libnccl.so.${nccl_major} HINTS ${NCCL_INCLUDE}/../lib ${CUDAToolkit_LIBRARY_DIR}
-              PATHS /usr/lib/${CMAKE_LIBRARY_ARCHITECTURE} /usr/lib64 /usr/local/lib DOC "NCCL on this machine, if it is")
+              PATHS /usr/lib/${CMAKE_LIBRARY_ARCHITECTURE} /usr/lib64 /usr/local/lib DOC "NCCL's library, if installed")
   endif()
 endif()
 if(nccl_version VERSION_GREATER_EQUAL 2.13)
@@ -157,7 +157,7 @@ if(nccl_version VERSION_GREATER_EQUAL 2.13)
                               COMPILE_DEFINITIONS VERGENCE_NCCL_FOLDER="${nccl_folder}")
   set_source_files_properties(kernels/communicators/nccl.cpp PROPERTIES COMPILE_DEFINITIONS VERGENCE_NCCL)
 elseif(VERGENCE_NCCL AND NOT VERGENCE_NCCL STREQUAL "AUTO")
-  message(FATAL_ERROR "VERGENCE_NCCL=${VERGENCE_NCCL}: NCCL 2.13 or later: ${nccl_version}; looked in CUDA's folders and "
+  message(FATAL_ERROR "VERGENCE_NCCL=${VERGENCE_NCCL} needs NCCL 2.13 or later: ${nccl_version}; looked in CUDA's folders and "
                       "in Python's nvidia.nccl; -DNCCL_INCLUDE=FOLDER names another")
 endif()
 message(STATUS "Vergence: with CUDA ${CUDAToolkit_VERSION} for ${VERGENCE_CUDA_ARCHITECTURES}; cuDNN: ${cudnn_version}; "

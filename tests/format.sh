@@ -1,12 +1,11 @@
 #!/usr/bin/env bash
 # format.sh [--fix] [FILE...]
-# Checks that C++ and CUDA files obey .clang-format, and that Python and shell files can be parsed: FILE..., or all that git
-# tracks or would add. Names each file at fault. With --fix, formats the C++ and CUDA files among them. Takes seconds.
+# Checks that C++ and CUDA files follow .clang-format and that Python and shell files parse: FILE..., or all files that git
+# tracks or would add. Names each bad file. With --fix, formats the C++ and CUDA files among them. Takes seconds.
 #
-# What clang-format makes of a line differs from one of its versions to the next, so one of them is the measure: 14, Debian
-# 12's (`tools/install_packages.sh --tests` installs it; elsewhere `pip install clang-format==14.0.6` does). With another
-# version differences are shown as warnings and fail nothing, and --fix changes nothing. Without any, C++ is not checked.
-# CLANG_FORMAT may name the program.
+# clang-format's output differs between versions; only version 14 counts, Debian 12's (install it with
+# `tools/install_packages.sh --tests`, elsewhere with `pip install clang-format==14.0.6`). Another version only warns, and
+# --fix changes nothing. Without clang-format, C++ is not checked. CLANG_FORMAT may name the program.
 set -euo pipefail
 root=$(realpath -- "$(dirname -- "${BASH_SOURCE[0]}")/..")
 version=14
@@ -84,7 +83,7 @@ if [[ -n $program ]] && ((${#cpp[@]})); then
     'out=$1; shift; "$@" >"$out/$$" 2>&1' - "$lines" "$program" "$style" --dry-run -Werror -ferror-limit=1 || status=$?
   said=$(cat "$lines"/*)
   mapfile -t bad < <(sed -nE 's/^(.*):[0-9]+:[0-9]+: error: .*\[-Wclang-format-violations\]$/\1/p' <<<"$said" | sort -u)
-  if ((status && ${#bad[@]} == 0)); then # it did not get as far as looking at them
+  if ((status && ${#bad[@]} == 0)); then # clang-format itself failed
     echo "$said" >&2
     exit 1
   fi

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # machines.sh [FOLDER]
-# Runs every test as other machines would: in four builds without CUDA (for this processor, for any x86-64, for x86-64-v3,
-# and without oneDNN and OpenBLAS), and in the first of them with one thing at a time changed: the instruction set that
-# oneDNN may use, OpenBLAS's kernels, the number of threads. Prints a Markdown table and keeps it in FOLDER/table.md.
-# Started again it goes on where it stopped: FOLDER (default: build-machines) keeps the builds, and each row's output by commit.
-# About an hour and a half on two cores.
+# Runs every test as on other machines: in four builds without CUDA (this processor, any x86-64, x86-64-v3, and without
+# oneDNN and OpenBLAS), then in the first build with one setting changed at a time: oneDNN's instruction set, OpenBLAS's
+# kernels, the number of threads. Prints a Markdown table and writes it to FOLDER/table.md. If stopped, the same command
+# continues: FOLDER (default: build-machines) keeps the builds, and each row's output by commit. About an hour and a half on
+# two cores.
 set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 folder=${1:-build-machines}
@@ -12,7 +12,7 @@ mkdir -p "$folder"
 commit=$(git rev-parse --short HEAD)$(git diff --quiet HEAD || echo -changed)
 rows=$folder/$commit
 mkdir -p "$rows"
-# Only a row says what these are.
+# Only the rows set these.
 unset ONEDNN_MAX_CPU_ISA DNNL_MAX_CPU_ISA OPENBLAS_CORETYPE OPENBLAS_L2_SIZE OMP_NUM_THREADS
 
 bash tools/install_packages.sh --tests

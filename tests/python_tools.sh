@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
 # python_tools.sh FOLDER SET...
-# Installs what tests take from PyPI into a virtual environment in FOLDER, each SET unless it is there already:
+# Installs PyPI packages that tests need into a virtual environment in FOLDER; skips each SET that is installed already:
 #   nvdisasm     NVIDIA's disassembler, which a toolkit may lack: the checks of the kernels' machine code
-#   safetensors  which Debian has not: an encoder in PyTorch
+#   safetensors  not in Debian: reads an encoder in PyTorch
 #   tensorboard  the reader of a run's event files, with Pillow for their pictures
-#   werkzeug     with which TensorBoard's plugins answer
-#   sklearn      scikit-learn: a second opinion on figures
+#   werkzeug     serves TensorBoard's plugins
+#   sklearn      scikit-learn: an independent check of figures
 #   onnx         the checker of ONNX files, and ONNX Runtime, which runs them
 #   timm         builds and loads networks in PyTorch; needs safetensors
-# The system's packages (PyTorch, NumPy, Pillow) are seen there too and stay as they are: nothing is installed that was not
-# named here. Where a set cannot be had, what pip said, and exit status 1; the sets before it are there. Tests that run at
-# once wait for one another.
+# The environment also sees the system's packages (PyTorch, NumPy, Pillow) and does not change them: only the packages named
+# here are installed. If a set cannot be installed, prints pip's message and exits with status 1; earlier sets stay. Tests
+# that run at the same time wait for each other.
 set -euo pipefail
 folder=${1:?usage: python_tools.sh FOLDER SET...}
 shift

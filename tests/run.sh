@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
 # run.sh [fast] [CTEST OPTION...]
-# Installs what is missing, builds everything into build/ and runs every test, in stages: the format of the sources
-# (tests/format.sh), the build, the tests labeled `fast`, the others. The first stage that fails is the last. A second run
-# rebuilds only what changed. Ends with the time of each stage, why tests were skipped and, as its last line, how many passed,
-# failed and were skipped.
+# Installs missing packages, builds everything into build/ and runs every test, in stages: the format of the sources
+# (tests/format.sh), the build, the tests labeled `fast`, all others. It stops at the first stage that fails. A second run
+# rebuilds only what changed. It ends with the time of each stage, the reasons for skipped tests and, as its last line, how
+# many tests passed, failed and were skipped.
 #   tests/run.sh                  all stages
-#   tests/run.sh fast             builds and runs the fast tests alone: what one runs after an edit
+#   tests/run.sh fast             builds and runs only the fast tests: use it after an edit
 #   tests/run.sh -R options       those whose name matches
 #   tests/run.sh -LE oracle       without the comparisons with PyTorch
 #   tests/run.sh -L emulator      what runs on the emulated GPU
-# With `fast` or options one is at work: there is one stage of tests, and the format is looked at last, as a warning.
+# With `fast` or options, there is one stage of tests, and the format is checked last and only warns.
 set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 whole=1 targets=(all)
@@ -39,15 +39,15 @@ fi
 
 begin build "build"
 configure=(-S . -B build -DCMAKE_BUILD_TYPE=Release -DVERGENCE_TESTS=ON -DVERGENCE_CUDA=AUTO -DVERGENCE_WERROR=ON)
-# Without a GPU to run them, the kernels are compiled for one architecture, which is quick. A folder made so and used on a
-# machine with a GPU takes the default again.
+# Without a GPU, kernels are compiled for one architecture, which is faster. If the same build folder is later used on a
+# machine with a GPU, it takes the default architectures again.
 if ! nvidia-smi -L >/dev/null 2>&1; then
   configure+=(-DVERGENCE_CUDA_ARCHITECTURES=90a-real)
 elif grep -qs '^VERGENCE_CUDA_ARCHITECTURES:STRING=90a-real$' build/CMakeCache.txt; then
   configure+=(-UVERGENCE_CUDA_ARCHITECTURES)
 fi
-# In a new build folder everything is compiled, several files of a room at a time, unless one is at work with `fast`.
-# 'cmake -DVERGENCE_UNITY=OFF build' makes a build after an edit quicker again.
+# A new build folder compiles several files of a folder together, except with `fast`. 'cmake -DVERGENCE_UNITY=OFF build'
+# makes builds after an edit faster again.
 [[ -e build/CMakeCache.txt || ${1:-} == fast ]] || configure+=(-DVERGENCE_UNITY=ON)
 # A build folder keeps the generator it was made with.
 [[ -e build/CMakeCache.txt ]] || ! command -v ninja >/dev/null || configure+=(-G Ninja)
@@ -75,7 +75,7 @@ if [[ -n $whole ]]; then
   fi
 else
   run_tests tests "tests" "${select[@]}"
-  bash tests/format.sh || echo "warning: the first stage of 'tests/run.sh' will fail at that"
+  bash tests/format.sh || echo "warning: the format check failed; 'tests/run.sh' will stop there (tests/format.sh --fix)"
 fi
 
 printf -v all '%s, ' "${times[@]}"

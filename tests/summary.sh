@@ -1,9 +1,8 @@
 #!/usr/bin/env bash
 # summary.sh CONSOLE LOG...
-# After runs of CTest whose output is in the file CONSOLE, one after the other, and which left one LOG each
-# (Testing/Temporary/LastTest.log of the build folder, which the next run overwrites): prints each reason for which tests, or
-# cases within tests, were skipped, then as the last line `N passed, N failed, N skipped`. A test that CTest could not start
-# has failed. A LOG that is not there is passed over.
+# Summarizes runs of CTest. CONSOLE: their output, one after the other. LOG: each run's Testing/Temporary/LastTest.log, saved
+# because the next run overwrites it; missing ones are ignored. Prints why tests, or cases within tests, were skipped, then
+# as the last line `N passed, N failed, N skipped`. A test that CTest could not start counts as failed.
 set -euo pipefail
 console=${1:?usage: summary.sh CONSOLE LOG...}
 logs=()

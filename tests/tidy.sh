@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # tidy.sh [--all | --since REVISION | FILE...]
 # Runs clang-tidy with the checks of .clang-tidy on FILE..., on all sources (--all), or on those that differ from REVISION
-# (default: where this branch left origin/main, else HEAD~1), uncommitted and new ones included. A header is read through a
-# source that includes it. Prints each finding once; exit status 1 if there are any. It only configures a build, in build-tidy.
-# Five to thirty seconds a file, much longer for all: no stage of tests/run.sh.
+# (default: the merge base with origin/main, else HEAD~1), including uncommitted and new files. A header is checked through a
+# source that includes it. Prints each finding once; exit status 1 if there are any. Only configures a build, in build-tidy.
+# 5 to 30 seconds per file, so it is not a stage of tests/run.sh.
 #
 # The checks were chosen with version 14, Debian 12's (installed if missing). CLANG_TIDY may name another program.
 set -euo pipefail

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # day.sh CARRY_FOLDER OUT_FOLDER [SECONDS]
-# One visit to a machine with a GPU, with what pack.sh has packed. Ends within SECONDS (default: 530) and leaves two files in
-# OUT_FOLDER, both rewritten after every stage: summary.txt and logs.tar.gz (of each stage's output the first and the last
-# 128 KiB). What is worth most comes first. Each stage has a limit of its own, and none that fails, hangs or floods stops the
-# next; what was not run stands in the summary with the reason.
+# One visit to a machine with a GPU, using what pack.sh packed. Ends within SECONDS (default: 530). After every stage it
+# rewrites two files in OUT_FOLDER: summary.txt, and logs.tar.gz with the first and last 128 KiB of each stage's output. The
+# most valuable stages come first. Each has its own time limit, and a stage that fails, hangs or floods its output does not
+# stop the next. The summary gives the reason for every stage that did not run.
 set -uo pipefail
 usage="usage: day.sh CARRY_FOLDER OUT_FOLDER [SECONDS]"
 carry=$(realpath -- "${1:?$usage}") out=${2:?$usage} budget=${3:-530}
@@ -110,7 +110,7 @@ smoke() { # does a step run at all; if not, which part is to blame, and what doe
   case $? in 0) skip "a step runs" "${parts[@]}"; return ;; 99) skip "no step was tried" "${parts[@]}"; return ;; esac
   if VERGENCE_EARLY_LAUNCH=off stage 30 smoke_late 2 step --precision bf16 "${few[@]}"; then
     export VERGENCE_EARLY_LAUNCH=off
-    say "   from here on: each kernel after the one before it has ended"
+    say "   from here on: without early launches"
     skip "a step runs" "${parts[@]:1}"
     return
   fi
@@ -133,7 +133,7 @@ time_our_steps() { # what matters most, and what it depends on
   timed 25 step_512_own_kernels --batch 512 --steps 15 --warmup 5 --conv cuda
   timed 25 step_512_eager --batch 512 --steps 15 --warmup 5 --record off
   timed 25 step_128 --batch 128 --steps 60 --warmup 8
-  VERGENCE_EARLY_LAUNCH=off timed 25 step_512_late --batch 512 --steps 30 --warmup 8 # each kernel after the one before it has ended
+  VERGENCE_EARLY_LAUNCH=off timed 25 step_512_late --batch 512 --steps 30 --warmup 8 # without early launches
   timed 40 step_512_tuned --batch 512 --steps 30 --warmup 8 --tune
   timed 25 step_512_f32_gradients --batch 512 --steps 15 --warmup 5 --weight-gradients fp32
   timed 25 step_512_recompute --batch 512 --steps 30 --warmup 8 --recompute

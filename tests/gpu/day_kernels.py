@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""day_kernels.py FILE: what Nsight Compute's `--csv --page raw` says of two steps, as a table: the kernels of the second, by name.
+"""day_kernels.py FILE: reads Nsight Compute's `--csv --page raw` of two steps; prints the second step's kernels by name.
 
 A step is what lies between two updates of the parameters. The kernels that take longest come first, the lesser ones are summed up.
 Columns: launches, microseconds, GB read and written in the GPU's memory, TB/s of that, GB written into its L2 cache (many times

@@ -1,7 +1,7 @@
-// A library that CUDA loads into a program by itself, where CUDA_INJECTION64_PATH names it, and that writes how long
-// each kernel took into the file that KERNEL_TIMES names: one line for a kernel, copy or fill, of start and end in
-// nanoseconds, the launch that it belongs to (those of one recorded step share one) and its name, with tabs in between.
-// By NVIDIA's CUPTI, which slows a step down by a few microseconds: kernel_times.py makes a table of it.
+// A library that CUDA loads into a program if CUDA_INJECTION64_PATH names it. It writes to the file KERNEL_TIMES one
+// line per kernel, copy or fill, separated by tabs: start and end in nanoseconds, launch (kernels of one recorded step
+// share one), name. It uses NVIDIA's CUPTI, which slows a step by a few microseconds. kernel_times.py makes a table of
+// it.
 #include <cstdio>
 #include <cstdlib>
 #include <cupti.h>

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""kernel_times.py FILE [SHOWN]: what libkernel_times.so wrote of a program whose steps are recorded, as a table of its last step.
+"""kernel_times.py FILE [SHOWN]: a table of the last recorded step from the file that libkernel_times.so wrote.
 
 The kernels that take longest come first, SHOWN of them (default: 40), the lesser ones are summed up. Columns: launches,
 microseconds. Above them how many kernels there are, their sum, and the time from the first one's start to the last one's end: where

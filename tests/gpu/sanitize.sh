@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # sanitize.sh FOLDER [TOOL...]
-# Runs the op table on the GPU under tools of NVIDIA's compute-sanitizer: memcheck, racecheck, initcheck and synccheck, or those
-# that are named. FOLDER is a build folder or one with the programs alone. Every tensor has memory of its own (VERGENCE_POOL=off),
-# so that one that is overrun is seen. GTEST_FILTER chooses rows. racecheck looks at our own kernels alone, takes minutes and names
-# each row that is done. SHARDS=N runs N parts of the rows at once.
+# Runs the op table on the GPU under compute-sanitizer's memcheck, racecheck, initcheck and synccheck, or the given tools.
+# FOLDER is a build folder, or one with only the programs. Every tensor gets its own allocation (VERGENCE_POOL=off), so that
+# overruns are seen. GTEST_FILTER chooses rows. racecheck checks only our own kernels, takes minutes and prints each finished
+# row. SHARDS=N runs N parts of the rows at once.
 set -euo pipefail
 folder=${1:?usage: sanitize.sh FOLDER [TOOL...]}
 tools=("${@:2}") shards=${SHARDS:-1}
