@@ -27,6 +27,11 @@ std::int32_t Dataset::label(std::int64_t index) const {
   return labels.empty() ? -1 : labels.at(static_cast<std::size_t>(index));
 }
 
+std::string class_name(const std::vector<std::string>& names, std::int64_t label) {
+  const auto at = static_cast<std::size_t>(label);
+  return at < names.size() ? names[at] : std::to_string(label);
+}
+
 std::string Dataset::image_name(std::int64_t index) const {
   require(index >= 0 && index < count, name, ": name ", index, " of ", count);
   if (source) return source->name(index);

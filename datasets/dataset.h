@@ -46,6 +46,9 @@ struct Dataset {
   std::int32_t label(std::int64_t index) const;
 };
 
+/// The class's name (a folder's), or its number if classes have none.
+std::string class_name(const std::vector<std::string>& names, std::int64_t label);
+
 struct DatasetSettings {
   std::string name = "confounded_shapes";
   std::string directory = "";  // where the files are; unused by confounded_shapes

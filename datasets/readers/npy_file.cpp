@@ -149,7 +149,7 @@ std::string shape_text(const std::vector<std::int64_t>& shape) {
 
 NpyHeader parse_npy_header(std::string_view text, const std::string& where) { return HeaderText(text, where).parse(); }
 
-std::string npy_beginning(const std::string& type, const std::vector<std::int64_t>& shape) {
+std::string npy_header_bytes(const std::string& type, const std::vector<std::int64_t>& shape) {
   std::string sides;
   for (const std::int64_t side : shape) sides += (sides.empty() ? "" : ", ") + std::to_string(side);
   std::string header =

@@ -39,7 +39,7 @@ NpyHeader parse_npy_header(std::string_view text, const std::string& where);
 
 /// The beginning of a file, up to its values: as NumPy writes it for an array in C order. `type` is as in NpyHeader. It
 /// takes 128 bytes for any shape of one or two sides.
-std::string npy_beginning(const std::string& type, const std::vector<std::int64_t>& shape);
+std::string npy_header_bytes(const std::string& type, const std::vector<std::int64_t>& shape);
 
 /// An open file. Throws UsageError, beginning with `where`, if it cannot be read, is not a .npy file, or has a length
 /// other than that of header and values. Allocates no memory for the values.

@@ -194,22 +194,26 @@ AtomicFile::~AtomicFile() {
   if (!temporary_.empty()) unlink(temporary_.c_str());
 }
 
-void AtomicFile::write(const void* data, std::int64_t bytes) {
-  require(descriptor_ >= 0, path_, ": written after commit");
-  if (streams_) std::fflush(stdout);  // it may be the same stream: earlier output must come first
-  const char* next = static_cast<const char*>(data);
-  while (bytes > 0) {
-    const ssize_t done = ::write(descriptor_, next, static_cast<std::size_t>(bytes));
+bool write_all(int file, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t done = ::write(file, bytes.data(), bytes.size());
     if (done < 0 && errno == EINTR) continue;
     if (done < 0 && errno == EAGAIN) {  // a descriptor that was already non-blocking when this process got it
-      pollfd ready{descriptor_, POLLOUT, 0};
+      pollfd ready{file, POLLOUT, 0};
       poll(&ready, 1, -1);
       continue;
     }
-    require_call(done >= 0, path_, "cannot write");
-    next += done;
-    bytes -= done;
+    if (done < 0) return false;
+    bytes.remove_prefix(static_cast<std::size_t>(done));
   }
+  return true;
+}
+
+void AtomicFile::write(const void* data, std::int64_t bytes) {
+  require(descriptor_ >= 0, path_, ": written after commit");
+  if (streams_) std::fflush(stdout);  // it may be the same stream: earlier output must come first
+  require_call(write_all(descriptor_, {static_cast<const char*>(data), static_cast<std::size_t>(bytes)}), path_,
+               "cannot write");
 }
 
 void AtomicFile::commit() {

@@ -80,6 +80,9 @@ class AtomicFile {
   int descriptor_ = -1;
 };
 
+/// Writes all bytes to an open file. If that fails, returns false, and errno says why.
+bool write_all(int file, std::string_view bytes);
+
 /// Writes `bytes` through an AtomicFile.
 void write_atomically(const std::string& path, std::string_view bytes);
 

@@ -1,5 +1,7 @@
 #include "engine/text/words.h"
 
+#include <cstdio>
+
 #include "kernels/error.h"
 
 namespace vergence {
@@ -30,6 +32,12 @@ std::string csv_field(const std::string& text) {
   std::string quoted = "\"";
   for (const char c : text) quoted += c == '"' ? std::string("\"\"") : std::string(1, c);
   return quoted + "\"";
+}
+
+std::string fixed_text(double value, int decimals) {
+  char text[400];  // the longest double has 309 digits before the point
+  std::snprintf(text, sizeof text, "%.*f", decimals, value);
+  return text;
 }
 
 std::string shortest_text(double value) {

@@ -33,6 +33,9 @@ std::optional<Number> number_of(std::string_view text) {
   return error == std::errc() && end == text.data() + text.size() ? std::optional(value) : std::nullopt;
 }
 
+/// The number with this many decimals.
+std::string fixed_text(double value, int decimals);
+
 /// The shortest text that `number_of` reads as the same value.
 std::string shortest_text(double value);
 

@@ -27,12 +27,6 @@
 namespace vergence {
 namespace {
 
-std::string fixed(double value, int decimals) {
-  char text[64];
-  std::snprintf(text, sizeof text, "%.*f", decimals, value);
-  return text;
-}
-
 /// The number for the file: null if it is not finite.
 Metrics::Json number_or_null(double value) {
   return std::isfinite(value) ? Metrics::Json(value) : Metrics::Json(nullptr);
@@ -57,13 +51,9 @@ Features first_rows(Features features, std::int64_t count) {
 
 /// `count` rows, evenly spaced.
 Features spaced_rows(const Features& features, std::int64_t count) {
-  Features some{features.dim, features.classes, {}, {}};
-  for (std::int64_t i = 0; i < count; ++i) {
-    const std::int64_t row = i * features.rows() / count;
-    some.values.insert(some.values.end(), features.row(row), features.row(row + 1));
-    if (!features.labels.empty()) some.labels.push_back(features.labels[static_cast<std::size_t>(row)]);
-  }
-  return some;
+  std::vector<std::int64_t> rows;
+  for (std::int64_t i = 0; i < count; ++i) rows.push_back(i * features.rows() / count);
+  return rows_at(features, rows);
 }
 
 template <std::size_t count>
@@ -170,7 +160,7 @@ Metrics::Json Metrics::dense() {
                   train_limit(), subject_.data.limit, subject_.extract, dense, *subject_.backend);
   const double mean = result.mean_intersection_over_union();
   const double background = result.intersection_over_union(0), foreground = result.intersection_over_union(1);
-  line("dense_miou", mean, 2, "foreground " + fixed(foreground, 2) + ", background " + fixed(background, 2));
+  line("dense_miou", mean, 2, "foreground " + fixed_text(foreground, 2) + ", background " + fixed_text(background, 2));
   return {{"miou", number_or_null(two_decimals(mean))},
           {"iou_foreground", number_or_null(two_decimals(foreground))},
           {"iou_background", number_or_null(two_decimals(background))}};
@@ -223,7 +213,7 @@ Metrics::Json Metrics::episodes() {
             {"episodes", episodes.episodes}};
   for (const EpisodeAccuracy& each : episode_accuracy(query(), episode_classes(), episodes)) {
     line(join("episodes_", episodes.ways, "_way_", each.shots, "_shot"), each.mean, 2,
-         join("+- ", fixed(each.interval, 2), ", ", episodes.episodes, " episodes, ", episode_classes().name));
+         join("+- ", fixed_text(each.interval, 2), ", ", episodes.episodes, " episodes, ", episode_classes().name));
     json["shots"][std::to_string(each.shots)] = {{"accuracy", two_decimals(each.mean)},
                                                  {"interval_95", two_decimals(each.interval)}};
   }
@@ -323,7 +313,7 @@ std::string Metrics::judged_text() {
 }
 
 void Metrics::line(const std::string& name, double value, int decimals, const std::string& note) const {
-  show_(name + " " + fixed(value, decimals) + (note.empty() ? "" : " (" + note + ")"));
+  show_(name + " " + fixed_text(value, decimals) + (note.empty() ? "" : " (" + note + ")"));
 }
 
 /// The path of the mask's file, or nothing.
@@ -354,15 +344,15 @@ Metrics::Json Metrics::corruptions_of(const std::string& judge, const CorruptedF
                                       const std::function<double(const Features&)>& top1) const {
   const CorruptionAccuracy accuracy = corruption_accuracy(tests, top1);
   Json json{{"clean", two_decimals(accuracy.clean)}};
-  std::string shown = "corruptions_" + judge + " clean " + fixed(accuracy.clean, 2);
+  std::string shown = "corruptions_" + judge + " clean " + fixed_text(accuracy.clean, 2);
   for (std::size_t i = 0; i < accuracy.changed.size(); ++i) {
     const char* name = name_of(vergence::corruptions[i]);
     const std::optional<double>& value = accuracy.changed[i];
     json[name] = value ? Json(two_decimals(*value)) : Json(nullptr);
-    if (value) shown += join(", ", name, " ", fixed(*value, 2));
+    if (value) shown += join(", ", name, " ", fixed_text(*value, 2));
   }
   json["mean_drop"] = two_decimals(accuracy.mean_drop());
-  show_(shown + ", mean drop " + fixed(accuracy.mean_drop(), 2));
+  show_(shown + ", mean drop " + fixed_text(accuracy.mean_drop(), 2));
   return json;
 }
 
@@ -371,9 +361,9 @@ std::unique_ptr<LayeredSplit> Metrics::layers(const std::string& split) const {
 }
 
 Metrics::Json Metrics::shown_swap(const BackgroundSwap& swap) const {
-  show_("foreground_swap full " + fixed(swap.full, 2) + ", repaired " + fixed(swap.repaired, 2) + ", drop " +
-        fixed(swap.drop(), 2) + ", changed " + fixed(swap.changed, 2) + " %, of these followed " +
-        fixed(swap.followed, 2) + " %");
+  show_("foreground_swap full " + fixed_text(swap.full, 2) + ", repaired " + fixed_text(swap.repaired, 2) + ", drop " +
+        fixed_text(swap.drop(), 2) + ", changed " + fixed_text(swap.changed, 2) + " %, of these followed " +
+        fixed_text(swap.followed, 2) + " %");
   return {{"full", two_decimals(swap.full)},
           {"repaired", two_decimals(swap.repaired)},
           {"drop", two_decimals(swap.drop())},
@@ -389,7 +379,7 @@ Metrics::Json Metrics::rows_of(const std::string& judge, const ForegroundMatrix:
     std::string shown;
     for (std::size_t column = 0; column < rows[row].size(); ++column) {
       shown += std::string(column > 0 ? ", " : " ") + name_of(ForegroundMatrix::test[column]) + " " +
-               fixed(rows[row][column], 2);
+               fixed_text(rows[row][column], 2);
       values.push_back(two_decimals(rows[row][column]));
     }
     show_("foreground_" + judge + " trained on " + name_of(ForegroundMatrix::train[row]) + ", tested on" + shown);

@@ -128,7 +128,7 @@ void check_described(const SubjectOptions& options, const std::string& path, con
                 ": is the checkpoint of a run, expected the encoder.safetensors beside it");
   for (const std::string& name : options.described.names) {
     const bool own = describes_encoder(metadata) && name != "mean" && name != "std";
-    require_usage(!own && !metadata.contains(name), "--", name, ": ", path, " says it itself");
+    require_usage(!own && !metadata.contains(name), "--", name, ": ", "not with ", path, ", which states it");
   }
   require_usage(options.prefix.empty() || !describes_encoder(metadata), "--prefix: is for other programs' files, not ",
                 path);
@@ -293,7 +293,7 @@ TrainedEncoder open_encoder(const SubjectOptions& options, const std::string& pa
                             std::vector<std::string>& notices) {
   const std::vector<std::string>& names = options.described.names;
   if (!options.run.empty()) {
-    require_usage(names.empty(), "--", names.empty() ? "" : names[0], ": is for --encoder-file; a run says it itself");
+    require_usage(names.empty(), "--", names.empty() ? "" : names[0], ": only with --encoder-file; a run states it");
     require_usage(options.prefix.empty(), "--prefix: is for --encoder-file");
     return load_encoder(path, backend);
   }

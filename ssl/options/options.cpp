@@ -223,13 +223,13 @@ struct OptionSource {
   std::string run_folder;  // of a run to extend
 };
 
-/// `first`: the command line under true names, but for the objective's; `options`: with its values.
-OptionSource source_of(const CommandLine& line, const std::vector<Setting>& first, const Options& options) {
+/// `preliminary`: the command line under true names, without --temperature; `options`: the defaults with its values.
+OptionSource source_of(const CommandLine& line, const std::vector<Setting>& preliminary, const Options& options) {
   if (options.extend > 0) {
     RunToExtend run = run_to_extend(line.config, options, !options.out.empty());
     return {run.config, false, run.folder};
   }
-  if (const std::string resumed = resumed_config(line, first, options); !resumed.empty()) return {{resumed, ""}};
+  if (const std::string resumed = resumed_config(line, preliminary, options); !resumed.empty()) return {{resumed, ""}};
   if (line.config.empty()) return {recipe_for(options.dataset, options.objective), true};
   return {config_file(line.config)};
 }
@@ -254,13 +254,13 @@ void note_source(const OptionSource& source, const std::vector<Layer>& filed, co
 Options parse_pretrain(int argc, const char* const* argv) {
   const CommandLine line = read_command_line(argc, argv);
   // The command line is also applied first, since it names the data set and objective of the recipe.
-  std::vector<Setting> first = line.settings;
-  std::erase_if(first, [](const Setting& s) { return s.name == objectives_temperature; });
+  std::vector<Setting> preliminary = line.settings;
+  std::erase_if(preliminary, [](const Setting& s) { return s.name == objectives_temperature; });
   Options options;
-  first = with_true_names(first, options.objective);
-  apply_layer(first, options);
+  preliminary = with_true_names(preliminary, options.objective);
+  apply_layer(preliminary, options);
   const std::int64_t added = options.extend;
-  const OptionSource source = source_of(line, first, options);
+  const OptionSource source = source_of(line, preliminary, options);
   const std::string& file = source.file.path;
   std::vector<Layer> filed = file.empty() ? std::vector<Layer>{} : read_layers(file);
   const std::string objective = objective_in(line.settings, objective_in(filed, Options().objective));

@@ -133,7 +133,7 @@ bool limits_figures(const std::string& name, const std::string& value) {
   return (name == "labels" || name == "fold") && value != "null";
 }
 
-/// The names of the settings in which two keys differ. The number of judged images alone, if nothing else explains it.
+/// The names of the settings in which two keys differ; test_images only if it is the only one.
 std::set<std::string> differing_settings(const Key& key, const Key& other) {
   std::set<std::string> names;
   for (const auto& [name, value] : other.settings)

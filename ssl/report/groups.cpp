@@ -23,7 +23,7 @@ bool other_images(const Options& first, const Options& second) {
 std::vector<std::string> differing(const Options& first, const Options& second) {
   std::vector<std::string> names;
   if (other_images(first, second)) names.emplace_back("data");
-  // As text, a build without libjpeg-turbo has stb for both.
+  // Compares values, not texts: in a build without libjpeg-turbo, both print as stb.
   if (is_of_image_files(first.dataset) && first.jpeg != second.jpeg) names.emplace_back("jpeg");
   for (const OptionDifference& each : differences(first, second))
     if (each.name != "seed") names.push_back(each.name);

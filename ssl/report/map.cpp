@@ -19,7 +19,8 @@ Eigen::MatrixXd centered(const Features& features) {
   return rows;
 }
 
-std::vector<double> with_sign(Eigen::VectorXd values) {
+/// The values, negated if the one largest in size is negative: eigenvectors have no sign of their own.
+std::vector<double> with_fixed_sign(Eigen::VectorXd values) {
   Eigen::Index largest = 0;
   values.cwiseAbs().maxCoeff(&largest);
   if (values(largest) < 0) values = -values;
@@ -44,7 +45,7 @@ FeatureMap principal_map(const Features& features) {
     const Eigen::Index place = gram.rows() - 1 - rank;
     const Eigen::VectorXd direction = solver.eigenvectors().col(place);
     const double length = std::sqrt(std::max(solver.eigenvalues()(place), 0.0));
-    return with_sign(tall ? Eigen::VectorXd(rows * direction) : Eigen::VectorXd(direction * length));
+    return with_fixed_sign(tall ? Eigen::VectorXd(rows * direction) : Eigen::VectorXd(direction * length));
   };
   const auto share = [&](Eigen::Index rank) {
     return std::max(solver.eigenvalues()(gram.rows() - 1 - rank), 0.0) / variance;

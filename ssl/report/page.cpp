@@ -26,12 +26,6 @@ std::string duration(double seconds) {
   return whole >= 60 ? join(whole / 60, " min ", whole % 60, " s") : join(whole, " s");
 }
 
-std::string decimals_text(double value, int digits) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.*f", digits, value);
-  return text;
-}
-
 /// "at least 2 h 5 min" where some start's time is unknown.
 std::string time_taken(const RunHistory& history) {
   return history.seconds > 0 ? (history.seconds_lack ? "at least " : "") + duration(history.seconds) : "";
@@ -264,7 +258,7 @@ void Page::add_features() {
     attempt("map of " + label, [&] {
       const FeatureMap map = principal_map(samples.test);
       const auto axis = [](const char* which, double share) {
-        return join(which, " component, ", decimals_text(100 * share, 1), " % of the variance");
+        return join(which, " component, ", fixed_text(100 * share, 1), " % of the variance");
       };
       maps += join("<figure class=\"panel map\"><figcaption>", html_text(label), " <span class=\"note\">",
                    html_text(join(samples.data, " ", samples.split, ", ", samples.test.rows(), " images")),
@@ -319,7 +313,7 @@ void Page::add_neighbors(const std::string& label, const FeatureSamples& samples
           !labeled      ? "neighbor"
           : image.right ? "right"
                         : "wrong",
-          join(html_text(image.label), "<br>", decimals_text(image.similarity, 3), mark));
+          join(html_text(image.label), "<br>", fixed_text(image.similarity, 3), mark));
     }
     out_ += "</div>\n";
   }
@@ -379,8 +373,10 @@ void Page::add_masks() {
 void Page::add_scores() {
   add_bars(
       "scores", "Scores",
-      "Each image of the batch before the last figures, the largest score first: the share of its neighbors that have "
-      "enough neighbors in common with it. An image with the score 0 repels no other.",
+      "Scores of the images in the last batch before the final figures, largest first. A score is the share of an "
+      "image's neighbors that are good: enough of their own neighbors have the image as a neighbor. An image with "
+      "score "
+      "0 repels no other.",
       [](const RunFiles& run) { return run.options.objective == "dsa"; },
       [](const RunFiles& run, const std::string& label) {
         return BarChart{"Scores of images by " + label, "images, by their score", score_values(run.path)};

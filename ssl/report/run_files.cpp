@@ -129,8 +129,8 @@ std::int64_t integer_in(const ResultJson& object, const char* key, std::int64_t 
   return object.contains(key) && object[key].is_number_integer() ? object[key].get<std::int64_t>() : otherwise;
 }
 
-/// Settings that do not define the figure: where it was computed, the seed, which other figures were asked for; of the
-/// images learned from, what follows from other settings and the seed.
+/// Whether results that differ in this setting are different figures. Not if it only says where they were computed, the
+/// seed, what else was asked for, or what follows from other settings and the seed (train_images, list_xxh128).
 bool defines_figures(const std::string& setting) {
   static const std::array<std::string, 7> others{"run_seed", "seed",         "device",     "threads",
                                                  "metrics",  "train_images", "list_xxh128"};
@@ -206,7 +206,7 @@ std::string mask_name(const std::string& mask, const std::string& encoder) {
   return path.filename() == "mask.safetensors" ? "" : path.filename().string();
 }
 
-/// Figures that one result has and that depend on more than its settings get names that say on what.
+/// Adds to the names of figures what they depend on besides the settings: the task, mask, views or probe.
 ResultJson spelled_out(ResultJson figures, const std::string& encoder, const std::string& where) {
   if (figures.contains("episodes") && figures["episodes"].is_object() && figures["episodes"].contains("shots"))
     figures["episodes"] = by_task(figures["episodes"]);
@@ -282,7 +282,7 @@ std::optional<double> last_clock(const std::string& metrics) {
   return std::nullopt;
 }
 
-/// Of both stages of a run, each with a clock of its own. None if a stage does not tell.
+/// Seconds of both stages, each by its own clock. None if a stage does not say.
 std::optional<double> trained_seconds(const RunFiles& run) {
   std::optional<double> all;
   for (const std::string& path : {run.file("stage1/metrics.jsonl"), run.file("metrics.jsonl")}) {
@@ -305,13 +305,13 @@ void add_name(std::string& list, const std::string& name) {
     list += (list.empty() ? "" : ", ") + name;
 }
 
-/// A start that found nothing left to do. One that was stopped before a checkpoint, or in stage 1, did not end well.
+/// Whether a start found nothing left to do. If it was stopped before a checkpoint or in stage 1, its exit is not 0.
 bool did_nothing(const ResultJson& start) {
   return start.contains("from_step") && start.contains("to_step") && start["from_step"].is_number_integer() &&
          start["from_step"] == start["to_step"] && start.contains("exit") && start["exit"] == 0;
 }
 
-/// A start has a commit of its own if the last one's differs.
+/// A start without a commit of its own has the record's.
 void read_history(RunFiles& run) {
   const std::string path = run.file("run.json");
   if (!file_exists(path)) return;

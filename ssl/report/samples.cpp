@@ -11,6 +11,7 @@
 #include "engine/io/safetensors.h"
 #include "kernels/error.h"
 #include "ssl/evaluation/features/mask.h"
+#include "ssl/evaluation/features/matrix.h"
 #include "ssl/evaluation/neighbors/by_cosine.h"
 #include "ssl/evaluation/subject.h"
 #include "ssl/report/html.h"
@@ -47,10 +48,7 @@ Raster tiled(const std::vector<Raster>& tiles, std::int64_t columns) {
 
 std::vector<std::string> class_names_of(const Dataset& data) {
   std::vector<std::string> names;
-  for (std::int64_t label = 0; label < data.classes; ++label) {
-    const auto place = static_cast<std::size_t>(label);
-    names.push_back(place < data.class_names.size() ? data.class_names[place] : std::to_string(label));
-  }
+  for (std::int64_t label = 0; label < data.classes; ++label) names.push_back(class_name(data.class_names, label));
   return names;
 }
 
@@ -95,11 +93,8 @@ Split open_split(Subject& subject, const std::string& name) {
 std::vector<NeighborRow> neighbor_rows(const Split& test, const Split& bank, const Subject& subject) {
   const std::int64_t count = std::min(queries, test.data.count), k = std::min(neighbors, bank.data.count);
   std::vector<std::int64_t> chosen;
-  Features query{test.features.dim, 0, {}, {}};
-  for (std::int64_t i = 0; i < count; ++i) {
-    chosen.push_back(i * test.data.count / count);
-    query.values.insert(query.values.end(), test.features.row(chosen.back()), test.features.row(chosen.back() + 1));
-  }
+  for (std::int64_t i = 0; i < count; ++i) chosen.push_back(i * test.data.count / count);
+  const Features query = rows_at(test.features, chosen);
   const std::vector<std::vector<Neighbor>> found = nearest_by_cosine(bank.features, query, k, *subject.backend);
   Gallery of_test(test.data, subject), of_bank(bank.data, subject);
   std::vector<NeighborRow> rows;

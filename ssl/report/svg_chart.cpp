@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <limits>
 
+#include "engine/text/words.h"
 #include "kernels/error.h"
 #include "ssl/report/html.h"
 
@@ -27,11 +28,7 @@ std::string tick_text(double value, double step) {
 }
 
 /// A coordinate in the picture.
-std::string place(double value) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.1f", value);
-  return text;
-}
+std::string place(double value) { return fixed_text(value, 1); }
 
 /// Maps values to the picture along one axis.
 struct Scale {
@@ -76,7 +73,7 @@ struct Scale {
 /// The range with a little room; of equal values, some around them.
 Scale padded(double low, double high, double from, double to, bool logarithmic = false) {
   if (logarithmic) return {low / 1.1, high * 1.1, from, to, true};
-  // Differences in the last digits of f32 are no news: the numbers at the axis would need them all.
+  // If the values differ only in the last digits of f32, widens the range: ticks would otherwise need all digits.
   const double least = high - low > 1e-4 * std::abs(high) ? 0 : 0.01 * std::abs(high);
   const double room = std::max({0.04 * (high - low), least, 1e-9});
   return {low - room, high + room, from, to, false};

@@ -17,8 +17,8 @@ Options with_described(const Metadata& metadata, Options options) {
   return options;
 }
 
-/// How the file describes its network if the run's is another, and the run's, as options: one line, or empty. Where
-/// shapes differ, loading has refused the file.
+/// One line with the options in which the file's network differs from the run's, or empty. If shapes differ, loading
+/// has refused the file already.
 std::string other_network(const Metadata& metadata, const Options& run) {
   if (!describes_encoder(metadata)) return "";
   std::vector<std::string> names{"encoder"};
@@ -42,7 +42,7 @@ std::string other_network(const Metadata& metadata, const Options& run) {
   }
 }
 
-/// A new first convolution makes something else of the images, however they are normalized.
+/// With a new first convolution, the file's normalization no longer matters.
 std::string notices(const Metadata& metadata, const Options& run, const ViewSettings& view) {
   std::string lines;
   const bool same_stem = run.init_stem != StemRule::renew;

@@ -14,9 +14,8 @@ struct InitialWeights {
   std::string report;  // what was taken from the file, left out and missing, and notices: lines
 };
 
-/// Reads the file of --init into the setup's network. None without --init. Notices say what the file tells of its
-/// network and images that this network and `view`, the first of its images, have otherwise. Throws UsageError like
-/// EncoderWeights.
+/// Reads the file of --init into the setup's network. None without --init. Notices say where the file describes another
+/// network, or other normalization than `view` (the run's first view) has. Throws UsageError like EncoderWeights.
 std::optional<InitialWeights> initial_weights(const ObjectiveSetup& setup, const ViewSettings& view);
 
 }  // namespace vergence

@@ -13,7 +13,7 @@ namespace vergence {
 
 namespace {
 
-/// Throws UsageError unless every rank gets an equal part of the batch, and of each micro-batch all.
+/// Throws UsageError unless the ranks divide the batch, and --micro-batch divides a rank's part of it.
 void require_shared(const Options& options, int ranks) {
   const std::int64_t own = options.batch / ranks, micro = options.micro_batch;
   require_usage(options.batch % ranks == 0, "--batch: ", options.batch, " images cannot be shared equally by ", ranks,

@@ -8,6 +8,7 @@
 #include <unistd.h>
 #include <utility>
 
+#include "engine/io/files.h"
 #include "engine/text/printable.h"
 #include "kernels/error.h"
 
@@ -71,12 +72,7 @@ void TrainLog::write(std::string_view text) {
     unwritten_ += text;
     return;
   }
-  while (!text.empty()) {
-    const ssize_t done = ::write(file_, text.data(), text.size());
-    if (done < 0 && errno == EINTR) continue;
-    if (done < 0) return give_up(errno);
-    text.remove_prefix(static_cast<std::size_t>(done));
-  }
+  if (!write_all(file_, text)) give_up(errno);
 }
 
 void TrainLog::give_up(int error) {

@@ -105,18 +105,24 @@ double Progress::left() const {
   if (rates_ < 2) return -1;
   const auto made = static_cast<double>(step_ - settings_.start),
              to_make = static_cast<double>(settings_.total - step_);
-  double seconds = to_make * (static_cast<double>(settings_.images) / rate_ + seconds_of(Work::saving) / made);
-  if (settings_.evaluation_work <= 0) return seconds;
+  return to_make * (static_cast<double>(settings_.images) / rate_ + seconds_of(Work::saving) / made) +
+         evaluation_left();
+}
+
+double Progress::evaluation_left() const {
+  if (settings_.evaluation_work <= 0) return 0;
   const bool evaluates = work_ == Work::evaluating && current_work_ > 0;
-  const double this_one = evaluates ? seconds_since(begin_) - turned_at_ : 0;
-  const double past = seconds_of(Work::evaluating) - this_one;
-  const double each = evaluated_work_ > 0 ? past / evaluated_work_
-                      : evaluated_ > 0    ? this_one / (evaluated_ * current_work_)
-                                          : 0;  // seconds per work
-  seconds += each * std::max(settings_.evaluation_work - evaluated_work_ - current_work_, 0.0);
-  if (evaluates)
-    seconds += evaluated_ > 0 ? this_one * (1 / evaluated_ - 1) : std::max(each * current_work_ - this_one, 0.0);
-  return seconds;
+  const double current = evaluates ? seconds_since(begin_) - turned_at_ : 0;
+  const double finished = seconds_of(Work::evaluating) - current;
+  double seconds_per_work = 0;
+  if (evaluated_work_ > 0)
+    seconds_per_work = finished / evaluated_work_;
+  else if (evaluated_ > 0)
+    seconds_per_work = current / (evaluated_ * current_work_);
+  const double later = seconds_per_work * std::max(settings_.evaluation_work - evaluated_work_ - current_work_, 0.0);
+  if (!evaluates) return later;
+  if (evaluated_ > 0) return later + current * (1 / evaluated_ - 1);
+  return later + std::max(seconds_per_work * current_work_ - current, 0.0);
 }
 
 bool Progress::is_due() const {
@@ -149,7 +155,7 @@ void Progress::evaluating(std::int64_t done, std::int64_t total) {
   show({what, what, what}, what, {what, what.substr(what.find(' ') + 1)});
 }
 
-/// Shows `what` (sorted from long to short) on a terminal, else `plain`; `least`: shorter forms.
+/// On a terminal, shows the longest form that fits: first of `what`, then of `least`. Elsewhere prints `plain`.
 void Progress::show(const std::array<std::string, 3>& what, const std::string& plain,
                     const std::vector<std::string>& least) {
   if (!out_) return;

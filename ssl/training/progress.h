@@ -69,6 +69,8 @@ class Progress {
   double left() const;
 
  private:
+  /// Seconds left of the current evaluation and of all later ones.
+  double evaluation_left() const;
   bool is_due() const;
   void show(const std::array<std::string, 3>& what, const std::string& plain, const std::vector<std::string>& least);
   void rewrite(const std::string& line, std::int64_t columns);

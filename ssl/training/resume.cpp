@@ -36,7 +36,7 @@ void require_continues(const RunPosition& position, const RunFolder& folder, con
     if (file_exists(folder.config())) extended = options_from_toml(read_file(folder.config()), folder.config());
     if (extended && extended->epochs > saved.epochs) require_resumable(saved, *extended, folder.checkpoint());
   } catch (const Error&) {
-    extended.reset();  // a config.toml of something else gets the run's own options
+    extended.reset();  // config.toml cannot be read, or is of another run: compare with the checkpoint's options
   }
   if (extended && extended->epochs > saved.epochs)
     require_resumable(*extended, now, folder.config());

@@ -143,7 +143,7 @@ RunFolder::RunFolder(std::string path, bool resume) : path_(without_slashes(std:
           "or choose another --out");
     resuming_ = resume && has(checkpoint());
     if (resume && !resuming_) refuse_remains();
-    // TensorBoard's HParams would show the options that it has begun with, not those of the run that comes now.
+    // Otherwise TensorBoard's HParams would show the options of the earlier run.
     if (only_begun()) remove_event_files(path_);
     if (only_begun() && !resume) remove_records();
     remove_temporaries(*this);
@@ -217,15 +217,7 @@ void RunFolder::log(const nlohmann::ordered_json& line) {
   nlohmann::ordered_json finite = line;
   null_what_is_not_finite(finite);
   const std::string text = json_text(std::move(finite)) + "\n", file = metrics();
-  const char* next = text.data();
-  std::size_t left = text.size();
-  while (left > 0) {
-    const ssize_t done = write(metrics_, next, left);
-    if (done < 0 && errno == EINTR) continue;
-    require_call(done >= 0, file, "cannot write");
-    next += done;
-    left -= static_cast<std::size_t>(done);
-  }
+  require_call(write_all(metrics_, text), file, "cannot write");
 }
 
 void RunFolder::sync_metrics() {

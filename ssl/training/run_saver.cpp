@@ -42,7 +42,7 @@ void RunSaver::save(std::int64_t step, double seconds, bool with_encoder) {
   const std::string path = folder_.checkpoint();
   if (with_encoder && !first) {
     saving_.add([checkpoint, path] { checkpoint->require_finite(path); });
-    // That of an earlier encoder never lies beside a later one.
+    // Removes an earlier encoder_as_trained: it would not belong to the encoder written next.
     if (!recalibrated_) saving_.add([old = folder_.encoder_as_trained()] { remove_if_there(old); });
     add_encoders(step);
   }
@@ -51,7 +51,7 @@ void RunSaver::save(std::int64_t step, double seconds, bool with_encoder) {
   saving_.start();
 }
 
-void RunSaver::save_lost_encoder(std::int64_t step) {
+void RunSaver::save_missing_encoder(std::int64_t step) {
   add_encoders(step);
   saving_.start();
   saving_.wait();

@@ -26,7 +26,7 @@ class RunSaver {
   /// Starts to save the run after `step` steps and `seconds`, once the last save is done.
   void save(std::int64_t step, double seconds, bool with_encoder);
   /// Saves only the encoder; returns once it is written.
-  void save_lost_encoder(std::int64_t step);
+  void save_missing_encoder(std::int64_t step);
   /// Waits for the current save. Throws what a write has thrown.
   void wait() { saving_.wait(); }
   /// The same if no waiting is needed: reports a failed write early.

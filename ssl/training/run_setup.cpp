@@ -56,8 +56,7 @@ RunSetup::RunSetup(const Options& given, RunData& images, Backend& device, bool 
       plan(make_plan(options, data.train(), *objective, backend, sharing)),
       last_step(options.max_steps ? std::min(options.max_steps, schedule.steps()) : schedule.steps()),
       config(options_to_toml(options)) {
-  // Also for objectives that do not train on them: figures are computed on un-augmented images. A run that has begun
-  // may do without.
+  // Every run needs un-augmented images, since figures are computed on them. A run that has begun is not checked again.
   if (!restored && !begun)
     check_view_settings(loader_settings(options, data.train(), *objective, 0, sharing).plain_view(), "--eval-resize");
 }

@@ -22,8 +22,8 @@ void append(std::vector<T>& values, const std::string& bytes) {
   if (!bytes.empty()) std::memcpy(values.data() + before, bytes.data(), bytes.size());
 }
 
-/// Of how many queries the prediction is right.
-int right(const KnnResult& result, std::int64_t queries) {
+/// The number of queries that were predicted correctly.
+int correct(const KnnResult& result, std::int64_t queries) {
   return static_cast<int>(std::lround(result.top1 / 100 * static_cast<double>(queries)));
 }
 
@@ -58,8 +58,8 @@ KnnAccuracy gathered(World& world, const KnnAccuracy& own, std::int64_t queries)
   if (world.ranks() == 1) return own;
   const int all = sum(world.gather(static_cast<int>(queries)));
   KnnAccuracy whole = own;
-  whole.cosine_200.top1 = 100.0 * sum(world.gather(right(own.cosine_200, queries))) / all;
-  whole.euclidean_5.top1 = 100.0 * sum(world.gather(right(own.euclidean_5, queries))) / all;
+  whole.cosine_200.top1 = 100.0 * sum(world.gather(correct(own.cosine_200, queries))) / all;
+  whole.euclidean_5.top1 = 100.0 * sum(world.gather(correct(own.euclidean_5, queries))) / all;
   return whole;
 }
 

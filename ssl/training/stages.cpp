@@ -28,8 +28,9 @@ struct Stages {
   void (*take_encoder)(Options& options, const std::string& file);
 };
 
-/// Scales the schedule to another number of epochs; the warm-up keeps its length, up to these epochs (of a warm-up as
-/// long as the run, Schedule leaves a tenth). Returns a notice if that makes it shorter.
+/// Scales the milestones to the new number of epochs. The warm-up keeps its length, but is at most these epochs
+/// (Schedule cuts a warm-up as long as the run to a tenth). Returns a notice if the warm-up got shorter, else an empty
+/// text.
 std::string fit_schedule(Options& options, std::int64_t epochs_before) {
   const auto epochs = static_cast<double>(options.epochs);
   for (double& milestone : options.step_epochs) milestone = milestone * epochs / static_cast<double>(epochs_before);
@@ -54,7 +55,7 @@ std::optional<Stages> stages_of(const Options& options) {
   return {};
 }
 
-/// What `first` and `second` must agree on if they are of two ranks; a resumed run may change some of it.
+/// The options in which two ranks differ, including those that a resumed run may change but ranks may not differ in.
 std::vector<OptionDifference> differences_of_ranks(const Options& first, const Options& second) {
   std::vector<OptionDifference> found = differences(first, second);
   for (const char* name : {"figures", "eval-every", "max-steps", "checkpoint-every", "recompute-blocks"})
@@ -75,8 +76,8 @@ void require_same_options(const Options& own, World& world) {
       if (found.empty()) continue;
       const auto shown = [](const std::string& value) { return value.empty() ? "unset" : value; };
       throw UsageError(join("rank ", rank, " has other options than rank 0: ", found[0].name, " is ",
-                            shown(found[0].second), " there and ", shown(found[0].first), " here",
-                            ": start all ranks with the same command and files"));
+                            shown(found[0].second), " on rank ", rank, " and ", shown(found[0].first),
+                            " on rank 0: start all ranks with the same command and files"));
     }
   });
 }
@@ -94,7 +95,7 @@ bool is_restored(const Options& options) {
   return options.resume && file_exists(std::filesystem::path(options.run_folder()) / "checkpoint.safetensors");
 }
 
-/// The same, or one of stage 1.
+/// Whether the run has a checkpoint of its own or of its stage 1.
 bool goes_on(const Options& options) {
   const std::filesystem::path stage1 = std::filesystem::path(options.run_folder()) / "stage1";
   return is_restored(options) || (options.resume && file_exists(stage1 / "checkpoint.safetensors"));
@@ -107,8 +108,8 @@ std::string heading(int stage, const Options& options) {
 
 /// The encoder for stage 2 and its progress, which --max-steps may have cut short.
 void announce_encoder(const std::string& encoder, std::int64_t steps, const RunFolder& folder, TrainLog& log) {
-  require_usage(file_exists(encoder), encoder, ": is not there, but the run in ", folder.path(),
-                " has gone on with it: bring it back, or start over with another --out");
+  require_usage(file_exists(encoder), encoder, ": is missing, but the run in ", folder.path(),
+                " needs it: restore it, or start over with another --out");
   const Metadata metadata = SafetensorsFile(encoder).metadata();
   const auto step = metadata.find("step");
   if (step == metadata.end()) return;

@@ -56,7 +56,7 @@ class Trial {
   std::int64_t batch() const { return options_.batch; }
   bool begun() const { return begun_; }
 
-  /// Of the mean step, from a few after the warm-up.
+  /// Seconds of a mean step, from a few steps timed after the warm-up.
   double seconds(bool recorded) {
     const auto begin = Clock::now();
     for (int i = 0; i < (recorded ? 3 : 1); ++i) step();

@@ -68,7 +68,7 @@ class Trainer {
   TrainingResult run();
 
  private:
-  void make_lost_encoder();
+  void restore_missing_encoder();
   void train();
   /// One step and everything after it. Returns false if the run must stop.
   bool advance();
@@ -283,12 +283,12 @@ void Trainer::save(bool with_encoder) {
 }
 
 /// Writes the encoder of a finished run that was killed between its only checkpoint and its encoder.
-void Trainer::make_lost_encoder() {
+void Trainer::restore_missing_encoder() {
   if (step_ < run_.last_step || RunFolder::has(folder_.encoder())) return;
   nlohmann::ordered_json logged_already;
   if (step_ == run_.last_step && run_.objective->recalibration_batches() > 0) recalibrate(logged_already);
   if (!world_.leads()) return;
-  saver_.save_lost_encoder(step_);
+  saver_.save_missing_encoder(step_);
   notes_.log.say(join(folder_.encoder(), " was not there and has been made again"));
 }
 
@@ -297,7 +297,7 @@ void Trainer::note_once(const char* topic, const std::string& line) {
 }
 
 TrainingResult Trainer::run() {
-  make_lost_encoder();
+  restore_missing_encoder();
   // Not earlier: until now there is nothing to save, and opening a data set may take long.
   catch_stop_signals();
   train();

@@ -30,13 +30,14 @@ std::string collapse_warning(const Collapse& collapse, std::int64_t epoch) {
         static_cast<long long>(epoch), what, value, bound, means);
     return std::string(text);
   };
-  if (collapse.std < collapsed_std) return say("deviation", collapse.std, collapsed_std, "all images look alike to it");
+  if (collapse.std < collapsed_std)
+    return say("deviation", collapse.std, collapsed_std, "all images have nearly the same features");
   if (collapse.rank_me < collapsed_rankme)
     return say("RankMe", collapse.rank_me, collapsed_rankme, "they lie along one direction");
   return "";
 }
 
-/// Of evenly spaced, un-augmented training images.
+/// The features of evenly spaced, un-augmented training images.
 Features Validation::training_features() {
   const Dataset& images = run_.data.train();
   const std::int64_t count = run_.plan.figures.images;
@@ -85,7 +86,7 @@ void Validation::judge_collapse(nlohmann::ordered_json& line, std::int64_t epoch
   collapse_told_ |= !warning.empty();
 }
 
-/// Of this rank's images of the data set.
+/// The features of this rank's part of the data set.
 Features Validation::features_of(const Dataset& dataset, const Encode& encode, std::int64_t done_before,
                                  std::int64_t all) {
   for (const std::string& notice : new_notices(dataset)) progress_.note("notice: " + notice);

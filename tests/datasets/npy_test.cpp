@@ -23,7 +23,7 @@ std::string header_complaint(const std::string& text) {
 TEST(NpyHeader, IsWrittenAsNumPyDoes) {
   const std::vector<std::vector<std::int64_t>> shapes{{5}, {50000, 512}, {INT64_MAX, INT64_MAX}};
   for (const std::vector<std::int64_t>& shape : shapes) {
-    const std::string beginning = npy_beginning("<f4", shape);
+    const std::string beginning = npy_header_bytes("<f4", shape);
     EXPECT_EQ(beginning.size(), 128u);
     EXPECT_EQ(beginning.substr(0, 10), npy_array("<f4", shape, "").substr(0, 10));
     const NpyHeader header = parse_npy_header(beginning.substr(10), "here");
@@ -31,7 +31,7 @@ TEST(NpyHeader, IsWrittenAsNumPyDoes) {
     EXPECT_FALSE(header.fortran_order);
     EXPECT_EQ(header.shape, shape);
   }
-  EXPECT_EQ(npy_beginning("<f2", {3, 4}), npy_array("<f2", {3, 4}, ""));
+  EXPECT_EQ(npy_header_bytes("<f2", {3, 4}), npy_array("<f2", {3, 4}, ""));
 }
 
 TEST(NpyHeader, IsWhatNumPyWrites) {

@@ -77,7 +77,7 @@ class EmbeddingRun {
         made_by_(description_of(subject, data, settings, dim_)),
         file_(files_.partial) {
     if (file_.size() > 0)
-      take_over();
+      resume();
     else
       begin();
     rows_before_ = rows_;
@@ -94,14 +94,14 @@ class EmbeddingRun {
 
  private:
   void begin() {
-    const std::string beginning = rows_beginning(settings_, data_.count, dim_);
+    const std::string beginning = file_header(settings_, data_.count, dim_);
     bytes_ = static_cast<std::int64_t>(beginning.size());
     write_progress(0);  // a file with rows always has it beside it
     file_.write(beginning.data(), bytes_, 0);
     save();
   }
 
-  void take_over() {
+  void resume() {
     const std::string remedy = join("remove ", files_.partial, " to start over");
     require_usage(file_exists(files_.progress), files_.partial, ": has no ", files_.progress,
                   " beside it that says what made it: ", remedy);
@@ -174,7 +174,7 @@ class EmbeddingRun {
   void finish() {
     require_usage(rows_ > 0, data_.name, " ", data_.split, ": none of the ", data_.count, " images can be read");
     if (!settings_.is_csv()) {
-      const std::string beginning = rows_beginning(settings_, rows_, dim_);
+      const std::string beginning = file_header(settings_, rows_, dim_);
       file_.write(beginning.data(), static_cast<std::int64_t>(beginning.size()), 0);
       write_names();
       if (!data_.labels.empty()) write_labels();
@@ -217,7 +217,7 @@ class EmbeddingRun {
   }
 
   void write_labels() const {
-    write_parts(files_.labels, npy_beginning("<i8", {rows_}), [&](std::int64_t i, std::string& part) {
+    write_parts(files_.labels, npy_header_bytes("<i8", {rows_}), [&](std::int64_t i, std::string& part) {
       const std::int64_t label = data_.label(i);
       part.append(reinterpret_cast<const char*>(&label), sizeof label);
     });

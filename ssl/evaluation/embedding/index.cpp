@@ -5,6 +5,7 @@
 #include <map>
 #include <utility>
 
+#include "datasets/dataset.h"
 #include "datasets/registry.h"
 #include "engine/io/files.h"
 #include "engine/io/half.h"
@@ -42,8 +43,7 @@ std::string ImageLabels::of(std::int64_t row) {
   std::int64_t label = -1;
   if (file_) file_->read(row * 8, 8, &label);
   if (label < 0) return "";
-  const auto place = static_cast<std::size_t>(label);
-  return place < classes_.size() ? classes_[place] : std::to_string(label);
+  return class_name(classes_, label);
 }
 
 EmbeddingIndex::EmbeddingIndex(const std::string& path)

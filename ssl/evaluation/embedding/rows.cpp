@@ -60,8 +60,8 @@ void check_values(const EmbeddingSettings& settings, const std::vector<float>& v
 
 }  // namespace
 
-std::string rows_beginning(const EmbeddingSettings& settings, std::int64_t rows, std::int64_t dim) {
-  if (!settings.is_csv()) return npy_beginning(settings.type == RowType::f16 ? "<f2" : "<f4", {rows, dim});
+std::string file_header(const EmbeddingSettings& settings, std::int64_t rows, std::int64_t dim) {
+  if (!settings.is_csv()) return npy_header_bytes(settings.type == RowType::f16 ? "<f2" : "<f4", {rows, dim});
   std::string head = "name,label";
   for (std::int64_t j = 0; j < dim; ++j) head += join(",f", j);
   return head + "\n";

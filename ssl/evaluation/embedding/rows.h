@@ -11,7 +11,7 @@
 namespace vergence {
 
 /// The file before its rows. Of an array it takes the same number of bytes for any number of rows.
-std::string rows_beginning(const EmbeddingSettings& settings, std::int64_t rows, std::int64_t dim);
+std::string file_header(const EmbeddingSettings& settings, std::int64_t rows, std::int64_t dim);
 
 /// Rows as they are stored, scaled to unit length if the settings ask for it. `names`: one per row. Throws UsageError
 /// naming the image for a value that is not finite, also as f16.

@@ -13,8 +13,7 @@ namespace {
 
 /// The display name of a class: a folder's name, or its number.
 std::string class_text(std::int32_t label, const Dataset& dataset) {
-  const auto at = static_cast<std::size_t>(label);
-  return at < dataset.class_names.size() ? shortened(dataset.class_names[at]) : std::to_string(label);
+  return shortened(class_name(dataset.class_names, label));
 }
 
 /// "3", "3, 4"; of many labels only the first ones.

@@ -25,38 +25,38 @@ void check_channels(const Dataset& dataset, const ExtractSettings& settings) {
                 counted(dataset.channels, "channel"), ", but the encoder takes ", settings.channels);
 }
 
-/// Removes the labels of unreadable images.
-void keep(std::vector<std::int32_t>& labels, const std::vector<char>& good) {
-  std::size_t kept = 0;
-  for (std::size_t i = 0; i < labels.size(); ++i)
-    if (good[i]) labels[kept++] = labels[i];
-  labels.resize(kept);
+/// Keeps the values of readable images, `each` per image; returns their number. Without values, does nothing.
+template <class T>
+std::int64_t keep_readable(std::vector<T>& values, const std::vector<char>& readable, std::int64_t each = 1) {
+  if (values.empty()) return 0;
+  std::int64_t kept = 0;
+  for (std::size_t i = 0; i < readable.size(); ++i)
+    if (readable[i]) {
+      std::copy_n(values.begin() + static_cast<std::int64_t>(i) * each, each, values.begin() + kept * each);
+      ++kept;
+    }
+  values.resize(static_cast<std::size_t>(kept * each));
+  return kept;
 }
 
-/// Makes views of the images at `indices`, without gaps for unreadable ones; `good` records which could be read.
+/// Makes views of the images at `indices`, without gaps for unreadable ones; `readable` records which could be read.
 /// Returns the number of views.
 std::int64_t make_views(const Dataset& dataset, const ViewSettings& view, const Draw& draw,
-                        const std::vector<std::int64_t>& indices, std::vector<float>& images, std::vector<char>& good) {
+                        const std::vector<std::int64_t>& indices, std::vector<float>& images,
+                        std::vector<char>& readable) {
   const std::int64_t pixels = view.size * view.size * view.channels;
   const auto count = static_cast<std::int64_t>(indices.size());
   images.resize(static_cast<std::size_t>(count * pixels));
-  good.assign(indices.size(), 0);
+  readable.assign(indices.size(), 0);
   parallel_for(count, 8, [&](std::int64_t low, std::int64_t high) {
     ImageReader reader(dataset);
     for (std::int64_t i = low; i < high; ++i) {
       const std::int64_t index = indices[static_cast<std::size_t>(i)];
       const WantedView wanted{&view, draw(index), images.data() + i * pixels};
-      good[static_cast<std::size_t>(i)] = reader.try_views(index, {&wanted, 1}).has_value();
+      readable[static_cast<std::size_t>(i)] = reader.try_views(index, {&wanted, 1}).has_value();
     }
   });
-  std::int64_t made = 0;
-  for (std::int64_t i = 0; i < count; ++i) {
-    if (!good[static_cast<std::size_t>(i)]) continue;
-    if (made < i) std::copy_n(images.data() + i * pixels, pixels, images.data() + made * pixels);
-    ++made;
-  }
-  images.resize(static_cast<std::size_t>(made * pixels));
-  return made;
+  return keep_readable(images, readable, pixels);
 }
 
 /// Normalized views of some consecutive images, without gaps for unreadable ones.
@@ -75,10 +75,10 @@ void each_batch(const Encode& encode, const Dataset& dataset, const std::vector<
     const std::int64_t end = std::min(begin + settings.batch, count);
     const std::vector<std::int64_t> wanted(indices.begin() + begin, indices.begin() + end);
     ViewBatch made;
-    std::vector<char> good;
-    make_views(dataset, view, draw, wanted, made.values, good);
+    std::vector<char> readable;
+    make_views(dataset, view, draw, wanted, made.values, readable);
     for (std::size_t i = 0; i < wanted.size(); ++i)
-      if (good[i]) made.images.push_back(wanted[i]);
+      if (readable[i]) made.images.push_back(wanted[i]);
     return made;
   };
   std::future<ViewBatch> next;  // waits when it is destroyed
@@ -196,7 +196,7 @@ Dataset as_seen(const Dataset& dataset, const ExtractSettings& settings) {
   const std::int64_t size = settings.image_size, values = size * size * settings.channels;
   const bool same = dataset.height == size && dataset.width == size && (view.resize == 0 || view.resize == size);
   if (!dataset.source && same) return dataset;
-  std::vector<char> good(static_cast<std::size_t>(dataset.count), 0);
+  std::vector<char> readable(static_cast<std::size_t>(dataset.count), 0);
   Dataset copy = dataset;
   copy.source = nullptr;
   copy.zoom = 1;
@@ -207,17 +207,13 @@ Dataset as_seen(const Dataset& dataset, const ExtractSettings& settings) {
     std::vector<float> image(static_cast<std::size_t>(values));
     for (std::int64_t i = begin; i < end; ++i) {
       const WantedView wanted{&view, Random(0, Purpose::view), image.data()};
-      good[static_cast<std::size_t>(i)] = reader.try_views(i, {&wanted, 1}).has_value();
+      readable[static_cast<std::size_t>(i)] = reader.try_views(i, {&wanted, 1}).has_value();
       std::transform(image.begin(), image.end(), copy.pixels.begin() + i * values,
                      [](float x) { return static_cast<std::uint8_t>(std::lround(255 * x)); });
     }
   });
-  copy.count = 0;
-  for (std::int64_t i = 0; i < dataset.count; ++i)
-    if (good[static_cast<std::size_t>(i)])
-      std::copy_n(copy.pixels.begin() + i * values, values, copy.pixels.begin() + copy.count++ * values);
-  copy.pixels.resize(static_cast<std::size_t>(copy.count * values));
-  keep(copy.labels, good);
+  copy.count = keep_readable(copy.pixels, readable, values);
+  keep_readable(copy.labels, readable);
   return copy;
 }
 
@@ -265,12 +261,12 @@ LabeledViews labeled_views(const Dataset& dataset, const std::vector<std::int64_
   LabeledViews views;
   for (const std::int64_t index : indices) views.labels.push_back(dataset.label(index));
   std::vector<float> images;
-  std::vector<char> good;
+  std::vector<char> readable;
   const std::int64_t made =
-      make_views(dataset, as_encoder_takes(view, dataset, settings), view_draw(seed, epoch), indices, images, good);
+      make_views(dataset, as_encoder_takes(view, dataset, settings), view_draw(seed, epoch), indices, images, readable);
   require_usage(made > 0, dataset.name, " ", dataset.split, ": none of the ", indices.size(),
                 " images of a batch can be read");
-  keep(views.labels, good);
+  keep_readable(views.labels, readable);
   views.images = from_floats(backend, {made, settings.image_size, settings.image_size, settings.channels}, images);
   return views;
 }

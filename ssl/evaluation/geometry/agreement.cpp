@@ -23,7 +23,7 @@ struct Table {
         classes(size) {
     for (std::size_t i = 0; i < group.size(); ++i) {
       const auto g = static_cast<std::size_t>(group[i]), c = static_cast<std::size_t>(truth[i]);
-      require(group[i] >= 0 && truth[i] >= 0 && g < size && c < size, "agreement: thing ", i, " is in group ", group[i],
+      require(group[i] >= 0 && truth[i] >= 0 && g < size && c < size, "agreement: item ", i, " is in group ", group[i],
               " and class ", truth[i], ", expected 0 to ", largest - 1);
       ++counts[g * size + c];
       ++groups[g];
@@ -125,7 +125,7 @@ std::vector<std::int32_t> cheapest_assignment(const std::vector<double>& cost, s
 Agreement agreement_of(const std::vector<std::int32_t>& groups, const std::vector<std::int32_t>& classes,
                        std::int64_t largest) {
   require(!groups.empty() && groups.size() == classes.size(), "agreement: ", groups.size(), " groups and ",
-          classes.size(), " classes, expected one of each per thing");
+          classes.size(), " classes, expected one of each per item");
   const Table table(groups, classes, largest);
   return {accuracy_of(table), nmi_of(table), ari_of(table)};
 }

@@ -10,7 +10,7 @@
 namespace vergence {
 namespace {
 
-/// Adds the votes of the first `k` neighbors, nearest first.
+/// The class with the most votes of the first `k` neighbors; of equal ones the lowest.
 std::int32_t vote(const std::vector<Neighbor>& neighbors, std::int64_t k, const KnnForm& form, const Features& bank) {
   std::vector<double> votes(static_cast<std::size_t>(bank.classes), 0.0);
   const bool weighted = form.distance == Distance::cosine && form.temperature > 0;
@@ -22,8 +22,8 @@ std::int32_t vote(const std::vector<Neighbor>& neighbors, std::int64_t k, const 
   return static_cast<std::int32_t>(std::max_element(votes.begin(), votes.end()) - votes.begin());
 }
 
-void check_features(const Features& bank, const Features& query, const std::vector<KnnForm>& forms,
-                    const KnnBlocks& blocks) {
+void check_knn(const Features& bank, const Features& query, const std::vector<KnnForm>& forms,
+               const KnnBlocks& blocks) {
   check_labeled(bank, "kNN bank");
   check_labeled(query, "kNN queries");
   require_usage(bank.dim == query.dim, "kNN: the bank's features have ", bank.dim, " values, the queries' ", query.dim);
@@ -42,7 +42,7 @@ KnnForm knn_euclidean_5() { return {Distance::euclidean, 5, 0}; }
 
 std::vector<KnnResult> knn_classify(const Features& bank, const Features& query, const std::vector<KnnForm>& forms,
                                     Backend& backend, const KnnBlocks& blocks) {
-  check_features(bank, query, forms, blocks);
+  check_knn(bank, query, forms, blocks);
   std::vector<KnnResult> results;
   for (const KnnForm& form : forms) {
     results.push_back({std::min(form.k, bank.rows()), {}, 0});

@@ -104,14 +104,11 @@ LinearClassifier train_dense(const LabeledMaps& train, const DenseSettings& sett
   const Tensor fine = enlargement(train, backend);
   Tensor weight = zeros(backend, {train.classes, train.dim}), bias = zeros(backend, {train.classes});
   const ParameterSet parameters({{"weight", &weight}, {"bias", &bias}});
-  Fit fit(parameters, {.optimizer = {.kind = OptimizerKind::adam},
-                       .rate = {.kind = ScheduleKind::exponential,
-                                .base = settings.lr,
-                                .epochs = settings.epochs,
-                                .minimum = settings.final_lr},
-                       .batch = settings.batch,
-                       .seed = settings.seed,
-                       .stream = dense_stream});
+  FitSettings fitting = adam_fit(settings.epochs, settings.lr, settings.final_lr);
+  fitting.batch = settings.batch;
+  fitting.seed = settings.seed;
+  fitting.stream = dense_stream;
+  Fit fit(parameters, fitting);
   const auto loss = [&](const std::vector<std::int32_t>& chosen) {
     std::vector<std::int32_t> targets;
     for (std::int32_t i : chosen)

@@ -8,6 +8,13 @@
 
 namespace vergence {
 
+FitSettings adam_fit(std::int64_t epochs, double lr, double final_lr) {
+  FitSettings settings;
+  settings.optimizer.kind = OptimizerKind::adam;
+  settings.rate = {.kind = ScheduleKind::exponential, .base = lr, .epochs = epochs, .minimum = final_lr};
+  return settings;
+}
+
 Fit::Fit(const ParameterSet& parameters, const FitSettings& settings) : settings_(settings) {
   also(parameters, settings.optimizer, settings.rate);
 }

@@ -21,6 +21,9 @@ struct FitSettings {
   std::uint32_t stream = 0;   // ssl/evaluation/features/streams.h
 };
 
+/// Adam with a rate that falls exponentially from `lr` to `final_lr`.
+FitSettings adam_fit(std::int64_t epochs, double lr, double final_lr);
+
 class Fit {
  public:
   /// Returns the mean loss of the given rows.

@@ -9,6 +9,7 @@
 #include "engine/tensor.h"
 #include "kernels/error.h"
 #include "models/decoder.h"
+#include "ssl/evaluation/features/matrix.h"
 #include "ssl/evaluation/features/streams.h"
 #include "ssl/evaluation/probes/fit.h"
 #include "ssl/evaluation/probes/standardize.h"
@@ -19,9 +20,8 @@ namespace {
 /// Some rows of the features, standardized.
 Tensor features_at(const Features& features, const std::vector<std::int64_t>& indices, const Standardization& scale,
                    Backend& backend) {
-  std::vector<float> values;
-  for (std::int64_t i : indices) values.insert(values.end(), features.row(i), features.row(i + 1));
-  return from_floats(backend, {static_cast<std::int64_t>(indices.size()), features.dim}, scale.apply(values));
+  const std::vector<float> values = scale.apply(rows_at(features, indices).values);
+  return from_floats(backend, {static_cast<std::int64_t>(indices.size()), features.dim}, values);
 }
 
 void check_images(const Features& features, const Dataset& images) {
@@ -59,15 +59,12 @@ Determination reconstruction_of(const Features& train_features, const Dataset& t
                                  {backend, settings.seed});
   const Standardization scale(train_features.values, train_features.dim);
   Statistics running;
-  Fit fit(ParameterSet(parameters_of(decoder)), {.optimizer = {.kind = OptimizerKind::adam},
-                                                 .rate = {.kind = ScheduleKind::exponential,
-                                                          .base = settings.lr,
-                                                          .epochs = settings.epochs,
-                                                          .minimum = settings.final_lr},
-                                                 .batch = settings.batch,
-                                                 .min_rows = 2,  // one image has no batch statistics
-                                                 .seed = settings.seed,
-                                                 .stream = decoder_stream});
+  FitSettings fitting = adam_fit(settings.epochs, settings.lr, settings.final_lr);
+  fitting.batch = settings.batch;
+  fitting.min_rows = 2;  // one image has no batch statistics
+  fitting.seed = settings.seed;
+  fitting.stream = decoder_stream;
+  Fit fit(ParameterSet(parameters_of(decoder)), fitting);
   const auto loss = [&](const std::vector<std::int32_t>& rows) {
     const std::vector<std::int64_t> chosen(rows.begin(), rows.end());
     const Tensor images = plain_images(train, chosen, extract, backend);

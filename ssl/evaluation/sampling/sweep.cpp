@@ -4,18 +4,14 @@
 #include <cstdio>
 #include <limits>
 
+#include "engine/text/words.h"
+
 namespace vergence {
 namespace {
 
 std::string trial_text(const Trial& trial) {
   std::string text;
   for (const auto& [name, value] : trial) text += join(text.empty() ? "" : ", ", name, " ", value);
-  return text;
-}
-
-std::string percent_text(double value) {
-  char text[64];
-  std::snprintf(text, sizeof text, "%.2f", value);
   return text;
 }
 
@@ -48,7 +44,7 @@ Sweep try_all(const std::vector<Trial>& trials, std::int64_t held_out_images, co
     sweep.held_out.push_back(top1);
     const double best = sweep.held_out[sweep.best];
     if (top1 > best || (std::isnan(best) && !std::isnan(top1))) sweep.best = sweep.held_out.size() - 1;
-    const std::string figure = std::isnan(top1) ? "the loss is not finite" : "held-out top1 " + percent_text(top1);
+    const std::string figure = std::isnan(top1) ? "the loss is not finite" : "held-out top1 " + fixed_text(top1, 2);
     if (show) show(join("sweep: ", trial_text(trial), ": ", figure));
   }
   require(!std::isnan(sweep.held_out[sweep.best]), "sweep: the loss is not finite with any of the ", trials.size(),

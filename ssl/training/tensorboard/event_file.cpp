@@ -14,6 +14,7 @@
 #include <unistd.h>
 #include <vector>
 
+#include "engine/io/files.h"
 #include "engine/io/require_call.h"
 
 namespace vergence {
@@ -102,13 +103,7 @@ EventFile::EventFile(const std::string& folder) : path_(folder + "/" + new_name(
 EventFile::~EventFile() { close(file_); }
 
 void EventFile::append(std::string_view event) {
-  const std::string record = event_record(event);
-  for (std::string_view left = record; !left.empty();) {
-    const ssize_t done = write(file_, left.data(), left.size());
-    if (done < 0 && errno == EINTR) continue;
-    require_call(done >= 0, path_, "cannot write");
-    left.remove_prefix(static_cast<std::size_t>(done));
-  }
+  require_call(write_all(file_, event_record(event)), path_, "cannot write");
 }
 
 }  // namespace vergence

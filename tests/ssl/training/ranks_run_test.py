@@ -215,7 +215,7 @@ def check_refusals(work):
             subprocess.run(one_alone, capture_output=True, text=True, check=False, timeout=100))
     for name, option in (("seed is 2", ["--seed", 2]), ("eval-every is 1", ["--eval-every", 1])):
         other = [*command(1, *SMALL, "--out", work / "no"), ":", *command(1, *SMALL, "--out", work / "no", *option)[1:]]
-        refused(f"other options on one rank: {name}", 2, f"rank 1 has other options than rank 0: {name} there and ",
+        refused(f"other options on one rank: {name}", 2, f"rank 1 has other options than rank 0: {name} on rank 1 and ",
                 subprocess.run(other, capture_output=True, text=True, check=False, timeout=100))
     refused("a folder that holds a run", 2, "already holds a run", run(2, *SMALL, "--out", work / "r1"))
     refused("a data set that is not there", 2, "cifar10", run(2, "--dataset", "cifar10", "--data", work, "--out", work / "no"))

@@ -141,8 +141,8 @@ TEST_F(Staged, AnEncoderOfFewStepsIsNotTrainedOnOnceItIsUsed) {
   fs::remove(folder_ / "run/stage1/encoder.safetensors");
   options.max_steps = 0;
   EXPECT_EQ(message_of([&] { pretrain(options); }),
-            join(folder_ / "run/stage1/encoder.safetensors", ": is not there, but the run in ", folder_ / "run",
-                 " has gone on with it: bring it back, or start over with another --out"));
+            join(folder_ / "run/stage1/encoder.safetensors", ": is missing, but the run in ", folder_ / "run",
+                 " needs it: restore it, or start over with another --out"));
   // A run that had a file and comes without it is told so.
   options = tiny("given", {{"dsa.prior_file", folder_ / "run/encoder.safetensors"}});
   options.max_steps = 1;
@@ -206,8 +206,8 @@ TEST_F(Staged, WhatEarlierVersionsTrainedGoesOnAndNothingElse) {
   Options options = tiny("run", {{"dsa.mu", "3"}});  // as many neighbors as an image has
   for (const bool resume : {false, true}) {          // there is nothing to go on with
     options.resume = resume;
-    expect_contains(message_of([&] { pretrain(options); }), {"--dsa.mu: 3, but two images have at most --dsa.eta, 3"});
-    expect_contains(message_of([&] { describe_plan(options); }), {"--dsa.mu: 3, but two images have at most"});
+    expect_contains(message_of([&] { pretrain(options); }), {"--dsa.mu: 3, but a neighbor has only --dsa.eta, 3"});
+    expect_contains(message_of([&] { describe_plan(options); }), {"--dsa.mu: 3, but a neighbor has only"});
     EXPECT_FALSE(fs::exists(options.out));
   }
   // A run of an earlier version that was stopped in stage 1.
