@@ -74,7 +74,7 @@ std::optional<Measured> training_figures(const RunFiles& run, bool knn) {
   for (const Series& series : run.metrics) {
     if (!is_shown(series.name, knn)) continue;
     const Series::Point& last = series.points.back();
-    std::string name = series.name + judged_text(series.name, run.options);
+    std::string name = series.name + judged_text(series, run.options);
     if (const std::int64_t epoch = run.epoch_of(last.step); epoch < run.last_epoch) name += join(", epoch ", epoch);
     found.figures.emplace_back(name, last.value);
   }

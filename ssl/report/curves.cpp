@@ -56,7 +56,7 @@ double x_per_step(const RunFiles& run, bool by_epoch) {
 
 /// The name tells kNN on some images from kNN on others.
 std::string name_of(const Series& series, const RunFiles& run) {
-  return series.name + judged_text(series.name, run.options);
+  return series.name + judged_text(series, run.options);
 }
 
 /// Mean, smallest and largest over the group's runs.
@@ -98,7 +98,7 @@ std::vector<LineChart> charts_of(const std::vector<RunFiles>& runs, const std::v
   for (const RunFiles* run : shown) {
     if (run->last_step > 0 && run->steps_per_epoch == 0) by_epoch = false;
     for (const Series& series : run->metrics) {
-      const std::pair figure{name_of(series, *run), chart_title(series.name) + judged_text(series.name, run->options)};
+      const std::pair figure{name_of(series, *run), chart_title(series.name) + judged_text(series, run->options)};
       if (std::find(figures.begin(), figures.end(), figure) == figures.end()) figures.push_back(figure);
     }
   }

@@ -19,10 +19,9 @@ FigurePlan planned_images(std::int64_t images) {
 
 bool is_online_knn(const std::string& figure) { return figure.starts_with("knn_"); }
 
-std::string judged_text(const std::string& figure, const Options& options) {
-  if (!is_online_knn(figure)) return "";
-  if (options.eval_limit > 0) return join(" (", options.eval_limit, " images)");
-  if (options.eval_every > 0) return " (all images)";
+std::string judged_text(const Series& series, const Options& options) {
+  if (!is_online_knn(series.name)) return "";
+  if (series.knn_images != "planned") return join(" (", series.knn_images, " images)");
   if (options.limit == 0) return "";
   const FigurePlan plan = planned_images(options.limit),
                    usual = planned_images(std::numeric_limits<std::int64_t>::max());

@@ -16,6 +16,8 @@
 #include "engine/text/stored_text.h"
 #include "engine/text/words.h"
 #include "kernels/error.h"
+#include "ssl/report/figure_names.h"
+#include "ssl/steps/figures.h"
 
 namespace vergence {
 namespace {
@@ -86,15 +88,21 @@ std::vector<Line> lines_of(std::string_view text) {
   return lines;
 }
 
-void add_point(RunFiles& run, const std::string& name, std::int64_t step, const ResultJson& value) {
+std::string string_in(const ResultJson& object, const char* key) {
+  return object.contains(key) && object[key].is_string() ? object[key].get<std::string>() : "";
+}
+
+void add_point(RunFiles& run, const std::string& name, std::int64_t step, const ResultJson& value,
+               const std::string& images = "") {
   if (!value.is_number() || !std::isfinite(value.get<double>())) return;
-  const auto found =
-      std::find_if(run.metrics.begin(), run.metrics.end(), [&](const Series& s) { return s.name == name; });
-  Series& series = found != run.metrics.end() ? *found : run.metrics.emplace_back(Series{name, {}});
+  const auto found = std::find_if(run.metrics.begin(), run.metrics.end(),
+                                  [&](const Series& s) { return s.name == name && s.knn_images == images; });
+  Series& series = found != run.metrics.end() ? *found : run.metrics.emplace_back(Series{name, {}, images});
   series.points.push_back({step, value.get<double>()});
 }
 
-/// Reads metrics.jsonl. Of "clock", only the rate is a figure; earlier versions have it outside.
+/// Reads metrics.jsonl. Of "clock", only the rate is a figure; earlier versions have it outside. They do not have
+/// knn_images: then the run's options tell.
 void read_metrics(RunFiles& run) {
   const std::string path = run.file("metrics.jsonl");
   if (!file_exists(path)) return;
@@ -108,21 +116,18 @@ void read_metrics(RunFiles& run) {
     const auto step = json["step"].get<std::int64_t>();
     const std::int64_t epoch =
         json.contains("epoch") && json["epoch"].is_number_integer() ? json["epoch"].get<int>() : 0;
+    const std::string named = string_in(json, "knn_images"), images = named.empty() ? knn_images(run.options) : named;
     for (const auto& [name, value] : json.items()) {
       if (name == "clock" && value.is_object() && value.contains("images_per_s"))
         add_point(run, "images_per_s", step, value["images_per_s"]);
       else if (name != "step" && name != "epoch")
-        add_point(run, name, step, value);
+        add_point(run, name, step, value, is_online_knn(name) ? images : "");
     }
     if (epoch == 1) first_epoch_ends = step;
     if (epoch > 1) run.steps_per_epoch = first_epoch_ends;
     run.last_step = step;
     run.last_epoch = epoch;
   }
-}
-
-std::string string_in(const ResultJson& object, const char* key) {
-  return object.contains(key) && object[key].is_string() ? object[key].get<std::string>() : "";
 }
 
 std::int64_t integer_in(const ResultJson& object, const char* key, std::int64_t otherwise = 0) {

@@ -20,6 +20,7 @@ struct Series {
   };
   std::string name;
   std::vector<Point> points;  // by step
+  std::string knn_images;     // of kNN: which it used (ssl/steps/figures.h); a run may have several such series
 };
 
 /// One line of results.jsonl.

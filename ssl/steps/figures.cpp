@@ -59,6 +59,11 @@ std::string FigurePlan::text(double run_flops) const {
   return line + share;
 }
 
+std::string knn_images(const Options& options) {
+  if (options.eval_limit > 0) return std::to_string(options.eval_limit);
+  return options.eval_every > 0 ? "all" : "planned";
+}
+
 FigurePlan plan_figures(const Options& options, const FigureNeeds& needs) {
   FigurePlan plan;
   plan.images = std::min(judged_images, needs.images);

@@ -18,6 +18,10 @@ struct SpacedEpochs {
   std::int64_t until(std::int64_t epoch) const;
 };
 
+/// Which images kNN uses in a run with these options, for metrics.jsonl: "planned", "all", or the number of
+/// --eval-limit.
+std::string knn_images(const Options& options);
+
 /// What the figures of a run depend on.
 struct FigureNeeds {
   double run_flops = 0;        // of all training steps

@@ -155,6 +155,7 @@ void Validation::log_knn(nlohmann::ordered_json& line, std::int64_t epoch, const
   const KnnAccuracy accuracy = accuracy_of(features);
   line[std::string("knn_cosine_200") + suffix] = accuracy.cosine_200.top1;
   line[std::string("knn_euclidean_5") + suffix] = accuracy.euclidean_5.top1;
+  line["knn_images"] = knn_images(run_.options);
   char text[240];
   std::snprintf(text, sizeof text,
                 "epoch %lld: kNN top1 %.2f (k=200, cosine), %.2f (k=5, Euclidean) of %s images against %s%s",

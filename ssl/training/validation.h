@@ -33,7 +33,8 @@ class Validation {
   /// spaced training images. Needs no labels. Says once if the features have collapsed.
   void judge_collapse(nlohmann::ordered_json& line, std::int64_t epoch);
   /// Adds kNN's accuracies: knn_cosine_200 and knn_euclidean_5 (percent), and the same with the suffix _masked if the
-  /// objective has a mask. Without --eval-every, images that cannot be judged so are no error: says why once.
+  /// objective has a mask; and knn_images (ssl/steps/figures.h), which a resumed run may change. Without --eval-every,
+  /// images that cannot be judged so are no error: says why once.
   void judge_knn(nlohmann::ordered_json& line, std::int64_t epoch);
   /// The same for the encoder with these running statistics, with the suffix _recalibrated.
   void judge_recalibrated(nlohmann::ordered_json& line, std::int64_t epoch, Statistics& statistics);

@@ -58,7 +58,7 @@ def figures_of(run):
     for line in metrics_of(run):
         clock = line.pop("clock", {})
         line.update({k: v for k, v in clock.items() if k == "images_per_s"})
-        names |= {k for k, v in line.items() if k not in ("step", "epoch") and v is not None and math.isfinite(v)}
+        names |= {k for k, v in line.items() if k not in ("step", "epoch", "knn_images") and v is not None and math.isfinite(v)}
     return {name + (" (60 images)" if name.startswith("knn_") else "") for name in names}
 
 

@@ -145,6 +145,22 @@ std::vector<std::string> names_and_values(const Section& section, std::size_t gr
   return shown;
 }
 
+/// Earlier results add figures only if they are of the same epoch's encoder.
+TEST(Compare, MixesNoFiguresOfTwoEpochs) {
+  Runs runs;
+  const auto line = [](int epoch, const std::string& figures) {
+    return join(R"({"tool":"evaluate","protocol":"","judged_on":"npy","split":"test","encoder_file":)",
+                R"("/r/encoder.safetensors","epoch":)", epoch, R"(,"step":)", 10 * epoch, R"(,"figures":{)", figures,
+                "}}\n");
+  };
+  const auto shown = [&](const std::string& name, const std::string& results) {
+    return names_and_values(compare_runs(read_runs({runs.add(name, seeded(1), "", results)})).sections.back());
+  };
+  using Names = std::vector<std::string>;
+  EXPECT_EQ(shown("a", line(1, R"("a":1)") + line(2, R"("b":2)")), (Names{"b 2.000"}));
+  EXPECT_EQ(shown("b", line(2, R"("a":3)") + line(2, R"("b":2)")), (Names{"b 2.000", "a 3.000"}));
+}
+
 TEST(Compare, TellsFewShotTasksAndMasksApart) {
   Runs runs;
   const auto episodes = [](int ways, const char* shots) {
@@ -338,6 +354,22 @@ TEST(Compare, TellsKnnOnSomeImagesFromKnnOnOthers) {
   EXPECT_EQ(values(1), (Shown{"knn_cosine_200 ", "knn_cosine_200 (all images) ",
                               "knn_cosine_200 (200 images against 1000) 50.00"}));
   EXPECT_EQ(values(2).at(0), "knn_cosine_200 60.00") << "as many as usual";
+}
+
+TEST(Compare, TellsKnnApartWithinARun) {
+  Runs runs;
+  Options options = seeded(1);
+  options.eval_every = 2;  // now: the first line is of the time before
+  const std::string lines = R"({"step":1,"epoch":1,"knn_cosine_200":30,"knn_images":"planned"})"
+                            "\n"
+                            R"({"step":2,"epoch":2,"knn_cosine_200":40,"knn_images":"all"})"
+                            "\n"
+                            R"({"step":3,"epoch":3,"knn_cosine_200":50})"
+                            "\n";
+  const Comparison found = compare_runs(read_runs({runs.add("a", options, lines)}));
+  ASSERT_EQ(found.sections.size(), 1u);
+  EXPECT_EQ(names_and_values(found.sections[0]),
+            (std::vector<std::string>{"knn_cosine_200, epoch 1 30.00", "knn_cosine_200 (all images) 50.00"}));
 }
 
 TEST(Table, IsMarkdownAndCsvAndFitsATerminal) {

@@ -108,9 +108,9 @@ TEST(Curves, LeaveOutWhatTheGroupLeavesOut) {
 
 TEST(Curves, OfKnnOnOtherImagesAreApart) {
   std::vector<RunFiles> runs{run_with(1, 10, 0), run_with(2, 10, 0), run_with(1, 10, 0)};
-  runs[1].options.eval_every = 1;  // of the first run's group all the same
   runs[2].options.limit = 1000;
-  for (RunFiles& run : runs) run.metrics.push_back({"knn_cosine_200_masked", {{10, 50}}});
+  for (const auto& [run, images] : {std::pair{0, "planned"}, {1, "all"}, {2, "planned"}})
+    runs[run].metrics.push_back({"knn_cosine_200_masked", {{10, 50}}, images});
   const std::vector<LineChart> charts = charts_of(runs, {{{0, 1}, "full"}, {{2}, "less"}});
   ASSERT_EQ(charts.size(), 4u);
   EXPECT_EQ(charts[0].curves.at(0).runs, 2) << "the loss";

@@ -137,7 +137,7 @@ TEST_F(OnlineFiguresTest, LeaveTheWeightsAlone) {
   ASSERT_EQ(with.size(), without.size());
   for (std::size_t i = 0; i < with.size(); ++i) {
     const bool judged = i == 3 || i == 11;  // the first and the last epoch's end
-    for (const char* figure : {"std", "rankme", "knn_cosine_200", "knn_euclidean_5"})
+    for (const char* figure : {"std", "rankme", "knn_cosine_200", "knn_euclidean_5", "knn_images"})
       EXPECT_EQ(with[i].erase(figure), judged ? 1u : 0u) << figure << " in line " << i;
     EXPECT_GT(with[i]["gradient_norm"], 0);
   }
@@ -176,6 +176,7 @@ TEST_F(OnlineFiguresTest, KnnIsOfFullImagesWhateverTheRunSees) {
   const KnnAccuracy expected = knn_accuracy(features("probe"), features("test"), cpu_backend());
   EXPECT_DOUBLE_EQ(last["knn_cosine_200"].get<double>(), expected.cosine_200.top1);
   EXPECT_DOUBLE_EQ(last["knn_euclidean_5"].get<double>(), expected.euclidean_5.top1);
+  EXPECT_EQ(last["knn_images"], "300");
 
   RunData data(options);
   DatasetSettings settings = dataset_settings(options);

@@ -90,7 +90,7 @@ def scalars_of(line):
     for name, value in line.items():
         if isinstance(value, dict):
             scalars.update({f"{name}/{inner}": number for inner, number in value.items()})
-        elif name != "step":
+        elif name not in ("step", "knn_images"):
             scalars[f"{group_of(name)}/{name}"] = value
     return scalars
 
