@@ -110,6 +110,14 @@ Cost Objective::encoder_cost(std::int64_t images) const {
   return cost;
 }
 
+std::int64_t Objective::head_bytes(std::int64_t images) const {
+  std::int64_t values = 0;
+  // Each layer keeps its input, and with batch norm also its output before it.
+  for (const Mlp* head : heads_)
+    for (const std::int64_t size : head->settings.sizes) values += 2 * images * size;
+  return values * size_of(weights_);
+}
+
 std::int64_t Objective::images_at_a_time(std::int64_t images) const {
   return micro_batch_ > 0 ? std::min(images, 2 * micro_batch_) : images;
 }
@@ -117,11 +125,8 @@ std::int64_t Objective::images_at_a_time(std::int64_t images) const {
 StepCost Objective::cost(std::int64_t images) const {
   const Cost encoder = encoder_cost(2 * images);
   StepCost cost{encoder.parameters, parameters_.size(), 3 * encoder.forward_flops, encoder.activation_bytes};
-  for (const Mlp* head : heads_) {
-    cost.flops += 3 * head->flops(2 * images);
-    // Each layer keeps its input, and with batch norm also its output before it.
-    for (const std::int64_t size : head->settings.sizes) cost.bytes += 2 * 2 * images * size * size_of(weights_);
-  }
+  for (const Mlp* head : heads_) cost.flops += 3 * head->flops(2 * images);
+  cost.bytes += head_bytes(2 * images);
   const auto buffers = static_cast<std::int64_t>(2 + optimizer_->state().size());  // parameters, gradient, state
   cost.bytes += buffers * parameters_.flat().size() * size_of(weights_);
   return cost;

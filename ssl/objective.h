@@ -129,6 +129,8 @@ class Objective {
 
   /// The cost of a forward pass of the trained encoder over `images` images; the bytes are those kept at a time.
   Cost encoder_cost(std::int64_t images) const;
+  /// The bytes that the heads' forward passes over `images` images keep.
+  std::int64_t head_bytes(std::int64_t images) const;
   /// Of `images` images of both views, those whose activations are kept at a time; fewer with --micro-batch.
   std::int64_t images_at_a_time(std::int64_t images) const;
 

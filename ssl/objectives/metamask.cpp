@@ -17,7 +17,8 @@
 namespace vergence {
 namespace {
 
-/// The mask value that the regular step applies to a dimension: its own, or, as a control, that of another.
+/// The mask value that the regular step applies to a dimension: its own, or, as a control, that which a fixed random
+/// permutation gives it.
 enum class MaskUse { own, permuted };
 /// The virtual step: with momentum and weight decay, or only the gradient.
 enum class VirtualStep { momentum, plain };
@@ -103,6 +104,9 @@ class MetaMask final : public Objective {
     const double forwards =
         9 - (options_.fused ? 1 : 0) + (exact || bilevel_.compare ? 2 : 0) + (difference || bilevel_.compare ? 2 : 0);
     all.flops *= forwards / 3;
+    // The virtual step's backward pass and the outer forward pass are in memory at once.
+    if (exact || bilevel_.compare)
+      all.bytes += 2 * (encoder_cost(2 * images).activation_bytes + head_bytes(2 * images));
     return all;
   }
 
@@ -289,7 +293,7 @@ void options(OptionBuilder& t) {
   t.flag("metamask.meta", option(&MetaMaskOptions::meta), "learn the mask; off: no mask, features as they are");
   t.choice("metamask.mask_use", option(&MetaMaskOptions::mask_use),
            {{"own", MaskUse::own}, {"permuted", MaskUse::permuted}},
-           "mask value of a dimension in the regular step: its own, or (permuted, a control) another's");
+           "mask value of a dimension in the regular step: its own, or (permuted, a control) of a random permutation");
   t.flag("metamask.sigmoid", option(&MetaMaskOptions::sigmoid),
          "the mask is the sigmoid of its logits; off: the logits themselves, which start at 1");
   t.choice("metamask.second_order", option(&MetaMaskOptions::second_order), second_order_words,

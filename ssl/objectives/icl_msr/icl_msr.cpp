@@ -99,13 +99,16 @@ class IclMsr final : public MethodObjective {
     const double weights =
         regularizer_.flops(images) + (options_.build == RegularizerBuild::features ? encoder.forward_flops / 2 : 0);
     const double of_strata = (options_.streaming ? 4 : 3) * strata;
+    const std::int64_t strata_bytes =
+        options_.lambda > 0 && !options_.streaming ? options_.strata * head_bytes(2 * images) : 0;
+    all.bytes += strata_bytes;
     double meta = weights + 2 * regularizer_.flops(images);
     if (options_.is_bilevel()) {
       meta += 6 * own + target + of_strata;
       if (bilevel_.form == SecondOrder::exact || bilevel_.compare) {
         meta += 2 * encoder.forward_flops + 8 * strata;
         // The virtual step's backward pass and the outer forward pass are in memory at once.
-        all.bytes += 2 * encoder.activation_bytes;
+        all.bytes += 2 * (encoder.activation_bytes + head_bytes(2 * images)) + strata_bytes;
       }
       if (bilevel_.form != SecondOrder::exact || bilevel_.compare) meta += 2 * own + 6 * strata;
     }

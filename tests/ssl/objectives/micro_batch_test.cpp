@@ -97,6 +97,38 @@ TEST_P(MicroBatch, OfAQuarterNeedsAtMostTwoFifthsOfTheMemory) {
   std::cout << "peak: " << micro / whole << " of the whole batch's; recomputed blocks: " << blocks / whole << std::endl;
 }
 
+/// A step's peak divided by the plan's estimate.
+double peak_by_plan(const Options& options) {
+  const std::int64_t planned = make_objective(small_setup(options, DType::f32, 32))->cost(options.batch).bytes;
+  return static_cast<double>(peak_of_a_step(options)) / static_cast<double>(planned);
+}
+
+TEST_P(MicroBatch, ThePlansMemoryIsNearThatOfAStep) {
+  for (const auto& [option, value] :
+       {std::pair{"micro-batch", "0"}, {"micro-batch", "8"}, {"recompute-blocks", "on"}}) {
+    Options options = options_of(GetParam(), 8, 32);
+    set_option(options, option, value);
+    const double ratio = peak_by_plan(options);
+    EXPECT_GT(ratio, 0.75) << option << ' ' << value;
+    EXPECT_LT(ratio, 1.5) << option << ' ' << value;
+  }
+}
+
+TEST(PlannedMemory, GrowsWithTheStrataThatAreNotStreamed) {
+  for (const char* train : {"fixed", "ordinary", "meta"})
+    for (const char* streaming : {"off", "on"}) {
+      Options options = small_options("icl_msr", 2, 32, "1024", "64");
+      set_options(options, {{"icl_msr.strata", "24"},
+                            {"icl_msr.every", "1"},
+                            {"icl_msr.train", train},
+                            {"icl_msr.build", "table"},
+                            {"icl_msr.streaming", streaming}});
+      const double ratio = peak_by_plan(options);
+      EXPECT_GT(ratio, 0.75) << train << ' ' << streaming;
+      EXPECT_LT(ratio, 1.5) << train << ' ' << streaming;
+    }
+}
+
 INSTANTIATE_TEST_SUITE_P(Objectives, MicroBatch, testing::ValuesIn(objective_cases()),
                          [](const auto& info) { return info.param.name; });
 
