@@ -8,6 +8,7 @@
 #include <exception>
 #include <fcntl.h>
 #include <new>
+#include <optional>
 #include <poll.h>
 #include <sstream>
 #include <unistd.h>
@@ -119,6 +120,27 @@ std::vector<std::string> names_of(const CLI::App& app) {
   return names;
 }
 
+bool takes_value(const CLI::App& app, const std::string& name) {
+  const CLI::Option* option = app.get_option_no_throw("--" + name);
+  return option && option->get_items_expected_min() > 0;
+}
+
+/// Makes integers decimal: the library takes 010 for 8.
+void read_integers_as_decimal(CLI::App& app) {
+  for (CLI::App* command : app.get_subcommands({})) read_integers_as_decimal(*command);
+  for (CLI::Option* option : app.get_options()) {
+    const std::string type = option->get_type_name();
+    if (!type.starts_with("INT") && !type.starts_with("UINT")) continue;
+    option->transform(CLI::Validator(
+        [](std::string& text) {
+          const std::optional<std::int64_t> number = number_of<std::int64_t>(text);
+          if (number) text = std::to_string(*number);
+          return number ? std::string() : "expected a whole number, got " + printable(text);
+        },
+        ""));
+  }
+}
+
 /// The subcommand that the arguments name, or null.
 CLI::App* named_command(CLI::App& app, const std::vector<std::string>& arguments) {
   for (const std::string& argument : arguments)
@@ -141,17 +163,23 @@ std::vector<std::string> with_declared_names(CLI::App& app, std::vector<std::str
   if (!command) refuse_unknown_command(app, arguments);
   const std::vector<std::string> known = names_of(command ? *command : app);
   const bool more = command && command->get_allow_extras();
-  for (std::string& argument : arguments) {
+  const auto declared = [&](const std::string& typed) {
+    return std::find_if(known.begin(), known.end(), [&](const auto& one) { return same_spelling(one, typed); });
+  };
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    std::string& argument = arguments[i];
     if (argument == "--") break;
     const std::string typed = option_name(argument);
     if (typed.empty()) continue;
-    const auto name =
-        std::find_if(known.begin(), known.end(), [&](const auto& one) { return same_spelling(one, typed); });
-    if (name != known.end())
+    if (const auto name = declared(typed); name != known.end()) {
+      const bool option_follows = i + 1 < arguments.size() && declared(option_name(arguments[i + 1])) != known.end();
+      if (option_follows && takes_value(command ? *command : app, *name))
+        refuse_option_as_value(argument, arguments[i + 1]);
       argument = with_option_name(argument, *name);
-    else
+    } else {
       require_usage(more, "--", typed, ": unknown option", did_you_mean(names_like(typed, known), "--"),
                     " (see --help)");
+    }
   }
   return arguments;
 }
@@ -163,6 +191,7 @@ void parse(CLI::App& app, int argc, const char* const* argv) {
   try {
     // The library takes them in reverse order.
     arguments = with_declared_names(app, std::move(arguments));
+    read_integers_as_decimal(app);
     std::reverse(arguments.begin(), arguments.end());
     app.parse(std::move(arguments));
   } catch (const CLI::CallForHelp&) {

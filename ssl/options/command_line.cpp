@@ -82,13 +82,19 @@ class Parser {
   Arguments with_true_names(const Arguments& arguments) {
     const std::string objective = value_behind(arguments, "objective").value_or(Options().objective);
     Arguments result = arguments;
-    for (std::string& argument : result) {
+    for (std::size_t i = 0; i < result.size(); ++i) {
+      std::string& argument = result[i];
       if (argument == "--") break;
       const std::string typed = option_name(argument);
+      const std::string next = i + 1 < result.size() ? option_name(result[i + 1]) : "";
+      const bool option_follows = next == "config" || is_option_name(next);
+      if (typed == "config" && option_follows) refuse_option_as_value(argument, result[i + 1]);
       if (typed.empty() || typed == "config") continue;
       const bool temperature = same_spelling(typed, objectives_temperature);
       const std::string name =
           temperature ? objectives_temperature : true_option_name(typed, objective, "--" + typed, "--", see_help);
+      const OptionEntry* entry = find_option(name);
+      if (option_follows && !(entry && entry->is_bool())) refuse_option_as_value(argument, result[i + 1]);
       typed_[name].push_back(typed);
       argument = with_option_name(argument, name);
     }

@@ -53,13 +53,14 @@ void append_layers(const std::string& path, std::vector<std::string>& chain, std
 ConfigFile config_file(const std::string& given) {
   if (file_exists(given)) return {given, ""};
   const bool plain_name = given.find('/') == std::string::npos;
-  const std::string name = fs::path(given).stem().string();
-  const std::string recipe = plain_name ? find_recipe(name) : "";
+  const std::string recipe = plain_name ? find_recipe(given) : "";
+  const std::string name = fs::path(given).stem().string();  // of a file that may be meant to be a recipe
+  const std::vector<std::string> like = find_recipe(name).empty() ? recipes_like(name) : std::vector{name};
   require_usage(!recipe.empty(), "--config: there is no file ", shortened(given),
-                plain_name ? join(" and no shipped recipe of that name", did_you_mean(recipes_like(name), ""),
+                plain_name ? join(" and no shipped recipe of that name", did_you_mean(like, ""),
                                   " (pretrain --recipes lists them)")
                            : "");
-  return {recipe, name};
+  return {recipe, given};
 }
 
 ConfigFile recipe_for(const std::string& dataset, const std::string& objective) {

@@ -91,6 +91,11 @@ std::string option_name(std::string_view argument) {
   return std::string(argument.substr(2, argument.find('=') - 2));
 }
 
+void refuse_option_as_value(std::string_view argument, std::string_view next) {
+  require_usage(argument.find('=') != std::string_view::npos, argument, ": expected a value, got the option ", next,
+                " (a value that looks like this: ", argument, "=", next, ")");
+}
+
 std::string with_option_name(std::string_view argument, const std::string& name) {
   const std::size_t equals = argument.find('=');
   return "--" + name + std::string(equals == std::string_view::npos ? "" : argument.substr(equals));

@@ -161,8 +161,15 @@ bool decides_training(const Setting& setting) {
 std::string resumed_config(const CommandLine& line, const std::vector<Setting>& given, const Options& options) {
   if (!options.resume || options.out.empty() || options.extend > 0 || !line.config.empty()) return "";
   const std::string own = (fs::path(options.out) / "config.toml").string();
-  if (!file_exists(own)) return "";
-  if (std::any_of(given.begin(), given.end(), decides_training) || sets(line.settings, objectives_temperature)) {
+  const bool decides =
+      std::any_of(given.begin(), given.end(), decides_training) || sets(line.settings, objectives_temperature);
+  if (!file_exists(own)) {
+    require_usage(decides || !file_exists((fs::path(options.out) / "checkpoint.safetensors").string()), own,
+                  ": there is no such file, so the options of the run are unknown; expected it, or the run's whole "
+                  "command with --resume");
+    return "";
+  }
+  if (decides) {
     if (sets(given, "dataset") || sets(given, "objective") || has_only_begun(options.out)) return "";
     const Options run = options_from_file(own);
     if (run.dataset == options.dataset && run.objective == options.objective) return "";

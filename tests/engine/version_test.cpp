@@ -8,6 +8,7 @@
 
 #include "engine/io/files.h"
 #include "tests/support/temporary_folder.h"
+#include "tests/support/tool_process.h"
 
 namespace vergence {
 namespace {
@@ -31,13 +32,13 @@ class VersionFile : public ::testing::Test {
   }
   static int run(const std::string& command) { return std::system((command + " >/dev/null 2>&1").c_str()); }
   int git(const std::string& arguments) {
-    return run("git -c user.name=n -c user.email=e -C " + sources().string() + " " + arguments);
+    return run("git -c user.name=n -c user.email=e -C " + shell_word(sources().string()) + " " + arguments);
   }
   fs::path sources() const { return folder_ / "sources"; }
   std::string commit() {
     const fs::path output = folder_ / "version.cpp";
-    EXPECT_EQ(run("cmake -D SOURCE=" + sources().string() + " -D VERSION=1.2.3 -D OUTPUT=" + output.string() + " -P " +
-                  script_),
+    EXPECT_EQ(run("cmake -D SOURCE=" + shell_word(sources().string()) +
+                  " -D VERSION=1.2.3 -D OUTPUT=" + shell_word(output.string()) + " -P " + shell_word(script_)),
               0);
     const std::string text = read_file(output.string());
     EXPECT_NE(text.find("\"1.2.3\""), std::string::npos) << text;
@@ -64,8 +65,9 @@ TEST_F(VersionFile, NamesTheCommitAndWhetherFilesDiffer) {
 TEST_F(VersionFile, IsUnknownOutsideAClone) {
   EXPECT_EQ(commit(), "unknown");
   // Neither is the commit of a clone of something else around the sources.
-  ASSERT_EQ(run("git init -q " + folder_.path()), 0);
-  ASSERT_EQ(run("git -c user.name=n -c user.email=e -C " + folder_.path() + " commit -qm x --allow-empty"), 0);
+  ASSERT_EQ(run("git init -q " + shell_word(folder_.path())), 0);
+  ASSERT_EQ(run("git -c user.name=n -c user.email=e -C " + shell_word(folder_.path()) + " commit -qm x --allow-empty"),
+            0);
   EXPECT_EQ(commit(), "unknown");
 }
 

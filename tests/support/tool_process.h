@@ -24,6 +24,9 @@ inline std::string tool_path(const std::string& tool) {
   return join(build, "/", tool);
 }
 
+/// The text as one word of a shell's command; without apostrophes.
+inline std::string shell_word(const std::string& text) { return "'" + text + "'"; }
+
 /// Waits up to `seconds` for `holds()`; returns whether it came true.
 template <class F>
 bool comes_true(F&& holds, double seconds = 60) {

@@ -20,6 +20,7 @@
 #include "ssl/training/stages.h"
 #include "tests/support/complaints.h"
 #include "tests/support/image_tree.h"
+#include "tests/support/tool_process.h"
 
 namespace vergence {
 namespace {
@@ -177,9 +178,8 @@ struct ToolResult {
 
 /// Runs a tool of the build with these arguments.
 ToolResult run_tool(const std::string& tool, const std::vector<std::string>& arguments) {
-  const auto quoted = [](const std::string& text) { return "'" + text + "'"; };
-  std::string command = quoted(std::string(std::getenv("VERGENCE_BUILD")) + "/" + tool);
-  for (const std::string& argument : arguments) command += " " + quoted(argument);
+  std::string command = shell_word(tool_path(tool));
+  for (const std::string& argument : arguments) command += " " + shell_word(argument);
   ToolResult result;
   std::FILE* pipe = ::popen((command + " 2>&1").c_str(), "r");
   std::array<char, 4096> buffer;

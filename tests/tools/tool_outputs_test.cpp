@@ -10,6 +10,7 @@
 #include "tests/support/complaints.h"
 #include "tests/support/image_tree.h"
 #include "tests/support/special_files.h"
+#include "tests/support/tool_process.h"
 
 namespace vergence {
 namespace {
@@ -25,26 +26,26 @@ const TemporaryFolder& judged_run() {
 class ToolOutputs : public testing::Test {
  protected:
   static constexpr const char* training =
-      "$B/pretrain --objective simclr --dataset confounded_shapes --image-size 16 --limit 64 --batch 16 --width 4 "
+      "\"$B/pretrain\" --objective simclr --dataset confounded_shapes --image-size 16 --limit 64 --batch 16 --width 4 "
       "--simclr.hidden 32 --device cpu ";
 
   void SetUp() override {
     ASSERT_NE(std::getenv("VERGENCE_BUILD"), nullptr) << "the folder of the tools";
     if (fs::exists(judged_run() / "run")) return;
-    ASSERT_EQ(run(training + ("--epochs 1 --out " + judged_run() / "run")), 0) << errors();
+    ASSERT_EQ(run(training + ("--epochs 1 --out " + shell_word(judged_run() / "run"))), 0) << errors();
   }
 
   /// Exit status of a bash script in the test's folder, in which $B is the folder of the tools and `evaluate` and
   /// `probe` judge the run quickly. Its output: see below.
   int run(const std::string& script) {
-    write_atomically(folder_ / "script", std::string("B=$VERGENCE_BUILD\n") + "cd " + folder_.path() + "\n" +
-                                             "judge() { $B/$1 --run " + judged_run() / "run" +
+    write_atomically(folder_ / "script", std::string("B=$VERGENCE_BUILD\n") + "cd " + shell_word(folder_.path()) +
+                                             "\n" + "judge() { \"$B/$1\" --run " + shell_word(judged_run() / "run") +
                                              " --limit 64 --device cpu \"${@:2}\"; }\n"
                                              "evaluate() { judge evaluate --metrics collapse \"$@\"; }\n"
                                              "probe() { judge linear_probe --protocol adam --epochs 2 \"$@\"; }\n" +
                                              script + "\n");
     const std::string command =
-        "timeout 300 bash " + folder_ / "script" + " </dev/null >" + folder_ / "printed" + " 2>" + folder_ / "errors";
+        "cd " + shell_word(folder_.path()) + "&& timeout 300 bash script </dev/null >printed 2>errors";
     const int status = std::system(command.c_str());
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
   }
@@ -64,6 +65,15 @@ class ToolOutputs : public testing::Test {
 
   TemporaryFolder folder_;
 };
+
+TEST_F(ToolOutputs, OptionsAreReadAsPretrainReadsThem) {
+  ASSERT_EQ(run("probe --seed 010 --out seed.json"), 0) << errors();
+  EXPECT_EQ(parse_json(folder_.bytes("seed.json"))["probe"]["seed"], 10) << "not octal";
+  expect_refused("probe --seed 0x10", "linear_probe: --seed: expected a whole number, got 0x10 (see --help)");
+  expect_refused("probe --out --sweep",
+                 "linear_probe: --out: expected a value, got the option --sweep (a value that looks like this: "
+                 "--out=--sweep)");
+}
 
 TEST_F(ToolOutputs, ADeviceIsWrittenTo) {
   if (!make_device(folder_ / "null", null_device) || !make_device(folder_ / "full", full_device))
@@ -173,7 +183,7 @@ TEST_F(ToolOutputs, AReaderThatGoesAwayIsSaid) {
   EXPECT_EQ(folder_.bytes("run/encoder.safetensors").size(),
             read_file(judged_run() / "run/encoder.safetensors").size());
   if (!make_device(folder_ / "full", full_device)) GTEST_SKIP() << no_devices;
-  EXPECT_EQ(run("$B/pack --help >full"), 1);
+  EXPECT_EQ(run("\"$B/pack\" --help >full"), 1);
   EXPECT_EQ(errors(), "pack: " + lost);
 }
 
@@ -192,7 +202,7 @@ TEST_F(ToolOutputs, ClosedDescriptorsDoNotBecomeThoseOfFiles) {
     EXPECT_EQ(parse_json(folder_.bytes("result.json"))["limit"], 64) << closed;
   }
   EXPECT_EQ(run("for tool in pretrain evaluate linear_probe finetune pack bench compare report embed export; do "
-                "$B/$tool --help >&- || exit; done"),
+                "\"$B/$tool\" --help >&- || exit; done"),
             0);
   EXPECT_EQ(errors(), "");
 }
@@ -204,7 +214,7 @@ class PackOutputs : public ToolOutputs {
     images_.classes("train", 5);
     ASSERT_EQ(run(pack("good")), 0) << errors();
   }
-  std::string pack(const std::string& file) const { return "$B/pack " + images_.path() + " " + file; }
+  std::string pack(const std::string& file) const { return "\"$B/pack\" " + shell_word(images_.path()) + " " + file; }
 
   ImageTree images_;
 };

@@ -118,7 +118,7 @@ TEST_F(ToolSignals, PackGoesOnWhereItWasStopped) {
 }
 
 TEST_F(ToolSignals, OptionsMayComeFromAProcess) {
-  const std::string pretrain = tool_path("pretrain");
+  const std::string pretrain = shell_word(tool_path("pretrain"));
   ToolProcess tool({"/bin/bash", "-c",
                     pretrain + " --plan --device cpu --width 4 --limit 100 --batch 16 --config <(echo 'epochs = 3')"});
   EXPECT_EQ(tool.end(), "exit 0") << tool.output();

@@ -21,6 +21,7 @@
 #include "tests/support/image_tree.h"
 #include "tests/support/npy_files.h"
 #include "tests/support/special_files.h"
+#include "tests/support/tool_process.h"
 
 namespace vergence {
 namespace {
@@ -65,12 +66,12 @@ class EvaluationFiles : public testing::Test {
 
   /// Exit status of a tool on the encoder.
   int run(const std::string& tool, const std::string& arguments) {
-    return shell("$VERGENCE_BUILD/" + tool + " --encoder-file run/encoder.safetensors --device cpu " + arguments);
+    return shell("\"$VERGENCE_BUILD/" + tool + "\" --encoder-file run/encoder.safetensors --device cpu " + arguments);
   }
   int shell(const std::string& script) {
-    write_atomically(folder_ / "script", "cd " + folder_.path() + "\n" + script + "\n");
+    write_atomically(folder_ / "script", "cd " + shell_word(folder_.path()) + "\n" + script + "\n");
     const std::string command =
-        "timeout 300 bash " + folder_ / "script" + " </dev/null >" + folder_ / "printed" + " 2>" + folder_ / "errors";
+        "cd " + shell_word(folder_.path()) + "&& timeout 300 bash script </dev/null >printed 2>errors";
     const int status = std::system(command.c_str());
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
   }
@@ -305,7 +306,7 @@ TEST_F(EvaluationFiles, WithoutLabelsWhatNeedsNoneIsMeasured) {
   save({{"dataset", "image_folder"}});
   ImageTree images;
   for (int i = 0; i < 40; ++i) images.picture(std::to_string(100 + i) + ".png", i);
-  ASSERT_EQ(run("evaluate", "--data " + images.path()), 0) << errors();
+  ASSERT_EQ(run("evaluate", "--data " + shell_word(images.path())), 0) << errors();
   EXPECT_EQ(printed().substr(0, printed().find("rankme")),
             "notice: " + images.path() +
                 " has no labels and no split test: judged on val, every tenth image\n"
@@ -318,20 +319,20 @@ TEST_F(EvaluationFiles, WithoutLabelsWhatNeedsNoneIsMeasured) {
   EXPECT_EQ(json["not_measured"]["crowding"], "image_folder val has no labels");
   EXPECT_GT(json["collapse"]["rankme"], 1);
   EXPECT_TRUE(json["alignment"]["uniformity"].is_number());
-  ASSERT_EQ(run("evaluate", "--split val --metrics all --data " + images.path()), 0) << errors();
+  ASSERT_EQ(run("evaluate", "--split val --metrics all --data " + shell_word(images.path())), 0) << errors();
   expect_printed({": left out knn, crowding, clustering, episodes, corruptions, knn_sweep\n", "reconstruction_r2",
                   "nuisance_rotation", "nuisance_crop"});
-  expect_refused("evaluate", "--metrics collapse,knn,clustering --data " + images.path(),
+  expect_refused("evaluate", "--metrics collapse,knn,clustering --data " + shell_word(images.path()),
                  "--metrics: image_folder val has no labels, which knn, clustering need; collapse, alignment, "
                  "reconstruction, nuisance need none");
-  expect_refused("linear_probe", "--data " + images.path(),
+  expect_refused("linear_probe", "--data " + shell_word(images.path()),
                  "image_folder val: there are no labels, which a linear probe needs; evaluate --metrics "
                  "collapse,alignment needs none");
   EXPECT_EQ(printed(), "");
   // Images with labels are not judged on what they were trained on without being asked.
   ImageTree labeled;
   labeled.classes(".", 20);
-  EXPECT_EQ(run("evaluate", "--data " + labeled.path()), 2);
+  EXPECT_EQ(run("evaluate", "--data " + shell_word(labeled.path())), 2);
   expect_contains(errors().substr(0, errors().size() - 1), {"there is no split 'test'", "--split val"});
 }
 
@@ -360,7 +361,8 @@ TEST_F(EvaluationFiles, ImagesOfFilesAreResizedOnce) {
   write_as_seen(images, "seen");
   ASSERT_EQ(run("evaluate", "--metrics nuisance,reconstruction,collapse --dataset npy --data seen"), 0) << errors();
   const Json expected = result("evaluation_on_npy.json");
-  ASSERT_EQ(run("evaluate", "--metrics nuisance,reconstruction --eval-resize 21 --data " + images.path()), 0)
+  ASSERT_EQ(run("evaluate", "--metrics nuisance,reconstruction --eval-resize 21 --data " + shell_word(images.path())),
+            0)
       << errors();
   for (const char* name : {"nuisance", "reconstruction"})
     EXPECT_EQ(result("evaluation.json")[name], expected[name]) << name;
@@ -377,7 +379,7 @@ TEST_F(EvaluationFiles, ATrainLimitOnSortedFilesSkipsNoClass) {
   ASSERT_EQ(run("evaluate", "--metrics nuisance,reconstruction,collapse --dataset npy --data spaced"), 0) << errors();
   const Json expected = result("evaluation_on_npy.json");
   ASSERT_EQ(run("evaluate", "--metrics nuisance,reconstruction,corruptions --train-limit 10 --eval-resize 21 --data " +
-                                images.path()),
+                                shell_word(images.path())),
             0)
       << errors();
   EXPECT_EQ(printed().find("notice"), std::string::npos) << printed();
@@ -465,7 +467,7 @@ TEST_F(EvaluationFiles, TwoAtOnceKeepBothResults) {
   write_npy("d", "train", sorted_labels({30, 30}));
   write_npy("d", "test", sorted_labels({12, 12}));
   const std::string one =
-      "$VERGENCE_BUILD/evaluate --encoder-file run/encoder.safetensors --device cpu --data d "
+      "\"$VERGENCE_BUILD/evaluate\" --encoder-file run/encoder.safetensors --device cpu --data d "
       "--metrics collapse --seed ";
   ASSERT_EQ(shell("for i in 1 2 3 4; do " + one + "$i & done; wait"), 0) << errors();
   std::set<int> seeds;
@@ -501,7 +503,7 @@ TEST_F(EvaluationFiles, TheClassesOfCifar100ThatWereTrainedOnAreSaid) {
   options.components.get<ResNetSettings>().width = 2;
   options.image_size = size_;
   write_atomically(folder_ / "run/config.toml", options_to_toml(options));
-  ASSERT_EQ(shell("$VERGENCE_BUILD/evaluate --run run --device cpu --dataset npy --data d --metrics collapse"), 0)
+  ASSERT_EQ(shell("\"$VERGENCE_BUILD/evaluate\" --run run --device cpu --dataset npy --data d --metrics collapse"), 0)
       << errors();
   EXPECT_EQ(result("evaluation_on_npy.json")["cifar100_classes"], "fc100_base");
   EXPECT_EQ(results().back()["cifar100_classes"], "fc100_base");

@@ -101,18 +101,19 @@ TEST(InputPathsOfARun, LeadThereFromAnyFolder) {
   images.classes("set/val", 8);
   images.write("names.txt", "a\nb\n");
   const auto in = [&](const std::string& folder, const std::string& command) {
-    ToolProcess tool({"/bin/bash", "-c", "cd '" + folder + "' && " + command});
+    ToolProcess tool({"/bin/bash", "-c", "cd " + shell_word(folder) + " && " + command});
     EXPECT_EQ(tool.end(120), "exit 0") << command << "\n" << tool.output();
     return tool.output();
   };
-  const std::string train = tool_path("pretrain") +
+  const auto tool = [](const char* name) { return shell_word(tool_path(name)); };
+  const std::string train = tool("pretrain") +
                             " --dataset image_folder --image-size 16 --width 4 --epochs 2 --batch 4 --simclr.hidden 16 "
                             "--device cpu --warmup-epochs 0 ";
   in(images.path(), train + "--data set --classes names.txt --out run --max-steps 2");
-  const std::string run = images / "run";
-  in("/", tool_path("linear_probe") + " --run " + run + " --epochs 5 --device cpu");
-  in("/", tool_path("evaluate") + " --run " + run + " --metrics knn --device cpu");
-  in("/", tool_path("pretrain") + " --config " + run + "/config.toml --resume --out " + run);
+  const std::string run = shell_word(images / "run");
+  in("/", tool("linear_probe") + " --run " + run + " --epochs 5 --device cpu");
+  in("/", tool("evaluate") + " --run " + run + " --metrics knn --device cpu");
+  in("/", tool("pretrain") + " --config " + run + "/config.toml --resume --out " + run);
   // A config.toml of before, with paths by the folder it began in, goes on there.
   in(images.path(), train + "--data set --classes names.txt --out old --max-steps 2");
   std::string config = images.folder().bytes("old/config.toml");
@@ -123,7 +124,7 @@ TEST(InputPathsOfARun, LeadThereFromAnyFolder) {
     config.replace(at, whole.size(), std::string("\"") + name + "\"");
   }
   images.write("old/config.toml", config);
-  in(images.path(), tool_path("pretrain") + " --config old/config.toml --resume");
+  in(images.path(), tool("pretrain") + " --config old/config.toml --resume");
 }
 
 }  // namespace

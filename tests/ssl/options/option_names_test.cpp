@@ -110,6 +110,20 @@ TEST(OptionNames, AreTakenInFilesToo) {
   EXPECT_EQ(value("metamask.temperature", parse({"--config", folder / "c.toml", "--objective", "metamask"})), "0.75");
 }
 
+TEST(OptionNames, AreNoValues) {
+  const std::string out = error_or("accepted", [] { parse({"--out", "--resume"}); });
+  EXPECT_EQ(out, "--out: expected a value, got the option --resume (a value that looks like this: --out=--resume)");
+  EXPECT_EQ(error_or("accepted",
+                     [] {
+                       parse({"--config", "--max_steps=3"});
+                     })
+                .substr(0, 51),
+            "--config: expected a value, got the option --max_st");
+  EXPECT_EQ(parse({"--out=--resume"}).out, "--resume");
+  EXPECT_TRUE(parse({"--resume", "--out", "run"}).resume) << "a switch takes no value";
+  EXPECT_EQ(error_or("accepted", [] { parse({"--out", "--another"}); }).substr(0, 25), "--another: unknown option");
+}
+
 TEST(OptionNames, SuggestionsAreLikely) {
   const std::vector<std::pair<std::string, std::string>> expected{
       {"bad", "--bad-images"},

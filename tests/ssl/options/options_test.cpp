@@ -101,6 +101,9 @@ TEST(PretrainOptions, AShippedRecipeCanBeNamed) {
   EXPECT_EQ(of_resnet(options).width, 16);
   EXPECT_EQ(complaint({"--config", "nothing"}),
             "--config: there is no file nothing and no shipped recipe of that name (pretrain --recipes lists them)");
+  EXPECT_EQ(complaint({"--config", "cifar10_simclr.toml"}),
+            "--config: there is no file cifar10_simclr.toml and no shipped recipe of that name, did you mean "
+            "cifar10_simclr? (pretrain --recipes lists them)");
   EXPECT_EQ(complaint({"--config", "no/file.toml"}), "--config: there is no file no/file.toml");
 }
 
@@ -406,6 +409,13 @@ TEST_F(ConfigFile, OfTheRunIsTakenByResumeAlone) {
   EXPECT_EQ(parse({"--out", run.c_str(), "--resume", "--workers", "2"}).lr, 0.125);
   EXPECT_NE(parse({"--out", run.c_str()}).lr, 0.125);
   EXPECT_EQ(parse({"--out", (run + "2").c_str(), "--resume"}).seed, 1) << "nothing there: a new run";
+  std::ofstream(run + "/checkpoint.safetensors").close();
+  std::filesystem::remove(run + "/config.toml");
+  EXPECT_EQ(complaint({"--out", run.c_str(), "--resume"}),
+            run +
+                "/config.toml: there is no such file, so the options of the run are unknown; expected it, or the "
+                "run's whole command with --resume");
+  EXPECT_EQ(parse({"--out", run.c_str(), "--resume", "--seed", "4"}).seed, 4);
 }
 
 TEST(PretrainOptions, WithoutEffectAreNoticed) {
