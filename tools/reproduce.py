@@ -73,6 +73,13 @@ COLUMNS["search"] = COLUMNS["shapes"]
 GAIN = {"shapes": "full > full", "search": "full > full", "cifar10": "probe"}  # compared with the base's
 
 
+def write_whole(path, text):
+    """Writes a file that is whole or not there."""
+    begun = path.with_name(path.name + ".begun")
+    begun.write_text(text)
+    begun.replace(path)
+
+
 def one_run(runner, options, name, objective, extra, seed):
     """Pretrains, probes and evaluates; returns the figures of the table. Without a runner: those of a finished run."""
     folder = options.out / f"{slug(name)}_s{seed}"
@@ -89,7 +96,7 @@ def one_run(runner, options, name, objective, extra, seed):
     began = time.time()
     if not pretrained.exists():
         runner.run([options.build / "pretrain", *words, *options.data, "--out", folder, "--resume"], log)
-        pretrained.write_text(shlex.join(words))
+        write_whole(pretrained, shlex.join(words))
     judge = ["--run", folder, "--device", "cpu", "--split", options.split]
     runner.run([options.build / "linear_probe", *judge, "--protocol", "adam"], log)
     on_shapes = options.what != "cifar10"
@@ -104,7 +111,7 @@ def one_run(runner, options, name, objective, extra, seed):
         figures |= {name: matrix[row][column] for name, (row, column) in FOREGROUND.items()}
     if "masked" in judged["knn"]:
         figures["kNN 200, masked"] = judged["knn"]["masked"]["knn_cosine_200"]["top1"]
-    finished.write_text(json.dumps(figures, indent=1))
+    write_whole(finished, json.dumps(figures, indent=1))
     return figures
 
 

@@ -48,10 +48,17 @@ std::string read_all(int descriptor, const std::string& path, std::int64_t expec
   return bytes;
 }
 
-/// Creates `temporary` with the permissions of the file it will replace.
-int open_beside(const std::string& path, const Destination& to, const std::string& temporary) {
-  unlink(temporary.c_str());  // left by a killed process with the same id
-  const int descriptor = open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, to.exists ? to.mode : 0666);
+/// Creates `temporary` with the permissions of the file it will replace. If somebody else has a file of that name, such
+/// as a process with the same id in another container, digits are added to it.
+int open_beside(const std::string& path, const Destination& to, std::string& temporary) {
+  const std::string first = temporary;
+  int descriptor = -1;
+  constexpr int most = 1000;
+  for (int i = 0; i < most; ++i) {
+    if (i > 0) temporary = first + std::to_string(i);
+    descriptor = open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, to.exists ? to.mode : 0666);
+    if (descriptor >= 0 || errno != EEXIST) break;
+  }
   if (descriptor < 0) {
     const int error = errno;
     const std::string folder = folder_of(to.path);

@@ -132,9 +132,9 @@ RunFolder::RunFolder(Follow, std::string path, bool resume) : path_(without_slas
 RunFolder::RunFolder(std::string path, bool resume) : path_(without_slashes(std::move(path))) {
   created_ = first_missing(path_);
   create_folders(path_);
-  check_files(*this);
   lock_ = lock_folder(path_);
   try {
+    check_files(*this);
     const bool free = resume || only_begun();
     for (const std::string& file : {checkpoint(), metrics(), encoder(), config(), first_stage()})
       require_usage(

@@ -117,6 +117,16 @@ TEST_F(Files, ReplacedOnesKeepTheirOwner) {
   EXPECT_EQ(status_of(folder_ / "file").st_gid, nobody);
 }
 
+/// A process in another container may have the same id.
+TEST_F(Files, NoUnfinishedFileOfAnotherProcessIsTaken) {
+  const std::string others = join("file.tmp", ::getpid());
+  write(others, "half of it");
+  write_atomically(folder_ / "file", "new");
+  EXPECT_EQ(folder_.bytes("file"), "new");
+  EXPECT_EQ(folder_.bytes(others), "half of it");
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder_.path()), {}), 2) << "nothing else is left";
+}
+
 TEST_F(Files, AreOnTheDiskBeforeTheyReplaceAndTheFolderAfterwards) {
   const std::string folder = fs::canonical(folder_.path()).string();
   std::vector<std::string> synced;

@@ -3,6 +3,7 @@
 #include <protozero/pbf_writer.hpp>
 
 #include "engine/text/stored_text.h"
+#include "engine/text/words.h"
 #include "ssl/options/effects.h"
 #include "ssl/options/table.h"
 
@@ -34,7 +35,7 @@ void add_value(protozero::pbf_writer& value, const OptionEntry& entry, const Opt
   if (entry.is_bool())
     value.add_bool(json_field::boolean, text == "on");
   else if (entry.is_number())
-    value.add_double(json_field::number, std::stod(text));
+    value.add_double(json_field::number, number_of<double>(text).value());
   else
     value.add_string(json_field::text, stored_text(text));  // protobuf's strings are UTF-8, which a path may not be
 }

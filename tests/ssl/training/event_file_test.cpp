@@ -153,6 +153,12 @@ TEST_F(RunEventsTest, AResumedRunVoidsLaterSteps) {
   EXPECT_TRUE(warnings_.empty());
 }
 
+TEST_F(RunEventsTest, OptionsMayBeAsSmallAsNumbersAre) {
+  options_.weight_decay = 1e-310;
+  events(0).line({{"step", 1}, {"loss", 2.0}});
+  EXPECT_EQ(events_of(0).size(), 4u);
+}
+
 TEST_F(RunEventsTest, OptionsAreUtf8) {
   options_.data = "/d\xe9j\xe0";
   events(0).line({{"step", 1}, {"loss", 2.0}});
