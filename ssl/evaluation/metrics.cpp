@@ -146,6 +146,7 @@ Metrics::Json Metrics::foreground() {
   tell_cover(training().labels, test().labels, limit_text(), json);
   json["probe"] = name_of(probe_.protocol);
   json["linear_probe"] = rows_of("linear_probe", matrix.linear_probe);
+  json["k"] = matrix.k;
   json["knn_cosine_200"] = rows_of("knn_cosine_200", matrix.knn_cosine_200);
   json["knn_euclidean_5"] = rows_of("knn_euclidean_5", matrix.knn_euclidean_5);
   json["swap"] = shown_swap(matrix.swap);
@@ -242,6 +243,7 @@ Metrics::Json Metrics::corruptions() {
   };
   json["knn_cosine_200"] =
       corruptions_of("knn_cosine_200", tests, [&](const Features& query) { return knn(bank(), query); });
+  json["k"] = std::min(knn_cosine_200().k, bank().rows());
   if (!mask_.empty()) {
     const Features scaled = masked(bank(), mask_);
     json["masked"]["knn_cosine_200"] = corruptions_of(

@@ -2,8 +2,8 @@
 // few, and tests the result once, after the last epoch.
 //
 // As in SimCLR (Chen, Kornblith, Norouzi, Hinton, ICML 2020, appendix B.5) and SwAV (Caron et al., NeurIPS 2020):
-// random crops and flips, SGD with momentum, batch norm in training mode, no weight decay, a larger rate for the new
-// head.
+// random crops and flips, SGD with momentum, batch norm in training mode, no weight decay, a rate of its own for the
+// new head.
 #pragma once
 
 #include <cstdint>

@@ -2,6 +2,7 @@
 #include "ssl/evaluation/neighbors/crowding.h"
 
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "kernels/error.h"
@@ -51,7 +52,10 @@ Crowding crowding_of(const Features& features) {
   require_usage(pairs > 0, "crowding: all images are of one class, expected at least two classes");
   result.intra /= static_cast<double>(result.classes);
   result.inter /= static_cast<double>(pairs);
-  result.ratio = result.intra / (result.inter * result.inter);
+  constexpr double rounding = 1e-12;  // by which the means of equal features differ
+  if (result.inter < rounding) result.inter = 0;
+  result.ratio =
+      result.inter > 0 ? result.intra / (result.inter * result.inter) : std::numeric_limits<double>::infinity();
   return result;
 }
 

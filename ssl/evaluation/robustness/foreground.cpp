@@ -58,6 +58,7 @@ ForegroundMatrix foreground_matrix(const Encode& encode, const LayeredSplit& tra
       const KnnAccuracy knn = knn_accuracy(bank, tests[column], backend);
       matrix.linear_probe[row][column] = probe_accuracy(classifier, tests[column], backend).top1;
       matrix.knn_cosine_200[row][column] = knn.cosine_200.top1;
+      matrix.k = knn.cosine_200.k;
       matrix.knn_euclidean_5[row][column] = knn.euclidean_5.top1;
     }
     if (ForegroundMatrix::train[row] != ImageVersion::full) continue;

@@ -36,6 +36,7 @@ struct ForegroundMatrix {
                                                     ImageVersion::background_only, ImageVersion::repaired};
   using Rows = std::array<std::array<double, test.size()>, train.size()>;
   Rows linear_probe{}, knn_cosine_200{}, knn_euclidean_5{};
+  std::int64_t k = 0;   // of knn_cosine_200: 200, or fewer with fewer training images
   BackgroundSwap swap;  // of the linear probe trained on full images
 };
 

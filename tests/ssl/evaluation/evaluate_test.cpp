@@ -3,13 +3,22 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "datasets/registry.h"
+#include "datasets/shapes/layered_images.h"
 #include "engine/io/files.h"
 #include "engine/io/safetensors.h"
 #include "models/encoder_file.h"
 #include "models/encoders/resnet.h"
 #include "ssl/evaluation/evaluation.h"
 #include "ssl/evaluation/geometry/alignment.h"
+#include "ssl/evaluation/geometry/clustering.h"
+#include "ssl/evaluation/geometry/spectrum.h"
+#include "ssl/evaluation/neighbors/crowding.h"
 #include "ssl/evaluation/neighbors/knn.h"
+#include "ssl/evaluation/probes/dense.h"
+#include "ssl/evaluation/probes/reconstruction.h"
+#include "ssl/evaluation/robustness/foreground.h"
+#include "ssl/evaluation/robustness/nuisance.h"
 #include "ssl/options/options.h"
 #include "tests/support/temporary_folder.h"
 
@@ -30,9 +39,11 @@ class Evaluated : public testing::Test {
     options_.limit = 60;
   }
 
-  nlohmann::ordered_json run(const std::string& metrics, const std::string& mask = "", std::int64_t train_limit = 0) {
+  nlohmann::ordered_json run(const std::string& metrics, const std::string& mask = "", std::int64_t train_limit = 0,
+                             std::uint64_t seed = 1) {
     Subject subject = open_subject(options_);
     EvaluationSettings settings;
+    settings.seed = seed;
     settings.metrics = chosen_metrics(metrics, subject.data.name);
     settings.mask_file = mask;
     settings.train_limit = train_limit;
@@ -162,6 +173,84 @@ TEST_F(Evaluated, ComparesTheRunsFirstViewWithItsSecond) {
   const double expected = alignment_of(features(0), features(1));
   EXPECT_GT(expected, 0.01) << "or this test shows nothing";
   EXPECT_DOUBLE_EQ(run("alignment")["alignment"]["alignment"], expected);
+}
+
+TEST_F(Evaluated, FiguresWithoutAClassifierAreOfTheJudgedImages) {
+  Options options;
+  options.view[1].crop_low = 0.5f, options.view[1].gray_p = 1;
+  make_run(options);
+  constexpr std::uint64_t seed = 5;
+  const nlohmann::ordered_json json = run("crowding,collapse,alignment,clustering", "", 0, seed);
+  Subject subject = open_subject(options_);
+  const Dataset images = open_dataset(subject.data, "test");
+  const Features features = extract_features(subject.encode(), images, subject.extract, cpu_backend());
+  const Crowding crowding = crowding_of(features);
+  EXPECT_DOUBLE_EQ(json["crowding"]["ratio"], crowding.ratio);
+  EXPECT_DOUBLE_EQ(json["crowding"]["intra"], crowding.intra);
+  EXPECT_DOUBLE_EQ(json["crowding"]["inter"], crowding.inter);
+  const Collapse collapse = collapse_of(features);
+  EXPECT_DOUBLE_EQ(json["collapse"]["rankme"], collapse.rank_me);
+  EXPECT_DOUBLE_EQ(json["collapse"]["std"], collapse.std);
+  const Agreement clusters = clustering_of(features, seed);
+  EXPECT_NE(clusters.nmi, clustering_of(features, 1).nmi) << "or this test does not show that the seed counts";
+  EXPECT_DOUBLE_EQ(json["clustering"]["nmi"], clusters.nmi);
+  EXPECT_DOUBLE_EQ(json["clustering"]["ari"], clusters.ari);
+  EXPECT_EQ(json["clustering"]["accuracy"], two_decimals(clusters.accuracy));
+  double uniformity = 0;
+  for (const std::size_t view : {0, 1})
+    uniformity += uniformity_of(extract_view_features(subject.encode(), images, subject.extract, options.view[view],
+                                                      seed, static_cast<std::int64_t>(view), cpu_backend()),
+                                cpu_backend()) /
+                  2;
+  EXPECT_NEAR(json["alignment"]["uniformity"].get<double>(), uniformity, 1e-12);
+}
+
+TEST_F(Evaluated, TrainedFiguresLearnFromOneSplitAndJudgeTheOther) {
+  constexpr std::uint64_t seed = 5;
+  constexpr std::int64_t train_limit = 40;
+  const nlohmann::ordered_json json = run("knn,foreground,dense,reconstruction,nuisance", "", train_limit, seed);
+  Subject subject = open_subject(options_);
+  ProbeSettings probe = quick_probe();
+  probe.seed = seed;
+  const Encode encode = subject.encode();
+  const auto images = [&](const char* split, std::int64_t limit) {
+    DatasetSettings settings = subject.data;
+    settings.limit = limit;
+    return open_dataset(settings, split);
+  };
+  const Dataset train = images("probe", train_limit), test = images("test", 60);
+  for (const Nuisance each : nuisances)
+    EXPECT_EQ(json["nuisance"][name_of(each)],
+              two_decimals(nuisance_accuracy(encode, train, test, each, subject.extract, probe, cpu_backend())))
+        << name_of(each);
+
+  const auto bank = open_layers(subject.data, "probe"), judged = open_layers(subject.data, "test");
+  DenseSettings dense;
+  dense.seed = seed;
+  const Confusion pixels =
+      dense_probe(subject.encode_map(), *bank, *judged, train_limit, 60, subject.extract, dense, cpu_backend());
+  EXPECT_EQ(json["dense"]["miou"], two_decimals(pixels.mean_intersection_over_union()));
+  EXPECT_EQ(json["dense"]["iou_background"], two_decimals(pixels.intersection_over_union(0)));
+  EXPECT_EQ(json["dense"]["iou_foreground"], two_decimals(pixels.intersection_over_union(1)));
+
+  const auto features = [&](const Dataset& data) {
+    return extract_features(encode, data, subject.extract, cpu_backend());
+  };
+  ReconstructionSettings decoder;
+  decoder.seed = seed;
+  const Determination decoded =
+      reconstruction_of(features(train), train, features(test), test, subject.extract, decoder, cpu_backend());
+  EXPECT_DOUBLE_EQ(json["reconstruction"]["r2"], decoded.r_squared());
+  EXPECT_DOUBLE_EQ(json["reconstruction"]["mse"], decoded.mean_squared_error());
+
+  const ForegroundMatrix matrix = foreground_matrix(encode, *bank, *judged, 60, subject.extract, probe, cpu_backend());
+  for (std::size_t row = 0; row < ForegroundMatrix::train.size(); ++row)
+    for (std::size_t column = 0; column < ForegroundMatrix::test.size(); ++column) {
+      EXPECT_EQ(json["foreground"]["linear_probe"][row][column], two_decimals(matrix.linear_probe[row][column]));
+      EXPECT_EQ(json["foreground"]["knn_euclidean_5"][row][column], two_decimals(matrix.knn_euclidean_5[row][column]));
+    }
+  EXPECT_EQ(json["foreground"]["knn_cosine_200"][0][0], json["knn"]["knn_cosine_200"]["top1"]);
+  EXPECT_EQ(json["foreground"]["k"], 60) << "as many as there are training images";
 }
 
 }  // namespace

@@ -67,6 +67,18 @@ TEST(Crowding, WeighsClassesAlikeAndLeavesOutThoseThatAreNotThere) {
   EXPECT_THROW(crowding_of(features_of(1, 2, {1, NAN}, {0, 1})), UsageError);
 }
 
+TEST(Crowding, OfACollapsedEncoderIsInfinite) {
+  Features features{3, 3, {}, {}};  // equal features, whose means differ by rounding
+  for (const auto& [label, images] : {std::pair<std::int32_t, int>{0, 37}, {1, 50}, {2, 81}})
+    for (int i = 0; i < images; ++i) {
+      features.labels.push_back(label);
+      features.values.insert(features.values.end(), {0.3f, -0.7f, 0.11f});
+    }
+  const Crowding result = crowding_of(features);
+  EXPECT_EQ(result.inter, 0);
+  EXPECT_EQ(result.ratio, std::numeric_limits<double>::infinity());
+}
+
 TEST(Crowding, Golden) {
   const Crowding result = crowding_of(fixture(12, 5));
   EXPECT_NEAR(result.intra, 0.617205605303, 1e-9);
