@@ -106,6 +106,19 @@ TEST_F(EncoderWeightsTest, ChoosesTheEncoderThatIsNoMovingAverage) {
   expect_contains(message_of([&] { load(path, "head"); }), {path, "under 'head'", "there is no encoder of these"});
 }
 
+TEST_F(EncoderWeightsTest, PassesOverMovingAveragesByTheirNames) {
+  const std::string own = "module.encoder_q.";  // MoCo's
+  for (const char* copy : {"module.encoder_k.", "momentum_backbone.", "teacher.", "target.", "ema.", "key."}) {
+    more_.clear();
+    copies_.clear();
+    add_copy(copy);
+    const std::string path = write([&](const std::string& name) { return own + name; });
+    EncoderWeights weights(path, "", like(), "choose one");
+    weights.load(weights.settings(), {cpu_backend()});
+    EXPECT_NE(weights.report().find("under '" + own + "'"), std::string::npos) << copy << weights.report();
+  }
+}
+
 TEST_F(EncoderWeightsTest, AsksWhichOfSeveralEncoders) {
   add_copy("a.");
   const std::string path = write([](const std::string& name) { return "b." + name; });

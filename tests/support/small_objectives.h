@@ -37,8 +37,9 @@ inline Options small_options(const std::string& objective, std::int64_t width = 
   options.objective = objective;
   options.components.get<ResNetSettings>().width = width;
   options.batch = batch;
-  set_all(options, {"simclr.hidden", "barlow_twins.hidden", "byol.hidden", "byol.predictor_hidden"}, hidden);
-  set_all(options, {"simclr.output", "barlow_twins.output", "byol.output"}, output);
+  set_all(options, {"simclr.hidden", "barlow_twins.hidden", "byol.hidden", "byol.predictor_hidden", "vicreg.hidden"},
+          hidden);
+  set_all(options, {"simclr.output", "barlow_twins.output", "byol.output", "vicreg.output"}, output);
   return options;
 }
 

@@ -3,6 +3,7 @@
 # What format.sh says of files that are in order and of files that are not, and how it takes another version of clang-format.
 set -euo pipefail
 unset CLANG_FORMAT
+export LC_ALL=C  # bash translates its messages
 format=$1/tests/format.sh
 work=$(mktemp -d)
 trap 'rm -rf -- "$work"' EXIT

@@ -176,6 +176,22 @@ TEST(Finetune, EveryEpochHasCropsOfItsOwn) {
   EXPECT_NE(losses[0], losses[1]);
 }
 
+TEST(Finetune, LeavesOutALastBatchOfFewerThanSixteenImages) {
+  const Tuning tuning;
+  const FinetuneSettings settings{.epochs = 1, .batch = 20, .lr = 0, .head_lr = 1e-30};
+  const auto batches = [&](std::int64_t images) {
+    FinetuneSteps steps({tuning.encoder, tuning.statistics}, initial_classifier(16, 3, 1), settings, 2, cpu_backend());
+    std::vector<std::size_t> sizes;
+    steps.epoch(0, images, [&](const std::vector<std::int32_t>& rows) {
+      sizes.push_back(rows.size());
+      return labeled_views(tuning.train, {rows.begin(), rows.end()}, tuning.extract, probe_view(), 1, 0, cpu_backend());
+    });
+    return sizes;
+  };
+  EXPECT_EQ(batches(35), (std::vector<std::size_t>{20}));
+  EXPECT_EQ(batches(36), (std::vector<std::size_t>{20, 16}));
+}
+
 TEST(Finetune, ASweepJudgesImagesItHasNotSeen) {
   Tuning tuning;
   tuning.train = colors(180, 0);

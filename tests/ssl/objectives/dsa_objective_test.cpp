@@ -190,6 +190,10 @@ TEST(DsaObjective, TheAdjustingLossIsOffThenRises) {
                 1e-12)
         << step;
   }
+  StepContext extended = step_context(4);  // the second step of a new schedule: the whole weight goes on
+  extended.first_step = 3, extended.steps = 80;
+  const Step done = objective->step(random_batch(1), extended);
+  EXPECT_NEAR(done.loss.item(), part(done, "base") + 0.8 * part(done, "adjusting") + 0.3 * part(done, "prior"), 1e-12);
 }
 
 TEST(DsaObjective, ADetachedMatrixIsTrainedByThePriorLossAlone) {
@@ -247,6 +251,9 @@ TEST(DsaObjective, ThePresetsSetWhatIsLeftToThem) {
   EXPECT_EQ(resolve(options, 64).temperature, PriorTemperature::running);
   options.prior_temperature = PriorTemperature::calibrated;
   EXPECT_EQ(resolve(options, 64).temperature, PriorTemperature::calibrated);
+  EXPECT_FALSE(resolve(options, 64).mean_prior);
+  options.prior_reduce = PriorReduce::mean4;
+  EXPECT_TRUE(resolve(options, 64).mean_prior);
 }
 
 TEST(DsaObjective, CommonNeighborsAreCountedFromFiveTimesThoseOfARandomGraph) {

@@ -232,6 +232,18 @@ TEST(IclMsr, TheVirtualStepIsAsLongAsARealOne) {
   EXPECT_EQ(virtual_rate(options, run), 0.25);
 }
 
+TEST(IclMsr, TheRegularizersOptimizerHasItsOwnOptions) {
+  IclMsrOptions options;
+  options.meta_momentum = 0.3, options.meta_weight_decay = 0.4;
+  for (const OptimizerKind kind : {OptimizerKind::sgd, OptimizerKind::adam}) {
+    options.meta_optimizer = kind;
+    const OptimizerSettings settings = meta_optimizer_settings(options);
+    EXPECT_EQ(settings.kind, kind);
+    EXPECT_EQ(settings.momentum, 0.3);
+    EXPECT_EQ(settings.weight_decay, 0.4);
+  }
+}
+
 TEST(IclMsr, WarnsWhereTheUniformityTrainsTheRegularizer) {
   const auto of = [](const PartValues& parts, std::int64_t step, const Switches& switches = {}) {
     return small_objective(tiny("icl_msr", switches))->warning(parts, step);

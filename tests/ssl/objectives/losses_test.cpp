@@ -11,6 +11,7 @@
 #include "engine/graph.h"
 #include "engine/ops/ops.h"
 #include "kernels/random.h"
+#include "tests/support/naive_vicreg.h"
 #include "tests/support/objective_checks.h"
 #include "tests/support/small_objectives.h"
 
@@ -321,6 +322,18 @@ TEST(BarlowTwinsObjective, IsItsFormulaOfItsProjections) {
                                                {.lambda = 0.5, .scale = 3, .unbiased = unbiased, .epsilon = 0.02});
     EXPECT_NEAR(objective->step(views, step_context(0)).loss.item(), expected, 1e-10 * expected) << unbiased;
   }
+}
+
+TEST(VicregObjective, IsItsFormulaOfItsProjections) {
+  Options options = small_options("vicreg");
+  set_options(options, {{"vicreg.deviation", "1.7"}, {"vicreg.epsilon", "0.03"}});
+  const auto objective = stirred(options);
+  const ParameterSet model = set_of(*objective, "model");
+  const Views views = random_batch(1);
+  const Layers layers{"linear", "norm", "relu", "linear", "norm", "relu", "linear"};
+  const Matrix z = naive_head(model, "projector", layers, features_by(model, *objective, views));
+  const double expected = naive_vicreg(z, objective_n, objective_d, {.deviation = 1.7, .epsilon = 0.03});
+  EXPECT_NEAR(objective->step(views, step_context(0)).loss.item(), expected, 1e-10 * expected);
 }
 
 TEST(ByolObjective, ComparesPredictionsWithTheTargetsProjections) {

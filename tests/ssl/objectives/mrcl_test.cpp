@@ -239,6 +239,18 @@ TEST(Mrcl, ATargetNetworkSeesTheMaskedViewsOrNot) {
   EXPECT_EQ(loss("on", "none"), loss("off", "none"));
 }
 
+/// With every patch erased, the encoder sees nothing of the images, and a target network only if its views are clean.
+TEST(Mrcl, ACleanTargetSeesTheWholeViews) {
+  const auto loss = [](const char* clean, std::uint64_t seed) {
+    const Switches all_erased{{"mrcl.mask_ratio", "1"}, {"mrcl.mask_views", "both"}, {"mrcl.mask_fill", "mean"}};
+    Options options = tiny_mrcl("byol", all_erased);
+    set_options(options, {{"mrcl.target_clean", clean}, {"mrcl.alpha", "0"}});
+    return first_loss(options, some_views(8, seed));
+  };
+  EXPECT_EQ(loss("off", 3), loss("off", 9));
+  EXPECT_NE(loss("on", 3), loss("on", 9));
+}
+
 TEST(Mrcl, RefusesWhatCannotBe) {
   const auto message = [](const Switches& more) { return message_of([&] { make(tiny_mrcl("simclr", more)); }); };
   EXPECT_NE(message({{"mrcl.target_clean", "on"}}).find("--mrcl.target_clean: simclr has no target network"),
