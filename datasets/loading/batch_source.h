@@ -41,7 +41,7 @@ struct SourceSetup {
 struct SourceCost {
   std::int64_t images = 0;  // bytes of the data set's images, on the device or the host
   std::int64_t ahead = 0;   // bytes of batches that the host prepares ahead
-  std::int64_t batch = 0;   // bytes of one batch on the device
+  std::int64_t batch = 0;   // bytes of the batches on the device
   bool on_device = false;   // the device makes the views
 };
 SourceCost cost_of_source(const SourceSetup& setup);

@@ -20,6 +20,7 @@ SourceCost HostSource::cost(const SourceSetup& setup) {
   cost.batch = settings.views_per_image() * settings.own_batch() * size * size * settings.views[0].channels *
                static_cast<std::int64_t>(sizeof(float));
   cost.ahead = Loader::places * cost.batch;
+  if (setup.backend.traits().beside_host) cost.batch *= 3;  // with both buffers
   return cost;
 }
 

@@ -101,8 +101,9 @@ class MetaMask final : public Objective {
     if (!options_.meta) return all;
     const bool exact = bilevel_.form == SecondOrder::exact,
                difference = bilevel_.form == SecondOrder::finite_difference;
-    const double forwards =
-        9 - (options_.fused ? 1 : 0) + (exact || bilevel_.compare ? 2 : 0) + (difference || bilevel_.compare ? 2 : 0);
+    // A backward pass serves both steps; with one loss, its forward and backward pass do.
+    const int saved = !options_.fused ? 0 : options_.meta_loss == MetaLoss::full ? 3 : 1;
+    const double forwards = 9 - saved + (exact || bilevel_.compare ? 2 : 0) + (difference || bilevel_.compare ? 2 : 0);
     all.flops *= forwards / 3;
     // The virtual step's backward pass and the outer forward pass are in memory at once.
     if (exact || bilevel_.compare)

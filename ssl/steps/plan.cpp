@@ -51,7 +51,9 @@ TrainingPlan make_plan(const Options& options, const Dataset& dataset, const Obj
                              .dim = objective.encoder().settings().dim(),
                              .images = plan.images,
                              .beside_device = backend.traits().own_memory});
-  plan.bytes = plan.step.bytes + plan.source.images + plan.source.ahead + plan.source.batch;
+  plan.bytes = plan.step.bytes + plan.source.batch;
+  const bool beside = backend.traits().own_memory && !plan.source.on_device;
+  (beside ? plan.host_bytes : plan.bytes) += plan.source.images + plan.source.ahead;
   return plan;
 }
 
@@ -68,8 +70,9 @@ std::string plan_text(const Options& options, const TrainingPlan& plan) {
   out << "a step            " << std::setprecision(1) << plan.step.flops / 1e9 << " GFLOP for " << options.batch
       << " images, two views each\n";
   out << "memory            about " << std::setprecision(0) << mebibytes(plan.bytes) << " MiB"
-      << (plan.ranks > 1 ? join(" on each of ", plan.ranks, " ranks") : "") << " (images "
-      << mebibytes(plan.source.images);
+      << (plan.ranks > 1 ? join(" on each of ", plan.ranks, " ranks") : "");
+  if (plan.host_bytes > 0) out << " on the device, and " << mebibytes(plan.host_bytes) << " MiB on the host";
+  out << " (images " << mebibytes(plan.source.images);
   if (plan.source.on_device)
     out << " on the device)\n";
   else

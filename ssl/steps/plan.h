@@ -19,7 +19,8 @@ struct TrainingPlan {
   std::int64_t images = 0, steps_per_epoch = 0, steps = 0;  // steps: of the whole schedule
   std::int64_t image_size = 0, channels = 0;                // of a view
   SourceCost source;                                        // of making the batches
-  std::int64_t bytes = 0;                                   // of source and step, on each rank
+  std::int64_t bytes = 0;                                   // of source and step, on each rank's device
+  std::int64_t host_bytes = 0;  // of images and batches that the host holds beside a device with its own memory
   double effective_lr = 0;
   FigurePlan figures;
 

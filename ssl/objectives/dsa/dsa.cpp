@@ -101,6 +101,8 @@ class Dsa final : public MethodObjective {
     if (network_)
       all.flops += network_->flops((settings_.compares() ? 2 : 0) * images + (settings_.scores ? images : 0));
     if (network_ && network_->copy()) all.parameters += network_->copy()->parameters().size();
+    if (network_ && settings_.network.net != PriorNet::pixels)
+      all.bytes += all.encoder_parameters * size_of(init().dtype);
     if (settings_.arranges) all.flops += 3 * 4 * arranging_.flops(images);
     all.shared_bytes = 4 * 12 * images * images * size_of(DType::f64);  // about a dozen matrices per block
     all.bytes += all.shared_bytes;

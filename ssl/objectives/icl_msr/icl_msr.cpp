@@ -102,9 +102,11 @@ class IclMsr final : public MethodObjective {
     const std::int64_t strata_bytes =
         options_.lambda > 0 && !options_.streaming ? options_.strata * head_bytes(2 * images) : 0;
     all.bytes += strata_bytes;
-    double meta = weights + 2 * regularizer_.flops(images);
+    double meta = 2 * regularizer_.flops(images);
+    if (options_.train == RegularizerTraining::meta) meta += weights;  // its strata come from the new weights
     if (options_.is_bilevel()) {
-      meta += 6 * own + target + of_strata;
+      const int batches = options_.outer_views == OuterViews::fresh ? 2 : 1;
+      meta += 6 * own + batches * target + of_strata;
       if (bilevel_.form == SecondOrder::exact || bilevel_.compare) {
         meta += 2 * encoder.forward_flops + 8 * strata;
         // The virtual step's backward pass and the outer forward pass are in memory at once.

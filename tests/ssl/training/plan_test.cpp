@@ -12,6 +12,7 @@
 #include "ssl/options/recipes.h"
 #include "ssl/steps/setup.h"
 #include "ssl/training/step_timing.h"
+#include "tests/support/checked_backend.h"
 #include "tests/support/complaints.h"
 #include "tests/support/image_tree.h"
 #include "tests/support/small_objectives.h"
@@ -33,10 +34,10 @@ std::string said(std::vector<std::string> command, const std::string& end = "exi
   return tool.output();
 }
 
-TrainingPlan plan_of(const Options& options, int ranks = 1) {
+TrainingPlan plan_of(const Options& options, int ranks = 1, Backend& device = cpu_backend()) {
   const Dataset data = open_dataset(dataset_settings(options), "train");
-  const auto objective = make_objective(objective_setup(options, data.view_size(), cpu_backend()));
-  return make_plan(options, data, *objective, cpu_backend(), {.ranks = ranks});
+  const auto objective = make_objective(objective_setup(options, data.view_size(), device));
+  return make_plan(options, data, *objective, device, {.ranks = ranks});
 }
 
 TEST(Plan, DurationsReadWell) {
@@ -94,6 +95,27 @@ TEST(Plan, CountsWorkThatOnlySomeStepsDo) {
   EXPECT_EQ(mean_step_seconds(steps, {.flops = 8}), 2) << "one kind of work: the median";
   EXPECT_EQ(mean_step_seconds(steps, {.flops = 8, .occasional = 4}), 3) << "1.5 of the usual ones, with twice the work";
   EXPECT_EQ(mean_step_seconds({{9, 1}}, {.flops = 8, .occasional = 4}), 9);
+}
+
+/// Has its own memory, but makes no views.
+class GpuWithoutViews final : public test::CheckedBackend {
+ public:
+  using CheckedBackend::CheckedBackend;
+  DeviceTraits traits() const override { return {.own_memory = true, .beside_host = true}; }
+};
+
+TEST(Plan, TellsTheDevicesMemoryFromTheHosts) {
+  Options options = small_run(small_options("simclr", 4, 32));
+  options.batch = 32;
+  GpuWithoutViews gpu(cpu_backend());
+  const TrainingPlan here = plan_of(options), there = plan_of(options, 1, gpu);
+  const std::int64_t views = 2 * 32 * here.image_size * here.image_size * 3 * 4;
+  EXPECT_EQ(here.bytes, here.step.bytes + here.source.images + (3 + 1) * views);
+  EXPECT_EQ(here.host_bytes, 0);
+  EXPECT_EQ(there.bytes, there.step.bytes + 3 * views) << "the views of a step and two buffers";
+  EXPECT_EQ(there.host_bytes, there.source.images + 3 * views);
+  EXPECT_TRUE(contains(plan_text(options, there), " MiB on the device, and "));
+  EXPECT_FALSE(contains(plan_text(options, here), "on the device"));
 }
 
 TEST(Plan, CountsTheWholeBatchsMatricesOnEveryRank) {
