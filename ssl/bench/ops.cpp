@@ -253,6 +253,10 @@ std::string bench_ops(const BenchSettings& settings) {
   const Options options = bench_options(settings);
   require_usage(options.objective == "simclr" || options.objective == "barlow_twins", "bench ops: --objective: '",
                 options.objective, "' has operations that are not listed, expected simclr or barlow_twins");
+  for (const auto& [option, given] : {std::pair{"--micro-batch", options.micro_batch > 0},
+                                      {"--recompute", options.recompute},
+                                      {"--recompute-blocks", options.recompute_blocks}})
+    require_usage(!given, "bench ops: ", option, ": lists the operations of a step without it, expected none");
   Backend& device = bench_device(options);
   const double product = best_product(device, activations_of(options, device)), bandwidth = copy_bandwidth(device);
   std::ostringstream out;

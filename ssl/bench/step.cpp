@@ -77,7 +77,8 @@ Options bench_options(const BenchSettings& settings) {
   for (const char* option : {"metamask.second_order", "icl_msr.second_order"})
     set(option, text_of(second_order_words, settings.meta));
   set("metamask.fused", settings.fused ? "on" : "off");
-  set("dsa.prior_net", "random");  // costs the same as an encoder from a file
+  set("dsa.prior_net", "random");         // costs the same as an encoder from a file
+  set("dsa.prior_temperature", "fixed");  // a run calibrates it in its first steps alone
   options.optimizer = OptimizerKind::sgd;
   options.lr = 0.06 * 256 / static_cast<double>(options.batch);
   options.momentum = 0.9;
