@@ -70,8 +70,20 @@ constexpr const char* one_image = "there is one image, expected at least two";
 Metrics::Metrics(Subject& subject, const EvaluationSettings& settings, const ShowLine& show)
     : subject_(subject), settings_(settings), show_(show), encode_(subject.encode()), probe_(quick_probe()) {
   probe_.seed = settings.seed;
-  if (const std::string path = mask_path(); !path.empty())
-    mask_ = read_feature_mask(path, subject.encoder.settings().dim());
+  if (const std::string path = mask_path(); !path.empty()) take_mask(path);
+}
+
+/// The run's own mask must be of the encoder's step: they are two files, and a run that is killed or still trains may
+/// have replaced one of them.
+void Metrics::take_mask(const std::string& path) {
+  FeatureMask mask = read_feature_mask(path, subject_.encoder.settings().dim());
+  const auto step = subject_.metadata.find("step");
+  const bool other = !mask.step.empty() && step != subject_.metadata.end() && step->second != mask.step;
+  if (other && settings_.mask_file.empty())
+    show_(join("notice: no figures with the mask: ", printable(path), " is of step ", mask.step,
+               ", the encoder of step ", step->second));
+  else
+    mask_ = std::move(mask.factors);
 }
 
 Metrics::Json Metrics::knn() {

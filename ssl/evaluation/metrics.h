@@ -70,6 +70,7 @@ class Metrics {
   std::string limit_text() const;
   std::string judged_text();
   std::string mask_path() const;
+  void take_mask(const std::string& path);
   Json knn_of(const Features& bank, const Features& query, const std::string& prefix) const;
   Json corruptions_of(const std::string& judge, const CorruptedFeatures& tests,
                       const std::function<double(const Features&)>& top1) const;

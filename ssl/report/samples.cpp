@@ -204,7 +204,7 @@ std::vector<double> mask_values(const std::string& run) {
   const SafetensorsFile file(path);
   const TensorEntry* entry = file.find("mask");
   require_usage(entry != nullptr && entry->shape.size() == 1, path, ": expected a tensor mask [dim]");
-  const std::vector<float> mask = read_feature_mask(path, entry->shape[0]);
+  const std::vector<float> mask = read_feature_mask(path, entry->shape[0]).factors;
   return {mask.begin(), mask.end()};
 }
 

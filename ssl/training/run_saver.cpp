@@ -75,8 +75,9 @@ void RunSaver::add_encoders(std::int64_t step) {
   Objective& objective = *run_.objective;
   if (recalibrated_) add_encoder(folder_.encoder_as_trained(), objective.statistics(), step);
   if (const Tensor mask = objective.feature_mask())
-    saving_.add(
-        [path = folder_.mask(), factors = cast(mask, DType::f32).floats()] { write_feature_mask(path, factors); });
+    saving_.add([path = folder_.mask(), written = FeatureMask{cast(mask, DType::f32).floats(), std::to_string(step)}] {
+      write_feature_mask(path, written);
+    });
   add_encoder(folder_.encoder(), recalibrated_ ? *recalibrated_ : objective.statistics(), step);
 }
 

@@ -9,19 +9,22 @@
 
 namespace vergence {
 
-std::vector<float> read_feature_mask(const std::string& path, std::int64_t dim) {
+FeatureMask read_feature_mask(const std::string& path, std::int64_t dim) {
   const SafetensorsFile file(path);
   const TensorEntry& entry = file.at("mask", "F32", {dim});
-  std::vector<float> mask(static_cast<std::size_t>(dim));
-  std::memcpy(mask.data(), entry.data, static_cast<std::size_t>(entry.bytes));
-  for (std::size_t i = 0; i < mask.size(); ++i)
-    require_usage(std::isfinite(mask[i]), path, ": mask: value ", i, " is not a finite number");
+  FeatureMask mask{std::vector<float>(static_cast<std::size_t>(dim)), ""};
+  if (const auto step = file.metadata().find("step"); step != file.metadata().end()) mask.step = step->second;
+  std::memcpy(mask.factors.data(), entry.data, static_cast<std::size_t>(entry.bytes));
+  for (std::size_t i = 0; i < mask.factors.size(); ++i)
+    require_usage(std::isfinite(mask.factors[i]), path, ": mask: value ", i, " is not a finite number");
   return mask;
 }
 
-void write_feature_mask(const std::string& path, const std::vector<float>& mask) {
-  const auto size = static_cast<std::int64_t>(mask.size());
-  write_safetensors(path, {{"mask", "F32", {size}, reinterpret_cast<const std::byte*>(mask.data()), 4 * size}});
+void write_feature_mask(const std::string& path, const FeatureMask& mask) {
+  const auto size = static_cast<std::int64_t>(mask.factors.size());
+  const Metadata about = mask.step.empty() ? Metadata{} : Metadata{{"step", mask.step}};
+  write_safetensors(path, {{"mask", "F32", {size}, reinterpret_cast<const std::byte*>(mask.factors.data()), 4 * size}},
+                    about);
 }
 
 Features masked(Features features, const std::vector<float>& mask) {

@@ -10,12 +10,17 @@
 
 namespace vergence {
 
+struct FeatureMask {
+  std::vector<float> factors;
+  std::string step;  // after how many training steps; empty: unknown
+};
+
 /// Reads the tensor "mask", F32 [dim], from a safetensors file. Throws UsageError if the file or the tensor is missing
 /// or damaged, has another type or length, or holds a value that is not finite.
-std::vector<float> read_feature_mask(const std::string& path, std::int64_t dim);
+FeatureMask read_feature_mask(const std::string& path, std::int64_t dim);
 
 /// Writes such a file; replaces an old one atomically.
-void write_feature_mask(const std::string& path, const std::vector<float>& mask);
+void write_feature_mask(const std::string& path, const FeatureMask& mask);
 
 /// Returns the features times the mask.
 Features masked(Features features, const std::vector<float>& mask);

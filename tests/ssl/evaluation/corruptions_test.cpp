@@ -184,7 +184,7 @@ TEST_F(Judged, ClassifiersAreFittedOnCleanImages) {
 TEST_F(Judged, AMaskCountsForKnnToo) {
   std::vector<float> mask(dim, 0.0f);
   mask[3] = 2, mask[7] = -1;
-  write_feature_mask(folder_ / "mask.safetensors", mask);
+  write_feature_mask(folder_ / "mask.safetensors", {mask, ""});
   const nlohmann::ordered_json found = run("corruptions")["corruptions"];
   const Features bank = masked(features("probe"), mask);
   EXPECT_EQ(found["masked"]["mask_file"], folder_ / "mask.safetensors");

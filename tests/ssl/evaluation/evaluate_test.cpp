@@ -10,6 +10,7 @@
 #include "models/encoder_file.h"
 #include "models/encoders/resnet.h"
 #include "ssl/evaluation/evaluation.h"
+#include "ssl/evaluation/features/mask.h"
 #include "ssl/evaluation/geometry/alignment.h"
 #include "ssl/evaluation/geometry/clustering.h"
 #include "ssl/evaluation/geometry/spectrum.h"
@@ -136,6 +137,19 @@ TEST_F(Evaluated, AMaskScalesFeaturesForKnnAlone) {
   EXPECT_EQ(with["knn"]["masked"]["knn_cosine_200"]["top1"], two_decimals(expected.cosine_200.top1));
   EXPECT_EQ(with["knn"]["knn_euclidean_5"]["top1"], two_decimals(plain.euclidean_5.top1));
   EXPECT_NE(expected.euclidean_5.predicted, plain.euclidean_5.predicted) << "or this test shows nothing";
+
+  write_feature_mask(folder_ / "mask.safetensors", {mask, "7"});  // the encoder has no step
+  EXPECT_EQ(run("knn")["knn"]["masked"], with["knn"]["masked"]);
+  const Subject trained = open_subject(options_);
+  Metadata about = trained.metadata;
+  about["step"] = "8";
+  save_encoder(folder_ / "encoder.safetensors", trained.encoder, trained.statistics, about);
+  EXPECT_FALSE(run("knn")["knn"].contains("masked"));
+  EXPECT_EQ(lines_.at(0), "notice: no figures with the mask: " + folder_ / "mask.safetensors" +
+                              " is of step 7, the encoder of step 8");
+  EXPECT_EQ(run("knn", folder_ / "mask.safetensors")["knn"]["masked"]["knn_cosine_200"],
+            with["knn"]["masked"]["knn_cosine_200"])
+      << "the user's choice";
 
   options_.untrained = true;  // initial weights have no mask
   EXPECT_FALSE(run("knn")["knn"].contains("masked"));
