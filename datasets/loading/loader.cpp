@@ -5,6 +5,7 @@
 #include <condition_variable>
 #include <exception>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -168,8 +169,11 @@ struct Loader::State {
 
 Loader::Loader(const Dataset& dataset, LoaderSettings settings)
     : state_(std::make_unique<State>(dataset, std::move(settings))) {
-  for (int i = 0; i < state_->settings.workers; ++i)
-    state_->workers.emplace_back([state = state_.get()] { state->work(); });
+  for (int i = 0; i < state_->settings.workers; ++i) try {
+      state_->workers.emplace_back([state = state_.get()] { state->work(); });
+    } catch (const std::system_error& error) {
+      throw Error(join("cannot start thread ", i + 1, " of --workers ", state_->settings.workers, ": ", error.what()));
+    }
 }
 
 Loader::~Loader() = default;

@@ -108,8 +108,8 @@ class Reception {
       if (!sockets::wait_for(events, deadline)) throw Error(in_vain(patience_, absent()) + refused_);
       for (std::size_t r = 1; r < links_.size(); ++r)
         require(events[1 + r].revents == 0, "rank ", r, " of ", launch_.ranks, " is gone");
-      guests_.remove_if([this](Guest& guest) { return !stays(guest); });
       while (Socket socket = sockets::accept_from(listener_)) guests_.push_back({std::move(socket)});
+      guests_.remove_if([this](Guest& guest) { return !stays(guest); });  // also new ones, before any must make room
       while (guests_.size() > most_guests) guests_.pop_front();
     }
   }
