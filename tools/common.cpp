@@ -68,7 +68,7 @@ std::string help_type(const CLI::Option& option) {
   }
   const std::string kind = type.substr(0, type.find(':'));
   for (const char* number : {"INT", "UINT", "FLOAT"})
-    if (kind == number) return "NUMBER";
+    if (kind == number) return option.get_delimiter() == '\0' ? "NUMBER" : "NUMBER,...";
   return kind;
 }
 
@@ -135,7 +135,7 @@ void read_integers_as_decimal(CLI::App& app) {
         [](std::string& text) {
           const std::optional<std::int64_t> number = number_of<std::int64_t>(text);
           if (number) text = std::to_string(*number);
-          return number ? std::string() : "expected a whole number, got " + printable(text);
+          return number ? std::string() : "expected a whole number, got '" + printable(text) + "'";
         },
         ""));
   }

@@ -58,7 +58,6 @@ void add_episode_options(CLI::App& app, EvaluateOptions& options) {
   app.add_option("--shots", episodes.shots, "examples of each class: numbers with commas between them")
       ->delimiter(',')
       ->check(counting)
-      ->type_name("NUMBER,...")
       ->default_str("1,5");
   app.add_option("--queries", episodes.queries, "images of each class that an episode classifies")
       ->check(counting)

@@ -169,11 +169,13 @@ struct Loader::State {
 
 Loader::Loader(const Dataset& dataset, LoaderSettings settings)
     : state_(std::make_unique<State>(dataset, std::move(settings))) {
-  for (int i = 0; i < state_->settings.workers; ++i) try {
+  for (int i = 0; i < state_->settings.workers; ++i) {
+    try {
       state_->workers.emplace_back([state = state_.get()] { state->work(); });
     } catch (const std::system_error& error) {
       throw Error(join("cannot start thread ", i + 1, " of --workers ", state_->settings.workers, ": ", error.what()));
     }
+  }
 }
 
 Loader::~Loader() = default;

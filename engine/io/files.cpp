@@ -49,7 +49,8 @@ std::string read_all(int descriptor, const std::string& path, std::int64_t expec
 }
 
 /// Creates `temporary` with the permissions of the file it will replace. If somebody else has a file of that name, such
-/// as a process with the same id in another container, digits are added to it.
+/// as a process with the same id in another container, digits are added to it. What killed processes leave is removed
+/// only from the folder of a run (remove_temporaries).
 int open_beside(const std::string& path, const Destination& to, std::string& temporary) {
   const std::string first = temporary;
   int descriptor = -1;

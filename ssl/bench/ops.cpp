@@ -256,7 +256,8 @@ std::string bench_ops(const BenchSettings& settings) {
   for (const auto& [option, given] : {std::pair{"--micro-batch", options.micro_batch > 0},
                                       {"--recompute", options.recompute},
                                       {"--recompute-blocks", options.recompute_blocks}})
-    require_usage(!given, "bench ops: ", option, ": lists the operations of a step without it, expected none");
+    require_usage(!given, "bench ops: ", option,
+                  ": only the operations of a step without it can be listed: leave it out");
   Backend& device = bench_device(options);
   const double product = best_product(device, activations_of(options, device)), bandwidth = copy_bandwidth(device);
   std::ostringstream out;

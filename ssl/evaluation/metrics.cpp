@@ -78,12 +78,16 @@ Metrics::Metrics(Subject& subject, const EvaluationSettings& settings, const Sho
 void Metrics::take_mask(const std::string& path) {
   FeatureMask mask = read_feature_mask(path, subject_.encoder.settings().dim());
   const auto step = subject_.metadata.find("step");
-  const bool other = !mask.step.empty() && step != subject_.metadata.end() && step->second != mask.step;
-  if (other && settings_.mask_file.empty())
+  const bool unfit =
+      settings_.mask_file.empty() && !mask.step.empty() && step != subject_.metadata.end() && step->second != mask.step;
+  const auto asked = [&](const char* name) {
+    return std::find(settings_.metrics.begin(), settings_.metrics.end(), name) != settings_.metrics.end();
+  };
+  if (!unfit)
+    mask_ = std::move(mask.factors);
+  else if (asked("knn") || asked("corruptions"))
     show_(join("notice: no figures with the mask: ", printable(path), " is of step ", mask.step,
                ", the encoder of step ", step->second));
-  else
-    mask_ = std::move(mask.factors);
 }
 
 Metrics::Json Metrics::knn() {

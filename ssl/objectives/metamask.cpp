@@ -294,7 +294,8 @@ void options(OptionBuilder& t) {
   t.flag("metamask.meta", option(&MetaMaskOptions::meta), "learn the mask; off: no mask, features as they are");
   t.choice("metamask.mask_use", option(&MetaMaskOptions::mask_use),
            {{"own", MaskUse::own}, {"permuted", MaskUse::permuted}},
-           "mask value of a dimension in the regular step: its own, or (permuted, a control) of a random permutation");
+           "mask value of a dimension in the regular step: its own, or (permuted, a control) that which a random "
+           "permutation gives it");
   t.flag("metamask.sigmoid", option(&MetaMaskOptions::sigmoid),
          "the mask is the sigmoid of its logits; off: the logits themselves, which start at 1");
   t.choice("metamask.second_order", option(&MetaMaskOptions::second_order), second_order_words,

@@ -92,8 +92,9 @@ std::string option_name(std::string_view argument) {
 }
 
 void refuse_option_as_value(std::string_view argument, std::string_view next) {
-  require_usage(argument.find('=') != std::string_view::npos, argument, ": expected a value, got the option ", next,
-                " (a value that looks like this: ", argument, "=", next, ")");
+  const std::string_view name = argument.substr(0, argument.find('='));
+  require_usage(argument.size() > name.size() + 1, name, ": expected a value, got the option ", next,
+                " (a value that looks like this: ", name, "=", next, ")");
 }
 
 std::string with_option_name(std::string_view argument, const std::string& name) {

@@ -24,7 +24,8 @@ std::string did_you_mean(const std::vector<std::string>& names, const char* dash
 /// The name in an argument "--name" or "--name=value"; empty for any other argument.
 std::string option_name(std::string_view argument);
 
-/// Throws UsageError for an option that takes a value, `argument`, without "=" and with the option `next` behind it.
+/// Throws UsageError for an option that takes a value, `argument`, if nothing follows its name or its "=" but the
+/// option `next`, which the library would take for the value.
 void refuse_option_as_value(std::string_view argument, std::string_view next);
 
 /// `argument` with `name` in place of the name that option_name finds.

@@ -164,9 +164,10 @@ std::string resumed_config(const CommandLine& line, const std::vector<Setting>& 
   const bool decides =
       std::any_of(given.begin(), given.end(), decides_training) || sets(line.settings, objectives_temperature);
   if (!file_exists(own)) {
-    require_usage(decides || !file_exists((fs::path(options.out) / "checkpoint.safetensors").string()), own,
+    const auto has = [&](const char* file) { return file_exists((fs::path(options.out) / file).string()); };
+    require_usage(decides || !(has("checkpoint.safetensors") || has("stage1/checkpoint.safetensors")), own,
                   ": there is no such file, so the options of the run are unknown; expected it, or the run's whole "
-                  "command with --resume");
+                  "command with --resume, and with --dataset even if that is the default");
     return "";
   }
   if (decides) {

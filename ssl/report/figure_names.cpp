@@ -17,8 +17,6 @@ FigurePlan planned_images(std::int64_t images) {
 
 }  // namespace
 
-bool is_online_knn(const std::string& figure) { return figure.starts_with("knn_"); }
-
 std::string judged_text(const Series& series, const Options& options) {
   if (!is_online_knn(series.name)) return "";
   if (series.knn_images != "planned") return join(" (", series.knn_images, " images)");

@@ -7,9 +7,6 @@
 
 namespace vergence {
 
-/// Whether this figure of metrics.jsonl is kNN's accuracy: of the split test, where all others are of training images.
-bool is_online_knn(const std::string& figure);
-
 /// What kNN of this series was measured on in a run with these options: " (all images)" or " (500 images)" if the user
 /// chose it, " (200 images against 1000)" if --limit leaves fewer images than planned figures usually have. Empty for
 /// planned figures and for any other figure.

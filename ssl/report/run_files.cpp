@@ -16,7 +16,6 @@
 #include "engine/text/stored_text.h"
 #include "engine/text/words.h"
 #include "kernels/error.h"
-#include "ssl/report/figure_names.h"
 #include "ssl/steps/figures.h"
 
 namespace vergence {
@@ -120,7 +119,7 @@ void read_metrics(RunFiles& run) {
     for (const auto& [name, value] : json.items()) {
       if (name == "clock" && value.is_object() && value.contains("images_per_s"))
         add_point(run, "images_per_s", step, value["images_per_s"]);
-      else if (name != "step" && name != "epoch")
+      else if (name != "step" && name != "epoch" && name != "knn_images")
         add_point(run, name, step, value, is_online_knn(name) ? images : "");
     }
     if (epoch == 1) first_epoch_ends = step;
@@ -394,6 +393,8 @@ const Series* RunFiles::series(const std::string& wanted) const {
 std::int64_t RunFiles::epoch_of(std::int64_t step) const {
   return steps_per_epoch > 0 ? std::min(last_epoch, (step + steps_per_epoch - 1) / steps_per_epoch) : last_epoch;
 }
+
+bool is_online_knn(const std::string& figure) { return figure.starts_with("knn_"); }
 
 RunFiles read_run(const std::string& path) {
   RunFiles run;

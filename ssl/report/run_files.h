@@ -23,6 +23,9 @@ struct Series {
   std::string knn_images;     // of kNN: which it used (ssl/steps/figures.h); a run may have several such series
 };
 
+/// Whether this figure of metrics.jsonl is kNN's accuracy: of the split test, where all others are of training images.
+bool is_online_knn(const std::string& figure);
+
 /// One line of results.jsonl.
 struct Result {
   std::string tool, protocol, judged_on, split, encoder;  // encoder: the file's name without folders

@@ -69,9 +69,9 @@ std::string plan_text(const Options& options, const TrainingPlan& plan) {
   out << "with its heads    " << millions(plan.step.parameters) << " M parameters (" << options.objective << ")\n";
   out << "a step            " << std::setprecision(1) << plan.step.flops / 1e9 << " GFLOP for " << options.batch
       << " images, two views each\n";
-  out << "memory            about " << std::setprecision(0) << mebibytes(plan.bytes) << " MiB"
-      << (plan.ranks > 1 ? join(" on each of ", plan.ranks, " ranks") : "");
-  if (plan.host_bytes > 0) out << " on the device, and " << mebibytes(plan.host_bytes) << " MiB on the host";
+  out << "memory            about " << std::setprecision(0) << mebibytes(plan.bytes) << " MiB";
+  if (plan.host_bytes > 0) out << " on the device, and " << mebibytes(plan.host_bytes) << " MiB on the host,";
+  if (plan.ranks > 1) out << " on each of " << plan.ranks << " ranks";
   out << " (images " << mebibytes(plan.source.images);
   if (plan.source.on_device)
     out << " on the device)\n";

@@ -69,7 +69,11 @@ class ToolOutputs : public testing::Test {
 TEST_F(ToolOutputs, OptionsAreReadAsPretrainReadsThem) {
   ASSERT_EQ(run("probe --seed 010 --out seed.json"), 0) << errors();
   EXPECT_EQ(parse_json(folder_.bytes("seed.json"))["probe"]["seed"], 10) << "not octal";
-  expect_refused("probe --seed 0x10", "linear_probe: --seed: expected a whole number, got 0x10 (see --help)");
+  expect_refused("probe --seed 0x10", "linear_probe: --seed: expected a whole number, got '0x10' (see --help)");
+  expect_refused("evaluate --shots 5,0x10", "evaluate: --shots: expected a whole number, got '0x10' (see --help)");
+  expect_refused("probe --out= --sweep",
+                 "linear_probe: --out: expected a value, got the option --sweep (a value that looks like this: "
+                 "--out=--sweep)");
   expect_refused("probe --out --sweep",
                  "linear_probe: --out: expected a value, got the option --sweep (a value that looks like this: "
                  "--out=--sweep)");

@@ -39,6 +39,9 @@ TEST(BenchSuite, EverySettingIsTheStepItsNameSays) {
 
 TEST(BenchOps, ListsTheOperationsOfTwoObjectivesAlone) {
   BenchSettings settings = tiny(8);
+  settings.run.set("recompute", "on");
+  expect_contains(message_of([&] { bench_ops(settings); }), {"bench ops: --recompute: only the operations of a step"});
+  settings.run.set("recompute", "off");
   settings.run.set("objective", "byol");
   expect_contains(message_of([&] { bench_ops(settings); }), {"bench ops: --objective: 'byol' has operations that are"});
 }

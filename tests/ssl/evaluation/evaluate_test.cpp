@@ -147,6 +147,8 @@ TEST_F(Evaluated, AMaskScalesFeaturesForKnnAlone) {
   EXPECT_FALSE(run("knn")["knn"].contains("masked"));
   EXPECT_EQ(lines_.at(0), "notice: no figures with the mask: " + folder_ / "mask.safetensors" +
                               " is of step 7, the encoder of step 8");
+  run("crowding");
+  EXPECT_FALSE(lines_.at(0).starts_with("notice")) << "no figure that uses a mask";
   EXPECT_EQ(run("knn", folder_ / "mask.safetensors")["knn"]["masked"]["knn_cosine_200"],
             with["knn"]["masked"]["knn_cosine_200"])
       << "the user's choice";

@@ -119,6 +119,7 @@ TEST(OptionNames, AreNoValues) {
                      })
                 .substr(0, 51),
             "--config: expected a value, got the option --max_st");
+  EXPECT_EQ(error_or("accepted", [] { parse({"--out=", "--resume"}); }), out) << "of a variable that is not set";
   EXPECT_EQ(parse({"--out=--resume"}).out, "--resume");
   EXPECT_TRUE(parse({"--resume", "--out", "run"}).resume) << "a switch takes no value";
   EXPECT_EQ(error_or("accepted", [] { parse({"--out", "--another"}); }).substr(0, 25), "--another: unknown option");

@@ -414,7 +414,7 @@ TEST_F(ConfigFile, OfTheRunIsTakenByResumeAlone) {
   EXPECT_EQ(complaint({"--out", run.c_str(), "--resume"}),
             run +
                 "/config.toml: there is no such file, so the options of the run are unknown; expected it, or the "
-                "run's whole command with --resume");
+                "run's whole command with --resume, and with --dataset even if that is the default");
   EXPECT_EQ(parse({"--out", run.c_str(), "--resume", "--seed", "4"}).seed, 4);
 }
 
