@@ -160,7 +160,11 @@ MetaGradient meta_gradient(const InnerGradient& given, const BilevelLoss& inner,
     return result;
   }
   const Tensors& product = options.form == SecondOrder::exact ? exact_product : difference_of_gradients;
-  for (std::size_t i = 0; i < m.size(); ++i) result.gradient.push_back(result.direct[i] - product[i] * rate(step));
+  const Tensor back = neg(rate(step));
+  for (std::size_t i = 0; i < m.size(); ++i) {
+    result.second.push_back(product[i] * back);
+    result.gradient.push_back(result.direct[i] + result.second[i]);
+  }
   return result;
 }
 

@@ -52,6 +52,7 @@ struct EstimatorComparison {
 struct MetaGradient {
   Tensors gradient;    // of the outer loss, one per meta parameter; constants
   Tensors direct;      // its first-order part: dO/dm at theta'
+  Tensors second;      // the rest, which may be far smaller; empty without second order
   Tensor inner_loss;   // L(theta, m)
   Tensor outer_loss;   // O(theta', m)
   Tensors parameters;  // theta', constants

@@ -106,7 +106,10 @@ Metrics::Json Metrics::crowding() {
   if (classes_in(query().labels).size() < 2)
     return none("crowding", "all " + judged_text() + " are of one class, expected at least two");
   const Crowding result = crowding_of(query());
-  line("crowding_ratio", result.ratio, 4);
+  if (result.inter > 0)
+    line("crowding_ratio", result.ratio, 4);
+  else
+    none("crowding_ratio", "the means of all classes coincide");
   line("crowding_intra", result.intra, 4);
   line("crowding_inter", result.inter, 4);
   return {{"ratio", number_or_null(result.ratio)}, {"intra", result.intra}, {"inter", result.inter}};
@@ -192,6 +195,8 @@ Metrics::Json Metrics::reconstruction() {
       reconstruction_of(known ? first_rows(bank(), train.images.count) : features_of(train.images, train.extract),
                         train.images, known ? query() : features_of(images.images, images.extract), images.images,
                         images.extract, decoder, *subject_.backend);
+  if (result.variance() == 0)
+    return none("reconstruction", "all values of the judged images are equal, expected different ones");
   line("reconstruction_r2", result.r_squared(), 4, "decoder of width " + std::to_string(decoder.width));
   return {{"r2", number_or_null(result.r_squared())},
           {"mse", result.mean_squared_error()},

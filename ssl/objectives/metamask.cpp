@@ -245,7 +245,7 @@ class MetaMask final : public Objective {
 
   /// Takes the mask's step and logs the mask's spread and both parts of its gradient.
   void update_mask(const MetaGradient& meta, Parts& parts) {
-    const Tensor &direct = meta.direct[0], second = meta.gradient[0] - direct;
+    const Tensor& direct = meta.direct[0];
     const auto norm = [](const Tensor& x) { return sqrt(dot(x, x)); };
     const Tensor mask = mask_of(logits_.detached());
     const Shape row{1, mask.size()};
@@ -256,7 +256,8 @@ class MetaMask final : public Objective {
     const Tensor apart = mask - mean(mask);
     parts.emplace_back("mask_deviation", sqrt(dot(apart, apart) / static_cast<double>(mask.size())));
     parts.emplace_back("direct_norm", norm(direct));
-    if (bilevel_.form != SecondOrder::none) {
+    if (!meta.second.empty()) {
+      const Tensor& second = meta.second[0];
       parts.emplace_back("second_order_norm", norm(second));
       parts.emplace_back("cosine", dot(direct, second) / clamp_min(norm(direct) * norm(second), 1e-30));
     }

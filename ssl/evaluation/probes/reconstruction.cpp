@@ -37,9 +37,10 @@ void Determination::add(const std::vector<float>& values, const std::vector<floa
           " values");
   for (std::size_t i = 0; i < values.size(); ++i) {
     const double value = values[i], error = value - predicted[i];
+    if (count_ == 0) first_ = value;
     ++count_;
-    sum_ += value;
-    squares_ += value * value;
+    sum_ += value - first_;
+    squares_ += (value - first_) * (value - first_);
     squared_error_ += error * error;
   }
 }

@@ -21,13 +21,14 @@ class Determination {
  public:
   void add(const std::vector<float>& values, const std::vector<float>& predicted);
   double mean_squared_error() const { return squared_error_ / count_; }
-  /// The variance of the values around their overall mean.
+  /// The variance of the values around their overall mean; exactly 0 if they are equal.
   double variance() const;
   /// 1 - error / variance: 1 is perfect, 0 is as good as the mean, below 0 is worse.
   double r_squared() const { return 1 - mean_squared_error() / variance(); }
 
  private:
-  double count_ = 0, sum_ = 0, squares_ = 0, squared_error_ = 0;
+  double count_ = 0, first_ = 0, squared_error_ = 0;
+  double sum_ = 0, squares_ = 0;  // of the differences from the first value, so that nothing cancels
 };
 
 /// Trains a decoder from standardized features (row i: image i) to the normalized un-augmented images of `train`, and

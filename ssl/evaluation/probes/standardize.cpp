@@ -1,6 +1,7 @@
 // Standardizes features, in f64.
 #include "ssl/evaluation/probes/standardize.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "kernels/error.h"
@@ -12,12 +13,15 @@ Standardization::Standardization(const std::vector<float>& values, std::int64_t 
   require(dim > 0 && !values.empty() && values.size() % mean.size() == 0, "standardization: ", values.size(),
           " values in rows of ", dim);
   const double rows = static_cast<double>(values.size() / mean.size());
+  double square = 0;  // the mean over all features
   for (std::size_t i = 0; i < values.size(); ++i) mean[i % mean.size()] += values[i] / rows;
   for (std::size_t i = 0; i < values.size(); ++i) {
     const double centered = values[i] - mean[i % mean.size()];
     inverse[i % mean.size()] += centered * centered / rows;
+    square += static_cast<double>(values[i]) * values[i] / static_cast<double>(values.size());
   }
-  for (double& variance : inverse) variance = variance > 1e-16 ? 1 / std::sqrt(variance) : 0;
+  const double least = std::max(1e-16 * square, 1e-60);
+  for (double& variance : inverse) variance = variance > least ? 1 / std::sqrt(variance) : 0;
 }
 
 std::vector<float> Standardization::apply(std::vector<float> values) const {

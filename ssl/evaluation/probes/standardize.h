@@ -10,7 +10,8 @@
 namespace vergence {
 
 struct Standardization {
-  std::vector<double> mean, inverse;  // per feature; inverse: 1 / standard deviation, 0 for a constant feature
+  std::vector<double> mean, inverse;  // per feature; inverse: 1 / standard deviation, 0 for one that is constant
+                                      // (below 1e-8 of the features' root mean square)
 
   /// Computes the statistics of `values`, rows of `dim` each.
   Standardization(const std::vector<float>& values, std::int64_t dim);

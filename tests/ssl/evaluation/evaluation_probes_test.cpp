@@ -364,6 +364,16 @@ TEST(Reconstruction, DeterminationGolden) {
   EXPECT_NEAR(parts.r_squared(), whole.r_squared(), 1e-12);
 }
 
+TEST(Reconstruction, EqualValuesHaveNoVariance) {
+  for (const float value : {0.1f, 1e8f}) {
+    Determination constant, apart;
+    for (int i = 0; i < 100; ++i) constant.add({value, value, value}, {0, 0, 0});
+    EXPECT_EQ(constant.variance(), 0) << value;
+    apart.add({value, value + 16}, {0, 0});  // 16: exact at 1e8
+    EXPECT_NEAR(apart.variance(), 64, 1e-4) << value;
+  }
+}
+
 TEST(Reconstruction, ADecoderFindsWhatTheFeaturesHold) {
   const ShapesSettings shapes{.image_size = 16};
   const Dataset train = render_shapes(shapes, "probe", 300), test = render_shapes(shapes, "test", 150);

@@ -200,6 +200,18 @@ TEST_F(EvaluationFiles, OneClassOrOneImageLosesNothing) {
   EXPECT_EQ(json["not_measured"]["uniformity"], "there is one image, expected at least two");
 }
 
+TEST_F(EvaluationFiles, EqualImagesHaveNoCrowding) {
+  write_npy("d", "train", sorted_labels({30, 30}));
+  write_npy("d", "test", sorted_labels({5, 9}));
+  write_atomically(folder_ / "d/test.npy",
+                   npy_array("|u1", {14, size_, size_, 3}, std::string(14 * size_ * size_ * 3, 'x')));
+  ASSERT_EQ(run("evaluate", "--data d --metrics crowding"), 0) << errors();
+  expect_printed({"crowding_ratio not measured: the means of all classes coincide\n"});
+  const Json json = result("evaluation.json");
+  EXPECT_TRUE(json["crowding"]["ratio"].is_null());
+  EXPECT_TRUE(json["not_measured"].contains("crowding_ratio"));
+}
+
 TEST_F(EvaluationFiles, OptionsOfEpisodesNeedEpisodes) {
   write_npy("d", "train", sorted_labels({30, 30}));
   write_npy("d", "test", sorted_labels({12, 12}));

@@ -362,6 +362,20 @@ TEST(Probe, LbfgsEndsWhereTheGradientVanishes) {
 }
 #endif
 
+TEST(Standardization, DoesNotDependOnTheFeaturesScale) {
+  const std::vector<float> values{1, 5, 0, 7, 2, 5, 0, 7, 4, 5, 0, 7.5f};  // the second and third are constant
+  const std::vector<float> expected = Standardization(values, 4).apply(values);
+  for (const float scale : {1e-12f, 1e-9f, 1e9f}) {
+    std::vector<float> scaled = values;
+    for (float& value : scaled) value *= scale;
+    const Standardization standardization(scaled, 4);
+    EXPECT_EQ(standardization.inverse[1], 0) << scale;
+    EXPECT_EQ(standardization.inverse[2], 0) << scale;
+    const std::vector<float> found = standardization.apply(scaled);
+    for (std::size_t i = 0; i < found.size(); ++i) EXPECT_NEAR(found[i], expected[i], 1e-5) << scale;
+  }
+}
+
 #ifdef VERGENCE_LBFGS
 TEST(Probe, LbfgsEndsNearTheOptimumAtSmallPenaltiesToo) {
   const Features train = blobs(1000, 200, 10, 0.2f, 0);

@@ -324,6 +324,19 @@ TEST(MetaMask, LogsBothEstimators) {
   EXPECT_EQ(objective->feature_mask().size(), 16);
 }
 
+TEST(MetaMask, LogsItsSecondOrderPartHoweverSmall) {
+  const auto logged = [](double lr) {
+    const auto objective = small_objective(tiny());
+    const Step step = objective->step(random_batch(1), {.lr = lr, .images = small_batch});
+    return std::pair{part(step, "second_order_norm") / lr, part(step, "cosine")};
+  };
+  // At the end of a schedule it is proportional to the rate, far below the rounding of the whole gradient.
+  const auto [norm, cosine] = logged(1e-14);
+  const auto [last_norm, last_cosine] = logged(1e-24);
+  EXPECT_NEAR(last_norm / norm, 1, 1e-4);
+  EXPECT_NEAR(last_cosine, cosine, 1e-4);
+}
+
 TEST(MetaMask, RefusesAVirtualStepThatItsOptimizerDoesNotTake) {
   Options options = tiny();
   options.optimizer = OptimizerKind::adam;
