@@ -95,6 +95,17 @@ void add_training(OptionBuilder& t) {
   t.only_with("optimizer", {"lars"}, {"lars."});
   t.only_with("optimizer", {"adam", "adamw"}, {"adam."});
   t.only_with("schedule", {"step"}, {"step-epochs", "step-factor"});
+  t.idle_with({{"warmup-epochs", {"0"}}}, {"warmup-start"});
+}
+
+/// The values of an augmentation that never happens have no effect.
+void need_probability(OptionBuilder& t, const std::string& probability, const std::vector<std::string>& values) {
+  const std::string both[]{"view1." + probability, "view2." + probability};
+  for (const std::string& value : values) {
+    t.idle_with({{both[0], {"0"}}}, {"view1." + value});
+    t.idle_with({{both[1], {"0"}}}, {"view2." + value});
+    t.idle_with({{both[0], {"0"}}, {both[1], {"0"}}}, {"view." + value});
+  }
 }
 
 void add_objectives(OptionBuilder& t) {
@@ -126,6 +137,9 @@ void add_views(OptionBuilder& t) {
   t.view("solarize_threshold", VIEW(solarize_threshold), unit,
          "solarization inverts pixel values from this one on, from 0 to 1");
   t.view("flip_p", VIEW(flip_p), unit, "probability of a horizontal flip");
+  need_probability(t, "jitter_p", {"brightness", "contrast", "saturation", "hue"});
+  need_probability(t, "blur_p", {"blur_sigma_low", "blur_sigma_high"});
+  need_probability(t, "solarize_p", {"solarize_threshold"});
   t.number("mean", FIELD(mean), any,
            "mean per channel, subtracted from the views, such as 0.49,0.48,0.45; default: the data set's");
   t.number("std", FIELD(std), positive, "standard deviation per channel, divides the views; default: the data set's");

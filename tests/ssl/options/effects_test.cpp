@@ -45,6 +45,17 @@ TEST(EffectRules, OfTheObjectives) {
   EXPECT_EQ(by("mrcl.mask_fill", {}), "");
 }
 
+TEST(EffectRules, OfAugmentationsThatNeverHappen) {
+  Options options;
+  set_option(options, "view1.solarize_p", "0");
+  set_option(options, "view2.solarize_p", "0.2");
+  EXPECT_EQ(without_effect_by("view1.solarize_threshold", options), "--view1.solarize_p 0");
+  EXPECT_EQ(without_effect_by("view2.solarize_threshold", options), "");
+  EXPECT_EQ(without_effect_by("view.solarize_threshold", options), "") << "on one of them";
+  set_option(options, "view.jitter_p", "0");
+  EXPECT_EQ(without_effect_by("view.hue", options), "--view1.jitter_p 0 and --view2.jitter_p 0");
+}
+
 TEST(EffectRules, OptionsOfOtherEncodersDoNothing) {
   Options options;
   EXPECT_EQ(without_effect_by("width", options), "");
